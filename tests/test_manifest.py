@@ -16,7 +16,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.config import PluginsSection
 from bot.platforms.slack import checks
 from bot.platforms.slack.convert.commands import NATIVE, ROOT
-from bot.platforms.slack.incoming.interactions import SHORTCUT
+from bot.platforms.slack.incoming.commands import SHORTCUT
 from bot.plugin_host import plugin
 
 PROJECT = Path(__file__).parent.parent

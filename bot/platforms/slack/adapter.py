@@ -12,7 +12,7 @@ from bot.core.i18n import Sentence
 from bot.core.messages import Place, User
 from bot.platforms.capabilities import SLACK
 from bot.platforms.slack.api import message_format
-from bot.platforms.slack.api.api import ChannelClosed, MessageGone, NotInChannel, SlackError
+from bot.platforms.slack.api.errors import ChannelClosed, MessageGone, NotInChannel, SlackError
 from bot.platforms.slack.convert import commands
 from bot.platforms.slack.convert.requests import PLATFORM
 
@@ -31,7 +31,7 @@ LINK = re.compile(
 )
 ID = re.compile(r"[UW][A-Z0-9]{1,20}")
 CHANNELS = ("C", "G")
-"""How ids of channels begin; one of a person would become a direct message."""
+"""First letters of channel ids; posting to the id of a person would send a direct message."""
 NO_CHANNEL = Sentence("there is no such channel.")
 NOT_A_MEMBER = Sentence("I am not in that channel; somebody there has to invite {name}.")
 CLOSED = Sentence("nobody can write there.")
@@ -48,25 +48,25 @@ class SlackAdapter:
 
     capabilities = SLACK
 
-    def __init__(self, web: SlackApi, people: UserDirectory, me: BotIdentity) -> None:
-        self._web = web
-        self._people = people
-        self._me = me
+    def __init__(self, api: SlackApi, users: UserDirectory, identity: BotIdentity) -> None:
+        self._api = api
+        self._users = users
+        self._identity = identity
 
     async def find_user(self, name: str, place: Place) -> User | None:
         """Return somebody by their id."""
-        return await self._people.surely(name) if ID.fullmatch(name) else None
+        return await self._users.find_current(name) if ID.fullmatch(name) else None
 
     async def find_channels(self, name: str, place: Place) -> Sequence[str]:
         """Return public channels of the workspace by their name; an id as it is, since private ones are not listed."""
         if SLACK.is_id(name):
             return [name]
-        if place.server != self._me.team:
+        if place.server != self._identity.team:
             return []
         try:
-            return await self._web.channels(name.casefold())
+            return await self._api.find_channels(name.casefold())
         except SlackError as error:
-            log.warning("Slack did not tell its channels: %s", error)
+            log.warning("The channels of the workspace could not be listed: %s", error)
             sentence = "I could not look up the channel “{name}”. Pick it from the list that appears, or give its id."
             raise UserError(sentence, name=name[:60]) from error
 
@@ -74,7 +74,7 @@ class SlackAdapter:
         """Read the link that Slack's menu copies."""
         if (match := LINK.fullmatch(link.strip())) is None:
             return None
-        server = "" if match["channel"].startswith("D") else self._me.team
+        server = "" if match["channel"].startswith("D") else self._identity.team
         return ShownMessage(Place(PLATFORM, match["channel"], server), f"{match['seconds']}.{match['rest']}")
 
     async def delete_messages(self, shown: ShownMessage, externals: Sequence[str]) -> bool:
@@ -83,14 +83,11 @@ class SlackAdapter:
         question = shown.resume.get("question") if shown.is_last else None
         for external in [*externals, *([question] if question else [])]:
             try:
-                if external.startswith("F"):
-                    await self._web.delete_file(external)
-                else:
-                    await self._web.delete(shown.place.channel, external)
+                await self._api.delete_message_or_file(shown.place.channel, external)
             except MessageGone:
                 is_gone = is_gone and bool(shown.row)
             except SlackError as error:
-                log.info("A message stays on Slack: %s", error)
+                log.info("A message on Slack could not be deleted: %s", error)
                 is_gone = False
         return is_gone
 
@@ -103,14 +100,16 @@ class SlackAdapter:
 
     async def post(self, server: str, channel: str, text: str) -> None:
         """Post in a channel. Raises CannotPost."""
-        if server != self._me.team or not channel.startswith(CHANNELS):
+        if server != self._identity.team or not channel.startswith(CHANNELS):
             raise CannotPost(NO_CHANNEL)
         try:
-            await self._web.post(channel, message_format.note(commands.typed(text.replace("\n", "\n\n"), ["audit"])))
+            await self._api.post(
+                channel, message_format.note_message(commands.adapt_text(text.replace("\n", "\n\n"), ["audit"]))
+            )
         except NotInChannel as error:
-            raise CannotPost(Sentence(NOT_A_MEMBER.text, {"name": f"@{self._me.name}"})) from error
+            raise CannotPost(Sentence(NOT_A_MEMBER.text, {"name": f"@{self._identity.name}"})) from error
         except ChannelClosed as error:
             raise CannotPost(CLOSED) from error
         except SlackError as error:
-            log.warning("Slack did not take a message: %s", error)
+            log.warning("A message could not be posted on Slack: %s", error)
             raise CannotPost(OUT_OF_REACH) from error

@@ -1,4 +1,4 @@
-"""Slack as a platform: signs in, hears of what happens through a socket or by HTTP, and ends when it must."""
+"""Slack as a platform: signs in, listens through a socket or by HTTP, and ends when a token becomes invalid."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from slack_sdk.socket_mode.aiohttp import SocketModeClient
 
 from bot.core.errors import BotError
 from bot.platforms.slack.adapter import SlackAdapter
-from bot.platforms.slack.api.api import WORTHLESS, SlackApi
+from bot.platforms.slack.api.api import SlackApi
 from bot.platforms.slack.api.budgets import RateBudgets
-from bot.platforms.slack.api.client import connect, reason, sdk_logger
+from bot.platforms.slack.api.client import connect, error_code, sdk_logger
+from bot.platforms.slack.api.errors import INVALID_TOKEN
 from bot.platforms.slack.checks import EVENTS_PATH
 from bot.platforms.slack.convert.people import UserDirectory
 from bot.platforms.slack.convert.requests import BotIdentity
@@ -38,20 +39,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PING_SECONDS = 5.0
-"""How often a socket is tried; one that is dead is noticed within four of these."""
+"""Interval of pings on a socket; a dead socket is noticed within four of these."""
 REQUEST_SECONDS = 30
 RETRY_SECONDS = (1.0, 5.0, 15.0, 60.0)
-MOST_BYTES = 2**20
-"""Of a request to the bot; Slack's are far smaller."""
-SKEW_SECONDS = 300
-COMPLAINT_SECONDS = 600.0
+MAX_REQUEST_BYTES = 2**20
+"""The largest accepted request; Slack's are far smaller."""
+MAX_CLOCK_SKEW_SECONDS = 300
+CLOCK_WARNING_SECONDS = 600.0
 SHUTDOWN_SECONDS = 2.0
 
-NO_APP = WORTHLESS | {"missing_scope", "forbidden_team"}
+INVALID_APP_TOKEN = INVALID_TOKEN | {"missing_scope", "forbidden_team"}
 
 
 class SlackPlatform:
-    """One bot in one workspace. The bot must be entered before it runs."""
+    """Runs the bot in one workspace. Enter the bot as a context manager first."""
 
     name = "slack"
 
@@ -61,57 +62,57 @@ class SlackPlatform:
         self._ping_seconds = ping_seconds
 
     async def run(self) -> None:
-        """Serve until cancelled, or until Slack takes the tokens no more: then the log says so, and this returns."""
+        """Serve until cancelled. If Slack refuses a token, log that and return."""
         try:
             async with self.serve() as ended:
                 await ended
-        except _Refused as refused:
-            log.error("%s", refused)  # noqa: TRY400 - the sentence says it all
+        except _TokenRefused as refused:
+            log.error("%s", refused)  # noqa: TRY400 - a traceback would add nothing
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[asyncio.Future[None]]:
-        """Serve for as long as the context lasts; yields what raises BotError once Slack takes a token no more.
+        """Serve while the context lasts. Yields a future that raises BotError once Slack refuses a token.
 
-        Raises BotError if it cannot begin. At the end running answers are stopped, and say so.
+        Raises BotError if serving cannot begin. At the end, running answers are stopped and say so.
         """
-        async with AsyncExitStack() as ending:
+        async with AsyncExitStack() as stack:
             timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
-            session = await ending.enter_async_context(aiohttp.ClientSession(timeout=timeout))
+            session = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout))
             api = SlackApi(connect(self._section, session), RateBudgets())
-            me = await _sign_in(api.client)
-            answers = await ending.enter_async_context(SlackAnswers(self._bot, api, me))
-            people = await ending.enter_async_context(UserDirectory(api))
-            ending.enter_context(self._bot.adapters.registered(self.name, SlackAdapter(api, people, me)))
-            await ending.enter_async_context(self._bot.log_channel.following(self.name))
-            app = build(answers, people, self._section, session)
+            identity = await _sign_in(api.client)
+            answers = await stack.enter_async_context(SlackAnswers(self._bot, api, identity))
+            users = await stack.enter_async_context(UserDirectory(api))
+            stack.enter_context(self._bot.adapters.registered(self.name, SlackAdapter(api, users, identity)))
+            await stack.enter_async_context(self._bot.log_channel.following(self.name))
+            app = build(answers, users, self._section, session)
             ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            watching = asyncio.create_task(_watch(api.worthless, ended), name="slack token")
-            ending.push_async_callback(_end, watching)
+            watching = asyncio.create_task(_end_with_token(api.token_invalid, ended), name="slack token")
+            stack.push_async_callback(_cancel, watching)
             answers.start(answers.restore(), "slack restore")
-            how = await ending.enter_async_context(self._listening(app, api.client, ended))
+            connection = await stack.enter_async_context(self._listen(app, api.client, ended))
             if not ended.done():
-                log.info("Slack: @%s is in the workspace “%s”, and hears of it %s", me.name, me.workspace, how)
+                log.info(
+                    "Slack: @%s is connected to the workspace “%s” %s", identity.name, identity.workspace, connection
+                )
             yield ended
 
     @asynccontextmanager
-    async def _listening(
-        self, app: AsyncApp, client: AsyncWebClient, ended: asyncio.Future[None]
-    ) -> AsyncIterator[str]:
+    async def _listen(self, app: AsyncApp, client: AsyncWebClient, ended: asyncio.Future[None]) -> AsyncIterator[str]:
         if self._section.uses_sockets:
-            handler = _Handler(app, self._section.app_token.get_secret_value(), client, ended, self._ping_seconds)
+            handler = _SocketHandler(app, self._section.app_token.get_secret_value(), client, ended, self._ping_seconds)
             try:
                 await handler.client.connect()  # type: ignore[no-untyped-call]
                 yield "through a socket"
             finally:
                 await handler.client.close()  # type: ignore[no-untyped-call]
         else:
-            async with self._requests(app) as url:
+            async with self._listen_by_http(app) as url:
                 yield f"at {url}"
 
     @asynccontextmanager
-    async def _requests(self, app: AsyncApp) -> AsyncIterator[str]:
+    async def _listen_by_http(self, app: AsyncApp) -> AsyncIterator[str]:
         host, port = self._section.host, self._section.port
-        server = web.Application(client_max_size=MOST_BYTES)
+        server = web.Application(client_max_size=MAX_REQUEST_BYTES)
         server.add_routes([web.post(EVENTS_PATH, _HttpListener(app).handle), web.get("/health", _health)])
         runner = web.AppRunner(server, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
@@ -128,8 +129,8 @@ class SlackPlatform:
             await runner.cleanup()
 
 
-class _Refused(BotError):
-    """Slack does not take a token."""
+class _TokenRefused(BotError):
+    """Slack refuses a token."""
 
     def __init__(self, variable: str, why: str) -> None:
         rest = "copy the valid one from https://api.slack.com/apps, and start again. Slack is left out until then."
@@ -137,14 +138,14 @@ class _Refused(BotError):
 
 
 async def _sign_in(client: AsyncWebClient) -> BotIdentity:
-    """Who the bot is. Raises BotError if Slack does not take its token; waits for a Slack that cannot be reached."""
+    """Return the bot's identity; wait while Slack cannot be reached. Raises BotError if Slack refuses the token."""
     pauses = iter(RETRY_SECONDS)
     while True:
         try:
             found = await client.auth_test()
         except SlackApiError as error:
-            if (why := reason(error)) in WORTHLESS:
-                raise _Refused("TEMPERA_SLACK__BOT_TOKEN", why) from None
+            if (why := error_code(error)) in INVALID_TOKEN:
+                raise _TokenRefused("TEMPERA_SLACK__BOT_TOKEN", why) from None
             problem = why or "what answers is not Slack; is TEMPERA_SLACK__API_BASE right?"
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             problem = type(error).__name__
@@ -161,19 +162,19 @@ async def _sign_in(client: AsyncWebClient) -> BotIdentity:
         await asyncio.sleep(pause)
 
 
-async def _watch(worthless: asyncio.Event, ended: asyncio.Future[None]) -> None:
-    await worthless.wait()
+async def _end_with_token(token_invalid: asyncio.Event, ended: asyncio.Future[None]) -> None:
+    await token_invalid.wait()
     if not ended.done():
-        ended.set_exception(_Refused("TEMPERA_SLACK__BOT_TOKEN", "it was revoked"))
+        ended.set_exception(_TokenRefused("TEMPERA_SLACK__BOT_TOKEN", "it was revoked"))
 
 
-async def _end(task: asyncio.Task[None]) -> None:
+async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
 
-class _Handler(AsyncSocketModeHandler):
-    """Bolt's handler around a socket that gives up on a token that Slack does not take."""
+class _SocketHandler(AsyncSocketModeHandler):
+    """Bolt's handler around a socket that gives up when Slack refuses its token."""
 
     def __init__(
         self, app: AsyncApp, token: str, client: AsyncWebClient, ended: asyncio.Future[None], ping_seconds: float
@@ -188,48 +189,52 @@ class _Handler(AsyncSocketModeHandler):
 
 
 class _Socket(SocketModeClient):
-    """The SDK's socket; it connects anew by itself, and would do so for ever."""
+    """The SDK's socket, which reconnects by itself, but not for ever with a token that Slack refuses."""
 
-    def __init__(self, ended: asyncio.Future[None], **about: Any) -> None:
-        super().__init__(**about)
+    def __init__(self, ended: asyncio.Future[None], **options: Any) -> None:
+        super().__init__(**options)
         self._ended = ended
 
     async def issue_new_wss_url(self) -> str:
-        """An address to connect to. Raises SlackApiError."""
+        """Return an address to connect to. Raises SlackApiError."""
         try:
             return await super().issue_new_wss_url()
         except SlackApiError as error:
-            if (why := reason(error)) in NO_APP:
+            if (why := error_code(error)) in INVALID_APP_TOKEN:
                 self.closed = True
                 if not self._ended.done():
-                    self._ended.set_exception(_Refused("TEMPERA_SLACK__APP_TOKEN", why))
+                    self._ended.set_exception(_TokenRefused("TEMPERA_SLACK__APP_TOKEN", why))
             raise
 
 
 class _HttpListener:
-    """Takes Slack's HTTP requests. Bolt checks their signatures; what is refused for its time is told to the log."""
+    """Receives Slack's HTTP requests. Bolt checks their signatures; the log warns of refused timestamps."""
 
     def __init__(self, app: AsyncApp, clock: Callable[[], float] = time.time) -> None:
         self._app = app
         self._clock = clock
-        self._complain_at = 0.0
+        self._next_warning_at = 0.0
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Answer one request: 401 for a wrong signature or an old one."""
+        """Answer one request; the status is 401 if the signature is wrong or too old."""
         try:
-            asked = await to_bolt_request(request)
+            bolt_request = await to_bolt_request(request)
         except ValueError:
             return web.Response(status=400, text="This is none of Slack's requests.")
-        answer = await self._app.async_dispatch(asked)
+        answer = await self._app.async_dispatch(bolt_request)
         if answer.status == 401:
-            self._complain(request.headers.get("X-Slack-Request-Timestamp", ""))
+            self._warn_about_clock(request.headers.get("X-Slack-Request-Timestamp", ""))
         return await to_aiohttp_response(answer)
 
-    def _complain(self, timestamp: str) -> None:
+    def _warn_about_clock(self, timestamp: str) -> None:
         now = self._clock()
-        if not timestamp.isdecimal() or abs(now - int(timestamp)) <= SKEW_SECONDS or now < self._complain_at:
+        if (
+            not timestamp.isdecimal()
+            or abs(now - int(timestamp)) <= MAX_CLOCK_SKEW_SECONDS
+            or now < self._next_warning_at
+        ):
             return
-        self._complain_at = now + COMPLAINT_SECONDS
+        self._next_warning_at = now + CLOCK_WARNING_SECONDS
         log.warning("A request was refused, as it is %+.0f s old. Is this machine's clock right?", now - int(timestamp))
 
 

@@ -8,7 +8,7 @@ import pytest
 from fakes.discord import FakeDiscord
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_toys, on_discord
-from fakes.platforms.slack_bot import hurry, on_slack
+from fakes.platforms.slack_bot import on_slack, speed_up
 from fakes.platforms.web_page import Visitor, visitor
 from fakes.slack import FakeSlack
 
@@ -80,5 +80,5 @@ async def discord(toy_bot: Bot, quick: None) -> AsyncIterator[FakeDiscord]:
 @pytest.fixture
 async def slack(toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
     async with FakeSlack() as server, on_slack(toy_bot, server):
-        hurry(server, monkeypatch)
+        speed_up(server, monkeypatch)
         yield server

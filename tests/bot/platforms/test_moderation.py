@@ -10,7 +10,7 @@ from fakes.discord import FakeDiscord, FakeMessage
 from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import finished
-from fakes.platforms.slack_bot import answered, answers, command, whispered
+from fakes.platforms.slack_bot import find_answers, run_command, wait_for_answer, wait_for_ephemeral
 from fakes.platforms.web_page import Page, Visitor
 from fakes.slack import FakeSlack
 from fakes.storage.database_dump import holding
@@ -264,26 +264,26 @@ async def test_on_discord_rights_are_looked_up_where_somebody_was_typed(discord:
 
 async def test_on_slack_a_message_is_removed_from_its_menu_and_by_its_link(slack: FakeSlack, bot: Bot) -> None:
     for count, how in enumerate(("menu", "link"), 1):
-        await command(slack, "/ask", "aubergine")
-        answer = await answered(slack, PARIS)
+        await run_command(slack, "/ask", "aubergine")
+        answer = await wait_for_answer(slack, PARIS)
         if how == "menu":
             await (await slack.shortcut(slack.admin, answer, "m:mod remove")).acknowledged()
         else:
             link = f"https://tempera.slack.com/archives/{answer.channel}/p{answer.ts.replace('.', '')}?thread_ts=1.2"
-            await command(slack, "/tempera", f"mod remove <{link}>", user=slack.admin)
+            await run_command(slack, "/tempera", f"mod remove <{link}>", user=slack.admin)
         await slack.until(lambda count=count: len(slack.ephemeral(slack.admin)) == count)
-        assert (await whispered(slack, slack.admin)).shown == REMOVED
+        assert (await wait_for_ephemeral(slack, slack.admin)).shown == REMOVED
         await slack.until(lambda: all(one.deleted or not one.shown for one in slack.messages(slack.channel)))
         assert answer.deleted
         assert await holding(bot.database, "aubergine") == []
 
 
 async def test_on_slack_the_question_goes_with_its_last_answer_whichever_that_is(slack: FakeSlack, bot: Bot) -> None:
-    await command(slack, "/ask", "aubergine")
-    first = await answered(slack, PARIS)
+    await run_command(slack, "/ask", "aubergine")
+    first = await wait_for_answer(slack, PARIS)
     await (await slack.press(slack.ann, first, "Again")).acknowledged()
-    await slack.until(lambda: len(answers(slack, PARIS)) == 2)
-    for answer in answers(slack, PARIS):
+    await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
+    for answer in find_answers(slack, PARIS):
         assert not any(one.deleted for one in slack.workspace.messages if one.ts == first.thread_ts)
         await (await slack.shortcut(slack.admin, answer, "m:mod remove")).acknowledged()
         await slack.until(lambda answer=answer: answer.deleted)
@@ -292,33 +292,33 @@ async def test_on_slack_the_question_goes_with_its_last_answer_whichever_that_is
 
 
 async def test_on_slack_a_shortcut_of_moderators_is_refused_to_others(slack: FakeSlack, bot: Bot) -> None:
-    await command(slack, "/ask", "aubergine")
-    answer = await answered(slack, PARIS)
+    await run_command(slack, "/ask", "aubergine")
+    answer = await wait_for_answer(slack, PARIS)
     await (await slack.shortcut(slack.ben, answer, "m:mod remove")).acknowledged()
-    assert (await whispered(slack, slack.ben)).shown == "/tempera mod remove is for moderators."
+    assert (await wait_for_ephemeral(slack, slack.ben)).shown == "/tempera mod remove is for moderators."
     assert not answer.deleted
 
 
 async def test_on_slack_a_member_is_timed_out_and_an_admin_is_not(slack: FakeSlack, bot: Bot) -> None:
-    await command(slack, "/tempera", f"timeout user:<@{slack.admin}|admin> 10m", user=slack.admin)
-    assert (await whispered(slack, slack.admin)).shown == "Moderators cannot be timed out."
-    await command(slack, "/tempera", f"timeout user:<@{slack.ann}> 10m", user=slack.admin)
+    await run_command(slack, "/tempera", f"timeout user:<@{slack.admin}|admin> 10m", user=slack.admin)
+    assert (await wait_for_ephemeral(slack, slack.admin)).shown == "Moderators cannot be timed out."
+    await run_command(slack, "/tempera", f"timeout user:<@{slack.ann}> 10m", user=slack.admin)
     await slack.until(lambda: len(slack.ephemeral(slack.admin)) == 2)
-    assert (await whispered(slack, slack.admin)).shown.startswith("Ann cannot use me until ")
-    await command(slack, "/ask", "aubergine")
-    assert (await whispered(slack)).shown.startswith(TIMED_OUT)
+    assert (await wait_for_ephemeral(slack, slack.admin)).shown.startswith("Ann cannot use me until ")
+    await run_command(slack, "/ask", "aubergine")
+    assert (await wait_for_ephemeral(slack)).shown.startswith(TIMED_OUT)
     said = await slack.say(slack.ann, slack.dm(slack.ann), "aubergine")
     [told] = await slack.until(lambda: slack.thread(slack.dm(slack.ann), said.ts))
     assert told.shown.startswith(TIMED_OUT)
 
 
 async def test_on_slack_everybody_gets_their_data_and_has_it_deleted(slack: FakeSlack, bot: Bot) -> None:
-    await command(slack, "/ask", "aubergine")
-    await answered(slack, PARIS)
-    await command(slack, "/tempera", "privacy export")
+    await run_command(slack, "/ask", "aubergine")
+    await wait_for_answer(slack, PARIS)
+    await run_command(slack, "/tempera", "privacy export")
     file = await slack.until(lambda: next((one for one in slack.workspace.files.values() if one.data), None))
     assert b"aubergine" in file.data
-    await command(slack, "/tempera", "privacy delete")
+    await run_command(slack, "/tempera", "privacy delete")
     asked = await slack.until(lambda: next((one for one in slack.ephemeral(slack.ann) if one.buttons), None))
     await (await slack.press(slack.ann, asked, "Delete all of it")).acknowledged()
     await slack.until(lambda: [one for one in slack.ephemeral(slack.ann) if "is deleted" in one.shown])

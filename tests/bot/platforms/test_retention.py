@@ -7,7 +7,7 @@ import pytest
 from fakes.discord import FakeDiscord
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import finished
-from fakes.platforms.slack_bot import answered, command, whispered
+from fakes.platforms.slack_bot import run_command, wait_for_answer, wait_for_ephemeral
 from fakes.platforms.web_page import Visitor
 from fakes.slack import FakeSlack
 from fakes.storage.database_dump import holding
@@ -53,11 +53,11 @@ async def test_on_discord(discord: FakeDiscord, bot: Bot) -> None:
 
 
 async def test_on_slack(slack: FakeSlack, bot: Bot) -> None:
-    await command(slack, "/ask", "aubergine")
-    answer = await answered(slack, PARIS)
+    await run_command(slack, "/ask", "aubergine")
+    answer = await wait_for_answer(slack, PARIS)
     assert await holding(bot.database, "aubergine", slack.ann) == []
     await (await slack.press(slack.ann, answer, "Again")).acknowledged()
-    assert (await whispered(slack)).shown == EXPIRED
+    assert (await wait_for_ephemeral(slack)).shown == EXPIRED
 
 
 async def test_in_the_web_chat(ann: Visitor, bot: Bot) -> None:

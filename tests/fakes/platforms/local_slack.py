@@ -1,4 +1,4 @@
-"""The independent Slack server of npm's `local-slack-linux-x64`; it listens everywhere, so it gets its own network."""
+"""Runs the independent Slack server of npm's `local-slack-linux-x64`, isolated because it listens on all interfaces."""
 
 import asyncio
 import contextlib
@@ -27,15 +27,15 @@ PORT = 3999
 Json = dict[str, Any]
 
 
-def binary() -> Path:
-    """The server's program, fetched once and held against its checksum. Raises UnavailableError."""
+def fetch_program() -> Path:
+    """Download the server's program once and verify its checksum. Raises UnavailableError."""
     program = fetched(PACKAGE, VERSION, INTEGRITY, "bin/local-slack")
     program.chmod(0o755)
     return program
 
 
-def network_of_its_own() -> list[str]:
-    """What to put before a command so that nobody else can reach what it serves. Raises UnavailableError."""
+def isolated_network_command() -> list[str]:
+    """Return the prefix that runs a command in its own network. Raises UnavailableError."""
     for command in (["unshare", "--net"], ["unshare", "--net", "--map-root-user"]):
         with contextlib.suppress(FileNotFoundError):
             if (
@@ -49,7 +49,7 @@ def network_of_its_own() -> list[str]:
 
 
 def raise_loopback() -> None:
-    """Bring up 127.0.0.1 in a new network."""
+    """Enable 127.0.0.1 in a new network."""
     get_flags, set_flags, up = 0x8913, 0x8914, 1
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         name, flags = struct.unpack("16sh", fcntl.ioctl(control, get_flags, struct.pack("16sh", b"lo", 0)))
@@ -57,21 +57,21 @@ def raise_loopback() -> None:
 
 
 class LocalSlack:
-    """The running server, by its own way in for tests."""
+    """Controls the running server through its test interface."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
         self.api_base = f"http://127.0.0.1:{PORT}/api/"
 
     async def command(self, command: str, text: str) -> None:
-        """A slash command of Ann's."""
-        await self._do("command", {"channel": CHANNEL, "user": ANN, "command": command, "text": text})
+        """Use a slash command as Ann."""
+        await self._control("command", {"channel": CHANNEL, "user": ANN, "command": command, "text": text})
 
     async def say(self, text: str, thread_ts: str = "") -> Json:
-        """A message of Ann's."""
+        """Write a message as Ann, and return it."""
         body = {"channel": CHANNEL, "user": ANN, "text": text} | ({"thread_ts": thread_ts} if thread_ts else {})
-        said: Json = (await self._do("message", body))["message"]
-        return said
+        message: Json = (await self._control("message", body))["message"]
+        return message
 
     async def press(self, message: Json, label: str) -> None:
         """Press the button with this label under a message."""
@@ -80,17 +80,17 @@ class LocalSlack:
                 if element.get("type") == "button" and element["text"]["text"] == label:
                     action = element | {"block_id": block.get("block_id", "actions"), "action_ts": message["ts"]}
                     body = {"channel": CHANNEL, "messageTs": message["ts"], "user": ANN, "action": action}
-                    await self._do("interact", body)
+                    await self._control("interact", body)
                     return
         raise AssertionError(f"there is no button “{label}” under {message}")
 
     async def messages(self) -> list[Json]:
-        """What was said in the channel, threads included."""
+        """Return the messages in the channel, threads included."""
         async with self._session.get(f"/_control/messages/{CHANNEL}") as answer:
             return (await answer.json())["messages"]
 
     async def until(self, fits: Callable[[Json], object]) -> Json:
-        """The newest message that fits, as soon as there is one."""
+        """Wait for a message that `fits`, and return the newest."""
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while True:
@@ -102,7 +102,7 @@ class LocalSlack:
             raise TimeoutError(f"nothing fits among {json.dumps(await self.messages(), indent=1)}") from None
 
     async def connected(self) -> None:
-        """Wait until a bot listens."""
+        """Wait until a bot is connected."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 async with self._session.get("/_control/log") as answer:
@@ -110,16 +110,16 @@ class LocalSlack:
                         return
                 await asyncio.sleep(0.05)
 
-    async def _do(self, what: str, body: Json) -> Json:
-        async with self._session.post(f"/_control/{what}", json=body) as answer:
+    async def _control(self, action: str, body: Json) -> Json:
+        async with self._session.post(f"/_control/{action}", json=body) as answer:
             found: Json = await answer.json()
             assert found["ok"], found
             return found
 
 
 @contextlib.asynccontextmanager
-async def running(program: Path, folder: Path) -> AsyncIterator[LocalSlack]:
-    """The server with one channel that Ann and the bot are in, until the context ends."""
+async def run_server(program: Path, folder: Path) -> AsyncIterator[LocalSlack]:
+    """Run the server while the context lasts, with one channel that Ann and the bot are in."""
     app = {"appId": "A0APP", "botUserId": BOT_USER, "botName": "tempera", "botToken": BOT_TOKEN, "appToken": APP_TOKEN}
     configuration = {
         "workspace": {"name": "Local", "domain": "local", "teamId": "T0LOCAL"},
@@ -133,14 +133,14 @@ async def running(program: Path, folder: Path) -> AsyncIterator[LocalSlack]:
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{PORT}") as session:
-            await _answers(session)
+            await _wait_for_server(session)
             yield LocalSlack(session)
     finally:
         process.terminate()
         await asyncio.wait_for(process.wait(), PATIENCE_SECONDS)
 
 
-async def _answers(session: aiohttp.ClientSession) -> None:
+async def _wait_for_server(session: aiohttp.ClientSession) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             with contextlib.suppress(aiohttp.ClientError):

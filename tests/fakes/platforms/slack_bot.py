@@ -1,4 +1,4 @@
-"""A bot that is connected to the fake of Slack."""
+"""Runs a bot against the fake Slack server, and waits for what it writes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,32 +18,32 @@ from bot.platforms.slack.outgoing import thread_view
 
 HEALTH = "/health"
 PING_SECONDS = 0.5
-"""How often a socket is tried, so that one that broke is soon connected again.
+"""Interval of pings on a socket, short so that a broken one is soon replaced.
 
-The SDK takes one for broken from which nothing came for four times as long, in whole seconds: at 0.2 that was a single
-second, for which a machine that others use may well stand still.
+The SDK considers a socket broken after silence of four intervals, in whole seconds. With 0.2 that would be a single
+second, and a busy machine may pause for that long.
 """
 
 
-def hurry(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let snapshots, and messages in one channel, follow each other as fast as a test likes."""
-    monkeypatch.setattr(thread_view, "PACE_SECONDS", 0.01)
+def speed_up(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the pauses between snapshots, and between messages in one channel."""
+    monkeypatch.setattr(thread_view, "SNAPSHOT_SECONDS", 0.01)
     monkeypatch.setattr(budgets, "POST_SECONDS", 0.001)
     slack.rate_tiers.burst = 1000
 
 
 @asynccontextmanager
 async def on_slack(bot: Bot, slack: FakeSlack, *, http: bool = False) -> AsyncIterator[str]:
-    """Run the platform for as long as the context lasts, in Socket Mode or with `http`; gives its own address then."""
+    """Run the platform while the context lasts, in Socket Mode or with `http`; yields its own address."""
     port = free_port()
-    way = {"signing_secret": slack.signing_secret, "port": port} if http else {"app_token": slack.app_token}
-    section = SlackSection(bot_token=slack.bot_token, api_base=slack.api_base, **way)
+    connection = {"signing_secret": slack.signing_secret, "port": port} if http else {"app_token": slack.app_token}
+    section = SlackSection(bot_token=slack.bot_token, api_base=slack.api_base, **connection)
     sockets = len(slack.courier.sockets)
     running = asyncio.create_task(SlackPlatform(bot, section, ping_seconds=PING_SECONDS).run())
     address = f"http://127.0.0.1:{port}"
     try:
         if http:
-            await _answers(running, address + HEALTH)
+            await _wait_for_health(running, address + HEALTH)
             slack.http_url = address + EVENTS_PATH
         else:
             await slack.until(lambda: running.done() or len(slack.courier.sockets) > sockets)
@@ -53,7 +53,7 @@ async def on_slack(bot: Bot, slack: FakeSlack, *, http: bool = False) -> AsyncIt
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def _answers(running: asyncio.Task[None], url: str) -> None:
+async def _wait_for_health(running: asyncio.Task[None], url: str) -> None:
     async with aiohttp.ClientSession() as session:
         while not running.done():
             with suppress(aiohttp.ClientError):
@@ -63,8 +63,8 @@ async def _answers(running: asyncio.Task[None], url: str) -> None:
             await asyncio.sleep(0.02)
 
 
-def answers(slack: FakeSlack, text: str) -> list[FakeMessage]:
-    """The bot's messages that hold `text` and are over: none is offered a Stop, no stream is open."""
+def find_answers(slack: FakeSlack, text: str) -> list[FakeMessage]:
+    """Return the bot's finished messages that contain `text`: without Stop, and without an open stream."""
     return [
         message
         for message in slack.workspace.messages
@@ -77,33 +77,33 @@ def answers(slack: FakeSlack, text: str) -> list[FakeMessage]:
     ]
 
 
-async def answered(slack: FakeSlack, text: str) -> FakeMessage:
-    """The one answer that holds `text`, once it is over."""
-    [found] = await slack.until(lambda: answers(slack, text))
+async def wait_for_answer(slack: FakeSlack, text: str) -> FakeMessage:
+    """Wait for the one finished answer that contains `text`, and return it."""
+    [found] = await slack.until(lambda: find_answers(slack, text))
     return found
 
 
-async def command(slack: FakeSlack, name: str, text: str = "", *, user: str = "", channel: str = "") -> None:
-    """Use a command, and see it acknowledged with nothing."""
-    asked = await slack.command(user or slack.ann, channel or slack.channel, name, text)
-    assert (await asked.acknowledged()).payload == {}
+async def run_command(slack: FakeSlack, name: str, text: str = "", *, user: str = "", channel: str = "") -> None:
+    """Use a slash command, and assert that it is acknowledged with an empty payload."""
+    delivery = await slack.command(user or slack.ann, channel or slack.channel, name, text)
+    assert (await delivery.acknowledged()).payload == {}
 
 
-async def question(slack: FakeSlack, channel: str = "") -> FakeMessage:
-    """The question that the bot posts."""
+async def wait_for_question(slack: FakeSlack, channel: str = "") -> FakeMessage:
+    """Wait for the message in which the bot repeats the question, and return it."""
     return (await slack.until(lambda: slack.messages(channel or slack.channel)))[0]
 
 
-async def below(slack: FakeSlack, posted: FakeMessage, count: int = 1) -> list[FakeMessage]:
-    """The messages of a thread, once there are so many."""
+async def wait_for_thread(slack: FakeSlack, posted: FakeMessage, count: int = 1) -> list[FakeMessage]:
+    """Wait for at least `count` messages in a thread, and return them."""
 
-    def there() -> list[FakeMessage]:
+    def messages() -> list[FakeMessage]:
         found = slack.thread(posted.channel, posted.ts)
         return found if len(found) >= count else []
 
-    return await slack.until(there)
+    return await slack.until(messages)
 
 
-async def whispered(slack: FakeSlack, user: str = "") -> FakeMessage:
-    """What somebody alone is shown."""
+async def wait_for_ephemeral(slack: FakeSlack, user: str = "") -> FakeMessage:
+    """Wait for a message that only one user sees, and return the newest."""
     return (await slack.until(lambda: slack.ephemeral(user or slack.ann)))[-1]

@@ -1,4 +1,4 @@
-"""A Slack of our own for tests: Web API, Socket Mode, signed HTTP, views, streams and files, over real sockets."""
+"""A fake Slack server for tests: Web API, Socket Mode, signed HTTP, views, streams and files, over real sockets."""
 
 from fakes.slack.delivery import Ack, Delivery, NotAcknowledgedError
 from fakes.slack.driver import FakeSlack, Submission

@@ -1,4 +1,4 @@
-"""One call of a Web API method: its arguments as Slack reads them, and how it is refused."""
+"""A call of a Web API method: its arguments as Slack reads them, and its error."""
 
 from __future__ import annotations
 
@@ -16,6 +16,28 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Handler = Callable[["Server", "Call"], Awaitable[Json]]
 
+SCOPES = frozenset(
+    {
+        "app_mentions:read",
+        "assistant:write",
+        "channels:history",
+        "channels:read",
+        "chat:write",
+        "commands",
+        "files:read",
+        "files:write",
+        "groups:history",
+        "groups:read",
+        "im:history",
+        "im:read",
+        "im:write",
+        "mpim:history",
+        "mpim:read",
+        "reactions:write",
+        "users:read",
+    }
+)
+"""The scopes of the bot token."""
 STRUCTURED = frozenset(
     {"blocks", "attachments", "view", "files", "metadata", "chunks", "prompts", "loading_messages", "file_ids"}
 )
@@ -48,12 +70,12 @@ class ApiError(Exception):
         self.retry_after = retry_after
         self.extra = extra
         if messages:
-            self.extra["response_metadata"] = {"messages": limits.listed(messages)}
+            self.extra["response_metadata"] = {"messages": limits.format_errors(messages)}
 
 
 @dataclass(frozen=True)
 class Method:
-    """What Slack says of a method: its rate tier, the scopes it needs (one of them) and the arguments it requires."""
+    """A Web API method: its rate tier, the scopes of which it needs one, and its required arguments."""
 
     handler: Handler
     tier: int
@@ -64,7 +86,7 @@ class Method:
 
 @dataclass
 class Call:
-    """A call as it came in: `at` is monotonic, `error` what it was answered with, "" for success."""
+    """A received call: `at` is its monotonic time, `error` the error of its answer, "" for success."""
 
     method: str
     arguments: Json
@@ -74,12 +96,12 @@ class Call:
     result: Json = field(default_factory=dict)
 
     def text(self, name: str) -> str:
-        """A string argument, "" if it was left out."""
+        """Return a string argument, "" if it is missing."""
         return str(self.arguments.get(name) or "")
 
 
-async def arguments(request: web.Request) -> tuple[Json, str]:
-    """The arguments of a request, whichever way they were sent, with their types; and the token."""
+async def read_arguments(request: web.Request) -> tuple[Json, str]:
+    """Return the arguments of a request with their types, however they were sent, and the token."""
     given: Json = dict(request.query)
     if request.content_type == "application/json":
         body = await request.json()
@@ -90,10 +112,10 @@ async def arguments(request: web.Request) -> tuple[Json, str]:
     if scheme != "Bearer":
         token = str(given.pop("token", ""))
     given.pop("token", None)
-    return {name: _typed(name, value) for name, value in given.items()}, token
+    return {name: _parse_value(name, value) for name, value in given.items()}, token
 
 
-def _typed(name: str, value: Any) -> Any:
+def _parse_value(name: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if name in STRUCTURED:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 
-def channel(slack: Server, name: str, *, writing: bool = True) -> Channel:
-    """The channel of an argument, if the bot may see it, and write there."""
+def find_channel(slack: Server, name: str, *, writing: bool = True) -> Channel:
+    """Return the channel of an argument if the bot may see it, and with `writing` write there. Raises ApiError."""
     found = slack.workspace.channels.get(name)
     if found is None and name in slack.workspace.users:
         found = slack.workspace.dm(name, slack.bot_user)
@@ -28,8 +28,8 @@ def channel(slack: Server, name: str, *, writing: bool = True) -> Channel:
     return found
 
 
-def thread(slack: Server, place: Channel, ts: str) -> str:
-    """The thread of an argument, "" for none; its first message must be there."""
+def check_thread(slack: Server, place: Channel, ts: str) -> str:
+    """Return the thread of an argument, "" for none. Raises ApiError if its first message does not exist."""
     if not ts:
         return ""
     parent = slack.workspace.find(place.id, ts)
@@ -40,69 +40,71 @@ def thread(slack: Server, place: Channel, ts: str) -> str:
     return ts
 
 
-def content(slack: Server, call: Call, most: int) -> tuple[str, list[Json]]:
-    """Text and blocks of a message, within the limits."""
+def read_content(slack: Server, call: Call, maximum: int) -> tuple[str, list[Json]]:
+    """Return the text and blocks of a message. Raises ApiError if they exceed the limits."""
     given = call.arguments
     text, markdown, blocks = call.text("text"), call.text("markdown_text"), given.get("blocks") or []
     if markdown and (text or blocks):
         raise ApiError("markdown_text_conflict")
-    if problems := limits.block_errors(blocks) or _file_errors(slack, blocks):
+    if problems := limits.block_errors(blocks) or _find_file_errors(slack, blocks):
         raise ApiError("invalid_blocks", *problems)
-    if limits.too_long(blocks):
+    if limits.are_too_long(blocks):
         raise ApiError("msg_blocks_too_long")
     if not (text or markdown or blocks or given.get("attachments")):
         raise ApiError("no_text")
     if len(markdown) > limits.MARKDOWN_TEXT:
         raise ApiError("msg_too_long")
-    if len(text) > most:
+    if len(text) > maximum:
         if call.method != "chat.postMessage":
             raise ApiError("msg_too_long")
-        slack.violations.append(f"{call.method}: Slack would cut a text of {len(text)} characters at {most}")
-        text = text[:most]
+        slack.violations.append(f"{call.method}: Slack would cut a text of {len(text)} characters at {maximum}")
+        text = text[:maximum]
     return markdown or text, blocks
 
 
-def _file_errors(slack: Server, blocks: list[Json]) -> list[str]:
-    """What is wrong with the files that stand in blocks: they must be pictures that Slack has looked at."""
+def _find_file_errors(slack: Server, blocks: list[Json]) -> list[str]:
+    """Return the problems of files in blocks: they must be pictures that Slack has processed."""
     found = []
     for number, block in enumerate(blocks):
         if "slack_file" in block:
             file = slack.workspace.files.get(block["slack_file"].get("id", ""))
-            if file is None or not (file.complete and file.looked_at and file.mimetype.startswith("image/")):
+            if file is None or not (file.complete and file.processed and file.mimetype.startswith("image/")):
                 found.append(f"invalid slack file [json-pointer:/blocks/{number}/slack_file]")
     return found
 
 
-def unfurls(given: Json, message: FakeMessage) -> list[str]:
-    """The links that Slack would open under the message."""
+def find_unfurls(given: Json, message: FakeMessage) -> list[str]:
+    """Return the links that Slack would unfurl under the message."""
     if given.get("unfurl_links") is False and given.get("unfurl_media") is False:
         return []
     return LINK.findall(message.shown)
 
 
 async def post_message(slack: Server, call: Call) -> Json:
-    place = channel(slack, call.text("channel"))
-    thread_ts = thread(slack, place, call.text("thread_ts"))
-    text, blocks = content(slack, call, limits.POST_TEXT)
-    message = slack.posted(FakeMessage(place.id, slack.workspace.new_ts(), slack.bot_user, text, blocks, thread_ts))
-    message.unfurls = unfurls(call.arguments, message)
+    place = find_channel(slack, call.text("channel"))
+    thread_ts = check_thread(slack, place, call.text("thread_ts"))
+    text, blocks = read_content(slack, call, limits.POST_TEXT)
+    message = slack.add_message(
+        FakeMessage(place.id, slack.workspace.new_ts(), slack.bot_user, text, blocks, thread_ts)
+    )
+    message.unfurls = find_unfurls(call.arguments, message)
     return {"channel": place.id, "ts": message.ts, "message": slack.as_json(message)}
 
 
 async def post_ephemeral(slack: Server, call: Call) -> Json:
-    place = channel(slack, call.text("channel"))
+    place = find_channel(slack, call.text("channel"))
     if call.text("user") not in place.members:
         raise ApiError("user_not_in_channel")
-    thread_ts = thread(slack, place, call.text("thread_ts"))
-    text, blocks = content(slack, call, limits.POST_TEXT)
+    thread_ts = check_thread(slack, place, call.text("thread_ts"))
+    text, blocks = read_content(slack, call, limits.POST_TEXT)
     message = FakeMessage(place.id, slack.workspace.new_ts(), slack.bot_user, text, blocks, thread_ts)
     message.ephemeral_to = call.text("user")
-    slack.posted(message)
+    slack.add_message(message)
     return {"message_ts": message.ts}
 
 
 async def update(slack: Server, call: Call) -> Json:
-    place = channel(slack, call.text("channel"))
+    place = find_channel(slack, call.text("channel"))
     message = slack.workspace.find(place.id, call.text("ts"))
     if message is None:
         raise ApiError("message_not_found")
@@ -110,31 +112,31 @@ async def update(slack: Server, call: Call) -> Json:
         raise ApiError("cant_update_message")
     if slack.is_streaming(message):
         raise ApiError("streaming_state_conflict")
-    text, blocks = content(slack, call, limits.UPDATE_TEXT)
+    text, blocks = read_content(slack, call, limits.UPDATE_TEXT)
     if any("slack_file" in block and block not in message.blocks for block in blocks):
-        # As github.com/slackapi/bolt-python/issues/1295 tells.
-        slack.violations.append("chat.update: of a file that was shared nowhere, people would see “file not found”")
+        # See github.com/slackapi/bolt-python/issues/1295.
+        slack.violations.append("chat.update: people would see “file not found” for a file that was never shared")
     before = slack.as_json(message)
-    # A text without blocks takes those away that are there.
+    # A text without blocks removes the existing blocks.
     message.text, message.blocks = text, blocks
     message.streamed = False
-    slack.edited(message, before)
+    slack.record_edit(message, before)
     return {"channel": place.id, "ts": message.ts, "text": message.text, "message": slack.as_json(message)}
 
 
 async def delete(slack: Server, call: Call) -> Json:
-    place = channel(slack, call.text("channel"), writing=False)
+    place = find_channel(slack, call.text("channel"), writing=False)
     message = slack.workspace.find(place.id, call.text("ts"))
     if message is None:
         raise ApiError("message_not_found")
     if message.user != slack.bot_user:
         raise ApiError("cant_delete_message")
-    slack.withdrawn(message)
+    slack.remove_message(message)
     return {"channel": place.id, "ts": message.ts}
 
 
 async def get_permalink(slack: Server, call: Call) -> Json:
-    place = channel(slack, call.text("channel"), writing=False)
+    place = find_channel(slack, call.text("channel"), writing=False)
     if slack.workspace.find(place.id, call.text("message_ts")) is None:
         raise ApiError("message_not_found")
     number = call.text("message_ts").replace(".", "")

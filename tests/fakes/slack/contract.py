@@ -1,7 +1,7 @@
-"""Every Web API request against what Slack publishes: its TypeScript types and its methods' documentation.
+"""Checks Web API requests against what Slack publishes: its TypeScript types and the documentation of its methods.
 
-The files lie beside the repository, in ../shared/contracts; without them nothing is checked, and with CI=true that
-is a failure.
+The files lie beside the repository, in ../shared/contracts. Without them nothing is checked; with CI=true that is a
+failure.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ Json = dict[str, Any]
 ONLY_IN_DOCUMENTS = {
     ("files.getUploadURLExternal", "alt_txt"): "the types call it alt_text; the documents and the SDKs say alt_txt",
 }
-"""Arguments that the types do not know although Slack takes them, with the reason."""
+"""Arguments that Slack accepts although the types do not list them, with the reason."""
 EVERYWHERE = {"team_id": "Bolt's client of one request adds the workspace to every call"}
-"""Arguments that Slack takes with any method although neither lists them, with the reason."""
+"""Arguments that Slack accepts with every method although nothing lists them, with the reason."""
 NOT_REQUIRED = {
     ("chat.appendStream", "markdown_text"): "Slack's SDK sends chunks instead",
 }
-"""Arguments that the documents require although Slack does not, with the reason."""
+"""Arguments that only the documents require, with the reason."""
 NULL_ALLOWED = {
     ("files.completeUploadExternal", "highlight_type"): "files_upload_v2 of Slack's SDK sends null",
 }
 """Keys in a method's `files` that may be null although the types do not say so, with the reason."""
 
 
-def available() -> bool:
-    """Whether the published descriptions are here. Raises AssertionError if not and this is CI."""
+def is_available() -> bool:
+    """Return whether the published descriptions are available. Raises AssertionError if they are not and this is CI."""
     if FOLDER.is_dir():
         return True
     assert os.environ.get("CI") != "true", f"{FOLDER} is needed in CI"
@@ -48,19 +48,21 @@ def available() -> bool:
 
 
 def problems(method: str, arguments: Json) -> list[str]:
-    """What the descriptions do not allow in a call, one line each."""
-    if not available():
+    """Return what the descriptions do not allow in a call, one line each."""
+    if not is_available():
         return []
     arguments = {name: value for name, value in arguments.items() if name not in EVERYWHERE}
-    return [f"{method}: {problem}" for problem in [*_documented(method, arguments), *_typed(method, arguments)]]
+    return [
+        f"{method}: {problem}" for problem in [*_check_documents(method, arguments), *_check_types(method, arguments)]
+    ]
 
 
 def block_problems(blocks: Any) -> list[str]:
-    """What the types do not allow in blocks that come by another way than a method."""
-    return _errors("$blocks", blocks) if available() else []
+    """Return what the types do not allow in blocks that did not come with a method."""
+    return _schema_errors("$blocks", blocks) if is_available() else []
 
 
-def _documented(method: str, arguments: Json) -> list[str]:
+def _check_documents(method: str, arguments: Json) -> list[str]:
     described = _method(method)
     if described is None:
         return []
@@ -78,37 +80,37 @@ def _documented(method: str, arguments: Json) -> list[str]:
     return found
 
 
-def _typed(method: str, arguments: Json) -> list[str]:
+def _check_types(method: str, arguments: Json) -> list[str]:
     typed = {name: value for name, value in arguments.items() if (method, name) not in ONLY_IN_DOCUMENTS}
     if "files" in typed and isinstance(typed["files"], list):
         typed["files"] = [
             {key: part for key, part in one.items() if part is not None or (method, key) not in NULL_ALLOWED}
             for one in typed["files"]
         ]
-    found = _errors(method, typed)
+    found = _schema_errors(method, typed)
     # The arguments' own type lets any block pass that has a type.
     if isinstance(typed.get("blocks"), list):
-        found += _errors("$blocks", typed["blocks"])
+        found += _schema_errors("$blocks", typed["blocks"])
     if isinstance(typed.get("view"), dict):
-        found += _errors("$view", typed["view"])
+        found += _schema_errors("$view", typed["view"])
     return found
 
 
-def _errors(name: str, instance: Any) -> list[str]:
-    return list(_checked(name, json.dumps(instance, sort_keys=True)))
+def _schema_errors(name: str, instance: Any) -> list[str]:
+    return list(_validate(name, json.dumps(instance, sort_keys=True)))
 
 
 @functools.lru_cache(maxsize=4096)
-def _checked(name: str, instance: str) -> tuple[str, ...]:
+def _validate(name: str, instance: str) -> tuple[str, ...]:
     validator = _validator(name)
     if validator is None:
         return ()
-    errors = [_innermost(error) for error in validator.iter_errors(json.loads(instance))]
+    errors = [_best_error(error) for error in validator.iter_errors(json.loads(instance))]
     return tuple(f"{error.json_path.replace('$', name, 1)}: {error.message[:300]}" for error in errors)
 
 
-def _innermost(error: ValidationError) -> ValidationError:
-    """What is wrong in the alternative that fits best: of the right `type`, with the fewest errors."""
+def _best_error(error: ValidationError) -> ValidationError:
+    """Return the error in the best-fitting alternative: the one of the right `type` with the fewest errors."""
     while error.context:
         alternatives: dict[Any, list[ValidationError]] = {}
         for one in error.context:
@@ -126,18 +128,18 @@ def _validator(name: str) -> Draft7Validator | None:
     schema = _types().get(name)
     if schema is None:
         return None
-    _note_kinds(schema, schema["definitions"])
+    _add_kinds(schema, schema["definitions"])
     return extend(Draft7Validator, {"anyOf": _any_of})(schema)
 
 
-def _note_kinds(part: Any, definitions: Json) -> None:
-    """Write down beside each `anyOf` which values of `type` its alternatives are for; None for any."""
+def _add_kinds(part: Any, definitions: Json) -> None:
+    """Store beside each `anyOf` the values of `type` that its alternatives accept; None for any value."""
     if isinstance(part, list):
         for one in part:
-            _note_kinds(one, definitions)
+            _add_kinds(one, definitions)
     elif isinstance(part, dict):
         for one in part.values():
-            _note_kinds(one, definitions)
+            _add_kinds(one, definitions)
         if isinstance(part.get("anyOf"), list):
             part["kinds"] = [_kinds(one, definitions) for one in part["anyOf"]]
 
@@ -149,7 +151,7 @@ def _kinds(branch: Json, definitions: Json) -> set[str] | None:
 
 
 def _any_of(validator: Any, branches: list[Json], instance: Any, schema: Json) -> Iterator[ValidationError]:
-    """As JSON Schema has it, without a look at alternatives that are for another `type`, which cannot fit."""
+    """Validate `anyOf` as JSON Schema does, but skip alternatives for another `type`, which cannot fit."""
     kind = instance.get("type") if isinstance(instance, dict) else None
     places = list(range(len(branches)))
     if isinstance(kind, str):

@@ -1,4 +1,4 @@
-"""How Slack tells a bot something: an envelope over a socket, or a signed request; at most three seconds for it."""
+"""Delivers events and interactions to a bot: as an envelope over a socket or a signed request, with a time limit."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ Kind = Literal["slash_commands", "events_api", "interactive"]
 
 ACK_SECONDS = 3.0
 RETRY_SECONDS = (0.0, 60.0, 300.0)
-"""After how long an event that nobody acknowledged is sent again; nothing else is."""
+"""Pauses before an unacknowledged event is sent again; interactions are not sent again."""
 
 
 class NotAcknowledgedError(AssertionError):
-    """The bot did not acknowledge in time: the user sees "the app did not respond"."""
+    """The bot did not acknowledge in time; the user would see "the app did not respond"."""
 
 
 class _DroppedError(Exception):
-    """The socket went away with the envelope in it."""
+    """The socket was closed before the envelope was acknowledged."""
 
 
 @dataclass(frozen=True)
 class Ack:
-    """How long the acknowledgement took, and what came with it."""
+    """An acknowledgement: how long it took, and its payload."""
 
     seconds: float
     payload: Json
@@ -44,7 +44,7 @@ class Ack:
 
 @dataclass(eq=False)
 class Delivery:
-    """One thing to tell the bot. `attempts` counts the times that it was sent."""
+    """An event or interaction for the bot. `attempts` counts how often it was sent."""
 
     kind: Kind
     payload: Json = field(repr=False)
@@ -58,11 +58,11 @@ class Delivery:
 
     @property
     def event_id(self) -> str:
-        """The id of an event, the same for every attempt; "" for anything else."""
+        """Id of an event, the same for every attempt; "" for an interaction."""
         return str(self.payload.get("event_id", ""))
 
     async def acknowledged(self) -> Ack:
-        """The acknowledgement. Raises NotAcknowledgedError if none came in time."""
+        """Wait for the acknowledgement. Raises NotAcknowledgedError if it does not come in time."""
         await self.done.wait()
         if self.ack is None:
             raise NotAcknowledgedError(f"{self.kind} was not acknowledged in time ({self.reason})")
@@ -76,32 +76,34 @@ class _Socket:
 
 
 class Courier:
-    """Delivers to whoever is connected, in turn, else to `http_url`; keeps what was `lost` and how long acks took."""
+    """Delivers to the connected sockets in turn, else to `http_url`.
 
-    def __init__(self, signing_secret: str, changed: Callable[[], None]) -> None:
+    `lost` holds the deliveries that were never acknowledged, `acknowledgements` the seconds of the others.
+    """
+
+    def __init__(self, signing_secret: str, on_change: Callable[[], None]) -> None:
         self.http_url = ""
         self.ack_seconds = ACK_SECONDS
         self.retry_seconds = RETRY_SECONDS
         self.acknowledgements: list[float] = []
         self.lost: list[Delivery] = []
-        self.late: list[str] = []
+        self.unexpected_acks: list[str] = []
         self.sockets: list[_Socket] = []
         self._secret = signing_secret
-        self._changed = changed
+        self._on_change = on_change
         self._connected = asyncio.Event()
-        self._was_connected = False
-        self._turn = 0
+        self._next_socket = 0
         self._envelopes: dict[str, asyncio.Future[Json]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._lifetime = AsyncExitStack()
         self._session: ClientSession | None = None
 
     async def start(self) -> None:
-        """Get ready to send."""
+        """Open the HTTP session."""
         self._session = await self._lifetime.enter_async_context(ClientSession())
 
     async def close(self) -> None:
-        """Send nothing more."""
+        """Cancel all deliveries and close all sockets."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -109,25 +111,25 @@ class Courier:
             await socket.response.close()
         await self._lifetime.aclose()
 
-    def later(self, doing: Coroutine[Any, Any, None]) -> None:
-        """Do something in the background, until the end at most."""
-        task = asyncio.create_task(doing)
+    def start_task(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` in the background; closing cancels it."""
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def send(self, delivery: Delivery, *, to: int | None = None) -> Delivery:
         """Deliver in the background; `to` picks a socket by its number, oldest first."""
-        self.later(self._deliver(delivery, to))
+        self.start_task(self._deliver(delivery, to))
         return delivery
 
     async def _deliver(self, delivery: Delivery, to: int | None) -> None:
         try:
-            await self._insist(delivery, to)
+            await self._deliver_with_retries(delivery, to)
         finally:
             delivery.done.set()
-            self._changed()
+            self._on_change()
 
-    async def _insist(self, delivery: Delivery, to: int | None) -> None:
+    async def _deliver_with_retries(self, delivery: Delivery, to: int | None) -> None:
         for pause in (0.0, *self.retry_seconds) if delivery.kind == "events_api" else (0.0,):
             await asyncio.sleep(pause)
             start = time.monotonic()
@@ -158,17 +160,17 @@ class Courier:
     # Socket Mode
 
     async def serve(self, request: web.Request, hello: Json) -> web.WebSocketResponse:
-        """One connection of Socket Mode, until it ends."""
+        """Serve one Socket Mode connection until it ends."""
         response = web.WebSocketResponse()
         await response.prepare(request)
         await response.send_json({"type": "hello", "num_connections": len(self.sockets) + 1} | hello)
         socket = _Socket(response)
         self.sockets.append(socket)
         self._connected.set()
-        self._changed()
+        self._on_change()
         try:
             async for message in response:
-                self._received(json.loads(message.data))
+                self._handle_ack(json.loads(message.data))
         finally:
             self.sockets.remove(socket)
             if not self.sockets:
@@ -176,20 +178,20 @@ class Courier:
             for future in socket.waiting.values():
                 if not future.done():
                     future.set_exception(_DroppedError("the socket was closed"))
-            self._changed()
+            self._on_change()
         return response
 
-    def _received(self, message: Json) -> None:
-        # Slack's SDK may answer over another socket than the one that the envelope came by.
+    def _handle_ack(self, message: Json) -> None:
+        # Slack's SDK may answer over another socket than the one with the envelope.
         future = self._envelopes.get(message.get("envelope_id", ""))
         if future is None or future.done():
-            self.late.append(message.get("envelope_id", ""))
+            self.unexpected_acks.append(message.get("envelope_id", ""))
         else:
             future.set_result(message.get("payload") or {})
 
     async def _envelope(self, delivery: Delivery, to: int | None) -> Json:
-        self._turn += 1
-        socket = self.sockets[self._turn % len(self.sockets) if to is None else to]
+        self._next_socket += 1
+        socket = self.sockets[self._next_socket % len(self.sockets) if to is None else to]
         name = str(uuid.uuid4())
         future: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
         self._envelopes[name] = socket.waiting[name] = future
@@ -240,7 +242,7 @@ class Courier:
         content_type: str = "application/json",
         headers: dict[str, str] | None = None,
     ) -> tuple[int, str]:
-        """A signed request: status and body. Another `secret` or an old `timestamp` makes the signature a wrong one."""
+        """Send a signed request; return status and body. Another `secret` or an old `timestamp` makes it invalid."""
         assert self._session is not None
         at = str(int(time.time()) if timestamp is None else timestamp)
         key = self._secret if secret is None else secret

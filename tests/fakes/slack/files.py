@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from fakes.slack import limits
 from fakes.slack.calls import ApiError, Call, Method
-from fakes.slack.chat import channel, thread
+from fakes.slack.chat import check_thread, find_channel
 from fakes.slack.workspace import FakeFile, FakeMessage
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-SHARING_SECONDS = 0.05
-"""How long after the completion the message comes: Slack shares files in the background, and looks at them there."""
+SHARE_DELAY_SECONDS = 0.05
+"""Delay of the message after the completion: Slack processes and shares files in the background."""
 
 
 async def get_upload_url(slack: Server, call: Call) -> Json:
@@ -28,14 +28,14 @@ async def get_upload_url(slack: Server, call: Call) -> Json:
     if len(alt) > limits.FILE_ALT_TEXT:
         raise ApiError("alt_txt_too_large")
     name = call.text("filename")
-    file = FakeFile(slack.workspace.new_id("F"), name, alt=alt, user=slack.bot_user, length=length, looked_at=False)
+    file = FakeFile(slack.workspace.new_id("F"), name, alt=alt, user=slack.bot_user, length=length, processed=False)
     file.mimetype = mimetypes.guess_type(name)[0] or file.mimetype
     slack.workspace.files[file.id] = file
     return {"upload_url": f"{slack.url}/upload/v1/{file.id}", "file_id": file.id}
 
 
 async def upload(slack: Server, request: web.Request) -> web.Response:
-    """The bytes themselves, as the whole body or as the first part of a form."""
+    """Receive the bytes of a file, as the whole body or as the first part of a form."""
     file = slack.workspace.files.get(request.match_info["file"])
     if file is None or file.complete:
         return web.Response(status=404, text="no such upload")
@@ -59,30 +59,30 @@ async def complete_upload(slack: Server, call: Call) -> Json:
     if len(known) != len(listed):
         raise ApiError("file_not_found")
     names = call.text("channel_id") or call.text("channels")
-    places = [channel(slack, name) for name in names.split(",") if name]
-    threads = [thread(slack, place, call.text("thread_ts")) for place in places]
+    places = [find_channel(slack, name) for name in names.split(",") if name]
+    threads = [check_thread(slack, place, call.text("thread_ts")) for place in places]
     for file, one in zip(known, listed, strict=True):
         file.title, file.complete = one.get("title") or file.name, True
-        slack.later(_look_at(file))
+        slack.start_task(_process(file))
     for place, thread_ts in zip(places, threads, strict=True):
         message = FakeMessage(place.id, "", slack.bot_user, call.text("initial_comment"), thread_ts=thread_ts)
         message.via = "upload"
-        slack.later(_share(slack, message, known))
+        slack.start_task(_share(slack, message, known))
     return {"files": [{"id": file.id, "title": file.title} for file in known]}
 
 
-async def _look_at(file: FakeFile) -> None:
-    await asyncio.sleep(SHARING_SECONDS)
-    file.looked_at = True
+async def _process(file: FakeFile) -> None:
+    await asyncio.sleep(SHARE_DELAY_SECONDS)
+    file.processed = True
 
 
 async def _share(slack: Server, message: FakeMessage, files: list[FakeFile]) -> None:
-    await asyncio.sleep(SHARING_SECONDS)
+    await asyncio.sleep(SHARE_DELAY_SECONDS)
     message.ts = slack.workspace.new_ts()
     for file in files:
         file.shares.append((message.channel, message.ts))
     message.files = [slack.file_as_json(file) for file in files]
-    slack.posted(message)
+    slack.add_message(message)
 
 
 async def file_info(slack: Server, call: Call) -> Json:
@@ -100,13 +100,13 @@ async def delete_file(slack: Server, call: Call) -> Json:
         if any(one["id"] == file.id for one in message.files):
             message.files = [one for one in message.files if one["id"] != file.id]
             if not message.files and not message.text and not message.blocks:
-                slack.withdrawn(message)
-    slack.changed()
+                slack.remove_message(message)
+    slack.notify_waiters()
     return {}
 
 
 async def download(slack: Server, request: web.Request) -> web.Response:
-    """What a private address gives: the bytes with the bot's token, a page to sign in without it."""
+    """Answer a private address: the bytes with the bot's token, a sign-in page without it."""
     file = slack.workspace.files.get(request.match_info["file"])
     if file is None:
         return web.Response(status=404)

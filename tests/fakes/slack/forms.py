@@ -1,4 +1,4 @@
-"""Filling in a modal: values as Slack sends them, and what its own client refuses before it sends anything."""
+"""Fills in a modal: the values as Slack sends them, and the errors that its own client finds."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 
-def uploaded(name: str, user: str, filename: str, data: bytes) -> FakeFile:
-    """A file of a user, complete."""
+def make_file(name: str, user: str, filename: str, data: bytes) -> FakeFile:
+    """Return a completely uploaded file of a user."""
     kind = mimetypes.guess_type(filename)[0] or "application/octet-stream"
     return FakeFile(name, filename, data, kind, filename, user=user, length=len(data), complete=True)
 
 
-def values(view: FakeView, fields: Mapping[str, Any], as_json: Callable[[FakeFile], Json]) -> Json:
-    """`view.state.values`: what the form holds by itself, and `fields` over it."""
-    left = dict(fields)
+def fill_in(view: FakeView, fields: Mapping[str, Any], as_json: Callable[[FakeFile], Json]) -> Json:
+    """Return `view.state.values`: the initial values of the form, replaced by `fields`."""
+    unused = dict(fields)
     found: Json = {}
     for block_id, block in view.inputs.items():
         element = block["element"]
         names = (block_id, element["action_id"], block["label"]["text"])
-        given = next((left.pop(name) for name in names if name in left), _initial(element))
+        given = next((unused.pop(name) for name in names if name in unused), _initial(element))
         found[block_id] = {element["action_id"]: {"type": element["type"]} | _value(element, given, as_json)}
-    if left:
-        raise AssertionError(f"the form has no field {list(left)}, only {list(view.inputs)}")
+    if unused:
+        raise AssertionError(f"the form has no field {list(unused)}, only {list(view.inputs)}")
     return found
 
 
@@ -63,8 +63,8 @@ def _option(element: Json, given: Any) -> Json | None:
     raise AssertionError(f"“{given}” is none of the options {[option['value'] for option in element['options']]}")
 
 
-def refused(view: FakeView, given: Json) -> dict[str, str]:
-    """What Slack's client says of the fields by itself."""
+def find_client_errors(view: FakeView, given: Json) -> dict[str, str]:
+    """Return the errors that Slack's client finds, by field."""
     errors = {}
     for block_id, block in view.inputs.items():
         element = block["element"]

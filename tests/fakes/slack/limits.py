@@ -1,4 +1,4 @@
-"""How long and how many: the limits of Block Kit, of views and of text, as Slack enforces them."""
+"""The limits of Block Kit, views and text, as Slack enforces them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ALT_TEXT, FILE_ALT_TEXT = 2_000, 1_000
 PRIVATE_METADATA = 3_000
 VIEW_TITLE = 24
 BLOCKS_TOGETHER = 13_200
-"""Characters of all blocks of a message, as JSON: measured by others, published nowhere."""
+"""Characters of all blocks of a message together, as JSON; a measured value that Slack does not document."""
 VIEW_BYTES = 250_000
 
 Json = dict[str, Any]
@@ -31,16 +31,16 @@ TEXTS = {
     "option": {"text": 75, "value": 150, "description": 75},
     "confirm": {"title": 100, "text": 300, "confirm": 30, "deny": 30},
 }
-"""Characters, by the kind of block or element and its key."""
+"""Most characters, by kind of block or element, and key."""
 COUNTS = {"actions": ("elements", 25), "context": ("elements", 10), "section": ("fields", 10)}
 IDS = {"block_id": 255, "action_id": 255}
 
 
-def block_errors(blocks: Any, most: int = MESSAGE_BLOCKS) -> list[str]:
-    """What Slack would refuse in a list of blocks, one line each."""
+def block_errors(blocks: Any, maximum: int = MESSAGE_BLOCKS) -> list[str]:
+    """Return what Slack would refuse in a list of blocks, one line each."""
     if not isinstance(blocks, list):
         return ["must be an array of blocks"]
-    found = [f"no more than {most} items allowed [json-pointer:/blocks]"] if len(blocks) > most else []
+    found = [f"no more than {maximum} items allowed [json-pointer:/blocks]"] if len(blocks) > maximum else []
     for number, block in enumerate(blocks):
         if not isinstance(block, dict) or "type" not in block:
             found.append(f"a block needs a type [json-pointer:/blocks/{number}]")
@@ -61,9 +61,9 @@ def _block(block: Json) -> Iterator[str]:
     kind = block["type"]
     yield from _lengths(kind, block)
     if kind in COUNTS:
-        key, most = COUNTS[kind]
-        if len(block.get(key, ())) > most:
-            yield f"{kind}: no more than {most} {key} allowed"
+        key, maximum = COUNTS[kind]
+        if len(block.get(key, ())) > maximum:
+            yield f"{kind}: no more than {maximum} {key} allowed"
     if kind in ("actions", "context") and not block.get("elements"):
         yield f"{kind}: needs an element"
     if kind == "section":
@@ -113,7 +113,7 @@ def _element(element: Json) -> Iterator[str]:
 
 
 def _lengths(kind: str, part: Json) -> Iterator[str]:
-    for key, most in (TEXTS.get(kind, {}) | IDS).items():
+    for key, maximum in (TEXTS.get(kind, {}) | IDS).items():
         if key not in part or part[key] is None:
             continue
         value = part[key]["text"] if isinstance(part[key], dict) else part[key]
@@ -121,12 +121,12 @@ def _lengths(kind: str, part: Json) -> Iterator[str]:
             yield f"{kind}: {key} must be a string"
         elif not value and key not in ("value", "initial_value", *IDS):
             yield f"{kind}: {key} must not be empty"
-        elif len(value) > most:
-            yield f"{kind}: {key} must be less than {most + 1} characters, not {len(value)}"
+        elif len(value) > maximum:
+            yield f"{kind}: {key} must be less than {maximum + 1} characters, not {len(value)}"
 
 
 def view_errors(view: Any) -> list[str]:
-    """What Slack would refuse in a view, one line each."""
+    """Return what Slack would refuse in a view, one line each."""
     if not isinstance(view, dict) or view.get("type") not in ("modal", "home"):
         return ["a view is a “modal” or a “home”"]
     found = block_errors(view.get("blocks"), VIEW_BLOCKS)
@@ -135,20 +135,20 @@ def view_errors(view: Any) -> list[str]:
             found.append(f"{key} must have 1 to {VIEW_TITLE} characters [json-pointer:/view/{key}]")
     if view["type"] == "modal" and not view.get("title"):
         found.append("a modal needs a title [json-pointer:/view/title]")
-    for key, most in (("private_metadata", PRIVATE_METADATA), ("callback_id", 255), ("external_id", 255)):
-        if len(view.get(key) or "") > most:
-            found.append(f"{key} must be less than {most + 1} characters [json-pointer:/view/{key}]")
+    for key, maximum in (("private_metadata", PRIVATE_METADATA), ("callback_id", 255), ("external_id", 255)):
+        if len(view.get(key) or "") > maximum:
+            found.append(f"{key} must be less than {maximum + 1} characters [json-pointer:/view/{key}]")
     has_input = any(block.get("type") == "input" for block in view.get("blocks", ()) if isinstance(block, dict))
     if view["type"] == "modal" and has_input and not view.get("submit"):
         found.append("a modal with input blocks needs `submit` [json-pointer:/view/submit]")
     return found
 
 
-def too_long(blocks: list[Json]) -> bool:
-    """Whether the blocks of a message are too long together."""
+def are_too_long(blocks: list[Json]) -> bool:
+    """Return whether the blocks of a message are too long together."""
     return len(json.dumps(blocks, separators=(",", ":"), ensure_ascii=False)) > BLOCKS_TOGETHER
 
 
-def listed(problems: Sequence[str]) -> list[str]:
-    """The problems as Slack words them in `response_metadata.messages`."""
+def format_errors(problems: Sequence[str]) -> list[str]:
+    """Return the problems as Slack words them in `response_metadata.messages`."""
     return [f"[ERROR] {problem}" for problem in problems]

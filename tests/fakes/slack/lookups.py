@@ -1,11 +1,11 @@
-"""auth.test, apps.connections.open, and what is asked about users, conversations and reactions."""
+"""auth.test, apps.connections.open, and methods for users, conversations, reactions and the status of a thread."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from fakes.slack.calls import ApiError, Call, Method
-from fakes.slack.chat import WRITE, channel
+from fakes.slack.chat import WRITE, find_channel
 
 if TYPE_CHECKING:
     from fakes.slack.server import Server
@@ -54,25 +54,25 @@ def _as_json(slack: Server, found: Channel) -> Json:
 
 
 async def conversation_info(slack: Server, call: Call) -> Json:
-    return {"channel": _as_json(slack, channel(slack, call.text("channel"), writing=False))}
+    return {"channel": _as_json(slack, find_channel(slack, call.text("channel"), writing=False))}
 
 
 async def conversations(slack: Server, call: Call) -> Json:
-    """Public channels, a page at a time; the cursor is where the next one begins."""
+    """List public channels in pages; the cursor is the index of the next page's first channel."""
     if call.text("types") != "public_channel":
         raise ApiError("invalid_types")
-    there = [one for one in slack.workspace.channels.values() if one.type == "channel"]
-    wanted = [one for one in there if not (one.archived and call.arguments.get("exclude_archived"))]
-    first, most = int(call.text("cursor") or 0), int(call.arguments.get("limit") or 100)
-    cursor = str(first + most) if first + most < len(wanted) else ""
-    page = [_as_json(slack, one) for one in wanted[first : first + most]]
+    public = [one for one in slack.workspace.channels.values() if one.type == "channel"]
+    wanted = [one for one in public if not (one.archived and call.arguments.get("exclude_archived"))]
+    first, maximum = int(call.text("cursor") or 0), int(call.arguments.get("limit") or 100)
+    cursor = str(first + maximum) if first + maximum < len(wanted) else ""
+    page = [_as_json(slack, one) for one in wanted[first : first + maximum]]
     return {"channels": page, "response_metadata": {"next_cursor": cursor}}
 
 
 async def conversation_open(slack: Server, call: Call) -> Json:
     named = [name for name in call.text("users").split(",") if name]
     if not named and (place := call.text("channel")):
-        return {"channel": _as_json(slack, channel(slack, place, writing=False))}
+        return {"channel": _as_json(slack, find_channel(slack, place, writing=False))}
     if not named:
         raise ApiError("users_list_not_supplied")
     if named[0] not in slack.workspace.users:
@@ -86,7 +86,7 @@ async def add_reaction(slack: Server, call: Call) -> Json:
     if reaction in reactions:
         raise ApiError("already_reacted")
     reactions.append(reaction)
-    slack.changed()
+    slack.notify_waiters()
     return {}
 
 
@@ -95,12 +95,12 @@ async def remove_reaction(slack: Server, call: Call) -> Json:
     if reaction not in reactions:
         raise ApiError("no_reaction")
     reactions.remove(reaction)
-    slack.changed()
+    slack.notify_waiters()
     return {}
 
 
 def _reactions(slack: Server, call: Call) -> tuple[list[tuple[str, str]], tuple[str, str]]:
-    place = channel(slack, call.text("channel"))
+    place = find_channel(slack, call.text("channel"))
     message = slack.workspace.find(place.id, call.text("timestamp"))
     if message is None:
         raise ApiError("message_not_found")
@@ -108,11 +108,11 @@ def _reactions(slack: Server, call: Call) -> tuple[list[tuple[str, str]], tuple[
 
 
 async def set_status(slack: Server, call: Call) -> Json:
-    place = channel(slack, call.text("channel_id"))
+    place = find_channel(slack, call.text("channel_id"))
     if slack.workspace.find(place.id, call.text("thread_ts")) is None:
         raise ApiError("invalid_thread_ts")
     slack.statuses[place.id, call.text("thread_ts")] = call.text("status")
-    slack.changed()
+    slack.notify_waiters()
     return {}
 
 

@@ -1,4 +1,4 @@
-"""Slack's rate limits: so many calls a minute of a method in a workspace, and messages a second of a channel."""
+"""Slack's rate limits: calls of a method per minute in a workspace, and messages per second in a channel."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import time
 from collections import defaultdict, deque
 
 PER_MINUTE = {2: 20, 3: 50, 4: 100, 5: 600}
-CHANNEL = "chat.postMessage"
-MINUTE = 59.0
-"""Seconds. Slack promises these numbers or more; a call may be on its way for longer than the one that it followed."""
+POST = "chat.postMessage"
+MINUTE_SECONDS = 59.0
+"""Seconds in which calls are counted: less than 60, because calls may arrive closer together than they were sent."""
 
 
 class RateTiers:
-    """Which calls go too far.
+    """Counts calls, and finds those that exceed a rate limit.
 
-    `scale` is how long a minute lasts, in minutes: 0.1 makes everything ten times as fast. `per_minute` is by tier;
-    a channel takes one message a second, after `burst` at once.
+    `scale` is the length of a minute in minutes: 0.1 makes everything ten times as fast. `per_minute` is by tier; a
+    channel takes `burst` messages at once, then one per second.
     """
 
     def __init__(self) -> None:
@@ -27,11 +27,11 @@ class RateTiers:
         self._posts: dict[str, tuple[float, float]] = {}
 
     def wait(self, method: str, tier: int, channel: str) -> int:
-        """Count one call; 0, or the whole seconds after which it may be tried again."""
-        if method == CHANNEL:
+        """Count one call. Return 0 if it is allowed, else the Retry-After in whole seconds."""
+        if method == POST:
             return self._post(channel)
         calls, now = self._calls[method], time.monotonic()
-        minute = MINUTE * self.scale
+        minute = MINUTE_SECONDS * self.scale
         while calls and calls[0] <= now - minute:
             calls.popleft()
         if len(calls) >= self.per_minute[tier]:
@@ -41,10 +41,10 @@ class RateTiers:
 
     def _post(self, channel: str) -> int:
         now = time.monotonic()
-        saved, since = self._posts.get(channel, (float(self.burst), now))
-        saved = min(float(self.burst), saved + (now - since) / self.scale)
-        if saved < 1:
-            self._posts[channel] = (saved, now)
-            return max(1, math.ceil((1 - saved) * self.scale))
-        self._posts[channel] = (saved - 1, now)
+        allowed, since = self._posts.get(channel, (float(self.burst), now))
+        allowed = min(float(self.burst), allowed + (now - since) / self.scale)
+        if allowed < 1:
+            self._posts[channel] = (allowed, now)
+            return max(1, math.ceil((1 - allowed) * self.scale))
+        self._posts[channel] = (allowed - 1, now)
         return 0

@@ -1,4 +1,4 @@
-"""The fake's own side: sockets, the Web API's way in, response_url, and what has to be told after a change."""
+"""The server side of the fake: HTTP routes, Socket Mode, and the events that follow changes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from aiohttp import web
 from fakes.core.stack_dump import show_stacks
-from fakes.slack import calls, chat, contract, files, hooks, lookups, streams, views
-from fakes.slack.calls import ApiError, Call, Method
+from fakes.slack import calls, chat, contract, files, lookups, response_urls, streams, views
+from fakes.slack.calls import SCOPES, ApiError, Call, Method
 from fakes.slack.delivery import Courier, Delivery
 from fakes.slack.rates import RateTiers
 from fakes.slack.workspace import Channel, FakeFile, FakeMessage, FakeView, User, Workspace
@@ -26,31 +26,10 @@ Json = dict[str, Any]
 Found = TypeVar("Found")
 
 METHODS: dict[str, Method] = chat.METHODS | streams.METHODS | views.METHODS | files.METHODS | lookups.METHODS
-SCOPES = frozenset(
-    {
-        "app_mentions:read",
-        "assistant:write",
-        "channels:history",
-        "channels:read",
-        "chat:write",
-        "commands",
-        "files:read",
-        "files:write",
-        "groups:history",
-        "groups:read",
-        "im:history",
-        "im:read",
-        "im:write",
-        "mpim:history",
-        "mpim:read",
-        "reactions:write",
-        "users:read",
-    }
-)
 TRIGGER_SECONDS = 3.0
 STREAM_SECONDS = 300.0
 PATIENCE_SECONDS = 30.0
-"""When a test that waits gives up; none of them is about time."""
+"""Time limit of every wait in a test; no test depends on it."""
 
 
 @dataclass
@@ -62,11 +41,11 @@ class _Refusal:
 
 
 class Server:
-    """A workspace with one app installed. Use it as an async context manager, which ends with the `violations`.
+    """A workspace with one app installed. Its end as an async context manager asserts that there are no `violations`.
 
-    `scopes` are the bot token's, `calls` every Web API call, `limited` those that went over a rate limit,
-    `statuses` what assistant.threads.setStatus said of (channel, thread). The answer to the next call of a method in
-    `losing` is lost; a method in `held` is answered once its event is set.
+    `scopes` are those of the bot token, `calls` all Web API calls, `rate_limited_calls` those that exceeded a rate
+    limit, `statuses` the statuses by (channel, thread). The answer to the next call of a method in `lost_answers` is
+    lost; a method in `held_methods` is answered once its event is set.
     """
 
     def __init__(self) -> None:
@@ -85,12 +64,12 @@ class Server:
         self.trigger_seconds = TRIGGER_SECONDS
         self.violations: list[str] = []
         self.calls: list[Call] = []
-        self.limited: list[Call] = []
+        self.rate_limited_calls: list[Call] = []
         self.statuses: dict[tuple[str, str], str] = {}
-        self.losing: set[str] = set()
-        self.held: dict[str, asyncio.Event] = {}
-        self.hooks = hooks.Hooks()
-        self.courier = Courier(self.signing_secret, self.changed)
+        self.lost_answers: set[str] = set()
+        self.held_methods: dict[str, asyncio.Event] = {}
+        self.response_urls = response_urls.ResponseUrls()
+        self.courier = Courier(self.signing_secret, self.notify_waiters)
         self.url = ""
         self._tickets: set[str] = set()
         self._triggers: dict[str, tuple[str, float]] = {}
@@ -108,7 +87,7 @@ class Server:
                 web.get("/link/", self._socket),
                 web.post("/upload/v1/{file}", functools.partial(files.upload, self)),
                 web.get("/files-pri/{file}/{name}", functools.partial(files.download, self)),
-                web.post("/hooks/{hook}", functools.partial(hooks.respond, self)),
+                web.post("/hooks/{name}", functools.partial(response_urls.respond, self)),
             ]
         )
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -127,18 +106,18 @@ class Server:
 
     @property
     def api_base(self) -> str:
-        """The address of the Web API."""
+        """Address of the Web API."""
         return f"{self.url}/api/"
 
     # Waiting
 
-    def changed(self) -> None:
-        """Let those who wait look again."""
+    def notify_waiters(self) -> None:
+        """Wake every `until`, so that it checks its predicate again."""
         for event in self._waiting:
             event.set()
 
     async def until(self, predicate: Callable[[], Found], timeout: float = PATIENCE_SECONDS) -> Found:
-        """Wait until `predicate()` is true, and return what it gave."""
+        """Wait until `predicate()` is true, and return its value."""
         event = asyncio.Event()
         self._waiting.add(event)
         try:
@@ -146,7 +125,7 @@ class Server:
                 while not (found := predicate()):
                     event.clear()
                     try:
-                        # What it asks for may change without Slack's doing.
+                        # The predicate may depend on things that this server does not change.
                         async with asyncio.timeout(0.1):
                             await event.wait()
                     except TimeoutError:
@@ -154,27 +133,29 @@ class Server:
                 return found
         except TimeoutError:
             show_stacks()
-            seen = "\n".join(f"{one.channel} {one.ts} {one.shown!r}" for one in self.workspace.messages[-20:])
-            told = [(call.method, call.error) for call in self.calls[-20:]]
-            raise TimeoutError(f"nothing came of it. Last messages:\n{seen}\nLast calls: {told}") from None
+            messages = "\n".join(f"{one.channel} {one.ts} {one.shown!r}" for one in self.workspace.messages[-20:])
+            last_calls = [(call.method, call.error) for call in self.calls[-20:]]
+            raise TimeoutError(
+                f"The condition did not become true. Last messages:\n{messages}\nLast calls: {last_calls}"
+            ) from None
         finally:
             self._waiting.discard(event)
 
-    def later(self, doing: Coroutine[Any, Any, None]) -> None:
-        """Do something in the background."""
-        self.courier.later(doing)
+    def start_task(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` in the background."""
+        self.courier.start_task(work)
 
     # The Web API
 
     async def _call(self, request: web.Request) -> web.Response:
-        arguments, token = await calls.arguments(request)
+        arguments, token = await calls.read_arguments(request)
         call = Call(request.match_info["method"], arguments, token, time.monotonic())
         self.calls.append(call)
-        if (event := self.held.get(call.method)) is not None:
+        if (event := self.held_methods.get(call.method)) is not None:
             await event.wait()
         headers = {}
         try:
-            method = self._admitted(call)
+            method = self._check_call(call)
             call.result = {"ok": True} | await method.handler(self, call)
             status = 200
         except ApiError as error:
@@ -184,13 +165,13 @@ class Server:
                 headers["Retry-After"] = str(error.retry_after)
         scopes = {"connections:write"} if token == self.app_token else self.scopes
         headers["x-oauth-scopes"] = ",".join(sorted(scopes))
-        self.changed()
-        if call.method in self.losing and request.transport is not None:
-            self.losing.remove(call.method)
+        self.notify_waiters()
+        if call.method in self.lost_answers and request.transport is not None:
+            self.lost_answers.remove(call.method)
             request.transport.abort()
         return web.json_response(call.result, status=status, headers=headers)
 
-    def _admitted(self, call: Call) -> Method:
+    def _check_call(self, call: Call) -> Method:
         self.violations += contract.problems(call.method, call.arguments)
         if refusal := self._refusals.get(call.method):
             refusal.times -= 1
@@ -203,7 +184,7 @@ class Server:
         self._authorise(call, method)
         tier = method.tier
         if seconds := self.rate_tiers.wait(call.method, tier, call.text("channel")):
-            self.limited.append(call)
+            self.rate_limited_calls.append(call)
             raise ApiError("ratelimited", status=429, retry_after=seconds)
         if missing := [name for name in method.required if call.arguments.get(name) in (None, "")]:
             raise ApiError("invalid_arguments", *(f"missing required field: {name}" for name in missing))
@@ -230,17 +211,17 @@ class Server:
         status = status or (429 if error == "ratelimited" else 200)
         self._refusals[method] = _Refusal(error, retry_after or int(error == "ratelimited"), times, status)
 
-    def accept(self, method: str) -> None:
-        """Take back what `refuse` said of a method."""
+    def stop_refusing(self, method: str) -> None:
+        """Undo `refuse` for a method."""
         self._refusals.pop(method, None)
 
     def without_streaming(self) -> None:
-        """Know nothing of the methods for streams, as servers that are not Slack's."""
+        """Refuse the methods for streams as unknown, like servers that are not Slack's."""
         for method in streams.METHODS:
             self.refuse(method, "unknown_method", times=-1)
 
     def revoke(self, *, error: str = "token_revoked", app_token: bool = False) -> None:
-        """Make the bot token worthless, or the app token, with its sockets."""
+        """Revoke the bot token, or the app token and its sockets."""
         self._revoked[self.app_token if app_token else self.bot_token] = error
         if app_token:
             self.disconnect("link_disabled")
@@ -248,7 +229,7 @@ class Server:
     # Socket Mode
 
     def new_socket_url(self) -> str:
-        """An address for one connection."""
+        """Return an address for one connection."""
         ticket = uuid.uuid4().hex
         self._tickets.add(ticket)
         return f"{self.url.replace('http', 'ws', 1)}/link/?ticket={ticket}&app_id={self.app_id}"
@@ -265,19 +246,19 @@ class Server:
         return await self.courier.serve(request, about)
 
     def disconnect(self, reason: str = "refresh_requested") -> None:
-        """Tell every connection to come anew; all reasons but "warning" close it as well."""
+        """Ask every connection to reconnect; every reason except "warning" closes it as well."""
         for socket in tuple(self.courier.sockets):
-            self.later(self._dismiss(socket.response, reason))
+            self.start_task(self._dismiss(socket.response, reason))
 
     async def _dismiss(self, socket: web.WebSocketResponse, reason: str) -> None:
         await socket.send_json({"type": "disconnect", "reason": reason, "debug_info": {"host": "applink-1"}})
         if reason != "warning":
-            # Slack leaves the client some seconds to connect anew; this is the least that tells it apart.
+            # Slack gives the client some seconds to reconnect; a short pause is enough here.
             await asyncio.sleep(0.2)
             await socket.close()
 
     def drop_socket(self) -> None:
-        """Break every connection without a word."""
+        """Break every connection without notice."""
         for socket in self.courier.sockets:
             if (transport := socket.response._req.transport) is not None:
                 transport.abort()
@@ -285,13 +266,13 @@ class Server:
     # Triggers
 
     def new_trigger(self, user: str) -> str:
-        """A trigger_id for what `user` just did."""
+        """Return a trigger_id for an interaction of `user`."""
         name = f"{time.time_ns()}.{self.team}.{uuid.uuid4().hex}"
         self._triggers[name] = (user, time.monotonic())
         return name
 
-    def exchange(self, trigger: str) -> str:
-        """Use a trigger up; whose it was. Raises ApiError if it is used, too old, or none."""
+    def use_trigger(self, trigger: str) -> str:
+        """Use a trigger and return its user. Raises ApiError if it was used, is too old, or does not exist."""
         if trigger in self._exchanged:
             raise ApiError("exchanged_trigger_id")
         if trigger not in self._triggers:
@@ -302,10 +283,10 @@ class Server:
         self._exchanged.add(trigger)
         return user
 
-    # What is there, as Slack shows it
+    # JSON as Slack sends it
 
     def as_json(self, message: FakeMessage) -> Json:
-        """A message as events, payloads and results show it."""
+        """Return a message as events, payloads and results contain it."""
         found = message.as_json()
         if message.user == self.bot_user:
             found |= {"bot_id": self.bot_id, "app_id": self.app_id, "team": self.team}
@@ -313,62 +294,62 @@ class Server:
         return found
 
     def view_as_json(self, view: FakeView) -> Json:
-        """A view as payloads and results show it."""
+        """Return a view as payloads and results contain it."""
         return view.as_json(self.team, self.app_id, self.bot_id)
 
     def file_as_json(self, file: FakeFile) -> Json:
-        """A file as events and files.info show it."""
+        """Return a file as events and files.info contain it."""
         return file.as_json(self.url, lambda name: self.workspace.channels[name].type == "channel")
 
-    # Changes, and the events that tell of them
+    # Changes, and the events for them
 
-    def posted(self, message: FakeMessage) -> FakeMessage:
-        """Take in a new message, and tell the bot of it."""
-        message.changed()
+    def add_message(self, message: FakeMessage) -> FakeMessage:
+        """Add a new message, and send the bot its event."""
+        message.record_version()
         self.workspace.messages.append(message)
         if message.thread_ts:
             self.statuses.pop((message.channel, message.thread_ts), None)
         if not message.ephemeral_to:
-            self.tell_message(message, {})
-        self.changed()
+            self.send_message_event(message, {})
+        self.notify_waiters()
         return message
 
-    def edited(self, message: FakeMessage, before: Json) -> None:
-        """Note that a message looks different now, and tell the bot of it."""
-        message.changed()
+    def record_edit(self, message: FakeMessage, before: Json) -> None:
+        """Record that a message was edited, and send the bot an event."""
+        message.record_version()
         if not message.ephemeral_to:
-            self.tell_message(message, {"subtype": "message_changed", "hidden": True, "previous_message": before})
-        self.changed()
+            self.send_message_event(message, {"subtype": "message_changed", "hidden": True, "previous_message": before})
+        self.notify_waiters()
 
-    def grown(self, message: FakeMessage) -> None:
-        """Note a piece more of a stream; no event tells of it."""
-        message.changed()
-        self.changed()
+    def record_growth(self, message: FakeMessage) -> None:
+        """Record that a stream grew; there is no event for it."""
+        message.record_version()
+        self.notify_waiters()
 
-    def withdrawn(self, message: FakeMessage) -> None:
-        """Take a message away, and tell the bot of it."""
+    def remove_message(self, message: FakeMessage) -> None:
+        """Delete a message, and send the bot an event."""
         message.deleted = True
         message.edits.append((time.monotonic(), ""))
         if not message.ephemeral_to:
             about = {"subtype": "message_deleted", "hidden": True, "deleted_ts": message.ts}
-            self.tell_message(message, about | {"previous_message": self.as_json(message)})
-        self.changed()
+            self.send_message_event(message, about | {"previous_message": self.as_json(message)})
+        self.notify_waiters()
 
     def is_streaming(self, message: FakeMessage) -> bool:
-        """Whether its stream is open; Slack ends one that is too old."""
+        """Return whether the stream of a message is open; a stream that is too old is closed."""
         if message.streaming and time.monotonic() > message.stream_until:
             message.streaming = False
         return message.streaming
 
     def expire_streams(self) -> None:
-        """End every stream, as Slack does after some minutes."""
+        """Close every stream, as Slack does after some minutes."""
         for message in self.workspace.messages:
             message.stream_until = 0.0
             self.is_streaming(message)
-        self.changed()
+        self.notify_waiters()
 
-    def tell_message(self, message: FakeMessage, change: Json) -> None:
-        """Send the message event of where it is, if the bot is there."""
+    def send_message_event(self, message: FakeMessage, change: Json) -> None:
+        """Send the bot a message event, if it is in the channel."""
         place = self.workspace.channels[message.channel]
         if self.bot_user not in place.members:
             return
@@ -379,9 +360,9 @@ class Server:
                 event["message"] = self.as_json(message)
         else:
             event = self.as_json(message)
-        message.events.append(self.tell(event | about))
+        message.events.append(self.send_event(event | about))
 
-    def tell(self, event: Json) -> Delivery:
+    def send_event(self, event: Json) -> Delivery:
         """Send an event to the bot."""
         authorization = {"team_id": self.team, "user_id": self.bot_user, "is_bot": True, "enterprise_id": None}
         payload = {
@@ -398,5 +379,5 @@ class Server:
         return self.courier.send(Delivery("events_api", payload))
 
     def channel_of(self, name: str) -> Channel:
-        """The channel with this id."""
+        """Return the channel with this id."""
         return self.workspace.channels[name]

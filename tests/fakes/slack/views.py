@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-STACKED = 3
-"""How many modals may lie on one another."""
+MAX_STACKED = 3
+"""The most modals in a stack."""
 
 
-def checked(view: Json, kind: str = "modal") -> Json:
-    """A view within the limits. Raises ApiError."""
+def check_view(view: Json, kind: str = "modal") -> Json:
+    """Return the view. Raises ApiError if it exceeds a limit or is of another kind."""
     if len(json.dumps(view)) > limits.VIEW_BYTES:
         raise ApiError("view_too_large")
     if problems := limits.view_errors(view):
@@ -29,32 +29,32 @@ def checked(view: Json, kind: str = "modal") -> Json:
     return view
 
 
-def add(slack: Server, user: str, view: Json, *, on: FakeView | None = None) -> FakeView:
+def add_view(slack: Server, user: str, view: Json, *, on: FakeView | None = None) -> FakeView:
     """Show a new view to `user`, on top of `on` if that is given."""
-    made = FakeView(slack.workspace.new_id("V"), user, view["type"], [])
+    added = FakeView(slack.workspace.new_id("V"), user, view["type"], [])
     if on is not None:
-        made.root, made.previous = on.root or on.id, on.id
-    made.show(view)
-    slack.workspace.views.append(made)
-    slack.changed()
-    return made
+        added.root, added.previous = on.root or on.id, on.id
+    added.show(view)
+    slack.workspace.views.append(added)
+    slack.notify_waiters()
+    return added
 
 
 async def open_view(slack: Server, call: Call) -> Json:
-    view = checked(call.arguments["view"])
-    user = slack.exchange(call.text("trigger_id"))
-    return {"view": slack.view_as_json(add(slack, user, view))}
+    view = check_view(call.arguments["view"])
+    user = slack.use_trigger(call.text("trigger_id"))
+    return {"view": slack.view_as_json(add_view(slack, user, view))}
 
 
 async def push(slack: Server, call: Call) -> Json:
-    view = checked(call.arguments["view"])
-    user = slack.exchange(call.text("trigger_id"))
+    view = check_view(call.arguments["view"])
+    user = slack.use_trigger(call.text("trigger_id"))
     stack = [one for one in slack.workspace.views if one.user == user and one.kind == "modal" and one.open]
     if not stack:
         raise ApiError("not_found")
-    if len(stack) >= STACKED:
+    if len(stack) >= MAX_STACKED:
         raise ApiError("push_limit_reached")
-    return {"view": slack.view_as_json(add(slack, user, view, on=stack[-1]))}
+    return {"view": slack.view_as_json(add_view(slack, user, view, on=stack[-1]))}
 
 
 async def update(slack: Server, call: Call) -> Json:
@@ -71,8 +71,8 @@ async def update(slack: Server, call: Call) -> Json:
         raise ApiError("not_found")
     if call.text("hash") and call.text("hash") != view.hash:
         raise ApiError("hash_conflict")
-    view.show(checked(call.arguments["view"], view.kind))
-    slack.changed()
+    view.show(check_view(call.arguments["view"], view.kind))
+    slack.notify_waiters()
     return {"view": slack.view_as_json(view)}
 
 
@@ -80,15 +80,15 @@ async def publish(slack: Server, call: Call) -> Json:
     user = call.text("user_id")
     if user not in slack.workspace.users:
         raise ApiError("invalid_arguments", "user_id is nobody's")
-    content = checked(call.arguments["view"], "home")
+    content = check_view(call.arguments["view"], "home")
     home = next((one for one in slack.workspace.views if one.user == user and one.kind == "home"), None)
     if home is None:
-        home = add(slack, user, content)
+        home = add_view(slack, user, content)
     elif call.text("hash") and call.text("hash") != home.hash:
         raise ApiError("hash_conflict")
     else:
         home.show(content)
-        slack.changed()
+        slack.notify_waiters()
     return {"view": slack.view_as_json(home)}
 
 

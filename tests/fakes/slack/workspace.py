@@ -1,4 +1,4 @@
-"""What a Slack workspace holds: people, channels, messages, views, files; and the shapes in which events tell of it."""
+"""The contents of a workspace: users, channels, messages, views and files, and their JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 @dataclass
 class User:
-    """Somebody in the workspace."""
+    """A user in the workspace."""
 
     id: str
     name: str
@@ -30,7 +30,7 @@ class User:
     bot: bool = False
 
     def as_json(self, team: str, *, locale: bool) -> Json:
-        """As users.info shows it."""
+        """Return the user as users.info does."""
         found = {
             "id": self.id,
             "team_id": team,
@@ -49,7 +49,7 @@ class User:
 
 @dataclass
 class Channel:
-    """A channel (C…) or a direct message (D…, with the `user` who is written to there, or who writes to the bot)."""
+    """A channel (C…), or direct messages (D…) of `user` with the bot or somebody else."""
 
     id: str
     name: str
@@ -60,17 +60,17 @@ class Channel:
 
     @property
     def type(self) -> str:
-        """As the `channel_type` of events: "im", "group" or "channel"."""
+        """The `channel_type` of events: "im", "group" or "channel"."""
         return "im" if self.user else "group" if self.private else "channel"
 
 
 @dataclass
 class FakeMessage:
-    """A message as it looks now, and how it came to be so.
+    """A message as it looks now, and its history.
 
-    `edits` holds (monotonic time, what was shown) for every change, an appended piece of a stream included. `via`
-    is "api", "response_url", "ack", "upload" or "user". `unfurls` lists links that Slack would have opened,
-    `pings` the mentions that would have notified somebody. `streaming` is true until a stream is stopped or expires.
+    `edits` holds (monotonic time, visible text) for every change, appended pieces of a stream included. `via` is
+    "api", "response_url", "ack", "upload" or "user". `unfurls` lists the links that Slack would unfurl, `pings` the
+    mentions that would notify somebody. `streaming` is true until a stream is stopped or expires.
     """
 
     channel: str
@@ -91,11 +91,11 @@ class FakeMessage:
     reactions: list[tuple[str, str]] = field(default_factory=list)
     created: float = field(default_factory=time.monotonic)
     events: list[Any] = field(default_factory=list)
-    """The deliveries (`delivery.Delivery`) that told the bot of it."""
+    """The events for the bot about this message, as `delivery.Delivery`."""
 
     @property
     def shown(self) -> str:
-        """All the words that a reader sees: those of the blocks where there are any, else the text; a stream's both."""
+        """The visible text: that of the blocks, or without blocks `text`; a stream shows both."""
         below = "\n".join(texts(self.blocks))
         if self.streamed or not below:
             return f"{self.text}\n{below}".strip()
@@ -103,21 +103,21 @@ class FakeMessage:
 
     @property
     def buttons(self) -> dict[str, Json]:
-        """Label to element, of the buttons under it."""
+        """The buttons under the message, by label."""
         return {element["text"]["text"]: element for _, element in elements(self.blocks) if element["type"] == "button"}
 
     @property
     def pings(self) -> list[str]:
-        """Who is notified: "!channel", "@channel", "@U123"."""
+        """The mentions that notify somebody: "!channel", "@channel", "@U123"."""
         shown = [self.text, *(one["text"] for one in text_objects(self.blocks) if one["type"] != "plain_text")]
         return [ping[1] or ping[2] for text in shown for ping in PING.finditer(text)]
 
-    def changed(self) -> None:
-        """Note a change of what is shown."""
+    def record_version(self) -> None:
+        """Record the visible text after a change."""
         self.edits.append((time.monotonic(), self.shown))
 
     def as_json(self) -> Json:
-        """As events and payloads show it."""
+        """Return the message as events and payloads contain it."""
         found: Json = {"type": "message", "user": self.user, "text": self.text, "ts": self.ts}
         if self.blocks:
             found["blocks"] = self.blocks
@@ -130,7 +130,7 @@ class FakeMessage:
 
 @dataclass
 class FakeView:
-    """A modal or a home tab as one user sees it; `versions` holds what it looked like, the newest last."""
+    """A modal or home tab of one user; `versions` holds its contents over time, the newest last."""
 
     id: str
     user: str
@@ -143,37 +143,37 @@ class FakeView:
 
     @property
     def content(self) -> Json:
-        """The view as it looks now."""
+        """The newest version."""
         return self.versions[-1]
 
     @property
     def title(self) -> str:
-        """Its title; a home tab has none."""
+        """The title of a modal, "" for a home tab."""
         return str(self.content.get("title", {}).get("text", ""))
 
     @property
     def shown(self) -> str:
-        """All the words in it."""
+        """The visible text."""
         return "\n".join(texts(self.content["blocks"]))
 
     @property
     def buttons(self) -> dict[str, Json]:
-        """Label to element, of its buttons."""
+        """The buttons, by label."""
         found = elements(self.content["blocks"])
         return {element["text"]["text"]: element for _, element in found if element["type"] == "button"}
 
     @property
     def inputs(self) -> dict[str, Json]:
-        """block_id to block, of its input blocks."""
+        """The input blocks, by block_id."""
         return {block["block_id"]: block for block in self.content["blocks"] if block["type"] == "input"}
 
     @property
     def hash(self) -> str:
-        """Changes with every update."""
+        """The hash that changes with every update."""
         return f"{self.number}.{self.id}"
 
     def show(self, content: Json) -> None:
-        """Replace what is shown; blocks without an id get one, as Slack gives them."""
+        """Replace the content; blocks without an id get one, as on Slack."""
         blocks = [
             block if block.get("block_id") else block | {"block_id": f"b{self.number}-{place}"}
             for place, block in enumerate(content["blocks"])
@@ -182,7 +182,7 @@ class FakeView:
         self.number += 1
 
     def as_json(self, team: str, app_id: str, bot_id: str) -> Json:
-        """As Slack returns it and sends it in payloads."""
+        """Return the view as results and payloads contain it."""
         return self.content | {
             "id": self.id,
             "team_id": team,
@@ -201,7 +201,7 @@ class FakeView:
 
 @dataclass
 class FakeFile:
-    """An uploaded file, and where it was shared: (channel, ts). Its type is told once Slack has looked at it."""
+    """An uploaded file, and its `shares` as (channel, ts). Its type is known once Slack has processed it."""
 
     id: str
     name: str
@@ -212,11 +212,11 @@ class FakeFile:
     user: str = ""
     length: int = 0
     complete: bool = False
-    looked_at: bool = True
+    processed: bool = True
     shares: list[tuple[str, str]] = field(default_factory=list)
 
     def as_json(self, base: str, public: Callable[[str], bool]) -> Json:
-        """As files.info and events show it; its address needs the bot's token."""
+        """Return the file as files.info and events contain it; its address requires the bot's token."""
         shares: Json = {}
         for channel, ts in self.shares:
             kind = "public" if public(channel) else "private"
@@ -226,8 +226,8 @@ class FakeFile:
             "id": self.id,
             "name": self.name,
             "title": self.title or self.name,
-            "mimetype": self.mimetype if self.looked_at else "",
-            "filetype": self.name.rpartition(".")[2] if self.looked_at else "",
+            "mimetype": self.mimetype if self.processed else "",
+            "filetype": self.name.rpartition(".")[2] if self.processed else "",
             "user": self.user,
             "size": len(self.data),
             "mode": "hosted",
@@ -240,7 +240,7 @@ class FakeFile:
 
 
 class Workspace:
-    """Everything that is kept, and new ids for it."""
+    """Everything in the workspace; issues new ids."""
 
     def __init__(self) -> None:
         self.users: dict[str, User] = {}
@@ -252,16 +252,16 @@ class Workspace:
         self._latest = 0.0
 
     def new_id(self, letter: str) -> str:
-        """A fresh id such as "C0000000007"."""
+        """Return a new id such as "C0000000007"."""
         return f"{letter}{next(self._numbers):010}"
 
     def new_ts(self) -> str:
-        """A fresh timestamp, later than all before."""
+        """Return a new timestamp, later than all before."""
         self._latest = max(time.time(), self._latest + 0.000_01)
         return f"{self._latest:.6f}"
 
     def find(self, channel: str, ts: str) -> FakeMessage | None:
-        """The message that is still there, and that others than its reader know of."""
+        """Return a message that is neither deleted nor ephemeral; None if there is none."""
         return next(
             (
                 message
@@ -272,17 +272,17 @@ class Workspace:
         )
 
     def dm(self, user: str, bot: str) -> Channel:
-        """The direct messages of `user` with the bot, made when first needed."""
+        """Return the channel of `user`'s direct messages with the bot; create it when first needed."""
         for channel in self.channels.values():
             if channel.user == user and bot in channel.members:
                 return channel
-        made = Channel(self.new_id("D"), "", {user, bot}, user=user)
-        self.channels[made.id] = made
-        return made
+        channel = Channel(self.new_id("D"), "", {user, bot}, user=user)
+        self.channels[channel.id] = channel
+        return channel
 
 
 def elements(blocks: list[Json]) -> Iterator[tuple[str, Json]]:
-    """(block_id, element) of everything that can be pressed or filled in."""
+    """Yield (block_id, element) for everything that can be pressed or filled in."""
     for block in blocks:
         found = [*block.get("elements", ()), block.get("element"), block.get("accessory")]
         for element in found:
@@ -291,7 +291,7 @@ def elements(blocks: list[Json]) -> Iterator[tuple[str, Json]]:
 
 
 def text_objects(part: Any) -> Iterator[Json]:
-    """Every text object in blocks, and every markdown block as one."""
+    """Yield every text object in blocks; a markdown block counts as one."""
     if isinstance(part, list):
         for one in part:
             yield from text_objects(one)
@@ -304,7 +304,7 @@ def text_objects(part: Any) -> Iterator[Json]:
 
 
 def texts(blocks: list[Json]) -> list[str]:
-    """The words of the blocks, without those of buttons and fields."""
+    """Return the texts of the blocks, without those of buttons and fields."""
     bare = [block for block in blocks if block["type"] not in ("actions", "input")]
     bare = [{key: part for key, part in block.items() if key != "accessory"} for block in bare]
     return [one["text"] for one in text_objects(bare)]

@@ -1,7 +1,7 @@
-"""What may still be asked of Slack: so many calls a minute of each method, and one message a second in a channel.
+"""Rate limits of the Web API: calls of each method per minute, and one message per second in a channel.
 
-All answers of a workspace share these. A method has a `RateBudget` of bot/core/throttle.py; a channel has a
-`ChannelQueue`, since messages in a channel have to come in order.
+All answers in a workspace share them. A method has a `RateBudget` of bot/core/throttle.py; a channel has a
+`ChannelQueue`, because messages in a channel must stay in order.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bot.core.throttle import RateBudget, Throttle
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-POST, UPDATE, DELETE, WHISPER = "chat.postMessage", "chat.update", "chat.delete", "chat.postEphemeral"
+POST, UPDATE, DELETE, POST_EPHEMERAL = "chat.postMessage", "chat.update", "chat.delete", "chat.postEphemeral"
 START, APPEND, STOP = "chat.startStream", "chat.appendStream", "chat.stopStream"
 STATUS = "assistant.threads.setStatus"
 UPLOAD, FILE, DELETE_FILE = "files.getUploadURLExternal", "files.info", "files.delete"
@@ -29,81 +29,81 @@ PER_MINUTE = {
     "conversations.list": TIER_2,
     "conversations.open": TIER_3,
     DELETE_FILE: TIER_3,
-    # Slack names no number for these two; posting has its limit in each channel.
+    # Slack documents no number for these two; posting is limited per channel.
     POST: 300,
     STATUS: 100,
 }
-"""Calls of a method in any sixty seconds, all workspaces' tiers alike; for the others it is tier 4."""
+"""Calls of a method allowed in any sixty seconds. Methods that are not listed have those of tier 4."""
 POST_SECONDS, POST_BURST = 1.0, 3
 
 
 class ChannelQueue:
-    """Who may post next in one channel: one every second in order of asking, after a few at once."""
+    """Lets callers post in one channel in order: the first few at once, then one every second."""
 
     def __init__(self) -> None:
-        self._free = -math.inf
+        self._next_turn = -math.inf
 
     def delay(self) -> float:
-        """Seconds until the next turn; 0 for at once."""
-        return max(0.0, self._free - _now())
+        """Return the seconds until the next free turn; 0 means now."""
+        return max(0.0, self._next_turn - _now())
 
-    async def next(self) -> None:
-        """Wait for a turn, and take it."""
-        mine = max(self._free, _now() - (POST_BURST - 1) * POST_SECONDS)
-        self._free = mine + POST_SECONDS
-        await asyncio.sleep(max(0.0, mine - _now()))
+    async def take_turn(self) -> None:
+        """Wait for the next turn and take it."""
+        turn = max(self._next_turn, _now() - (POST_BURST - 1) * POST_SECONDS)
+        self._next_turn = turn + POST_SECONDS
+        await asyncio.sleep(max(0.0, turn - _now()))
 
     def block_for(self, seconds: float) -> None:
-        """Give no turn for `seconds`, as a Retry-After asks."""
-        self._free = max(self._free, _now() + seconds)
+        """Give no turn for `seconds`, as a Retry-After header asks."""
+        self._next_turn = max(self._next_turn, _now() + seconds)
 
 
 class RateBudgets:
-    """The allowances of one workspace."""
+    """The rate limits of one workspace, shared by all answers."""
 
     def __init__(self) -> None:
         self._methods: dict[str, RateBudget] = {}
         self._channels: dict[str, ChannelQueue] = {}
 
-    def of(self, method: str) -> RateBudget:
-        """The allowance of a method."""
+    def method_budget(self, method: str) -> RateBudget:
+        """Return the budget of a method."""
         return self._methods.setdefault(method, RateBudget(PER_MINUTE.get(method, TIER_4)))
 
-    def turns(self, channel: str) -> ChannelQueue:
-        """The allowance for posting in a channel."""
+    def channel_queue(self, channel: str) -> ChannelQueue:
+        """Return the queue for posting in a channel."""
         return self._channels.setdefault(channel, ChannelQueue())
 
     async def spend(self, method: str, channel: str = "") -> None:
-        """Wait until a call may be made, as for a final snapshot, and count it."""
+        """Wait until a call is allowed, and count it. It may use the part that is reserved for final snapshots."""
         if method == POST:
-            await self.turns(channel).next()
-        budget = self.of(method)
-        # Others may have spent what was there when this one began to wait.
-        while delay := budget.delay(final=True):  # noqa: ASYNC110 - it is time that is waited for
+            await self.channel_queue(channel).take_turn()
+        budget = self.method_budget(method)
+        # Other calls may have used up the budget while this one waited.
+        while delay := budget.delay(final=True):  # noqa: ASYNC110 - it waits for time to pass
             await asyncio.sleep(delay)
         budget.spend()
 
     def block_for(self, seconds: float, method: str, channel: str = "") -> None:
-        """Let nothing of that kind pass for `seconds`."""
+        """Allow no call of this method (for posts: in this channel) for `seconds`."""
         if method == POST and channel:
-            self.turns(channel).block_for(seconds)
+            self.channel_queue(channel).block_for(seconds)
         else:
-            self.of(method).block_for(seconds)
+            self.method_budget(method).block_for(seconds)
 
 
 class ViewThrottle(Throttle):
-    """When the next snapshot of an answer may go out: `allowance` tells for how long it cannot be shown yet.
+    """Paces the snapshots of one answer; `snapshot_delay` returns the seconds until the next one can be shown.
 
-    The last one is let through at once: what shows it waits for each of its calls.
+    The final snapshot passes at once, because the view waits for the budget of each of its calls.
     """
 
-    def __init__(self, allowance: Callable[[], float]) -> None:
+    def __init__(self, snapshot_delay: Callable[[], float]) -> None:
         super().__init__(0.0)
-        self._allowance = allowance
+        self._snapshot_delay = snapshot_delay
 
     def delay(self, *, final: bool) -> float:
-        """Seconds until a snapshot may be sent; 0 for at once."""
-        return 0.0 if final else self._allowance()
+        """Return the seconds until a snapshot may be sent; 0 means now."""
+        return 0.0 if final else self._snapshot_delay()
 
 
 def _now() -> float:

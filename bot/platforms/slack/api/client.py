@@ -1,4 +1,4 @@
-"""The Web API's client, as this bot uses it."""
+"""Creates the SDK's Web API client with the settings that this bot needs."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ log = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 30
 RETRIES = 5
-"""How often a call is made again after a 429, each time when Slack allows it."""
+"""Most repetitions of a call after HTTP status 429, each at the time that Slack allows."""
 
 SECRET = re.compile(r"\b(xox[a-z]|xapp)-[\w-]+|(?<=ticket=)[^&\s'\"]+|(?<=hooks\.slack\.com/)[^\s'\"]+")
 
-on_limit: ContextVar[Callable[[float], None]] = ContextVar("on_limit")
-"""What hears for how long Slack wants no more calls of the kind that is being made."""
+on_rate_limit: ContextVar[Callable[[float], None]] = ContextVar("on_rate_limit")
+"""Called with the Retry-After of the current call, in seconds."""
 
 
 class RetryAfterHandler(AsyncRateLimitErrorRetryHandler):
-    """The SDK's own waiting after a 429; all others that would make the same call wait with it."""
+    """Waits after HTTP status 429 as the SDK does, and blocks the budget that other calls of this kind share."""
 
     async def prepare_for_next_attempt_async(
         self, *, state: Any, request: Any, response: Any = None, error: Any = None
     ) -> None:
-        """Wait as long as Slack says."""
+        """Wait for as long as the Retry-After header says."""
         headers = {} if response is None else {name.lower(): value for name, value in response.headers.items()}
         seconds = float((headers.get("retry-after") or ["1"])[0])
-        if (block := on_limit.get(None)) is not None:
+        if (block := on_rate_limit.get(None)) is not None:
             block(seconds)
-        log.info("Slack asks to wait %g s with %s", seconds, request.url.rpartition("/")[2])
+        log.info("Slack asks to wait %g s before the next call of %s", seconds, request.url.rpartition("/")[2])
         await super().prepare_for_next_attempt_async(state=state, request=request, response=response, error=error)
 
 
-class _Discreet(logging.Filter):
-    """Keeps secrets and traces of Slack's libraries out of the log."""
+class _SecretFilter(logging.Filter):
+    """Keeps secrets, and tracebacks of Slack's libraries, out of the log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = SECRET.sub("…", record.getMessage()), ()
@@ -56,32 +56,32 @@ class _Discreet(logging.Filter):
 
 
 def sdk_logger() -> logging.Logger:
-    """What Slack's libraries write to: their warnings alone, since they would write every payload."""
+    """Return the logger for Slack's libraries. It lets only warnings through: below that they log every payload."""
     logger = logging.getLogger(f"{__package__}.sdk")
     logger.setLevel(logging.WARNING)
     if not logger.filters:
-        logger.addFilter(_Discreet())
+        logger.addFilter(_SecretFilter())
     return logger
 
 
 def connect(section: SlackSection, session: aiohttp.ClientSession) -> AsyncWebClient:
-    """A client that calls the configured address with the bot's token."""
+    """Return a client that calls the configured address with the bot's token."""
     client = AsyncWebClient(
         section.bot_token.get_secret_value(),
         base_url=section.api_base,
         session=session,
         timeout=REQUEST_SECONDS,
         logger=sdk_logger(),
-        # Connections that broke are not tried again by themselves: the message may have been posted.
+        # No retries after a broken connection: the message may have been posted.
         retry_handlers=[RetryAfterHandler(max_retry_count=RETRIES)],
     )
-    # The SDK takes one from the environment; another address is set by api_base alone.
+    # The SDK would take a proxy from the environment, but only api_base sets another address.
     client.proxy = None
     return client
 
 
-def reason(error: SlackApiError) -> str:
-    """Slack's own word for why it refused a call, such as "not_in_channel"; "" if the answer was not Slack's."""
+def error_code(error: SlackApiError) -> str:
+    """Return the code of a refusal, such as "not_in_channel"; "" if the answer was not one of Slack's."""
     response = error.response
     if isinstance(response, AsyncSlackResponse) and isinstance(response.data, dict):
         return str(response.data.get("error") or "")

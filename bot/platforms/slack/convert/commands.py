@@ -1,4 +1,4 @@
-"""Which commands have a slash command of their own on Slack, and what the others are reached by."""
+"""Slack's slash commands: four of the core's commands have their own, the others are subcommands of /tempera."""
 
 from __future__ import annotations
 
@@ -13,55 +13,55 @@ if TYPE_CHECKING:
     from bot.core.messages import Reply
 
 NATIVE = ("ask", "imagine", "face", "explain")
-"""Slack has these as /ask and so on; its own names, such as /help, cannot be taken."""
+"""Commands with a slash command of their own, such as /ask; names of Slack's own commands, such as /help, are taken."""
 ROOT = "/tempera"
-"""Leads to all commands: "/tempera help ask"."""
+"""The slash command that leads to all commands, as in "/tempera help ask"."""
 HELP = "/help"
 
-_NAMED = re.compile(r"(?<![\w/.:~@<\\-])/(?P<name>[a-z][a-z0-9_-]{0,31})(?![\w/-]|\.\w)")
+_COMMAND = re.compile(r"(?<![\w/.:~@<\\-])/(?P<name>[a-z][a-z0-9_-]{0,31})(?![\w/-]|\.\w)")
 
 
-def line(command: str, text: str) -> str:
-    """What was typed, as the core reads it: "/ask Why?" for /ask, "/help ask" for `/tempera help ask`."""
+def read_slash_command(command: str, text: str) -> str:
+    """Return a slash command as the core reads it: "/ask Why?" for /ask, "/help ask" for "/tempera help ask"."""
     if command.removeprefix("/") in NATIVE:
         return f"{command} {text}".strip()
     return f"/{text.strip().removeprefix('/')}" if text.strip() else HELP
 
 
-def message(text: str) -> str:
-    """What was written in a message, as the core reads it: "/help ask" for "/tempera help ask"."""
+def read_message(text: str) -> str:
+    """Return the text of a message as the core reads it: "/help ask" for "/tempera help ask"."""
     command, _, rest = text.partition(" ")
-    return line(ROOT, rest) if command == ROOT else text
+    return read_slash_command(ROOT, rest) if command == ROOT else text
 
 
 def usage(command: Command) -> str:
-    """One line in the shape that people type on Slack: "/tempera help [command]"."""
-    return typed(command.usage(), [command.name])
+    """Return the usage line of a command as people type it on Slack: "/tempera help [command]"."""
+    return adapt_text(command.usage(), [command.name])
 
 
-def typed(text: str, names: Iterable[str] | None = None) -> str:
-    """The core's words with its commands as people type them on Slack: "/tempera help" for "/help".
+def adapt_text(text: str, names: Iterable[str] | None = None) -> str:
+    """Return a text of the core with its commands as people type them on Slack: "/tempera help" for "/help".
 
-    `names` are the commands that there are; without them whatever looks like one is taken for it.
+    `names` are the existing commands; without them, everything that looks like a command counts as one.
     """
-    below = None if names is None else {name.partition(" ")[0] for name in names}
+    known = None if names is None else {name.partition(" ")[0] for name in names}
 
-    def as_typed(match: re.Match[str]) -> str:
+    def slack_form(match: re.Match[str]) -> str:
         name = match["name"]
-        if name in NATIVE or f"/{name}" == ROOT or (below is not None and name not in below):
+        if name in NATIVE or f"/{name}" == ROOT or (known is not None and name not in known):
             return match[0]
         return f"{ROOT} {name}"
 
-    return _NAMED.sub(as_typed, text)
+    return _COMMAND.sub(slack_form, text)
 
 
-def spelt(reply: Reply, names: Iterable[str]) -> Reply:
-    """A last reply with its commands as people type them on Slack; what a model wrote stays as it is."""
+def adapt_reply(reply: Reply, names: Iterable[str]) -> Reply:
+    """Return a final reply with its commands as people type them on Slack; text of a model is not changed."""
     if not reply.final:
         return reply
-    written, gap, said = reply.text.rpartition("\n\n") if reply.error else ("", "", reply.text)
+    answer, gap, sentence = reply.text.rpartition("\n\n") if reply.error else ("", "", reply.text)
     if reply.error:
-        said = typed(said)
+        sentence = adapt_text(sentence)
     elif not reply.card and not any(button.action == "again" for button in reply.buttons):
-        said = typed(said, names)
-    return replace(reply, text=f"{written}{gap}{said}")
+        sentence = adapt_text(sentence, names)
+    return replace(reply, text=f"{answer}{gap}{sentence}")

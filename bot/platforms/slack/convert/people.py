@@ -1,4 +1,4 @@
-"""Who people are: asked of Slack once for some minutes, and never waited for long."""
+"""Looks up users on Slack, with a cache of some minutes and a short time limit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from bot.core.messages import User
-from bot.platforms.slack.api.api import SlackError
+from bot.platforms.slack.api.errors import SlackError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-KNOWN_SECONDS = 300.0
-PATIENCE_SECONDS = 1.0
-"""A form opens within three seconds of a command, so that who asks is not waited for longer."""
+CACHE_SECONDS = 300.0
+LOOKUP_SECONDS = 1.0
+"""The longest wait for a lookup: a form must open within three seconds of a command."""
 
 
 class UserDirectory:
-    """Users by their id. As a context manager, it ends what it still asks."""
+    """Finds users by their id. As a context manager, it cancels unfinished lookups at its end."""
 
-    def __init__(self, web: SlackApi) -> None:
-        self._web = web
-        self._known: dict[str, tuple[float, User]] = {}
-        self._asked: dict[str, asyncio.Task[User | None]] = {}
+    def __init__(self, api: SlackApi) -> None:
+        self._api = api
+        self._cache: dict[str, tuple[float, User]] = {}
+        self._pending: dict[str, asyncio.Task[User | None]] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -36,39 +36,39 @@ class UserDirectory:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        tasks = tuple(self._asked.values())
+        tasks = tuple(self._pending.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def find(self, user: str, name: str = "") -> User:
-        """Who has this id; where Slack does not say so in time, somebody without rights who reads English."""
-        until, known = self._known.get(user, (0.0, None))
+        """Return the user with this id; if Slack does not answer in time, one without rights who reads English."""
+        until, known = self._cache.get(user, (0.0, None))
         if known is not None and time.monotonic() < until:
             return known
-        task = self._asked.get(user)
+        task = self._pending.get(user)
         if task is None:
-            task = self._asked[user] = asyncio.create_task(self._ask(user), name="slack user")
-            task.add_done_callback(lambda _: self._asked.pop(user, None))
-        await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
+            task = self._pending[user] = asyncio.create_task(self._fetch(user), name="slack user")
+            task.add_done_callback(lambda _: self._pending.pop(user, None))
+        await asyncio.wait({task}, timeout=LOOKUP_SECONDS)
         found = task.result() if task.done() and not task.cancelled() else None
         return found or known or User(user, name or user)
 
-    async def surely(self, user: str) -> User | None:
-        """Who has this id, with the rights that they have now; None where Slack does not say so in time."""
+    async def find_current(self, user: str) -> User | None:
+        """Return the user with this id and their current rights; None if Slack does not answer in time."""
         found = await self.find(user)
-        return found if user in self._known else None
+        return found if user in self._cache else None
 
-    async def _ask(self, user: str) -> User | None:
+    async def _fetch(self, user: str) -> User | None:
         try:
-            told = await self._web.user(user)
+            info = await self._api.get_user(user)
         except SlackError as error:
-            log.info("Slack does not say who somebody is: %s", error)
+            log.info("A user could not be looked up on Slack: %s", error)
             return None
-        profile = told.get("profile") or {}
-        name = profile.get("display_name") or profile.get("real_name") or told.get("real_name") or told.get("name")
-        rights = bool(told.get("is_admin") or told.get("is_owner") or told.get("is_primary_owner"))
-        found = User(user, str(name or user), is_moderator=rights, locale=str(told.get("locale") or "en"))
-        self._known = {one: kept for one, kept in self._known.items() if kept[0] > time.monotonic()}
-        self._known[user] = time.monotonic() + KNOWN_SECONDS, found
+        profile = info.get("profile") or {}
+        name = profile.get("display_name") or profile.get("real_name") or info.get("real_name") or info.get("name")
+        is_admin = bool(info.get("is_admin") or info.get("is_owner") or info.get("is_primary_owner"))
+        found = User(user, str(name or user), is_moderator=is_admin, locale=str(info.get("locale") or "en"))
+        self._cache = {user_id: entry for user_id, entry in self._cache.items() if entry[0] > time.monotonic()}
+        self._cache[user] = time.monotonic() + CACHE_SECONDS, found
         return found

@@ -1,4 +1,4 @@
-"""From what Slack sends to requests: who asks, where, in which words and with which files."""
+"""Turns Slack payloads into parts of a request: the place, the text and the files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from bot.core.errors import UserError
 from bot.core.files import MAX_FILE_BYTES, require_size
 from bot.core.messages import Attachment, Place, Request, User
 from bot.core.splitting import filled, given_back
-from bot.platforms.slack.api.api import SlackError
-from bot.platforms.slack.convert.commands import typed
+from bot.platforms.slack.api.errors import SlackError
+from bot.platforms.slack.convert.commands import adapt_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     Json = Mapping[str, Any]
 
 PLATFORM = "slack"
-PAGES = (".html", ".htm", ".xhtml")
-SPECIAL = re.compile(r"<(?P<sign>[@#!]?)(?P<what>[^<>|]+)(?:\|(?P<label>[^<>]*))?>")
+PAGE_SUFFIXES = (".html", ".htm", ".xhtml")
+REFERENCE = re.compile(r"<(?P<sign>[@#!]?)(?P<target>[^<>|]+)(?:\|(?P<label>[^<>]*))?>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BotIdentity:
-    """Who the bot is in its workspace: ids, and the name that it is invited by."""
+    """The bot's ids in its workspace, and the name by which people invite it."""
 
     team: str
     user: str
@@ -42,11 +42,11 @@ class BotIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerPlace:
-    """Where something was asked, and so where its answer goes. It can be kept as JSON for after a restart.
+    """The place of a question, and so of its answer. It is stored as JSON to survive restarts.
 
-    `thread` is the ts of the message that the answer hangs on, "" while there is none. `question` is the ts of a
-    message of ours that says what was asked, `spoken` whether what is meant for one goes into an existing `thread`,
-    and `quoted` whether the question is to stand in the answer.
+    `thread` is the ts of the first message of the answer's thread, "" while there is none. `question` is the ts of the
+    message in which the bot repeats the question. `spoken` is true if people already talk in `thread`, so that
+    ephemeral messages are visible there. `quoted` is true if the answer shall quote the question.
     """
 
     channel: str
@@ -60,120 +60,120 @@ class AnswerPlace:
 
     @property
     def is_direct(self) -> bool:
-        """Whether it is a conversation of two, of whom the bot need not be one."""
+        """True for direct messages, of the asker with the bot or with somebody else."""
         return self.channel.startswith("D")
 
     @property
-    def aside(self) -> str:
-        """The thread that a message for the asker alone goes into: Slack shows it only where one is under way."""
+    def ephemeral_thread(self) -> str:
+        """The thread for messages to the asker only, "" for none: Slack shows them only in threads with messages."""
         return self.thread if self.spoken else ""
 
-    def place(self, team: str) -> Place:
-        """As the core knows it."""
+    def to_place(self, team: str) -> Place:
+        """Return the place as the core knows it."""
         return Place(PLATFORM, self.channel, server="" if self.is_direct else team, thread=self.thread)
 
-    def asker(self, user: User) -> User:
-        """`user` with the rights that they have there: an admin of the workspace is none of a direct message."""
+    def limit_rights(self, user: User) -> User:
+        """Return `user` with the rights that they have here: nobody is a moderator in direct messages."""
         return replace(user, is_moderator=user.is_moderator and not self.is_direct)
 
     def as_json(self) -> dict[str, Any]:
-        """What `Request.resume` and a modal's private_metadata keep."""
+        """Return the fields as `Request.resume` and a modal's private_metadata store them."""
         return asdict(self)
 
 
-async def words(text: str, me: str, people: UserDirectory) -> str:
-    """A message without Slack's escapes: its own mention cut out, others as names, links as their address."""
-    own = rf"\s*<@{re.escape(me)}(?:\|[^>]*)?>\s*"
-    text = re.sub(rf"\A(?:{own})+|(?:{own})+\Z", "", text)
+async def read_text(text: str, bot_user: str, users: UserDirectory) -> str:
+    """Return a message as plain text: without the bot's own mention, with names for ids and addresses for links."""
+    own_mention = rf"\s*<@{re.escape(bot_user)}(?:\|[^>]*)?>\s*"
+    text = re.sub(rf"\A(?:{own_mention})+|(?:{own_mention})+\Z", "", text)
     names = {}
-    for match in SPECIAL.finditer(text):
+    for match in REFERENCE.finditer(text):
         if match["sign"] == "@" and not match["label"]:
-            names[match["what"]] = (await people.find(match["what"])).name
-    return unescaped(SPECIAL.sub(lambda match: _plain(match, names), text)).strip()
+            names[match["target"]] = (await users.find(match["target"])).name
+    return unescape(REFERENCE.sub(lambda match: _plain_reference(match, names), text)).strip()
 
 
-def unescaped(text: str) -> str:
-    """Text as it was typed, where Slack has escaped three characters of it."""
+def unescape(text: str) -> str:
+    """Undo Slack's escapes of three characters."""
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
-def _plain(match: re.Match[str], names: Mapping[str, str]) -> str:
-    sign, what, label = match["sign"], match["what"], match["label"] or ""
+def _plain_reference(match: re.Match[str], names: Mapping[str, str]) -> str:
+    sign, target, label = match["sign"], match["target"], match["label"] or ""
     if sign == "@":
-        return f"@{label or names.get(what, what)}"
+        return f"@{label or names.get(target, target)}"
     if sign == "#":
-        return f"#{label or what}"
+        return f"#{label or target}"
     if sign == "!":
-        return label or f"@{what.partition('^')[0]}"
-    return what if label in ("", what, re.sub(r"^(?:https?://|mailto:)", "", what)) else f"{label} ({what})"
+        return label or f"@{target.partition('^')[0]}"
+    return target if label in ("", target, re.sub(r"^(?:https?://|mailto:)", "", target)) else f"{label} ({target})"
 
 
-def asked(decision: Decision, *, quoted: bool) -> str:
-    """Return what a request asks, for a message that tells of it: its free text, or the command as it would be typed.
+def question_text(decision: Decision, *, quoted: bool) -> str:
+    """Return the text of a request for the message that repeats it: its free text, or the command as it would be typed.
 
-    Unless it is `quoted`, the command's name alone is told.
+    Without `quoted` it is the command's name alone.
     """
-    command, given = decision.command, decision.request.options
+    command, options = decision.command, decision.request.options
     if command is None:
-        raise ValueError("Only commands ask something.")
-    name = typed(f"/{command.name}", [command.name])
+        raise ValueError("Only a request for a command has a question text.")
+    name = adapt_text(f"/{command.name}", [command.name])
     if not quoted:
         return name
-    free = command.free_text
-    if free is not None and str(given.get(free.name) or "").strip():
-        return str(given[free.name]).strip()
-    pairs = {option: _text(value) for option, value in given.items() if value not in ("", None)}
+    free_text_option = command.free_text
+    if free_text_option is not None and str(options.get(free_text_option.name) or "").strip():
+        return str(options[free_text_option.name]).strip()
+    pairs = {option: _value_text(value) for option, value in options.items() if value not in ("", None)}
     return f"{name} {join_pairs(pairs)}" if pairs else name
 
 
-def with_typed(reply: Reply, request: Request) -> Reply:
-    """The reply; one that refuses a form holds what was typed into it."""
+def keep_form_input(reply: Reply, request: Request) -> Reply:
+    """Return the reply; if it refuses a form, append what the user typed into it."""
     if request.action is None or not reply.error or reply.row:
         return reply
     typed = filled(request.action.fields or {})
     return replace(reply, text=given_back(reply.text, typed, request.user.locale))
 
 
-def _text(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return value.filename if isinstance(value, Attachment) else str(value)
 
 
-# Files: a request is decided on with their names alone, and fetches them once it is acknowledged.
+# Files: a request is decided with their names only, and they are fetched once Slack's payload is acknowledged.
 
 
-def announced(request: Request) -> Request:
-    """The request with an empty file for each of Slack's."""
-    return _with_files(request, {name: _empty(file) for name, file in files(request).items()})
+def with_empty_files(request: Request) -> Request:
+    """Return the request with an empty attachment for each file."""
+    return _with_files(request, {name: _empty_attachment(file) for name, file in form_files(request).items()})
 
 
-async def fetch_files(request: Request, web: SlackApi) -> dict[str, Attachment]:
-    """Return the files of a form, by field. Raises UserError if one cannot be had."""
-    return {name: await _fetch(file, web) for name, file in files(request).items()}
+async def fetch_files(request: Request, api: SlackApi) -> dict[str, Attachment]:
+    """Download the files of a form; return them by field. Raises UserError if one cannot be fetched."""
+    return {name: await _fetch(file, api) for name, file in form_files(request).items()}
 
 
-def files(request: Request) -> dict[str, Mapping[str, Any]]:
-    """The files that were put into a form, as Slack tells of them."""
+def form_files(request: Request) -> dict[str, Mapping[str, Any]]:
+    """Return the files of a form as Slack describes them, by field."""
     fields = request.action.fields if request.action is not None else None
     return {name: value for name, value in (fields or {}).items() if isinstance(value, dict)}
 
 
-def _with_files(request: Request, found: Mapping[str, Attachment]) -> Request:
-    if request.action is None or not found:
+def _with_files(request: Request, attachments: Mapping[str, Attachment]) -> Request:
+    if request.action is None or not attachments:
         return request
-    return replace(request, action=replace(request.action, fields={**(request.action.fields or {}), **found}))
+    return replace(request, action=replace(request.action, fields={**(request.action.fields or {}), **attachments}))
 
 
-async def _fetch(file: Mapping[str, Any], web: SlackApi) -> Attachment:
-    made = _empty(file)
-    require_size(made.filename, int(file.get("size") or 0))
+async def _fetch(file: Mapping[str, Any], api: SlackApi) -> Attachment:
+    attachment = _empty_attachment(file)
+    require_size(attachment.filename, int(file.get("size") or 0))
     try:
-        is_page = made.media_type == "text/html" or made.filename.lower().endswith(PAGES)
-        data = await web.fetch(str(file.get("url_private") or ""), MAX_FILE_BYTES, is_page=is_page)
+        is_page = attachment.media_type == "text/html" or attachment.filename.lower().endswith(PAGE_SUFFIXES)
+        data = await api.download(str(file.get("url_private") or ""), MAX_FILE_BYTES, is_page=is_page)
     except SlackError as error:
-        raise UserError("{file} could not be fetched from Slack; send it again.", file=made.filename) from error
-    return replace(made, data=data)
+        raise UserError("{file} could not be fetched from Slack; send it again.", file=attachment.filename) from error
+    return replace(attachment, data=data)
 
 
-def _empty(file: Mapping[str, Any]) -> Attachment:
+def _empty_attachment(file: Mapping[str, Any]) -> Attachment:
     media_type = str(file.get("mimetype") or "application/octet-stream")
     return Attachment(str(file.get("name") or "file"), b"", media_type, str(file.get("alt_txt") or ""))

@@ -1,4 +1,4 @@
-"""Bolt's app and its listeners: each acknowledges at once, and hands over to a task that the answers own."""
+"""Bolt's app and its listeners. Each acknowledges at once and starts a task that SlackAnswers owns."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from slack_bolt.authorization import AuthorizeResult
 
 from bot.platforms.slack.api.client import connect, sdk_logger
 from bot.platforms.slack.incoming import home
-from bot.platforms.slack.incoming.interactions import SHORTCUT, Interactions
+from bot.platforms.slack.incoming.buttons import Buttons
+from bot.platforms.slack.incoming.commands import SHORTCUT, Commands
+from bot.platforms.slack.incoming.forms import Forms
 from bot.platforms.slack.incoming.messages import Messages
+from bot.platforms.slack.incoming.request_handler import RequestHandler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,22 +30,24 @@ if TYPE_CHECKING:
 
     Json = Mapping[str, Any]
 
-OURS = re.compile(r"^t:")
+BUTTONS = re.compile(r"^t:")
 FORMS = re.compile(r"^[tc]:")
-ALL = re.compile("")
+EVERYTHING = re.compile("")
 
 
-def build(answers: SlackAnswers, people: UserDirectory, section: SlackSection, session: ClientSession) -> AsyncApp:
-    """The app, which knows without asking Slack whose token it has."""
-    me, token = answers.me, section.bot_token.get_secret_value()
+def build(answers: SlackAnswers, users: UserDirectory, section: SlackSection, session: ClientSession) -> AsyncApp:
+    """Return the app. It knows the identity behind its token, so that Bolt does not look it up."""
+    identity, token = answers.identity, section.bot_token.get_secret_value()
     client = connect(section, session)
-    # Bolt warns of a token that it need not ask for.
+    # With `authorize`, Bolt would warn of a token in the client.
     client.token = None
 
     async def authorize() -> AuthorizeResult:
-        return AuthorizeResult(enterprise_id=None, team_id=me.team, bot_user_id=me.user, bot_id=me.bot, bot_token=token)
+        return AuthorizeResult(
+            enterprise_id=None, team_id=identity.team, bot_user_id=identity.user, bot_id=identity.bot, bot_token=token
+        )
 
-    with _without_bolts_environment():
+    with _hide_slack_variables():
         app = AsyncApp(
             name="tempera",
             logger=sdk_logger(),
@@ -51,14 +56,14 @@ def build(answers: SlackAnswers, people: UserDirectory, section: SlackSection, s
             signing_secret=section.signing_secret.get_secret_value(),
             attaching_conversation_kwargs_enabled=False,
         )
-    home.register(app, answers, people.find)
-    _listen(app, answers, Interactions(answers, people), Messages(answers, people))
+    home.register(app, answers, users.find)
+    _listen(app, RequestHandler(answers, users))
     return app
 
 
 @contextmanager
-def _without_bolts_environment() -> Iterator[None]:
-    """Hide the variables that Bolt would read: they are of other apps, and some switch things on."""
+def _hide_slack_variables() -> Iterator[None]:
+    """Hide the environment variables that Bolt would read: they belong to other apps, and some change its behaviour."""
     hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("SLACK_")}
     try:
         yield
@@ -66,35 +71,38 @@ def _without_bolts_environment() -> Iterator[None]:
         os.environ.update(hidden)
 
 
-def _listen(app: AsyncApp, answers: SlackAnswers, interactions: Interactions, messages: Messages) -> None:
-    @app.command(ALL)
+def _listen(app: AsyncApp, handler: RequestHandler) -> None:
+    answers = handler.answers
+    commands, forms, buttons, messages = Commands(handler), Forms(handler), Buttons(handler), Messages(handler)
+
+    @app.command(EVERYTHING)
     async def command(ack: AsyncAck, body: Json) -> None:
         await ack()
-        answers.start(interactions.command(body), "slack command")
+        answers.start(commands.run_command(body), "slack command")
 
-    @app.action(OURS)
+    @app.action(BUTTONS)
     async def press(ack: AsyncAck, body: Json) -> None:
         await ack()
-        answers.start(interactions.press(body), "slack button")
+        answers.start(buttons.press(body), "slack button")
 
     @app.shortcut(re.compile(f"^{SHORTCUT}"))
     async def shortcut(ack: AsyncAck, body: Json) -> None:
         await ack()
-        answers.start(interactions.shortcut(body), "slack shortcut")
+        answers.start(commands.run_shortcut(body), "slack shortcut")
 
     @app.view(FORMS)
     async def submit(ack: AsyncAck, body: Json) -> None:
-        await interactions.submit(ack, body)
+        await forms.submit(ack, body)
 
     @app.event("app_mention")
     @app.event("message")
-    async def said(event: Json) -> None:
-        answers.start(messages.said(event), "slack message")
+    async def message(event: Json) -> None:
+        answers.start(messages.handle(event), "slack message")
 
-    # Bolt would warn of each of these, with all that is in it.
-    @app.event(ALL)
-    @app.action(ALL)
-    @app.shortcut(ALL)
-    @app.view(ALL)
+    # Bolt would log a warning with the whole payload for each unhandled one.
+    @app.event(EVERYTHING)
+    @app.action(EVERYTHING)
+    @app.shortcut(EVERYTHING)
+    @app.view(EVERYTHING)
     async def ignore(ack: AsyncAck) -> None:
         await ack()

@@ -1,47 +1,50 @@
-"""Messages that people write: mentions of the bot, direct messages to it, and threads that it is part of."""
+"""Messages to the bot: mentions, direct messages, and messages in threads where it has answered."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bot.core.messages import Request
-from bot.platforms.slack.api import message_format
-from bot.platforms.slack.convert import commands
-from bot.platforms.slack.convert.requests import PLATFORM, AnswerPlace, words
+from bot.platforms.slack.api.message_format import note_message
+from bot.platforms.slack.convert.commands import read_message
+from bot.platforms.slack.convert.requests import AnswerPlace, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bot.platforms.slack.convert.people import UserDirectory
-    from bot.platforms.slack.outgoing.answers import SlackAnswers
+    from bot.platforms.slack.incoming.request_handler import RequestHandler
 
     Json = Mapping[str, Any]
 
-SAID = frozenset({None, "file_share", "thread_broadcast"})
-"""The subtypes of messages that are somebody's words; the others tell of edits, joins and the like."""
+USER_SUBTYPES = frozenset({None, "file_share", "thread_broadcast"})
+"""Subtypes of messages that people write; the others report edits, joins and the like."""
 MENTION = re.compile(r"<@([UW]\w+)")
 
 
 class Messages:
-    """What is said where the bot hears it."""
+    """Handles messages in the channels that the bot is in."""
 
-    def __init__(self, answers: SlackAnswers, people: UserDirectory) -> None:
-        self._answers = answers
-        self._bot = answers.bot
-        self._me = answers.me
-        self._people = people
+    def __init__(self, handler: RequestHandler) -> None:
+        self._handler = handler
+        self._answers = handler.answers
+        self._bot = handler.bot
+        self._identity = handler.identity
 
-    async def said(self, event: Json) -> None:
-        """A message came, or a mention of the bot, which Slack tells of as well."""
+    async def handle(self, event: Json) -> None:
+        """Handle a message event, or the event that Slack sends for a mention in addition."""
         if event.get("subtype") == "message_deleted":
-            await self._answers.removed(event["channel"], event["deleted_ts"])
+            await self._answers.delete_answer_of(event["channel"], event["deleted_ts"])
             return
         author = event.get("user", "")
-        if event.get("subtype") not in SAID or event.get("bot_id") or not author or author == self._me.user:
+        if (
+            event.get("subtype") not in USER_SUBTYPES
+            or event.get("bot_id")
+            or not author
+            or author == self._identity.user
+        ):
             return
-        where = AnswerPlace(
+        place = AnswerPlace(
             channel=event["channel"],
             user=author,
             thread=event.get("thread_ts") or event["ts"],
@@ -49,41 +52,41 @@ class Messages:
             spoken="thread_ts" in event,
         )
         mentioned = set(MENTION.findall(event.get("text") or ""))
-        if not await self._is_meant(event, where, mentioned):
+        if not await self._is_addressed(event, place, mentioned):
             return
-        # By the message itself and not by the event: a mention comes twice, as two events.
-        if await self._bot.database.first_seen(PLATFORM, f"{where.channel}:{event['ts']}"):
-            await self._answer(event, where)
+        # The key is the message and not the event, because a mention comes as two events.
+        if await self._handler.is_new(f"{place.channel}:{event['ts']}"):
+            await self._answer(event, place)
 
-    async def _is_meant(self, event: Json, where: AnswerPlace, mentioned: set[str]) -> bool:
-        """Whether the bot is: everything in direct messages, mentions, and its threads unless others are spoken to."""
-        if where.is_direct or event["type"] == "app_mention" or self._me.user in mentioned:
+    async def _is_addressed(self, event: Json, place: AnswerPlace, mentioned: set[str]) -> bool:
+        """Return whether a message is for the bot: direct, a mention, or in its thread without mentions of others."""
+        if place.is_direct or event["type"] == "app_mention" or self._identity.user in mentioned:
             return True
         if "thread_ts" not in event or mentioned:
             return False
-        # What somebody was told alone among others does not make a thread the bot's.
-        return await self._bot.messages.has_answered(where.place(self._me.team))
+        # A private answer in a thread does not make it a thread of the bot.
+        return await self._bot.messages.has_answered(self._handler.to_place(place))
 
-    async def _answer(self, event: Json, where: AnswerPlace) -> None:
-        user = await self._people.find(where.user)
-        where = replace(where, locale=self._bot.admission.language(user.locale, where.place(self._me.team)))
-        text = commands.message(await words(event.get("text") or "", self._me.user, self._people))
+    async def _answer(self, event: Json, place: AnswerPlace) -> None:
+        user = await self._handler.users.find(place.user)
+        place = self._handler.for_user(place, user)
+        text = read_message(await read_text(event.get("text") or "", self._identity.user, self._handler.users))
         if not text:
-            if where.is_direct or self._me.user in MENTION.findall(event.get("text") or ""):
-                welcome = self._bot.welcome(where.locale)
-                note = message_format.note(self._answers.typed(welcome.text))
-                await self._answers.web.post(where.channel, note, where.thread)
+            if place.is_direct or self._identity.user in MENTION.findall(event.get("text") or ""):
+                welcome = self._bot.welcome(place.locale)
+                note = note_message(self._answers.adapt_text(welcome.text))
+                await self._answers.api.post(place.channel, note, place.thread)
             return
         request = Request(
-            user=where.asker(user),
-            place=where.place(self._me.team),
+            user=place.limit_rights(user),
+            place=self._handler.to_place(place),
             text=text,
-            # Slack tells the bot of no direct messages but its own.
-            alone=where.is_direct,
+            # Slack sends the bot no direct messages between other people.
+            alone=place.is_direct,
             message=event["ts"],
-            resume=where.as_json(),
+            resume=place.as_json(),
         )
         decision = self._bot.prepare(request)
-        whispered = decision.private and not where.is_direct
-        outlet = self._answers.aside(where) if whispered else self._answers.room(where)
-        await self._answers.follow(outlet, decision.start())
+        is_ephemeral = decision.private and not place.is_direct
+        view = self._answers.ephemeral_view(place) if is_ephemeral else self._answers.thread_view(place)
+        await self._answers.follow(view, decision.start())

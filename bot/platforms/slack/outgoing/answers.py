@@ -1,4 +1,4 @@
-"""Answers under way: each is a task that shows its replies, is owned here, and leaves a true message behind."""
+"""Shows answers on Slack: owns the task of each answer, and ends each answer in a message that is true."""
 
 from __future__ import annotations
 
@@ -12,18 +12,11 @@ from bot.core.i18n import Sentence
 from bot.core.latest import Stream
 from bot.core.messages import Reply
 from bot.core.throttle import throttled
-from bot.platforms.slack.api.api import (
-    ChannelClosed,
-    MessageGone,
-    NoFeature,
-    NotInChannel,
-    SlackError,
-    TokenInvalid,
-    is_file,
-)
+from bot.platforms.slack.api.api import is_file
 from bot.platforms.slack.api.budgets import ViewThrottle
+from bot.platforms.slack.api.errors import ChannelClosed, MessageGone, NoFeature, NotInChannel, SlackError, TokenInvalid
 from bot.platforms.slack.convert import commands
-from bot.platforms.slack.convert.requests import PLATFORM, AnswerPlace, with_typed
+from bot.platforms.slack.convert.requests import PLATFORM, AnswerPlace, keep_form_input
 from bot.platforms.slack.outgoing.private import EphemeralView, ResponseUrlView
 from bot.platforms.slack.outgoing.thread_view import ThreadView
 
@@ -42,22 +35,22 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = (2.0, 5.0, 15.0, 45.0)
-"""When the last snapshot is tried again, while Slack cannot be reached."""
+"""Pauses before the final snapshot is tried again while Slack cannot be reached."""
 GOODBYE_SECONDS = 5.0
-"""How long the end of the bot waits for the messages to say so."""
+"""Seconds that shutdown waits for running answers to say that they were interrupted."""
 FAILED = Sentence("Something went wrong inside the bot; its log says more.")
 SHUT_OUT = Sentence("I may not write where you asked any more, so your answer ends here.")
 
 
 class SlackAnswers:
-    """Shows the bot's replies on Slack. As a context manager, it ends what still runs, and says so in each."""
+    """Shows the bot's replies on Slack. As a context manager, it cancels what still runs, and the answers say so."""
 
-    def __init__(self, bot: Bot, web: SlackApi, me: BotIdentity) -> None:
+    def __init__(self, bot: Bot, api: SlackApi, identity: BotIdentity) -> None:
         self.bot = bot
-        self.web = web
-        self.me = me
+        self.api = api
+        self.identity = identity
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outlets: set[AnswerView] = set()
+        self._views: set[AnswerView] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -65,18 +58,18 @@ class SlackAnswers:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        cut_short = [outlet for outlet in self._outlets if not outlet.final]
+        cut_short = [view for view in self._views if not view.final]
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if not self.web.worthless.is_set():
+        if not self.api.token_invalid.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(GOODBYE_SECONDS):
-                    await asyncio.gather(*map(self._take_leave, cut_short))
+                    await asyncio.gather(*map(self._show_interrupted, cut_short))
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Do something that must not outlive this. What it raises is logged."""
+        """Run `work` as a task that ends with this object at the latest. Errors are logged."""
         task = asyncio.create_task(self._logged(work), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -85,121 +78,125 @@ class SlackAnswers:
         try:
             await work
         except SlackError as error:
-            log.warning("Slack refused something: %s", error)
+            log.warning("Slack refused a call: %s", error)
         except Exception:
-            log.exception("Something went wrong on Slack")
+            log.exception("An event from Slack could not be handled")
 
-    def spelt(self, reply: Reply) -> Reply:
-        """A reply with the commands that it names as people type them on Slack."""
-        return commands.spelt(reply, self._names)
+    def adapt_reply(self, reply: Reply) -> Reply:
+        """Return the reply with its commands as people type them on Slack."""
+        return commands.adapt_reply(reply, self._names)
 
-    def typed(self, text: str) -> str:
-        """Words of the bot's own with the commands in them as people type them on Slack."""
-        return commands.typed(text, self._names)
+    def adapt_text(self, text: str) -> str:
+        """Return the text with its commands as people type them on Slack."""
+        return commands.adapt_text(text, self._names)
 
     @property
     def _names(self) -> list[str]:
         return [command.name for command in self.bot.commands]
 
-    async def refuse(self, where: AnswerPlace, error: UserError, request: Request | None = None) -> None:
-        """Tell the asker alone what was wrong, with what they typed into the form that `request` came from."""
-        reply = Reply(text=error.sentence.in_language(where.locale), error=True, private=True, final=True)
-        await self.follow(self.aside(where), Stream.of(reply if request is None else with_typed(reply, request)))
+    async def refuse(self, place: AnswerPlace, error: UserError, request: Request | None = None) -> None:
+        """Show an error to the asker only, together with what they typed into the form of `request`."""
+        reply = Reply(text=error.sentence.in_language(place.locale), error=True, private=True, final=True)
+        await self.follow(
+            self.ephemeral_view(place), Stream.of(reply if request is None else keep_form_input(reply, request))
+        )
 
-    def aside(self, where: AnswerPlace) -> EphemeralView:
-        """The asker alone."""
-        return EphemeralView(self.web, where)
+    def ephemeral_view(self, place: AnswerPlace) -> EphemeralView:
+        """Return a view that only the asker sees."""
+        return EphemeralView(self.api, place)
 
-    def hook(self, where: AnswerPlace) -> ResponseUrlView:
-        """A channel that the bot is not in."""
-        return ResponseUrlView(self.web, where, aside=self.aside(where), name=self.me.name)
+    def response_url_view(self, place: AnswerPlace) -> ResponseUrlView:
+        """Return a view for a channel that the bot is not in."""
+        return ResponseUrlView(self.api, place, ephemeral=self.ephemeral_view(place), name=self.identity.name)
 
-    def room(self, where: AnswerPlace, shown: Sequence[str] = ()) -> ThreadView:
-        """The thread of an answer."""
-        instead = self.hook(where) if where.response_url else None
-        aside = self.aside(where)
-        return ThreadView(self.web, self.bot, where, self.me.team, aside=aside, instead=instead, shown=shown)
+    def thread_view(self, place: AnswerPlace, shown: Sequence[str] = ()) -> ThreadView:
+        """Return a view in a thread; `shown` are the messages and files that show the answer already."""
+        fallback = self.response_url_view(place) if place.response_url else None
+        ephemeral = self.ephemeral_view(place)
+        return ThreadView(
+            self.api, self.bot, place, self.identity.team, ephemeral=ephemeral, fallback=fallback, shown=shown
+        )
 
     async def follow(
-        self, outlet: AnswerView, replies: Stream[Reply], change: Callable[[Reply], Reply] | None = None
+        self, view: AnswerView, replies: Stream[Reply], change: Callable[[Reply], Reply] | None = None
     ) -> None:
-        """Show `replies` to their end, each as `change` has it. Never raises, but for its cancellation."""
-        self._outlets.add(outlet)
+        """Show `replies` to the end, each changed by `change`. Raises nothing but CancelledError."""
+        self._views.add(view)
         try:
-            async with aclosing(throttled(replies, ViewThrottle(outlet.allowance))) as newest:
+            async with aclosing(throttled(replies, ViewThrottle(view.snapshot_delay))) as newest:
                 async for reply in newest:
-                    await self._show(outlet, self.spelt(reply if change is None else change(reply)))
+                    await self._show(view, self.adapt_reply(reply if change is None else change(reply)))
         except MessageGone as error:
-            await self._bury(outlet, error)
+            await self._end_deleted(view, error)
         except TokenInvalid:
-            log.debug("An answer ends, since the token is not valid any more")
+            log.debug("An answer ends, because the token is not valid any more")
         except (NotInChannel, ChannelClosed) as error:
-            log.info("An answer ends, as Slack refuses it: %s", error)
-            await outlet.tell(SHUT_OUT)
+            log.info("An answer ends, because Slack refuses it: %s", error)
+            await view.notify_asker(SHUT_OUT)
         except SlackError as error:
             log.warning("An answer could not be shown: %s", error)
-            await outlet.tell(FAILED)
+            await view.notify_asker(FAILED)
         except Exception:
             log.exception("An answer could not be shown")
-            await outlet.tell(FAILED)
+            await view.notify_asker(FAILED)
         finally:
-            self._outlets.discard(outlet)
+            self._views.discard(view)
 
-    async def _show(self, outlet: AnswerView, reply: Reply) -> None:
+    async def _show(self, view: AnswerView, reply: Reply) -> None:
         for pause in (*RETRY_SECONDS, math.inf):
             try:
-                await outlet.show(reply)
+                await view.show(reply)
             except (MessageGone, NotInChannel, ChannelClosed, TokenInvalid, NoFeature):
                 raise
             except SlackError as error:
                 if reply.final and pause == math.inf:
                     raise
-                log.warning("Slack did not take a message: %s", error)
+                log.warning("A snapshot of an answer could not be shown: %s", error)
                 if not reply.final:
                     return
                 await asyncio.sleep(pause)
             else:
                 return
 
-    async def _bury(self, outlet: AnswerView, error: SlackError) -> None:
-        log.info("An answer ends, as its message was deleted: %s", error)
-        if isinstance(outlet, ThreadView):
-            await self.bot.removed(PLATFORM, outlet.ids)
-        await outlet.remove()
+    async def _end_deleted(self, view: AnswerView, error: SlackError) -> None:
+        log.info("An answer ends, because its message was deleted: %s", error)
+        if isinstance(view, ThreadView):
+            await self.bot.removed(PLATFORM, view.ids)
+        await view.remove()
 
-    async def removed(self, channel: str, ts: str) -> None:
-        """Somebody deleted a message: the answer that it showed goes."""
-        await self.web.delete_all(channel, await self.bot.removed(PLATFORM, [ts]))
+    async def delete_answer_of(self, channel: str, ts: str) -> None:
+        """Delete the whole answer of a message that somebody deleted."""
+        await self.api.delete_all(channel, await self.bot.removed(PLATFORM, [ts]))
 
-    async def _take_leave(self, outlet: AnswerView) -> None:
-        row = await self.bot.messages.get(outlet.row) if outlet.row else None
+    async def _show_interrupted(self, view: AnswerView) -> None:
+        row = await self.bot.messages.get(view.row) if view.row else None
         if row is not None:
-            await self._show_once(outlet, row)
+            await self._show_once(view, row)
 
     async def restore(self) -> None:
-        """Let the answers that another process left unfinished say so, with the buttons that still make sense."""
+        """Mark the answers that another process left unfinished as interrupted."""
         for row in await self.bot.interrupted([PLATFORM]):
-            where = AnswerPlace(**row.resume)
+            place = AnswerPlace(**row.resume)
             shown = await self.bot.shown(row.id)
             if row.private:
-                outlet: AnswerView = self.aside(where)
-            elif shown or where.thread:
-                await self._close(where, shown)
-                outlet = self.room(where, shown)
+                view: AnswerView = self.ephemeral_view(place)
+            elif shown or place.thread:
+                await self._close(place, shown)
+                view = self.thread_view(place, shown)
             else:
-                outlet = self.hook(where)
-            await self._show_once(outlet, row)
+                view = self.response_url_view(place)
+            await self._show_once(view, row)
 
-    async def _close(self, where: AnswerPlace, shown: Sequence[str]) -> None:
-        """End the stream that a process left open, if it did."""
-        for ts in [one for one in shown if not is_file(one)][-1:]:
+    async def _close(self, place: AnswerPlace, shown: Sequence[str]) -> None:
+        """Close the stream that another process may have left open."""
+        for ts in [external_id for external_id in shown if not is_file(external_id)][-1:]:
             with suppress(SlackError):
-                await self.web.stop_stream(where.channel, ts)
+                await self.api.stop_stream(place.channel, ts)
 
-    async def _show_once(self, outlet: AnswerView, row: MessageRow) -> None:
+    async def _show_once(self, view: AnswerView, row: MessageRow) -> None:
         try:
-            await outlet.show(self.spelt(await self.bot.snapshot(row, outlet.where.locale)))
+            await view.show(self.adapt_reply(await self.bot.snapshot(row, view.place.locale)))
         except MessageGone as error:
-            await self._bury(outlet, error)
+            await self._end_deleted(view, error)
         except SlackError as error:
-            log.warning("An interrupted answer still looks as if it went on: %s", error)
+            log.warning("An interrupted answer could not be marked as interrupted: %s", error)

@@ -1,4 +1,4 @@
-"""Pictures that take shape: now and then Slack is brought one, a file that stands in one message and goes with it."""
+"""Previews of a picture in progress: each is a file that one message shows, and is deleted with it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from bot.platforms.slack.api import budgets
-from bot.platforms.slack.api.api import SlackError, TokenInvalid
+from bot.platforms.slack.api.errors import SlackError, TokenInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -19,66 +19,66 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PREVIEW_SECONDS = 4.0
-"""A picture is followed by the next no sooner: each takes seven calls, and those in the thread are told of it."""
+"""Shortest time between two previews: each takes seven calls and notifies people in the thread."""
 CALLS = (budgets.UPLOAD, budgets.FILE, budgets.POST, budgets.DELETE, budgets.DELETE_FILE)
-SHOWN_TYPES = frozenset({"image/png", "image/jpeg", "image/gif"})
+PICTURE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif"})
 
 
 class Previews:
-    """The previews of one answer. `files` are those that Slack still has; where it refuses one, no more are brought."""
+    """Previews of one answer. `files` are those that Slack still has; after a refusal no more are uploaded."""
 
-    def __init__(self, web: SlackApi, channel: str, files: Iterable[str] = ()) -> None:
+    def __init__(self, api: SlackApi, channel: str, files: Iterable[str] = ()) -> None:
         self.files = list(files)
-        self._web = web
+        self._api = api
         self._channel = channel
-        self._next = -math.inf
+        self._next_at = -math.inf
         self._last = b""
 
-    def are_due(self, picture: Attachment) -> bool:
-        """Whether this one can be shown now: answers that are finished have the first claim to every call."""
-        if picture.media_type not in SHOWN_TYPES or picture.data == self._last:
+    def is_due(self, picture: Attachment) -> bool:
+        """Return whether this picture can be shown now; finished answers have priority for every call."""
+        if picture.media_type not in PICTURE_TYPES or picture.data == self._last:
             return False
-        is_possible = self._web.missing.isdisjoint(CALLS) and time.monotonic() >= self._next
-        return is_possible and self.has_turn() and not any(self._delay(call) for call in CALLS)
+        is_possible = self._api.missing_methods.isdisjoint(CALLS) and time.monotonic() >= self._next_at
+        return is_possible and self.is_channel_free() and not any(self._delay(call) for call in CALLS)
 
-    def has_turn(self) -> bool:
-        """Whether nobody waits for posting in the channel."""
-        return not self._web.budgets.turns(self._channel).delay()
+    def is_channel_free(self) -> bool:
+        """Return whether no other message waits to be posted in the channel."""
+        return not self._api.budgets.channel_queue(self._channel).delay()
 
     def _delay(self, call: str) -> float:
-        return self._web.budgets.of(call).delay(final=False)
+        return self._api.budgets.method_budget(call).delay(final=False)
 
-    async def bring(self, picture: Attachment) -> str:
-        """Bring Slack a picture; the id of the file, "" where it does not take it."""
-        self._next, self._last = time.monotonic() + PREVIEW_SECONDS, picture.data
+    async def upload(self, picture: Attachment) -> str:
+        """Upload a picture and return the file's id, "" if Slack refuses it."""
+        self._next_at, self._last = time.monotonic() + PREVIEW_SECONDS, picture.data
         file = ""
         try:
-            file = await self._web.keep(picture)
+            file = await self._api.upload(picture)
         except TokenInvalid:
             raise
         except SlackError as error:
-            self.refused(error)
+            self.disable(error)
         else:
             self.files.append(file)
         return file
 
-    async def can_stand(self, file: str) -> bool:
-        """Whether Slack shows the file in a message that is posted now."""
+    async def is_showable(self, file: str) -> bool:
+        """Return whether a message that is posted now can show the file."""
         try:
-            return await self._web.is_kept(file) and self.has_turn()
+            return await self._api.is_processed(file) and self.is_channel_free()
         except TokenInvalid:
             raise
         except SlackError as error:
-            self.refused(error)
+            self.disable(error)
         return False
 
-    def refused(self, error: SlackError) -> None:
-        """Bring no more, since Slack did not take one."""
-        log.info("Pictures that take shape are not shown: %s", error)
-        self._next = math.inf
+    def disable(self, error: SlackError) -> None:
+        """Upload no more previews, because Slack refused one."""
+        log.info("Previews of this answer are not shown any more: %s", error)
+        self._next_at = math.inf
 
-    async def drop(self, *, but: Collection[str] = ()) -> None:
-        """Delete the files, except those that are shown."""
-        dropped = [file for file in self.files if file not in but]
-        self.files = [file for file in self.files if file in but]
-        await self._web.delete_all(self._channel, dropped)
+    async def delete_files(self, *, keep: Collection[str] = ()) -> None:
+        """Delete the files, except those in `keep`."""
+        deleted = [file for file in self.files if file not in keep]
+        self.files = [file for file in self.files if file in keep]
+        await self._api.delete_all(self._channel, deleted)

@@ -1,4 +1,4 @@
-"""Where an answer goes that not everybody can be shown: to the asker alone, or through a response_url."""
+"""Shows answers outside a thread of the bot: to the asker only, or through a response_url."""
 
 from __future__ import annotations
 
@@ -8,165 +8,169 @@ from typing import TYPE_CHECKING
 
 from bot.core.i18n import Sentence, translate
 from bot.core.messages import Attachment
-from bot.platforms.slack.api.api import SlackError, TokenInvalid
-from bot.platforms.slack.api.message_format import SlackMessage, note, rendered, small_print
+from bot.platforms.slack.api.errors import SlackError, TokenInvalid
+from bot.platforms.slack.api.message_format import SlackMessage, note_message, render, small_print
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bot.core.messages import Reply
     from bot.platforms.slack.api.api import SlackApi
-    from bot.platforms.slack.api.message_format import Rendered
+    from bot.platforms.slack.api.message_format import RenderedReply
     from bot.platforms.slack.convert.requests import AnswerPlace
 
 log = logging.getLogger(__name__)
 
-MOST_RESPONSES = 4
-"""A response_url can be used five times, once of them to say that it takes a while."""
-WHOLE_FILE = "answer.md"
+MAX_RESPONSES = 4
+"""Messages of an answer: a response_url can be used five times, and one use says that the answer takes a while."""
+ANSWER_FILENAME = "answer.md"
 
 
 class EphemeralView:
-    """Shows an answer to the asker alone, whole, once it is there. Its files go to their direct messages."""
+    """Shows a complete answer to the asker only. Its files go to their direct messages."""
 
-    def __init__(self, web: SlackApi, where: AnswerPlace) -> None:
+    def __init__(self, api: SlackApi, place: AnswerPlace) -> None:
         self.row = 0
         self.final = False
-        self.where = where
-        self._web = web
-        self._done = _Done()
+        self.place = place
+        self._api = api
+        self._progress = _Progress()
 
-    def allowance(self) -> float:
-        """Seconds until a snapshot that is not the last can be shown; it does not matter here."""
+    def snapshot_delay(self) -> float:
+        """Return 0, because only the final snapshot is shown."""
         return 0.0
 
     async def show(self, reply: Reply) -> None:
-        """Show the last snapshot. Raises SlackError if nobody could hear it."""
+        """Show the final snapshot. Raises SlackError if the asker cannot be reached."""
         self.row = reply.row or self.row
         if not reply.final:
             return
         if not reply.deleted:
-            messages, files = _in_order(rendered(reply, locale=self.where.locale))
+            messages, files = _split_rendered(render(reply, locale=self.place.locale))
             if files:
-                messages[-1] = _with_note(messages[-1], await self._done.send(self._web, self.where, files))
-            for message in self._done.left(messages):
-                await self._say(message)
-                self._done.messages += 1
+                messages[-1] = _add_small_print(
+                    messages[-1], await self._progress.send_files(self._api, self.place, files)
+                )
+            for message in self._progress.remaining(messages):
+                await self._post(message)
+                self._progress.messages += 1
         self.final = True
 
-    async def tell(self, sentence: Sentence) -> None:
-        """Say something to the asker; what keeps it from being heard is logged."""
+    async def notify_asker(self, sentence: Sentence) -> None:
+        """Send a sentence to the asker; a failure is logged."""
         try:
-            await self._say(note(sentence.in_language(self.where.locale)))
+            await self._post(note_message(sentence.in_language(self.place.locale)))
         except SlackError as error:
-            log.info("The asker could not be told something: %s", error)
+            log.info("A sentence could not be sent to the asker: %s", error)
 
     async def remove(self) -> None:
-        """What only one sees goes by itself."""
+        """Do nothing: ephemeral messages disappear by themselves."""
 
-    async def _say(self, message: SlackMessage) -> None:
-        where = self.where
+    async def _post(self, message: SlackMessage) -> None:
+        place = self.place
         try:
-            await self._web.whisper(where.channel, where.user, message, where.aside)
+            await self._api.post_ephemeral(place.channel, place.user, message, place.ephemeral_thread)
         except TokenInvalid:
             raise
         except SlackError:
-            if where.response_url:
-                await self._web.respond(where.response_url, message, thread=where.aside)
+            if place.response_url:
+                await self._api.respond(place.response_url, message, thread=place.ephemeral_thread)
             else:
-                await self._web.post(await self._web.direct(where.user), message)
+                await self._api.post(await self._api.open_direct_messages(place.user), message)
 
 
 class ResponseUrlView:
-    """Shows an answer to all where the bot is not in the channel: whole, at the end, and without files."""
+    """Shows a complete answer to everybody in a channel that the bot is not in; files go to the asker."""
 
-    def __init__(self, web: SlackApi, where: AnswerPlace, *, aside: EphemeralView, name: str) -> None:
+    def __init__(self, api: SlackApi, place: AnswerPlace, *, ephemeral: EphemeralView, name: str) -> None:
         self.row = 0
         self.final = False
-        self.where = where
-        self._web = web
-        self._aside = aside
+        self.place = place
+        self._api = api
+        self._ephemeral = ephemeral
         self._name = name
-        self._said = False
-        self._done = _Done()
+        self._has_announced = False
+        self._progress = _Progress()
 
-    def allowance(self) -> float:
-        """Seconds until a snapshot that is not the last can be shown; only the first of them is."""
+    def snapshot_delay(self) -> float:
+        """Return 0, because only the first and the final snapshot are shown."""
         return 0.0
 
     async def show(self, reply: Reply) -> None:
-        """Show the last snapshot, and before it once that it takes a while. Raises SlackError."""
+        """Show the final snapshot; at the first one, say that the answer takes a while. Raises SlackError."""
         self.row = reply.row or self.row
         if reply.deleted:
             return
         if reply.private:
-            await self._aside.show(reply)
+            await self._ephemeral.show(reply)
         elif reply.final:
             await self._finish(reply)
-        elif not self._said:
-            self._said = True
-            await self._web.respond(self.where.response_url, note(translate("Working on it …", self.where.locale)))
+        elif not self._has_announced:
+            self._has_announced = True
+            await self._api.respond(
+                self.place.response_url, note_message(translate("Working on it …", self.place.locale))
+            )
         self.final = reply.final
 
-    async def tell(self, sentence: Sentence) -> None:
-        """Say something to the asker; what keeps it from being heard is logged."""
-        await self._aside.tell(sentence)
+    async def notify_asker(self, sentence: Sentence) -> None:
+        """Send a sentence to the asker; a failure is logged."""
+        await self._ephemeral.notify_asker(sentence)
 
     async def remove(self) -> None:
-        """The bot cannot take away what it said through a response_url."""
+        """Do nothing: messages through a response_url cannot be deleted."""
 
     async def _finish(self, reply: Reply) -> None:
-        messages, files = _in_order(rendered(reply, locale=self.where.locale))
-        if len(messages) > MOST_RESPONSES:
-            messages[MOST_RESPONSES - 1 :] = [SlackMessage(below=messages[-1].below)]
-            files = (*files, Attachment(WHOLE_FILE, reply.text.encode("utf-8", "replace"), "text/markdown"))
+        messages, files = _split_rendered(render(reply, locale=self.place.locale))
+        if len(messages) > MAX_RESPONSES:
+            messages[MAX_RESPONSES - 1 :] = [SlackMessage(blocks=messages[-1].blocks)]
+            files = (*files, Attachment(ANSWER_FILENAME, reply.text.encode("utf-8", "replace"), "text/markdown"))
         invitation = "I am not in this channel, so I answer here in one piece. /invite @{name} brings me in."
-        small = translate(invitation, self.where.locale, name=self._name)
+        small = translate(invitation, self.place.locale, name=self._name)
         if files:
-            small = f"{await self._done.send(self._web, self.where, files)} {small}"
-        for message in self._done.left([*messages[:-1], _with_note(messages[-1], small)]):
-            await self._web.respond(self.where.response_url, message, public=True)
-            self._done.messages += 1
+            small = f"{await self._progress.send_files(self._api, self.place, files)} {small}"
+        for message in self._progress.remaining([*messages[:-1], _add_small_print(messages[-1], small)]):
+            await self._api.respond(self.place.response_url, message, public=True)
+            self._progress.messages += 1
 
 
-def _in_order(shown: Rendered) -> tuple[list[SlackMessage], tuple[Attachment, ...]]:
-    """All messages, one at least, and the files that go elsewhere."""
+def _split_rendered(shown: RenderedReply) -> tuple[list[SlackMessage], tuple[Attachment, ...]]:
+    """Return all messages, at least one, and the files."""
     return [*shown.messages, *([shown.tail] if shown.tail else [])] or [SlackMessage()], shown.files
 
 
-class _Done:
-    """What of an answer was shown already, and is not to be shown twice where the rest has to be tried again."""
+class _Progress:
+    """Remembers which parts of an answer were sent, so that another attempt does not repeat them."""
 
     def __init__(self) -> None:
         self.messages = 0
-        self._sent = ""
+        self._files_note = ""
 
-    def left(self, messages: Sequence[SlackMessage]) -> Sequence[SlackMessage]:
-        """Those that were not shown yet."""
+    def remaining(self, messages: Sequence[SlackMessage]) -> Sequence[SlackMessage]:
+        """Return the messages that were not sent yet."""
         return messages[self.messages :]
 
-    async def send(self, web: SlackApi, where: AnswerPlace, files: Sequence[Attachment]) -> str:
-        """Send files to the asker's direct messages, once; a sentence about that for where they asked."""
-        self._sent = self._sent or await _send_directly(web, where, files)
-        return self._sent
+    async def send_files(self, api: SlackApi, place: AnswerPlace, files: Sequence[Attachment]) -> str:
+        """Send files to the asker's direct messages, once. Return a sentence about it for the place of the question."""
+        self._files_note = self._files_note or await _send_by_direct_message(api, place, files)
+        return self._files_note
 
 
-async def _send_directly(web: SlackApi, where: AnswerPlace, files: Sequence[Attachment]) -> str:
-    """Send files to the asker's direct messages; a sentence about that for where they asked."""
+async def _send_by_direct_message(api: SlackApi, place: AnswerPlace, files: Sequence[Attachment]) -> str:
+    """Send files to the asker's direct messages. Return a sentence about it for the place of the question."""
     try:
-        channel = await web.direct(where.user)
-        [first, *_] = await web.share(channel, files)
-        # Or it would be said where they are before they are there.
-        await web.shared(channel, first)
+        channel = await api.open_direct_messages(place.user)
+        [first, *_] = await api.share_files(channel, files)
+        # The sentence must not appear before the files do.
+        await api.find_share(channel, first)
     except TokenInvalid:
         raise
     except SlackError as error:
-        log.warning("A file could not be sent directly: %s", error)
-        return translate("The file could not be sent to your direct messages.", where.locale)
+        log.warning("A file could not be sent to direct messages: %s", error)
+        return translate("The file could not be sent to your direct messages.", place.locale)
     if any(not file.media_type.startswith("image/") for file in files):
-        return translate("The whole answer is in your direct messages.", where.locale)
-    return translate("The pictures are in your direct messages.", where.locale)
+        return translate("The whole answer is in your direct messages.", place.locale)
+    return translate("The pictures are in your direct messages.", place.locale)
 
 
-def _with_note(message: SlackMessage, text: str) -> SlackMessage:
-    return replace(message, below=(*small_print([text]), *message.below), fallback=message.fallback or text)
+def _add_small_print(message: SlackMessage, text: str) -> SlackMessage:
+    return replace(message, blocks=(*small_print([text]), *message.blocks), fallback=message.fallback or text)

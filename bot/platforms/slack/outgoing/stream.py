@@ -1,4 +1,4 @@
-"""A message that grows by itself: Slack's streams, which take pieces only and end after some minutes."""
+"""Slack's streams: messages that can only be appended to, and that Slack closes after some minutes."""
 
 from __future__ import annotations
 
@@ -16,59 +16,59 @@ if TYPE_CHECKING:
     from bot.platforms.slack.api.api import SlackApi
     from bot.platforms.slack.convert.requests import AnswerPlace
 
-LONGEST_SECONDS = 230.0
-"""Slack ends a stream after about five minutes; it is followed by another one before four."""
+MAX_STREAM_SECONDS = 230.0
+"""Slack closes a stream after about five minutes; the bot begins another one before four."""
 
 
 class Stream:
-    """One message that is open. `text` is what it shows."""
+    """One open message. `text` is its content so far."""
 
-    def __init__(self, web: SlackApi, channel: str, ts: str, text: str) -> None:
+    def __init__(self, api: SlackApi, channel: str, ts: str, text: str) -> None:
         self.ts = ts
         self.text = text
-        self._web = web
+        self._api = api
         self._channel = channel
-        self._begun = time.monotonic()
+        self._started_at = time.monotonic()
 
     @classmethod
-    async def begin(cls, web: SlackApi, where: AnswerPlace, team: str, text: str) -> Self:
+    async def open(cls, api: SlackApi, place: AnswerPlace, team: str, text: str) -> Self:
         """Open a message in the thread. Raises SlackError."""
-        ts = await web.start_stream(where.channel, where.thread, text, user=where.user, team=team)
-        return cls(web, where.channel, ts, text)
+        ts = await api.start_stream(place.channel, place.thread, text, user=place.user, team=team)
+        return cls(api, place.channel, ts, text)
 
     @property
     def is_old(self) -> bool:
-        """Whether another one must follow."""
-        return time.monotonic() - self._begun > LONGEST_SECONDS
+        """True if another stream must take over, because Slack will soon close this one."""
+        return time.monotonic() - self._started_at > MAX_STREAM_SECONDS
 
     @property
-    def room(self) -> int:
-        """How many characters it still takes."""
+    def remaining(self) -> int:
+        """Number of characters that the message still takes."""
         return LIMITS.characters - len(self.text)
 
-    async def grow(self, piece: str) -> None:
-        """Append a piece. Raises StreamEnded if Slack has ended it."""
-        await self._web.append_stream(self._channel, self.ts, piece)
+    async def append(self, piece: str) -> None:
+        """Append a piece. Raises StreamEnded if Slack has closed the stream."""
+        await self._api.append_stream(self._channel, self.ts, piece)
         self.text += piece
 
-    async def end(self, piece: str = "", below: Sequence[dict[str, Any]] = ()) -> None:
-        """Append the last piece, put `below` under it, and close the message. Raises StreamEnded if it was."""
-        await self._web.stop_stream(self._channel, self.ts, piece, below)
+    async def close(self, piece: str = "", blocks: Sequence[dict[str, Any]] = ()) -> None:
+        """Append the last piece, put `blocks` below it, and close the message. Raises StreamEnded."""
+        await self._api.stop_stream(self._channel, self.ts, piece, blocks)
         self.text += piece
 
 
-def break_at(piece: str, room: int) -> int:
-    """Where to break what does not fit: after a line, else a word, else anywhere."""
-    if len(piece) <= room:
+def find_break(piece: str, limit: int) -> int:
+    """Return where to break a piece that does not fit: after a line, else after a word, else at the limit."""
+    if len(piece) <= limit:
         return len(piece)
-    end = max(piece.rfind("\n", 0, room), piece.rfind(" ", 0, room)) + 1
-    return end or max(room, 0)
+    end = max(piece.rfind("\n", 0, limit), piece.rfind(" ", 0, limit)) + 1
+    return end or max(limit, 0)
 
 
-def seam(text: str) -> tuple[str, str]:
-    """What closes a code fence that is open at the end of `text`, and what opens it again elsewhere; else nothing."""
-    closed = split(text, len(text) + 100)[0][len(text) :] if text else ""
-    if not (run := closed.strip()):
+def fence_seam(text: str) -> tuple[str, str]:
+    """Return the text that closes a code fence left open by `text`, and the text that reopens it; else "" twice."""
+    closing = split(text, len(text) + 100)[0][len(text) :] if text else ""
+    if not (fence := closing.strip()):
         return "", ""
-    languages: list[str] = re.findall(rf"^[ \t]*(?:[-*+]|\d+[.)])?[ \t]*{run}([\w+#.-]*)", text, re.MULTILINE)
-    return f"\n{run}", f"{run}{languages[-1] if languages else ''}\n"
+    languages: list[str] = re.findall(rf"^[ \t]*(?:[-*+]|\d+[.)])?[ \t]*{fence}([\w+#.-]*)", text, re.MULTILINE)
+    return f"\n{fence}", f"{fence}{languages[-1] if languages else ''}\n"

@@ -1,17 +1,16 @@
-"""Where an answer that all may read is shown: messages in a thread, which grow as streams or are edited."""
+"""Shows an answer in a thread that everybody can read: as a stream that grows, or as messages that are edited."""
 
 from __future__ import annotations
 
 import logging
-import math
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bot.core.i18n import Sentence, translate
 from bot.platforms.slack.api import budgets
-from bot.platforms.slack.api.api import (
+from bot.platforms.slack.api.errors import (
     ChannelClosed,
     MessageGone,
     NotInChannel,
@@ -19,22 +18,21 @@ from bot.platforms.slack.api.api import (
     StreamEnded,
     TokenInvalid,
     Unreachable,
-    is_file,
 )
 from bot.platforms.slack.api.message_format import (
     LIMITS,
-    Rendered,
+    RenderedReply,
     SlackMessage,
-    body_of,
-    buttons,
-    neutral,
-    picture,
-    rendered,
-    settled,
+    body_markdown,
+    button_blocks,
+    neutralise,
+    picture_block,
+    render,
+    settled_prefix,
     small_print,
 )
-from bot.platforms.slack.outgoing.previews import Previews
-from bot.platforms.slack.outgoing.stream import Stream, break_at, seam
+from bot.platforms.slack.outgoing.stream import Stream, fence_seam, find_break
+from bot.platforms.slack.outgoing.thread_messages import SentMessage, ThreadMessages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,355 +45,311 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PACE_SECONDS = 1.0
-"""An answer changes no more often than this."""
-STOP_SECONDS = 5.0
-"""After how long the asker is given a Stop, where there is a stream or a status: neither has room for buttons."""
+SNAPSHOT_SECONDS = 1.0
+"""Shortest time between two changes of an answer."""
+STOP_OFFER_SECONDS = 5.0
+"""Delay until the asker is offered Stop while a stream or a status is shown: these have no room for buttons."""
 NOT_SHARED = "Slack did not take the file."
 
 
-@dataclass(slots=True)
-class SentMessage:
-    """A message that was written, and how it looks; None if nobody knows exactly."""
-
-    ts: str
-    message: SlackMessage | None = None
-
-
 class ThreadView:
-    """The messages of one answer in a thread.
+    """Shows one answer in a thread.
 
-    `aside` is for what turns out to be for the asker alone, and `instead` shows everything where it turns out that
-    the bot is not in the channel. `shown` are messages that are there already, and the files in them.
+    `ephemeral` shows what turns out to be for the asker only, and `fallback` shows everything if the bot turns out
+    not to be in the channel. `shown` are the ids of messages and files that show the answer already.
     """
 
     def __init__(
         self,
-        web: SlackApi,
+        api: SlackApi,
         bot: Bot,
-        where: AnswerPlace,
+        place: AnswerPlace,
         team: str,
         *,
-        aside: AnswerView,
-        instead: AnswerView | None = None,
+        ephemeral: AnswerView,
+        fallback: AnswerView | None = None,
         shown: Sequence[str] = (),
     ) -> None:
         self.row = 0
         self.final = False
-        self.where = where
-        self._web = web
+        self.place = place
+        self._api = api
         self._bot = bot
         self._team = team
-        self._aside = aside
-        self._instead = instead
-        self._is_elsewhere = False
-        self._shown = [SentMessage(ts) for ts in shown if not is_file(ts)]
-        self._leaving: list[str] = []
-        self._files: list[str] = []
-        self._previews = Previews(web, where.channel, filter(is_file, shown))
+        self._ephemeral = ephemeral
+        self._fallback = fallback
+        self._uses_fallback = False
+        self._messages = ThreadMessages(api, bot, place, shown)
         self._stream: Stream | None = None
+        self._may_stream = bool(place.thread) and not shown
         self._streamed = ""
-        self._is_unsure = False
-        self._opening = ""
-        self._may_stream = bool(where.thread) and not shown
+        """The text that the streams of this answer show together."""
+        self._may_be_repeated = False
+        """True if Slack may have received the last piece twice."""
+        self._reopening = ""
+        """Opens a code fence again at the beginning of the next stream; "" for none."""
         self._status = ""
-        self._begun = time.monotonic()
-        self._written = -math.inf
-        self._offered = False
-        self._told: list[str] = []
+        self._started_at = time.monotonic()
+        self._has_offered_stop = False
 
     @property
     def ids(self) -> list[str]:
-        """The messages that show the answer, in order, and their files."""
-        return [*(shown.ts for shown in self._shown), *self._previews.files, *self._files]
+        """Ids of the messages that show the answer, in order, and of their files."""
+        return self._messages.ids
 
-    def allowance(self) -> float:
-        """Seconds until a snapshot that is not the last can be shown; 0 for at once."""
-        return max(0.0, self._written + PACE_SECONDS - time.monotonic(), self._delay())
+    def snapshot_delay(self) -> float:
+        """Return the seconds until a snapshot that is not final can be shown; 0 means now."""
+        return max(0.0, self._messages.changed_at + SNAPSHOT_SECONDS - time.monotonic(), self._call_delay())
 
-    def _delay(self) -> float:
+    def _call_delay(self) -> float:
         if self._stream is not None:
-            return self._web.budgets.of(budgets.APPEND).delay(final=False)
+            return self._method_delay(budgets.APPEND)
         if self._streamed:
-            return self._start_delay()
-        return min(self._start_delay(), self._edit_delay()) if self._can_stream else self._edit_delay()
+            return self._method_delay(budgets.START)
+        edit_delay = self._messages.edit_delay()
+        return min(self._method_delay(budgets.START), edit_delay) if self._can_stream else edit_delay
+
+    def _method_delay(self, method: str) -> float:
+        return self._api.budgets.method_budget(method).delay(final=False)
 
     @property
     def _can_stream(self) -> bool:
-        return self._may_stream and budgets.START not in self._web.missing
-
-    def _start_delay(self) -> float:
-        return self._web.budgets.of(budgets.START).delay(final=False)
-
-    def _edit_delay(self) -> float:
-        edit = self._web.budgets.of(budgets.UPDATE).delay(final=False)
-        return edit if self._shown else max(edit, self._web.budgets.turns(self.where.channel).delay())
+        return self._may_stream and budgets.START not in self._api.missing_methods
 
     async def show(self, reply: Reply) -> None:
-        """Make the messages look like `reply`. Raises SlackError where they cannot."""
-        self.row = reply.row or self.row
-        reply = reply if self.where.quoted else replace(reply, quote="")
+        """Make the messages look like `reply`. Raises SlackError."""
+        self.row = self._messages.row = reply.row or self.row
+        reply = reply if self.place.quoted else replace(reply, quote="")
         try:
-            if self._is_elsewhere and self._instead is not None:
-                await self._instead.show(reply)
+            if self._uses_fallback and self._fallback is not None:
+                await self._fallback.show(reply)
             else:
                 await self._show(reply)
         except (NotInChannel, ChannelClosed) as error:
-            await self._previews.drop()
-            if isinstance(error, ChannelClosed) or self._instead is None or self._is_elsewhere or self._shown:
+            await self._messages.previews.delete_files()
+            is_too_late = self._uses_fallback or bool(self._messages.sent)
+            if isinstance(error, ChannelClosed) or self._fallback is None or is_too_late:
                 raise
-            self._is_elsewhere = True
-            await self._instead.show(reply)
+            self._uses_fallback = True
+            await self._fallback.show(reply)
         self.final = reply.final
 
     async def _show(self, reply: Reply) -> None:
         if reply.deleted:
             await self.remove()
-        elif reply.private and not self.where.is_direct:
+        elif reply.private and not self.place.is_direct:
             if reply.final:
-                await self._step_aside(reply)
+                await self._show_privately(reply)
         elif reply.final:
-            await self._finish(rendered(reply, locale=self.where.locale))
+            await self._finish(render(reply, locale=self.place.locale))
         else:
             await self._show_growing(replace(reply, attachments=()), reply.attachments)
 
     async def _show_growing(self, reply: Reply, pictures: Sequence[Attachment]) -> None:
         if reply.text.strip():
             await self._grow(reply)
-        elif not (pictures and await self._preview(reply, pictures[-1])):
-            await self._say_status(reply)
-        if self._stream is not None or not self._shown:
+        elif not (pictures and await self._show_preview(reply, pictures[-1])):
+            await self._show_status(reply)
+        if self._stream is not None or not self._messages.sent:
             await self._offer_stop(reply)
 
-    async def tell(self, sentence: Sentence) -> None:
-        """Say something to the asker alone; what keeps it from being heard is logged."""
-        await self._aside.tell(sentence)
+    async def notify_asker(self, sentence: Sentence) -> None:
+        """Send a sentence to the asker only; a failure is logged."""
+        await self._ephemeral.notify_asker(sentence)
 
-    # While it grows
+    # Snapshots before the final one
 
-    async def _say_status(self, reply: Reply) -> None:
-        """Slack shows under a thread what a bot does there; where it cannot, a message does."""
+    async def _show_status(self, reply: Reply) -> None:
+        """Show the status under the thread; in a message where Slack has no status."""
         if not reply.status or reply.status == self._status:
             return
-        if self.where.thread and budgets.STATUS not in self._web.missing:
+        if self.place.thread and budgets.STATUS not in self._api.missing_methods:
             await self._set_status(reply.status)
-        if budgets.STATUS in self._web.missing and not self._previews.files and not self._edit_delay():
-            await self._make(rendered(reply, locale=self.where.locale).messages)
+        needs_message = budgets.STATUS in self._api.missing_methods and not self._messages.previews.files
+        if needs_message and not self._messages.edit_delay():
+            await self._write_rendered(reply)
 
-    async def _preview(self, reply: Reply, newest: Attachment) -> bool:
-        """Show a picture that takes shape, with its step below it; whether that was done.
+    async def _write_rendered(self, reply: Reply) -> None:
+        await self._messages.write(render(reply, locale=self.place.locale).messages)
 
-        It is a message of its own, since in one that is edited people are not shown a file that they did not see yet.
+    async def _show_preview(self, reply: Reply, newest: Attachment) -> bool:
+        """Show a preview of a picture with its step below it; return whether that was done.
+
+        It is a new message, because in an edited one people do not see a file that is new to them.
         """
-        if not self._previews.are_due(newest) or not (file := await self._previews.bring(newest)):
+        previews = self._messages.previews
+        if not previews.is_due(newest) or not (file := await previews.upload(newest)):
             return False
-        await self._note_ids()
-        before = self._shown
-        [told, *_] = rendered(reply, locale=self.where.locale).messages
-        message = replace(told, below=(picture(file, newest.alt), *told.below))
-        if await self._previews.can_stand(file):
+        await self._messages.store_ids()
+        [status, *_] = render(reply, locale=self.place.locale).messages
+        message = replace(status, blocks=(picture_block(file, newest.alt), *status.blocks))
+        if await previews.is_showable(file):
             try:
-                ts = await self._web.post(self.where.channel, message, self.where.thread)
+                sent = await self._messages.post(message)
             except (NotInChannel, MessageGone, ChannelClosed, TokenInvalid):
                 raise
             except SlackError as error:
-                self._previews.refused(error)
+                previews.disable(error)
             else:
-                self._shown = [SentMessage(ts, message)]
-                self._written = time.monotonic()
-        is_new = self._shown is not before
-        await self._withdraw(before if is_new else ())
-        return is_new
+                await self._messages.replace_all([sent])
+                return True
+        await self._messages.delete()
+        return False
 
     async def _set_status(self, text: str) -> None:
-        if self._web.budgets.of(budgets.STATUS).delay(final=False):
+        if self._method_delay(budgets.STATUS):
             return
         try:
-            await self._web.status(self.where.channel, self.where.thread, text)
+            await self._api.set_status(self.place.channel, self.place.thread, text)
         except TokenInvalid:
             raise
         except SlackError as error:
             log.debug("No status is shown: %s", error)
         else:
             self._status = text
-            self._written = time.monotonic()
+            self._messages.mark_changed()
 
     async def _grow(self, reply: Reply) -> None:
-        body = neutral(settled(body_of(reply)))
+        body = neutralise(settled_prefix(body_markdown(reply)))
         if self._stream is not None:
             await self._append(self._stream, body)
         elif self._streamed:
-            if body.startswith(self._streamed) and not self._start_delay():
-                await self._begin(body[len(self._streamed) :])
-        elif self._can_stream and not self._start_delay():
-            if body.strip() and not await self._begin(body):
-                await self._make(rendered(reply, locale=self.where.locale).messages)
-        elif not self._edit_delay():
+            if body.startswith(self._streamed) and not self._method_delay(budgets.START):
+                await self._open_stream(body[len(self._streamed) :])
+        elif self._can_stream and not self._method_delay(budgets.START):
+            if body.strip() and not await self._open_stream(body):
+                await self._write_rendered(reply)
+        elif not self._messages.edit_delay():
             self._may_stream = False
-            await self._make(rendered(reply, locale=self.where.locale).messages)
+            await self._write_rendered(reply)
 
-    async def _begin(self, piece: str) -> bool:
-        """Begin a stream, or the next one; False where none can be had."""
+    async def _open_stream(self, piece: str) -> bool:
+        """Open a stream, the first or the next one; return False if Slack refuses it."""
         if not piece.strip():
             return True
-        piece = piece[: break_at(piece, LIMITS.characters - len(self._opening))]
+        piece = piece[: find_break(piece, LIMITS.characters - len(self._reopening))]
         try:
-            self._stream = await Stream.begin(self._web, self.where, self._team, self._opening + piece)
+            self._stream = await Stream.open(self._api, self.place, self._team, self._reopening + piece)
         except (NotInChannel, MessageGone, ChannelClosed, TokenInvalid, Unreachable):
             raise
         except SlackError as error:
             log.info("An answer does not stream: %s", error)
             self._may_stream = False
             return False
-        # A message that told the status has done its work.
-        told = [] if self._streamed else self._shown
-        self._shown = [*(self._shown if self._streamed else ()), SentMessage(self._stream.ts)]
+        # The first stream takes the place of a message that showed the status.
+        earlier = self._messages.sent if self._streamed else []
         self._streamed += piece
-        self._written = time.monotonic()
-        await self._withdraw(told)
+        await self._messages.replace_all([*earlier, SentMessage(self._stream.ts)])
         return True
 
     async def _append(self, stream: Stream, body: str) -> None:
         if not body.startswith(self._streamed):
-            # What was said differently cannot be taken back in a stream; the last snapshot edits it all.
+            # A stream cannot take back what it shows; the final snapshot edits the message.
             return
         piece = body[len(self._streamed) :]
         try:
-            if stream.is_old or len(piece) > stream.room:
-                await self._roll_over(stream, piece)
+            if stream.is_old or len(piece) > stream.remaining:
+                await self._continue_in_next(stream, piece)
             elif piece:
-                await stream.grow(piece)
+                await stream.append(piece)
                 self._streamed += piece
-                self._written = time.monotonic()
+                self._messages.mark_changed()
         except StreamEnded as error:
             self._stream = None
             log.info("Slack ended a stream: %s", error)
             if error.code == "stopped_by_user":
                 self._bot.stop(self.row)
         except Unreachable:
-            # Slack may have taken the piece, which then comes twice until the last snapshot edits it all.
-            self._is_unsure = True
+            # Slack may have received the piece, which then appears twice until the final snapshot edits the message.
+            self._may_be_repeated = True
             raise
 
-    async def _roll_over(self, stream: Stream, piece: str) -> None:
-        """End a stream that is old or full, and go on in the next."""
-        end = break_at(piece, stream.room)
-        closing, opening = seam(self._streamed + piece[:end])
-        await stream.end(piece[:end] + closing)
-        self._stream, self._opening = None, opening
+    async def _continue_in_next(self, stream: Stream, piece: str) -> None:
+        """Close a stream that is old or full, and open the next one."""
+        end = find_break(piece, stream.remaining)
+        closing, reopening = fence_seam(self._streamed + piece[:end])
+        await stream.close(piece[:end] + closing)
+        self._stream, self._reopening = None, reopening
         self._streamed += piece[:end]
-        if not self._start_delay():
-            await self._begin(piece[end:])
+        if not self._method_delay(budgets.START):
+            await self._open_stream(piece[end:])
 
     async def _offer_stop(self, reply: Reply) -> None:
-        if self._offered or time.monotonic() - self._begun < STOP_SECONDS:
+        if self._has_offered_stop or time.monotonic() - self._started_at < STOP_OFFER_SECONDS:
             return
-        if self._web.budgets.of(budgets.WHISPER).delay(final=False):
-            # The answer itself must not wait for this.
+        if self._method_delay(budgets.POST_EPHEMERAL):
+            # The answer itself must not wait for the offer.
             return
-        self._offered = True
-        text = translate("This takes a while. You can stop it here.", self.where.locale)
+        self._has_offered_stop = True
+        text = translate("This takes a while. You can stop it here.", self.place.locale)
         with suppress(SlackError):
-            offer = SlackMessage(below=(*small_print([text]), *buttons(reply.buttons)), fallback=text)
-            # In a thread where nothing was said yet, nobody would see it.
-            thread = self.where.thread if self._shown else self.where.aside
-            await self._web.whisper(self.where.channel, self.where.user, offer, thread)
+            offer = SlackMessage(blocks=(*small_print([text]), *button_blocks(reply.buttons)), fallback=text)
+            # Ephemeral messages are invisible in a thread without other messages.
+            thread = self.place.thread if self._messages.sent else self.place.ephemeral_thread
+            await self._api.post_ephemeral(self.place.channel, self.place.user, offer, thread)
 
-    # The last snapshot
+    # The final snapshot
 
-    async def _finish(self, shown: Rendered) -> None:
+    async def _finish(self, rendered: RenderedReply) -> None:
         if self._stream is not None:
-            await self._end_stream(self._stream, shown)
-        if not shown.files:
-            await self._make(shown.messages)
+            await self._close_stream(self._stream, rendered)
+        if not rendered.files:
+            await self._messages.write(rendered.messages)
             return
-        tail = shown.tail
-        if not self._files:
-            if shown.messages:
-                await self._make(shown.messages)
-            try:
-                self._files = await self._web.share(self.where.channel, shown.files, self.where.thread)
-                self._files[:0] = await self._web.shared(self.where.channel, self._files[0])
-            except (NotInChannel, TokenInvalid):
-                raise
-            except SlackError as error:
-                log.warning("A file could not be shared: %s", error)
-                said = small_print([translate(NOT_SHARED, self.where.locale)])
-                tail = SlackMessage(below=(*said, *(tail.below if tail else ())), fallback=NOT_SHARED)
-            # What told the status, or the last preview, would stand above the files.
-            await self._make(shown.messages)
-        await self._make([*shown.messages, *([tail] if tail else [])])
+        tail = rendered.tail
+        if not self._messages.files:
+            if rendered.messages:
+                await self._messages.write(rendered.messages)
+            if not await self._share_files(rendered.files):
+                note = small_print([translate(NOT_SHARED, self.place.locale)])
+                tail = SlackMessage(blocks=(*note, *(tail.blocks if tail else ())), fallback=NOT_SHARED)
+            # A message with the status or the last preview would stand above the files.
+            await self._messages.write(rendered.messages)
+        await self._messages.write([*rendered.messages, *([tail] if tail else [])])
 
-    async def _end_stream(self, stream: Stream, shown: Rendered) -> None:
-        """Close the stream, if need be with the rest and the buttons, so that no edit is needed."""
-        first = shown.messages[0] if shown.messages else SlackMessage()
-        is_one = len(shown.messages) == len(self._shown) == 1
-        exact = is_one and not self._is_unsure and first.markdown.startswith(self._streamed)
+    async def _share_files(self, attachments: Sequence[Attachment]) -> bool:
+        """Share the files of the answer in the thread; return whether Slack took them."""
+        try:
+            files = await self._api.share_files(self.place.channel, attachments, self.place.thread)
+            self._messages.files = files
+            files[:0] = await self._api.find_share(self.place.channel, files[0])
+        except (NotInChannel, TokenInvalid):
+            raise
+        except SlackError as error:
+            log.warning("A file could not be shared: %s", error)
+            return False
+        return True
+
+    async def _close_stream(self, stream: Stream, rendered: RenderedReply) -> None:
+        """Close the stream, if possible with the rest and the buttons, so that no edit is needed."""
+        first = rendered.messages[0] if rendered.messages else SlackMessage()
+        is_single = len(rendered.messages) == len(self._messages.sent) == 1
+        is_continued = is_single and not self._may_be_repeated and first.markdown.startswith(self._streamed)
         with suppress(StreamEnded, MessageGone):
-            if exact:
-                await stream.end(first.markdown[len(self._streamed) :], first.below)
-                self._shown[0].message = first
+            if is_continued:
+                await stream.close(first.markdown[len(self._streamed) :], first.blocks)
+                self._messages.sent[0].message = first
             else:
-                await stream.end()
+                await stream.close()
         self._stream = None
 
-    async def _make(self, wanted: Sequence[SlackMessage]) -> None:
-        """Make the messages look like these: edit, post and delete."""
-        for number, message in enumerate(wanted):
-            if number == len(self._shown):
-                # Delete, under the last of them, has to find those above it.
-                await self._note_ids()
-                ts = await self._web.post(self.where.channel, message, self.where.thread)
-                self._shown.append(SentMessage(ts, message))
-                continue
-            shown = self._shown[number]
-            if shown.message != message:
-                await self._web.update(self.where.channel, shown.ts, message)
-                shown.message = message
-        self._written = time.monotonic()
-        surplus = self._shown[len(wanted) :]
-        del self._shown[len(wanted) :]
-        await self._withdraw(surplus)
+    # Removal
 
-    async def _withdraw(self, messages: Sequence[SentMessage]) -> None:
-        """Delete messages that do not show the answer any more, and pictures that none shows."""
-        # What cannot be deleted now is tried again with the next change.
-        self._leaving += [shown.ts for shown in messages]
-        # Before they are deleted, so that this is not taken for somebody else's doing.
-        await self._note_ids()
-        while self._leaving:
-            with suppress(MessageGone):
-                await self._web.delete(self.where.channel, self._leaving[0])
-            del self._leaving[0]
-        await self._previews.drop(but=[one for shown in self._shown if shown.message for one in shown.message.pictures])
-
-    async def _note_ids(self) -> None:
-        """Let the core know which messages show the answer."""
-        ids = self.ids
-        if self.row and ids != self._told:
-            await self._bot.sent(self.row, ids)
-            self._told = ids
-
-    # Its end elsewhere
-
-    async def _step_aside(self, reply: Reply) -> None:
-        """Take away what all can see, the question too if the bot has posted it; the asker alone reads the rest."""
+    async def _show_privately(self, reply: Reply) -> None:
+        """Delete what everybody can see, the bot's message with the question too; show the rest to the asker only."""
         await self.remove()
-        if self.where.question:
+        if self.place.question:
             with suppress(SlackError):
-                await self._web.delete(self.where.channel, self.where.question)
-        await self._aside.show(reply)
+                await self._api.delete(self.place.channel, self.place.question)
+        await self._ephemeral.show(reply)
 
     async def remove(self) -> None:
-        """Delete all messages and files; what is gone already is none to worry about."""
+        """Delete all messages and files; failures are logged."""
         stream, self._stream = self._stream, None
-        ids, self._shown, self._files = [*self._leaving, *self.ids], [], []
-        self._leaving, self._previews.files = [], []
-        await self._note_ids()
         if stream is not None:
             with suppress(SlackError):
-                await stream.end()
-        await self._web.delete_all(self.where.channel, ids)
+                await stream.close()
+        ids = await self._messages.delete_all()
         if self._status and not ids:
             with suppress(SlackError):
-                await self._web.status(self.where.channel, self.where.thread, "")
+                await self._api.set_status(self.place.channel, self.place.thread, "")

@@ -1,4 +1,4 @@
-"""The protocol of what shows one answer on Slack."""
+"""The protocol of the objects that show an answer on Slack."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
 
 
 class AnswerView(Protocol):
-    """Something that shows one answer."""
+    """Shows one answer. `row` is its database row, `final` whether the final snapshot was shown."""
 
     row: int
     final: bool
-    where: AnswerPlace
+    place: AnswerPlace
 
     async def show(self, reply: Reply) -> None:
-        """Make what is seen look like `reply`. Raises SlackError where that cannot be."""
+        """Make the messages look like `reply`. Raises SlackError."""
 
-    async def tell(self, sentence: Sentence) -> None:
-        """Say something to the asker alone; what keeps it from being heard is logged."""
+    async def notify_asker(self, sentence: Sentence) -> None:
+        """Send a sentence to the asker only; a failure is logged."""
 
     async def remove(self) -> None:
-        """Take away what can be."""
+        """Delete the messages that can be deleted."""
 
-    def allowance(self) -> float:
-        """Seconds until a snapshot that is not the last can be shown; 0 for at once."""
+    def snapshot_delay(self) -> float:
+        """Return the seconds until a snapshot that is not final can be shown; 0 means now."""

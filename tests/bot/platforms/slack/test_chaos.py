@@ -1,4 +1,4 @@
-"""The bot on Slack is killed while it answers, and comes back; what was said and promised still holds."""
+"""The bot is killed while it answers on Slack, and starts again: answers end, and buttons still work."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.slack_bot import answered, answers
+from fakes.platforms.slack_bot import find_answers, wait_for_answer
 from fakes.programs.deployment import Deployment
 from fakes.slack import FakeMessage, FakeSlack
 
@@ -48,8 +48,8 @@ async def ask(slack: FakeSlack, question: str) -> None:
     await (await slack.command(slack.ann, slack.channel, "/ask", question)).acknowledged()
 
 
-async def growing(slack: FakeSlack, channel: str, question: str) -> FakeMessage:
-    """The answer below a question, once its first words are there."""
+async def wait_for_growing(slack: FakeSlack, channel: str, question: str) -> FakeMessage:
+    """Wait for the first words of the answer to a question, and return its message."""
 
     def first_words() -> FakeMessage | None:
         threads = [one.ts for one in slack.messages(channel) if question in one.shown]
@@ -59,8 +59,8 @@ async def growing(slack: FakeSlack, channel: str, question: str) -> FakeMessage:
     return await slack.until(first_words)
 
 
-def is_noted(made: Deployment, message: FakeMessage) -> bool:
-    """Whether the bot has stored that this message shows an answer; a kill before that would be another test."""
+def is_stored(made: Deployment, message: FakeMessage) -> bool:
+    """Return whether the bot has stored that this message shows an answer; the tests kill it only after that."""
     with contextlib.closing(sqlite3.connect(made.folder / "tempera.db")) as database:
         found = database.execute(f"SELECT 1 FROM {DeliveryRow.__tablename__} WHERE external = ?", [message.ts])
         return found.fetchone() is not None
@@ -68,24 +68,26 @@ def is_noted(made: Deployment, message: FakeMessage) -> bool:
 
 async def press_again(slack: FakeSlack, message: FakeMessage) -> FakeMessage:
     """Press Again under an answer, and wait for the new one."""
-    before = len(answers(slack, PARIS))
+    before = len(find_answers(slack, PARIS))
     await (await slack.press(slack.ann, message, "Again")).acknowledged()
-    await slack.until(lambda: len(answers(slack, PARIS)) > before)
-    return answers(slack, PARIS)[-1]
+    await slack.until(lambda: len(find_answers(slack, PARIS)) > before)
+    return find_answers(slack, PARIS)[-1]
 
 
-async def test_a_kill_in_the_middle_of_answers(deployed: Deployment, slack: FakeSlack, models: FakeModels) -> None:
+async def test_answers_end_after_a_kill_in_the_middle(
+    deployed: Deployment, slack: FakeSlack, models: FakeModels
+) -> None:
     await ask(slack, "yesterday's question")
-    old = await answered(slack, PARIS)
+    old = await wait_for_answer(slack, PARIS)
 
     models.gate.clear()
     await ask(slack, "a question of today")
     await slack.say(slack.ann, slack.dm(slack.ann), "a question in private")
-    streaming = await growing(slack, slack.channel, "a question of today")
-    direct = await growing(slack, slack.dm(slack.ann), "a question in private")
+    streaming = await wait_for_growing(slack, slack.channel, "a question of today")
+    direct = await wait_for_growing(slack, slack.dm(slack.ann), "a question in private")
     assert streaming.streaming
     assert direct.streaming
-    await slack.until(lambda: is_noted(deployed, streaming) and is_noted(deployed, direct))
+    await slack.until(lambda: is_stored(deployed, streaming) and is_stored(deployed, direct))
 
     await asyncio.to_thread(deployed.stop, signal.SIGKILL)
     await models.until(running=0)
@@ -111,7 +113,7 @@ async def test_a_kill_in_the_middle_of_answers(deployed: Deployment, slack: Fake
     assert await asyncio.to_thread(deployed.stop) == 0
 
 
-async def test_a_kill_while_a_picture_takes_shape(deployed: Deployment, slack: FakeSlack, models: FakeModels) -> None:
+async def test_a_preview_ends_after_a_kill(deployed: Deployment, slack: FakeSlack, models: FakeModels) -> None:
     models.gate.clear()
     await (await slack.command(slack.ann, slack.channel, "/imagine", "prompt:fox")).acknowledged()
 
@@ -120,7 +122,7 @@ async def test_a_kill_while_a_picture_takes_shape(deployed: Deployment, slack: F
         return [one for below in threads for one in below if slack.pictures(one)]
 
     [preview] = await slack.until(previews)
-    await slack.until(lambda: is_noted(deployed, preview))
+    await slack.until(lambda: is_stored(deployed, preview))
     await asyncio.to_thread(deployed.stop, signal.SIGKILL)
     await slack.until(lambda: not slack.courier.sockets)
     models.gate.set()
@@ -132,10 +134,12 @@ async def test_a_kill_while_a_picture_takes_shape(deployed: Deployment, slack: F
     assert await asyncio.to_thread(deployed.stop) == 0
 
 
-async def test_the_end_of_the_bot_is_said_at_once(deployed: Deployment, slack: FakeSlack, models: FakeModels) -> None:
+async def test_a_shutdown_marks_answers_as_interrupted_at_once(
+    deployed: Deployment, slack: FakeSlack, models: FakeModels
+) -> None:
     models.gate.clear()
     await ask(slack, "a question")
-    message = await growing(slack, slack.channel, "a question")
+    message = await wait_for_growing(slack, slack.channel, "a question")
     assert await asyncio.to_thread(deployed.stop) == 0
     assert INTERRUPTED in message.shown
     assert not message.streaming
@@ -144,7 +148,7 @@ async def test_the_end_of_the_bot_is_said_at_once(deployed: Deployment, slack: F
 
 async def test_a_token_that_is_revoked_ends_slack_and_nothing_else(deployed: Deployment, slack: FakeSlack) -> None:
     await ask(slack, "a question")
-    await answered(slack, PARIS)
+    await wait_for_answer(slack, PARIS)
     slack.revoke()
     await slack.command(slack.ann, slack.channel, "/ask", "another question")
     await slack.until(lambda: not slack.courier.sockets)

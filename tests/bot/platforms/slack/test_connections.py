@@ -1,4 +1,4 @@
-"""Socket Mode whose connections break, and signed HTTP: nothing is lost, nothing is done twice, nobody is believed."""
+"""Socket Mode with broken connections, and signed HTTP: no event is lost or handled twice, no forgery accepted."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_toys
-from fakes.platforms.slack_bot import HEALTH, answered, answers, hurry, on_slack
+from fakes.platforms.slack_bot import HEALTH, find_answers, on_slack, speed_up, wait_for_answer
 from fakes.slack import FakeSlack
 from fakes.slack.delivery import Delivery
 
@@ -23,21 +23,21 @@ PARIS = "Paris is the capital of France."
 @pytest.fixture
 async def slack(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
     async with FakeSlack() as server:
-        hurry(server, monkeypatch)
+        speed_up(server, monkeypatch)
         yield server
 
 
 async def ask(slack: FakeSlack, question: str) -> str:
-    """Use /ask, and see the question that is then posted; its ts."""
+    """Use /ask, wait for the posted question, and return its ts."""
     command = await slack.command(slack.ann, slack.channel, "/ask", f"temperature:0.2 {question}")
     await command.acknowledged()
     posted = await slack.until(lambda: [one for one in slack.messages(slack.channel) if question in one.shown])
     return posted[0].ts
 
 
-def in_threads(slack: FakeSlack, text: str) -> list[str]:
-    """The threads with an answer that holds `text`, each as often as it is there."""
-    return [one.thread_ts for one in answers(slack, text)]
+def answered_threads(slack: FakeSlack, text: str) -> list[str]:
+    """Return the threads of the answers that contain `text`, one entry for each answer."""
+    return [one.thread_ts for one in find_answers(slack, text)]
 
 
 @pytest.mark.parametrize("http", [False, True])
@@ -50,16 +50,14 @@ async def test_a_command_and_a_mention_are_acknowledged_and_answered(
         said = await slack.say(slack.ben, slack.channel, "And you?", mention=True)
         await models.until(requests=2)
         models.gate.set()
-        await slack.until(lambda: len(answers(slack, PARIS)) == 2)
-    assert sorted(in_threads(slack, PARIS)) == sorted([thread, said.ts])
+        await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
+    assert sorted(answered_threads(slack, PARIS)) == sorted([thread, said.ts])
     assert not slack.lost
     assert max(slack.acknowledgements) < 3
 
 
 @pytest.mark.parametrize("reason", ["warning", "refresh_requested", "dropped"])
-async def test_a_connection_that_goes_loses_no_event(
-    slack: FakeSlack, bot: Bot, models: FakeModels, reason: str
-) -> None:
+async def test_a_lost_connection_loses_no_event(slack: FakeSlack, bot: Bot, models: FakeModels, reason: str) -> None:
     models.gate.clear()
     elsewhere = slack.add_channel("elsewhere")
     async with on_slack(bot, slack):
@@ -76,22 +74,20 @@ async def test_a_connection_that_goes_loses_no_event(
         ]
         await models.until(requests=4)
         models.gate.set()
-        await slack.until(lambda: len(answers(slack, PARIS)) == 4)
+        await slack.until(lambda: len(find_answers(slack, PARIS)) == 4)
         await slack.connected()
         after = await ask(slack, "after")
-        await slack.until(lambda: len(answers(slack, PARIS)) == 5)
-    assert sorted(in_threads(slack, PARIS)) == sorted([growing, *(one.ts for one in said), after])
+        await slack.until(lambda: len(find_answers(slack, PARIS)) == 5)
+    assert sorted(answered_threads(slack, PARIS)) == sorted([growing, *(one.ts for one in said), after])
     assert len(models.requests) == 5
 
 
-async def test_an_address_for_a_connection_that_slack_does_not_give_is_asked_for_again(
-    slack: FakeSlack, bot: Bot
-) -> None:
+async def test_a_refused_connection_address_is_requested_again(slack: FakeSlack, bot: Bot) -> None:
     async with on_slack(bot, slack):
         slack.refuse("apps.connections.open", "internal_error", times=2)
         slack.drop_socket()
         said = await slack.say(slack.ben, slack.channel, "still there?", mention=True)
-        answer = await answered(slack, PARIS)
+        answer = await wait_for_answer(slack, PARIS)
         assert answer.thread_ts == said.ts
 
 
@@ -108,11 +104,11 @@ async def test_an_event_that_comes_again_is_answered_once(
         for event in events * 2:
             await slack.redeliver(event).acknowledged()
         models.gate.set()
-        await slack.until(lambda: len(answers(slack, PARIS)) == 2)
+        await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
         for event in events:
             await slack.redeliver(event).acknowledged()
         await ask(slack, "what came after all that")
-        await slack.until(lambda: len(answers(slack, PARIS)) == 3)
+        await slack.until(lambda: len(find_answers(slack, PARIS)) == 3)
     assert len(models.requests) == 3
     assert len(events) == 3
 
@@ -130,18 +126,18 @@ async def test_two_bots_that_share_a_database_answer_once(
         said = [await slack.say(slack.ann, slack.channel, f"number {n}", mention=True) for n in range(4)]
         both = [slack.redeliver(event, to=to) for one in said for event in one.events for to in (0, 1)]
         await asyncio.gather(*(event.acknowledged() for event in both))
-        await slack.until(lambda: len(answers(slack, PARIS)) == 4)
+        await slack.until(lambda: len(find_answers(slack, PARIS)) == 4)
         await ask(slack, "what came after all that")
-        await slack.until(lambda: len(answers(slack, PARIS)) == 5)
+        await slack.until(lambda: len(find_answers(slack, PARIS)) == 5)
     assert len(models.requests) == 5
-    assert {one.ts for one in said} < set(in_threads(slack, PARIS))
+    assert {one.ts for one in said} < set(answered_threads(slack, PARIS))
 
 
-async def test_what_people_do_counts_once_with_two_bots_that_share_a_database(
+async def test_interactions_count_once_with_two_bots_that_share_a_database(
     slack: FakeSlack, models: FakeModels, toys: Toys, tmp_path: Path
 ) -> None:
     async def both(made: Delivery) -> None:
-        """Let it come to both bots, after it came to one."""
+        """Deliver the interaction to both bots, one after the other."""
         await made.acknowledged()
         for to in (0, 1):
             await slack.courier.send(Delivery(made.kind, made.payload), to=to).acknowledged()
@@ -154,19 +150,19 @@ async def test_what_people_do_counts_once_with_two_bots_that_share_a_database(
     ):
         await slack.connected(2)
         await both(await slack.command(slack.ann, slack.channel, "/ask", "a command"))
-        answer = await answered(slack, PARIS)
+        answer = await wait_for_answer(slack, PARIS)
         await both(await slack.shortcut(slack.ann, answer, "m:explain"))
         # The answer quotes the message that it is about.
-        await slack.until(lambda: len(answers(slack, PARIS)) == 2)
+        await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
         await both(await slack.press(slack.ann, answer, "Again"))
-        await slack.until(lambda: len(answers(slack, PARIS)) == 3)
+        await slack.until(lambda: len(find_answers(slack, PARIS)) == 3)
         await (await slack.press(slack.ann, answer, "Edit")).acknowledged()
         sent = await slack.submit(slack.ann, await slack.view(slack.ann), {"prompt": "a form"})
         assert sent.delivery is not None
         await both(sent.delivery)
-        await slack.until(lambda: len(answers(slack, PARIS)) == 4)
+        await slack.until(lambda: len(find_answers(slack, PARIS)) == 4)
         await (await slack.command(slack.ann, slack.channel, "/ask", "what came after all that")).acknowledged()
-        await slack.until(lambda: len(answers(slack, PARIS)) == 5)
+        await slack.until(lambda: len(find_answers(slack, PARIS)) == 5)
     assert [request["messages"][-1]["content"] for request in models.requests] == [
         "a command",
         "a command",
@@ -176,11 +172,11 @@ async def test_what_people_do_counts_once_with_two_bots_that_share_a_database(
     assert len(slack.messages(slack.channel)) == 2
 
 
-async def test_a_signature_that_is_wrong_or_stale_is_refused(slack: FakeSlack, bot: Bot, models: FakeModels) -> None:
+async def test_a_wrong_or_stale_signature_is_refused(slack: FakeSlack, bot: Bot, models: FakeModels) -> None:
     async with on_slack(bot, slack, http=True) as address:
         url = address + EVENTS_PATH
         said = await slack.say(slack.ann, slack.channel, "hello", mention=True)
-        await answered(slack, PARIS)
+        await wait_for_answer(slack, PARIS)
         genuine = said.events[-1].payload
         event = genuine["event"] | {"ts": slack.workspace.new_ts()}
         forged = genuine | {"event_id": "Ev0FORGED", "event": event}
@@ -194,7 +190,7 @@ async def test_a_signature_that_is_wrong_or_stale_is_refused(slack: FakeSlack, b
         status, told = await slack.post(url, json.dumps({"type": "url_verification", "challenge": "sesame"}))
         assert (status, "sesame" in told) == (200, True)
         await slack.say(slack.ann, slack.channel, "are you still there?", mention=True)
-        await slack.until(lambda: len(answers(slack, PARIS)) == 2)
+        await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
         assert len(models.requests) == 2
 
 

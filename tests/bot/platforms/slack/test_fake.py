@@ -1,4 +1,4 @@
-"""The fake of Slack is as strict as Slack: what it refuses, seen by Slack's own SDK."""
+"""The fake Slack server is as strict as Slack, as seen by Slack's own SDK."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -44,7 +44,7 @@ def client(slack: FakeSlack) -> AsyncWebClient:
 
 @pytest.fixture
 async def socket(slack: FakeSlack, client: AsyncWebClient) -> AsyncIterator[SocketModeClient]:
-    """A bot that is connected and does nothing; `socket_mode_request_listeners` decide what it acknowledges."""
+    """Connect a bot that does nothing; `socket_mode_request_listeners` decide what it acknowledges."""
     connection = SocketModeClient(slack.app_token, web_client=client, ping_interval=1)
     await connection.connect()
     await slack.connected()
@@ -52,15 +52,15 @@ async def socket(slack: FakeSlack, client: AsyncWebClient) -> AsyncIterator[Sock
     await connection.close()
 
 
-async def refused(call: Any) -> str:
-    """The error that a call was answered with."""
+async def error_of(call: Any) -> str:
+    """Return the error of a call."""
     with pytest.raises(SlackApiError) as caught:
         await call
     return str(caught.value.response["error"])
 
 
-def answer(socket: SocketModeClient, payload: dict[str, Any] | None = None) -> list[SocketModeRequest]:
-    """Acknowledge everything with `payload`; the list of what came."""
+def acknowledge_all(socket: SocketModeClient, payload: dict[str, Any] | None = None) -> list[SocketModeRequest]:
+    """Acknowledge everything with `payload`; return the list of received requests."""
     seen: list[SocketModeRequest] = []
 
     async def listener(connection: Any, request: SocketModeRequest) -> None:
@@ -71,50 +71,50 @@ def answer(socket: SocketModeClient, payload: dict[str, Any] | None = None) -> l
     return seen
 
 
-async def test_tokens_are_told_apart(slack: FakeSlack, client: AsyncWebClient) -> None:
+async def test_each_method_takes_only_its_kind_of_token(slack: FakeSlack, client: AsyncWebClient) -> None:
     about = await client.auth_test()
     assert about["user_id"] == slack.bot_user
     assert "chat:write" in about.headers["x-oauth-scopes"].split(",")
-    assert await refused(client.auth_test(token="xoxb-else")) == "invalid_auth"
-    assert await refused(client.apps_connections_open(app_token=slack.bot_token)) == "not_allowed_token_type"
+    assert await error_of(client.auth_test(token="xoxb-else")) == "invalid_auth"
+    assert await error_of(client.apps_connections_open(app_token=slack.bot_token)) == "not_allowed_token_type"
     slack.revoke()
-    assert await refused(client.auth_test()) == "token_revoked"
+    assert await error_of(client.auth_test()) == "token_revoked"
 
 
-async def test_a_scope_that_is_missing(slack: FakeSlack, client: AsyncWebClient) -> None:
+async def test_a_missing_scope_is_refused(slack: FakeSlack, client: AsyncWebClient) -> None:
     slack.scopes.remove("users:read")
-    assert await refused(client.users_info(user=slack.ann)) == "missing_scope"
+    assert await error_of(client.users_info(user=slack.ann)) == "missing_scope"
 
 
-async def test_where_a_bot_may_write(slack: FakeSlack, client: AsyncWebClient) -> None:
+async def test_a_bot_writes_only_where_it_may(slack: FakeSlack, client: AsyncWebClient) -> None:
     elsewhere, hidden = slack.add_channel("other", member=False), slack.add_channel("team", member=False, private=True)
-    assert await refused(client.chat_postMessage(channel=elsewhere, text="x")) == "not_in_channel"
-    assert await refused(client.chat_postMessage(channel=hidden, text="x")) == "channel_not_found"
-    assert await refused(client.chat_postMessage(channel=slack.channel, text="")) == "no_text"
+    assert await error_of(client.chat_postMessage(channel=elsewhere, text="x")) == "not_in_channel"
+    assert await error_of(client.chat_postMessage(channel=hidden, text="x")) == "channel_not_found"
+    assert await error_of(client.chat_postMessage(channel=slack.channel, text="")) == "no_text"
     slack.archive(slack.channel)
-    assert await refused(client.chat_postMessage(channel=slack.channel, text="x")) == "is_archived"
+    assert await error_of(client.chat_postMessage(channel=slack.channel, text="x")) == "is_archived"
     posted = await client.chat_postMessage(channel=slack.ann, text="x")
     assert posted["channel"] == slack.dm(slack.ann)
 
 
 async def test_messages_of_others_cannot_be_changed(slack: FakeSlack, client: AsyncWebClient) -> None:
     said = await slack.say(slack.ann, slack.channel, "hello")
-    assert await refused(client.chat_update(channel=slack.channel, ts=said.ts, text="x")) == "cant_update_message"
-    assert await refused(client.chat_delete(channel=slack.channel, ts=said.ts)) == "cant_delete_message"
-    assert await refused(client.chat_update(channel=slack.channel, ts="1.000000", text="x")) == "message_not_found"
+    assert await error_of(client.chat_update(channel=slack.channel, ts=said.ts, text="x")) == "cant_update_message"
+    assert await error_of(client.chat_delete(channel=slack.channel, ts=said.ts)) == "cant_delete_message"
+    assert await error_of(client.chat_update(channel=slack.channel, ts="1.000000", text="x")) == "message_not_found"
 
 
-async def test_lengths(slack: FakeSlack, client: AsyncWebClient) -> None:
+async def test_texts_and_blocks_have_limits(slack: FakeSlack, client: AsyncWebClient) -> None:
     posted = await client.chat_postMessage(channel=slack.channel, text="x")
     update = client.chat_update(channel=slack.channel, ts=posted["ts"], text="x" * 4001)
-    assert await refused(update) == "msg_too_long"
+    assert await error_of(update) == "msg_too_long"
     section = {"type": "section", "text": {"type": "mrkdwn", "text": "x" * 2900}}
     for blocks, error in (([section] * 51, "invalid_blocks"), ([section] * 5, "msg_blocks_too_long")):
         post = client.chat_postMessage(channel=slack.channel, text="x", blocks=blocks)
-        assert await refused(post) == error
+        assert await error_of(post) == error
 
 
-async def test_pings_and_unfurled_links_are_noted(slack: FakeSlack, client: AsyncWebClient) -> None:
+async def test_mentions_and_unfurled_links_are_recorded(slack: FakeSlack, client: AsyncWebClient) -> None:
     await client.chat_postMessage(channel=slack.channel, text=f"<!channel> <@{slack.ann}> https://example.org")
     [message] = slack.messages(slack.channel)
     assert message.pings == ["!channel", f"@{slack.ann}"]
@@ -123,62 +123,62 @@ async def test_pings_and_unfurled_links_are_noted(slack: FakeSlack, client: Asyn
     assert slack.messages(slack.channel)[-1].unfurls == []
 
 
-async def test_a_stream(slack: FakeSlack, client: AsyncWebClient) -> None:
+async def test_a_stream_grows_until_it_is_stopped(slack: FakeSlack, client: AsyncWebClient) -> None:
     parent = await slack.say(slack.ann, slack.channel, "hello")
     where = {"channel": slack.channel, "thread_ts": parent.ts}
-    assert await refused(client.chat_startStream(**where, markdown_text="a")) == "missing_recipient_user_id"
+    assert await error_of(client.chat_startStream(**where, markdown_text="a")) == "missing_recipient_user_id"
     whom = {"recipient_user_id": slack.ann, "recipient_team_id": slack.team}
     stream = await client.chat_startStream(**where, **whom, markdown_text="one")
     message = {"channel": slack.channel, "ts": stream["ts"]}
-    assert await refused(client.chat_update(**message, text="x")) == "streaming_state_conflict"
+    assert await error_of(client.chat_update(**message, text="x")) == "streaming_state_conflict"
     await client.chat_appendStream(**message, markdown_text=" two")
-    assert await refused(client.chat_appendStream(**message, markdown_text="x" * 12_000)) == "msg_too_long"
+    assert await error_of(client.chat_appendStream(**message, markdown_text="x" * 12_000)) == "msg_too_long"
     [shown] = slack.thread(slack.channel, parent.ts)
     assert (shown.text, shown.streaming) == ("one two", True)
     await client.chat_stopStream(**message, markdown_text=" three")
-    assert await refused(client.chat_stopStream(**message)) == "message_not_in_streaming_state"
+    assert await error_of(client.chat_stopStream(**message)) == "message_not_in_streaming_state"
     await client.chat_update(**message, text="anew")
     assert [text for _, text in shown.edits] == ["one", "one two", "one two three", "anew"]
 
 
-async def test_a_stream_ends_by_itself(slack: FakeSlack, client: AsyncWebClient) -> None:
+async def test_a_stream_expires(slack: FakeSlack, client: AsyncWebClient) -> None:
     parent = await slack.say(slack.ann, slack.dm(slack.ann), "hello")
     stream = await client.chat_startStream(channel=parent.channel, thread_ts=parent.ts, markdown_text="one")
     message = {"channel": parent.channel, "ts": stream["ts"]}
     slack.expire_streams()
-    assert await refused(client.chat_appendStream(**message, markdown_text="x")) == "message_not_in_streaming_state"
+    assert await error_of(client.chat_appendStream(**message, markdown_text="x")) == "message_not_in_streaming_state"
     await client.chat_update(**message, text="anew")
 
 
-async def test_servers_without_streams(slack: FakeSlack, client: AsyncWebClient) -> None:
+async def test_streams_can_be_switched_off(slack: FakeSlack, client: AsyncWebClient) -> None:
     slack.without_streaming()
     for _ in range(2):
-        assert await refused(client.chat_startStream(channel=slack.channel, thread_ts="1.0")) == "unknown_method"
+        assert await error_of(client.chat_startStream(channel=slack.channel, thread_ts="1.0")) == "unknown_method"
 
 
-async def test_rate_limits(slack: FakeSlack, client: AsyncWebClient) -> None:
+async def test_calls_over_a_rate_limit_are_refused(slack: FakeSlack, client: AsyncWebClient) -> None:
     slack.rate_tiers.per_minute[2] = 2
     slack.rate_tiers.burst = 2
     for _ in range(2):
         await client.chat_postMessage(channel=slack.channel, text="x")
-        await refused(client.chat_startStream(channel=slack.channel, thread_ts="1.0"))
+        await error_of(client.chat_startStream(channel=slack.channel, thread_ts="1.0"))
     with pytest.raises(SlackApiError) as caught:
         await client.chat_postMessage(channel=slack.channel, text="x")
     assert (caught.value.response.status_code, caught.value.response.headers["Retry-After"]) == (429, "1")
     await client.chat_postMessage(channel=slack.dm(slack.ann), text="another channel is free")
-    assert await refused(client.chat_startStream(channel=slack.channel, thread_ts="1.0")) == "ratelimited"
-    assert [call.method for call in slack.limited] == ["chat.postMessage", "chat.startStream"]
+    assert await error_of(client.chat_startStream(channel=slack.channel, thread_ts="1.0")) == "ratelimited"
+    assert [call.method for call in slack.rate_limited_calls] == ["chat.postMessage", "chat.startStream"]
 
 
-async def test_a_trigger_opens_one_view_and_soon(slack: FakeSlack, client: AsyncWebClient) -> None:
+async def test_a_trigger_opens_one_view_within_three_seconds(slack: FakeSlack, client: AsyncWebClient) -> None:
     command = await slack.command(slack.ann, slack.channel, "/ask")
     await client.views_open(trigger_id=command.trigger_id, view=MODAL)
     again = client.views_open(trigger_id=command.trigger_id, view=MODAL)
-    assert await refused(again) == "exchanged_trigger_id"
+    assert await error_of(again) == "exchanged_trigger_id"
     slack.trigger_seconds = 0
     late = await slack.command(slack.ann, slack.channel, "/ask")
-    assert await refused(client.views_open(trigger_id=late.trigger_id, view=MODAL)) == "expired_trigger_id"
-    assert await refused(client.views_open(trigger_id="else", view=MODAL)) == "invalid_trigger_id"
+    assert await error_of(client.views_open(trigger_id=late.trigger_id, view=MODAL)) == "expired_trigger_id"
+    assert await error_of(client.views_open(trigger_id="else", view=MODAL)) == "invalid_trigger_id"
 
 
 async def test_forms_are_checked_by_the_client_and_answered_by_the_bot(
@@ -189,12 +189,12 @@ async def test_forms_are_checked_by_the_client_and_answered_by_the_bot(
     view = await slack.view(slack.ann)
     empty = await slack.submit(slack.ann, view, {"prompt": "", "temperature": "9"})
     assert (set(empty.errors), empty.by_client) == ({"prompt", "temperature"}, True)
-    answers = answer(socket, {"response_action": "errors", "errors": {"prompt": "No."}})
+    answers = acknowledge_all(socket, {"response_action": "errors", "errors": {"prompt": "No."}})
     sent = await slack.submit(slack.ann, view, {"Question": "Why?"})
     assert (sent.errors, sent.closed, view.open) == ({"prompt": "No."}, False, True)
     assert answers[-1].payload["view"]["state"]["values"]["prompt"]["typed"]["value"] == "Why?"
     socket.socket_mode_request_listeners.clear()
-    answer(socket)
+    acknowledge_all(socket)
     closed = await slack.submit(slack.ann, view, {"prompt": "Why?"})
     assert (closed.closed, view.open) == (True, False)
 
@@ -202,7 +202,7 @@ async def test_forms_are_checked_by_the_client_and_answered_by_the_bot(
 async def test_views_have_limits(slack: FakeSlack, client: AsyncWebClient) -> None:
     command = await slack.command(slack.ann, slack.channel, "/ask")
     view = MODAL | {"title": {"type": "plain_text", "text": "x" * 25}}
-    assert await refused(client.views_open(trigger_id=command.trigger_id, view=view)) == "invalid_arguments"
+    assert await error_of(client.views_open(trigger_id=command.trigger_id, view=view)) == "invalid_arguments"
 
 
 async def test_a_response_url_is_used_five_times(slack: FakeSlack) -> None:
@@ -211,12 +211,12 @@ async def test_a_response_url_is_used_five_times(slack: FakeSlack) -> None:
     answers = [await hook.send(text=str(number)) for number in range(6)]
     assert [answer.status_code for answer in answers] == [200] * 5 + [404]
     assert [message.text for message in slack.ephemeral(slack.ann)] == ["0", "1", "2", "3", "4"]
-    slack.hooks.seconds = 0
+    slack.response_urls.seconds = 0
     late = await slack.command(slack.ann, slack.channel, "/ask")
     assert "expired_url" in (await AsyncWebhookClient(late.response_url).send(text="late")).body
 
 
-async def test_files(slack: FakeSlack, client: AsyncWebClient) -> None:
+async def test_files_are_uploaded_shared_downloaded_and_deleted(slack: FakeSlack, client: AsyncWebClient) -> None:
     parent = await slack.say(slack.ann, slack.channel, "hello")
     await client.files_upload_v2(
         channel=slack.channel, thread_ts=parent.ts, filename="a.png", file=b"abc", alt_txt="A dot", title="Dot"
@@ -232,7 +232,7 @@ async def test_files(slack: FakeSlack, client: AsyncWebClient) -> None:
             assert await page.read() == b"abc"
 
 
-async def test_what_is_not_acknowledged_is_lost_and_events_come_again(
+async def test_unacknowledged_events_are_repeated_and_interactions_are_lost(
     slack: FakeSlack, socket: SocketModeClient
 ) -> None:
     slack.courier.ack_seconds = 0.05
@@ -255,8 +255,8 @@ async def test_what_is_not_acknowledged_is_lost_and_events_come_again(
     assert slack.lost == [command]
 
 
-@pytest.mark.skipif(not contract.available(), reason="the published descriptions are not here")
-async def test_calls_are_held_against_what_slack_publishes(slack: FakeSlack, client: AsyncWebClient) -> None:
+@pytest.mark.skipif(not contract.is_available(), reason="the published descriptions are not here")
+async def test_calls_are_checked_against_published_descriptions(slack: FakeSlack, client: AsyncWebClient) -> None:
     button = {"type": "button", "action_id": "again", "style": "secondary", "text": {"type": "plain_text", "text": "x"}}
     await client.chat_postMessage(channel=slack.channel, text="x", blocks=[{"type": "actions", "elements": [button]}])
     with pytest.raises(AssertionError, match="'secondary' is not one of"):
@@ -264,8 +264,8 @@ async def test_calls_are_held_against_what_slack_publishes(slack: FakeSlack, cli
     slack.violations.clear()
 
 
-async def test_a_socket_that_breaks_loses_no_event(slack: FakeSlack, socket: SocketModeClient) -> None:
-    seen = answer(socket)
+async def test_a_broken_socket_loses_no_event(slack: FakeSlack, socket: SocketModeClient) -> None:
+    seen = acknowledge_all(socket)
     slack.drop_socket()
     said = await slack.say(slack.ann, slack.channel, "hello")
     await asyncio.gather(*(event.acknowledged() for event in said.events))

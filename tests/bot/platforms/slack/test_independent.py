@@ -32,7 +32,13 @@ PATIENCE_SECONDS = 180
 @pytest.mark.processes
 def test_the_round_trip_with_an_independent_server(tmp_path: Path) -> None:
     try:
-        command = [*local_slack.network_of_its_own(), sys.executable, __file__, local_slack.binary(), tmp_path]
+        command = [
+            *local_slack.isolated_network_command(),
+            sys.executable,
+            __file__,
+            local_slack.fetch_program(),
+            tmp_path,
+        ]
     except UnavailableError as error:
         if os.environ.get("CI") == "true":
             raise
@@ -47,31 +53,33 @@ def test_the_round_trip_with_an_independent_server(tmp_path: Path) -> None:
 OFF = {"safety.level": "off"}
 
 
-async def round_trip(server: LocalSlack, models: FakeModels) -> None:
-    """What a user does, and what the channel then holds."""
+async def run_round_trip(server: LocalSlack, models: FakeModels) -> None:
+    """Act as a user, and check the messages in the channel."""
     models.gate.clear()
     await server.command("/ask", "temperature:0.2 What is the capital of France?")
-    question = await server.until(lambda message: "capital of France?" in shown(message))
-    growing = await server.until(lambda message: "Paris" in shown(message))
+    question = await server.until(lambda message: "capital of France?" in message_text(message))
+    growing = await server.until(lambda message: "Paris" in message_text(message))
     models.gate.set()
-    answer = await server.until(lambda message: ANSWER in shown(message) and "Again" in shown(message))
+    answer = await server.until(lambda message: ANSWER in message_text(message) and "Again" in message_text(message))
     assert (answer["ts"], answer["thread_ts"]) == (growing["ts"], question["ts"])
     assert models.requests[0]["temperature"] == 0.2
 
     models.answer = ("Another", " answer.")
     await server.press(answer, "Again")
-    again = await server.until(lambda message: "Another answer." in shown(message))
+    again = await server.until(lambda message: "Another answer." in message_text(message))
     assert again["thread_ts"] == question["ts"]
 
     models.answer = ("Hello", " Ann.")
     said = await server.say(f"<@{local_slack.BOT_USER}> Who am I?")
-    reply = await server.until(lambda message: "Hello Ann." in shown(message) and "Again" in shown(message))
+    reply = await server.until(
+        lambda message: "Hello Ann." in message_text(message) and "Again" in message_text(message)
+    )
     assert reply["thread_ts"] == said["ts"]
     assert [turn["content"] for turn in models.requests[-1]["messages"]][-1] == "Who am I?"
 
 
-def shown(message: dict[str, Any]) -> str:
-    """Everything in a message of the bot's."""
+def message_text(message: dict[str, Any]) -> str:
+    """Return text and blocks of a message as JSON if it is the bot's, else ""."""
     own = message["user"] == local_slack.BOT_USER
     return json.dumps([message.get("text"), message.get("blocks")], ensure_ascii=False) if own else ""
 
@@ -81,7 +89,7 @@ async def main(program: Path, folder: Path) -> None:
     local_slack.raise_loopback()
     plugins = plugin.load(PluginsSection(enabled=("ask", "help"), entry_points=False))
     async with (
-        local_slack.running(program, folder) as server,
+        local_slack.run_server(program, folder) as server,
         FakeModels() as models,
         Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{folder}/tempera.db"), settings=OFF) as bot,
     ):
@@ -91,7 +99,7 @@ async def main(program: Path, folder: Path) -> None:
         platform = asyncio.create_task(SlackPlatform(bot, section).run())
         try:
             await server.connected()
-            await round_trip(server, models)
+            await run_round_trip(server, models)
         finally:
             platform.cancel()
             await asyncio.gather(platform, return_exceptions=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_toys
-from fakes.platforms.slack_bot import answers, on_slack
+from fakes.platforms.slack_bot import find_answers, on_slack
 from fakes.slack import FakeMessage, FakeSlack
 
 pytestmark = pytest.mark.load
@@ -17,14 +17,14 @@ PATIENCE_SECONDS = 300
 PARIS = "Paris is the capital of France."
 
 
-def number_of(message: FakeMessage) -> int:
-    """Which question a message says that it was asked."""
+def question_number(message: FakeMessage) -> int:
+    """Return the number of the question in a message."""
     found = re.search(r"question (\d+)", message.shown)
     assert found is not None, message.shown
     return int(found[1])
 
 
-async def test_two_hundred_at_once(models: FakeModels, toys: Toys, tmp_path: Path) -> None:
+async def test_two_hundred_commands_in_a_second_are_answered(models: FakeModels, toys: Toys, tmp_path: Path) -> None:
     models.gate.clear()
     async with bot_with_toys(models, tmp_path, toys) as bot, FakeSlack() as slack, on_slack(bot, slack):
         channels = [slack.add_channel(f"room-{number}") for number in range(CHANNELS)]
@@ -44,15 +44,15 @@ async def test_two_hundred_at_once(models: FakeModels, toys: Toys, tmp_path: Pat
         assert not slack.lost
 
         models.gate.set()
-        await slack.until(lambda: len(answers(slack, PARIS)) >= PEOPLE, PATIENCE_SECONDS)
+        await slack.until(lambda: len(find_answers(slack, PARIS)) >= PEOPLE, PATIENCE_SECONDS)
         print(f"the last answer was there {loop.time() - began:.1f} s after the first command")
-        refused = Counter(call.method for call in slack.limited)
+        refused = Counter(call.method for call in slack.rate_limited_calls)
         print(f"calls: {dict(Counter(call.method for call in slack.calls))}, too many: {dict(refused)}")
 
         questions = [message for channel in channels for message in slack.messages(channel)]
-        assert sorted(map(number_of, questions)) == list(range(PEOPLE))
+        assert sorted(map(question_number, questions)) == list(range(PEOPLE))
         for question in questions:
-            assert question.channel == channels[number_of(question) % CHANNELS]
+            assert question.channel == channels[question_number(question) % CHANNELS]
             [answer] = slack.thread(question.channel, question.ts)
             assert answer.shown.count(PARIS) == 1
         assert sorted(request["messages"][-1]["content"] for request in models.requests) == sorted(

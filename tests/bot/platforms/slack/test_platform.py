@@ -1,4 +1,4 @@
-"""How the bot comes to Slack and leaves it: tokens, the environment, the log, and what was left unfinished."""
+"""Start and end of the Slack platform: tokens, environment variables, the log, and unfinished answers."""
 
 import asyncio
 import json
@@ -10,9 +10,9 @@ import aiohttp
 import pytest
 from fakes.model_server.gateway import free_port
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.slack_bot import HEALTH, answered, answers, hurry, on_slack
+from fakes.platforms.slack_bot import HEALTH, find_answers, on_slack, speed_up, wait_for_answer
 from fakes.slack import FakeSlack
-from fakes.slack.hooks import Hook
+from fakes.slack.response_urls import ResponseUrl
 
 from bot.app import Bot
 from bot.config import SlackSection
@@ -28,7 +28,7 @@ PARIS = "Paris is the capital of France."
 @pytest.fixture
 async def slack(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
     async with FakeSlack() as server:
-        hurry(server, monkeypatch)
+        speed_up(server, monkeypatch)
         yield server
 
 
@@ -37,31 +37,31 @@ def section(slack: FakeSlack, **changes: object) -> SlackSection:
     return SlackSection(**values | changes)
 
 
-def said(caplog: pytest.LogCaptureFixture, level: int = logging.WARNING) -> list[str]:
+def log_messages(caplog: pytest.LogCaptureFixture, level: int = logging.WARNING) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= level]
 
 
-async def ends(bot: Bot, section: SlackSection) -> None:
-    """Run the platform until it ends by itself."""
+async def run_until_end(bot: Bot, section: SlackSection) -> None:
+    """Run the platform until it ends."""
     async with asyncio.timeout(20):
         await SlackPlatform(bot, section, ping_seconds=0.2).run()
 
 
 @pytest.mark.parametrize("error", ["invalid_auth", "account_inactive", "token_revoked"])
-async def test_a_token_that_slack_does_not_take_ends_slack_alone(
+async def test_a_refused_token_ends_only_the_slack_platform(
     slack: FakeSlack, bot: Bot, caplog: pytest.LogCaptureFixture, error: str
 ) -> None:
     slack.revoke(error=error)
-    await ends(bot, section(slack))
-    [line] = said(caplog)
+    await run_until_end(bot, section(slack))
+    [line] = log_messages(caplog)
     assert line.startswith(f"Slack does not take the token in TEMPERA_SLACK__BOT_TOKEN ({error})")
     assert slack.bot_token not in caplog.text
 
 
-async def test_a_token_that_is_revoked_meanwhile(
+async def test_a_token_revoked_while_running_ends_the_platform(
     slack: FakeSlack, bot: Bot, models: FakeModels, caplog: pytest.LogCaptureFixture
 ) -> None:
-    running = asyncio.create_task(ends(bot, section(slack)))
+    running = asyncio.create_task(run_until_end(bot, section(slack)))
     await slack.connected()
     models.gate.clear()
     await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
@@ -69,39 +69,39 @@ async def test_a_token_that_is_revoked_meanwhile(
     slack.revoke()
     await slack.command(slack.ann, slack.channel, "/ask", "Which capital?")
     await running
-    lines = [line for line in said(caplog, logging.ERROR) if "TEMPERA_SLACK__BOT_TOKEN" in line]
+    lines = [line for line in log_messages(caplog, logging.ERROR) if "TEMPERA_SLACK__BOT_TOKEN" in line]
     assert len(lines) == 1
     assert slack.bot_token not in caplog.text
     await models.until(running=0)
 
 
 @pytest.mark.parametrize("when", ["at the start", "meanwhile"])
-async def test_an_app_token_that_slack_does_not_take(
+async def test_a_refused_app_token_ends_the_platform(
     slack: FakeSlack, bot: Bot, caplog: pytest.LogCaptureFixture, when: str
 ) -> None:
     if when == "at the start":
         slack.revoke(app_token=True)
-        await ends(bot, section(slack))
+        await run_until_end(bot, section(slack))
     else:
-        running = asyncio.create_task(ends(bot, section(slack)))
+        running = asyncio.create_task(run_until_end(bot, section(slack)))
         await slack.connected()
         slack.revoke(app_token=True)
         await running
-    assert any("TEMPERA_SLACK__APP_TOKEN (token_revoked)" in line for line in said(caplog, logging.ERROR))
+    assert any("TEMPERA_SLACK__APP_TOKEN (token_revoked)" in line for line in log_messages(caplog, logging.ERROR))
     assert slack.app_token not in caplog.text
 
 
-async def test_a_slack_that_cannot_be_reached_is_waited_for(
+async def test_the_platform_waits_for_an_unreachable_slack(
     slack: FakeSlack, bot: Bot, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(platform, "RETRY_SECONDS", (0.01,))
     slack.refuse("auth.test", "internal_error", status=500, times=3)
     async with on_slack(bot, slack):
-        assert len(said(caplog)) == 3
-        assert said(caplog)[0].startswith("Slack cannot be reached at http://127.0.0.1:")
+        assert len(log_messages(caplog)) == 3
+        assert log_messages(caplog)[0].startswith("Slack cannot be reached at http://127.0.0.1:")
 
 
-async def test_nothing_of_the_environment_is_taken(
+async def test_environment_variables_of_other_apps_are_ignored(
     slack: FakeSlack, bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in ("BOT_TOKEN", "APP_TOKEN", "SIGNING_SECRET", "CLIENT_ID", "CLIENT_SECRET", "VERIFICATION_TOKEN"):
@@ -110,7 +110,7 @@ async def test_nothing_of_the_environment_is_taken(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     async with on_slack(bot, slack):
         await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
-        await answered(slack, PARIS)
+        await wait_for_answer(slack, PARIS)
         await (await slack.command(slack.ann, slack.add_channel("x", member=False), "/ask", "Why?")).acknowledged()
         await slack.until(lambda: [one for one in slack.workspace.messages if one.via == "response_url"])
     async with (
@@ -120,17 +120,17 @@ async def test_nothing_of_the_environment_is_taken(
     ):
         assert answer.status == 404
     # Bolt warns of what it finds there beside what it is told.
-    assert said(caplog) == []
+    assert log_messages(caplog) == []
 
 
-async def test_the_log_holds_no_secret_and_no_noise(
+async def test_the_log_contains_no_secret_and_no_payload(
     slack: FakeSlack, bot: Bot, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     async with on_slack(bot, slack):
         await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
         await (await slack.command(slack.ann, slack.channel, "/ask", "Which capital?")).acknowledged()
-        await slack.until(lambda: len(answers(slack, PARIS)) == 2)
+        await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
         slack.refuse("apps.connections.open", "internal_error", times=1)
         slack.drop_socket()
         await slack.until(lambda: len(slack.called("apps.connections.open")) == 3)
@@ -140,14 +140,14 @@ async def test_the_log_holds_no_secret_and_no_noise(
     text = "\n".join(record.getMessage() for record in ours)
     assert not [secret for secret in (slack.bot_token, slack.app_token, "ticket=", "/hooks/") if secret in text]
     assert [record.getMessage() for record in ours if record.levelno == logging.INFO] == [
-        "Slack: @tempera is in the workspace “Tempera test”, and hears of it through a socket"
+        "Slack: @tempera is connected to the workspace “Tempera test” through a socket"
     ]
 
 
 # HTTP
 
 
-async def test_what_is_no_request_of_slacks_is_turned_away(
+async def test_requests_that_are_not_slacks_are_refused(
     slack: FakeSlack, bot: Bot, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with on_slack(bot, slack, http=True) as address:
@@ -156,30 +156,30 @@ async def test_what_is_no_request_of_slacks_is_turned_away(
         async with aiohttp.ClientSession() as session, session.post(url, data=b"x" * (2 << 20)) as answer:
             assert answer.status == 413
         assert (await slack.post(url, json.dumps({"type": "event_callback"}), secret="guessed"))[0] == 401
-        assert said(caplog) == []
+        assert log_messages(caplog) == []
         for _ in range(2):
             assert (await slack.post(url, "{}", timestamp=1_000_000_000))[0] == 401
-        [line] = said(caplog)
+        [line] = log_messages(caplog)
         assert line.endswith("Is this machine's clock right?")
         async with aiohttp.ClientSession(address) as session, session.get(HEALTH) as answer:
             assert await answer.json() == {"ok": True}
 
 
-async def test_a_port_that_is_taken_is_an_error_with_a_sentence(slack: FakeSlack, bot: Bot) -> None:
+async def test_an_occupied_port_is_an_error_with_a_sentence(slack: FakeSlack, bot: Bot) -> None:
     port = free_port()
     http = {"app_token": "", "signing_secret": slack.signing_secret, "port": port}
     server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", port)
     async with server:
         with pytest.raises(BotError, match=f"port {port}: .*TEMPERA_SLACK__PORT"):
-            await ends(bot, section(slack, **http))
+            await run_until_end(bot, section(slack, **http))
 
 
 # What a process that died has left
 
 
 async def leave_unfinished(bot: Bot, line: str, where: AnswerPlace) -> None:
-    """Begin an answer as a process that dies then."""
-    place = where.place("T0")
+    """Begin an answer, and leave it as a dead process would."""
+    place = where.to_place("T0")
     asked = Request(user=User(where.user, "Ann"), place=place, text=line, resume=where.as_json())
     replies = bot.prepare(asked).start()
     row = (await anext(replies)).row
@@ -187,9 +187,9 @@ async def leave_unfinished(bot: Bot, line: str, where: AnswerPlace) -> None:
     await bot.messages.note(row, state="running", instance="dead")
 
 
-async def test_what_was_left_unfinished_says_so(slack: FakeSlack, toy_bot: Bot) -> None:
+async def test_unfinished_answers_are_marked_as_interrupted(slack: FakeSlack, toy_bot: Bot) -> None:
     elsewhere = slack.add_channel("elsewhere", member=False)
-    url = slack.hooks.new(slack.url, Hook(elsewhere, slack.ann))
+    url = slack.response_urls.new(slack.url, ResponseUrl(elsewhere, slack.ann))
     thread = await slack.say(slack.ann, slack.channel, "A question")
     here = AnswerPlace(channel=slack.channel, user=slack.ann)
     await leave_unfinished(toy_bot, "/whisper hello", here)
@@ -204,7 +204,7 @@ async def test_what_was_left_unfinished_says_so(slack: FakeSlack, toy_bot: Bot) 
     assert "Again" in answer.buttons
 
 
-async def test_what_was_left_unfinished_keeps_nobody_waiting(slack: FakeSlack, toy_bot: Bot) -> None:
+async def test_marking_unfinished_answers_does_not_delay_the_start(slack: FakeSlack, toy_bot: Bot) -> None:
     thread = await slack.say(slack.ann, slack.channel, "A question")
     where = AnswerPlace(channel=slack.channel, user=slack.ann, thread=thread.ts)
     await leave_unfinished(toy_bot, "/play", where)

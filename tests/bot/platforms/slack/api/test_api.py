@@ -1,4 +1,4 @@
-"""Slack's Web API as the bot calls it: never past a Retry-After, and with refusals that have a name."""
+"""Calls of the Web API: rate limits, exceptions for refusals, and downloads."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,19 +10,19 @@ from fakes.slack import FakeSlack
 from bot.config import SlackSection
 from bot.core.messages import Attachment
 from bot.platforms.slack.api import api as web
-from bot.platforms.slack.api.api import (
+from bot.platforms.slack.api.api import SlackApi
+from bot.platforms.slack.api.budgets import RateBudgets
+from bot.platforms.slack.api.client import connect
+from bot.platforms.slack.api.errors import (
     ChannelClosed,
     MessageGone,
     NoFeature,
     NotInChannel,
-    SlackApi,
     SlackError,
     StreamEnded,
     TokenInvalid,
 )
-from bot.platforms.slack.api.budgets import RateBudgets
-from bot.platforms.slack.api.client import connect
-from bot.platforms.slack.api.message_format import SlackMessage, picture
+from bot.platforms.slack.api.message_format import SlackMessage, picture_block
 
 
 @pytest.fixture
@@ -38,13 +38,13 @@ async def api(slack: FakeSlack) -> AsyncIterator[SlackApi]:
         yield SlackApi(connect(section, session), RateBudgets())
 
 
-async def test_after_a_429_all_who_would_do_the_same_wait(slack: FakeSlack, api: SlackApi) -> None:
+async def test_a_429_blocks_all_calls_of_the_method(slack: FakeSlack, api: SlackApi) -> None:
     slack.refuse("users.info", retry_after=1)
-    first = asyncio.create_task(api.user(slack.ann))
+    first = asyncio.create_task(api.get_user(slack.ann))
     [refused] = await slack.until(lambda: [call for call in slack.calls if call.error == "ratelimited"])
     # Until the refusal has come back, nobody can know of it.
-    await slack.until(lambda: api.budgets.of("users.info").delay(final=True))
-    await asyncio.gather(first, api.user(slack.ben))
+    await slack.until(lambda: api.budgets.method_budget("users.info").delay(final=True))
+    await asyncio.gather(first, api.get_user(slack.ben))
     later = [call for call in slack.calls if call.method == "users.info" and call is not refused]
     assert len(later) == 2
     assert all(call.at >= refused.at + 1 for call in later)
@@ -66,46 +66,46 @@ async def test_after_a_429_all_who_would_do_the_same_wait(slack: FakeSlack, api:
         ("fatal_error", SlackError),
     ],
 )
-async def test_what_slack_refuses_has_a_name(
+async def test_each_refusal_has_its_exception(
     slack: FakeSlack, api: SlackApi, error: str, kind: type[SlackError]
 ) -> None:
     slack.refuse("chat.update", error)
     with pytest.raises(SlackError, match=error) as caught:
         await api.update(slack.channel, "1.000001", SlackMessage("x"))
     assert type(caught.value) is kind
-    assert (api.missing == {"chat.update"}) == (kind is NoFeature)
-    assert api.worthless.is_set() == (kind is TokenInvalid)
+    assert (api.missing_methods == {"chat.update"}) == (kind is NoFeature)
+    assert api.token_invalid.is_set() == (kind is TokenInvalid)
 
 
-async def test_a_picture_that_is_refused_says_nothing_of_markdown(slack: FakeSlack, api: SlackApi) -> None:
+async def test_a_refused_picture_does_not_switch_off_markdown_blocks(slack: FakeSlack, api: SlackApi) -> None:
     with pytest.raises(SlackError, match="invalid_blocks"):
-        await api.post(slack.channel, SlackMessage("**bold**", below=(picture("F404", "A fox."),)))
+        await api.post(slack.channel, SlackMessage("**bold**", blocks=(picture_block("F404", "A fox."),)))
     await api.post(slack.channel, SlackMessage("**bold**"))
     [posted] = slack.messages(slack.channel)
     assert [block["type"] for block in posted.blocks] == ["markdown"]
 
 
-async def test_a_file_that_is_larger_than_it_said_is_not_read_to_its_end(slack: FakeSlack, api: SlackApi) -> None:
+async def test_a_download_stops_at_its_limit(slack: FakeSlack, api: SlackApi) -> None:
     file = slack.file_as_json(slack.add_file(slack.ann, "a.bin", b"x" * 1000))
-    assert await api.fetch(file["url_private"], 1000) == b"x" * 1000
+    assert await api.download(file["url_private"], 1000) == b"x" * 1000
     with pytest.raises(SlackError, match="too large"):
-        await api.fetch(file["url_private"], 999)
+        await api.download(file["url_private"], 999)
 
 
-async def test_a_page_is_told_from_the_one_to_sign_in(slack: FakeSlack, api: SlackApi) -> None:
+async def test_an_html_file_is_distinguished_from_the_sign_in_page(slack: FakeSlack, api: SlackApi) -> None:
     file = slack.file_as_json(slack.add_file(slack.ann, "cells.html", b"<h1>Cells</h1>"))
-    assert await api.fetch(file["url_private"], 1000, is_page=True) == b"<h1>Cells</h1>"
+    assert await api.download(file["url_private"], 1000, is_page=True) == b"<h1>Cells</h1>"
     slack.scopes.remove("files:read")
     for is_page in (False, True):
         with pytest.raises(SlackError, match="text/html"):
-            await api.fetch(file["url_private"], 1000, is_page=is_page)
+            await api.download(file["url_private"], 1000, is_page=is_page)
 
 
-async def test_a_share_that_slack_does_not_tell_of_is_no_obstacle(
+async def test_an_unknown_share_is_an_empty_list(
     slack: FakeSlack, api: SlackApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web, "SHARING_SECONDS", (0.01,))
+    monkeypatch.setattr(web, "SHARE_POLL_SECONDS", (0.01,))
     slack.refuse("files.info", "internal_error", times=-1)
-    [only] = await api.share(slack.channel, [Attachment("a.txt", b"a", "text/plain")])
+    [only] = await api.share_files(slack.channel, [Attachment("a.txt", b"a", "text/plain")])
     assert only.startswith("F")
-    assert await api.shared(slack.channel, only) == []
+    assert await api.find_share(slack.channel, only) == []

@@ -1,4 +1,4 @@
-"""What may still be asked of Slack: shared by all answers, in order, and never past a Retry-After."""
+"""Rate limits of the Web API: shared by all answers, in order, and blocked by Retry-After."""
 
 import asyncio
 
@@ -10,23 +10,23 @@ from bot.platforms.slack.api.budgets import POST, START, STATUS, UPDATE, Channel
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> float:
-    """Seconds from one message in a channel to the next."""
+    """Shorten the seconds between two messages in a channel, and return them."""
     monkeypatch.setattr(budgets, "POST_SECONDS", 0.05)
     return 0.05
 
 
-async def test_messages_of_a_channel_come_one_by_one_in_the_order_of_asking(quick: float) -> None:
-    turns, came = ChannelQueue(), []
+async def test_messages_in_a_channel_take_turns_in_order(quick: float) -> None:
+    queue, posted = ChannelQueue(), []
 
     async def post(number: int) -> None:
-        await turns.next()
-        came.append((number, asyncio.get_running_loop().time()))
+        await queue.take_turn()
+        posted.append((number, asyncio.get_running_loop().time()))
 
     await asyncio.gather(*(post(number) for number in range(6)))
-    assert [number for number, _ in came] == list(range(6))
-    (_, first), *_, (_, last) = came
+    assert [number for number, _ in posted] == list(range(6))
+    (_, first), *_, (_, last) = posted
     assert last - first >= (6 - budgets.POST_BURST) * quick * 0.99
-    assert turns.delay() > 0
+    assert queue.delay() > 0
 
 
 async def test_a_channel_does_not_wait_for_another(quick: float) -> None:
@@ -34,29 +34,29 @@ async def test_a_channel_does_not_wait_for_another(quick: float) -> None:
     shared.block_for(60.0, POST, "C1")
     async with asyncio.timeout(10):
         await shared.spend(POST, "C2")
-    assert shared.turns("C1").delay() > 50
-    assert shared.of(POST).delay(final=True) == 0
+    assert shared.channel_queue("C1").delay() > 50
+    assert shared.method_budget(POST).delay(final=True) == 0
 
 
-async def test_a_method_that_slack_wants_no_more_of_is_spent_for_all(quick: float) -> None:
+async def test_a_blocked_method_is_blocked_for_all(quick: float) -> None:
     shared = RateBudgets()
     shared.block_for(60.0, UPDATE)
-    assert shared.of(UPDATE).delay(final=True) > 50
-    assert shared.of(STATUS).delay(final=True) == 0
+    assert shared.method_budget(UPDATE).delay(final=True) > 50
+    assert shared.method_budget(STATUS).delay(final=True) == 0
 
 
-async def test_last_ones_get_what_others_must_leave() -> None:
+async def test_final_snapshots_use_the_reserved_part() -> None:
     shared = RateBudgets()
     for _ in range(20):
-        if not shared.of(START).delay(final=False):
+        if not shared.method_budget(START).delay(final=False):
             await shared.spend(START)
-    assert shared.of(START).delay(final=False) > 0
-    assert shared.of(START).delay(final=True) == 0
+    assert shared.method_budget(START).delay(final=False) > 0
+    assert shared.method_budget(START).delay(final=True) == 0
 
 
-async def test_the_last_snapshot_never_waits_here() -> None:
-    pacer = ViewThrottle(lambda: 30.0)
-    assert (pacer.delay(final=False), pacer.delay(final=True)) == (30.0, 0.0)
+async def test_the_final_snapshot_does_not_wait_in_the_throttle() -> None:
+    throttle = ViewThrottle(lambda: 30.0)
+    assert (throttle.delay(final=False), throttle.delay(final=True)) == (30.0, 0.0)
 
 
 def test_no_method_is_called_more_often_than_slack_allows() -> None:

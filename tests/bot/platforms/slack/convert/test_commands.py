@@ -1,11 +1,19 @@
-"""How Slack's slash commands lead to ours."""
+"""Slash commands of Slack and the core's commands."""
 
 import pytest
 
 from bot.app import Bot
 from bot.config import PluginsSection
 from bot.core.messages import Button, Place, Reply, Request, User
-from bot.platforms.slack.convert.commands import NATIVE, ROOT, line, message, spelt, typed, usage
+from bot.platforms.slack.convert.commands import (
+    NATIVE,
+    ROOT,
+    adapt_reply,
+    adapt_text,
+    read_message,
+    read_slash_command,
+    usage,
+)
 from bot.plugin_host import plugin
 
 SLACKS_OWN = """
@@ -15,17 +23,17 @@ SLACKS_OWN = """
     status tableflip topic unmute unarchive kick lists who workflow
 """
 RESERVED = frozenset(SLACKS_OWN.split())
-"""What Slack has commands of its own for, or has had."""
+"""Names of Slack's own commands, present and past."""
 
 
 @pytest.mark.parametrize("name", [*NATIVE, ROOT.removeprefix("/")])
-def test_no_name_is_one_of_slacks_own(name: str) -> None:
+def test_no_slash_command_has_a_name_of_slacks_own(name: str) -> None:
     assert name not in RESERVED
     assert name == name.lower()
     assert len(name) <= 31
 
 
-def test_slacks_own_names_are_reached_below_the_root() -> None:
+def test_reserved_names_are_reached_through_tempera() -> None:
     commands = [command for one in plugin.load(PluginsSection(entry_points=False)) for command in one.commands()]
     taken = [command for command in commands if command.name.split(" ")[0] in RESERVED]
     assert {"help", "new"} <= {command.name for command in taken}
@@ -47,11 +55,11 @@ def test_slacks_own_names_are_reached_below_the_root() -> None:
         ("/tempera-beta", "new", "/new"),
     ],
 )
-def test_what_was_typed_as_the_core_reads_it(command: str, text: str, read: str) -> None:
-    assert line(command, text) == read
+def test_a_slash_command_becomes_a_command_of_the_core(command: str, text: str, read: str) -> None:
+    assert read_slash_command(command, text) == read
 
 
-def test_the_usage_is_what_people_type_on_slack() -> None:
+def test_usage_is_what_people_type_on_slack() -> None:
     found = {one.name: usage(one) for two in plugin.load(PluginsSection(entry_points=False)) for one in two.commands()}
     assert found["ask"] == "/ask [temperature:…] [max_tokens:…] [seed:…] prompt"
     assert found["help"] == "/tempera help [command]"
@@ -73,30 +81,30 @@ KNOWN = ("ask", "new", "help", "defaults show", "defaults set", "face")
     ],
 )
 def test_commands_are_named_as_people_type_them(written: str, read: str | None) -> None:
-    once = typed(written, KNOWN)
+    once = adapt_text(written, KNOWN)
     assert once == (read or written)
-    assert typed(once, KNOWN) == once
+    assert adapt_text(once, KNOWN) == once
 
 
-def test_what_a_model_wrote_is_left_as_it_is() -> None:
+def test_text_of_a_model_is_not_changed() -> None:
     again = (Button("Again", action="again", id="t:again:1"),)
     for wrote in (
         Reply(text="Type /help", final=True, card={"model": "m"}),
         Reply(text="Type /help", final=True, buttons=again),
         Reply(text="Type /help"),
     ):
-        assert spelt(wrote, KNOWN) == wrote
+        assert adapt_reply(wrote, KNOWN) == wrote
     said = Reply(text="Type /help\n\n/plugins is for moderators.", error=True, final=True, buttons=again)
-    assert spelt(said, KNOWN).text == "Type /help\n\n/tempera plugins is for moderators."
-    assert spelt(Reply(text="Type /help", final=True), KNOWN).text == "Type /tempera help"
+    assert adapt_reply(said, KNOWN).text == "Type /help\n\n/tempera plugins is for moderators."
+    assert adapt_reply(Reply(text="Type /help", final=True), KNOWN).text == "Type /tempera help"
 
 
 @pytest.mark.parametrize(
     ("said", "read"),
     [("/tempera help ask", "/help ask"), ("/tempera", "/help"), ("/new", "/new"), ("/temperature", "/temperature")],
 )
-def test_a_message_may_name_the_root(said: str, read: str) -> None:
-    assert message(said) == read
+def test_a_message_may_begin_with_tempera(said: str, read: str) -> None:
+    assert read_message(said) == read
 
 
 @pytest.mark.parametrize(
@@ -108,9 +116,11 @@ def test_a_message_may_name_the_root(said: str, read: str) -> None:
         ("/explain", "a fox", "There is no command /explain."),
     ],
 )
-async def test_a_command_that_there_is_not_gets_a_sentence(bot: Bot, command: str, text: str, sentence: str) -> None:
-    request = Request(user=User("U1", "Ann"), place=Place("slack", "C1", "T1"), text=line(command, text))
+async def test_an_unknown_command_is_refused_with_slacks_names(
+    bot: Bot, command: str, text: str, sentence: str
+) -> None:
+    request = Request(user=User("U1", "Ann"), place=Place("slack", "C1", "T1"), text=read_slash_command(command, text))
     decision = bot.prepare(request)
     assert decision.refused
     (reply,) = [reply async for reply in decision.start()]
-    assert spelt(reply, [one.name for one in bot.commands]).text.startswith(sentence)
+    assert adapt_reply(reply, [one.name for one in bot.commands]).text.startswith(sentence)

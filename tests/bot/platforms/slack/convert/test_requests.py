@@ -1,4 +1,4 @@
-"""From what Slack sends to requests: places, rights, and what a question is called where it is told of."""
+"""Parts of a request from Slack payloads: places, rights, question texts and files."""
 
 import json
 from typing import Any
@@ -8,25 +8,25 @@ import pytest
 from bot.answers.decision import Decision
 from bot.app import Bot
 from bot.core.messages import Action, Attachment, Request, User
-from bot.platforms.slack.convert.requests import AnswerPlace, announced, asked, unescaped
+from bot.platforms.slack.convert.requests import AnswerPlace, question_text, unescape, with_empty_files
 
 ADA = User("U1", "Ada", is_moderator=True)
 HERE = AnswerPlace(channel="C1", user="U1", thread="7.1")
 DIRECT = AnswerPlace(channel="D1", user="U1", thread="7.1")
 
 
-def request(where: AnswerPlace = HERE, **what: Any) -> Request:
-    return Request(user=ADA, place=where.place("T1"), **what)
+def request(place: AnswerPlace = HERE, **what: Any) -> Request:
+    return Request(user=ADA, place=place.to_place("T1"), **what)
 
 
 def test_an_admin_of_the_workspace_is_a_moderator_in_its_channels_alone() -> None:
-    assert HERE.asker(ADA).is_moderator
-    assert not DIRECT.asker(ADA).is_moderator
-    assert (HERE.place("T1").server, DIRECT.place("T1").server) == ("T1", "")
-    assert HERE.place("T1").thread == "7.1"
+    assert HERE.limit_rights(ADA).is_moderator
+    assert not DIRECT.limit_rights(ADA).is_moderator
+    assert (HERE.to_place("T1").server, DIRECT.to_place("T1").server) == ("T1", "")
+    assert HERE.to_place("T1").thread == "7.1"
 
 
-def test_where_something_was_asked_can_be_kept() -> None:
+def test_an_answer_place_survives_json() -> None:
     assert AnswerPlace(**json.loads(json.dumps(HERE.as_json()))) == HERE
 
 
@@ -41,24 +41,26 @@ def test_where_something_was_asked_can_be_kept() -> None:
         ({"action": Action("c:face", {"count": "4", "seed": ""})}, "/face count:4", "/face"),
     ],
 )
-def test_what_was_asked(bot: Bot, what: dict[str, Any], quoted: str, unquoted: str) -> None:
+def test_the_question_text_is_free_text_or_the_command(
+    bot: Bot, what: dict[str, Any], quoted: str, unquoted: str
+) -> None:
     decision = bot.prepare(request(**what))
-    assert asked(decision, quoted=True) == quoted
-    assert asked(decision, quoted=False) == unquoted
+    assert question_text(decision, quoted=True) == quoted
+    assert question_text(decision, quoted=False) == unquoted
 
 
-def test_what_has_spaces_stands_in_quotation_marks(bot: Bot) -> None:
+def test_values_with_spaces_are_quoted(bot: Bot) -> None:
     face = bot.registry.find("face")
     decision = Decision(request=request(command="face", options={"seed": "two words"}), command=face)
-    assert asked(decision, quoted=True) == '/face seed:"two words"'
+    assert question_text(decision, quoted=True) == '/face seed:"two words"'
 
 
-def test_files_are_announced_by_name_before_they_are_fetched() -> None:
+def test_a_request_has_empty_files_before_they_are_fetched() -> None:
     file = {"id": "F1", "name": "a.png", "mimetype": "image/png", "size": 4, "alt_txt": "A dot"}
-    action = announced(request(action=Action("c:ask", {"prompt": "Why?", "file": file}))).action
+    action = with_empty_files(request(action=Action("c:ask", {"prompt": "Why?", "file": file}))).action
     assert action is not None
     assert action.fields == {"prompt": "Why?", "file": Attachment("a.png", b"", "image/png", "A dot")}
 
 
-def test_three_characters_are_escaped_by_slack() -> None:
-    assert unescaped("&lt;b&gt; &amp;amp; &quot;") == "<b> &amp; &quot;"
+def test_slacks_three_escapes_are_undone() -> None:
+    assert unescape("&lt;b&gt; &amp;amp; &quot;") == "<b> &amp; &quot;"

@@ -1,4 +1,4 @@
-"""The App Home: what it shows, whoever looks, and how defaults are changed there; with Slack's own libraries."""
+"""The App Home: what it shows to users and moderators, and how defaults and settings are changed there."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -56,38 +56,38 @@ def section(server: FakeSlack) -> SlackSection:
     return SlackSection(bot_token=server.bot_token, app_token=server.app_token, api_base=server.api_base)
 
 
-def checked(view: Json) -> Json:
+def assert_valid(view: Json) -> Json:
     assert limits.view_errors(view) == []
     assert contract.problems("views.publish", {"user_id": "U1", "view": view}) == []
     return view
 
 
-def words(part: Any) -> str:
-    """Every text in it, in order."""
+def all_text(part: Any) -> str:
+    """Return all texts in a view, in order."""
     if isinstance(part, list):
-        return "\n".join(filter(None, map(words, part)))
+        return "\n".join(filter(None, map(all_text, part)))
     if not isinstance(part, dict):
         return ""
     own = part.get("text")
-    return own if isinstance(own, str) else words(list(part.values()))
+    return own if isinstance(own, str) else all_text(list(part.values()))
 
 
-def line_of(view: FakeView, name: str) -> str:
-    """What is shown for one default."""
-    return next(line for line in words(view.content["blocks"]).splitlines() if line.startswith(f"{name}: "))
+def find_line(view: FakeView, name: str) -> str:
+    """Return the text about one default."""
+    return next(line for line in all_text(view.content["blocks"]).splitlines() if line.startswith(f"{name}: "))
 
 
-async def shown(slack: FakeSlack, user: str) -> FakeView:
+async def open_home(slack: FakeSlack, user: str) -> FakeView:
     before = len(slack.called("views.publish"))
     await (await slack.open_home(user)).acknowledged()
     await slack.until(lambda: len(slack.called("views.publish")) > before)
     return await slack.view(user)
 
 
-async def changed(slack: FakeSlack, user: str, name: str, value: Any) -> FakeView:
-    """The App Home after a default was changed there."""
-    view = await shown(slack, user)
-    await press(slack, user, view, name)
+async def change_default(slack: FakeSlack, user: str, name: str, value: Any) -> FakeView:
+    """Change a default in the App Home, and return the new App Home."""
+    view = await open_home(slack, user)
+    await press_change(slack, user, view, name)
     form = await slack.until(lambda: slack.modal(user))
     before = len(slack.called("views.publish"))
     sent = await slack.submit(user, form, {name.rpartition(".")[2]: value})
@@ -96,8 +96,8 @@ async def changed(slack: FakeSlack, user: str, name: str, value: Any) -> FakeVie
     return await slack.view(user)
 
 
-async def press(slack: FakeSlack, user: str, view: FakeView, name: str) -> None:
-    """Press the button beside one default; all of them are called the same."""
+async def press_change(slack: FakeSlack, user: str, view: FakeView, name: str) -> None:
+    """Press the button Change beside one default."""
     blocks = view.content["blocks"]
     wanted = f"{home.CHANGE}{name}"
     (block,) = [block for block in blocks if block.get("accessory", {}).get("action_id") == wanted]
@@ -106,22 +106,22 @@ async def press(slack: FakeSlack, user: str, view: FakeView, name: str) -> None:
     await (await slack.press(user, view, label)).acknowledged()
 
 
-async def setting(slack: FakeSlack, user: str, name: str) -> FakeView:
-    """The form of a setting, opened by a moderator."""
-    await (await slack.choose(user, await shown(slack, user), name)).acknowledged()
+async def open_setting(slack: FakeSlack, user: str, name: str) -> FakeView:
+    """Open the form of a setting as a moderator."""
+    await (await slack.choose(user, await open_home(slack, user), name)).acknowledged()
     return await slack.until(lambda: slack.modal(user))
 
 
-async def settle(slack: FakeSlack, bot: Bot, name: str, value: Any) -> None:
-    """Set something for the workspace, as a moderator does."""
+async def change_setting(slack: FakeSlack, bot: Bot, name: str, value: Any) -> None:
+    """Change a setting of the workspace."""
     await bot.settings.write([bot.settings.plan(name, value, Scope("slack", slack.team))], User("U7", "Mo"))
 
 
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize("is_moderator", [False, True])
-def test_it_is_valid_for_everybody(bot: Bot, locale: str, is_moderator: bool) -> None:
-    view = checked(home.view(bot, User("U1", "Ann", is_moderator=is_moderator, locale=locale), HERE))
-    said = words(view["blocks"])
+def test_the_home_is_valid_for_everybody(bot: Bot, locale: str, is_moderator: bool) -> None:
+    view = assert_valid(home.view(bot, User("U1", "Ann", is_moderator=is_moderator, locale=locale), HERE))
+    said = all_text(view["blocks"])
     assert (translate("For moderators", locale) in said) == is_moderator
     assert ("/tempera plugins list" in said) == is_moderator
     about = translate("Ask the language model a question.", locale)
@@ -132,28 +132,28 @@ def test_it_is_valid_for_everybody(bot: Bot, locale: str, is_moderator: bool) ->
         assert not {"What I can do", "Your own defaults", "Change", "How to talk to me"} & set(said.splitlines())
 
 
-def test_who_is_named_in_the_settings_is_a_moderator_there(bot: Bot) -> None:
-    assert "For moderators" in words(home.view(bot, User("U7", "Ann"), HERE))
-    assert "For moderators" not in words(home.view(bot, User("U2", "Ben"), HERE))
+def test_a_moderator_named_in_the_settings_sees_the_settings(bot: Bot) -> None:
+    assert "For moderators" in all_text(home.view(bot, User("U7", "Ann"), HERE))
+    assert "For moderators" not in all_text(home.view(bot, User("U2", "Ben"), HERE))
 
 
 async def test_moderators_change_a_setting_in_a_form(slack: FakeSlack, bot: Bot) -> None:
     here = Place("slack", "C1", slack.team)
-    form = await setting(slack, slack.admin, "limits.cooldown")
-    assert "How many seconds lie between two questions of one person" in words(form.content["blocks"])
+    form = await open_setting(slack, slack.admin, "limits.cooldown")
+    assert "How many seconds lie between two questions of one person" in all_text(form.content["blocks"])
     refused = await slack.submit(slack.admin, form, {"limits.cooldown": "-3"}, checked=False)
     assert "limits.cooldown must be a whole number from 0 to 86400; you gave “-3”." in refused.errors.values()
     assert (await slack.submit(slack.admin, form, {"limits.cooldown": "60"})).closed
     await slack.until(lambda: bot.settings.value("limits.cooldown", here) == 60)
-    await slack.until(lambda: "limits.cooldown: 60" in words(slack.home(slack.admin).content["blocks"]))
+    await slack.until(lambda: "limits.cooldown: 60" in all_text(slack.home(slack.admin).content["blocks"]))
     [entry] = await bot.audit.find("slack", slack.team)
     assert (entry.what, entry.before, entry.after, entry.actor) == ("limits.cooldown", None, 60, slack.admin)
 
 
 async def test_a_model_is_picked_from_a_menu(slack: FakeSlack, bot: Bot, models: FakeModels) -> None:
     models.listed["other-chat"] = "chat"
-    view = await shown(slack, slack.admin)
-    assert "Language model (/ask)" in words(view.content["blocks"])
+    view = await open_home(slack, slack.admin)
+    assert "Language model (/ask)" in all_text(view.content["blocks"])
     await (await slack.choose(slack.admin, view, "ask.model")).acknowledged()
     form = await slack.until(lambda: slack.modal(slack.admin))
     element = form.content["blocks"][0]["element"]
@@ -162,58 +162,56 @@ async def test_a_model_is_picked_from_a_menu(slack: FakeSlack, bot: Bot, models:
     await slack.until(lambda: bot.settings.value("ask.model", Place("slack", "C1", slack.team)) == "other-chat")
 
 
-async def test_a_model_is_typed_where_the_model_server_does_not_tell_in_time(
-    slack: FakeSlack, bot: Bot, models: FakeModels
-) -> None:
+async def test_a_model_is_typed_if_the_model_server_is_slow(slack: FakeSlack, bot: Bot, models: FakeModels) -> None:
     models.listing_gate.clear()
-    form = await setting(slack, slack.admin, "ask.model")
+    form = await open_setting(slack, slack.admin, "ask.model")
     assert form.content["blocks"][0]["element"]["type"] == "plain_text_input"
     models.listing_gate.set()
     assert (await slack.submit(slack.admin, form, {"ask.model": "fake-chat"})).closed
     await slack.until(lambda: bot.settings.value("ask.model", Place("slack", "C1", slack.team)) == "fake-chat")
 
 
-async def test_an_empty_field_takes_back_what_was_set(slack: FakeSlack, bot: Bot) -> None:
+async def test_an_empty_field_resets_a_setting(slack: FakeSlack, bot: Bot) -> None:
     here = Place("slack", "C1", slack.team)
-    await settle(slack, bot, "limits.cooldown", 60)
-    form = await setting(slack, slack.admin, "limits.cooldown")
+    await change_setting(slack, bot, "limits.cooldown", 60)
+    form = await open_setting(slack, slack.admin, "limits.cooldown")
     assert (await slack.submit(slack.admin, form, {"limits.cooldown": ""})).closed
     await slack.until(lambda: bot.settings.value("limits.cooldown", here) == 0)
 
 
-async def test_whoever_is_no_moderator_any_more_changes_nothing(slack: FakeSlack, bot: Bot) -> None:
-    """The menu and the form were shown while they still were one."""
-    await settle(slack, bot, "moderators.users", slack.ann)
-    form = await setting(slack, slack.ann, "limits.cooldown")
-    await settle(slack, bot, "moderators.users", None)
+async def test_a_former_moderator_changes_nothing(slack: FakeSlack, bot: Bot) -> None:
+    """The menu and the form were opened while the user was still a moderator."""
+    await change_setting(slack, bot, "moderators.users", slack.ann)
+    form = await open_setting(slack, slack.ann, "limits.cooldown")
+    await change_setting(slack, bot, "moderators.users", None)
     await slack.submit(slack.ann, form, {"limits.cooldown": "60"})
     assert bot.settings.value("limits.cooldown", Place("slack", "C1", slack.team)) == 0
-    await slack.until(lambda: "For moderators" not in words(slack.home(slack.ann).content["blocks"]))
+    await slack.until(lambda: "For moderators" not in all_text(slack.home(slack.ann).content["blocks"]))
 
 
-async def test_the_form_of_a_setting_that_takes_long_closes_in_time(
+async def test_the_form_closes_in_time_while_a_setting_is_saved(
     slack: FakeSlack, bot: Bot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(home, "FIRST_SECONDS", 0.05)
+    monkeypatch.setattr(home, "FORM_OPEN_SECONDS", 0.05)
     here, log = Place("slack", "C1", slack.team), slack.add_channel("log")
-    form = await setting(slack, slack.admin, "audit.channel")
-    slack.held["conversations.list"] = asyncio.Event()
+    form = await open_setting(slack, slack.admin, "audit.channel")
+    slack.held_methods["conversations.list"] = asyncio.Event()
     assert (await slack.submit(slack.admin, form, {"audit.channel": "#log"})).closed
     assert bot.settings.value("audit.channel", here) == ""
-    slack.held["conversations.list"].set()
-    await slack.until(lambda: f"audit.channel: {log}" in words(slack.home(slack.admin).content["blocks"]))
+    slack.held_methods["conversations.list"].set()
+    await slack.until(lambda: f"audit.channel: {log}" in all_text(slack.home(slack.admin).content["blocks"]))
     assert bot.settings.value("audit.channel", here) == log
     assert slack.messages(slack.dm(slack.admin)) == []
 
 
-async def test_what_is_refused_once_its_form_is_closed_is_told_to_the_moderator_alone(
+async def test_a_late_refusal_is_sent_to_the_moderator_only(
     slack: FakeSlack, bot: Bot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(home, "FIRST_SECONDS", 0.05)
-    form = await setting(slack, slack.admin, "audit.channel")
-    slack.held["conversations.list"] = asyncio.Event()
+    monkeypatch.setattr(home, "FORM_OPEN_SECONDS", 0.05)
+    form = await open_setting(slack, slack.admin, "audit.channel")
+    slack.held_methods["conversations.list"] = asyncio.Event()
     assert (await slack.submit(slack.admin, form, {"audit.channel": "#attic"})).closed
-    slack.held["conversations.list"].set()
+    slack.held_methods["conversations.list"].set()
     [told] = await slack.until(lambda: slack.messages(slack.dm(slack.admin)))
     assert "I know no channel “attic” here. Pick it from the list that appears, or give its id." in told.shown
     assert "audit.channel:\n```\n#attic\n```" in told.shown
@@ -221,31 +219,29 @@ async def test_what_is_refused_once_its_form_is_closed_is_told_to_the_moderator_
     assert slack.messages(slack.channel) == []
 
 
-async def test_what_goes_wrong_while_a_setting_is_saved_is_told_in_the_form(
-    slack: FakeSlack, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_failure_while_saving_is_shown_in_the_form(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(*about: object) -> None:
         raise RuntimeError("broken")
 
-    form = await setting(slack, slack.admin, "limits.cooldown")
+    form = await open_setting(slack, slack.admin, "limits.cooldown")
     monkeypatch.setattr(home_settings, "save", broken)
     sent = await slack.submit(slack.admin, form, {"limits.cooldown": "60"})
     assert sent.errors == {"limits.cooldown": "Something went wrong inside the bot; its log says more."}
 
 
-async def test_what_is_being_saved_ends_with_the_platform(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(home, "FIRST_SECONDS", 0.05)
+async def test_saving_ends_with_the_platform(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(home, "FORM_OPEN_SECONDS", 0.05)
     async with FakeSlack() as slack:
         async with SlackPlatform(bot, section(slack)).serve():
             await slack.connected()
-            form = await setting(slack, slack.admin, "audit.channel")
-            slack.held["conversations.list"] = asyncio.Event()
+            form = await open_setting(slack, slack.admin, "audit.channel")
+            slack.held_methods["conversations.list"] = asyncio.Event()
             assert (await slack.submit(slack.admin, form, {"audit.channel": "#log"})).closed
             assert [task for task in asyncio.all_tasks() if task.get_name().startswith("slack setting")]
         assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("slack setting")]
 
 
-def test_any_number_of_commands_fits(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_number_of_commands_fits_into_the_home(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
     ask = next(command for command in bot.commands if command.name == "ask")
 
     def many(user: User, place: Place) -> tuple[Command, ...]:
@@ -253,27 +249,27 @@ def test_any_number_of_commands_fits(bot: Bot, monkeypatch: pytest.MonkeyPatch) 
         return tuple(replace(ask, name=f"{'name' * 8} {number}", **long) for number in range(300))
 
     monkeypatch.setattr(bot, "commands_for", many)
-    view = checked(home.view(bot, User("U1", "Ann"), HERE))
+    view = assert_valid(home.view(bot, User("U1", "Ann"), HERE))
     assert len(str(view).encode()) < 250_000
-    said = words(view["blocks"])
-    assert len(view["blocks"][1]["elements"][0]["elements"]) == home.COMMANDS
+    said = all_text(view["blocks"])
+    assert len(view["blocks"][1]["elements"][0]["elements"]) == home.MAX_COMMANDS
     assert "There are 200 more: /tempera help lists them all." in said
-    assert f"There are {2 * 300 - home.OPTIONS} more: /tempera defaults show lists them all." in said
+    assert f"There are {2 * 300 - home.MAX_OPTIONS} more: /tempera defaults show lists them all." in said
 
 
-async def test_it_comes_when_it_is_opened_and_again(slack: FakeSlack) -> None:
-    view = await shown(slack, slack.ann)
+async def test_the_home_is_published_whenever_it_is_opened(slack: FakeSlack) -> None:
+    view = await open_home(slack, slack.ann)
     assert view.kind == "home"
-    assert line_of(view, "ask.temperature") == "ask.temperature: 0.7 (default)"
-    assert "ask.seed" not in words(view.content["blocks"])
+    assert find_line(view, "ask.temperature") == "ask.temperature: 0.7 (default)"
+    assert "ask.seed" not in all_text(view.content["blocks"])
     assert "Reset all" not in view.buttons
-    assert (await shown(slack, slack.ann)).id == view.id
+    assert (await open_home(slack, slack.ann)).id == view.id
 
 
-async def test_the_other_tab_is_left_alone(slack: FakeSlack) -> None:
+async def test_opening_the_messages_tab_publishes_nothing(slack: FakeSlack) -> None:
     event = {"type": "app_home_opened", "user": slack.ann, "channel": slack.dm(slack.ann), "tab": "messages"}
-    await slack.tell(event).acknowledged()
-    await shown(slack, slack.ben)
+    await slack.send_event(event).acknowledged()
+    await open_home(slack, slack.ben)
     assert [call["user_id"] for call in slack.called("views.publish")] == [slack.ben]
 
 
@@ -282,40 +278,40 @@ def defaults(bot: Bot, user: str) -> Mapping[str, Any]:
 
 
 async def test_a_default_is_changed(slack: FakeSlack, bot: Bot) -> None:
-    view = await shown(slack, slack.ann)
-    await press(slack, slack.ann, view, "ask.temperature")
+    view = await open_home(slack, slack.ann)
+    await press_change(slack, slack.ann, view, "ask.temperature")
     form = await slack.until(lambda: slack.modal(slack.ann))
     assert form.title == "ask.temperature"
     assert form.inputs["temperature"]["element"]["initial_value"] == "0.7"
     assert "The bot's own default is 0.7." in form.shown
     assert (await slack.submit(slack.ann, form, {"temperature": "0.3"})).closed
-    await slack.until(lambda: line_of(slack.home(slack.ann), "ask.temperature") == "ask.temperature: 0.3")
+    await slack.until(lambda: find_line(slack.home(slack.ann), "ask.temperature") == "ask.temperature: 0.3")
     assert defaults(bot, slack.ann) == {"ask.temperature": 0.3}
     assert defaults(bot, slack.ben) == {}
-    assert line_of(await shown(slack, slack.ben), "ask.temperature") == "ask.temperature: 0.7 (default)"
+    assert find_line(await open_home(slack, slack.ben), "ask.temperature") == "ask.temperature: 0.7 (default)"
 
 
 @pytest.mark.parametrize("value", ["", "0.7"])
-async def test_nothing_and_the_bots_own_value_go_back_to_it(slack: FakeSlack, bot: Bot, value: str) -> None:
-    await changed(slack, slack.ann, "ask.temperature", "0.3")
-    view = await changed(slack, slack.ann, "ask.temperature", value)
-    assert line_of(view, "ask.temperature") == "ask.temperature: 0.7 (default)"
+async def test_an_empty_or_original_value_resets_a_default(slack: FakeSlack, bot: Bot, value: str) -> None:
+    await change_default(slack, slack.ann, "ask.temperature", "0.3")
+    view = await change_default(slack, slack.ann, "ask.temperature", value)
+    assert find_line(view, "ask.temperature") == "ask.temperature: 0.7 (default)"
     assert defaults(bot, slack.ann) == {}
 
 
-async def test_a_choice_is_held_against_the_default_that_moderators_set(slack: FakeSlack, bot: Bot) -> None:
-    await settle(slack, bot, "ask.temperature.default", 0.2)
-    view = await changed(slack, slack.ann, "ask.temperature", "0.7")
-    assert line_of(view, "ask.temperature") == "ask.temperature: 0.7"
+async def test_a_default_equal_to_the_moderators_is_not_stored(slack: FakeSlack, bot: Bot) -> None:
+    await change_setting(slack, bot, "ask.temperature.default", 0.2)
+    view = await change_default(slack, slack.ann, "ask.temperature", "0.7")
+    assert find_line(view, "ask.temperature") == "ask.temperature: 0.7"
     assert defaults(bot, slack.ann) == {"ask.temperature": 0.7}
-    view = await changed(slack, slack.ann, "ask.temperature", "0.2")
-    assert line_of(view, "ask.temperature") == "ask.temperature: 0.2 (default)"
+    view = await change_default(slack, slack.ann, "ask.temperature", "0.2")
+    assert find_line(view, "ask.temperature") == "ask.temperature: 0.2 (default)"
     assert defaults(bot, slack.ann) == {}
 
 
-async def test_what_is_out_of_range_is_said_at_the_field(slack: FakeSlack, bot: Bot) -> None:
+async def test_a_value_out_of_range_is_an_error_at_its_field(slack: FakeSlack, bot: Bot) -> None:
     slack.workspace.users[slack.ann].locale = "de-DE"
-    await press(slack, slack.ann, await shown(slack, slack.ann), "ask.temperature")
+    await press_change(slack, slack.ann, await open_home(slack, slack.ann), "ask.temperature")
     form = await slack.until(lambda: slack.modal(slack.ann))
     sent = await slack.submit(slack.ann, form, {"temperature": "3"}, checked=False)
     assert sent.errors == {"temperature": "temperature muss eine Zahl von 0 bis 2 sein; du hast „3“ eingegeben."}
@@ -324,10 +320,10 @@ async def test_what_is_out_of_range_is_said_at_the_field(slack: FakeSlack, bot: 
     await slack.until(lambda: defaults(bot, slack.ann) == {"ask.temperature": 1.5})
 
 
-async def test_limits_that_became_narrower_are_told_in_the_form(slack: FakeSlack, bot: Bot) -> None:
-    await press(slack, slack.ann, await shown(slack, slack.ann), "ask.temperature")
+async def test_narrower_limits_are_shown_in_the_form(slack: FakeSlack, bot: Bot) -> None:
+    await press_change(slack, slack.ann, await open_home(slack, slack.ann), "ask.temperature")
     form = await slack.until(lambda: slack.modal(slack.ann))
-    await settle(slack, bot, "ask.temperature.maximum", 0.5)
+    await change_setting(slack, bot, "ask.temperature.maximum", 0.5)
     sent = await slack.submit(slack.ann, form, {"temperature": "0.6"})
     sentence = "temperature must be a number from 0 to 0.5, as moderators have set it here; you gave “0.6”."
     assert sent.errors == {"temperature": sentence}
@@ -336,35 +332,37 @@ async def test_limits_that_became_narrower_are_told_in_the_form(slack: FakeSlack
     assert defaults(bot, slack.ann) == {"ask.temperature": 0.4}
 
 
-async def test_what_is_chosen_for_an_option_that_is_gone_leaves_the_earlier_choice(slack: FakeSlack, bot: Bot) -> None:
-    await press(slack, slack.ann, await changed(slack, slack.ann, "ask.temperature", "0.3"), "ask.temperature")
+async def test_a_default_for_a_removed_option_keeps_the_earlier_value(slack: FakeSlack, bot: Bot) -> None:
+    await press_change(
+        slack, slack.ann, await change_default(slack, slack.ann, "ask.temperature", "0.3"), "ask.temperature"
+    )
     form = await slack.until(lambda: slack.modal(slack.ann))
     await bot.registry.switch("ask", Scope("slack", slack.team), User("M", "Mod"), on=False)
     assert (await slack.submit(slack.ann, form, {"temperature": "0.4"})).closed
-    await slack.until(lambda: "ask.temperature" not in words(slack.home(slack.ann).content["blocks"]))
+    await slack.until(lambda: "ask.temperature" not in all_text(slack.home(slack.ann).content["blocks"]))
     assert defaults(bot, slack.ann) == {"ask.temperature": 0.3}
 
 
-async def test_all_are_reset(slack: FakeSlack, bot: Bot) -> None:
-    await changed(slack, slack.ann, "ask.temperature", "0.3")
-    view = await changed(slack, slack.ann, "face.count", "4")
+async def test_reset_all_removes_every_default(slack: FakeSlack, bot: Bot) -> None:
+    await change_default(slack, slack.ann, "ask.temperature", "0.3")
+    view = await change_default(slack, slack.ann, "face.count", "4")
     await (await slack.press(slack.ann, view, "Reset all")).acknowledged()
     await slack.until(lambda: "Reset all" not in slack.home(slack.ann).buttons)
     assert defaults(bot, slack.ann) == {}
 
 
-async def test_an_option_that_is_no_longer_there(slack: FakeSlack, bot: Bot) -> None:
-    view = await shown(slack, slack.ann)
+async def test_a_removed_option_cannot_be_changed(slack: FakeSlack, bot: Bot) -> None:
+    view = await open_home(slack, slack.ann)
     await bot.registry.switch("ask", Scope("slack", slack.team), User("M", "Mod"), on=False)
-    await press(slack, slack.ann, view, "ask.temperature")
-    await slack.until(lambda: "ask.temperature" not in words(slack.home(slack.ann).content["blocks"]))
+    await press_change(slack, slack.ann, view, "ask.temperature")
+    await slack.until(lambda: "ask.temperature" not in all_text(slack.home(slack.ann).content["blocks"]))
     assert slack.modal(slack.ann) is None
-    assert "face.count" in words(slack.home(slack.ann).content["blocks"])
+    assert "face.count" in all_text(slack.home(slack.ann).content["blocks"])
 
 
-async def test_a_slack_that_refuses_is_no_end(slack: FakeSlack, bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_refusal_of_slack_is_logged(slack: FakeSlack, bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="bot.platforms.slack.incoming.home")
     slack.refuse("views.publish", "not_enabled")
     await (await slack.open_home(slack.ann)).acknowledged()
     await slack.until(lambda: "Slack does not show the App Home: not_enabled" in caplog.text)
-    assert await shown(slack, slack.ann)
+    assert await open_home(slack, slack.ann)

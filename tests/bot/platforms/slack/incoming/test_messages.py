@@ -1,11 +1,11 @@
-"""Mentions, direct messages, threads and shortcuts: what is a question, and what it is a part of."""
+"""Mentions, direct messages, threads and shortcuts: which are answered, and with which context."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 from fakes.core.requests import noted
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.slack_bot import answered, answers, hurry, on_slack
+from fakes.platforms.slack_bot import find_answers, on_slack, speed_up, wait_for_answer
 from fakes.slack import FakeMessage, FakeSlack
 
 from bot.app import Bot
@@ -19,27 +19,27 @@ async def slack(
     request: pytest.FixtureRequest, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[FakeSlack]:
     async with FakeSlack() as server, on_slack(toy_bot, server, http=request.param == "http"):
-        hurry(server, monkeypatch)
+        speed_up(server, monkeypatch)
         yield server
 
 
-async def number(slack: FakeSlack, count: int) -> FakeMessage:
-    """The last answer, once there are so many."""
-    await slack.until(lambda: len(answers(slack, PARIS)) >= count)
-    assert len(answers(slack, PARIS)) == count
-    return answers(slack, PARIS)[-1]
+async def wait_for_count(slack: FakeSlack, count: int) -> FakeMessage:
+    """Wait for `count` answers, and return the last."""
+    await slack.until(lambda: len(find_answers(slack, PARIS)) >= count)
+    assert len(find_answers(slack, PARIS)) == count
+    return find_answers(slack, PARIS)[-1]
 
 
-def asked(models: FakeModels) -> list[list[str]]:
-    """What the model was given each time, without the instructions."""
+def prompts_of(models: FakeModels) -> list[list[str]]:
+    """Return the turns of each prompt, without the instructions."""
     return [[turn["content"] for turn in body["messages"][1:]] for body in models.requests]
 
 
-async def nothing_came(slack: FakeSlack, models: FakeModels) -> None:
-    """What came before is done with: a question asked after it is the only one."""
+async def assert_unanswered(slack: FakeSlack, models: FakeModels) -> None:
+    """Assert that nothing before was answered: a new question is the only one."""
     before = len(models.requests)
     said = await slack.say(slack.ben, slack.dm(slack.ben), "A question after all that")
-    await slack.until(lambda: [one for one in answers(slack, PARIS) if one.thread_ts == said.ts])
+    await slack.until(lambda: [one for one in find_answers(slack, PARIS) if one.thread_ts == said.ts])
     assert len(models.requests) == before + 1
 
 
@@ -47,15 +47,15 @@ async def test_a_mention_is_answered_in_its_thread_which_is_a_conversation(
     slack: FakeSlack, models: FakeModels
 ) -> None:
     said = await slack.say(slack.ann, slack.channel, "What is the capital of France?", mention=True)
-    first = await number(slack, 1)
+    first = await wait_for_count(slack, 1)
     assert first.thread_ts == said.ts
     assert first.shown.startswith(f"{PARIS}\n")
     await slack.say(slack.ben, slack.channel, "And how large is it?", thread_ts=said.ts)
-    second = await number(slack, 2)
+    second = await wait_for_count(slack, 2)
     assert second.thread_ts == said.ts
     await slack.say(slack.ann, slack.channel, "Say it again", thread_ts=said.ts, mention=True)
-    await number(slack, 3)
-    assert asked(models) == [
+    await wait_for_count(slack, 3)
+    assert prompts_of(models) == [
         ["What is the capital of France?"],
         ["What is the capital of France?", PARIS, "And how large is it?"],
         ["What is the capital of France?", PARIS, "And how large is it?", PARIS, "Say it again"],
@@ -65,37 +65,37 @@ async def test_a_mention_is_answered_in_its_thread_which_is_a_conversation(
 
 async def test_the_thread_of_a_command_is_a_conversation(slack: FakeSlack, models: FakeModels) -> None:
     await (await slack.command(slack.ann, slack.channel, "/ask", "Which capital?")).acknowledged()
-    first = await number(slack, 1)
+    first = await wait_for_count(slack, 1)
     await slack.say(slack.ann, slack.channel, "Are you sure?", thread_ts=first.thread_ts)
-    await number(slack, 2)
-    assert asked(models)[-1] == ["Which capital?", PARIS, "Are you sure?"]
+    await wait_for_count(slack, 2)
+    assert prompts_of(models)[-1] == ["Which capital?", PARIS, "Are you sure?"]
 
 
 async def test_a_direct_message_needs_no_mention(slack: FakeSlack, models: FakeModels) -> None:
     direct = slack.dm(slack.ann)
     said = await slack.say(slack.ann, direct, f"<@{slack.bot_user}> Which capital &amp; why?")
-    first = await number(slack, 1)
+    first = await wait_for_count(slack, 1)
     assert (first.channel, first.thread_ts) == (direct, said.ts)
     await slack.say(slack.ann, direct, "Go on", thread_ts=said.ts)
-    await number(slack, 2)
-    assert asked(models) == [["Which capital & why?"], ["Which capital & why?", PARIS, "Go on"]]
+    await wait_for_count(slack, 2)
+    assert prompts_of(models) == [["Which capital & why?"], ["Which capital & why?", PARIS, "Go on"]]
 
 
-async def test_what_is_not_for_the_bot_is_left_alone(slack: FakeSlack, models: FakeModels) -> None:
+async def test_messages_for_others_are_not_answered(slack: FakeSlack, models: FakeModels) -> None:
     said = await slack.say(slack.ann, slack.channel, "Good morning, everybody")
     await slack.say(slack.ben, slack.channel, "Good morning, Ann", thread_ts=said.ts)
     own = await slack.say(slack.ann, slack.channel, "A question", mention=True)
-    await number(slack, 1)
+    await wait_for_count(slack, 1)
     await slack.say(slack.ben, slack.channel, f"<@{slack.ann}> do you believe that?", thread_ts=own.ts)
     slack.edit(own, "Another question")
     for event in ({"subtype": "channel_join"}, {"subtype": "bot_message", "bot_id": "B1"}, {"bot_id": "B1"}):
         about = {"type": "message", "channel": slack.channel, "user": slack.ben, "text": "hello", "ts": "1.000001"}
-        await slack.tell(about | event | {"thread_ts": own.ts}).acknowledged()
-    await nothing_came(slack, models)
+        await slack.send_event(about | event | {"thread_ts": own.ts}).acknowledged()
+    await assert_unanswered(slack, models)
     assert len(models.requests) == 2
 
 
-async def test_a_private_look_leaves_a_thread_to_those_who_talk_in_it(slack: FakeSlack, models: FakeModels) -> None:
+async def test_a_private_answer_does_not_make_a_thread_the_bots(slack: FakeSlack, models: FakeModels) -> None:
     said = await slack.say(slack.ann, slack.channel, "Good morning, everybody")
     theirs = await slack.say(slack.ben, slack.channel, "Good morning, Ann", thread_ts=said.ts)
     await (await slack.shortcut(slack.ben, theirs, "m:inspect")).acknowledged()
@@ -103,25 +103,27 @@ async def test_a_private_look_leaves_a_thread_to_those_who_talk_in_it(slack: Fak
     await slack.say(slack.ann, slack.channel, "/whisper hello", thread_ts=said.ts, mention=True)
     await slack.until(lambda: slack.ephemeral(slack.ann))
     await slack.say(slack.ben, slack.channel, "Where were we?", thread_ts=said.ts)
-    await nothing_came(slack, models)
+    await assert_unanswered(slack, models)
     assert all(one.user != slack.bot_user for one in slack.thread(slack.channel, said.ts))
     await slack.say(slack.ann, slack.channel, "Which capital?", thread_ts=said.ts, mention=True)
-    await number(slack, 2)
+    await wait_for_count(slack, 2)
     await slack.say(slack.ben, slack.channel, "Are you sure?", thread_ts=said.ts)
-    await number(slack, 3)
+    await wait_for_count(slack, 3)
 
 
 async def test_names_and_links_are_read_as_people_write_them(slack: FakeSlack, models: FakeModels) -> None:
     text = f"Does <@{slack.ben}> like <https://example.org|this page> in <#C1|general>? <!here> &lt;b&gt;"
     text += " <mailto:a@b.de|a@b.de>"
     await slack.say(slack.ann, slack.channel, text, mention=True)
-    await number(slack, 1)
-    assert asked(models) == [["Does @Ben like this page (https://example.org) in #general? @here <b> mailto:a@b.de"]]
+    await wait_for_count(slack, 1)
+    assert prompts_of(models) == [
+        ["Does @Ben like this page (https://example.org) in #general? @here <b> mailto:a@b.de"]
+    ]
 
 
 async def test_a_mention_may_be_a_command(slack: FakeSlack, models: FakeModels) -> None:
     said = await slack.say(slack.ann, slack.channel, "/ask temperature:0.2 Which capital?", mention=True)
-    answer = await number(slack, 1)
+    answer = await wait_for_count(slack, 1)
     assert "temperature 0.2" in answer.shown
     await slack.say(slack.ann, slack.channel, "/whisper hello", thread_ts=said.ts, mention=True)
     [message] = await slack.until(lambda: slack.ephemeral(slack.ann))
@@ -131,7 +133,7 @@ async def test_a_mention_may_be_a_command(slack: FakeSlack, models: FakeModels) 
     assert message.shown == "psst, good night"
 
 
-async def test_a_refusal_of_a_mention_is_for_the_asker_alone(slack: FakeSlack) -> None:
+async def test_a_refused_mention_is_answered_ephemerally(slack: FakeSlack) -> None:
     await slack.say(slack.ann, slack.channel, "/ask temperature:9 Why?", mention=True)
     [message] = await slack.until(lambda: slack.ephemeral(slack.ann))
     assert message.shown.startswith("temperature must be")
@@ -153,7 +155,7 @@ async def test_an_empty_mention_is_welcomed(slack: FakeSlack) -> None:
     assert "`/tempera help` lists everything I can do." in message.shown
 
 
-async def test_a_model_that_fails_is_told_to_the_asker(slack: FakeSlack, models: FakeModels) -> None:
+async def test_a_failing_model_is_reported_to_the_asker(slack: FakeSlack, models: FakeModels) -> None:
     models.failure = (503, "The model is still loading.")
     await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
     [message] = await slack.until(lambda: slack.ephemeral(slack.ann))
@@ -163,7 +165,7 @@ async def test_a_model_that_fails_is_told_to_the_asker(slack: FakeSlack, models:
     assert "The model is still loading." in message.shown
 
 
-async def test_a_bot_that_was_put_out_tells_the_asker(slack: FakeSlack, models: FakeModels) -> None:
+async def test_a_bot_removed_from_the_channel_notifies_the_asker(slack: FakeSlack, models: FakeModels) -> None:
     models.gate.clear()
     await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
     await models.until(requests=1)
@@ -179,12 +181,12 @@ async def test_a_bot_that_was_put_out_tells_the_asker(slack: FakeSlack, models: 
 async def test_explain_this_answers_below_the_message(slack: FakeSlack, models: FakeModels) -> None:
     said = await slack.say(slack.ben, slack.channel, "Entropy &gt; 0")
     await (await slack.shortcut(slack.ann, said, "m:explain")).acknowledged()
-    [answer] = await slack.until(lambda: answers(slack, NO_LESSONS))
+    [answer] = await slack.until(lambda: find_answers(slack, NO_LESSONS))
     assert answer.thread_ts == said.ts
     assert answer.shown.startswith("> Entropy")
     await (await slack.press(slack.ben, answer, "Ask the language model")).acknowledged()
-    assert (await number(slack, 1)).thread_ts == said.ts
-    assert [turns[-1] for turns in asked(models)] == ["Entropy > 0"]
+    assert (await wait_for_count(slack, 1)).thread_ts == said.ts
+    assert [turns[-1] for turns in prompts_of(models)] == ["Entropy > 0"]
 
 
 async def test_a_message_without_words_opens_the_form(slack: FakeSlack) -> None:
@@ -192,13 +194,13 @@ async def test_a_message_without_words_opens_the_form(slack: FakeSlack) -> None:
     await (await slack.shortcut(slack.ann, said, "m:explain")).acknowledged()
     view = await slack.view(slack.ann)
     assert (await slack.submit(slack.ann, view, {"question": "Which capital?"})).closed
-    [answer] = await slack.until(lambda: answers(slack, NO_LESSONS))
+    [answer] = await slack.until(lambda: find_answers(slack, NO_LESSONS))
     assert answer.thread_ts == said.ts
 
 
-async def test_inspect_is_told_to_one_alone(slack: FakeSlack, toy_bot: Bot) -> None:
+async def test_inspect_is_shown_to_one_user_only(slack: FakeSlack, toy_bot: Bot) -> None:
     await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
-    answer = await number(slack, 1)
+    answer = await wait_for_count(slack, 1)
     await noted(toy_bot, "slack", answer.ts)
     await (await slack.shortcut(slack.ben, answer, "m:inspect")).acknowledged()
     [message] = await slack.until(lambda: slack.ephemeral(slack.ben))
@@ -206,16 +208,16 @@ async def test_inspect_is_told_to_one_alone(slack: FakeSlack, toy_bot: Bot) -> N
     assert message.thread_ts == answer.thread_ts
 
 
-async def test_a_message_that_is_no_answer_is_not_inspected_as_another_one(slack: FakeSlack) -> None:
+async def test_a_message_that_is_no_answer_cannot_be_inspected(slack: FakeSlack) -> None:
     await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
-    answer = await number(slack, 1)
+    answer = await wait_for_count(slack, 1)
     said = await slack.say(slack.ben, slack.channel, f"<@{slack.ann}> is that so?", thread_ts=answer.thread_ts)
     await (await slack.shortcut(slack.ben, said, "m:inspect")).acknowledged()
     [message] = await slack.until(lambda: slack.ephemeral(slack.ben))
     assert "There is no answer of mine to inspect here, or it is no longer stored." in message.shown
 
 
-async def test_a_shortcut_where_the_bot_is_not(slack: FakeSlack) -> None:
+async def test_a_shortcut_works_in_a_channel_without_the_bot(slack: FakeSlack) -> None:
     room = slack.add_channel("elsewhere", member=False)
     said = await slack.say(slack.ben, room, "Entropy")
     await (await slack.shortcut(slack.ann, said, "m:explain")).acknowledged()
@@ -224,7 +226,7 @@ async def test_a_shortcut_where_the_bot_is_not(slack: FakeSlack) -> None:
     assert "/invite @tempera" in answer.shown
 
 
-async def test_a_shortcut_that_is_no_longer_there(slack: FakeSlack) -> None:
+async def test_a_removed_shortcut_is_refused(slack: FakeSlack) -> None:
     said = await slack.say(slack.ben, slack.channel, "Entropy")
     await (await slack.shortcut(slack.ann, said, "m:gone")).acknowledged()
     [message] = await slack.until(lambda: slack.ephemeral(slack.ann))
@@ -236,7 +238,7 @@ async def test_everything_else_is_acknowledged_and_ignored(
 ) -> None:
     said = await slack.say(slack.ann, slack.channel, "Good morning")
     await (await slack.shortcut(slack.ann, said, "somebody_elses")).acknowledged()
-    await slack.tell({"type": "team_join", "user": {"id": slack.ann}}).acknowledged()
-    await nothing_came(slack, models)
+    await slack.send_event({"type": "team_join", "user": {"id": slack.ann}}).acknowledged()
+    await assert_unanswered(slack, models)
     assert [record.message for record in caplog.records if record.levelname != "INFO" and "sdk" in record.name] == []
-    assert await answered(slack, PARIS)
+    assert await wait_for_answer(slack, PARIS)

@@ -1,4 +1,4 @@
-"""Forms as Slack's modals: valid, within every limit, and back again as what the core expects."""
+"""Forms as modals: valid, within the limits, and read back as the core expects."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +10,7 @@ from bot.answers import buttons
 from bot.commands.option import Option
 from bot.config import PluginsSection
 from bot.core.messages import Field, Form
+from bot.platforms.slack.api.blocks import plain_text
 from bot.platforms.slack.incoming import modal
 from bot.plugin_host import plugin
 
@@ -18,31 +19,31 @@ COMMANDS = [command for one in plugin.load(PluginsSection(entry_points=False)) f
 LOCALES = ("en-US", "de-DE", "es-ES")
 
 
-def built(*fields: Field, locale: str = "en", title: str = "/ask") -> Json:
+def build(*fields: Field, locale: str = "en", title: str = "/ask") -> Json:
     view = modal.build(Form("c:ask", title, fields), private_metadata='{"channel": "C1"}', locale=locale)
     assert limits.view_errors(view) == []
     assert contract.problems("views.open", {"trigger_id": "1", "view": view}) == []
     return view
 
 
-def element(field: Field, locale: str = "en") -> Json:
-    (block,) = built(field, locale=locale)["blocks"]
+def build_element(field: Field, locale: str = "en") -> Json:
+    (block,) = build(field, locale=locale)["blocks"]
     return block["element"]
 
 
-def sent(view: Json, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """What the core gets when this is filled in and sent."""
+def submit(view: Json, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in and submit a modal; return what the core gets."""
     shown = FakeView("V1", "U1", "modal", [view])
-    values = forms.values(shown, fields, lambda file: {"id": file.id, "name": file.name})
-    assert forms.refused(shown, values) == {}
-    return modal.fields(view | {"state": {"values": values}})
+    values = forms.fill_in(shown, fields, lambda file: {"id": file.id, "name": file.name})
+    assert forms.find_client_errors(shown, values) == {}
+    return modal.read_fields(view | {"state": {"values": values}})
 
 
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize("command", [one for one in COMMANDS if one.opens_form], ids=lambda one: one.name)
 def test_the_form_of_every_command_is_valid(command: Any, locale: str) -> None:
     form = buttons.form(command, {}, f"c:{command.name}")
-    view = built(*form.fields, locale=locale, title=form.title)
+    view = build(*form.fields, locale=locale, title=form.title)
     assert [block["block_id"] for block in view["blocks"]] == [field.name for field in form.fields]
 
 
@@ -59,7 +60,7 @@ def test_the_form_of_ask() -> None:
     assert prompt["element"]["initial_value"] == "Why?"
     assert temperature["element"] == {
         "type": "number_input",
-        "action_id": modal.INPUT,
+        "action_id": modal.INPUT_ACTION,
         "is_decimal_allowed": True,
         "min_value": "0",
         "max_value": "2",
@@ -71,22 +72,22 @@ def test_the_form_of_ask() -> None:
     assert seed["element"]["max_value"] == "2147483647"
 
 
-def test_it_is_in_the_language_of_the_reader() -> None:
-    view = built(Field("prompt", "What you want to know", "text"), locale="de-DE")
+def test_a_form_is_in_the_language_of_the_reader() -> None:
+    view = build(Field("prompt", "What you want to know", "text"), locale="de-DE")
     assert (view["submit"]["text"], view["close"]["text"]) == ("Senden", "Abbrechen")
     assert view["blocks"][0]["label"]["text"] == "Was du wissen möchtest"
     assert view["blocks"][0]["hint"]["text"] == "prompt: ein Text"
 
 
-def test_what_is_sent_comes_back_as_typed() -> None:
-    view = built(
+def test_submitted_fields_come_back_as_typed() -> None:
+    view = build(
         Field("prompt", "Question", "text", required=True),
         Field("count", "How many", "integer", value="3", minimum=1, maximum=9),
         Field("style", "Style", "choice", value="plain", choices=("plain", "bold")),
         Field("loud", "Loud", "boolean", value="False"),
         Field("picture", "Picture", "attachment"),
     )
-    assert sent(view, {"prompt": "Why?\nSay."}) == {
+    assert submit(view, {"prompt": "Why?\nSay."}) == {
         "prompt": "Why?\nSay.",
         "count": "3",
         "style": "plain",
@@ -94,7 +95,7 @@ def test_what_is_sent_comes_back_as_typed() -> None:
         "picture": "",
     }
     file = FakeFile("F1", "a.png")
-    changed = sent(view, {"prompt": "x", "count": "", "style": "bold", "loud": "yes", "picture": file})
+    changed = submit(view, {"prompt": "x", "count": "", "style": "bold", "loud": "yes", "picture": file})
     assert changed == {
         "prompt": "x",
         "count": "",
@@ -104,8 +105,8 @@ def test_what_is_sent_comes_back_as_typed() -> None:
     }
 
 
-def test_what_people_and_channels_are_picked_with() -> None:
-    view = built(Field("who", "Who", "user"), Field("where", "Where", "channel"), Field("role", "Role", "role"))
+def test_users_and_channels_are_picked_from_menus() -> None:
+    view = build(Field("who", "Who", "user"), Field("where", "Where", "channel"), Field("role", "Role", "role"))
     assert [block["element"]["type"] for block in view["blocks"]] == [
         "users_select",
         "conversations_select",
@@ -116,36 +117,39 @@ def test_what_people_and_channels_are_picked_with() -> None:
         "where": {"type": "conversations_select", "selected_conversation": None},
         "role": {"type": "plain_text_input", "value": None},
     }
-    state = {name: {modal.INPUT: value} for name, value in values.items()}
-    assert modal.fields(view | {"state": {"values": state}}) == {"who": "U1", "where": "", "role": ""}
+    state = {name: {modal.INPUT_ACTION: value} for name, value in values.items()}
+    assert modal.read_fields(view | {"state": {"values": state}}) == {"who": "U1", "where": "", "role": ""}
 
 
 @pytest.mark.parametrize("language", LOCALES)
-def test_yes_and_no_mean_what_they_say(language: str) -> None:
-    shown = element(Field("loud", "Loud", "boolean", value="True"), language)
+def test_yes_and_no_are_read_in_every_language(language: str) -> None:
+    shown = build_element(Field("loud", "Loud", "boolean", value="True"), language)
     option = Option(name="loud", type=bool)
     assert [option.convert(one["value"]) for one in shown["options"]] == [True, False]
     assert option.convert(shown["initial_option"]["value"]) is True
 
 
-def test_choices_that_do_not_fit_are_typed() -> None:
+def test_choices_that_do_not_fit_into_a_menu_are_typed() -> None:
     many = tuple(f"choice {number}" for number in range(101))
-    assert element(Field("style", "Style", "choice", choices=many[:100], value="choice 7"))["type"] == "static_select"
-    assert element(Field("style", "Style", "choice", choices=many, value="choice 7")) == {
+    assert (
+        build_element(Field("style", "Style", "choice", choices=many[:100], value="choice 7"))["type"]
+        == "static_select"
+    )
+    assert build_element(Field("style", "Style", "choice", choices=many, value="choice 7")) == {
         "type": "plain_text_input",
-        "action_id": modal.INPUT,
+        "action_id": modal.INPUT_ACTION,
         "multiline": False,
         "max_length": 3000,
         "initial_value": "choice 7",
     }
     for unfit in ("", "x" * 151):
-        assert element(Field("style", "Style", "choice", choices=("a", unfit)))["type"] == "plain_text_input"
-    long = element(Field("style", "Style", "choice", choices=("x" * 150,)))
+        assert build_element(Field("style", "Style", "choice", choices=("a", unfit)))["type"] == "plain_text_input"
+    long = build_element(Field("style", "Style", "choice", choices=("x" * 150,)))
     assert (len(long["options"][0]["text"]["text"]), len(long["options"][0]["value"])) == (75, 150)
 
 
 def test_the_longest_words_stay_within_the_limits() -> None:
-    view = built(Field("prompt", "x" * 5000, "text", value="y" * 8000, maximum=8000), title=f"/{'long' * 20}")
+    view = build(Field("prompt", "x" * 5000, "text", value="y" * 8000, maximum=8000), title=f"/{'long' * 20}")
     assert len(view["title"]["text"]) == 24
     (block,) = view["blocks"]
     assert len(block["element"]["initial_value"]) == 3000
@@ -154,13 +158,13 @@ def test_the_longest_words_stay_within_the_limits() -> None:
 
 @pytest.mark.parametrize(("maximum", "multiline", "longest"), [(80, False, 80), (201, True, 201), (None, True, 3000)])
 def test_long_texts_get_several_lines(maximum: int | None, multiline: bool, longest: int) -> None:
-    shown = element(Field("prompt", "Question", "text", maximum=maximum))
+    shown = build_element(Field("prompt", "Question", "text", maximum=maximum))
     assert (shown["multiline"], shown["max_length"]) == (multiline, longest)
 
 
-def test_an_error_stands_at_its_field_or_at_the_first() -> None:
-    view = built(Field("prompt", "Question", "text"), Field("count", "How many", "integer"))
-    view["blocks"].insert(0, {"type": "context", "elements": [modal.plain("No field")]})
-    assert modal.errors(view, "count", "Too many.") == {"count": "Too many."}
-    assert modal.errors(view, "", "Not here.") == {"prompt": "Not here."}
-    assert modal.errors(view, "gone", "Not here.") == {"prompt": "Not here."}
+def test_an_error_is_at_its_field_or_at_the_first() -> None:
+    view = build(Field("prompt", "Question", "text"), Field("count", "How many", "integer"))
+    view["blocks"].insert(0, {"type": "context", "elements": [plain_text("No field")]})
+    assert modal.field_errors(view, "count", "Too many.") == {"count": "Too many."}
+    assert modal.field_errors(view, "", "Not here.") == {"prompt": "Not here."}
+    assert modal.field_errors(view, "gone", "Not here.") == {"prompt": "Not here."}

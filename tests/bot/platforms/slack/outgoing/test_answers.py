@@ -1,18 +1,26 @@
-"""What is asked by commands on Slack: where the answer goes, how it grows, and that it always ends."""
+"""Answers to slash commands: where they appear, how they grow, and that they always end."""
 
 from pathlib import Path
 
 import pytest
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_toys
-from fakes.platforms.slack_bot import answered, answers, below, command, on_slack, question, whispered
+from fakes.platforms.slack_bot import (
+    find_answers,
+    on_slack,
+    run_command,
+    wait_for_answer,
+    wait_for_ephemeral,
+    wait_for_question,
+    wait_for_thread,
+)
 from fakes.slack import FakeSlack
 
 from bot.app import Bot
 from bot.core.errors import UserError
 from bot.core.messages import Reply
 from bot.platforms.slack.api import message_format
-from bot.platforms.slack.api.message_format import escaped
+from bot.platforms.slack.api.message_format import escape
 
 PARIS = "Paris is the capital of France."
 QUESTION = "What is the capital of France?"
@@ -21,13 +29,13 @@ BUTTONS = ["Again", "Cooler", "Warmer", "Edit", "Delete", "👍", "👎"]
 
 async def test_a_question_is_quoted_and_answered_in_its_thread(slack: FakeSlack, models: FakeModels) -> None:
     models.gate.clear()
-    await command(slack, "/ask", f"temperature:0.2 {QUESTION}")
-    posted = await question(slack)
+    await run_command(slack, "/ask", f"temperature:0.2 {QUESTION}")
+    posted = await wait_for_question(slack)
     assert posted.shown == f"<@{slack.ann}> asks:\n> {QUESTION}"
-    [answer] = await below(slack, posted)
+    [answer] = await wait_for_thread(slack, posted)
     assert answer.streaming
     models.gate.set()
-    assert await answered(slack, PARIS) is answer
+    assert await wait_for_answer(slack, PARIS) is answer
     text, card = answer.shown.split("\n")
     assert text == PARIS
     assert card.startswith("model fake-chat · temperature 0.2 · seed ")
@@ -37,10 +45,10 @@ async def test_a_question_is_quoted_and_answered_in_its_thread(slack: FakeSlack,
 
 
 async def test_a_command_without_a_question_is_quoted_as_it_was_asked(slack: FakeSlack) -> None:
-    await command(slack, "/face", "count:4 seed:7")
-    posted = await question(slack)
+    await run_command(slack, "/face", "count:4 seed:7")
+    posted = await wait_for_question(slack)
     assert posted.shown == f"<@{slack.ann}> asks:\n> /face count:4 seed:7"
-    pictures, card = await below(slack, posted, 2)
+    pictures, card = await wait_for_thread(slack, posted, 2)
     [file] = pictures.files
     assert (file["name"], file["alt_txt"]) == (
         "face-7.png",
@@ -59,43 +67,41 @@ async def test_a_command_without_a_question_is_quoted_as_it_was_asked(slack: Fak
         ("two words seed:7", "two words"),
     ],
 )
-async def test_options_are_pairs_and_may_be_quoted(slack: FakeSlack, toys: Toys, typed: str, asked: str) -> None:
-    await command(slack, "/tempera", f"play {typed}")
-    assert (await question(slack)).shown == f"<@{slack.ann}> asks:\n> {escaped(asked)}"
+async def test_options_are_read_as_pairs(slack: FakeSlack, toys: Toys, typed: str, asked: str) -> None:
+    await run_command(slack, "/tempera", f"play {typed}")
+    assert (await wait_for_question(slack)).shown == f"<@{slack.ann}> asks:\n> {escape(asked)}"
     toys.say(Reply(text="Done.", card={"model": "toy"}, final=True))
-    await answered(slack, "Done.")
-    await command(slack, "/tempera", "inspect")
-    assert "- `seed`: 7" in (await whispered(slack)).shown
+    await wait_for_answer(slack, "Done.")
+    await run_command(slack, "/tempera", "inspect")
+    assert "- `seed`: 7" in (await wait_for_ephemeral(slack)).shown
 
 
-async def test_where_questions_are_not_quoted_the_command_is_named(
-    models: FakeModels, toys: Toys, tmp_path: Path
-) -> None:
+async def test_without_quotes_only_the_command_is_named(models: FakeModels, toys: Toys, tmp_path: Path) -> None:
     async with (
         FakeSlack() as slack,
         bot_with_toys(models, tmp_path, toys, settings={"answers.quote": False}) as bot,
         on_slack(bot, slack),
     ):
-        await command(slack, "/ask", QUESTION)
-        assert (await question(slack)).shown == f"<@{slack.ann}> asks:\n> /ask"
-        assert (await answered(slack, PARIS)).shown.startswith(PARIS)
-        await command(slack, "/tempera", "draw count:2")
+        await run_command(slack, "/ask", QUESTION)
+        assert (await wait_for_question(slack)).shown == f"<@{slack.ann}> asks:\n> /ask"
+        assert (await wait_for_answer(slack, PARIS)).shown.startswith(PARIS)
+        await run_command(slack, "/tempera", "draw count:2")
         await slack.until(lambda: len(slack.messages(slack.channel)) == 2)
         assert slack.messages(slack.channel)[-1].shown.endswith("> /tempera draw")
 
 
 async def test_a_command_in_a_direct_message_is_answered_there(slack: FakeSlack) -> None:
     direct = slack.dm(slack.ann)
-    await command(slack, "/ask", QUESTION, channel=direct)
-    posted = await question(slack, direct)
-    [answer] = await below(slack, posted)
-    assert answer is await answered(slack, PARIS)
+    await run_command(slack, "/ask", QUESTION, channel=direct)
+    posted = await wait_for_question(slack, direct)
+    [answer] = await wait_for_thread(slack, posted)
+    assert answer is await wait_for_answer(slack, PARIS)
 
 
-async def test_an_error_after_the_first_words_stands_below_them(slack: FakeSlack, toys: Toys) -> None:
-    await command(slack, "/tempera", "play something")
+async def test_a_late_error_is_below_the_text(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "play something")
     toys.say(Reply(text="So far"))
-    [answer] = await below(slack, await question(slack))
+    [answer] = await wait_for_thread(slack, await wait_for_question(slack))
     toys.say(UserError("And no further."))
     await slack.until(lambda: "And no further." in answer.shown)
     assert answer.shown.startswith("So far\n\nAnd no further.")
@@ -105,9 +111,9 @@ async def test_an_error_after_the_first_words_stands_below_them(slack: FakeSlack
 
 async def test_everything_is_in_the_language_of_the_asker(slack: FakeSlack) -> None:
     berta = slack.add_user("Berta", locale="de-DE")
-    await command(slack, "/ask", QUESTION, user=berta)
-    assert (await question(slack)).shown.startswith(f"<@{berta}> fragt:")
-    assert "Wärmer" in (await answered(slack, PARIS)).buttons
+    await run_command(slack, "/ask", QUESTION, user=berta)
+    assert (await wait_for_question(slack)).shown.startswith(f"<@{berta}> fragt:")
+    assert "Wärmer" in (await wait_for_answer(slack, PARIS)).buttons
 
 
 async def test_everything_is_in_the_language_that_is_set(models: FakeModels, toys: Toys, tmp_path: Path) -> None:
@@ -117,32 +123,32 @@ async def test_everything_is_in_the_language_that_is_set(models: FakeModels, toy
         bot_with_toys(models, tmp_path, toys, settings=german) as bot,
         on_slack(bot, slack),
     ):
-        await command(slack, "/ask", QUESTION)
-        assert (await question(slack)).shown.startswith(f"<@{slack.ann}> fragt:")
-        assert "Wärmer" in (await answered(slack, PARIS)).buttons
+        await run_command(slack, "/ask", QUESTION)
+        assert (await wait_for_question(slack)).shown.startswith(f"<@{slack.ann}> fragt:")
+        assert "Wärmer" in (await wait_for_answer(slack, PARIS)).buttons
         said = await slack.say(slack.ann, slack.channel, "", mention=True)
         [welcome] = await slack.until(lambda: slack.thread(slack.channel, said.ts))
         assert welcome.shown.startswith("Hallo! Ich zeige, wie generative KI funktioniert.")
-        await command(slack, "/ask")
+        await run_command(slack, "/ask")
         [first, *_] = (await slack.view(slack.ann)).content["blocks"]
         assert first["label"]["text"] == "Was du wissen möchtest"
-        await command(slack, "/tempera", "weigh", user=slack.ben)
+        await run_command(slack, "/tempera", "weigh", user=slack.ben)
         view = await slack.view(slack.ben)
         file = slack.add_file(slack.ben, "note.txt", b"four")
         slack.scopes.remove("files:read")
         assert (await slack.submit(slack.ben, view, {"file": file, "note": "fragile"})).closed
-        assert "Das hast du eingegeben:" in (await whispered(slack, slack.ben)).shown
+        assert "Das hast du eingegeben:" in (await wait_for_ephemeral(slack, slack.ben)).shown
 
 
-async def test_a_slack_that_does_not_say_who_asks_is_no_obstacle(slack: FakeSlack) -> None:
+async def test_an_unknown_asker_is_answered(slack: FakeSlack) -> None:
     slack.refuse("users.info", "user_not_found", times=-1)
-    await command(slack, "/ask", QUESTION)
-    assert await answered(slack, PARIS)
+    await run_command(slack, "/ask", QUESTION)
+    assert await wait_for_answer(slack, PARIS)
 
 
-async def test_text_and_pictures(slack: FakeSlack, toys: Toys) -> None:
-    await command(slack, "/tempera", "draw count:2")
-    text, pictures, tail = await below(slack, await question(slack), 3)
+async def test_an_answer_has_text_and_pictures(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "draw count:2")
+    text, pictures, tail = await wait_for_thread(slack, await wait_for_question(slack), 3)
     assert text.shown == "Look:"
     assert [file["name"] for file in pictures.files] == ["0.png", "1.png"]
     assert all(len(file["alt_txt"]) <= 1000 for file in pictures.files)
@@ -150,36 +156,34 @@ async def test_text_and_pictures(slack: FakeSlack, toys: Toys) -> None:
     assert text.buttons == {}
 
 
-async def test_a_picture_that_slack_does_not_take_is_told(slack: FakeSlack, toys: Toys) -> None:
+async def test_a_refused_picture_is_reported(slack: FakeSlack, toys: Toys) -> None:
     slack.refuse("files.getUploadURLExternal", "storage_limit_reached", times=-1)
-    await command(slack, "/tempera", "draw")
-    _, tail = await below(slack, await question(slack), 2)
+    await run_command(slack, "/tempera", "draw")
+    _, tail = await wait_for_thread(slack, await wait_for_question(slack), 2)
     assert tail.shown == "Slack did not take the file."
     assert "Delete" in tail.buttons
 
 
-async def test_a_picture_that_slack_cannot_take_for_a_moment_is_brought_again(
-    slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bot.platforms.slack.api.api.BRINGING_SECONDS", (0.01, 0.01))
+async def test_a_failed_upload_is_tried_again(slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.platforms.slack.api.api.UPLOAD_RETRY_SECONDS", (0.01, 0.01))
     slack.refuse("files.getUploadURLExternal", "internal_error", status=500, times=2)
-    await command(slack, "/tempera", "draw")
-    _, picture, tail = await below(slack, await question(slack), 3)
+    await run_command(slack, "/tempera", "draw")
+    _, picture, tail = await wait_for_thread(slack, await wait_for_question(slack), 3)
     assert [file["name"] for file in picture.files] == ["0.png"]
     assert "Delete" in tail.buttons
 
 
-async def test_nobody_is_pinged_and_no_link_is_hidden_or_opened(slack: FakeSlack, toys: Toys) -> None:
+async def test_an_answer_mentions_nobody_and_unfurls_no_link(slack: FakeSlack, toys: Toys) -> None:
     said = f"<!channel> <@{slack.ben}> @here [click](https://evil.example/) <https://evil.example|home>"
-    await command(slack, "/ask", f"{said} <!here>")
-    posted = await question(slack)
+    await run_command(slack, "/ask", f"{said} <!here>")
+    posted = await wait_for_question(slack)
     assert set(posted.pings) == {f"@{slack.ann}"}
-    await command(slack, "/tempera", "play something")
+    await run_command(slack, "/tempera", "play something")
     await slack.until(lambda: len(slack.messages(slack.channel)) == 2)
     for number in range(0, len(said), 7):
         toys.say(Reply(text=said[:number]))
     toys.say(Reply(text=said, final=True))
-    answer = await answered(slack, "evil")
+    answer = await wait_for_answer(slack, "evil")
     assert answer.pings == []
     assert "click (https://evil.example/)" in answer.shown
     assert "home (https://evil.example)" in answer.shown
@@ -190,39 +194,39 @@ async def test_all_streams_end_with_the_bot(slack: FakeSlack, toy_bot: Bot, mode
     async with FakeSlack() as other:
         async with on_slack(toy_bot, other):
             models.gate.clear()
-            await command(other, "/ask", QUESTION, channel=other.channel, user=other.ann)
-            [answer] = await below(other, await question(other))
+            await run_command(other, "/ask", QUESTION, channel=other.channel, user=other.ann)
+            [answer] = await wait_for_thread(other, await wait_for_question(other))
             assert answer.streaming
         assert not answer.streaming
         assert "Interrupted: the bot was restarted." in answer.shown
         assert "Again" in answer.buttons
 
 
-async def test_a_picture_that_is_being_shared_when_the_bot_stops_is_shared_once(
+async def test_a_picture_is_shared_once_when_the_bot_stops(
     toy_bot: Bot, toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fakes.slack.files.SHARING_SECONDS", 1.0)
+    monkeypatch.setattr("fakes.slack.files.SHARE_DELAY_SECONDS", 1.0)
     async with FakeSlack() as other:
         async with on_slack(toy_bot, other):
-            await command(other, "/tempera", "draw", channel=other.channel, user=other.ann)
+            await run_command(other, "/tempera", "draw", channel=other.channel, user=other.ann)
             await other.until(lambda: other.called("files.info"))
         assert len(other.called("files.completeUploadExternal")) == 1
-        [*_, tail] = other.thread(other.channel, (await question(other)).ts)
+        [*_, tail] = other.thread(other.channel, (await wait_for_question(other)).ts)
         assert "Delete" in tail.buttons
 
 
 async def test_a_long_answer_fills_several_messages_and_a_longer_one_a_file(slack: FakeSlack, toys: Toys) -> None:
-    await command(slack, "/tempera", "stretch length:30000")
-    posted = await question(slack)
-    parts = await below(slack, posted, 3)
+    await run_command(slack, "/tempera", "stretch length:30000")
+    posted = await wait_for_question(slack)
+    parts = await wait_for_thread(slack, posted, 3)
     await slack.until(lambda: parts[-1].buttons)
     assert [len(part.shown) <= message_format.LIMITS.characters for part in parts] == [True] * 3
     assert "".join(part.shown for part in parts).count("word") == 6000
     assert [list(part.buttons)[-2:] for part in parts] == [[], [], ["👍", "👎"]]
 
-    await command(slack, "/tempera", "stretch length:60000")
+    await run_command(slack, "/tempera", "stretch length:60000")
     await slack.until(lambda: len(slack.messages(slack.channel)) == 2)
-    note, file, tail = await below(slack, slack.messages(slack.channel)[-1], 3)
+    note, file, tail = await wait_for_thread(slack, slack.messages(slack.channel)[-1], 3)
     assert "answer.md" in note.shown
     assert [(one["name"], one["size"]) for one in file.files] == [("answer.md", 60000)]
     assert "Delete" in tail.buttons
@@ -231,75 +235,75 @@ async def test_a_long_answer_fills_several_messages_and_a_longer_one_a_file(slac
 # When Slack has enough of it
 
 
-async def test_when_streams_are_spent_messages_are_edited_and_then_only_ends_are_shown(
+async def test_without_budget_for_streams_messages_are_edited_then_only_finished(
     slack: FakeSlack, models: FakeModels
 ) -> None:
     models.gate.clear()
     channels = [slack.add_channel(f"room-{number}") for number in range(30)]
     for channel in channels:
-        await command(slack, "/ask", QUESTION, channel=channel)
+        await run_command(slack, "/ask", QUESTION, channel=channel)
     await models.until(running=30)
     for channel in channels:
-        await question(slack, channel)
+        await wait_for_question(slack, channel)
     models.gate.set()
-    await slack.until(lambda: len(answers(slack, PARIS)) == 30)
-    assert slack.limited == []
+    await slack.until(lambda: len(find_answers(slack, PARIS)) == 30)
+    assert slack.rate_limited_calls == []
     started = [call.at for call in slack.calls if call.method == "chat.startStream"]
     assert started
     # Within any minute, since a slow machine may need more than one for all of it.
     assert all(sum(0 <= other - at < 60 for other in started) < 20 for at in started)
     for channel in channels:
-        assert len(slack.thread(channel, (await question(slack, channel)).ts)) == 1
+        assert len(slack.thread(channel, (await wait_for_question(slack, channel)).ts)) == 1
 
 
-async def test_a_429_is_waited_for_and_nothing_is_lost(slack: FakeSlack, toys: Toys) -> None:
-    await command(slack, "/tempera", "play something")
+async def test_a_429_loses_nothing(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "play something")
     toys.say(Reply(text="One"))
-    [answer] = await below(slack, await question(slack))
+    [answer] = await wait_for_thread(slack, await wait_for_question(slack))
     slack.refuse("chat.stopStream", "ratelimited", retry_after=1, times=1)
     toys.say(Reply(text="One two.", final=True))
-    assert await answered(slack, "One two.") is answer
+    assert await wait_for_answer(slack, "One two.") is answer
     first, second = [call for call in slack.calls if call.method == "chat.stopStream"]
     assert second.at - first.at >= 1
 
 
-async def test_a_slack_that_fails_for_a_moment_gets_the_end_later(
+async def test_the_final_snapshot_is_tried_again_after_a_failure(
     slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.platforms.slack.outgoing.answers.RETRY_SECONDS", (0.01, 0.01, 0.01))
-    await command(slack, "/tempera", "play something")
-    await question(slack)
+    await run_command(slack, "/tempera", "play something")
+    await wait_for_question(slack)
     slack.refuse("chat.postMessage", "internal_error", status=500, times=3)
     toys.say(Reply(text="One two.", final=True))
-    assert (await answered(slack, "One two.")).shown == "One two."
+    assert (await wait_for_answer(slack, "One two.")).shown == "One two."
 
 
-async def test_a_channel_that_is_closed_meanwhile_is_told_to_the_asker(slack: FakeSlack, toys: Toys) -> None:
-    await command(slack, "/tempera", "play something")
+async def test_the_asker_is_notified_of_an_archived_channel(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "play something")
     toys.say(Reply(text="One"))
-    await below(slack, await question(slack))
+    await wait_for_thread(slack, await wait_for_question(slack))
     slack.archive(slack.channel)
     toys.say(Reply(text="One two.", final=True))
-    message = await whispered(slack)
+    message = await wait_for_ephemeral(slack)
     assert message.shown == "I may not write where you asked any more, so your answer ends here."
 
 
-async def test_an_answer_that_somebody_deletes_is_not_made_any_more(slack: FakeSlack, toys: Toys) -> None:
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
+async def test_a_deleted_answer_is_cancelled(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     toys.say(Reply(text="One"))
-    [answer] = await below(slack, posted)
+    [answer] = await wait_for_thread(slack, posted)
     slack.delete(answer)
     toys.say(Reply(text="One two"), Reply(text="One two three."))
-    await command(slack, "/ask", QUESTION)
-    await answered(slack, PARIS)
+    await run_command(slack, "/ask", QUESTION)
+    await wait_for_answer(slack, PARIS)
     assert slack.thread(slack.channel, posted.ts) == []
 
 
 @pytest.mark.parametrize(
     ("kind", "told"), [("hate", "Reason: "), ("self-harm", "Please talk to somebody you trust today")]
 )
-async def test_what_the_classifier_refuses_is_never_shown(
+async def test_a_question_that_the_classifier_refuses_is_never_shown(
     models: FakeModels, toys: Toys, tmp_path: Path, kind: str, told: str
 ) -> None:
     models.scores = {"aubergine": {kind: 0.99}}
@@ -309,15 +313,15 @@ async def test_what_the_classifier_refuses_is_never_shown(
         bot_with_toys(models, tmp_path, toys, settings=settings) as bot,
         on_slack(bot, slack),
     ):
-        await command(slack, "/ask", "aubergine")
-        assert told in (await whispered(slack)).shown
+        await run_command(slack, "/ask", "aubergine")
+        assert told in (await wait_for_ephemeral(slack)).shown
         [posted] = slack.workspace.messages[:1]
         await slack.until(lambda: posted.deleted)
         shown = [text for message in slack.workspace.messages for _, text in message.edits]
         assert not any("aubergine" in text for text in shown)
         assert f"<@{slack.ann}> asks:\n> /ask" in shown
-        await command(slack, "/ask", "courgette")
+        await run_command(slack, "/ask", "courgette")
         await slack.until(
             lambda: [one.shown for one in slack.messages(slack.channel)] == [f"<@{slack.ann}> asks:\n> courgette"]
         )
-        await answered(slack, PARIS)
+        await wait_for_answer(slack, PARIS)

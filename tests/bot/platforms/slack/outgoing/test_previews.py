@@ -1,11 +1,11 @@
-"""Pictures that take shape: one message after another, each with a file that goes with it."""
+"""Previews of a picture in progress: one message after another, each deleted with its file."""
 
 from dataclasses import replace
 
 import pytest
 from fakes.model_server.model_api import png
 from fakes.platforms.discord_bot import Toys
-from fakes.platforms.slack_bot import answered, below, command, on_slack, question
+from fakes.platforms.slack_bot import on_slack, run_command, wait_for_answer, wait_for_question, wait_for_thread
 from fakes.slack import FakeMessage, FakeSlack
 
 from bot.app import Bot
@@ -21,23 +21,23 @@ QUEUED = "Number 1 in the queue …"
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(previews, "PREVIEW_SECONDS", 0.0)
-    monkeypatch.setattr(api, "LOOKING_SECONDS", (0.01, 0.1, 0.2, 0.4))
+    monkeypatch.setattr(api, "PROCESSING_POLL_SECONDS", (0.01, 0.1, 0.2, 0.4))
 
 
-def picture(step: int) -> Attachment:
+def make_picture(step: int) -> Attachment:
     return Attachment(f"fox-{step}.png", png(step), "image/png", "A fox.")
 
 
-def step(number: int) -> Reply:
-    return Reply(status=f"Step {number} of 3 …", attachments=(picture(number),))
+def progress_reply(number: int) -> Reply:
+    return Reply(status=f"Step {number} of 3 …", attachments=(make_picture(number),))
 
 
-def status(slack: FakeSlack, posted: FakeMessage) -> str:
+def current_status(slack: FakeSlack, posted: FakeMessage) -> str:
     return slack.statuses.get((slack.channel, posted.ts), "")
 
 
-async def seen(slack: FakeSlack, posted: FakeMessage, number: int) -> FakeMessage:
-    """The one message below the question, once it shows this step."""
+async def wait_for_step(slack: FakeSlack, posted: FakeMessage, number: int) -> FakeMessage:
+    """Wait until the only message below the question shows this step, and return it."""
 
     def shows() -> list[FakeMessage]:
         found = slack.thread(slack.channel, posted.ts)
@@ -47,155 +47,151 @@ async def seen(slack: FakeSlack, posted: FakeMessage, number: int) -> FakeMessag
     return found
 
 
-async def finish(slack: FakeSlack, toys: Toys, posted: FakeMessage) -> None:
-    """Let the last picture come, and look at what is there then: it, its card, and no file beside it."""
-    toys.say(Reply(attachments=(picture(3),), card={"seed": "7"}, final=True))
-    card = await answered(slack, "seed 7")
+async def finish_and_check(slack: FakeSlack, toys: Toys, posted: FakeMessage) -> None:
+    """Finish the picture, and assert that only the picture and its card are left."""
+    toys.say(Reply(attachments=(make_picture(3),), card={"seed": "7"}, final=True))
+    card = await wait_for_answer(slack, "seed 7")
     shown, below_it = slack.thread(slack.channel, posted.ts)
     assert below_it is card
     assert [file["name"] for file in shown.files] == ["fox-3.png"]
     await slack.until(lambda: [file.name for file in slack.workspace.files.values()] == ["fox-3.png"])
 
 
-async def test_each_picture_takes_the_place_of_the_last(slack: FakeSlack, toys: Toys) -> None:
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
+async def test_each_preview_replaces_the_previous_one(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     toys.say(Reply(status=QUEUED))
-    await slack.until(lambda: status(slack, posted) == QUEUED)
-    toys.say(step(1))
-    first = await seen(slack, posted, 1)
+    await slack.until(lambda: current_status(slack, posted) == QUEUED)
+    toys.say(progress_reply(1))
+    first = await wait_for_step(slack, posted, 1)
     assert (first.shown, list(first.buttons)) == ("Step 1 of 3 …", ["Stop"])
     assert [block["alt_text"] for block in first.blocks if block["type"] == "image"] == ["A fox."]
-    toys.say(step(2))
-    assert (await seen(slack, posted, 2)).shown == "Step 2 of 3 …"
+    toys.say(progress_reply(2))
+    assert (await wait_for_step(slack, posted, 2)).shown == "Step 2 of 3 …"
     assert first.deleted
-    await finish(slack, toys, posted)
+    await finish_and_check(slack, toys, posted)
     assert not slack.called("chat.update")
 
 
-async def test_it_can_be_stopped_below_the_picture(slack: FakeSlack, toys: Toys) -> None:
-    await command(slack, "/tempera", "play something")
-    toys.say(step(1))
-    shown = await seen(slack, await question(slack), 1)
+async def test_stop_is_below_the_preview(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "play something")
+    toys.say(progress_reply(1))
+    shown = await wait_for_step(slack, await wait_for_question(slack), 1)
     await slack.press(slack.ann, shown, "Stop")
-    await answered(slack, "Stopped.")
+    await wait_for_answer(slack, "Stopped.")
 
 
-async def test_pictures_come_no_faster_than_people_should_hear_of_them(
-    slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_previews_keep_their_distance(slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(previews, "PREVIEW_SECONDS", 3600.0)
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
-    toys.say(step(1))
-    first = await seen(slack, posted, 1)
-    toys.say(step(2), step(2))
-    await finish(slack, toys, posted)
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
+    toys.say(progress_reply(1))
+    first = await wait_for_step(slack, posted, 1)
+    toys.say(progress_reply(2), progress_reply(2))
+    await finish_and_check(slack, toys, posted)
     assert first.deleted
     assert [call["filename"] for call in slack.called(UPLOAD)] == ["fox-1.png", "fox-3.png"]
 
 
-async def test_a_picture_that_did_not_change_is_not_brought_again(slack: FakeSlack, toys: Toys) -> None:
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
-    toys.say(step(1))
-    first = await seen(slack, posted, 1)
-    toys.say(replace(step(1), status="Step 2 of 3 …"))
-    await slack.until(lambda: status(slack, posted) == "Step 2 of 3 …")
+async def test_an_unchanged_picture_is_not_uploaded_again(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
+    toys.say(progress_reply(1))
+    first = await wait_for_step(slack, posted, 1)
+    toys.say(replace(progress_reply(1), status="Step 2 of 3 …"))
+    await slack.until(lambda: current_status(slack, posted) == "Step 2 of 3 …")
     assert slack.thread(slack.channel, posted.ts) == [first]
-    await finish(slack, toys, posted)
+    await finish_and_check(slack, toys, posted)
     assert len(slack.called(UPLOAD)) == 2
 
 
-async def test_what_cannot_be_deleted_goes_with_the_next_picture(slack: FakeSlack, toys: Toys) -> None:
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
-    toys.say(step(1))
-    first = await seen(slack, posted, 1)
+async def test_a_failed_deletion_is_repeated_with_the_next_preview(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
+    toys.say(progress_reply(1))
+    first = await wait_for_step(slack, posted, 1)
     slack.refuse("chat.delete", "fatal_error")
-    toys.say(step(2))
+    toys.say(progress_reply(2))
     await slack.until(lambda: len(slack.called("chat.delete")) == 1)
     assert not first.deleted
-    await finish(slack, toys, posted)
+    await finish_and_check(slack, toys, posted)
 
 
-async def test_what_is_no_picture_is_not_shown_before_the_end(slack: FakeSlack, toys: Toys) -> None:
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
+async def test_other_files_are_shown_only_at_the_end(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     table = Attachment("foxes.csv", b"name,age", "text/csv")
     toys.say(Reply(status=QUEUED, attachments=(table,)))
-    await slack.until(lambda: status(slack, posted) == QUEUED)
+    await slack.until(lambda: current_status(slack, posted) == QUEUED)
     assert not slack.called(UPLOAD)
 
 
-async def test_where_calls_run_short_answers_that_are_finished_come_first(
+async def test_finished_answers_have_priority_over_previews(
     slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Half of them are for what is finished.
     monkeypatch.setitem(budgets.PER_MINUTE, budgets.DELETE_FILE, 2)
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     for number in (1, 2):
-        toys.say(step(number))
-        await seen(slack, posted, number)
-    toys.say(step(3))
-    await finish(slack, toys, posted)
+        toys.say(progress_reply(number))
+        await wait_for_step(slack, posted, number)
+    toys.say(progress_reply(3))
+    await finish_and_check(slack, toys, posted)
     assert [call["filename"] for call in slack.called(UPLOAD)] == ["fox-1.png", "fox-2.png", "fox-3.png"]
 
 
 @pytest.mark.parametrize("method", [UPLOAD, "files.info", "chat.postMessage"])
-async def test_where_slack_takes_no_preview_the_status_is_told(slack: FakeSlack, toys: Toys, method: str) -> None:
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
+async def test_a_refused_preview_is_replaced_by_the_status(slack: FakeSlack, toys: Toys, method: str) -> None:
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     slack.refuse(method, "invalid_blocks")
-    toys.say(step(1))
-    await slack.until(lambda: status(slack, posted) == "Step 1 of 3 …")
-    toys.say(step(2))
-    await slack.until(lambda: status(slack, posted) == "Step 2 of 3 …")
+    toys.say(progress_reply(1))
+    await slack.until(lambda: current_status(slack, posted) == "Step 1 of 3 …")
+    toys.say(progress_reply(2))
+    await slack.until(lambda: current_status(slack, posted) == "Step 2 of 3 …")
     assert slack.thread(slack.channel, posted.ts) == []
     assert len(slack.called(UPLOAD)) == 1
-    await finish(slack, toys, posted)
+    await finish_and_check(slack, toys, posted)
 
 
-async def test_a_picture_that_slack_has_not_looked_at_is_left_out(
-    slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(api, "LOOKING_SECONDS", (0.01,))
-    monkeypatch.setattr("fakes.slack.files.SHARING_SECONDS", 0.3)
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
-    toys.say(step(1))
-    await slack.until(lambda: status(slack, posted) == "Step 1 of 3 …")
-    monkeypatch.setattr("fakes.slack.files.SHARING_SECONDS", 0.0)
-    toys.say(step(2))
-    await seen(slack, posted, 2)
-    await finish(slack, toys, posted)
+async def test_an_unprocessed_preview_is_skipped(slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "PROCESSING_POLL_SECONDS", (0.01,))
+    monkeypatch.setattr("fakes.slack.files.SHARE_DELAY_SECONDS", 0.3)
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
+    toys.say(progress_reply(1))
+    await slack.until(lambda: current_status(slack, posted) == "Step 1 of 3 …")
+    monkeypatch.setattr("fakes.slack.files.SHARE_DELAY_SECONDS", 0.0)
+    toys.say(progress_reply(2))
+    await wait_for_step(slack, posted, 2)
+    await finish_and_check(slack, toys, posted)
 
 
-async def test_a_status_that_a_message_told_makes_room_for_the_picture(slack: FakeSlack, toys: Toys) -> None:
+async def test_a_preview_replaces_the_message_with_the_status(slack: FakeSlack, toys: Toys) -> None:
     slack.without_streaming()
     slack.refuse("assistant.threads.setStatus", "unknown_method", times=-1)
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     toys.say(Reply(status="Number 2 in the queue …"))
-    [told] = await below(slack, posted)
+    [told] = await wait_for_thread(slack, posted)
     toys.say(Reply(status=QUEUED))
     await slack.until(lambda: told.shown == QUEUED)
     assert list(told.buttons) == ["Stop"]
     assert not slack.called(UPLOAD)
-    toys.say(step(1))
-    await seen(slack, posted, 1)
+    toys.say(progress_reply(1))
+    await wait_for_step(slack, posted, 1)
     assert told.deleted
-    await finish(slack, toys, posted)
+    await finish_and_check(slack, toys, posted)
 
 
-async def test_a_picture_that_breaks_off_leaves_its_question_and_the_last_preview(slack: FakeSlack, toys: Toys) -> None:
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
-    toys.say(step(2))
-    preview = await seen(slack, posted, 2)
+async def test_a_failed_picture_keeps_the_last_preview(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
+    toys.say(progress_reply(2))
+    preview = await wait_for_step(slack, posted, 2)
     toys.say(UserError("No foxes today."))
-    said, shown, below_it = await below(slack, posted, 3)
+    said, shown, below_it = await wait_for_thread(slack, posted, 3)
     assert (said.shown, posted.deleted) == ("No foxes today.", False)
     assert (said, slack.pictures(said)) == (preview, [])
     assert [file["name"] for file in shown.files] == ["fox-2.png"]
@@ -204,24 +200,24 @@ async def test_a_picture_that_breaks_off_leaves_its_question_and_the_last_previe
     assert "No foxes today." not in [one.shown for one in slack.ephemeral(slack.ann)]
 
 
-async def test_words_take_the_place_of_the_picture(slack: FakeSlack, toys: Toys) -> None:
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
-    toys.say(step(1))
-    shown = await seen(slack, posted, 1)
+async def test_text_replaces_the_preview(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
+    toys.say(progress_reply(1))
+    shown = await wait_for_step(slack, posted, 1)
     toys.say(Reply(text="One"))
     await slack.until(lambda: shown.deleted)
     toys.say(Reply(text="One.", final=True))
-    await answered(slack, "One.")
+    await wait_for_answer(slack, "One.")
     await slack.until(lambda: not slack.workspace.files)
 
 
-async def test_the_picture_ends_with_the_bot(toy_bot: Bot, toys: Toys) -> None:
+async def test_a_preview_is_marked_as_interrupted_at_shutdown(toy_bot: Bot, toys: Toys) -> None:
     async with FakeSlack() as other:
         async with on_slack(toy_bot, other):
-            await command(other, "/tempera", "play something", channel=other.channel, user=other.ann)
-            toys.say(step(1))
-            shown = await seen(other, await question(other), 1)
+            await run_command(other, "/tempera", "play something", channel=other.channel, user=other.ann)
+            toys.say(progress_reply(1))
+            shown = await wait_for_step(other, await wait_for_question(other), 1)
         assert "Interrupted" in shown.shown
         assert "Again" in shown.buttons
         assert not other.workspace.files

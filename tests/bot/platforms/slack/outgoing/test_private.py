@@ -1,4 +1,4 @@
-"""What the asker alone is shown, and what is said where the bot is not in the channel."""
+"""Answers for the asker only, and answers in channels that the bot is not in."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 from fakes.model_server.model_api import FakeModels, png
 from fakes.platforms.discord_bot import Toys, bot_with_toys
-from fakes.platforms.slack_bot import answered, answers, command, hurry, on_slack, question, whispered
+from fakes.platforms.slack_bot import (
+    find_answers,
+    on_slack,
+    run_command,
+    speed_up,
+    wait_for_answer,
+    wait_for_ephemeral,
+    wait_for_question,
+)
 from fakes.slack import FakeSlack
 
 from bot.app import Bot
@@ -22,13 +30,13 @@ SECRET = "Write to ann@example.org"
 @pytest.fixture
 async def slack(toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
     async with FakeSlack() as server, on_slack(toy_bot, server):
-        hurry(server, monkeypatch)
+        speed_up(server, monkeypatch)
         yield server
 
 
 @asynccontextmanager
-async def in_earnest(models: FakeModels, folder: Path, toys: Toys) -> AsyncIterator[FakeSlack]:
-    """A bot that answers privately what has personal data in it."""
+async def slack_with_private_answers(models: FakeModels, folder: Path, toys: Toys) -> AsyncIterator[FakeSlack]:
+    """Run a bot that answers questions with personal data privately."""
     settings = {"safety.level": "standard"}
     async with (
         FakeSlack() as slack,
@@ -38,45 +46,45 @@ async def in_earnest(models: FakeModels, folder: Path, toys: Toys) -> AsyncItera
         yield slack
 
 
-def told(models: FakeModels) -> list[list[str]]:
-    """What the model was given each time, without the instructions."""
+def prompts_of(models: FakeModels) -> list[list[str]]:
+    """Return the turns of each prompt, without the instructions."""
     return [[turn["content"] for turn in body["messages"][1:]] for body in models.requests]
 
 
-async def test_a_private_answer_is_whole_and_for_the_asker_alone(slack: FakeSlack) -> None:
-    await command(slack, "/tempera", "whisper hello")
-    message = await whispered(slack)
+async def test_a_private_answer_is_complete_and_for_the_asker_only(slack: FakeSlack) -> None:
+    await run_command(slack, "/tempera", "whisper hello")
+    message = await wait_for_ephemeral(slack)
     assert (message.shown, message.via) == ("psst, hello", "api")
     assert slack.messages(slack.channel) == []
 
 
-async def test_what_turns_out_to_be_private_takes_the_question_away(slack: FakeSlack, toys: Toys) -> None:
-    await command(slack, "/tempera", "play something")
-    posted = await question(slack)
+async def test_an_answer_that_turns_out_private_removes_the_question(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     toys.say(UserError("That does not work today."))
-    message = await whispered(slack)
+    message = await wait_for_ephemeral(slack)
     # In a thread of a message that is gone, nobody would see it.
     assert (message.shown, message.via, message.thread_ts) == ("That does not work today.", "api", "")
     assert posted.deleted
     assert slack.messages(slack.channel) == []
 
 
-async def test_a_refusal_is_for_the_asker_alone(slack: FakeSlack) -> None:
-    await command(slack, "/ask", "temperature:9 Why?")
-    message = await whispered(slack)
+async def test_a_refusal_is_for_the_asker_only(slack: FakeSlack) -> None:
+    await run_command(slack, "/ask", "temperature:9 Why?")
+    message = await wait_for_ephemeral(slack)
     assert message.shown == "temperature must be a number from 0 to 2; you gave “9”."
-    await command(slack, "/tempera", "nothing at all")
+    await run_command(slack, "/tempera", "nothing at all")
     await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 2)
     assert slack.ephemeral(slack.ann)[-1].shown.startswith("There is no command /tempera nothing.")
     assert slack.messages(slack.channel) == []
 
 
 async def test_private_pictures_go_to_the_direct_messages(slack: FakeSlack, toy_bot: Bot, toys: Toys) -> None:
-    await command(slack, "/tempera", "play something")
-    await question(slack)
+    await run_command(slack, "/tempera", "play something")
+    await wait_for_question(slack)
     picture = Attachment("secret.png", png(1), "image/png", "A picture.")
     toys.say(Reply(text="For you alone.", attachments=(picture,), private=True, final=True))
-    message = await whispered(slack)
+    message = await wait_for_ephemeral(slack)
     await slack.until(lambda: "direct messages" in slack.ephemeral(slack.ann)[-1].shown)
     assert message.shown.startswith("For you alone.")
     [sent] = slack.messages(slack.dm(slack.ann))
@@ -84,36 +92,36 @@ async def test_private_pictures_go_to_the_direct_messages(slack: FakeSlack, toy_
     assert slack.messages(slack.channel) == []
 
 
-async def test_what_names_commands_names_those_of_slack(slack: FakeSlack) -> None:
-    await command(slack, "/tempera", "")
-    lines = (await whispered(slack)).shown.splitlines()
+async def test_replies_name_slacks_commands(slack: FakeSlack) -> None:
+    await run_command(slack, "/tempera", "")
+    lines = (await wait_for_ephemeral(slack)).shown.splitlines()
     assert "- `/ask` – Ask the language model a question." in lines
     assert "- `/tempera whisper` – Say it to the asker alone." in lines
     assert "`/tempera help ask` shows the options of a command." in lines
-    await command(slack, "/tempera", "help whisper")
+    await run_command(slack, "/tempera", "help whisper")
     await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 2)
     assert slack.ephemeral(slack.ann)[-1].shown.splitlines()[1] == "`/tempera whisper text`"
-    await command(slack, "/tempera", "draw count:many")
+    await run_command(slack, "/tempera", "draw count:many")
     await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 3)
-    await command(slack, "/tempera", "stretch")
+    await run_command(slack, "/tempera", "stretch")
     await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 4)
     assert slack.ephemeral(slack.ann)[-1].shown.endswith("Like this: /tempera stretch length:… [seed:…]")
 
 
-async def test_inspect_in_a_channel_tells_of_the_last_answer_there(slack: FakeSlack) -> None:
-    await command(slack, "/ask", "temperature:0.2 Which capital?")
-    await answered(slack, PARIS)
-    await command(slack, "/tempera", "inspect")
-    message = await whispered(slack)
+async def test_inspect_in_a_channel_shows_its_last_answer(slack: FakeSlack) -> None:
+    await run_command(slack, "/ask", "temperature:0.2 Which capital?")
+    await wait_for_answer(slack, PARIS)
+    await run_command(slack, "/tempera", "inspect")
+    message = await wait_for_ephemeral(slack)
     assert message.shown.startswith("**/ask** – asked by Ann")
 
 
 # Where the bot is not
 
 
-async def test_where_the_bot_is_not_it_answers_once_and_says_how_to_invite_it(slack: FakeSlack) -> None:
+async def test_in_a_foreign_channel_the_answer_says_how_to_invite_the_bot(slack: FakeSlack) -> None:
     room = slack.add_channel("elsewhere", member=False)
-    await command(slack, "/ask", QUESTION, channel=room)
+    await run_command(slack, "/ask", QUESTION, channel=room)
     [answer] = await slack.until(lambda: slack.messages(room))
     assert answer.via == "response_url"
     assert answer.shown.startswith(f"> {QUESTION}\n\n{PARIS}")
@@ -121,93 +129,91 @@ async def test_where_the_bot_is_not_it_answers_once_and_says_how_to_invite_it(sl
     assert [message.shown for message in slack.ephemeral(slack.ann)] in ([], ["Working on it …"])
 
 
-async def test_where_the_bot_is_not_a_private_question_is_told_the_model_for_no_answer_that_others_read(
+async def test_in_a_foreign_channel_private_questions_are_no_context_of_public_answers(
     models: FakeModels, toys: Toys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with in_earnest(models, tmp_path, toys) as slack:
-        hurry(slack, monkeypatch)
-        room = slack.between(slack.ann, slack.ben)
-        await command(slack, "/ask", SECRET, channel=room)
+    async with slack_with_private_answers(models, tmp_path, toys) as slack:
+        speed_up(slack, monkeypatch)
+        room = slack.dm_between(slack.ann, slack.ben)
+        await run_command(slack, "/ask", SECRET, channel=room)
         await slack.until(lambda: any(PARIS in message.shown for message in slack.ephemeral(slack.ann)))
-        await command(slack, "/ask", QUESTION, channel=room)
+        await run_command(slack, "/ask", QUESTION, channel=room)
         [answer] = await slack.until(lambda: slack.messages(room))
         await slack.press(slack.ann, answer, "Again")
         await slack.until(lambda: len(slack.messages(room)) == 2)
-    assert told(models) == [[SECRET], [QUESTION], [QUESTION]]
+    assert prompts_of(models) == [[SECRET], [QUESTION], [QUESTION]]
 
 
-async def test_in_direct_messages_with_the_bot_a_private_question_is_a_part_of_the_conversation(
+async def test_in_direct_messages_private_questions_are_context(
     models: FakeModels, toys: Toys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with in_earnest(models, tmp_path, toys) as slack:
-        hurry(slack, monkeypatch)
+    async with slack_with_private_answers(models, tmp_path, toys) as slack:
+        speed_up(slack, monkeypatch)
         direct = slack.dm(slack.ann)
         said = await slack.say(slack.ann, direct, SECRET)
-        await slack.until(lambda: len(answers(slack, PARIS)) == 1)
+        await slack.until(lambda: len(find_answers(slack, PARIS)) == 1)
         await slack.say(slack.ann, direct, QUESTION, thread_ts=said.ts)
-        await slack.until(lambda: len(answers(slack, PARIS)) == 2)
-        answer = answers(slack, PARIS)[-1]
+        await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
+        answer = find_answers(slack, PARIS)[-1]
         slack.refuse("conversations.open", "missing_scope")
         for count in (3, 4):
             await slack.press(slack.ann, answer, "Again")
-            await slack.until(lambda count=count: len(answers(slack, PARIS)) == count)
+            await slack.until(lambda count=count: len(find_answers(slack, PARIS)) == count)
         await slack.press(slack.ann, answer, "Edit")
         await slack.submit(slack.ann, await slack.view(slack.ann), {"prompt": "And of Spain?"})
-        await slack.until(lambda: len(answers(slack, PARIS)) == 5)
+        await slack.until(lambda: len(find_answers(slack, PARIS)) == 5)
     # Where Slack does not tell whose direct messages these are, others may read them.
     whole = [SECRET, PARIS, QUESTION]
-    assert told(models) == [[SECRET], whole, [QUESTION], whole, [SECRET, PARIS, QUESTION, PARIS, "And of Spain?"]]
+    assert prompts_of(models) == [[SECRET], whole, [QUESTION], whole, [SECRET, PARIS, QUESTION, PARIS, "And of Spain?"]]
 
 
-async def test_where_the_bot_is_not_pictures_go_to_the_asker(slack: FakeSlack) -> None:
+async def test_in_a_foreign_channel_pictures_go_to_the_asker(slack: FakeSlack) -> None:
     room = slack.add_channel("elsewhere", member=False)
-    await command(slack, "/face", "seed:7", channel=room)
+    await run_command(slack, "/face", "seed:7", channel=room)
     [answer] = await slack.until(lambda: slack.messages(room))
     assert "The pictures are in your direct messages." in answer.shown
     [sent] = slack.messages(slack.dm(slack.ann))
     assert [file["name"] for file in sent.files] == ["face-7.png"]
 
 
-async def test_where_the_bot_is_not_errors_and_private_answers_are_private(slack: FakeSlack, toys: Toys) -> None:
+async def test_in_a_foreign_channel_errors_and_private_answers_are_private(slack: FakeSlack, toys: Toys) -> None:
     room = slack.add_channel("elsewhere", member=False, private=True)
-    await command(slack, "/tempera", "whisper hello", channel=room)
-    message = await whispered(slack)
+    await run_command(slack, "/tempera", "whisper hello", channel=room)
+    message = await wait_for_ephemeral(slack)
     assert (message.shown, message.via) == ("psst, hello", "response_url")
-    await command(slack, "/tempera", "play something", channel=room)
+    await run_command(slack, "/tempera", "play something", channel=room)
     toys.say(UserError("That does not work today."))
     await slack.until(lambda: "That does not work today." in slack.ephemeral(slack.ann)[-1].shown)
     assert slack.messages(room) == []
 
 
 @pytest.mark.parametrize("failing", [1, 2])
-async def test_what_was_shown_already_is_not_shown_again_where_the_rest_has_to_be(
+async def test_a_retry_does_not_repeat_sent_messages(
     slack: FakeSlack, monkeypatch: pytest.MonkeyPatch, failing: int
 ) -> None:
     monkeypatch.setattr("bot.platforms.slack.outgoing.answers.RETRY_SECONDS", (0.01, 0.01))
     room = slack.add_channel("elsewhere", member=False)
-    slack.hooks.failing = {failing}
-    await command(slack, "/tempera", "stretch length:15000", channel=room)
+    slack.response_urls.failing = {failing}
+    await run_command(slack, "/tempera", "stretch length:15000", channel=room)
     await slack.until(lambda: slack.messages(room) and "Delete" in slack.messages(room)[-1].buttons)
-    assert slack.hooks.public == len(slack.messages(room)) + 1 >= 3
+    assert slack.response_urls.public == len(slack.messages(room)) + 1 >= 3
     assert "".join(message.shown for message in slack.messages(room)).count("word") == 3000
 
 
-async def test_pictures_are_sent_once_where_the_text_has_to_be_said_again(
-    slack: FakeSlack, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_retry_does_not_repeat_sent_pictures(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.platforms.slack.outgoing.answers.RETRY_SECONDS", (0.01, 0.01))
     room = slack.add_channel("elsewhere", member=False)
-    slack.hooks.failing = {1}
-    await command(slack, "/face", "seed:7", channel=room)
+    slack.response_urls.failing = {1}
+    await run_command(slack, "/face", "seed:7", channel=room)
     [answer] = await slack.until(lambda: slack.messages(room))
     assert "The pictures are in your direct messages." in answer.shown
     [sent] = slack.messages(slack.dm(slack.ann))
     assert [file["name"] for file in sent.files] == ["face-7.png"]
 
 
-async def test_the_longest_answer_where_the_bot_is_not_ends_in_a_file(slack: FakeSlack) -> None:
+async def test_in_a_foreign_channel_the_longest_answer_becomes_a_file(slack: FakeSlack) -> None:
     room = slack.add_channel("elsewhere", member=False)
-    await command(slack, "/tempera", "stretch length:70000", channel=room)
+    await run_command(slack, "/tempera", "stretch length:70000", channel=room)
     await slack.until(lambda: slack.messages(room) and "Delete" in slack.messages(room)[-1].buttons)
     assert "The whole answer is in your direct messages." in slack.messages(room)[-1].shown
     [sent] = slack.messages(slack.dm(slack.ann))

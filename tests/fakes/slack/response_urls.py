@@ -1,4 +1,4 @@
-"""response_url: five answers in thirty minutes to one thing that a user did, wherever the bot is."""
+"""response_url: up to five answers in thirty minutes to an interaction, even where the bot is not a member."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from fakes.slack import contract, limits
-from fakes.slack.chat import unfurls
+from fakes.slack.chat import find_unfurls
 from fakes.slack.workspace import FakeMessage
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ KNOWN = frozenset(
 
 
 @dataclass
-class Hook:
-    """One response_url: who did what where, the message that a button was under, and how often it was used."""
+class ResponseUrl:
+    """One response_url: the user and channel of the interaction, the message with the button, and the uses so far."""
 
     channel: str
     user: str
@@ -46,58 +46,58 @@ class Hook:
     uses: int = 0
 
 
-class Hooks:
-    """The response_urls that were given out; `seconds` is how long one lives.
+class ResponseUrls:
+    """The issued response_urls; each is valid for `seconds`.
 
-    Of the answers that are for all, those with numbers in `failing`, counted from 1, get an error of Slack's own.
+    `public` counts the answers for everybody; those whose number, from 1, is in `failing` get a server error.
     """
 
     def __init__(self) -> None:
         self.seconds = SECONDS
         self.failing: set[int] = set()
         self.public = 0
-        self._hooks: dict[str, Hook] = {}
+        self._by_name: dict[str, ResponseUrl] = {}
 
-    def new(self, base: str, hook: Hook) -> str:
-        """The address of a new one."""
+    def new(self, base: str, response_url: ResponseUrl) -> str:
+        """Issue a response_url and return its address."""
         name = uuid.uuid4().hex
-        self._hooks[name] = hook
+        self._by_name[name] = response_url
         return f"{base}/hooks/{name}"
 
-    def use(self, name: str) -> Hook | str:
-        """The hook, or the error that Slack answers."""
-        hook = self._hooks.get(name)
-        if hook is None or time.monotonic() - hook.at > self.seconds:
+    def use(self, name: str) -> ResponseUrl | str:
+        """Count one use; return the response_url, or the error that Slack answers."""
+        response_url = self._by_name.get(name)
+        if response_url is None or time.monotonic() - response_url.at > self.seconds:
             return "expired_url"
-        if hook.uses >= USES:
+        if response_url.uses >= USES:
             return "used_url"
-        hook.uses += 1
-        return hook
+        response_url.uses += 1
+        return response_url
 
 
 async def respond(slack: Server, request: web.Request) -> web.Response:
-    """What a bot posts to a response_url."""
+    """Handle what a bot posts to a response_url."""
     body = await request.json()
-    slack.hooks.public += body.get("response_type") == "in_channel"
-    if slack.hooks.public in slack.hooks.failing:
+    slack.response_urls.public += body.get("response_type") == "in_channel"
+    if slack.response_urls.public in slack.response_urls.failing:
         return web.Response(status=500, text="internal_error")
-    hook = slack.hooks.use(request.match_info["hook"])
-    if isinstance(hook, str):
-        return web.json_response({"ok": False, "error": hook}, status=404)
+    response_url = slack.response_urls.use(request.match_info["name"])
+    if isinstance(response_url, str):
+        return web.json_response({"ok": False, "error": response_url}, status=404)
     slack.violations += [f"response_url knows no “{name}”" for name in sorted(body.keys() - KNOWN)]
-    if error := show(slack, hook, body, "response_url"):
+    if error := show(slack, response_url, body, "response_url"):
         return web.json_response({"ok": False, "error": error}, status=400)
     return web.json_response({"ok": True})
 
 
-def show(slack: Server, hook: Hook, body: Json, via: str) -> str:
-    """Show what was posted to a response_url or came with an acknowledgement; an error, or "" if it was fine."""
+def show(slack: Server, response_url: ResponseUrl, body: Json, via: str) -> str:
+    """Show a message from a response_url or an acknowledgement; return the error, "" for success."""
     blocks = body.get("blocks") or []
     text = body.get("text") or ""
     slack.violations += contract.block_problems(blocks)
-    original = hook.message
+    original = response_url.message
     if body.get("delete_original") and original is not None:
-        slack.withdrawn(original)
+        slack.remove_message(original)
         return ""
     if limits.block_errors(blocks):
         return "invalid_blocks"
@@ -108,12 +108,12 @@ def show(slack: Server, hook: Hook, body: Json, via: str) -> str:
     if body.get("replace_original") and original is not None:
         before = slack.as_json(original)
         original.text, original.blocks, original.via = text, blocks, via
-        slack.edited(original, before)
+        slack.record_edit(original, before)
         return ""
-    message = FakeMessage(hook.channel, slack.workspace.new_ts(), slack.bot_user, text, blocks, via=via)
+    message = FakeMessage(response_url.channel, slack.workspace.new_ts(), slack.bot_user, text, blocks, via=via)
     message.thread_ts = body.get("thread_ts") or ""
     if body.get("response_type") != "in_channel":
-        message.ephemeral_to = hook.user
-    slack.posted(message)
-    message.unfurls = unfurls(body, message)
+        message.ephemeral_to = response_url.user
+    slack.add_message(message)
+    message.unfurls = find_unfurls(body, message)
     return ""

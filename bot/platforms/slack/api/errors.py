@@ -1,0 +1,95 @@
+"""The errors of Slack's Web API: its error codes, and an exception for each group of them.
+
+SlackError
+├── TokenInvalid
+├── NotInChannel
+├── MessageGone
+├── ChannelClosed
+├── StreamEnded
+├── NoFeature
+└── Unreachable
+"""
+
+from __future__ import annotations
+
+from bot.core.errors import BotError
+
+NO_ANSWER = "no answer of Slack's"
+"""Stands in place of an error code where an HTTP answer was not one of Slack's."""
+
+INVALID_TOKEN = frozenset(
+    {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "not_allowed_token_type"}
+)
+NOT_IN_CHANNEL = frozenset({"not_in_channel", "channel_not_found", "user_not_in_channel"})
+MESSAGE_GONE = frozenset(
+    {"message_not_found", "thread_not_found", "cant_update_message", "file_not_found", "file_deleted"}
+)
+CHANNEL_CLOSED = frozenset({"is_archived", "is_inactive", "edit_window_closed", "posting_to_channel_denied"})
+TEMPORARY_FAILURE = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", NO_ANSWER})
+"""Codes of failures on Slack's side that may soon be over."""
+STREAM_ENDED = frozenset({"message_not_in_streaming_state", "streaming_state_conflict"})
+NO_FEATURE = frozenset(
+    {
+        "unknown_method",
+        "not_allowed",
+        "missing_scope",
+        "no_permission",
+        "feature_not_enabled",
+        "method_deprecated",
+        "deprecated_endpoint",
+        "access_denied",
+        "team_access_not_granted",
+    }
+)
+"""Codes which say that a workspace does not have a method at all."""
+
+
+class SlackError(BotError):
+    """Slack refused a call or could not be reached; `code` is Slack's error code."""
+
+    def __init__(self, method: str, code: str) -> None:
+        self.code = code
+        super().__init__(f"{method}: {code}")
+
+
+class TokenInvalid(SlackError):
+    """The bot token is not valid any more."""
+
+
+class NotInChannel(SlackError):
+    """The bot is not in the channel."""
+
+
+class MessageGone(SlackError):
+    """The message, or the first message of its thread, was deleted."""
+
+
+class ChannelClosed(SlackError):
+    """The channel takes no messages."""
+
+
+class StreamEnded(SlackError):
+    """The message cannot grow any more: Slack or a user ended its stream."""
+
+
+class NoFeature(SlackError):
+    """The workspace does not have the method."""
+
+
+class Unreachable(SlackError):
+    """Slack could not be reached, or its answer did not arrive."""
+
+
+def error_class(code: str) -> type[SlackError]:
+    """Return the exception for an error code."""
+    for codes, kind in (
+        (INVALID_TOKEN, TokenInvalid),
+        (NOT_IN_CHANNEL, NotInChannel),
+        (MESSAGE_GONE, MessageGone),
+        (CHANNEL_CLOSED, ChannelClosed),
+        (STREAM_ENDED | {"stopped_by_user"}, StreamEnded),
+        (NO_FEATURE, NoFeature),
+    ):
+        if code in codes:
+            return kind
+    return ChannelClosed if code.startswith("restricted_action") else SlackError

@@ -1,0 +1,111 @@
+"""Buttons under answers."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import aclosing, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from bot.answers import buttons
+from bot.core.errors import Expired
+from bot.core.messages import Action
+from bot.platforms.slack.api.errors import NotInChannel, SlackError
+from bot.platforms.slack.api.message_format import render
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bot.answers.decision import Decision
+    from bot.core.messages import Reply
+    from bot.platforms.slack.convert.requests import AnswerPlace
+    from bot.platforms.slack.incoming.request_handler import RequestHandler
+    from bot.storage.database import MessageRow
+
+    Json = Mapping[str, Any]
+
+log = logging.getLogger(__name__)
+
+
+class Buttons:
+    """Handles presses of buttons under answers."""
+
+    def __init__(self, handler: RequestHandler) -> None:
+        self._handler = handler
+        self._answers = handler.answers
+        self._bot = handler.bot
+        self._api = handler.api
+
+    async def press(self, body: Json) -> None:
+        """Handle a press: open a form, change the message, or answer again."""
+        handler = self._handler
+        if not await handler.is_new(body["trigger_id"]):
+            return
+        container, message = body["container"], body.get("message") or {}
+        user = await handler.find_user(body)
+        ts, is_private = container["message_ts"], bool(container.get("is_ephemeral"))
+        thread = message.get("thread_ts") or container.get("thread_ts") or ""
+        place = handler.answer_place(body, user, thread=thread or ("" if is_private else ts), spoken=bool(thread))
+        action = Action(body["actions"][0]["action_id"], private=is_private)
+        request = handler.build_request(user, place, action=action)
+        request = replace(request, resume={**request.resume, "question": await self._find_question(action)})
+        decision = self._bot.prepare(request)
+        if decision.form is not None:
+            await handler.open_form(request, decision.form, place, body["trigger_id"])
+        elif decision.refused:
+            await self._answers.follow(self._answers.ephemeral_view(place), decision.start())
+        elif decision.in_place:
+            await self._change_in_place(decision, place, action, ts)
+        else:
+            await handler.follow(decision.start(alone=await handler.is_alone(request)), place)
+
+    async def _find_question(self, action: Action) -> str:
+        """Return the ts of the question that is answered again, so that it is deleted with its last answer."""
+        with suppress(Expired):
+            name, row_id = buttons.parse(action.id)
+            row = await self._bot.messages.get(row_id) if name in buttons.REPEATS else None
+            return "" if row is None else str(row.resume.get("question", ""))
+        return ""
+
+    async def _change_in_place(self, decision: Decision, place: AnswerPlace, action: Action, ts: str) -> None:
+        """Change or delete the answer whose button was pressed; `ts` is the message with the button."""
+        _, row_id = buttons.parse(action.id)
+        # Read first, because the row is gone once the answer is deleted.
+        row, shown = await self._bot.messages.get(row_id), await self._bot.shown(row_id)
+        async with aclosing(decision.start()) as replies:
+            async for reply in replies:
+                if reply.error and not reply.row:
+                    await self._answers.ephemeral_view(place).show(self._answers.adapt_reply(reply))
+                    return
+                if reply.deleted:
+                    await self._delete(place, row, shown, ts)
+                else:
+                    await self._update(place, row, reply, ts)
+        if action.private:
+            # The ephemeral offer to stop is of no use any more.
+            await self._api.respond(place.response_url, None)
+
+    async def _update(self, place: AnswerPlace, row: MessageRow | None, reply: Reply, ts: str) -> None:
+        if row is not None and not row.resume.get("quoted", True):
+            reply = replace(reply, quote="")
+        rendered = render(self._answers.adapt_reply(reply), locale=place.locale)
+        message = rendered.tail or rendered.messages[-1]
+        try:
+            await self._api.update(place.channel, ts, message)
+        except NotInChannel:
+            await self._api.respond(place.response_url, message, replaces=True, public=True)
+
+    async def _delete(self, place: AnswerPlace, row: MessageRow | None, shown: Sequence[str], ts: str) -> None:
+        """Delete the messages of an answer, and the bot's message with the question if no answer is left."""
+        if row is None:
+            return
+        question = row.resume.get("question")
+        if question and row.parent is not None and await self._bot.messages.get(row.parent) is None:
+            shown = [*shown, question]
+        try:
+            await self._api.delete(place.channel, ts)
+        except NotInChannel:
+            await self._api.respond(place.response_url, None)
+        except SlackError as error:
+            log.info("A message could not be deleted: %s", error)
+        await self._api.delete_all(place.channel, [external_id for external_id in shown if external_id != ts])

@@ -1,0 +1,133 @@
+"""Submitted forms: those of commands, and those behind the buttons of an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from bot.core.errors import UserError
+from bot.core.messages import Action
+from bot.platforms.slack.convert.requests import (
+    PLATFORM,
+    AnswerPlace,
+    fetch_files,
+    form_files,
+    keep_form_input,
+    with_empty_files,
+)
+from bot.platforms.slack.incoming import modal
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping
+
+    from slack_bolt.async_app import AsyncAck
+
+    from bot.core.latest import Stream
+    from bot.core.messages import Reply, Request
+    from bot.platforms.slack.incoming.request_handler import RequestHandler
+
+    Json = Mapping[str, Any]
+
+FORM_OPEN_SECONDS = 1.5
+"""Seconds that a form stays open to show an error; Slack allows three seconds, which include looking up the user."""
+
+
+class Forms:
+    """Handles submitted forms."""
+
+    def __init__(self, handler: RequestHandler) -> None:
+        self._handler = handler
+        self._answers = handler.answers
+        self._bot = handler.bot
+
+    async def submit(self, ack: AsyncAck, body: Json) -> None:
+        """Handle a submitted form. If it is refused, it shows the error; otherwise it closes and is answered."""
+        view = body["view"]
+        user = await self._handler.find_user(body)
+        place = self._handler.for_user(AnswerPlace(**json.loads(view["private_metadata"])), user)
+        action = Action(view["callback_id"], modal.read_fields(view))
+        request = self._handler.build_request(user, place, action=action, can_show_forms=False)
+        if not view["callback_id"].startswith("c:"):
+            await self._submit_edit(ack, view, request, place)
+            return
+        decision = self._bot.prepare(with_empty_files(request))
+        if decision.refused:
+            await ack(response_action="errors", errors=self._field_errors(view, await anext(decision.start())))
+            return
+        await ack()
+        work = self._handler.answer(request, place, decision=decision)
+        self._answers.start(self._run_once(view, work), "slack form")
+
+    async def _submit_edit(self, ack: AsyncAck, view: Json, request: Request, place: AnswerPlace) -> None:
+        if form_files(request):
+            await ack()
+            self._answers.start(self._run_once(view, self._answer_with_files(request, place)), "slack form")
+            return
+        beginning = asyncio.create_task(self._begin_edit(view, request), name="slack form")
+        await asyncio.wait({beginning}, timeout=FORM_OPEN_SECONDS)
+        replies = beginning.result() if beginning.done() and beginning.exception() is None else None
+        first = None if replies is None else replies.latest.peek()
+        if replies is not None and first is not None and _is_refusal(first):
+            await ack(response_action="errors", errors=self._field_errors(view, first))
+            await replies.aclose()
+            return
+        await ack()
+        self._answers.start(self._continue_edit(beginning, request, place), "slack form")
+
+    async def _begin_edit(self, view: Json, request: Request) -> Stream[Reply] | None:
+        """Begin the answer to an edited question, up to its first reply; None if this form was handled before."""
+        if not await self._handler.is_new(_submission_key(view)):
+            return None
+        replies = self._bot.prepare(request).start(alone=await self._handler.is_alone(request))
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(replies.aclose)
+            first = await replies.first()
+            if first is not None and _is_refusal(first):
+                # The corrected form is submitted with the same key.
+                await self._bot.database.unsee(PLATFORM, _submission_key(view))
+            stack.pop_all()
+        return replies
+
+    async def _continue_edit(
+        self, beginning: asyncio.Task[Stream[Reply] | None], request: Request, place: AnswerPlace
+    ) -> None:
+        try:
+            replies = await beginning
+        except BaseException:
+            beginning.cancel()
+            await asyncio.gather(beginning, return_exceptions=True)
+            raise
+        if replies is not None:
+            await self._handler.follow(replies, place, partial(keep_form_input, request=request))
+
+    async def _answer_with_files(self, request: Request, place: AnswerPlace) -> None:
+        try:
+            files = await fetch_files(request, self._handler.api)
+        except UserError as error:
+            await self._answers.refuse(place, error)
+            return
+        decision = self._bot.prepare(with_empty_files(request))
+        replies = decision.start(files=files, alone=await self._handler.is_alone(request))
+        await self._handler.follow(replies, place, partial(keep_form_input, request=request))
+
+    async def _run_once(self, view: Json, work: Coroutine[Any, Any, None]) -> None:
+        """Do `work` unless this form was handled before, as when Slack sends it again after a lost connection."""
+        if await self._handler.is_new(_submission_key(view)):
+            await work
+        else:
+            work.close()
+
+    def _field_errors(self, view: Json, reply: Reply) -> dict[str, str]:
+        return modal.field_errors(view, reply.option, self._answers.adapt_reply(reply).text)
+
+
+def _submission_key(view: Json) -> str:
+    """Return the key by which a submitted form is recognised when it comes again."""
+    return f"{view['id']}.{view.get('hash', '')}"
+
+
+def _is_refusal(reply: Reply) -> bool:
+    return reply.error and not reply.row
