@@ -72,7 +72,7 @@ class Terminal:
         async with self.bot:
             self._session = PromptSession("> ", completer=_Completer(self), history=_history())
             _tell(f"{self.bot.welcome(self.user.locale).text}\n\n{translate(WELCOME, self.user.locale)}")
-            for row in await self.bot.interrupted(["terminal"]):
+            for row in await self.bot.mark_interrupted(["terminal"]):
                 note = translate("Interrupted: the bot was restarted.", self.user.locale)
                 _tell(f"{note} /{row.command} {row.options.get('prompt', '')}  (!again {row.id})")
             while True:
@@ -129,7 +129,7 @@ class Terminal:
         if not request.text.startswith("/"):
             return request
         try:
-            command, rest = self.bot.registry.split(request.text)
+            command, rest = self.bot.registry.split_line(request.text)
             given = command.parse(rest)
         except UserError:
             # Told when it is dispatched, where it is also noted.

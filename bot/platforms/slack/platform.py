@@ -82,7 +82,7 @@ class SlackPlatform:
             answers = await ending.enter_async_context(SlackAnswers(self._bot, api, me))
             people = await ending.enter_async_context(UserDirectory(api))
             ending.enter_context(self._bot.adapters.registered(self.name, SlackAdapter(api, people, me)))
-            await ending.enter_async_context(self._bot.log_channel.following(self.name))
+            await ending.enter_async_context(self._bot.log_channel.post_entries(self.name))
             app = build(answers, people, self._section, session)
             ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             watching = asyncio.create_task(_watch(api.worthless, ended), name="slack token")

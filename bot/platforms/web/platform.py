@@ -93,7 +93,7 @@ class WebPlatform:
             # Not before it listens: another chat of the same bot may have this name already, and keeps it.
             adapter = WebAdapter(rooms, self._moderators, answers, uploads)
             ending.enter_context(self._bot.adapters.registered(self.name, adapter))
-            await ending.enter_async_context(self._bot.log_channel.following(self.name))
+            await ending.enter_async_context(self._bot.log_channel.post_entries(self.name))
             yield self._section.at(runner.addresses[0][1])
 
     async def _forget(self, rooms: Rooms, days: float) -> None:

@@ -186,7 +186,7 @@ class Interactions:
             form = await make_form()
         except UserError as error:
             if isinstance(error, RequestRefused):
-                await self._bot.refusals.note(request, error)
+                await self._bot.refusals.record(request, error)
             await self._answers.refuse(where, error)
             return
         form = replace(form, title=self._answers.typed(form.title))
@@ -301,7 +301,7 @@ class Interactions:
     async def _question(self, action: Action) -> str:
         """The message of ours that asks what a new answer answers again, for whoever deletes the last of them."""
         with suppress(Expired):
-            name, row_id = buttons.parse(action.id)
+            name, row_id = buttons.parse_id(action.id)
             row = await self._bot.messages.get(row_id) if name in buttons.REPEATS else None
             return "" if row is None else str(row.resume.get("question", ""))
         return ""
@@ -318,9 +318,9 @@ class Interactions:
 
     async def _change(self, decision: Decision, where: AnswerPlace, action: Action, ts: str) -> None:
         """What was pressed changes the message that it stands under."""
-        _, row_id = buttons.parse(action.id)
+        _, row_id = buttons.parse_id(action.id)
         # Known no longer once the answer is deleted.
-        row, shown = await self._bot.messages.get(row_id), await self._bot.shown(row_id)
+        row, shown = await self._bot.messages.get(row_id), await self._bot.message_ids(row_id)
         async with aclosing(decision.start()) as replies:
             async for reply in replies:
                 if reply.error and not reply.row:
@@ -370,7 +370,7 @@ class Interactions:
 
     def _spoken_to(self, user: User, where: AnswerPlace) -> AnswerPlace:
         """The same place for `user`, with the language that they are spoken to in."""
-        locale = self._bot.admission.language(user.locale, where.place(self._team))
+        locale = self._bot.admission.language_for(user.locale, where.place(self._team))
         return replace(where, user=user.id, locale=locale)
 
     def _request(self, user: User, where: AnswerPlace, **what: Any) -> Request:

@@ -66,7 +66,7 @@ class Messages:
 
     async def _answer(self, event: Json, where: AnswerPlace) -> None:
         user = await self._people.find(where.user)
-        where = replace(where, locale=self._bot.admission.language(user.locale, where.place(self._me.team)))
+        where = replace(where, locale=self._bot.admission.language_for(user.locale, where.place(self._me.team)))
         text = commands.message(await words(event.get("text") or "", self._me.user, self._people))
         if not text:
             if where.is_direct or self._me.user in MENTION.findall(event.get("text") or ""):

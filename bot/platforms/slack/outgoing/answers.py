@@ -164,12 +164,12 @@ class SlackAnswers:
     async def _bury(self, outlet: AnswerView, error: SlackError) -> None:
         log.info("An answer ends, as its message was deleted: %s", error)
         if isinstance(outlet, ThreadView):
-            await self.bot.removed(PLATFORM, outlet.ids)
+            await self.bot.delete_shown(PLATFORM, outlet.ids)
         await outlet.remove()
 
     async def removed(self, channel: str, ts: str) -> None:
         """Somebody deleted a message: the answer that it showed goes."""
-        await self.web.delete_all(channel, await self.bot.removed(PLATFORM, [ts]))
+        await self.web.delete_all(channel, await self.bot.delete_shown(PLATFORM, [ts]))
 
     async def _take_leave(self, outlet: AnswerView) -> None:
         row = await self.bot.messages.get(outlet.row) if outlet.row else None
@@ -178,9 +178,9 @@ class SlackAnswers:
 
     async def restore(self) -> None:
         """Let the answers that another process left unfinished say so, with the buttons that still make sense."""
-        for row in await self.bot.interrupted([PLATFORM]):
+        for row in await self.bot.mark_interrupted([PLATFORM]):
             where = AnswerPlace(**row.resume)
-            shown = await self.bot.shown(row.id)
+            shown = await self.bot.message_ids(row.id)
             if row.private:
                 outlet: AnswerView = self.aside(where)
             elif shown or where.thread:

@@ -373,7 +373,7 @@ class ThreadView:
         """Let the core know which messages show the answer."""
         ids = self.ids
         if self.row and ids != self._told:
-            await self._bot.sent(self.row, ids)
+            await self._bot.record_delivery(self.row, ids)
             self._told = ids
 
     # Its end elsewhere

@@ -78,7 +78,7 @@ class WebAnswers:
 
     async def restore(self) -> None:
         """Fill the rooms with what was said before the bot was started; what was cut short then says so."""
-        await self._bot.interrupted(["web"])
+        await self._bot.mark_interrupted(["web"])
         for name in self._rooms.names:
             await self.fill(self._rooms.get(name))
 
@@ -169,13 +169,13 @@ class WebAnswers:
         if thread and not parent:
             parent = room.last_of(thread)
         if parent:
-            await self._bot.sent(parent, [str(parent)])
+            await self._bot.record_delivery(parent, [str(parent)])
         return thread, parent
 
     def _with_files(self, request: Request, files: Mapping[str, Attachment]) -> Request:
         """The typed line as a command with options, the files among them."""
         try:
-            command, rest = self._bot.registry.split(request.text.strip())
+            command, rest = self._bot.registry.split_line(request.text.strip())
             return replace(request, text="", command=command.name, options={**command.parse(rest), **files})
         except UserError:
             # Dispatch refuses the line itself, and says so where it says everything else.

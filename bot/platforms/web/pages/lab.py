@@ -63,16 +63,16 @@ class Lab:
     async def _dial(self, request: web.Request) -> web.Response:
         secret = visitors.secret_of(request) or visitors.new_secret()
         bot, place = self._house.bot, self._house.rooms.get(request.query.get("room", "")).place()
-        user = bot.recognised(self._house.visitor(secret, "", request.query.get("locale", "")), place)
+        user = bot.resolve_user(self._house.visitor(secret, "", request.query.get("locale", "")), place)
         turned, odds = Request(user=user, place=place), bot.registry.get(ODDS)
         try:
             # No message, and so nothing that dispatch sees: what it may do is what the buttons under /odds may.
             if odds is None:
-                bot.admission.pressed(turned, "dial")
+                bot.admission.check_press(turned, "dial")
             else:
-                odds = bot.admission.opened(turned, odds)
+                odds = bot.admission.resolve_command(turned, odds)
             asked, limits = _within(_asked(await request.text()), odds)
-            async with bot.admission.counted(turned, odds) if odds is not None and asked.writes_on else nullcontext():
+            async with bot.admission.count_use(turned, odds) if odds is not None and asked.writes_on else nullcontext():
                 answer = web.json_response(_shown(await self._odds(turned, asked)) | {"limits": limits})
         except UserError as error:
             await self._house.note(error, user, "dial" if odds is None else ODDS, place)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from bot.answers.context_factory import PAGES
+from bot.answers.context_factory import PAGES_PATH
 from bot.platforms.web.templates import page
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ class LessonPages:
     def routes(self) -> list[web.RouteDef]:
         """What is answered to."""
         return [
-            web.get(f"{PAGES}/{{plugin}}", self._shell),
-            web.get(f"{PAGES}/{{plugin}}/{{name}}", self._shell),
+            web.get(f"{PAGES_PATH}/{{plugin}}", self._shell),
+            web.get(f"{PAGES_PATH}/{{plugin}}/{{name}}", self._shell),
             web.get(f"{DATA}/{{plugin}}", self._list),
             web.get(f"{DATA}/{{plugin}}/{{name}}", self._one),
         ]

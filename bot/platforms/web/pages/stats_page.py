@@ -11,7 +11,7 @@ from bot.core.errors import PermissionDenied
 from bot.moderation.statistics import Statistics
 from bot.platforms.web.access import visitors
 from bot.platforms.web.templates import page
-from bot.settings.scopes import home
+from bot.settings.scopes import server_scope
 
 if TYPE_CHECKING:
     from bot.core.messages import User
@@ -42,7 +42,7 @@ class StatsPage:
         days = SPANS.get(request.query.get("days", "7"), 7)
         place = self._house.rooms.get("").place()
         try:
-            figures = await Statistics(bot.database, bot.registry).last(Caller(user, place), days, home(place))
+            figures = await Statistics(bot.database, bot.registry).last(Caller(user, place), days, server_scope(place))
         except PermissionDenied as error:
             return web.json_response({"error": error.sentence.in_language(user.locale)}, status=403)
         return web.json_response(_plain(figures))

@@ -114,7 +114,7 @@ async def setting(slack: FakeSlack, user: str, name: str) -> FakeView:
 
 async def settle(slack: FakeSlack, bot: Bot, name: str, value: Any) -> None:
     """Set something for the workspace, as a moderator does."""
-    await bot.settings.write([bot.settings.plan(name, value, Scope("slack", slack.team))], User("U7", "Mo"))
+    await bot.settings.write([bot.settings.make_change(name, value, Scope("slack", slack.team))], User("U7", "Mo"))
 
 
 @pytest.mark.parametrize("locale", LOCALES)
@@ -278,7 +278,7 @@ async def test_the_other_tab_is_left_alone(slack: FakeSlack) -> None:
 
 
 def defaults(bot: Bot, user: str) -> Mapping[str, Any]:
-    return bot.defaults.of(Caller(User(user, ""), Place("slack", "")))
+    return bot.defaults.get(Caller(User(user, ""), Place("slack", "")))
 
 
 async def test_a_default_is_changed(slack: FakeSlack, bot: Bot) -> None:

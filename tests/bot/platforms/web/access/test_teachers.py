@@ -159,7 +159,7 @@ async def test_rights_that_a_setting_gives_and_takes_count_in_a_page_that_is_ope
     async with ann.page(name="Ann") as page:
         assert not await allowed(page)
         for users in (page.received[0]["you"]["id"], ""):
-            plan = bot.settings.plan("moderators.users", users, Scope("web", "web"))
+            plan = bot.settings.make_change("moderators.users", users, Scope("web", "web"))
             await bot.settings.write([plan], User("m", "Mod", is_moderator=True))
             assert await allowed(page) is bool(users)
         await page.say("/ask hello")

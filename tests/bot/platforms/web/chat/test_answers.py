@@ -144,7 +144,7 @@ def sending(asking: WebAnswers, rooms: Rooms, prompt: str, mark: str = "mine") -
 async def test_a_form_that_comes_again_while_it_is_decided_is_told_the_same(
     bot: Bot, asking: WebAnswers, rooms: Rooms, models: FakeModels
 ) -> None:
-    plan = bot.settings.plan("safety.level", "standard", Scope("web", "web"))
+    plan = bot.settings.make_change("safety.level", "standard", Scope("web", "web"))
     await bot.settings.write([plan], User("m", "Mod", is_moderator=True))
     models.scores = {"banana": {"hate": 0.99}}
     copies = [sending(asking, rooms, "a banana") for _ in range(3)]

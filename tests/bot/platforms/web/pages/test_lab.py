@@ -24,7 +24,7 @@ from bot.platforms.web.access.teachers import WebModerators
 from bot.platforms.web.chat.protocol import tokens
 from bot.plugin_host import plugin
 from bot.safety.verdict import SENTENCES, WITHHELD
-from bot.settings.scopes import home
+from bot.settings.scopes import server_scope
 from bot.storage.database import Database, now
 
 
@@ -64,7 +64,9 @@ async def test_the_text_is_gone_on_with_by_the_ids_of_its_tokens(ann: Visitor, m
 async def test_it_turns_the_model_that_is_chosen_for_ask(bot: Bot, ann: Visitor, models: FakeModels) -> None:
     models.listed["other-chat"] = "chat"
     mod = User("m", "Mod", is_moderator=True)
-    await bot.settings.write([bot.settings.plan("ask.model", "other-chat", home(Place("web", "", "web")))], mod)
+    await bot.settings.write(
+        [bot.settings.make_change("ask.model", "other-chat", server_scope(Place("web", "", "web")))], mod
+    )
     assert (await turned(ann, text="The cat"))[1]["model"] == "other-chat"
 
 
@@ -122,8 +124,10 @@ def test_a_token_that_was_hardly_possible_is_told_with_how_improbable_it_was() -
 async def test_what_no_answer_may_hold_is_hidden_among_what_might_come(
     ann: Visitor, bot: Bot, models: FakeModels
 ) -> None:
-    place = home(Place("web", "", "web"))
-    await bot.settings.write([bot.settings.plan("safety.words", "so, floor", place)], User("m", "M", is_moderator=True))
+    place = server_scope(Place("web", "", "web"))
+    await bot.settings.write(
+        [bot.settings.make_change("safety.words", "so, floor", place)], User("m", "M", is_moderator=True)
+    )
     status, dial = await turned(ann, text="The cat sat on the", seed=VOCABULARY.index(" floor"))
     assert status == 200
     assert [(one["hidden"], text(one["bytes"])) for one in dial["candidates"][:3]] == [
@@ -161,7 +165,7 @@ async def test_who_is_timed_out_turns_no_dial(ann: Visitor, bot: Bot, models: Fa
         me = page.received[0]["you"]
     place = Place("web", "general", server="web")
     teacher = User("t", "Teacher", is_moderator=True)
-    await bot.timeouts.set(User(me["id"], "Ann"), home(place), now() + timedelta(hours=1), "", teacher)
+    await bot.timeouts.set(User(me["id"], "Ann"), server_scope(place), now() + timedelta(hours=1), "", teacher)
     status, answer = await turned(ann, text="hello")
     assert status == 422
     assert answer["error"].startswith("Moderators have timed you out: you can use me again at ")
@@ -170,9 +174,9 @@ async def test_who_is_timed_out_turns_no_dial(ann: Visitor, bot: Bot, models: Fa
 
 async def test_what_is_typed_and_drawn_passes_the_safety_checks(ann: Visitor, bot: Bot, models: FakeModels) -> None:
     mod = User("m", "Mod", is_moderator=True)
-    place = home(Place("web", "", "web"))
-    await bot.settings.write([bot.settings.plan("safety.level", "classroom", place)], mod)
-    await bot.settings.write([bot.settings.plan("safety.words", "turnip", place)], mod)
+    place = server_scope(Place("web", "", "web"))
+    await bot.settings.write([bot.settings.make_change("safety.level", "classroom", place)], mod)
+    await bot.settings.write([bot.settings.make_change("safety.words", "turnip", place)], mod)
     models.scores = {"vile": {"hate": 0.99}}
     assert await turned(ann, text="a turnip") == (422, {"error": SENTENCES["blocked_word"].text})
     assert await turned(ann, text="a vile thing") == (422, {"error": SENTENCES["hate"].text})
@@ -202,7 +206,7 @@ async def with_lab(models: FakeModels, tmp_path: Path) -> AsyncIterator[tuple[Bo
 
 async def put(bot: Bot, name: str, value: Any) -> None:
     teacher = User("t", "Teacher", is_moderator=True)
-    await bot.settings.write([bot.settings.plan(name, value, home(Place("web", "", "web")))], teacher)
+    await bot.settings.write([bot.settings.make_change(name, value, server_scope(Place("web", "", "web")))], teacher)
 
 
 async def linked(person: Visitor, room: str) -> bool:

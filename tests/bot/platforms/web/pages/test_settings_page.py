@@ -57,10 +57,10 @@ async def test_nothing_is_set_for_a_room_that_there_is_not_but_it_can_be_taken_b
     async with teacher.page() as page:
         await page.send("make_room", name="lesson-1")
         await page.until("taken")
-    assert (await bot.settings.typed("ask.enabled", "no", lesson)).scope == lesson
+    assert (await bot.settings.make_typed_change("ask.enabled", "no", lesson)).scope == lesson
     with pytest.raises(UserError, match="I know no channel “leson-1” here"):
-        await bot.settings.typed("ask.enabled", "no", wrong)
-    assert (await bot.settings.typed("ask.enabled", None, wrong)).scope == wrong
+        await bot.settings.make_typed_change("ask.enabled", "no", wrong)
+    assert (await bot.settings.make_typed_change("ask.enabled", None, wrong)).scope == wrong
 
 
 async def test_what_was_exported_is_imported_though_a_room_of_it_is_closed(bot: Bot, teacher: Visitor) -> None:
