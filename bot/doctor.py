@@ -101,5 +101,7 @@ async def _check_slack(config: Config) -> list[tuple[bool, str]]:
         return [(True, "Slack is not set up: TEMPERA_SLACK__BOT_TOKEN is empty.")]
     from bot.platforms.slack import checks
 
-    found = await checks.examine(section)
-    return found if section.uses_sockets else [*found, _check_port("the bot on Slack", section.host, section.port)]
+    findings = await checks.examine(section)
+    return (
+        findings if section.uses_sockets else [*findings, _check_port("the bot on Slack", section.host, section.port)]
+    )

@@ -139,10 +139,10 @@ class TimeOuts:
     async def set(self, user: User, scope: Scope, until: datetime, reason: str, actor: User) -> TimeOut:
         """Time somebody out of a server; this replaces their time-out there, if they have one."""
         person = self.hash_person(scope.platform, user.id)
-        mine = (TimeOutRow.platform == scope.platform, TimeOutRow.server == scope.server, TimeOutRow.person == person)
+        same = (TimeOutRow.platform == scope.platform, TimeOutRow.server == scope.server, TimeOutRow.person == person)
         async with self._database.writing() as session:
-            before = await session.scalar(select(TimeOutRow.until).where(*mine, TimeOutRow.until > now()))
-            await session.execute(delete(TimeOutRow).where(*mine))
+            before = await session.scalar(select(TimeOutRow.until).where(*same, TimeOutRow.until > now()))
+            await session.execute(delete(TimeOutRow).where(*same))
             row = TimeOutRow(
                 platform=scope.platform,
                 server=scope.server,
@@ -169,7 +169,7 @@ class TimeOuts:
             note(session, entry)
             await session.flush()
             timeout = _from_row(row)
-        others = [one for one in self._by_person.get(person, ()) if one.server != scope.server]
+        others = [other for other in self._by_person.get(person, ()) if other.server != scope.server]
         self._remember(person, [*others, timeout])
         return timeout
 
@@ -191,7 +191,7 @@ class TimeOuts:
             )
             note(session, entry)
         lifted = _from_row(row)
-        self._remember(row.person, [one for one in self._by_person.get(row.person, ()) if one.id != number])
+        self._remember(row.person, [other for other in self._by_person.get(row.person, ()) if other.id != number])
         return lifted
 
     def _remember(self, person: str, timeouts: Sequence[TimeOut]) -> None:

@@ -90,10 +90,10 @@ def finished_buttons(
     command: Command | None, row: MessageRow, reply: Reply, votes: tuple[int, int], locale: str
 ) -> tuple[Button, ...]:
     """Return the buttons of a finished answer: first the plugin's, then those that its command's options allow."""
-    found = [*assign_ids(reply.buttons, row.id)]
+    offered = [*assign_ids(reply.buttons, row.id)]
 
     def add(action: str, label: str, style: str = "secondary") -> None:
-        found.append(Button(label, action=action, id=f"t:{action}:{row.id}", style=style))
+        offered.append(Button(label, action=action, id=f"t:{action}:{row.id}", style=style))
 
     if command is not None and command.option("seed") is not None:
         add("again", translate("Again", locale))
@@ -111,7 +111,7 @@ def finished_buttons(
         up, down = votes
         add("up", f"👍 {up}" if up else "👍")
         add("down", f"👎 {down}" if down else "👎")
-    return tuple(found)
+    return tuple(offered)
 
 
 def accepted_fields(action: str, command: Command, fields: Mapping[str, Any]) -> dict[str, Any]:

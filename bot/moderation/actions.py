@@ -113,11 +113,11 @@ class Moderation:
     async def _answer_rows(self, shown: ShownMessage) -> list[MessageRow]:
         store, place = self._messages, shown.place
         if shown.row:
-            found = [row for row in [await store.get(shown.row)] if row is not None]
+            rows = [row for row in [await store.get(shown.row)] if row is not None]
         else:
-            found = await store.shown_by(place.platform, [shown.external])
-            found = [row for row in found if place.channel in (row.channel, row.thread)]
-        here = [row for row in found if (row.platform, row.server) == (place.platform, place.server)]
+            rows = await store.shown_by(place.platform, [shown.external])
+            rows = [row for row in rows if place.channel in (row.channel, row.thread)]
+        here = [row for row in rows if (row.platform, row.server) == (place.platform, place.server)]
         return [row for row in here if row.role == "assistant"]
 
     async def _remove_unknown(self, caller: Caller, shown: ShownMessage) -> bool:

@@ -112,11 +112,11 @@ def _sentence(row: AuditRow, locale: str, capabilities: Capabilities) -> str:
             sentence = "{who} appeals against refusal {number} of {what} ({reason}). The bot had written: {text}"
         about = {"who": who, "what": what, "number": f"#{row.subject}", "reason": row.reason}
         return translate(sentence, locale, text=_value(row.before, locale), **about)
-    whom = f" {_name(row.subject_name or row.subject)}" if row.subject_name or row.subject else ""
+    subject = f" {_name(row.subject_name or row.subject)}" if row.subject_name or row.subject else ""
     known = [_value(value, locale) for value in (row.before, row.after) if value is not None]
     change = f": {' → '.join(known)}" if known else ""
     reason = f" ({_code(row.reason)})" if row.reason else ""
-    return f"{who}: {what}{whom}{where}{change}{reason}"
+    return f"{who}: {what}{subject}{where}{change}{reason}"
 
 
 def _place_suffix(row: AuditRow, locale: str, capabilities: Capabilities) -> str:
@@ -150,7 +150,9 @@ def _value(value: Any, locale: str) -> str:
     if isinstance(value, bool):
         return _code(translate("yes", locale) if value else translate("no", locale))
     if isinstance(value, dict):
-        return _code(", ".join(f"{name}: {_short_text(one)}" for name, one in value.items() if one not in (None, "")))
+        return _code(
+            ", ".join(f"{name}: {_short_text(inner)}" for name, inner in value.items() if inner not in (None, ""))
+        )
     return _code(_short_text(value))
 
 

@@ -12,10 +12,11 @@ from collections import defaultdict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Text, cast, delete, null, or_, select, true, union, update
+from sqlalchemy import Text, cast, delete, null, or_, select, union, update
 
 from bot.access.timeouts import TimeOutRow
 from bot.moderation.audit_view import MARKDOWN_LOOKALIKES
+from bot.privacy.conditions import is_message_of, is_not_of_question, is_on_platform, is_stored_under, is_vote_of
 from bot.settings.scopes import SettingRow
 from bot.storage.audit import APPEAL, REFUSAL, AuditRow
 from bot.storage.database import AttachmentRow, MessageRow, PluginRow, VoteRow
@@ -67,7 +68,7 @@ class Erasure:
     async def run(self, database: Database) -> frozenset[int]:
         """Delete the person, and return the ids of all deleted messages, of which some may be other people's."""
         async with database.writing() as session:
-            gone = [*await self._delete_lists(session), *await self._delete_messages(session)]
+            deleted = [*await self._delete_lists(session), *await self._delete_messages(session)]
             await self._replace_mentions(session)
             await self._pseudonymise_audit(session)
             await self._pseudonymise_settings(session)
@@ -75,7 +76,7 @@ class Erasure:
             for table in (PluginRow, BlobRow):
                 await session.execute(delete(table).where(is_stored_under(table, self._person)))
         await database.settle()
-        return frozenset(gone)
+        return frozenset(deleted)
 
     def _on_platform(self, column: Any) -> ColumnElement[bool]:
         return is_on_platform(column, self._user, self._person)
@@ -84,20 +85,17 @@ class Erasure:
 
     async def _delete_messages(self, session: AsyncSession) -> list[int]:
         """Delete their questions, other people's questions that name them, and all that followed from these."""
-        mine = (MessageRow.platform == self._person.platform) & (MessageRow.author == self._person.id)
         named = await self._rows_naming(session)
         not_this = is_not_of_question(self._spared_question)
-        doomed = (
-            select(MessageRow.id).where(or_(mine, MessageRow.id.in_(named)), not_this).cte("doomed", recursive=True)
-        )
-        answers = (MessageRow.parent == doomed.c.id) & (MessageRow.role == "assistant")
-        following = select(MessageRow.id).join(doomed, or_(MessageRow.source == doomed.c.id, answers)).where(not_this)
-        doomed = doomed.union(following)
-        deletion = delete(MessageRow).where(MessageRow.id.in_(select(doomed.c.id)))
-        gone = list(await session.scalars(deletion.returning(MessageRow.id)))
-        there = select(MessageRow.id).where(MessageRow.platform == self._person.platform)
-        await session.execute(delete(VoteRow).where(VoteRow.user == self._person.id, VoteRow.message.in_(there)))
-        return gone
+        first = select(MessageRow.id).where(or_(is_message_of(self._person), MessageRow.id.in_(named)), not_this)
+        tree = first.cte("tree", recursive=True)
+        answers = (MessageRow.parent == tree.c.id) & (MessageRow.role == "assistant")
+        following = select(MessageRow.id).join(tree, or_(MessageRow.source == tree.c.id, answers)).where(not_this)
+        tree = tree.union(following)
+        deletion = delete(MessageRow).where(MessageRow.id.in_(select(tree.c.id)))
+        deleted = list(await session.scalars(deletion.returning(MessageRow.id)))
+        await session.execute(delete(VoteRow).where(is_vote_of(self._person)))
+        return deleted
 
     async def _rows_naming(self, session: AsyncSession) -> list[int]:
         """Return the rows that have the person's id as an option."""
@@ -114,13 +112,13 @@ class Erasure:
         )
         by_id, own_phrases = [_make_phrase(self._person.id)], self._own_phrases()
         named = await self._names_by_server(session)
-        gone = []
+        deleted = []
         for row in await session.scalars(answers):
             phrases_here = [*own_phrases, *named[row.server]] if row.server in named else []
             if await self._shows_any(session, row, [*by_id, *phrases_here]):
                 await session.execute(delete(MessageRow).where(MessageRow.id.in_([row.id, row.parent])))
-                gone.append(row.id)
-        return gone
+                deleted.append(row.id)
+        return deleted
 
     async def _names_by_server(self, session: AsyncSession) -> dict[str, set[str]]:
         """Return the phrases that show the names they have had, by server.
@@ -154,7 +152,7 @@ class Erasure:
         name = _make_phrase(self._person.name)
         return [
             *([name] if name.strip() else []),
-            *(one for one in written if len(one.strip()) >= MIN_PHRASE_CHARACTERS),
+            *(phrase for phrase in written if len(phrase.strip()) >= MIN_PHRASE_CHARACTERS),
         ]
 
     async def _replace_mentions(self, session: AsyncSession) -> None:
@@ -162,12 +160,12 @@ class Erasure:
         if not (len(self._person.id) >= 8 and any(map(str.isdigit, self._person.id))):
             return
         columns = (MessageRow.text, MessageRow.options, MessageRow.card, MessageRow.buttons, MessageRow.resume)
-        there = MessageRow.platform == self._person.platform
-        for row in await session.scalars(select(MessageRow).where(there, or_(*map(self._contains_id, columns)))):
+        on_platform = MessageRow.platform == self._person.platform
+        for row in await session.scalars(select(MessageRow).where(on_platform, or_(*map(self._contains_id, columns)))):
             for name in ("text", "options", "card", "buttons", "resume"):
                 setattr(row, name, self._replace_id(getattr(row, name)))
         described = select(AttachmentRow.id, AttachmentRow.alt).where(self._contains_id(AttachmentRow.alt))
-        described = described.join(MessageRow, AttachmentRow.message == MessageRow.id).where(there)
+        described = described.join(MessageRow, AttachmentRow.message == MessageRow.id).where(on_platform)
         for file, alt in (await session.execute(described)).all():
             this = update(AttachmentRow).where(AttachmentRow.id == file)
             await session.execute(this.values(alt=self._replace_id(alt)))
@@ -191,19 +189,21 @@ class Erasure:
 
     async def _pseudonymise_settings(self, session: AsyncSession) -> None:
         listed = SettingRow.name.in_(self._people_settings) & self._contains_id(SettingRow.value)
-        mine = or_(SettingRow.actor == self._person.id, listed)
-        for row in await session.scalars(select(SettingRow).where(self._on_platform(SettingRow.platform), mine)):
+        affected = or_(SettingRow.actor == self._person.id, listed)
+        for row in await session.scalars(select(SettingRow).where(self._on_platform(SettingRow.platform), affected)):
             if row.actor == self._person.id:
                 row.actor = row.actor_name = self._pseudonym
             if row.name in self._people_settings and self._person.id in row.value.split():
-                row.value = " ".join(one for one in row.value.split() if one != self._person.id)
+                row.value = " ".join(user for user in row.value.split() if user != self._person.id)
 
     async def _pseudonymise_timeouts(self, session: AsyncSession) -> None:
         """Keep the time-outs in force, with nothing but the person's hash."""
-        mine = TimeOutRow.person == self._person_hash
-        await session.execute(update(TimeOutRow).where(mine).values(user="", name="", reason=""))
-        given = (TimeOutRow.actor == self._person.id) & self._on_platform(TimeOutRow.platform)
-        await session.execute(update(TimeOutRow).where(given).values(actor=self._pseudonym, actor_name=self._pseudonym))
+        own = TimeOutRow.person == self._person_hash
+        await session.execute(update(TimeOutRow).where(own).values(user="", name="", reason=""))
+        imposed = (TimeOutRow.actor == self._person.id) & self._on_platform(TimeOutRow.platform)
+        await session.execute(
+            update(TimeOutRow).where(imposed).values(actor=self._pseudonym, actor_name=self._pseudonym)
+        )
 
     # Ids in texts and in JSON
 
@@ -214,8 +214,8 @@ class Erasure:
         if isinstance(value, str):
             return self._id.sub(self._pseudonym, value)
         if isinstance(value, dict):
-            return {self._replace_id(name): self._replace_id(one) for name, one in value.items()}
-        return [self._replace_id(one) for one in value] if isinstance(value, list) else value
+            return {self._replace_id(name): self._replace_id(inner) for name, inner in value.items()}
+        return [self._replace_id(item) for item in value] if isinstance(value, list) else value
 
 
 @lru_cache(4096)
@@ -250,32 +250,4 @@ def _decode(data: bytes) -> str:
 
 def _without_reason(value: Any) -> Any:
     """Return the value of an audit entry without a moderator's reason."""
-    return {name: one for name, one in value.items() if name != REASON} if isinstance(value, dict) else value
-
-
-def is_on_platform(column: Any, user: User, person: Person) -> ColumnElement[bool]:
-    """Return the condition for the person's platform; an operator has one id on all platforms."""
-    return true() if user.is_operator else column == person.platform
-
-
-def is_stored_under(table: Any, person: Person) -> ColumnElement[bool]:
-    """Return the condition for values of plugins that are stored under the person's id."""
-    ids = [person.id, f"{person.platform}:{person.id}"]
-    return or_(table.scope.in_(ids), table.key.in_(ids))
-
-
-def is_not_of_question(question: int) -> ColumnElement[bool]:
-    """Return the condition for messages other than a question and its answers."""
-    return (MessageRow.id != question) & or_(MessageRow.parent.is_(None), MessageRow.parent != question)
-
-
-def as_json_rows(rows: Iterable[Any]) -> list[dict[str, Any]]:
-    """Return database rows as JSON objects; columns of bytes are left out."""
-    return [
-        {
-            column.key: value
-            for column in row.__table__.columns
-            if not isinstance(value := getattr(row, column.key), bytes)
-        }
-        for row in rows
-    ]
+    return {name: inner for name, inner in value.items() if name != REASON} if isinstance(value, dict) else value

@@ -12,7 +12,8 @@ from sqlalchemy import or_, select
 from bot.access.timeouts import TimeOutRow
 from bot.core.i18n import Sentence
 from bot.core.messages import Attachment, Person, StoredQuestion
-from bot.privacy.erasure import Erasure, as_json_rows, is_not_of_question, is_on_platform, is_stored_under
+from bot.privacy.conditions import is_message_of, is_not_of_question, is_on_platform, is_stored_under, is_vote_of
+from bot.privacy.erasure import Erasure
 from bot.settings.scopes import SettingRow
 from bot.storage.audit import REFUSAL, AuditRow
 from bot.storage.database import AttachmentRow, DeliveryRow, MessageRow, PluginRow, TokensRow, VoteRow, now
@@ -75,13 +76,13 @@ class PrivacyService:
             files = await _rows_of_messages(session, AttachmentRow, messages)
             tokens = await _rows_of_messages(session, TokensRow, messages)
             sections = {
-                "messages": as_json_rows(messages),
-                "deliveries": as_json_rows(await _rows_of_messages(session, DeliveryRow, messages)),
-                "votes": as_json_rows(await self._votes(session, person)),
-                "audit": as_json_rows(await self._audit(session, user, person)),
-                "settings": as_json_rows(await self._settings_of(session, user, person)),
-                "timeouts": as_json_rows(await self._timeouts_of(session, user, person)),
-                "plugin_data": as_json_rows(
+                "messages": _as_json_rows(messages),
+                "deliveries": _as_json_rows(await _rows_of_messages(session, DeliveryRow, messages)),
+                "votes": _as_json_rows(await self._votes(session, person)),
+                "audit": _as_json_rows(await self._audit(session, user, person)),
+                "settings": _as_json_rows(await self._settings_of(session, user, person)),
+                "timeouts": _as_json_rows(await self._timeouts_of(session, user, person)),
+                "plugin_data": _as_json_rows(
                     await session.scalars(select(PluginRow).where(is_stored_under(PluginRow, person)))
                 ),
             }
@@ -114,13 +115,13 @@ class PrivacyService:
         erasure = Erasure(
             user, person, person_hash, moderator_commands=moderators, people_settings=people, spared_question=question
         )
-        gone = await erasure.run(self._database)
+        deleted = await erasure.run(self._database)
         await self._defaults.refresh()
         await self._settings.refresh()
         await self._timeouts.refresh()
         await self._moderation.stop_removed_runs()
         if (adapter := self._adapters.get(person.platform)) is not None:
-            await adapter.forget_user(person.id, gone)
+            await adapter.forget_user(person.id, deleted)
 
     async def _person(self, user: User, place: Place) -> Person:
         mine = (MessageRow.platform == place.platform) & (MessageRow.author == user.id)
@@ -131,7 +132,7 @@ class PrivacyService:
             asked = [
                 StoredQuestion(row.server, row.command, text)
                 for row in questions
-                for text in {row.text, *(one for one in row.options.values() if isinstance(one, str))}
+                for text in {row.text, *(value for value in row.options.values() if isinstance(value, str))}
                 if text
             ]
             asked += [
@@ -140,13 +141,11 @@ class PrivacyService:
         return Person(place.platform, user.id, user.name, tuple(asked))
 
     async def _messages(self, session: AsyncSession, person: Person, question: int) -> list[MessageRow]:
-        mine = (MessageRow.platform == person.platform) & (MessageRow.author == person.id)
-        found = select(MessageRow).where(mine, is_not_of_question(question)).order_by(MessageRow.id)
+        found = select(MessageRow).where(is_message_of(person), is_not_of_question(question)).order_by(MessageRow.id)
         return list(await session.scalars(found))
 
     async def _votes(self, session: AsyncSession, person: Person) -> list[VoteRow]:
-        there = select(MessageRow.id).where(MessageRow.platform == person.platform)
-        return list(await session.scalars(select(VoteRow).where(VoteRow.user == person.id, VoteRow.message.in_(there))))
+        return list(await session.scalars(select(VoteRow).where(is_vote_of(person))))
 
     async def _audit(self, session: AsyncSession, user: User, person: Person) -> list[AuditRow]:
         about = or_(AuditRow.actor == person.id, AuditRow.subject == person.id)
@@ -159,16 +158,28 @@ class PrivacyService:
 
     async def _timeouts_of(self, session: AsyncSession, user: User, person: Person) -> list[TimeOutRow]:
         person_hash = self._timeouts.hash_person(person.platform, person.id)
-        given = (TimeOutRow.actor == person.id) & is_on_platform(TimeOutRow.platform, user, person)
-        return list(await session.scalars(select(TimeOutRow).where(or_(TimeOutRow.person == person_hash, given))))
+        imposed = (TimeOutRow.actor == person.id) & is_on_platform(TimeOutRow.platform, user, person)
+        return list(await session.scalars(select(TimeOutRow).where(or_(TimeOutRow.person == person_hash, imposed))))
 
 
 async def _rows_of_messages(session: AsyncSession, table: Any, messages: Sequence[MessageRow]) -> list[Any]:
     """Return the rows of a table that belong to these messages, in the order of the messages."""
-    found: list[Any] = []
-    for row in messages:
-        found += await session.scalars(select(table).where(table.message == row.id))
-    return found
+    rows: list[Any] = []
+    for message in messages:
+        rows += await session.scalars(select(table).where(table.message == message.id))
+    return rows
+
+
+def _as_json_rows(rows: Iterable[Any]) -> list[dict[str, Any]]:
+    """Return database rows as JSON objects; columns of bytes are left out."""
+    return [
+        {
+            column.key: value
+            for column in row.__table__.columns
+            if not isinstance(value := getattr(row, column.key), bytes)
+        }
+        for row in rows
+    ]
 
 
 def _token_rows(tokens: Iterable[TokensRow]) -> Iterator[dict[str, Any]]:
@@ -187,7 +198,7 @@ def _file_rows(rows: Iterable[Any]) -> Iterator[dict[str, Any]]:
         for number, start in enumerate(starts, 1):
             data = base64.b64encode(row.data[start : start + length]).decode()
             of_several = {"piece": number, "pieces": len(starts)} if len(starts) > 1 else {}
-            yield as_json_rows([row])[0] | of_several | {"base64": data}
+            yield _as_json_rows([row])[0] | of_several | {"base64": data}
 
 
 def _make_files(about: dict[str, Any], note: str, sections: Mapping[str, Iterable[Any]]) -> list[Attachment]:

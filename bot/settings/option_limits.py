@@ -32,12 +32,12 @@ def _is_numeric(option: Option) -> bool:
 
 def derive_settings(commands: Sequence[Command]) -> list[Setting]:
     """Return the settings for the numeric options of a plugin's commands."""
-    found = []
+    settings = []
     for command in commands:
         for option in command.options:
             if _is_numeric(option) and not command.hidden and not command.moderator:
-                found += _option_settings(command, option)
-    return found
+                settings += _option_settings(command, option)
+    return settings
 
 
 def _option_settings(command: Command, option: Option) -> list[Setting]:

@@ -162,10 +162,10 @@ class Settings:
         With a `role` its level is included.
         """
         setting = self._declared[name]
-        found = [Level(DEFAULT, setting.default)]
+        base = [Level(DEFAULT, setting.default)]
         if name in self._overrides:
-            found.append(self._deployment_level(setting))
-        return [*found, *reversed(list(self._place_levels(setting, place))), *self._role_levels(setting, place, [role])]
+            base.append(self._deployment_level(setting))
+        return [*base, *reversed(list(self._place_levels(setting, place))), *self._role_levels(setting, place, [role])]
 
     def _deployment_level(self, setting: Setting) -> Level:
         where = DEPLOYMENT if setting.name in self._overrides else DEFAULT
@@ -186,8 +186,8 @@ class Settings:
         if setting.among is None or not place.server:
             return []
         scopes = [Scope(place.platform, place.server, role=role) for role in roles if role]
-        found = ((scope, self._value_at(setting, scope)) for scope in scopes)
-        return [Level(ROLE, value, scope) for scope, value in found if value is not None]
+        values = ((scope, self._value_at(setting, scope)) for scope in scopes)
+        return [Level(ROLE, value, scope) for scope, value in values if value is not None]
 
     def _value_at(self, setting: Setting, scope: Scope) -> Any:
         """Return the value set for exactly this scope; None if there is none or it is no longer accepted."""

@@ -93,8 +93,8 @@ class Scopes:
 
     def values_within(self, server: Scope) -> dict[Scope, Mapping[str, Any]]:
         """Return the values set for a server, its channels and its roles, in order, by scope and name."""
-        found = sorted((scope, values) for scope, values in self._values.items() if values and scope.is_within(server))
-        return dict(found)
+        within = sorted((scope, values) for scope, values in self._values.items() if values and scope.is_within(server))
+        return dict(within)
 
     async def write(self, changes: Sequence[Change], actor: User) -> list[Any]:
         """Make all these changes, or none; return the value before each. Each is recorded in the audit."""

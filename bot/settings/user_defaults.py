@@ -57,11 +57,11 @@ class Defaults:
     def for_command(self, caller: Caller, command: Command) -> dict[str, Any]:
         """Return a user's defaults for one command by the option's name, without values that are no longer accepted."""
         defaults: dict[str, Any] = {}
-        mine = self.get(caller)
+        stored = self.get(caller)
         for name, option in self.offered([command]).items():
-            if name in mine:
+            if name in stored:
                 try:
-                    defaults[option.name] = option.convert(mine[name])
+                    defaults[option.name] = option.convert(stored[name])
                 except OptionError:
                     continue
         return defaults
@@ -83,13 +83,13 @@ class Defaults:
         kept = {known: value for known, value in self.get(caller).items() if name and known != name}
         await self._save(caller, kept)
 
-    async def _save(self, caller: Caller, mine: dict[str, Any]) -> None:
+    async def _save(self, caller: Caller, defaults: dict[str, Any]) -> None:
         key = _key(caller)
-        if mine:
-            await self._store.set(key, mine)
+        if defaults:
+            await self._store.set(key, defaults)
         else:
             await self._store.delete(key)
-        self._all = {**self._all, key: mine}
+        self._all = {**self._all, key: defaults}
 
 
 def _key(caller: Caller) -> str:
