@@ -1,4 +1,4 @@
-"""Everything that a plugin needs: `from bot import Plugin, command, Context, Reply`."""
+"""The names that plugins use: `from bot import Plugin, command, Context, Reply`."""
 
 import warnings
 from importlib import import_module
@@ -112,7 +112,7 @@ LATER = {
     "Store": "storage.key_value",
     "UsageStatistics": "moderation.statistics",
 }
-"""Names whose modules bring the database with them: imported on demand, so that `import bot` is quick."""
+"""Names whose modules import the database: loaded on demand, so that `import bot` is quick."""
 RENAMED = {
     "Asked": "StoredQuestion",
     "Figures": "UsageStatistics",
@@ -121,7 +121,7 @@ RENAMED = {
     "Made": "Provenance",
     "OneThread": "SerialExecutor",
 }
-"""The names that plugins written for 0.1 use, and the names that took their place."""
+"""Old names, which plugins written for 0.1 use, and the names that replace them."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The command line: `tempera run`, `chat`, `doctor` … Loads, wires, and runs one TaskGroup."""
+"""The command line of `tempera`: `run`, `chat`, `doctor` …"""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line; the exit status is 0 for success, 1 for an error, 130 after Ctrl-C."""
+    """Run one command line and return its exit status: 0 for success, 1 for an error, 130 after Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
         # Where the locale's encoding lacks a character, "?" stands for it instead of ending the program.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
         try:
-            options = _parser().parse_args(arguments)
+            options = _make_parser().parse_args(arguments)
             return int(options.action(options))
         finally:
-            # Not left to the interpreter's end, which could not take a reader that has gone calmly.
+            # Flushed here, as a closed pipe at the interpreter's exit could not be handled.
             sys.stdout.flush()
     except BotError as error:
         print(error, file=sys.stderr)
@@ -44,12 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has had enough, as `head` has; Python would complain again at exit.
+        # The reader of our output has closed it, as `head` does; Python would report that again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
 
 
-def _parser() -> argparse.ArgumentParser:
+def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tempera", description="A chat bot that shows how language models, diffusion and GANs work."
     )
@@ -66,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument("line", nargs="*", metavar="/command …", help="run this one command and exit")
     chat.set_defaults(action=_chat)
 
-    doctor = commands.add_parser("doctor", help="check the configuration and what it leads to")
+    doctor = commands.add_parser(
+        "doctor", help="check the configuration, the database, the ports, the model server and the platforms"
+    )
     doctor.set_defaults(action=_doctor)
 
     listing = commands.add_parser("commands", help="print what the plugins offer, as JSON")
@@ -83,13 +85,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _load(options: argparse.Namespace) -> Config:
+def _load_config(options: argparse.Namespace) -> Config:
     from bot import config
 
     return config.load(options.config, options.preset)
 
 
-def _bot(configuration: Config, key: str = "") -> Bot:
+def _make_bot(configuration: Config, key: str = "") -> Bot:
     from bot.app import Bot
     from bot.inference.client import ModelClient
     from bot.platforms.capabilities import PLATFORMS
@@ -111,28 +113,28 @@ def _bot(configuration: Config, key: str = "") -> Bot:
 
 
 def _run(options: argparse.Namespace) -> int:
-    configuration = _load(options)
-    _log(configuration.log.level)
+    configuration = _load_config(options)
+    _set_up_logging(configuration.log.level)
     try:
         asyncio.run(_serve(configuration, own_models=not options.no_models))
     except* BotError as group:
-        # The first one tells why; the others were ended by it.
-        raise _first(group) from None
+        # The first error ended the other tasks.
+        raise _first_error(group) from None
     return 0
 
 
-def _log(level: str) -> None:
+def _set_up_logging(level: str) -> None:
     logging.basicConfig(level=level.upper(), format=LOG_FORMAT, stream=sys.stderr)
-    # Each step of a migration is of no interest to whoever starts a bot.
+    # Alembic logs each step of a migration.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     for library in ("aiosqlite", "discord"):
-        # What these tell below that has in it what people write, and tokens, which are parts of addresses.
+        # Below INFO these log what people write, and tokens, which are parts of addresses.
         logging.getLogger(library).setLevel(max(logging.getLogger().level, logging.INFO))
 
 
-def _first(group: BaseExceptionGroup[BotError]) -> BotError:
+def _first_error(group: BaseExceptionGroup[BotError]) -> BotError:
     first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+    return _first_error(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 async def _serve(configuration: Config, *, own_models: bool) -> None:
@@ -140,7 +142,7 @@ async def _serve(configuration: Config, *, own_models: bool) -> None:
     from bot.platforms.web import WebPlatform
 
     key = secrets.token_hex(16)
-    bot = _bot(configuration, key)
+    bot = _make_bot(configuration, key)
     async with bot, asyncio.TaskGroup() as tasks:
         running = []
         if own_models and configuration.model_server.is_local:
@@ -176,12 +178,12 @@ def _stop_on_signals(tasks: list[asyncio.Task[None]]) -> None:
 def _chat(options: argparse.Namespace) -> int:
     from bot.platforms.terminal import Terminal
 
-    configuration = _load(options)
+    configuration = _load_config(options)
     if options.server:
         section = configuration.model_server.with_url(options.server)
         configuration = configuration.model_copy(update={"model_server": section})
     logging.basicConfig(level="ERROR", format=LOG_FORMAT, stream=sys.stderr)
-    terminal = Terminal(_bot(configuration), options.out)
+    terminal = Terminal(_make_bot(configuration), options.out)
     line = " ".join(options.line)
     return asyncio.run(terminal.run_line(line) if line else terminal.converse())
 
@@ -189,29 +191,29 @@ def _chat(options: argparse.Namespace) -> int:
 def _doctor(options: argparse.Namespace) -> int:
     from bot.doctor import examine
 
-    return asyncio.run(examine(lambda: _load(options), _bot))
+    return asyncio.run(examine(lambda: _load_config(options), _make_bot))
 
 
 def _teacher_link(options: argparse.Namespace) -> int:
     from bot.platforms.web.access.teachers import WebModerators, teacher_link
     from bot.storage.database import Database
 
-    configuration = _load(options)
+    configuration = _load_config(options)
     if not configuration.web.enabled:
         raise BotError("The web chat is switched off; set web.enabled to true.")
 
-    async def made() -> str:
+    async def new_code() -> str:
         async with Database(configuration.database.url) as database:
             return await WebModerators(database).create_code()
 
-    print(teacher_link(configuration.web.address, asyncio.run(made())))
+    print(teacher_link(configuration.web.address, asyncio.run(new_code())))
     return 0
 
 
 def _commands(options: argparse.Namespace) -> int:
     from bot.commands.command import as_json
 
-    print(as_json(_bot(_load(options)).commands))
+    print(as_json(_make_bot(_load_config(options)).commands))
     return 0
 
 

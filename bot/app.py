@@ -1,4 +1,4 @@
-"""The bot: the core that all platforms share, from its start to its end."""
+"""`Bot`: the core that all platforms share. It starts and stops the services and takes requests."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PURGE_SECONDS, SOON_SECONDS = 6 * 3600.0, 60.0
-"""How often messages that are too old are deleted; the latter where none are kept."""
+PURGE_SECONDS, SOON_PURGE_SECONDS = 6 * 3600.0, 60.0
+"""How often messages that are too old are deleted, and how often if none are kept."""
 REFRESH_SECONDS = 3.0
-"""How soon what was set in another process counts here, by moderators or by users, and a plugin is read anew."""
+"""How often this process reads what moderators and users changed in others: settings, defaults, plugins, time-outs."""
 
 
 class Bot:
@@ -58,10 +58,10 @@ class Bot:
         limits: str = MEMORY,
         platforms: Mapping[str, Capabilities] | None = None,
     ) -> None:
-        """`sections` are the tables of the configuration that are for a plugin, by its name.
+        """`sections` are the configuration's tables for plugins, by the plugin's name.
 
-        `limits` is where uses are counted: "memory", or the address of a Redis server. `platforms` has what each known
-        platform can do, by its name, whether it runs in this process or not.
+        `limits` is where uses are counted: "memory", or the address of a Redis server. `platforms` are the capabilities
+        of all known platforms by name, including those that other processes run.
         """
         self.services = services = Services.wire(
             models,
@@ -109,7 +109,7 @@ class Bot:
             await self.timeouts.start()
             await self.registry.start(self.database, self._host)
             stack.push_async_callback(self.registry.close)
-            pause = PURGE_SECONDS if self.retention_days else SOON_SECONDS
+            pause = PURGE_SECONDS if self.retention_days else SOON_PURGE_SECONDS
             await stack.enter_async_context(repeated(self._purge, pause, at_once=True))
             await stack.enter_async_context(repeated(self._refresh, REFRESH_SECONDS))
             self._lifetime = stack.pop_all()
@@ -133,7 +133,7 @@ class Bot:
         await self.registry.refresh()
         await self.defaults.refresh()
         await self.timeouts.refresh()
-        await self.moderation.heed()
+        await self.moderation.stop_removed_runs()
 
     async def _purge(self) -> None:
         await counters.forget(self.database)
@@ -151,9 +151,9 @@ class Bot:
         """Return suggestions for the value of `option` of `request.command`, of which `typed` is there."""
         return await self._dispatcher.complete(request, option, typed)
 
-    def recognised(self, user: User, place: Place) -> User:
+    def resolve_user(self, user: User, place: Place) -> User:
         """Return `user` with the rights and the language that the settings of `place` give them."""
-        return self.admission.recognised(user, place)
+        return self.admission.resolve_user(user, place)
 
     @property
     def commands(self) -> tuple[Command, ...]:
@@ -162,44 +162,44 @@ class Bot:
 
     def commands_for(self, user: User, place: Place) -> tuple[Command, ...]:
         """Return the commands that `user` may use in `place`."""
-        return self.admission.commands_for(self.recognised(user, place), place)
+        return self.admission.commands_for(self.resolve_user(user, place), place)
 
     async def pages(self, place: Place) -> dict[str, Sequence[Page]]:
-        """Return what there is to read at `place`, by plugin. A plugin that fails has nothing to read."""
-        found = {}
-        for plugin in self.registry.on(place):
+        """Return the pages that people can read in `place`, by plugin. A plugin that fails has none."""
+        pages_by_plugin = {}
+        for plugin in self.registry.enabled_plugins(place):
             try:
-                found[plugin.name] = await plugin.pages(place)
+                pages_by_plugin[plugin.name] = await plugin.pages(place)
             except Exception:
-                log.exception("Plugin “%s” could not show its pages", plugin.name)
-        return {name: pages for name, pages in found.items() if pages}
+                log.exception("Plugin “%s” could not list its pages", plugin.name)
+        return {name: pages for name, pages in pages_by_plugin.items() if pages}
 
-    # Answers that are shown
+    # Answers on a platform
 
-    async def sent(self, row_id: int, externals: Sequence[str]) -> None:
-        """Note what the platform calls the messages that show an answer, so that replies to them are understood."""
+    async def record_delivery(self, row_id: int, externals: Sequence[str]) -> None:
+        """Store the platform's ids of the messages that show an answer, so that replies to them can be resolved."""
         await self.messages.deliver(row_id, externals)
 
-    async def shown(self, row_id: int) -> list[str]:
-        """Return what the platform calls the messages that show an answer, in order."""
+    async def message_ids(self, row_id: int) -> list[str]:
+        """Return the platform's ids of the messages that show an answer, in order."""
         return await self.messages.delivered(row_id)
 
-    async def removed(self, platform: str, externals: Sequence[str]) -> list[str]:
-        """Delete the answers that these messages showed, as Delete does, since somebody removed them on the platform.
+    async def delete_shown(self, platform: str, externals: Sequence[str]) -> list[str]:
+        """Delete the answers that these messages showed, after somebody deleted the messages on the platform.
 
-        Returns what the platform calls the other messages that show them.
+        Returns the platform's ids of the other messages that show the same answers.
         """
-        left: list[str] = []
+        others: list[str] = []
         for row in await self.messages.shown_by(platform, externals):
-            left += [external for external in await self.shown(row.id) if external not in externals]
+            others += [external for external in await self.message_ids(row.id) if external not in externals]
             self.executor.stop(row.id)
             await self.messages.delete(row)
-        return left
+        return others
 
     async def tokens(self, row_id: int, user: User, place: Place) -> Sequence[Token]:
-        """Return the tokens of an answer that `user` sees in `place`; none where they were not kept.
+        """Return the tokens of an answer that `user` sees in `place`; none if they are not stored.
 
-        Raises Expired for an answer that is gone, and for one that they cannot see there.
+        Raises Expired for an answer that is gone or that they cannot see there.
         """
         row = await self.messages.get(row_id)
         if row is None or not is_visible(row, user, place):
@@ -210,23 +210,23 @@ class Bot:
         """Return a stored answer as it should look now; without `files`, stored files are not read."""
         return await self.executor.snapshot(row, locale, files=files)
 
-    async def interrupted(self, platforms: Sequence[str]) -> list[MessageRow]:
-        """Return what a process that died left unfinished on these platforms; from now on it is marked so."""
+    async def mark_interrupted(self, platforms: Sequence[str]) -> list[MessageRow]:
+        """Mark the answers that a dead process left unfinished on these platforms as interrupted, and return them."""
         return await self.messages.interrupt(platforms)
 
     def stop(self, row_id: int) -> bool:
-        """Stop the answer of this row, as its Stop button does; False if it is not being made here."""
+        """Stop the answer of this row, as its Stop button does; return False if this process is not making it."""
         return self.executor.stop(row_id)
 
     def welcome(self, locale: str, *, names_all: bool = False) -> Reply:
-        """Return what the bot says when it comes to a new place; `names_all` where every option has to be named."""
+        """Return the greeting for a new place. `names_all` writes out the names of all options."""
         prompt, question = ("prompt:", "question:") if names_all else ("", "")
         lines = [
             translate("Hello! I show how generative AI works. Try one of these:", locale),
             f"- `/ask temperature:0.2 {prompt}{translate('What is the capital of France?', locale)}`",
             f"- `/ask temperature:1.2 {prompt}{translate('Tell me a story in three sentences.', locale)}`",
             f"- `/explain {question}{translate('what does the temperature do', locale)}`",
-            # The embedded model has learnt English words alone.
+            # The image model knows only English words.
             f"- `/imagine {prompt}a red apple`",
             "- `/face count:4`",
             "",

@@ -1,4 +1,4 @@
-"""`tempera doctor`: looks at everything that set-up can get wrong, and says in a sentence what it found."""
+"""`tempera doctor`: checks everything that can go wrong in a set-up, and prints a sentence on each."""
 
 from __future__ import annotations
 
@@ -19,28 +19,35 @@ if TYPE_CHECKING:
     from bot.config import Config
 
 
-async def examine(load: Callable[[], Config], build: Callable[[Config], Bot], patience_seconds: float = 10) -> int:
-    """Print one line per check; 0 when all is well, else 1. `patience_seconds`: for the model server's answer."""
+async def examine(load: Callable[[], Config], build: Callable[[Config], Bot], timeout_seconds: float = 10) -> int:
+    """Print one line for each check; return 0 if all passed, else 1.
+
+    `timeout_seconds` is how long the model server may take to answer.
+    """
     try:
         config = load()
         bot = build(config)
     except BotError as error:
-        _say(False, str(error))
+        _print_finding(False, str(error))
         return 1
-    _say(True, "The configuration can be read.")
-    _say(True, f"{len(bot.commands)} commands: " + ", ".join(f"/{command.name}" for command in bot.commands))
-    findings = [await _database(config), _port(config), await _model_server(config, patience_seconds)]
-    findings += [*await _discord(config, bot), *await _slack(config)]
+    _print_finding(True, "The configuration can be read.")
+    _print_finding(True, f"{len(bot.commands)} commands: " + ", ".join(f"/{command.name}" for command in bot.commands))
+    findings = [
+        await _check_database(config),
+        _check_web_port(config),
+        await _check_model_server(config, timeout_seconds),
+    ]
+    findings += [*await _check_discord(config, bot), *await _check_slack(config)]
     for good, text in findings:
-        _say(good, text)
+        _print_finding(good, text)
     return 0 if all(good for good, _ in findings) else 1
 
 
-def _say(good: bool, text: str) -> None:
+def _print_finding(good: bool, text: str) -> None:
     print(f"{'ok     ' if good else 'PROBLEM'}  {text}")
 
 
-async def _database(config: Config) -> tuple[bool, str]:
+async def _check_database(config: Config) -> tuple[bool, str]:
     try:
         async with Database(config.database.url) as database:
             return True, f"The database opens: {database.name}."
@@ -48,13 +55,13 @@ async def _database(config: Config) -> tuple[bool, str]:
         return False, str(error)
 
 
-def _port(config: Config) -> tuple[bool, str]:
+def _check_web_port(config: Config) -> tuple[bool, str]:
     if not config.web.enabled:
         return True, "The web chat is switched off."
-    return _listening("the web chat", config.web.host, config.web.port)
+    return _check_port("the web chat", config.web.host, config.web.port)
 
 
-def _listening(name: str, host: str, port: int) -> tuple[bool, str]:
+def _check_port(name: str, host: str, port: int) -> tuple[bool, str]:
     where, begins = f"{host}:{port}", f"{name[0].upper()}{name[1:]}"
     try:
         with socket.create_server((host, port)):
@@ -65,11 +72,11 @@ def _listening(name: str, host: str, port: int) -> tuple[bool, str]:
         return True, f"Something listens on {where} already: {name}, if Tempera is running."
 
 
-async def _model_server(config: Config, patience_seconds: float) -> tuple[bool, str]:
+async def _check_model_server(config: Config, timeout_seconds: float) -> tuple[bool, str]:
     section = config.model_server
     async with ModelClient(section.url, section.key) as client:
         try:
-            async with asyncio.timeout(patience_seconds):
+            async with asyncio.timeout(timeout_seconds):
                 state = await client.readiness()
         except TimeoutError:
             return False, f"The model server at {section.url} takes a connection but does not answer; restart it."
@@ -85,7 +92,7 @@ async def _model_server(config: Config, patience_seconds: float) -> tuple[bool, 
         return False, f"The model server at {section.url} is not ready yet. {waiting}."
 
 
-async def _discord(config: Config, bot: Bot) -> list[tuple[bool, str]]:
+async def _check_discord(config: Config, bot: Bot) -> list[tuple[bool, str]]:
     if not config.discord.token.get_secret_value().strip():
         return [(True, "Discord is not set up: TEMPERA_DISCORD__TOKEN is empty.")]
     from bot.platforms.discord import checks
@@ -93,11 +100,13 @@ async def _discord(config: Config, bot: Bot) -> list[tuple[bool, str]]:
     return await checks.examine(config.discord, bot.commands)
 
 
-async def _slack(config: Config) -> list[tuple[bool, str]]:
+async def _check_slack(config: Config) -> list[tuple[bool, str]]:
     section = config.slack
     if not section.is_configured:
         return [(True, "Slack is not set up: TEMPERA_SLACK__BOT_TOKEN is empty.")]
     from bot.platforms.slack import checks
 
-    found = await checks.examine(section)
-    return found if section.uses_sockets else [*found, _listening("the bot on Slack", section.host, section.port)]
+    findings = await checks.examine(section)
+    return (
+        findings if section.uses_sockets else [*findings, _check_port("the bot on Slack", section.host, section.port)]
+    )

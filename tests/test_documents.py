@@ -159,7 +159,7 @@ def check(made: Bot, line: str) -> None:
     names = {command.name for command in made.commands}
     if line[1:] in names | {name.partition(" ")[0] for name in names}:
         return
-    command, rest = made.registry.split(line)
+    command, rest = made.registry.split_line(line)
     if command.threads:
         # An option of Discord's own, which nothing else needs to go with.
         rest = rest.replace("thread:True", "")

@@ -1,4 +1,4 @@
-"""What everything passes before it is done: who may, within which limits, and how often."""
+"""The one check that every request passes: who may use a command, within which limits, and how often."""
 
 from __future__ import annotations
 
@@ -23,20 +23,17 @@ if TYPE_CHECKING:
     from bot.settings.resolver import Settings
     from bot.settings.user_defaults import Defaults
 
-EACH = "each"
-"""The language that is each reader's own."""
-
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why something is not to be had: what whoever asks is told, and the setting or command that changes it, if any."""
+    """Why a command cannot be used: a sentence for the asker, and the setting or command, if any, that changes it."""
 
     sentence: Sentence
     setting: str = ""
 
 
 class Admission:
-    """Decides from memory alone; only `refresh`, `counted` and `why` wait for anything."""
+    """Decides on requests from memory alone; only `refresh`, `count_use` and `find_reasons` wait for anything."""
 
     def __init__(
         self,
@@ -57,59 +54,61 @@ class Admission:
         self._limits = limits
         self._safety = safety
 
-    def recognised(self, user: User, place: Place) -> User:
-        """`user` with the rights and the language that the settings of `place` give them."""
-        return replace(self._policy.recognised(user, place), locale=self.language(user.locale, place))
+    def resolve_user(self, user: User, place: Place) -> User:
+        """Return `user` with the rights and the language that the settings of `place` give them."""
+        return replace(self._policy.resolve_user(user, place), locale=self.language_for(user.locale, place))
 
-    def language(self, locale: str, place: Place) -> str:
-        """The language that the bot speaks in `place` to whoever reads that of `locale`."""
-        language = str(self._settings.value("answers.language", place))
-        return locale if language == EACH else language
+    def language_for(self, locale: str, place: Place) -> str:
+        """Return the language that the bot speaks in `place` to a reader of `locale`."""
+        return self._settings.language(place, locale)
 
     def commands_for(self, user: User, place: Place) -> tuple[Command, ...]:
-        """The commands that `user`, a recognised one, may use in `place`, as they are there."""
+        """Return the commands that a resolved `user` may use in `place`, with the limits that apply to them there."""
         return tuple(
-            self._registry.narrowed(command, place, user)
+            self._registry.narrow(command, place, user)
             for command in self._registry.commands
             if self._policy.allows(user, command, place)
         )
 
     def check(self, request: Request, command: Command) -> None:
-        """Raise Refused if whoever asks may not use `command` there."""
+        """Raise PermissionDenied if the asker may not use `command` there."""
         self._policy.check(request.user, command, request.place)
 
-    def pressed(self, request: Request, action: str) -> None:
-        """Raise Refused if whoever asks may press no buttons there."""
-        if (refusal := next(self._policy.time_outs(request.user, request.place), None)) is not None:
+    def check_press(self, request: Request, action: str) -> None:
+        """Raise PermissionDenied if the asker is timed out, and so may not press the button `action` there."""
+        if (refusal := next(self._policy.timeout_refusals(request.user, request.place), None)) is not None:
             raise PermissionDenied(refusal.sentence.text, code=refusal.code, what=action, **refusal.sentence.values)
 
     async def refresh(self, request: Request, command: Command | None = None) -> None:
-        """Learn what moderators just did elsewhere. Raises RequestRefused if the asker may not use `command`."""
+        """Read the asker's time-outs again. Raises PermissionDenied if they may not use `command` now."""
         await self._timeouts.refresh_one(request.user, request.place)
         if command is not None:
             self.check(request, command)
 
-    def opened(self, request: Request, command: Command) -> Command:
-        """`command` within the limits that it has for whoever asks. Raises Refused if they may not use it there."""
+    def resolve_command(self, request: Request, command: Command) -> Command:
+        """Return `command` with the limits that apply to the asker. Raises PermissionDenied if they may not use it."""
         self.check(request, command)
-        return self._registry.narrowed(command, request.place, request.user)
+        return self._registry.narrow(command, request.place, request.user)
 
-    def own(self, request: Request, command: Command) -> dict[str, Any]:
-        """What whoever asks set as their own defaults of an opened command."""
-        return self._defaults.options(Caller(request.user, request.place), command)
+    def own_defaults(self, request: Request, command: Command) -> dict[str, Any]:
+        """Return the asker's own defaults for a resolved command."""
+        return self._defaults.for_command(Caller(request.user, request.place), command)
 
     def admit(self, request: Request, command: Command, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The options of an opened command, bound; raises UserError if they are wrong, unsafe, or asked too often."""
-        options = self.bound(request, command, self.own(request, command) | dict(given))
+        """Return the bound options of a resolved command.
+
+        Raises UserError if an option is wrong or unsafe, or if the asker has used up a limit.
+        """
+        options = self.bind(request, command, self.own_defaults(request, command) | dict(given))
         try:
-            self._limits.check(self._limits.on(request.user, command, request.place))
+            self._limits.check(self._limits.limits_for(request.user, command, request.place))
         except RequestRefused as refused:
             refused.what = command.name
             raise
         return options
 
-    def bound(self, request: Request, command: Command, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The options of an opened command, bound; raises UserError if they are wrong, or seen to be unsafe."""
+    def bind(self, request: Request, command: Command, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the bound options of a resolved command. Raises UserError if one is wrong, or unsafe by its words."""
         options = command.bind(given)
         try:
             self._safety.check_rules(self._safety.read_free_texts(command, options), request.place, draws=command.draws)
@@ -119,26 +118,26 @@ class Admission:
         return options
 
     @asynccontextmanager
-    async def counted(self, request: Request, command: Command) -> AsyncIterator[Use]:
-        """Count what is done meanwhile as one use, unless a UserError is its end. Raises LimitReached before it."""
-        limits = self._limits.on(request.user, command, request.place)
+    async def count_use(self, request: Request, command: Command) -> AsyncIterator[Use]:
+        """Count the body of the context as one use, unless it raises a UserError. Raises LimitReached first."""
+        limits = self._limits.limits_for(request.user, command, request.place)
         try:
-            async with self._limits.taken(limits) as use:
+            async with self._limits.count_use(limits) as use:
                 try:
                     yield use
                 except UserError:
-                    use.give_back()
+                    use.refund()
                     raise
         except RequestRefused as refused:
             refused.what = refused.what or command.name
             raise
 
-    async def why(self, user: User, command: Command, place: Place) -> list[Reason]:
-        """Everything that keeps `command` from `user` in `place`, in the order in which they would hear of it."""
-        user = self.recognised(user, place)
+    async def find_reasons(self, user: User, command: Command, place: Place) -> list[Reason]:
+        """Return every reason why `user` cannot use `command` in `place`, in the order in which they would be told."""
+        user = self.resolve_user(user, place)
         await self._timeouts.refresh_one(user, place)
-        found = [Reason(refusal.sentence, refusal.setting) for refusal in self._policy.refusals(user, command, place)]
-        limits = self._limits.on(user, command, place)
+        rules = [Reason(refusal.sentence, refusal.setting) for refusal in self._policy.refusals(user, command, place)]
+        limits = self._limits.limits_for(user, command, place)
         settings = {limit.code: limit.setting for limit in limits}
-        reached = await self._limits.used_up(limits)
-        return [*found, *(Reason(limit.sentence, settings[limit.code]) for limit in reached)]
+        reached = await self._limits.find_reached(limits)
+        return [*rules, *(Reason(limit.sentence, settings[limit.code]) for limit in reached)]

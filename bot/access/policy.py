@@ -1,4 +1,7 @@
-"""Who may do what where. Decided from memory, before anything slow, and no wherever something is not known."""
+"""The rules for who may use which command where.
+
+They are decided from memory, before anything slow, and refuse wherever something is not known.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bot.core.errors import PermissionDenied
 from bot.core.i18n import Sentence
-from bot.settings.plugin_switches import PINNED, enabled, is_on
+from bot.settings.plugin_switches import PINNED, is_on, switch_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,59 +20,59 @@ if TYPE_CHECKING:
     from bot.core.messages import Place, User
     from bot.settings.resolver import Settings
 
-LIFT = "/timeouts lift"
+LIFT_COMMAND = "/timeouts lift"
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One rule that says no: its code, what whoever asks is told, and the setting or command that it comes from."""
+    """A rule that refuses: its code, the sentence for the asker, and the setting or command that can change it."""
 
     code: str
     sentence: Sentence
     setting: str = ""
 
-    def error(self, command: Command) -> PermissionDenied:
-        """As what is raised."""
+    def as_error(self, command: Command) -> PermissionDenied:
+        """Return it as the error to raise."""
         return PermissionDenied(self.sentence.text, code=self.code, what=command.name, **self.sentence.values)
 
 
 class Policy:
-    """The rules, as the settings of each place have them."""
+    """Decides by the settings of each place and by the time-outs in force."""
 
     def __init__(self, settings: Settings, timeouts: TimeOuts | None = None) -> None:
         self._settings = settings
         self._timeouts = timeouts
 
-    def recognised(self, user: User, place: Place) -> User:
-        """`user` with the rights that the settings of `place` give them."""
+    def resolve_user(self, user: User, place: Place) -> User:
+        """Return `user` with the rights that the settings of `place` give them."""
         if user.is_moderator or user.is_operator:
             return replace(user, is_moderator=True)
         users = self._settings.value("moderators.users", place).split()
         roles = self._settings.value("moderators.roles", place).split()
-        # Whose roles are not known has none.
+        # A user whose roles are not known counts as one without roles.
         return replace(user, is_moderator=user.id in users or not set(user.roles or ()).isdisjoint(roles))
 
     def refusals(self, user: User, command: Command, place: Place) -> Iterator[Refusal]:
-        """Every rule that keeps `command` from a recognised `user` in `place`; the first is what they are told."""
-        about = {"command": command.name}
+        """Yield every rule that keeps a resolved `user` from `command` in `place`; they are told the first."""
+        values = {"command": command.name}
         if command.plugin not in PINNED:
-            yield from self.time_outs(user, place)
+            yield from self.timeout_refusals(user, place)
         if not is_on(command.plugin, place, self._settings):
-            yield Refusal("off", Sentence("/{command} is switched off here.", about), enabled(command.plugin))
+            yield Refusal("off", Sentence("/{command} is switched off here.", values), switch_name(command.plugin))
         if command.moderator and not user.is_moderator:
-            yield Refusal("moderators", Sentence("/{command} is for moderators.", about))
-        # Moderators find their way back from whatever they set.
+            yield Refusal("moderators", Sentence("/{command} is for moderators.", values))
+        # Moderators must be able to undo whatever they set.
         if command.plugin not in PINNED and not user.is_moderator:
-            yield from self._by_channel(place)
-            yield from self._by_role(user, place)
+            yield from self._channel_refusals(place)
+            yield from self._role_refusals(user, place)
 
-    def time_outs(self, user: User, place: Place) -> Iterator[Refusal]:
-        """What keeps a recognised `user` from everything in `place` for a while: one refusal, or none."""
-        timeout = None if self._timeouts is None or user.is_moderator else self._timeouts.of(user, place)
+    def timeout_refusals(self, user: User, place: Place) -> Iterator[Refusal]:
+        """Yield the refusal of a resolved `user` who is timed out in `place`; nothing for anybody else."""
+        timeout = None if self._timeouts is None or user.is_moderator else self._timeouts.find_active(user, place)
         if timeout is not None:
-            yield Refusal("timeout", _told(timeout), LIFT)
+            yield Refusal("timeout", _timeout_sentence(timeout), LIFT_COMMAND)
 
-    def _by_channel(self, place: Place) -> Iterator[Refusal]:
+    def _channel_refusals(self, place: Place) -> Iterator[Refusal]:
         allowed = self._settings.value("access.channels", place).split()
         denied = self._settings.value("access.channels.denied", place).split()
         if allowed and place.channel not in allowed:
@@ -78,7 +81,7 @@ class Policy:
         if place.channel in denied:
             yield Refusal("channel", Sentence("I may not be used in this channel."), "access.channels.denied")
 
-    def _by_role(self, user: User, place: Place) -> Iterator[Refusal]:
+    def _role_refusals(self, user: User, place: Place) -> Iterator[Refusal]:
         allowed = set(self._settings.value("access.roles", place).split())
         denied = set(self._settings.value("access.roles.denied", place).split())
         if allowed and allowed.isdisjoint(user.roles or ()):
@@ -91,17 +94,19 @@ class Policy:
             yield Refusal("role", Sentence("People with one of your roles may not use me here."), "access.roles.denied")
 
     def allows(self, user: User, command: Command, place: Place) -> bool:
-        """Whether `user`, a recognised one, may use `command` in `place`."""
+        """Return whether a resolved `user` may use `command` in `place`."""
         return next(self.refusals(user, command, place), None) is None
 
     def check(self, user: User, command: Command, place: Place) -> None:
-        """Raise PermissionDenied, with the first reason, if `user`, a recognised one, may not use `command`."""
+        """Raise PermissionDenied with the first refusal if a resolved `user` may not use `command` in `place`."""
         if (refusal := next(self.refusals(user, command, place), None)) is not None:
-            raise refusal.error(command)
+            raise refusal.as_error(command)
 
 
-def _told(timeout: TimeOut) -> Sentence:
-    about = {"until": f"{timeout.until:%Y-%m-%d %H:%M} UTC", "reason": timeout.reason}
+def _timeout_sentence(timeout: TimeOut) -> Sentence:
+    values = {"until": f"{timeout.until:%Y-%m-%d %H:%M} UTC", "reason": timeout.reason}
     if timeout.reason:
-        return Sentence("Moderators have timed you out: you can use me again at {until}. Their reason: {reason}", about)
-    return Sentence("Moderators have timed you out: you can use me again at {until}.", about)
+        return Sentence(
+            "Moderators have timed you out: you can use me again at {until}. Their reason: {reason}", values
+        )
+    return Sentence("Moderators have timed you out: you can use me again at {until}.", values)

@@ -1,8 +1,8 @@
 """How often somebody may ask: cooldowns and quotas, counted in moving windows.
 
-This process counts in its memory, which is known at once. With a Redis server all processes count there, too; while it
-cannot be reached, each goes on with what it has counted itself. A limit that was set for a channel counts what is asked
-in that channel alone.
+Each process counts in its memory, so that it can decide at once. With a Redis server, all processes count there as
+well; while it cannot be reached, each process relies on its own count. A limit that was set for a channel counts only
+the uses in that channel.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from limits.storage import MemoryStorage
 
 from bot.core.errors import ConfigError, LimitReached
 from bot.core.i18n import Sentence
-from bot.settings.scopes import home
+from bot.settings.scopes import server_scope
 from bot.settings.setting import CHANNEL
 
 if TYPE_CHECKING:
@@ -35,13 +35,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HOUR, DAY = 3600, 24 * 3600
+HOUR_SECONDS, DAY_SECONDS = 3600, 24 * 3600
 MEMORY = "memory"
-MANY = 10**6
-"""More than anybody can be given back."""
-LEAST_SECONDS = 1.0
-"""How long to wait when a use was taken by somebody else in this very moment."""
-PREFIX = "tempera"
+"""The address of the storage in the memory of this process."""
+MAX_REFUNDS = 10**6
+"""A number of refunds that nobody reaches."""
+MIN_WAIT_SECONDS = 1.0
+"""How long to wait if another process took the last use at this moment."""
+REDIS_KEY_PREFIX = "tempera"
 SENTENCES = {
     "cooldown": Sentence("Between two questions of one person must be {span} here. You can ask again in {wait}."),
     "user": Sentence(
@@ -56,7 +57,7 @@ SENTENCES = {
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """One limit: `most` times within `seconds`, counted under `key`; `code` is "user.hour", `setting` where it is."""
+    """A limit of `most` uses within `seconds`, counted under `key`; `code` is like "user.hour"."""
 
     code: str
     key: str
@@ -65,23 +66,28 @@ class RateLimit:
     setting: str
 
     @property
-    def given_back(self) -> str:
-        """Where it is counted what was given back."""
+    def refund_key(self) -> str:
+        """The key under which refunded uses are counted."""
         return f"{self.key}/back"
 
-    def reached(self, wait: float) -> LimitReached:
-        """What is raised when it is used up for `wait` seconds more."""
+    def as_error(self, wait: float) -> LimitReached:
+        """Return the error to raise while it is used up for `wait` more seconds."""
         kind = self.code.split(".")[0]
-        per = Sentence("per hour") if self.seconds == HOUR else Sentence("per day")
-        about = span(self.seconds) if kind == "cooldown" else per
+        per = Sentence("per hour") if self.seconds == HOUR_SECONDS else Sentence("per day")
+        span = format_span(self.seconds) if kind == "cooldown" else per
         return LimitReached(
-            SENTENCES[kind].text, code=self.code, retry_after=wait, most=self.most, span=about, wait=span(wait)
+            SENTENCES[kind].text,
+            code=self.code,
+            retry_after=wait,
+            most=self.most,
+            span=format_span,
+            wait=format_span(wait),
         )
 
 
-def span(seconds: float) -> Sentence:
-    """A time in words, rounded up: "4 minutes"."""
-    # Redis gives times back with fewer digits, which alone must not make a minute more of it.
+def format_span(seconds: float) -> Sentence:
+    """Return a length of time in words, rounded up: "4 minutes"."""
+    # Redis returns times with fewer digits, which must not add a minute.
     count = max(1, math.ceil(round(seconds, 1)))
     if count < 100:
         return Sentence("1 second") if count == 1 else Sentence("{count} seconds", {"count": count})
@@ -101,26 +107,30 @@ class Timing:
 
 
 class RateLimiter:
-    """Counts who asks how often."""
+    """Counts the uses of each person, role and server, and refuses those above a limit."""
 
     def __init__(self, settings: Settings, storage: str = MEMORY, timing: Timing | None = None) -> None:
         """`storage` is "memory" or the address of a Redis server. Raises ConfigError if it is neither."""
         self._settings = settings
-        self._here = MemoryStorage()
+        self._local = MemoryStorage()
         self._shared = None if storage == MEMORY else _redis(storage)
         self._timing = timing or Timing()
-        self._away_until = 0.0
+        self._retry_at = 0.0
 
-    def on(self, user: User, command: Command, place: Place) -> list[RateLimit]:
-        """The limits that count for `command` of `user` in `place`."""
-        return list(self._on(user, place)) if command.counts else []
+    def limits_for(self, user: User, command: Command, place: Place) -> list[RateLimit]:
+        """Return the limits that apply to `user` for `command` in `place`."""
+        return list(self._limits_for(user, place)) if command.counts else []
 
-    def _on(self, user: User, place: Place) -> Iterator[RateLimit]:
-        where = home(place)
+    def _limits_for(self, user: User, place: Place) -> Iterator[RateLimit]:
+        where = server_scope(place)
         server = f"{where.platform}/{where.server or where.channel}"
-        for name, seconds in (("limits.cooldown", 0), ("limits.user.hour", HOUR), ("limits.user.day", DAY)):
-            level = self._settings.source(name, place, user)
-            # What was set for a channel is counted apart from what is asked elsewhere.
+        for name, seconds in (
+            ("limits.cooldown", 0),
+            ("limits.user.hour", HOUR_SECONDS),
+            ("limits.user.day", DAY_SECONDS),
+        ):
+            level = self._settings.effective_level(name, place, user)
+            # A limit that was set for a channel counts only the uses in that channel.
             area = f"{server}/{place.channel}" if level.where == CHANNEL else server
             key = f"{area}/{user.id}/{name}"
             if level.value and not seconds:
@@ -128,128 +138,133 @@ class RateLimiter:
             elif level.value:
                 yield RateLimit(name.removeprefix("limits."), key, level.value, seconds, name)
         for role in user.roles or ():
-            for name, seconds in (("limits.role.hour", HOUR), ("limits.role.day", DAY)):
+            for name, seconds in (("limits.role.hour", HOUR_SECONDS), ("limits.role.day", DAY_SECONDS)):
                 level = self._settings.levels(name, place, role)[-1]
                 if level.value:
                     key = f"{server}/@{role}/{name}"
                     yield RateLimit(name.removeprefix("limits."), key, level.value, seconds, name)
-        for name, seconds in (("limits.server.hour", HOUR), ("limits.server.day", DAY)):
+        for name, seconds in (("limits.server.hour", HOUR_SECONDS), ("limits.server.day", DAY_SECONDS)):
             if most := self._settings.value(name, place):
                 yield RateLimit(name.removeprefix("limits."), f"{server}/{name}", most, seconds, name)
 
     def check(self, limits: Sequence[RateLimit]) -> None:
-        """Raise LimitReached if one of these is used up, as far as this process has counted. Takes nothing."""
+        """Raise LimitReached if one of these is used up by the count of this process; nothing is counted."""
         for limit in limits:
-            if (wait := self._wait(limit)) > 0:
-                raise limit.reached(wait)
+            if (wait := self._local_wait(limit)) > 0:
+                raise limit.as_error(wait)
 
-    async def used_up(self, limits: Sequence[RateLimit]) -> list[LimitReached]:
-        """Those that are used up, as far as can be found out."""
-        waits = [(limit, self._wait(limit) or await self._shared_wait(limit)) for limit in limits]
-        return [limit.reached(wait) for limit, wait in waits if wait > 0]
+    async def find_reached(self, limits: Sequence[RateLimit]) -> list[LimitReached]:
+        """Return an error for each of these that is used up, by the counts of this process and of Redis."""
+        waits = [(limit, self._local_wait(limit) or await self._shared_wait(limit)) for limit in limits]
+        return [limit.as_error(wait) for limit, wait in waits if wait > 0]
 
     @asynccontextmanager
-    async def taken(self, limits: Sequence[RateLimit]) -> AsyncIterator[Use]:
-        """Count one use under each of these, or raise LimitReached and count none. At the end it may be given back."""
+    async def count_use(self, limits: Sequence[RateLimit]) -> AsyncIterator[Use]:
+        """Count one use under each of these, or raise LimitReached and count none.
+
+        If the use is refunded in the body of the context, it is no longer counted afterwards.
+        """
         self.check(limits)
         for limit in limits:
-            self._here.acquire_entry(limit.key, limit.most + self._back(limit), limit.seconds)
+            self._local.acquire_entry(limit.key, limit.most + self._refunds(limit), limit.seconds)
         use, shared = Use(), list[RateLimit]()
         try:
             for limit in limits:
                 wait = await self._take_shared(limit)
                 if wait:
-                    use.give_back()
-                    raise limit.reached(wait)
+                    use.refund()
+                    raise limit.as_error(wait)
                 if wait is not None:
                     shared.append(limit)
             yield use
         finally:
-            if use.is_given_back:
-                self._give_back(limits)
-                await self._give_back_shared(shared)
+            if use.is_refunded:
+                self._refund_locally(limits)
+                await self._refund_shared(shared)
 
     async def close(self) -> None:
-        """Let go of the connections to Redis."""
+        """Close the connections to Redis."""
         if self._shared is not None:
             await cast(RedispyBridge, self._shared.bridge).storage.aclose()
 
-    # What this process has counted
+    # The count of this process
 
-    def _wait(self, limit: RateLimit) -> float:
-        """In how many seconds one use is free; 0 for now."""
-        used, most = self._here.events.get(limit.key, []), limit.most + self._back(limit)
+    def _local_wait(self, limit: RateLimit) -> float:
+        """Return in how many seconds a use is free; 0 if one is free now."""
+        used, most = self._local.events.get(limit.key, []), limit.most + self._refunds(limit)
         return max(0.0, used[most - 1].atime + limit.seconds - time.time()) if len(used) >= most else 0.0
 
-    def _back(self, limit: RateLimit) -> int:
-        return self._here.get_moving_window(limit.given_back, MANY, limit.seconds)[1]
+    def _refunds(self, limit: RateLimit) -> int:
+        return self._local.get_moving_window(limit.refund_key, MAX_REFUNDS, limit.seconds)[1]
 
-    def _give_back(self, limits: Sequence[RateLimit]) -> None:
+    def _refund_locally(self, limits: Sequence[RateLimit]) -> None:
         for limit in limits:
             if limit.most == 1:
-                self._here.clear(limit.key)
+                self._local.clear(limit.key)
             else:
-                self._here.acquire_entry(limit.given_back, MANY, limit.seconds)
+                self._local.acquire_entry(limit.refund_key, MAX_REFUNDS, limit.seconds)
 
-    # What all processes have counted
+    # The count of all processes
 
     async def _shared_wait(self, limit: RateLimit) -> float:
-        if (shared := self._reachable()) is None:
+        if (shared := self._reachable_shared()) is None:
             return 0.0
-        async with self._alone_if_need_be():
-            most = limit.most + await self._shared_back(shared, limit)
+        async with self._local_on_failure():
+            most = limit.most + await self._shared_refunds(shared, limit)
             start, count = await shared.get_moving_window(limit.key, most, limit.seconds)
             return max(0.0, start + limit.seconds - time.time()) if count >= most else 0.0
         return 0.0
 
     async def _take_shared(self, limit: RateLimit) -> float | None:
-        """Take one use, and 0; or else in how many seconds one is free. None if it is not counted there."""
-        if (shared := self._reachable()) is None:
+        """Count one use in Redis and return 0, or return in how many seconds one is free; None if Redis fails."""
+        if (shared := self._reachable_shared()) is None:
             return None
-        async with self._alone_if_need_be():
-            most = limit.most + await self._shared_back(shared, limit)
+        async with self._local_on_failure():
+            most = limit.most + await self._shared_refunds(shared, limit)
             if await shared.acquire_entry(limit.key, most, limit.seconds):
                 return 0.0
-            return await self._shared_wait(limit) or LEAST_SECONDS
+            return await self._shared_wait(limit) or MIN_WAIT_SECONDS
         return None
 
-    async def _shared_back(self, shared: RedisStorage, limit: RateLimit) -> int:
-        return 0 if limit.most == 1 else (await shared.get_moving_window(limit.given_back, MANY, limit.seconds))[1]
+    async def _shared_refunds(self, shared: RedisStorage, limit: RateLimit) -> int:
+        return (
+            0 if limit.most == 1 else (await shared.get_moving_window(limit.refund_key, MAX_REFUNDS, limit.seconds))[1]
+        )
 
-    async def _give_back_shared(self, limits: Sequence[RateLimit]) -> None:
+    async def _refund_shared(self, limits: Sequence[RateLimit]) -> None:
         for limit in limits:
-            if (shared := self._reachable()) is None:
+            if (shared := self._reachable_shared()) is None:
                 return
-            async with self._alone_if_need_be():
+            async with self._local_on_failure():
                 if limit.most == 1:
                     await shared.clear(limit.key)
                 else:
-                    await shared.acquire_entry(limit.given_back, MANY, limit.seconds)
+                    await shared.acquire_entry(limit.refund_key, MAX_REFUNDS, limit.seconds)
 
-    def _reachable(self) -> RedisStorage | None:
-        """What all processes count in, unless it did not do its part a moment ago."""
-        return self._shared if time.monotonic() >= self._away_until else None
+    def _reachable_shared(self) -> RedisStorage | None:
+        """Return the storage that all processes share; None if there is none, or if it failed a moment ago."""
+        return self._shared if time.monotonic() >= self._retry_at else None
 
     @asynccontextmanager
-    async def _alone_if_need_be(self) -> AsyncIterator[None]:
-        """Go on without Redis if it does not do its part in time."""
+    async def _local_on_failure(self) -> AsyncIterator[None]:
+        """Continue without Redis if the body of the context fails or takes too long."""
         try:
             async with asyncio.timeout(self._timing.redis):
                 yield
         except (StorageError, OSError, TimeoutError) as error:
-            self._away_until = time.monotonic() + self._timing.away
-            log.warning("Redis does not count along: %s", error or type(error).__name__)
+            self._retry_at = time.monotonic() + self._timing.away
+            log.warning("Redis cannot be reached, so this process counts alone: %s", error or type(error).__name__)
 
 
 class Use:
-    """One use that was counted."""
+    """A use that was counted."""
 
     def __init__(self) -> None:
-        self.is_given_back = False
+        self.is_refunded = False
 
-    def give_back(self) -> None:
-        """Let it cost nothing, since nothing came of it."""
-        self.is_given_back = True
+    def refund(self) -> None:
+        """Have it not counted, since it ended with an error."""
+        self.is_refunded = True
 
 
 def _redis(address: str) -> RedisStorage:
@@ -260,6 +275,8 @@ def _redis(address: str) -> RedisStorage:
             "limits.storage names a Redis server, which needs one more package: pip install 'tempera-bot[redis]'."
         )
     try:
-        return RedisStorage(f"async+{address}", wrap_exceptions=True, implementation="redispy", key_prefix=PREFIX)
+        return RedisStorage(
+            f"async+{address}", wrap_exceptions=True, implementation="redispy", key_prefix=REDIS_KEY_PREFIX
+        )
     except (ConfigurationError, ValueError):
         raise ConfigError("limits.storage is not the address of a Redis server, like redis://host:6379.") from None

@@ -1,7 +1,7 @@
-"""Who may not use the bot for a while: in a server, and in direct messages with the bot.
+"""Time-outs: people who may not use the bot for a while, in a server and in direct messages.
 
-People are known by a keyed hash, which is all that is left of them here once they have had deleted what is stored about
-them; so that does not end a time-out.
+People are known by a keyed hash. It is all that remains here after they have deleted their data, so that a deletion
+does not end a time-out.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class TimeOutRow(Base):
-    """A time-out. `person` is the hash of whom it is for."""
+    """A stored time-out. `person` is the hash of the person who is timed out."""
 
     __tablename__ = "timeouts"
     __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 - SQLAlchemy's own way
@@ -41,11 +41,11 @@ class TimeOutRow(Base):
     server: Mapped[str]
     person: Mapped[str] = mapped_column(index=True)
     user: Mapped[str]
-    """Their id; empty, like name and reason, once they have had deleted what is stored about them."""
+    """Their id; empty, like name and reason, after they have deleted their data."""
     name: Mapped[str]
     until: Mapped[datetime]
     reason: Mapped[str]
-    """In a moderator's words."""
+    """The reason in a moderator's words."""
     actor: Mapped[str]
     actor_name: Mapped[str]
     created: Mapped[datetime]
@@ -53,7 +53,7 @@ class TimeOutRow(Base):
 
 @dataclass(frozen=True, slots=True)
 class TimeOut:
-    """One that is in force."""
+    """A time-out that is in force."""
 
     id: int
     platform: str
@@ -65,77 +65,84 @@ class TimeOut:
     reason: str
     actor_name: str
 
-    def counts_in(self, place: Place) -> bool:
-        """Whether it keeps its person from the bot in `place`."""
+    def applies_in(self, place: Place) -> bool:
+        """Return whether it is in force in `place`: its server and all direct messages."""
         return self.platform == place.platform and place.server in ("", self.server) and self.until > now()
 
 
 class TimeOuts:
-    """Those of all servers, kept in memory, too, since a request is decided without waiting."""
+    """The time-outs of all servers, kept in memory, too, since requests are decided without waiting."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._key = b""
-        self._known: dict[str, tuple[TimeOut, ...]] = {}
+        self._by_person: dict[str, tuple[TimeOut, ...]] = {}
 
     async def start(self) -> None:
-        """Read the key and what is in force."""
+        """Read the key of the hashes and the time-outs in force."""
         self._key, is_new = await secret(self._database)
         if is_new:
-            await self._hash_anew()
+            await self._rehash()
         await self.refresh()
 
-    async def _hash_anew(self) -> None:
-        """Where a key was lost, let those still count who are known by more than their hash."""
+    async def _rehash(self) -> None:
+        """After a key was lost, compute the hashes again for the people whose ids are known."""
         async with self._database.writing() as session:
             for row in await session.scalars(select(TimeOutRow)):
                 if row.user:
-                    row.person = self.person(row.platform, row.user)
+                    row.person = self.hash_person(row.platform, row.user)
                 else:
-                    log.warning("A key was lost, and with it a time-out of somebody who is known by their hash alone.")
+                    log.warning(
+                        "The key of the hashes was lost: a time-out of somebody who deleted their data has ended."
+                    )
 
-    def person(self, platform: str, user: str) -> str:
-        """What a person is called here."""
+    def hash_person(self, platform: str, user: str) -> str:
+        """Return the keyed hash of a person's id."""
         return hmac.new(self._key, f"{platform}\0{user}".encode(), hashlib.sha256).hexdigest()
 
     async def refresh(self) -> None:
-        """Follow what other processes did, and forget what is over."""
+        """Read what other processes stored, and delete the time-outs that are over."""
         async with self._database.reading() as session:
             rows = list(await session.scalars(select(TimeOutRow).order_by(TimeOutRow.id)))
-        found: dict[str, tuple[TimeOut, ...]] = {}
+        by_person: dict[str, tuple[TimeOut, ...]] = {}
         for row in rows:
             if row.until > now():
-                found[row.person] = (*found.get(row.person, ()), _read(row))
-        self._known = found
+                by_person[row.person] = (*by_person.get(row.person, ()), _from_row(row))
+        self._by_person = by_person
         if any(row.until <= now() for row in rows):
             async with self._database.writing() as session:
                 await session.execute(delete(TimeOutRow).where(TimeOutRow.until <= now()))
 
     async def refresh_one(self, user: User, place: Place) -> None:
-        """Follow what other processes did to one person, so that it counts at their next request already."""
-        person = self.person(place.platform, user.id)
+        """Read one person's time-outs again, so that one from another process applies to their next request."""
+        person = self.hash_person(place.platform, user.id)
         async with self._database.reading() as session:
             rows = await session.scalars(select(TimeOutRow).where(TimeOutRow.person == person))
-            self._know(person, [_read(row) for row in rows])
+            self._remember(person, [_from_row(row) for row in rows])
 
-    def of(self, user: User, place: Place) -> TimeOut | None:
-        """What keeps `user` from the bot in `place`, the longest first."""
-        known = self._known.get(self.person(place.platform, user.id), ())
-        return max((one for one in known if one.counts_in(place)), key=lambda one: one.until, default=None)
+    def find_active(self, user: User, place: Place) -> TimeOut | None:
+        """Return the time-out of `user` in `place` that ends last; None if there is none."""
+        timeouts = self._by_person.get(self.hash_person(place.platform, user.id), ())
+        applicable = (timeout for timeout in timeouts if timeout.applies_in(place))
+        return max(applicable, key=lambda timeout: timeout.until, default=None)
 
-    def within(self, scope: Scope) -> Sequence[TimeOut]:
-        """Those in force in a server, those that end first before the others."""
-        known = [one for several in self._known.values() for one in several]
-        here = [one for one in known if (one.platform, one.server) == (scope.platform, scope.server)]
-        return sorted((one for one in here if one.until > now()), key=lambda one: one.until)
+    def active_in(self, scope: Scope) -> Sequence[TimeOut]:
+        """Return the time-outs in force in a server, the next to end first."""
+        active = [
+            timeout
+            for timeouts in self._by_person.values()
+            for timeout in timeouts
+            if (timeout.platform, timeout.server) == (scope.platform, scope.server) and timeout.until > now()
+        ]
+        return sorted(active, key=lambda timeout: timeout.until)
 
     async def set(self, user: User, scope: Scope, until: datetime, reason: str, actor: User) -> TimeOut:
-        """Time somebody out of a server, in the place of what was in force there."""
-        person = self.person(scope.platform, user.id)
-        mine = (TimeOutRow.platform == scope.platform, TimeOutRow.server == scope.server, TimeOutRow.person == person)
+        """Time somebody out of a server; this replaces their time-out there, if they have one."""
+        person = self.hash_person(scope.platform, user.id)
+        same = (TimeOutRow.platform == scope.platform, TimeOutRow.server == scope.server, TimeOutRow.person == person)
         async with self._database.writing() as session:
-            before = await session.scalar(select(TimeOutRow.until).where(*mine, TimeOutRow.until > now()))
-            await session.execute(delete(TimeOutRow).where(*mine))
+            before = await session.scalar(select(TimeOutRow.until).where(*same, TimeOutRow.until > now()))
+            await session.execute(delete(TimeOutRow).where(*same))
             row = TimeOutRow(
                 platform=scope.platform,
                 server=scope.server,
@@ -161,13 +168,13 @@ class TimeOuts:
             )
             note(session, entry)
             await session.flush()
-            made = _read(row)
-        others = [one for one in self._known.get(person, ()) if one.server != scope.server]
-        self._know(person, [*others, made])
-        return made
+            timeout = _from_row(row)
+        others = [other for other in self._by_person.get(person, ()) if other.server != scope.server]
+        self._remember(person, [*others, timeout])
+        return timeout
 
     async def lift(self, number: int, scope: Scope, actor: User) -> TimeOut | None:
-        """End the time-out with this number; None if there is none in `scope`."""
+        """End the time-out with this number and return it; None if there is none in `scope`."""
         async with self._database.writing() as session:
             row = await session.get(TimeOutRow, number)
             if row is None or (row.platform, row.server) != (scope.platform, scope.server) or row.until <= now():
@@ -183,15 +190,15 @@ class TimeOuts:
                 before={"until": row.until.isoformat(), "reason": row.reason},
             )
             note(session, entry)
-        lifted = _read(row)
-        self._know(row.person, [one for one in self._known.get(row.person, ()) if one.id != number])
+        lifted = _from_row(row)
+        self._remember(row.person, [other for other in self._by_person.get(row.person, ()) if other.id != number])
         return lifted
 
-    def _know(self, person: str, found: Sequence[TimeOut]) -> None:
-        others = {name: kept for name, kept in self._known.items() if name != person}
-        self._known = others | {person: tuple(found)} if found else others
+    def _remember(self, person: str, timeouts: Sequence[TimeOut]) -> None:
+        others = {other: kept for other, kept in self._by_person.items() if other != person}
+        self._by_person = others | {person: tuple(timeouts)} if timeouts else others
 
 
-def _read(row: TimeOutRow) -> TimeOut:
-    about = (row.id, row.platform, row.server, row.person, row.user, row.name)
-    return TimeOut(*about, row.until, row.reason, row.actor_name)
+def _from_row(row: TimeOutRow) -> TimeOut:
+    identity = (row.id, row.platform, row.server, row.person, row.user, row.name)
+    return TimeOut(*identity, row.until, row.reason, row.actor_name)

@@ -1,4 +1,4 @@
-"""What a button under an answer does when it is pressed, and the form behind it when it is sent."""
+"""Carries out the buttons under answers when they are pressed, and the form behind Edit when it is sent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bot.answers import buttons
 from bot.answers.executor import AnswerJob, PageTurn
 from bot.core.errors import Expired, UserError
 from bot.core.messages import Reply
-from bot.moderation.actions import about
+from bot.moderation.actions import moderation_entry
 
 if TYPE_CHECKING:
     from bot.answers.executor import AnswerExecutor
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from bot.storage.database import MessageRow
 
 
-FORKS = "-fork"
-ENDING = buttons.IN_PLACE - buttons.ANYBODY
-"""Buttons that take something away, and show nothing."""
+FORK_SUFFIX = "-fork"
+ENDING_ACTIONS = buttons.IN_PLACE - buttons.ANYBODY
+"""Buttons that stop or delete something, and show nothing."""
 
 
 class ButtonActions:
-    """The buttons of stored answers. Whatever they lead to passes admission once more."""
+    """The buttons of stored answers. A new answer passes admission again."""
 
     def __init__(self, services: Services, executor: AnswerExecutor) -> None:
         self._registry = services.registry
@@ -37,39 +37,42 @@ class ButtonActions:
         self._executor = executor
 
     async def form(self, request: Request, row_id: int) -> Form:
-        """Return the form behind Edit, filled in with what was asked. Raises UserError for whoever may not have it."""
-        row = await self._pressed(request, "edit", row_id)
-        command = self._registry.behind(row.command)
-        return buttons.form(self._admission.opened(request, command), row.options, f"t:edit:{row_id}")
+        """Return the form behind Edit, filled in with what was asked. Raises UserError if the user may not have it."""
+        row = await self._find_answer(request, "edit", row_id)
+        command = self._registry.find_any(row.command)
+        return buttons.make_form(self._admission.resolve_command(request, command), row.options, f"t:edit:{row_id}")
 
-    async def _pressed(self, request: Request, action: str, row_id: int) -> MessageRow:
+    async def _find_answer(self, request: Request, action: str, row_id: int) -> MessageRow:
+        """Return the answer whose button `action` was pressed. Raises UserError if it is gone or may not be pressed."""
         row = await self._messages.get(row_id)
-        if row is None or row.role != "assistant" or not _reaches(row, request, action):
+        if row is None or row.role != "assistant" or not _may_press(row, request, action):
             raise Expired("This has expired: it is no longer stored.")
-        if not buttons.is_plugins(action):
-            self._admission.pressed(request, action)
+        if not buttons.is_plugin_button(action):
+            self._admission.check_press(request, action)
         if action == buttons.FORK and not is_visible(row, request.user, request.place):
             raise Expired("This has expired: it is no longer stored.")
-        buttons.check(action, row, request.user)
+        buttons.check_rights(action, row, request.user)
         return row
 
     async def act(
         self, request: Request, action: str, row_id: int, replies: Latest[Reply], *, turns: bool = False
     ) -> None:
-        """Do what a press of `action` under the answer `row_id` leads to. Raises UserError if it may not be.
+        """Carry out the button `action` under the answer `row_id`. Raises UserError if it may not be pressed.
 
-        `turns` says that what comes takes that answer's place.
+        `turns` says that the result takes the place of that answer.
         """
-        row = await self._pressed(request, action, row_id)
-        # One message is there for many people: it keeps the asker's language, or is translated for each reader.
+        row = await self._find_answer(request, action, row_id)
+        # A message is read by many people: it keeps the asker's language, or is translated for each reader.
         is_translated = self._adapters.capabilities(request.place.platform).translates_notes
         locale = "en" if is_translated else row.resume.get("locale") or request.user.locale
         match action:
             case "stop":
-                await self._stop(row, None if _is_own(row, request) else about(request.user, "cancel", row))
+                await self._stop(row, None if _is_own(row, request) else moderation_entry(request.user, "cancel", row))
             case "delete":
                 self._executor.stop(row_id)
-                await self._messages.delete(row, None if _is_own(row, request) else about(request.user, "remove", row))
+                await self._messages.delete(
+                    row, None if _is_own(row, request) else moderation_entry(request.user, "remove", row)
+                )
                 replies.put(Reply(row=row_id, deleted=True, final=True))
             case "up" | "down":
                 await self._messages.vote(row_id, request.user.id, 1 if action == "up" else -1)
@@ -80,7 +83,7 @@ class ButtonActions:
                 await self._executor.run_answer(await self._follow_up(request, action, row), replies)
 
     async def _stop(self, row: MessageRow, entry: AuditEntry | None) -> None:
-        """End an answer, wherever it is made; `entry` is noted in the audit. Raises UserError if it is finished."""
+        """Stop an answer, in whichever process it is made, and record `entry`. Raises UserError if it is finished."""
         is_here = self._executor.stop(row.id)
         if not is_here and not await self._messages.is_made(row):
             raise UserError("There is nothing to stop: this answer is finished.")
@@ -90,39 +93,39 @@ class ButtonActions:
     async def _turn_page(
         self, request: Request, action: str, row: MessageRow, locale: str, replies: Latest[Reply]
     ) -> None:
-        """Put another page in the place of the one that an answer shows."""
+        """Replace the page that an answer shows by another one."""
         if (button := _find_button(action, row)) is None:
-            # Whoever presses still saw the page before, so they are shown this one.
+            # The user still saw the page before, so they are shown the present one.
             replies.put(await self._executor.snapshot(row, locale))
             return
-        # What pages show was judged and counted when the answer was asked for. As messages of their own they count.
-        command = replace(self._admission.opened(request, self._registry.behind(button.command)), free=True)
-        options = self._admission.bound(request, command, button.options)
+        # The answer was judged and counted when it was asked for. As messages of their own, pages are counted again.
+        command = replace(self._admission.resolve_command(request, self._registry.find_any(button.command)), free=True)
+        options = self._admission.bind(request, command, button.options)
         job = AnswerJob(request=request, command=command, options=options, private=row.private)
         await self._executor.run_page_turn(PageTurn(job=job, row=row, button=button, locale=locale), replies)
 
     async def _follow_up(self, request: Request, action: str, row: MessageRow) -> AnswerJob:
-        """Return the job of a new answer that grows out of an old one."""
+        """Return the job of the new answer that a button of an old one asks for."""
         question: int | None
         parent: int | None
-        if buttons.is_plugins(action):
+        if buttons.is_plugin_button(action):
             if (button := _find_button(action, row)) is None:
                 raise Expired("This button has expired.")
-            command = self._admission.opened(request, self._registry.behind(button.command))
+            command = self._admission.resolve_command(request, self._registry.find_any(button.command))
             given = button.options
             question, parent = None, row.id
         else:
-            command = self._fork_command(row) if action == buttons.FORK else self._registry.behind(row.command)
-            command = self._admission.opened(request, command)
+            command = self._fork_command(row) if action == buttons.FORK else self._registry.find_any(row.command)
+            command = self._admission.resolve_command(request, command)
             fields = (request.action.fields if request.action else None) or {}
-            given = buttons.changed(action, command, row, fields)
-            request = replace(request, options=buttons.taken(action, command, fields))
+            given = buttons.changed_options(action, command, row, fields)
+            request = replace(request, options=buttons.accepted_fields(action, command, fields))
             repeats = action in buttons.REPEATS
             question, parent = (row.parent, None) if repeats else (None, await self._parent_of_question(row))
         return AnswerJob(
             request=request,
             command=command,
-            options=self._admission.bound(request, command, given),
+            options=self._admission.bind(request, command, given),
             private=row.private or command.private,
             question=question,
             parent=parent,
@@ -130,8 +133,8 @@ class ButtonActions:
         )
 
     def _fork_command(self, row: MessageRow) -> Command:
-        """Return the hidden command that goes on from the middle of an answer: it has the answer's name and “-fork”."""
-        name = row.command.removesuffix(FORKS) + FORKS
+        """Return the hidden command that continues from the middle of an answer; its name ends with “-fork”."""
+        name = row.command.removesuffix(FORK_SUFFIX) + FORK_SUFFIX
         if (command := self._registry.get(name)) is None:
             raise UserError("Answers of /{command} cannot be forked.", command=row.command)
         return command
@@ -143,8 +146,9 @@ class ButtonActions:
 
 
 def _find_button(action: str, row: MessageRow) -> Button | None:
-    """Return the plugin's button of an answer that `action` names, if the answer has it (still)."""
-    return next((one for one in buttons.stored(row) if buttons.parse(one.id)[0] == action), None)
+    """Return the plugin's button of an answer that `action` names; None if the answer no longer has it."""
+    stored = buttons.stored_buttons(row)
+    return next((button for button in stored if buttons.parse_id(button.id)[0] == action), None)
 
 
 def is_visible(row: MessageRow, user: User, place: Place) -> bool:
@@ -154,15 +158,15 @@ def is_visible(row: MessageRow, user: User, place: Place) -> bool:
 
 
 def _is_own(row: MessageRow, request: Request) -> bool:
-    """Return whether whoever presses asked for the answer."""
+    """Return whether the user who presses is the one who asked for the answer."""
     return (row.platform, row.author) == (request.place.platform, request.user.id)
 
 
-def _reaches(row: MessageRow, request: Request, action: str) -> bool:
-    """Return whether somebody there can have this button of an answer: rights in one server are none in another."""
+def _may_press(row: MessageRow, request: Request, action: str) -> bool:
+    """Return whether the user may press a button of an answer from this place: rights do not reach other servers."""
     user, place = request.user, request.place
     if user.is_operator or _is_own(row, request):
         return True
     here = (row.platform, row.server) == (place.platform, place.server)
-    # What moderators cannot read, they can end; any other button would show them what was asked.
-    return here and (not row.private or (user.is_moderator and action in ENDING))
+    # Moderators can end a private answer that they cannot read; other buttons would show them what was asked.
+    return here and (not row.private or (user.is_moderator and action in ENDING_ACTIONS))

@@ -1,4 +1,4 @@
-"""What a handler is given besides its options."""
+"""`Context`: the object that a handler gets besides its options."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-KNOWN_SECONDS = 1.0
-"""How long another plugin may look for what it knows; an answer that waits for it must not seem slow."""
+LOOKUP_SECONDS = 1.0
+"""How long another plugin may take to look up what it knows; an answer that waits for it must not seem slow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +41,12 @@ class Context:
 
     request: Request
     caller: Caller
-    """Who asks, and where: the services below take it as their first argument."""
+    """The user who asks, and the place: the services below take it as their first argument."""
     models: ModelClient
     commands: tuple[Command, ...]
     """The commands that this user may use here."""
     settings: SettingsView
-    """The settings as they are here: `ctx.settings["ask.system_prompt"]`."""
+    """The settings that apply here: `ctx.settings["ask.system_prompt"]`."""
     settings_editor: SettingsEditor
     """Changes settings, for moderators."""
     store: Store
@@ -54,67 +54,67 @@ class Context:
     history: History
     """The conversation so far."""
     defaults: Defaults
-    """What users set as their own defaults of options."""
+    """Users' own defaults of options."""
     statistics: Statistics
-    """How much this server uses the bot, and how; for moderators."""
+    """The statistics of this server's use; for moderators."""
     audit: AuditReader
-    """What happened here that somebody may have to answer for; for moderators."""
+    """The records of changes, moderation and refusals; for moderators."""
     moderation: Moderation
-    """What moderators do to messages, people and answers under way."""
+    """Actions on messages, people and running answers; for moderators."""
     privacy: PrivacyService
-    """Exports and deletes what is stored about whoever asks."""
+    """Exports and deletes everything that is stored about the asker."""
     question: int
-    """The row of the stored question that is answered; 0 for none."""
+    """The row of the stored question that is answered; 0 if none is stored."""
     plugins: Registry
     """The plugins that are loaded; for the plugin that manages them."""
     _admission: Admission
     _safety: Safety
     _adapters: Adapters
     pages: str
-    """The address of the plugin's pages, for `link`; "" where nobody could open it."""
+    """The address of the plugin's pages, for `link`; "" if nobody here could open it."""
 
     @property
     def user(self) -> User:
-        """Who asks."""
+        """The user who asks."""
         return self.request.user
 
     @property
     def place(self) -> Place:
-        """Where they ask."""
+        """The place where they ask."""
         return self.request.place
 
     def translate(self, sentence: str, /, **values: object) -> str:
-        """`sentence` in the asker's language, if a translation exists, with its `{name}` fields filled in."""
+        """Return `sentence` in the asker's language, if a translation exists, with its `{name}` fields filled in."""
         return translate(sentence, self.user.locale, **values)
 
     def capabilities(self, platform: str = "") -> Capabilities:
-        """Return what a platform can do; the platform of this place, unless `platform` names another one."""
+        """Return what the platform of this place can do, or the one that `platform` names."""
         return self._adapters.capabilities(platform or self.place.platform)
 
     def link(self, page: str, anchor: str = "") -> str:
-        """The address of a page of this plugin's, for a link; "" where nobody here could open it."""
-        # Beside the web chat, a page shows what there is in the room that it was opened from.
+        """Return the address of a page of this plugin; "" if nobody here could open it."""
+        # Opened from the web chat, a page shows what belongs to the room.
         query = f"?room={quote(self.place.channel)}" if self.capabilities().has_pages else ""
         return f"{self.pages}/{page}{query}{'#' if anchor else ''}{anchor}" if self.pages else ""
 
     async def screened(self, dial: Dial) -> Dial:
-        """`dial` with those candidates hidden that no answer may hold here."""
+        """Return `dial` with the candidates hidden that no answer may contain here."""
         return await self._safety.filter_dial(dial, self.place)
 
     async def why(self, command: Command, user: User | None = None) -> list[Reason]:
-        """Everything that keeps `command` from `user`, or whoever asks, here, in the order they would hear of it."""
-        return await self._admission.why(user or self.user, command, self.place)
+        """Return every reason why `user`, or else the asker, cannot use `command` here, in order of importance."""
+        return await self._admission.find_reasons(user or self.user, command, self.place)
 
     async def known(self, question: str) -> Reference | None:
-        """What a plugin knows about `question`. Whatever happens to it meanwhile, this ends soon and raises nothing."""
-        for plugin in self.plugins.on(self.place):
+        """Return what another plugin knows about `question`, or None. A plugin that fails or is slow is passed over."""
+        for plugin in self.plugins.enabled_plugins(self.place):
             try:
-                async with asyncio.timeout(KNOWN_SECONDS):
+                async with asyncio.timeout(LOOKUP_SECONDS):
                     if (known := await plugin.knows(self.place, question, self.user)) is not None:
                         return known
             except TimeoutError:
-                log.warning("Plugin “%s” takes too long to say what it knows", plugin.name)
+                log.warning("Plugin “%s” took too long to look up a question", plugin.name)
             except Exception:
-                # A plugin can raise anything at all, and the question is another one's.
-                log.exception("Plugin “%s” could not say what it knows", plugin.name)
+                # A plugin can raise any exception, and this request belongs to another one.
+                log.exception("Plugin “%s” failed to look up a question", plugin.name)
         return None

@@ -1,4 +1,4 @@
-"""Makes what handlers are given: the core's parts, each as far as one request may use it."""
+"""Makes the contexts of handlers from the services."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from bot.core.messages import Place, Request
     from bot.storage.database import MessageRow
 
-PAGES = "/read"
-"""Where the web chat shows the pages of plugins."""
+PAGES_PATH = "/read"
+"""The path under which the web chat shows the pages of plugins."""
 
 
 class ContextFactory:
-    """Makes contexts from the services. `web_url` is where people reach the web chat, or ""."""
+    """Makes contexts from the services. `web_url` is the address of the web chat, or ""."""
 
     def __init__(self, services: Services, web_url: str = "") -> None:
         self._services = services
@@ -37,9 +37,9 @@ class ContextFactory:
     def make(
         self, request: Request, command: Command, question: MessageRow | None = None, *, private: bool = False
     ) -> Context:
-        """What a handler or a completer of `command` is given.
+        """Return the context for a handler or a completer of `command`.
 
-        `question` is the stored one that is answered, `private` whether that is done for whoever asks alone.
+        `question` is the stored question that is answered; `private` says that only the asker sees the answer.
         """
         services, caller = self._services, Caller(request.user, request.place)
         return Context(
@@ -68,14 +68,14 @@ class ContextFactory:
             _admission=services.admission,
             _safety=services.safety,
             _adapters=services.adapters,
-            pages=self._pages(command.plugin, request.place),
+            pages=self._pages_address(command.plugin, request.place),
         )
 
-    def _pages(self, plugin: str, place: Place) -> str:
-        path = f"{PAGES}/{plugin}"
+    def _pages_address(self, plugin: str, place: Place) -> str:
+        path = f"{PAGES_PATH}/{plugin}"
         platform = self._services.adapters.capabilities(place.platform)
         if platform.has_pages:
             return path
-        # What only this machine can open is no link for people elsewhere.
+        # An address of this machine itself is useless to people on other machines.
         is_reachable = platform.is_local or urlsplit(self.web_url).hostname not in LOOPBACK
         return f"{self.web_url}{path}" if self.web_url and is_reachable else ""

@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 
 async def _no_work(_request: Request, _replies: Latest[Reply]) -> None:
-    """Answer with nothing."""
+    """Send no replies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """How to acknowledge a request, decided from memory alone. `start` goes on from there, without deciding again.
+    """How to acknowledge a request, decided from memory alone. `start` continues from there without deciding again.
 
-    - `refused`: one private error comes;
-    - `form`: await it for the form to show (or a UserError for the asker alone); no replies come;
-    - `in_place`: final replies, if any, are what the message with the pressed button looks like now;
-    - otherwise a new message comes, `private` to the asker or not.
+    - `refused`: one private error follows;
+    - `form`: await it for the form to show (or a UserError for the asker alone); no replies follow;
+    - `in_place`: final replies, if any, are the new state of the message with the pressed button;
+    - otherwise a new message follows, `private` to the asker or not.
 
-    A reply that is private where the acknowledgement was public, as errors are, takes the placeholder's place and
-    goes to the asker alone.
+    A reply can be private although the acknowledgement was public, as errors are: it then goes to the asker alone, and
+    the public placeholder is removed.
     """
 
     request: Request
@@ -44,10 +44,10 @@ class Decision:
     _work: Work = field(default=_no_work, repr=False)
 
     def start(self, *, files: Mapping[str, Attachment] | None = None, **known: Any) -> Stream[Reply]:
-        """Return the replies to come; they begin when they are iterated. Close them to cancel the answer.
+        """Return the stream of replies; iterating it starts the answer, closing it cancels the answer.
 
-        `files` are those of the options whose contents had to be fetched, and `known` is what is known of the request
-        by now: `place`, `message`, `resume` or `alone`.
+        `files` are the options whose contents had to be fetched first. `known` replaces fields of the request that are
+        known only now: `place`, `message`, `resume` or `alone`.
         """
         request = replace(self.request, **known)
         if files and request.action is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.answers import buttons
 from bot.answers.decision import Decision
-from bot.answers.executor import AnswerJob, failed
+from bot.answers.executor import AnswerJob, error_reply
 from bot.core.errors import UserError
 from bot.core.messages import Attachment, Reply
 from bot.storage.audit import APPEAL
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Dispatcher:
-    """The one way in for all platforms. `default_command` answers lines that name no command."""
+    """Takes the requests of all platforms. `default_command` answers lines that name no command."""
 
     def __init__(
         self,
@@ -47,24 +47,24 @@ class Dispatcher:
     def prepare(self, request: Request) -> Decision:
         """Decide at once, from memory alone, how `request` is acknowledged and what follows."""
         services = self._services
-        request = replace(request, user=services.admission.recognised(request.user, request.place))
+        request = replace(request, user=services.admission.resolve_user(request.user, request.place))
         try:
             if request.action is not None:
                 return self._prepare_action(request, request.action)
-            command, given = self._resolve(request)
+            command, given = self._parse_command(request)
             request = replace(request, options=given)
-            command = services.admission.opened(request, command)
+            command = services.admission.resolve_command(request, command)
             if request.can_show_forms and command.wants_form(given):
-                form = partial(self._first_form, request, command, given)
+                form = partial(self._command_form, request, command, given)
                 return Decision(request=request, command=command, form=form)
             options = services.admission.admit(request, command, given)
         except UserError as error:
-            return self._refused(request, error)
+            return self._refuse(request, error)
         private = command.private or self._is_private(request, services.safety.read_free_texts(command, options))
-        work = self._answer_with(command, options, private=private)
-        return Decision(request=request, command=command, private=private, _work=self._or_refuse(work))
+        work = self._answer_work(command, options, private=private)
+        return Decision(request=request, command=command, private=private, _work=self._with_refusals(work))
 
-    def _answer_with(self, command: Command, options: Mapping[str, Any], *, private: bool) -> Work:
+    def _answer_work(self, command: Command, options: Mapping[str, Any], *, private: bool) -> Work:
         async def answer(request: Request, replies: Latest[Reply]) -> None:
             await self._services.admission.refresh(request, command)
             files = {name: value for name, value in request.options.items() if isinstance(value, Attachment)}
@@ -73,22 +73,24 @@ class Dispatcher:
 
         return answer
 
-    def _resolve(self, request: Request) -> tuple[Command, Mapping[str, Any]]:
+    def _parse_command(self, request: Request) -> tuple[Command, Mapping[str, Any]]:
         registry = self._services.registry
         if request.command:
             return registry.find(request.command), request.options
         text = request.text.strip()
         if text.startswith("/"):
-            command, rest = registry.split(text)
+            command, rest = registry.split_line(text)
             return command, command.parse(rest)
         command = registry.find(self._default_command)
         return command, {option.name: text for option in command.options if option.free_text}
 
-    async def _first_form(self, request: Request, command: Command, given: Mapping[str, Any]) -> Form:
-        return buttons.form(command, self._services.admission.own(request, command) | dict(given), f"c:{command.name}")
+    async def _command_form(self, request: Request, command: Command, given: Mapping[str, Any]) -> Form:
+        return buttons.make_form(
+            command, self._services.admission.own_defaults(request, command) | dict(given), f"c:{command.name}"
+        )
 
     def _is_private(self, request: Request, texts: Sequence[str]) -> bool:
-        """Return whether every answer there is for its asker alone, or this one, as it warns them of their words."""
+        """Return whether only the asker sees the answer: all answers there are private, or this one has a warning."""
         services = self._services
         return services.settings.value("answers.private", request.place) or bool(
             services.safety.find_personal_data_warning(texts, request.place)
@@ -101,10 +103,10 @@ class Dispatcher:
         if action.id.startswith("c:"):
             command = services.registry.find(action.id.removeprefix("c:"))
             return self.prepare(replace(request, action=None, command=command.name, options=action.fields or {}))
-        name, row_id = buttons.parse(action.id)
-        if not buttons.is_plugins(name):
-            # A plugin's button is its command's, which is looked at where it is opened.
-            services.admission.pressed(request, name)
+        name, row_id = buttons.parse_id(action.id)
+        if not buttons.is_plugin_button(name):
+            # A plugin's button runs a command, and the rules for that command are checked when it runs.
+            services.admission.check_press(request, name)
         if name == "edit" and action.fields is None:
             return Decision(request=request, form=partial(self._button_actions.form, request, row_id))
         if name == APPEAL:
@@ -112,55 +114,55 @@ class Dispatcher:
             async def appeal(request: Request, replies: Latest[Reply]) -> None:
                 replies.put(await services.refusals.appeal(request, row_id))
 
-            return Decision(request=request, _work=self._or_refuse(appeal))
+            return Decision(request=request, _work=self._with_refusals(appeal))
         private = action.private or self._is_private(request, [str(value) for value in (action.fields or {}).values()])
-        # What is to be for one alone from now on cannot take the place of what all can see.
-        turns = buttons.is_turning(name) and request.can_turn_pages and private == action.private
+        # A private page cannot take the place of a public one.
+        turns = buttons.is_page_button(name) and request.can_turn_pages and private == action.private
 
         async def act(request: Request, replies: Latest[Reply]) -> None:
             await services.admission.refresh(request)
             await self._button_actions.act(request, name, row_id, replies, turns=turns)
 
         in_place = turns or name in buttons.IN_PLACE
-        return Decision(request=request, private=private, in_place=in_place, _work=self._or_refuse(act))
+        return Decision(request=request, private=private, in_place=in_place, _work=self._with_refusals(act))
 
     # Refusals
 
-    def _refused(self, request: Request, error: UserError) -> Decision:
+    def _refuse(self, request: Request, error: UserError) -> Decision:
         async def refuse(request: Request, replies: Latest[Reply]) -> None:
-            replies.put(await self._refusal(request, error))
+            replies.put(await self._error_reply(request, error))
 
         return Decision(request=request, refused=True, _work=refuse)
 
-    def _or_refuse(self, work: Work) -> Work:
+    def _with_refusals(self, work: Work) -> Work:
         async def guarded(request: Request, replies: Latest[Reply]) -> None:
             try:
                 await work(request, replies)
             except UserError as error:
-                replies.put(await self._refusal(request, error))
+                replies.put(await self._error_reply(request, error))
 
         return guarded
 
-    async def _refusal(self, request: Request, error: UserError) -> Reply:
-        reply = failed(Reply(), error.sentence, request, getattr(error, "option", ""))
-        return await self._services.refusals.told(reply, request, error)
+    async def _error_reply(self, request: Request, error: UserError) -> Reply:
+        reply = error_reply(Reply(), error.sentence, request, getattr(error, "option", ""))
+        return await self._services.refusals.record_and_explain(reply, request, error)
 
     # Completion
 
     async def complete(self, request: Request, option: str, typed: str) -> Sequence[str]:
-        """Return suggestions for `option` of `request.command`: the plugin's, else its choices that fit.
+        """Return suggestions for `option` of `request.command`: the plugin's, else the choices that begin with `typed`.
 
-        `request` has what was given beside it: as options, or as the line before what is being typed.
+        `request` has the other options as `options`, or in the line before the text that is being typed.
         """
         services = self._services
-        request = replace(request, user=services.admission.recognised(request.user, request.place))
+        request = replace(request, user=services.admission.resolve_user(request.user, request.place))
         try:
             command = services.registry.find(request.command)
             services.admission.check(request, command)
         except UserError:
             return ()
         with suppress(UserError):
-            given = command.parse(services.registry.split(request.text)[1]) if request.text else {}
+            given = command.parse(services.registry.split_line(request.text)[1]) if request.text else {}
             request = replace(request, text="", options={**given, **request.options})
         known = command.option(option)
         if known is None:

@@ -1,4 +1,4 @@
-"""From a decided request to an answer that is stored, streamed, stopped and found again."""
+"""Runs the handler of a decided request, streams and stores its answer, and shows stored answers again."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 from bot.answers import buttons
 from bot.core.errors import RequestRefused, UserError
 from bot.core.i18n import Sentence, translate
-from bot.core.messages import Channel, Place, Reply
+from bot.core.messages import Channel, Reply
 from bot.core.splitting import closing, flowing, put_together
+from bot.moderation.actions import answer_place
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -25,14 +26,14 @@ if TYPE_CHECKING:
     from bot.answers.services import Services
     from bot.commands.command import Command
     from bot.core.latest import Latest
-    from bot.core.messages import Button, Request
+    from bot.core.messages import Button, Place, Request
     from bot.core.running import ActiveRun
     from bot.storage.database import MessageRow
 
 log = logging.getLogger(__name__)
 
 SAVE_SECONDS = 2.0
-"""How much of a growing answer a crash may lose."""
+"""How often a growing answer is stored, and so how much of it a crash may lose."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,10 @@ class AnswerJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageTurn:
-    """A `button` of the stored answer `row` that turns its page: `job` makes it, the core's buttons are in `locale`."""
+    """A press of a `button` that turns the page of the stored answer `row`.
+
+    `job` makes the page; the core's buttons under it are in `locale`.
+    """
 
     job: AnswerJob
     row: MessageRow
@@ -63,50 +67,51 @@ class PageTurn:
 
 
 class AnswerExecutor:
-    """Runs handlers, stores their answers, and knows which answers are being made in this process."""
+    """Runs handlers and stores their answers."""
 
     def __init__(self, services: Services, contexts: ContextFactory) -> None:
         self._services = services
         self._contexts = contexts
 
     def stop(self, row_id: int) -> bool:
-        """Stop an answer; False if it is not being made here."""
+        """Stop an answer; return False if this process is not making it."""
         return self._services.runs.stop(row_id)
 
     async def run_answer(self, job: AnswerJob, replies: Latest[Reply]) -> None:
-        """Store the question, run the handler, publish its snapshots, and keep true what is stored.
+        """Store the question, run the handler, publish its snapshots, and store the answer.
 
-        It counts as one use unless all of it is an error. Being cancelled interrupts the answer. Raises UserError,
-        before anything is stored, for what may not be asked, too often, or in channels that there are not.
+        It counts as one use unless nothing but an error was shown. Cancelling it marks the answer as interrupted.
+        Raises UserError, before anything is stored, if the question is unsafe, a limit is used up, or a channel does
+        not exist.
         """
-        async with self._services.admission.counted(job.request, job.command) as use:
-            last = await self._make(job, replies)
+        async with self._services.admission.count_use(job.request, job.command) as use:
+            last = await self._make_answer(job, replies)
             if last.error and not last.partial:
-                use.give_back()
+                use.refund()
 
-    async def _make(self, job: AnswerJob, replies: Latest[Reply]) -> Reply:
+    async def _make_answer(self, job: AnswerJob, replies: Latest[Reply]) -> Reply:
         services, request, command = self._services, job.request, job.command
         store = services.messages
-        begun, waited, saved = time.monotonic(), None, -SAVE_SECONDS
-        job = replace(job, options=await self._with_ids(job.options, request.place))
+        started, waited, saved = time.monotonic(), None, -SAVE_SECONDS
+        job = replace(job, options=await self._resolve_channels(job.options, request.place))
         note = await services.safety.check(command, job.options, request.place, user=request.user.id)
         if command.moderator:
-            note = await services.log_channel.untold(request.place)
+            note = await services.log_channel.take_warning(request.place)
         private = job.private or note is not None or services.settings.value("answers.private", request.place)
         asked, row = await store.open(
             request, command, job.options, private=private, question=job.question, parent=job.parent, source=job.source
         )
         run = services.runs.begin(row.id, private=private)
-        keeps, state = services.keeps_answers and command.kept, "interrupted"
+        is_kept, state = services.keeps_answers and command.kept, "interrupted"
 
         async def publish(reply: Reply) -> None:
             nonlocal waited, saved
             if waited is None and (reply.text or reply.attachments) and not reply.error:
-                waited = time.monotonic() - begun
+                waited = time.monotonic() - started
             if reply.final:
                 return
             replies.put(self._with_buttons(reply, row, request.user.locale))
-            if keeps and reply.text and time.monotonic() - saved > SAVE_SECONDS:
+            if is_kept and reply.text and time.monotonic() - saved > SAVE_SECONDS:
                 await store.note(row.id, text=put_together(reply).text, state="running")
                 saved = time.monotonic()
 
@@ -114,18 +119,18 @@ class AnswerExecutor:
             replies.put(self._with_buttons(run.newest, row, request.user.locale), keep=True)
             context = self._contexts.make(request, command, asked, private=private)
             last = await self._run_handler(run, job, context, publish, note)
-            ended = "failed" if last.error else "stopped" if run.stopped else "done"
-            if keeps:
-                is_there = await store.close(row.id, last, ended, waited)
+            end = "failed" if last.error else "stopped" if run.stopped else "done"
+            if is_kept:
+                exists = await store.close(row.id, last, end, waited)
             else:
-                is_there = await store.forget(row.id, ended, waited)
-            state = ended
-            replies.put(self._with_buttons(replace(last, deleted=not is_there), row, request.user.locale))
+                exists = await store.forget(row.id, end, waited)
+            state = end
+            replies.put(self._with_buttons(replace(last, deleted=not exists), row, request.user.locale))
             return last
         finally:
             services.runs.end(row.id)
             if state == "interrupted" and command.kept:
-                text = run.newest.text if keeps else ""
+                text = run.newest.text if is_kept else ""
                 await asyncio.shield(store.note(row.id, text=text, state=state))
             elif state == "interrupted":
                 await asyncio.shield(store.forget(row.id))
@@ -138,34 +143,36 @@ class AnswerExecutor:
         publish: Callable[[Reply], Awaitable[None]],
         note: Sentence | None = None,
     ) -> Reply:
-        """Run the handler and return its last reply; every error becomes one. The one error path."""
+        """Run the handler and return its last reply; every error becomes a reply, here and nowhere else."""
         request, command, private = job.request, job.command, run.newest.private
         spoiler, locale = context.settings["answers.spoiler"], context.user.locale
         try:
             async with run.stoppable():
-                # Loading made sure that the handler is an async generator function.
+                # Loading the plugin made sure that the handler is an async generator function.
                 handler = cast(AsyncGenerator[Reply, None], command.handler(context, **job.options))
                 checked = self._services.safety.filter_replies(handler, command, request.place, user=request.user.id)
                 async with aclosing(checked) as snapshots:
                     async for reply in snapshots:
-                        run.newest = _decorated(reply, note, locale, private=private, spoiler=spoiler)
+                        run.newest = _decorate(reply, note, locale, private=private, spoiler=spoiler)
                         await publish(run.newest)
                         if run.newest.final:
                             break
-                        # A handler that never waits itself would not let anybody else run.
+                        # A handler that never awaits anything would block all others.
                         await asyncio.sleep(0)
         except UserError as error:
             if isinstance(error, RequestRefused):
                 error.what = error.what or command.name
-            failure = failed(run.newest, error.sentence, request)
-            run.newest = await self._services.refusals.told(failure, request, error)
+            failure = error_reply(run.newest, error.sentence, request)
+            run.newest = await self._services.refusals.record_and_explain(failure, request, error)
         except Exception:
             number = secrets.token_hex(4)
             log.exception("Error %s in /%s", number, command.name)
             sentence = "Something went wrong inside the bot (error {id}); its log says more."
-            run.newest = failed(run.newest, Sentence(sentence, {"id": number}), request)
+            run.newest = error_reply(run.newest, Sentence(sentence, {"id": number}), request)
         if run.stopped:
-            run.newest = replace(put_together(run.newest), final=True, status=_ending("stopped", request.user.locale))
+            run.newest = replace(
+                put_together(run.newest), final=True, status=_ending_status("stopped", request.user.locale)
+            )
         elif not run.newest.final:
             run.newest = replace(run.newest, final=True, status="")
         await publish(run.newest)
@@ -174,19 +181,19 @@ class AnswerExecutor:
     async def run_page_turn(self, turn: PageTurn, replies: Latest[Reply]) -> None:
         """Make another page and put it in the place of the one that an answer shows.
 
-        The first reply has nothing but the row: the page may be asked for. The second is the answer as it looks then.
-        It does not come if the answer was deleted or another of its buttons pressed meanwhile, or if the page is being
-        made already. What goes wrong, or is for whoever asks alone, is told to them in a reply without a row, and
-        changes nothing. Raises UserError before the first reply.
+        The first reply has only the row, and means that the page may be made. The second is the answer with its new
+        page. It is left out if the answer was deleted or another of its buttons pressed meanwhile, or if the page is
+        being made already. An error, or a page for the asker alone, is a private reply without a row, and changes
+        nothing. Raises UserError before the first reply.
         """
         services, store, row, job = self._services, self._services.messages, turn.row, turn.job
-        begun, request, private = time.monotonic(), turn.job.request, row.private or turn.job.command.private
-        job = replace(job, options=await self._with_ids(job.options, request.place))
+        started, request, private = time.monotonic(), turn.job.request, row.private or turn.job.command.private
+        job = replace(job, options=await self._resolve_channels(job.options, request.place))
         await services.safety.check(job.command, job.options, request.place, user=request.user.id)
         replies.put(Reply(row=row.id, private=row.private), keep=True)
         if services.runs.is_turning(row.id, turn.button.id):
             return
-        # One message is there for many people, and keeps the language of whoever asked for it.
+        # A message is read by many people, and keeps the language of the person who asked for it.
         speaker = replace(request.user, locale=row.resume.get("locale") or request.user.locale)
         question = None if row.parent is None else await store.get(row.parent)
         context = self._contexts.make(replace(request, user=speaker), job.command, question, private=private)
@@ -200,13 +207,13 @@ class AnswerExecutor:
         if last.error or last.private != row.private or not job.command.kept:
             replies.put(replace(last, private=True))
             return
-        last = replace(last, buttons=buttons.numbered(last.buttons, row.id, buttons.following(row)))
-        await store.turn(row, job.command, job.options, last, time.monotonic() - begun)
-        # Whoever was later than somebody else is shown what the others made of it.
-        if (now := await store.get(row.id)) is not None:
-            replies.put(await self.snapshot(now, turn.locale))
+        last = replace(last, buttons=buttons.assign_ids(last.buttons, row.id, buttons.next_number(row)))
+        await store.turn(row, job.command, job.options, last, time.monotonic() - started)
+        # Another process may have turned the page first, so the stored answer is what counts.
+        if (stored := await store.get(row.id)) is not None:
+            replies.put(await self.snapshot(stored, turn.locale))
 
-    async def _with_ids(self, options: Mapping[str, Any], place: Place) -> dict[str, Any]:
+    async def _resolve_channels(self, options: Mapping[str, Any], place: Place) -> dict[str, Any]:
         """Return the options with the id of each channel that was typed by its name, where channels have ids."""
         adapters = self._services.adapters
         has_ids = adapters.capabilities(place.platform).ids is not None
@@ -220,22 +227,21 @@ class AnswerExecutor:
     def _with_buttons(self, reply: Reply, row: MessageRow, locale: str) -> Reply:
         """Return the reply with its row, its quoted question and its buttons."""
         if reply.final:
-            offered = buttons.finished(self._command(row), row, reply, (0, 0), locale)
+            offered = buttons.finished_buttons(self._command_of(row), row, reply, (0, 0), locale)
         else:
-            offered = buttons.running(row.id, locale)
+            offered = buttons.running_buttons(row.id, locale)
         return replace(reply, row=row.id, quote=self._quote(row), buttons=offered)
 
     def _quote(self, row: MessageRow) -> str:
-        """Return the question in one line, for public answers; "" where there is none to quote."""
-        command = self._command(row)
-        place = Place(row.platform, row.channel, row.server, row.thread)
-        if row.private or command is None or not self._services.settings.value("answers.quote", place):
+        """Return the question of a public answer in one line; "" if it is not quoted."""
+        command = self._command_of(row)
+        if row.private or command is None or not self._services.settings.value("answers.quote", answer_place(row)):
             return ""
         text = next((row.options.get(option.name) for option in command.options if option.free_text), None)
         return " ".join(str(text or "").split())
 
     async def snapshot(self, row: MessageRow, locale: str, *, files: bool = True) -> Reply:
-        """Return a stored answer as it should look now, with the buttons that still make sense.
+        """Return a stored answer as it should look now, with the buttons that it has now.
 
         Without `files`, stored files are not read.
         """
@@ -245,22 +251,21 @@ class AnswerExecutor:
             return reply if not reply.final else replace(reply, buttons=())
         reply = await store.reply(row, files=files)
         votes = await store.votes(row.id)
-        status = _ending(row.state, locale)
-        offered = buttons.finished(self._command(row), row, reply, votes, locale)
+        status = _ending_status(row.state, locale)
+        offered = buttons.finished_buttons(self._command_of(row), row, reply, votes, locale)
         return replace(reply, final=True, status=status, buttons=offered, row=row.id, quote=self._quote(row))
 
-    def _command(self, row: MessageRow) -> Command | None:
+    def _command_of(self, row: MessageRow) -> Command | None:
         command = self._services.registry.get(row.command)
-        place = Place(row.platform, row.channel, row.server, row.thread)
-        return None if command is None else self._services.registry.narrowed(command, place)
+        return None if command is None else self._services.registry.narrow(command, answer_place(row))
 
 
 async def _publish_nothing(_reply: Reply) -> None:
-    """Keep the snapshots of a page to ourselves until it is complete."""
+    """Publish no snapshots: a page is shown only when it is complete."""
 
 
-def _ending(state: str, locale: str) -> str:
-    """Return what is said of an answer that did not come to its end; "" of any other."""
+def _ending_status(state: str, locale: str) -> str:
+    """Return the status of an answer that was stopped or interrupted; "" for any other."""
     match state:
         case "stopped":
             return translate("Stopped.", locale)
@@ -270,8 +275,8 @@ def _ending(state: str, locale: str) -> str:
             return ""
 
 
-def _decorated(reply: Reply, note: Sentence | None, locale: str, *, private: bool, spoiler: bool) -> Reply:
-    """Return a handler's reply as people see it: columns as text, a note for the asker, files hidden as spoilers."""
+def _decorate(reply: Reply, note: Sentence | None, locale: str, *, private: bool, spoiler: bool) -> Reply:
+    """Return a handler's reply as people see it: columns as text, a note for the asker, pictures as spoilers."""
     if reply.columns:
         reply = replace(reply, text=flowing(reply.columns))
     if note is not None and (reply.final or not reply.status):
@@ -281,8 +286,8 @@ def _decorated(reply: Reply, note: Sentence | None, locale: str, *, private: boo
     return replace(reply, private=reply.private or private)
 
 
-def failed(last: Reply, sentence: Sentence, request: Request, option: str = "") -> Reply:
-    """Return the last reply with the error under it: what was already seen stays; where nothing was, it is private."""
+def error_reply(last: Reply, sentence: Sentence, request: Request, option: str = "") -> Reply:
+    """Return the last reply with the error under it; the reply is private if nothing was shown before."""
     text = sentence.in_language(request.user.locale)
     last = put_together(last)
     if last.text:

@@ -1,4 +1,4 @@
-"""The conversation that a question continues: its thread, its chain of replies, its room or direct message."""
+"""The conversation that a question continues: a chain of replies, a thread, a room or a direct message."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ if TYPE_CHECKING:
     from bot.storage.database import Database
 
 
-MOST_QUESTIONS, MOST_CHARACTERS = 100, 60_000
-"""The model server fits what it is given to the model's context; these only bound what is read, and what it is given:
-it reads 1 MiB at once, of which the JSON of a single character may take twelve bytes.
+MAX_QUESTIONS, MAX_CHARACTERS = 100, 60_000
+"""Bounds of what is read and sent. The model server fits it to the model's context, but accepts requests of at most
+1 MiB, in which the JSON of a single character may take twelve bytes.
 """
 
 
 class History:
-    """The turns before one question, none where there is no question (completion, say).
+    """The turns before one question; none without a question, as during completion.
 
-    An answer that was interrupted, failed or deleted is no turn. What is private to others than the `reader` is none,
-    either: whoever asks now, who may have pressed a button under an answer to somebody else's question. What is private
-    to the reader is one where nobody else reads what comes of it: in a `private` answer, and where they are `alone`.
+    An answer that was interrupted, failed or deleted is not a turn. The `reader` is the user who asks now; they may
+    have pressed a button under the answer to somebody else's question. Turns that are private to other people are left
+    out. Turns that are private to the reader are left out unless nobody else reads the new answer: because it is
+    `private`, or because they are `alone`.
     """
 
     def __init__(
@@ -46,29 +47,29 @@ class History:
         alone: bool = False,
         is_reply: bool = False,
     ) -> None:
-        """`is_reply` says whether the question replies to something, which may not be stored."""
+        """`is_reply` says whether the question replies to a message, which need not be stored."""
         self._database = database
         self._question = question
         public = MessageRow.private.is_(False)
         self._visible = or_(public, MessageRow.author == reader)
-        self._is_aside = private or alone or question is None
-        self._told = self._visible if self._is_aside else public
+        self._is_for_reader_alone = private or alone or question is None
+        self._usable = self._visible if self._is_for_reader_alone else public
         self._reader = reader
         self._is_reply = is_reply
 
     async def turns(self) -> list[Turn]:
-        """Question and answer by turns, oldest first, the present question not among them."""
+        """Return questions and answers in turn, the oldest first, without the present question."""
         if self._question is None:
             return []
         async with self._database.reading() as session:
             continued: Collection[int] = ()
             if self._question.parent is not None:
-                questions, continued = await self._chain(session, self._question)
+                questions, continued = await self._reply_chain(session, self._question)
             else:
-                questions = await self._place(session, self._question)
+                questions = await self._questions_here(session, self._question)
             answers = await self._answers(session, [question.id for question in questions], continued)
         turns: list[Turn] = []
-        room = MOST_CHARACTERS
+        room = MAX_CHARACTERS
         for question in reversed(questions):
             if answer := answers.get(question.id):
                 room -= len(question.text) + len(answer)
@@ -78,20 +79,20 @@ class History:
         return turns[::-1]
 
     async def tokens(self, answer: int) -> tuple[Token, ...]:
-        """The tokens of an earlier answer to this very question; none where they are not kept (any more)."""
+        """Return the tokens of an earlier answer to this question; none if they are not stored."""
         if (here := self._question) is None:
             return ()
         async with self._database.reading() as session:
             row = await session.get(MessageRow, answer)
-            kept = await session.get(TokensRow, answer)
-        if row is None or kept is None or row.parent != here.id or not self._sees(row):
+            stored = await session.get(TokensRow, answer)
+        if row is None or stored is None or row.parent != here.id or not self._may_read(row):
             return ()
-        return await asyncio.to_thread(unpack, kept.data)
+        return await asyncio.to_thread(unpack, stored.data)
 
     async def made(self) -> Provenance | None:
-        """How the answer was made that this request replies to; if it is no reply, the last one here that has a card.
+        """Return how an answer was made: the one that this request replies to, or else the last one here with a card.
 
-        The threads of a channel are a part of it, but for those that not everybody there may read.
+        In a channel, its threads are included, except those that not everybody there may read.
         """
         if (here := self._question) is None:
             return None
@@ -103,13 +104,13 @@ class History:
             elif self._is_reply:
                 return None
             else:
-                earlier = answers.where(_earlier(here, threads=not here.thread), is_open)
+                earlier = answers.where(_is_earlier(here, threads=not here.thread), is_open)
                 rows = await session.scalars(earlier.order_by(MessageRow.id.desc()).limit(20))
                 row = next((row for row in rows if row.card), None)
         return None if row is None else Provenance(row.command, row.options, row.card, row.author_name, row.created)
 
     async def restart(self) -> None:
-        """Let the conversation here begin anew: what was said so far is no longer read."""
+        """Begin a new conversation here: earlier turns are no longer read."""
         if (here := self._question) is None:
             return
         async with self._database.writing() as session:
@@ -122,58 +123,58 @@ class History:
                 )
             )  # fmt: skip
 
-    async def _place(self, session: AsyncSession, here: MessageRow) -> list[MessageRow]:
-        place = _earlier(here)
-        begun = await self._begun(session, here)
-        asked = (
+    async def _questions_here(self, session: AsyncSession, here: MessageRow) -> list[MessageRow]:
+        """Return the questions to the same command in this place since the last new beginning, the oldest first."""
+        last_break = await self._last_break(session, here)
+        is_question = (
             (MessageRow.role == "user")
             & (MessageRow.state == "done")
             & (MessageRow.command == here.command)
-            & (MessageRow.id > begun)
+            & (MessageRow.id > last_break)
         )
-        newest = select(MessageRow).where(place, self._told, asked).order_by(MessageRow.id.desc()).limit(MOST_QUESTIONS)
-        return list(await session.scalars(newest))[::-1]
+        newest = select(MessageRow).where(_is_earlier(here), self._usable, is_question).order_by(MessageRow.id.desc())
+        return list(await session.scalars(newest.limit(MAX_QUESTIONS)))[::-1]
 
-    async def _begun(self, session: AsyncSession, here: MessageRow) -> int:
-        """The row of the last new beginning in this place; 0 if there was none."""
-        begun = select(func.max(MessageRow.id)).where(_earlier(here), self._visible, MessageRow.role == "break")
-        return await session.scalar(begun) or 0
+    async def _last_break(self, session: AsyncSession, here: MessageRow) -> int:
+        """Return the row of the last new beginning in this place; 0 if there was none."""
+        breaks = select(func.max(MessageRow.id)).where(_is_earlier(here), self._visible, MessageRow.role == "break")
+        return await session.scalar(breaks) or 0
 
-    async def _chain(self, session: AsyncSession, here: MessageRow) -> tuple[list[MessageRow], set[int]]:
-        """The questions that led here, and which answers to them were replied to."""
-        # A reply in a channel says which answer it goes on from, before a new beginning, too; in a thread each message
-        # may be a reply to the one before.
-        begun = await self._begun(session, here) if here.thread else 0
+    async def _reply_chain(self, session: AsyncSession, here: MessageRow) -> tuple[list[MessageRow], set[int]]:
+        """Return the questions up the chain of replies, and the rows of the answers that were replied to."""
+        # A reply in a channel names the answer that it continues, even one before a new beginning; in a thread each
+        # message may be a reply to the one before.
+        last_break = await self._last_break(session, here) if here.thread else 0
         questions: list[MessageRow] = []
         continued: set[int] = set()
         parent = here.parent
-        while parent is not None and parent > begun and len(questions) < MOST_QUESTIONS:
+        while parent is not None and parent > last_break and len(questions) < MAX_QUESTIONS:
             row = await session.get(MessageRow, parent)
-            if row is None or not self._sees(row):
+            if row is None or not self._may_read(row):
                 break
             if row.role != "user":
                 continued.add(row.id)
-            elif self._is_aside or not row.private:
+            elif self._is_for_reader_alone or not row.private:
                 questions.append(row)
             parent = row.parent
         return questions[::-1], continued
 
     async def _answers(self, session: AsyncSession, questions: list[int], continued: Collection[int]) -> dict[int, str]:
-        """The finished answer to each question: the one that the conversation `continued` from, else the newest."""
+        """Return the finished answer to each question: the one in `continued`, else the newest."""
         rows = await session.scalars(
             select(MessageRow)
-            .where(self._told, MessageRow.parent.in_(questions))
+            .where(self._usable, MessageRow.parent.in_(questions))
             .where(MessageRow.role == "assistant", MessageRow.state.in_(ANSWERED))
             .order_by(MessageRow.id.in_(continued), MessageRow.id)
         )
         return {row.parent: row.text for row in rows if row.parent is not None and row.text}
 
-    def _sees(self, row: MessageRow) -> bool:
+    def _may_read(self, row: MessageRow) -> bool:
         return not row.private or row.author == self._reader
 
 
-def _earlier(here: MessageRow, *, threads: bool = False) -> ColumnElement[bool]:
-    """What was said in the same place before, or also in the `threads` of its channel."""
+def _is_earlier(here: MessageRow, *, threads: bool = False) -> ColumnElement[bool]:
+    """Return the condition for earlier messages in the same place, or also in the `threads` of its channel."""
     return (
         (MessageRow.platform == here.platform)
         & (MessageRow.server == here.server)

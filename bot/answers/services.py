@@ -1,4 +1,4 @@
-"""The services of the core, wired once, which answers and their buttons make use of."""
+"""The services of the core, wired once; answers and their buttons use them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """One of each service. `keeps_answers` is False where answers are forgotten once they are done."""
+    """One instance of each service. `keeps_answers` is False if answers are deleted once they are finished."""
 
     models: ModelClient
     database: Database
@@ -69,7 +69,7 @@ class Services:
         keeps_answers: bool,
         platforms: Mapping[str, Capabilities] | None = None,
     ) -> Self:
-        """Make all services; none of them is started. `limits` is the address where uses are counted."""
+        """Make all services without starting them. `limits` is the address of the storage in which uses are counted."""
         adapters = Adapters(platforms)
         resolved = Settings(settings, models, adapters)
         resolved.declare("safety", SETTINGS)
@@ -106,7 +106,7 @@ class Services:
                 timeouts=timeouts,
             ),
             log_channel=LogChannel(database, resolved, audit, adapters),
-            refusals=Refusals(audit, adapters, keeps=keeps_answers),
+            refusals=Refusals(audit, adapters, keeps_words=keeps_answers),
             instance=instance,
             messages=messages,
             runs=runs,

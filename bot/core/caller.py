@@ -16,7 +16,7 @@ NOT_ALLOWED = Sentence("Only moderators can do that.")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A user with the rights that they have in `place`, as `Admission.recognised` gives them."""
+    """A user with the rights that they have in `place`, as `Admission.resolve_user` gives them."""
 
     user: User
     place: Place

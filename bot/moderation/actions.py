@@ -1,6 +1,6 @@
-"""What moderators do: remove messages of the bot, time people out, see what is being answered, and cancel it.
+"""The actions of moderators: remove messages of the bot, time people out, list running answers and cancel them.
 
-Whatever is done is in the audit in the same transaction.
+Every action is recorded in the audit in the same transaction.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bot.core.adapters import ShownMessage
 from bot.core.errors import Expired, UserError
 from bot.core.messages import Place, User
-from bot.settings.scopes import home
+from bot.settings.scopes import server_scope
 from bot.storage.audit import MODERATION, AuditEntry, AuditFilter
 from bot.storage.database import now
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningAnswer:
-    """An answer that is being made. `status` is what its asker is told of how it goes, where that is known."""
+    """An answer that is being made. `status` is the status that its asker sees, if this process knows it."""
 
     row: int
     command: str
@@ -43,15 +43,20 @@ class RunningAnswer:
     status: str = ""
 
 
-def about(actor: User, what: str, row: MessageRow) -> AuditEntry:
-    """What is noted when a moderator does something to an answer."""
-    place = Place(row.platform, row.channel, row.server, row.thread)
+def answer_place(row: MessageRow) -> Place:
+    """Return the place where an answer is."""
+    return Place(row.platform, row.channel, row.server, row.thread)
+
+
+def moderation_entry(actor: User, what: str, row: MessageRow) -> AuditEntry:
+    """Return the audit entry for a moderator's action on an answer."""
+    place = answer_place(row)
     subject = {"subject": row.author, "subject_name": row.author_name}
     return AuditEntry(actor=actor, place=place, kind=MODERATION, what=what, after={"command": row.command}, **subject)
 
 
 class Moderation:
-    """What moderators can do in the place where they call. Everybody else is refused with PermissionDenied."""
+    """The actions that moderators have in the place where they call. Raises PermissionDenied for everybody else."""
 
     def __init__(
         self,
@@ -70,27 +75,27 @@ class Moderation:
         self._policy = policy
         self._adapters = adapters
 
-    async def heed(self) -> None:
-        """Stop what is made here and was cancelled or deleted in another process."""
+    async def stop_removed_runs(self) -> None:
+        """Stop the answers of this process that were cancelled or deleted in another one."""
         for row_id in await self._messages.taken_away(self._runs.ids):
             self._runs.stop(row_id)
 
     # Messages
 
     async def remove(self, caller: Caller, link: str) -> bool:
-        """Delete the answer that a link (or its number) leads to, here and where it is shown.
+        """Delete the answer that a link or a number leads to, in the database and on the platform.
 
-        False if the platform still shows it. Raises UserError if there is none of the bot's in this server.
+        Returns False if the platform still shows it. Raises UserError if it is no message of the bot in this server.
         """
         caller.require_moderator()
         adapter = self._adapters.get(caller.place.platform)
-        shown = adapter.parse_link(link, caller.place) if adapter is not None else _numbered(link, caller.place)
+        shown = adapter.parse_link(link, caller.place) if adapter is not None else _parse_number(link, caller.place)
         if shown is None:
             sentence = "“{text}” is no link to a message; the menu of each message has one to copy."
             raise UserError(sentence, text=link[:60])
-        if home(shown.place) != home(caller.place):
+        if server_scope(shown.place) != server_scope(caller.place):
             raise UserError("That message is not of this server.")
-        rows, store = await self._rows(shown), self._messages
+        rows, store = await self._answer_rows(shown), self._messages
         if not rows:
             return await self._remove_unknown(caller, shown)
         is_gone = True
@@ -98,26 +103,25 @@ class Moderation:
             externals = await store.delivered(row.id) or [shown.external]
             asked = None if row.parent is None else await store.get(row.parent)
             self._runs.stop(row.id)
-            await store.delete(row, about(caller.user, "remove", row))
+            await store.delete(row, moderation_entry(caller.user, "remove", row))
             is_last = row.parent is not None and await store.get(row.parent) is None
             question = "" if asked is None else asked.external
-            place = Place(row.platform, row.channel, row.server, row.thread)
-            where = ShownMessage(place, shown.external, row.id, row.resume, is_last, question)
+            where = ShownMessage(answer_place(row), shown.external, row.id, row.resume, is_last, question)
             is_gone = (adapter is None or await adapter.delete_messages(where, externals)) and is_gone
         return is_gone
 
-    async def _rows(self, shown: ShownMessage) -> list[MessageRow]:
+    async def _answer_rows(self, shown: ShownMessage) -> list[MessageRow]:
         store, place = self._messages, shown.place
         if shown.row:
-            found = [row for row in [await store.get(shown.row)] if row is not None]
+            rows = [row for row in [await store.get(shown.row)] if row is not None]
         else:
-            found = await store.shown_by(place.platform, [shown.external])
-            found = [row for row in found if place.channel in (row.channel, row.thread)]
-        here = [row for row in found if (row.platform, row.server) == (place.platform, place.server)]
+            rows = await store.shown_by(place.platform, [shown.external])
+            rows = [row for row in rows if place.channel in (row.channel, row.thread)]
+        here = [row for row in rows if (row.platform, row.server) == (place.platform, place.server)]
         return [row for row in here if row.role == "assistant"]
 
     async def _remove_unknown(self, caller: Caller, shown: ShownMessage) -> bool:
-        """Delete what is not stored, or no longer: a greeting, or an old answer."""
+        """Delete a message that is not stored, or no longer: a greeting, or an old answer."""
         adapter = self._adapters.get(caller.place.platform)
         if adapter is None or not await adapter.delete_messages(shown, [shown.external]):
             raise UserError("There is no message of mine there.")
@@ -127,15 +131,15 @@ class Moderation:
     # People
 
     async def time_out(self, caller: Caller, user: User, scope: Scope, span: timedelta, reason: str) -> TimeOut:
-        """Keep somebody from the bot for a while. Raises UserError for whom that cannot be done to.
+        """Time somebody out of a server for a while. Raises UserError if that is not possible.
 
-        It counts in direct messages, too, so that it must not be for people whom this server has nothing to do with.
+        A time-out also applies in direct messages, so moderators can only time out people of their own server.
         """
         caller.require_moderator()
-        person = await self._found(user, scope)
-        if person.is_operator or self._policy.recognised(person, scope.place).is_moderator:
+        person = await self._resolve_user(user, scope)
+        if person.is_operator or self._policy.resolve_user(person, scope.place).is_moderator:
             raise UserError("Moderators cannot be timed out.")
-        if person.roles is None and not await self._is_known(person, scope):
+        if person.roles is None and not await self._has_traces(person, scope):
             sentence = (
                 "{name} is no member of this server, and nothing of theirs is stored here: I cannot time them out."
             )
@@ -143,15 +147,15 @@ class Moderation:
         return await self._timeouts.set(person, scope, now() + span, reason, caller.user)
 
     async def find_user(self, caller: Caller, user: User) -> User:
-        """Who somebody is who may have been typed by their name; as typed where the platform runs elsewhere.
+        """Return the user that somebody typed, perhaps by name; unchanged if another process runs the platform.
 
-        Raises UserError if nobody can say.
+        Raises UserError if they cannot be found.
         """
         caller.require_moderator()
         is_run_here = self._adapters.get(caller.place.platform) is not None
-        return await self._found(user, home(caller.place)) if is_run_here else user
+        return await self._resolve_user(user, server_scope(caller.place)) if is_run_here else user
 
-    async def _found(self, user: User, scope: Scope) -> User:
+    async def _resolve_user(self, user: User, scope: Scope) -> User:
         if user.roles is not None:
             return user
         adapter = self._adapters.get(scope.platform)
@@ -161,16 +165,15 @@ class Moderation:
             raise UserError(sentence, name=user.name[:60])
         return person
 
-    async def _is_known(self, person: User, scope: Scope) -> bool:
-        """Whether they did anything in a server that is still stored."""
-        did = AuditFilter(actor=person.id)
-        noted = await self._audit.find(scope.platform, scope.server, did, most=1)
-        return bool(noted) or await self._messages.has_asked(scope.place, person.id)
+    async def _has_traces(self, person: User, scope: Scope) -> bool:
+        """Return whether anything that they did in a server is still stored."""
+        entries = await self._audit.find(scope.platform, scope.server, AuditFilter(actor=person.id), most=1)
+        return bool(entries) or await self._messages.has_asked(scope.place, person.id)
 
     def time_outs(self, caller: Caller, scope: Scope) -> Sequence[TimeOut]:
-        """Those in force, the next to end first."""
+        """Return the time-outs in force in a server, the next to end first."""
         caller.require_moderator()
-        return self._timeouts.within(scope)
+        return self._timeouts.active_in(scope)
 
     async def lift(self, caller: Caller, number: int, scope: Scope) -> TimeOut:
         """End a time-out. Raises Expired if it has ended."""
@@ -180,25 +183,25 @@ class Moderation:
             raise Expired("This time-out has ended already.")
         return lifted
 
-    # What is being answered
+    # Running answers
 
     async def queue(self, caller: Caller, scope: Scope) -> Sequence[RunningAnswer]:
-        """What is being answered in a server, in every process, the oldest first."""
+        """Return the answers that any process is making for a server, the oldest first."""
         caller.require_moderator()
-        return [self._job(row) for row in await self._messages.unfinished(scope.platform, scope.server)]
+        return [self._running_answer(row) for row in await self._messages.unfinished(scope.platform, scope.server)]
 
     async def cancel(self, caller: Caller, row_id: int, scope: Scope) -> RunningAnswer:
-        """Stop an answer, wherever it is made. Raises Expired if there is nothing to stop."""
+        """Stop an answer, in whichever process it is made. Raises Expired if it is finished."""
         caller.require_moderator()
         rows = await self._messages.unfinished(scope.platform, scope.server)
         row = next((row for row in rows if row.id == row_id), None)
         if row is None:
             raise Expired("There is nothing to stop: this answer is finished.")
-        await self._messages.take_away(row, about(caller.user, "cancel", row))
+        await self._messages.take_away(row, moderation_entry(caller.user, "cancel", row))
         self._runs.stop(row_id)
-        return self._job(row)
+        return self._running_answer(row)
 
-    def _job(self, row: MessageRow) -> RunningAnswer:
+    def _running_answer(self, row: MessageRow) -> RunningAnswer:
         newest = self._runs.newest(row.id)
         return RunningAnswer(
             row=row.id,
@@ -211,6 +214,6 @@ class Moderation:
         )
 
 
-def _numbered(link: str, place: Place) -> ShownMessage | None:
+def _parse_number(link: str, place: Place) -> ShownMessage | None:
     number = link.strip().removeprefix("#")
     return ShownMessage(place, row=int(number)) if number.isdecimal() and len(number) < 19 else None

@@ -1,4 +1,4 @@
-"""The audit of a place as its moderators read it, and what an entry says in a line."""
+"""The audit of a server for its moderators, and an entry as a line of text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bot.core.i18n import translate
 from bot.core.text import cut
 from bot.safety.errors import ANSWER_PREFIX
-from bot.settings.builtin import CORE
+from bot.settings.builtin import CORE_SETTINGS
 from bot.storage.audit import APPEAL, MODERATION, REFUSAL, SETTING, AuditEntry
 
 if TYPE_CHECKING:
@@ -21,45 +21,47 @@ if TYPE_CHECKING:
     from bot.storage.audit import Audit, AuditFilter, AuditRow
 
 NOT_ALLOWED = "Only moderators can read the audit."
-NAME, VALUE = 40, 80
-"""Characters of a name and of a value in a line."""
-AT_ONCE = 500
-NAMED = 5
-"""How many channels are named in a line."""
-CHANNELS = frozenset(setting.name for setting in CORE if setting.ids == "channels")
+MAX_NAME_CHARACTERS, MAX_VALUE_CHARACTERS = 40, 80
+"""The most characters of a name and of a value in a line."""
+BATCH_ROWS = 500
+MAX_CHANNELS_NAMED = 5
+"""The most channels that a line names."""
+CHANNEL_SETTINGS = frozenset(setting.name for setting in CORE_SETTINGS if setting.ids == "channels")
 ISO_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,15}\+[0-9]{2}:[0-9]{2}\Z")
 SIGNS = {SETTING: "⚙️", REFUSAL: "⛔", APPEAL: "✋"}
-PLAIN = str.maketrans({"*": "∗", "`": "ˋ", "<": "‹", ">": "›", "[": "(", "]": ")", "|": "¦", "~": "∼", "\\": "∖"})
-"""What people can have in their names and what would look like Markdown, with what looks alike and is none."""
+MARKDOWN_LOOKALIKES = str.maketrans(
+    {"*": "∗", "`": "ˋ", "<": "‹", ">": "›", "[": "(", "]": ")", "|": "¦", "~": "∼", "\\": "∖"}
+)
+"""Characters that Markdown gives a meaning, each with a similar character that has none, for names of people."""
 
 
 class AuditReader:
-    """The entries of a server, for its moderators alone; everybody else is refused with PermissionDenied."""
+    """Reads the audit entries of a server for its moderators. Raises PermissionDenied for everybody else."""
 
     def __init__(self, audit: Audit, adapters: Adapters) -> None:
         self._audit = audit
         self._adapters = adapters
 
     async def find(self, caller: Caller, scope: Scope, wanted: AuditFilter, *, most: int) -> Sequence[AuditRow]:
-        """What happened in a server, the newest first, `most` at most."""
+        """Return at most `most` entries of a server, the newest first."""
         caller.require_moderator(NOT_ALLOWED)
         return await self._audit.find(scope.platform, scope.server, wanted, most=most)
 
     async def all(self, caller: Caller, scope: Scope, wanted: AuditFilter) -> AsyncIterator[Sequence[AuditRow]]:
-        """All of it in pieces, the newest first, for what is too much to be read at once."""
+        """Yield all entries of a server in batches, the newest first."""
         caller.require_moderator(NOT_ALLOWED)
-        async for rows in self._audit.pieces(scope.platform, scope.server, wanted, AT_ONCE):
+        async for rows in self._audit.pieces(scope.platform, scope.server, wanted, BATCH_ROWS):
             yield rows
 
     async def names(self, caller: Caller, scope: Scope) -> Sequence[str]:
-        """What there are entries about: settings, commands, what moderators did."""
+        """Return the names that entries are about: settings, commands and moderators' actions."""
         caller.require_moderator(NOT_ALLOWED)
         return await self._audit.names(scope.platform, scope.server)
 
     async def note(
         self, caller: Caller, scope: Scope, what: str, about: str, *, before: Any = None, after: Any = None
     ) -> None:
-        """Note what a moderator did in a server, to what, and what was before and after, as JSON can hold it."""
+        """Record a moderator's action in a server: what was done, to what, and the JSON values before and after."""
         caller.require_moderator(NOT_ALLOWED)
         entry = AuditEntry(
             actor=caller.user,
@@ -77,7 +79,7 @@ class AuditReader:
         return line(row, caller.user.locale, self._adapters.capabilities(row.platform))
 
     def before(self, row: AuditRow) -> Any:
-        """What was before, as far as moderators are shown it: the words of a refusal only once somebody appealed."""
+        """Return the value before, but not the words of a refusal: moderators see these only in an appeal."""
         return None if row.kind == REFUSAL else row.before
 
 
@@ -86,15 +88,15 @@ def line(row: AuditRow, locale: str, capabilities: Capabilities) -> str:
 
     `capabilities` are those of the platform where it happened.
     """
-    return f"{SIGNS.get(row.kind, '🛡️')} {_told(row, locale, capabilities)}"
+    return f"{SIGNS.get(row.kind, '🛡️')} {_sentence(row, locale, capabilities)}"
 
 
-def _told(row: AuditRow, locale: str, capabilities: Capabilities) -> str:
+def _sentence(row: AuditRow, locale: str, capabilities: Capabilities) -> str:
     who = _name(row.actor_name or row.actor)
     what = _code(row.what)
-    where = _where(row, locale, capabilities)
+    where = _place_suffix(row, locale, capabilities)
     if row.kind == SETTING:
-        change = " → ".join(_set(row, value, locale, capabilities) for value in (row.before, row.after))
+        change = " → ".join(_setting_value(row, value, locale, capabilities) for value in (row.before, row.after))
         sentence = "{who} set {what}{where}: {change}"
         return translate(sentence, locale, who=who, what=what, where=where, change=change)
     if row.kind == REFUSAL:
@@ -106,18 +108,18 @@ def _told(row: AuditRow, locale: str, capabilities: Capabilities) -> str:
         if not row.before:
             sentence = "{who} appeals against refusal {number} of {what} ({reason}). The words are not stored."
         elif row.reason.startswith(ANSWER_PREFIX):
-            # These words are not theirs whose name stands before them.
+            # The words are the bot's, not those of the person who appeals.
             sentence = "{who} appeals against refusal {number} of {what} ({reason}). The bot had written: {text}"
         about = {"who": who, "what": what, "number": f"#{row.subject}", "reason": row.reason}
         return translate(sentence, locale, text=_value(row.before, locale), **about)
-    whom = f" {_name(row.subject_name or row.subject)}" if row.subject_name or row.subject else ""
+    subject = f" {_name(row.subject_name or row.subject)}" if row.subject_name or row.subject else ""
     known = [_value(value, locale) for value in (row.before, row.after) if value is not None]
     change = f": {' → '.join(known)}" if known else ""
     reason = f" ({_code(row.reason)})" if row.reason else ""
-    return f"{who}: {what}{whom}{where}{change}{reason}"
+    return f"{who}: {what}{subject}{where}{change}{reason}"
 
 
-def _where(row: AuditRow, locale: str, capabilities: Capabilities) -> str:
+def _place_suffix(row: AuditRow, locale: str, capabilities: Capabilities) -> str:
     if row.kind == SETTING and row.subject:
         return f" ({translate('role {id}', locale, id=row.subject)})"
     if not row.channel or not row.server:
@@ -126,20 +128,20 @@ def _where(row: AuditRow, locale: str, capabilities: Capabilities) -> str:
     return f" ({translate('channel {id}', locale, id=named)})"
 
 
-def _set(row: AuditRow, value: Any, locale: str, capabilities: Capabilities) -> str:
-    """Return the value of a setting; channels by their names, where the platform shows these for their ids."""
-    if not value or not capabilities.channel_mention or row.what not in CHANNELS:
+def _setting_value(row: AuditRow, value: Any, locale: str, capabilities: Capabilities) -> str:
+    """Return the value of a setting, with channels as mentions where the platform has them."""
+    if not value or not capabilities.channel_mention or row.what not in CHANNEL_SETTINGS:
         return _value(value, locale)
-    first, more = str(value).split()[:NAMED], str(value).split()[NAMED:]
+    first, more = str(value).split()[:MAX_CHANNELS_NAMED], str(value).split()[MAX_CHANNELS_NAMED:]
     return " ".join([*map(capabilities.mention_channel, first), *(["…"] if more else [])])
 
 
 def _name(text: str) -> str:
-    return f"**{_cut(text.translate(PLAIN), NAME)}**"
+    return f"**{_cut(text.translate(MARKDOWN_LOOKALIKES), MAX_NAME_CHARACTERS)}**"
 
 
 def _code(text: str) -> str:
-    return f"`{_cut(text.replace('`', 'ˋ'), VALUE)}`"
+    return f"`{_cut(text.replace('`', 'ˋ'), MAX_VALUE_CHARACTERS)}`"
 
 
 def _value(value: Any, locale: str) -> str:
@@ -148,12 +150,14 @@ def _value(value: Any, locale: str) -> str:
     if isinstance(value, bool):
         return _code(translate("yes", locale) if value else translate("no", locale))
     if isinstance(value, dict):
-        return _code(", ".join(f"{name}: {_short(one)}" for name, one in value.items() if one not in (None, "")))
-    return _code(_short(value))
+        return _code(
+            ", ".join(f"{name}: {_short_text(inner)}" for name, inner in value.items() if inner not in (None, ""))
+        )
+    return _code(_short_text(value))
 
 
-def _short(value: Any) -> str:
-    """A value as people read it: of a point in time, the day and the minute."""
+def _short_text(value: Any) -> str:
+    """Return a value as text, and a time as its day and minute."""
     text = str(value)
     if not ISO_TIME.match(text):
         return text

@@ -1,7 +1,7 @@
-"""The log channel: what is noted in the audit is told in the channel that the moderators of a server chose for it.
+"""The log channel: new audit entries are posted in the channel that the moderators of a server chose for them.
 
-The platform's adapter posts it. What nobody could write is still in the audit; that a channel cannot be written to
-keeps nothing else from being done, and moderators are told once.
+The platform's adapter posts them. An entry that cannot be posted is still in the audit. A channel that cannot be
+written to disturbs nothing else, and moderators are told once.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SECONDS = 2.0
-"""How often it is looked for something new: what comes meanwhile is one message, so that nothing floods a channel."""
+ROUND_SECONDS = 2.0
+"""How often new entries are posted: those of one round are one message, so that they do not flood a channel."""
 POST_SECONDS = 20.0
-AT_ONCE = 200
-MAX_CHARACTERS = 1800
-"""Of a message, so that every platform takes it; the lines that do not fit are counted."""
+MAX_ROWS = 200
+MAX_MESSAGE_CHARACTERS = 1800
+"""The length of a message that every platform accepts; lines that do not fit are only counted."""
 POSTED, TROUBLE = "posted", "trouble"
 TOO_SLOW = Sentence("it takes too long.")
 BROKEN = Sentence("something went wrong; the log of the bot says more.")
@@ -50,16 +50,16 @@ class LogChannel:
         self._audit = audit
         self._adapters = adapters
         self._store = Store(database, "log channel")
-        settings.guards[LOG_CHANNEL] = self.try_out
+        settings.guards[LOG_CHANNEL] = self.check_channel
 
     @asynccontextmanager
-    async def following(self, platform: str) -> AsyncIterator[None]:
-        """Post what happens on a platform, whose adapter is registered, for as long as the context lasts."""
-        async with repeated(partial(self._round, platform), SECONDS, at_once=True):
+    async def post_entries(self, platform: str) -> AsyncIterator[None]:
+        """Post the new entries of a platform, whose adapter is registered, for as long as the context lasts."""
+        async with repeated(partial(self._post_new_entries, platform), ROUND_SECONDS, at_once=True):
             yield
 
-    async def try_out(self, scope: Scope, channel: str | None) -> None:
-        """Post in a channel what it will be used for, before it is set. Raises OptionError if that cannot be done."""
+    async def check_channel(self, scope: Scope, channel: str | None) -> None:
+        """Post in a channel what it will be used for, before it is set. Raises OptionError if that fails."""
         adapter = self._adapters.get(scope.platform)
         if adapter is None or not channel:
             return
@@ -73,9 +73,9 @@ class LogChannel:
             sentence = "{name}: I cannot write to {channel}: {reason}"
             raise OptionError(LOG_CHANNEL, sentence, name=LOG_CHANNEL, channel=channel, reason=error.reason) from error
 
-    async def untold(self, place: Place) -> Sentence | None:
-        """What the moderators of a server have to be told of their log channel. Asking counts as telling."""
-        key, channel = _key(place.platform, place.server), self._channel(place.platform, place.server)
+    async def take_warning(self, place: Place) -> Sentence | None:
+        """Return, once, the warning that the log channel cannot be written to; None if there is none."""
+        key, channel = _server_key(place.platform, place.server), self._channel_of(place.platform, place.server)
         known = await self._store.get(key, scope=TROUBLE)
         if not known or known["told"] or known["channel"] != channel:
             return None
@@ -85,23 +85,22 @@ class LogChannel:
             {"channel": channel, "reason": Sentence(known["reason"], known["values"]), "setting": f"`{LOG_CHANNEL}`"},
         )
 
-    def _channel(self, platform: str, server: str) -> str:
-        """The log channel of a server; "" for none."""
+    def _channel_of(self, platform: str, server: str) -> str:
+        """Return the log channel of a server; "" for none."""
         return str(self._settings.value(LOG_CHANNEL, Place(platform, "", server))) if server else ""
 
     def _locale(self, adapter: PlatformAdapter, platform: str, server: str) -> str:
-        chosen = str(self._settings.value("answers.language", Place(platform, "", server)))
-        return adapter.locale(server) if chosen == "each" else chosen
+        return self._settings.language(Place(platform, "", server), adapter.locale(server))
 
-    async def _round(self, platform: str) -> None:
-        """Post what is new, for each server in its channel. Of several processes one does so."""
+    async def _post_new_entries(self, platform: str) -> None:
+        """Post the new entries of each server in its log channel. One of several processes does so."""
         if (adapter := self._adapters.get(platform)) is None:
             return
         before = await self._store.get(platform, scope=POSTED)
         if before is None:
             await self._store.set(platform, await self._audit.newest(), scope=POSTED)
             return
-        if not (rows := await self._audit.after(platform, before, AT_ONCE)):
+        if not (rows := await self._audit.after(platform, before, MAX_ROWS)):
             return
         try:
             await self._store.change(platform, partial(_advance, before, rows[-1].id), scope=POSTED)
@@ -109,17 +108,19 @@ class LogChannel:
             return
         channels: dict[tuple[str, str], list[AuditRow]] = {}
         for row in rows:
-            if channel := self._channel(platform, row.server):
+            if channel := self._channel_of(platform, row.server):
                 channels.setdefault((row.server, channel), []).append(row)
-        await asyncio.gather(*(self._post_rows(adapter, platform, *where, told) for where, told in channels.items()))
+        await asyncio.gather(
+            *(self._post_rows(adapter, platform, *where, entries) for where, entries in channels.items())
+        )
 
     async def _post_rows(
         self, adapter: PlatformAdapter, platform: str, server: str, channel: str, rows: Sequence[AuditRow]
     ) -> None:
-        key = _key(platform, server)
+        key = _server_key(platform, server)
         known = await self._store.get(key, scope=TROUBLE)
         try:
-            text = _text(rows, self._locale(adapter, platform, server), adapter.capabilities)
+            text = _format_entries(rows, self._locale(adapter, platform, server), adapter.capabilities)
             await self._post(adapter, server, channel, text)
         except CannotPost as error:
             log.info("The log channel %s of %s cannot be written to: %s", channel, key, error)
@@ -131,7 +132,7 @@ class LogChannel:
                 await self._store.delete(key, scope=TROUBLE)
 
     async def _post(self, adapter: PlatformAdapter, server: str, channel: str, text: str) -> None:
-        """Post it in time, or raise CannotPost, whatever an adapter or its library runs into."""
+        """Post a text within the time limit; every failure of the adapter or its library becomes CannotPost."""
         try:
             async with asyncio.timeout(POST_SECONDS):
                 await adapter.post(server, channel, text)
@@ -145,7 +146,7 @@ class LogChannel:
 
 
 class _PostedElsewhere(BotError):
-    """Another process posts it."""
+    """Another process has posted these entries."""
 
 
 def _advance(before: int, last: int, now: Any) -> int:
@@ -154,18 +155,18 @@ def _advance(before: int, last: int, now: Any) -> int:
     return last
 
 
-def _key(platform: str, server: str) -> str:
+def _server_key(platform: str, server: str) -> str:
     return f"{platform}:{server}"
 
 
-def _text(rows: Sequence[AuditRow], locale: str, capabilities: Capabilities) -> str:
-    """A line for each entry, as far as there is room, and how many more there are."""
+def _format_entries(rows: Sequence[AuditRow], locale: str, capabilities: Capabilities) -> str:
+    """Return a line for each entry as far as there is room, and how many more there are."""
     lines, size = list[str](), 0
     for row in rows:
-        told = line(row, locale, capabilities)
-        if size + len(told) > MAX_CHARACTERS - 100:
+        entry = line(row, locale, capabilities)
+        if size + len(entry) > MAX_MESSAGE_CHARACTERS - 100:
             more = translate("… and {count} more; /audit lists them.", locale, count=len(rows) - len(lines))
             return "\n".join([*lines, more])
-        lines.append(told)
-        size += len(told) + 1
+        lines.append(entry)
+        size += len(entry) + 1
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What was refused: noted for those who answer for it, told with its reason, and appealed against."""
+"""Refused requests: recorded in the audit, explained to the asker, and appealed against."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-KEPT = 1000
-"""Characters of a refused text that moderators are shown."""
+MAX_KEPT_CHARACTERS = 1000
+"""The most characters that are stored of a refused text."""
 
 
 class Refusals:
-    """Writes to the audit; whoever was refused hears of it even if that cannot be reached."""
+    """Records refusals in the audit; the asker gets an explanation even if that fails."""
 
-    def __init__(self, audit: Audit, adapters: Adapters, *, keeps: bool = True) -> None:
-        """`keeps` says whether the words are stored that were refused, or held back of an answer."""
+    def __init__(self, audit: Audit, adapters: Adapters, *, keeps_words: bool = True) -> None:
+        """`keeps_words` says whether the words that were refused, or held back from an answer, are stored."""
         self._audit = audit
         self._adapters = adapters
-        self._keeps = keeps
+        self._keeps_words = keeps_words
 
-    async def told(self, reply: Reply, request: Request, error: UserError) -> Reply:
-        """`reply`, which tells `error`, with the reason and an appeal where one is possible; the refusal is noted."""
+    async def record_and_explain(self, reply: Reply, request: Request, error: UserError) -> Reply:
+        """Record `error` if it is a refusal; return `reply`, which shows it, with the reason and a button to appeal."""
         if not isinstance(error, RequestRefused):
             return reply
         reply = replace(reply, refused=True)
-        number = await self.note(request, error)
+        number = await self.record(request, error)
         if not isinstance(error, Unsafe):
             return reply
         if error.is_help:
@@ -51,9 +51,9 @@ class Refusals:
         appeal = Button(translate("Appeal", locale), action=APPEAL, id=f"t:{APPEAL}:{number}")
         return replace(reply, status=status, buttons=(appeal,))
 
-    async def note(self, request: Request, error: RequestRefused) -> int | None:
-        """Note a refusal; its number, or None where that could not be done."""
-        text = error.text[:KEPT] if self._keeps and isinstance(error, Unsafe) else ""
+    async def record(self, request: Request, error: RequestRefused) -> int | None:
+        """Record a refusal and return its number; None if that failed."""
+        text = error.text[:MAX_KEPT_CHARACTERS] if self._keeps_words and isinstance(error, Unsafe) else ""
         entry = AuditEntry(
             actor=request.user,
             place=request.place,
@@ -65,11 +65,11 @@ class Refusals:
         try:
             return await self._audit.record(entry)
         except SQLAlchemyError:
-            log.exception("A refusal could not be noted")
+            log.exception("A refusal could not be recorded in the audit")
             return None
 
     async def appeal(self, request: Request, number: int) -> Reply:
-        """Tell the moderators that somebody thinks a refusal wrong. Raises UserError if it is not theirs to tell."""
+        """Record an appeal against a refusal. Raises UserError if it was not the asker's, or if nobody could see it."""
         row = await self._audit.get(number)
         user, place = request.user, request.place
         if row is None or row.kind != REFUSAL or (row.platform, row.actor) != (place.platform, user.id):
@@ -101,5 +101,5 @@ class Refusals:
         return Reply(text=translate(sentence, user.locale), private=True, final=True)
 
     def _is_moderated(self, place: Place) -> bool:
-        """Return whether somebody can see an appeal: moderators, or whoever runs the bot at their own machine."""
+        """Return whether somebody can see an appeal: moderators, or the person at the terminal."""
         return bool(place.server) or self._adapters.capabilities(place.platform).is_local

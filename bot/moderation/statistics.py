@@ -1,6 +1,6 @@
-"""What a server's moderators can know of its use: how much, how long people waited, what was refused, what they liked.
+"""Statistics of a server's use for its moderators: uses, waiting times, refusals and votes.
 
-All of it is sums; who it was is in none of them.
+They are sums, from which nobody can tell who did what.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WaitTimes:
-    """How many waited, and how many seconds at most half of them and nine in ten did; None is more than any number."""
+    """How many people waited, and the seconds within which half of them and nine in ten got their answer.
+
+    None stands for longer than the largest bucket.
+    """
 
     count: int
     half: float | None
@@ -36,46 +39,46 @@ class WaitTimes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageStatistics:
-    """The figures of a span. What is by day is in the order of `days`, what is by command has the most used one first.
+    """The statistics of some days. Tuples are in the order of `days`; commands are sorted by use, the most used first.
 
-    Only answers that came to an end count as uses; `failed` of them with an error.
+    Only finished answers count as uses; `failed` of them ended with an error.
     """
 
     days: tuple[str, ...]
-    """The oldest first, such as 2026-03-31."""
+    """The days, the oldest first, such as 2026-03-31."""
     uses: Mapping[str, tuple[int, ...]]
     refused: tuple[int, ...]
     reasons: Mapping[str, int]
-    """How often each code of a refusal was the reason, the most frequent first."""
+    """The number of refusals by code, the most frequent first."""
     waits: Mapping[str, WaitTimes]
-    """How long people waited until there was something to see."""
+    """How long people waited for the first visible part of an answer, by command."""
     votes: Mapping[str, tuple[int, int]]
-    """Thumbs up and down."""
+    """Thumbs up and down, by command."""
     failed: int
 
     @property
     def total(self) -> int:
-        """All uses."""
+        """The number of all uses."""
         return sum(map(sum, self.uses.values()))
 
 
 class Statistics:
-    """The figures of a server, for its moderators alone; everybody else is refused with PermissionDenied."""
+    """Reads the statistics of a server for its moderators. Raises PermissionDenied for everybody else."""
 
     def __init__(self, database: Database, registry: Registry) -> None:
         self._database = database
         self._registry = registry
 
     async def last(self, caller: Caller, days: int, scope: Scope) -> UsageStatistics:
-        """Return the figures of the last `days` days, today included."""
+        """Return the statistics of the last `days` days, including today."""
         caller.require_moderator("Only moderators can see the statistics.")
-        return await figures(self._database, scope, days, {known.name for known in self._registry.commands})
+        return await read_statistics(self._database, scope, days, {known.name for known in self._registry.commands})
 
 
-async def figures(database: Database, scope: Scope, days: int, known: Collection[str]) -> UsageStatistics:
-    """The figures of a server's last `days` days, today included.
+async def read_statistics(database: Database, scope: Scope, days: int, known: Collection[str]) -> UsageStatistics:
+    """Return the statistics of a server's last `days` days, including today.
 
-    `known` are the names of commands that people can type: what buttons alone run counts with the command that its name
+    `known` are the names of the visible commands: the uses of a hidden command count for the visible one that its name
     begins with.
     """
     today = date.fromisoformat(day_of(now()))
@@ -83,16 +86,16 @@ async def figures(database: Database, scope: Scope, days: int, known: Collection
     here = (CountRow.platform == scope.platform) & (CountRow.server == scope.server)
     async with database.reading() as session:
         rows = (await session.scalars(select(CountRow).where(here, CountRow.day.in_(span)))).all()
-    return _summed([(row, _typed(row.command, known)) for row in rows], span)
+    return _sum_rows([(row, _counted_command(row.command, known)) for row in rows], span)
 
 
-def _typed(name: str, known: Collection[str]) -> str:
+def _counted_command(name: str, known: Collection[str]) -> str:
     typed = family(name)
     return typed if name not in known and typed in known else name
 
 
-def _summed(rows: Sequence[tuple[CountRow, str]], span: Sequence[str]) -> UsageStatistics:
-    """The figures of rows, each with the command that it counts with."""
+def _sum_rows(rows: Sequence[tuple[CountRow, str]], span: Sequence[str]) -> UsageStatistics:
+    """Return the sums of rows, each with the command that it counts for."""
     uses, waits, votes = (defaultdict[str, Counter[str]](Counter) for _ in range(3))
     refused, reasons, states = Counter[str](), Counter[str](), Counter[str]()
     for row, command in rows:
@@ -112,18 +115,18 @@ def _summed(rows: Sequence[tuple[CountRow, str]], span: Sequence[str]) -> UsageS
         uses={name: tuple(uses[name][day] for day in span) for name in order},
         refused=tuple(refused[day] for day in span),
         reasons=dict(reasons.most_common()),
-        waits={name: _waits(waits[name]) for name in order if name in waits},
+        waits={name: _wait_times(waits[name]) for name in order if name in waits},
         votes={name: (votes[name]["up"], votes[name]["down"]) for name in order if votes[name].total()},
         failed=states["failed"],
     )
 
 
-def _waits(buckets: Counter[str]) -> WaitTimes:
-    return WaitTimes(buckets.total(), _within(buckets, 0.5), _within(buckets, 0.9))
+def _wait_times(buckets: Counter[str]) -> WaitTimes:
+    return WaitTimes(buckets.total(), _quantile(buckets, 0.5), _quantile(buckets, 0.9))
 
 
-def _within(buckets: Counter[str], share: float) -> float | None:
-    """The seconds within which this share of all waits was over; None where that is not known."""
+def _quantile(buckets: Counter[str], share: float) -> float | None:
+    """Return the seconds within which this share of all waits was over; None if longer than the largest bucket."""
     wanted, so_far = share * buckets.total(), 0
     for edge in WAITS:
         so_far += buckets[f"{edge:g}"]

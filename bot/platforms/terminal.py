@@ -72,7 +72,7 @@ class Terminal:
         async with self.bot:
             self._session = PromptSession("> ", completer=_Completer(self), history=_open_history())
             _print_note(f"{self.bot.welcome(self.user.locale).text}\n\n{translate(WELCOME, self.user.locale)}")
-            for row in await self.bot.interrupted(["terminal"]):
+            for row in await self.bot.mark_interrupted(["terminal"]):
                 status = translate("Interrupted: the bot was restarted.", self.user.locale)
                 _print_note(f"{status} /{row.command} {row.options.get('prompt', '')}  (!again {row.id})")
             while True:
@@ -130,7 +130,7 @@ class Terminal:
         if not request.text.startswith("/"):
             return request
         try:
-            command, rest = self.bot.registry.split(request.text)
+            command, rest = self.bot.registry.split_line(request.text)
             options = command.parse(rest)
         except UserError:
             # `Bot.prepare` refuses the line, and also records that.

@@ -1,4 +1,4 @@
-"""Plugins: what one is, and how they are found and loaded, built-in ones and anybody's through the same door."""
+"""The base class of plugins, and how plugins are found and loaded: built-in ones in the same way as anybody's."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ if TYPE_CHECKING:
     from bot.settings.setting import Setting
     from bot.storage.key_value import Store
 
-GROUP = "tempera.plugins"
-FOLDER_PREFIX = "tempera_plugin_"
+ENTRY_POINT_GROUP = "tempera.plugins"
+MODULE_PREFIX = "tempera_plugin_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """What a plugin has at hand from its start on, in the background, too."""
+    """The services that a plugin has from its start on, also outside requests."""
 
     models: ModelClient
     store: Store
     """The plugin's own values."""
     config: Any = None
-    """The table of the deployment's configuration that is called like the plugin, if there is one."""
+    """The table of the deployment's configuration that has the plugin's name, if there is one."""
     retention_days: float = 30
-    """For how long what people wrote may be kept."""
+    """How long the plugin may keep what people wrote."""
 
 
 class Plugin:
     """A set of commands. Subclass it in a module of its own; one instance serves every request.
 
-    `name` is the module's name unless given; `title` is what its settings are called for people, the name unless given.
+    `name` is the module's name unless given; `title` is the title above its settings, the name unless given.
     """
 
     name: str = ""
     title: ClassVar[str] = ""
     settings: ClassVar[Sequence[Setting]] = ()
     host: Host
-    """There from `start` on."""
+    """Set before `start` is called."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -64,23 +64,28 @@ class Plugin:
         """Called before the first request."""
 
     async def stop(self) -> None:
-        """Called after the last request, or when the plugin is reloaded, where answers under way go on with this
-        instance; the plugin's background tasks are already cancelled."""
+        """Called after the last request, or when the plugin is reloaded; its background tasks are already cancelled.
+
+        After a reload, answers that are being made still use this instance.
+        """
 
     async def pages(self, place: Place) -> Sequence[Page]:
-        """What there is to read at `place`, for platforms that show pages."""
+        """Return the pages that people can read in `place`, for platforms that show pages."""
         return ()
 
     async def knows(self, place: Place, question: str, user: User) -> Reference | None:
-        """What this plugin knows about `question` for sure; others ask, for `user`. It must not take long."""
+        """Return what this plugin knows about `question` for certain, or None; other plugins ask on behalf of `user`.
+
+        It must not take long.
+        """
         return None
 
     async def stored(self, person: Person) -> Any:
-        """What this plugin keeps about somebody beside values under their id, as JSON; None for nothing."""
+        """Return what this plugin keeps about somebody beside values under their id, as JSON; None for nothing."""
         return None
 
     async def forget(self, person: Person) -> None:
-        """Delete what this plugin keeps about somebody, or of what they wrote, beside values under their id."""
+        """Delete what this plugin keeps about somebody, and of what they wrote, beside values under their id."""
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run `work` in the background for as long as the plugin is loaded."""
@@ -89,7 +94,7 @@ class Plugin:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Cancel the background tasks, then `stop`."""
+        """Cancel the background tasks, then call `stop`."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -97,7 +102,7 @@ class Plugin:
         await self.stop()
 
     def commands(self) -> list[Command]:
-        """The commands that the decorated methods declare, in the order they are written."""
+        """Return the commands that the decorated methods declare, in the order in which they are written."""
         methods = list(self._methods())
         completers = {
             method.__tempera_completes__: method for method in methods if hasattr(method, "__tempera_completes__")
@@ -112,19 +117,19 @@ class Plugin:
 
 
 def load(section: PluginsSection) -> list[Plugin]:
-    """The plugins that the configuration names, in order. Raises PluginError that names the first broken one."""
+    """Return the plugins that the configuration names, in order. Raises PluginError that names the first broken one."""
     loaded: dict[str, Plugin] = {}
-    for name, module in _modules(section):
-        plugin = make(name, module)
+    for name, module in _import_modules(section):
+        plugin = make_plugin(name, module)
         if plugin.name in loaded:
             raise PluginError(f"Two plugins are called “{plugin.name}”; rename one of them.")
         loaded[plugin.name] = plugin
     return list(loaded.values())
 
 
-def _modules(section: PluginsSection) -> Iterator[tuple[str, ModuleType]]:
+def _import_modules(section: PluginsSection) -> Iterator[tuple[str, ModuleType]]:
     for name in section.enabled:
-        yield name, _import(name, f"plugins.{name}")
+        yield name, _import_module(name, f"plugins.{name}")
     if section.folder is not None:
         if not section.folder.is_dir():
             raise PluginError(f"The folder of plugins, {section.folder}, does not exist.")
@@ -132,54 +137,54 @@ def _modules(section: PluginsSection) -> Iterator[tuple[str, ModuleType]]:
             if not path.name.startswith("_"):
                 yield path.stem, import_file(path)
     if section.entry_points:
-        for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
-            yield point.name, _import(point.name, point.module)
+        for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
+            yield point.name, _import_module(point.name, point.module)
 
 
-def _import(name: str, module: str) -> ModuleType:
-    with _naming(name):
+def _import_module(name: str, module: str) -> ModuleType:
+    with _errors_name(name):
         return importlib.import_module(module)
 
 
-class _Fresh(SourceFileLoader):
-    """Compiles the file as it is now: cached bytecode is not told from a file changed within the same second."""
+class _UncachedLoader(SourceFileLoader):
+    """Compiles the file anew: Python takes cached bytecode for current if the file changed within the same second."""
 
     def get_code(self, fullname: str) -> CodeType:
         return self.source_to_code(self.get_data(self.path), self.path)
 
 
 def import_file(path: Path, module_name: str = "") -> ModuleType:
-    """The module in a file, read anew at each call, and those of its package where it opens one.
+    """Return the module in a file, read anew at each call, with the modules of its package if it is an `__init__.py`.
 
-    If it is broken, what was read before stays in place.
+    Raises PluginError if it is broken; the modules that were imported before stay in place then.
     """
     name = path.parent.name if path.stem == "__init__" else path.stem
-    module_name = module_name or f"{FOLDER_PREFIX}{path.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, path, loader=_Fresh(module_name, str(path)))
+    module_name = module_name or f"{MODULE_PREFIX}{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path, loader=_UncachedLoader(module_name, str(path)))
     if spec is None or spec.loader is None:
         raise PluginError(f"Plugin “{name}” cannot be loaded: {path.name} is not a Python file.")
     module = importlib.util.module_from_spec(spec)
-    before = _taken_out(module_name)
+    before = _remove_modules(module_name)
     sys.modules[module_name] = module
     try:
-        with _naming(name):
+        with _errors_name(name):
             spec.loader.exec_module(module)
     except PluginError:
-        _taken_out(module_name)
+        _remove_modules(module_name)
         sys.modules.update(before)
         raise
     return module
 
 
-def _taken_out(module_name: str) -> dict[str, ModuleType]:
-    """What is known as this module or below it, which from now on is not."""
+def _remove_modules(module_name: str) -> dict[str, ModuleType]:
+    """Remove this module and those below it from `sys.modules`, and return them."""
     names = [name for name in sys.modules if f"{name}.".startswith(f"{module_name}.")]
     return {name: sys.modules.pop(name) for name in names}
 
 
 @contextlib.contextmanager
-def _naming(name: str) -> Iterator[None]:
-    # A plugin's module can raise anything at all; whatever it is, start-up must stop and name the plugin.
+def _errors_name(name: str) -> Iterator[None]:
+    """Turn every exception into a PluginError that names the plugin, which stops the start."""
     try:
         yield
     except PluginError:
@@ -188,14 +193,14 @@ def _naming(name: str) -> Iterator[None]:
         raise PluginError(f"Plugin “{name}” cannot be loaded: {type(error).__name__}: {error}.") from error
 
 
-def again(plugin: Plugin) -> Plugin:
-    """A new instance of `plugin` from its file as it is now. Raises PluginError if that is broken."""
+def reload_plugin(plugin: Plugin) -> Plugin:
+    """Return a new instance of `plugin` from its file as it is now. Raises PluginError if the file is broken."""
     name = type(plugin).__module__
-    return make(plugin.name, import_file(Path(str(sys.modules[name].__file__)), name))
+    return make_plugin(plugin.name, import_file(Path(str(sys.modules[name].__file__)), name))
 
 
-def make(name: str, module: ModuleType) -> Plugin:
-    """The one plugin that a module defines."""
+def make_plugin(name: str, module: ModuleType) -> Plugin:
+    """Return an instance of the one plugin that a module defines. Raises PluginError."""
     classes: Sequence[type[Plugin]] = [
         value
         for value in vars(module).values()
@@ -203,7 +208,7 @@ def make(name: str, module: ModuleType) -> Plugin:
     ]
     if len(classes) != 1:
         raise PluginError(f"Plugin “{name}” must define one subclass of Plugin; it defines {len(classes)}.")
-    with _naming(name):
+    with _errors_name(name):
         plugin = classes[0]()
         plugin.name = plugin.name or name
         plugin.commands()

@@ -1,4 +1,4 @@
-"""The plugins that are loaded, the commands they offer, and where they are switched off."""
+"""The loaded plugins and their commands."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from bot.core.errors import BotError, ConfigError, PluginError, UnknownCommand, UserError
 from bot.core.text import nearest
-from bot.plugin_host.plugin import again
+from bot.plugin_host.plugin import reload_plugin
 from bot.settings import plugin_switches
-from bot.settings.option_limits import derived, narrowed
+from bot.settings.option_limits import derive_settings, narrow
 from bot.storage.key_value import Store
 
 if TYPE_CHECKING:
@@ -44,30 +44,30 @@ class Registry:
         self._reloads: dict[str, int] = {}
         self._settings = settings
         for plugin in plugins:
-            self._adopt(plugin)
+            self._register(plugin)
         settings.check()
 
-    def _adopt(self, plugin: Plugin) -> None:
+    def _register(self, plugin: Plugin) -> None:
         commands = plugin.commands()
         others = {name: command for name, command in self._commands.items() if command.plugin != plugin.name}
         for command in commands:
-            if (taken := others.get(command.name)) is not None:
-                both = f"“{plugin.name}” and “{taken.plugin}”"
+            if (other := others.get(command.name)) is not None:
+                both = f"“{plugin.name}” and “{other.plugin}”"
                 raise PluginError(f"The plugins {both} have a command “{command.name}” each; rename one.")
         merged = others | {command.name: command for command in commands}
         for name in merged:
             first, _, second = name.partition(" ")
             if second and first in merged:
                 raise PluginError(f"Command “{first}” has subcommands, so it cannot be one itself (“{plugin.name}”).")
-        further = (*plugin_switches.switches(plugin.name), *derived(commands))
-        self._settings.declare(plugin.name, plugin.settings, further, title=plugin.title)
+        derived = (*plugin_switches.switch_settings(plugin.name), *derive_settings(commands))
+        self._settings.declare(plugin.name, plugin.settings, derived, title=plugin.title)
         self._plugins[plugin.name] = plugin
         self._commands = merged
 
     async def start(self, database: Database, host: Callable[[str], Host]) -> None:
-        """Start every plugin, in order; if one fails, those that run are closed again.
+        """Start every plugin, in order; if one fails, those that were started are closed again.
 
-        `host` makes what the plugin of a name has at hand.
+        `host` returns the services for the plugin of a name.
         """
         self._store = Store(database, "plugins")
         self._host = host
@@ -75,7 +75,7 @@ class Registry:
         started: list[Plugin] = []
         try:
             for plugin in self._plugins.values():
-                await self._begin(plugin)
+                await self._start(plugin)
                 started.append(plugin)
         except PluginError:
             for plugin in reversed(started):
@@ -89,21 +89,21 @@ class Registry:
 
     @property
     def commands(self) -> tuple[Command, ...]:
-        """Every command but the hidden ones, in the order of loading."""
+        """All commands except the hidden ones, in the order of loading."""
         return tuple(command for command in self._commands.values() if not command.hidden)
 
     @property
-    def all(self) -> tuple[Command, ...]:
-        """Every command, the hidden ones too."""
+    def all_commands(self) -> tuple[Command, ...]:
+        """All commands, including the hidden ones."""
         return tuple(self._commands.values())
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:
-        """Every plugin, in the order of loading, wherever it is switched off."""
+        """All plugins, in the order of loading, including those that are switched off."""
         return tuple(self._plugins.values())
 
     def listed(self, place: Place) -> tuple[Listed, ...]:
-        """Every plugin as it is in `place`."""
+        """Return every plugin with its commands, and whether it is on in `place`."""
         return tuple(
             Listed(
                 name,
@@ -114,28 +114,28 @@ class Registry:
         )
 
     def is_on(self, plugin: str, place: Place) -> bool:
-        """Whether `plugin` may be used in `place`."""
+        """Return whether `plugin` may be used in `place`."""
         return plugin_switches.is_on(plugin, place, self._settings)
 
-    def on(self, place: Place) -> tuple[Plugin, ...]:
-        """The plugins that may be used in `place`."""
+    def enabled_plugins(self, place: Place) -> tuple[Plugin, ...]:
+        """Return the plugins that may be used in `place`."""
         return tuple(plugin for name, plugin in self._plugins.items() if self.is_on(name, place))
 
-    def narrowed(self, command: Command, place: Place, user: User | None = None) -> Command:
-        """`command` within the limits that moderators have set in `place`, and for the roles of `user`."""
+    def narrow(self, command: Command, place: Place, user: User | None = None) -> Command:
+        """Return `command` with the limits that moderators have set in `place` and for the roles of `user`."""
         siblings = [other for other in self._commands.values() if other.plugin == command.plugin]
-        return narrowed(command, siblings, self._settings, place, user)
+        return narrow(command, siblings, self._settings, place, user)
 
     def get(self, name: str) -> Command | None:
-        """The command called `name`, a hidden one too; None if it is gone."""
+        """Return the command called `name`, which may be hidden; None if there is none."""
         return self._commands.get(name)
 
-    def behind(self, name: str) -> Command:
-        """The command of a button or an answer, which may be hidden. Raises UnknownCommand if it is gone."""
+    def find_any(self, name: str) -> Command:
+        """Return the command of a button or an answer, which may be hidden. Raises UnknownCommand if it is gone."""
         return self.get(name) or self.find(name)
 
     def find(self, name: str) -> Command:
-        """The command that somebody calls `name`. Raises UnknownCommand, with the nearest name."""
+        """Return the visible command called `name`. Raises UnknownCommand that suggests the nearest name."""
         names = [command.name for command in self.commands]
         if name in names:
             return self._commands[name]
@@ -146,8 +146,8 @@ class Registry:
             raise UnknownCommand("There is no command /{name}. Did you mean /{close}?", name=name, close=close)
         raise UnknownCommand("There is no command /{name}. /help lists what there is.", name=name)
 
-    def split(self, line: str) -> tuple[Command, str]:
-        """The command that "/name …" names, of one word or two, and the rest of the line."""
+    def split_line(self, line: str) -> tuple[Command, str]:
+        """Return the command of a line "/name …", whose name has one word or two, and the rest of the line."""
         first, *rest = line.removeprefix("/").split(maxsplit=1)[:2] or [""]
         after = rest[0] if rest else ""
         second, *tail = after.split(maxsplit=1) or [""]
@@ -157,53 +157,53 @@ class Registry:
         return self.find(first.casefold()), after
 
     async def refresh(self) -> None:
-        """Follow what other processes did: which plugins were read anew."""
+        """Reload the plugins that other processes have reloaded."""
         for name, count in (await self._store.items(scope="reloads")).items():
             if self._reloads.get(name) != count and name in self._plugins:
                 self._reloads[name] = count
                 try:
                     await self._replace(self._plugins[name])
                 except BotError:
-                    log.exception("Plugin “%s” could not be read anew here", name)
+                    log.exception("Plugin “%s” could not be reloaded in this process", name)
 
     async def switch(self, name: str, scope: Scope, actor: User, *, on: bool) -> None:
-        """Switch a plugin on or off in a server or a channel. Raises UserError for one that cannot be."""
-        self._known(name)
+        """Switch a plugin on or off in a server or a channel. Raises UserError if it cannot be switched off."""
+        self._get_loaded(name)
         if name in plugin_switches.PINNED:
             if not on:
                 raise UserError("The plugin “{name}” cannot be switched off.", name=name)
             return
-        await self._settings.write([self._settings.plan(plugin_switches.enabled(name), on, scope)], actor)
+        await self._settings.write([self._settings.make_change(plugin_switches.switch_name(name), on, scope)], actor)
 
     async def reload(self, name: str) -> None:
-        """Read a plugin's file anew. If it is broken, UserError says why and the running one stays."""
+        """Load a plugin's file again. If it is broken, UserError says why and the running plugin stays."""
         try:
-            await self._replace(self._known(name))
+            await self._replace(self._get_loaded(name))
         except (PluginError, ConfigError) as error:
             raise UserError("{reason} The running one stays.", reason=error) from error
         self._reloads[name] = self._reloads.get(name, 0) + 1
         await self._store.set(name, self._reloads[name], scope="reloads")
 
     async def _replace(self, old: Plugin) -> None:
-        new = again(old)
-        await self._begin(new)
+        new = reload_plugin(old)
+        await self._start(new)
         try:
-            self._adopt(new)
+            self._register(new)
         except BotError:
             await new.close()
             raise
         await old.close()
 
-    async def _begin(self, plugin: Plugin) -> None:
+    async def _start(self, plugin: Plugin) -> None:
         plugin.host = self._host(plugin.name)
-        # A plugin can raise anything at all; whatever it is, the error must name it.
+        # A plugin can raise any exception; the error must name the plugin.
         try:
             await plugin.start()
         except Exception as error:
             await plugin.close()
             raise PluginError(f"Plugin “{plugin.name}” cannot start: {type(error).__name__}: {error}.") from error
 
-    def _known(self, name: str) -> Plugin:
+    def _get_loaded(self, name: str) -> Plugin:
         if (plugin := self._plugins.get(name)) is None:
             raise UserError(
                 "There is no plugin “{name}”; there are {names}.", name=name, names=", ".join(self._plugins)

@@ -1,4 +1,4 @@
-"""What is stored about one person: all of it as files, or all of it deleted."""
+"""Exports everything that is stored about one person as files, or deletes it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from sqlalchemy import or_, select
 from bot.access.timeouts import TimeOutRow
 from bot.core.i18n import Sentence
 from bot.core.messages import Attachment, Person, StoredQuestion
-from bot.privacy.erasure import Erasure, rows
+from bot.privacy.conditions import is_message_of, is_not_of_question, is_on_platform, is_stored_under, is_vote_of
+from bot.privacy.erasure import Erasure
 from bot.settings.scopes import SettingRow
 from bot.storage.audit import REFUSAL, AuditRow
 from bot.storage.database import AttachmentRow, DeliveryRow, MessageRow, PluginRow, TokensRow, VoteRow, now
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from bot.storage.database import Database
 
 FILE_BYTES = 6 * 2**20
-"""Of one file of an export, so that every platform takes it."""
+"""The largest file of an export, so that every platform accepts it."""
 IN_PIECES = Sentence(
     "What is too large for one file comes in pieces. Put them together in their order: the text of each “json”, or the "
     "bytes that each “base64” stands for."
@@ -43,7 +44,7 @@ IN_PIECES = Sentence(
 
 
 class PrivacyService:
-    """For everybody, each for themselves."""
+    """Exports and deletes the data of whoever calls."""
 
     def __init__(
         self,
@@ -64,66 +65,63 @@ class PrivacyService:
         self._moderation = moderation
         self._adapters = adapters
 
-    async def export(self, caller: Caller, asking: int = 0) -> Sequence[Attachment]:
-        """Return all that is stored about the caller on their platform, as JSON; `asking` is the row of the question.
+    async def export(self, caller: Caller, question: int = 0) -> Sequence[Attachment]:
+        """Return all that is stored about the caller on their platform, as JSON files of at most `FILE_BYTES`.
 
-        It is in as many files as it takes for each to be one that every platform takes.
+        `question` is the row of the question that asks for it, which is left out.
         """
         user, person = caller.user, await self._person(caller.user, caller.place)
         async with self._database.reading() as session:
-            messages = await self._messages(session, person, asking)
-            files = await _of(session, AttachmentRow, messages)
-            tokens = await _of(session, TokensRow, messages)
-            mine = [person.id, f"{person.platform}:{person.id}"]
+            messages = await self._messages(session, person, question)
+            files = await _rows_of_messages(session, AttachmentRow, messages)
+            tokens = await _rows_of_messages(session, TokensRow, messages)
             sections = {
-                "messages": rows(messages),
-                "deliveries": rows(await _of(session, DeliveryRow, messages)),
-                "votes": rows(await self._votes(session, person)),
-                "audit": rows(await self._audit(session, user, person)),
-                "settings": rows(await self._settings_of(session, user, person)),
-                "timeouts": rows(await self._timeouts_of(session, user, person)),
-                "plugin_data": rows(
-                    list(
-                        await session.scalars(
-                            select(PluginRow).where(or_(PluginRow.key.in_(mine), PluginRow.scope.in_(mine)))
-                        )
-                    )
+                "messages": _as_json_rows(messages),
+                "deliveries": _as_json_rows(await _rows_of_messages(session, DeliveryRow, messages)),
+                "votes": _as_json_rows(await self._votes(session, person)),
+                "audit": _as_json_rows(await self._audit(session, user, person)),
+                "settings": _as_json_rows(await self._settings_of(session, user, person)),
+                "timeouts": _as_json_rows(await self._timeouts_of(session, user, person)),
+                "plugin_data": _as_json_rows(
+                    await session.scalars(select(PluginRow).where(is_stored_under(PluginRow, person)))
                 ),
             }
-            blobs = list(
-                await session.scalars(select(BlobRow).where(or_(BlobRow.key.in_(mine), BlobRow.scope.in_(mine))))
-            )
+            blobs = list(await session.scalars(select(BlobRow).where(is_stored_under(BlobRow, person))))
         sections["plugins"] = [
-            {"plugin": plugin.name, "stored": told}
+            {"plugin": plugin.name, "stored": stored}
             for plugin in self._registry.plugins
-            if (told := await plugin.stored(person)) is not None
+            if (stored := await plugin.stored(person)) is not None
         ]
         about = {"platform": person.platform, "id": person.id, "name": person.name, "exported": now()}
         note = IN_PIECES.in_language(user.locale)
         return await asyncio.to_thread(
-            lambda: _written(about, note, {**sections, "tokens": _told(tokens), "files": _pieces([*files, *blobs])})
+            lambda: _make_files(
+                about, note, {**sections, "tokens": _token_rows(tokens), "files": _file_rows([*files, *blobs])}
+            )
         )
 
-    async def delete(self, caller: Caller, asking: int = 0) -> None:
-        """Delete all that is stored about the caller on their platform, but a time-out that is in force.
+    async def delete(self, caller: Caller, question: int = 0) -> None:
+        """Delete all that is stored about the caller on their platform, except a time-out that is in force.
 
-        What others answer for, as the audit's entries, has a pseudonym in their place from now on. `asking` is the
-        question that asks so, which is forgotten once it is answered.
+        Records that others are responsible for, such as audit entries, get a pseudonym. `question` is the row of the
+        question that asks for the deletion, which is deleted once it is answered.
         """
         user, person = caller.user, await self._person(caller.user, caller.place)
         for plugin in self._registry.plugins:
             await plugin.forget(person)
-        moderators = {command.name for command in self._registry.all if command.moderator}
+        moderators = {command.name for command in self._registry.all_commands if command.moderator}
         people = {setting.name for setting in self._settings.declared if setting.ids == "users"}
-        hashed = self._timeouts.person(person.platform, person.id)
-        forgetting = Erasure(user, person, hashed, of_moderators=moderators, of_people=people, spared=asking)
-        gone = await forgetting.run(self._database)
+        person_hash = self._timeouts.hash_person(person.platform, person.id)
+        erasure = Erasure(
+            user, person, person_hash, moderator_commands=moderators, people_settings=people, spared_question=question
+        )
+        deleted = await erasure.run(self._database)
         await self._defaults.refresh()
         await self._settings.refresh()
         await self._timeouts.refresh()
-        await self._moderation.heed()
+        await self._moderation.stop_removed_runs()
         if (adapter := self._adapters.get(person.platform)) is not None:
-            await adapter.forget_user(person.id, gone)
+            await adapter.forget_user(person.id, deleted)
 
     async def _person(self, user: User, place: Place) -> Person:
         mine = (MessageRow.platform == place.platform) & (MessageRow.author == user.id)
@@ -134,7 +132,7 @@ class PrivacyService:
             asked = [
                 StoredQuestion(row.server, row.command, text)
                 for row in questions
-                for text in {row.text, *(one for one in row.options.values() if isinstance(one, str))}
+                for text in {row.text, *(value for value in row.options.values() if isinstance(value, str))}
                 if text
             ]
             asked += [
@@ -142,71 +140,76 @@ class PrivacyService:
             ]
         return Person(place.platform, user.id, user.name, tuple(asked))
 
-    async def _messages(self, session: AsyncSession, person: Person, asking: int) -> list[MessageRow]:
-        mine = (MessageRow.platform == person.platform) & (MessageRow.author == person.id)
-        others = (MessageRow.id != asking) & or_(MessageRow.parent.is_(None), MessageRow.parent != asking)
-        return list(await session.scalars(select(MessageRow).where(mine, others).order_by(MessageRow.id)))
+    async def _messages(self, session: AsyncSession, person: Person, question: int) -> list[MessageRow]:
+        found = select(MessageRow).where(is_message_of(person), is_not_of_question(question)).order_by(MessageRow.id)
+        return list(await session.scalars(found))
 
     async def _votes(self, session: AsyncSession, person: Person) -> list[VoteRow]:
-        there = select(MessageRow.id).where(MessageRow.platform == person.platform)
-        return list(await session.scalars(select(VoteRow).where(VoteRow.user == person.id, VoteRow.message.in_(there))))
+        return list(await session.scalars(select(VoteRow).where(is_vote_of(person))))
 
     async def _audit(self, session: AsyncSession, user: User, person: Person) -> list[AuditRow]:
         about = or_(AuditRow.actor == person.id, AuditRow.subject == person.id)
-        found = select(AuditRow).where(about).order_by(AuditRow.id)
-        return list(await session.scalars(found if user.is_operator else found.where(_on(AuditRow, person))))
+        here = is_on_platform(AuditRow.platform, user, person)
+        return list(await session.scalars(select(AuditRow).where(about, here).order_by(AuditRow.id)))
 
     async def _settings_of(self, session: AsyncSession, user: User, person: Person) -> list[SettingRow]:
-        found = select(SettingRow).where(SettingRow.actor == person.id)
-        return list(await session.scalars(found if user.is_operator else found.where(_on(SettingRow, person))))
+        here = is_on_platform(SettingRow.platform, user, person)
+        return list(await session.scalars(select(SettingRow).where(SettingRow.actor == person.id, here)))
 
     async def _timeouts_of(self, session: AsyncSession, user: User, person: Person) -> list[TimeOutRow]:
-        hashed = self._timeouts.person(person.platform, person.id)
-        given = TimeOutRow.actor == person.id
-        mine = or_(TimeOutRow.person == hashed, given if user.is_operator else given & _on(TimeOutRow, person))
-        return list(await session.scalars(select(TimeOutRow).where(mine)))
+        person_hash = self._timeouts.hash_person(person.platform, person.id)
+        imposed = (TimeOutRow.actor == person.id) & is_on_platform(TimeOutRow.platform, user, person)
+        return list(await session.scalars(select(TimeOutRow).where(or_(TimeOutRow.person == person_hash, imposed))))
 
 
-def _on(table: Any, person: Person) -> Any:
-    return table.platform == person.platform
+async def _rows_of_messages(session: AsyncSession, table: Any, messages: Sequence[MessageRow]) -> list[Any]:
+    """Return the rows of a table that belong to these messages, in the order of the messages."""
+    rows: list[Any] = []
+    for message in messages:
+        rows += await session.scalars(select(table).where(table.message == message.id))
+    return rows
 
 
-async def _of(session: AsyncSession, table: Any, messages: Sequence[MessageRow]) -> list[Any]:
-    """What hangs on messages, in their order."""
-    found: list[Any] = []
-    for row in messages:
-        found += await session.scalars(select(table).where(table.message == row.id))
-    return found
+def _as_json_rows(rows: Iterable[Any]) -> list[dict[str, Any]]:
+    """Return database rows as JSON objects; columns of bytes are left out."""
+    return [
+        {
+            column.key: value
+            for column in row.__table__.columns
+            if not isinstance(value := getattr(row, column.key), bytes)
+        }
+        for row in rows
+    ]
 
 
-def _told(tokens: Iterable[TokensRow]) -> Iterator[dict[str, Any]]:
-    """The tokens of each answer with their probabilities, in as many digits as are kept of them."""
+def _token_rows(tokens: Iterable[TokensRow]) -> Iterator[dict[str, Any]]:
+    """Yield the tokens of each answer with their probabilities, to four significant digits, as they are stored."""
     for row in tokens:
-        told = [[one.text, float(f"{one.probability:.4g}")] for one in unpack(row.data)]
-        yield {"message": row.message, "tokens": told}
+        pairs = [[token.text, float(f"{token.probability:.4g}")] for token in unpack(row.data)]
+        yield {"message": row.message, "tokens": pairs}
 
 
-def _pieces(found: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    """Rows that hold bytes, these as base64; what is too large for a file comes in several that say so."""
-    # As base64 it is a third longer, and fits.
+def _file_rows(rows: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """Yield rows with their bytes as base64; bytes too large for one file are split into numbered pieces."""
+    # Base64 is a third longer, and still fits.
     length = FILE_BYTES // 2
-    for row in found:
+    for row in rows:
         starts = range(0, len(row.data), length) or range(1)
         for number, start in enumerate(starts, 1):
             data = base64.b64encode(row.data[start : start + length]).decode()
             of_several = {"piece": number, "pieces": len(starts)} if len(starts) > 1 else {}
-            yield rows([row])[0] | of_several | {"base64": data}
+            yield _as_json_rows([row])[0] | of_several | {"base64": data}
 
 
-def _written(about: dict[str, Any], note: str, sections: Mapping[str, Iterable[Any]]) -> list[Attachment]:
-    """The files of an export: a row a line, as many in each file as fit into it; `note` tells of pieces."""
+def _make_files(about: dict[str, Any], note: str, sections: Mapping[str, Iterable[Any]]) -> list[Attachment]:
+    """Return the files of an export: one row in each line, as many in each file as fit; `note` explains pieces."""
     contents: list[dict[str, list[str]]] = [{name: [] for name in sections}]
     notes: list[dict[str, str]] = [{}]
     size = 0
-    for name, found in sections.items():
-        for row in (fitting for one in found for fitting in _fitting(one)):
+    for name, rows in sections.items():
+        for row in (part for whole in rows for part in _split_row(whole)):
             line = _json(row)
-            length = _bytes(f"{line},\n")
+            length = _byte_length(f"{line},\n")
             if size and size + length > FILE_BYTES:
                 contents.append({})
                 notes.append({})
@@ -216,25 +219,25 @@ def _written(about: dict[str, Any], note: str, sections: Mapping[str, Iterable[A
             if "pieces" in row:
                 notes[-1] = {"pieces": note}
     return [
-        _file(number, about | {"file": number, "files": len(contents)} | told, content)
-        for number, (told, content) in enumerate(zip(notes, contents, strict=True), 1)
+        _make_file(number, about | {"file": number, "files": len(contents)} | file_note, content)
+        for number, (file_note, content) in enumerate(zip(notes, contents, strict=True), 1)
     ]
 
 
-def _fitting(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A row, or pieces of its JSON where it is too large for a file."""
+def _split_row(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a row, or pieces of its JSON if it is too large for one file."""
     line = _json(row)
-    if _bytes(line) <= FILE_BYTES:
+    if _byte_length(line) <= FILE_BYTES:
         yield row
         return
-    # A letter has four bytes at most, and those that are escaped once more, two.
+    # A character has at most four bytes; one that is escaped again has two.
     length = FILE_BYTES // 4
     starts = range(0, len(line), length)
     for number, start in enumerate(starts, 1):
         yield {"piece": number, "pieces": len(starts), "json": line[start : start + length]}
 
 
-def _file(number: int, about: dict[str, Any], content: Mapping[str, Sequence[str]]) -> Attachment:
+def _make_file(number: int, about: dict[str, Any], content: Mapping[str, Sequence[str]]) -> Attachment:
     sections = [_section(name, lines) for name, lines in content.items()]
     text = ",\n".join([f'"about":{_json(about)}', *sections])
     name = "tempera-data.json" if number == 1 else f"tempera-data-{number}.json"
@@ -246,8 +249,8 @@ def _section(name: str, lines: Sequence[str]) -> str:
     return f'"{name}":[\n{text}\n]'
 
 
-def _bytes(text: str) -> int:
-    """How many it is in a file."""
+def _byte_length(text: str) -> int:
+    """Return the number of bytes that a text has in a file."""
     return len(text.encode("utf-8", "replace"))
 
 

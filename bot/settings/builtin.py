@@ -6,23 +6,26 @@ from typing import Any
 
 from bot.core.errors import OptionError
 from bot.core.i18n import available
-from bot.settings.setting import LONGEST_LIST, ROLE, SERVER, Setting, most_or_all
+from bot.settings.setting import MAX_LIST_CHARACTERS, ROLE, SERVER, Setting, largest_quota
 
 DAY_SECONDS = 24 * 3600
-MOST = 1_000_000
-"""The largest quota."""
+MAX_QUOTA = 1_000_000
+READERS_OWN = "each"
+"""The value of `answers.language` that stands for each reader's own language."""
 LOG_CHANNEL = "audit.channel"
-FOR_SERVERS = frozenset({SERVER})
-FOR_ROLES = frozenset({ROLE})
+SERVERS_ONLY = frozenset({SERVER})
+ROLES_ONLY = frozenset({ROLE})
 
 
-def _ids(name: str, kind: str, description: str, **more: Any) -> Setting:
-    """A list of people, channels or roles."""
-    return Setting(name=name, type=str, default="", ids=kind, maximum=LONGEST_LIST, description=description, **more)
+def _id_list_setting(name: str, kind: str, description: str, **more: Any) -> Setting:
+    """Return a setting that is a list of people, channels or roles; `kind` is "users", "channels" or "roles"."""
+    return Setting(
+        name=name, type=str, default="", ids=kind, maximum=MAX_LIST_CHARACTERS, description=description, **more
+    )
 
 
-def _quota(name: str, description: str, **more: Any) -> Setting:
-    return Setting(name=name, type=int, default=0, minimum=0, maximum=MOST, description=description, **more)
+def _quota_setting(name: str, description: str, **more: Any) -> Setting:
+    return Setting(name=name, type=int, default=0, minimum=0, maximum=MAX_QUOTA, description=description, **more)
 
 
 ANSWERS = (
@@ -47,25 +50,31 @@ ANSWERS = (
     Setting(
         name="answers.language",
         type=str,
-        default="each",
-        choices=("each", *available()),
+        default=READERS_OWN,
+        choices=(READERS_OWN, *available()),
         description="The language of the bot's own sentences; “each” is each person's own.",
     ),
 )
 MODERATORS = (
-    _ids(
+    _id_list_setting(
         "moderators.users",
         "users",
         "Who counts as a moderator beside those with the platform's rights.",
-        scopes=FOR_SERVERS,
+        scopes=SERVERS_ONLY,
     ),
-    _ids("moderators.roles", "roles", "Whoever has one of these roles counts as a moderator.", scopes=FOR_SERVERS),
+    _id_list_setting(
+        "moderators.roles", "roles", "Whoever has one of these roles counts as a moderator.", scopes=SERVERS_ONLY
+    ),
 )
 ACCESS = (
-    _ids("access.channels", "channels", "The channels where the bot may be used; empty for all.", scopes=FOR_SERVERS),
-    _ids("access.channels.denied", "channels", "The channels where the bot may not be used.", scopes=FOR_SERVERS),
-    _ids("access.roles", "roles", "Whoever has one of these roles may use the bot; empty for everybody."),
-    _ids("access.roles.denied", "roles", "Whoever has one of these roles may not use the bot."),
+    _id_list_setting(
+        "access.channels", "channels", "The channels where the bot may be used; empty for all.", scopes=SERVERS_ONLY
+    ),
+    _id_list_setting(
+        "access.channels.denied", "channels", "The channels where the bot may not be used.", scopes=SERVERS_ONLY
+    ),
+    _id_list_setting("access.roles", "roles", "Whoever has one of these roles may use the bot; empty for everybody."),
+    _id_list_setting("access.roles.denied", "roles", "Whoever has one of these roles may not use the bot."),
 )
 LIMITS = (
     Setting(
@@ -77,41 +86,45 @@ LIMITS = (
         among=min,
         description="How many seconds lie between two questions of one person; 0 for no limit.",
     ),
-    _quota("limits.user.hour", "How often one person may ask in an hour; 0 for no limit.", among=most_or_all),
-    _quota("limits.user.day", "How often one person may ask in a day; 0 for no limit.", among=most_or_all),
-    _quota(
+    _quota_setting("limits.user.hour", "How often one person may ask in an hour; 0 for no limit.", among=largest_quota),
+    _quota_setting("limits.user.day", "How often one person may ask in a day; 0 for no limit.", among=largest_quota),
+    _quota_setting(
         "limits.role.hour",
         "How often all who have a role together may ask in an hour; 0 for no limit.",
-        scopes=FOR_ROLES,
-        among=most_or_all,
+        scopes=ROLES_ONLY,
+        among=largest_quota,
     ),
-    _quota(
+    _quota_setting(
         "limits.role.day",
         "How often all who have a role together may ask in a day; 0 for no limit.",
-        scopes=FOR_ROLES,
-        among=most_or_all,
+        scopes=ROLES_ONLY,
+        among=largest_quota,
     ),
-    _quota("limits.server.hour", "How often the whole server may ask in an hour; 0 for no limit.", scopes=FOR_SERVERS),
-    _quota("limits.server.day", "How often the whole server may ask in a day; 0 for no limit.", scopes=FOR_SERVERS),
+    _quota_setting(
+        "limits.server.hour", "How often the whole server may ask in an hour; 0 for no limit.", scopes=SERVERS_ONLY
+    ),
+    _quota_setting(
+        "limits.server.day", "How often the whole server may ask in a day; 0 for no limit.", scopes=SERVERS_ONLY
+    ),
 )
 
 
-def _one_channel(value: str) -> None:
+def _check_single_channel(value: str) -> None:
     if (count := len(value.replace(",", " ").split())) > 1:
         raise OptionError(LOG_CHANNEL, "{name} must be one channel; you gave {count}.", name=LOG_CHANNEL, count=count)
 
 
 AUDIT = (
-    _ids(
+    _id_list_setting(
         LOG_CHANNEL,
         "channels",
         "The channel where I tell what moderators change and do, what is refused, and who appeals; empty for none.",
-        scopes=FOR_SERVERS,
-        check=_one_channel,
+        scopes=SERVERS_ONLY,
+        check=_check_single_channel,
     ),
 )
-CORE = (*ANSWERS, *MODERATORS, *ACCESS, *LIMITS, *AUDIT)
-GROUPS = {
+CORE_SETTINGS = (*ANSWERS, *MODERATORS, *ACCESS, *LIMITS, *AUDIT)
+GROUP_TITLES = {
     "answers": "Answers",
     "moderators": "Moderators",
     "access": "Who may use the bot, and where",
@@ -119,4 +132,4 @@ GROUPS = {
     "audit": "The record (/audit)",
     "safety": "Safety",
 }
-"""What those are called for people whose names begin like this; a plugin's are called by its `title`."""
+"""Titles of the groups of settings, keyed by the first part of their names; a plugin's `title` is that of its group."""

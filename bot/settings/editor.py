@@ -1,4 +1,4 @@
-"""Settings as a caller reads them, and as moderators change them: one by one, or as a file."""
+"""The views of settings that plugins get: `SettingsView` reads them, `SettingsEditor` changes them or loads a file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.core.errors import UserError
 from bot.core.i18n import Sentence
-from bot.settings.scopes import Change, home
+from bot.settings.scopes import Change, server_scope
 from bot.settings.setting import Scope
 
 if TYPE_CHECKING:
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from bot.settings.setting import Changed, Setting
 
 NOT_ALLOWED = "Only moderators can change settings."
-MOVED = frozenset({"set", "reset", "load"})
-"""Methods that plugins written for 0.1 call on `ctx.settings`."""
-TABLES = {"server": "", "channel": "channel", "role": "role"}
-"""The tables of an exported file, and what in a scope they are named after."""
+MOVED_METHODS = frozenset({"set", "reset", "load"})
+"""Methods that plugins written for 0.1 call on `ctx.settings`; `ctx.settings_editor` has them now."""
+SCOPE_FIELDS = {"server": "", "channel": "channel", "role": "role"}
+"""The field of `Scope` that each kind of table in an exported file names; a [server] table names none."""
 
 
 class SettingsView:
-    """The settings as they are for a caller: `ctx.settings["ask.system_prompt"]`."""
+    """Reads the settings that apply to a caller: `ctx.settings["ask.system_prompt"]`."""
 
     def __init__(self, settings: Settings, caller: Caller) -> None:
         self._settings = settings
         self._caller = caller
 
     def __getattr__(self, name: str) -> Any:
-        if name not in MOVED:
+        if name not in MOVED_METHODS:
             raise AttributeError(f"ctx.settings has no “{name}”")
         text = f"ctx.settings.{name}(…) is ctx.settings_editor.{name}(ctx.caller, …) now; the old way will go in 2.0."
         warnings.warn(text, DeprecationWarning, stacklevel=2)
@@ -46,23 +46,23 @@ class SettingsView:
 
     @property
     def declared(self) -> tuple[Setting, ...]:
-        """Everything that can be set."""
+        """All declared settings, in the order of loading."""
         return self._settings.declared
 
     def knows(self, name: str) -> bool:
-        """Whether there is a setting of exactly this name."""
+        """Return whether a setting of exactly this name is declared."""
         return self._settings.knows(name)
 
     def find(self, name: str) -> Setting:
-        """The setting that somebody calls `name`. Raises UserError, with the nearest name."""
+        """Return the setting called `name`. Raises UserError that suggests the nearest name."""
         return self._settings.find(name)
 
     def scope(self, *, channel: Channel | None = None, role: Role | None = None, server: str | None = None) -> Scope:
-        """What is meant: the server here unless `server` names another one, or its channel or role.
+        """Return the scope of the caller's server or of the one that `server` names, or of its channel or role.
 
-        Raises UserError for what there is not.
+        Raises UserError if there is no such scope, or if only an operator may name it.
         """
-        scope = home(self._caller.place) if server is None else self._elsewhere(server)
+        scope = server_scope(self._caller.place) if server is None else self._other_server(server)
         if channel is not None and role is not None:
             raise UserError("Name a channel or a role, not both.")
         if channel is None and role is None:
@@ -71,51 +71,55 @@ class SettingsView:
             raise UserError("There are no channels and no roles here; name the server, too.")
         return Scope(scope.platform, scope.server, channel.id if channel else "", role.id if role else "")
 
-    def _elsewhere(self, server: str) -> Scope:
+    def _other_server(self, server: str) -> Scope:
         if not self._caller.user.is_operator:
             raise UserError("Only whoever runs this bot can name another server, from the terminal.")
         platform, _, number = server.strip().partition(":")
         adapters = self._settings.adapters
         only = adapters.capabilities(platform).home
         if only is not None and not number:
-            return home(only)
+            return server_scope(only)
         if adapters.is_known(platform) and only is None and number.strip():
             return Scope(platform, number.strip())
         sentence = "server must be web, or discord: or slack: with an id, such as discord:123; you gave “{text}”."
         raise UserError(sentence, text=server[:60])
 
     def levels(self, name: str, scope: Scope) -> list[Level]:
-        """Who says what about `name`, the last one counting in `scope`."""
+        """Return each level that gives `name` a value in `scope`, from the weakest to the one that applies."""
         return self._settings.levels(name, scope.place, scope.role)
 
     def within(self, scope: Scope) -> Mapping[Scope, Mapping[str, Any]]:
-        """What was set for a server, its channels and its roles."""
-        return self._settings.scopes.within(scope)
+        """Return the values set for a server, its channels and its roles, by scope and name."""
+        return self._settings.scopes.values_within(scope)
 
     def group(self, name: str) -> str:
-        """What the settings that `name` belongs to are called for people."""
+        """Return the title of the group of settings that `name` belongs to."""
         return self._settings.group(name, self._caller.user.locale)
 
     async def model(self, name: str) -> str | None:
-        """The model that the setting `name` chooses here; None where nobody declared it. Raises ModelError."""
+        """Return the model that the setting `name` chooses here; None if it is not declared. Raises ModelError."""
         return await self._settings.model(name, self._caller.place)
 
     async def choices(self, setting: Setting) -> tuple[str, ...]:
-        """What there is to choose from for a setting; nothing where other values would do, too."""
+        """Return the values to choose from for a setting; none if other values are allowed, too."""
         return await self._settings.choices(setting, self._settings.value(setting.name, self._caller.place))
 
     def export(self, scope: Scope) -> str:
-        """What was set for a server, its channels and its roles, as TOML that `load` reads."""
+        """Return the values set for a server, its channels and its roles as TOML that `SettingsEditor.load` reads."""
         lines = []
-        for one in self.within(scope):
-            if values := self._known(one):
-                table = "server" if one == scope else f"role.{_quoted(one.role)}" if one.role else ""
-                table = table or f"channel.{_quoted(one.channel)}"
-                lines += [f"[{table}]", *(f"{_quoted(name)} = {_toml(value)}" for name, value in values.items()), ""]
+        for inner in self.within(scope):
+            if values := self._declared_values(inner):
+                table = "server" if inner == scope else f"role.{_toml_string(inner.role)}" if inner.role else ""
+                table = table or f"channel.{_toml_string(inner.channel)}"
+                lines += [
+                    f"[{table}]",
+                    *(f"{_toml_string(name)} = {_toml_value(value)}" for name, value in values.items()),
+                    "",
+                ]
         return "\n".join(lines)
 
-    def _known(self, scope: Scope) -> dict[str, Any]:
-        values = self._settings.scopes.at(scope)
+    def _declared_values(self, scope: Scope) -> dict[str, Any]:
+        values = self._settings.scopes.values_at(scope)
         return {name: value for name, value in sorted(values.items()) if self._settings.knows(name)}
 
 
@@ -126,16 +130,16 @@ class SettingsEditor:
         self._settings = settings
 
     async def set(self, caller: Caller, name: str, raw: Any, scope: Scope) -> Changed:
-        """Set `name` in `scope`, or take back what was set there with a `raw` of None. Raises UserError."""
-        return (await self._write(caller, [await self._settings.typed(name, raw, scope)]))[0]
+        """Set `name` in `scope`; a `raw` of None removes the value that was set there. Raises UserError."""
+        return (await self._write(caller, [await self._settings.make_typed_change(name, raw, scope)]))[0]
 
     async def reset(self, caller: Caller, scope: Scope) -> Sequence[Changed]:
-        """Take back all that was set for exactly this scope."""
-        known = sorted(name for name in self._settings.scopes.at(scope) if self._settings.knows(name))
+        """Remove every value that was set for exactly this scope."""
+        known = sorted(name for name in self._settings.scopes.values_at(scope) if self._settings.knows(name))
         return await self._write(caller, [Change(scope, name, None) for name in known])
 
     async def load(self, caller: Caller, text: str, scope: Scope) -> Sequence[Changed]:
-        """Set all that an exported file says, in `scope` and its channels and roles; what it does not name stays.
+        """Set every value of an exported file, in `scope` and its channels and roles; other values stay.
 
         Raises UserError that lists every mistake; nothing has changed then.
         """
@@ -144,10 +148,10 @@ class SettingsEditor:
         except tomllib.TOMLDecodeError as error:
             raise UserError("This is not a file of settings: {reason}.", reason=error) from error
         changes, mistakes = list[Change](), list[Sentence]()
-        for where, name, value in _values(tables, scope, mistakes):
+        for where, name, value in _read_values(tables, scope, mistakes):
             try:
-                # Its channels may be closed by now, or another deployment's, and whoever exported them typed none.
-                changes.append(await self._settings.checked(name, value, where))
+                # A file has ids instead of typed names, and may name channels that are gone or of another deployment.
+                changes.append(await self._settings.make_checked_change(name, value, where))
             except UserError as error:
                 mistakes.append(error.sentence)
         if mistakes:
@@ -161,15 +165,15 @@ class SettingsEditor:
         return await self._settings.write(changes, caller.user)
 
 
-def _values(tables: Mapping[str, Any], scope: Scope, mistakes: list[Sentence]) -> Iterator[tuple[Scope, str, Any]]:
-    """Every value of a file with its scope and name; what has no place in it becomes a mistake."""
+def _read_values(tables: Mapping[str, Any], scope: Scope, mistakes: list[Sentence]) -> Iterator[tuple[Scope, str, Any]]:
+    """Yield every value of a file with its scope and name; append a sentence to `mistakes` for each misplaced one."""
     for kind, table in tables.items():
-        if kind not in TABLES or not isinstance(table, dict):
+        if kind not in SCOPE_FIELDS or not isinstance(table, dict):
             sentence = "“{name}” has no place there: write [server], [channel.id] or [role.id] above the settings."
             mistakes.append(Sentence(sentence, {"name": kind[:60]}))
             continue
         if kind == "server":
-            yield from ((scope, name, value) for name, value in _flat(table))
+            yield from ((scope, name, value) for name, value in _flatten(table))
             continue
         for name, value in table.items():
             if not isinstance(value, dict):
@@ -177,25 +181,27 @@ def _values(tables: Mapping[str, Any], scope: Scope, mistakes: list[Sentence]) -
             elif not scope.server:
                 mistakes.append(Sentence("There are no channels and no roles here; name the server, too."))
             else:
-                where = Scope(scope.platform, scope.server, **{TABLES[kind]: name})
-                yield from ((where, inner, what) for inner, what in _flat(value))
+                inner_scope = Scope(scope.platform, scope.server, **{SCOPE_FIELDS[kind]: name})
+                yield from ((inner_scope, setting, inner) for setting, inner in _flatten(value))
 
 
-def _flat(table: Mapping[str, Any], begin: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value with its whole name, whether it is written in quotation marks or is tables to TOML."""
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every value with its full name, which TOML has as one quoted key or as nested tables."""
     for name, value in table.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{begin}{name}.")
+            yield from _flatten(value, f"{prefix}{name}.")
         else:
-            yield f"{begin}{name}", value
+            yield f"{prefix}{name}", value
 
 
-def _quoted(text: str) -> str:
+def _toml_string(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(f"\\u{ord(one):04X}" if ord(one) < 32 or ord(one) == 127 else one for one in escaped) + '"'
+    return (
+        '"' + "".join(f"\\u{ord(char):04X}" if ord(char) < 32 or ord(char) == 127 else char for char in escaped) + '"'
+    )
 
 
-def _toml(value: Any) -> str:
+def _toml_value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return _quoted(value) if isinstance(value, str) else repr(value)
+    return _toml_string(value) if isinstance(value, str) else repr(value)

@@ -1,7 +1,7 @@
-"""What moderators make of a command's options: narrower limits, and other defaults.
+"""The limits and defaults that moderators set for the options of commands.
 
-Every number with limits has three settings, such as ask.temperature.default, .minimum and .maximum. What only buttons
-run has those of the plugin's command that has the same option.
+Every number with limits has three settings, such as ask.temperature.default, .minimum and .maximum. A hidden command,
+which only buttons run, follows the settings of the plugin's visible command that has the same option.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bot.settings.resolver import Settings
 
 
-def _name(command: Command, option: Option) -> str:
+def _setting_prefix(command: Command, option: Option) -> str:
     return f"{command.name.replace(' ', '-')}.{option.name}"
 
 
@@ -30,34 +30,34 @@ def _is_numeric(option: Option) -> bool:
     return option.type in (int, float) and has_limits and not option.choices and option.name != "seed"
 
 
-def derived(commands: Sequence[Command]) -> list[Setting]:
-    """The settings that the options of a plugin's commands lead to."""
-    found = []
+def derive_settings(commands: Sequence[Command]) -> list[Setting]:
+    """Return the settings for the numeric options of a plugin's commands."""
+    settings = []
     for command in commands:
         for option in command.options:
             if _is_numeric(option) and not command.hidden and not command.moderator:
-                found += _settings(command, option)
-    return found
+                settings += _option_settings(command, option)
+    return settings
 
 
-def _settings(command: Command, option: Option) -> list[Setting]:
+def _option_settings(command: Command, option: Option) -> list[Setting]:
     values = {"command": command.name, "option": option.name}
     common: dict[str, Any] = {"type": option.type, "minimum": option.minimum, "maximum": option.maximum}
     default = Setting(
-        name=f"{_name(command, option)}.default",
+        name=f"{_setting_prefix(command, option)}.default",
         default=option.default,
         description=Sentence("What {option} of /{command} is when nobody says.", values),
         **common,
     )
     minimum = Setting(
-        name=f"{_name(command, option)}.minimum",
+        name=f"{_setting_prefix(command, option)}.minimum",
         default=option.minimum,
         description=Sentence("The least that {option} of /{command} may be.", values),
         among=min,
         **common,
     )
     maximum = Setting(
-        name=f"{_name(command, option)}.maximum",
+        name=f"{_setting_prefix(command, option)}.maximum",
         default=option.maximum,
         description=Sentence("The most that {option} of /{command} may be.", values),
         among=max,
@@ -66,33 +66,38 @@ def _settings(command: Command, option: Option) -> list[Setting]:
     return [minimum, maximum] if option.required else [default, minimum, maximum]
 
 
-def narrowed(
+def narrow(
     command: Command, siblings: Sequence[Command], settings: Settings, place: Place, user: User | None = None
 ) -> Command:
-    """`command` as it is in `place` for `user`; `siblings` are the other commands of its plugin."""
+    """Return `command` with the limits and defaults that apply in `place` to `user`.
+
+    `siblings` are the commands of its plugin.
+    """
     options = []
     for option in command.options:
-        owner = command if not command.hidden else _like(option, siblings)
-        name = "" if owner is None or not _is_numeric(option) else _name(owner, option)
-        options.append(_narrowed(option, name, settings, place, user) if settings.knows(f"{name}.maximum") else option)
+        owner = command if not command.hidden else _find_owner(option, siblings)
+        name = "" if owner is None or not _is_numeric(option) else _setting_prefix(owner, option)
+        options.append(
+            _narrow_option(option, name, settings, place, user) if settings.knows(f"{name}.maximum") else option
+        )
     return command if tuple(options) == command.options else replace(command, options=tuple(options))
 
 
-def _like(option: Option, siblings: Sequence[Command]) -> Command | None:
-    """The command that people type with the same option."""
-    found = (command for command in siblings if not command.hidden)
-    return next((command for command in found if (like := command.option(option.name)) and _is_numeric(like)), None)
+def _find_owner(option: Option, siblings: Sequence[Command]) -> Command | None:
+    """Return the visible command that has the same option."""
+    visible = (command for command in siblings if not command.hidden)
+    return next((command for command in visible if (same := command.option(option.name)) and _is_numeric(same)), None)
 
 
-def _narrowed(option: Option, name: str, settings: Settings, place: Place, user: User | None) -> Option:
+def _narrow_option(option: Option, name: str, settings: Settings, place: Place, user: User | None) -> Option:
     if option.minimum is None or option.maximum is None:
         return option
     low = max(option.minimum, settings.value(f"{name}.minimum", place, user))
     high = min(option.maximum, settings.value(f"{name}.maximum", place, user))
-    # The upper limit guards something, so that it counts where the two exclude each other.
+    # The upper limit protects the server, so it wins if the two limits exclude each other.
     low = min(low, high)
     default = settings.value(f"{name}.default", place, user) if settings.knows(f"{name}.default") else option.default
-    # Who chooses where it is None keeps to the settings: only there it is known whether that would be less or more.
+    # For a default of None the handler chooses a value, and keeps to the settings itself.
     default = None if default is None else min(max(default, low), high)
     is_narrower = (low, high) != (option.minimum, option.maximum)
     if not is_narrower and default == option.default:

@@ -12,23 +12,23 @@ if TYPE_CHECKING:
     from bot.settings.resolver import Settings
 
 PINNED = frozenset({"help", "plugins", "config", "why", "privacy"})
-"""Plugins that are never switched off, nor kept from anybody by channel, role or time-out: else there were no way back,
-and nobody's rights would be theirs."""
+"""Plugins that are never switched off, nor refused because of a channel, a role or a time-out: without them nobody
+could undo a setting or use their right to privacy."""
 
 
-def enabled(plugin: str) -> str:
-    """The setting that switches a plugin on or off."""
+def switch_name(plugin: str) -> str:
+    """Return the name of the setting that switches a plugin on or off."""
     return f"{plugin}.enabled"
 
 
-def switches(plugin: str) -> tuple[Setting, ...]:
-    """That setting, for a plugin that has one."""
+def switch_settings(plugin: str) -> tuple[Setting, ...]:
+    """Return the setting that switches a plugin on or off; none for a pinned plugin."""
     if plugin in PINNED:
         return ()
     about = Sentence("Whether the plugin “{plugin}” may be used.", {"plugin": plugin})
-    return (Setting(name=enabled(plugin), type=bool, default=True, description=about),)
+    return (Setting(name=switch_name(plugin), type=bool, default=True, description=about),)
 
 
 def is_on(plugin: str, place: Place, settings: Settings) -> bool:
-    """Whether `plugin` may be used in `place`."""
-    return plugin in PINNED or bool(settings.value(enabled(plugin), place))
+    """Return whether `plugin` may be used in `place`."""
+    return plugin in PINNED or bool(settings.value(switch_name(plugin), place))

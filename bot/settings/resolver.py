@@ -1,7 +1,7 @@
-"""What moderators change in chat: declared by the core and by plugins, each with a type, a default and a sentence.
+"""Resolves settings: the core and plugins declare them, moderators change them in chat.
 
-What counts in a place is what was set for the narrowest scope: for one of the user's roles, where that is possible,
-else for the channel, else for the server, else by the deployment's `[settings]`, else the declaration's default.
+The value that applies is the one set for the narrowest scope: for a role of the user, if the setting allows that, else
+for the channel, else for the server, else by the deployment's `[settings]`, else the declaration's default.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from bot.core.adapters import Adapters
 from bot.core.errors import ConfigError, OptionError, PluginError, UserError
 from bot.core.i18n import translate
 from bot.core.text import nearest
-from bot.settings.builtin import CORE, GROUPS
-from bot.settings.scopes import Change, Scopes, above, home
+from bot.settings.builtin import CORE_SETTINGS, GROUP_TITLES, READERS_OWN
+from bot.settings.scopes import Change, Scopes, enclosing_scopes, server_scope
 from bot.settings.setting import CHANNEL, ROLE, SERVER, Changed, Scope, Setting
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from bot.storage.database import Database
 
 DEFAULT, DEPLOYMENT = "default", "deployment"
-TOLD_WITHIN = 1.0
-"""Seconds that a form waits for the model server's models: platforms open none three seconds after it was asked for."""
+MODEL_NAMES_SECONDS = 1.0
+"""How long a form waits for the names of the models: platforms open no form later than three seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A value, and who says so: "default", "deployment", "server", "channel" or "role"."""
+    """A value, and where it comes from: "default", "deployment", "server", "channel" or "role"."""
 
     where: str
     value: Any
@@ -47,34 +47,34 @@ class Settings:
     def __init__(
         self, overrides: Mapping[str, Any], models: ModelClient | None = None, adapters: Adapters | None = None
     ) -> None:
-        """`overrides` are the deployment's. `models` tells which models can be named, `adapters` which channels."""
+        """`overrides` are the deployment's values, `models` and `adapters` know the models and channels."""
         self._overrides = dict(overrides)
         self._models = models
         self.adapters = adapters or Adapters()
         self._declared: dict[str, Setting] = {}
         self._owners: dict[str, str] = {}
-        self._titles: dict[str, str] = dict(GROUPS)
+        self._titles: dict[str, str] = dict(GROUP_TITLES)
         self._values: dict[str, Any] = {}
         self.scopes = Scopes()
         self.guards: dict[str, Callable[[Scope, Any], Awaitable[None]]] = {}
-        """By name of a setting: what is asked before it is set, and raises UserError to prevent that."""
-        self.declare("", CORE)
+        """Called before a setting is written, keyed by its name; raises UserError to prevent that."""
+        self.declare("", CORE_SETTINGS)
 
     async def start(self, database: Database) -> None:
-        """Read what was set before."""
+        """Read the stored values."""
         await self.scopes.start(database)
 
     async def refresh(self) -> None:
-        """Follow what other processes set."""
+        """Read the values that other processes stored."""
         await self.scopes.refresh()
 
     def declare(
         self, plugin: str, settings: Iterable[Setting], derived: Iterable[Setting] = (), *, title: str = ""
     ) -> None:
-        """Take in a plugin's declarations, in the place of its earlier ones, and those that its commands lead to.
+        """Replace the declarations of a plugin; `derived` are those that follow from its commands.
 
-        `title` is what all of them are called for people. Raises PluginError for a bad declaration, ConfigError for a
-        bad override of one; nothing has changed then.
+        `title` is the title of the group. Raises PluginError for a bad declaration and ConfigError for a bad override
+        of one; nothing has changed then.
         """
         declared: dict[str, Setting] = {}
         for setting in settings:
@@ -88,7 +88,7 @@ class Settings:
         for name in declared:
             if self._owners.get(name, plugin) != plugin:
                 raise PluginError(f"Setting “{name}” of plugin “{plugin}” is one of “{self._owners[name]}”, too.")
-        values = {name: self._first(setting) for name, setting in declared.items()}
+        values = {name: self._deployment_value(setting) for name, setting in declared.items()}
         for name in [name for name, owner in self._owners.items() if owner == plugin]:
             del self._declared[name], self._values[name], self._owners[name]
         self._declared |= declared
@@ -96,7 +96,7 @@ class Settings:
         self._owners |= dict.fromkeys(declared, plugin)
         self._titles |= {plugin: title} if title else {}
 
-    def _first(self, setting: Setting) -> Any:
+    def _deployment_value(self, setting: Setting) -> Any:
         try:
             return setting.convert(self._overrides.get(setting.name, setting.default))
         except OptionError as error:
@@ -112,91 +112,99 @@ class Settings:
 
     @property
     def declared(self) -> tuple[Setting, ...]:
-        """Every declaration, in the order of loading."""
+        """All declared settings, in the order of loading."""
         return tuple(self._declared.values())
 
     def group(self, name: str, locale: str) -> str:
-        """What the settings that `name` belongs to are called for people."""
+        """Return the title of the group of settings that `name` belongs to."""
         group = self._owners[name] or name.partition(".")[0]
         return translate(self._titles.get(group, group), locale)
 
     def knows(self, name: str) -> bool:
-        """Whether somebody declared `name`."""
+        """Return whether `name` is declared."""
         return name in self._declared
 
     def find(self, name: str) -> Setting:
-        """The setting that somebody calls `name`, by its first letters if no other has them.
+        """Return the setting called `name`, or the only one whose name begins with it.
 
-        Raises UserError, with the nearest name.
+        Raises UserError that suggests the nearest name.
         """
         wanted = name.strip().casefold()
         if (setting := self._declared.get(wanted)) is not None:
             return setting
-        if len(begun := [known for known in self._declared if wanted and known.startswith(wanted)]) == 1:
-            return self._declared[begun[0]]
+        if len(matches := [known for known in self._declared if wanted and known.startswith(wanted)]) == 1:
+            return self._declared[matches[0]]
         if close := nearest(wanted, self._declared):
             raise UserError("There is no setting “{name}”. Did you mean “{close}”?", name=name[:60], close=close)
         raise UserError("There is no setting “{name}”. /config show lists what there is.", name=name[:60])
 
     def value(self, name: str, place: Place, user: User | None = None) -> Any:
-        """The value of `name` in `place`, for `user` where roles matter. Raises KeyError for one nobody declared."""
-        return self.source(name, place, user).value
+        """Return the value of `name` in `place`, for the roles of `user`. Raises KeyError if it is not declared."""
+        return self.effective_level(name, place, user).value
 
-    def source(self, name: str, place: Place, user: User | None = None) -> Level:
-        """The value that counts, and who says so."""
+    def effective_level(self, name: str, place: Place, user: User | None = None) -> Level:
+        """Return the value that applies, and where it comes from."""
         setting = self._declared[name]
-        roles = self._of_roles(setting, place, () if user is None else user.roles or ())
+        roles = self._role_levels(setting, place, () if user is None else user.roles or ())
         if setting.among is not None and roles:
             value = setting.among([level.value for level in roles])
             return next(level for level in roles if level.value == value)
-        return next(self._of_place(setting, place), None) or self._of_deployment(setting)
+        return next(self._place_levels(setting, place), None) or self._deployment_level(setting)
+
+    def language(self, place: Place, locale: str) -> str:
+        """Return the language that the bot speaks in `place` to a reader of `locale`."""
+        language = str(self.value("answers.language", place))
+        return locale if language == READERS_OWN else language
 
     def levels(self, name: str, place: Place, role: str = "") -> list[Level]:
-        """Who says what about `name` in `place`, the last one counting there; for one `role` where it is named."""
-        setting = self._declared[name]
-        found = [Level(DEFAULT, setting.default)]
-        if name in self._overrides:
-            found.append(self._of_deployment(setting))
-        return [*found, *reversed(list(self._of_place(setting, place))), *self._of_roles(setting, place, [role])]
+        """Return each level that gives `name` a value in `place`, from the weakest to the one that applies.
 
-    def _of_deployment(self, setting: Setting) -> Level:
+        With a `role` its level is included.
+        """
+        setting = self._declared[name]
+        base = [Level(DEFAULT, setting.default)]
+        if name in self._overrides:
+            base.append(self._deployment_level(setting))
+        return [*base, *reversed(list(self._place_levels(setting, place))), *self._role_levels(setting, place, [role])]
+
+    def _deployment_level(self, setting: Setting) -> Level:
         where = DEPLOYMENT if setting.name in self._overrides else DEFAULT
         return Level(where, self._values[setting.name])
 
-    def _of_place(self, setting: Setting, place: Place) -> Iterator[Level]:
-        """What was set for the channel and the server, the narrowest first."""
-        server = home(place)
-        for scope in above(place):
+    def _place_levels(self, setting: Setting, place: Place) -> Iterator[Level]:
+        """Yield the levels of the channel and the server, the narrowest first."""
+        server = server_scope(place)
+        for scope in enclosing_scopes(place):
             if scope != server and CHANNEL not in setting.scopes:
                 continue
             if scope == server and SERVER not in setting.scopes:
                 continue
-            if (value := self._set(setting, scope)) is not None:
+            if (value := self._value_at(setting, scope)) is not None:
                 yield Level(SERVER if scope == server else CHANNEL, value, scope)
 
-    def _of_roles(self, setting: Setting, place: Place, roles: Iterable[str]) -> list[Level]:
+    def _role_levels(self, setting: Setting, place: Place, roles: Iterable[str]) -> list[Level]:
         if setting.among is None or not place.server:
             return []
         scopes = [Scope(place.platform, place.server, role=role) for role in roles if role]
-        found = ((scope, self._set(setting, scope)) for scope in scopes)
-        return [Level(ROLE, value, scope) for scope, value in found if value is not None]
+        values = ((scope, self._value_at(setting, scope)) for scope in scopes)
+        return [Level(ROLE, value, scope) for scope, value in values if value is not None]
 
-    def _set(self, setting: Setting, scope: Scope) -> Any:
-        """What is set for exactly this scope; None for nothing, or for what the setting takes no longer."""
-        if (raw := self.scopes.at(scope).get(setting.name)) is None:
+    def _value_at(self, setting: Setting, scope: Scope) -> Any:
+        """Return the value set for exactly this scope; None if there is none or it is no longer accepted."""
+        if (raw := self.scopes.values_at(scope).get(setting.name)) is None:
             return None
         try:
             return setting.convert(raw, self.adapters.capabilities(scope.platform).ids)
         except OptionError:
             return None
 
-    def plan(self, name: str, raw: Any, scope: Scope) -> Change:
-        """The change that sets `name` in `scope`, or takes back what was set with a `raw` of None.
+    def make_change(self, name: str, raw: Any, scope: Scope) -> Change:
+        """Return the change that sets `name` in `scope`; a `raw` of None removes the value that was set there.
 
-        Raises UserError if there is no such setting, it cannot be set for that, or not to that.
+        Raises UserError if there is no such setting, or if it accepts neither that scope nor that value.
         """
         setting = self.find(name)
-        is_server = home(scope.place) == scope
+        is_server = server_scope(scope.place) == scope
         where = ROLE if scope.role else SERVER if is_server else CHANNEL
         if where not in (setting.scopes | {ROLE} if setting.takes_roles else setting.scopes):
             sentence = {
@@ -206,72 +214,72 @@ class Settings:
             }[where]
             raise UserError(sentence, name=setting.name)
         platform = self.adapters.capabilities(scope.platform)
-        for one in filter(None, (scope.channel, scope.role)):
-            if platform.ids is not None and scope.server and not platform.is_id(one):
-                raise UserError("There is no channel or role with the id “{text}” there.", text=one[:60])
+        for inner_id in filter(None, (scope.channel, scope.role)):
+            if platform.ids is not None and scope.server and not platform.is_id(inner_id):
+                raise UserError("There is no channel or role with the id “{text}” there.", text=inner_id[:60])
         return Change(scope, setting.name, None if raw is None else setting.convert(raw, platform.ids))
 
-    async def checked(self, name: str, raw: Any, scope: Scope) -> Change:
-        """The same, once it is known which models there are.
+    async def make_checked_change(self, name: str, raw: Any, scope: Scope) -> Change:
+        """Return the same change as `make_change` once the model server has confirmed a model's name.
 
-        Raises UserError for one that there is not, too, and while nobody can say so.
+        Raises UserError also for an unknown model, and while the model server cannot be asked.
         """
-        change = self.plan(name, raw, scope)
+        change = self.make_change(name, raw, scope)
         await self._check_model(self.find(name), change.value)
         return change
 
-    async def typed(self, name: str, raw: Any, scope: Scope) -> Change:
-        """The same of what somebody typed: channels may be called by their names, those that it is set for among them.
+    async def make_typed_change(self, name: str, raw: Any, scope: Scope) -> Change:
+        """Return the same change as `make_checked_change` for typed input, which may have names of channels.
 
-        Raises UserError for a channel that there is not, too.
+        Raises UserError also for an unknown channel.
         """
         setting = self.find(name)
-        # What was set for a channel that is no more can still be taken back.
+        # A value that was set for a channel that is gone can still be removed.
         if raw is not None and scope.channel and scope.server:
             scope = replace(scope, channel=await self.adapters.resolve_channel(scope.channel, scope.place))
         if setting.ids == "channels" and isinstance(raw, str):
-            raw = " ".join([await self.adapters.resolve_channel(word, scope.place) for word in setting.words(raw)])
-        return await self.checked(name, raw, scope)
+            raw = " ".join([await self.adapters.resolve_channel(word, scope.place) for word in setting.split_ids(raw)])
+        return await self.make_checked_change(name, raw, scope)
 
     async def write(self, changes: Sequence[Change], actor: User) -> list[Changed]:
-        """Make all these changes, or none. They are in force at once here, and in other processes within seconds.
+        """Make all these changes, or none. They apply at once here, and in other processes within seconds.
 
-        Raises UserError for what one of the `guards` prevents.
+        Raises UserError if one of the `guards` prevents a change.
         """
         for change in changes:
             if (guard := self.guards.get(change.name)) is not None:
                 await guard(change.scope, change.value)
-        before = [self._in(change) for change in changes]
+        before = [self._effective_value(change) for change in changes]
         await self.scopes.write(changes, actor)
         return [
-            Changed(self._declared[change.name], change.scope, old, self._in(change))
+            Changed(self._declared[change.name], change.scope, old, self._effective_value(change))
             for change, old in zip(changes, before, strict=True)
         ]
 
     async def choices(self, setting: Setting, now: Any) -> tuple[str, ...]:
-        """What there is to choose from; of a model those that the server has, and what is chosen `now`.
+        """Return the values to choose from; for a model those that the server has, and the value of `now`.
 
-        Nothing where anything else would do, too, or while the model server does not tell.
+        There are none if any other value is allowed, too, or while the model server does not answer.
         """
         if not setting.task:
             return tuple(map(str, setting.choices))
         with suppress(UserError, TimeoutError):
-            async with asyncio.timeout(TOLD_WITHIN):
-                offered = await self._offered(setting)
+            async with asyncio.timeout(MODEL_NAMES_SECONDS):
+                offered = await self._offered_models(setting)
             return tuple(dict.fromkeys([*offered, *([now] if now else [])]))
         return ()
 
     async def model(self, name: str, place: Place) -> str | None:
-        """The model that the setting `name` chooses in `place`; None where nobody declared it. Raises ModelError."""
+        """Return the model that the setting `name` chooses in `place`, or None without it. Raises ModelError."""
         if self._models is None or (setting := self._declared.get(name)) is None:
             return None
         return await self._models.chosen(setting.task, self.value(name, place))
 
-    async def _offered(self, setting: Setting) -> list[str]:
+    async def _offered_models(self, setting: Setting) -> list[str]:
         return [] if self._models is None else await self._models.offered(setting.task)
 
     async def _check_model(self, setting: Setting, name: str | None) -> None:
-        if not setting.task or not name or name in (offered := await self._offered(setting)):
+        if not setting.task or not name or name in (offered := await self._offered_models(setting)):
             return
         if not offered:
             raise OptionError(setting.name, "The model server has no model that {name} could name.", name=setting.name)
@@ -279,5 +287,5 @@ class Settings:
         values = {"name": setting.name, "offered": ", ".join(offered), "text": name[:60]}
         raise OptionError(setting.name, sentence, **values)
 
-    def _in(self, change: Change) -> Any:
+    def _effective_value(self, change: Change) -> Any:
         return self.levels(change.name, change.scope.place, change.scope.role)[-1].value

@@ -1,6 +1,7 @@
-"""What was set where: for a server, for one of its channels, for one of its roles.
+"""The stored values of settings, each for a server, one of its channels or one of its roles.
 
-All of it is kept in memory, since a request is decided without waiting, and follows what other processes set.
+They are kept in memory, too, since requests are decided without waiting, and are read again as other processes change
+them.
 """
 
 from __future__ import annotations
@@ -44,75 +45,75 @@ class SettingRow(Base):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A value for a scope; None takes back what was set there."""
+    """A new value for a scope; None removes the one that was set there."""
 
     scope: Scope
     name: str
     value: Any
 
 
-def home(place: Place) -> Scope:
-    """The server of a place, or the direct message that it is."""
+def server_scope(place: Place) -> Scope:
+    """Return the scope of the server that a place belongs to, or of the direct message that it is."""
     return Scope(place.platform, place.server) if place.server else Scope(place.platform, "", place.channel)
 
 
-def above(place: Place) -> tuple[Scope, ...]:
-    """The scopes that a place belongs to, the narrowest first. A thread belongs to its channel."""
-    server = home(place)
+def enclosing_scopes(place: Place) -> tuple[Scope, ...]:
+    """Return the scopes that a place belongs to, the narrowest first. A thread belongs to its channel."""
+    server = server_scope(place)
     channel = Scope(place.platform, place.server, place.channel)
     return (server,) if channel == server or not place.channel else (channel, server)
 
 
 class Scopes:
-    """The values of all scopes."""
+    """The stored values of all scopes, in memory and in the database."""
 
     def __init__(self) -> None:
         self._values: dict[Scope, dict[str, Any]] = {}
-        # Else what was read before a change could take the place of what was changed.
+        # A refresh that began before a write must not overwrite what was written.
         self._lock = asyncio.Lock()
 
     async def start(self, database: Database) -> None:
-        """Read what was set before."""
+        """Read the stored values."""
         self._database = database
         await self.refresh()
 
     async def refresh(self) -> None:
-        """Follow what other processes set."""
-        found: dict[Scope, dict[str, Any]] = {}
+        """Read the values that other processes stored."""
+        values: dict[Scope, dict[str, Any]] = {}
         async with self._lock:
             async with self._database.reading() as session:
                 rows = (await session.scalars(select(SettingRow))).all()
             for row in rows:
-                found.setdefault(Scope(row.platform, row.server, row.channel, row.role), {})[row.name] = row.value
-            self._values = found
+                values.setdefault(Scope(row.platform, row.server, row.channel, row.role), {})[row.name] = row.value
+            self._values = values
 
-    def at(self, scope: Scope) -> Mapping[str, Any]:
-        """What is set for exactly this scope, by name."""
+    def values_at(self, scope: Scope) -> Mapping[str, Any]:
+        """Return the values set for exactly this scope, by name."""
         return self._values.get(scope, {})
 
-    def within(self, server: Scope) -> dict[Scope, Mapping[str, Any]]:
-        """What is set for a server, its channels and its roles, in order."""
-        found = sorted((scope, values) for scope, values in self._values.items() if values and scope.is_within(server))
-        return dict(found)
+    def values_within(self, server: Scope) -> dict[Scope, Mapping[str, Any]]:
+        """Return the values set for a server, its channels and its roles, in order, by scope and name."""
+        within = sorted((scope, values) for scope, values in self._values.items() if values and scope.is_within(server))
+        return dict(within)
 
     async def write(self, changes: Sequence[Change], actor: User) -> list[Any]:
-        """Make all these changes, or none; what was set there before each. Each leaves an entry behind in the audit."""
+        """Make all these changes, or none; return the value before each. Each is recorded in the audit."""
         async with self._lock:
             async with self._database.writing() as session:
-                before = [await _write(session, change, actor) for change in changes]
-            self._take(changes)
+                before = [await _write_change(session, change, actor) for change in changes]
+            self._apply(changes)
         return before
 
-    def _take(self, changes: Sequence[Change]) -> None:
+    def _apply(self, changes: Sequence[Change]) -> None:
         values = dict(self._values)
         for change in changes:
-            there = {name: value for name, value in values.get(change.scope, {}).items() if name != change.name}
-            values[change.scope] = there if change.value is None else there | {change.name: change.value}
+            others = {name: value for name, value in values.get(change.scope, {}).items() if name != change.name}
+            values[change.scope] = others if change.value is None else others | {change.name: change.value}
         self._values = values
 
 
-async def _write(session: AsyncSession, change: Change, actor: User) -> Any:
-    """Make one change, and note it; what was set there before."""
+async def _write_change(session: AsyncSession, change: Change, actor: User) -> Any:
+    """Make one change and record it in the audit; return the value before."""
     scope = change.scope
     row = await session.get(SettingRow, (scope.platform, scope.server, scope.channel, scope.role, change.name))
     before = None if row is None else row.value

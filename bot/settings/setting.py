@@ -1,4 +1,4 @@
-"""One thing that can be set: how it is declared, how what somebody typed becomes its value, and what that is for."""
+"""A setting's declaration, how typed text becomes its value, and the scope that a value is for."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 SERVER, CHANNEL, ROLE = "server", "channel", "role"
-EVERYWHERE = frozenset({SERVER, CHANNEL})
-"""What a setting can be set for, unless its declaration says otherwise."""
-LONGEST_LIST = 4000
+DEFAULT_SCOPES = frozenset({SERVER, CHANNEL})
+"""The kinds of scope that a setting can be set for, unless its declaration names others."""
+MAX_LIST_CHARACTERS = 4000
+"""The length of a list of ids."""
 MENTION = re.compile(r"<(?:@&|@!?|#)(?P<id>[^<>|]+)(?:\|[^<>]*)?>")
 ANY_ID = re.compile(r"[\w.-]{1,64}")
-"""The form of ids where the platform has no form of its own, and in the configuration of a deployment."""
-KINDS_OF_IDS = {
+"""The form of ids on platforms without a form of their own, and in the configuration of a deployment."""
+ID_KINDS = {
     "channels": Sentence(
         "channels, such as #name, picked from the list that appears, or their ids, with spaces between"
     ),
@@ -30,19 +31,20 @@ KINDS_OF_IDS = {
 }
 
 
-def most_or_all(values: Iterable[int]) -> int:
-    """The largest of several quotas, where 0 stands for no limit at all."""
-    found = list(values)
-    return 0 if 0 in found else max(found)
+def largest_quota(values: Iterable[int]) -> int:
+    """Return the largest of several quotas, of which 0 stands for no limit."""
+    quotas = list(values)
+    return 0 if 0 in quotas else max(quotas)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One thing that can be set.
+    """One setting that moderators can change.
 
-    `name` is "plugin.thing", `description` a sentence for moderators. A `default` of None leaves it to others. With
-    `ids` it is a text of ids with spaces between: of "channels", "roles" or "users". `scopes` says what it can be set
-    for, `among` which counts of those that several roles of one user have; without it, it cannot be set for roles.
+    `name` is "plugin.thing", `description` a sentence for moderators. A `default` of None leaves the choice to the code
+    that reads it. With `ids` the value is a text of ids with spaces between: of "channels", "roles" or "users".
+    `scopes` are the kinds of scope it can be set for. `among` chooses one of the values that the roles of a user have;
+    without it, the setting cannot be set for roles.
     """
 
     name: str
@@ -53,26 +55,26 @@ class Setting:
     maximum: float | None = None
     choices: tuple[Any, ...] = ()
     ids: str = ""
-    scopes: frozenset[str] = EVERYWHERE
+    scopes: frozenset[str] = DEFAULT_SCOPES
     among: Callable[[Iterable[Any]], Any] | None = None
     check: Callable[[Any], None] | None = None
-    """Raises OptionError for a value of the right type that is wrong all the same."""
+    """Called with a value of the right type; raises OptionError if it is wrong all the same."""
     task: str = ""
-    """"chat" or "images": it names one of the model server's models for that, and "" stands for the first of them."""
+    """"chat" or "images" if the value names one of the model server's models for that task; "" is the first of them."""
 
     @property
     def takes_server(self) -> bool:
-        """Whether it can be set for a whole server."""
+        """True if it can be set for a whole server."""
         return SERVER in self.scopes
 
     @property
     def takes_roles(self) -> bool:
-        """Whether it can be set for a role."""
+        """True if it can be set for a role."""
         return self.among is not None
 
     @property
     def option(self) -> Option:
-        """What reads its values, and shows them in forms."""
+        """The option that parses its values and shows them in forms."""
         about = self.description if isinstance(self.description, str) else self.description.in_language("en")
         return Option(
             name=self.name,
@@ -85,13 +87,13 @@ class Setting:
         )
 
     def about(self, locale: str) -> str:
-        """The description in the reader's language."""
+        """Return the description in the reader's language."""
         sentence = Sentence(self.description) if isinstance(self.description, str) else self.description
         return sentence.in_language(locale)
 
     def expects(self) -> Sentence:
-        """What would be right, as part of a sentence."""
-        return KINDS_OF_IDS[self.ids] if self.ids else self.option.expects()
+        """Return which values are accepted, as part of a sentence."""
+        return ID_KINDS[self.ids] if self.ids else self.option.expects()
 
     def convert(self, raw: Any, id_form: re.Pattern[str] | None = None) -> Any:
         """Return `raw` as this setting's type. `id_form` is the form of the platform's ids, if it has one.
@@ -106,17 +108,17 @@ class Setting:
         value = self.option.convert(raw)
         if self.check is not None:
             self.check(value)
-        return self._ids(value, id_form) if self.ids else value
+        return self._convert_ids(value, id_form) if self.ids else value
 
-    def words(self, text: str) -> list[str]:
-        """The ids, or what was typed for them, in a text of ids."""
+    def split_ids(self, text: str) -> list[str]:
+        """Return the ids in a text, or the names that were typed for them."""
         words = re.split(r"[\s,]+", MENTION.sub(r" \g<id> ", text))
         return [word for word in words if word.strip("#")]
 
-    def _ids(self, text: str, id_form: re.Pattern[str] | None) -> str:
+    def _convert_ids(self, text: str, id_form: re.Pattern[str] | None) -> str:
         form = id_form or ANY_ID
-        # Where a channel has its name for an id, it may be typed as people write it.
-        names = [name.removeprefix("#") if id_form is None else name for name in self.words(text)]
+        # On a platform whose channels have their names as ids, people may type #name.
+        names = [name.removeprefix("#") if id_form is None else name for name in self.split_ids(text)]
         for name in names:
             if not form.fullmatch(name):
                 sentence = "{name} must be {expected}; “{text}” is none."
@@ -126,7 +128,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Scope:
-    """What a value is set for: a server, or one of its channels or roles. Direct messages are channels of no server."""
+    """A server, or one of its channels or roles, that has values. A direct message is a channel of no server."""
 
     platform: str
     server: str
@@ -135,18 +137,18 @@ class Scope:
 
     @property
     def place(self) -> Place:
-        """Where what is set for it counts."""
+        """The place of this scope."""
         return Place(self.platform, self.channel, self.server)
 
     def is_within(self, other: Scope) -> bool:
-        """Whether it is `other`, or a channel or a role of that server."""
-        ours = (self.platform, self.server) == (other.platform, other.server)
-        return self == other or (ours and bool(other.server) and not other.channel and not other.role)
+        """Return whether it is `other`, or a channel or a role of that server."""
+        is_same_server = (self.platform, self.server) == (other.platform, other.server)
+        return self == other or (is_same_server and bool(other.server) and not other.channel and not other.role)
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A setting that was changed: what counted in the scope before, and what does now."""
+    """A setting that was changed, with the value that applied in the scope before and the one that applies now."""
 
     setting: Setting
     scope: Scope

@@ -1,4 +1,4 @@
-"""What a user wants options to be when they do not say: their own defaults, in the place of the commands'."""
+"""Users' own defaults of options, which take the place of the commands' defaults."""
 
 from __future__ import annotations
 
@@ -16,58 +16,58 @@ if TYPE_CHECKING:
     from bot.core.caller import Caller
     from bot.storage.database import Database
 
-KINDS = frozenset({"integer", "number", "boolean", "choice"})
+KINDS_WITH_DEFAULTS = frozenset({"integer", "number", "boolean", "choice"})
 
 
 class Defaults:
-    """Every user's own defaults, kept in memory, too, since a request is decided without waiting."""
+    """Every user's own defaults, kept in memory, too, since requests are decided without waiting."""
 
     def __init__(self) -> None:
         self._all: dict[str, dict[str, Any]] = {}
 
     async def start(self, database: Database) -> None:
-        """Read what was set before."""
+        """Read the stored defaults."""
         self._store = Store(database, "defaults")
         await self.refresh()
 
     async def refresh(self) -> None:
-        """Follow what other processes set."""
+        """Read the defaults that other processes stored."""
         self._all = await self._store.items()
 
-    def of(self, caller: Caller) -> Mapping[str, Any]:
+    def get(self, caller: Caller) -> Mapping[str, Any]:
         """Return a user's defaults by names like "ask.temperature"."""
         return self._all.get(_key(caller), {})
 
     @staticmethod
     def offered(commands: Sequence[Command]) -> dict[str, Option]:
-        """Return the options that can have a default of one's own, by names like "ask.temperature"."""
+        """Return the options that users can set a default for, by names like "ask.temperature"."""
         return {
             f"{command.name}.{option.name}": option
             for command in commands
             for option in command.options
-            # A drawn seed is what makes two answers differ; with a fixed one "Again" would seem broken.
-            if option.kind in KINDS and not option.required and option.name != "seed"
+            # With a fixed seed, the button "Again" would give the same answer and seem broken.
+            if option.kind in KINDS_WITH_DEFAULTS and not option.required and option.name != "seed"
         }
 
     def mine(self, caller: Caller, commands: Sequence[Command]) -> Mapping[str, Any]:
         """Return a user's defaults of these commands, by names like "ask.temperature"."""
         options = self.offered(commands)
-        return {name: value for name, value in self.of(caller).items() if name in options}
+        return {name: value for name, value in self.get(caller).items() if name in options}
 
-    def options(self, caller: Caller, command: Command) -> dict[str, Any]:
-        """Those for one command, by the option's name; what its options no longer take is left out."""
-        found: dict[str, Any] = {}
-        mine = self.of(caller)
+    def for_command(self, caller: Caller, command: Command) -> dict[str, Any]:
+        """Return a user's defaults for one command by the option's name, without values that are no longer accepted."""
+        defaults: dict[str, Any] = {}
+        stored = self.get(caller)
         for name, option in self.offered([command]).items():
-            if name in mine:
+            if name in stored:
                 try:
-                    found[option.name] = option.convert(mine[name])
+                    defaults[option.name] = option.convert(stored[name])
                 except OptionError:
                     continue
-        return found
+        return defaults
 
     async def set(self, caller: Caller, commands: Sequence[Command], name: str, value: Any) -> Any:
-        """Set one; the value as it is now. Raises UserError for a name or a value that is none."""
+        """Set one default and return its value as stored. Raises UserError for an unknown name or a wrong value."""
         options = self.offered(commands)
         if (option := options.get(name)) is None:
             if close := nearest(name, options):
@@ -75,21 +75,21 @@ class Defaults:
             names = ", ".join(options)
             raise UserError("There is no option “{name}” to set; there are {names}.", name=name, names=names)
         value = option.convert(value)
-        await self._keep(caller, dict(self.of(caller)) | {name: value})
+        await self._save(caller, dict(self.get(caller)) | {name: value})
         return value
 
     async def reset(self, caller: Caller, name: str = "") -> None:
-        """Forget one, or all of a user's."""
-        left = {known: value for known, value in self.of(caller).items() if name and known != name}
-        await self._keep(caller, left)
+        """Delete one default of a user, or all of them."""
+        kept = {known: value for known, value in self.get(caller).items() if name and known != name}
+        await self._save(caller, kept)
 
-    async def _keep(self, caller: Caller, mine: dict[str, Any]) -> None:
+    async def _save(self, caller: Caller, defaults: dict[str, Any]) -> None:
         key = _key(caller)
-        if mine:
-            await self._store.set(key, mine)
+        if defaults:
+            await self._store.set(key, defaults)
         else:
             await self._store.delete(key)
-        self._all = {**self._all, key: mine}
+        self._all = {**self._all, key: defaults}
 
 
 def _key(caller: Caller) -> str:

@@ -1,4 +1,4 @@
-"""Dispatch from end to end: real plugins' door, a real database, no platform and no model."""
+"""Requests from end to end, with real plugins and a real database, without a platform and a model."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -17,7 +17,7 @@ from bot.config import PluginsSection
 from bot.core.caller import Caller
 from bot.core.messages import User
 from bot.plugin_host import plugin
-from bot.settings.scopes import home
+from bot.settings.scopes import server_scope
 from bot.storage.database import now
 
 
@@ -45,7 +45,7 @@ async def test_an_answer_grows_and_ends_with_its_buttons(bot: Bot, echo: Echo) -
     assert len({reply.row for reply in seen}) == 1
 
 
-async def test_words_without_a_slash_go_to_the_default_command(bot: Bot) -> None:
+async def test_text_without_a_slash_goes_to_the_default_command(bot: Bot) -> None:
     assert (await last(bot, ask("seed:1 is no option here"))).text == "<seed:1 is no option here> done"
 
 
@@ -66,7 +66,7 @@ async def test_a_refusal_is_known_at_once_and_private(bot: Bot, text: str, sente
     assert (reply.text, reply.error, reply.private, reply.final) == (sentence, True, True, True)
 
 
-async def test_who_may(bot: Bot) -> None:
+async def test_commands_for_moderators_are_refused_to_others(bot: Bot) -> None:
     assert (await last(bot, ask("/rule", MODERATOR))).text == "ruled"
     assert "rule" not in {known.name for known in bot.commands_for(ANN, ROOM)}
 
@@ -89,7 +89,7 @@ async def test_the_deployment_can_make_answers_private(make_bot: Callable[..., B
         assert bot.prepare(ask("/ask hi")).private
 
 
-async def test_errors_are_sentences(bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
+async def test_errors_are_shown_as_sentences(bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
     known = await last(bot, ask("/fail user"))
     assert (known.text, known.private) == ("No bananas today.", True)
     unknown = await last(bot, ask("/fail other"))
@@ -100,7 +100,7 @@ async def test_errors_are_sentences(bot: Bot, caplog: pytest.LogCaptureFixture) 
     assert (late.text, late.private, late.error) == ("so far\n\nNo bananas today.", False, True)
 
 
-async def test_the_error_speaks_the_askers_language(bot: Bot) -> None:
+async def test_an_error_is_in_the_askers_language(bot: Bot) -> None:
     german = replace(ANN, locale="de-DE")
     assert (await last(bot, ask("/rule", german))).text == "/rule ist nur für Moderatoren."
 
@@ -139,7 +139,7 @@ async def test_a_room_is_a_conversation_and_a_thread_another(bot: Bot) -> None:
     assert (await last(bot, ask("/ask four", place=thread))).card["turns"] == "user:two|assistant:<two> done"
 
 
-async def test_new_starts_afresh(bot: Bot) -> None:
+async def test_new_begins_a_new_conversation(bot: Bot) -> None:
     await last(bot, ask("/ask one"))
     await last(bot, ask("/new"))
     assert (await last(bot, ask("/ask two"))).card["turns"] == ""
@@ -148,7 +148,7 @@ async def test_new_starts_afresh(bot: Bot) -> None:
 
 async def test_a_reply_follows_its_own_chain(bot: Bot) -> None:
     first = await last(bot, ask("/ask one", message="m1"))
-    await bot.sent(first.row, ["a1"])
+    await bot.record_delivery(first.row, ["a1"])
     await last(bot, ask("/ask elsewhere"))
     assert (await last(bot, ask("two", message="m2", reply_to="a1"))).card["turns"] == "user:one|assistant:<one> done"
 
@@ -188,25 +188,25 @@ async def test_two_hundred_at_once_are_admitted_and_each_has_an_answer_of_its_ow
 
 
 def dice(says: str) -> str:
-    """A plugin's file."""
+    """Return the source of a plugin."""
     head = "from bot import *\nclass Dice(Plugin):\n    @command()\n    async def roll(self, ctx: Context):\n"
     return head + f'        """Roll."""\n        yield Reply(text="{says}")\n'
 
 
-async def test_a_process_follows_what_moderators_and_users_do_in_another(
+async def test_changes_of_moderators_and_users_reach_another_process(
     make_bot: Callable[..., Bot], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.app.REFRESH_SECONDS", 0.01)
     (tmp_path / "dice.py").write_text(dice("one"))
     section = PluginsSection(enabled=(), folder=tmp_path, entry_points=False)
-    school, echo = home(ROOM), Echo()
+    school, echo = server_scope(ROOM), Echo()
     async with make_bot(Echo(), *plugin.load(section)) as here, make_bot(echo, *plugin.load(section)) as there:
         timeout = await there.timeouts.set(BEN, school, now() + timedelta(hours=1), "", MODERATOR)
         assert there.prepare(ask("/ask hi", BEN)).refused
         await here.timeouts.lift(timeout.id, school, MODERATOR)
         await eventually(lambda: not there.prepare(ask("/ask hi", BEN)).refused)
 
-        await here.settings.write([here.settings.plan("answers.private", True, school)], MODERATOR)
+        await here.settings.write([here.settings.make_change("answers.private", True, school)], MODERATOR)
         await eventually(lambda: there.prepare(ask("/ask hi")).private)
 
         await here.defaults.set(Caller(ANN, ROOM), here.commands, "ask.temperature", 1.5)
@@ -239,11 +239,11 @@ async def test_a_switch_and_a_reload_reach_the_other_process(make_bot: Callable[
     file.write_text(dice("one"))
     section = PluginsSection(enabled=("ask",), folder=tmp_path, entry_points=False)
     async with make_bot(*plugin.load(section)) as here, make_bot(*plugin.load(section)) as there:
-        await here.registry.switch("dice", home(ROOM), ANN, on=False)
+        await here.registry.switch("dice", server_scope(ROOM), ANN, on=False)
         assert (await last(there, ask("/roll"))).text == "one"
         await there.settings.refresh()
         assert (await last(there, ask("/roll"))).text == "/roll is switched off here."
-        await here.registry.switch("dice", home(ROOM), ANN, on=True)
+        await here.registry.switch("dice", server_scope(ROOM), ANN, on=True)
         file.write_text(dice("two"))
         await here.registry.reload("dice")
         await there.settings.refresh()

@@ -29,7 +29,7 @@ async def listening() -> AsyncIterator[FakeModels]:
 
 @pytest.fixture(autouse=True)
 def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listening: FakeModels) -> Set:
-    """`configure("WEB__PORT", 1)`; all is well until then."""
+    """Return `configure("WEB__PORT", 1)`, which changes a set-up that passes every check."""
 
     def change(name: str, value: object) -> None:
         monkeypatch.setenv(f"TEMPERA_{name}", str(value))
@@ -46,14 +46,16 @@ def build(config: Config) -> Bot:
 
 
 async def findings(capsys: pytest.CaptureFixture[str], **options: float) -> tuple[int, list[str]]:
-    """The exit status, and the lines about what is not well."""
+    """Return the exit status and the lines with problems."""
     status = await examine(load, build, **options)
     lines = capsys.readouterr().out.splitlines()
     assert all(line.startswith(("ok       ", "PROBLEM  ")) for line in lines)
     return status, [line.removeprefix("PROBLEM  ") for line in lines if line.startswith("PROBLEM")]
 
 
-async def test_all_is_well(capsys: pytest.CaptureFixture[str], tmp_path: Path, listening: FakeModels) -> None:
+async def test_a_working_set_up_passes_every_check(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, listening: FakeModels
+) -> None:
     assert await examine(load, build) == 0
     mine = ", ".join(f"/defaults {word}" for word in ("show", "set", "reset"))
     plugins = ", ".join(f"/plugins {word}" for word in ("list", "enable", "disable", "reload"))
@@ -97,7 +99,9 @@ async def test_a_model_server_that_knows_this_bot(configure: Set, capsys: pytest
 
 
 @pytest.mark.parametrize("error", [ConfigError("web.port is wrong."), PluginError("Plugin “dice” is broken.")])
-async def test_what_cannot_be_read_is_the_only_line(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_an_unreadable_configuration_is_the_only_line(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
     def fail(config: Config) -> Bot:
         raise error
 

@@ -19,7 +19,7 @@ from fakes.platforms.web_page import visitor
 from fakes.programs.terminal_chat import PATIENCE_SECONDS, TEMPERA, Caller, Ended, Person, ended
 
 from bot import config
-from bot.__main__ import _bot
+from bot.__main__ import _make_bot
 from bot.core.errors import ConfigError
 from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.web.access.teachers import WebModerators
@@ -40,7 +40,7 @@ def program(models: FakeModels, tmp_path: Path) -> Person:
 
 
 def one_sentence(done: Ended, status: int = 1) -> str:
-    """What a command that failed says: one line on stderr, and nothing else."""
+    """Return the one line on stderr that a failed command prints, and check that it prints nothing else."""
     assert (done.status, done.out) == (status, "")
     assert done.err.count("\n") == 1
     assert "Traceback" not in done.err
@@ -55,14 +55,14 @@ async def test_help(person: Caller) -> None:
 
 
 @pytest.mark.parametrize("arguments", [(), ("dance",), ("chat", "--nothing")])
-async def test_a_command_line_that_is_none(person: Caller, arguments: tuple[str, ...]) -> None:
+async def test_a_wrong_command_line_is_refused(person: Caller, arguments: tuple[str, ...]) -> None:
     done = await person.run(*arguments)
     assert (done.status, done.out) == (2, "")
     assert done.err.startswith("usage: tempera")
     assert "Traceback" not in done.err
 
 
-async def test_commands_are_json_that_says_all(person: Caller) -> None:
+async def test_commands_prints_every_command_as_json(person: Caller) -> None:
     done = await person.run("commands")
     assert (done.status, done.err) == (0, "")
     listed = {command["name"]: command for command in json.loads(done.out)}
@@ -120,7 +120,7 @@ async def test_commands_of_ones_own_plugins(program: Person) -> None:
 
 @pytest.mark.processes
 @pytest.mark.parametrize("line", [("commands",), ("--help",), ("chat", "/face seed:7")])
-async def test_a_reader_that_is_gone_makes_no_noise(program: Person, line: tuple[str, ...]) -> None:
+async def test_a_closed_pipe_is_no_error(program: Person, line: tuple[str, ...]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     try:
@@ -170,28 +170,28 @@ async def test_by_which_key_the_model_server_knows_the_bot(
         monkeypatch.setenv(f"TEMPERA_MODEL_SERVER__{name}", value)
     async with crooked(ready, "/health/ready") as url:
         monkeypatch.setenv("TEMPERA_MODEL_SERVER__URL", url)
-        async with _bot(config.load(), "made up").models as client:
+        async with _make_bot(config.load(), "made up").models as client:
             assert (await client.readiness()).models == (f"Bearer {shown}",)
 
 
-def test_what_the_configuration_says_reaches_the_bot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_configuration_reaches_the_bot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TEMPERA_DATABASE__RETENTION_DAYS", "7")
     monkeypatch.setenv("TEMPERA_WEB__URL", "https://chat.example.org")
-    bot = _bot(config.load())
+    bot = _make_bot(config.load())
     assert (bot.retention_days, bot.contexts.web_url) == (7, "https://chat.example.org")
     assert {name: bot.adapters.capabilities(name) for name in PLATFORMS} == PLATFORMS
     monkeypatch.setenv("TEMPERA_LIMITS__STORAGE", "disk")
     with pytest.raises(ConfigError, match="limits.storage must be"):
-        _bot(config.load())
+        _make_bot(config.load())
 
 
 def test_every_setting_of_the_preset_for_a_class_is_one_of_the_bots(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert _bot(config.load()).settings.value("safety.level", ROOM) == "standard"
-    assert _bot(config.load(None, ["classroom"])).settings.value("safety.level", ROOM) == "classroom"
+    assert _make_bot(config.load()).settings.value("safety.level", ROOM) == "standard"
+    assert _make_bot(config.load(None, ["classroom"])).settings.value("safety.level", ROOM) == "classroom"
 
 
 async def test_a_configuration_file(person: Caller) -> None:
@@ -273,7 +273,7 @@ async def test_serving_ends_cleanly(program: Person, number: signal.Signals) -> 
 
 
 @pytest.mark.processes
-async def test_what_people_write_is_not_in_the_log(program: Person) -> None:
+async def test_the_log_does_not_contain_what_people_write(program: Person) -> None:
     program.more = {"TEMPERA_WEB__PORT": "0", "TEMPERA_LOG__LEVEL": "debug"}
     process = await program.start("run", "--no-models")
     assert process.stderr is not None
@@ -295,7 +295,7 @@ async def test_what_people_write_is_not_in_the_log(program: Person) -> None:
 @pytest.mark.processes
 @pytest.mark.parametrize("level", ["debug", "error"])
 def test_libraries_are_no_more_talkative_than_the_log(level: str) -> None:
-    code = f"from bot.__main__ import _log; _log({level!r}); import logging; "
+    code = f"from bot.__main__ import _set_up_logging; _set_up_logging({level!r}); import logging; "
     code += "print(*(logging.getLogger(name).getEffectiveLevel() for name in ('bot', 'discord.http', 'aiosqlite')))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS

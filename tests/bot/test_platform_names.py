@@ -26,7 +26,7 @@ FILES = [
 
 
 def named(source: str) -> Iterator[str]:
-    """The platforms that a module names in its strings, with the line; docstrings may name them."""
+    """Return the platforms that a module names in its strings, with the line; docstrings may name them."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.casefold() in PLATFORMS:
             yield f"{node.value} in line {node.lineno}"
@@ -37,7 +37,7 @@ def test_no_platform_is_named_outside_the_platforms(path: Path) -> None:
     assert list(named(path.read_text("utf-8"))) == []
 
 
-def test_a_name_is_found() -> None:
+def test_a_platform_name_in_a_string_is_found() -> None:
     assert len(FILES) > 100
     assert list(named('if place.platform == "web":\n    pass\n')) == ["web in line 1"]
     assert list(named('KNOWN = {"x": {"Discord", "irc"}}')) == ["Discord in line 1"]

@@ -111,7 +111,7 @@ async def test_reset_removes_one_or_all_values_of_a_scope(bot: Bot) -> None:
 async def test_an_error_is_one_sentence(bot: Bot, line: str, sentence: str) -> None:
     reply = await run_as_moderator(bot, line)
     assert (reply.text, reply.error, reply.private) == (sentence, True, True)
-    assert bot.settings.scopes.within(Scope("test", "school")) == {}
+    assert bot.settings.scopes.values_within(Scope("test", "school")) == {}
 
 
 async def test_the_operator_changes_settings_of_other_servers(bot: Bot) -> None:
@@ -229,8 +229,8 @@ async def test_an_exported_file_can_be_imported_in_another_server(bot: Bot) -> N
         ]
     )
     here, there = Scope("test", "school"), Scope("test", "other")
-    assert [dict(values) for values in bot.settings.scopes.within(here).values()] == [
-        dict(values) for values in bot.settings.scopes.within(there).values()
+    assert [dict(values) for values in bot.settings.scopes.values_within(here).values()] == [
+        dict(values) for values in bot.settings.scopes.values_within(there).values()
     ]
     assert (await last(bot, request)).text == "All of that was set already."
 
@@ -240,7 +240,7 @@ async def test_names_in_a_file_need_no_quotation_marks(bot: Bot) -> None:
         "[server]\nlimits.user.hour = 3\n[server.answers]\nprivate = true\n[channel.hall]\nask.temperature.maximum = 1"
     )
     await last(bot, Request(user=MODERATOR, place=ROOM, command="config import", options={"text": text}))
-    assert bot.settings.scopes.within(Scope("test", "school")) == {
+    assert bot.settings.scopes.values_within(Scope("test", "school")) == {
         Scope("test", "school"): {"limits.user.hour": 3, "answers.private": True},
         Scope("test", "school", "hall"): {"ask.temperature.maximum": 1},
     }
@@ -277,7 +277,7 @@ x = 1
             "- access.channels cannot be set for a single channel; set it for the whole server.",
         ]
     )
-    assert bot.settings.scopes.within(Scope("test", "school")) == {}
+    assert bot.settings.scopes.values_within(Scope("test", "school")) == {}
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ async def test_the_last_answer_is_shown_with_its_options_and_facts(bot: Bot) -> 
 
 async def test_a_reply_inspects_the_answer_it_replies_to(bot: Bot) -> None:
     first = await last(bot, ask("/face seed:3"))
-    await bot.sent(first.row, ["a1", "a2"])
+    await bot.record_delivery(first.row, ["a1", "a2"])
     await last(bot, ask("/ask something else"))
     text = (await last(bot, ask("/inspect", reply_to="a2"))).text
     assert text.startswith("**/face**")
@@ -113,7 +113,7 @@ async def test_another_members_private_answer_is_not_shown(models: FakeModels, t
     settings = {"answers.private": True}
     async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db"), settings=settings) as bot:
         first = await last(bot, ask("/face seed:3"))
-        await bot.sent(first.row, ["a1"])
+        await bot.record_delivery(first.row, ["a1"])
         for reply_to in ("", "a1"):
             assert (await last(bot, ask("/inspect", BEN, reply_to=reply_to))).error
             assert not (await last(bot, ask("/inspect", ANN, reply_to=reply_to))).error

@@ -17,12 +17,12 @@ from bot.core.adapters import Capabilities, ShownMessage
 from bot.core.messages import Place, Request, User
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
-from bot.settings.scopes import home
+from bot.settings.scopes import server_scope
 from bot.storage.audit import AuditFilter
 from bot.storage.database import Database, now
 from plugins.moderation import parse_timeout
 
-SCHOOL = home(ROOM)
+SCHOOL = server_scope(ROOM)
 ADA = User("ada", "Ada", is_moderator=True)
 ELSEWHERE = Place("test", "room", server="other school")
 
@@ -65,7 +65,7 @@ async def test_a_moderator_times_somebody_out_and_lifts_it(bot: Bot) -> None:
     asked_at = now()
     reply = await last(bot, timeout(BEN, "90m", reason="Spam."))
     assert reply.private
-    (one,) = bot.timeouts.within(SCHOOL)
+    (one,) = bot.timeouts.active_in(SCHOOL)
     until = f"{one.until:%Y-%m-%d %H:%M} UTC"
     assert reply.text == f"Ben cannot use me until {until}. `/timeouts lift` ends it before."
     assert timedelta(minutes=89) < one.until - asked_at <= timedelta(minutes=91)
@@ -109,7 +109,7 @@ async def test_moderators_are_not_timed_out(bot: Bot) -> None:
     ):
         reply = await last(bot, timeout(whom))
         assert (reply.text, reply.error) == ("Moderators cannot be timed out.", True)
-    assert bot.timeouts.within(SCHOOL) == []
+    assert bot.timeouts.active_in(SCHOOL) == []
 
 
 async def test_a_typed_user_must_be_known_to_the_platform(bot: Bot) -> None:
@@ -164,7 +164,7 @@ def test_malformed_durations_are_refused(typed: str) -> None:
 
 async def test_a_message_is_removed_by_its_link_with_its_stored_data(bot: Bot) -> None:
     answer = await last(bot, ask("/ask hi", BEN))
-    await bot.sent(answer.row, ["m1", "m2"])
+    await bot.record_delivery(answer.row, ["m1", "m2"])
     with bot.adapters.registered("test", adapter := FakeAdapter()):
         reply = await last(bot, ask("/mod remove https://chat/school/m2", MODERATOR))
         assert (reply.text, reply.private, reply.error) == ("The message is removed.", True, False)
@@ -187,7 +187,7 @@ async def test_a_message_is_removed_by_its_link_with_its_stored_data(bot: Bot) -
 
 async def test_a_message_that_the_platform_keeps_is_reported(bot: Bot) -> None:
     answer = await last(bot, ask("/ask hi", BEN))
-    await bot.sent(answer.row, ["m1"])
+    await bot.record_delivery(answer.row, ["m1"])
     with bot.adapters.registered("test", adapter := FakeAdapter()):
         adapter.keeps = True
         assert (await last(bot, ask("/mod remove https://chat/school/m1", MODERATOR))).text == (
@@ -204,7 +204,7 @@ async def test_an_answer_of_another_server_is_not_removed(bot: Bot) -> None:
 
 async def test_direct_messages_of_others_are_not_removed(bot: Bot) -> None:
     answer = await last(bot, ask("/ask hi", BEN, Place("test", "room")))
-    await bot.sent(answer.row, ["m1"])
+    await bot.record_delivery(answer.row, ["m1"])
     with bot.adapters.registered("test", adapter := FakeAdapter()):
         for message in ("m1", "hello"):
             reply = await last(bot, ask(f"/mod remove https://chat//{message}", MODERATOR, Place("test", "dm-mod")))
@@ -279,7 +279,7 @@ async def test_answers_of_another_process_are_cancelled_and_removed_too(tmp_path
             if what:
                 reply = await last(one, press(what, reply.row, MODERATOR))
             assert not reply.error
-            await other.moderation.heed()
+            await other.moderation.stop_removed_runs()
             ended = await running
             assert ended.deleted if not what else ended.status == "Stopped."
             await models.until(running=0)
@@ -300,4 +300,4 @@ async def test_commands_and_buttons_are_only_for_moderators(bot: Bot, user: User
         assert reply.private
     for row in (listed.row, lifting.row):
         assert (await last(bot, press("b0", row, user))).text == "This has expired: it is no longer stored."
-    assert len(bot.timeouts.within(SCHOOL)) == 1
+    assert len(bot.timeouts.active_in(SCHOOL)) == 1

@@ -79,7 +79,7 @@ class Client(discord.AutoShardedClient):
         """Once the servers and their channels are known, again after each new connection: what is noted can be told."""
         if self._following is None and not self.is_closed():
             self._following = AsyncExitStack()
-            await self._following.enter_async_context(self._log_channel.following(PLATFORM))
+            await self._following.enter_async_context(self._log_channel.post_entries(PLATFORM))
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         """Buttons and forms; commands come through the tree."""

@@ -83,7 +83,7 @@ class SlackPlatform:
             answers = await stack.enter_async_context(SlackAnswers(self._bot, api, identity))
             users = await stack.enter_async_context(UserDirectory(api))
             stack.enter_context(self._bot.adapters.registered(self.name, SlackAdapter(api, users, identity)))
-            await stack.enter_async_context(self._bot.log_channel.following(self.name))
+            await stack.enter_async_context(self._bot.log_channel.post_entries(self.name))
             app = build(answers, users, self._section, session)
             ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             watching = asyncio.create_task(_end_with_token(api.token_invalid, ended), name="slack token")

@@ -95,7 +95,7 @@ class WebPlatform:
             # Only once it listens: if another chat of this bot has the port, that chat's adapter stays registered.
             adapter = WebAdapter(rooms, self._moderators, answers, uploads)
             ending.enter_context(self._bot.adapters.registered(self.name, adapter))
-            await ending.enter_async_context(self._bot.log_channel.following(self.name))
+            await ending.enter_async_context(self._bot.log_channel.post_entries(self.name))
             yield self._section.at(runner.addresses[0][1])
 
     async def _drop_expired(self, rooms: Rooms, days: float) -> None:

@@ -1,4 +1,4 @@
-"""What passes the gate and what does not, as people meet it: commands, buttons and forms of one bot."""
+"""Admission as people meet it: commands, buttons and forms of one bot are let through or refused."""
 
 import re
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ SCHOOL = Scope("test", "school")
 
 
 class Toys(Plugin):
-    """A command with a temperature, one that fails, and one that buttons alone run."""
+    """A command with a temperature, one that fails, and a hidden one."""
 
     name = "toys"
 
@@ -74,7 +74,7 @@ async def bot(tmp_path: Path, toys: Toys) -> AsyncIterator[Bot]:
 
 
 async def put(bot: Bot, name: str, value: Any, scope: Scope = SCHOOL) -> None:
-    await bot.settings.write([bot.settings.plan(name, value, scope)], MODERATOR)
+    await bot.settings.write([bot.settings.make_change(name, value, scope)], MODERATOR)
 
 
 async def answered(bot: Bot, line: str = "/warm hi", user: User = ANN) -> Reply:
@@ -84,7 +84,7 @@ async def answered(bot: Bot, line: str = "/warm hi", user: User = ANN) -> Reply:
 
 
 async def refusal(bot: Bot, request: Any) -> str:
-    """The one private error that is all that comes of it."""
+    """Return the text of the private error that is the only reply."""
     [reply] = await replies(bot, request)
     assert reply.error
     assert reply.private
@@ -95,7 +95,7 @@ async def refusal(bot: Bot, request: Any) -> str:
 NARROW = "temperature must be a number from 0 to 1, as moderators have set it here; you gave “{given}”."
 
 
-async def test_a_limit_of_an_option_holds_on_every_way(bot: Bot, toys: Toys) -> None:
+async def test_the_limit_of_an_option_holds_for_commands_lines_buttons_and_forms(bot: Bot, toys: Toys) -> None:
     row = (await answered(bot, "/warm temperature:1.5 hi")).row
     await put(bot, "warm.temperature.maximum", 1)
     assert await refusal(bot, ask("/warm temperature:1.5 hi")) == NARROW.format(given="1.5")
@@ -139,7 +139,7 @@ async def test_a_users_own_default_gives_way_to_the_limit(bot: Bot) -> None:
         ("access.roles", "Only people with certain roles may use me here, and you have none of these."),
     ],
 )
-async def test_what_is_taken_away_is_taken_from_buttons_and_forms_too(bot: Bot, setting: str, sentence: str) -> None:
+async def test_a_refused_command_is_refused_to_buttons_and_forms_too(bot: Bot, setting: str, sentence: str) -> None:
     row = (await answered(bot)).row
     await put(bot, setting, "no" if setting == "toys.enabled" else "x")
     decision = bot.prepare(ask("/warm hi"))
@@ -162,7 +162,7 @@ async def test_refusals_are_kept_with_their_reason(bot: Bot) -> None:
     assert (entry.what, entry.reason, entry.actor, entry.channel) == ("warm", "role", "ann", "room")
 
 
-async def test_only_who_asked_and_moderators_press(bot: Bot) -> None:
+async def test_only_the_asker_and_moderators_may_press(bot: Bot) -> None:
     row = (await answered(bot)).row
     assert await refusal(bot, press("delete", row, BEN)) == "Only Ann, who asked, and moderators can do that."
     [entry] = await bot.audit.find("test", "school")
@@ -186,7 +186,7 @@ async def test_somebody_elses_private_answer_has_no_buttons_for_others(bot: Bot)
     assert (await last(bot, press("b0", row))).text == "on 0.7"
 
 
-async def test_what_a_button_leads_to_is_private_from_when_answers_are(bot: Bot) -> None:
+async def test_the_answer_to_a_button_is_private_once_answers_are_private(bot: Bot) -> None:
     row = (await answered(bot)).row
     await put(bot, "answers.private", "yes")
     for button, fields in (("again", {}), ("cooler", {}), ("edit", {"text": "hi"}), ("b0", {})):
@@ -221,8 +221,8 @@ async def test_a_refusal_is_private_and_known_before_anything_is_done(bot: Bot, 
     await answered(bot, "/look")
 
 
-async def test_two_that_were_both_let_in_do_not_both_count(bot: Bot, toys: Toys) -> None:
-    """Both were decided before either began."""
+async def test_of_two_admitted_requests_only_one_gets_the_last_use(bot: Bot, toys: Toys) -> None:
+    """Two requests are decided before either of them starts."""
     await put(bot, "limits.user.hour", 1)
     first, second = bot.prepare(ask("/warm hi")), bot.prepare(ask("/warm hi"))
     assert not first.refused
@@ -235,7 +235,7 @@ async def test_two_that_were_both_let_in_do_not_both_count(bot: Bot, toys: Toys)
 
 
 @pytest.mark.parametrize("line", ["/fail", "/fail some words", "/warm temperature:9 hi", "/nothing"])
-async def test_what_failed_or_was_refused_costs_nothing(bot: Bot, line: str) -> None:
+async def test_a_use_that_failed_or_was_refused_costs_nothing(bot: Bot, line: str) -> None:
     await put(bot, "limits.user.hour", 1)
     for _ in range(3):
         assert (await last(bot, ask(line))).error
@@ -243,17 +243,17 @@ async def test_what_failed_or_was_refused_costs_nothing(bot: Bot, line: str) -> 
 
 
 @pytest.mark.parametrize("line", ["/fail A whole sentence. And", "/show"])
-async def test_what_failed_after_something_was_seen_counts(bot: Bot, line: str) -> None:
+async def test_a_use_that_failed_after_it_showed_something_counts(bot: Bot, line: str) -> None:
     await put(bot, "limits.user.hour", 1)
     assert (await last(bot, ask(line))).error
     assert LIMIT.fullmatch(await refusal(bot, ask(line)))
 
 
-async def test_it_is_said_in_the_readers_language_or_in_the_servers(bot: Bot) -> None:
+async def test_the_bot_speaks_the_readers_language_or_the_servers(bot: Bot) -> None:
     await put(bot, "access.roles", "x")
     german = "Nur wer bestimmte Rollen hat, darf mich hier benutzen, und du hast keine davon."
     assert await refusal(bot, ask("/warm hi", speaking("de"))) == german
     await put(bot, "answers.language", "es")
     assert (await refusal(bot, ask("/warm hi", speaking("de")))).startswith("Aquí solo pueden usarme")
     elsewhere = Place("test", "room", server="other")
-    assert bot.recognised(speaking("de"), elsewhere).locale == "de"
+    assert bot.resolve_user(speaking("de"), elsewhere).locale == "de"

@@ -1,4 +1,4 @@
-"""Who may use what: the rules one by one, and every command for every role on every platform in one table."""
+"""The rules of access one by one, and every command for every role on every platform in one table."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -18,7 +18,7 @@ from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.slack.convert.requests import AnswerPlace
 from bot.platforms.terminal import PLACE, operator
 from bot.plugin_host import plugin
-from bot.settings.plugin_switches import PINNED, switches
+from bot.settings.plugin_switches import PINNED, switch_settings
 from bot.settings.resolver import Settings
 from bot.settings.setting import Scope
 from bot.storage.database import Database
@@ -31,13 +31,13 @@ PUPIL = replace(ANN, roles=("pupils", "choir"))
 
 def policy(**settings: object) -> Policy:
     made = Settings({name.replace("_", "."): value for name, value in settings.items()})
-    made.declare("ask", [], switches("ask"))
+    made.declare("ask", [], switch_settings("ask"))
     return Policy(made)
 
 
 def said(rules: Policy, user: User = PUPIL, command: Command = ASK, place: Place = ROOM) -> list[str]:
-    user = rules.recognised(user, place)
-    return [str(refusal.error(command)) for refusal in rules.refusals(user, command, place)]
+    user = rules.resolve_user(user, place)
+    return [str(refusal.as_error(command)) for refusal in rules.refusals(user, command, place)]
 
 
 OFF = "/ask is switched off here."
@@ -69,7 +69,7 @@ UNKNOWN = "I could not find out which roles you have here, and some may not use 
         ),
     ],
 )
-def test_each_rule_says_no_in_its_turn(settings: dict[str, object], sentences: list[str]) -> None:
+def test_the_rules_refuse_in_their_order(settings: dict[str, object], sentences: list[str]) -> None:
     rules = policy(**settings)
     assert said(rules) == sentences
     assert rules.allows(PUPIL, ASK, ROOM) == (not sentences)
@@ -88,7 +88,7 @@ ALL_CLOSED = {
 }
 
 
-def test_moderators_find_their_way_back_and_help_is_for_everybody() -> None:
+def test_moderators_can_undo_every_rule_and_help_is_for_everybody() -> None:
     rules = policy(**ALL_CLOSED)
     assert len(said(rules)) == 4
     assert said(rules, MODERATOR) == []
@@ -104,7 +104,7 @@ def test_moderators_find_their_way_back_and_help_is_for_everybody() -> None:
         ({"moderators_roles": "pupils"}, []),
     ],
 )
-def test_roles_that_are_not_known_open_nothing(settings: dict[str, object], sentences: list[str]) -> None:
+def test_unknown_roles_grant_nothing(settings: dict[str, object], sentences: list[str]) -> None:
     rules = policy(**settings)
     unknown = replace(PUPIL, roles=None)
     assert said(rules, unknown) == sentences
@@ -125,13 +125,13 @@ def test_roles_that_are_not_known_open_nothing(settings: dict[str, object], sent
 )
 def test_who_is_a_moderator(settings: dict[str, object], user: User, is_moderator: bool) -> None:
     rules = policy(**settings)
-    assert rules.recognised(user, ROOM).is_moderator == is_moderator
+    assert rules.resolve_user(user, ROOM).is_moderator == is_moderator
     assert said(rules, user, RULE) == ([] if is_moderator else [MODERATORS])
 
 
-def test_what_is_pinned_has_no_switch() -> None:
-    assert all(not switches(name) for name in PINNED)
-    assert [setting.name for setting in switches("ask")] == ["ask.enabled"]
+def test_a_pinned_plugin_has_no_switch() -> None:
+    assert all(not switch_settings(name) for name in PINNED)
+    assert [setting.name for setting in switch_settings("ask")] == ["ask.enabled"]
 
 
 # Every command, every role, every platform: what the adapters' own people may use
@@ -188,15 +188,15 @@ async def everything(tmp_path: Path) -> AsyncIterator[Bot]:
             (Scope("discord", "1"), "moderators.roles", "70000077"),
             (Scope("slack", "T1"), "moderators.users", "U70007"),
         ]:
-            await bot.settings.write([bot.settings.plan(name, value, scope)], MODERATOR)
+            await bot.settings.write([bot.settings.make_change(name, value, scope)], MODERATOR)
         yield bot
 
 
 def may(bot: Bot, user: User, place: Place, name: str) -> bool:
-    """Whether the gate lets `user` use a command there, or press a button that runs it."""
-    request = Request(user=bot.recognised(user, place), place=place)
+    """Return whether `user` may use a command there, or press a button that runs it."""
+    request = Request(user=bot.resolve_user(user, place), place=place)
     try:
-        bot.admission.check(request, bot.registry.behind(name))
+        bot.admission.check(request, bot.registry.find_any(name))
     except PermissionDenied as error:
         return error.code != "moderators"
     return True
@@ -209,7 +209,7 @@ async def test_the_table_has_every_command(everything: Bot) -> None:
 
 
 @pytest.mark.parametrize("who", PEOPLE)
-async def test_who_may_use_what(everything: Bot, who: str) -> None:
+async def test_every_command_is_allowed_to_the_roles_of_the_table(everything: Bot, who: str) -> None:
     user, place, is_moderator = PEOPLE[who]
     expected = dict.fromkeys((*EVERYBODY, *ON_BUTTONS), True)
     expected |= dict.fromkeys((*MODERATORS_ALONE, *ON_MODERATORS_BUTTONS), is_moderator)
@@ -225,7 +225,7 @@ async def test_who_may_use_what(everything: Bot, who: str) -> None:
 
 
 @pytest.mark.parametrize("who", PEOPLE)
-async def test_what_is_completed_is_only_what_may_be_used(everything: Bot, who: str) -> None:
+async def test_only_commands_that_may_be_used_are_completed(everything: Bot, who: str) -> None:
     user, place, is_moderator = PEOPLE[who]
     request = Request(user=user, place=place, command="config set")
     assert bool(await everything.complete(request, "setting", "ask.")) == is_moderator

@@ -11,7 +11,7 @@ from fakes.core.requests import ANN, BEN, MODERATOR, ROOM
 from fakes.model_server.gateway import free_port
 from fakes.storage.redis import running_redis
 
-from bot.access.rate_limits import DAY, HOUR, RateLimiter, Timing, span
+from bot.access.rate_limits import DAY_SECONDS, HOUR_SECONDS, RateLimiter, Timing, format_span
 from bot.commands.command import Command
 from bot.core.errors import ConfigError, LimitReached
 from bot.core.messages import Place, User
@@ -26,7 +26,7 @@ ASK = Command(name="ask", description="Ask.", options=(), handler=lambda: None, 
 
 
 class Clock:
-    """The time, which goes by when a test lets it."""
+    """A clock that a test moves forward."""
 
     def __init__(self) -> None:
         self.passed = 0.0
@@ -63,25 +63,25 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 async def put(settings: Settings, name: str, value: int, scope: Scope = SCHOOL) -> None:
-    await settings.write([settings.plan(name, value, scope)], MODERATOR)
+    await settings.write([settings.make_change(name, value, scope)], MODERATOR)
 
 
 async def use(limits: RateLimiter, user: User = ANN, place: Place = ROOM, *, fails: bool = False) -> None:
-    async with limits.taken(limits.on(user, ASK, place)) as made:
+    async with limits.count_use(limits.limits_for(user, ASK, place)) as made:
         if fails:
-            made.give_back()
+            made.refund()
 
 
 async def refused(limits: RateLimiter, user: User = ANN, place: Place = ROOM) -> LimitReached:
-    """What `user` hears; the same at once and once it is tried."""
+    """Return the error for `user`, which is raised by the check and by the use itself."""
     with pytest.raises(LimitReached) as at_once:
-        limits.check(limits.on(user, ASK, place))
+        limits.check(limits.limits_for(user, ASK, place))
     with pytest.raises(LimitReached):
         await use(limits, user, place)
     return at_once.value
 
 
-# What is refused, until when, in which words
+# Sentences of refusals, and when they end
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ async def refused(limits: RateLimiter, user: User = ANN, place: Place = ROOM) ->
         (86400, "24 hours"),
     ],
 )
-def test_a_time_in_words(seconds: float, words: str) -> None:
-    assert span(seconds).in_language("en") == words
+def test_a_length_of_time_is_put_into_words(seconds: float, words: str) -> None:
+    assert format_span(seconds).in_language("en") == words
 
 
 @pytest.mark.parametrize(
@@ -151,12 +151,12 @@ async def test_each_limit_names_itself_and_when_it_is_free(
         await use(limits, pupil)
     error = await refused(limits, pupil)
     assert (str(error), error.code) == (sentence, name.removeprefix("limits."))
-    assert [str(reached) for reached in await limits.used_up(limits.on(pupil, ASK, ROOM))] == [sentence]
+    assert [str(reached) for reached in await limits.find_reached(limits.limits_for(pupil, ASK, ROOM))] == [sentence]
     clock.passed += error.retry_after + 0.1
     await use(limits, pupil)
 
 
-@pytest.mark.parametrize(("name", "seconds"), [("limits.user.hour", HOUR), ("limits.user.day", DAY)])
+@pytest.mark.parametrize(("name", "seconds"), [("limits.user.hour", HOUR_SECONDS), ("limits.user.day", DAY_SECONDS)])
 async def test_a_window_moves(settings: Settings, limits: RateLimiter, clock: Clock, name: str, seconds: int) -> None:
     await put(settings, name, 2)
     await use(limits)
@@ -171,7 +171,7 @@ async def test_a_window_moves(settings: Settings, limits: RateLimiter, clock: Cl
     await refused(limits)
 
 
-# Whose use it is
+# Persons, roles, channels and servers
 
 
 async def test_each_person_and_each_server_is_counted_apart(settings: Settings, limits: RateLimiter) -> None:
@@ -183,7 +183,7 @@ async def test_each_person_and_each_server_is_counted_apart(settings: Settings, 
     await use(limits, ANN, ELSEWHERE)
 
 
-async def test_a_limit_of_a_channel_counts_what_is_asked_there(settings: Settings, limits: RateLimiter) -> None:
+async def test_a_limit_of_a_channel_counts_only_the_uses_there(settings: Settings, limits: RateLimiter) -> None:
     await put(settings, "limits.user.hour", 3)
     await put(settings, "limits.user.hour", 1, replace(SCHOOL, channel="room"))
     await use(limits, ANN, HALL)
@@ -220,19 +220,19 @@ async def test_the_whole_server_shares_its_quota(settings: Settings, limits: Rat
     await use(limits, ANN, ELSEWHERE)
 
 
-def test_what_is_free_or_for_moderators_counts_under_nothing(limits: RateLimiter) -> None:
+def test_free_commands_and_those_for_moderators_have_no_limits(limits: RateLimiter) -> None:
     settings = Settings({"limits.user.hour": 1})
     counting = RateLimiter(settings)
-    assert [limit.code for limit in counting.on(ANN, ASK, ROOM)] == ["user.hour"]
-    assert counting.on(ANN, replace(ASK, free=True), ROOM) == []
-    assert counting.on(ANN, replace(ASK, moderator=True), ROOM) == []
+    assert [limit.code for limit in counting.limits_for(ANN, ASK, ROOM)] == ["user.hour"]
+    assert counting.limits_for(ANN, replace(ASK, free=True), ROOM) == []
+    assert counting.limits_for(ANN, replace(ASK, moderator=True), ROOM) == []
 
 
-# What costs nothing
+# Uses that cost nothing
 
 
 @pytest.mark.parametrize("most", [1, 3])
-async def test_what_failed_costs_nothing(settings: Settings, limits: RateLimiter, most: int) -> None:
+async def test_a_refunded_use_costs_nothing(settings: Settings, limits: RateLimiter, most: int) -> None:
     await put(settings, "limits.user.hour", most)
     for _ in range(5):
         await use(limits, fails=True)
@@ -241,7 +241,9 @@ async def test_what_failed_costs_nothing(settings: Settings, limits: RateLimiter
     await refused(limits)
 
 
-async def test_what_one_limit_refuses_takes_nothing_from_the_others(settings: Settings, limits: RateLimiter) -> None:
+async def test_a_use_that_one_limit_refuses_is_not_counted_under_the_others(
+    settings: Settings, limits: RateLimiter
+) -> None:
     await put(settings, "limits.user.hour", 1)
     await put(settings, "limits.server.hour", 3)
     await use(limits)
@@ -252,14 +254,14 @@ async def test_what_one_limit_refuses_takes_nothing_from_the_others(settings: Se
     assert (await refused(limits, replace(ANN, id="cy"))).code == "server.hour"
 
 
-async def test_many_at_once_get_as_many_as_there_are(settings: Settings, limits: RateLimiter) -> None:
+async def test_many_requests_at_once_get_no_more_uses_than_there_are(settings: Settings, limits: RateLimiter) -> None:
     await put(settings, "limits.user.hour", 7)
     done = await asyncio.gather(*(use(limits) for _ in range(30)), return_exceptions=True)
     assert sum(one is None for one in done) == 7
     assert sum(isinstance(one, LimitReached) for one in done) == 23
 
 
-async def test_a_limit_that_is_raised_counts_what_was_used(
+async def test_a_limit_that_is_raised_counts_earlier_uses(
     settings: Settings, limits: RateLimiter, clock: Clock
 ) -> None:
     await put(settings, "limits.user.hour", 1)
@@ -269,7 +271,7 @@ async def test_a_limit_that_is_raised_counts_what_was_used(
     await use(limits)
     await put(settings, "limits.user.hour", 1)
     # Of the two only the newer one counts now.
-    assert (await refused(limits)).retry_after == pytest.approx(HOUR, abs=5)
+    assert (await refused(limits)).retry_after == pytest.approx(HOUR_SECONDS, abs=5)
 
 
 # Several processes
@@ -292,7 +294,7 @@ async def pair(settings: Settings, clock: Clock, redis: str) -> AsyncIterator[tu
 
 
 def somebody(request: pytest.FixtureRequest) -> User:
-    """One whom nobody else counts in the server that all tests share."""
+    """Return a user of their own for this test, since all tests share one Redis server."""
     return User(request.node.name, "Ann")
 
 
@@ -304,16 +306,16 @@ async def test_with_redis_all_processes_count_together(
     await put(settings, "limits.user.hour", 2)
     await use(here, user)
     await use(there, user)
-    assert [reached.code for reached in await here.used_up(here.on(user, ASK, ROOM))] == ["user.hour"]
+    assert [reached.code for reached in await here.find_reached(here.limits_for(user, ASK, ROOM))] == ["user.hour"]
     with pytest.raises(LimitReached) as caught:
         await use(here, user)
     assert str(caught.value) == (
         "The limit here is 2 per hour for each person, and yours is used up. You can ask again in 60 minutes."
     )
-    assert caught.value.retry_after == pytest.approx(HOUR, abs=30)
+    assert caught.value.retry_after == pytest.approx(HOUR_SECONDS, abs=30)
 
 
-async def test_with_redis_many_at_once_get_as_many_as_there_are(
+async def test_with_redis_many_requests_at_once_get_no_more_uses_than_there_are(
     settings: Settings, pair: tuple[RateLimiter, RateLimiter], request: pytest.FixtureRequest
 ) -> None:
     await put(settings, "limits.user.hour", 7)
@@ -324,7 +326,7 @@ async def test_with_redis_many_at_once_get_as_many_as_there_are(
 
 
 @pytest.mark.parametrize("most", [1, 3])
-async def test_with_redis_what_failed_costs_nothing_anywhere(
+async def test_with_redis_a_refunded_use_costs_nothing_in_any_process(
     settings: Settings, pair: tuple[RateLimiter, RateLimiter], request: pytest.FixtureRequest, most: int
 ) -> None:
     here, there = pair
@@ -341,7 +343,7 @@ async def test_with_redis_what_failed_costs_nothing_anywhere(
 
 
 @pytest.mark.parametrize("most", [1, 2])
-async def test_with_redis_what_one_limit_refuses_takes_nothing_from_the_others(
+async def test_with_redis_a_use_that_one_limit_refuses_is_not_counted_under_the_others(
     settings: Settings, pair: tuple[RateLimiter, RateLimiter], request: pytest.FixtureRequest, most: int
 ) -> None:
     here, there = pair
@@ -353,7 +355,7 @@ async def test_with_redis_what_one_limit_refuses_takes_nothing_from_the_others(
         await use(there, other, room)
     for _ in range(5):
         # This process has not counted what the other one did, and takes a use before Redis refuses it.
-        here.check(here.on(user, ASK, room))
+        here.check(here.limits_for(user, ASK, room))
         with pytest.raises(LimitReached) as caught:
             await use(here, user, room)
         assert caught.value.code == "server.hour"
@@ -365,20 +367,20 @@ async def test_with_redis_what_one_limit_refuses_takes_nothing_from_the_others(
     assert caught.value.code == "user.hour"
 
 
-async def test_without_its_redis_a_process_goes_on_alone(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+async def test_without_its_redis_a_process_counts_alone(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     await put(settings, "limits.user.hour", 2)
     limits = RateLimiter(settings, f"redis://127.0.0.1:{free_port()}")
     with caplog.at_level(logging.WARNING, logger="bot.access.rate_limits"):
         await use(limits)
         await use(limits)
         await refused(limits)
-    assert "Redis does not count along" in caplog.text
+    assert "Redis cannot be reached, so this process counts alone" in caplog.text
     await limits.close()
 
 
 @asynccontextmanager
 async def broken_redis(*, hangs: bool) -> AsyncIterator[tuple[str, list[None]]]:
-    """A server that closes every connection, or never says anything; its address, and what came to it."""
+    """A server that closes every connection, or never answers; yield its address and a list of its connections."""
     connections: list[None] = []
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -395,7 +397,7 @@ async def broken_redis(*, hangs: bool) -> AsyncIterator[tuple[str, list[None]]]:
 
 
 @pytest.mark.parametrize("hangs", [True, False])
-async def test_a_redis_that_is_away_is_waited_for_once_in_a_while(
+async def test_a_redis_that_fails_is_tried_again_only_after_a_pause(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, hangs: bool
 ) -> None:
     for name in ("limits.user.hour", "limits.user.day", "limits.server.hour"):
@@ -404,15 +406,15 @@ async def test_a_redis_that_is_away_is_waited_for_once_in_a_while(
         limits = RateLimiter(settings, address, Timing(redis=0.5))
         for _ in range(3):
             await use(limits)
-            assert await limits.used_up(limits.on(ANN, ASK, ROOM)) == []
+            assert await limits.find_reached(limits.limits_for(ANN, ASK, ROOM)) == []
         assert len(connections) == 1
-        monkeypatch.setattr(limits, "_away_until", 0.0)
+        monkeypatch.setattr(limits, "_retry_at", 0.0)
         await use(limits)
         assert len(connections) == 2
         await limits.close()
 
 
-async def test_what_redis_did_not_count_is_not_given_back_there(
+async def test_a_use_that_redis_did_not_count_is_not_refunded_there(
     settings: Settings,
     pair: tuple[RateLimiter, RateLimiter],
     redis: str,
@@ -424,9 +426,9 @@ async def test_what_redis_did_not_count_is_not_given_back_there(
     await put(settings, "limits.user.hour", 2)
     working = here._shared.get_moving_window
     monkeypatch.setattr(here._shared, "get_moving_window", refuses)
-    async with here.taken(here.on(user, ASK, ROOM)) as made:
+    async with here.count_use(here.limits_for(user, ASK, ROOM)) as made:
         monkeypatch.setattr(here._shared, "get_moving_window", working)
-        made.give_back()
+        made.refund()
     for _ in range(2):
         await use(there, user)
     with pytest.raises(LimitReached):
@@ -435,7 +437,7 @@ async def test_what_redis_did_not_count_is_not_given_back_there(
 
 
 async def refuses(*_: object) -> None:
-    """What Redis does while it is away."""
+    """Fail as Redis does while it cannot be reached."""
     raise ConnectionError
 
 

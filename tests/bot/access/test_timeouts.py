@@ -1,4 +1,4 @@
-"""Time-outs in force: in every process at the next request, for commands, buttons and forms."""
+"""Time-outs apply in every process at the next request, to commands, buttons and forms."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,19 +17,19 @@ from bot.config import PluginsSection
 from bot.core.messages import Action, Place, Request
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
-from bot.settings.scopes import home
+from bot.settings.scopes import server_scope
 from bot.storage.audit import AuditFilter
 from bot.storage.database import Database, VoteRow, now
 
 HOUR = timedelta(hours=1)
-SCHOOL = home(ROOM)
+SCHOOL = server_scope(ROOM)
 DIRECT = Place("test", "dm-ben")
 ELSEWHERE = Place("test", "room", server="other school")
 
 
 @asynccontextmanager
 async def process(address: str, models: FakeModels) -> AsyncIterator[Bot]:
-    """A bot as it runs in a process of its own, on the database that all share."""
+    """Return a bot as it runs in another process, on the same database."""
     plugins = plugin.load(PluginsSection(enabled=("ask", "help", "why"), entry_points=False))
     async with Bot(ModelClient(models.url), plugins, Database(address), settings={"safety.level": "off"}) as bot:
         yield bot
@@ -46,14 +46,14 @@ async def test_a_timeout_counts_at_the_next_request_in_every_process(address: st
             assert (reply.text, reply.error, reply.private) == (told, True, True)
         # By now that process knows, and says so at once.
         assert other.prepare(ask("/ask hi", BEN)).refused
-        (timeout,) = other.timeouts.within(SCHOOL)
+        (timeout,) = other.timeouts.active_in(SCHOOL)
         assert await one.timeouts.lift(timeout.id, SCHOOL, MODERATOR) is not None
         await other.timeouts.refresh()
         for bot in (one, other):
             assert (await last(bot, ask("/ask hi", BEN))).text.startswith("Paris")
 
 
-async def test_it_counts_in_its_server_and_in_direct_messages(bot: Bot) -> None:
+async def test_a_timeout_applies_in_its_server_and_in_direct_messages(bot: Bot) -> None:
     await bot.timeouts.set(BEN, SCHOOL, now() + HOUR, "", MODERATOR)
     assert bot.prepare(ask("/ask hi", BEN)).refused
     assert bot.prepare(ask("/ask hi", BEN, DIRECT)).refused
@@ -65,7 +65,7 @@ async def test_it_counts_in_its_server_and_in_direct_messages(bot: Bot) -> None:
     assert not bot.prepare(ask("/help", BEN)).refused
 
 
-async def test_buttons_and_forms_are_refused_too(bot: Bot) -> None:
+async def test_a_timeout_refuses_buttons_and_forms_too(bot: Bot) -> None:
     answer = await last(bot, ask("/ask hi", BEN))
     form = Request(user=BEN, place=ROOM, action=Action("c:ask", {"prompt": "hi"}))
     await bot.timeouts.set(BEN, SCHOOL, now() + HOUR, "", MODERATOR)
@@ -85,7 +85,7 @@ async def test_buttons_and_forms_are_refused_too(bot: Bot) -> None:
     assert {row.what for row in refusals} >= {"again", "up", "ask"}
 
 
-async def test_it_ends_by_itself(bot: Bot) -> None:
+async def test_a_timeout_ends_by_itself(bot: Bot) -> None:
     await bot.timeouts.set(BEN, SCHOOL, now() + HOUR, "", MODERATOR)
     async with bot.database.writing() as session:
         await session.execute(update(TimeOutRow).values(until=now()))
@@ -95,24 +95,24 @@ async def test_it_ends_by_itself(bot: Bot) -> None:
         assert await session.scalar(select(func.count()).select_from(TimeOutRow)) == 0
 
 
-async def test_another_one_takes_the_place_of_the_first_and_both_are_on_record(bot: Bot) -> None:
+async def test_a_second_timeout_replaces_the_first_and_both_are_recorded(bot: Bot) -> None:
     first, second = now() + HOUR, now() + 2 * HOUR
     await bot.timeouts.set(BEN, SCHOOL, first, "one", MODERATOR)
     await bot.timeouts.set(BEN, SCHOOL, second, "two", MODERATOR)
-    (timeout,) = bot.timeouts.within(SCHOOL)
+    (timeout,) = bot.timeouts.active_in(SCHOOL)
     assert (timeout.until, timeout.reason, timeout.name) == (second, "two", "Ben")
     newest, oldest = await bot.audit.find("test", "school", AuditFilter(kind="moderation"))
     assert (newest.what, newest.actor, newest.subject, newest.subject_name) == ("timeout", "mod", "ben", "Ben")
     assert (oldest.before, newest.before) == (None, first.isoformat())
     assert newest.after == {"until": second.isoformat(), "reason": "two"}
-    assert await bot.timeouts.lift(timeout.id, home(ELSEWHERE), MODERATOR) is None
+    assert await bot.timeouts.lift(timeout.id, server_scope(ELSEWHERE), MODERATOR) is None
     await bot.timeouts.lift(timeout.id, SCHOOL, MODERATOR)
     assert await bot.timeouts.lift(timeout.id, SCHOOL, MODERATOR) is None
     lifted = (await bot.audit.find("test", "school", AuditFilter(what="lift")))[0]
     assert (lifted.subject, lifted.before) == ("ben", {"until": second.isoformat(), "reason": "two"})
 
 
-async def test_why_knows_it(address: str, models: FakeModels) -> None:
+async def test_why_names_the_timeout(address: str, models: FakeModels) -> None:
     async with process(address, models) as bot, process(address, models) as other:
         until = now() + HOUR
         await other.timeouts.set(BEN, SCHOOL, until, "", MODERATOR)
@@ -133,14 +133,14 @@ async def test_the_refusal_is_in_the_language_of_the_reader(bot: Bot, locale: st
     assert reply.text.endswith("Leise!")
 
 
-async def test_where_the_key_was_lost_those_still_count_who_are_known(tmp_path: Path, models: FakeModels) -> None:
+async def test_after_the_key_was_lost_timeouts_of_known_people_still_apply(tmp_path: Path, models: FakeModels) -> None:
     address = f"sqlite:///{tmp_path}/tempera.db"
     async with process(address, models) as bot:
         await bot.timeouts.set(BEN, SCHOOL, now() + HOUR, "", MODERATOR)
-        before = bot.timeouts.person("test", "ben")
+        before = bot.timeouts.hash_person("test", "ben")
         key = bot.database.key
     assert key is not None
     key.unlink()
     async with process(address, models) as bot:
-        assert bot.timeouts.person("test", "ben") != before
+        assert bot.timeouts.hash_person("test", "ben") != before
         assert bot.prepare(ask("/ask hi", BEN)).refused

@@ -1,4 +1,4 @@
-"""What is under an answer: the buttons of the core and of plugins, and the forms behind them."""
+"""The buttons under an answer, the core's and plugins', and the forms behind them."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -59,7 +59,7 @@ async def test_what_was_said_privately_is_only_in_the_askers_own_private_answers
         assert [secret in follow_up.card["turns"], "user:hello" in follow_up.card["turns"]] == [True, True]
 
 
-async def test_edit_opens_a_form_and_asks_anew(bot: Bot) -> None:
+async def test_edit_opens_a_form_and_leads_to_a_new_answer(bot: Bot) -> None:
     first = await last(bot, ask("/ask temperature:1 hi"))
     decision = bot.prepare(press("edit", first.row))
     assert decision.form is not None
@@ -95,7 +95,7 @@ async def test_a_form_keeps_what_was_given_already(bot: Bot) -> None:
     assert bot.prepare(ask("/ask temperature:0.2")).refused
 
 
-async def test_stop_keeps_what_was_said(bot: Bot, echo: Echo) -> None:
+async def test_stop_keeps_the_text_so_far(bot: Bot, echo: Echo) -> None:
     echo.gate.clear()
     stream = bot.prepare(ask("/ask hi")).start()
     seen = []
@@ -109,7 +109,9 @@ async def test_stop_keeps_what_was_said(bot: Bot, echo: Echo) -> None:
     assert again.text == "There is nothing to stop: this answer is finished."
 
 
-async def test_a_stopped_answer_says_so_for_as_long_as_it_is_stored(make_bot: Callable[..., Bot], echo: Echo) -> None:
+async def test_a_stopped_answer_keeps_its_status_as_long_as_it_is_stored(
+    make_bot: Callable[..., Bot], echo: Echo
+) -> None:
     echo.gate.clear()
     async with make_bot(echo) as bot:
         async for reply in bot.prepare(ask("/ask hi")).start():
@@ -137,7 +139,7 @@ async def test_stop_reaches_an_answer_that_another_process_makes(
             pass
         for _ in range(2):
             assert await replies(other, press("stop", reply.row, user)) == []
-        await one.moderation.heed()
+        await one.moderation.stop_removed_runs()
         ended = [reply async for reply in stream][-1]
         assert (ended.text, ended.status) == ("<hi>", "Stopped.")
         again = await last(other, press("stop", reply.row, user))
@@ -146,7 +148,7 @@ async def test_stop_reaches_an_answer_that_another_process_makes(
         assert {(entry.actor, entry.subject) for entry in noted} == ({("mod", "ann")} if user is MODERATOR else set())
 
 
-async def test_stop_before_the_first_word(bot: Bot, echo: Echo) -> None:
+async def test_stop_works_before_the_first_word(bot: Bot, echo: Echo) -> None:
     echo.begin.clear()
     stream = bot.prepare(ask("/ask hi")).start()
     first = await anext(stream)
@@ -169,7 +171,7 @@ async def test_stop_before_the_first_word_makes_nothing_public(make_bot: Callabl
         assert row.private
 
 
-async def test_delete_forgets_the_words(bot: Bot) -> None:
+async def test_delete_removes_the_text(bot: Bot) -> None:
     first = await last(bot, ask("/ask hi"))
     (gone,) = await replies(bot, press("delete", first.row))
     assert (gone.deleted, gone.row) == (True, first.row)
@@ -178,7 +180,7 @@ async def test_delete_forgets_the_words(bot: Bot) -> None:
     assert [row.text for row in await bot.messages.recent(ROOM, 10)] == ["next", "<next> done"]
 
 
-async def test_delete_while_it_runs(bot: Bot, echo: Echo) -> None:
+async def test_delete_stops_a_running_answer(bot: Bot, echo: Echo) -> None:
     echo.gate.clear()
     seen = []
     async for reply in bot.prepare(ask("/ask hi")).start():
@@ -214,7 +216,7 @@ async def test_only_the_asker_and_moderators_change_something(bot: Bot, button: 
 
 
 @pytest.mark.parametrize("button", CHANGING)
-async def test_of_what_is_private_moderators_see_nothing_but_can_end_it(bot: Bot, button: str) -> None:
+async def test_moderators_cannot_see_a_private_answer_but_can_end_it(bot: Bot, button: str) -> None:
     row = (await last(bot, ask("/whisper psst"))).row
     fields = {"text": "x"} if button == "edit" else {}
     told = [reply.text for reply in await replies(bot, press(button, row, MODERATOR, **fields))]
@@ -223,7 +225,7 @@ async def test_of_what_is_private_moderators_see_nothing_but_can_end_it(bot: Bot
 
 
 @pytest.mark.parametrize("button", ["b0", "up"])
-async def test_what_anybody_may_press_is_not_there_below_what_is_private(
+async def test_a_private_answer_has_no_buttons_for_everybody(
     make_bot: Callable[..., Bot], echo: Echo, button: str
 ) -> None:
     async with make_bot(echo, settings={"answers.private": True}) as bot:
@@ -232,7 +234,7 @@ async def test_what_anybody_may_press_is_not_there_below_what_is_private(
         assert not (await last(bot, press(button, row))).error
 
 
-async def test_the_form_behind_what_is_private_is_for_its_asker_alone(make_bot: Callable[..., Bot], echo: Echo) -> None:
+async def test_the_form_of_a_private_answer_is_for_its_asker_alone(make_bot: Callable[..., Bot], echo: Echo) -> None:
     async with make_bot(echo, settings={"answers.private": True}) as bot:
         row = (await last(bot, ask("/ask psst"))).row
         form = bot.prepare(press("edit", row, MODERATOR)).form
@@ -241,7 +243,7 @@ async def test_the_form_behind_what_is_private_is_for_its_asker_alone(make_bot: 
             await form()
 
 
-async def test_a_form_is_for_the_asker_too(bot: Bot) -> None:
+async def test_a_form_is_refused_to_others(bot: Bot) -> None:
     row = (await last(bot, ask("/ask hi"))).row
     decision = bot.prepare(press("edit", row, BEN))
     assert decision.form is not None
@@ -249,7 +251,7 @@ async def test_a_form_is_for_the_asker_too(bot: Bot) -> None:
         await decision.form()
 
 
-async def test_a_plugins_button_runs_its_command_as_whoever_presses(bot: Bot) -> None:
+async def test_a_plugins_button_runs_its_command_as_the_user_who_presses(bot: Bot) -> None:
     offer = await last(bot, ask("/offer"))
     assert offer.buttons[0].label == "Go on"
     pressed = await last(bot, press("b0", offer.row, BEN))
@@ -260,14 +262,14 @@ async def test_a_plugins_button_runs_its_command_as_whoever_presses(bot: Bot) ->
 
 
 @pytest.mark.parametrize("action", ["t:again:999", "t:again:x", "nonsense", "t:dance:1", "c:nothing"])
-async def test_what_is_gone_or_never_was_says_so(bot: Bot, action: str) -> None:
+async def test_a_button_that_leads_nowhere_is_an_error(bot: Bot, action: str) -> None:
     await last(bot, ask("/ask hi"))
     reply = await last(bot, Request(user=ANN, place=ROOM, action=Action(action)))
     assert reply.error
     assert reply.private
 
 
-async def test_a_hidden_command_is_run_by_buttons_alone(make_bot: Callable[..., Bot], echo: Echo) -> None:
+async def test_a_hidden_command_is_run_only_by_buttons(make_bot: Callable[..., Bot], echo: Echo) -> None:
     async with make_bot(echo) as bot:
         for asked in (ask("/cellar depth:1"), Request(user=ANN, place=ROOM, command="cellar", options={"depth": 1})):
             assert (await last(bot, asked)).text == "There is no command /cellar. /help lists what there is."

@@ -1,4 +1,4 @@
-"""What a handler reaches through its context beyond its own plugin."""
+"""A handler reaches other plugins and pages through its context."""
 
 import asyncio
 import logging
@@ -13,14 +13,14 @@ from bot.answers import context
 from bot.app import Bot
 from bot.inference.client import ModelClient
 from bot.platforms.capabilities import PLATFORMS
-from bot.settings.scopes import home
+from bot.settings.scopes import server_scope
 from bot.storage.database import Database
 
 PAGE = Page(name="words", title="Words", parts=(Part(heading="Token", text="A piece.", anchor="token"),))
 
 
 class Wondering(Plugin):
-    """Says what others know, and where its own page is."""
+    """Shows what other plugins know, and the address of its own page."""
 
     name = "wondering"
 
@@ -37,7 +37,7 @@ class Wondering(Plugin):
 
 
 class Sage(Plugin):
-    """Knows something, breaks, or thinks for ever."""
+    """A plugin that knows something, fails, or never returns."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -73,23 +73,23 @@ def make_bot(tmp_path: Path) -> Callable[..., Bot]:
     return make
 
 
-async def test_the_first_that_knows_is_asked_and_only_where_it_is_on(make_bot: Callable[..., Bot]) -> None:
+async def test_the_first_plugin_that_knows_answers_and_only_where_it_is_on(make_bot: Callable[..., Bot]) -> None:
     async with make_bot(Wondering(), Sage("dull"), Sage("wise")) as bot:
         assert (await last(bot, ask("/wonder why"))).text == "because, Ann in school (Words)"
         assert (await last(bot, ask("/wonder whence"))).text == "nobody knows"
-        await bot.registry.switch("wise", home(ROOM), ANN, on=False)
+        await bot.registry.switch("wise", server_scope(ROOM), ANN, on=False)
         assert (await last(bot, ask("/wonder why"))).text == "nobody knows"
 
 
-async def test_one_that_breaks_or_takes_too_long_harms_nobody(
+async def test_a_plugin_that_fails_or_is_slow_is_passed_over(
     make_bot: Callable[..., Bot], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(context, "KNOWN_SECONDS", 0.05)
+    monkeypatch.setattr(context, "LOOKUP_SECONDS", 0.05)
     async with make_bot(Wondering(), Sage("broken"), Sage("slow"), Sage("wise")) as bot:
         with caplog.at_level(logging.WARNING):
             assert (await last(bot, ask("/wonder why"))).text == "because, Ann in school (Words)"
-    assert "Plugin “broken” could not say what it knows" in caplog.text
-    assert "Plugin “slow” takes too long" in caplog.text
+    assert "Plugin “broken” failed to look up a question" in caplog.text
+    assert "Plugin “slow” took too long" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -116,6 +116,6 @@ async def test_pages_are_those_of_the_plugins_that_are_on(
 ) -> None:
     async with make_bot(Sage("broken"), Sage("dull"), Sage("wise")) as bot:
         assert await bot.pages(ROOM) == {"wise": [PAGE]}
-        assert "Plugin “broken” could not show its pages" in caplog.text
-        await bot.registry.switch("wise", home(ROOM), ANN, on=False)
+        assert "Plugin “broken” could not list its pages" in caplog.text
+        await bot.registry.switch("wise", server_scope(ROOM), ANN, on=False)
         assert await bot.pages(ROOM) == {}

@@ -1,4 +1,4 @@
-"""What stands under an answer that failed; the way through `prepare` is in test_app.py."""
+"""The error under an answer that failed; the way through `prepare` is in test_app.py."""
 
 import base64
 import json
@@ -8,7 +8,7 @@ from fakes.core.requests import ask, last
 from fakes.model_server.broken_api import broken_off, crooked
 from fakes.model_server.model_api import png
 
-from bot.answers.executor import failed
+from bot.answers.executor import error_reply
 from bot.app import Bot
 from bot.config import PluginsSection
 from bot.core.i18n import Sentence
@@ -21,24 +21,24 @@ from bot.storage.database import Database
 ASKED = Request(user=User("1", "Ann"), place=Place("web", "web", "general"), text="/ask hello")
 
 
-def test_an_error_is_no_part_of_the_code_before_it() -> None:
+def test_an_error_is_outside_a_code_block_before_it() -> None:
     last = Reply(text="Look:\n\n```python\nprint(1)")
-    assert failed(last, Sentence("It broke."), ASKED).text == "Look:\n\n```python\nprint(1)\n```\n\nIt broke."
+    assert error_reply(last, Sentence("It broke."), ASKED).text == "Look:\n\n```python\nprint(1)\n```\n\nIt broke."
 
 
-def test_an_error_alone_is_for_its_asker() -> None:
-    told = failed(Reply(), Sentence("It broke."), ASKED)
+def test_an_error_alone_is_private() -> None:
+    told = error_reply(Reply(), Sentence("It broke."), ASKED)
     assert (told.text, told.private) == ("It broke.", True)
 
 
-def test_an_error_below_a_picture_that_was_seen_is_for_all() -> None:
+def test_an_error_below_a_picture_that_was_shown_is_public() -> None:
     preview = Attachment("preview.png", png(7), "image/png")
-    told = failed(Reply(status="Step 25 of 30 …", attachments=(preview,)), Sentence("It broke."), ASKED)
+    told = error_reply(Reply(status="Step 25 of 30 …", attachments=(preview,)), Sentence("It broke."), ASKED)
     assert (told.text, told.status, told.attachments, told.private) == ("It broke.", "", (preview,), False)
-    assert failed(Reply(attachments=(preview,), private=True), Sentence("It broke."), ASKED).private
+    assert error_reply(Reply(attachments=(preview,), private=True), Sentence("It broke."), ASKED).private
 
 
-async def test_a_drawing_that_breaks_off_keeps_its_preview(tmp_path: Path) -> None:
+async def test_a_drawing_that_fails_keeps_its_preview(tmp_path: Path) -> None:
     kind = "image_generation.partial_image"
     seen = {"type": kind, "b64_json": base64.b64encode(png(7)).decode(), "tempera": {"step": 25, "steps": 30}}
     cut = broken_off(f"event: {kind}\ndata: {json.dumps(seen)}\n\n".encode())

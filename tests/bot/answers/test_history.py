@@ -1,10 +1,10 @@
-"""Which turns a question continues, from rows written by hand; the way through `prepare` is in test_app.py."""
+"""The turns that a question continues, from rows written by hand; the way through `prepare` is in test_app.py."""
 
 import pytest
 from fakes.storage.rows import exchange, keep
 
 from bot import Token
-from bot.answers.history import MOST_CHARACTERS, MOST_QUESTIONS, History
+from bot.answers.history import MAX_CHARACTERS, MAX_QUESTIONS, History
 from bot.core.messages import PRIVATE_THREAD
 from bot.storage.database import Database, MessageRow, TokensRow
 from bot.storage.tokens import pack
@@ -22,7 +22,7 @@ async def turns(database: Database, reader: str = "", *, alone: bool = False, **
     return [turn.content for turn in await history.turns()]
 
 
-async def test_question_and_answer_take_turns_and_the_present_question_is_none(database: Database) -> None:
+async def test_questions_and_answers_are_turns_without_the_present_question(database: Database) -> None:
     await exchange(database, "one", "1")
     await exchange(database, "two", "2")
     asked = await keep(database, text="now")
@@ -43,7 +43,7 @@ async def test_without_a_question_there_is_no_conversation(database: Database) -
 
 
 @pytest.mark.parametrize("state", ["queued", "running", "failed", "interrupted", "deleted"])
-async def test_an_answer_that_is_none_takes_its_question_along(database: Database, state: str) -> None:
+async def test_a_question_without_a_finished_answer_is_no_turn(database: Database, state: str) -> None:
     asked = await keep(database, text="one")
     await keep(database, role="assistant", parent=asked.id, text="half", state=state)
     assert await turns(database) == []
@@ -62,28 +62,28 @@ async def test_another_place_and_another_command_are_another_conversation(
     assert await turns(database, **elsewhere) == ["one", "1"]
 
 
-async def test_private_turns_are_their_authors(database: Database) -> None:
+async def test_private_turns_are_read_only_by_their_author(database: Database) -> None:
     await exchange(database, "secret", "s", private=True, author="ben")
     await exchange(database, "open", "o")
     assert await turns(database, private=True) == ["open", "o"]
     assert await turns(database, private=True, author="ben") == ["secret", "s", "open", "o"]
 
 
-async def test_private_turns_are_in_no_answer_that_others_read(database: Database) -> None:
+async def test_private_turns_are_left_out_of_public_answers(database: Database) -> None:
     await exchange(database, "secret", "s", private=True)
     asked, _ = await exchange(database, "open", "o")
     await keep(database, role="assistant", parent=asked.id, text="private o", private=True)
     assert await turns(database) == ["open", "o"]
 
 
-async def test_a_chain_that_others_read_leaves_out_private_turns_and_goes_on_behind_them(database: Database) -> None:
+async def test_a_public_chain_leaves_out_private_turns_and_continues_before_them(database: Database) -> None:
     _, first = await exchange(database, "one", "1")
     _, secret = await exchange(database, "secret", "s", private=True, parent=first.id)
     assert await turns(database, parent=secret.id) == ["one", "1"]
     assert await turns(database, parent=secret.id, private=True) == ["one", "1", "secret", "s"]
 
 
-async def test_where_nobody_else_reads_along_private_turns_are_turns(database: Database) -> None:
+async def test_private_turns_are_turns_if_nobody_else_reads_along(database: Database) -> None:
     _, secret = await exchange(database, "secret", "s", private=True, server="")
     for chain in ({}, {"parent": secret.id}):
         assert await turns(database, alone=True, server="", **chain) == ["secret", "s"]
@@ -91,7 +91,7 @@ async def test_where_nobody_else_reads_along_private_turns_are_turns(database: D
         assert await turns(database, server="", **chain) == []
 
 
-async def test_whoever_has_anothers_question_answered_once_more_reads_only_their_own_private_turns(
+async def test_another_answer_to_somebody_elses_question_reads_only_ones_own_private_turns(
     database: Database,
 ) -> None:
     _, secret = await exchange(database, "secret", "s", private=True)
@@ -104,7 +104,7 @@ async def test_whoever_has_anothers_question_answered_once_more_reads_only_their
     assert await turns(database, "ben", private=True) == ["his", "h"]
 
 
-async def test_a_private_answer_to_an_open_question_is_whose_it_is(database: Database) -> None:
+async def test_a_private_answer_to_a_public_question_is_read_only_by_its_author(database: Database) -> None:
     asked, _ = await exchange(database, "one", "1", card={"seed": "1"})
     mine = {"role": "assistant", "parent": asked.id, "private": True, "author": "ben"}
     his = await keep(database, text="b", card={"seed": "2"}, **mine)
@@ -121,7 +121,7 @@ async def test_a_private_answer_to_an_open_question_is_whose_it_is(database: Dat
         assert made.card["seed"] == seed
 
 
-async def test_a_private_restart_is_its_authors(database: Database) -> None:
+async def test_a_private_restart_counts_only_for_its_author(database: Database) -> None:
     await exchange(database, "one", "1")
     await read(database, await keep(database, private=True, author="ben", command="new"), "ben").restart()
     assert await turns(database) == ["one", "1"]
@@ -129,24 +129,24 @@ async def test_a_private_restart_is_its_authors(database: Database) -> None:
 
 
 async def test_a_long_conversation_is_read_from_its_end(database: Database) -> None:
-    for number in range(MOST_QUESTIONS + 2):
+    for number in range(MAX_QUESTIONS + 2):
         await exchange(database, f"q{number}", f"a{number}")
     found = await turns(database)
-    assert len(found) == 2 * MOST_QUESTIONS
-    assert (found[0], found[-1]) == ("q2", f"a{MOST_QUESTIONS + 1}")
+    assert len(found) == 2 * MAX_QUESTIONS
+    assert (found[0], found[-1]) == ("q2", f"a{MAX_QUESTIONS + 1}")
 
 
-async def test_long_questions_and_answers_are_fewer(database: Database) -> None:
+async def test_fewer_turns_are_read_if_they_are_long(database: Database) -> None:
     await exchange(database, "short", "1")
-    await exchange(database, "q" * (MOST_CHARACTERS // 2), "2")
-    await exchange(database, "three", "a" * (MOST_CHARACTERS // 2 - len("three") - 1))
+    await exchange(database, "q" * (MAX_CHARACTERS // 2), "2")
+    await exchange(database, "three", "a" * (MAX_CHARACTERS // 2 - len("three") - 1))
     assert [text[:5] for text in await turns(database)] == ["qqqqq", "2", "three", "aaaaa"]
     await exchange(database, "4", "")
     await exchange(database, "five", "5")
     assert [text[:5] for text in await turns(database)] == ["three", "aaaaa", "five", "5"]
 
 
-async def test_a_chain_of_replies_leaves_out_what_stands_between(database: Database) -> None:
+async def test_a_chain_of_replies_leaves_out_other_messages(database: Database) -> None:
     _, first = await exchange(database, "one", "1")
     await exchange(database, "between", "b")
     _, second = await exchange(database, "two", "2", thread="7", parent=first.id)
@@ -179,7 +179,7 @@ async def test_a_chain_ends_where_a_message_was_purged(database: Database) -> No
     assert await turns(database, parent=reply.id) == ["two", "2"]
 
 
-async def test_how_an_answer_in_a_thread_was_made_is_told_in_the_channel_unless_the_thread_is_private(
+async def test_provenance_in_a_channel_includes_its_threads_unless_they_are_private(
     database: Database,
 ) -> None:
     await exchange(database, "open", "o", thread="1", card={"seed": "1"}, resume={"guild": "school"})
@@ -190,7 +190,7 @@ async def test_how_an_answer_in_a_thread_was_made_is_told_in_the_channel_unless_
         assert made.card["seed"] == seed
 
 
-async def test_only_tokens_of_an_answer_to_this_question_are_told(database: Database) -> None:
+async def test_only_tokens_of_an_answer_to_this_question_are_returned(database: Database) -> None:
     asked, answer = await exchange(database, "one", "1")
     other, _ = await exchange(database, "two", "2")
     async with database.writing() as session:

@@ -1,4 +1,4 @@
-"""Buttons that turn a page: what they lead to takes the place of the answer that they stand under."""
+"""Buttons that turn a page: the new page takes the place of the answer that they are under."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -20,7 +20,7 @@ Made = Callable[..., Bot]
 
 
 class Book(Plugin):
-    """A book whose pages are turned; while `gate` is shut, a page is begun and not finished."""
+    """A plugin with pages to turn; while `gate` is shut, a page is begun and not finished."""
 
     name = "book"
 
@@ -78,7 +78,7 @@ async def bot(make_bot: Made, book: Book) -> AsyncIterator[Bot]:
 
 
 def turning(reply: Reply, label: str, user: User = ANN) -> Request:
-    """A press of this button where messages can be given other words."""
+    """Return a press of this button on a platform whose messages can be edited."""
     button = next(button for button in reply.buttons if button.label == label)
     _, name, row = button.id.split(":")
     return replace(press(name, int(row), user), can_turn_pages=True)
@@ -90,7 +90,7 @@ async def rows(bot: Bot) -> int:
 
 
 async def shown(bot: Bot, first: Reply) -> Reply:
-    """The answer as anybody would see it now."""
+    """Return the stored answer as it is shown now."""
     row = await bot.messages.get(first.row)
     assert row is not None
     return await bot.snapshot(row, "en")
@@ -100,7 +100,7 @@ async def begun(book: Book, count: int) -> None:
     await eventually(lambda: len(book.begun) >= count)
 
 
-async def test_what_it_leads_to_takes_the_place_of_the_answer(bot: Bot) -> None:
+async def test_the_new_page_takes_the_place_of_the_answer(bot: Bot) -> None:
     first = await last(bot, ask("/book"))
     await last(bot, press("up", first.row, BEN))
     decision = bot.prepare(turning(first, "▶", BEN))
@@ -123,7 +123,7 @@ async def test_what_it_leads_to_takes_the_place_of_the_answer(bot: Bot) -> None:
     assert (await last(bot, turning(third, "◀"))).card == {"page": "2"}
 
 
-async def test_where_messages_cannot_be_given_other_words_it_is_a_new_answer(bot: Bot) -> None:
+async def test_a_page_is_a_new_answer_where_messages_cannot_be_edited(bot: Bot) -> None:
     first = await last(bot, ask("/book"))
     request = replace(turning(first, "▶"), can_turn_pages=False)
     assert not bot.prepare(request).in_place
@@ -142,7 +142,7 @@ async def test_other_buttons_of_a_page_that_was_turned_lead_to_new_answers(bot: 
     assert (await last(bot, turning(first, "Copy"))).text == "This button has expired."
 
 
-async def test_whoever_still_saw_the_page_before_is_shown_this_one(bot: Bot, book: Book) -> None:
+async def test_a_press_under_an_earlier_page_shows_the_present_one(bot: Bot, book: Book) -> None:
     first = await last(bot, ask("/book"))
     second = await last(bot, turning(first, "▶"))
     assert await replies(bot, turning(first, "▶", BEN)) == [second]
@@ -164,7 +164,7 @@ async def test_of_two_presses_the_last_one_counts(bot: Bot, book: Book) -> None:
     assert await rows(bot) == 2
 
 
-async def test_what_is_pressed_twice_is_made_once(bot: Bot, book: Book) -> None:
+async def test_a_page_that_is_asked_for_twice_is_made_once(bot: Bot, book: Book) -> None:
     first = await last(bot, ask("/book"))
     book.gate.clear()
     one = asyncio.create_task(replies(bot, turning(first, "▶")))
@@ -191,7 +191,7 @@ async def test_of_two_presses_in_two_processes_the_first_page_stays(make_bot: Ma
         assert (third.text, await shown(one, second)) == ("page 3", third)
 
 
-async def test_what_goes_wrong_is_told_to_whoever_presses_alone(bot: Bot, book: Book) -> None:
+async def test_an_error_is_shown_only_to_the_user_who_presses(bot: Bot, book: Book) -> None:
     first = await last(bot, ask("/book", resume={"locale": "es"}))
     third = await last(bot, turning(await last(bot, turning(first, "▶")), "▶"))
     told = await last(bot, turning(third, "▶", speaking("de", BEN)))
@@ -200,14 +200,14 @@ async def test_what_goes_wrong_is_told_to_whoever_presses_alone(bot: Bot, book: 
     assert (await last(bot, turning(third, "◀"))).card == {"page": "2"}
 
 
-async def test_what_is_for_one_alone_does_not_take_its_place(bot: Bot) -> None:
+async def test_a_private_page_does_not_replace_the_answer(bot: Bot) -> None:
     first = await last(bot, ask("/book"))
     told = await last(bot, turning(first, "?", BEN))
     assert (told.text, told.private, told.row) == ("a secret", True, 0)
     assert await shown(bot, first) == first
 
 
-async def test_where_every_answer_is_for_its_asker_alone_from_now_on_it_is_a_new_one(make_bot: Made) -> None:
+async def test_once_answers_are_private_a_page_is_a_new_answer(make_bot: Made) -> None:
     async with make_bot(Book()) as bot:
         first = await last(bot, ask("/book"))
     async with make_bot(Book(), settings={"answers.private": True}) as bot:
@@ -222,23 +222,23 @@ async def test_where_every_answer_is_for_its_asker_alone_from_now_on_it_is_a_new
 
 
 @pytest.mark.parametrize("how", ["delete", "removed"])
-async def test_what_is_deleted_meanwhile_does_not_come_back(bot: Bot, book: Book, how: str) -> None:
+async def test_an_answer_that_is_deleted_meanwhile_does_not_come_back(bot: Bot, book: Book, how: str) -> None:
     first = await last(bot, ask("/book"))
-    await bot.sent(first.row, ["m1"])
+    await bot.record_delivery(first.row, ["m1"])
     book.gate.clear()
     pressed = asyncio.create_task(replies(bot, turning(first, "▶", BEN)))
     await begun(book, 1)
     if how == "delete":
         assert (await last(bot, press("delete", first.row))).deleted
     else:
-        await bot.removed("test", ["m1"])
+        await bot.delete_shown("test", ["m1"])
     await eventually(lambda: book.ended == [2])
     assert [reply.final for reply in await pressed] == [False]
     assert await bot.messages.get(first.row) is None
     assert (await last(bot, turning(first, "▶"))).text == "This has expired: it is no longer stored."
 
 
-async def test_who_goes_leaves_the_page_as_it_was(bot: Bot, book: Book) -> None:
+async def test_closing_the_replies_leaves_the_page_as_it_was(bot: Bot, book: Book) -> None:
     first = await last(bot, ask("/book"))
     book.gate.clear()
     stream = bot.prepare(turning(first, "▶")).start()
@@ -252,13 +252,13 @@ async def test_who_goes_leaves_the_page_as_it_was(bot: Bot, book: Book) -> None:
     assert await shown(bot, first) == first
 
 
-async def test_the_message_keeps_the_language_of_whoever_asked_for_it(bot: Bot) -> None:
+async def test_the_message_keeps_the_language_of_its_asker(bot: Bot) -> None:
     first = await last(bot, ask("/book", speaking("de"), resume={"locale": "de"}))
     second = await last(bot, turning(first, "▶", speaking("es", BEN)))
     assert (second.text, [button.label for button in second.buttons][4]) == ("Gestoppt.", "Löschen")
 
 
-async def test_a_message_stays_its_askers(bot: Bot) -> None:
+async def test_a_turned_page_still_belongs_to_its_asker(bot: Bot) -> None:
     first = await last(bot, ask("/book"))
     second = await last(bot, turning(first, "▶", BEN))
     assert "delete" in names(second)

@@ -9,7 +9,7 @@ import pytest
 from bot.core.adapters import Adapters, Capabilities, PlatformAdapter
 from bot.core.errors import UserError
 from bot.core.messages import Place
-from bot.moderation.log_channel import MAX_CHARACTERS
+from bot.moderation.log_channel import MAX_MESSAGE_CHARACTERS
 from bot.platforms import capabilities
 from bot.platforms.capabilities import DISCORD, PLATFORMS, SLACK, TERMINAL, WEB
 from bot.platforms.discord.adapter import DiscordAdapter
@@ -81,7 +81,7 @@ def test_every_adapter_has_the_whole_protocol(adapter: type, platform: Capabilit
 
 
 def test_the_length_of_a_post_is_the_one_that_the_protocol_promises() -> None:
-    assert f"at most {MAX_CHARACTERS} characters" in (PlatformAdapter.post.__doc__ or "")
+    assert f"at most {MAX_MESSAGE_CHARACTERS} characters" in (PlatformAdapter.post.__doc__ or "")
 
 
 def test_capabilities_are_read_without_a_platform_s_library() -> None:

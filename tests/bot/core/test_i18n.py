@@ -16,7 +16,7 @@ from bot.core import errors
 from bot.core.i18n import FOLDER, Sentence, available, translate, translations
 from bot.plugin_host import plugin
 from bot.safety.settings import SETTINGS
-from bot.settings.builtin import CORE, GROUPS
+from bot.settings.builtin import CORE_SETTINGS, GROUP_TITLES
 
 ROOT = Path(__file__).parents[3]
 SOURCES = sorted([*(ROOT / "bot").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")])
@@ -86,8 +86,8 @@ def sentences() -> frozenset[str]:
     files = {path.stem for path in (ROOT / "plugins").glob("*.py") if path.stem != "__init__"}
     names = {*PluginsSection().enabled, *files}
     plugins = plugin.load(PluginsSection(enabled=tuple(sorted(names)), entry_points=False))
-    settings = [*CORE, *SETTINGS, *(setting for one in plugins for setting in one.settings)]
-    found |= {setting.description for setting in settings} | set(GROUPS.values())
+    settings = [*CORE_SETTINGS, *SETTINGS, *(setting for one in plugins for setting in one.settings)]
+    found |= {setting.description for setting in settings} | set(GROUP_TITLES.values())
     for one in plugins:
         found |= {one.title} - {""}
         for command in one.commands():

@@ -1,4 +1,4 @@
-"""What is noted is told in the channel that moderators chose, once, and nothing waits for it."""
+"""New audit entries are posted once in the log channel that moderators chose, and nothing waits for that."""
 
 import asyncio
 import logging
@@ -30,7 +30,7 @@ HELLO = "From now on I tell here what moderators change and do, what is refused,
 
 
 class Recorder:
-    """A platform's adapter: keeps what was posted, and fails as it is told to."""
+    """A platform's adapter that keeps what was posted, and fails if a test sets `failure`."""
 
     capabilities = Capabilities()
 
@@ -73,26 +73,26 @@ async def refuse(bot: Bot, what: str = "ask", place: Place = ROOM) -> None:
 
 
 async def choose(bot: Bot, channel: str | None = "log", scope: Scope = SCHOOL) -> None:
-    await bot.settings.write([bot.settings.plan("audit.channel", channel, scope)], MODERATOR)
+    await bot.settings.write([bot.settings.make_change("audit.channel", channel, scope)], MODERATOR)
 
 
 @asynccontextmanager
 async def followed(channel: LogChannel, adapter: Recorder) -> AsyncIterator[None]:
-    """As a platform does while it runs."""
+    """Post new entries, as a running platform does."""
     with channel._adapters.registered("test", adapter):
-        async with channel.following("test"):
+        async with channel.post_entries("test"):
             yield
 
 
 class Rounds:
-    """How often each log channel has looked for something new."""
+    """The number of rounds of each log channel."""
 
     def __init__(self) -> None:
         self.done: Counter[int] = Counter()
         self.changed = asyncio.Condition()
 
     async def quiet(self, *channels: LogChannel) -> None:
-        """Wait until all that was noted before has been looked at, and told."""
+        """Wait until the entries of before have been posted."""
         # The round under way may have begun before that; the one after it did not.
         wanted = {id(channel): self.done[id(channel)] + 2 for channel in channels}
         async with asyncio.timeout(30), self.changed:
@@ -101,7 +101,7 @@ class Rounds:
 
 @pytest.fixture(autouse=True)
 def rounds(monkeypatch: pytest.MonkeyPatch) -> Rounds:
-    counted, real = Rounds(), LogChannel._round
+    counted, real = Rounds(), LogChannel._post_new_entries
 
     async def look(channel: LogChannel, platform: str) -> None:
         await real(channel, platform)
@@ -109,12 +109,12 @@ def rounds(monkeypatch: pytest.MonkeyPatch) -> Rounds:
             counted.done[id(channel)] += 1
             counted.changed.notify_all()
 
-    monkeypatch.setattr(LogChannel, "_round", look)
-    monkeypatch.setattr(log_channel, "SECONDS", 0.01)
+    monkeypatch.setattr(LogChannel, "_post_new_entries", look)
+    monkeypatch.setattr(log_channel, "ROUND_SECONDS", 0.01)
     return counted
 
 
-async def test_what_is_noted_is_told_in_short_lines_without_what_was_written(
+async def test_entries_are_posted_as_short_lines_without_what_people_wrote(
     bot: Bot, adapter: Recorder, rounds: Rounds
 ) -> None:
     await refuse(bot, "before")
@@ -131,7 +131,7 @@ async def test_what_is_noted_is_told_in_short_lines_without_what_was_written(
     ]
 
 
-async def test_where_no_channel_is_chosen_nothing_is_told_and_nothing_later_either(
+async def test_without_a_log_channel_entries_are_posted_neither_now_nor_later(
     bot: Bot, adapter: Recorder, rounds: Rounds
 ) -> None:
     async with followed(bot.log_channel, adapter):
@@ -148,7 +148,7 @@ async def test_where_no_channel_is_chosen_nothing_is_told_and_nothing_later_eith
     assert [line for line in adapter.lines if "refused" in line][1:] == []
 
 
-async def test_an_entry_whose_transaction_ends_late_is_told_too(
+async def test_an_entry_whose_transaction_ends_late_is_posted_too(
     address: str, bot: Bot, adapter: Recorder, rounds: Rounds
 ) -> None:
     async with followed(bot.log_channel, adapter), Database(address) as another:
@@ -167,7 +167,7 @@ async def test_an_entry_whose_transaction_ends_late_is_told_too(
     assert [re.findall("late|soon", line) for line in adapter.lines[2:]] == [["late"], ["soon"]]
 
 
-async def test_each_server_has_its_own(bot: Bot, adapter: Recorder, rounds: Rounds) -> None:
+async def test_each_server_has_its_own_log_channel(bot: Bot, adapter: Recorder, rounds: Rounds) -> None:
     async with followed(bot.log_channel, adapter):
         await rounds.quiet(bot.log_channel)
         await choose(bot)
@@ -181,7 +181,9 @@ async def test_each_server_has_its_own(bot: Bot, adapter: Recorder, rounds: Roun
     assert {(server, channel) for server, channel, _ in adapter.posted} == {("school", "log"), ("other", "theirs")}
 
 
-async def test_many_at_once_are_one_message_that_counts_the_rest(bot: Bot, adapter: Recorder, rounds: Rounds) -> None:
+async def test_many_entries_at_once_are_one_message_that_counts_the_rest(
+    bot: Bot, adapter: Recorder, rounds: Rounds
+) -> None:
     async with followed(bot.log_channel, adapter):
         await rounds.quiet(bot.log_channel)
         await choose(bot)
@@ -198,7 +200,9 @@ async def test_many_at_once_are_one_message_that_counts_the_rest(bot: Bot, adapt
     assert lines[0].startswith("⛔ **Ann** was refused `n0`")
 
 
-async def test_of_two_processes_one_tells_it(bot: Bot, database: Database, adapter: Recorder, rounds: Rounds) -> None:
+async def test_only_one_of_two_processes_posts_an_entry(
+    bot: Bot, database: Database, adapter: Recorder, rounds: Rounds
+) -> None:
     other = LogChannel(database, bot.settings, bot.audit, Adapters())
     async with followed(bot.log_channel, adapter), followed(other, adapter):
         await rounds.quiet(bot.log_channel, other)
@@ -210,7 +214,9 @@ async def test_of_two_processes_one_tells_it(bot: Bot, database: Database, adapt
         assert len([line for line in adapter.lines if f"`n{number}`" in line]) == 1
 
 
-async def test_what_was_noted_while_nobody_listened_is_told_later(bot: Bot, adapter: Recorder, rounds: Rounds) -> None:
+async def test_entries_of_a_time_without_a_process_are_posted_later(
+    bot: Bot, adapter: Recorder, rounds: Rounds
+) -> None:
     async with followed(bot.log_channel, adapter):
         await rounds.quiet(bot.log_channel)
         await choose(bot)
@@ -229,7 +235,7 @@ async def test_what_was_noted_while_nobody_listened_is_told_later(bot: Bot, adap
         (TimeoutError(), "it takes too long."),
     ],
 )
-async def test_a_channel_that_cannot_be_written_to_disturbs_nothing_and_is_told_once(
+async def test_a_channel_that_cannot_be_written_to_disturbs_nothing_and_is_warned_of_once(
     bot: Bot, adapter: Recorder, rounds: Rounds, failure: Exception, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -247,7 +253,9 @@ async def test_a_channel_that_cannot_be_written_to_disturbs_nothing_and_is_told_
     assert (await bot.audit.find("test", "school"))[0].kind == "refusal"
 
 
-async def test_it_is_told_again_once_it_had_worked_meanwhile(bot: Bot, adapter: Recorder, rounds: Rounds) -> None:
+async def test_moderators_are_warned_again_after_the_channel_had_worked(
+    bot: Bot, adapter: Recorder, rounds: Rounds
+) -> None:
     async with followed(bot.log_channel, adapter):
         await rounds.quiet(bot.log_channel)
         await choose(bot)
@@ -260,7 +268,7 @@ async def test_it_is_told_again_once_it_had_worked_meanwhile(bot: Bot, adapter: 
     assert notes == [True, False, True]
 
 
-async def test_others_than_moderators_are_not_told(bot: Bot, adapter: Recorder, rounds: Rounds) -> None:
+async def test_only_moderators_are_warned(bot: Bot, adapter: Recorder, rounds: Rounds) -> None:
     async with followed(bot.log_channel, adapter):
         await rounds.quiet(bot.log_channel)
         await choose(bot)
@@ -288,16 +296,16 @@ async def test_a_channel_is_tried_out_before_it_is_set(bot: Bot, adapter: Record
 async def test_a_language_that_moderators_chose_goes_before_that_of_the_place(
     bot: Bot, adapter: Recorder, rounds: Rounds
 ) -> None:
-    await bot.settings.write([bot.settings.plan("answers.language", "es", SCHOOL)], MODERATOR)
+    await bot.settings.write([bot.settings.make_change("answers.language", "es", SCHOOL)], MODERATOR)
     async with followed(bot.log_channel, adapter):
         await choose(bot)
     assert adapter.lines[0].startswith("Desde ahora")
 
 
-async def test_it_is_one_channel_of_a_server(bot: Bot) -> None:
+async def test_the_log_channel_is_one_channel_of_a_server(bot: Bot) -> None:
     with pytest.raises(OptionError, match="audit.channel must be one channel; you gave 2."):
-        bot.settings.plan("audit.channel", "one two", SCHOOL)
+        bot.settings.make_change("audit.channel", "one two", SCHOOL)
     for given, kept in (("<#123456789>", "123456789"), ("123456789", "123456789"), ("", "")):
-        assert bot.settings.plan("audit.channel", given, Scope("discord", "1")).value == kept
+        assert bot.settings.make_change("audit.channel", given, Scope("discord", "1")).value == kept
     with pytest.raises(OptionError, match="“log” is none"):
-        bot.settings.plan("audit.channel", "log", Scope("discord", "1"))
+        bot.settings.make_change("audit.channel", "log", Scope("discord", "1"))

@@ -1,4 +1,4 @@
-"""The figures of a server: what is counted while a bot works, and what is made of it."""
+"""The statistics of a server: the counts of a working bot, and the sums of them."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ from bot.core.caller import Caller
 from bot.core.errors import PermissionDenied
 from bot.core.messages import Place
 from bot.inference.client import ModelClient
-from bot.moderation.statistics import Statistics, UsageStatistics, WaitTimes, figures
+from bot.moderation.statistics import Statistics, UsageStatistics, WaitTimes, read_statistics
 from bot.plugin_host import plugin
 from bot.plugin_host.registry import Registry
 from bot.settings.resolver import Settings
@@ -29,7 +29,7 @@ KNOWN = ("ask", "imagine", "face", "help")
 
 
 async def here(database: Database, days: int = 7) -> UsageStatistics:
-    return await figures(database, SCHOOL, days, KNOWN)
+    return await read_statistics(database, SCHOOL, days, KNOWN)
 
 
 async def add(database: Database, kind: str, command: str, value: str, by: int = 1, ago: int = 0) -> None:
@@ -53,7 +53,7 @@ async def test_uses_by_command_and_day_the_most_used_first(database: Database) -
     assert (await here(database, 30)).total == 17
 
 
-async def test_what_buttons_run_counts_with_its_command(database: Database) -> None:
+async def test_a_hidden_command_counts_for_its_visible_command(database: Database) -> None:
     for name in ("imagine-vary", "imagine", "other-thing"):
         await add(database, counters.USE, name, "done")
     assert {name: sum(uses) for name, uses in (await here(database)).uses.items()} == {"imagine": 2, "other-thing": 1}
@@ -70,7 +70,7 @@ async def test_what_buttons_run_counts_with_its_command(database: Database) -> N
         ({"longer": 1}, WaitTimes(1, None, None)),
     ],
 )
-async def test_how_long_half_of_them_and_nine_in_ten_waited(
+async def test_the_waits_of_half_and_of_nine_in_ten_are_found(
     database: Database, waits: dict[str, int], expected: WaitTimes
 ) -> None:
     await add(database, counters.USE, "ask", "done")
@@ -87,13 +87,13 @@ async def test_refusals_by_day_and_by_reason(database: Database) -> None:
     assert list(found.reasons.items()) == [("hate", 4), ("cooldown", 3)]
 
 
-async def test_other_servers_are_not_in_it(database: Database) -> None:
+async def test_statistics_leave_out_other_servers(database: Database) -> None:
     await add(database, counters.USE, "ask", "done")
     for other in (Scope("test", "other"), Scope("other", "school"), Scope("test", "")):
-        assert (await figures(database, other, 7, KNOWN)).total == 0
+        assert (await read_statistics(database, other, 7, KNOWN)).total == 0
 
 
-async def test_only_moderators_are_told(database: Database) -> None:
+async def test_only_moderators_read_the_statistics(database: Database) -> None:
     statistics = Statistics(database, Registry([], Settings({}, ModelClient("http://127.0.0.1:9"), Adapters())))
     for user in (MODERATOR, OPERATOR):
         assert (await statistics.last(Caller(user, ROOM), 7, SCHOOL)).total == 0
@@ -108,7 +108,7 @@ async def of(bot: Bot) -> UsageStatistics:
     return await here(bot.database)
 
 
-async def test_an_answer_is_a_use_with_a_wait_once_it_is_over(bot: Bot, models: FakeModels) -> None:
+async def test_a_finished_answer_counts_as_a_use_with_a_wait(bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
     asked = bot.prepare(ask("/ask hello")).start()
     await anext(asked)
@@ -123,17 +123,17 @@ async def test_an_answer_is_a_use_with_a_wait_once_it_is_over(bot: Bot, models: 
     assert found.failed == 0
 
 
-async def test_an_error_is_no_wait(bot: Bot, models: FakeModels) -> None:
+async def test_an_error_counts_no_wait(bot: Bot, models: FakeModels) -> None:
     models.failure = (500, "The worker died.")
     assert (await last(bot, ask("/ask hello"))).error
     found = await of(bot)
     assert (found.total, found.failed, dict(found.waits)) == (1, 1, {})
 
 
-async def test_what_is_wrong_before_it_begins_is_no_use_and_what_is_refused_is_a_refusal(bot: Bot) -> None:
+async def test_a_wrong_request_counts_as_no_use_and_a_refused_one_as_a_refusal(bot: Bot) -> None:
     await last(bot, ask("/ask temperature:9 hello"))
     scope = Scope("test", "school")
-    await bot.settings.write([bot.settings.plan("ask.enabled", "no", scope)], MODERATOR)
+    await bot.settings.write([bot.settings.make_change("ask.enabled", "no", scope)], MODERATOR)
     await last(bot, ask("/ask hello"))
     found = await of(bot)
     assert (found.total, dict(found.reasons), sum(found.refused)) == (0, {"off": 1}, 1)
@@ -158,7 +158,7 @@ async def test_thumbs_count_on_the_day_of_their_answer_and_can_be_taken_back(bot
     assert (await of(bot)).votes == {}
 
 
-async def test_figures_outlive_the_messages_and_name_nobody(bot: Bot) -> None:
+async def test_statistics_outlive_the_messages_and_name_nobody(bot: Bot) -> None:
     row = (await last(bot, ask("/ask hello"))).row
     await last(bot, press("up", row, BEN))
     await last(bot, press("delete", row, ANN))
@@ -172,14 +172,14 @@ async def test_figures_outlive_the_messages_and_name_nobody(bot: Bot) -> None:
         assert not [one for one in kept if word in one]
 
 
-async def test_where_it_was_asked_decides_whose_figure_it_is(bot: Bot) -> None:
+async def test_a_use_counts_for_the_server_where_it_was_asked(bot: Bot) -> None:
     await last(bot, ask("/help", place=Place("test", "room", server="other")))
     assert (await of(bot)).total == 0
-    assert (await figures(bot.database, Scope("test", "other"), 7, KNOWN)).total == 1
+    assert (await read_statistics(bot.database, Scope("test", "other"), 7, KNOWN)).total == 1
     assert ROOM.server == "school"
 
 
-async def test_where_nothing_is_kept_it_is_counted_all_the_same(models: FakeModels, tmp_path: Path) -> None:
+async def test_uses_are_counted_even_if_no_messages_are_kept(models: FakeModels, tmp_path: Path) -> None:
     plugins = plugin.load(PluginsSection(enabled=("ask",), entry_points=False))
     database = Database(f"sqlite:///{tmp_path}/tempera.db")
     settings = {"safety.level": "off"}

@@ -86,7 +86,7 @@ async def test_on_discord_what_is_gone_already_keeps_nothing_else_from_being_rem
     answer = await finished(discord, await asked.message())
     [row] = await bot.messages.shown_by("discord", [answer.id])
     # The first of them was never seen to go, as while the bot was away.
-    await bot.sent(row.id, ["100000000000000001", answer.id])
+    await bot.record_delivery(row.id, ["100000000000000001", answer.id])
     used = await discord.use_on_message(discord.mod, answer, "Remove")
     said = await used.message()
     await discord.until(lambda: said.content)
@@ -237,7 +237,7 @@ async def test_on_discord_where_direct_messages_are_closed_no_reason_is_told(
 async def test_on_discord_what_safety_refuses_is_told_alone_and_appealed_against(
     discord: FakeDiscord, bot: Bot
 ) -> None:
-    plan = bot.settings.plan("safety.words", "aubergine", Scope("discord", discord.guild.id))
+    plan = bot.settings.make_change("safety.words", "aubergine", Scope("discord", discord.guild.id))
     await bot.settings.write([plan], MODERATOR)
     await discord.say(discord.ann, discord.channel, "aubergine", mention=True)
     [told] = await discord.until(lambda: discord.messages(discord.dm(discord.ann)))

@@ -81,7 +81,7 @@ def test_what_is_not_there() -> None:
         plugin.load(section(Path("/nowhere")))
 
 
-def test_two_of_a_name(tmp_path: Path) -> None:
+def test_two_plugins_cannot_have_the_same_name(tmp_path: Path) -> None:
     (tmp_path / "ask.py").write_text(TEN_LINES)
     with pytest.raises(PluginError, match="Two plugins are called “ask”"):
         plugin.load(section(tmp_path, "ask"))
@@ -107,18 +107,18 @@ async def test_background_tasks_end_with_their_plugin() -> None:
     assert ended == ["task", "stop"]
 
 
-def test_a_package_is_read_anew_with_all_its_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_is_reloaded_with_all_its_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "dice_in_parts"
     package.mkdir()
     (package / "__init__.py").write_text("from dice_in_parts.sides import SIDES\n" + TEN_LINES)
     (package / "sides.py").write_text("SIDES = 6")
     monkeypatch.syspath_prepend(tmp_path)
-    loaded = plugin.make("dice", importlib.import_module("dice_in_parts"))
+    loaded = plugin.make_plugin("dice", importlib.import_module("dice_in_parts"))
     assert sys.modules["dice_in_parts"].SIDES == 6
     (package / "sides.py").write_text("SIDES = 'twelve'")
-    again = plugin.again(loaded)
+    again = plugin.reload_plugin(loaded)
     assert (again.name, sys.modules["dice_in_parts"].SIDES) == ("dice", "twelve")
     (package / "sides.py").write_text("SIDES = broken(")
     with pytest.raises(PluginError, match="Plugin “dice_in_parts” cannot be loaded: SyntaxError"):
-        plugin.again(again)
+        plugin.reload_plugin(again)
     assert sys.modules["dice_in_parts.sides"].SIDES == "twelve"

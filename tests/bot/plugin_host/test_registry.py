@@ -15,13 +15,13 @@ from bot.plugin_host import plugin
 from bot.plugin_host.plugin import Host
 from bot.plugin_host.registry import Registry
 from bot.settings.resolver import Settings
-from bot.settings.scopes import home
+from bot.settings.scopes import server_scope
 from bot.storage.database import Database
 from bot.storage.key_value import Store
 
 
 def source(name: str, text: str = "", **methods: str) -> str:
-    """A plugin `name` that offers `methods`, each with the name of its command; `text` is in its class body."""
+    """Return the source of a plugin with `methods`, each with the name of its command, and `text` in its class."""
     lines = ["from bot import *", f"class {name.title()}(Plugin):", "    pass", textwrap.indent(text, "    ")]
     for method, command in methods.items():
         lines += [f"    @command({command!r})", f"    async def {method}(self, ctx: Context):"]
@@ -60,7 +60,7 @@ LESSON = source("lesson", show="lesson show", list_="lesson list", ask="ask")
 # Finding
 
 
-def test_names_of_one_and_of_two_words(folder: Path) -> None:
+def test_a_line_is_split_at_names_of_one_and_of_two_words(folder: Path) -> None:
     known = registry(folder, lesson=LESSON)
     assert [command.name for command in known.commands] == ["lesson show", "lesson list", "ask"]
     assert known.find("lesson show").plugin == "lesson"
@@ -70,7 +70,7 @@ def test_names_of_one_and_of_two_words(folder: Path) -> None:
         ("/ask   lesson show", "ask", "lesson show"),
         ("/ask\nline", "ask", "line"),
     ):
-        command, after = known.split(line)
+        command, after = known.split_line(line)
         assert (command.name, after) == (name, rest)
 
 
@@ -86,24 +86,24 @@ def test_names_of_one_and_of_two_words(folder: Path) -> None:
 )
 def test_what_is_not_there(folder: Path, line: str, sentence: str) -> None:
     with pytest.raises(UnknownCommand) as caught:
-        registry(folder, lesson=LESSON).split(line)
+        registry(folder, lesson=LESSON).split_line(line)
     assert str(caught.value) == sentence
 
 
 # Loading
 
 
-def test_two_plugins_with_one_command(folder: Path) -> None:
+def test_two_plugins_cannot_have_the_same_command(folder: Path) -> None:
     with pytest.raises(PluginError, match="The plugins “two” and “one” have a command “roll” each"):
         registry(folder, one=source("one", roll="roll"), two=source("two", roll="roll"))
 
 
-def test_a_command_with_subcommands_is_none_itself(folder: Path) -> None:
+def test_a_command_with_subcommands_cannot_be_a_command_itself(folder: Path) -> None:
     with pytest.raises(PluginError, match="“roll” has subcommands, so it cannot be one itself"):
         registry(folder, dice=DICE)
 
 
-def test_an_override_of_nothing_stops_the_start(folder: Path) -> None:
+def test_an_override_of_an_undeclared_setting_stops_the_start(folder: Path) -> None:
     with pytest.raises(ConfigError, match="there is no setting “dice.sides”"):
         Registry(load(folder, dice=source("dice", roll="roll")), Settings({"dice.sides": 6}))
 
@@ -141,7 +141,7 @@ async def test_plugins_close_in_the_opposite_order(database: Database, host: Hos
     assert EVENTS == ["start a", "start b", "stop b", "stop a"]
 
 
-async def test_one_that_cannot_start_is_named_and_the_others_close(database: Database, host: Hosts) -> None:
+async def test_a_plugin_that_cannot_start_is_named_and_the_others_close(database: Database, host: Hosts) -> None:
     known = Registry([recording("a"), recording("b", breaks=True), recording("c")], Settings({}))
     with pytest.raises(PluginError, match="Plugin “b” cannot start: ValueError: no luck."):
         await known.start(database, host)
@@ -156,7 +156,7 @@ async def test_a_switch_is_for_one_server_and_survives(folder: Path, database: D
     settings, later = Settings({}), Settings({})
     await settings.start(database)
     known = registry(folder, settings, **sources)
-    await known.switch("dice", home(ROOM), MODERATOR, on=False)
+    await known.switch("dice", server_scope(ROOM), MODERATOR, on=False)
     assert not known.is_on("dice", ROOM)
     assert known.is_on("dice", Place("test", "room", server="other"))
     assert [(one.name, one.is_on, one.commands) for one in known.listed(ROOM)] == [
@@ -166,18 +166,18 @@ async def test_a_switch_is_for_one_server_and_survives(folder: Path, database: D
     again = registry(folder, later)
     await later.start(database)
     assert not again.is_on("dice", ROOM)
-    await again.switch("dice", home(ROOM), MODERATOR, on=True)
+    await again.switch("dice", server_scope(ROOM), MODERATOR, on=True)
     assert again.is_on("dice", ROOM)
 
 
-async def test_what_cannot_be_switched(folder: Path, database: Database, host: Hosts) -> None:
+async def test_pinned_and_unknown_plugins_cannot_be_switched_off(folder: Path, database: Database, host: Hosts) -> None:
     known = registry(folder, help=source("help", help="help"))
     await known.start(database, host)
     with pytest.raises(UserError, match="The plugin “help” cannot be switched off."):
-        await known.switch("help", home(ROOM), MODERATOR, on=False)
+        await known.switch("help", server_scope(ROOM), MODERATOR, on=False)
     with pytest.raises(UserError, match="There is no plugin “hepl”; there are help."):
-        await known.switch("hepl", home(ROOM), MODERATOR, on=False)
-    await known.switch("help", home(ROOM), MODERATOR, on=True)
+        await known.switch("hepl", server_scope(ROOM), MODERATOR, on=False)
+    await known.switch("help", server_scope(ROOM), MODERATOR, on=True)
     assert known.is_on("help", ROOM)
 
 
@@ -241,7 +241,7 @@ async def test_a_reload_that_only_the_other_process_cannot_do_is_logged(
     (folder / "dice.py").write_text("broken(")
     with caplog.at_level(logging.ERROR):
         await there.refresh()
-    assert "Plugin “dice” could not be read anew here" in caplog.text
+    assert "Plugin “dice” could not be reloaded in this process" in caplog.text
     assert there.find("roll")
 
 

@@ -1,4 +1,4 @@
-"""Whose lists a deletion takes with it: those that tell of the person, and nobody else's."""
+"""A deletion takes the moderators' lists that show the person, and no others."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -16,17 +16,17 @@ from bot.config import PluginsSection
 from bot.core.messages import Attachment, Place, Reply, User
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
-from bot.settings.scopes import home
+from bot.settings.scopes import server_scope
 from bot.storage.database import Database, now
 
 ID = "100000000000000007"
 ELSEWHERE = replace(ROOM, server="another-school")
 MARK = "zucchini"
-"""Stands in each list, so that it can be found."""
+"""A word in each list, so that a test can find it."""
 
 
 class Lists(Plugin):
-    """Tells moderators what a test wants them to hear."""
+    """Shows moderators the text of a test."""
 
     name = "lists"
     told = ""
@@ -52,7 +52,7 @@ async def bot(lists: Lists, models: FakeModels, tmp_path: Path) -> AsyncIterator
 
 
 async def is_left(bot: Bot, name: str, *, listed_in: Place = ROOM) -> bool:
-    """Whether the list is still there after somebody of that name had their data deleted, in ROOM."""
+    """Return whether the list is still stored after somebody of that name has deleted their data in ROOM."""
     person = User(ID, name)
     shown = await last(bot, ask("/tell", MODERATOR, listed_in))
     assert not shown.error
@@ -76,7 +76,7 @@ async def is_left(bot: Bot, name: str, *, listed_in: Place = ROOM) -> bool:
         ("Mari", "**Mari\N{COMBINING ACUTE ACCENT}a**"),
     ],
 )
-async def test_a_list_that_tells_of_others_stays(bot: Bot, lists: Lists, name: str, told: str) -> None:
+async def test_a_list_that_shows_other_people_stays(bot: Bot, lists: Lists, name: str, told: str) -> None:
     lists.told = told
     assert await is_left(bot, name)
 
@@ -99,17 +99,17 @@ async def test_a_list_that_tells_of_others_stays(bot: Bot, lists: Lists, name: s
         ("Mia", f"`{ID}`"),
     ],
 )
-async def test_a_list_that_tells_of_the_person_goes(bot: Bot, lists: Lists, name: str, told: str) -> None:
+async def test_a_list_that_shows_the_person_is_deleted(bot: Bot, lists: Lists, name: str, told: str) -> None:
     lists.told = told
     assert not await is_left(bot, name)
 
 
-async def test_names_in_tables_count(bot: Bot, lists: Lists) -> None:
+async def test_a_list_that_shows_the_name_in_a_file_is_deleted(bot: Bot, lists: Lists) -> None:
     lists.file = "who,about\r\nMia,'@Jo\r\n".encode("utf-8-sig")
     assert not await is_left(bot, "@Jo")
 
 
-async def test_names_in_the_bytes_of_pictures_do_not(bot: Bot, lists: Lists) -> None:
+async def test_a_name_in_the_bytes_of_a_picture_deletes_nothing(bot: Bot, lists: Lists) -> None:
     lists.file = png(3) + b" jo "
     assert await is_left(bot, "Jo")
 
@@ -119,20 +119,20 @@ async def test_somebody_of_the_same_name_elsewhere_is_somebody_else(bot: Bot, li
     assert await is_left(bot, "Ann", listed_in=ELSEWHERE)
 
 
-async def test_what_tells_their_id_goes_wherever_it_is(bot: Bot, lists: Lists) -> None:
+async def test_a_list_that_shows_the_id_is_deleted_in_every_server(bot: Bot, lists: Lists) -> None:
     lists.file = f"id,name\r\n{ID},x\r\n".encode()
     assert not await is_left(bot, "Ann", listed_in=ELSEWHERE)
 
 
-async def test_where_they_were_timed_out_their_name_is_theirs(bot: Bot, lists: Lists) -> None:
-    await bot.timeouts.set(User(ID, "Ann"), home(ELSEWHERE), now() + timedelta(hours=1), "", MODERATOR)
+async def test_in_a_server_that_timed_them_out_their_name_is_theirs(bot: Bot, lists: Lists) -> None:
+    await bot.timeouts.set(User(ID, "Ann"), server_scope(ELSEWHERE), now() + timedelta(hours=1), "", MODERATOR)
     lists.told = "- #1 Ann until 2026-01-02 10:00 UTC"
     assert not await is_left(bot, "Ann", listed_in=ELSEWHERE)
 
 
 @pytest.mark.parametrize("stays", [False, True], ids=["there", "elsewhere"])
-async def test_a_name_that_they_had_counts_where_they_had_it(bot: Bot, lists: Lists, stays: bool) -> None:
-    had_in = home(ELSEWHERE if stays else ROOM)
+async def test_an_earlier_name_counts_in_the_server_where_they_had_it(bot: Bot, lists: Lists, stays: bool) -> None:
+    had_in = server_scope(ELSEWHERE if stays else ROOM)
     await bot.timeouts.set(User(ID, "Benedikt Maier"), had_in, now() + timedelta(hours=1), "", MODERATOR)
     lists.told = "- #1 Benedikt Maier until 2026-01-02 10:00 UTC"
     assert await is_left(bot, "xX_ben_Xx") == stays

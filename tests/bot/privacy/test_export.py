@@ -1,4 +1,4 @@
-"""/privacy: an export that has everything, and a deletion after which no table has anything."""
+"""/privacy: an export has everything about a person, and after a deletion no table has anything."""
 
 import asyncio
 import base64
@@ -26,7 +26,7 @@ from bot.core.messages import Action, Place, Reply, Request, User
 from bot.inference.client import ModelClient
 from bot.platforms.terminal import PLACE, operator
 from bot.plugin_host import plugin
-from bot.settings.scopes import Scope, home
+from bot.settings.scopes import Scope, server_scope
 from bot.storage.audit import AuditRow
 from bot.storage.database import AttachmentRow, Database, MessageRow, PluginRow, now
 from bot.storage.key_value import Store
@@ -34,9 +34,9 @@ from bot.storage.key_value import Store
 BEN = User("100000000000000007", "Benedikt")
 ANN = User("100000000000000001", "Ann")
 MOD = User("100000000000000009", "Mod", is_moderator=True)
-SCHOOL = home(ROOM)
+SCHOOL = server_scope(ROOM)
 WORDS = ("aubergine", "courgette", "pumpkin", "gherkin", "celeriac", "fennel")
-"""What Benedikt writes, each in a place of its own."""
+"""The words that Benedikt writes, each in a place of its own."""
 
 
 @asynccontextmanager
@@ -53,9 +53,9 @@ async def press(bot: Bot, user: User, button: str, row: int, place: Place = ROOM
 
 
 async def live(bot: Bot) -> None:
-    """Leave something of Benedikt's behind wherever there is a place for it."""
+    """Store something of Benedikt's in every table that can have it."""
     answer = await last(bot, ask("/ask aubergine", BEN, message="m-1", resume={"user": BEN.id}))
-    await bot.sent(answer.row, ["d-1", "d-2"])
+    await bot.record_delivery(answer.row, ["d-1", "d-2"])
     await press(bot, BEN, "up", answer.row)
     anns = await last(bot, ask("/ask something else", ANN))
     await press(bot, BEN, "down", anns.row)
@@ -77,7 +77,7 @@ async def live(bot: Bot) -> None:
     timed_out = {"user": User("100000000000000003", "Cem", roles=()), "duration": "2h"}
     await last(bot, Request(user=BEN, place=ROOM, command="timeout", options=timed_out))
     await keep(bot)
-    await bot.timeouts.set(BEN, home(replace(ROOM, server="other")), now() + timedelta(hours=1), "fennel", MOD)
+    await bot.timeouts.set(BEN, server_scope(replace(ROOM, server="other")), now() + timedelta(hours=1), "fennel", MOD)
     # What moderators looked up names him.
     named = {"command": "ask", "user": BEN}
     await last(bot, Request(user=MOD, place=ROOM, command="why", options=named))
@@ -93,7 +93,7 @@ async def live(bot: Bot) -> None:
 
 
 async def keep(bot: Bot) -> None:
-    """Keep something of Benedikt's as a plugin may: under each name that he has there, and in a scope of that name."""
+    """Store values of Benedikt's as plugins do: under each of his ids as a key, and as a scope."""
     store = Store(bot.database, "diary")
     for mine in (BEN.id, f"test:{BEN.id}"):
         await store.set(mine, "under his name")
@@ -103,7 +103,7 @@ async def keep(bot: Bot) -> None:
 
 
 async def confirmed(bot: Bot, user: User = BEN, place: Place = ROOM) -> Reply:
-    """Ask for the deletion, and press its button."""
+    """Ask for the deletion, and press the button that confirms it."""
     asked = await last(bot, ask("/privacy delete", user, place))
     assert asked.private
     assert not asked.error
@@ -112,7 +112,7 @@ async def confirmed(bot: Bot, user: User = BEN, place: Place = ROOM) -> Reply:
 
 @pytest.fixture
 async def lived(address: str, models: FakeModels) -> AsyncIterator[Bot]:
-    """The bot in whose time Benedikt left something everywhere."""
+    """A bot whose every table has something of Benedikt's."""
     async with running(address, models) as made:
         await live(made)
         yield made
@@ -120,13 +120,13 @@ async def lived(address: str, models: FakeModels) -> AsyncIterator[Bot]:
 
 @pytest.fixture(scope="module")
 def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What there is after such a time lies here once a test has needed it, and in the database was_lived."""
+    """The folder of a database in which every table has something of Benedikt's; it is filled when it is first used."""
     return tmp_path_factory.mktemp("left")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def bot(request: pytest.FixtureRequest, models: FakeModels, left: Path, tmp_path: Path) -> AsyncIterator[Bot]:
-    """One that was started after such a time, which was the same one for all tests."""
+    """A bot started on a copy of that database."""
     is_file = request.param == "sqlite"
     socket = "" if is_file else request.getfixturevalue("postgres")
     if not (left / request.param).exists():
@@ -154,7 +154,7 @@ async def test_after_the_deletion_no_table_has_the_persons_id_name_or_words(live
     assert await holding(bot.database, BEN.id, BEN.name, *WORDS) == []
 
 
-async def test_others_keep_what_is_theirs(bot: Bot) -> None:
+async def test_a_deletion_leaves_the_data_of_others(bot: Bot) -> None:
     await confirmed(bot)
     texts = [row.text for row in await bot.messages.recent(ROOM, 100) if row.author == ANN.id]
     assert "something else" in texts
@@ -164,14 +164,14 @@ async def test_others_keep_what_is_theirs(bot: Bot) -> None:
     assert [entry.what for entry in changed] == ["moderators.users", "moderators.users", "safety.words"]
 
 
-async def test_rights_as_a_moderator_that_the_bot_gave_end_with_it(bot: Bot) -> None:
-    assert bot.recognised(BEN, ROOM).is_moderator
+async def test_a_deletion_ends_moderators_rights_that_the_bot_gave(bot: Bot) -> None:
+    assert bot.resolve_user(BEN, ROOM).is_moderator
     await confirmed(bot)
-    assert [bot.recognised(user, ROOM).is_moderator for user in (BEN, ANN)] == [False, True]
-    assert bot.settings.scopes.at(SCHOOL)["moderators.users"] == ANN.id
+    assert [bot.resolve_user(user, ROOM).is_moderator for user in (BEN, ANN)] == [False, True]
+    assert bot.settings.scopes.values_at(SCHOOL)["moderators.users"] == ANN.id
 
 
-async def test_defaults_of_ones_own_do_not_come_back_with_the_next_one(bot: Bot) -> None:
+async def test_deleted_defaults_do_not_come_back_when_another_is_set(bot: Bot) -> None:
     await confirmed(bot)
     await last(bot, ask("/defaults set ask.max_tokens value:9", BEN))
     assert await Store(bot.database, "defaults").items() == {f"test:{BEN.id}": {"ask.max_tokens": 9}}
@@ -186,7 +186,7 @@ async def test_a_word_that_is_somebodys_id_stays_in_what_others_ask(tmp_path: Pa
             assert question in [row.text for row in await bot.messages.recent(ROOM, 9)]
 
 
-async def test_in_the_audit_a_random_name_stands_for_the_person(bot: Bot) -> None:
+async def test_the_audit_has_a_pseudonym_in_place_of_the_person(bot: Bot) -> None:
     async with bot.database.reading() as session:
         before = len(list(await session.scalars(select(AuditRow))))
     await confirmed(bot)
@@ -200,7 +200,7 @@ async def test_in_the_audit_a_random_name_stands_for_the_person(bot: Bot) -> Non
     assert [row.what for row in after if row.subject in pseudonyms] == ["timeout"]
 
 
-async def test_a_second_person_gets_another_name(bot: Bot) -> None:
+async def test_a_second_person_gets_another_pseudonym(bot: Bot) -> None:
     await confirmed(bot)
     await confirmed(bot, replace(MOD, is_moderator=False))
     async with bot.database.reading() as session:
@@ -209,7 +209,7 @@ async def test_a_second_person_gets_another_name(bot: Bot) -> None:
     assert MOD.id not in actors
 
 
-async def test_a_timeout_stays_until_it_ends(bot: Bot) -> None:
+async def test_a_timeout_outlives_the_deletion(bot: Bot) -> None:
     await last(bot, ask(f"/config set moderators.users {ANN.id}", MOD))
     await bot.timeouts.set(BEN, SCHOOL, now() + timedelta(hours=1), "fennel", MOD)
     assert bot.prepare(ask("/ask hi", BEN)).refused
@@ -226,7 +226,7 @@ async def test_a_timeout_stays_until_it_ends(bot: Bot) -> None:
     assert not bot.prepare(ask("/ask hi", BEN)).refused
 
 
-async def test_the_hash_is_none_that_can_be_made_from_the_database(bot: Bot) -> None:
+async def test_the_hash_of_a_person_cannot_be_computed_from_the_database(bot: Bot) -> None:
     import hashlib
 
     await confirmed(bot)
@@ -237,7 +237,7 @@ async def test_the_hash_is_none_that_can_be_made_from_the_database(bot: Bot) -> 
     assert row.person not in {hashlib.sha256(text).hexdigest() for text in (plain, BEN.id.encode())}
 
 
-async def test_an_export_has_all_of_it_and_nobody_elses(bot: Bot) -> None:
+async def test_an_export_has_all_data_of_the_person_and_of_nobody_else(bot: Bot) -> None:
     stored = await rows(bot.database)
     reply = await last(bot, ask("/privacy export", BEN))
     assert reply.private
@@ -269,7 +269,7 @@ async def test_an_export_has_all_of_it_and_nobody_elses(bot: Bot) -> None:
     }
 
 
-async def test_it_is_for_everybody_everywhere_and_for_oneself(bot: Bot) -> None:
+async def test_everybody_may_use_privacy_everywhere_for_themselves(bot: Bot) -> None:
     await last(bot, ask("/config set access.roles teachers", MOD))
     direct = Place("test", "dm-ann")
     for place in (ROOM, direct):
@@ -279,7 +279,7 @@ async def test_it_is_for_everybody_everywhere_and_for_oneself(bot: Bot) -> None:
     assert await holding(bot.database, BEN.id, "aubergine")
 
 
-async def test_answers_under_way_end_with_it(bot: Bot, models: FakeModels) -> None:
+async def test_a_deletion_stops_running_answers(bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
     answering = asyncio.create_task(last(bot, ask("/ask aubergine", BEN)))
     await models.until(running=1)
@@ -288,7 +288,7 @@ async def test_answers_under_way_end_with_it(bot: Bot, models: FakeModels) -> No
     assert await holding(bot.database, "aubergine") == []
 
 
-async def test_much_is_in_files_that_every_platform_takes(
+async def test_a_large_export_is_in_files_that_every_platform_accepts(
     tmp_path: Path, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     most, about = 4000, 600
@@ -357,7 +357,7 @@ async def test_an_export_comes_nine_files_at_a_time(
     assert beyond.text == "What is stored about you ends with part 2; there is no part 3."
 
 
-async def test_whoever_runs_the_bot_can_too(tmp_path: Path, models: FakeModels) -> None:
+async def test_the_operator_can_delete_their_data_too(tmp_path: Path, models: FakeModels) -> None:
     me = operator()
     async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
         await last(bot, ask("/ask aubergine", me, PLACE))
@@ -376,16 +376,16 @@ async def test_a_word_that_is_somebodys_id_stays_in_settings_that_list_nobody(
             ("ask.system_prompt", "Be an operator.\nAn operator is kind"),
             ("safety.words", "operator"),
         ):
-            await bot.settings.write([await bot.settings.checked(name, value, school)], me)
+            await bot.settings.write([await bot.settings.make_checked_change(name, value, school)], me)
         await last(bot, ask("/ask aubergine", me, PLACE))
         await confirmed(bot, me, PLACE)
-        assert dict(bot.settings.scopes.at(school)) == {
+        assert dict(bot.settings.scopes.values_at(school)) == {
             "ask.system_prompt": "Be an operator.\nAn operator is kind",
             "safety.words": "operator",
         }
 
 
-async def test_what_was_deleted_is_gone_from_the_file(tmp_path: Path, models: FakeModels) -> None:
+async def test_deleted_data_are_gone_from_the_database_file(tmp_path: Path, models: FakeModels) -> None:
     async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
         await last(bot, ask("/ask aubergine", BEN))
         await confirmed(bot)

@@ -1,4 +1,4 @@
-"""What is too old is forgotten while the bot runs; with a retention of 0 nothing is kept after an answer is done."""
+"""Messages that are too old are deleted while the bot runs; with a retention of 0, each one after its answer."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from bot.config import DatabaseSection, PluginsSection
 from bot.core.messages import Reply
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
-from bot.settings.scopes import home
+from bot.settings.scopes import server_scope
 from bot.storage import counters
 from bot.storage.audit import REFUSAL, AuditEntry, note
 from bot.storage.database import Database, now
@@ -54,11 +54,11 @@ async def is_forgotten(bot: Bot, what: str) -> bool:
     return not await holding(bot.database, what)
 
 
-def test_it_may_be_set() -> None:
+def test_the_retention_can_be_set() -> None:
     assert DatabaseSection(retention_days=0).retention_days == 0
 
 
-async def test_what_grew_too_old_while_no_bot_ran_is_forgotten_when_one_begins(
+async def test_messages_that_grew_too_old_while_no_bot_ran_are_deleted_at_the_start(
     address: str, models: FakeModels
 ) -> None:
     async with Database(address) as database:
@@ -70,7 +70,7 @@ async def test_what_grew_too_old_while_no_bot_ran_is_forgotten_when_one_begins(
         assert len(await holding(bot.database, "courgette")) == 3
 
 
-async def test_what_grows_too_old_while_the_bot_runs_is_forgotten(
+async def test_messages_that_grow_too_old_while_the_bot_runs_are_deleted(
     address: str, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.app.PURGE_SECONDS", 0.01)
@@ -81,7 +81,7 @@ async def test_what_grows_too_old_while_the_bot_runs_is_forgotten(
             await eventually(lambda: is_forgotten(bot, "aubergine"))
 
 
-async def test_nothing_is_kept_after_an_answer_and_its_buttons_say_so(address: str, models: FakeModels) -> None:
+async def test_without_retention_an_answer_is_deleted_and_its_buttons_say_so(address: str, models: FakeModels) -> None:
     async with forgetful(address, models) as bot:
         answer = await last(bot, ask("/ask aubergine"))
         assert answer.text.startswith("Paris")
@@ -104,7 +104,7 @@ async def test_nothing_is_kept_after_an_answer_and_its_buttons_say_so(address: s
         assert (await last(bot, ask("/ask aubergine"))).row > drawn.row
 
 
-async def test_the_conversation_begins_anew_with_each_question(address: str, models: FakeModels) -> None:
+async def test_without_retention_each_question_begins_a_new_conversation(address: str, models: FakeModels) -> None:
     async with forgetful(address, models) as bot:
         await last(bot, ask("/ask aubergine"))
         await last(bot, ask("/ask courgette"))
@@ -112,7 +112,7 @@ async def test_the_conversation_begins_anew_with_each_question(address: str, mod
         assert said == ["courgette"]
 
 
-async def test_what_is_being_answered_stays_until_it_is(address: str, models: FakeModels) -> None:
+async def test_a_question_stays_until_it_is_answered(address: str, models: FakeModels) -> None:
     async with forgetful(address, models) as bot:
         models.gate.clear()
         answering = asyncio.create_task(last(bot, ask("/ask aubergine")))
@@ -125,7 +125,9 @@ async def test_what_is_being_answered_stays_until_it_is(address: str, models: Fa
         assert await content(bot) == {}
 
 
-async def test_what_was_stopped_or_cut_short_is_forgotten_too(address: str, models: FakeModels) -> None:
+async def test_without_retention_a_stopped_or_interrupted_answer_is_deleted_too(
+    address: str, models: FakeModels
+) -> None:
     async with forgetful(address, models) as bot:
         models.gate.clear()
         answering = asyncio.create_task(last(bot, ask("/ask aubergine")))
@@ -142,7 +144,7 @@ async def test_what_was_stopped_or_cut_short_is_forgotten_too(address: str, mode
         assert await holding(database, "courgette", "ben") == []
 
 
-async def test_an_answer_to_the_same_question_finds_it_as_long_as_it_is_made(address: str, models: FakeModels) -> None:
+async def test_a_question_stays_while_another_answer_to_it_is_made(address: str, models: FakeModels) -> None:
     async with forgetful(address, models) as bot:
         models.gate.clear()
         first = asyncio.create_task(last(bot, ask("/ask aubergine")))
@@ -158,9 +160,9 @@ async def test_an_answer_to_the_same_question_finds_it_as_long_as_it_is_made(add
         assert await content(bot) == {}
 
 
-async def test_a_refused_text_is_not_kept_either(address: str, models: FakeModels) -> None:
+async def test_without_retention_a_refused_text_is_not_stored(address: str, models: FakeModels) -> None:
     async with forgetful(address, models) as bot:
-        await bot.settings.write([bot.settings.plan("safety.words", "aubergine", home(ROOM))], ANN)
+        await bot.settings.write([bot.settings.make_change("safety.words", "aubergine", server_scope(ROOM))], ANN)
         refused = await last(bot, ask("/ask AUBERGINE pie"))
         assert refused.error
         assert await holding(bot.database, "aubergine pie") == []
@@ -175,7 +177,7 @@ async def test_an_event_is_still_known_a_moment_later(address: str, models: Fake
 
 
 @pytest.mark.parametrize("days", [0, 30])
-def test_what_is_deleted_is_gone_from_the_file(tmp_path: Path, days: float) -> None:
+def test_deleted_messages_are_gone_from_the_database_file(tmp_path: Path, days: float) -> None:
     async def use() -> None:
         async with FakeModels() as models, forgetful(f"sqlite:///{tmp_path}/tempera.db", models, days) as bot:
             await last(bot, ask("/ask aubergine"))

@@ -8,7 +8,7 @@ from bot import Context, Plugin, Range, Reply, command
 from bot.commands.command import Command
 from bot.core.errors import OptionError
 from bot.core.messages import User
-from bot.settings.option_limits import derived, narrowed
+from bot.settings.option_limits import derive_settings, narrow
 from bot.settings.resolver import Settings
 
 
@@ -42,23 +42,23 @@ THROW, AGAIN = COMMANDS
 
 def set_to(command: Command = THROW, user: User = ANN, **values: Any) -> Command:
     settings = Settings({f"throw.{name.replace('_', '.')}": value for name, value in values.items()})
-    settings.declare("toys", [], derived(COMMANDS))
+    settings.declare("toys", [], derive_settings(COMMANDS))
     settings.check()
-    return narrowed(command, COMMANDS, settings, ROOM, user)
+    return narrow(command, COMMANDS, settings, ROOM, user)
 
 
 def test_every_number_with_limits_can_be_limited_further() -> None:
-    assert [setting.name for setting in derived(COMMANDS)] == [
+    assert [setting.name for setting in derive_settings(COMMANDS)] == [
         "throw.sides.minimum",
         "throw.sides.maximum",
         *(f"throw.speed.{part}" for part in ("default", "minimum", "maximum")),
         *(f"throw.steps.{part}" for part in ("default", "minimum", "maximum")),
     ]
-    assert derived(COMMANDS)[2].about("en") == "What speed of /throw is when nobody says."
-    assert derived(COMMANDS)[1].about("de") == "Wie groß sides von /throw höchstens sein darf."
+    assert derive_settings(COMMANDS)[2].about("en") == "What speed of /throw is when nobody says."
+    assert derive_settings(COMMANDS)[1].about("de") == "Wie groß sides von /throw höchstens sein darf."
 
 
-def test_where_nothing_is_set_a_command_is_itself() -> None:
+def test_a_command_without_limits_set_stays_the_same_object() -> None:
     assert set_to() is THROW
 
 
@@ -80,7 +80,7 @@ def test_limits_and_defaults_fit_together(values: dict[str, float], bounds: tupl
     assert (option.minimum, option.maximum, option.default) == bounds
 
 
-def test_what_is_beyond_is_refused_with_who_said_so() -> None:
+def test_a_value_beyond_a_limit_is_refused_as_set_by_moderators() -> None:
     with pytest.raises(OptionError) as caught:
         set_to(speed_maximum=4).bind({"sides": 6, "speed": 5})
     assert str(caught.value) == ("speed must be a number from 0 to 4, as moderators have set it here; you gave “5”.")
@@ -89,7 +89,7 @@ def test_what_is_beyond_is_refused_with_who_said_so() -> None:
         set_to(sides_maximum=6).bind({"sides": 7})
 
 
-def test_a_choice_that_is_left_open_stays_open() -> None:
+def test_a_default_of_none_stays_none() -> None:
     assert set_to().bind({"sides": 6})["steps"] is None
     assert set_to(steps_maximum=10).bind({"sides": 6})["steps"] is None
     with pytest.raises(OptionError, match="steps must be a whole number from 1 to 10, as moderators"):
@@ -98,7 +98,7 @@ def test_a_choice_that_is_left_open_stays_open() -> None:
     assert set_to(steps_minimum=2).bind({"sides": 6})["steps"] is None
 
 
-def test_what_only_buttons_run_has_the_limits_of_what_people_type() -> None:
+def test_a_hidden_command_has_the_limits_of_the_visible_one() -> None:
     with pytest.raises(OptionError, match="speed must be a number from 0 to 4"):
         set_to(AGAIN, speed_maximum=4).bind({"speed": 5})
     assert set_to(AGAIN, speed_maximum=4).option("turn") is AGAIN.option("turn")

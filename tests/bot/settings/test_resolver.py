@@ -10,15 +10,15 @@ from bot.core.adapters import Adapters
 from bot.core.errors import ConfigError, PluginError, UserError
 from bot.core.messages import Place, User
 from bot.platforms.capabilities import PLATFORMS
-from bot.settings.builtin import CORE, FOR_ROLES, FOR_SERVERS
+from bot.settings.builtin import CORE_SETTINGS, ROLES_ONLY, SERVERS_ONLY
 from bot.settings.resolver import Settings
 from bot.settings.scopes import Change
-from bot.settings.setting import Scope, Setting, most_or_all
+from bot.settings.setting import Scope, Setting, largest_quota
 from bot.storage.database import Database
 
 HERE = Place("test", "channel")
 WARMTH = Setting(name="ask.warmth", type=float, default=0.7, minimum=0, maximum=2, description="How warm.")
-QUOTA = Setting(name="ask.quota", type=int, default=0, description="How often.", among=most_or_all)
+QUOTA = Setting(name="ask.quota", type=int, default=0, description="How often.", among=largest_quota)
 SCHOOL, OTHER = Scope("test", "school"), Scope("test", "other")
 HALL = Place("test", "hall", server="school")
 
@@ -37,13 +37,13 @@ async def stored(database: Database, **overrides: Any) -> Settings:
 
 
 async def put(settings: Settings, name: str, value: Any, scope: Scope = SCHOOL, actor: User = MODERATOR) -> None:
-    await settings.write([settings.plan(name, value, scope)], actor)
+    await settings.write([settings.make_change(name, value, scope)], actor)
 
 
 # Declarations
 
 
-def test_a_setting_is_its_default_until_the_deployment_says_otherwise() -> None:
+def test_a_setting_has_its_default_unless_the_deployment_overrides_it() -> None:
     assert declared().value("ask.warmth", HERE) == 0.7
     assert declared(warmth="1.5").value("ask.warmth", HERE) == 1.5
 
@@ -66,7 +66,7 @@ def test_a_wrong_override_is_one_sentence(overrides: dict[str, object], sentence
     assert sentence in str(caught.value)
 
 
-def test_a_plugin_declares_only_its_own() -> None:
+def test_a_plugin_declares_only_settings_that_begin_with_its_name() -> None:
     with pytest.raises(PluginError, match="must begin with “face.”"):
         Settings({}).declare("face", [WARMTH])
 
@@ -79,7 +79,7 @@ def test_a_setting_has_one_owner() -> None:
     assert settings.value("ask.warmth", HERE) == 0.7
 
 
-def test_a_plugin_that_is_declared_anew_loses_what_it_declares_no_longer() -> None:
+def test_declaring_again_removes_the_settings_that_are_no_longer_declared() -> None:
     settings = declared()
     settings.declare("ask", [WARMTH])
     assert not settings.knows("ask.quota")
@@ -102,7 +102,7 @@ def test_a_setting_is_found_however_it_is_written(typed: str, name: str) -> None
         ("", "There is no setting “”. /config show lists what there is."),
     ],
 )
-def test_what_there_is_not_is_answered_with_the_nearest(typed: str, sentence: str) -> None:
+def test_an_unknown_name_is_answered_with_the_nearest_one(typed: str, sentence: str) -> None:
     with pytest.raises(UserError) as caught:
         declared().find(typed)
     assert str(caught.value) == sentence
@@ -111,7 +111,7 @@ def test_what_there_is_not_is_answered_with_the_nearest(typed: str, sentence: st
 # What a value may be
 
 
-IDS = Setting(name="ask.where", type=str, default="", description="Where.", ids="channels", scopes=FOR_SERVERS)
+IDS = Setting(name="ask.where", type=str, default="", description="Where.", ids="channels", scopes=SERVERS_ONLY)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_ids_are_read_out_of_mentions(platform: str, typed: str, value: str) -> 
 
 
 @pytest.mark.parametrize(("platform", "typed"), [("discord", "#general"), ("slack", "general"), ("web", "a:b")])
-def test_what_is_no_id_is_refused(platform: str, typed: str) -> None:
+def test_a_text_that_is_no_id_is_refused(platform: str, typed: str) -> None:
     with pytest.raises(UserError) as caught:
         IDS.convert(typed, PLATFORMS[platform].ids)
     assert str(caught.value) == (
@@ -140,25 +140,25 @@ def test_what_is_no_id_is_refused(platform: str, typed: str) -> None:
 
 
 @pytest.mark.parametrize("raw", [[1], {"a": 1}])
-def test_a_list_is_no_value(raw: object) -> None:
+def test_a_toml_list_is_refused_as_a_value(raw: object) -> None:
     with pytest.raises(UserError, match="ask.warmth must be a number from 0 to 2; a list or a table is none."):
         WARMTH.convert(raw)
 
 
 @pytest.mark.parametrize(("values", "counts"), [([3, 5], 5), ([3, 0], 0), ([7], 7)])
-def test_of_several_quotas_the_largest_counts_and_none_at_all_most(values: list[int], counts: int) -> None:
-    assert most_or_all(values) == counts
+def test_the_largest_of_several_quotas_counts_and_no_limit_is_the_largest(values: list[int], counts: int) -> None:
+    assert largest_quota(values) == counts
 
 
-@pytest.mark.parametrize("setting", CORE, ids=lambda setting: setting.name)
-def test_a_default_of_the_core_is_a_value_of_its_setting(setting: Setting) -> None:
+@pytest.mark.parametrize("setting", CORE_SETTINGS, ids=lambda setting: setting.name)
+def test_every_default_of_the_core_is_a_valid_value(setting: Setting) -> None:
     assert setting.convert(setting.default) == setting.default
 
 
 # Scopes
 
 
-async def test_the_narrowest_counts(database: Database) -> None:
+async def test_the_narrowest_scope_counts(database: Database) -> None:
     settings = await stored(database, warmth=0.5)
     await put(settings, "ask.warmth", 1, SCHOOL)
     await put(settings, "ask.warmth", 2, Scope("test", "school", "room"))
@@ -172,20 +172,20 @@ async def test_the_narrowest_counts(database: Database) -> None:
     assert settings.value("ask.warmth", Place("other", "room", server="school")) == 0.5
 
 
-async def test_a_thread_goes_with_its_channel(database: Database) -> None:
+async def test_a_thread_has_the_settings_of_its_channel(database: Database) -> None:
     settings = await stored(database)
     await put(settings, "ask.warmth", 2, Scope("test", "school", "room"))
     assert settings.value("ask.warmth", Place("test", "room", server="school", thread="42")) == 2
 
 
-async def test_a_direct_message_is_on_its_own(database: Database) -> None:
+async def test_a_direct_message_has_settings_of_its_own(database: Database) -> None:
     settings = await stored(database)
     await put(settings, "ask.warmth", 2, Scope("test", "", "ann"))
     assert settings.value("ask.warmth", Place("test", "ann")) == 2
     assert settings.value("ask.warmth", Place("test", "ben")) == 0.7
 
 
-async def test_of_several_roles_the_best_counts_and_before_the_channel(database: Database) -> None:
+async def test_the_best_of_several_roles_counts_and_goes_before_the_channel(database: Database) -> None:
     settings = await stored(database)
     await put(settings, "ask.quota", 1, Scope("test", "school", "room"))
     await put(settings, "ask.quota", 5, Scope("test", "school", role="pupils"))
@@ -198,7 +198,7 @@ async def test_of_several_roles_the_best_counts_and_before_the_channel(database:
     assert settings.value("ask.quota", ROOM, User("x", "X", roles=None)) == 1
 
 
-async def test_what_a_setting_takes_no_longer_is_as_if_it_were_not_set(database: Database) -> None:
+async def test_a_stored_value_that_is_no_longer_accepted_is_ignored(database: Database) -> None:
     settings = await stored(database)
     await put(settings, "ask.warmth", 2)
     settings.declare("ask", [Setting(name="ask.warmth", type=float, default=0.5, maximum=1, description="Warm.")])
@@ -217,16 +217,16 @@ async def test_what_a_setting_takes_no_longer_is_as_if_it_were_not_set(database:
             "ask.where cannot be set for a single channel; set it for the whole server.",
         ),
         (
-            Setting(name="ask.all", type=int, default=0, description="All.", scopes=FOR_ROLES, among=max),
+            Setting(name="ask.all", type=int, default=0, description="All.", scopes=ROLES_ONLY, among=max),
             SCHOOL,
             "ask.all is set for a role; name one.",
         ),
     ],
     ids=["role", "no id on Discord", "no id on Slack", "channel", "server"],
 )  # fmt: skip
-def test_not_everything_can_be_set_for_everything(setting: Setting, scope: Scope, sentence: str) -> None:
+def test_a_setting_is_refused_for_scopes_that_it_does_not_have(setting: Setting, scope: Scope, sentence: str) -> None:
     with pytest.raises(UserError) as caught:
-        declared(setting).plan(setting.name, 1, scope)
+        declared(setting).make_change(setting.name, 1, scope)
     assert str(caught.value) == sentence
 
 
@@ -240,11 +240,13 @@ STEPS = st.lists(st.tuples(st.sampled_from(SCOPES), st.none() | st.integers(0, 9
 
 
 @given(steps=STEPS, deployment=st.none() | st.integers(0, 9))
-def test_what_counts_is_what_a_simple_model_says(steps: list[tuple[Scope, int | None]], deployment: int | None) -> None:
+def test_the_value_that_applies_is_that_of_a_simple_model(
+    steps: list[tuple[Scope, int | None]], deployment: int | None
+) -> None:
     settings = declared(**({} if deployment is None else {"quota": deployment}))
     model: dict[tuple[str, str, str], int] = {}
     for scope, value in steps:
-        settings.scopes._take([Change(scope, "ask.quota", value)])
+        settings.scopes._apply([Change(scope, "ask.quota", value)])
         model.pop((scope.server, scope.channel, scope.role), None)
         if value is not None:
             model[scope.server, scope.channel, scope.role] = value
@@ -265,16 +267,18 @@ def test_what_counts_is_what_a_simple_model_says(steps: list[tuple[Scope, int | 
 # Changes
 
 
-async def test_a_change_says_what_counted_before_and_what_does_now(database: Database) -> None:
+async def test_a_change_has_the_values_that_applied_before_and_after(database: Database) -> None:
     settings = await stored(database)
     await put(settings, "ask.warmth", 1.5)
-    [changed] = await settings.write([settings.plan("ask.warmth", "1", Scope("test", "school", "room"))], MODERATOR)
+    [changed] = await settings.write(
+        [settings.make_change("ask.warmth", "1", Scope("test", "school", "room"))], MODERATOR
+    )
     assert (changed.setting, changed.scope.channel, changed.before, changed.after) == (WARMTH, "room", 1.5, 1)
-    [changed] = await settings.write([settings.plan("ask.warmth", None, SCHOOL)], ANN)
+    [changed] = await settings.write([settings.make_change("ask.warmth", None, SCHOOL)], ANN)
     assert (changed.before, changed.after) == (1.5, 0.7)
 
 
-async def test_what_one_process_sets_counts_in_the_other_once_it_looks(database: Database) -> None:
+async def test_a_value_set_in_one_process_applies_in_another_after_its_refresh(database: Database) -> None:
     here, there = await stored(database), await stored(database)
     await put(here, "ask.warmth", 2)
     assert here.value("ask.warmth", ROOM) == 2
@@ -286,7 +290,7 @@ async def test_what_one_process_sets_counts_in_the_other_once_it_looks(database:
     assert here.value("ask.warmth", ROOM) == 0.7
 
 
-async def test_looking_does_not_undo_what_is_just_being_set(database: Database) -> None:
+async def test_a_refresh_does_not_undo_a_write_that_is_under_way(database: Database) -> None:
     settings = await stored(database)
     for value in range(10):
         await asyncio.gather(put(settings, "ask.quota", value), settings.refresh(), settings.refresh())

@@ -1,4 +1,4 @@
-"""Writing what was set: all or nothing, with its entry in the audit, whoever else writes and whenever one dies."""
+"""Writes of settings are complete or absent, and recorded in the audit, with many writers and killed processes."""
 
 import asyncio
 import multiprocessing
@@ -15,7 +15,7 @@ from fakes.core.requests import MODERATOR, ROOM
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.core.messages import Place, User
-from bot.settings.scopes import Change, Scopes, above, home
+from bot.settings.scopes import Change, Scopes, enclosing_scopes, server_scope
 from bot.settings.setting import Scope
 from bot.storage.audit import Audit
 from bot.storage.database import Database
@@ -43,23 +43,23 @@ async def opened(database: Database) -> Scopes:
 
 
 def test_the_scopes_of_a_place() -> None:
-    assert above(ROOM) == (Scope("test", "school", "room"), SCHOOL)
-    assert above(Place("test", "", server="school")) == (SCHOOL,)
-    assert above(Place("test", "ann")) == (Scope("test", "", "ann"),)
-    assert home(ROOM) == SCHOOL
-    assert home(Place("test", "ann")) == Scope("test", "", "ann")
+    assert enclosing_scopes(ROOM) == (Scope("test", "school", "room"), SCHOOL)
+    assert enclosing_scopes(Place("test", "", server="school")) == (SCHOOL,)
+    assert enclosing_scopes(Place("test", "ann")) == (Scope("test", "", "ann"),)
+    assert server_scope(ROOM) == SCHOOL
+    assert server_scope(Place("test", "ann")) == Scope("test", "", "ann")
 
 
-async def test_what_is_within_a_server_is_its_own_its_channels_and_its_roles(database: Database) -> None:
+async def test_the_scopes_within_a_server_are_itself_its_channels_and_its_roles(database: Database) -> None:
     scopes = await opened(database)
     inside = [SCHOOL, Scope("test", "school", role="pupils"), Scope("test", "school", "room")]
     outside = [Scope("test", "other"), Scope("other", "school"), Scope("test", "", "ann"), Scope("test", "", "ben")]
     await scopes.write([Change(scope, "a.b", 1) for scope in (*inside, *outside)], MODERATOR)
-    assert list(scopes.within(SCHOOL)) == inside
-    assert list(scopes.within(Scope("test", "", "ann"))) == [Scope("test", "", "ann")]
+    assert list(scopes.values_within(SCHOOL)) == inside
+    assert list(scopes.values_within(Scope("test", "", "ann"))) == [Scope("test", "", "ann")]
 
 
-async def test_each_change_leaves_an_entry_and_none_where_nothing_changed(database: Database) -> None:
+async def test_each_change_is_recorded_in_the_audit_unless_the_value_stays(database: Database) -> None:
     scopes = await opened(database)
     for value in (1, 1, 2, None, None):
         await scopes.write([Change(Scope("test", "school", "room"), "a.b", value)], MODERATOR)
@@ -70,13 +70,13 @@ async def test_each_change_leaves_an_entry_and_none_where_nothing_changed(databa
     }
 
 
-async def test_several_changes_are_made_or_none(database: Database) -> None:
+async def test_either_all_changes_are_made_or_none(database: Database) -> None:
     scopes = await opened(database)
     with pytest.raises(SQLAlchemyError):
         await scopes.write([Change(SCHOOL, "a.b", 1), Change(SCHOOL, "a.c", object())], MODERATOR)
-    assert scopes.at(SCHOOL) == {}
+    assert scopes.values_at(SCHOOL) == {}
     await scopes.refresh()
-    assert scopes.at(SCHOOL) == {}
+    assert scopes.values_at(SCHOOL) == {}
     assert not await Audit(database).find("test", "school")
 
 
@@ -93,8 +93,8 @@ async def test_fifty_writers_at_once_lose_nothing(address: str) -> None:
         await asyncio.gather(*(write(number) for number in range(50)))
         for scopes in sides:
             await scopes.refresh()
-        assert sides[0].at(SCHOOL) == sides[1].at(SCHOOL)
-        assert {name: value for name, value in sides[0].at(SCHOOL).items() if name.startswith("own.")} == {
+        assert sides[0].values_at(SCHOOL) == sides[1].values_at(SCHOOL)
+        assert {name: value for name, value in sides[0].values_at(SCHOOL).items() if name.startswith("own.")} == {
             f"own.{number}": number for number in range(50)
         }
         entries = list(reversed(await Audit(database).find("test", "school")))
@@ -102,11 +102,11 @@ async def test_fifty_writers_at_once_lose_nothing(address: str) -> None:
         shared = [(entry.before, entry.after) for entry in entries if entry.what == "shared.value"]
         # Each found what the one before it had left.
         assert [before for before, _ in shared] == [None, *(after for _, after in shared[:-1])]
-        assert shared[-1][1] == sides[0].at(SCHOOL)["shared.value"]
+        assert shared[-1][1] == sides[0].values_at(SCHOOL)["shared.value"]
 
 
 @pytest.mark.chaos
-def test_what_was_acknowledged_survives_a_hundred_kills_in_the_middle_of_writes(tmp_path: Path) -> None:
+def test_acknowledged_writes_survive_a_hundred_kills_in_the_middle_of_writes(tmp_path: Path) -> None:
     file = tmp_path / "tempera.db"
     # One process that has imported everything, and from which each writer begins as a fork.
     processes = multiprocessing.get_context("forkserver")
@@ -130,7 +130,7 @@ def test_what_was_acknowledged_survives_a_hundred_kills_in_the_middle_of_writes(
 
 
 def _killed_writer(processes: ForkServerContext, file: Path, begin: int, round_: int) -> int:
-    """Let a process write, kill it after some acknowledgements, and say which was the last one."""
+    """Let a process write, kill it after some acknowledgements, and return the last one."""
     hearing, saying = processes.Pipe(duplex=False)
     process = processes.Process(target=_write, args=(f"sqlite:///{file}", begin, saying))
     process.start()
@@ -150,7 +150,7 @@ def _killed_writer(processes: ForkServerContext, file: Path, begin: int, round_:
 
 
 def _write(address: str, begin: int, saying: Connection) -> None:
-    """Write one number after the other, and say each that is written."""
+    """Write one number after the other, and print each that is written."""
 
     async def write() -> None:
         async with Database(address) as database:

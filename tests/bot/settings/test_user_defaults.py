@@ -20,7 +20,7 @@ ASK = COMMANDS[0]
 ON_SLACK, ON_DISCORD = (Caller(User("U1", "Ada"), Place(platform, "C1")) for platform in ("slack", "discord"))
 
 
-def test_free_text_required_options_and_seeds_have_none() -> None:
+def test_free_text_required_options_and_seeds_have_no_default_of_ones_own() -> None:
     assert list(Defaults.offered(COMMANDS)) == ["ask.temperature", "ask.max_tokens"]
 
 
@@ -29,17 +29,17 @@ async def test_two_processes_agree_after_a_refresh(database: Database) -> None:
     await here.start(database)
     await there.start(database)
     await here.set(ON_SLACK, COMMANDS, "ask.temperature", "1.5")
-    assert here.options(ON_SLACK, ASK) == {"temperature": 1.5}
-    assert there.options(ON_SLACK, ASK) == {}
+    assert here.for_command(ON_SLACK, ASK) == {"temperature": 1.5}
+    assert there.for_command(ON_SLACK, ASK) == {}
     await there.refresh()
-    assert there.options(ON_SLACK, ASK) == {"temperature": 1.5}
-    assert there.options(ON_DISCORD, ASK) == {}
+    assert there.for_command(ON_SLACK, ASK) == {"temperature": 1.5}
+    assert there.for_command(ON_DISCORD, ASK) == {}
     await there.reset(ON_SLACK, "ask.temperature")
     await here.refresh()
-    assert here.of(ON_SLACK) == {}
+    assert here.get(ON_SLACK) == {}
 
 
-async def test_what_an_option_no_longer_takes_is_left_out(database: Database) -> None:
+async def test_a_default_that_the_option_no_longer_accepts_is_left_out(database: Database) -> None:
     defaults = Defaults()
     await defaults.start(database)
     await defaults.set(ON_SLACK, COMMANDS, "ask.temperature", 2)
@@ -47,7 +47,7 @@ async def test_what_an_option_no_longer_takes_is_left_out(database: Database) ->
     narrow = replace(
         ASK, options=tuple(replace(option, maximum=1) for option in ASK.options if option.name != "max_tokens")
     )
-    assert defaults.options(ON_SLACK, narrow) == {}
+    assert defaults.for_command(ON_SLACK, narrow) == {}
     mine = defaults.mine(ON_SLACK, [narrow])
     assert mine == {"ask.temperature": 2}
 
@@ -59,4 +59,4 @@ async def test_a_refused_value_changes_nothing(database: Database) -> None:
     with pytest.raises(UserError):
         await defaults.set(ON_SLACK, COMMANDS, "ask.temperature", 3)
     await defaults.refresh()
-    assert defaults.options(ON_SLACK, ASK) == {"temperature": 2}
+    assert defaults.for_command(ON_SLACK, ASK) == {"temperature": 2}

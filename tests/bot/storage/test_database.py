@@ -272,7 +272,7 @@ async def test_plugins_that_were_switched_off_before_there_were_settings_stay_so
             Scope("slack", "T0123ABC"): {"lab.enabled": False},
             Scope("terminal", "", "terminal"): {"imagine.enabled": False},
         }
-        assert {scope: dict(settings.scopes.at(scope)) for scope in expected} == expected
+        assert {scope: dict(settings.scopes.values_at(scope)) for scope in expected} == expected
         async with database.reading() as session:
             assert [(row.scope, row.key) for row in await session.scalars(select(PluginRow))] == [("reloads", "face")]
         await back_to(database, "0007")

@@ -92,4 +92,4 @@ def pets(tmp_path: Path) -> Path:
 
 def explain_plugin(bot: Bot) -> Any:
     """Return the running plugin of /explain."""
-    return next(plugin for plugin in bot.registry.on(ROOM) if plugin.name == "explain")
+    return next(plugin for plugin in bot.registry.enabled_plugins(ROOM) if plugin.name == "explain")

@@ -148,7 +148,7 @@ async def test_a_question_of_another_command_is_embedded_for_its_user(
     make_bot: MakeBot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(explain, "CONTEXT_EMBEDDING_SECONDS", 300)
-    monkeypatch.setattr(context, "KNOWN_SECONDS", 600)
+    monkeypatch.setattr(context, "LOOKUP_SECONDS", 600)
     models.listed = {"fake-chat": "chat", "fake-embeddings": "embeddings"}
     async with make_bot(DEFAULT) as bot:
         assert (await last(bot, ask("/ask how hot is a high temperature"))).final
@@ -159,7 +159,7 @@ async def test_a_question_of_another_command_is_embedded_for_its_user(
 async def test_a_language_model_gets_a_passage_without_markdown(
     make_bot: MakeBot, models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(context, "KNOWN_SECONDS", 600)
+    monkeypatch.setattr(context, "LOOKUP_SECONDS", 600)
     file = tmp_path / "pets.md"
     file.write_text("# Pets\n\n## Cats\n\nCats purr a\\*b\\*c times.\n\n## Dogs\n\nDogs bark at strangers.\n")
     async with make_bot(file) as bot:

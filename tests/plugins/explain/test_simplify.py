@@ -3,7 +3,7 @@ from fakes.core.requests import MODERATOR, ROOM, ask, last, press, replies
 from fakes.model_server.model_api import FakeModels
 
 from bot.app import Bot
-from bot.settings.scopes import home
+from bot.settings.scopes import server_scope
 from plugins.explain.simplify import finished_sentences, unsupported_terms
 
 SOURCE = (
@@ -117,7 +117,7 @@ async def test_the_model_is_stopped_at_the_first_unsupported_term(bot: Bot, mode
 async def test_the_model_of_ask_is_used(bot: Bot, models: FakeModels) -> None:
     models.answer = GOOD
     models.listed["other-chat"] = "chat"
-    await bot.settings.write([bot.settings.plan("ask.model", "other-chat", home(ROOM))], MODERATOR)
+    await bot.settings.write([bot.settings.make_change("ask.model", "other-chat", server_scope(ROOM))], MODERATOR)
     assert (await last(bot, ask(QUESTION))).card["model"] == "other-chat"
 
 

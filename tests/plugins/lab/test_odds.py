@@ -13,7 +13,7 @@ from bot.config import PluginsSection
 from bot.core.messages import Action, Request
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
-from bot.settings.scopes import home
+from bot.settings.scopes import server_scope
 from bot.storage.database import Database
 from plugins.lab.chart import OddsChart, draw_chart
 from plugins.lab.odds import build_chart, fence, make_visible
@@ -60,7 +60,7 @@ async def test_the_ten_most_probable_tokens_are_shown_in_words_and_as_a_picture(
 
 async def test_a_forbidden_token_is_hidden_and_the_others_are_shown(bot: Bot) -> None:
     moderator = User("m", "M", is_moderator=True)
-    await bot.settings.write([bot.settings.plan("safety.words", "floor", home(ROOM))], moderator)
+    await bot.settings.write([bot.settings.make_change("safety.words", "floor", server_scope(ROOM))], moderator)
     reply = await last(bot, ask(CAT))
     assert not reply.error, reply.text
     lines = reply.text.split("\n\n")[2].splitlines()

@@ -122,7 +122,7 @@ class Interactions:
         self._begin(interaction, from_interaction(interaction, action=action), wants_thread=wants_thread)
 
     def _begin(self, interaction: discord.Interaction, request: Request, *, wants_thread: bool = False) -> None:
-        locale = self._bot.admission.language(request.user.locale, request.place)
+        locale = self._bot.admission.language_for(request.user.locale, request.place)
         self._answers.start(
             self._take(PendingInteraction(interaction, request, locale, wants_thread)), "discord interaction"
         )
@@ -153,7 +153,7 @@ class Interactions:
             if isinstance(error, RequestRefused):
                 if not await self._is_ours(asked):
                     return
-                await self._bot.refusals.note(asked.request, error)
+                await self._bot.refusals.record(asked.request, error)
             await self._whisper(asked, Reply(text=error.sentence.in_language(asked.locale)))
             return
         if decision.refused:
@@ -190,10 +190,10 @@ class Interactions:
 
     async def _change(self, asked: PendingInteraction, decision: Decision) -> None:
         action = asked.request.action
-        name, row = actions.parse(action.id if action is not None else "")
+        name, row = actions.parse_id(action.id if action is not None else "")
         # Before anything changes: what is just being shown may not be noted yet.
         showing = self._answers.showing(row)
-        shown = await self._bot.shown(row)
+        shown = await self._bot.message_ids(row)
         answer = await self._bot.messages.get(row)
         question = await self._question(answer)
         async with aclosing(decision.start()) as replies:
@@ -204,7 +204,7 @@ class Interactions:
                         await self._answers.withdraw(question.channel, question.thread, question.external)
                 elif not reply.row:
                     await self._whisper(asked, reply)
-                elif actions.is_turning(name):
+                elif actions.is_page_button(name):
                     await self._turn(asked, answer, shown, reply)
                 else:
                     async with self._or_say_so(asked):

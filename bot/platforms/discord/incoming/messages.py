@@ -121,7 +121,7 @@ class MessageListener:
     def _locale(self, message: discord.Message) -> str:
         """The language that whoever wrote a message is spoken to in."""
         request = from_message(message, "")
-        return self._bot.admission.language(request.user.locale, request.place)
+        return self._bot.admission.language_for(request.user.locale, request.place)
 
     def _room(self, message: discord.Message) -> ChannelTarget:
         """Where something was said; what is written there first replies to it."""
@@ -140,7 +140,7 @@ class MessageListener:
         if channel := next(open_ones, None):
             room = self._answers.room(channel.id, guild.id)
             place = Place(PLATFORM, str(channel.id), str(guild.id))
-            locale = self._bot.admission.language(guild.preferred_locale.value, place)
+            locale = self._bot.admission.language_for(guild.preferred_locale.value, place)
             welcome = self._bot.welcome(locale, names_all=True)
             for part in render.messages(welcome, locale=locale, bytes_each=room.bytes_each):
                 await room.post(part)

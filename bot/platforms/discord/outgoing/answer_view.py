@@ -237,7 +237,7 @@ class AnswerView:
         """Let the core know which messages show the answer."""
         now = self.row, self.ids
         if self.row and now != self._told:
-            await self._bot.sent(*now)
+            await self._bot.record_delivery(*now)
             self._told = now
 
     async def _go_on(self, later: MessageTarget, reply: Reply) -> None:

@@ -145,18 +145,18 @@ class DiscordAnswers:
 
     async def _bury(self, outlet: AnswerView) -> None:
         log.info("An answer ends, as its message was deleted.")
-        await self.bot.removed(PLATFORM, outlet.ids)
+        await self.bot.delete_shown(PLATFORM, outlet.ids)
         await outlet.remove()
 
     async def removed(self, channel: int, messages: Sequence[int]) -> None:
         """Somebody deleted messages: the answers that they showed go."""
         gone = set(map(str, messages))
         showing = [outlet for outlet in self._outlets if gone & set(outlet.ids)]
-        left = await self.bot.removed(PLATFORM, sorted(gone))
+        left = await self.bot.delete_shown(PLATFORM, sorted(gone))
         if showing:
             await self.delete(channel, (), showing)
             # What was just being written is noted by now.
-            left += await self.bot.removed(PLATFORM, sorted(gone))
+            left += await self.bot.delete_shown(PLATFORM, sorted(gone))
         await self.delete(channel, left)
 
     async def delete(self, channel: int, messages: Sequence[str], outlets: Iterable[AnswerView] = ()) -> None:
@@ -206,7 +206,7 @@ class DiscordAnswers:
 
     async def restore(self) -> None:
         """Let the answers that another process left unfinished say so, with the buttons that still make sense."""
-        for row in await self.bot.interrupted([PLATFORM]):
+        for row in await self.bot.mark_interrupted([PLATFORM]):
             if outlet := await self._found_again(row):
                 await self._show_once(outlet, row)
 
@@ -219,7 +219,7 @@ class DiscordAnswers:
     async def _found_again(self, row: MessageRow) -> AnswerView | None:
         """Where an answer of another process is shown, if that can still be reached."""
         resume = row.resume
-        shown = await self.bot.shown(row.id) or list(filter(None, [resume.get("message")]))
+        shown = await self.bot.message_ids(row.id) or list(filter(None, [resume.get("message")]))
         if (parent := resume.get("parent")) and (not row.thread or resume["channel"] in shown):
             # No thread was opened: it would have the number of the message that shows the answer.
             await self.bot.messages.leave_thread(row.id)

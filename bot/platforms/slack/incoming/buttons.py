@@ -62,16 +62,16 @@ class Buttons:
     async def _find_question(self, action: Action) -> str:
         """Return the ts of the question that is answered again, so that it is deleted with its last answer."""
         with suppress(Expired):
-            name, row_id = buttons.parse(action.id)
+            name, row_id = buttons.parse_id(action.id)
             row = await self._bot.messages.get(row_id) if name in buttons.REPEATS else None
             return "" if row is None else str(row.resume.get("question", ""))
         return ""
 
     async def _change_in_place(self, decision: Decision, place: AnswerPlace, action: Action, ts: str) -> None:
         """Change or delete the answer whose button was pressed; `ts` is the message with the button."""
-        _, row_id = buttons.parse(action.id)
+        _, row_id = buttons.parse_id(action.id)
         # Read first, because the row is gone once the answer is deleted.
-        row, shown = await self._bot.messages.get(row_id), await self._bot.shown(row_id)
+        row, shown = await self._bot.messages.get(row_id), await self._bot.message_ids(row_id)
         async with aclosing(decision.start()) as replies:
             async for reply in replies:
                 if reply.error and not reply.row:

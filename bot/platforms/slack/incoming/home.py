@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from slack_sdk.errors import SlackApiError
 
-from bot.answers.buttons import field
 from bot.core.caller import Caller
 from bot.core.errors import UserError
 from bot.core.i18n import translate
@@ -201,7 +200,7 @@ def _place(team: str | None) -> Place:
 
 def view(bot: Bot, user: User, place: Place) -> Json:
     """Return the App Home as `user` sees it."""
-    user = bot.recognised(user, place)
+    user = bot.resolve_user(user, place)
     commands = bot.commands_for(user, place)
     offered, mine = bot.defaults.offered(commands), bot.defaults.mine(Caller(user, place), commands)
     blocks = [
@@ -269,7 +268,7 @@ def _line(name: str, option: Option, mine: Mapping[str, Any], locale: str) -> st
 
 def _form(name: str, option: Option, mine: Mapping[str, Any], locale: str) -> Json:
     """Return the modal that changes one default, filled in with its value."""
-    only = replace(field(option, mine.get(name, option.default)), required=False)
+    only = replace(make_field(option, mine.get(name, option.default)), required=False)
     sentence = "The bot's own default is {value}. Choose that, or leave the field empty, to go back to it."
     note = translate(sentence, locale, value=home_settings.format_value(option.default, locale))
     return modal.build(Form(f"{SET}{name}", name, (only,)), private_metadata=locale, locale=locale, note=note)

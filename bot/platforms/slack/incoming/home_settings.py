@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bot.answers.buttons import field
 from bot.commands.option import number
 from bot.core.caller import Caller
 from bot.core.i18n import translate
@@ -15,7 +14,6 @@ from bot.platforms.slack.api.blocks import button, plain_text, section
 from bot.platforms.slack.convert.commands import ROOT
 from bot.platforms.slack.incoming import modal
 from bot.settings.editor import SettingsEditor, SettingsView
-from bot.settings.scopes import home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +32,7 @@ MAX_LINE = 150
 
 def moderator_view(bot: Bot, user: User, place: Place) -> SettingsView | None:
     """Return the settings as `user` sees them; None if `user` is not a moderator there."""
-    caller = Caller(bot.recognised(user, place), place)
+    caller = Caller(bot.resolve_user(user, place), place)
     return SettingsView(bot.settings, caller) if caller.is_moderator else None
 
 
@@ -61,7 +59,7 @@ async def form(settings: SettingsView, name: str, locale: str) -> Json:
     setting = settings.find(name)
     level = settings.levels(name, settings.scope())[-1]
     option = replace(setting.option, choices=await settings.choices(setting))
-    only = replace(field(option, level.value), label=setting.about(locale), required=False)
+    only = replace(make_field(option, level.value), label=setting.about(locale), required=False)
     sentence = "Leave the field empty to take back what was set. The default is {value}."
     note = translate(sentence, locale, value=format_value(setting.default, locale))
     return modal.build(Form(f"{SAVE}{name}", name, (only,)), private_metadata=locale, locale=locale, note=note)
@@ -69,8 +67,8 @@ async def form(settings: SettingsView, name: str, locale: str) -> Json:
 
 async def save(bot: Bot, user: User, place: Place, name: str, typed: str) -> None:
     """Save a typed value; an empty one goes back to the default. Raises UserError if the value is not allowed."""
-    caller = Caller(bot.recognised(user, place), place)
-    await SettingsEditor(bot.settings).set(caller, name, typed if typed.strip() else None, home(place))
+    caller = Caller(bot.resolve_user(user, place), place)
+    await SettingsEditor(bot.settings).set(caller, name, typed if typed.strip() else None, server_scope(place))
 
 
 def format_value(value: object, locale: str) -> str:

@@ -70,7 +70,7 @@ class RequestHandler:
 
     def for_user(self, place: AnswerPlace, user: User) -> AnswerPlace:
         """Return the same place for `user`, with the language in which the bot answers them."""
-        locale = self.bot.admission.language(user.locale, self.to_place(place))
+        locale = self.bot.admission.language_for(user.locale, self.to_place(place))
         return replace(place, user=user.id, locale=locale)
 
     def to_place(self, place: AnswerPlace) -> Place:
@@ -189,7 +189,7 @@ class RequestHandler:
             form = await make_form()
         except UserError as error:
             if isinstance(error, RequestRefused):
-                await self.bot.refusals.note(request, error)
+                await self.bot.refusals.record(request, error)
             await self.answers.refuse(place, error)
             return
         form = replace(form, title=self.answers.adapt_text(form.title))

@@ -161,12 +161,12 @@ class SlackAnswers:
     async def _end_deleted(self, view: AnswerView, error: SlackError) -> None:
         log.info("An answer ends, because its message was deleted: %s", error)
         if isinstance(view, ThreadView):
-            await self.bot.removed(PLATFORM, view.ids)
+            await self.bot.delete_shown(PLATFORM, view.ids)
         await view.remove()
 
     async def delete_answer_of(self, channel: str, ts: str) -> None:
         """Delete the whole answer of a message that somebody deleted."""
-        await self.api.delete_all(channel, await self.bot.removed(PLATFORM, [ts]))
+        await self.api.delete_all(channel, await self.bot.delete_shown(PLATFORM, [ts]))
 
     async def _show_interrupted(self, view: AnswerView) -> None:
         row = await self.bot.messages.get(view.row) if view.row else None
@@ -175,9 +175,9 @@ class SlackAnswers:
 
     async def restore(self) -> None:
         """Mark the answers that another process left unfinished as interrupted."""
-        for row in await self.bot.interrupted([PLATFORM]):
+        for row in await self.bot.mark_interrupted([PLATFORM]):
             place = AnswerPlace(**row.resume)
-            shown = await self.bot.shown(row.id)
+            shown = await self.bot.message_ids(row.id)
             if row.private:
                 view: AnswerView = self.ephemeral_view(place)
             elif shown or place.thread:

@@ -7,7 +7,6 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from bot.answers.context_factory import PAGES
 from bot.core.errors import UserError
 from bot.core.i18n import translate
 from bot.platforms.web.access import visitors
@@ -126,7 +125,7 @@ def _requested_page(request: web.Request) -> str:
 
 
 def _is_page(path: str) -> bool:
-    return path in PAGE_PATHS or path.startswith(f"{PAGES}/")
+    return path in PAGE_PATHS or path.startswith(f"{PAGES_PATH}/")
 
 
 def _is_open(path: str) -> bool:

@@ -82,7 +82,7 @@ class WebAnswers:
 
     async def restore(self) -> None:
         """Show the stored messages of all rooms after a start, and mark answers that were cut short as interrupted."""
-        await self._bot.interrupted(["web"])
+        await self._bot.mark_interrupted(["web"])
         for name in self._rooms.names:
             await self.restore_room(self._rooms.get(name))
 
@@ -180,13 +180,13 @@ class WebAnswers:
         if thread and not parent:
             parent = room.newest_row_of(thread)
         if parent:
-            await self._bot.sent(parent, [str(parent)])
+            await self._bot.record_delivery(parent, [str(parent)])
         return thread, parent
 
     def _add_files(self, request: Request, files: Mapping[str, Attachment]) -> Request:
         """Return the request with its line parsed into a command and options, and with the files among the options."""
         try:
-            command, rest = self._bot.registry.split(request.text.strip())
+            command, rest = self._bot.registry.split_line(request.text.strip())
             return replace(request, text="", command=command.name, options={**command.parse(rest), **files})
         except UserError:
             # A line that cannot be parsed is refused by `Bot.prepare`, which also records it.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from bot.answers.context_factory import PAGES
+from bot.answers.context_factory import PAGES_PATH
 from bot.core.errors import RequestRefused
 from bot.core.i18n import translate
 from bot.core.messages import Request
@@ -42,7 +42,7 @@ class WebServices:
         """Return the user who has this secret, with their present rights in this chat."""
         user = user_from_secret(secret, name, locale)
         user = replace(user, is_moderator=user.id in self.moderators)
-        return self.bot.recognised(user, self.rooms.get("").place())
+        return self.bot.resolve_user(user, self.rooms.get("").place())
 
     def identify_request(self, request: web.Request) -> User:
         """Return the user who sends a request, with the name and the locale of its query."""
@@ -56,7 +56,7 @@ class WebServices:
         """
         if isinstance(error, RequestRefused):
             error.what = error.what or what
-            await self.bot.refusals.note(Request(user=user, place=place or self.rooms.get("").place()), error)
+            await self.bot.refusals.record(Request(user=user, place=place or self.rooms.get("").place()), error)
 
     async def page_links(self, place: Place, user: User) -> list[tuple[str, str]]:
         """Return the address and the name of each page beside the chat that this user may open."""
@@ -66,7 +66,7 @@ class WebServices:
             links.append((f"/dial?room={quote(place.channel)}", translate("The temperature dial", user.locale)))
         for plugin, pages in (await self.bot.pages(place)).items():
             label = pages[0].title if len(pages) == 1 else translate("Lessons", user.locale)
-            links.append((f"{PAGES}/{plugin}?room={quote(place.channel)}", label))
+            links.append((f"{PAGES_PATH}/{plugin}?room={quote(place.channel)}", label))
         if user.is_moderator:
             links.append(("/settings", translate("Settings", user.locale)))
             links.append(("/statistics", translate("Statistics", user.locale)))

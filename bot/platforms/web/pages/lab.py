@@ -68,16 +68,16 @@ class DialPage:
     async def _serve_dial(self, request: web.Request) -> web.Response:
         secret = visitors.read_or_create_secret(request)
         bot, place = self._services.bot, self._services.rooms.get(request.query.get("room", "")).place()
-        user = bot.recognised(self._services.identify(secret, "", request.query.get("locale", "")), place)
+        user = bot.resolve_user(self._services.identify(secret, "", request.query.get("locale", "")), place)
         press, odds = Request(user=user, place=place), bot.registry.get(DIAL_COMMAND)
         try:
             # This is no message, so `Bot.prepare` does not see it. It is admitted like a button under /odds.
             if odds is None:
-                bot.admission.pressed(press, "dial")
+                bot.admission.check_press(press, "dial")
             else:
-                odds = bot.admission.opened(press, odds)
+                odds = bot.admission.resolve_command(press, odds)
             query, limits = _apply_limits(_parse_request(await request.text()), odds)
-            async with bot.admission.counted(press, odds) if odds is not None and query.writes_on else nullcontext():
+            async with bot.admission.count_use(press, odds) if odds is not None and query.writes_on else nullcontext():
                 response = web.json_response(_dial_json(await self._compute_dial(press, query)) | {"limits": limits})
         except UserError as error:
             await self._services.record_refusal(error, user, "dial" if odds is None else DIAL_COMMAND, place)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from bot.answers.context_factory import PAGES
+from bot.answers.context_factory import PAGES_PATH
 from bot.platforms.web.templates import render_page
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class LessonPages:
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
         return [
-            web.get(f"{PAGES}/{{plugin}}", self._serve_page),
-            web.get(f"{PAGES}/{{plugin}}/{{name}}", self._serve_page),
+            web.get(f"{PAGES_PATH}/{{plugin}}", self._serve_page),
+            web.get(f"{PAGES_PATH}/{{plugin}}/{{name}}", self._serve_page),
             web.get(f"{DATA_PATH}/{{plugin}}", self._serve_list),
             web.get(f"{DATA_PATH}/{{plugin}}/{{name}}", self._serve_parts),
         ]

@@ -12,7 +12,6 @@ from bot.core.errors import PermissionDenied, UserError
 from bot.platforms.web.pages.errors import error_response
 from bot.platforms.web.templates import render_page
 from bot.settings.editor import NOT_ALLOWED, SettingsEditor
-from bot.settings.scopes import home
 from bot.settings.setting import CHANNEL, Scope
 from bot.storage.audit import SETTING, Audit, AuditFilter
 
@@ -91,12 +90,12 @@ class SettingsPage:
         Caller(user, self._services.rooms.get("").place()).require_moderator(NOT_ALLOWED)
         if room and room not in self._services.rooms.names:
             raise UserError("There is no room “{name}”.", name=room)
-        server = home(self._services.rooms.get(room).place())
+        server = server_scope(self._services.rooms.get(room).place())
         return Scope(server.platform, server.server, room)
 
     async def _last_changes(self) -> dict[tuple[str, str], AuditRow]:
         """Return the newest audit entry for each setting and room; “” is the whole chat."""
-        server = home(self._services.rooms.get("").place())
+        server = server_scope(self._services.rooms.get("").place())
         entries = await self._audit.find(server.platform, server.server, AuditFilter(kind=SETTING))
         return {(entry.what, entry.channel): entry for entry in reversed(entries) if not entry.subject}
 
@@ -118,7 +117,7 @@ class SettingsPage:
             "value": levels[-1].value,
             "where": levels[-1].where,
             "levels": [{"where": level.where, "value": level.value} for level in levels],
-            "here": setting.name in settings.scopes.at(scope),
+            "here": setting.name in settings.scopes.values_at(scope),
             "changed": changed and {"by": changed.actor_name, "at": changed.created.timestamp()},
         }
 

@@ -11,7 +11,7 @@ from bot.core.errors import PermissionDenied
 from bot.moderation.statistics import Statistics
 from bot.platforms.web.pages.errors import error_response
 from bot.platforms.web.templates import render_page
-from bot.settings.scopes import home
+from bot.settings.scopes import server_scope
 
 if TYPE_CHECKING:
     from bot.moderation.statistics import UsageStatistics
@@ -41,7 +41,9 @@ class StatsPage:
         days = DAY_CHOICES.get(request.query.get("days", "7"), 7)
         place = self._services.rooms.get("").place()
         try:
-            statistics = await Statistics(bot.database, bot.registry).last(Caller(user, place), days, home(place))
+            statistics = await Statistics(bot.database, bot.registry).last(
+                Caller(user, place), days, server_scope(place)
+            )
         except PermissionDenied as error:
             return error_response(error, user, status=403)
         return web.json_response(_statistics_json(statistics))

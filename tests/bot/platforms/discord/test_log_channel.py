@@ -29,7 +29,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 async def ready(impatient: None, discord: FakeDiscord, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only once Discord has told of all servers it can be known which channels there are."""
-    monkeypatch.setattr(log_channel, "SECONDS", 0.02)
+    monkeypatch.setattr(log_channel, "ROUND_SECONDS", 0.02)
     await discord.until(lambda: _is_ready(toy_bot))
 
 
@@ -126,7 +126,7 @@ async def test_a_channel_is_an_option_by_its_name_too(discord: FakeDiscord, toy_
     line = "/config set toys.enabled no channel:#log"
     await discord.say(discord.mod, discord.channel, line, mention=True)
     here = Scope("discord", discord.guild.id, log.id)
-    await discord.until(lambda: toy_bot.settings.scopes.at(here) == {"toys.enabled": False})
+    await discord.until(lambda: toy_bot.settings.scopes.values_at(here) == {"toys.enabled": False})
     await discord.say(discord.mod, discord.channel, line.replace("log", "attic"), mention=True)
     await discord.until(lambda: "I know no channel “attic” here." in discord.picture())
 
@@ -137,7 +137,7 @@ async def test_what_is_set_for_a_thread_is_set_for_its_channel(
     thread = discord.add_thread(log, "Why?", discord.ann)
     await discord.say(discord.mod, discord.channel, f"/config set toys.enabled no channel:{thread.id}", mention=True)
     here = Scope("discord", discord.guild.id, log.id)
-    await discord.until(lambda: toy_bot.settings.scopes.at(here) == {"toys.enabled": False})
+    await discord.until(lambda: toy_bot.settings.scopes.values_at(here) == {"toys.enabled": False})
 
 
 async def test_once_the_channel_is_gone_moderators_are_told_once_and_all_goes_on(

@@ -13,7 +13,7 @@ from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
 
 from bot import Context, Plugin, Reply, command
-from bot.__main__ import _log
+from bot.__main__ import _set_up_logging
 from bot.app import Bot
 from bot.commands.command import Command
 from bot.config import DiscordSection
@@ -148,7 +148,7 @@ async def test_a_server_that_came_before_the_bot_ran_is_greeted_once(toy_bot: Bo
 
 async def test_secrets_are_kept_out_of_the_log(toy_bot: Bot, quick: None, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    _log("debug")
+    _set_up_logging("debug")
     async with FakeDiscord() as discord, on_discord(toy_bot, discord):
         for name, options in (("ask", {"prompt": "Why?"}), ("whisper", {"text": "hello"})):
             asked = await discord.slash(discord.ann, discord.channel, name, **options)

@@ -16,7 +16,7 @@ HELLO = "From now on I tell here what moderators change and do, what is refused,
 
 @pytest.fixture
 async def slack(toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
-    monkeypatch.setattr(log_channel, "SECONDS", 0.02)
+    monkeypatch.setattr(log_channel, "ROUND_SECONDS", 0.02)
     async with FakeSlack() as server:
         speed_up(server, monkeypatch)
         async with on_slack(toy_bot, server):
@@ -97,7 +97,7 @@ async def test_a_channel_is_found_by_its_name(slack: FakeSlack, monkeypatch: pyt
 async def test_a_channel_is_an_option_by_its_name_too(slack: FakeSlack, toy_bot: Bot) -> None:
     log = slack.add_channel("log")
     await run_as_admin(slack, "config set toys.enabled no channel:#log")
-    assert toy_bot.settings.scopes.at(Scope("slack", slack.team, log)) == {"toys.enabled": False}
+    assert toy_bot.settings.scopes.values_at(Scope("slack", slack.team, log)) == {"toys.enabled": False}
 
 
 async def test_without_the_scope_for_channels_the_bot_says_what_to_do(slack: FakeSlack) -> None:

@@ -17,7 +17,7 @@ HELLO = "From now on I tell here what moderators change and do, what is refused,
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_channel, "SECONDS", 0.02)
+    monkeypatch.setattr(log_channel, "ROUND_SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ async def teacher(bot: Bot, ann: Visitor) -> Visitor:
 
 async def choose(bot: Bot, room: str) -> None:
     mod = User("m", "Mod", is_moderator=True)
-    await bot.settings.write([bot.settings.plan("audit.channel", room, WEB)], mod)
+    await bot.settings.write([bot.settings.make_change("audit.channel", room, WEB)], mod)
 
 
 def told(page: Page) -> list[str]:

@@ -46,7 +46,7 @@ def submitted(components: list[dict[str, Any]], **resolved: Any) -> discord.Inte
 
 async def test_the_form_of_ask() -> None:
     ask = plugin.load(PluginsSection(enabled=("ask",), entry_points=False))[0].commands()[0]
-    form = buttons.form(ask, {"prompt": "Why?"}, "t:edit:42")
+    form = buttons.make_form(ask, {"prompt": "Why?"}, "t:edit:42")
     built = modal.build(form, "de-DE")
     assert built.is_finished()
     assert (built.custom_id, built.title) == ("t:edit:42", "/ask")

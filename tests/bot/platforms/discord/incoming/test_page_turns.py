@@ -96,7 +96,7 @@ async def test_it_works_after_a_restart_and_all_else_on_the_message_does(
             await discord.press(discord.ann, message, "Delete")
             await discord.until(lambda: message.deleted)
             assert await bot.messages.get(answer) is None
-            assert await bot.shown(answer) == []
+            assert await bot.message_ids(answer) == []
 
 
 async def test_moderators_remove_it_after_it_was_turned(discord: FakeDiscord, toys: Toys, toy_bot: Bot) -> None:
@@ -144,7 +144,7 @@ async def test_of_an_answer_in_several_messages_the_one_with_the_button_stays(
     assert len(discord.messages(discord.channel)) == 2
     await turned(discord, toys, message, 2)
     await discord.until(lambda: discord.messages(discord.channel) == [message])
-    assert await toy_bot.shown(row(message)) == [message.id]
+    assert await toy_bot.message_ids(row(message)) == [message.id]
 
 
 async def test_a_message_that_cannot_be_changed_says_so_and_shows_the_page_later(

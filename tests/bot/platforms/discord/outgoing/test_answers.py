@@ -290,7 +290,7 @@ async def test_the_language_is_the_askers(discord: FakeDiscord) -> None:
 
 async def test_the_language_is_the_servers_where_that_is_set(discord: FakeDiscord, toy_bot: Bot) -> None:
     scope = Scope("discord", discord.guild.id)
-    await toy_bot.settings.write([toy_bot.settings.plan("answers.language", "de", scope)], User("M", "Mod"))
+    await toy_bot.settings.write([toy_bot.settings.make_change("answers.language", "de", scope)], User("M", "Mod"))
     opened = await discord.slash(discord.ann, discord.channel, "ask")
     assert (await opened.acknowledged()).data["components"][0]["label"] == "Was du wissen möchtest"
     sent = await discord.submit(discord.ann, opened, {"prompt": QUESTION, "temperature": "hot"})

@@ -114,7 +114,7 @@ async def open_setting(slack: FakeSlack, user: str, name: str) -> FakeView:
 
 async def change_setting(slack: FakeSlack, bot: Bot, name: str, value: Any) -> None:
     """Change a setting of the workspace."""
-    await bot.settings.write([bot.settings.plan(name, value, Scope("slack", slack.team))], User("U7", "Mo"))
+    await bot.settings.write([bot.settings.make_change(name, value, Scope("slack", slack.team))], User("U7", "Mo"))
 
 
 @pytest.mark.parametrize("locale", LOCALES)
@@ -274,7 +274,7 @@ async def test_opening_the_messages_tab_publishes_nothing(slack: FakeSlack) -> N
 
 
 def defaults(bot: Bot, user: str) -> Mapping[str, Any]:
-    return bot.defaults.of(Caller(User(user, ""), Place("slack", "")))
+    return bot.defaults.get(Caller(User(user, ""), Place("slack", "")))
 
 
 async def test_a_default_is_changed(slack: FakeSlack, bot: Bot) -> None:

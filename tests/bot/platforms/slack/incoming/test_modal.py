@@ -42,14 +42,14 @@ def submit(view: Json, fields: Mapping[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize("command", [one for one in COMMANDS if one.opens_form], ids=lambda one: one.name)
 def test_the_form_of_every_command_is_valid(command: Any, locale: str) -> None:
-    form = buttons.form(command, {}, f"c:{command.name}")
+    form = buttons.make_form(command, {}, f"c:{command.name}")
     view = build(*form.fields, locale=locale, title=form.title)
     assert [block["block_id"] for block in view["blocks"]] == [field.name for field in form.fields]
 
 
 def test_the_form_of_ask() -> None:
     command = next(one for one in COMMANDS if one.name == "ask")
-    form = buttons.form(command, {"temperature": 0.2, "prompt": "Why?"}, "t:edit:7")
+    form = buttons.make_form(command, {"temperature": 0.2, "prompt": "Why?"}, "t:edit:7")
     view = modal.build(form, private_metadata="kept", locale="en")
     assert (view["callback_id"], view["private_metadata"], view["title"]["text"]) == ("t:edit:7", "kept", "/ask")
     prompt, temperature, tokens, seed = view["blocks"]

@@ -160,7 +160,7 @@ async def test_rights_given_and_taken_by_a_setting_hold_in_an_open_page(bot: Bot
     async with ann.page(name="Ann") as page:
         assert not await allowed(page)
         for users in (page.received[0]["you"]["id"], ""):
-            plan = bot.settings.plan("moderators.users", users, Scope("web", "web"))
+            plan = bot.settings.make_change("moderators.users", users, Scope("web", "web"))
             await bot.settings.write([plan], User("m", "Mod", is_moderator=True))
             assert await allowed(page) is bool(users)
         await page.say("/ask hello")

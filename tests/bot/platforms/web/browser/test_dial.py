@@ -11,7 +11,6 @@ from playwright.async_api import expect
 from bot import User
 from bot.app import Bot
 from bot.core.messages import Place
-from bot.settings.scopes import home
 
 pytestmark = MARKS
 
@@ -143,8 +142,8 @@ async def test_the_sentence_about_the_temperature_leaves_top_p_out(page: Any) ->
 
 
 async def test_what_no_answer_may_hold_is_neither_named_nor_gone_on_with(url: str, bot: Bot, browser: Any) -> None:
-    place, moderator = home(Place("web", "", "web")), User("m", "M", is_moderator=True)
-    await bot.settings.write([bot.settings.plan("safety.words", "mat", place)], moderator)
+    place, moderator = server_scope(Place("web", "", "web")), User("m", "M", is_moderator=True)
+    await bot.settings.write([bot.settings.make_change("safety.words", "mat", place)], moderator)
     async with opened(browser, f"{url}/dial#A dog", reduced_motion="reduce") as page:
         first = page.locator(".bars .bar").first
         await expect(first).to_contain_text("(hidden)")

@@ -144,7 +144,7 @@ def sending(asking: WebAnswers, rooms: Rooms, prompt: str, client_ref: str = "mi
 async def test_copies_of_a_form_sent_at_once_have_one_outcome(
     bot: Bot, asking: WebAnswers, rooms: Rooms, models: FakeModels
 ) -> None:
-    plan = bot.settings.plan("safety.level", "standard", Scope("web", "web"))
+    plan = bot.settings.make_change("safety.level", "standard", Scope("web", "web"))
     await bot.settings.write([plan], User("m", "Mod", is_moderator=True))
     models.scores = {"banana": {"hate": 0.99}}
     copies = [sending(asking, rooms, "a banana") for _ in range(3)]

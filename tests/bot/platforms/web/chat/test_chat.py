@@ -270,7 +270,7 @@ async def test_names_are_cleaned(ann: Visitor) -> None:
 
 async def block(bot: Bot, word: str) -> None:
     scope = Scope("web", "web")
-    await bot.settings.write([bot.settings.plan("safety.words", word, scope)], User("m", "M"))
+    await bot.settings.write([bot.settings.make_change("safety.words", word, scope)], User("m", "M"))
 
 
 BLOCKED = "Your message has a word in it that is blocked on this server. Please say it differently."

@@ -17,7 +17,7 @@ LINE = "/ask something that no list knows"
 async def checked(bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the classifier check questions, without a time limit."""
     monkeypatch.setattr(checks, "CLASSIFIER_TIMEOUT_SECONDS", None)
-    plan = bot.settings.plan("safety.level", "standard", Scope("web", "web"))
+    plan = bot.settings.make_change("safety.level", "standard", Scope("web", "web"))
     await bot.settings.write([plan], User("m", "Mod", is_moderator=True))
     models.moderation_gate.clear()
 

@@ -24,7 +24,7 @@ from bot.platforms.web.access.teachers import WebModerators
 from bot.platforms.web.chat.protocol import tokens_json
 from bot.plugin_host import plugin
 from bot.safety.errors import SENTENCES, WITHHELD
-from bot.settings.scopes import home
+from bot.settings.scopes import server_scope
 from bot.storage.database import Database, now
 
 
@@ -64,7 +64,9 @@ async def test_a_text_is_continued_by_the_ids_of_its_tokens(ann: Visitor, models
 async def test_the_dial_uses_the_model_chosen_for_ask(bot: Bot, ann: Visitor, models: FakeModels) -> None:
     models.listed["other-chat"] = "chat"
     mod = User("m", "Mod", is_moderator=True)
-    await bot.settings.write([bot.settings.plan("ask.model", "other-chat", home(Place("web", "", "web")))], mod)
+    await bot.settings.write(
+        [bot.settings.make_change("ask.model", "other-chat", server_scope(Place("web", "", "web")))], mod
+    )
     assert (await turned(ann, text="The cat"))[1]["model"] == "other-chat"
 
 
@@ -120,8 +122,10 @@ def test_tiny_probabilities_are_not_rounded_to_zero() -> None:
 
 
 async def test_blocked_words_are_hidden_among_the_candidates(ann: Visitor, bot: Bot, models: FakeModels) -> None:
-    place = home(Place("web", "", "web"))
-    await bot.settings.write([bot.settings.plan("safety.words", "so, floor", place)], User("m", "M", is_moderator=True))
+    place = server_scope(Place("web", "", "web"))
+    await bot.settings.write(
+        [bot.settings.make_change("safety.words", "so, floor", place)], User("m", "M", is_moderator=True)
+    )
     status, dial = await turned(ann, text="The cat sat on the", seed=VOCABULARY.index(" floor"))
     assert status == 200
     assert [(one["hidden"], text(one["bytes"])) for one in dial["candidates"][:3]] == [
@@ -159,7 +163,7 @@ async def test_a_user_in_timeout_cannot_use_the_dial(ann: Visitor, bot: Bot, mod
         me = page.received[0]["you"]
     place = Place("web", "general", server="web")
     teacher = User("t", "Teacher", is_moderator=True)
-    await bot.timeouts.set(User(me["id"], "Ann"), home(place), now() + timedelta(hours=1), "", teacher)
+    await bot.timeouts.set(User(me["id"], "Ann"), server_scope(place), now() + timedelta(hours=1), "", teacher)
     status, answer = await turned(ann, text="hello")
     assert status == 422
     assert answer["error"].startswith("Moderators have timed you out: you can use me again at ")
@@ -168,9 +172,9 @@ async def test_a_user_in_timeout_cannot_use_the_dial(ann: Visitor, bot: Bot, mod
 
 async def test_typed_texts_and_drawn_tokens_pass_the_safety_checks(ann: Visitor, bot: Bot, models: FakeModels) -> None:
     mod = User("m", "Mod", is_moderator=True)
-    place = home(Place("web", "", "web"))
-    await bot.settings.write([bot.settings.plan("safety.level", "classroom", place)], mod)
-    await bot.settings.write([bot.settings.plan("safety.words", "turnip", place)], mod)
+    place = server_scope(Place("web", "", "web"))
+    await bot.settings.write([bot.settings.make_change("safety.level", "classroom", place)], mod)
+    await bot.settings.write([bot.settings.make_change("safety.words", "turnip", place)], mod)
     models.scores = {"vile": {"hate": 0.99}}
     assert await turned(ann, text="a turnip") == (422, {"error": SENTENCES["blocked_word"].text})
     assert await turned(ann, text="a vile thing") == (422, {"error": SENTENCES["hate"].text})
@@ -200,7 +204,7 @@ async def with_lab(models: FakeModels, tmp_path: Path) -> AsyncIterator[tuple[Bo
 
 async def put(bot: Bot, name: str, value: Any) -> None:
     teacher = User("t", "Teacher", is_moderator=True)
-    await bot.settings.write([bot.settings.plan(name, value, home(Place("web", "", "web")))], teacher)
+    await bot.settings.write([bot.settings.make_change(name, value, server_scope(Place("web", "", "web")))], teacher)
 
 
 async def linked(person: Visitor, room: str) -> bool:

@@ -57,10 +57,10 @@ async def test_settings_of_a_missing_room_cannot_be_set_but_can_be_reset(bot: Bo
     async with teacher.page() as page:
         await page.send("make_room", name="lesson-1")
         await page.until("taken")
-    assert (await bot.settings.typed("ask.enabled", "no", lesson)).scope == lesson
+    assert (await bot.settings.make_typed_change("ask.enabled", "no", lesson)).scope == lesson
     with pytest.raises(UserError, match="I know no channel “leson-1” here"):
-        await bot.settings.typed("ask.enabled", "no", wrong)
-    assert (await bot.settings.typed("ask.enabled", None, wrong)).scope == wrong
+        await bot.settings.make_typed_change("ask.enabled", "no", wrong)
+    assert (await bot.settings.make_typed_change("ask.enabled", None, wrong)).scope == wrong
 
 
 async def test_exported_settings_are_imported_even_if_a_room_is_closed(bot: Bot, teacher: Visitor) -> None:
