@@ -13,7 +13,7 @@ from fakes.slack import FakeSlack
 
 from bot.app import Bot
 from bot.config import WebSection
-from bot.platforms.discord.outgoing import answers
+from bot.platforms.discord.outgoing import answer_view
 from bot.platforms.web import WebPlatform
 
 
@@ -49,7 +49,7 @@ async def toy_bot(models: FakeModels, toys: Toys, tmp_path: Path) -> AsyncIterat
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Edits follow each other as fast as a test likes."""
-    monkeypatch.setattr(answers, "PACE_SECONDS", 0.01)
+    monkeypatch.setattr(answer_view, "PACE_SECONDS", 0.01)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from bot.config import PluginsSection
 from bot.core.model_events import Token
 from bot.inference.client import ModelClient
 from bot.platforms.capabilities import PLATFORMS
-from bot.platforms.discord.outgoing.targets import SMALL
+from bot.platforms.discord.outgoing.targets import DEFAULT_MAX_FILE_BYTES
 from bot.plugin_host import plugin
 from bot.storage.database import AttachmentRow, Database, MessageRow, TokensRow, now
 from bot.storage.tokens import pack
@@ -74,7 +74,7 @@ def counts(*messages: FakeMessage) -> list[int]:
 
 
 async def test_no_file_is_too_large_for_discord(discord: FakeDiscord, bot: Bot) -> None:
-    await live(bot, discord.ann.id, tokens=SMALL // 40 // ANSWERS, picture=bytes(2**19))
+    await live(bot, discord.ann.id, tokens=DEFAULT_MAX_FILE_BYTES // 40 // ANSWERS, picture=bytes(2**19))
     message = await exported(discord)
     assert len(message.attachments) > 1
     assert message.content == "This is all that I have stored about you. PRIVACY.md tells what each part is."

@@ -31,7 +31,7 @@ from bot.platforms.slack.convert.requests import (
     words,
 )
 from bot.platforms.slack.incoming import modal
-from bot.platforms.slack.outgoing.answers import FAILED, SHUT_OUT
+from bot.platforms.slack.outgoing.answers import SHUT_OUT
 from bot.safety.settings import OFF
 
 if TYPE_CHECKING:

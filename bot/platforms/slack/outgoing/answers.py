@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import math
-from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
 
 from bot.core.i18n import Sentence
 from bot.core.latest import Stream
 from bot.core.messages import Reply
-from bot.core.throttle import throttled
+from bot.platforms.answer_tasks import FAILED, AnswerTasks
 from bot.platforms.slack.api.api import (
     ChannelClosed,
     MessageGone,
@@ -28,7 +26,7 @@ from bot.platforms.slack.outgoing.private import EphemeralView, ResponseUrlView
 from bot.platforms.slack.outgoing.thread_view import ThreadView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Sequence
     from types import TracebackType
 
     from bot.app import Bot
@@ -41,23 +39,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = (2.0, 5.0, 15.0, 45.0)
-"""When the last snapshot is tried again, while Slack cannot be reached."""
-GOODBYE_SECONDS = 5.0
-"""How long the end of the bot waits for the messages to say so."""
-FAILED = Sentence("Something went wrong inside the bot; its log says more.")
 SHUT_OUT = Sentence("I may not write where you asked any more, so your answer ends here.")
 
 
-class SlackAnswers:
-    """Shows the bot's replies on Slack. As a context manager, it ends what still runs, and says so in each."""
+class SlackAnswers(AnswerTasks["AnswerView"]):
+    """Shows the bot's replies on Slack. As a context manager, it is closed at the end."""
+
+    refusals = (SlackError,)
 
     def __init__(self, bot: Bot, web: SlackApi, me: BotIdentity) -> None:
-        self.bot = bot
+        super().__init__(bot, PLATFORM)
         self.web = web
         self.me = me
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._outlets: set[AnswerView] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -65,29 +58,10 @@ class SlackAnswers:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        cut_short = [outlet for outlet in self._outlets if not outlet.final]
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if not self.web.worthless.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(GOODBYE_SECONDS):
-                    await asyncio.gather(*map(self._take_leave, cut_short))
+        await self.close()
 
-    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Do something that must not outlive this. What it raises is logged."""
-        task = asyncio.create_task(self._logged(work), name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _logged(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except SlackError as error:
-            log.warning("Slack refused something: %s", error)
-        except Exception:
-            log.exception("Something went wrong on Slack")
+    def _can_write(self) -> bool:
+        return not self.web.worthless.is_set()
 
     def spelt(self, reply: Reply) -> Reply:
         """A reply with the commands that it names as people type them on Slack."""
@@ -120,86 +94,62 @@ class SlackAnswers:
         aside = self.aside(where)
         return ThreadView(self.web, self.bot, where, self.me.team, aside=aside, instead=instead, shown=shown)
 
-    async def follow(
-        self, outlet: AnswerView, replies: Stream[Reply], change: Callable[[Reply], Reply] | None = None
-    ) -> None:
-        """Show `replies` to their end, each as `change` has it. Never raises, but for its cancellation."""
-        self._outlets.add(outlet)
-        try:
-            async with aclosing(throttled(replies, ViewThrottle(outlet.allowance))) as newest:
-                async for reply in newest:
-                    await self._show(outlet, self.spelt(reply if change is None else change(reply)))
-        except MessageGone as error:
-            await self._bury(outlet, error)
-        except TokenInvalid:
-            log.debug("An answer ends, since the token is not valid any more")
-        except (NotInChannel, ChannelClosed) as error:
-            log.info("An answer ends, as Slack refuses it: %s", error)
-            await outlet.tell(SHUT_OUT)
-        except SlackError as error:
-            log.warning("An answer could not be shown: %s", error)
-            await outlet.tell(FAILED)
-        except Exception:
-            log.exception("An answer could not be shown")
-            await outlet.tell(FAILED)
-        finally:
-            self._outlets.discard(outlet)
+    def _throttle(self, view: AnswerView) -> ViewThrottle:
+        return ViewThrottle(view.allowance)
 
-    async def _show(self, outlet: AnswerView, reply: Reply) -> None:
-        for pause in (*RETRY_SECONDS, math.inf):
-            try:
-                await outlet.show(reply)
-            except (MessageGone, NotInChannel, ChannelClosed, TokenInvalid, NoFeature):
-                raise
-            except SlackError as error:
-                if reply.final and pause == math.inf:
-                    raise
-                log.warning("Slack did not take a message: %s", error)
-                if not reply.final:
-                    return
-                await asyncio.sleep(pause)
-            else:
-                return
+    async def _show_once(self, view: AnswerView, reply: Reply) -> None:
+        await view.show(self.spelt(reply))
 
-    async def _bury(self, outlet: AnswerView, error: SlackError) -> None:
+    def _is_temporary(self, error: Exception) -> bool:
+        lasting = (MessageGone, NotInChannel, ChannelClosed, TokenInvalid, NoFeature)
+        return isinstance(error, SlackError) and not isinstance(error, lasting)
+
+    async def _end_after(self, view: AnswerView, error: Exception) -> None:
+        match error:
+            case MessageGone():
+                await self._bury(view, error)
+            case TokenInvalid():
+                log.debug("An answer ends, since the token is not valid any more")
+            case NotInChannel() | ChannelClosed():
+                log.info("An answer ends, as Slack refuses it: %s", error)
+                await view.tell(SHUT_OUT)
+            case SlackError():
+                log.warning("An answer could not be shown: %s", error)
+                await view.tell(FAILED)
+            case _:
+                log.exception("An answer could not be shown", exc_info=error)
+                await view.tell(FAILED)
+
+    async def _bury(self, view: AnswerView, error: SlackError) -> None:
         log.info("An answer ends, as its message was deleted: %s", error)
-        if isinstance(outlet, ThreadView):
-            await self.bot.removed(PLATFORM, outlet.ids)
-        await outlet.remove()
+        if isinstance(view, ThreadView):
+            await self.bot.removed(PLATFORM, view.ids)
+        await view.remove()
 
     async def removed(self, channel: str, ts: str) -> None:
         """Somebody deleted a message: the answer that it showed goes."""
         await self.web.delete_all(channel, await self.bot.removed(PLATFORM, [ts]))
 
-    async def _take_leave(self, outlet: AnswerView) -> None:
-        row = await self.bot.messages.get(outlet.row) if outlet.row else None
-        if row is not None:
-            await self._show_once(outlet, row)
+    async def _find_view(self, row: MessageRow) -> AnswerView:
+        where = AnswerPlace(**row.resume)
+        shown = await self.bot.shown(row.id)
+        if row.private:
+            return self.aside(where)
+        if shown or where.thread:
+            await self._stop_stream(where, shown)
+            return self.room(where, shown)
+        return self.hook(where)
 
-    async def restore(self) -> None:
-        """Let the answers that another process left unfinished say so, with the buttons that still make sense."""
-        for row in await self.bot.interrupted([PLATFORM]):
-            where = AnswerPlace(**row.resume)
-            shown = await self.bot.shown(row.id)
-            if row.private:
-                outlet: AnswerView = self.aside(where)
-            elif shown or where.thread:
-                await self._close(where, shown)
-                outlet = self.room(where, shown)
-            else:
-                outlet = self.hook(where)
-            await self._show_once(outlet, row)
-
-    async def _close(self, where: AnswerPlace, shown: Sequence[str]) -> None:
+    async def _stop_stream(self, where: AnswerPlace, shown: Sequence[str]) -> None:
         """End the stream that a process left open, if it did."""
         for ts in [one for one in shown if not is_file(one)][-1:]:
             with suppress(SlackError):
                 await self.web.stop_stream(where.channel, ts)
 
-    async def _show_once(self, outlet: AnswerView, row: MessageRow) -> None:
+    async def _show_stored(self, view: AnswerView, row: MessageRow) -> None:
         try:
-            await outlet.show(self.spelt(await self.bot.snapshot(row, outlet.where.locale)))
+            await view.show(self.spelt(await self.bot.snapshot(row, view.where.locale)))
         except MessageGone as error:
-            await self._bury(outlet, error)
+            await self._bury(view, error)
         except SlackError as error:
             log.warning("An interrupted answer still looks as if it went on: %s", error)

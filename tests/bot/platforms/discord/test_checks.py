@@ -13,9 +13,10 @@ from bot.commands.command import Command
 from bot.config import DiscordSection, PluginsSection
 from bot.platforms.discord import checks
 from bot.platforms.discord.checks import PERMISSIONS, examine, invite_link
-from bot.platforms.discord.incoming.commands import Tree, build
+from bot.platforms.discord.incoming.command_tree import Tree
+from bot.platforms.discord.incoming.commands import build
 from bot.platforms.discord.incoming.sync import synchronise
-from bot.platforms.discord.library import prepare
+from bot.platforms.discord.library import configure
 from bot.plugin_host import plugin
 
 COMMANDS = [command for one in plugin.load(PluginsSection(entry_points=False)) for command in one.commands()]
@@ -58,7 +59,7 @@ async def test_all_is_well(server: FakeDiscord) -> None:
 def test_the_permissions_are_those_of_the_page_for_discord() -> None:
     text = " ".join((Path(__file__).parents[4] / "docs" / "user" / "discord.md").read_text("utf-8").split())
     assert discord.Permissions(309237746688) == PERMISSIONS
-    *most, last = checks.NEEDED.values()
+    *most, last = checks.PERMISSION_NAMES.values()
     assert f"the permissions {PERMISSIONS.value}: {', '.join(most)} and {last}." in text
     assert invite_link(5) == (
         "https://discord.com/oauth2/authorize?client_id=5&scope=bot+applications.commands&permissions=309237746688"
@@ -121,7 +122,7 @@ async def test_missing_permissions_by_name(server: FakeDiscord) -> None:
 async def test_commands_that_discord_does_not_tell(server: FakeDiscord) -> None:
     server.refuse("GET", "*/guilds/7/commands", 403, body={"code": 50001, "message": "Missing Access"})
     (problem,) = await problems(section(server, sync="guilds", guilds=(7,)))
-    assert problem.startswith("Discord does not tell which commands are registered in server 7: invite the bot anew")
+    assert problem.startswith("Discord does not tell which commands are registered in server 7: invite the bot again")
 
 
 @pytest.mark.parametrize(
@@ -133,10 +134,10 @@ async def test_commands_that_discord_does_not_tell(server: FakeDiscord) -> None:
 )
 async def test_what_is_registered(offered: list[Command], found: str, server: FakeDiscord) -> None:
     async with discord.Client(intents=discord.Intents(guilds=True)) as client:
-        prepare(section(server))
+        configure(section(server))
         await client.login(server.token)
         tree = Tree(client)
-        tree.offer(build(COMMANDS, run=handler, run_on_message=handler, complete=handler))
+        tree.replace_commands(build(COMMANDS, run=handler, run_on_message=handler, complete=handler))
         await synchronise(tree, section(server))
     texts = [text for _, text in await examine(section(server), offered)]
     assert found.format(count=len(server.registered[""])) in texts
@@ -148,7 +149,7 @@ async def test_off(server: FakeDiscord) -> None:
 
 
 async def test_many_servers_are_listed_page_by_page(server: FakeDiscord, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "PAGE", 2)
+    monkeypatch.setattr(checks, "SERVERS_PER_PAGE", 2)
     for name in ("B", "C", "D"):
         server.add_guild(name)
     texts = [text for _, text in await examine(section(server), COMMANDS)]
@@ -174,7 +175,7 @@ async def test_what_answers_is_not_discord(server: FakeDiscord) -> None:
 
 
 async def test_discord_takes_its_time(server: FakeDiscord, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(checks, "TIMEOUT_SECONDS", 0.2)
     wait = {"message": "You are being rate limited.", "retry_after": 900, "global": False}
     server.refuse("GET", "*/users/@me", 429, body=wait, headers={"Via": "1.1 google", "Retry-After": "900"})
     assert await problems(section(server)) == [f"Discord does not answer at {server.api_base} within 0.2 seconds."]

@@ -179,7 +179,7 @@ async def test_a_429_is_waited_for_as_long_as_it_says(discord: FakeDiscord, toys
 async def test_a_429_from_a_wall_before_discord_costs_no_answer(
     discord: FakeDiscord, toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.platforms.discord.outgoing.answers.RETRY_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr("bot.platforms.answer_tasks.RETRY_SECONDS", (0.01, 0.01))
     asked = await discord.slash(discord.ann, discord.channel, "play", text="Count.")
     message = await asked.message()
     discord.refuse("PATCH", "/webhooks/*", 429, headers={"Via": ""}, times=2)

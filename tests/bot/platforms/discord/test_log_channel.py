@@ -40,7 +40,7 @@ async def log(discord: FakeDiscord) -> FakeChannel:
 
 def _is_ready(bot: Bot) -> bool:
     adapter = bot.adapters.get("discord")
-    return isinstance(adapter, DiscordAdapter) and adapter._client._following is not None
+    return isinstance(adapter, DiscordAdapter) and adapter._client._log_channel_tasks is not None
 
 
 def _locale(bot: Bot, server: str) -> str:

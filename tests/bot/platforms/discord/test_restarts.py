@@ -92,7 +92,7 @@ async def test_what_was_left_unfinished_says_so(models: FakeModels, quick: None,
 async def test_a_token_that_must_be_over_is_not_tried(
     models: FakeModels, quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(interactions, "TOKEN_LIVES", -1.0)
+    monkeypatch.setattr(interactions, "TOKEN_LIFETIME_SECONDS", -1.0)
     async with FakeDiscord() as discord:
         toys = Toys()
         async with killed_meanwhile(discord, models, toys, tmp_path):

@@ -95,7 +95,7 @@ async def test_delete_takes_all_parts_away(discord: FakeDiscord, toy_bot: Bot) -
 async def test_where_only_the_user_installed_it_delete_takes_all_parts_away_while_it_can(
     discord: FakeDiscord, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch, lives: float
 ) -> None:
-    monkeypatch.setattr(interactions, "TOKEN_LIVES", lives)
+    monkeypatch.setattr(interactions, "TOKEN_LIFETIME_SECONDS", lives)
     channel = discord.add_guild("Elsewhere", bot=False).add_channel("general")
     asked = await discord.slash(discord.ann, channel, "stretch", installed_by_user=True, length=5000)
     await discord.until(lambda: asked.followups and "Delete" in asked.followups[-1].buttons)

@@ -14,7 +14,8 @@ from bot.config import PluginsSection
 from bot.core.errors import PluginError
 from bot.core.messages import Attachment, Channel, Reply, Role, User
 from bot.platforms.discord.incoming import commands
-from bot.platforms.discord.incoming.commands import Translations, Tree, build
+from bot.platforms.discord.incoming.command_tree import Translations, Tree
+from bot.platforms.discord.incoming.commands import build
 from bot.plugin_host import plugin
 
 ANN = {"id": "7", "username": "ann", "global_name": "Ann", "discriminator": "0", "avatar": None}
@@ -73,7 +74,7 @@ def built_in() -> dict[str, Command]:
 
 
 async def payload(tree: Tree, built: Any) -> dict[str, Any]:
-    tree.offer(built)
+    tree.replace_commands(built)
     (command,) = tree.get_commands()
     return dict(await command.get_translated_payload(tree, Translations()))
 
@@ -239,7 +240,7 @@ async def test_the_options_that_were_given_arrive_as_ours(tree: Tree, heard: Hea
         Option(name="size", type=int), Option(name="who", type=User), Option(name="where", type=Channel),
         Option(name="rank", type=Role), Option(name="file", type=Attachment), Option(name="not_given", required=False),
     ]  # fmt: skip
-    tree.offer(heard.build(made("play", *given, threads=True)))
+    tree.replace_commands(heard.build(made("play", *given, threads=True)))
     resolved = {
         "users": {"7": ANN},
         "channels": {"9": {"id": "9", "name": "general", "type": 0, "permissions": "0"}},
@@ -274,7 +275,7 @@ async def test_the_options_that_were_given_arrive_as_ours(tree: Tree, heard: Hea
 
 
 async def test_a_thread_stands_for_its_channel(tree: Tree, heard: Heard) -> None:
-    tree.offer(heard.build(made("play", Option(name="where", type=Channel))))
+    tree.replace_commands(heard.build(made("play", Option(name="where", type=Channel))))
     thread = {
         "id": "9", "name": "Why?", "type": 11, "permissions": "0", "parent_id": "8", "owner_id": "7",
         "member_count": 1, "message_count": 1, "total_message_sent": 1, "rate_limit_per_user": 0, "flags": 0,
@@ -287,14 +288,14 @@ async def test_a_thread_stands_for_its_channel(tree: Tree, heard: Heard) -> None
 
 
 async def test_a_subcommand_has_its_whole_name(tree: Tree, heard: Heard) -> None:
-    tree.offer(heard.build(made("lesson list"), made("lesson add", Option(name="name"))))
+    tree.replace_commands(heard.build(made("lesson list"), made("lesson add", Option(name="name"))))
     inner = {"type": 1, "name": "add", "options": [{"type": 3, "name": "name", "value": "GANs"}]}
     await tree._call(interaction(tree, {"name": "lesson", "options": [inner]}))
     assert heard.calls == [("lesson add", {"name": "GANs"})]
 
 
 async def test_a_command_on_a_message(tree: Tree, heard: Heard) -> None:
-    tree.offer(heard.build(made("play", in_messages="Play this")))
+    tree.replace_commands(heard.build(made("play", in_messages="Play this")))
     message = {
         "id": "6", "channel_id": "3", "author": ANN, "content": "do re mi", "timestamp": "2026-01-01T00:00:00+00:00",
         "edited_timestamp": None, "tts": False, "mention_everyone": False, "mentions": [], "mention_roles": [],
@@ -317,7 +318,9 @@ async def test_a_command_on_a_message(tree: Tree, heard: Heard) -> None:
 )
 async def test_suggestions(suggestions: Any, shown: list[str], tree: Tree, heard: Heard) -> None:
     heard.suggestions = suggestions
-    tree.offer(heard.build(made("lesson show", Option(name="name", complete=heard.complete)), made("lesson list")))
+    tree.replace_commands(
+        heard.build(made("lesson show", Option(name="name", complete=heard.complete)), made("lesson list"))
+    )
     command = tree.get_command("lesson").get_command("show")
     choices = await command.extras["name"](interaction(tree, {"name": "lesson"}, 4), "GA")
     assert [(choice.name, choice.value) for choice in choices] == [(text, text) for text in shown]
@@ -333,13 +336,13 @@ async def test_a_completer_that_hangs_suggests_nothing(
 
     monkeypatch.setattr(commands, "COMPLETION_SECONDS", 0.01)
     wanted = [made("play", Option(name="name", complete=hang))]
-    tree.offer(build(wanted, run=heard.run, run_on_message=heard.run_on_message, complete=hang))
+    tree.replace_commands(build(wanted, run=heard.run, run_on_message=heard.run_on_message, complete=hang))
     assert await tree.get_command("play").extras["name"](interaction(tree, {"name": "play"}, 4), "") == []
 
 
 async def test_offering_anew_forgets_what_was_there(tree: Tree, heard: Heard) -> None:
-    tree.offer(heard.build(made("old", in_messages="Old")))
-    tree.offer(heard.build(made("new")))
+    tree.replace_commands(heard.build(made("old", in_messages="Old")))
+    tree.replace_commands(heard.build(made("new")))
     assert [command.name for command in tree.get_commands()] == ["new"]
     with pytest.raises(app_commands.CommandNotFound):
         await tree._call(interaction(tree, {"name": "old"}))

@@ -150,7 +150,7 @@ async def test_what_was_typed_picked_and_uploaded_comes_back() -> None:
         {"type": 18, "component": {"type": 19, "custom_id": "none", "values": []}},
         {"type": 10, "content": "words between"},
     ]
-    found = modal.fields(submitted(inputs, attachments={"8": FILE}))
+    found = modal.read_fields(submitted(inputs, attachments={"8": FILE}))
     file = found.pop("file")
     assert isinstance(file, discord.Attachment)
     assert (file.filename, file.url) == ("a.png", FILE["url"])

@@ -15,9 +15,10 @@ from bot.commands.option import KINDS, Option
 from bot.config import DiscordSection, PluginsSection
 from bot.core.messages import Reply
 from bot.platforms.discord.incoming import sync
-from bot.platforms.discord.incoming.commands import Tree, build
+from bot.platforms.discord.incoming.command_tree import Tree
+from bot.platforms.discord.incoming.commands import build
 from bot.platforms.discord.incoming.sync import synchronise
-from bot.platforms.discord.library import prepare
+from bot.platforms.discord.library import configure
 from bot.plugin_host import plugin
 
 Section = Callable[..., DiscordSection]
@@ -35,7 +36,7 @@ def section(server: FakeDiscord) -> Section:
 
     def configured(**more: Any) -> DiscordSection:
         found = DiscordSection(token=server.token, api_base=server.api_base, gateway_url=server.gateway_url, **more)
-        prepare(found)
+        configure(found)
         return found
 
     return configured
@@ -82,7 +83,7 @@ def names(server: FakeDiscord, guild: str = "") -> list[str]:
 
 async def register(section: DiscordSection, *commands: Command) -> None:
     async with logged_in(section) as tree:
-        tree.offer(offered(list(commands)))
+        tree.replace_commands(offered(list(commands)))
         await synchronise(tree, section)
 
 
@@ -182,7 +183,7 @@ async def test_off_touches_nothing(server: FakeDiscord, section: Section) -> Non
 @pytest.mark.parametrize(
     ("status", "body", "reason"),
     [
-        (403, {"code": 50001, "message": "Missing Access"}, "invite the bot anew with the link that “tempera doctor”"),
+        (403, {"code": 50001, "message": "Missing Access"}, "invite the bot again with the link that “tempera doctor”"),
         (400, {"code": 50035, "message": "Invalid Form Body"}, "it answers 400 Bad Request (error code: 50035)"),
     ],
 )
@@ -204,7 +205,7 @@ async def test_a_server_that_refuses_is_a_sentence_and_the_next_gets_its_command
 async def test_a_limit_that_ends_tomorrow_is_not_waited_for(
     server: FakeDiscord, section: Section, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sync, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(sync, "TIMEOUT_SECONDS", 0.2)
     limit = {"message": "Max number of daily application command creates has been reached", "retry_after": 80_000}
     server.refuse("PUT", "*/commands", 429, body=limit, headers={"Via": "1.1 google", "Retry-After": "80000"})
     await register(section(), made("play"))
@@ -215,9 +216,9 @@ async def test_discord_that_cannot_be_reached_is_a_sentence(
     server: FakeDiscord, section: Section, caplog: pytest.LogCaptureFixture, unused_tcp_port: int
 ) -> None:
     async with logged_in(section()) as tree:
-        tree.offer(offered([made("play")]))
+        tree.replace_commands(offered([made("play")]))
         away = DiscordSection(api_base=f"http://127.0.0.1:{unused_tcp_port}")
-        prepare(away)
+        configure(away)
         await synchronise(tree, away)
     assert "Discord does not tell which commands are registered everywhere: it cannot be reached" in caplog.text
     assert "Traceback" not in caplog.text
@@ -231,7 +232,7 @@ async def connected(server: FakeDiscord, section: DiscordSection, *commands: Com
     """A bot that answers each command with what it was given."""
     client = discord.AutoShardedClient(intents=discord.Intents(guilds=True))
     tree = Tree(client)
-    tree.offer(offered(list(commands), run))
+    tree.replace_commands(offered(list(commands), run))
     async with client:
         await client.login(section.token.get_secret_value())
         await synchronise(tree, section)
@@ -277,7 +278,7 @@ async def test_suggestions_that_come_too_late_are_one_line_in_the_log(
 @pytest.mark.parametrize("name", ["play", "lesson play"])
 async def test_a_command_that_is_gone_says_so(name: str, server: FakeDiscord, section: Section) -> None:
     async with connected(server, section(), made(name)) as tree:
-        tree.offer(offered([made("sing")]))
+        tree.replace_commands(offered([made("sing")]))
         used = await server.slash(server.add_user("Uta", locale="de"), server.channel, name)
         acknowledged = await used.acknowledged()
     assert acknowledged.private
@@ -287,7 +288,7 @@ async def test_a_command_that_is_gone_says_so(name: str, server: FakeDiscord, se
 
 async def test_a_command_that_has_changed_says_so(server: FakeDiscord, section: Section) -> None:
     async with connected(server, section(), made("play")) as tree:
-        tree.offer(offered([made("play", Option(name="size"))]))
+        tree.replace_commands(offered([made("play", Option(name="size"))]))
         used = await server.slash(server.ann, server.channel, "play")
         acknowledged = await used.acknowledged()
     assert acknowledged.private

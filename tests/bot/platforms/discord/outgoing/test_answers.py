@@ -321,7 +321,7 @@ def test_no_message_is_over_a_limit(text: str, status: str, card: dict[str, str]
     numbered = tuple(Button(button.label, id=f"t:b{number}:1") for number, button in enumerate(buttons))
     for final in (False, True):
         reply = Reply(text=text, status=status, card=card, buttons=numbered, quote=text, final=final)
-        messages = render.messages(reply, locale="de", bytes_each=1000_000)
+        messages = render.messages(reply, locale="de", max_file_bytes=1000_000)
         assert 1 <= len(messages) <= 5
         assert all(message.content.strip() and len(message.content) <= 2000 for message in messages)
         assert len(messages[-1].buttons) <= 25

@@ -13,7 +13,8 @@ from fakes.platforms.discord_bot import Toys, finished, on_discord, playing
 
 from bot.app import Bot
 from bot.core.messages import Reply
-from bot.platforms.discord.outgoing import answers, targets
+from bot.platforms import answer_tasks
+from bot.platforms.discord.outgoing import targets
 
 END = Reply(text="One and all", final=True)
 
@@ -285,7 +286,7 @@ async def test_where_discord_cannot_be_reached_any_more_the_answer_ends(
 
     caplog.set_level(logging.INFO)
     await playing(discord, toys)
-    monkeypatch.setattr(answers, "RETRY_SECONDS", ())
+    monkeypatch.setattr(answer_tasks, "RETRY_SECONDS", ())
     for way in (targets.InteractionTarget, targets.ChannelTarget):
         monkeypatch.setattr(way, "edit", unreachable)
         monkeypatch.setattr(way, "post", unreachable)

@@ -15,7 +15,7 @@ from bot.app import Bot
 from bot.core.errors import UserError
 from bot.core.messages import Attachment, Reply
 from bot.inference.client import ModelClient
-from bot.platforms.discord.outgoing import answers
+from bot.platforms.discord.outgoing import answer_view
 from bot.storage.database import Database
 
 
@@ -46,7 +46,7 @@ async def test_the_newest_preview_is_shown_no_faster_than_the_pace(
     models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pace, sketch = 0.1, Sketch()
-    monkeypatch.setattr(answers, "PACE_SECONDS", pace)
+    monkeypatch.setattr(answer_view, "PACE_SECONDS", pace)
     seen: list[int] = []
 
     def is_over(message: FakeMessage) -> bool:

@@ -266,7 +266,7 @@ async def test_a_429_is_waited_for_and_nothing_is_lost(slack: FakeSlack, toys: T
 async def test_a_slack_that_fails_for_a_moment_gets_the_end_later(
     slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.platforms.slack.outgoing.answers.RETRY_SECONDS", (0.01, 0.01, 0.01))
+    monkeypatch.setattr("bot.platforms.answer_tasks.RETRY_SECONDS", (0.01, 0.01, 0.01))
     await command(slack, "/tempera", "play something")
     await question(slack)
     slack.refuse("chat.postMessage", "internal_error", status=500, times=3)

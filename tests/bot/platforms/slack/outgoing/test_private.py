@@ -183,7 +183,7 @@ async def test_where_the_bot_is_not_errors_and_private_answers_are_private(slack
 async def test_what_was_shown_already_is_not_shown_again_where_the_rest_has_to_be(
     slack: FakeSlack, monkeypatch: pytest.MonkeyPatch, failing: int
 ) -> None:
-    monkeypatch.setattr("bot.platforms.slack.outgoing.answers.RETRY_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr("bot.platforms.answer_tasks.RETRY_SECONDS", (0.01, 0.01))
     room = slack.add_channel("elsewhere", member=False)
     slack.hooks.failing = {failing}
     await command(slack, "/tempera", "stretch length:15000", channel=room)
@@ -195,7 +195,7 @@ async def test_what_was_shown_already_is_not_shown_again_where_the_rest_has_to_b
 async def test_pictures_are_sent_once_where_the_text_has_to_be_said_again(
     slack: FakeSlack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.platforms.slack.outgoing.answers.RETRY_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr("bot.platforms.answer_tasks.RETRY_SECONDS", (0.01, 0.01))
     room = slack.add_channel("elsewhere", member=False)
     slack.hooks.failing = {1}
     await command(slack, "/face", "seed:7", channel=room)

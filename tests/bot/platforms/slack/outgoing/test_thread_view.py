@@ -7,8 +7,8 @@ from fakes.platforms.slack_bot import answered, below, command, question, whispe
 from fakes.slack import FakeSlack
 
 from bot.core.messages import Attachment, Reply
+from bot.platforms import answer_tasks
 from bot.platforms.slack.api import budgets
-from bot.platforms.slack.outgoing import answers as slack_answers
 from bot.platforms.slack.outgoing import stream, thread_view
 
 PARIS = "Paris is the capital of France."
@@ -49,7 +49,7 @@ async def test_what_is_said_differently_in_the_end_is_edited(slack: FakeSlack, t
 async def test_a_piece_whose_answer_was_lost_is_not_said_twice(
     slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    monkeypatch.setattr(slack_answers, "RETRY_SECONDS", (0.01,))
+    monkeypatch.setattr(answer_tasks, "RETRY_SECONDS", (0.01,))
     await command(slack, "/tempera", "play something")
     toys.say(Reply(text="One"))
     [answer] = await below(slack, await question(slack))
