@@ -18,13 +18,13 @@ from bot.core.i18n import translate
 from bot.core.messages import Form, Place
 from bot.core.splitting import filled, given_back
 from bot.core.text import cut
+from bot.platforms.answer_tasks import FAILED
 from bot.platforms.slack.api.client import reason
 from bot.platforms.slack.api.message_format import note
 from bot.platforms.slack.convert.commands import ROOT, usage
 from bot.platforms.slack.incoming import home_settings, modal
 from bot.platforms.slack.incoming.interactions import FIRST_SECONDS
 from bot.platforms.slack.incoming.modal import plain
-from bot.platforms.slack.outgoing.answers import FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -15,6 +15,7 @@ from bot.answers import buttons
 from bot.core.errors import Expired, RequestRefused, UserError
 from bot.core.i18n import Sentence
 from bot.core.messages import Action, Request
+from bot.platforms.answer_tasks import FAILED
 from bot.platforms.slack.adapter import link_to
 from bot.platforms.slack.api import message_format
 from bot.platforms.slack.api.api import ChannelClosed, NotInChannel, SlackError

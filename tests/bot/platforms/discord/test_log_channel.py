@@ -128,7 +128,7 @@ async def test_a_channel_is_an_option_by_its_name_too(discord: FakeDiscord, toy_
     here = Scope("discord", discord.guild.id, log.id)
     await discord.until(lambda: toy_bot.settings.scopes.at(here) == {"toys.enabled": False})
     await discord.say(discord.mod, discord.channel, line.replace("log", "attic"), mention=True)
-    await discord.until(lambda: "I know no channel “attic” here." in discord.picture())
+    await discord.until(lambda: "I know no channel “attic” here." in discord.describe())
 
 
 async def test_what_is_set_for_a_thread_is_set_for_its_channel(

@@ -117,10 +117,11 @@ async def test_an_answer_to_be_told_in_a_thread_says_so_where_it_was(
             toys.say(Reply(text="One"))
             thread = await discord.until(lambda: opened.thread)
             told = await discord.until(lambda: next(iter(discord.messages(thread)), None))
+            await discord.until(lambda: toys.waiting == 1)
             asked = await discord.slash(discord.ann, discord.channel, "play", text="How?", thread=True)
             waiting = await asked.message()
             await discord.until(lambda: toys.played == 2)
-            # Whoever waits for longer hears first: the first one, and then the second.
+            # Replies go to the answer that has waited longest: to the first one, then to the second.
             toys.say(Reply(text="One"))
             await discord.until(toys.script.empty)
             toys.say(Reply(status="You are next."))
