@@ -67,7 +67,7 @@ async def test_on_discord_a_message_is_removed_from_its_menu_and_by_its_link(dis
         assert await holding(bot.database, "aubergine") == []
 
 
-async def test_on_discord_an_answer_under_way_is_removed(discord: FakeDiscord, bot: Bot, models: FakeModels) -> None:
+async def test_on_discord_a_running_answer_is_removed(discord: FakeDiscord, bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
     answer = await asked.message()
@@ -79,9 +79,7 @@ async def test_on_discord_an_answer_under_way_is_removed(discord: FakeDiscord, b
     assert await holding(bot.database, "aubergine") == []
 
 
-async def test_on_discord_what_is_gone_already_keeps_nothing_else_from_being_removed(
-    discord: FakeDiscord, bot: Bot
-) -> None:
+async def test_on_discord_a_missing_message_does_not_keep_others_from_removal(discord: FakeDiscord, bot: Bot) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
     answer = await finished(discord, await asked.message())
     [row] = await bot.messages.shown_by("discord", [answer.id])
@@ -112,7 +110,7 @@ async def test_on_discord_the_question_above_a_thread_is_removed_with_its_answer
     assert (answer.deleted, starter.deleted, thread.name) == (True, True, "…")
 
 
-async def test_on_discord_what_others_wrote_stays(discord: FakeDiscord) -> None:
+async def test_on_discord_messages_of_others_are_not_removed(discord: FakeDiscord) -> None:
     theirs = await discord.say(discord.ben, discord.channel, "Not the bot's")
     used = await discord.use_on_message(discord.mod, theirs, "Remove")
     said = await used.message()
@@ -139,7 +137,7 @@ async def test_on_discord_a_link_reaches_no_other_server_and_no_direct_messages(
     assert await bot.audit.find("discord", discord.guild.id, AuditFilter(kind="moderation")) == []
 
 
-async def test_on_discord_what_is_not_stored_is_removed_in_its_own_server(discord: FakeDiscord) -> None:
+async def test_on_discord_a_message_that_is_not_stored_is_removed_in_its_own_server(discord: FakeDiscord) -> None:
     thread = discord.add_thread(discord.channel, "Thread", discord.bot)
     closed = discord.add_thread(discord.channel, "Closed", discord.bot)
     # One that discord.py does not know, as it was closed before the bot came.
@@ -181,7 +179,9 @@ async def test_on_discord_a_member_is_timed_out_and_a_moderator_is_not(discord: 
     await discord.until(lambda: said.content.startswith(TIMED_OUT))
 
 
-async def test_on_discord_whom_a_server_has_nothing_to_do_with_is_not_timed_out(discord: FakeDiscord, bot: Bot) -> None:
+async def test_on_discord_users_without_a_relation_to_the_server_are_not_timed_out(
+    discord: FakeDiscord, bot: Bot
+) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
     await finished(discord, await asked.message())
     asked = await discord.slash(discord.ben, discord.dm(discord.ben), "ask", prompt="aubergine")
@@ -206,7 +206,7 @@ async def time_out(bot: Bot, discord: FakeDiscord, timeouts: TimeOuts) -> None:
     await timeouts.set(User(discord.ann.id, "Ann"), scope, now() + timedelta(hours=1), "Rudeness.", MODERATOR)
 
 
-async def test_on_discord_who_mentions_the_bot_in_a_timeout_is_told_alone(discord: FakeDiscord, bot: Bot) -> None:
+async def test_on_discord_a_mention_in_a_timeout_is_answered_privately(discord: FakeDiscord, bot: Bot) -> None:
     elsewhere = TimeOuts(bot.database)
     await elsewhere.start()
     for count, timeouts in enumerate((elsewhere, bot.timeouts), 1):
@@ -219,7 +219,7 @@ async def test_on_discord_who_mentions_the_bot_in_a_timeout_is_told_alone(discor
 
 
 @pytest.mark.parametrize("is_known", [True, False])
-async def test_on_discord_where_direct_messages_are_closed_no_reason_is_told(
+async def test_on_discord_a_timeout_gives_no_reason_if_direct_messages_are_closed(
     discord: FakeDiscord, bot: Bot, is_known: bool
 ) -> None:
     elsewhere = TimeOuts(bot.database)
@@ -234,9 +234,7 @@ async def test_on_discord_where_direct_messages_are_closed_no_reason_is_told(
     assert told.reference is said
 
 
-async def test_on_discord_what_safety_refuses_is_told_alone_and_appealed_against(
-    discord: FakeDiscord, bot: Bot
-) -> None:
+async def test_on_discord_a_safety_refusal_is_private_and_can_be_appealed(discord: FakeDiscord, bot: Bot) -> None:
     plan = bot.settings.plan("safety.words", "aubergine", Scope("discord", discord.guild.id))
     await bot.settings.write([plan], MODERATOR)
     await discord.say(discord.ann, discord.channel, "aubergine", mention=True)
@@ -247,7 +245,7 @@ async def test_on_discord_what_safety_refuses_is_told_alone_and_appealed_against
     assert len(discord.messages(discord.channel)) == 1
 
 
-async def test_on_discord_rights_are_looked_up_where_somebody_was_typed(discord: FakeDiscord, bot: Bot) -> None:
+async def test_on_discord_the_rights_of_a_typed_user_are_looked_up(discord: FakeDiscord, bot: Bot) -> None:
     adapter = bot.adapters.get("discord")
     assert adapter is not None
     place = Place("discord", discord.channel.id, discord.guild.id)
@@ -383,7 +381,7 @@ async def test_in_the_web_chat_a_visitor_is_timed_out(ann: Visitor, ben: Visitor
             )
 
 
-async def test_in_the_web_chat_a_deletion_takes_everything_off_the_page(ann: Visitor, ben: Visitor, bot: Bot) -> None:
+async def test_in_the_web_chat_a_deletion_clears_the_page(ann: Visitor, ben: Visitor, bot: Bot) -> None:
     async with ann.page("Ann") as hers, ben.page("Benedikt") as his:
         await his.say("/ask aubergine")
         answer = await his.final()
@@ -399,7 +397,7 @@ async def test_in_the_web_chat_a_deletion_takes_everything_off_the_page(ann: Vis
             await his.read()
 
 
-async def test_in_the_web_chat_what_others_made_of_a_deleted_answer_goes_too(ann: Visitor, ben: Visitor) -> None:
+async def test_in_the_web_chat_answers_derived_from_a_deleted_one_are_deleted(ann: Visitor, ben: Visitor) -> None:
     async with ann.page("Ann") as hers, ben.page("Benedikt") as his:
         await his.say("/ask aubergine")
         answer = await his.final()

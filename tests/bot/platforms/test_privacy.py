@@ -73,7 +73,7 @@ def counts(*messages: FakeMessage) -> list[int]:
     return [sum(len(one.get(name, [])) for one in told) for name in ("messages", "tokens", "files")]
 
 
-async def test_no_file_is_too_large_for_discord(discord: FakeDiscord, bot: Bot) -> None:
+async def test_exported_files_keep_to_discords_limit(discord: FakeDiscord, bot: Bot) -> None:
     await live(bot, discord.ann.id, tokens=DEFAULT_MAX_FILE_BYTES // 40 // ANSWERS, picture=bytes(2**19))
     message = await exported(discord)
     assert len(message.attachments) > 1
@@ -81,7 +81,7 @@ async def test_no_file_is_too_large_for_discord(discord: FakeDiscord, bot: Bot) 
     assert counts(message) == [ANSWERS] * 3
 
 
-async def test_more_files_than_a_message_takes_come_in_parts(
+async def test_many_exported_files_come_in_parts(
     discord: FakeDiscord, bot: Bot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.privacy.export.FILE_BYTES", 500)

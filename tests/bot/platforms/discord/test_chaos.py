@@ -48,7 +48,7 @@ async def again(server: FakeDiscord, message: FakeMessage) -> FakeMessage:
     return await finished(server, await pressed.message())
 
 
-async def test_a_kill_in_the_middle_of_answers(deployed: Deployment, server: FakeDiscord, models: FakeModels) -> None:
+async def test_answers_survive_a_kill_of_the_bot(deployed: Deployment, server: FakeDiscord, models: FakeModels) -> None:
     writes = server.command_writes
     yesterday = await server.slash(server.ann, server.channel, "ask", prompt="yesterday's question")
     old = await finished(server, await yesterday.message())
@@ -86,7 +86,7 @@ async def test_a_kill_in_the_middle_of_answers(deployed: Deployment, server: Fak
     assert await asyncio.to_thread(deployed.stop) == 0
 
 
-async def test_where_only_the_token_reaches_it_still_says_that_it_was_cut_off(
+async def test_an_answer_that_only_the_token_reaches_shows_that_it_was_interrupted(
     deployed: Deployment, server: FakeDiscord, models: FakeModels
 ) -> None:
     models.gate.clear()
@@ -99,7 +99,7 @@ async def test_where_only_the_token_reaches_it_still_says_that_it_was_cut_off(
     assert "Paris is the capital of France." in (await again(server, message)).content
 
 
-async def test_the_end_of_the_bot_is_said_at_once(
+async def test_answers_show_at_once_that_the_bot_ends(
     deployed: Deployment, server: FakeDiscord, models: FakeModels
 ) -> None:
     models.gate.clear()

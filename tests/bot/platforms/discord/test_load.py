@@ -34,7 +34,7 @@ def pauses(message: FakeMessage) -> list[float]:
     return [later - earlier for (earlier, _), (later, _) in itertools.pairwise(message.edits)]
 
 
-async def test_two_hundred_at_once(models: FakeModels, toys: Toys, tmp_path: Path) -> None:
+async def test_two_hundred_commands_at_once_are_answered(models: FakeModels, toys: Toys, tmp_path: Path) -> None:
     models.gate.clear()
     async with (
         bot_with_toys(models, tmp_path, toys) as bot,

@@ -64,7 +64,7 @@ async def lines(discord: FakeDiscord, log: FakeChannel, count: int) -> list[str]
     return told()
 
 
-async def test_what_happens_is_told_in_the_channel_that_is_mentioned(discord: FakeDiscord, log: FakeChannel) -> None:
+async def test_events_are_posted_in_the_chosen_log_channel(discord: FakeDiscord, log: FakeChannel) -> None:
     answer = await choose(discord, f"<#{log.id}>")
     assert answer.ephemeral
     assert f"→ <#{log.id}>" in answer.content
@@ -80,7 +80,7 @@ async def test_what_happens_is_told_in_the_channel_that_is_mentioned(discord: Fa
     assert discord.violations == []
 
 
-async def test_it_speaks_the_language_of_the_server(discord: FakeDiscord, toy_bot: Bot) -> None:
+async def test_the_log_channel_has_the_language_of_the_server(discord: FakeDiscord, toy_bot: Bot) -> None:
     guild = discord.add_guild("Schule")
     guild.locale = "de"
     discord.remove_bot(guild)
@@ -89,7 +89,7 @@ async def test_it_speaks_the_language_of_the_server(discord: FakeDiscord, toy_bo
     assert _locale(toy_bot, "1") == "en"
 
 
-async def test_a_channel_that_the_bot_may_not_write_to_is_not_taken(discord: FakeDiscord, log: FakeChannel) -> None:
+async def test_a_log_channel_needs_the_permission_to_write(discord: FakeDiscord, log: FakeChannel) -> None:
     discord.guild.set_permissions(log, deny=["send_messages"])
     answer = await choose(discord, log.id)
     assert answer.content == (
@@ -99,7 +99,7 @@ async def test_a_channel_that_the_bot_may_not_write_to_is_not_taken(discord: Fak
     assert discord.messages(log) == []
 
 
-async def test_a_channel_of_another_server_is_none(discord: FakeDiscord) -> None:
+async def test_a_channel_of_another_server_is_refused(discord: FakeDiscord) -> None:
     other = discord.add_guild("Elsewhere").add_channel("their-log")
     answer = await choose(discord, f"<#{other.id}>")
     sentence = (
@@ -109,7 +109,7 @@ async def test_a_channel_of_another_server_is_none(discord: FakeDiscord) -> None
     assert discord.messages(other) == []
 
 
-async def test_a_channel_that_is_typed_by_its_name_is_found(discord: FakeDiscord, log: FakeChannel) -> None:
+async def test_a_channel_is_found_by_its_name(discord: FakeDiscord, log: FakeChannel) -> None:
     assert f"→ <#{log.id}>" in (await choose(discord, "#Log")).content
     assert (await choose(discord, "#attic")).content == (
         "I know no channel “attic” here. Pick it from the list that appears, or give its id."
@@ -122,7 +122,7 @@ async def test_a_channel_that_is_typed_by_its_name_is_found(discord: FakeDiscord
     )
 
 
-async def test_a_channel_is_an_option_by_its_name_too(discord: FakeDiscord, toy_bot: Bot, log: FakeChannel) -> None:
+async def test_a_channel_option_takes_a_name(discord: FakeDiscord, toy_bot: Bot, log: FakeChannel) -> None:
     line = "/config set toys.enabled no channel:#log"
     await discord.say(discord.mod, discord.channel, line, mention=True)
     here = Scope("discord", discord.guild.id, log.id)
@@ -131,7 +131,7 @@ async def test_a_channel_is_an_option_by_its_name_too(discord: FakeDiscord, toy_
     await discord.until(lambda: "I know no channel “attic” here." in discord.describe())
 
 
-async def test_what_is_set_for_a_thread_is_set_for_its_channel(
+async def test_a_setting_for_a_thread_is_set_for_its_channel(
     discord: FakeDiscord, toy_bot: Bot, log: FakeChannel
 ) -> None:
     thread = discord.add_thread(log, "Why?", discord.ann)
@@ -140,9 +140,7 @@ async def test_what_is_set_for_a_thread_is_set_for_its_channel(
     await discord.until(lambda: toy_bot.settings.scopes.at(here) == {"toys.enabled": False})
 
 
-async def test_once_the_channel_is_gone_moderators_are_told_once_and_all_goes_on(
-    discord: FakeDiscord, log: FakeChannel
-) -> None:
+async def test_moderators_are_told_once_that_the_log_channel_is_gone(discord: FakeDiscord, log: FakeChannel) -> None:
     await choose(discord, log.id)
     await lines(discord, log, 2)
     discord.delete_channel(log)

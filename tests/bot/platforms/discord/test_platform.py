@@ -28,7 +28,7 @@ def section(discord: FakeDiscord, **more: object) -> DiscordSection:
     return DiscordSection(**values)
 
 
-async def test_a_wrong_token_is_a_sentence(toy_bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_wrong_token_is_logged_as_a_sentence(toy_bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
     async with FakeDiscord() as discord, asyncio.timeout(20):
         await DiscordPlatform(toy_bot, section(discord, token="wrong")).run()
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == [
@@ -37,7 +37,7 @@ async def test_a_wrong_token_is_a_sentence(toy_bot: Bot, caplog: pytest.LogCaptu
     assert "Traceback" not in caplog.text
 
 
-async def test_an_intent_that_is_refused_is_a_sentence(toy_bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_refused_intent_is_logged_as_a_sentence(toy_bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
     async with FakeDiscord() as discord, asyncio.timeout(20):
         discord.message_content_allowed = False
         await DiscordPlatform(toy_bot, section(discord, message_content=True)).run()
@@ -46,7 +46,7 @@ async def test_an_intent_that_is_refused_is_a_sentence(toy_bot: Bot, caplog: pyt
     assert "TEMPERA_DISCORD__MESSAGE_CONTENT=false" in said
 
 
-async def test_it_comes_when_discord_does(
+async def test_the_bot_connects_once_discord_is_available(
     toy_bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(platform, "RETRY_SECONDS", 0.05)
@@ -59,7 +59,7 @@ async def test_it_comes_when_discord_does(
     assert "Discord cannot be reached" in caplog.text
 
 
-async def test_without_a_network_it_tries_again(
+async def test_without_a_network_the_bot_tries_again(
     toy_bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(platform, "RETRY_SECONDS", 0.01)
@@ -88,7 +88,7 @@ class Crowd(Plugin):
         return [replace(one, name=f"crowd{number}") for number in range(101)]
 
 
-async def test_what_discord_has_no_room_for_stops_the_start(models: FakeModels, tmp_path: Path) -> None:
+async def test_too_many_commands_stop_the_start(models: FakeModels, tmp_path: Path) -> None:
     async with Bot(ModelClient(models.url), [Crowd()], Database(f"sqlite:///{tmp_path}/x.db")) as bot:
         with pytest.raises(PluginError, match="Discord has room for 100 commands"):
             await DiscordPlatform(bot, DiscordSection(token="x", api_base=models.url)).run()
@@ -133,7 +133,7 @@ async def test_a_server_is_greeted_where_the_bot_may_write(discord: FakeDiscord)
     assert discord.messages(guild.system_channel) == []
 
 
-async def test_a_server_that_came_before_the_bot_ran_is_greeted_once(toy_bot: Bot, quick: None) -> None:
+async def test_a_server_that_was_joined_while_the_bot_was_off_is_greeted_once(toy_bot: Bot, quick: None) -> None:
     async with FakeDiscord() as discord:
         guild = discord.add_guild("New", bot=False)
         discord.add_bot(guild, *INVITED)

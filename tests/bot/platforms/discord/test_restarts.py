@@ -19,7 +19,7 @@ from bot.platforms.discord.incoming import interactions
 INTERRUPTED = "Interrupted: the bot was restarted."
 
 
-async def test_the_end_of_the_bot_is_told_in_the_message(toy_bot: Bot, toys: Toys, quick: None) -> None:
+async def test_an_answer_shows_that_the_bot_ended(toy_bot: Bot, toys: Toys, quick: None) -> None:
     async with FakeDiscord() as discord:
         async with on_discord(toy_bot, discord):
             _, message = await playing(discord, toys)
@@ -58,7 +58,9 @@ def _copy(source: Path, target: Path) -> None:
         new.commit()
 
 
-async def test_what_was_left_unfinished_says_so(models: FakeModels, quick: None, tmp_path: Path) -> None:
+async def test_unfinished_answers_show_that_they_were_interrupted(
+    models: FakeModels, quick: None, tmp_path: Path
+) -> None:
     async with FakeDiscord() as discord:
         toys = Toys()
         async with killed_meanwhile(discord, models, toys, tmp_path):
@@ -89,7 +91,7 @@ async def test_what_was_left_unfinished_says_so(models: FakeModels, quick: None,
             assert (await finished(discord, await pressed.message())).content == "One and all"
 
 
-async def test_a_token_that_must_be_over_is_not_tried(
+async def test_an_expired_token_is_not_used(
     models: FakeModels, quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(interactions, "TOKEN_LIFETIME_SECONDS", -1.0)
@@ -106,7 +108,7 @@ async def test_a_token_that_must_be_over_is_not_tried(
         assert not any(path.startswith("/webhooks") for _, path, *_ in discord.rest.log[before:])
 
 
-async def test_an_answer_to_be_told_in_a_thread_says_so_where_it_was(
+async def test_an_interrupted_answer_with_a_thread_shows_it_where_it_stands(
     models: FakeModels, quick: None, tmp_path: Path
 ) -> None:
     async with FakeDiscord() as discord:

@@ -99,7 +99,7 @@ def interaction(tree: Tree, data: dict[str, Any], kind: int = 2) -> discord.Inte
     return discord.Interaction(data=told, state=tree.client._connection)  # type: ignore[arg-type]
 
 
-async def test_ask_as_discord_shows_it(tree: Tree, heard: Heard) -> None:
+async def test_ask_has_its_options_on_discord(tree: Tree, heard: Heard) -> None:
     shown = await payload(tree, [heard.build(built_in()["ask"])[0]])
     assert (shown["name"], shown["type"], shown["default_member_permissions"]) == ("ask", 1, None)
     assert (shown["contexts"], shown["integration_types"]) == ([0, 1, 2], [0, 1])
@@ -122,7 +122,7 @@ async def test_texts_are_translated_and_names_are_not(tree: Tree, heard: Heard) 
     assert (menu["name"], menu["type"], menu["name_localizations"]["de"]) == ("Inspect", 3, "Untersuchen")
 
 
-async def test_every_type_of_option(tree: Tree, heard: Heard) -> None:
+async def test_every_type_of_option_has_its_type_on_discord(tree: Tree, heard: Heard) -> None:
     kinds = {str: 3, int: 4, bool: 5, User: 6, Channel: 7, Role: 8, float: 10, Attachment: 11}
     given = [Option(name=kind.__name__.lower(), type=kind) for kind in kinds]
     shown = await options(tree, heard, *given)
@@ -144,7 +144,9 @@ async def test_every_type_of_option(tree: Tree, heard: Heard) -> None:
         (str, None, None, {}),
     ],
 )
-async def test_limits(kind: type, low: Any, high: Any, expected: dict[str, Any], tree: Tree, heard: Heard) -> None:
+async def test_options_have_their_limits(
+    kind: type, low: Any, high: Any, expected: dict[str, Any], tree: Tree, heard: Heard
+) -> None:
     (shown,) = await options(tree, heard, Option(name="size", type=kind, minimum=low, maximum=high))
     assert {key: value for key, value in shown.items() if key.startswith("m")} == expected
 
@@ -170,7 +172,7 @@ async def test_choices_have_their_type(tree: Tree, heard: Heard) -> None:
     ],
     ids=["a completer", "a completer of numbers", "26 choices", "a long choice", "an empty choice"],
 )
-async def test_what_is_suggested_is_text(option: Option, tree: Tree, heard: Heard) -> None:
+async def test_options_with_suggestions_are_text(option: Option, tree: Tree, heard: Heard) -> None:
     assert await options(tree, heard, option) == [{"name": "word", "type": 3, "required": True, "autocomplete": True}]
 
 
@@ -179,19 +181,19 @@ async def test_required_options_come_first(tree: Tree, heard: Heard) -> None:
     assert [option["name"] for option in await options(tree, heard, *given, threads=True)] == ["b", "a", "c", "thread"]
 
 
-async def test_what_opens_a_form_needs_no_option(tree: Tree, heard: Heard) -> None:
+async def test_a_command_that_opens_a_form_requires_no_option(tree: Tree, heard: Heard) -> None:
     (shown,) = await options(tree, heard, Option(name="text", form=True))
     assert shown["required"] is False
 
 
-async def test_descriptions_fit(tree: Tree, heard: Heard) -> None:
+async def test_long_descriptions_are_cut(tree: Tree, heard: Heard) -> None:
     shown = await payload(tree, heard.build(made("play", Option(name="size"), description="long " * 30)))
     assert len(shown["description"]) <= 100
     assert shown["description"].endswith("long…")
     assert shown["options"][0]["description"] == "size"
 
 
-async def test_subcommands_and_moderators(tree: Tree, heard: Heard) -> None:
+async def test_subcommands_form_groups_and_moderators_commands_are_restricted(tree: Tree, heard: Heard) -> None:
     both = [made("lesson list", moderator=True), made("lesson add", moderator=True)]
     group = await payload(tree, heard.build(*both))
     assert [(child["name"], child["type"]) for child in group["options"]] == [("list", 1), ("add", 1)]
@@ -228,14 +230,14 @@ LONG = tuple(f"{number:02}" + 98 * "x" for number in range(25))
         ),
     ],
 )
-def test_what_discord_has_no_room_for_is_a_sentence(wanted: list[Command], sentence: str, heard: Heard) -> None:
+def test_a_command_over_a_limit_is_refused_with_a_sentence(wanted: list[Command], sentence: str, heard: Heard) -> None:
     with pytest.raises(PluginError) as caught:
         heard.build(*wanted)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-async def test_the_options_that_were_given_arrive_as_ours(tree: Tree, heard: Heard) -> None:
+async def test_given_options_arrive_as_types_of_the_bot(tree: Tree, heard: Heard) -> None:
     given = [
         Option(name="size", type=int), Option(name="who", type=User), Option(name="where", type=Channel),
         Option(name="rank", type=Role), Option(name="file", type=Attachment), Option(name="not_given", required=False),
@@ -287,14 +289,14 @@ async def test_a_thread_stands_for_its_channel(tree: Tree, heard: Heard) -> None
     assert heard.calls == [("play", {"where": Channel("8", "Why?")})]
 
 
-async def test_a_subcommand_has_its_whole_name(tree: Tree, heard: Heard) -> None:
+async def test_a_subcommand_is_called_by_its_whole_name(tree: Tree, heard: Heard) -> None:
     tree.replace_commands(heard.build(made("lesson list"), made("lesson add", Option(name="name"))))
     inner = {"type": 1, "name": "add", "options": [{"type": 3, "name": "name", "value": "GANs"}]}
     await tree._call(interaction(tree, {"name": "lesson", "options": [inner]}))
     assert heard.calls == [("lesson add", {"name": "GANs"})]
 
 
-async def test_a_command_on_a_message(tree: Tree, heard: Heard) -> None:
+async def test_a_command_in_the_menu_of_a_message_gets_the_message(tree: Tree, heard: Heard) -> None:
     tree.replace_commands(heard.build(made("play", in_messages="Play this")))
     message = {
         "id": "6", "channel_id": "3", "author": ANN, "content": "do re mi", "timestamp": "2026-01-01T00:00:00+00:00",
@@ -316,7 +318,7 @@ async def test_a_command_on_a_message(tree: Tree, heard: Heard) -> None:
     ],
     ids=["once each", "25 at most", "what cannot be shown", "a completer that fails"],
 )
-async def test_suggestions(suggestions: Any, shown: list[str], tree: Tree, heard: Heard) -> None:
+async def test_fitting_suggestions_are_offered(suggestions: Any, shown: list[str], tree: Tree, heard: Heard) -> None:
     heard.suggestions = suggestions
     tree.replace_commands(
         heard.build(made("lesson show", Option(name="name", complete=heard.complete)), made("lesson list"))
@@ -340,7 +342,7 @@ async def test_a_completer_that_hangs_suggests_nothing(
     assert await tree.get_command("play").extras["name"](interaction(tree, {"name": "play"}, 4), "") == []
 
 
-async def test_offering_anew_forgets_what_was_there(tree: Tree, heard: Heard) -> None:
+async def test_replaced_commands_are_no_longer_routed(tree: Tree, heard: Heard) -> None:
     tree.replace_commands(heard.build(made("old", in_messages="Old")))
     tree.replace_commands(heard.build(made("new")))
     assert [command.name for command in tree.get_commands()] == ["new"]

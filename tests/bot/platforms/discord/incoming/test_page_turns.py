@@ -72,7 +72,7 @@ async def test_the_message_shows_the_page_with_its_picture_and_its_buttons(
     assert discord.private(discord.ben) == []
 
 
-async def test_it_works_after_a_restart_and_all_else_on_the_message_does(
+async def test_pages_and_other_buttons_work_after_a_restart(
     models: FakeModels, toys: Toys, quick: None, tmp_path: Path
 ) -> None:
     async with FakeDiscord() as discord:
@@ -99,7 +99,9 @@ async def test_it_works_after_a_restart_and_all_else_on_the_message_does(
             assert await bot.shown(answer) == []
 
 
-async def test_moderators_remove_it_after_it_was_turned(discord: FakeDiscord, toys: Toys, toy_bot: Bot) -> None:
+async def test_moderators_remove_an_answer_whose_page_was_turned(
+    discord: FakeDiscord, toys: Toys, toy_bot: Bot
+) -> None:
     message = await opened(discord, toys)
     await turned(discord, toys, message, 2)
     await noted(toy_bot, "discord", message.id)
@@ -114,7 +116,7 @@ async def test_moderators_remove_it_after_it_was_turned(discord: FakeDiscord, to
     assert await toy_bot.audit.find("discord", discord.guild.id, AuditFilter(kind="refusal")) == []
 
 
-async def test_what_goes_wrong_is_told_to_whoever_presses_alone(discord: FakeDiscord, toys: Toys) -> None:
+async def test_an_error_is_told_to_the_one_who_pressed_alone(discord: FakeDiscord, toys: Toys) -> None:
     message = await opened(discord, toys)
     toys.say(UserError("No foxes today."))
     await discord.press(discord.ben, message, "▶")
@@ -124,7 +126,7 @@ async def test_what_goes_wrong_is_told_to_whoever_presses_alone(discord: FakeDis
     await turned(discord, toys, message, 2)
 
 
-async def test_a_page_that_is_only_the_askers_turns_as_it_is(discord: FakeDiscord, toys: Toys) -> None:
+async def test_a_private_page_is_turned(discord: FakeDiscord, toys: Toys) -> None:
     toys.say(Reply(text="One", private=True, buttons=(Button("▶", "play", turns=True),), final=True))
     await discord.slash(discord.ann, discord.channel, "play")
     await discord.until(lambda: any("▶" in said.buttons for said in discord.private(discord.ann)))
@@ -137,9 +139,7 @@ async def test_a_page_that_is_only_the_askers_turns_as_it_is(discord: FakeDiscor
     assert discord.messages(discord.channel) == []
 
 
-async def test_of_an_answer_in_several_messages_the_one_with_the_button_stays(
-    discord: FakeDiscord, toys: Toys, toy_bot: Bot
-) -> None:
+async def test_turning_a_page_keeps_the_message_with_the_button(discord: FakeDiscord, toys: Toys, toy_bot: Bot) -> None:
     message = await opened(discord, toys, "word " * 700)
     assert len(discord.messages(discord.channel)) == 2
     await turned(discord, toys, message, 2)
@@ -147,9 +147,7 @@ async def test_of_an_answer_in_several_messages_the_one_with_the_button_stays(
     assert await toy_bot.shown(row(message)) == [message.id]
 
 
-async def test_a_message_that_cannot_be_changed_says_so_and_shows_the_page_later(
-    discord: FakeDiscord, toys: Toys
-) -> None:
+async def test_a_page_that_cannot_be_shown_is_explained_and_shown_later(discord: FakeDiscord, toys: Toys) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "play", text="a book", thread=True)
     toys.say(page(1))
     starter = await asked.message()
@@ -171,7 +169,7 @@ async def test_a_message_that_cannot_be_changed_says_so_and_shows_the_page_later
 
 
 @pytest.mark.parametrize("lives", [840.0, 0.0])
-async def test_it_is_shown_however_long_the_drawing_took(
+async def test_a_page_that_takes_long_is_shown(
     models: FakeModels, toys: Toys, quick: None, tmp_path: Path, lives: float
 ) -> None:
     async with (

@@ -102,7 +102,7 @@ EVERY_KIND = made(
 )  # fmt: skip
 
 
-async def test_what_is_registered_is_written_once(
+async def test_commands_are_registered_once(
     server: FakeDiscord, section: Section, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "bot")
@@ -130,13 +130,13 @@ async def test_what_is_registered_is_written_once(
         made("play more", Option(name="size", type=int, minimum=0)),
     ],
 )
-async def test_whatever_changes_is_written(changed: Command, server: FakeDiscord, section: Section) -> None:
+async def test_every_change_is_registered(changed: Command, server: FakeDiscord, section: Section) -> None:
     await register(section(), made("play", Option(name="size", type=int, minimum=0)))
     await register(section(), changed)
     assert server.command_writes == 2
 
 
-async def test_a_new_translation_is_written(server: FakeDiscord, section: Section) -> None:
+async def test_a_new_translation_is_registered(server: FakeDiscord, section: Section) -> None:
     await register(section(), *built_in())
     (face,) = (command for command in server.registered[""] if command["name"] == "face")
     face["description_localizations"]["de"] = "Anders."
@@ -153,14 +153,14 @@ async def test_the_order_of_options_counts_and_that_of_commands_does_not(server:
     assert server.command_writes == 2
 
 
-async def test_the_order_in_which_discord_tells_places_does_not_count(server: FakeDiscord, section: Section) -> None:
+async def test_the_order_of_contexts_does_not_count(server: FakeDiscord, section: Section) -> None:
     await register(section(), made("play"))
     server.registered[""][0]["contexts"].reverse()
     await register(section(), made("play"))
     assert server.command_writes == 1
 
 
-async def test_servers_instead_of_everywhere_and_back(server: FakeDiscord, section: Section) -> None:
+async def test_commands_move_between_servers_and_all_places(server: FakeDiscord, section: Section) -> None:
     other = server.add_guild("Other")
     await register(section(), made("play"))
     guilds = (int(server.guild.id), int(other.id))
@@ -174,7 +174,7 @@ async def test_servers_instead_of_everywhere_and_back(server: FakeDiscord, secti
     assert [names(server, guild) for guild in ("", server.guild.id, other.id)] == [["play"], [], ["play"]]
 
 
-async def test_off_touches_nothing(server: FakeDiscord, section: Section) -> None:
+async def test_sync_off_changes_nothing(server: FakeDiscord, section: Section) -> None:
     await register(section(), made("play"))
     await register(section(sync="off", guilds=(int(server.guild.id),)), made("sing"))
     assert names(server) == ["play"]
@@ -187,7 +187,7 @@ async def test_off_touches_nothing(server: FakeDiscord, section: Section) -> Non
         (400, {"code": 50035, "message": "Invalid Form Body"}, "it answers 400 Bad Request (error code: 50035)"),
     ],
 )
-async def test_a_server_that_refuses_is_a_sentence_and_the_next_gets_its_commands(
+async def test_a_refusal_for_one_server_is_logged_and_the_next_gets_its_commands(
     status: int, body: Any, reason: str, server: FakeDiscord, section: Section, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = server.add_guild("Other")
@@ -212,7 +212,7 @@ async def test_a_limit_that_ends_tomorrow_is_not_waited_for(
     assert "takes no more of them today; the next start tries again" in caplog.text
 
 
-async def test_discord_that_cannot_be_reached_is_a_sentence(
+async def test_an_unreachable_discord_is_logged_as_a_sentence(
     server: FakeDiscord, section: Section, caplog: pytest.LogCaptureFixture, unused_tcp_port: int
 ) -> None:
     async with logged_in(section()) as tree:
@@ -295,7 +295,7 @@ async def test_a_command_that_has_changed_says_so(server: FakeDiscord, section: 
     assert acknowledged.data["content"] == "“play” has changed. Restart Discord to see it as it is now."
 
 
-async def test_an_error_of_ours_is_a_number_and_a_trace_in_the_log(
+async def test_an_unexpected_error_has_a_number_and_a_traceback_in_the_log(
     server: FakeDiscord, section: Section, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with connected(server, section(), made("play"), run=fail):
@@ -307,7 +307,7 @@ async def test_an_error_of_ours_is_a_number_and_a_trace_in_the_log(
     assert "ZeroDivisionError" in caplog.text
 
 
-async def test_an_interaction_that_another_process_took_is_one_line_in_the_log(
+async def test_an_interaction_that_another_process_acknowledged_is_one_line_in_the_log(
     server: FakeDiscord, section: Section, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "bot")

@@ -92,7 +92,7 @@ async def test_a_stopped_picture_keeps_its_last_preview(discord: FakeDiscord, to
     assert [file.data for file in message.attachments] == [png(3)]
 
 
-async def test_a_picture_that_breaks_off_keeps_its_last_preview_where_it_was(discord: FakeDiscord, toys: Toys) -> None:
+async def test_a_failed_picture_keeps_its_last_preview_in_place(discord: FakeDiscord, toys: Toys) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "play")
     message = await asked.message()
     toys.say(Reply(status="Step 25 of 30 …", attachments=(Attachment("preview.png", png(3), "image/png"),)))
@@ -104,7 +104,7 @@ async def test_a_picture_that_breaks_off_keeps_its_last_preview_where_it_was(dis
     assert discord.private(discord.ann) == []
 
 
-async def test_pictures_have_alt_text_and_hide_where_they_should(discord: FakeDiscord, toys: Toys) -> None:
+async def test_pictures_have_alt_text_and_spoilers(discord: FakeDiscord, toys: Toys) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "draw", count=2)
     message = await finished(discord, await asked.message())
     assert [file.filename for file in message.attachments] == ["0.png", "1.png"]
@@ -133,7 +133,7 @@ async def test_a_preview_is_replaced_and_the_same_file_is_not_sent_again(discord
     assert [file.data for file in message.attachments] == [png(1)]
 
 
-async def test_a_file_that_is_too_large_is_left_out_and_said_so(discord: FakeDiscord) -> None:
+async def test_a_file_that_is_too_large_is_left_out_with_a_note(discord: FakeDiscord) -> None:
     discord.attachment_size_limit = 100_000
     asked = await discord.slash(discord.ann, discord.channel, "draw", size=200_000)
     message = await finished(discord, await asked.message())
@@ -141,7 +141,7 @@ async def test_a_file_that_is_too_large_is_left_out_and_said_so(discord: FakeDis
     assert message.content == "Look:\n\n-# 0.png is left out: it has 0.2 MB, and Discord takes 0.1 MB here."
 
 
-async def test_more_files_than_a_message_holds(discord: FakeDiscord) -> None:
+async def test_files_beyond_the_limit_are_left_out_with_a_note(discord: FakeDiscord) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "draw", count=12)
     message = await finished(discord, await asked.message())
     assert [file.filename for file in message.attachments] == [f"{number}.png" for number in range(9)]
