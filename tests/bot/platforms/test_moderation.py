@@ -1,4 +1,4 @@
-"""What moderators do on each platform: messages removed, people timed out, and everybody's own data deleted."""
+"""Moderation on each platform: removed messages, timeouts, and the deletion of a user's data."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -83,7 +83,7 @@ async def test_on_discord_a_missing_message_does_not_keep_others_from_removal(di
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
     answer = await finished(discord, await asked.message())
     [row] = await bot.messages.shown_by("discord", [answer.id])
-    # The first of them was never seen to go, as while the bot was away.
+    # The bot was not told that the first one was deleted, as while it was not running.
     await bot.sent(row.id, ["100000000000000001", answer.id])
     used = await discord.use_on_message(discord.mod, answer, "Remove")
     said = await used.message()
@@ -100,10 +100,10 @@ async def test_on_discord_the_question_above_a_thread_is_removed_with_its_answer
     answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
     await finished(discord, answer)
 
-    async def is_noted() -> bool:
+    async def is_stored() -> bool:
         return bool(await bot.messages.shown_by("discord", [answer.id]))
 
-    await eventually(is_noted)
+    await eventually(is_stored)
     used = await discord.use_on_message(discord.mod, answer, "Remove")
     said = await used.message()
     await discord.until(lambda: said.content == REMOVED)
@@ -140,7 +140,7 @@ async def test_on_discord_a_link_reaches_no_other_server_and_no_direct_messages(
 async def test_on_discord_a_message_that_is_not_stored_is_removed_in_its_own_server(discord: FakeDiscord) -> None:
     thread = discord.add_thread(discord.channel, "Thread", discord.bot)
     closed = discord.add_thread(discord.channel, "Closed", discord.bot)
-    # One that discord.py does not know, as it was closed before the bot came.
+    # A thread that discord.py does not know, as it was archived before the bot connected.
     discord.gateway.dispatch("THREAD_DELETE", closed.payload(), guild=discord.guild, intents=1)
     for channel in (discord.channel, thread, closed):
         greeting = FakeMessage(channel, discord.bot, "Hello!")
@@ -179,9 +179,7 @@ async def test_on_discord_a_member_is_timed_out_and_a_moderator_is_not(discord: 
     await discord.until(lambda: said.content.startswith(TIMED_OUT))
 
 
-async def test_on_discord_users_without_a_relation_to_the_server_are_not_timed_out(
-    discord: FakeDiscord, bot: Bot
-) -> None:
+async def test_on_discord_a_former_member_is_timed_out_and_a_stranger_is_not(discord: FakeDiscord, bot: Bot) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
     await finished(discord, await asked.message())
     asked = await discord.slash(discord.ben, discord.dm(discord.ben), "ask", prompt="aubergine")
@@ -201,7 +199,7 @@ async def test_on_discord_users_without_a_relation_to_the_server_are_not_timed_o
 
 
 async def time_out(bot: Bot, discord: FakeDiscord, timeouts: TimeOuts) -> None:
-    """Time Ann out, in this process or as another one does."""
+    """Time Ann out, in this process or as another process does."""
     scope = Scope("discord", discord.guild.id)
     await timeouts.set(User(discord.ann.id, "Ann"), scope, now() + timedelta(hours=1), "Rudeness.", MODERATOR)
 
@@ -331,7 +329,7 @@ async def teacher(bot: Bot, who: Visitor) -> None:
 
 
 async def submitted(page: Page, form: str, **fields: str) -> dict[str, object]:
-    """Send a form as the page does, and read what comes of it."""
+    """Send a form as the page does, and return the response."""
     await page.send("submit", id=form, fields=fields, files={}, thread=0)
     return await page.until("exchange", lambda message: message["private"] and message["reply"]["final"])
 
@@ -392,7 +390,7 @@ async def test_in_the_web_chat_a_deletion_clears_the_page(ann: Visitor, ben: Vis
         await hers.until("gone", lambda message: message["id"] == answer["id"])
         await his.until("exchange", lambda message: "is deleted" in message["reply"]["text"])
         assert await holding(bot.database, his.received[0]["you"]["id"], "aubergine", "Benedikt") == []
-        # What changes at once may be told in any order.
+        # Simultaneous changes may be sent in any order.
         while "/ask aubergine" in [exchange["question"] for exchange in his.exchanges.values()]:
             await his.read()
 

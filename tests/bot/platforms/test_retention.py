@@ -1,4 +1,4 @@
-"""With a retention of 0, answers still come on each platform, and their buttons say that they have expired."""
+"""With a retention of 0, answers are shown on each platform, and their buttons say that they have expired."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -36,7 +36,7 @@ async def toy_bot(bot: Bot) -> Bot:
     return bot
 
 
-async def test_on_discord(discord: FakeDiscord, bot: Bot) -> None:
+async def test_without_retention_buttons_on_discord_have_expired(discord: FakeDiscord, bot: Bot) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
     answer = await finished(discord, await asked.message())
     assert PARIS in answer.content
@@ -52,7 +52,7 @@ async def test_on_discord(discord: FakeDiscord, bot: Bot) -> None:
     assert message in discord.private(discord.ann)
 
 
-async def test_on_slack(slack: FakeSlack, bot: Bot) -> None:
+async def test_without_retention_buttons_on_slack_have_expired(slack: FakeSlack, bot: Bot) -> None:
     await command(slack, "/ask", "aubergine")
     answer = await answered(slack, PARIS)
     assert await holding(bot.database, "aubergine", slack.ann) == []
@@ -60,7 +60,7 @@ async def test_on_slack(slack: FakeSlack, bot: Bot) -> None:
     assert (await whispered(slack)).shown == EXPIRED
 
 
-async def test_in_the_web_chat(ann: Visitor, bot: Bot) -> None:
+async def test_without_retention_buttons_in_the_web_chat_have_expired(ann: Visitor, bot: Bot) -> None:
     async with ann.page("Ann") as page:
         await page.say("/ask aubergine")
         answer = await page.final()

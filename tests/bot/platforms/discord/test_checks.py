@@ -1,4 +1,4 @@
-"""What `tempera doctor` says about Discord."""
+"""The checks of `tempera doctor` for Discord."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -84,19 +84,19 @@ async def test_an_intent_that_the_portal_does_not_grant_is_a_problem(server: Fak
     assert "TEMPERA_DISCORD__MESSAGE_CONTENT=false" in problem
 
 
-def as_application(server: FakeDiscord, **changes: Any) -> None:
-    """What the developer portal says of the bot, once, with these changes."""
+def change_application(server: FakeDiscord, **changes: Any) -> None:
+    """Let Discord describe the application with these changes, once."""
     server.refuse("GET", "*/oauth2/applications/@me", 200, body=application(server.rest, None) | changes)
 
 
 async def test_an_interactions_endpoint_is_a_problem(server: FakeDiscord) -> None:
-    as_application(server, interactions_endpoint_url="https://old.example/hook")
+    change_application(server, interactions_endpoint_url="https://old.example/hook")
     (problem,) = await problems(section(server))
     assert problem.startswith("Discord sends commands to https://old.example/hook instead: empty Interactions Endpoint")
 
 
 async def test_a_private_bot_without_user_installation_is_no_problem(server: FakeDiscord) -> None:
-    as_application(server, bot_public=False, integration_types_config={"0": {}})
+    change_application(server, bot_public=False, integration_types_config={"0": {}})
     texts = [text for _, text in await examine(section(server), COMMANDS)]
     assert "Only its owner can invite the bot: Public Bot is switched off at Discord." in texts
     assert texts[-1].startswith("To add the bot to a server")

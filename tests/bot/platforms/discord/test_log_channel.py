@@ -1,4 +1,4 @@
-"""The log channel on Discord: what its lines look like there, and what keeps it from being one."""
+"""The log channel on Discord: its lines, and the channels that are refused as one."""
 
 import asyncio
 from typing import Any
@@ -16,19 +16,19 @@ HELLO = "From now on I tell here what moderators change and do, what is refused,
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """discord.py waits two seconds for one more server; here all come at once."""
+def no_ready_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the two seconds for which discord.py waits for further servers."""
     make = AutoShardedConnectionState.__init__
 
-    def made(self: AutoShardedConnectionState[Any], **options: Any) -> None:
+    def patched_init(self: AutoShardedConnectionState[Any], **options: Any) -> None:
         make(self, **options, guild_ready_timeout=0.1)
 
-    monkeypatch.setattr(AutoShardedConnectionState, "__init__", made)
+    monkeypatch.setattr(AutoShardedConnectionState, "__init__", patched_init)
 
 
 @pytest.fixture(autouse=True)
-async def ready(impatient: None, discord: FakeDiscord, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only once Discord has told of all servers it can be known which channels there are."""
+async def ready(no_ready_pause: None, discord: FakeDiscord, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait until the bot knows the channels of all servers."""
     monkeypatch.setattr(log_channel, "SECONDS", 0.02)
     await discord.until(lambda: _is_ready(toy_bot))
 
@@ -57,11 +57,11 @@ async def choose(discord: FakeDiscord, value: str, setting: str = "audit.channel
 
 
 async def lines(discord: FakeDiscord, log: FakeChannel, count: int) -> list[str]:
-    def told() -> list[str]:
+    def posted() -> list[str]:
         return [line for message in discord.messages(log) for line in message.content.splitlines()]
 
-    await discord.until(lambda: len(told()) >= count)
-    return told()
+    await discord.until(lambda: len(posted()) >= count)
+    return posted()
 
 
 async def test_events_are_posted_in_the_chosen_log_channel(discord: FakeDiscord, log: FakeChannel) -> None:
@@ -145,12 +145,12 @@ async def test_moderators_are_told_once_that_the_log_channel_is_gone(discord: Fa
     await lines(discord, log, 2)
     discord.delete_channel(log)
 
-    told = list[str]()
+    replies = list[str]()
     async with asyncio.timeout(30):
-        while not any("log channel" in one for one in told):
-            told.append((await choose(discord, ("no", "yes")[len(told) % 2], "toys.enabled")).content)
+        while not any("log channel" in one for one in replies):
+            replies.append((await choose(discord, ("no", "yes")[len(replies) % 2], "toys.enabled")).content)
     assert (
         f"I could not write to the log channel {log.id}: there is no such channel in this server, or I cannot see it. "
         "Moderators can change that: `audit.channel`"
-    ) in told[-1]
+    ) in replies[-1]
     assert "log channel" not in (await choose(discord, "yes", "toys.enabled")).content

@@ -1,4 +1,4 @@
-"""How the bot comes to Discord, is greeted there, and stays away when it is not wanted."""
+"""The bot connects to Discord, greets new servers, and ends when Discord refuses it."""
 
 import asyncio
 import logging
@@ -74,7 +74,7 @@ async def test_without_a_network_the_bot_tries_again(
 
 
 class Crowd(Plugin):
-    """More commands than Discord has room for."""
+    """A plugin with more commands than Discord takes."""
 
     name = "crowd"
 
@@ -94,8 +94,8 @@ async def test_too_many_commands_stop_the_start(models: FakeModels, tmp_path: Pa
             await DiscordPlatform(bot, DiscordSection(token="x", api_base=models.url)).run()
 
 
-async def heard_all(discord: FakeDiscord) -> None:
-    """Wait until all that happened so far was taken in: events are handled in order."""
+async def handle_all(discord: FakeDiscord) -> None:
+    """Wait until all events so far are handled, which happens in order."""
     asked = await discord.slash(discord.ann, discord.channel, "whisper", text="hello")
     await finished(discord, await asked.message())
 
@@ -105,7 +105,7 @@ async def test_a_new_server_is_greeted_once(discord: FakeDiscord) -> None:
     discord.add_bot(guild, *INVITED)
     await discord.until(lambda: discord.messages(guild.system_channel))
     discord.gateway.dispatch("GUILD_CREATE", discord.guild_payload(guild), guild=guild)
-    await heard_all(discord)
+    await handle_all(discord)
     (said,) = discord.messages(guild.system_channel)
     assert said.content.startswith("Hello! I show how generative AI works.")
     assert discord.messages(discord.channel) == []
@@ -140,9 +140,9 @@ async def test_a_server_that_was_joined_while_the_bot_was_off_is_greeted_once(to
         for _ in range(2):
             async with on_discord(toy_bot, discord):
                 await discord.until(lambda: discord.messages(guild.system_channel))
-                await heard_all(discord)
+                await handle_all(discord)
         assert len(discord.messages(guild.system_channel)) == 1
-        # This one has been there for a long time.
+        # The bot was added to this one a long time ago.
         assert discord.messages(discord.channel) == []
 
 
@@ -153,7 +153,7 @@ async def test_secrets_are_kept_out_of_the_log(toy_bot: Bot, quick: None, caplog
         for name, options in (("ask", {"prompt": "Why?"}), ("whisper", {"text": "hello"})):
             asked = await discord.slash(discord.ann, discord.channel, name, **options)
             await finished(discord, await asked.message())
-    # The servers of this test are in the same process and write down who asked them for what.
+    # The fake servers run in the same process, and their access log is not the bot's.
     said = "\n".join(record.getMessage() for record in caplog.records if record.name != "aiohttp.access")
     assert "Discord: connected as" in said
     for secret in (discord.token, *(asked.token for asked in discord.interactions.values())):

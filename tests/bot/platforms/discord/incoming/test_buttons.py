@@ -1,4 +1,4 @@
-"""Buttons and forms on Discord: what they do, who may use them, and that they work whenever they are pressed."""
+"""Buttons and forms on Discord: their effects, who may use them, and that old ones still work."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from bot.storage.audit import AuditFilter
 
 
 async def answered(discord: FakeDiscord, **options: object) -> FakeMessage:
-    """An answer of /ask to Ann."""
+    """Let Ann use /ask, and return the finished answer."""
     given = {"prompt": "Why?"} | options
     asked = await discord.slash(discord.ann, discord.channel, "ask", **given)
     return await finished(discord, await asked.message())
@@ -100,7 +100,7 @@ async def test_delete_removes_all_parts_of_a_user_install_while_the_token_is_val
     asked = await discord.slash(discord.ann, channel, "stretch", installed_by_user=True, length=5000)
     await discord.until(lambda: asked.followups and "Delete" in asked.followups[-1].buttons)
     parts = discord.messages(channel)
-    # Once these are done, the answer is no longer being shown.
+    # Once these tasks are done, no view shows the answer any more.
     await noted(toy_bot, "discord", str(parts[-1].id))
     await discord.press(discord.ann, parts[-1], "👍")
     await discord.until(lambda: "👍 1" in parts[-1].buttons)

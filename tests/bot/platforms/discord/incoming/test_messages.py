@@ -1,4 +1,4 @@
-"""What is said to the bot on Discord without a slash, with and without the intent to read everything; and threads."""
+"""Ordinary messages on Discord, with and without the intent to read all of them, threads, and menus of messages."""
 
 from collections.abc import AsyncIterator
 
@@ -20,7 +20,7 @@ async def open_discord(toy_bot: Bot, quick: None) -> AsyncIterator[FakeDiscord]:
 
 
 async def answer_to(discord: FakeDiscord, said: FakeMessage) -> FakeMessage:
-    """The bot's reply to a message, once it is finished."""
+    """Return the bot's reply to a message once it is finished."""
 
     def reply() -> FakeMessage | None:
         here = discord.messages(said.channel)
@@ -29,8 +29,8 @@ async def answer_to(discord: FakeDiscord, said: FakeMessage) -> FakeMessage:
     return await finished(discord, await discord.until(reply))
 
 
-async def nothing_more(discord: FakeDiscord, channel: FakeChannel, toys: Toys) -> None:
-    """What was said before this was heard, and not answered: events are handled in order."""
+async def assert_no_reply(discord: FakeDiscord, channel: FakeChannel, toys: Toys) -> None:
+    """Assert that no message before this is answered; events are handled in order."""
     count = len(discord.messages(channel))
     said = await discord.say(discord.mod, discord.dm(discord.mod), "/play")
     toys.say(Reply(text="done", final=True))
@@ -110,7 +110,7 @@ async def test_a_silent_reply_is_not_answered_without_the_intent(discord: FakeDi
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?")
     first = await finished(discord, await asked.message())
     await discord.say(discord.ben, discord.channel, "And then?", reply_to=first, ping=False)
-    await nothing_more(discord, discord.channel, toys)
+    await assert_no_reply(discord, discord.channel, toys)
 
 
 async def test_messages_to_others_are_not_answered(open_discord: FakeDiscord, toys: Toys) -> None:
@@ -119,7 +119,7 @@ async def test_messages_to_others_are_not_answered(open_discord: FakeDiscord, to
     machine = open_discord.add_user("Machine")
     machine.bot = True
     await open_discord.say(machine, open_discord.channel, "Beep", mention=True)
-    await nothing_more(open_discord, open_discord.channel, toys)
+    await assert_no_reply(open_discord, open_discord.channel, toys)
 
 
 async def test_a_refusal_is_a_reply(discord: FakeDiscord) -> None:
@@ -174,7 +174,7 @@ async def test_a_deleted_question_is_answered(discord: FakeDiscord, models: Fake
 
 
 async def threaded(discord: FakeDiscord, question: str = "What is a GAN?") -> FakeChannel:
-    """The thread that a question opens."""
+    """Ask a question, and return the thread that it opens."""
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt=question, thread=True)
     message = await asked.message()
     return await discord.until(lambda: message.thread)
@@ -215,7 +215,7 @@ async def test_without_the_intent_a_thread_is_told_once_which_messages_are_read(
     told = await answer_to(discord, await discord.say(discord.ben, thread, "And then?"))
     assert told.content == "I read here only what mentions me, @Tempera, or replies to me with a ping."
     await discord.say(discord.ben, thread, "Hello?")
-    await nothing_more(discord, thread, toys)
+    await assert_no_reply(discord, thread, toys)
     await answer_to(discord, await discord.say(discord.ben, thread, "And then?", mention=True))
     turns = [turn["content"] for turn in models.requests[-1]["messages"]]
     assert turns[1:] == ["What is a GAN?", "Paris is the capital of France.", "And then?"]
@@ -248,7 +248,7 @@ async def test_no_thread_is_opened_in_a_thread_or_in_direct_messages(discord: Fa
         assert "thread" not in message.content
 
 
-# What is chosen in a message's menu
+# Commands in the menu of a message
 
 
 async def test_a_message_is_explained_from_its_menu(discord: FakeDiscord) -> None:

@@ -1,4 +1,4 @@
-"""Forms as modals, and what comes back when one is sent."""
+"""Forms as modals, and the values of submitted ones."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ async def shown(*fields: Field, title: str = "/play", locale: str = "en") -> dic
 
 
 async def component(field: Field, locale: str = "en") -> dict[str, Any]:
-    """The one input of a form."""
+    """Return the only input of a form."""
     (label,) = (await shown(field, locale=locale))["components"]
     inner = {key: value for key, value in label["component"].items() if value is not None}
     assert (label["type"], inner.pop("custom_id")) == (18, field.name)

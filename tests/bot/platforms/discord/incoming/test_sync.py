@@ -1,4 +1,4 @@
-"""Commands are registered at Discord, once, and whoever uses what is no longer there is told so."""
+"""Commands are registered on Discord once, and the use of an outdated one is explained."""
 
 import asyncio
 import logging
@@ -32,7 +32,7 @@ async def server() -> AsyncIterator[FakeDiscord]:
 
 @pytest.fixture
 def section(server: FakeDiscord) -> Section:
-    """`section(sync="guilds")`: the configuration that leads to the server."""
+    """`section(sync="guilds")` returns a configuration for the server."""
 
     def configured(**more: Any) -> DiscordSection:
         found = DiscordSection(token=server.token, api_base=server.api_base, gateway_url=server.gateway_url, **more)
@@ -224,12 +224,12 @@ async def test_an_unreachable_discord_is_logged_as_a_sentence(
     assert "Traceback" not in caplog.text
 
 
-# What people see of it
+# Use of the commands
 
 
 @asynccontextmanager
 async def connected(server: FakeDiscord, section: DiscordSection, *commands: Command, run: Any = run) -> Any:
-    """A bot that answers each command with what it was given."""
+    """Run a bot that answers each command with its options."""
     client = discord.AutoShardedClient(intents=discord.Intents(guilds=True))
     tree = Tree(client)
     tree.replace_commands(offered(list(commands), run))

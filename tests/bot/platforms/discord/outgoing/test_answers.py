@@ -1,4 +1,4 @@
-"""What is asked by commands on Discord: how it is acknowledged, and what is shown then."""
+"""Commands on Discord: their acknowledgement, and the messages of their answers."""
 
 import itertools
 from pathlib import Path
@@ -23,7 +23,7 @@ QUESTION = "What is the capital of France?"
 
 
 def parts(asked: FakeInteraction) -> list[FakeMessage]:
-    """All messages that answer a command."""
+    """Return all messages that answer a command."""
     return [part for part in (asked.original, *asked.followups) if part is not None]
 
 
@@ -48,7 +48,7 @@ async def test_a_private_answer_is_deferred_privately(discord: FakeDiscord) -> N
 
 
 @pytest.mark.parametrize("others", [True, False], ids=["among people", "with the bot"])
-async def test_outside_servers_the_history_is_used_where_nobody_else_reads_the_answer(
+async def test_outside_servers_a_private_question_is_in_the_history_of_direct_messages_alone(
     models: FakeModels, toys: Toys, quick: None, tmp_path: Path, others: bool
 ) -> None:
     secret, settings = "Write to ann@example.org", {"safety.level": "standard"}
@@ -257,7 +257,7 @@ async def test_somebody_elses_acknowledgement_is_left_alone(
         await discord.until(lambda code=code: str(code) in caplog.text)
     assert toys.played == 0
     assert discord.messages(discord.channel) == []
-    # It happens whenever two processes share a token, so it is no reason for a warning.
+    # No warning, since this happens whenever two processes share a token.
     assert [record for record in caplog.records if record.levelname != "INFO"] == []
 
 
@@ -272,7 +272,7 @@ async def test_two_processes_note_a_refusal_once(models: FakeModels, toys: Toys,
             await discord.slash(discord.ann, discord.channel, "ask", prompt=QUESTION)
             await discord.press(discord.ben, answer, "Edit")
             await discord.until(lambda: discord.private(discord.ann) and discord.private(discord.ben))
-            # Both know of this one, and so of those before it; what they began they end before they leave.
+            # Both processes have handled this one, and so those before it.
             last = await discord.slash(discord.mod, discord.channel, "whisper", text="hello")
             await discord.until(lambda: last.refused)
         noted = await bot.audit.find("discord", discord.guild.id, AuditFilter(kind="refusal"))
@@ -307,7 +307,7 @@ async def test_members_who_may_manage_the_server_are_moderators(discord: FakeDis
     assert {row.author_name for row in rows} == {"Ann", "Mod"}
 
 
-# Whatever a plugin says, it is within Discord's limits.
+# Discord's limits, for any reply of a plugin
 
 TEXT = st.text(st.sampled_from("a \n`~#>*_-😀é@<"), max_size=300).map(lambda text: text * 40)
 BUTTONS = st.lists(st.builds(Button, st.text(max_size=120), id=st.just("")), max_size=30)

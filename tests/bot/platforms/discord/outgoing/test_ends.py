@@ -1,4 +1,4 @@
-"""How answers on Discord go on where they can, and end where they must: tokens, rights, deletions."""
+"""Answers on Discord that go on elsewhere or end: tokens, permissions, deletions."""
 
 import logging
 import sqlite3
@@ -20,7 +20,7 @@ END = Reply(text="One and all", final=True)
 
 
 async def direct(discord: FakeDiscord, count: int = 1) -> list[str]:
-    """What Ann is told directly."""
+    """Return the direct messages to Ann."""
     channel = discord.dm(discord.ann)
     await discord.until(lambda: len(discord.messages(channel)) >= count)
     return [message.content for message in discord.messages(channel)]
@@ -28,12 +28,12 @@ async def direct(discord: FakeDiscord, count: int = 1) -> list[str]:
 
 @pytest.fixture
 async def abroad(discord: FakeDiscord) -> FakeChannel:
-    """A channel of a server that the bot is not in."""
+    """A channel of a server that the bot is no member of."""
     guild = discord.add_guild("Elsewhere", bot=False)
     return guild.add_channel("general")
 
 
-# The token's end
+# Expired tokens
 
 
 async def test_an_answer_goes_on_without_the_token(discord: FakeDiscord, toys: Toys, toy_bot: Bot) -> None:
@@ -137,7 +137,7 @@ async def test_an_answer_without_further_follow_ups_keeps_to_its_messages(
 ) -> None:
     asked = await discord.slash(discord.ann, abroad, "play", installed_by_user=True)
     message = await asked.message()
-    # Each time, the status needs one message more, which is taken away again.
+    # Each time, the status needs one more message, which is deleted again.
     for number in range(FOLLOWUPS_OF_A_USER_INSTALL):
         toys.say(Reply(text="word " * 399, status="Number 3 in the queue …"))
         await discord.until(lambda number=number: len(asked.followups) > number)
@@ -175,11 +175,11 @@ async def test_an_answer_that_can_be_shown_nowhere_ends(
     assert "Traceback" not in caplog.text
 
 
-# Rights and places
+# Permissions and places
 
 
-async def mentioned(discord: FakeDiscord, toys: Toys, channel: FakeChannel) -> FakeMessage:
-    """An answer that has begun as a reply to a message of Ann's."""
+async def answered_mention(discord: FakeDiscord, toys: Toys, channel: FakeChannel) -> FakeMessage:
+    """Start an answer as a reply to a message of Ann's."""
     await discord.say(discord.ann, channel, "/play", mention=True)
     toys.say(Reply(text="One"))
     answer = await discord.until(lambda: next(iter(discord.messages(channel)[1:]), None))
@@ -192,7 +192,7 @@ async def test_lost_permissions_end_the_answer_and_the_asker_is_told(
     discord: FakeDiscord, toys: Toys, caplog: pytest.LogCaptureFixture, denied: str
 ) -> None:
     caplog.set_level(logging.INFO)
-    await mentioned(discord, toys, discord.channel)
+    await answered_mention(discord, toys, discord.channel)
     discord.guild.set_permissions(discord.channel, deny=[denied])
     toys.say(Reply(text="word " * 600))
     (said,) = await direct(discord)
@@ -246,7 +246,7 @@ async def test_an_answer_without_permitted_files_is_shown_as_text(discord: FakeD
 
 async def test_a_deleted_channel_ends_the_answer(discord: FakeDiscord, toys: Toys) -> None:
     channel = discord.guild.add_channel("short-lived")
-    await mentioned(discord, toys, channel)
+    await answered_mention(discord, toys, channel)
     discord.delete_channel(channel)
     toys.say(END)
     (said,) = await direct(discord)
@@ -262,7 +262,7 @@ async def test_a_closed_thread_ends_the_answer(discord: FakeDiscord, toys: Toys)
     await discord.until(lambda: answer.content == "One")
     discord.archive_thread(thread, locked=True)
     toys.say(END)
-    # The token still lives, but a closed thread takes nothing: where the question is, it can be said.
+    # The token is still valid, but not in a closed thread: the asker is told where the question stands.
     await discord.until(lambda: discord.private(discord.ann))
     (said,) = discord.private(discord.ann)
     assert said.content == "The thread was closed, so your answer ends here."
@@ -273,7 +273,7 @@ async def test_an_unreachable_asker_is_logged(
 ) -> None:
     caplog.set_level(logging.INFO)
     discord.ann.dm_closed = True
-    await mentioned(discord, toys, discord.channel)
+    await answered_mention(discord, toys, discord.channel)
     discord.guild.set_permissions(discord.channel, deny=["view_channel"])
     toys.say(END)
     await discord.until(lambda: "The asker could not be told" in caplog.text)
@@ -289,19 +289,19 @@ async def test_an_unreachable_discord_ends_the_answer(
     caplog.set_level(logging.INFO)
     await playing(discord, toys)
     monkeypatch.setattr(answer_tasks, "RETRY_SECONDS", ())
-    for way in (targets.InteractionTarget, targets.ChannelTarget):
-        monkeypatch.setattr(way, "edit", unreachable)
-        monkeypatch.setattr(way, "post", unreachable)
+    for target in (targets.InteractionTarget, targets.ChannelTarget):
+        monkeypatch.setattr(target, "edit", unreachable)
+        monkeypatch.setattr(target, "post", unreachable)
     toys.say(END)
     await discord.until(lambda: caplog.text.count("The asker could not be told") == 2)
     assert "Something went wrong on Discord" not in caplog.text
 
 
-# What others delete
+# Deletions by others
 
 
-async def gone(discord: FakeDiscord, folder: Path) -> None:
-    """Wait until the first answer is no longer stored; its messages may go before it."""
+async def wait_until_deleted(discord: FakeDiscord, folder: Path) -> None:
+    """Wait until the first answer is no longer stored; its messages may be deleted before it."""
 
     def state() -> str:
         with closing(sqlite3.connect(folder / "tempera.db")) as database:
@@ -323,7 +323,7 @@ async def test_a_deleted_message_ends_its_answer(
         discord.delete_message(asked.followups[0])
     await discord.until(lambda: not discord.messages(discord.channel))
     await discord.until(lambda: not toy_bot.runs.ids)
-    await gone(discord, tmp_path)
+    await wait_until_deleted(discord, tmp_path)
     assert discord.messages(discord.dm(discord.ann)) == []
 
 
@@ -334,7 +334,7 @@ async def test_an_unreported_deletion_ends_its_answer(
     message.deleted = True
     toys.say(Reply(text="One and"))
     await discord.until(lambda: not toy_bot.runs.ids)
-    await gone(discord, tmp_path)
+    await wait_until_deleted(discord, tmp_path)
 
 
 async def test_a_finished_answer_is_deleted_with_its_message(discord: FakeDiscord, tmp_path: Path) -> None:
@@ -342,7 +342,7 @@ async def test_a_finished_answer_is_deleted_with_its_message(discord: FakeDiscor
     await discord.until(lambda: len(asked.followups) == 2 and "Delete" in asked.followups[-1].buttons)
     discord.delete_message(asked.followups[0])
     await discord.until(lambda: not discord.messages(discord.channel))
-    await gone(discord, tmp_path)
+    await wait_until_deleted(discord, tmp_path)
 
 
 async def test_the_bots_own_deletions_do_not_end_an_answer(discord: FakeDiscord, toys: Toys, toy_bot: Bot) -> None:

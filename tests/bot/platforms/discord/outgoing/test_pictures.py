@@ -1,4 +1,4 @@
-"""Pictures and other files on Discord: previews while they are made, alt text, spoilers, and what is too large."""
+"""Pictures and other files on Discord: previews, alt text, spoilers, and files that are too large."""
 
 import asyncio
 import itertools
@@ -20,7 +20,7 @@ from bot.storage.database import Database
 
 
 class Sketch(Plugin):
-    """Draws as image models do: a status and a preview for each step, and then the picture."""
+    """Draws as image models do: a status and a preview for each step, then the picture."""
 
     name = "sketch"
 
@@ -50,7 +50,7 @@ async def test_the_newest_preview_is_shown_no_faster_than_the_pace(
     seen: list[int] = []
 
     def is_over(message: FakeMessage) -> bool:
-        """Look at the message; picture and text are always of the same step, and each step is newer than the last."""
+        """Check that picture and text are of the same step, newer than the last; return whether the answer is final."""
         if message.content.startswith("-# Step"):
             number = int(message.content.split()[2])
             (preview,) = message.attachments
@@ -74,7 +74,7 @@ async def test_the_newest_preview_is_shown_no_faster_than_the_pace(
         assert (picture.data, picture.description, picture.spoiler) == (png(0), "A picture", True)
         assert message.content == "-# seed 7"
         assert "Delete" in message.buttons
-        # Each edit brought one file, and no other was sent.
+        # Each edit had one file, and no other file was sent.
         assert len(discord.files) == sum("Waiting" not in content for _, content in message.edits)
     times = [at for at, _ in message.edits]
     assert len(times) < sketch.steps

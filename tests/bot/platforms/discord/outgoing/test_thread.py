@@ -1,4 +1,4 @@
-"""A thread that a question opens on Discord: only for what is answered there, and taken back with the question."""
+"""Threads under questions on Discord: opened for public answers, and emptied with the deletion of the question."""
 
 from pathlib import Path
 
@@ -14,21 +14,21 @@ PARIS = "Paris is the capital of France."
 
 
 async def ask(discord: FakeDiscord, **options: object) -> FakeInteraction:
-    """Ann asks for a thread."""
+    """Let Ann ask for an answer in a thread."""
     given = {"prompt": "aubergine"} | options
     return await discord.slash(discord.ann, discord.channel, "ask", thread=True, **given)
 
 
 async def answered(discord: FakeDiscord) -> tuple[FakeMessage, FakeChannel, FakeMessage]:
-    """A question, the thread under it, and the finished answer in there."""
+    """Return a question, the thread under it, and the finished answer in there."""
     starter = await (await ask(discord)).message()
     thread = await discord.until(lambda: starter.thread)
     answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
     return starter, thread, await finished(discord, answer)
 
 
-async def told(discord: FakeDiscord) -> FakeMessage:
-    """What Ann alone is told."""
+async def private_message(discord: FakeDiscord) -> FakeMessage:
+    """Wait for the message that Ann alone sees."""
     await discord.until(lambda: discord.private(discord.ann))
     (said,) = discord.private(discord.ann)
     return said
@@ -45,7 +45,7 @@ async def test_a_question_that_the_classifier_refuses_is_never_shown(
         on_discord(bot, discord),
     ):
         starter = await (await ask(discord)).message()
-        assert "Reason: " in (await told(discord)).content
+        assert "Reason: " in (await private_message(discord)).content
         assert models.moderated == ["aubergine"]
         assert not any("aubergine" in content for _, content in starter.edits)
         await discord.until(lambda: starter.deleted)
@@ -65,13 +65,13 @@ async def test_a_submitted_form_opens_the_requested_thread(discord: FakeDiscord,
 async def test_an_error_before_the_first_word_opens_no_thread(discord: FakeDiscord, models: FakeModels) -> None:
     models.failure = (503, "The model is loading.")
     await ask(discord)
-    assert "The model is loading." in (await told(discord)).content
+    assert "The model is loading." in (await private_message(discord)).content
     await discord.until(lambda: not discord.messages(discord.channel))
     assert discord.guild.threads == {}
 
 
-async def opened(discord: FakeDiscord, toys: Toys) -> tuple[FakeMessage, FakeChannel]:
-    """The message and the thread of an answer of which a picture is seen."""
+async def open_thread(discord: FakeDiscord, toys: Toys) -> tuple[FakeMessage, FakeChannel]:
+    """Return the question and the thread of an answer that already shows a picture."""
     asked = await discord.slash(discord.ann, discord.channel, "play", text="aubergine", thread=True)
     starter = await asked.message()
     toys.say(Reply(status="You are next."))
@@ -82,7 +82,7 @@ async def opened(discord: FakeDiscord, toys: Toys) -> tuple[FakeMessage, FakeCha
 
 
 async def test_an_error_in_an_open_thread_stays_there(discord: FakeDiscord, toys: Toys) -> None:
-    starter, thread = await opened(discord, toys)
+    starter, thread = await open_thread(discord, toys)
     toys.say(RuntimeError("broken"))
     answer = await discord.until(
         lambda: next((one for one in discord.messages(thread) if "Something went wrong" in one.content), None)
@@ -92,9 +92,9 @@ async def test_an_error_in_an_open_thread_stays_there(discord: FakeDiscord, toys
 
 
 async def test_an_answer_that_becomes_private_deletes_the_question(discord: FakeDiscord, toys: Toys) -> None:
-    starter, thread = await opened(discord, toys)
+    starter, thread = await open_thread(discord, toys)
     toys.say(Reply(text="For you alone.", private=True, final=True))
-    assert (await told(discord)).content == "For you alone."
+    assert (await private_message(discord)).content == "For you alone."
     await discord.until(lambda: thread.archived)
     assert (thread.name, starter.deleted, discord.messages(thread)) == ("…", True, [])
 
@@ -188,6 +188,6 @@ async def test_an_answer_that_becomes_private_opens_no_thread(discord: FakeDisco
     asked = await discord.slash(discord.ann, discord.channel, "play", text="aubergine", thread=True)
     message = await asked.message()
     toys.say(Reply(text="for you", private=True, final=True))
-    assert (await told(discord)).content.endswith("for you")
+    assert (await private_message(discord)).content.endswith("for you")
     await discord.until(lambda: message.deleted)
     assert discord.guild.threads == {}
