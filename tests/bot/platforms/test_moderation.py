@@ -9,7 +9,7 @@ from fakes.core.requests import MODERATOR
 from fakes.discord import FakeDiscord, FakeMessage
 from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.discord_bot import finished
+from fakes.platforms.discord_bot import bot_with_plugins, finished
 from fakes.platforms.slack_bot import answered, answers, command, whispered
 from fakes.platforms.web_page import Page, Visitor
 from fakes.slack import FakeSlack
@@ -17,15 +17,11 @@ from fakes.storage.database_dump import holding
 
 from bot.access.timeouts import TimeOuts
 from bot.app import Bot
-from bot.config import PluginsSection
 from bot.core.messages import Place, User
-from bot.inference.client import ModelClient
-from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.web.access.teachers import WebModerators
-from bot.plugin_host import plugin
 from bot.settings.setting import Scope
 from bot.storage.audit import AuditFilter
-from bot.storage.database import Database, now
+from bot.storage.database import now
 
 PARIS = "Paris is the capital of France."
 TIMED_OUT = "Moderators have timed you out: you can use me again at "
@@ -34,12 +30,8 @@ REMOVED = "The message is removed."
 
 @pytest.fixture
 async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
-    enabled = ("ask", "face", "help", "moderation", "privacy")
-    plugins = plugin.load(PluginsSection(enabled=enabled, entry_points=False))
-    database = Database(f"sqlite:///{tmp_path}/tempera.db")
-    async with Bot(
-        ModelClient(models.url), plugins, database, settings={"safety.level": "off"}, platforms=PLATFORMS
-    ) as running:
+    names = ("ask", "face", "help", "moderation", "privacy")
+    async with bot_with_plugins(models, tmp_path, names) as running:
         yield running
 
 

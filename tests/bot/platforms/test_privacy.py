@@ -7,15 +7,12 @@ from pathlib import Path
 import pytest
 from fakes.discord import FakeDiscord, FakeMessage
 from fakes.model_server.model_api import FakeModels
+from fakes.platforms.discord_bot import bot_with_plugins
 
 from bot.app import Bot
-from bot.config import PluginsSection
 from bot.core.model_events import Token
-from bot.inference.client import ModelClient
-from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.discord.outgoing.targets import DEFAULT_MAX_FILE_BYTES
-from bot.plugin_host import plugin
-from bot.storage.database import AttachmentRow, Database, MessageRow, TokensRow, now
+from bot.storage.database import AttachmentRow, MessageRow, TokensRow, now
 from bot.storage.tokens import pack
 
 ANSWERS = 12
@@ -34,10 +31,7 @@ REST = {
 
 @pytest.fixture
 async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
-    plugins = plugin.load(PluginsSection(enabled=("privacy",), entry_points=False))
-    async with Bot(
-        ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/tempera.db"), platforms=PLATFORMS
-    ) as running:
+    async with bot_with_plugins(models, tmp_path, ["privacy"]) as running:
         yield running
 
 

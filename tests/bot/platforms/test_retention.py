@@ -6,17 +6,13 @@ from pathlib import Path
 import pytest
 from fakes.discord import FakeDiscord
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.discord_bot import finished
+from fakes.platforms.discord_bot import bot_with_plugins, finished
 from fakes.platforms.slack_bot import answered, command, whispered
 from fakes.platforms.web_page import Visitor
 from fakes.slack import FakeSlack
 from fakes.storage.database_dump import holding
 
 from bot.app import Bot
-from bot.config import PluginsSection
-from bot.inference.client import ModelClient
-from bot.plugin_host import plugin
-from bot.storage.database import Database
 
 PARIS = "Paris is the capital of France."
 EXPIRED = "This has expired: it is no longer stored."
@@ -24,10 +20,8 @@ EXPIRED = "This has expired: it is no longer stored."
 
 @pytest.fixture
 async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
-    plugins = plugin.load(PluginsSection(enabled=("ask", "face", "help", "privacy"), entry_points=False))
-    database = Database(f"sqlite:///{tmp_path}/tempera.db")
-    client = ModelClient(models.url)
-    async with Bot(client, plugins, database, settings={"safety.level": "off"}, retention_days=0) as running:
+    names = ("ask", "face", "help", "privacy")
+    async with bot_with_plugins(models, tmp_path, names, retention_days=0) as running:
         yield running
 
 

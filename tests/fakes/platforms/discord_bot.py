@@ -1,7 +1,7 @@
 """A bot on the fake of Discord, with a plugin whose answers a test controls."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -87,13 +87,16 @@ class Toys(Plugin):
 
 def bot_with_toys(models: FakeModels, folder: Path, toys: Toys, **options: Any) -> Bot:
     """Return a bot with some built-in plugins and the toys, on a database in `folder`; enter it to use it."""
-    plugins = plugin.load(
-        PluginsSection(enabled=("ask", "explain", "face", "inspect", "help", "config"), entry_points=False)
-    )
+    names = ("ask", "explain", "face", "inspect", "help", "config")
+    return bot_with_plugins(models, folder, names, toys, **options)
+
+
+def bot_with_plugins(models: FakeModels, folder: Path, names: Sequence[str], *plugins: Plugin, **options: Any) -> Bot:
+    """Return a bot with these built-in plugins and others, on a database in `folder`; enter it to use it."""
     options["settings"] = {"safety.level": "off"} | options.get("settings", {})
     return Bot(
         ModelClient(models.url),
-        [*plugins, toys],
+        [*plugin.load(PluginsSection(enabled=tuple(names), entry_points=False)), *plugins],
         Database(f"sqlite:///{folder}/tempera.db"),
         platforms=PLATFORMS,
         **options,
