@@ -80,7 +80,7 @@ class RateLimit:
             code=self.code,
             retry_after=wait,
             most=self.most,
-            span=format_span,
+            span=span,
             wait=format_span(wait),
         )
 

@@ -1,4 +1,4 @@
-"""What `tempera doctor` finds out about Discord, and the link that invites the bot."""
+"""The checks of `tempera doctor` for Discord, and the links that add the bot to a server or an account."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import aiohttp
 import discord
 
 from bot.core.errors import BotError
-from bot.platforms.discord.incoming.commands import Tree, build
+from bot.platforms.discord.incoming.command_tree import Tree
+from bot.platforms.discord.incoming.commands import build
 from bot.platforms.discord.incoming.sync import compare_all
-from bot.platforms.discord.library import prepare
+from bot.platforms.discord.library import configure
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     Findings = list[tuple[bool, str]]
 
-NEEDED = {
+PERMISSION_NAMES = {
     "view_channel": "View Channels",
     "send_messages": "Send Messages",
     "send_messages_in_threads": "Send Messages in Threads",
@@ -31,31 +32,30 @@ NEEDED = {
     "attach_files": "Attach Files",
     "read_message_history": "Read Message History",
 }
-"""The permissions that the bot uses: as discord.py and as Discord's own pages call them."""
-PERMISSIONS = discord.Permissions(**dict.fromkeys(NEEDED, True))
+"""The permissions that the bot needs, by discord.py's names, with the names in Discord's interface."""
+PERMISSIONS = discord.Permissions(**dict.fromkeys(PERMISSION_NAMES, True))
 SCOPES = ("bot", "applications.commands")
 
 PORTAL = "https://discord.com/developers/applications"
-PATIENCE_SECONDS = 20.0
-PAGE = 200
-"""Servers that one request lists."""
+TIMEOUT_SECONDS = 20.0
+SERVERS_PER_PAGE = 200
 
 
 def invite_link(application_id: int) -> str:
-    """Where somebody adds the bot to a server, with all that it needs there."""
+    """Return the link that adds the bot to a server with the permissions that it needs."""
     return discord.utils.oauth_url(application_id, permissions=PERMISSIONS, scopes=SCOPES)
 
 
 def personal_link(application_id: int) -> str:
-    """Where somebody adds the bot to their own account, to use it in any server and in direct messages."""
+    """Return the link that adds the bot to somebody's account, to use it in any server and in direct messages."""
     return discord.utils.oauth_url(application_id, scopes=SCOPES[1:]) + "&integration_type=1"
 
 
 async def examine(section: DiscordSection, commands: Sequence[Command]) -> Findings:
-    """One finding for each thing that set-up can get wrong: whether it is well, and a sentence about it."""
-    prepare(section)
+    """Return a finding for each part of the set-up: True if it is right, and a sentence about it."""
+    configure(section)
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS), _client(section) as client:
+        async with asyncio.timeout(TIMEOUT_SECONDS), _client(section) as client:
             application = client.application or await client.application_info()
             return [
                 (True, f"Discord knows the token: the bot {client.user} of the application “{application.name}”."),
@@ -69,7 +69,7 @@ async def examine(section: DiscordSection, commands: Sequence[Command]) -> Findi
         how = f"Get a new one at {PORTAL}: your application, Bot, Reset Token."
         return [(False, f"Discord refuses the token TEMPERA_DISCORD__TOKEN. {how}")]
     except TimeoutError:
-        return [(False, f"Discord does not answer at {section.api_base} within {PATIENCE_SECONDS:g} seconds.")]
+        return [(False, f"Discord does not answer at {section.api_base} within {TIMEOUT_SECONDS:g} seconds.")]
     except discord.HTTPException as error:
         return [(False, f"Discord answers at {section.api_base}: {' '.join(str(error).split())}.")]
     except (aiohttp.ClientError, OSError) as error:
@@ -78,33 +78,33 @@ async def examine(section: DiscordSection, commands: Sequence[Command]) -> Findi
 
 @asynccontextmanager
 async def _client(section: DiscordSection) -> AsyncIterator[discord.Client]:
-    """A client that is logged in and hears no events."""
+    """A client that is logged in and receives no events."""
     async with discord.Client(intents=discord.Intents(guilds=True)) as client:
         await client.login(section.token.get_secret_value())
         yield client
 
 
 def _application(application: discord.AppInfo, section: DiscordSection) -> Findings:
-    found: Findings = []
+    findings: Findings = []
     if application.interactions_endpoint_url:
         where = f"empty Interactions Endpoint URL on the application's page at {PORTAL}"
-        found.append((False, f"Discord sends commands to {application.interactions_endpoint_url} instead: {where}."))
+        findings.append((False, f"Discord sends commands to {application.interactions_endpoint_url} instead: {where}."))
     flags = application.flags
     if section.message_content and not (flags.gateway_message_content or flags.gateway_message_content_limited):
         how = (
             f"Switch it on at {PORTAL}: Bot, Privileged Gateway Intents; or set TEMPERA_DISCORD__MESSAGE_CONTENT=false."
         )
-        found.append((False, f"The intent Message Content is asked for, and Discord does not grant it. {how}"))
+        findings.append((False, f"The intent Message Content is asked for, and Discord does not grant it. {how}"))
     if not application.bot_public:
-        found.append((True, "Only its owner can invite the bot: Public Bot is switched off at Discord."))
-    return found
+        findings.append((True, "Only its owner can invite the bot: Public Bot is switched off at Discord."))
+    return findings
 
 
 def _links(application: discord.AppInfo) -> Findings:
-    found: Findings = [(True, f"To add the bot to a server, open {invite_link(application.id)}")]
+    findings: Findings = [(True, f"To add the bot to a server, open {invite_link(application.id)}")]
     if application.user_integration_config is not None:
-        found.append((True, f"To add it to your own account, open {personal_link(application.id)}"))
-    return found
+        findings.append((True, f"To add it to your own account, open {personal_link(application.id)}"))
+    return findings
 
 
 async def _gateway(client: discord.Client) -> tuple[bool, str]:
@@ -119,27 +119,29 @@ async def _servers(client: discord.Client) -> Findings:
     servers: list[Any] = []
     while True:
         after = int(servers[-1]["id"]) if servers else None
-        page = await client.http.get_guilds(PAGE, after=after, with_counts=False)
+        page = await client.http.get_guilds(SERVERS_PER_PAGE, after=after, with_counts=False)
         servers += page
-        if len(page) < PAGE:
+        if len(page) < SERVERS_PER_PAGE:
             break
     if not servers:
         return [(True, "The bot is in no server yet.")]
-    found = []
+    findings = []
     for server in servers:
         allowed = discord.Permissions(int(server["permissions"]))
-        lacking = [name for flag, name in NEEDED.items() if not (allowed.administrator or getattr(allowed, flag))]
-        if lacking:
-            how = "give its role these, or invite it anew"
-            found.append((False, f"In the server “{server['name']}” the bot lacks {', '.join(lacking)}: {how}."))
-    well = [server["name"] for server in servers]
-    return found or [(True, f"It is in {len(servers)} server(s), with what it needs: {', '.join(well)}.")]
+        missing = [
+            name for flag, name in PERMISSION_NAMES.items() if not (allowed.administrator or getattr(allowed, flag))
+        ]
+        if missing:
+            how = "give its role these permissions, or invite it again"
+            findings.append((False, f"In the server “{server['name']}” the bot lacks {', '.join(missing)}: {how}."))
+    names = [server["name"] for server in servers]
+    return findings or [(True, f"It is in {len(servers)} server(s), with what it needs: {', '.join(names)}.")]
 
 
 async def _commands(client: discord.Client, section: DiscordSection, commands: Sequence[Command]) -> Findings:
     tree = Tree(client)
     try:
-        tree.offer(build(commands, run=_unheard, run_on_message=_unheard, complete=_unheard))
+        tree.replace_commands(build(commands, run=_never_called, run_on_message=_never_called, complete=_never_called))
         scopes = await compare_all(tree, section)
     except BotError as error:
         return [(False, str(error))]
@@ -156,5 +158,5 @@ def _registered(scope: CommandScope) -> str:
     return f"Not the right commands are registered {scope}; “tempera run” changes that."
 
 
-async def _unheard(*_: Any) -> Any:
-    raise AssertionError("This client hears no events.")
+async def _never_called(*_: Any) -> Any:
+    raise AssertionError("This client receives no events.")

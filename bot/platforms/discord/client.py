@@ -1,4 +1,4 @@
-"""discord.py's client: events in, tasks out."""
+"""discord.py's client: hands each event to the part of the bot that handles it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import yarl
 from discord.gateway import DiscordWebSocket
 
 from bot.platforms.discord.convert.requests import PLATFORM
-from bot.platforms.discord.incoming.commands import Tree, build
+from bot.platforms.discord.incoming.command_tree import Tree
+from bot.platforms.discord.incoming.commands import build
 from bot.platforms.discord.incoming.interactions import Interactions
 from bot.platforms.discord.incoming.messages import MessageListener
 from bot.platforms.discord.incoming.sync import synchronise
@@ -19,6 +20,8 @@ from bot.platforms.discord.outgoing.answers import TOKEN_SECONDS, DiscordAnswers
 from bot.platforms.discord.outgoing.targets import NO_PINGS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bot.app import Bot
     from bot.config import DiscordSection
 
@@ -26,9 +29,9 @@ log = logging.getLogger(__name__)
 
 
 class Client(discord.AutoShardedClient):
-    """Hears what concerns the bot. Raises PluginError where Discord has no room for a command.
+    """Receives the events of Discord. Raises PluginError if a command exceeds a limit of Discord.
 
-    discord.py keeps no messages and no views for it: all that is needed later is in the database.
+    discord.py caches no messages and no views: the bot's database has all that is needed later.
     """
 
     def __init__(self, bot: Bot, section: DiscordSection, token_seconds: float = TOKEN_SECONDS) -> None:
@@ -39,9 +42,9 @@ class Client(discord.AutoShardedClient):
         self.answers = DiscordAnswers(bot, self, token_seconds)
         self._section = section
         self._interactions = Interactions(self.answers)
-        self._conversation = MessageListener(self.answers, self, reads_all=section.message_content)
+        self._messages = MessageListener(self.answers, self, reads_all=section.message_content)
         self._tree = Tree(self)
-        self._tree.offer(
+        self._tree.replace_commands(
             build(
                 bot.commands,
                 run=self._interactions.run,
@@ -51,24 +54,24 @@ class Client(discord.AutoShardedClient):
         )
         self._was_ready = False
         self._log_channel = bot.log_channel
-        self._following: AsyncExitStack | None = None
+        self._log_channel_tasks: AsyncExitStack | None = None
 
     async def launch_shards(self) -> None:
-        """Connect where the configuration says, else where Discord says; each time, and not only at first."""
+        """Connect to the configured address, or else to the one that Discord names, also when it connects again."""
         if self.shard_count is None and not self.is_closed():
             self.shard_count, url, _ = await self.http.get_bot_gateway()
             DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(self._section.gateway_url or url)
         await super().launch_shards()
 
     async def close(self) -> None:
-        """End the answers while they can still say so, then the connections."""
-        if self._following is not None:
-            await self._following.aclose()
+        """End the answers while their messages can still be edited, then the connections."""
+        if self._log_channel_tasks is not None:
+            await self._log_channel_tasks.aclose()
         await self.answers.close()
         await super().close()
 
     async def on_connect(self) -> None:
-        """Once Discord knows us: register the commands, and come back to what was left unfinished."""
+        """Register the commands and restore unfinished answers, at the first connection."""
         if not self._was_ready:
             self._was_ready = True
             log.info("Discord: connected as %s", self.user)
@@ -76,35 +79,38 @@ class Client(discord.AutoShardedClient):
             self.answers.start(synchronise(self._tree, self._section), "discord commands")
 
     async def on_ready(self) -> None:
-        """Once the servers and their channels are known, again after each new connection: what is noted can be told."""
-        if self._following is None and not self.is_closed():
-            self._following = AsyncExitStack()
-            await self._following.enter_async_context(self._log_channel.post_entries(PLATFORM))
+        """Begin to post moderators' notes once the channels of the servers are known, at the first connection."""
+        if self._log_channel_tasks is None and not self.is_closed():
+            self._log_channel_tasks = AsyncExitStack()
+            await self._log_channel_tasks.enter_async_context(self._log_channel.post_entries(PLATFORM))
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
-        """Buttons and forms; commands come through the tree."""
+        """Answer buttons and forms; commands come through the tree."""
         data: Any = interaction.data
         if interaction.type is discord.InteractionType.component:
-            self._interactions.pressed(interaction, data["custom_id"])
+            self._interactions.press_button(interaction, data["custom_id"])
         elif interaction.type is discord.InteractionType.modal_submit:
-            self._interactions.submitted(interaction, data["custom_id"])
+            self._interactions.submit_form(interaction, data["custom_id"])
 
     async def on_message(self, message: discord.Message) -> None:
-        """Something was said."""
-        self._conversation.heard(message)
+        """Answer a message."""
+        self._messages.handle(message)
 
     async def on_raw_message_delete(self, event: discord.RawMessageDeleteEvent) -> None:
-        """A message was deleted, by us or by others."""
-        self.answers.start(self.answers.removed(event.channel_id, [event.message_id]), "discord deletion")
+        """End the answer that a deleted message showed, whoever deleted it."""
+        self._end_deleted(event.channel_id, [event.message_id])
 
     async def on_raw_bulk_message_delete(self, event: discord.RawBulkMessageDeleteEvent) -> None:
-        """Many messages were deleted at once."""
-        self.answers.start(self.answers.removed(event.channel_id, sorted(event.message_ids)), "discord deletion")
+        """End the answers that deleted messages showed."""
+        self._end_deleted(event.channel_id, sorted(event.message_ids))
+
+    def _end_deleted(self, channel: int, messages: Sequence[int]) -> None:
+        self.answers.start(self.answers.handle_deleted_messages(channel, messages), "discord deletion")
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
-        """The bot came to a server."""
-        self.answers.start(self._conversation.greet(guild), "discord welcome")
+        """Greet a server to which the bot was added."""
+        self.answers.start(self._messages.greet(guild), "discord welcome")
 
     async def on_guild_available(self, guild: discord.Guild) -> None:
-        """A server is there, to which the bot may have come while it was not running, or was just starting."""
-        self.answers.start(self._conversation.greet(guild), "discord welcome")
+        """Greet a server to which the bot was added before it was connected."""
+        self.answers.start(self._messages.greet(guild), "discord welcome")

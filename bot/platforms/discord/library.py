@@ -1,4 +1,4 @@
-"""What discord.py keeps in its classes, and so must be set before its first use."""
+"""Settings of discord.py that its classes hold, and that must be made before their first use."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from bot.config import DiscordSection
 
 
-def prepare(section: DiscordSection) -> None:
-    """Send all that discord.py does to the configured addresses."""
+def configure(section: DiscordSection) -> None:
+    """Let discord.py use the configured addresses."""
     Route.BASE = section.api_base
     if section.gateway_url:
         DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(section.gateway_url)
-    # This bot has no voice, so nobody needs to hear that its libraries are missing.
+    # The bot never uses voice channels, for which discord.py warns about missing libraries.
     discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False

@@ -1,4 +1,4 @@
-"""Discord as a platform: how it begins, goes on without Discord for a while, and ends."""
+"""The platform Discord: connects, connects again after failures, and ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import discord
 
 from bot.platforms.discord.adapter import DiscordAdapter
 from bot.platforms.discord.client import Client
-from bot.platforms.discord.library import prepare
+from bot.platforms.discord.library import configure
 from bot.platforms.discord.outgoing.answers import TOKEN_SECONDS
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS, LONGEST_RETRY_SECONDS = 2.0, 120.0
+RETRY_SECONDS, MAX_RETRY_SECONDS = 2.0, 120.0
 TOKEN_REFUSED = 4004
-"""The gateway's close code."""
+"""Close code of the gateway."""
 
 
 class DiscordPlatform:
@@ -39,23 +39,23 @@ class DiscordPlatform:
         self._token_seconds = token_seconds
 
     async def run(self) -> None:
-        """Serve until cancelled, or until Discord refuses the bot for good, which is a sentence in the log.
+        """Serve until cancelled, or until Discord refuses the bot for good, which is logged.
 
-        Raises PluginError if Discord has no room for a command.
+        Raises PluginError if a command exceeds a limit of Discord.
         """
-        prepare(self._section)
+        configure(self._section)
         pause = RETRY_SECONDS
         while True:
             try:
                 await self._connect()
                 reason = "the connection was closed"
             except (discord.DiscordException, aiohttp.ClientError, OSError) as error:
-                if refusal := _for_good(error):
+                if refusal := _permanent_refusal(error):
                     break
                 reason = str(error)
             log.warning("Discord cannot be reached (%s); trying again in %g seconds.", reason, pause)
             await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_RETRY_SECONDS)
+            pause = min(2 * pause, MAX_RETRY_SECONDS)
         log.error("%s", refusal)
 
     async def _connect(self) -> None:
@@ -65,8 +65,8 @@ class DiscordPlatform:
                 await client.start(self._section.token.get_secret_value())
 
 
-def _for_good(error: Exception) -> str:
-    """Why Discord refuses the bot until somebody changes something; "" if it may be better soon."""
+def _permanent_refusal(error: Exception) -> str:
+    """Return why Discord refuses the bot until somebody changes its settings; "" if another attempt may succeed."""
     if isinstance(error, discord.LoginFailure):
         return "Discord refuses the token. Set a valid one in TEMPERA_DISCORD__TOKEN."
     if isinstance(error, discord.PrivilegedIntentsRequired):

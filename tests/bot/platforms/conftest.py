@@ -1,4 +1,4 @@
-"""A web chat that listens, with two who visit it; and a Discord and a Slack with a bot on them."""
+"""Fixtures: a running web chat with two visitors, and the fakes of Discord and Slack with a bot on them."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from fakes.slack import FakeSlack
 
 from bot.app import Bot
 from bot.config import WebSection
-from bot.platforms.discord.outgoing import answers
+from bot.platforms.discord.outgoing import answer_view
 from bot.platforms.web import WebPlatform
 
 
@@ -67,8 +67,8 @@ async def toy_bot(models: FakeModels, toys: Toys, tmp_path: Path) -> AsyncIterat
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Edits follow each other as fast as a test likes."""
-    monkeypatch.setattr(answers, "PACE_SECONDS", 0.01)
+    """Edits follow each other almost without a pause."""
+    monkeypatch.setattr(answer_view, "PACE_SECONDS", 0.01)
 
 
 @pytest.fixture

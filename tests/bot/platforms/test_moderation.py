@@ -1,4 +1,4 @@
-"""What moderators do on each platform: messages removed, people timed out, and everybody's own data deleted."""
+"""Moderation on each platform: removed messages, timeouts, and the deletion of a user's data."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -9,7 +9,7 @@ from fakes.core.requests import MODERATOR
 from fakes.discord import FakeDiscord, FakeMessage
 from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.discord_bot import finished
+from fakes.platforms.discord_bot import bot_with_plugins, finished
 from fakes.platforms.slack_bot import find_answers, run_command, wait_for_answer, wait_for_ephemeral
 from fakes.platforms.web_page import Page, Visitor
 from fakes.slack import FakeSlack
@@ -17,15 +17,11 @@ from fakes.storage.database_dump import holding
 
 from bot.access.timeouts import TimeOuts
 from bot.app import Bot
-from bot.config import PluginsSection
 from bot.core.messages import Place, User
-from bot.inference.client import ModelClient
-from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.web.access.teachers import WebModerators
-from bot.plugin_host import plugin
 from bot.settings.setting import Scope
 from bot.storage.audit import AuditFilter
-from bot.storage.database import Database, now
+from bot.storage.database import now
 
 PARIS = "Paris is the capital of France."
 TIMED_OUT = "Moderators have timed you out: you can use me again at "
@@ -34,12 +30,8 @@ REMOVED = "The message is removed."
 
 @pytest.fixture
 async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
-    enabled = ("ask", "face", "help", "moderation", "privacy")
-    plugins = plugin.load(PluginsSection(enabled=enabled, entry_points=False))
-    database = Database(f"sqlite:///{tmp_path}/tempera.db")
-    async with Bot(
-        ModelClient(models.url), plugins, database, settings={"safety.level": "off"}, platforms=PLATFORMS
-    ) as running:
+    names = ("ask", "face", "help", "moderation", "privacy")
+    async with bot_with_plugins(models, tmp_path, names) as running:
         yield running
 
 
@@ -67,7 +59,7 @@ async def test_on_discord_a_message_is_removed_from_its_menu_and_by_its_link(dis
         assert await holding(bot.database, "aubergine") == []
 
 
-async def test_on_discord_an_answer_under_way_is_removed(discord: FakeDiscord, bot: Bot, models: FakeModels) -> None:
+async def test_on_discord_a_running_answer_is_removed(discord: FakeDiscord, bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
     answer = await asked.message()
@@ -79,13 +71,11 @@ async def test_on_discord_an_answer_under_way_is_removed(discord: FakeDiscord, b
     assert await holding(bot.database, "aubergine") == []
 
 
-async def test_on_discord_what_is_gone_already_keeps_nothing_else_from_being_removed(
-    discord: FakeDiscord, bot: Bot
-) -> None:
+async def test_on_discord_a_missing_message_does_not_keep_others_from_removal(discord: FakeDiscord, bot: Bot) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
     answer = await finished(discord, await asked.message())
     [row] = await bot.messages.shown_by("discord", [answer.id])
-    # The first of them was never seen to go, as while the bot was away.
+    # The bot was not told that the first one was deleted, as while it was not running.
     await bot.record_delivery(row.id, ["100000000000000001", answer.id])
     used = await discord.use_on_message(discord.mod, answer, "Remove")
     said = await used.message()
@@ -102,17 +92,17 @@ async def test_on_discord_the_question_above_a_thread_is_removed_with_its_answer
     answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
     await finished(discord, answer)
 
-    async def is_noted() -> bool:
+    async def is_stored() -> bool:
         return bool(await bot.messages.shown_by("discord", [answer.id]))
 
-    await eventually(is_noted)
+    await eventually(is_stored)
     used = await discord.use_on_message(discord.mod, answer, "Remove")
     said = await used.message()
     await discord.until(lambda: said.content == REMOVED)
     assert (answer.deleted, starter.deleted, thread.name) == (True, True, "…")
 
 
-async def test_on_discord_what_others_wrote_stays(discord: FakeDiscord) -> None:
+async def test_on_discord_messages_of_others_are_not_removed(discord: FakeDiscord) -> None:
     theirs = await discord.say(discord.ben, discord.channel, "Not the bot's")
     used = await discord.use_on_message(discord.mod, theirs, "Remove")
     said = await used.message()
@@ -139,10 +129,10 @@ async def test_on_discord_a_link_reaches_no_other_server_and_no_direct_messages(
     assert await bot.audit.find("discord", discord.guild.id, AuditFilter(kind="moderation")) == []
 
 
-async def test_on_discord_what_is_not_stored_is_removed_in_its_own_server(discord: FakeDiscord) -> None:
+async def test_on_discord_a_message_that_is_not_stored_is_removed_in_its_own_server(discord: FakeDiscord) -> None:
     thread = discord.add_thread(discord.channel, "Thread", discord.bot)
     closed = discord.add_thread(discord.channel, "Closed", discord.bot)
-    # One that discord.py does not know, as it was closed before the bot came.
+    # A thread that discord.py does not know, as it was archived before the bot connected.
     discord.gateway.dispatch("THREAD_DELETE", closed.payload(), guild=discord.guild, intents=1)
     for channel in (discord.channel, thread, closed):
         greeting = FakeMessage(channel, discord.bot, "Hello!")
@@ -181,7 +171,7 @@ async def test_on_discord_a_member_is_timed_out_and_a_moderator_is_not(discord: 
     await discord.until(lambda: said.content.startswith(TIMED_OUT))
 
 
-async def test_on_discord_whom_a_server_has_nothing_to_do_with_is_not_timed_out(discord: FakeDiscord, bot: Bot) -> None:
+async def test_on_discord_a_former_member_is_timed_out_and_a_stranger_is_not(discord: FakeDiscord, bot: Bot) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
     await finished(discord, await asked.message())
     asked = await discord.slash(discord.ben, discord.dm(discord.ben), "ask", prompt="aubergine")
@@ -201,12 +191,12 @@ async def test_on_discord_whom_a_server_has_nothing_to_do_with_is_not_timed_out(
 
 
 async def time_out(bot: Bot, discord: FakeDiscord, timeouts: TimeOuts) -> None:
-    """Time Ann out, in this process or as another one does."""
+    """Time Ann out, in this process or as another process does."""
     scope = Scope("discord", discord.guild.id)
     await timeouts.set(User(discord.ann.id, "Ann"), scope, now() + timedelta(hours=1), "Rudeness.", MODERATOR)
 
 
-async def test_on_discord_who_mentions_the_bot_in_a_timeout_is_told_alone(discord: FakeDiscord, bot: Bot) -> None:
+async def test_on_discord_a_mention_in_a_timeout_is_answered_privately(discord: FakeDiscord, bot: Bot) -> None:
     elsewhere = TimeOuts(bot.database)
     await elsewhere.start()
     for count, timeouts in enumerate((elsewhere, bot.timeouts), 1):
@@ -219,7 +209,7 @@ async def test_on_discord_who_mentions_the_bot_in_a_timeout_is_told_alone(discor
 
 
 @pytest.mark.parametrize("is_known", [True, False])
-async def test_on_discord_where_direct_messages_are_closed_no_reason_is_told(
+async def test_on_discord_a_timeout_gives_no_reason_if_direct_messages_are_closed(
     discord: FakeDiscord, bot: Bot, is_known: bool
 ) -> None:
     elsewhere = TimeOuts(bot.database)
@@ -234,9 +224,7 @@ async def test_on_discord_where_direct_messages_are_closed_no_reason_is_told(
     assert told.reference is said
 
 
-async def test_on_discord_what_safety_refuses_is_told_alone_and_appealed_against(
-    discord: FakeDiscord, bot: Bot
-) -> None:
+async def test_on_discord_a_safety_refusal_is_private_and_can_be_appealed(discord: FakeDiscord, bot: Bot) -> None:
     plan = bot.settings.make_change("safety.words", "aubergine", Scope("discord", discord.guild.id))
     await bot.settings.write([plan], MODERATOR)
     await discord.say(discord.ann, discord.channel, "aubergine", mention=True)
@@ -247,7 +235,7 @@ async def test_on_discord_what_safety_refuses_is_told_alone_and_appealed_against
     assert len(discord.messages(discord.channel)) == 1
 
 
-async def test_on_discord_rights_are_looked_up_where_somebody_was_typed(discord: FakeDiscord, bot: Bot) -> None:
+async def test_on_discord_the_rights_of_a_typed_user_are_looked_up(discord: FakeDiscord, bot: Bot) -> None:
     adapter = bot.adapters.get("discord")
     assert adapter is not None
     place = Place("discord", discord.channel.id, discord.guild.id)
@@ -333,7 +321,7 @@ async def teacher(bot: Bot, who: Visitor) -> None:
 
 
 async def submitted(page: Page, form: str, **fields: str) -> dict[str, object]:
-    """Send a form as the page does, and read what comes of it."""
+    """Send a form as the page does, and return the response."""
     await page.send("submit", id=form, fields=fields, files={}, thread=0)
     return await page.until("exchange", lambda message: message["private"] and message["reply"]["final"])
 
@@ -383,7 +371,7 @@ async def test_in_the_web_chat_a_visitor_is_timed_out(ann: Visitor, ben: Visitor
             )
 
 
-async def test_in_the_web_chat_a_deletion_takes_everything_off_the_page(ann: Visitor, ben: Visitor, bot: Bot) -> None:
+async def test_in_the_web_chat_a_deletion_clears_the_page(ann: Visitor, ben: Visitor, bot: Bot) -> None:
     async with ann.page("Ann") as hers, ben.page("Benedikt") as his:
         await his.say("/ask aubergine")
         answer = await his.final()
@@ -394,12 +382,12 @@ async def test_in_the_web_chat_a_deletion_takes_everything_off_the_page(ann: Vis
         await hers.until("gone", lambda message: message["id"] == answer["id"])
         await his.until("exchange", lambda message: "is deleted" in message["reply"]["text"])
         assert await holding(bot.database, his.received[0]["you"]["id"], "aubergine", "Benedikt") == []
-        # What changes at once may be told in any order.
+        # Simultaneous changes may be sent in any order.
         while "/ask aubergine" in [exchange["question"] for exchange in his.exchanges.values()]:
             await his.read()
 
 
-async def test_in_the_web_chat_what_others_made_of_a_deleted_answer_goes_too(ann: Visitor, ben: Visitor) -> None:
+async def test_in_the_web_chat_answers_derived_from_a_deleted_one_are_deleted(ann: Visitor, ben: Visitor) -> None:
     async with ann.page("Ann") as hers, ben.page("Benedikt") as his:
         await his.say("/ask aubergine")
         answer = await his.final()

@@ -1,4 +1,4 @@
-"""What somebody has much of reaches them on Discord, too, where messages take few files and none that is large."""
+"""Large exports of a user's data on Discord, where messages take few files and no large ones."""
 
 import json
 from collections.abc import AsyncIterator
@@ -7,15 +7,12 @@ from pathlib import Path
 import pytest
 from fakes.discord import FakeDiscord, FakeMessage
 from fakes.model_server.model_api import FakeModels
+from fakes.platforms.discord_bot import bot_with_plugins
 
 from bot.app import Bot
-from bot.config import PluginsSection
 from bot.core.model_events import Token
-from bot.inference.client import ModelClient
-from bot.platforms.capabilities import PLATFORMS
-from bot.platforms.discord.outgoing.targets import SMALL
-from bot.plugin_host import plugin
-from bot.storage.database import AttachmentRow, Database, MessageRow, TokensRow, now
+from bot.platforms.discord.outgoing.targets import DEFAULT_MAX_FILE_BYTES
+from bot.storage.database import AttachmentRow, MessageRow, TokensRow, now
 from bot.storage.tokens import pack
 
 ANSWERS = 12
@@ -34,10 +31,7 @@ REST = {
 
 @pytest.fixture
 async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
-    plugins = plugin.load(PluginsSection(enabled=("privacy",), entry_points=False))
-    async with Bot(
-        ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/tempera.db"), platforms=PLATFORMS
-    ) as running:
+    async with bot_with_plugins(models, tmp_path, ["privacy"]) as running:
         yield running
 
 
@@ -46,8 +40,8 @@ async def toy_bot(bot: Bot) -> Bot:
     return bot
 
 
-async def live(bot: Bot, author: str, *, tokens: int, picture: bytes) -> None:
-    """Leave answers that each have so many tokens and a picture."""
+async def store_answers(bot: Bot, author: str, *, tokens: int, picture: bytes) -> None:
+    """Store answers with `tokens` tokens and a picture each."""
     packed = pack([Token("word ", 0.123456789, ())] * tokens)
     about = {"filename": "grid.png", "media_type": "image/png", "alt": "", "spoiler": False}
     async with bot.database.writing() as session:
@@ -68,24 +62,24 @@ async def exported(discord: FakeDiscord, **options: int) -> FakeMessage:
 
 
 def counts(*messages: FakeMessage) -> list[int]:
-    """How many messages, lists of tokens and pictures there are in the files."""
+    """Count the messages, lists of tokens and pictures in the files."""
     told = [json.loads(file.data) for message in messages for file in message.attachments]
     return [sum(len(one.get(name, [])) for one in told) for name in ("messages", "tokens", "files")]
 
 
-async def test_no_file_is_too_large_for_discord(discord: FakeDiscord, bot: Bot) -> None:
-    await live(bot, discord.ann.id, tokens=SMALL // 40 // ANSWERS, picture=bytes(2**19))
+async def test_exported_files_keep_to_discords_limit(discord: FakeDiscord, bot: Bot) -> None:
+    await store_answers(bot, discord.ann.id, tokens=DEFAULT_MAX_FILE_BYTES // 40 // ANSWERS, picture=bytes(2**19))
     message = await exported(discord)
     assert len(message.attachments) > 1
     assert message.content == "This is all that I have stored about you. PRIVACY.md tells what each part is."
     assert counts(message) == [ANSWERS] * 3
 
 
-async def test_more_files_than_a_message_takes_come_in_parts(
+async def test_many_exported_files_come_in_parts(
     discord: FakeDiscord, bot: Bot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.privacy.export.FILE_BYTES", 500)
-    await live(bot, discord.ann.id, tokens=5, picture=b"png")
+    await store_answers(bot, discord.ann.id, tokens=5, picture=b"png")
     first, second = await exported(discord), await exported(discord, part=2)
     assert len(first.attachments) == 9
     assert second.content.startswith("This is part 2 of 2 ")

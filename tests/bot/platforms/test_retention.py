@@ -1,4 +1,4 @@
-"""With a retention of 0, answers still come on each platform, and their buttons say that they have expired."""
+"""With a retention of 0, answers are shown on each platform, and their buttons say that they have expired."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,17 +6,13 @@ from pathlib import Path
 import pytest
 from fakes.discord import FakeDiscord
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.discord_bot import finished
+from fakes.platforms.discord_bot import bot_with_plugins, finished
 from fakes.platforms.slack_bot import run_command, wait_for_answer, wait_for_ephemeral
 from fakes.platforms.web_page import Visitor
 from fakes.slack import FakeSlack
 from fakes.storage.database_dump import holding
 
 from bot.app import Bot
-from bot.config import PluginsSection
-from bot.inference.client import ModelClient
-from bot.plugin_host import plugin
-from bot.storage.database import Database
 
 PARIS = "Paris is the capital of France."
 EXPIRED = "This has expired: it is no longer stored."
@@ -24,10 +20,8 @@ EXPIRED = "This has expired: it is no longer stored."
 
 @pytest.fixture
 async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
-    plugins = plugin.load(PluginsSection(enabled=("ask", "face", "help", "privacy"), entry_points=False))
-    database = Database(f"sqlite:///{tmp_path}/tempera.db")
-    client = ModelClient(models.url)
-    async with Bot(client, plugins, database, settings={"safety.level": "off"}, retention_days=0) as running:
+    names = ("ask", "face", "help", "privacy")
+    async with bot_with_plugins(models, tmp_path, names, retention_days=0) as running:
         yield running
 
 
@@ -36,7 +30,7 @@ async def toy_bot(bot: Bot) -> Bot:
     return bot
 
 
-async def test_on_discord(discord: FakeDiscord, bot: Bot) -> None:
+async def test_without_retention_buttons_on_discord_have_expired(discord: FakeDiscord, bot: Bot) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
     answer = await finished(discord, await asked.message())
     assert PARIS in answer.content
@@ -52,7 +46,7 @@ async def test_on_discord(discord: FakeDiscord, bot: Bot) -> None:
     assert message in discord.private(discord.ann)
 
 
-async def test_on_slack(slack: FakeSlack, bot: Bot) -> None:
+async def test_without_retention_buttons_on_slack_have_expired(slack: FakeSlack, bot: Bot) -> None:
     await run_command(slack, "/ask", "aubergine")
     answer = await wait_for_answer(slack, PARIS)
     assert await holding(bot.database, "aubergine", slack.ann) == []
@@ -60,7 +54,7 @@ async def test_on_slack(slack: FakeSlack, bot: Bot) -> None:
     assert (await wait_for_ephemeral(slack)).shown == EXPIRED
 
 
-async def test_in_the_web_chat(ann: Visitor, bot: Bot) -> None:
+async def test_without_retention_buttons_in_the_web_chat_have_expired(ann: Visitor, bot: Bot) -> None:
     async with ann.page("Ann") as page:
         await page.say("/ask aubergine")
         answer = await page.final()

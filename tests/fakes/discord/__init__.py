@@ -1,4 +1,4 @@
-"""A fake of Discord: REST and gateway over real sockets, as strict as the real one where a bot can go wrong.
+"""A fake of Discord: REST and gateway over real sockets, as strict as Discord where a bot can make mistakes.
 
 async with FakeDiscord() as discord:
     ...  # a bot logs in at discord.api_base with discord.token

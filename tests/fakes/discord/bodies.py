@@ -1,4 +1,4 @@
-"""Bodies of messages and modals: what Discord refuses in them, and what they make of a message."""
+"""Bodies of messages and modals: the checks that Discord makes, and the messages that they create or change."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MENTION = re.compile(r"<@(!?|&)(\d+)>")
 
 
 def check_message(body: dict[str, Any], *path: str) -> None:
-    """Refuse with 50035 what is over a limit. `path` is where the message stands in the request's body."""
+    """Raise error 50035 if a limit is exceeded. `path` is where the message stands in the request's body."""
     if len(body.get("content") or "") > CONTENT_LIMIT:
         raise too_long(*path, "content", limit=CONTENT_LIMIT)
     _check_embeds(body.get("embeds") or [], *path, "embeds")
@@ -90,7 +90,7 @@ def _check_component(part: dict[str, Any], *path: str | int) -> None:
 
 
 def inputs(modal: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """The inputs of a modal, each with the part that holds it."""
+    """Yield the inputs of a modal, each with the component that contains it."""
     for holder in modal.get("components") or []:
         if holder.get("type") == 1:
             yield from ((holder, part) for part in holder["components"])
@@ -99,7 +99,7 @@ def inputs(modal: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, An
 
 
 def check_modal(modal: dict[str, Any]) -> None:
-    """Refuse a modal that is over a limit."""
+    """Raise error 50035 if a modal exceeds a limit."""
     if not 1 <= len(modal.get("title") or "") <= 45:
         raise not_in_range("data", "title", low=1, high=45)
     if not 1 <= len(modal.get("custom_id") or "") <= 100:
@@ -127,21 +127,21 @@ def check_modal(modal: dict[str, Any]) -> None:
 
 
 def post(world: World, message: FakeMessage, body: dict[str, Any], files: Files, limit: int) -> FakeMessage:
-    """Fill a new message from `body`, put it into its channel and tell the bot."""
+    """Fill a new message from `body`, add it to its channel and send the bot its event."""
     check_message(body)
     message.attachments = _attached(world, message, body, files, limit)
     fill(world, message, body)
-    if not _something(message) and not message.loading:
+    if not _has_content(message) and not message.loading:
         raise ApiError(400, 50006)
     message.channel.messages.append(message)
     if message.channel.archived:
         world.open_thread(message.channel)
-    world.tell_message("MESSAGE_CREATE", message)
+    world.send_message_event("MESSAGE_CREATE", message)
     return message
 
 
 def edit(world: World, message: FakeMessage, body: dict[str, Any], files: Files, limit: int) -> FakeMessage:
-    """Change a message as `body` says; what it does not name stays."""
+    """Change the fields of a message that `body` names."""
     check_message(body)
     kept = _attached(world, message, body, files, limit)
     content = body.get("content", message.content) or ""
@@ -152,12 +152,12 @@ def edit(world: World, message: FakeMessage, body: dict[str, Any], files: Files,
     was_loading, message.flags = message.loading, message.flags & ~LOADING
     fill(world, message, body, pinging=was_loading)
     message.edits.append((time.monotonic(), message.content))
-    world.tell_message("MESSAGE_UPDATE", message)
+    world.send_message_event("MESSAGE_UPDATE", message)
     return message
 
 
 def fill(world: World, message: FakeMessage, body: dict[str, Any], *, pinging: bool = True) -> None:
-    """Take over text, parts and mentions."""
+    """Copy text, components, embeds and mentions from `body`."""
     if "content" in body:
         message.content = (body["content"] or "").strip()
     for name in ("components", "embeds"):
@@ -175,22 +175,22 @@ def fill(world: World, message: FakeMessage, body: dict[str, Any], *, pinging: b
 
 
 def _pings(world: World, message: FakeMessage, allowed: dict[str, Any] | None) -> list[str]:
-    everything = allowed is None
+    pings_all = allowed is None
     allowed = allowed or {}
-    parse = ("users", "roles", "everyone") if everything else allowed.get("parse") or ()
-    found = []
+    parse = ("users", "roles", "everyone") if pings_all else allowed.get("parse") or ()
+    pinged = []
     for kind, who in MENTION.findall(message.content):
         group = "roles" if kind == "&" else "users"
         if group in parse or who in map(str, allowed.get(group) or ()):
-            found.append(who)
-    everybody = message.channel.guild is None or world.bot_may(message.channel, "mention_everyone")
-    if everybody and "everyone" in parse and re.search("@(everyone|here)", message.content):
-        found.append("everyone")
-    if message.reference is not None and message.kind == 19 and (everything or allowed.get("replied_user")):
+            pinged.append(who)
+    may_ping_everyone = message.channel.guild is None or world.bot_may(message.channel, "mention_everyone")
+    if may_ping_everyone and "everyone" in parse and re.search("@(everyone|here)", message.content):
+        pinged.append("everyone")
+    if message.reference is not None and message.kind == 19 and (pings_all or allowed.get("replied_user")):
         author = message.reference.author
-        found.append(author.id)
+        pinged.append(author.id)
         message.mentions.append(author)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(pinged))
 
 
 def _attached(
@@ -214,13 +214,13 @@ def _attached(
 
 
 def attachment(world: World, folder: str, filename: str, data: bytes) -> FakeAttachment:
-    """A file that can be fetched at its address."""
+    """Store a file so that it can be fetched at its address."""
     media_type = mimetypes.guess_type(filename)[0] or "application/octet-stream"
-    made = FakeAttachment(filename, data, "", media_type=media_type)
-    made.url = f"{world.api_base.removesuffix('/api/v10')}/attachments/{folder}/{made.id}/{filename}"
-    world.files[made.id] = made
-    return made
+    file = FakeAttachment(filename, data, "", media_type=media_type)
+    file.url = f"{world.api_base.removesuffix('/api/v10')}/attachments/{folder}/{file.id}/{filename}"
+    world.files[file.id] = file
+    return file
 
 
-def _something(message: FakeMessage) -> bool:
+def _has_content(message: FakeMessage) -> bool:
     return bool(message.content or message.attachments or message.embeds or message.components)

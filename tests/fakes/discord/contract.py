@@ -1,4 +1,4 @@
-"""Every request held against Discord's own description of its API, where that file is at hand."""
+"""Checks every request against Discord's own OpenAPI description, if that file is available."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONTENT_LIMIT = 2000
 
 @functools.cache
 def contract() -> Contract | None:
-    """The contract; None where its file is absent, which CI does not accept."""
+    """Return the contract; None if its file is missing, which CI does not accept."""
     if DESCRIPTION.exists():
         return Contract(json.loads(DESCRIPTION.read_text()))
     if os.environ.get("CI") == "true":
@@ -30,17 +30,17 @@ def contract() -> Contract | None:
 
 
 class Contract:
-    """Says what is wrong with a request. Validators are made when first needed."""
+    """Finds what Discord's description does not allow in a request. Validators are built when first needed."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         schemas = document["components"]["schemas"]
-        # It leaves out that there are no other properties, and a misspelt one is the likeliest mistake.
+        # The description does not forbid other properties, but a misspelt one is the likeliest mistake.
         for schema in schemas.values():
             if "properties" in schema:
                 schema.setdefault("additionalProperties", False)
         # discord.py writes ids as numbers, of new files and of messages that are replied to, and Discord takes both.
         schemas["SnowflakeType"]["type"] = ["string", "integer"]
-        document = _tidied(document, schemas)
+        document = _simplified(document, schemas)
         self.document = document
         self._registry = Registry().with_resource(BASE, Resource(document, DRAFT202012))
         self._validators: dict[str, Draft202012Validator] = {}
@@ -48,7 +48,7 @@ class Contract:
         self._known_good: set[tuple[str, str]] = set()
 
     def violation(self, method: str, path: str, query: dict[str, str], body: Any) -> str:
-        """What the contract does not allow in a request, in words; empty if nothing."""
+        """Return a sentence about what is not allowed in a request; "" if all is."""
         found = self._operation(method, path)
         if found is None:
             return f"{method} {path}: there is no such route"
@@ -83,8 +83,8 @@ class Contract:
             return f"{where}: no body is expected" if body is not None else ""
         if body is None:
             return f"{where}: a body is required" if described.get("required") else ""
-        body = _forgiven(method, body)
-        # A growing text is all that differs between edits, and within the limit it cannot be wrong.
+        body = _without_accepted_extras(method, body)
+        # Edits differ in a growing text alone, which is right as long as it is within the limit.
         short = (
             isinstance(body, dict) and isinstance(body.get("content"), str) and len(body["content"]) <= CONTENT_LIMIT
         )
@@ -118,13 +118,13 @@ class Contract:
         return self._validators[reference]
 
 
-def _tidied(part: Any, schemas: dict[str, Any]) -> Any:
-    """The same description, said so that it is checked faster and complains about the right thing."""
+def _simplified(part: Any, schemas: dict[str, Any]) -> Any:
+    """Return an equivalent schema that is checked faster and has clearer errors."""
     if isinstance(part, list):
-        return [_tidied(one, schemas) for one in part]
+        return [_simplified(one, schemas) for one in part]
     if not isinstance(part, dict):
         return part
-    part = {name: _tidied(value, schemas) for name, value in part.items()}
+    part = {name: _simplified(value, schemas) for name, value in part.items()}
     alternatives = "oneOf" if "oneOf" in part else "anyOf"
     branches = part.get(alternatives) or []
     if branches and all("const" in one for one in branches):
@@ -142,7 +142,7 @@ def _tidied(part: Any, schemas: dict[str, Any]) -> Any:
 
 
 def _kinds(branches: list[dict[str, Any]], schemas: dict[str, Any]) -> list[list[int]]:
-    """The types by which alternatives are told apart; empty if they are not."""
+    """Return the `type` values that distinguish alternatives; empty if there are none."""
     kinds = []
     for branch in branches:
         schema = schemas.get(branch.get("$ref", "").rpartition("/")[2], {})
@@ -150,20 +150,22 @@ def _kinds(branches: list[dict[str, Any]], schemas: dict[str, Any]) -> list[list
     return kinds if kinds and all(kinds) else []
 
 
-def _forgiven(method: str, body: Any) -> Any:
-    """The body without what else discord.py does and Discord accepts, although its description does not."""
+def _without_accepted_extras(method: str, body: Any) -> Any:
+    """Return the body without what Discord accepts from discord.py although its description does not."""
     if isinstance(body, list):
-        return [_forgiven(method, one) for one in body]
+        return [_without_accepted_extras(method, one) for one in body]
     if not isinstance(body, dict):
         return body
-    forgiven = {name: value if name == "components" else _forgiven(method, value) for name, value in body.items()}
-    # It sends tts with edits as with new messages.
-    if method == "patch" and forgiven.get("tts") is False:
-        del forgiven["tts"]
-    # It says of every command that it is for all ages, a property that the documentation has and the description not.
-    if forgiven.get("nsfw") is False:
-        del forgiven["nsfw"]
-    return forgiven
+    kept = {
+        name: value if name == "components" else _without_accepted_extras(method, value) for name, value in body.items()
+    }
+    # discord.py sends tts with edits, too.
+    if method == "patch" and kept.get("tts") is False:
+        del kept["tts"]
+    # discord.py sends nsfw with every command, a property that only the documentation has.
+    if kept.get("nsfw") is False:
+        del kept["nsfw"]
+    return kept
 
 
 def _specific(template: str) -> tuple[int, str]:

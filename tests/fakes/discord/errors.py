@@ -1,4 +1,4 @@
-"""Refusals as Discord words them: a status, a code of its own, and for a bad body a tree of what is wrong."""
+"""Errors as Discord sends them: a status, a code, and for an invalid body a tree of its errors."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ApiError(Exception):
 
 
 def invalid(*path: str | int, code: str, message: str) -> ApiError:
-    """Error 50035 about the part of the body at `path`."""
+    """Return error 50035 about the part of the body at `path`."""
     tree: dict[str, Any] = {"_errors": [{"code": code, "message": message}]}
     for step in reversed(path):
         tree = {str(step): tree}
@@ -53,10 +53,10 @@ def invalid(*path: str | int, code: str, message: str) -> ApiError:
 
 
 def too_long(*path: str | int, limit: int) -> ApiError:
-    """Error 50035: a text over its limit."""
+    """Return error 50035 for a text that is too long."""
     return invalid(*path, code="BASE_TYPE_MAX_LENGTH", message=f"Must be {limit} or fewer in length.")
 
 
 def not_in_range(*path: str | int, low: int, high: int) -> ApiError:
-    """Error 50035: a length outside its limits."""
+    """Return error 50035 for a length outside its limits."""
     return invalid(*path, code="BASE_TYPE_BAD_LENGTH", message=f"Must be between {low} and {high} in length.")

@@ -1,4 +1,4 @@
-"""The gateway: sockets that come and go, and sessions that outlive them."""
+"""The gateway: sockets, and sessions that outlive them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ GUILD_MEMBERS, PRESENCES, MESSAGE_CONTENT = 1 << 1, 1 << 8, 1 << 15
 
 
 def compressor(kind: str) -> Callable[[bytes], bytes] | None:
-    """What packs each message of a connection, in one stream; discord.py asks for zstd where Python has it."""
+    """Return the compressor of a connection's stream of messages; discord.py asks for zstd where Python has it."""
     if kind == "zlib-stream":
         zlib_stream = zlib.compressobj()
         return lambda data: zlib_stream.compress(data) + zlib_stream.flush(zlib.Z_SYNC_FLUSH)
@@ -52,7 +52,7 @@ def compressor(kind: str) -> Callable[[bytes], bytes] | None:
 
 
 class Connection:
-    """One socket. What is put into its queue goes out in order, compressed if the client asked for it."""
+    """One socket. Messages from its queue are sent in order, compressed if the client asked for it."""
 
     def __init__(self, socket: web.WebSocketResponse, compression: str) -> None:
         self.socket = socket
@@ -65,13 +65,13 @@ class Connection:
         self._outgoing.put_nowait({"op": op, "d": data, "s": number, "t": event})
 
     def close(self, code: int) -> None:
-        """Close it after what was sent before."""
+        """Close the socket once the queue is empty."""
         if self.session is not None and self.session.connection is self:
             self.session.connection = None
         self._outgoing.put_nowait(code)
 
     async def write(self) -> None:
-        """Send what is put into the queue until the socket is closed."""
+        """Send the messages of the queue until the socket is closed."""
         while True:
             payload = await self._outgoing.get()
             if isinstance(payload, int):
@@ -89,7 +89,7 @@ class Connection:
 
 @dataclass(eq=False)
 class Session:
-    """What the bot identified as: it keeps its events, so that a new socket can have those it missed."""
+    """A session of the bot. It keeps its events, so that a new socket can resume after those that were sent."""
 
     shard: int
     intents: int
@@ -117,17 +117,17 @@ class Gateway:
         self.sessions: dict[str, Session] = {}
         self.log: list[tuple[str, int]] = []
         self.identified: list[dict[str, Any]] = []
-        """What was said in each IDENTIFY, but for the token."""
+        """The data of each IDENTIFY, without the token."""
         self.connections: set[Connection] = set()
 
     @property
     def connected(self) -> bool:
-        """Whether every shard is there, with its guilds."""
+        """True once every shard is connected and has its guilds."""
         there = {session.shard for session in self.sessions.values() if session.connection is not None}
         return there == set(range(self.shards))
 
     def shard(self, guild: FakeGuild) -> int:
-        """The shard that hears of a guild."""
+        """Return the shard that receives the events of a guild."""
         return (int(guild.id) >> 22) % self.shards
 
     def dispatch(
@@ -139,7 +139,7 @@ class Gateway:
         guild: FakeGuild | None = None,
         intents: int = 0,
     ) -> None:
-        """Send an event to each session whose shard and intents it is for; `hidden` to those that may not read."""
+        """Send an event to the sessions with its shard and intents; `hidden` to those that may not read content."""
         shard = self.shard(guild) if guild else 0
         for session in self.sessions.values():
             if session.shard == shard and (not intents or session.intents & intents):
@@ -249,7 +249,7 @@ class Gateway:
         chunk = {"guild_id": guild.id, "members": members, "chunk_index": 0, "chunk_count": 1}
         session.send("GUILD_MEMBERS_CHUNK", chunk | {"nonce": data.get("nonce")})
 
-    # What happens to connections.
+    # Failures of connections.
 
     def close(self, code: int) -> None:
         """Close every socket; after 4000 the client may resume, after 4004 it may not come back."""

@@ -1,4 +1,4 @@
-"""Interactions: three seconds to be acknowledged, a token that lives for fifteen minutes, and what was answered."""
+"""Interactions: three seconds for the acknowledgement, a token for fifteen minutes, and the bot's responses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FOLLOWUPS_OF_A_USER_INSTALL = 5
 
 @dataclass(frozen=True)
 class Ack:
-    """The first response: its kind, whether it is for the user alone, its data, and after how many seconds it came."""
+    """The first response: its kind, whether it is ephemeral, its data, and after how many seconds it came."""
 
     kind: str
     private: bool
@@ -34,7 +34,7 @@ class Ack:
 
 @dataclass(eq=False, repr=False)
 class FakeInteraction:
-    """One use of the bot by somebody. `followups` are the messages that came after the original response."""
+    """One use of the bot by a user. `followups` are the messages after the original response."""
 
     world: World
     kind: int
@@ -52,7 +52,7 @@ class FakeInteraction:
     original: FakeMessage | None = None
     followups: list[FakeMessage] = field(default_factory=list)
     refused: list[int] = field(default_factory=list)
-    """Codes with which acknowledgements were refused."""
+    """Error codes of refused acknowledgements."""
 
     @property
     def application_id(self) -> str:
@@ -60,7 +60,7 @@ class FakeInteraction:
 
     @property
     def alone(self) -> bool:
-        """Whether only the user's own installation reaches here."""
+        """True if only the user's own installation authorises the interaction."""
         guild = self.channel.guild
         return self.by_user_install and not (guild is not None and guild.bot)
 
@@ -76,7 +76,7 @@ class FakeInteraction:
         return owners | ({"1": self.user.id} if self.by_user_install else {})
 
     def metadata(self) -> dict[str, Any]:
-        """What messages tell of the interaction they answer."""
+        """The field of a message about the interaction that it answers."""
         kind = self.kind
         body: dict[str, Any] = {"id": self.id, "type": kind, "user": self.user.payload()}
         body["authorizing_integration_owners"] = self.owners
@@ -93,7 +93,7 @@ class FakeInteraction:
         return self.ack
 
     async def message(self) -> FakeMessage:
-        """Wait for the original response; it may still be only a sign that the bot thinks."""
+        """Wait for the original response; the bot may still be thinking."""
         ack = await self.acknowledged()
         assert self.original is not None, f"Answered by a {ack.kind}, not by a message: {self}"
         return self.original
@@ -104,7 +104,7 @@ class FakeInteraction:
 
 
 class Responses:
-    """What the bot's answers to interactions do."""
+    """Handles the bot's responses to interactions."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -122,7 +122,7 @@ class Responses:
     def acknowledge(
         self, interaction_id: str, token: str, body: dict[str, Any], files: bodies.Files, arrived: float
     ) -> dict[str, Any]:
-        """The callback: the one and only first response."""
+        """Accept the first response to an interaction."""
         interaction = self.world.interactions.get(interaction_id)
         if interaction is None or interaction.token != token:
             raise ApiError(404, 10062)
@@ -150,13 +150,15 @@ class Responses:
         if number not in suitable:
             message = f"Value must be one of {set(suitable)}."
             raise invalid("type", code="INTERACTION_TYPE_INVALID", message=message)
-        self._carry_out(interaction, number, data, files)
+        self._apply_callback(interaction, number, data, files)
         private = bool((data.get("flags") or 0) & EPHEMERAL)
         interaction.ack = Ack(KINDS[number], private, data, seconds)
         self.world.acknowledgements.append(seconds)
         return self._callback(interaction, number)
 
-    def _carry_out(self, interaction: FakeInteraction, number: int, data: dict[str, Any], files: bodies.Files) -> None:
+    def _apply_callback(
+        self, interaction: FakeInteraction, number: int, data: dict[str, Any], files: bodies.Files
+    ) -> None:
         if number in (4, 5):
             kind = 19 if interaction.kind == COMPONENT else 20
             flags = (data.get("flags") or 0) & EPHEMERAL | (LOADING if number == 5 else 0)
@@ -200,10 +202,10 @@ class Responses:
                 resource["message"] = message.payload()
         return {"interaction": about, "resource": resource}
 
-    # The webhook that belongs to the token.
+    # The webhook of the token.
 
     def of(self, token: str) -> FakeInteraction:
-        """The interaction of a token that still counts."""
+        """Return the interaction of a token that is still valid."""
         interaction = self._by_token.get(token)
         if interaction is None or interaction.ack is None:
             raise ApiError(404, 10015)
@@ -212,7 +214,7 @@ class Responses:
         return interaction
 
     def find(self, token: str, message_id: str) -> FakeMessage:
-        """A message of the interaction that is still there."""
+        """Return a message of the interaction that is not deleted."""
         interaction = self.of(token)
         own = [interaction.original, *interaction.followups]
         for message in own[:1] if message_id == "@original" else own:
@@ -221,7 +223,7 @@ class Responses:
         raise ApiError(404, 10008)
 
     def follow_up(self, token: str, body: dict[str, Any], files: bodies.Files) -> FakeMessage:
-        """One more message; in place of a sign that the bot thinks, if there is one still."""
+        """Add a message; if the original response still shows that the bot is thinking, it replaces that."""
         interaction = self.of(token)
         original = interaction.original
         if original is not None and original.loading and not original.deleted:

@@ -1,4 +1,4 @@
-"""Rate limits as headers tell them and 429s enforce them, and refusals that a test asks for."""
+"""Rate limits, with their headers and 429s, and errors that a test asks for."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 VIA = {"Via": "1.1 google"}
-"""Discord's own answers have this; a 429 without it comes from a wall before Discord, and nobody retries it."""
+"""A header of Discord's own responses; discord.py does not retry a 429 without it, which a proxy has sent."""
 
 
 @dataclass
 class Rule:
-    """So many requests in so many seconds, for each channel, guild or webhook on its own."""
+    """A number of requests in a number of seconds, for each channel, guild or webhook separately."""
 
     method: str
     glob: str
     limit: int
     seconds: float
     windows: dict[str, tuple[float, int]] = field(default_factory=dict)
-    """By major parameter: when the window ends, and how many are left in it."""
+    """By major parameter: the end of the window, and the remaining requests in it."""
 
     def take(self, path: str) -> tuple[dict[str, str], float]:
-        """Count one request: the headers that tell of it, and how long to wait if it was one too many."""
+        """Count a request; return the headers, and how many seconds to wait if it is one too many."""
         major = "/".join(path.split("/")[1 : 4 if path.startswith(("/webhooks", "/interactions")) else 3])
         clock = time.monotonic()
         ends, left = self.windows.get(major, (0.0, 0))
@@ -45,7 +45,7 @@ class Rule:
 
 @dataclass
 class Refusal:
-    """The next `times` requests that match are answered like this."""
+    """An error for the next `times` requests that match."""
 
     method: str
     glob: str
@@ -65,7 +65,7 @@ class Limits:
         self._rest: dict[str, Rule] = {}
 
     def refusal(self, method: str, path: str) -> Refusal | None:
-        """The refusal that was asked for, once less."""
+        """Return the error that a test asked for, and count it."""
         for refusal in self.refusals:
             if refusal.times and refusal.method == method and fnmatchcase(path, refusal.glob):
                 refusal.times -= 1
@@ -73,7 +73,7 @@ class Limits:
         return None
 
     def take(self, method: str, path: str) -> tuple[dict[str, str], float]:
-        """Count one request by the first rule that it falls under."""
+        """Count a request by the first rule that matches; return its headers and the seconds to wait."""
         for rule in self.rules:
             if rule.method == method and fnmatchcase(path, rule.glob):
                 break

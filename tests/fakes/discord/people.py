@@ -1,4 +1,4 @@
-"""What people do: commands, buttons, forms, words. Each is sent as their Discord would send it."""
+"""Actions of users: commands, buttons, forms and messages, as their clients send them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ File = tuple[str, bytes]
 
 
 class People(World):
-    """The driver's seat of a test."""
+    """The actions of users that a test calls."""
 
     responses: Responses
 
@@ -38,7 +38,7 @@ class People(World):
         command = registered.find(self, channel, name)
         self._reaches(command, channel, installed_by_user)
         given = options | {option: self._uploaded(file) for option, file in (files or {}).items()}
-        data = registered.used(self, command, path, given)
+        data = registered.interaction_data(self, command, path, given)
         return self._interact(COMMAND, user, channel, data, by_user_install=installed_by_user)
 
     async def use_on_message(
@@ -54,15 +54,15 @@ class People(World):
     async def autocomplete(
         self, user: FakeUser, channel: FakeChannel, name: str, option: str, typed: str, /, **options: Any
     ) -> list[Any]:
-        """What is proposed for an option while `typed` is in it: the values, in order."""
+        """Return the suggested values for an option while it contains `typed`, in order."""
         name, *path = name.split()
         command = registered.find(self, channel, name)
-        data = registered.used(self, command, path, options | {option: typed}, focused=option)
+        data = registered.interaction_data(self, command, path, options | {option: typed}, focused=option)
         ack = await self._interact(AUTOCOMPLETE, user, channel, data).acknowledged()
         return [choice["value"] for choice in ack.data["choices"]]
 
     async def press(self, user: FakeUser, message: FakeMessage, label: str) -> FakeInteraction:
-        """Press the button with this label; LookupError if there is none that can be pressed."""
+        """Press the button with this label; LookupError if there is none or it is disabled."""
         button = message.buttons.get(label)
         hidden = message.ephemeral and message.interaction is not None and message.interaction.user is not user
         if button is None or button.get("disabled") or message.deleted or hidden:
@@ -132,7 +132,7 @@ class People(World):
             raise LookupError("The bot is not here.")
 
     def _filled(self, part: dict[str, Any], value: Any, resolved: dict[str, Any]) -> dict[str, Any]:
-        """What a field sends: `value`, or if that is None what it was filled with."""
+        """Return what a field sends: `value`, or its default value if that is None."""
         required, own = part.get("required", True), part["custom_id"]
         if part["type"] == 4:
             text = str(part.get("value") or "") if value is None else str(value)

@@ -1,4 +1,4 @@
-"""Rights as bits, and how roles and a channel's overwrites add up to what somebody may."""
+"""Permissions as bits, and a member's permissions by their roles and a channel's overwrites."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ALL = sum(BITS.values())
 
 
 def bits(names: Iterable[str]) -> int:
-    """The number that stands for these rights."""
+    """Return the number for these permissions."""
     return sum(BITS[name] for name in set(names))
 
 
@@ -42,13 +42,13 @@ INVITED = (
     "attach_files",
     "read_message_history",
 )
-"""What the bot's invite asks for, and all that it is given: @everyone has next to nothing here."""
+"""The permissions of the bot's invite, and all that it has, since @everyone has hardly any here."""
 PEOPLE = (*INVITED, "add_reactions", "embed_links", "mention_everyone", "use_application_commands")
 MODERATORS = ("manage_guild", "manage_channels", "manage_messages", "manage_threads")
 
 
 def resolved(guild: FakeGuild, channel: FakeChannel, user_id: str) -> int:
-    """What a member may in a channel; a thread has its parent's overwrites."""
+    """Return a member's permissions in a channel; a thread has its parent's overwrites."""
     roles = [guild.id, *guild.members.get(user_id, ())]
     allowed = 0
     for role in roles:

@@ -1,4 +1,4 @@
-"""Commands as an application registers them, and the use of one as a user's client sends it."""
+"""Registered commands, and the use of one as a user's client sends it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOTAL_CHARACTERS = 8000
 
 
 def replace(world: World, guild_id: str, bodies: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Register these commands instead of all that were there; those that keep their name keep their id."""
+    """Replace all registered commands; those with an unchanged name keep their id."""
     kinds = [body.get("type") or CHAT for body in bodies]
     for kind, most in MOST.items():
         if kinds.count(kind) > most:
@@ -38,7 +38,7 @@ def replace(world: World, guild_id: str, bodies: list[dict[str, Any]]) -> list[d
 
 
 def _check(body: dict[str, Any], *path: str | int) -> None:
-    if _characters(body) > TOTAL_CHARACTERS:
+    if _count_characters(body) > TOTAL_CHARACTERS:
         message = f"Command exceeds maximum size ({TOTAL_CHARACTERS})"
         raise invalid(*path, code="APPLICATION_COMMAND_TOO_LARGE", message=message)
     options = body.get("options") or []
@@ -54,15 +54,15 @@ def _check(body: dict[str, Any], *path: str | int) -> None:
             _check(option, *path, "options", index)
 
 
-def _characters(body: dict[str, Any]) -> int:
-    """Names, descriptions and values together; of translations only the longest counts."""
+def _count_characters(body: dict[str, Any]) -> int:
+    """Return the length of names, descriptions and values together; of translations only the longest counts."""
     total = 0
     for name in ("name", "description"):
         texts = [body.get(name) or "", *(body.get(f"{name}_localizations") or {}).values()]
         total += max(map(len, texts))
     for choice in body.get("choices") or ():
         total += len(choice["name"]) + len(str(choice["value"]))
-    return total + sum(_characters(option) for option in body.get("options") or ())
+    return total + sum(_count_characters(option) for option in body.get("options") or ())
 
 
 def _stored(world: World, guild_id: str, body: dict[str, Any], before: dict[tuple[int, str], str]) -> dict[str, Any]:
@@ -100,21 +100,21 @@ def _stored_option(option: dict[str, Any]) -> dict[str, Any]:
     return stored
 
 
-def shown(command: dict[str, Any], *, localizations: bool) -> dict[str, Any]:
-    """A command as a GET tells it: without `with_localizations` the translations are left out."""
+def payload(command: dict[str, Any], *, localizations: bool) -> dict[str, Any]:
+    """Return a command as a GET returns it, without translations unless `localizations`."""
     if localizations:
         return command
     kept: dict[str, Any] = {}
     for name, value in command.items():
         if name in ("options", "choices"):
-            kept[name] = [shown(one, localizations=False) for one in value]
+            kept[name] = [payload(one, localizations=False) for one in value]
         elif not name.endswith("_localizations"):
             kept[name] = value
     return kept
 
 
 def find(world: World, channel: FakeChannel, name: str, kind: int = CHAT) -> dict[str, Any]:
-    """The command of this name that a user sees here; LookupError when the bot never registered it."""
+    """Return the command of this name that a user sees here. Raises LookupError if it is not registered."""
     guild_id = channel.guild.id if channel.guild else ""
     for scope in dict.fromkeys((guild_id, "")):
         for command in world.registered.get(scope, ()):
@@ -123,10 +123,10 @@ def find(world: World, channel: FakeChannel, name: str, kind: int = CHAT) -> dic
     raise LookupError(f"There is no command {name!r} here.")
 
 
-def used(
+def interaction_data(
     world: World, command: dict[str, Any], path: list[str], given: dict[str, Any], *, focused: str = ""
 ) -> dict[str, Any]:
-    """The data of an interaction: `given` options checked as the client does, each with what its id stands for.
+    """Return the data of an interaction; the client has checked the `given` options and resolved their ids.
 
     `path` names the subcommand. An option of a user, channel, role or file is given as that object. With
     `focused`, that option is being typed and nothing is checked.
@@ -151,7 +151,7 @@ def used(
         if name == focused:
             option |= {"focused": True, "value": value}
         elif not focused:
-            _suits(known[name], option["value"])
+            _check_value(known[name], option["value"])
         options.append(option)
     for name, kind in reversed(list(zip(path, _kinds(command, path), strict=True))):
         options = [{"name": name, "type": kind, "options": options}]
@@ -183,7 +183,7 @@ def _value(option: dict[str, Any], value: Any, resolved: dict[str, dict[str, Any
     return value.id
 
 
-def _suits(option: dict[str, Any], value: Any) -> None:
+def _check_value(option: dict[str, Any], value: Any) -> None:
     types = {STRING: str, INTEGER: int, BOOLEAN: bool, NUMBER: (int, float)}.get(option["type"], str)
     fine = isinstance(value, types) and (option["type"] == BOOLEAN or not isinstance(value, bool))
     if choices := [choice["value"] for choice in option.get("choices", ())]:

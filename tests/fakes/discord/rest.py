@@ -1,4 +1,4 @@
-"""The door for requests: rights, limits, the contract, and then the routes."""
+"""Receives requests: checks the token, the rate limits and the contract, then calls the handler of the route."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
-from fakes.discord import limits, routes
+from fakes.discord import application_routes, limits, routes
 from fakes.discord.contract import contract
 from fakes.discord.errors import ApiError
 from fakes.discord.interactions import Responses
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 PREFIX = "/api/v10"
 JSON = "application/json"
-"""Exactly this: discord.py takes an answer for JSON only without a charset."""
+"""Without a charset, since discord.py recognises JSON only so."""
 
 
 class Call:
-    """One request, read: `args` from its path, `body` from JSON or from the part payload_json beside `files`."""
+    """A request: `args` of its path, and a `body` from JSON, or from the part payload_json if it has `files`."""
 
     def __init__(self, request: web.Request, path: str) -> None:
         self.method = request.method
@@ -58,7 +58,7 @@ class Call:
 
 
 class Rest:
-    """All requests. `log` holds method, path, status and monotonic time of each."""
+    """The REST API. `log` holds method, path, status and monotonic time of each."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -69,12 +69,12 @@ class Rest:
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes to an application."""
-        for method, path, answer in routes.ROUTES:
-            app.router.add_route(method, PREFIX + path, self._handler(answer))
+        for method, path, handler in (*routes.ROUTES, *application_routes.ROUTES):
+            app.router.add_route(method, PREFIX + path, self._web_handler(handler))
         app.router.add_get("/attachments/{folder}/{id}/{filename}", self._file)
-        app.router.add_route("*", PREFIX + "/{rest:.*}", self._handler(routes.unknown))
+        app.router.add_route("*", PREFIX + "/{rest:.*}", self._web_handler(routes.unknown))
 
-    def _handler(self, answer: routes.Answer) -> Callable[[web.Request], Awaitable[web.Response]]:
+    def _web_handler(self, handler: routes.Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
             call = Call(request, request.path.removeprefix(PREFIX))
             headers: dict[str, str] = {}
@@ -84,12 +84,12 @@ class Rest:
                 if not call.path.startswith(("/webhooks", "/interactions")):
                     self._check_token(call)
                 headers, wait = self.limits.take(call.method, call.path)
-                status, body, more = self._limited(wait) if wait else self._answer(answer, call)
+                status, body, more = self._rate_limited(wait) if wait else self._respond(handler, call)
             except ApiError as error:
                 status, body, more = error.status, error.body, {}
             except Exception as error:
-                # Else discord.py would only see a 500, and try again and again.
-                self.world.violations.append(f"{call.method} {call.path}: the fake cannot: {error!r}")
+                # Otherwise discord.py would only see a 500, and repeat the request for ever.
+                self.world.violations.append(f"{call.method} {call.path}: the fake failed: {error!r}")
                 raise
             self.log.append((call.method, call.path, status, time.monotonic()))
             text = "" if body is None else json.dumps(body)
@@ -98,14 +98,14 @@ class Rest:
 
         return handle
 
-    def _answer(self, answer: routes.Answer, call: Call) -> tuple[int, Any, dict[str, str]]:
+    def _respond(self, handler: routes.Handler, call: Call) -> tuple[int, Any, dict[str, str]]:
         refusal = self.limits.refusal(call.method, call.path)
         if refusal is not None:
             return refusal.status, refusal.body, refusal.headers
-        body = answer(self, call)
+        body = handler(self, call)
         return (204 if body is None else 200), body, {}
 
-    def _limited(self, wait: float) -> tuple[int, Any, dict[str, str]]:
+    def _rate_limited(self, wait: float) -> tuple[int, Any, dict[str, str]]:
         body = {"message": "You are being rate limited.", "retry_after": round(wait, 3), "global": False}
         return 429, body, {**limits.VIA, "Retry-After": str(int(wait) + 1), "X-RateLimit-Scope": "user"}
 

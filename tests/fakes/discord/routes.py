@@ -1,11 +1,11 @@
-"""What each request does."""
+"""Routes of users, servers, channels and messages: one handler for each kind of request."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fakes.discord import bodies, registered
+from fakes.discord import bodies
 from fakes.discord.errors import ApiError, not_in_range
 from fakes.discord.state import DM, FakeChannel, FakeGuild, FakeMessage
 
@@ -13,25 +13,27 @@ if TYPE_CHECKING:
     from fakes.discord.rest import Call, Rest
     from fakes.discord.world import World
 
-Answer = Callable[["Rest", "Call"], Any]
+Handler = Callable[["Rest", "Call"], Any]
+Route = tuple[str, str, Handler]
+"""Method, path and handler of a kind of request."""
 MESSAGE_CONTENT_LIMITED = 1 << 19
 
 
 def unknown(rest: Rest, call: Call) -> Any:
-    """Nothing is here."""
+    """Refuse a request to an unknown path."""
     raise ApiError(404, 0)
 
 
-# Who the bot is.
+# The bot itself
 
 
 def me(rest: Rest, call: Call) -> Any:
-    """The bot as a user."""
+    """Return the bot as a user."""
     return rest.world.bot.payload() | {"mfa_enabled": False, "locale": "en-US", "verified": True, "flags": 0}
 
 
 def application(rest: Rest, call: Call) -> Any:
-    """The bot as an application."""
+    """Return the bot as an application."""
     world = rest.world
     return {
         "id": world.application_id,
@@ -52,22 +54,22 @@ def application(rest: Rest, call: Call) -> Any:
 
 
 def gateway(rest: Rest, call: Call) -> Any:
-    """Where the gateway is."""
+    """Return the address of the gateway."""
     return {"url": rest.world.gateway_url}
 
 
 def gateway_bot(rest: Rest, call: Call) -> Any:
-    """Where the gateway is, in how many shards, and how often it may still be entered."""
+    """Return the address of the gateway, the number of shards, and how often a session may still be started."""
     gate = rest.world.gateway
     left = {"total": 1000, "remaining": gate.session_starts_left, "reset_after": 14400000, "max_concurrency": 1}
     return {"url": rest.world.gateway_url, "shards": gate.shards, "session_start_limit": left}
 
 
-# Servers and people.
+# Servers and users
 
 
 def my_guilds(rest: Rest, call: Call) -> Any:
-    """The servers that the bot is in, with its rights there; a page of them, in the order of their ids."""
+    """List a page of the bot's servers, with its permissions there, in the order of their ids."""
     after, limit = int(call.query.get("after", 0)), int(call.query.get("limit", 200))
     found = sorted(
         (guild for guild in rest.world.guilds.values() if guild.bot and int(guild.id) > after),
@@ -102,17 +104,17 @@ def _guild(rest: Rest, call: Call) -> FakeGuild:
 
 
 def guild(rest: Rest, call: Call) -> Any:
-    """A server."""
+    """Return a server."""
     return rest.world.guild_payload(_guild(rest, call))
 
 
 def guild_channels(rest: Rest, call: Call) -> Any:
-    """A server's channels."""
+    """List the channels of a server."""
     return [channel.payload() for channel in _guild(rest, call).channels.values()]
 
 
 def member(rest: Rest, call: Call) -> Any:
-    """Somebody in a server."""
+    """Return a member of a server."""
     where = _guild(rest, call)
     user = rest.world.users.get(call.args["user"])
     if user is None or user.id not in where.members:
@@ -121,21 +123,21 @@ def member(rest: Rest, call: Call) -> Any:
 
 
 def user(rest: Rest, call: Call) -> Any:
-    """Somebody."""
+    """Return a user."""
     if call.args["user"] not in rest.world.users:
         raise ApiError(404, 10013)
     return rest.world.users[call.args["user"]].payload()
 
 
 def open_dm(rest: Rest, call: Call) -> Any:
-    """The channel of direct messages with somebody."""
+    """Return the channel of direct messages with a user."""
     recipient = rest.world.users.get(str(call.message["recipient_id"]))
     if recipient is None:
         raise ApiError(404, 10013)
     return rest.world.dm(recipient).payload()
 
 
-# Channels and threads.
+# Channels and threads
 
 
 def _channel(rest: Rest, call: Call, *rights: str) -> FakeChannel:
@@ -147,12 +149,12 @@ def _channel(rest: Rest, call: Call, *rights: str) -> FakeChannel:
 
 
 def channel(rest: Rest, call: Call) -> Any:
-    """A channel."""
+    """Return a channel."""
     return _channel(rest, call).payload()
 
 
 def change_channel(rest: Rest, call: Call) -> Any:
-    """Opens, closes or renames a thread: its creator may, while it is not locked; nothing else is asked for here."""
+    """Open, close or rename a thread, as its creator may while it is not locked."""
     thread = _channel(rest, call, "send_messages_in_threads")
     archived, name = call.message.get("archived"), call.message.get("name")
     if thread.locked or (thread.owner_id != rest.world.bot.id and (archived or name)):
@@ -169,19 +171,19 @@ def change_channel(rest: Rest, call: Call) -> Any:
 
 
 def typing(rest: Rest, call: Call) -> None:
-    """Shows that the bot is typing."""
+    """Show that the bot is typing."""
     where = _channel(rest, call, "send_messages")
     rest.world.typing.append(where.id)
     rest.world.changed()
 
 
 def join_thread(rest: Rest, call: Call) -> None:
-    """Makes the bot a member of a thread."""
+    """Make the bot a member of a thread."""
     _channel(rest, call)
 
 
 def thread_of_message(rest: Rest, call: Call) -> Any:
-    """A thread that hangs on a message."""
+    """Open a thread under a message."""
     message = _message(rest, call, "create_public_threads")
     if message.channel.kind != 0:
         raise ApiError(400, 50024)
@@ -191,7 +193,7 @@ def thread_of_message(rest: Rest, call: Call) -> Any:
 
 
 def thread(rest: Rest, call: Call) -> Any:
-    """A thread without a message to hang on."""
+    """Open a thread without a message."""
     where = _channel(rest, call, "create_public_threads")
     if where.kind != 0:
         raise ApiError(400, 50024)
@@ -206,7 +208,7 @@ def _thread(rest: Rest, where: FakeChannel, body: dict[str, Any], message: FakeM
     return made.payload() | {"member": member}
 
 
-# Messages.
+# Messages
 
 
 def _message(rest: Rest, call: Call, *rights: str) -> FakeMessage:
@@ -217,7 +219,7 @@ def _message(rest: Rest, call: Call, *rights: str) -> FakeMessage:
 
 
 def messages(rest: Rest, call: Call) -> Any:
-    """What was said in a channel, the newest first."""
+    """List the messages of a channel, newest first."""
     where = _channel(rest, call, "read_message_history")
     found = rest.world.messages(where)[::-1]
     if before := call.query.get("before"):
@@ -228,12 +230,12 @@ def messages(rest: Rest, call: Call) -> Any:
 
 
 def message(rest: Rest, call: Call) -> Any:
-    """One message."""
+    """Return a message."""
     return _message(rest, call, "read_message_history").payload()
 
 
 def send(rest: Rest, call: Call) -> Any:
-    """A new message of the bot."""
+    """Send a message."""
     rights = ["send_messages"]
     target = rest.world.channels.get(call.args["channel"])
     if target is not None and target.parent is not None:
@@ -247,13 +249,13 @@ def send(rest: Rest, call: Call) -> Any:
         raise ApiError(400, 50083)
     new = FakeMessage(where, rest.world.bot)
     if referred := call.message.get("message_reference"):
-        new.reference = _referred(rest, where, referred)
+        new.reference = _referenced_message(rest, where, referred)
         new.kind = 19 if new.reference else 0
     new.flags = (call.message.get("flags") or 0) & ~(1 << 6)
     return bodies.post(rest.world, new, call.message, call.files, rest.world.attachment_size_limit).payload()
 
 
-def _referred(rest: Rest, where: FakeChannel, reference: dict[str, Any]) -> FakeMessage | None:
+def _referenced_message(rest: Rest, where: FakeChannel, reference: dict[str, Any]) -> FakeMessage | None:
     if not rest.world.bot_may(where, "read_message_history"):
         raise ApiError(403, 160002)
     for message in where.messages:
@@ -266,7 +268,7 @@ def _referred(rest: Rest, where: FakeChannel, reference: dict[str, Any]) -> Fake
 
 
 def edit(rest: Rest, call: Call) -> Any:
-    """A change to a message of the bot."""
+    """Edit a message of the bot."""
     target = _message(rest, call, *(["attach_files"] if call.files else []))
     if target.author is not rest.world.bot:
         raise ApiError(403, 50005)
@@ -276,7 +278,7 @@ def edit(rest: Rest, call: Call) -> Any:
 
 
 def delete(rest: Rest, call: Call) -> None:
-    """A message goes."""
+    """Delete a message."""
     target = _message(rest, call)
     if target.author is not rest.world.bot:
         if target.channel.kind == DM:
@@ -287,86 +289,8 @@ def delete(rest: Rest, call: Call) -> None:
     rest.world.delete_message(target)
 
 
-# Interactions.
-
-
-def callback(rest: Rest, call: Call) -> Any:
-    """The first response to an interaction."""
-    args = call.args["interaction"], call.args["token"]
-    answer = rest.responses.acknowledge(*args, call.message, call.files, call.arrived)
-    return answer if call.query.get("with_response") in ("1", "true") else None
-
-
-def follow_up(rest: Rest, call: Call) -> Any:
-    """One more message for an interaction."""
-    return rest.responses.follow_up(call.args["token"], call.message, call.files).payload()
-
-
-def response(rest: Rest, call: Call) -> Any:
-    """A message of an interaction."""
-    return rest.responses.find(call.args["token"], call.args["message"]).payload()
-
-
-def edit_response(rest: Rest, call: Call) -> Any:
-    """A change to a message of an interaction."""
-    args = call.args["token"], call.args["message"]
-    return rest.responses.change(*args, call.message, call.files).payload()
-
-
-def delete_response(rest: Rest, call: Call) -> None:
-    """A message of an interaction goes."""
-    rest.responses.remove(call.args["token"], call.args["message"])
-
-
-# Commands.
-
-
-def _scope(rest: Rest, call: Call) -> str:
-    if call.args["application"] != rest.world.application_id:
-        raise ApiError(403, 50001)
-    guild_id = call.args.get("guild", "")
-    if guild_id:
-        where = rest.world.guilds.get(guild_id)
-        if where is None or not (where.bot and where.commands_scope):
-            raise ApiError(403, 50001)
-    return guild_id
-
-
-def commands(rest: Rest, call: Call) -> Any:
-    """The registered commands."""
-    found = rest.world.registered[_scope(rest, call)]
-    localizations = call.query.get("with_localizations", "").lower() in ("1", "true")
-    return [registered.shown(command, localizations=localizations) for command in found]
-
-
-def replace_commands(rest: Rest, call: Call) -> Any:
-    """Other commands in place of all that were registered."""
-    return registered.replace(rest.world, _scope(rest, call), call.body)
-
-
-def add_command(rest: Rest, call: Call) -> Any:
-    """One more command, or another in place of that of its name."""
-    scope = _scope(rest, call)
-    name, kind = call.body["name"], call.body.get("type") or 1
-    others = [one for one in rest.world.registered[scope] if (one["name"], one["type"]) != (name, kind)]
-    return registered.replace(rest.world, scope, [*others, call.body])[-1]
-
-
-def delete_command(rest: Rest, call: Call) -> None:
-    """A command goes."""
-    scope = _scope(rest, call)
-    kept = [one for one in rest.world.registered[scope] if one["id"] != call.args["command"]]
-    if len(kept) == len(rest.world.registered[scope]):
-        raise ApiError(404, 10063)
-    rest.world.registered[scope] = kept
-    rest.world.command_writes += 1
-
-
-_GLOBAL = "/applications/{application}/commands"
-_LOCAL = "/applications/{application}/guilds/{guild}/commands"
-_RESPONSE = "/webhooks/{application}/{token}/messages/{message}"
 _ONE = "/channels/{channel}/messages/{message}"
-ROUTES: list[tuple[str, str, Answer]] = [
+ROUTES: list[Route] = [
     ("GET", "/users/@me", me),
     ("GET", "/oauth2/applications/@me", application),
     ("GET", "/applications/@me", application),
@@ -389,20 +313,4 @@ ROUTES: list[tuple[str, str, Answer]] = [
     ("PATCH", _ONE, edit),
     ("DELETE", _ONE, delete),
     ("POST", _ONE + "/threads", thread_of_message),
-    ("POST", "/interactions/{interaction}/{token}/callback", callback),
-    ("POST", "/webhooks/{application}/{token}", follow_up),
-    ("GET", _RESPONSE, response),
-    ("PATCH", _RESPONSE, edit_response),
-    ("DELETE", _RESPONSE, delete_response),
-    *(
-        (method, path, answer)
-        for path in (_GLOBAL, _LOCAL)
-        for method, answer in (
-            ("GET", commands),
-            ("PUT", replace_commands),
-            ("POST", add_command),
-        )
-    ),
-    ("DELETE", _GLOBAL + "/{command}", delete_command),
-    ("DELETE", _LOCAL + "/{command}", delete_command),
 ]

@@ -1,4 +1,4 @@
-"""A Discord of one's own on 127.0.0.1, for the unmodified discord.py."""
+"""A fake of Discord on 127.0.0.1, for the unmodified discord.py."""
 
 from __future__ import annotations
 
@@ -74,13 +74,13 @@ class FakeDiscord(People):
         self.gateway.invalidate(resumable=resumable)
 
     def revoke_token(self) -> None:
-        """The token is no longer one: 401 from now on, and close code 4004."""
+        """Make the token invalid: 401 from now on, and close code 4004."""
         self.token = f"{self.token[:-4]}gone"
         self.gateway.sessions.clear()
         self.gateway.close(4004)
 
     def expire_tokens(self) -> None:
-        """All interactions so far are fifteen minutes old."""
+        """Make all interactions so far fifteen minutes old."""
         for interaction in self.interactions.values():
             interaction.expired = True
 
@@ -96,7 +96,7 @@ class FakeDiscord(People):
         code: int = 0,
         retry_after: float = 1.0,
     ) -> None:
-        """Answer the next `times` such requests with this; `code` is Discord's own and brings its sentence.
+        """Answer the next `times` such requests with this error; `code` is Discord's own and determines its sentence.
 
         A 429 gets what Discord's own have; `headers={"Via": ""}` makes it one from a wall before Discord.
         """
@@ -112,5 +112,5 @@ class FakeDiscord(People):
         self.rest.limits.refusals.append(refusal)
 
     def limit(self, method: str, path_glob: str, requests: int, seconds: float) -> None:
-        """Allow so many such requests in so many seconds, for each channel or webhook on its own."""
+        """Allow `requests` such requests in `seconds`, for each channel or webhook separately."""
         self.rest.limits.rules.append(Rule(method, path_glob, requests, seconds))

@@ -1,4 +1,4 @@
-"""What Discord knows: people, servers, channels and messages. Ids are text, as on the wire."""
+"""The state of Discord: users, servers, channels and messages. Ids are text, as on the wire."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _numbers = itertools.count(1)
 
 
 def snowflake() -> str:
-    """A new id; like Discord's it tells when it was made."""
+    """Return a new id, which contains its time of creation, as Discord's do."""
     return str((int(time.time() * 1000) - EPOCH_MS) << 22 | next(_numbers) & 0x3FFFFF)
 
 
 def now() -> str:
-    """The time as Discord writes it."""
+    """Return the time as Discord writes it."""
     return datetime.now(UTC).isoformat()
 
 
 @dataclass(eq=False)
 class FakeUser:
-    """Somebody. Set `dm_closed` to make direct messages fail with 50007."""
+    """A user. Set `dm_closed` to make direct messages to them fail with 50007."""
 
     name: str
     locale: str = "en-US"
@@ -153,7 +153,7 @@ class FakeGuild:
     commands_scope: bool = True
     locale: str = "en-US"
     joined: str = JOINED
-    """When the bot came."""
+    """When the bot was added."""
     id: str = field(default_factory=snowflake)
     roles: dict[str, FakeRole] = field(default_factory=dict)
     members: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -166,28 +166,28 @@ class FakeGuild:
         return f"<guild {self.name} {self.id}>"
 
     def add_channel(self, name: str) -> FakeChannel:
-        """One more text channel."""
+        """Add a text channel."""
         channel = FakeChannel(name, TEXT, self)
         self.channels[channel.id] = self.world.channels[channel.id] = channel
-        self.world.tell_channel("CHANNEL_CREATE", channel)
+        self.world.send_channel_event("CHANNEL_CREATE", channel)
         return channel
 
     def add_role(self, name: str, *granted: str) -> FakeRole:
-        """One more role, with these rights; nobody has it yet."""
+        """Add a role with these permissions, which nobody has yet."""
         role = FakeRole(name, permissions.bits(granted))
         self.roles[role.id] = role
         return role
 
     def join(self, user: FakeUser, *roles: FakeRole) -> None:
-        """Make somebody a member with these roles."""
+        """Make a user a member with these roles."""
         self.members[user.id] = tuple(role.id for role in roles)
 
     def set_permissions(
         self, channel: FakeChannel, *, allow: Iterable[str] = (), deny: Iterable[str] = (), who: str = ""
     ) -> None:
-        """Say what the bot (or `who`, the id of a role or member) may in a channel, apart from what its roles say."""
+        """Set a channel's overwrite for the bot, or for `who`, the id of a role or member."""
         channel.overwrites[who or self.world.bot.id] = (permissions.bits(allow), permissions.bits(deny))
-        self.world.tell_channel("CHANNEL_UPDATE", channel)
+        self.world.send_channel_event("CHANNEL_UPDATE", channel)
 
     def payload(self, members: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """The guild as in GUILD_CREATE."""
@@ -276,7 +276,7 @@ class FakeAttachment:
 
 @dataclass(eq=False, repr=False)
 class FakeMessage:
-    """A message and all that happened to it. `edits` holds each change's monotonic time and the text after it."""
+    """A message and its history: `edits` has the monotonic time of each change and the text after it."""
 
     channel: FakeChannel
     author: FakeUser
@@ -332,7 +332,7 @@ class FakeMessage:
         return found
 
     def payload(self, *, nested: bool = False) -> dict[str, Any]:
-        """The message as sent. A `nested` one stands in another, without what it refers to itself."""
+        """The message as sent. A `nested` one stands in another, without the message that it refers to."""
         body: dict[str, Any] = {
             "id": self.id,
             "type": self.kind,
@@ -365,7 +365,7 @@ class FakeMessage:
         return body
 
     def payload_for(self, bot: FakeUser, *, message_content: bool) -> dict[str, Any]:
-        """The message as an event tells it: whose content may be read depends on each message by itself."""
+        """The message as in an event for `bot`; without the intent, its content is hidden unless `bot` is meant."""
         body = self.payload()
         hidden = {"content": "", "attachments": [], "embeds": [], "components": []}
         if not (message_content or self._is_for(bot)):

@@ -1,4 +1,4 @@
-"""Everything that there is, who hears of its changes, and what moderators do to it."""
+"""The state of the fake, the events about its changes, and the actions of moderators."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from fakes.discord.interactions import FakeInteraction
 
 GUILDS, GUILD_MESSAGES, DIRECT_MESSAGES = 1 << 0, 1 << 9, 1 << 12
-PATIENCE_SECONDS = 30.0
-"""When a test that waits gives up; none of them is about time."""
+TIMEOUT_SECONDS = 30.0
+"""How long a test waits before it fails."""
 
 
 class World:
-    """The state behind both doors, REST and gateway. `api_base` and `gateway_url` are there once it runs."""
+    """The state behind REST and gateway. `api_base` and `gateway_url` are set once it runs."""
 
     def __init__(self) -> None:
         self.api_base = ""
@@ -67,35 +67,35 @@ class World:
         self.channel: FakeChannel = next(iter(self.guild.channels.values()))
 
     def changed(self) -> None:
-        """Wake whoever waits in `until`."""
+        """Let `until` check its condition again."""
         self._changed.set()
 
-    async def until(self, holds: Callable[[], Any], timeout: float = PATIENCE_SECONDS) -> Any:
-        """Wait until `holds()` is true, and give back what it gave. It is asked again after each change."""
+    async def until(self, holds: Callable[[], Any], timeout: float = TIMEOUT_SECONDS) -> Any:
+        """Wait until `holds()` is true, and return its value. It is called again after each change."""
         deadline = time.monotonic() + timeout
         while not (value := holds()):
             if time.monotonic() > deadline:
                 show_stacks()
-                raise AssertionError(f"It never came to it. What there is:\n{self.picture()}")
+                raise AssertionError(f"The condition was never met. The state is:\n{self.describe()}")
             self._changed.clear()
-            # What is outside, such as the model server, tells nobody here of its changes.
+            # Other parts, such as the model server, report no changes here.
             try:
                 await asyncio.wait_for(self._changed.wait(), 0.05)
             except TimeoutError:
                 continue
         return value
 
-    def picture(self) -> str:
-        """All messages, for whoever has to find out what went wrong."""
+    def describe(self) -> str:
+        """Describe the state, for the report of a failed test."""
         lines = [f"problem: {one}" for one in self.violations]
         lines += [f"{message}" for channel in self.channels.values() for message in channel.messages]
         lines += [f"{one}" for one in self.interactions.values()]
         return "\n".join(lines)
 
-    # What there is.
+    # Users, servers and channels
 
     def add_user(self, name: str, locale: str = "en-US") -> FakeUser:
-        """Somebody who joins all guilds there are."""
+        """Add a user, who joins all guilds."""
         user = FakeUser(name, locale)
         self.users[user.id] = user
         for guild in self.guilds.values():
@@ -103,7 +103,7 @@ class World:
         return user
 
     def add_guild(self, name: str, bot: bool = True, *, shard: int | None = None) -> FakeGuild:
-        """A server with everybody in it, and the channel "general".
+        """Add a server with all users in it, and the channel "general".
 
         `mod` may manage it, and the bot, if it is there, has what its invite asks for.
         """
@@ -134,7 +134,7 @@ class World:
         *,
         private: bool = False,
     ) -> FakeChannel:
-        """A thread, public or a `private` one with the bot in it; one that hangs on a message has its id."""
+        """Add a thread; a `private` one has the bot as a member, and one under a message has the message's id."""
         kind = PRIVATE_THREAD if private else THREAD
         thread = FakeChannel(name, kind, parent.guild, parent, owner_id=owner.id)
         if message is not None:
@@ -146,12 +146,12 @@ class World:
         created = thread.payload() | {"newly_created": True}
         self.gateway.dispatch("THREAD_CREATE", created, guild=parent.guild, intents=GUILDS)
         if message is not None:
-            self.tell_message("MESSAGE_UPDATE", message)
+            self.send_message_event("MESSAGE_UPDATE", message)
         self.changed()
         return thread
 
     def dm(self, user: FakeUser) -> FakeChannel:
-        """The direct messages of somebody with the bot."""
+        """Return the direct messages of a user with the bot."""
         for channel in self.channels.values():
             if channel.kind == DM and channel.recipients == (user,):
                 return channel
@@ -160,17 +160,17 @@ class World:
         return channel
 
     def private_channel(self, *users: FakeUser) -> FakeChannel:
-        """A conversation of people without the bot, where only a user's own installation reaches."""
+        """Add a conversation without the bot, in which only a user's own installation works."""
         channel = FakeChannel("", GROUP, recipients=users)
         self.channels[channel.id] = channel
         return channel
 
     def messages(self, channel: FakeChannel, *, deleted: bool = False) -> list[FakeMessage]:
-        """What everybody sees in a channel, from the oldest on; with `deleted`, also what is gone."""
+        """Return what everybody sees in a channel, oldest first; with `deleted`, also deleted messages."""
         return [one for one in channel.messages if not one.ephemeral and (deleted or not one.deleted)]
 
     def private(self, user: FakeUser) -> list[FakeMessage]:
-        """What somebody alone sees, in every channel."""
+        """Return the messages that a user alone sees, in all channels."""
         return [
             message
             for channel in self.channels.values()
@@ -179,13 +179,13 @@ class World:
         ]
 
     def commands(self, guild: FakeGuild | None = None) -> list[dict[str, Any]]:
-        """The registered commands of a guild, or those of everywhere."""
+        """Return the registered commands of a guild, or the global ones."""
         return self.registered[guild.id if guild else ""]
 
-    # What the bot may.
+    # Permissions of the bot
 
     def bot_may(self, channel: FakeChannel, *names: str) -> bool:
-        """Whether the bot has these rights in a channel."""
+        """Return whether the bot has these permissions in a channel."""
         if channel.guild is None:
             return channel.kind == DM
         if not channel.guild.bot:
@@ -194,32 +194,32 @@ class World:
         return permissions.resolved(channel.guild, channel, self.bot.id) & needed == needed
 
     def require(self, channel: FakeChannel, *names: str) -> None:
-        """Refuse what the bot may not do here."""
+        """Raise the error of a missing permission."""
         if not self.bot_may(channel, "view_channel"):
             raise ApiError(403, 50001)
         if not self.bot_may(channel, *names):
             raise ApiError(403, 50013)
 
-    # What moderators do.
+    # Actions of moderators
 
     def delete_message(self, message: FakeMessage) -> None:
-        """Remove a message."""
+        """Delete a message."""
         message.deleted = True
         if not message.ephemeral:
             where = {"id": message.id, "channel_id": message.channel.id}
-            self._tell("MESSAGE_DELETE", message.channel, where)
+            self._send_event("MESSAGE_DELETE", message.channel, where)
         self.changed()
 
     def delete_messages(self, channel: FakeChannel, messages: Iterable[FakeMessage]) -> None:
-        """Remove several at once."""
+        """Delete several messages at once."""
         gone = list(messages)
         for message in gone:
             message.deleted = True
-        self._tell("MESSAGE_DELETE_BULK", channel, {"ids": [one.id for one in gone], "channel_id": channel.id})
+        self._send_event("MESSAGE_DELETE_BULK", channel, {"ids": [one.id for one in gone], "channel_id": channel.id})
         self.changed()
 
     def delete_channel(self, channel: FakeChannel) -> None:
-        """Remove a channel or a thread with all that is in it."""
+        """Delete a channel or a thread with all its messages."""
         assert channel.guild is not None
         gone = [thread for thread in channel.guild.threads.values() if thread.parent is channel]
         for one in [*gone, channel]:
@@ -228,48 +228,48 @@ class World:
                 message.deleted = True
             one.guild.threads.pop(one.id, None)
             one.guild.channels.pop(one.id, None)
-        self.tell_channel("THREAD_DELETE" if channel.parent else "CHANNEL_DELETE", channel)
+        self.send_channel_event("THREAD_DELETE" if channel.parent else "CHANNEL_DELETE", channel)
 
     def archive_thread(self, thread: FakeChannel, *, locked: bool = False) -> None:
         """Close a thread; only a `locked` one is not opened again by a message."""
         thread.archived, thread.locked = True, locked
-        self.tell_channel("THREAD_UPDATE", thread)
+        self.send_channel_event("THREAD_UPDATE", thread)
 
     def open_thread(self, thread: FakeChannel) -> None:
         """Open an archived thread again."""
         thread.archived = thread.locked = False
-        self.tell_channel("THREAD_UPDATE", thread)
+        self.send_channel_event("THREAD_UPDATE", thread)
 
     def add_bot(self, guild: FakeGuild, *granted: str) -> None:
-        """Invite the bot now, with these rights."""
+        """Add the bot to a server, with these permissions."""
         guild.bot, guild.joined = True, now()
         guild.join(self.bot, guild.add_role(self.bot.name, *granted))
         self.gateway.dispatch("GUILD_CREATE", self.guild_payload(guild), guild=guild, intents=GUILDS)
 
     def remove_bot(self, guild: FakeGuild) -> None:
-        """Throw the bot out."""
+        """Remove the bot from a server."""
         self.gateway.dispatch("GUILD_DELETE", {"id": guild.id}, guild=guild, intents=GUILDS)
         guild.bot = False
         guild.members.pop(self.bot.id, None)
         self.changed()
 
-    # Who hears of it.
+    # Events
 
     def guild_payload(self, guild: FakeGuild) -> dict[str, Any]:
-        """A guild as in GUILD_CREATE: without the intent for members only the bot is listed."""
+        """Return a guild as in GUILD_CREATE; without the intent for members, only the bot is listed."""
         return guild.payload([guild.member(self.bot) | {"user": self.bot.payload()}])
 
-    def tell_message(self, event: str, message: FakeMessage) -> None:
-        """Tell the bot of a new or changed message, if it is where the bot can see it."""
+    def send_message_event(self, event: str, message: FakeMessage) -> None:
+        """Send the bot the event of a new or changed message, if it can see the channel."""
         if not message.ephemeral:
             extra: dict[str, Any] = {}
             if message.channel.guild is not None and message.kind != 21 and message.interaction is None:
                 extra["member"] = message.channel.guild.member(message.author)
             full, hidden = (message.payload_for(self.bot, message_content=read) | extra for read in (True, False))
-            self._tell(event, message.channel, full, hidden)
+            self._send_event(event, message.channel, full, hidden)
         self.changed()
 
-    def _tell(
+    def _send_event(
         self, event: str, channel: FakeChannel, payload: dict[str, Any], hidden: dict[str, Any] | None = None
     ) -> None:
         if not self.bot_may(channel, "view_channel"):
@@ -279,8 +279,8 @@ class World:
         hidden = {**hidden, **where} if hidden else None
         self.gateway.dispatch(event, {**payload, **where}, hidden, guild=channel.guild, intents=intents)
 
-    def tell_channel(self, event: str, channel: FakeChannel) -> None:
-        """Tell the bot of a new, changed or removed channel."""
+    def send_channel_event(self, event: str, channel: FakeChannel) -> None:
+        """Send the bot the event of a new, changed or deleted channel."""
         assert channel.guild is not None
         if channel.guild.bot:
             self.gateway.dispatch(event, channel.payload(), guild=channel.guild, intents=GUILDS)

@@ -1,7 +1,7 @@
-"""A bot that is connected to the fake of Discord, with a plugin that says what a test tells it to."""
+"""A bot on the fake of Discord, with a plugin whose answers a test controls."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from bot.storage.database import Database
 
 
 class Toys(Plugin):
-    """Commands without a model. `play` shows what is put into `script`, until a final reply."""
+    """Commands without a model. `play` yields the replies that are put into `script`, up to a final one."""
 
     name = "toys"
 
@@ -28,19 +28,25 @@ class Toys(Plugin):
         super().__init__()
         self.script: asyncio.Queue[Reply | Exception] = asyncio.Queue()
         self.played = 0
+        self.waiting = 0
+        """How many runs of `play` wait for their next reply."""
 
     def say(self, *replies: Reply | Exception) -> None:
-        """Let `play` go on with these."""
+        """Let `play` yield these replies."""
         for reply in replies:
             self.script.put_nowait(reply)
 
     @command(form=("text",), threads=True)
     async def play(self, ctx: Context, text: str = "", seed: int | None = None) -> AsyncIterator[Reply]:
-        """Show what a test wants."""
+        """Show the replies of a test."""
         self.played += 1
         final = False
         while not final:
-            reply = await self.script.get()
+            self.waiting += 1
+            try:
+                reply = await self.script.get()
+            finally:
+                self.waiting -= 1
             if isinstance(reply, Exception):
                 raise reply
             yield reply
@@ -48,23 +54,23 @@ class Toys(Plugin):
 
     @command(private=True)
     async def whisper(self, ctx: Context, text: str) -> AsyncIterator[Reply]:
-        """Say it to the asker alone."""
+        """Repeat a text to the asker alone."""
         yield Reply(text=f"psst, {text}")
 
     @command(private=True)
     async def hush(self, ctx: Context, seed: int | None = None) -> AsyncIterator[Reply]:
-        """Begin to tell the asker alone, and never end."""
+        """Begin a private answer that never ends."""
         yield Reply(text="Hush")
         await asyncio.Event().wait()
 
     @command()
     async def stretch(self, ctx: Context, length: int, seed: int | None = None) -> AsyncIterator[Reply]:
-        """Say so many characters."""
+        """Answer with a text of `length` characters."""
         yield Reply(text=("word " * length)[:length])
 
     @command()
     async def draw(self, ctx: Context, count: int = 1, size: int = 0) -> AsyncIterator[Reply]:
-        """Show pictures, each of `size` bytes at least."""
+        """Show pictures of at least `size` bytes each."""
         pictures = (
             Attachment(f"{number}.png", png(number).ljust(size, b"\0"), "image/png", f"Picture {number}. " + "x" * 2000)
             for number in range(count)
@@ -73,21 +79,24 @@ class Toys(Plugin):
 
     @command(form=("file", "note"))
     async def weigh(self, ctx: Context, file: Attachment, note: str = "") -> AsyncIterator[Reply]:
-        """Say how large a file is."""
+        """Say the size of a file."""
         if not file.data:
             raise UserError("An empty file weighs nothing.")
         yield Reply(text=f"{file.filename}: {len(file.data)} bytes of {file.media_type}", final=True)
 
 
 def bot_with_toys(models: FakeModels, folder: Path, toys: Toys, **options: Any) -> Bot:
-    """The built-in plugins and the toys, on a database in `folder`; use it as an async context manager."""
-    plugins = plugin.load(
-        PluginsSection(enabled=("ask", "explain", "face", "inspect", "help", "config"), entry_points=False)
-    )
+    """Return a bot with some built-in plugins and the toys, on a database in `folder`; enter it to use it."""
+    names = ("ask", "explain", "face", "inspect", "help", "config")
+    return bot_with_plugins(models, folder, names, toys, **options)
+
+
+def bot_with_plugins(models: FakeModels, folder: Path, names: Sequence[str], *plugins: Plugin, **options: Any) -> Bot:
+    """Return a bot with these built-in plugins and others, on a database in `folder`; enter it to use it."""
     options["settings"] = {"safety.level": "off"} | options.get("settings", {})
     return Bot(
         ModelClient(models.url),
-        [*plugins, toys],
+        [*plugin.load(PluginsSection(enabled=tuple(names), entry_points=False)), *plugins],
         Database(f"sqlite:///{folder}/tempera.db"),
         platforms=PLATFORMS,
         **options,
@@ -96,7 +105,7 @@ def bot_with_toys(models: FakeModels, folder: Path, toys: Toys, **options: Any) 
 
 @asynccontextmanager
 async def on_discord(bot: Bot, discord: FakeDiscord, *, token_seconds: float = 840, **more: Any) -> AsyncIterator[None]:
-    """Run the platform for as long as the context lasts; at its start, commands are registered."""
+    """Run the platform; the context begins once commands are registered."""
     section = DiscordSection(token=discord.token, api_base=discord.api_base, **more)
     running = asyncio.create_task(DiscordPlatform(bot, section, token_seconds=token_seconds).run())
     try:
@@ -108,18 +117,18 @@ async def on_discord(bot: Bot, discord: FakeDiscord, *, token_seconds: float = 8
 
 
 async def finished(discord: FakeDiscord, message: FakeMessage) -> FakeMessage:
-    """Wait until an answer is over: Stop is no longer offered under it."""
+    """Wait until an answer has ended, as it has no button Stop any more."""
 
-    def over() -> bool:
+    def has_ended() -> bool:
         ids = [button["custom_id"] for button in message.buttons.values()]
         return not (message.loading or message.content == "…" or any(one.startswith("t:stop") for one in ids))
 
-    await discord.until(over)
+    await discord.until(has_ended)
     return message
 
 
 async def playing(discord: FakeDiscord, toys: Toys, **options: object) -> tuple[FakeInteraction, FakeMessage]:
-    """An answer that has begun."""
+    """Start an answer, and wait until its first reply is shown."""
     asked = await discord.slash(discord.ann, discord.channel, "play", **options)
     message = await asked.message()
     toys.say(Reply(text="One"))

@@ -149,7 +149,7 @@ async def test_a_button_draws_one_picture_of_the_grid_large(bot: Bot, models: Fa
 
 async def test_the_buttons_fill_rows_on_discord(bot: Bot) -> None:
     for line, rows in (("/imagine seed:7 a cat", [5, 5, 4]), ("/imagine sweep:steps=1,2,3,4,5,6,7,8 a cat", [5, 5, 3])):
-        shown = render.view(render.buttons(await last(bot, ask(line))))
+        shown = render.button_view(render.buttons(await last(bot, ask(line))))
         assert shown is not None
         assert [len(row["components"]) for row in shown.to_components()] == rows
 

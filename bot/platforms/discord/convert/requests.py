@@ -1,4 +1,4 @@
-"""From what happens on Discord to requests: who asks, where, and in which words."""
+"""Turns Discord's interactions and messages into requests."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ PLATFORM = "discord"
 MENTION = re.compile(r"<(?P<kind>@!?|@&|#)(?P<id>[0-9]{1,20})>")
 
 
-def from_interaction(interaction: discord.Interaction, **what: Any) -> Request:
-    """What was asked by a command, a button or a form."""
-    is_moderator = interaction.guild_id is not None and _moderates(interaction.permissions)
+def from_interaction(interaction: discord.Interaction, **fields: Any) -> Request:
+    """Return the request of a command, a button or a form; `fields` are those of Request that depend on it."""
+    is_moderator = interaction.guild_id is not None and _is_moderator(interaction.permissions)
     return Request(
         user=_user(
             interaction.user,
@@ -31,17 +31,17 @@ def from_interaction(interaction: discord.Interaction, **what: Any) -> Request:
             in_server=interaction.guild_id is not None,
         ),
         place=_place(interaction.channel, interaction.guild_id),
-        # Where people write to each other without the bot, there is no server either.
+        # A conversation without the bot has no server either, but there the asker is not alone.
         alone=interaction.context.dm_channel,
-        resume=_closed_to_others(interaction.channel),
-        **what,
+        resume=_privacy_data(interaction.channel),
+        **fields,
     )
 
 
 def from_message(message: discord.Message, text: str) -> Request:
-    """What was asked by an ordinary message."""
+    """Return the request of an ordinary message."""
     author, reference = message.author, message.reference
-    is_moderator = isinstance(author, discord.Member) and _moderates(author.guild_permissions)
+    is_moderator = isinstance(author, discord.Member) and _is_moderator(author.guild_permissions)
     return Request(
         user=_user(author, locale_of(message), is_moderator=is_moderator, in_server=message.guild is not None),
         place=_place(message.channel, None if message.guild is None else message.guild.id),
@@ -49,36 +49,38 @@ def from_message(message: discord.Message, text: str) -> Request:
         alone=isinstance(message.channel, discord.DMChannel),
         message=str(message.id),
         reply_to=str(reference.message_id or "") if reference is not None else "",
-        resume=_closed_to_others(message.channel),
+        resume=_privacy_data(message.channel),
     )
 
 
-def person(user: discord.User | discord.Member, interaction: discord.Interaction) -> User:
-    """Somebody whom an interaction names, with the rights and roles that they have where it happened."""
-    is_moderator = isinstance(user, discord.Member) and _moderates(user.resolved_permissions or user.guild_permissions)
+def mentioned_user(user: discord.User | discord.Member, interaction: discord.Interaction) -> User:
+    """Return a user whom an interaction names, with their rights and roles in its channel."""
+    is_moderator = False
+    if isinstance(user, discord.Member):
+        is_moderator = _is_moderator(user.resolved_permissions or user.guild_permissions)
     in_server = interaction.guild_id is not None
     return _user(user, "en", is_moderator=is_moderator, in_server=in_server)
 
 
-def member(user: discord.Member) -> User:
-    """Somebody in their server, with the rights and roles that they have there."""
-    return _user(user, "en", is_moderator=_moderates(user.guild_permissions), in_server=True)
+def server_member(user: discord.Member) -> User:
+    """Return a member of a server, with their rights and roles there."""
+    return _user(user, "en", is_moderator=_is_moderator(user.guild_permissions), in_server=True)
 
 
 def locale_of(message: discord.Message) -> str:
-    """The language of a server; messages do not tell that of their author."""
+    """Return the language of the server, since Discord does not tell that of a message's author."""
     return message.guild.preferred_locale.value if message.guild is not None else "en"
 
 
-def words(message: discord.Message, me: int) -> str:
-    """The text of a message without the bot's own mention around it, other mentions as names."""
-    own = rf"\s*<@!?{me}>\s*"
-    text = re.sub(rf"\A(?:{own})+|(?:{own})+\Z", "", message.content)
-    return MENTION.sub(lambda match: _named(message, match["kind"], int(match["id"])) or match[0], text).strip()
+def plain_text(message: discord.Message, bot_id: int) -> str:
+    """Return the text of a message without mentions of the bot at its ends, and with names for other mentions."""
+    bot_mention = rf"\s*<@!?{bot_id}>\s*"
+    text = re.sub(rf"\A(?:{bot_mention})+|(?:{bot_mention})+\Z", "", message.content)
+    return MENTION.sub(lambda match: _mention_name(message, match["kind"], int(match["id"])) or match[0], text).strip()
 
 
-def _named(message: discord.Message, kind: str, number: int) -> str:
-    """A mention as people read it; "" for what nobody knows."""
+def _mention_name(message: discord.Message, kind: str, number: int) -> str:
+    """Return a mention as people read it; "" if it is unknown."""
     if kind == "#":
         channel = message.guild.get_channel_or_thread(number) if message.guild is not None else None
         return "" if channel is None else f"#{channel.name}"
@@ -90,7 +92,7 @@ def _named(message: discord.Message, kind: str, number: int) -> str:
 
 
 def _user(user: discord.User | discord.Member, locale: str, *, is_moderator: bool, in_server: bool) -> User:
-    """In a server where Discord does not say who somebody is there, their roles are not known."""
+    """Return a user; their roles are unknown in a server about whose members Discord tells nothing."""
     roles: tuple[str, ...] | None = None if in_server else ()
     if isinstance(user, discord.Member):
         roles = tuple(str(role.id) for role in user.roles)
@@ -98,7 +100,7 @@ def _user(user: discord.User | discord.Member, locale: str, *, is_moderator: boo
 
 
 def _place(channel: Any, guild: int | None) -> Place:
-    """`channel` is anything of discord.py that is or stands for a channel."""
+    """Return where a channel is; `channel` is any of discord.py's classes of full or partial channels."""
     server = "" if guild is None else str(guild)
     if channel is None:
         return Place(PLATFORM, "", server)
@@ -107,33 +109,33 @@ def _place(channel: Any, guild: int | None) -> Place:
     return Place(PLATFORM, str(channel.id), server)
 
 
-def _closed_to_others(channel: Any) -> dict[str, bool]:
-    """What is to be kept with answers in a thread that those alone may read who were invited into it."""
+def _privacy_data(channel: Any) -> dict[str, bool]:
+    """Return the mark that is stored with answers in a private thread."""
     return {PRIVATE_THREAD: True} if isinstance(channel, discord.Thread) and channel.is_private() else {}
 
 
-def _moderates(permissions: discord.Permissions) -> bool:
+def _is_moderator(permissions: discord.Permissions) -> bool:
     return permissions.manage_guild or permissions.administrator
 
 
-# Files: a request is decided on with their names alone, and fetches them once it is acknowledged.
+# Files: a request is decided with their names alone; they are fetched once it is acknowledged.
 
 
-def announced(request: Request) -> Request:
-    """The request with an empty file for each of Discord's. Raises UserError for one that is too large."""
-    return _with_values(request, {name: _empty(file) for name, file in _files(request).items()})
+def with_empty_files(request: Request) -> Request:
+    """Return the request with an empty file in place of each of Discord's. Raises UserError if one is too large."""
+    return _with_values(request, {name: _empty_file(file) for name, file in _files(request).items()})
 
 
 async def fetch_files(request: Request) -> dict[str, Attachment]:
-    """Return the files of the request's options, by option. Raises UserError if one cannot be had."""
-    found = {}
+    """Return the files of the request's options, by option. Raises UserError if one cannot be fetched."""
+    fetched = {}
     for name, file in _files(request).items():
         try:
             data = await file.read()
         except (discord.HTTPException, aiohttp.ClientError) as error:
             raise UserError("{file} could not be fetched from Discord; send it again.", file=file.filename) from error
-        found[name] = replace(_empty(file), data=data)
-    return found
+        fetched[name] = replace(_empty_file(file), data=data)
+    return fetched
 
 
 def _values(request: Request) -> Mapping[str, Any]:
@@ -153,6 +155,6 @@ def _with_values(request: Request, values: Mapping[str, Any]) -> Request:
     return replace(request, action=replace(request.action, fields=values))
 
 
-def _empty(file: discord.Attachment) -> Attachment:
+def _empty_file(file: discord.Attachment) -> Attachment:
     require_size(file.filename, file.size)
     return Attachment(file.filename, b"", file.content_type or "application/octet-stream")

@@ -1,4 +1,4 @@
-"""What is said to the bot without a slash: direct messages, mentions, replies, and all that its own threads hold."""
+"""Ordinary messages to the bot: direct messages, mentions, replies, and all messages in its own threads."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import discord
 from bot.core.i18n import translate
 from bot.core.latest import Stream
 from bot.core.messages import Place
-from bot.platforms.discord.convert.requests import PLATFORM, from_message, words
+from bot.platforms.discord.convert.requests import PLATFORM, from_message, plain_text
 from bot.platforms.discord.outgoing import render
 from bot.platforms.discord.outgoing.answer_view import AnswerView
-from bot.platforms.discord.outgoing.answers import only, resume
+from bot.platforms.discord.outgoing.answers import read_refusal, resume_data
 
 if TYPE_CHECKING:
     from bot.core.messages import Reply, Request
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SAID = (discord.MessageType.default, discord.MessageType.reply)
-DEAF = "I read here only what mentions me, {name}, or replies to me with a ping."
-NEW = timedelta(days=1)
-"""For how long a server that the bot has come to is greeted, should the bot not have been running when it came."""
+USER_MESSAGE_TYPES = (discord.MessageType.default, discord.MessageType.reply)
+MENTION_NEEDED = "I read here only what mentions me, {name}, or replies to me with a ping."
+GREETING_PERIOD = timedelta(days=1)
+"""How long after the bot was added to a server it still greets, since it may not have been running then."""
 
 
 class MessageListener:
-    """From messages to answers. `reads_all` says whether Discord lets the bot read messages without a mention."""
+    """Answers messages. `reads_all` says whether Discord lets the bot read messages that do not mention it."""
 
     def __init__(self, answers: DiscordAnswers, client: discord.Client, *, reads_all: bool) -> None:
         self._answers = answers
@@ -39,12 +39,12 @@ class MessageListener:
         self._client = client
         self._reads_all = reads_all
 
-    def heard(self, message: discord.Message) -> None:
-        """Take a message in; what other bots, webhooks and Discord itself say is left alone."""
-        if message.webhook_id is not None or message.author.bot or message.type not in SAID:
+    def handle(self, message: discord.Message) -> None:
+        """Answer a message in a task, unless it is from another bot, a webhook or Discord itself."""
+        if message.webhook_id is not None or message.author.bot or message.type not in USER_MESSAGE_TYPES:
             return
         if self._is_addressed(message) or message.reference is not None or self._is_own_thread(message):
-            self._answers.start(self._hear(message), "discord message")
+            self._answers.start(self._answer_if_addressed(message), "discord message")
 
     def _is_addressed(self, message: discord.Message) -> bool:
         return message.guild is None or self._client.user in message.mentions
@@ -53,99 +53,109 @@ class MessageListener:
         channel, me = message.channel, self._client.user
         return isinstance(channel, discord.Thread) and me is not None and channel.owner_id == me.id
 
-    async def _hear(self, message: discord.Message) -> None:
+    async def _answer_if_addressed(self, message: discord.Message) -> None:
         if not (self._is_addressed(message) or self._is_own_thread(message) or await self._is_reply(message)):
             return
         if not message.content and not self._is_addressed(message):
             # Without the intent, Discord gives the text of a message only where it mentions the bot.
             if self._is_own_thread(message) and not self._reads_all:
-                await self._explain(message)
+                await self._explain_mentions(message)
             return
         if not await self._bot.database.first_seen(PLATFORM, str(message.id)):
             return
         me = self._client.user
-        text = words(message, me.id if me is not None else 0)
+        text = plain_text(message, me.id if me is not None else 0)
         if text:
             await self._answer(message, from_message(message, text))
         else:
-            await self._say(message, self._bot.welcome(self._locale(message), names_all=True))
+            await self._reply(message, self._bot.welcome(self._locale(message), names_all=True))
 
     async def _is_reply(self, message: discord.Message) -> bool:
-        """Whether it replies to an answer of the bot."""
+        """Return whether a message replies to an answer of the bot."""
         request = from_message(message, "")
         row = await self._bot.messages.find(request.place, request.reply_to) if request.reply_to else None
         return row is not None and row.role == "assistant"
 
-    async def _explain(self, message: discord.Message) -> None:
-        """Say once in each thread what can be heard there."""
+    async def _explain_mentions(self, message: discord.Message) -> None:
+        """Say once in each thread which of its messages the bot can read."""
         if self._client.user is not None and await self._bot.database.first_seen(
             PLATFORM, f"thread {message.channel.id}"
         ):
-            text = translate(DEAF, self._locale(message), name=f"@{self._client.user.display_name}")
-            await self._answers.room(message.channel.id, None, reply_to=message.id).post(render.RenderedMessage(text))
+            text = translate(MENTION_NEEDED, self._locale(message), name=f"@{self._client.user.display_name}")
+            await self._answers.channel_target(message.channel.id, None, reply_to=message.id).post(
+                render.RenderedMessage(text)
+            )
 
-    async def _say(self, message: discord.Message, reply: Reply) -> None:
-        """Reply with something that is no answer."""
-        room = self._answers.room(message.channel.id, None, reply_to=message.id)
-        for part in render.messages(reply, locale=self._locale(message), bytes_each=room.bytes_each):
-            await room.post(part)
+    async def _reply(self, message: discord.Message, reply: Reply) -> None:
+        """Reply to a message with something that is not stored as an answer."""
+        target = self._answers.channel_target(message.channel.id, None, reply_to=message.id)
+        await _post(target, reply, self._locale(message))
 
     async def _answer(self, message: discord.Message, request: Request) -> None:
         decision = self._bot.prepare(request)
         if decision.refused:
-            await self._refuse(message, await only(decision.start()))
+            await self._refuse(message, await read_refusal(decision.start()))
             return
-        guild, room = message.guild, self._room(message)
-        direct = self._answers.direct(message.author.id)
+        guild, channel = message.guild, self._channel_target(message)
+        direct = self._answers.direct_target(message.author.id)
         locale = self._locale(message)
         if decision.private and guild is not None:
-            channel = (await self._client.create_dm(message.author)).id
-            # Where direct messages are closed, the room is told.
-            outlet = AnswerView(self._bot, direct, direct=room, locale=locale)
-            known = resume(request, channel=channel, quoted=True)
+            direct_channel = await self._client.create_dm(message.author)
+            # If the author takes no direct messages, the channel says so.
+            view = AnswerView(self._bot, direct, direct_target=channel, locale=locale)
+            resume = resume_data(request, channel=direct_channel.id, shows_question=True)
         else:
-            aside = None if guild is None else direct
-            outlet = AnswerView(self._bot, room, direct=self._room(message), aside=aside, locale=locale, quoted=False)
-            known = resume(request, channel=message.channel.id, quoted=False, question=str(message.id))
-        await self._answers.follow(outlet, decision.start(resume=known), _error_in_place)
+            view = AnswerView(
+                self._bot,
+                channel,
+                direct_target=self._channel_target(message),
+                private_target=None if guild is None else direct,
+                locale=locale,
+                shows_question=False,
+            )
+            resume = resume_data(request, channel=message.channel.id, shows_question=False, question=str(message.id))
+        await self._answers.follow(view, decision.start(resume=resume), _with_public_error)
 
     async def _refuse(self, message: discord.Message, reply: Reply) -> None:
-        """Tell a refusal that is known at once; where others read along, what a rule forbids to the asker alone."""
+        """Say why a request is refused; a refusal by a rule is sent to the author alone where others could read it."""
         if message.guild is None or not reply.refused:
-            await self._say(message, reply)
+            await self._reply(message, reply)
             return
-        direct = self._answers.direct(message.author.id)
-        outlet = AnswerView(self._bot, direct, direct=self._room(message), locale=self._locale(message))
-        await self._answers.follow(outlet, Stream.of(reply))
+        direct = self._answers.direct_target(message.author.id)
+        view = AnswerView(self._bot, direct, direct_target=self._channel_target(message), locale=self._locale(message))
+        await self._answers.follow(view, Stream.of(reply))
 
     def _locale(self, message: discord.Message) -> str:
-        """The language that whoever wrote a message is spoken to in."""
+        """Return the language of the sentences for the author of a message."""
         request = from_message(message, "")
         return self._bot.admission.language_for(request.user.locale, request.place)
 
-    def _room(self, message: discord.Message) -> ChannelTarget:
-        """Where something was said; what is written there first replies to it."""
+    def _channel_target(self, message: discord.Message) -> ChannelTarget:
+        """Return the channel of a message; the first message that is written there replies to it."""
         guild = message.guild.id if message.guild is not None else None
-        return self._answers.room(message.channel.id, guild, reply_to=message.id)
+        return self._answers.channel_target(message.channel.id, guild, reply_to=message.id)
 
     async def greet(self, guild: discord.Guild) -> None:
-        """Say hello once to a server that the bot has come to lately, where everybody can read it."""
+        """Greet a server once, if the bot was added to it lately, in a channel that everybody can read."""
         joined = guild.me.joined_at
-        if joined is None or discord.utils.utcnow() - joined > NEW:
+        if joined is None or discord.utils.utcnow() - joined > GREETING_PERIOD:
             return
         if not await self._bot.database.first_seen(PLATFORM, f"joined {guild.id} {joined.timestamp()}"):
             return
         channels = [guild.system_channel, *guild.text_channels]
-        open_ones = (channel for channel in channels if channel and channel.permissions_for(guild.me).send_messages)
-        if channel := next(open_ones, None):
-            room = self._answers.room(channel.id, guild.id)
+        writable = (channel for channel in channels if channel and channel.permissions_for(guild.me).send_messages)
+        if channel := next(writable, None):
             place = Place(PLATFORM, str(channel.id), str(guild.id))
             locale = self._bot.admission.language_for(guild.preferred_locale.value, place)
             welcome = self._bot.welcome(locale, names_all=True)
-            for part in render.messages(welcome, locale=locale, bytes_each=room.bytes_each):
-                await room.post(part)
+            await _post(self._answers.channel_target(channel.id, guild.id), welcome, locale)
 
 
-def _error_in_place(reply: Reply) -> Reply:
-    """Return the reply; what went wrong is told where the question was asked, a rule's refusal to the asker alone."""
+async def _post(target: ChannelTarget, reply: Reply, locale: str) -> None:
+    for message in render.messages(reply, locale=locale, max_file_bytes=target.max_file_bytes):
+        await target.post(message)
+
+
+def _with_public_error(reply: Reply) -> Reply:
+    """Return the reply; an error is shown where the question was asked, unless a rule refused the request."""
     return replace(reply, private=reply.private and (reply.refused or not reply.error))

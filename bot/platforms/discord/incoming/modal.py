@@ -1,4 +1,4 @@
-"""Forms as Discord's modals, and what a submitted modal holds."""
+"""Forms as Discord's modals, and the values of a submitted modal."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
     from bot.core.messages import Field, Form
 
-TITLE = LABEL = 45
-DESCRIPTION = CHOICE = 100
-CHOICES = 25
-TEXT = 4000
-SHORT = 200
-"""A text that may be longer gets several lines to be typed in."""
+MAX_TITLE = MAX_LABEL = 45
+MAX_DESCRIPTION = MAX_CHOICE = 100
+"""Lengths in characters."""
+MAX_CHOICES = 25
+MAX_TEXT = 4000
+MAX_LINE = 200
+"""Length up to which a text is typed in one line."""
 
 PICKERS: Mapping[str, type[ui.UserSelect[Any] | ui.ChannelSelect[Any] | ui.RoleSelect[Any]]] = {
     "user": ui.UserSelect,
@@ -31,29 +32,29 @@ PICKERS: Mapping[str, type[ui.UserSelect[Any] | ui.ChannelSelect[Any] | ui.RoleS
 
 
 def build(form: Form, locale: str) -> ui.Modal:
-    """The modal of a form: its custom_id is the form's id, those of its inputs are the names of the fields.
+    """Return the modal of a form. Its custom_id is the form's id; those of its inputs are the names of the fields.
 
-    It is stopped, so that discord.py does not keep it: what is sent comes back as an interaction, after a restart too.
+    It is stopped, so that discord.py does not store it: it is submitted as an interaction, also after a restart.
     """
-    modal = ui.Modal(title=cut(form.title, TITLE), custom_id=form.id)
+    modal = ui.Modal(title=cut(form.title, MAX_TITLE), custom_id=form.id)
     for field in form.fields:
-        modal.add_item(_labelled(field, locale))
+        modal.add_item(_labelled_input(field, locale))
     modal.stop()
     return modal
 
 
-def fields(interaction: discord.Interaction) -> dict[str, Any]:
-    """What was typed, picked and uploaded in a submitted modal: text or discord.Attachment by name, "" for nothing."""
+def read_fields(interaction: discord.Interaction) -> dict[str, Any]:
+    """Return the values of a submitted modal by field: text or a discord.Attachment, and "" for an empty field."""
     data: Any = interaction.data
     files = data.get("resolved", {}).get("attachments", {})
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for component in _inputs(data["components"]):
         values = component["values"] if "values" in component else [component.get("value")]
         value = "" if not values or values[0] is None else values[0]
         if value and component["type"] == discord.ComponentType.file_upload.value:
             value = discord.Attachment(data=files[value], state=interaction.client._connection)
-        found[component["custom_id"]] = value
-    return found
+        fields[component["custom_id"]] = value
+    return fields
 
 
 def _inputs(components: list[Any]) -> Iterator[Any]:
@@ -65,25 +66,29 @@ def _inputs(components: list[Any]) -> Iterator[Any]:
             yield from _inputs([component["component"]])
 
 
-def _labelled(field: Field, locale: str) -> ui.Label[Any]:
-    text, below = translate(field.label, locale), _cut_off(field, locale)
-    if len(text) > LABEL:
-        # The whole sentence fits below, where it can be read to its end.
-        text, below = field.name, below or text
-    return ui.Label(text=cut(text, LABEL), description=cut(below, DESCRIPTION) or None, component=_input(field, locale))
+def _labelled_input(field: Field, locale: str) -> ui.Label[Any]:
+    label, below = translate(field.label, locale), _truncation_note(field, locale)
+    if len(label) > MAX_LABEL:
+        # The description has room for the whole sentence.
+        label, below = field.name, below or label
+    return ui.Label(
+        text=cut(label, MAX_LABEL), description=cut(below, MAX_DESCRIPTION) or None, component=_input(field, locale)
+    )
 
 
-def _cut_off(field: Field, locale: str) -> str:
-    """What is said of a text that does not fit into its field."""
-    if field.kind != "text" or len(field.value) <= (most := _longest(field)):
+def _truncation_note(field: Field, locale: str) -> str:
+    """Return a note about a text that is cut to fit into its field; "" if it fits."""
+    if field.kind != "text" or len(field.value) <= (max_length := _max_length(field)):
         return ""
     sentence = "Here is room for {most} characters; of the {count} there were, these are the first."
-    return translate(sentence, locale, most=most, count=len(field.value))
+    return translate(sentence, locale, most=max_length, count=len(field.value))
 
 
 def _input(field: Field, locale: str) -> ui.Item[Any]:
     match field.kind:
-        case "choice" if len(field.choices) <= CHOICES and all(1 <= len(choice) <= CHOICE for choice in field.choices):
+        case "choice" if len(field.choices) <= MAX_CHOICES and all(
+            1 <= len(choice) <= MAX_CHOICE for choice in field.choices
+        ):
             return _select(field, {choice: choice for choice in field.choices}, field.value)
         case "boolean":
             labels = {"true": translate("yes", locale), "false": translate("no", locale)}
@@ -104,19 +109,19 @@ def _input(field: Field, locale: str) -> ui.Item[Any]:
     return _text(field)
 
 
-def _longest(field: Field) -> int:
-    return TEXT if field.maximum is None else max(1, min(int(field.maximum), TEXT))
+def _max_length(field: Field) -> int:
+    return MAX_TEXT if field.maximum is None else max(1, min(int(field.maximum), MAX_TEXT))
 
 
 def _text(field: Field) -> ui.TextInput[Any]:
-    longest = _longest(field)
-    is_long = field.kind == "text" and (field.maximum is None or field.maximum > SHORT)
+    max_length = _max_length(field)
+    is_long = field.kind == "text" and (field.maximum is None or field.maximum > MAX_LINE)
     return ui.TextInput(
         custom_id=field.name,
         style=discord.TextStyle.paragraph if is_long else discord.TextStyle.short,
-        default=field.value[:longest] or None,
+        default=field.value[:max_length] or None,
         required=field.required,
-        max_length=longest,
+        max_length=max_length,
     )
 
 
@@ -128,7 +133,7 @@ def _select(field: Field, labels: dict[str, str], chosen: str) -> ui.Select[Any]
 
 
 def _range(field: Field) -> str:
-    """What a number may be, in signs that need no translation: "0 – 2", "≥ 1" or "≤ 5"."""
+    """Return the range of a number in signs that need no translation: "0 – 2", "≥ 1" or "≤ 5"."""
     low, high = field.minimum, field.maximum
     if low is not None and high is not None:
         return f"{number(low)} – {number(high)}"

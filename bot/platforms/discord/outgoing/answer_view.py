@@ -1,4 +1,4 @@
-"""Where an answer is shown: in an interaction's messages while its token lives, then and otherwise in a channel."""
+"""The messages that show one answer: written with an interaction's token while it is valid, else in a channel."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 import discord
 
 from bot.core.i18n import Sentence, translate
+from bot.core.throttle import Throttle
 from bot.platforms.discord.outgoing import render
 from bot.platforms.discord.outgoing.render import RenderedMessage
 from bot.platforms.discord.outgoing.targets import (
     FAILURES,
+    FilesRefused,
     MessageGone,
-    NoFiles,
+    NoMoreMessages,
     PermissionLost,
-    ThreadFull,
     TokenExpired,
 )
 from bot.platforms.discord.outgoing.thread import NOT_OPENED
@@ -34,246 +35,257 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WAITING = RenderedMessage("")
-"""How a response looks that was only promised: Discord shows that the bot is thinking."""
+PACE_SECONDS = 1.0
+"""The shortest time between two edits that show passing snapshots."""
+THINKING = RenderedMessage("")
+"""A response that was only announced: Discord shows that the bot is thinking."""
 
-TOO_LATE = "Discord lets me write here for 15 minutes only, so your answer ends here."
-TOO_LATE_AGAIN = "Discord lets me write here for 15 minutes only, so your answer ends here. “{again}” asks once more."
-NO_ROOM = Sentence("Discord takes no more messages from me here, so your answer ends here.")
-MANY = 100
-"""Messages, where a long answer cannot be a file: more than any has."""
+TIME_OVER = "Discord lets me write here for 15 minutes only, so your answer ends here."
+TIME_OVER_REPEATABLE = (
+    "Discord lets me write here for 15 minutes only, so your answer ends here. “{again}” asks once more."
+)
+NO_MORE_MESSAGES = Sentence("Discord takes no more messages from me here, so your answer ends here.")
+UNLIMITED_MESSAGES = 100
+"""The limit for a long answer that cannot become a file: more messages than any answer needs."""
 
 
 @dataclass(slots=True)
 class SentMessage:
-    """A message that was written, and how it looked last; None if nobody knows."""
+    """A message on Discord, and what it shows; `rendered` is None if that is not known."""
 
     id: int
-    message: RenderedMessage | None = None
+    rendered: RenderedMessage | None = None
 
 
 class AnswerView:
-    """The messages that show one answer, made to look like its newest snapshot.
+    """The messages that show one answer. `show` makes them look like its newest snapshot.
 
-    `aside` is for what turns out to be private; without it, everything may be said where the answer is. `later` goes
-    on where the carrier's token ends, after `seconds`; without it the answer has to end then. `direct` reaches the
-    asker when nothing else does. `shown` are messages that are there already, `quoted` says whether the question
-    stands in the answer, and `note` is told in the end's small print. `thread` is where it goes on once it
-    begins to be told; the question stands above it.
+    The answer is written to `target`. One that turns out to be private moves to `private_target`; without that, it
+    stays where it is. After `token_seconds`, when the token of `target` expires, `channel_target` takes over; without
+    that, the answer has to end then. `direct_target` reaches the asker when nothing else does. `sent_messages` are on
+    Discord already, `shows_question` says whether the question is quoted above the answer, and `note` is added to the
+    small print of the last snapshot. With `thread`, the answer moves there once it begins; the question stands above.
     """
 
     def __init__(
         self,
         bot: Bot,
-        carrier: MessageTarget,
+        target: MessageTarget,
         *,
-        direct: MessageTarget,
+        direct_target: MessageTarget,
         locale: str,
-        aside: MessageTarget | None = None,
-        later: MessageTarget | None = None,
-        seconds: float = math.inf,
-        shown: Sequence[SentMessage] = (),
-        quoted: bool = True,
+        private_target: MessageTarget | None = None,
+        channel_target: MessageTarget | None = None,
+        token_seconds: float = math.inf,
+        sent_messages: Sequence[SentMessage] = (),
+        shows_question: bool = True,
         note: str = "",
         thread: Thread | None = None,
     ) -> None:
         self.row = 0
         self.final = False
         self.locale = locale
-        self.token_ends = asyncio.get_running_loop().time() + seconds
+        self.throttle = Throttle(PACE_SECONDS)
+        self.token_end = asyncio.get_running_loop().time() + token_seconds
         self._bot = bot
-        self._carrier = carrier
-        self._direct = direct
-        self._aside = aside
-        self._later = later
-        self._shown = list(shown)
-        self._quoted = quoted and thread is None
+        self._target = target
+        self._direct_target = direct_target
+        self._private_target = private_target
+        self._channel_target = channel_target
+        self._sent = list(sent_messages)
+        self._shows_question = shows_question and thread is None
         self._note = note
         self._thread = thread
-        self._most = render.LIMITS.messages
+        self._max_messages = render.LIMITS.messages
         self._takes_files = True
-        self._expired = False
-        self._removed = False
-        self._told: tuple[int, list[str]] = (0, [])
-        self._writing = asyncio.Lock()
+        self._is_expired = False
+        self._is_removed = False
+        self._stored_ids: tuple[int, list[str]] = (0, [])
+        self._write_lock = asyncio.Lock()
 
     @property
     def ids(self) -> list[str]:
-        """The messages that show the answer, in order."""
-        return [str(shown.id) for shown in self._shown]
+        """The ids of the messages that show the answer, in order."""
+        return [str(sent.id) for sent in self._sent]
 
     @property
-    def must_end(self) -> bool:
-        """Whether the answer cannot go on when the token ends."""
-        return self._later is None and self.token_ends < math.inf
+    def ends_with_token(self) -> bool:
+        """True if the answer cannot go on once the token expires."""
+        return self._channel_target is None and self.token_end < math.inf
 
     def expire(self) -> None:
-        """Let the answer end with what it has, while that can still be shown."""
-        self._expired = self._bot.stop(self.row)
+        """End the answer with what it has, while that can still be shown."""
+        self._is_expired = self._bot.stop(self.row)
 
     async def show(self, reply: Reply) -> None:
-        """Make the messages look like `reply`. Raises Gone or Lost where they cannot be.
+        """Make the messages look like `reply`. Raises MessageGone or PermissionLost where that is impossible.
 
-        What is not the last one is left out while the channel is busy with another answer.
+        A snapshot that is not the last is left out while the channel is busy with another answer.
         """
         if reply.deleted:
             await self.remove()
             return
-        async with self._writing:
-            if self._removed:
+        async with self._write_lock:
+            if self._is_removed:
                 return
-            if reply.final or not self._shown:
+            if reply.final or not self._sent:
                 await self._show(reply)
-            elif not (turn := self._carrier.turn).locked():
-                async with turn:
+            elif not (edit_lock := self._target.edit_lock).locked():
+                async with edit_lock:
                     await self._show(reply)
 
     async def give_up(self, sentence: Sentence) -> None:
-        """End here. Nothing stays that looks as if it went on, where that can be changed, and the asker hears why."""
-        async with self._writing:
+        """End the answer, make its messages show that where possible, and tell the asker why."""
+        async with self._write_lock:
             self.final = True
             with suppress(*FAILURES):
-                await self._let_go()
+                await self._end_last_message()
         await self.tell(sentence)
 
-    async def _let_go(self) -> None:
-        if self._shown and self._shown[-1].message == WAITING:
-            # First, since otherwise what is told next would take its place, for all to read.
-            await self._carrier.delete(self._shown[-1].id)
-        elif self._shown and (last := self._shown[-1]).message is not None:
-            await self._carrier.edit(last.id, replace(last.message, buttons=()), files=False)
+    async def _end_last_message(self) -> None:
+        """Delete a response that shows nothing yet; else remove the buttons."""
+        if not self._sent or (last := self._sent[-1]).rendered is None:
+            return
+        if last.rendered == THINKING:
+            # Before the asker is told: Discord would put the next message in its place, where everybody reads it.
+            await self._target.delete(last.id)
+        else:
+            await self._target.edit(last.id, replace(last.rendered, buttons=()), files=False)
 
     async def tell(self, sentence: Sentence) -> None:
-        """Say something to the asker alone, wherever that can still be heard."""
-        said = RenderedMessage(sentence.in_language(self.locale))
-        for carrier in filter(None, (self._aside, self._direct)):
+        """Say something to the asker alone, wherever that is still possible."""
+        message = RenderedMessage(sentence.in_language(self.locale))
+        for target in filter(None, (self._private_target, self._direct_target)):
             try:
-                await carrier.post(said)
+                await target.post(message)
             except FAILURES as error:
                 log.info("The asker could not be told that an answer ended: %s", error)
             else:
                 return
 
     async def remove(self) -> None:
-        """Delete all messages, and show no more; what is gone already is none to worry about."""
-        async with self._writing:
-            self.final = self._removed = True
-            shown, self._shown = self._shown, []
-            for message in shown:
+        """Delete all messages, as far as they are still there, and show no more."""
+        async with self._write_lock:
+            self.final = self._is_removed = True
+            sent, self._sent = self._sent, []
+            for message in sent:
                 with suppress(*FAILURES):
-                    await self._carrier.delete(message.id)
+                    await self._target.delete(message.id)
 
     async def _show(self, reply: Reply) -> None:
         self.row = reply.row or self.row
-        if reply.private and self._aside is not None:
-            await self._step_aside(self._aside)
-        if render.is_blank(reply) and self._shown and self._shown[0].message == WAITING:
-            # Discord shows by itself that something is coming.
-            await self._note_ids()
+        if reply.private and self._private_target is not None:
+            await self._move_to_private(self._private_target)
+        if render.is_blank(reply) and self._sent and self._sent[0].rendered == THINKING:
+            await self._store_ids()
             return
         has_begun = reply.text or reply.attachments or reply.final
         if has_begun and self._thread is not None and not self._thread.is_open:
-            await self._move(self._thread, reply.quote)
-        reply = self._in_place(reply)
-        if self._later is not None and asyncio.get_running_loop().time() > self.token_ends:
-            await self._go_on(self._later, reply)
+            await self._move_to_thread(self._thread, reply.quote)
+        reply = self._adapt(reply)
+        if self._channel_target is not None and asyncio.get_running_loop().time() > self.token_end:
+            await self._move_to_channel(self._channel_target, reply)
         else:
             try:
-                await self._fit_in(reply)
+                await self._write_within_limits(reply)
             except TokenExpired:
-                if self._later is None:
-                    raise PermissionLost(Sentence(TOO_LATE)) from None
-                await self._go_on(self._later, reply)
+                if self._channel_target is None:
+                    raise PermissionLost(Sentence(TIME_OVER)) from None
+                await self._move_to_channel(self._channel_target, reply)
         self.final = reply.final
 
-    def _in_place(self, reply: Reply) -> Reply:
-        """The reply with what only this place knows."""
-        if not self._quoted:
+    def _adapt(self, reply: Reply) -> Reply:
+        """Leave out the question where it stands elsewhere, and add the notes of this view to the last snapshot."""
+        if not self._shows_question:
             reply = replace(reply, quote="")
         if not reply.final:
             return reply
         status = reply.status
-        if self._expired:
+        if self._is_expired:
             can_repeat = any(button.action == "again" for button in reply.buttons)
-            sentence = TOO_LATE_AGAIN if can_repeat else TOO_LATE
+            sentence = TIME_OVER_REPEATABLE if can_repeat else TIME_OVER
             status = translate(sentence, self.locale, again=translate("Again", self.locale))
         return replace(reply, status=" ".join(filter(None, (status, self._note))))
 
-    async def _fit_in(self, reply: Reply) -> None:
-        """Show the reply with what Discord takes here; some of that it tells only when it is tried."""
+    async def _write_within_limits(self, reply: Reply) -> None:
+        """Write the reply with as many messages and files as Discord takes, which only an attempt shows."""
         while True:
-            bytes_each = self._carrier.bytes_each if self._takes_files else 0
-            wanted = render.messages(reply, locale=self.locale, bytes_each=bytes_each, most=self._most)
+            max_file_bytes = self._target.max_file_bytes if self._takes_files else 0
+            wanted = render.messages(
+                reply, locale=self.locale, max_file_bytes=max_file_bytes, max_messages=self._max_messages
+            )
             try:
-                return await self._make(wanted)
-            except NoFiles as error:
-                log.info("An answer goes without its files: %s", error)
-                self._takes_files, self._most = False, MANY
-            except ThreadFull as error:
-                if not self._shown:
-                    raise PermissionLost(NO_ROOM) from None
-                log.info("An answer makes do with %d messages: %s", len(self._shown), error)
-                self._most = len(self._shown)
+                return await self._write(wanted)
+            except FilesRefused as error:
+                log.info("An answer is shown without its files: %s", error)
+                self._takes_files, self._max_messages = False, UNLIMITED_MESSAGES
+            except NoMoreMessages as error:
+                if not self._sent:
+                    raise PermissionLost(NO_MORE_MESSAGES) from None
+                log.info("An answer is limited to %d messages: %s", len(self._sent), error)
+                self._max_messages = len(self._sent)
 
-    async def _make(self, wanted: Sequence[RenderedMessage]) -> None:
+    async def _write(self, wanted: Sequence[RenderedMessage]) -> None:
+        """Edit the messages that differ, send those that are missing, and delete those that are too many."""
         for number, message in enumerate(wanted):
-            if number == len(self._shown):
-                self._shown.append(SentMessage(await self._carrier.post(message), message))
+            if number == len(self._sent):
+                self._sent.append(SentMessage(await self._target.post(message), message))
                 continue
-            shown = self._shown[number]
-            if shown.message != message:
-                files = shown.message is None or shown.message.files != message.files
-                await self._carrier.edit(shown.id, message, files=files)
-                shown.message = message
-        surplus = self._shown[len(wanted) :]
-        del self._shown[len(wanted) :]
-        # Before they are deleted, so that this is not taken for somebody else's doing.
-        await self._note_ids()
-        for shown in surplus:
+            sent = self._sent[number]
+            if sent.rendered != message:
+                files = sent.rendered is None or sent.rendered.files != message.files
+                await self._target.edit(sent.id, message, files=files)
+                sent.rendered = message
+        surplus = self._sent[len(wanted) :]
+        del self._sent[len(wanted) :]
+        # Before the deletion, which would otherwise be taken for somebody's wish to end the answer.
+        await self._store_ids()
+        for sent in surplus:
             with suppress(MessageGone):
-                await self._carrier.delete(shown.id)
+                await self._target.delete(sent.id)
 
-    async def _note_ids(self) -> None:
-        """Let the core know which messages show the answer."""
-        now = self.row, self.ids
-        if self.row and now != self._told:
-            await self._bot.record_delivery(*now)
-            self._told = now
+    async def _store_ids(self) -> None:
+        """Tell the core which messages show the answer, if they have changed."""
+        current = self.row, self.ids
+        if self.row and current != self._stored_ids:
+            await self._bot.record_delivery(*current)
+            self._stored_ids = current
 
-    async def _go_on(self, later: MessageTarget, reply: Reply) -> None:
+    async def _move_to_channel(self, channel_target: MessageTarget, reply: Reply) -> None:
         """Edit the same messages without the token; where Discord refuses that, send new ones."""
-        self._carrier, self._later, self._aside = later, None, self._aside and self._direct
-        self.token_ends = math.inf
+        self._target, self._channel_target = channel_target, None
+        self._private_target = self._private_target and self._direct_target
+        self.token_end = math.inf
         try:
-            await self._fit_in(reply)
+            await self._write_within_limits(reply)
         except (MessageGone, PermissionLost, discord.Forbidden, discord.NotFound):
-            self._shown = []
-            await self._fit_in(reply)
+            self._sent = []
+            await self._write_within_limits(reply)
 
-    async def _move(self, thread: Thread, question: str) -> None:
-        """Go on in a thread under the question; where none can be opened, stay, and say so."""
+    async def _move_to_thread(self, thread: Thread, question: str) -> None:
+        """Go on in a thread under the question; where it cannot be opened, stay, and say so."""
         if await thread.open(question):
-            self._carrier, self._later, self._shown = thread.room, None, []
-            self.token_ends = math.inf
+            self._target, self._channel_target, self._sent = thread.target, None, []
+            self.token_end = math.inf
         else:
             self._note = NOT_OPENED.in_language(self.locale)
-            await self._stay()
+            await self._cancel_thread()
 
-    async def _stay(self) -> None:
-        """Open no thread."""
-        self._thread, self._quoted = None, True
+    async def _cancel_thread(self) -> None:
+        """Open no thread, and store that."""
+        self._thread, self._shows_question = None, True
         await self._bot.messages.leave_thread(self.row)
 
-    async def _step_aside(self, aside: MessageTarget) -> None:
-        """Take away what all can see, and go on where the asker alone reads it."""
-        carrier, self._carrier = self._carrier, aside
-        shown, self._shown = self._shown, []
-        self._aside = self._later = None
-        await self._note_ids()
-        for message in shown:
+    async def _move_to_private(self, private_target: MessageTarget) -> None:
+        """Delete what everybody can see, and go on where only the asker reads it."""
+        public_target, self._target = self._target, private_target
+        sent, self._sent = self._sent, []
+        self._private_target = self._channel_target = None
+        await self._store_ids()
+        for message in sent:
             with suppress(*FAILURES):
-                await carrier.delete(message.id)
+                await public_target.delete(message.id)
         if self._thread is not None and self._thread.is_open:
-            await self._thread.withdraw()
+            await self._thread.delete_question()
         elif self._thread is not None:
-            await self._stay()
+            await self._cancel_thread()

@@ -1,33 +1,31 @@
-"""Answers under way: each is a task that shows its replies, is owned here, and leaves a true message behind."""
+"""The answers that are being shown on Discord, and the stored ones whose messages are edited or deleted later."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
-from contextlib import AsyncExitStack, aclosing, suppress
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-import aiohttp
 import discord
 
 from bot.core.errors import BotError
-from bot.core.i18n import Sentence
-from bot.core.throttle import Throttle, throttled
+from bot.platforms.answer_tasks import FAILED, GOODBYE_SECONDS, AnswerTasks
 from bot.platforms.discord.convert.requests import PLATFORM
 from bot.platforms.discord.outgoing.answer_view import AnswerView, SentMessage
 from bot.platforms.discord.outgoing.targets import (
+    DEFAULT_MAX_FILE_BYTES,
+    DISCORD_ERRORS,
     FAILURES,
-    SMALL,
     ChannelTarget,
     DirectTarget,
     InteractionTarget,
     MessageGone,
     PermissionLost,
 )
-from bot.platforms.discord.outgoing.thread import withdraw
+from bot.platforms.discord.outgoing.thread import delete_question
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -35,145 +33,145 @@ if TYPE_CHECKING:
     from bot.app import Bot
     from bot.core.latest import Stream
     from bot.core.messages import Reply, Request
+    from bot.core.throttle import Throttle
     from bot.storage.database import MessageRow
 
 log = logging.getLogger(__name__)
 
-PACE_SECONDS = 1.0
 TOKEN_SECONDS = 14 * 60.0
-"""How long an interaction is written to with its token, which lives a minute longer."""
-RETRY_SECONDS = (2.0, 5.0, 15.0, 45.0)
-"""When the last snapshot is tried again, while Discord cannot be reached."""
-SETTLE_SECONDS = 1.0
-"""How long the end of the bot waits for what is nearly done, such as a deletion."""
-GOODBYE_SECONDS = 5.0
-"""How long the end of the bot waits for the messages to say so."""
-FAILED = "Something went wrong inside the bot; its log says more."
+"""How long the token of an interaction is used; it is valid for a minute longer."""
 
 
-class DiscordAnswers:
+class DiscordAnswers(AnswerTasks[AnswerView]):
     """Shows the bot's replies on Discord. Close it before the client that it writes with."""
 
+    refusals = (BotError, discord.HTTPException)
+    settle_seconds = 1.0
+
     def __init__(self, bot: Bot, client: discord.Client, token_seconds: float = TOKEN_SECONDS) -> None:
-        self.bot = bot
+        super().__init__(bot, PLATFORM)
         self.token_seconds = token_seconds
         self._client = client
-        self._closing = False
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._outlets: dict[AnswerView, asyncio.Task[None] | None] = {}
-        self._turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        self._edit_locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
-    async def close(self) -> None:
-        """End what still runs, and say so in each message."""
-        self._closing = True
-        if brief := self._tasks.difference(filter(None, self._outlets.values())):
-            await asyncio.wait(brief, timeout=SETTLE_SECONDS)
-        tasks, outlets = tuple(self._tasks), tuple(self._outlets)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(GOODBYE_SECONDS):
-                await asyncio.gather(*(self._take_leave(outlet) for outlet in outlets if not outlet.final))
-
-    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Do something that must not outlive this. What it raises is logged."""
-        if self._closing:
-            work.close()
-            return
-        task = asyncio.create_task(self._logged(work), name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _logged(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except (BotError, discord.HTTPException) as error:
-            log.warning("Discord refused something: %s", error)
-        except Exception:
-            log.exception("Something went wrong on Discord")
-
-    def direct(self, user: int) -> DirectTarget:
-        """The direct messages with a user."""
+    def direct_target(self, user: int) -> DirectTarget:
+        """Return the direct messages with a user."""
         return DirectTarget(self._client, user)
 
-    def room(self, channel: int, guild: int | None, *, reply_to: int = 0) -> ChannelTarget:
-        """A channel, thread or direct message, whether discord.py knows it or not."""
+    def channel_target(self, channel: int, guild: int | None, *, reply_to: int = 0) -> ChannelTarget:
+        """Return a channel, thread or direct message; discord.py need not know it."""
         known = None if guild is None else self._client.get_guild(guild)
-        most = SMALL if known is None else known.filesize_limit
-        turn = self._turns.setdefault(channel, asyncio.Lock())
-        place = self._client.get_partial_messageable(channel, guild_id=guild)
-        return ChannelTarget(place, bytes_each=most, reply_to=reply_to, turn=turn)
+        return ChannelTarget(
+            self._client.get_partial_messageable(channel, guild_id=guild),
+            max_file_bytes=DEFAULT_MAX_FILE_BYTES if known is None else known.filesize_limit,
+            reply_to=reply_to,
+            edit_lock=self._edit_locks.setdefault(channel, asyncio.Lock()),
+        )
+
+    def _interaction_target(self, row: MessageRow) -> InteractionTarget | None:
+        """Return the target that a stored answer was written to with a token; None if that is no longer valid."""
+        token = row.resume.get("token")
+        if not token or time.time() > row.resume["until"] or self._client.application_id is None:
+            return None
+        webhook = discord.Webhook.partial(self._client.application_id, token, client=self._client)
+        # With this type, discord.py allows messages that only the asker sees.
+        webhook.type = discord.WebhookType.application
+        return InteractionTarget(webhook, max_file_bytes=DEFAULT_MAX_FILE_BYTES, private=row.private)
 
     async def follow(
-        self, outlet: AnswerView, replies: Stream[Reply], change: Callable[[Reply], Reply] | None = None
+        self, view: AnswerView, replies: Stream[Reply], change: Callable[[Reply], Reply] | None = None
     ) -> None:
-        """Show `replies` to their end, each as `change` has it. Never raises, but for its cancellation."""
-        self._outlets[outlet] = asyncio.current_task()
-        async with AsyncExitStack() as ending:
-            ending.callback(self._outlets.pop, outlet)
-            if outlet.must_end:
-                ending.callback(asyncio.get_running_loop().call_at(outlet.token_ends, outlet.expire).cancel)
-            try:
-                pacer = Throttle(PACE_SECONDS)
-                async with aclosing(throttled(replies, pacer)) as newest:
-                    async for reply in newest:
-                        await self._show(outlet, reply if change is None else change(reply))
-                        # Counted from here: what waited for Discord's own limits must not be edited again at once.
-                        pacer.sent()
-            except MessageGone:
-                await self._bury(outlet)
-            except PermissionLost as lost:
-                await outlet.give_up(lost.sentence)
-            except Exception:
-                log.exception("An answer could not be shown")
-                await outlet.give_up(Sentence(FAILED))
+        """Show `replies` until they end, each changed by `change`. Raises nothing but its own cancellation."""
+        timer = asyncio.get_running_loop().call_at(view.token_end, view.expire) if view.ends_with_token else None
+        try:
+            await super().follow(view, replies, change)
+        finally:
+            if timer is not None:
+                timer.cancel()
 
-    async def _show(self, outlet: AnswerView, reply: Reply) -> None:
-        for pause in (*RETRY_SECONDS, math.inf):
-            try:
-                await _unbroken(outlet.show(reply))
-            except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
-                if not _passes(error) or (reply.final and pause == math.inf):
-                    raise
-                log.warning("Discord did not take an edit: %s", error)
-                if not reply.final:
-                    return
-                await asyncio.sleep(pause)
-            else:
-                return
+    def _throttle(self, view: AnswerView) -> Throttle:
+        return view.throttle
 
-    async def _bury(self, outlet: AnswerView) -> None:
-        log.info("An answer ends, as its message was deleted.")
-        await self.bot.delete_shown(PLATFORM, outlet.ids)
-        await outlet.remove()
+    async def _show_once(self, view: AnswerView, reply: Reply) -> None:
+        try:
+            await _run_to_end(view.show(reply))
+        finally:
+            # The interval begins here: an edit that waited for Discord's rate limit must not be followed at once.
+            view.throttle.sent()
 
-    async def removed(self, channel: int, messages: Sequence[int]) -> None:
-        """Somebody deleted messages: the answers that they showed go."""
-        gone = set(map(str, messages))
-        showing = [outlet for outlet in self._outlets if gone & set(outlet.ids)]
-        left = await self.bot.delete_shown(PLATFORM, sorted(gone))
-        if showing:
-            await self.delete(channel, (), showing)
-            # What was just being written is noted by now.
-            left += await self.bot.delete_shown(PLATFORM, sorted(gone))
-        await self.delete(channel, left)
+    def _is_temporary(self, error: Exception) -> bool:
+        if isinstance(error, discord.HTTPException):
+            return error.status >= 500 or error.status == 429
+        return isinstance(error, DISCORD_ERRORS)
 
-    async def delete(self, channel: int, messages: Sequence[str], outlets: Iterable[AnswerView] = ()) -> None:
-        """Delete messages of the bot in a channel, and what is just being shown; what cannot be reached stays."""
-        for outlet in outlets:
-            await outlet.remove()
+    async def _end_after(self, view: AnswerView, error: Exception) -> None:
+        match error:
+            case MessageGone():
+                log.info("An answer ends, as its message was deleted.")
+                await self.bot.delete_shown(PLATFORM, view.ids)
+                await view.remove()
+            case PermissionLost():
+                await view.give_up(error.sentence)
+            case _:
+                log.exception("An answer could not be shown", exc_info=error)
+                await view.give_up(FAILED)
+
+    async def _show_stored(self, view: AnswerView, row: MessageRow) -> None:
+        try:
+            await view.show(await self.bot.snapshot(row, view.locale))
+        except FAILURES as error:
+            log.warning("An interrupted answer still looks as if it went on: %s", error)
+
+    async def _find_view(self, row: MessageRow) -> AnswerView | None:
+        resume = row.resume
+        sent = await self.bot.message_ids(row.id) or list(filter(None, [resume.get("message")]))
+        if (parent := resume.get("parent")) and (not row.thread or resume["channel"] in sent):
+            # No thread was opened: it would have the id of the message that shows the answer.
+            await self.bot.messages.leave_thread(row.id)
+            resume = resume | {"channel": parent, "quoted": True}
+        common: dict[str, Any] = {
+            "direct_target": self.direct_target(int(row.author)),
+            "locale": resume["locale"],
+            "shows_question": resume["quoted"],
+            "sent_messages": [SentMessage(int(message)) for message in sent],
+        }
+        if resume.get("token"):
+            target = self._interaction_target(row)
+            return AnswerView(self.bot, target, **common) if target is not None and sent else None
+        guild = int(resume["guild"]) if resume["guild"] else None
+        channel = self.channel_target(int(resume["channel"]), guild, reply_to=int(resume.get("question", 0)))
+        return AnswerView(self.bot, channel, **common)
+
+    def active_views(self, row: int) -> list[AnswerView]:
+        """Return the views that show an answer at this moment."""
+        return [view for view in self._views if view.row == row]
+
+    async def handle_deleted_messages(self, channel: int, messages: Sequence[int]) -> None:
+        """End and delete the answers of which somebody deleted messages."""
+        deleted = set(map(str, messages))
+        views = [view for view in self._views if deleted & set(view.ids)]
+        remaining = await self.bot.delete_shown(PLATFORM, sorted(deleted))
+        if views:
+            await self.delete_messages(channel, (), views)
+            # The messages that were being written meanwhile are stored by now.
+            remaining += await self.bot.delete_shown(PLATFORM, sorted(deleted))
+        await self.delete_messages(channel, remaining)
+
+    async def delete_messages(self, channel: int, messages: Sequence[str], views: Iterable[AnswerView] = ()) -> None:
+        """Delete messages of the bot in a channel, and all of `views`, as far as Discord permits it."""
+        for view in views:
+            await view.remove()
         for message in messages:
             with suppress(*FAILURES):
-                await self.room(channel, None).delete(int(message))
+                await self.channel_target(channel, None).delete(int(message))
 
-    async def take_back(self, row: MessageRow, messages: Sequence[str]) -> bool:
-        """Delete messages of an answer with the token that it was written with; False if one stays."""
-        if (hook := self._hook(row)) is None:
+    async def delete_with_token(self, row: MessageRow, messages: Sequence[str]) -> bool:
+        """Delete messages of an answer with the token that they were written with; False if one remains."""
+        if (target := self._interaction_target(row)) is None:
             return False
         for message in messages:
             try:
-                await hook.delete(int(message))
+                await target.delete(int(message))
             except MessageGone:
                 continue
             except FAILURES as error:
@@ -181,67 +179,17 @@ class DiscordAnswers:
                 return False
         return True
 
-    def _hook(self, row: MessageRow) -> InteractionTarget | None:
-        """What writes with the token of an answer, as long as that lives."""
-        token = row.resume.get("token")
-        if not token or time.time() > row.resume["until"] or self._client.application_id is None:
-            return None
-        webhook = discord.Webhook.partial(self._client.application_id, token, client=self._client)
-        # What tells discord.py that its messages may be private.
-        webhook.type = discord.WebhookType.application
-        return InteractionTarget(webhook, bytes_each=SMALL, private=row.private)
-
-    async def withdraw(self, channel: str, thread: str, question: str) -> bool:
-        """Take back a question that is no longer stored, if the thread was opened under it; False if it stays."""
-        return not thread or question != thread or await withdraw(self._client, int(channel), int(thread))
-
-    def showing(self, row: int) -> list[AnswerView]:
-        """Where an answer is being shown at this moment."""
-        return [outlet for outlet in self._outlets if outlet.row == row]
-
-    async def _take_leave(self, outlet: AnswerView) -> None:
-        row = await self.bot.messages.get(outlet.row) if outlet.row else None
-        if row is not None:
-            await self._show_once(outlet, row)
-
-    async def restore(self) -> None:
-        """Let the answers that another process left unfinished say so, with the buttons that still make sense."""
-        for row in await self.bot.mark_interrupted([PLATFORM]):
-            if outlet := await self._found_again(row):
-                await self._show_once(outlet, row)
-
-    async def _show_once(self, outlet: AnswerView, row: MessageRow) -> None:
-        try:
-            await outlet.show(await self.bot.snapshot(row, outlet.locale))
-        except FAILURES as error:
-            log.warning("An interrupted answer still looks as if it went on: %s", error)
-
-    async def _found_again(self, row: MessageRow) -> AnswerView | None:
-        """Where an answer of another process is shown, if that can still be reached."""
-        resume = row.resume
-        shown = await self.bot.message_ids(row.id) or list(filter(None, [resume.get("message")]))
-        if (parent := resume.get("parent")) and (not row.thread or resume["channel"] in shown):
-            # No thread was opened: it would have the number of the message that shows the answer.
-            await self.bot.messages.leave_thread(row.id)
-            resume = resume | {"channel": parent, "quoted": True}
-        common: dict[str, Any] = {
-            "direct": self.direct(int(row.author)),
-            "locale": resume["locale"],
-            "quoted": resume["quoted"],
-            "shown": [SentMessage(int(message)) for message in shown],
-        }
-        if resume.get("token"):
-            hook = self._hook(row)
-            return AnswerView(self.bot, hook, **common) if hook is not None and shown else None
-        guild = int(resume["guild"]) if resume["guild"] else None
-        room = self.room(int(resume["channel"]), guild, reply_to=int(resume.get("question", 0)))
-        return AnswerView(self.bot, room, **common)
+    async def delete_question(self, channel: str, thread: str, question: str) -> bool:
+        """Delete a question that is no longer stored, if `thread` was opened under it; False if it remains."""
+        if not thread or question != thread:
+            return True
+        return await delete_question(self._client, int(channel), int(thread))
 
 
-async def _unbroken(work: Coroutine[Any, Any, None]) -> None:
-    """Do `work`, and give it a little time to come to its end even if this is cancelled.
+async def _run_to_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await `work`; if this is cancelled, let it run to its end for GOODBYE_SECONDS at most.
 
-    A request that is cancelled while discord.py waits for a limit never lets go of its token's lock.
+    A request that is cancelled while discord.py waits for a rate limit would never release the lock of its token.
     """
     task = asyncio.create_task(work)
     try:
@@ -253,25 +201,18 @@ async def _unbroken(work: Coroutine[Any, Any, None]) -> None:
         raise
 
 
-async def only(replies: Stream[Reply]) -> Reply:
-    """The one reply of a refusal."""
+async def read_refusal(replies: Stream[Reply]) -> Reply:
+    """Return the only reply of a refused request."""
     async with aclosing(replies):
         return await anext(replies)
 
 
-def _passes(error: Exception) -> bool:
-    """Whether it may be better in a moment."""
-    if isinstance(error, discord.HTTPException):
-        return error.status >= 500 or error.status == 429
-    return True
-
-
-def resume(request: Request, *, channel: int, quoted: bool, **more: Any) -> dict[str, Any]:
-    """Return what is stored with an answer so that `DiscordAnswers.restore` finds its messages again.
+def resume_data(request: Request, *, channel: int, shows_question: bool, **more: Any) -> dict[str, Any]:
+    """Return what is stored with an answer so that its messages are found again after a restart.
 
     `more`: `message` is the interaction's response, `parent` the channel of a thread that is opened under it,
-    `question` the message that the answer replies to, `token` what alone can write there, and `until` how long, in
-    seconds since the epoch.
+    `question` the message that the answer replies to, `token` the only means to write there, and `until` the end of its
+    validity, in seconds since the epoch.
     """
     where = {"channel": str(channel), "guild": request.place.server, "locale": request.user.locale}
-    return {**request.resume, **where, "quoted": quoted, **more}
+    return {**request.resume, **where, "quoted": shows_question, **more}

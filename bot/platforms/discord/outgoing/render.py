@@ -1,4 +1,4 @@
-"""What a reply looks like on Discord: plain text in messages that fit, buttons and files under the last one."""
+"""Replies as messages of Discord: plain text within the limits, with buttons and files under the last message."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 LIMITS = MessageLimits(characters=2000, messages=5)
 SUBTEXT = "-# {}"
-MOST_FILES, MOST_ALT = 10, 1024
-MOST_BUTTONS, MOST_LABEL, MOST_ID = 25, 80, 100
-TYPED_FILE = "form.txt"
-NOTHING = "…"
-"""Stands where there is no text yet, since a message cannot be empty."""
+MAX_FILES, MAX_ALT_CHARACTERS = 10, 1024
+MAX_BUTTONS, MAX_LABEL_CHARACTERS, MAX_ID_CHARACTERS = 25, 80, 100
+TYPED_FILENAME = "form.txt"
+NO_TEXT = "…"
+"""Placeholder for missing text: Discord refuses an empty message."""
 
 STYLES = {
     "primary": discord.ButtonStyle.primary,
@@ -42,52 +42,54 @@ class RenderedMessage:
     files: tuple[Attachment, ...] = ()
 
 
-def messages(reply: Reply, *, locale: str, bytes_each: int, most: int = LIMITS.messages) -> list[RenderedMessage]:
-    """The messages that show `reply`, one at least and `most` of them; files are of at most `bytes_each`.
+def messages(
+    reply: Reply, *, locale: str, max_file_bytes: int, max_messages: int = LIMITS.messages
+) -> list[RenderedMessage]:
+    """Return between one and `max_messages` messages that show `reply`.
 
-    An answer that is too long becomes a file once it is final; until then its beginning stands still. Where there are
-    no files, `bytes_each` is 0.
+    A final answer that is too long for them becomes a file; before that, only its beginning is shown. Where files are
+    not permitted, `max_file_bytes` is 0.
     """
-    reply = _without_large_files(reply, locale, bytes_each)
-    if reply.final and bytes_each:
-        delivered = deliverable(reply, replace(LIMITS, messages=most), subtext=SUBTEXT, locale=locale)
+    reply = _without_large_files(reply, locale, max_file_bytes)
+    if reply.final and max_file_bytes:
+        delivered = deliverable(reply, replace(LIMITS, messages=max_messages), subtext=SUBTEXT, locale=locale)
         parts, overflow = list(delivered.parts), delivered.file
     else:
-        parts, overflow = split(compose(reply, subtext=SUBTEXT), LIMITS.characters)[:most], None
+        parts, overflow = split(compose(reply, subtext=SUBTEXT), LIMITS.characters)[:max_messages], None
     files = (*reply.attachments, *([] if overflow is None else [overflow]))
     # Discord takes no message of white space alone.
     *first, last = [part for part in parts if part.strip()] or [""]
     if not last and not files:
-        last = NOTHING
+        last = NO_TEXT
     return [*map(RenderedMessage, first), RenderedMessage(last, buttons(reply), files)]
 
 
 def buttons(reply: Reply) -> tuple[Button, ...]:
-    """Those of the reply's buttons that Discord takes."""
-    return tuple(button for button in reply.buttons if button.id and len(button.id) <= MOST_ID)[:MOST_BUTTONS]
+    """Return the buttons of a reply that Discord accepts."""
+    return tuple(button for button in reply.buttons if button.id and len(button.id) <= MAX_ID_CHARACTERS)[:MAX_BUTTONS]
 
 
 def is_blank(reply: Reply) -> bool:
-    """Whether there is nothing to see yet beside the question."""
+    """Return whether there is nothing to see yet but the question."""
     return not (reply.text or reply.status or reply.attachments or reply.final)
 
 
-def _without_large_files(reply: Reply, locale: str, most: int) -> Reply:
-    """The reply with the files that Discord takes, and with a sentence for each that it does not."""
+def _without_large_files(reply: Reply, locale: str, max_bytes: int) -> Reply:
+    """Leave out the files that Discord does not take, with a sentence about each in the status."""
     kept: list[Attachment] = []
     notes = [reply.status] if reply.status else []
-    if reply.attachments and not most:
+    if reply.attachments and not max_bytes:
         notes.append(translate("I may not show files here; that needs the permission Attach Files.", locale))
         return replace(reply, attachments=(), status=" ".join(notes))
     for file in reply.attachments:
-        if len(file.data) > most:
+        if len(file.data) > max_bytes:
             sentence = "{file} is left out: it has {size} MB, and Discord takes {most} MB here."
-            size = {"size": _megabytes(len(file.data)), "most": _megabytes(most)}
+            size = {"size": _megabytes(len(file.data)), "most": _megabytes(max_bytes)}
             notes.append(translate(sentence, locale, file=file.filename, **size))
-        elif len(kept) == MOST_FILES - 1:
+        elif len(kept) == MAX_FILES - 1:
             # The last place is kept free for the text itself, should it become a file.
             sentence = "{file} is left out: Discord takes {most} files in a message."
-            notes.append(translate(sentence, locale, file=file.filename, most=MOST_FILES - 1))
+            notes.append(translate(sentence, locale, file=file.filename, most=MAX_FILES - 1))
         else:
             kept.append(file)
     if len(kept) == len(reply.attachments):
@@ -99,41 +101,41 @@ def _megabytes(count: int) -> str:
     return f"{math.ceil(count * 10 / 2**20) / 10:g}"
 
 
-def view(shown: Sequence[Button]) -> discord.ui.View | None:
-    """Buttons as discord.py sends them; None for none.
+def button_view(shown: Sequence[Button]) -> discord.ui.View | None:
+    """Return buttons as discord.py sends them; None if there are none.
 
-    It is stopped, so that discord.py keeps nothing of it: presses are understood by their ids alone.
+    The view is stopped, so that discord.py does not store it: a press is handled by the button's id alone.
     """
     if not shown:
         return None
-    made = discord.ui.View(timeout=None)
+    view = discord.ui.View(timeout=None)
     for button in shown:
         style = STYLES.get(button.style, discord.ButtonStyle.secondary)
-        label = button.label.strip()[:MOST_LABEL] or NOTHING
-        made.add_item(discord.ui.Button(style=style, label=label, custom_id=button.id))
-    made.stop()
-    return made
+        label = button.label.strip()[:MAX_LABEL_CHARACTERS] or NO_TEXT
+        view.add_item(discord.ui.Button(style=style, label=label, custom_id=button.id))
+    view.stop()
+    return view
 
 
 def files(attachments: Iterable[Attachment]) -> list[discord.File]:
-    """The attachments as discord.py sends them, each with its alt text."""
+    """Return the attachments as discord.py sends them, each with its alt text."""
     return [
         discord.File(
             io.BytesIO(file.data),
             filename=file.filename,
             spoiler=file.spoiler,
-            description=file.alt[:MOST_ALT] or None,
+            description=file.alt[:MAX_ALT_CHARACTERS] or None,
         )
         for file in attachments
     ]
 
 
-def refused(sentence: str, fields: Mapping[str, Any], locale: str) -> RenderedMessage:
-    """Why a form was refused, and under it what was typed into it, to be copied: as code blocks, or as a file."""
+def refused_form(sentence: str, fields: Mapping[str, Any], locale: str) -> RenderedMessage:
+    """Return why a form was refused, with the typed values to copy: as code blocks, or as a file if they are long."""
     typed = filled(fields)
     text = given_back(sentence, typed, locale)
     if not typed or len(text) <= LIMITS.characters:
         return RenderedMessage(split(text, LIMITS.characters)[0])
     data = "\n\n".join(f"{name}:\n{value}" for name, value in typed.items()).encode("utf-8", "replace")
     head = f"{sentence}\n\n{translate('This is what you typed:', locale)}"
-    return RenderedMessage(split(head, LIMITS.characters)[0], files=(Attachment(TYPED_FILE, data, "text/plain"),))
+    return RenderedMessage(split(head, LIMITS.characters)[0], files=(Attachment(TYPED_FILENAME, data, "text/plain"),))

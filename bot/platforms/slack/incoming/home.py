@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from slack_sdk.errors import SlackApiError
 
+from bot.answers.buttons import make_field
 from bot.core.caller import Caller
 from bot.core.errors import UserError
 from bot.core.i18n import translate
 from bot.core.messages import Form, Place
 from bot.core.splitting import filled, given_back
 from bot.core.text import cut
+from bot.platforms.answer_tasks import FAILED
 from bot.platforms.slack.api.blocks import button, header, section
 from bot.platforms.slack.api.client import error_code
 from bot.platforms.slack.api.errors import NO_ANSWER
@@ -24,7 +26,6 @@ from bot.platforms.slack.api.message_format import note_message
 from bot.platforms.slack.convert.commands import ROOT, usage
 from bot.platforms.slack.incoming import home_settings, modal
 from bot.platforms.slack.incoming.forms import FORM_OPEN_SECONDS
-from bot.platforms.slack.outgoing.answers import FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence

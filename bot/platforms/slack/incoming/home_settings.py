@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from bot.answers.buttons import make_field
 from bot.commands.option import number
 from bot.core.caller import Caller
 from bot.core.i18n import translate
@@ -14,6 +15,7 @@ from bot.platforms.slack.api.blocks import button, plain_text, section
 from bot.platforms.slack.convert.commands import ROOT
 from bot.platforms.slack.incoming import modal
 from bot.settings.editor import SettingsEditor, SettingsView
+from bot.settings.scopes import server_scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bot.core.errors import RequestRefused, UserError
 from bot.core.i18n import Sentence
 from bot.core.messages import Request
+from bot.platforms.answer_tasks import FAILED
 from bot.platforms.slack.api import message_format
 from bot.platforms.slack.api.errors import ChannelClosed, NotInChannel, SlackError
 from bot.platforms.slack.convert.requests import (
@@ -22,7 +23,7 @@ from bot.platforms.slack.convert.requests import (
     with_empty_files,
 )
 from bot.platforms.slack.incoming import modal
-from bot.platforms.slack.outgoing.answers import FAILED, SHUT_OUT
+from bot.platforms.slack.outgoing.answers import SHUT_OUT
 from bot.safety.settings import OFF
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from bot.answers.context_factory import PAGES_PATH
 from bot.core.errors import UserError
 from bot.core.i18n import translate
 from bot.platforms.web.access import visitors

@@ -12,6 +12,7 @@ from bot.core.errors import PermissionDenied, UserError
 from bot.platforms.web.pages.errors import error_response
 from bot.platforms.web.templates import render_page
 from bot.settings.editor import NOT_ALLOWED, SettingsEditor
+from bot.settings.scopes import server_scope
 from bot.settings.setting import CHANNEL, Scope
 from bot.storage.audit import SETTING, Audit, AuditFilter
 

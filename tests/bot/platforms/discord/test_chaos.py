@@ -1,4 +1,4 @@
-"""The bot on Discord is killed while it answers, and comes back; what was said and promised still holds."""
+"""The bot on Discord is killed while it answers, and restarted: nothing that was stored or shown is lost."""
 
 import asyncio
 import signal
@@ -24,31 +24,31 @@ async def server() -> AsyncIterator[FakeDiscord]:
 @pytest.fixture
 async def deployed(models: FakeModels, server: FakeDiscord, tmp_path: Path) -> AsyncIterator[Deployment]:
     extra = {"TEMPERA_DISCORD__TOKEN": server.token, "TEMPERA_DISCORD__API_BASE": server.api_base}
-    made = Deployment(tmp_path, foreign_models=models.url, extra=extra)
-    await asyncio.to_thread(made.start)
+    deployment = Deployment(tmp_path, foreign_models=models.url, extra=extra)
+    await asyncio.to_thread(deployment.start)
     try:
         await server.until(lambda: server.gateway.connected and server.commands())
-        yield made
+        yield deployment
     finally:
-        await asyncio.to_thread(made.end)
+        await asyncio.to_thread(deployment.end)
 
 
-async def kill_and_start(made: Deployment, server: FakeDiscord, models: FakeModels) -> None:
-    """SIGKILL, as if the power failed; then the same again from the beginning."""
-    await asyncio.to_thread(made.stop, signal.SIGKILL)
+async def kill_and_start(deployment: Deployment, server: FakeDiscord, models: FakeModels) -> None:
+    """Kill the deployment with SIGKILL, as if the power failed, and start it again."""
+    await asyncio.to_thread(deployment.stop, signal.SIGKILL)
     await models.until(running=0)
     models.gate.set()
-    await asyncio.to_thread(made.start)
+    await asyncio.to_thread(deployment.start)
     await server.connected()
 
 
-async def again(server: FakeDiscord, message: FakeMessage) -> FakeMessage:
+async def press_again(server: FakeDiscord, message: FakeMessage) -> FakeMessage:
     """Press Again under an answer, and wait for the new one."""
     pressed = await server.press(server.ann, message, "Again")
     return await finished(server, await pressed.message())
 
 
-async def test_a_kill_in_the_middle_of_answers(deployed: Deployment, server: FakeDiscord, models: FakeModels) -> None:
+async def test_answers_survive_a_kill_of_the_bot(deployed: Deployment, server: FakeDiscord, models: FakeModels) -> None:
     writes = server.command_writes
     yesterday = await server.slash(server.ann, server.channel, "ask", prompt="yesterday's question")
     old = await finished(server, await yesterday.message())
@@ -73,11 +73,11 @@ async def test_a_kill_in_the_middle_of_answers(deployed: Deployment, server: Fak
     assert "Paris" in streaming.content
     assert "Paris" in direct.content
     for message, question in ((streaming, "a question"), (waiting, "another"), (old, "yesterday's question")):
-        answer = await again(server, message)
+        answer = await press_again(server, message)
         assert f"> {question}\n" in answer.content
         assert "Paris is the capital of France." in answer.content
         assert INTERRUPTED not in answer.content
-    new = await again(server, direct)
+    new = await press_again(server, direct)
     assert "Paris is the capital of France." in new.content
     await (await server.press(server.ben, old, "👍")).acknowledged()
     await (await server.press(server.ann, old, "Delete")).acknowledged()
@@ -86,7 +86,7 @@ async def test_a_kill_in_the_middle_of_answers(deployed: Deployment, server: Fak
     assert await asyncio.to_thread(deployed.stop) == 0
 
 
-async def test_where_only_the_token_reaches_it_still_says_that_it_was_cut_off(
+async def test_an_answer_that_only_the_token_reaches_shows_that_it_was_interrupted(
     deployed: Deployment, server: FakeDiscord, models: FakeModels
 ) -> None:
     models.gate.clear()
@@ -96,10 +96,10 @@ async def test_where_only_the_token_reaches_it_still_says_that_it_was_cut_off(
     await server.until(lambda: "Paris" in message.content)
     await kill_and_start(deployed, server, models)
     await server.until(lambda: INTERRUPTED in message.content)
-    assert "Paris is the capital of France." in (await again(server, message)).content
+    assert "Paris is the capital of France." in (await press_again(server, message)).content
 
 
-async def test_the_end_of_the_bot_is_said_at_once(
+async def test_answers_show_at_once_that_the_bot_ends(
     deployed: Deployment, server: FakeDiscord, models: FakeModels
 ) -> None:
     models.gate.clear()

@@ -1,4 +1,4 @@
-"""The fake of Discord is as strict as Discord: what the other tests rely on."""
+"""The fake of Discord is as strict as Discord, on which the other tests rely."""
 
 import json
 import time
@@ -34,7 +34,7 @@ async def server() -> AsyncIterator[FakeDiscord]:
 
 @pytest.fixture
 async def call(server: FakeDiscord) -> AsyncIterator[Call]:
-    """`call(method, path, body, files)`: status and body of the answer; {} for an empty one."""
+    """`call(method, path, body, files)` returns status and body of the response; {} for an empty one."""
     async with aiohttp.ClientSession(headers={"Authorization": f"Bot {server.token}"}) as session:
 
         async def request(method: str, path: str, body: Any = None, files: dict[str, bytes] | None = None) -> Answer:
@@ -70,39 +70,39 @@ def webhook(asked: FakeInteraction, message: str = "") -> str:
     return f"{path}/messages/{message}" if message else path
 
 
-def refused(answer: Answer, status: int, code: int) -> bool:
+def is_refused(answer: Answer, status: int, code: int) -> bool:
     return answer[0] == status and answer[1]["code"] == code
 
 
-async def test_three_seconds_and_no_longer(asked: FakeInteraction, call: Call) -> None:
+async def test_an_interaction_must_be_acknowledged_within_three_seconds(asked: FakeInteraction, call: Call) -> None:
     asked.sent -= 3.1
-    assert refused(await call("POST", callback(asked), DEFER), 404, 10062)
+    assert is_refused(await call("POST", callback(asked), DEFER), 404, 10062)
     with pytest.raises(AssertionError, match="did not respond"):
         await asked.acknowledged()
 
 
-async def test_one_acknowledgement_and_no_other(asked: FakeInteraction, call: Call) -> None:
+async def test_an_interaction_is_acknowledged_only_once(asked: FakeInteraction, call: Call) -> None:
     assert (await call("POST", callback(asked), DEFER))[0] == 204
-    assert refused(await call("POST", callback(asked), DEFER), 400, 40060)
+    assert is_refused(await call("POST", callback(asked), DEFER), 400, 40060)
     assert (await asked.acknowledged()).kind == "defer"
     assert asked.refused == [40060]
 
 
-async def test_a_token_counts_from_the_acknowledgement_for_fifteen_minutes(
+async def test_a_token_is_valid_for_fifteen_minutes_from_the_acknowledgement(
     server: FakeDiscord, asked: FakeInteraction, call: Call
 ) -> None:
     edit = ("PATCH", webhook(asked, "@original"), {"content": "Because."})
-    assert refused(await call(*edit), 404, 10015)
+    assert is_refused(await call(*edit), 404, 10015)
     await call("POST", callback(asked), DEFER)
     message = await asked.message()
     assert message.loading
     assert (await call(*edit))[0] == 200
     assert (message.content, message.loading) == ("Because.", False)
     server.expire_tokens()
-    assert refused(await call(*edit), 401, 50027)
+    assert is_refused(await call(*edit), 401, 50027)
 
 
-async def test_the_first_follow_up_takes_the_place_of_a_promise(asked: FakeInteraction, call: Call) -> None:
+async def test_the_first_follow_up_replaces_a_deferred_response(asked: FakeInteraction, call: Call) -> None:
     await call("POST", callback(asked), DEFER)
     await call("POST", webhook(asked), {"content": "one", "flags": 64})
     message = await asked.message()
@@ -111,32 +111,32 @@ async def test_the_first_follow_up_takes_the_place_of_a_promise(asked: FakeInter
     assert [(one.content, one.ephemeral) for one in asked.followups] == [("two", True)]
 
 
-async def test_five_follow_ups_where_only_the_user_installed_it(server: FakeDiscord, call: Call) -> None:
+async def test_a_user_install_gets_five_follow_ups(server: FakeDiscord, call: Call) -> None:
     elsewhere = server.add_guild("Elsewhere", bot=False).system_channel
     asked = await server.slash(server.ann, elsewhere, "ask", prompt="Why?", installed_by_user=True)
     await call("POST", callback(asked), {"type": 4, "data": {"content": "first"}})
     answers = [await call("POST", webhook(asked), {"content": f"{number}"}) for number in range(6)]
     assert [status for status, _ in answers] == [200] * 5 + [400]
     assert answers[-1][1]["code"] == 40094
-    assert refused(await call("POST", f"/channels/{elsewhere.id}/messages", {"content": "x"}), 403, 50001)
+    assert is_refused(await call("POST", f"/channels/{elsewhere.id}/messages", {"content": "x"}), 403, 50001)
 
 
-async def test_what_is_over_a_limit_is_named(server: FakeDiscord, call: Call) -> None:
+async def test_a_field_over_its_limit_is_named(server: FakeDiscord, call: Call) -> None:
     path = f"/channels/{server.channel.id}/messages"
     answer = await call("POST", path, {"content": "x" * 2001})
-    assert refused(answer, 400, 50035)
+    assert is_refused(answer, 400, 50035)
     assert answer[1]["errors"]["content"]["_errors"][0]["message"] == "Must be 2000 or fewer in length."
     button = {"type": 2, "style": 1, "label": "Go", "custom_id": "same"}
     rows = [{"type": 1, "components": [button, button]}]
     answer = await call("POST", path, {"content": "x", "components": rows})
     assert "COMPONENT_CUSTOM_ID_DUPLICATED" in json.dumps(answer[1])
-    assert refused(await call("POST", path, {"content": " "}), 400, 50006)
+    assert is_refused(await call("POST", path, {"content": " "}), 400, 50006)
     server.attachment_size_limit = 10
-    assert refused(await call("POST", path, {"content": "x"}, {"a.txt": b"x" * 11}), 413, 40005)
+    assert is_refused(await call("POST", path, {"content": "x"}, {"a.txt": b"x" * 11}), 413, 40005)
     assert server.messages(server.channel) == []
 
 
-async def test_files_stay_unless_a_change_leaves_them_out(server: FakeDiscord, call: Call) -> None:
+async def test_files_stay_unless_an_edit_leaves_them_out(server: FakeDiscord, call: Call) -> None:
     path = f"/channels/{server.channel.id}/messages"
     described = [{"id": 0, "description": "a letter"}]
     _, sent = await call("POST", path, {"content": "x", "attachments": described}, {"a": b"A", "SPOILER_b": b"B"})
@@ -157,21 +157,21 @@ async def test_files_stay_unless_a_change_leaves_them_out(server: FakeDiscord, c
     assert [text for _, text in message.edits] == ["y", "y", "y"]
 
 
-async def test_rights_are_those_of_the_channel(server: FakeDiscord, call: Call) -> None:
+async def test_permissions_are_those_of_the_channel(server: FakeDiscord, call: Call) -> None:
     path = f"/channels/{server.channel.id}/messages"
     server.guild.set_permissions(server.channel, deny=["send_messages"])
-    assert refused(await call("POST", path, {"content": "x"}), 403, 50013)
+    assert is_refused(await call("POST", path, {"content": "x"}), 403, 50013)
     server.guild.set_permissions(server.channel, deny=["view_channel"])
-    assert refused(await call("POST", path, {"content": "x"}), 403, 50001)
+    assert is_refused(await call("POST", path, {"content": "x"}), 403, 50001)
     server.guild.set_permissions(server.channel)
     assert (await call("POST", path, {"content": "x"}))[0] == 200
     said = await server.say(server.ann, server.channel, "Mine.")
-    assert refused(await call("PATCH", f"{path}/{said.id}", {"content": "x"}), 403, 50005)
-    assert refused(await call("DELETE", f"{path}/{said.id}"), 403, 50013)
+    assert is_refused(await call("PATCH", f"{path}/{said.id}", {"content": "x"}), 403, 50005)
+    assert is_refused(await call("DELETE", f"{path}/{said.id}"), 403, 50013)
     server.delete_message(said)
-    assert refused(await call("DELETE", f"{path}/{said.id}"), 404, 10008)
+    assert is_refused(await call("DELETE", f"{path}/{said.id}"), 404, 10008)
     server.delete_channel(server.channel)
-    assert refused(await call("POST", path, {"content": "x"}), 404, 10003)
+    assert is_refused(await call("POST", path, {"content": "x"}), 404, 10003)
 
 
 async def test_direct_messages_can_be_closed(server: FakeDiscord, call: Call) -> None:
@@ -179,37 +179,37 @@ async def test_direct_messages_can_be_closed(server: FakeDiscord, call: Call) ->
     path = f"/channels/{channel['id']}/messages"
     assert (await call("POST", path, {"content": "x"}))[0] == 200
     server.ann.dm_closed = True
-    assert refused(await call("POST", path, {"content": "x"}), 403, 50007)
+    assert is_refused(await call("POST", path, {"content": "x"}), 403, 50007)
 
 
-async def test_threads_open_once_and_close(server: FakeDiscord, call: Call) -> None:
+async def test_a_message_has_one_thread_which_can_be_closed(server: FakeDiscord, call: Call) -> None:
     said = await server.say(server.ann, server.channel, "Let us talk.")
     path = f"/channels/{server.channel.id}/messages/{said.id}/threads"
     status, made = await call("POST", path, {"name": "Talk"})
     assert (status, made["id"], made["parent_id"]) == (200, said.id, server.channel.id)
-    assert refused(await call("POST", path, {"name": "Talk"}), 400, 160004)
+    assert is_refused(await call("POST", path, {"name": "Talk"}), 400, 160004)
     _, sent = await call("POST", f"/channels/{made['id']}/messages", {"content": "x"})
     thread = server.guild.threads[made["id"]]
     server.archive_thread(thread)
     edit = ("PATCH", f"/channels/{made['id']}/messages/{sent['id']}", {"content": "y"})
-    assert refused(await call(*edit), 400, 50083)
+    assert is_refused(await call(*edit), 400, 50083)
     assert (await call("POST", f"/channels/{made['id']}/messages", {"content": "z"}))[0] == 200
     assert not thread.archived
     server.archive_thread(thread, locked=True)
-    assert refused(await call("POST", f"/channels/{made['id']}/messages", {"content": "z"}), 400, 50083)
+    assert is_refused(await call("POST", f"/channels/{made['id']}/messages", {"content": "z"}), 400, 50083)
 
 
-async def test_a_thread_is_renamed_and_closed_by_whom_it_was_opened_by(server: FakeDiscord, call: Call) -> None:
+async def test_the_creator_of_a_thread_renames_and_closes_it(server: FakeDiscord, call: Call) -> None:
     said = await server.say(server.ann, server.channel, "Let us talk.")
     _, made = await call("POST", f"/channels/{server.channel.id}/messages/{said.id}/threads", {"name": "Talk"})
     thread, theirs = server.guild.threads[made["id"]], server.add_thread(server.channel, "Hers", server.ann)
     status, changed = await call("PATCH", f"/channels/{thread.id}", {"name": "…", "archived": True})
     assert (status, changed["name"], thread.archived) == (200, "…", True)
-    assert refused(await call("PATCH", f"/channels/{thread.id}", {"name": "Talk"}), 400, 50083)
-    assert refused(await call("PATCH", f"/channels/{theirs.id}", {"name": "…"}), 403, 50013)
+    assert is_refused(await call("PATCH", f"/channels/{thread.id}", {"name": "Talk"}), 400, 50083)
+    assert is_refused(await call("PATCH", f"/channels/{theirs.id}", {"name": "…"}), 403, 50013)
 
 
-async def test_too_many_requests_are_a_429_that_says_how_long(server: FakeDiscord, call: Call) -> None:
+async def test_too_many_requests_are_a_429_with_the_time_to_wait(server: FakeDiscord, call: Call) -> None:
     server.limit("POST", "/channels/*/messages", 2, 0.3)
     path = f"/channels/{server.channel.id}/messages"
     assert [(await call("POST", path, {"content": "x"}))[0] for _ in range(2)] == [200, 200]
@@ -221,7 +221,7 @@ async def test_too_many_requests_are_a_429_that_says_how_long(server: FakeDiscor
     assert (await call("POST", path, {"content": "x"}))[0] == 200
 
 
-async def test_who_is_pinged(server: FakeDiscord, call: Call) -> None:
+async def test_pings_follow_allowed_mentions(server: FakeDiscord, call: Call) -> None:
     said = await server.say(server.ann, server.channel, "Hello.")
     path = f"/channels/{server.channel.id}/messages"
     reference = {"message_id": said.id}
@@ -229,12 +229,12 @@ async def test_who_is_pinged(server: FakeDiscord, call: Call) -> None:
     await call("POST", path, {"content": text, "message_reference": reference})
     await call("POST", path, {"content": text, "message_reference": reference, "allowed_mentions": {"parse": []}})
     open_one, quiet = server.messages(server.channel)[1:]
-    # Everybody is only for those who may.
+    # @everyone pings only with the permission for it.
     assert open_one.pings == [server.ben.id, server.ann.id]
     assert quiet.pings == []
 
 
-async def test_a_client_does_not_send_what_was_never_registered(server: FakeDiscord, call: Call) -> None:
+async def test_a_client_sends_only_registered_commands(server: FakeDiscord, call: Call) -> None:
     for name, options in (("nothing", {}), ("ask", {"promt": "x"}), ("ask", {}), ("ask sub", {"prompt": "x"})):
         with pytest.raises(LookupError):
             await server.slash(server.ann, server.channel, name, **options)
@@ -244,7 +244,7 @@ async def test_a_client_does_not_send_what_was_never_registered(server: FakeDisc
     assert server.interactions == {}
 
 
-async def test_commands_keep_their_id_and_must_be_in_order(server: FakeDiscord, call: Call) -> None:
+async def test_commands_keep_their_id_and_have_required_options_first(server: FakeDiscord, call: Call) -> None:
     path = f"/applications/{server.application_id}/commands"
     (before,) = server.commands()
     _, after = await call("PUT", path, [{**ASK, "description": "Ask anything."}])
@@ -254,13 +254,13 @@ async def test_commands_keep_their_id_and_must_be_in_order(server: FakeDiscord, 
     assert "DUPLICATE_NAME" in json.dumps((await call("PUT", path, [ASK, ASK]))[1])
 
 
-async def test_a_token_is_needed(server: FakeDiscord, call: Call) -> None:
+async def test_requests_need_the_token(server: FakeDiscord, call: Call) -> None:
     assert (await call("GET", "/users/@me"))[0] == 200
     server.revoke_token()
     assert (await call("GET", "/users/@me"))[0] == 401
 
 
-async def test_what_was_said_is_hidden_without_the_intent(server: FakeDiscord) -> None:
+async def test_message_content_is_hidden_without_the_intent(server: FakeDiscord) -> None:
     own = await server.say(server.bot, server.channel, "An answer.")
     plain = await server.say(server.ann, server.channel, "Hello.")
     for shown in (

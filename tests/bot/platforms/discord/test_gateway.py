@@ -1,4 +1,4 @@
-"""discord.py against a gateway whose connections break: nothing is lost, nothing is done twice."""
+"""discord.py on a gateway whose connections break: no event is lost, and none is handled twice."""
 
 import asyncio
 import itertools
@@ -20,14 +20,14 @@ GUILDS, GUILD_MESSAGES, DIRECT_MESSAGES, MESSAGE_CONTENT = 1 << 0, 1 << 9, 1 << 
 Break = Callable[[FakeDiscord], Awaitable[None]]
 
 
-def after(discord: FakeDiscord, kind: str, since: int = 0) -> list[int]:
-    """The shards that did something of this kind."""
+def shards_with_event(discord: FakeDiscord, kind: str, since: int = 0) -> list[int]:
+    """Return the shards that sent something of this kind, from entry `since` of the log on."""
     return [shard for what, shard in discord.gateway_log[since:] if what == kind]
 
 
 @pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Discord wants five seconds between two IDENTIFYs; this one does not."""
+def no_identify_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the five seconds that discord.py waits between two IDENTIFYs."""
 
     async def hook(*_: Any, **__: Any) -> None:
         pass
@@ -42,7 +42,7 @@ async def server() -> AsyncIterator[FakeDiscord]:
 
 
 @pytest.mark.parametrize("message_content", [False, True])
-async def test_it_says_who_it_is_and_shows_that_it_lives(
+async def test_the_client_identifies_itself_and_sends_heartbeats(
     server: FakeDiscord, toy_bot: Bot, message_content: bool
 ) -> None:
     server.gateway.heartbeat_seconds = 0.05
@@ -50,17 +50,15 @@ async def test_it_says_who_it_is_and_shows_that_it_lives(
         wanted = GUILDS | GUILD_MESSAGES | DIRECT_MESSAGES | (MESSAGE_CONTENT if message_content else 0)
         assert server.gateway.identified[0]["intents"] == wanted
         assert server.gateway.identified[0]["shard"] == [0, 1]
-        await server.until(lambda: len(after(server, "heartbeat")) > 3)
+        await server.until(lambda: len(shards_with_event(server, "heartbeat")) > 3)
         await server.send_opcode(1)
         asked = await server.slash(server.ann, server.channel, "whisper", text="hello")
         assert (await asked.acknowledged()).private
-    assert after(server, "identify") == [0]
-    assert not after(server, "resume")
+    assert shards_with_event(server, "identify") == [0]
+    assert not shards_with_event(server, "resume")
 
 
-async def test_the_gateway_may_be_another_than_discord_says(
-    server: FakeDiscord, toy_bot: Bot, unused_tcp_port: int
-) -> None:
+async def test_the_configured_gateway_is_used(server: FakeDiscord, toy_bot: Bot, unused_tcp_port: int) -> None:
     limit = {"total": 1000, "remaining": 1000, "reset_after": 14400000, "max_concurrency": 1}
     nowhere = {"url": f"ws://127.0.0.1:{unused_tcp_port}/", "shards": 1, "session_start_limit": limit}
     server.refuse("GET", "/gateway/bot", 200, nowhere, times=9)
@@ -105,38 +103,38 @@ async def test_a_broken_connection_is_resumed_and_nothing_is_lost(
         lambda: [one for one in discord.messages(discord.channel) if one.reference is said and "Paris" in one.content]
     )
     assert len(answers) == 1
-    assert after(discord, "resume") == [0]
-    assert after(discord, "identify") == [0]
+    assert shards_with_event(discord, "resume") == [0]
+    assert shards_with_event(discord, "identify") == [0]
 
 
-async def test_a_session_that_is_over_is_begun_again(discord: FakeDiscord, at_once: None) -> None:
+async def test_an_invalid_session_is_started_again(discord: FakeDiscord, no_identify_pause: None) -> None:
     writes = discord.command_writes
     await discord.invalidate_session(resumable=False)
-    await discord.until(lambda: after(discord, "identify") == [0, 0])
+    await discord.until(lambda: shards_with_event(discord, "identify") == [0, 0])
     await discord.connected()
-    assert not after(discord, "resume")
+    assert not shards_with_event(discord, "resume")
     asked = await discord.slash(discord.ann, discord.channel, "whisper", text="again")
     assert (await asked.acknowledged()).private
     assert discord.command_writes == writes
 
 
-async def test_a_session_that_discord_forgot_is_begun_again(discord: FakeDiscord, at_once: None) -> None:
+async def test_a_session_that_cannot_be_resumed_is_started_again(discord: FakeDiscord, no_identify_pause: None) -> None:
     discord.gateway.sessions.clear()
     await discord.close_gateway(4000)
-    await discord.until(lambda: after(discord, "identify") == [0, 0])
+    await discord.until(lambda: shards_with_event(discord, "identify") == [0, 0])
     await discord.connected()
-    assert after(discord, "resume") == [-1]
+    assert shards_with_event(discord, "resume") == [-1]
     asked = await discord.slash(discord.ann, discord.channel, "whisper", text="again")
     await asked.acknowledged()
 
 
-async def test_one_connection_after_the_other_breaks(discord: FakeDiscord, models: FakeModels) -> None:
+async def test_repeated_broken_connections_are_survived(discord: FakeDiscord, models: FakeModels) -> None:
     models.gate.clear()
     asked = []
     for number in range(4):
         asked.append(await discord.slash(discord.ann, discord.channel, "ask", prompt=f"question {number}"))
         await discord.close_gateway(4000)
-        await discord.until(lambda number=number: len(after(discord, "resume")) > number)
+        await discord.until(lambda number=number: len(shards_with_event(discord, "resume")) > number)
     models.gate.set()
     for one in asked:
         message = await finished(discord, await one.message())
@@ -144,17 +142,19 @@ async def test_one_connection_after_the_other_breaks(discord: FakeDiscord, model
     assert len(models.requests) == 4
 
 
-async def test_every_shard_hears_its_guilds(server: FakeDiscord, toy_bot: Bot, at_once: None) -> None:
+async def test_every_shard_receives_the_events_of_its_guilds(
+    server: FakeDiscord, toy_bot: Bot, no_identify_pause: None
+) -> None:
     server.gateway.shards = 2
     guilds = [server.add_guild(f"On shard {shard}", shard=shard) for shard in range(2)]
     async with on_discord(toy_bot, server):
         await server.connected()
-        assert after(server, "identify") == [0, 1]
+        assert shards_with_event(server, "identify") == [0, 1]
         for guild in guilds:
             asked = await server.slash(server.ann, guild.system_channel, "whisper", text="hello")
             assert (await asked.acknowledged()).private
         await server.close_gateway(4000)
-        await server.until(lambda: sorted(after(server, "resume")) == [0, 1])
+        await server.until(lambda: sorted(shards_with_event(server, "resume")) == [0, 1])
         for guild in guilds:
             asked = await server.slash(server.ann, guild.system_channel, "whisper", text="hello")
             await asked.acknowledged()
@@ -176,10 +176,10 @@ async def test_a_429_is_waited_for_as_long_as_it_says(discord: FakeDiscord, toys
     assert "one two three" in message.content
 
 
-async def test_a_429_from_a_wall_before_discord_costs_no_answer(
+async def test_a_429_from_a_proxy_before_discord_loses_no_answer(
     discord: FakeDiscord, toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.platforms.discord.outgoing.answers.RETRY_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr("bot.platforms.answer_tasks.RETRY_SECONDS", (0.01, 0.01))
     asked = await discord.slash(discord.ann, discord.channel, "play", text="Count.")
     message = await asked.message()
     discord.refuse("PATCH", "/webhooks/*", 429, headers={"Via": ""}, times=2)
@@ -188,7 +188,7 @@ async def test_a_429_from_a_wall_before_discord_costs_no_answer(
     assert "one two" in message.content
 
 
-async def test_a_burst_keeps_within_the_buckets_that_headers_tell(discord: FakeDiscord, models: FakeModels) -> None:
+async def test_a_burst_of_requests_keeps_to_the_announced_rate_limits(discord: FakeDiscord, models: FakeModels) -> None:
     discord.limit("POST", "/channels/*/messages", 5, 0.5)
     discord.limit("PATCH", "/channels/*/messages/*", 5, 0.5)
     said = [await discord.say(discord.ann, discord.channel, f"question {n}", mention=True) for n in range(12)]
@@ -201,7 +201,7 @@ async def test_a_burst_keeps_within_the_buckets_that_headers_tell(discord: FakeD
     assert discord.rest.limits.exceeded == []
 
 
-async def test_in_a_busy_channel_the_last_edits_do_not_queue_behind_others(
+async def test_final_edits_in_a_busy_channel_do_not_queue_behind_others(
     discord: FakeDiscord, models: FakeModels
 ) -> None:
     discord.limit("PATCH", "/channels/*/messages/*", 1, 0.1)
@@ -227,7 +227,7 @@ async def test_in_a_busy_channel_the_last_edits_do_not_queue_behind_others(
     assert edits() - before < count + 4
 
 
-async def test_a_token_that_is_revoked_ends_the_platform_with_a_sentence(
+async def test_a_revoked_token_ends_the_platform_with_a_sentence(
     server: FakeDiscord, toy_bot: Bot, caplog: pytest.LogCaptureFixture
 ) -> None:
     token = server.token

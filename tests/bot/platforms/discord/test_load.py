@@ -15,13 +15,13 @@ PACE_SECONDS = 1.0
 
 
 async def ask(discord: FakeDiscord, number: int) -> FakeInteraction:
-    """Somebody of their own asks something of their own, in one of five channels."""
+    """Let a new user ask a question in one of five channels."""
     channel = list(discord.guild.channels.values())[number % 5]
     return await discord.slash(discord.add_user(f"P{number}"), channel, "ask", prompt=f"question {number}")
 
 
 async def stream(models: FakeModels) -> None:
-    """Let each answer have one more piece, again and again."""
+    """Let each answer receive one more piece, again and again."""
     for _ in models.answer:
         models.gate.set()
         models.gate.clear()
@@ -30,11 +30,11 @@ async def stream(models: FakeModels) -> None:
 
 
 def pauses(message: FakeMessage) -> list[float]:
-    """Seconds between the edits of a message."""
+    """Return the seconds between the edits of a message."""
     return [later - earlier for (earlier, _), (later, _) in itertools.pairwise(message.edits)]
 
 
-async def test_two_hundred_at_once(models: FakeModels, toys: Toys, tmp_path: Path) -> None:
+async def test_two_hundred_commands_at_once_are_answered(models: FakeModels, toys: Toys, tmp_path: Path) -> None:
     models.gate.clear()
     async with (
         bot_with_toys(models, tmp_path, toys) as bot,
@@ -65,7 +65,7 @@ async def test_two_hundred_at_once(models: FakeModels, toys: Toys, tmp_path: Pat
             assert f"question {number}\n" in message.content
             assert "Paris is the capital of France." in message.content
             assert message.edits[-1][1] == message.content
-            # The last one does not wait, since nothing comes after it.
+            # The last edit does not wait for the pace.
             assert all(pause >= PACE_SECONDS for pause in pauses(message)[:-1])
         assert len(models.requests) == PEOPLE
         assert not discord.rest.limits.exceeded

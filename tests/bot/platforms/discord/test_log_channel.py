@@ -1,4 +1,4 @@
-"""The log channel on Discord: what its lines look like there, and what keeps it from being one."""
+"""The log channel on Discord: its lines, and the channels that are refused as one."""
 
 import asyncio
 from typing import Any
@@ -16,19 +16,19 @@ HELLO = "From now on I tell here what moderators change and do, what is refused,
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """discord.py waits two seconds for one more server; here all come at once."""
+def no_ready_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the two seconds for which discord.py waits for further servers."""
     make = AutoShardedConnectionState.__init__
 
-    def made(self: AutoShardedConnectionState[Any], **options: Any) -> None:
+    def patched_init(self: AutoShardedConnectionState[Any], **options: Any) -> None:
         make(self, **options, guild_ready_timeout=0.1)
 
-    monkeypatch.setattr(AutoShardedConnectionState, "__init__", made)
+    monkeypatch.setattr(AutoShardedConnectionState, "__init__", patched_init)
 
 
 @pytest.fixture(autouse=True)
-async def ready(impatient: None, discord: FakeDiscord, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only once Discord has told of all servers it can be known which channels there are."""
+async def ready(no_ready_pause: None, discord: FakeDiscord, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait until the bot knows the channels of all servers."""
     monkeypatch.setattr(log_channel, "ROUND_SECONDS", 0.02)
     await discord.until(lambda: _is_ready(toy_bot))
 
@@ -40,7 +40,7 @@ async def log(discord: FakeDiscord) -> FakeChannel:
 
 def _is_ready(bot: Bot) -> bool:
     adapter = bot.adapters.get("discord")
-    return isinstance(adapter, DiscordAdapter) and adapter._client._following is not None
+    return isinstance(adapter, DiscordAdapter) and adapter._client._log_channel_tasks is not None
 
 
 def _locale(bot: Bot, server: str) -> str:
@@ -57,14 +57,14 @@ async def choose(discord: FakeDiscord, value: str, setting: str = "audit.channel
 
 
 async def lines(discord: FakeDiscord, log: FakeChannel, count: int) -> list[str]:
-    def told() -> list[str]:
+    def posted() -> list[str]:
         return [line for message in discord.messages(log) for line in message.content.splitlines()]
 
-    await discord.until(lambda: len(told()) >= count)
-    return told()
+    await discord.until(lambda: len(posted()) >= count)
+    return posted()
 
 
-async def test_what_happens_is_told_in_the_channel_that_is_mentioned(discord: FakeDiscord, log: FakeChannel) -> None:
+async def test_events_are_posted_in_the_chosen_log_channel(discord: FakeDiscord, log: FakeChannel) -> None:
     answer = await choose(discord, f"<#{log.id}>")
     assert answer.ephemeral
     assert f"→ <#{log.id}>" in answer.content
@@ -80,7 +80,7 @@ async def test_what_happens_is_told_in_the_channel_that_is_mentioned(discord: Fa
     assert discord.violations == []
 
 
-async def test_it_speaks_the_language_of_the_server(discord: FakeDiscord, toy_bot: Bot) -> None:
+async def test_the_log_channel_has_the_language_of_the_server(discord: FakeDiscord, toy_bot: Bot) -> None:
     guild = discord.add_guild("Schule")
     guild.locale = "de"
     discord.remove_bot(guild)
@@ -89,7 +89,7 @@ async def test_it_speaks_the_language_of_the_server(discord: FakeDiscord, toy_bo
     assert _locale(toy_bot, "1") == "en"
 
 
-async def test_a_channel_that_the_bot_may_not_write_to_is_not_taken(discord: FakeDiscord, log: FakeChannel) -> None:
+async def test_a_log_channel_needs_the_permission_to_write(discord: FakeDiscord, log: FakeChannel) -> None:
     discord.guild.set_permissions(log, deny=["send_messages"])
     answer = await choose(discord, log.id)
     assert answer.content == (
@@ -99,7 +99,7 @@ async def test_a_channel_that_the_bot_may_not_write_to_is_not_taken(discord: Fak
     assert discord.messages(log) == []
 
 
-async def test_a_channel_of_another_server_is_none(discord: FakeDiscord) -> None:
+async def test_a_channel_of_another_server_is_refused(discord: FakeDiscord) -> None:
     other = discord.add_guild("Elsewhere").add_channel("their-log")
     answer = await choose(discord, f"<#{other.id}>")
     sentence = (
@@ -109,7 +109,7 @@ async def test_a_channel_of_another_server_is_none(discord: FakeDiscord) -> None
     assert discord.messages(other) == []
 
 
-async def test_a_channel_that_is_typed_by_its_name_is_found(discord: FakeDiscord, log: FakeChannel) -> None:
+async def test_a_channel_is_found_by_its_name(discord: FakeDiscord, log: FakeChannel) -> None:
     assert f"→ <#{log.id}>" in (await choose(discord, "#Log")).content
     assert (await choose(discord, "#attic")).content == (
         "I know no channel “attic” here. Pick it from the list that appears, or give its id."
@@ -122,16 +122,16 @@ async def test_a_channel_that_is_typed_by_its_name_is_found(discord: FakeDiscord
     )
 
 
-async def test_a_channel_is_an_option_by_its_name_too(discord: FakeDiscord, toy_bot: Bot, log: FakeChannel) -> None:
+async def test_a_channel_option_takes_a_name(discord: FakeDiscord, toy_bot: Bot, log: FakeChannel) -> None:
     line = "/config set toys.enabled no channel:#log"
     await discord.say(discord.mod, discord.channel, line, mention=True)
     here = Scope("discord", discord.guild.id, log.id)
     await discord.until(lambda: toy_bot.settings.scopes.values_at(here) == {"toys.enabled": False})
     await discord.say(discord.mod, discord.channel, line.replace("log", "attic"), mention=True)
-    await discord.until(lambda: "I know no channel “attic” here." in discord.picture())
+    await discord.until(lambda: "I know no channel “attic” here." in discord.describe())
 
 
-async def test_what_is_set_for_a_thread_is_set_for_its_channel(
+async def test_a_setting_for_a_thread_is_set_for_its_channel(
     discord: FakeDiscord, toy_bot: Bot, log: FakeChannel
 ) -> None:
     thread = discord.add_thread(log, "Why?", discord.ann)
@@ -140,19 +140,17 @@ async def test_what_is_set_for_a_thread_is_set_for_its_channel(
     await discord.until(lambda: toy_bot.settings.scopes.values_at(here) == {"toys.enabled": False})
 
 
-async def test_once_the_channel_is_gone_moderators_are_told_once_and_all_goes_on(
-    discord: FakeDiscord, log: FakeChannel
-) -> None:
+async def test_moderators_are_told_once_that_the_log_channel_is_gone(discord: FakeDiscord, log: FakeChannel) -> None:
     await choose(discord, log.id)
     await lines(discord, log, 2)
     discord.delete_channel(log)
 
-    told = list[str]()
+    replies = list[str]()
     async with asyncio.timeout(30):
-        while not any("log channel" in one for one in told):
-            told.append((await choose(discord, ("no", "yes")[len(told) % 2], "toys.enabled")).content)
+        while not any("log channel" in one for one in replies):
+            replies.append((await choose(discord, ("no", "yes")[len(replies) % 2], "toys.enabled")).content)
     assert (
         f"I could not write to the log channel {log.id}: there is no such channel in this server, or I cannot see it. "
         "Moderators can change that: `audit.channel`"
-    ) in told[-1]
+    ) in replies[-1]
     assert "log channel" not in (await choose(discord, "yes", "toys.enabled")).content

@@ -1,4 +1,4 @@
-"""How the bot comes to Discord, is greeted there, and stays away when it is not wanted."""
+"""The bot connects to Discord, greets new servers, and ends when Discord refuses it."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ def section(discord: FakeDiscord, **more: object) -> DiscordSection:
     return DiscordSection(**values)
 
 
-async def test_a_wrong_token_is_a_sentence(toy_bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_wrong_token_is_logged_as_a_sentence(toy_bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
     async with FakeDiscord() as discord, asyncio.timeout(20):
         await DiscordPlatform(toy_bot, section(discord, token="wrong")).run()
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == [
@@ -37,7 +37,7 @@ async def test_a_wrong_token_is_a_sentence(toy_bot: Bot, caplog: pytest.LogCaptu
     assert "Traceback" not in caplog.text
 
 
-async def test_an_intent_that_is_refused_is_a_sentence(toy_bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_refused_intent_is_logged_as_a_sentence(toy_bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
     async with FakeDiscord() as discord, asyncio.timeout(20):
         discord.message_content_allowed = False
         await DiscordPlatform(toy_bot, section(discord, message_content=True)).run()
@@ -46,7 +46,7 @@ async def test_an_intent_that_is_refused_is_a_sentence(toy_bot: Bot, caplog: pyt
     assert "TEMPERA_DISCORD__MESSAGE_CONTENT=false" in said
 
 
-async def test_it_comes_when_discord_does(
+async def test_the_bot_connects_once_discord_is_available(
     toy_bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(platform, "RETRY_SECONDS", 0.05)
@@ -59,7 +59,7 @@ async def test_it_comes_when_discord_does(
     assert "Discord cannot be reached" in caplog.text
 
 
-async def test_without_a_network_it_tries_again(
+async def test_without_a_network_the_bot_tries_again(
     toy_bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(platform, "RETRY_SECONDS", 0.01)
@@ -74,7 +74,7 @@ async def test_without_a_network_it_tries_again(
 
 
 class Crowd(Plugin):
-    """More commands than Discord has room for."""
+    """A plugin with more commands than Discord takes."""
 
     name = "crowd"
 
@@ -88,14 +88,14 @@ class Crowd(Plugin):
         return [replace(one, name=f"crowd{number}") for number in range(101)]
 
 
-async def test_what_discord_has_no_room_for_stops_the_start(models: FakeModels, tmp_path: Path) -> None:
+async def test_too_many_commands_stop_the_start(models: FakeModels, tmp_path: Path) -> None:
     async with Bot(ModelClient(models.url), [Crowd()], Database(f"sqlite:///{tmp_path}/x.db")) as bot:
         with pytest.raises(PluginError, match="Discord has room for 100 commands"):
             await DiscordPlatform(bot, DiscordSection(token="x", api_base=models.url)).run()
 
 
-async def heard_all(discord: FakeDiscord) -> None:
-    """Wait until all that happened so far was taken in: events are handled in order."""
+async def handle_all(discord: FakeDiscord) -> None:
+    """Wait until all events so far are handled, which happens in order."""
     asked = await discord.slash(discord.ann, discord.channel, "whisper", text="hello")
     await finished(discord, await asked.message())
 
@@ -105,7 +105,7 @@ async def test_a_new_server_is_greeted_once(discord: FakeDiscord) -> None:
     discord.add_bot(guild, *INVITED)
     await discord.until(lambda: discord.messages(guild.system_channel))
     discord.gateway.dispatch("GUILD_CREATE", discord.guild_payload(guild), guild=guild)
-    await heard_all(discord)
+    await handle_all(discord)
     (said,) = discord.messages(guild.system_channel)
     assert said.content.startswith("Hello! I show how generative AI works.")
     assert discord.messages(discord.channel) == []
@@ -133,16 +133,16 @@ async def test_a_server_is_greeted_where_the_bot_may_write(discord: FakeDiscord)
     assert discord.messages(guild.system_channel) == []
 
 
-async def test_a_server_that_came_before_the_bot_ran_is_greeted_once(toy_bot: Bot, quick: None) -> None:
+async def test_a_server_that_was_joined_while_the_bot_was_off_is_greeted_once(toy_bot: Bot, quick: None) -> None:
     async with FakeDiscord() as discord:
         guild = discord.add_guild("New", bot=False)
         discord.add_bot(guild, *INVITED)
         for _ in range(2):
             async with on_discord(toy_bot, discord):
                 await discord.until(lambda: discord.messages(guild.system_channel))
-                await heard_all(discord)
+                await handle_all(discord)
         assert len(discord.messages(guild.system_channel)) == 1
-        # This one has been there for a long time.
+        # The bot was added to this one a long time ago.
         assert discord.messages(discord.channel) == []
 
 
@@ -153,7 +153,7 @@ async def test_secrets_are_kept_out_of_the_log(toy_bot: Bot, quick: None, caplog
         for name, options in (("ask", {"prompt": "Why?"}), ("whisper", {"text": "hello"})):
             asked = await discord.slash(discord.ann, discord.channel, name, **options)
             await finished(discord, await asked.message())
-    # The servers of this test are in the same process and write down who asked them for what.
+    # The fake servers run in the same process, and their access log is not the bot's.
     said = "\n".join(record.getMessage() for record in caplog.records if record.name != "aiohttp.access")
     assert "Discord: connected as" in said
     for secret in (discord.token, *(asked.token for asked in discord.interactions.values())):

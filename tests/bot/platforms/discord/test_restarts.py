@@ -1,4 +1,4 @@
-"""The end of the bot on Discord, planned or not, and what it finds when it comes back."""
+"""The end of the bot on Discord, planned or not, and the answers that it restores after a restart."""
 
 import asyncio
 import sqlite3
@@ -19,7 +19,7 @@ from bot.platforms.discord.incoming import interactions
 INTERRUPTED = "Interrupted: the bot was restarted."
 
 
-async def test_the_end_of_the_bot_is_told_in_the_message(toy_bot: Bot, toys: Toys, quick: None) -> None:
+async def test_an_answer_shows_that_the_bot_ended(toy_bot: Bot, toys: Toys, quick: None) -> None:
     async with FakeDiscord() as discord:
         async with on_discord(toy_bot, discord):
             _, message = await playing(discord, toys)
@@ -28,40 +28,42 @@ async def test_the_end_of_the_bot_is_told_in_the_message(toy_bot: Bot, toys: Toy
 
 
 @asynccontextmanager
-async def killed_meanwhile(discord: FakeDiscord, models: FakeModels, toys: Toys, folder: Path) -> AsyncIterator[None]:
-    """What begins in the context is left as by a process that is killed at its end; then another one starts."""
+async def killed_after(discord: FakeDiscord, models: FakeModels, toys: Toys, folder: Path) -> AsyncIterator[None]:
+    """Leave the answers of the context as if the process was killed at its end."""
     before, after = folder / "before", folder / "after"
     for one in (before, after):
         one.mkdir()
     async with bot_with_toys(models, before, toys) as bot, on_discord(bot, discord):
         yield
-        # Else it may be killed between sending a message and noting that it did.
-        await discord.until(lambda: not _unnoted(before / "tempera.db"))
+        # Otherwise it might be killed after it has sent a message and before its id is stored.
+        await discord.until(lambda: not _has_unstored_message(before / "tempera.db"))
         await asyncio.to_thread(_copy, before / "tempera.db", after / "tempera.db")
         for method in ("PATCH", "POST", "DELETE"):
             discord.refuse(method, "*", 403, code=50013, times=1000)
     discord.rest.limits.refusals.clear()
 
 
-def _unnoted(path: Path) -> bool:
-    """Whether there is an answer of which no message is noted yet."""
+def _has_unstored_message(path: Path) -> bool:
+    """Return whether there is an answer of which no message is stored yet."""
     with closing(sqlite3.connect(path)) as database:
         answers = "SELECT 1 FROM messages WHERE role = 'assistant' AND id NOT IN (SELECT message FROM deliveries)"
         return database.execute(answers).fetchone() is not None
 
 
 def _copy(source: Path, target: Path) -> None:
-    """The database as it is at this moment, without the process that works on it."""
+    """Copy the database at this moment, without the registration of its process."""
     with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
         old.backup(new)
         new.execute("DELETE FROM instances")
         new.commit()
 
 
-async def test_what_was_left_unfinished_says_so(models: FakeModels, quick: None, tmp_path: Path) -> None:
+async def test_unfinished_answers_show_that_they_were_interrupted(
+    models: FakeModels, quick: None, tmp_path: Path
+) -> None:
     async with FakeDiscord() as discord:
         toys = Toys()
-        async with killed_meanwhile(discord, models, toys, tmp_path):
+        async with killed_after(discord, models, toys, tmp_path):
             await playing(discord, toys)
             toys.say(Reply(text="One" + " and one" * 400))
             await discord.until(lambda: len(discord.messages(discord.channel)) == 2)
@@ -76,7 +78,7 @@ async def test_what_was_left_unfinished_says_so(models: FakeModels, quick: None,
         expired.interaction.expired = True
         assert "Stop" in answer.buttons
         async with bot_with_toys(models, tmp_path / "after", toys) as bot, on_discord(bot, discord):
-            # A crash may lose what was said in the last two seconds, and so a part of it.
+            # A crash may lose the text of the last two seconds.
             for message in (private, answer):
                 await finished(discord, message)
                 assert message.content.endswith(f"-# {INTERRUPTED}")
@@ -89,49 +91,50 @@ async def test_what_was_left_unfinished_says_so(models: FakeModels, quick: None,
             assert (await finished(discord, await pressed.message())).content == "One and all"
 
 
-async def test_a_token_that_must_be_over_is_not_tried(
+async def test_an_expired_token_is_not_used(
     models: FakeModels, quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(interactions, "TOKEN_LIVES", -1.0)
+    monkeypatch.setattr(interactions, "TOKEN_LIFETIME_SECONDS", -1.0)
     async with FakeDiscord() as discord:
         toys = Toys()
-        async with killed_meanwhile(discord, models, toys, tmp_path):
+        async with killed_after(discord, models, toys, tmp_path):
             private = await (await discord.slash(discord.ann, discord.channel, "hush")).message()
             _, public = await playing(discord, toys)
             await discord.until(lambda: not private.loading)
         before = len(discord.rest.log)
         async with bot_with_toys(models, tmp_path / "after", toys) as bot, on_discord(bot, discord):
-            # They are taken up in the order in which they were asked.
+            # Answers are restored in the order of their questions, so the private one came first.
             await finished(discord, public)
         assert not any(path.startswith("/webhooks") for _, path, *_ in discord.rest.log[before:])
 
 
-async def test_an_answer_to_be_told_in_a_thread_says_so_where_it_was(
+async def test_an_interrupted_answer_with_a_thread_shows_it_where_it_stands(
     models: FakeModels, quick: None, tmp_path: Path
 ) -> None:
     async with FakeDiscord() as discord:
         toys = Toys()
-        async with killed_meanwhile(discord, models, toys, tmp_path):
+        async with killed_after(discord, models, toys, tmp_path):
             asked = await discord.slash(discord.ann, discord.channel, "play", text="Why?", thread=True)
             opened = await asked.message()
             toys.say(Reply(text="One"))
             thread = await discord.until(lambda: opened.thread)
             told = await discord.until(lambda: next(iter(discord.messages(thread)), None))
+            await discord.until(lambda: toys.waiting == 1)
             asked = await discord.slash(discord.ann, discord.channel, "play", text="How?", thread=True)
             waiting = await asked.message()
             await discord.until(lambda: toys.played == 2)
-            # Whoever waits for longer hears first: the first one, and then the second.
+            # Replies go to the answer that has waited longest: to the first one, then to the second.
             toys.say(Reply(text="One"))
             await discord.until(toys.script.empty)
             toys.say(Reply(status="You are next."))
             await discord.until(lambda: waiting.content == "-# You are next.")
 
-            async def is_noted() -> bool:
+            async def is_stored() -> bool:
                 with closing(sqlite3.connect(tmp_path / "before" / "tempera.db")) as database:
                     shown = database.execute("SELECT external FROM deliveries").fetchall()
                 return {(told.id,), (waiting.id,)} <= set(shown)
 
-            await eventually(is_noted)
+            await eventually(is_stored)
         async with bot_with_toys(models, tmp_path / "after", toys) as bot, on_discord(bot, discord):
             for message, begins in ((told, "One"), (waiting, "> How?")):
                 await finished(discord, message)

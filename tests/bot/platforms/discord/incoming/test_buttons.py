@@ -1,4 +1,4 @@
-"""Buttons and forms on Discord: what they do, who may use them, and that they work whenever they are pressed."""
+"""Buttons and forms on Discord: their effects, who may use them, and that old ones still work."""
 
 from pathlib import Path
 
@@ -15,13 +15,13 @@ from bot.storage.audit import AuditFilter
 
 
 async def answered(discord: FakeDiscord, **options: object) -> FakeMessage:
-    """An answer of /ask to Ann."""
+    """Let Ann use /ask, and return the finished answer."""
     given = {"prompt": "Why?"} | options
     asked = await discord.slash(discord.ann, discord.channel, "ask", **given)
     return await finished(discord, await asked.message())
 
 
-async def test_stop_ends_it_with_what_was_said(discord: FakeDiscord, models: FakeModels) -> None:
+async def test_stop_ends_an_answer_with_the_text_so_far(discord: FakeDiscord, models: FakeModels) -> None:
     models.gate.clear()
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?")
     message = await asked.message()
@@ -49,7 +49,7 @@ async def test_again_gives_another_answer_and_warmer_a_warmer_one(discord: FakeD
     assert (cooler["seed"], cooler["temperature"]) == (7, 0.2)
 
 
-async def test_thumbs_are_counted_in_place(discord: FakeDiscord) -> None:
+async def test_thumbs_are_counted_on_their_buttons(discord: FakeDiscord) -> None:
     message = await answered(discord)
     before = message.content
     for user, label, shown in ((discord.ann, "👍", "👍 1"), (discord.ben, "👍 1", "👍 2"), (discord.ann, "👎", "👎 1")):
@@ -67,7 +67,7 @@ async def test_somebody_elses_thumb_leaves_the_buttons_in_the_language_of_the_as
     assert list(message.buttons) == ["Again", "Cooler", "Warmer", "Edit", "Delete", "👍 1", "👎"]
 
 
-async def test_a_message_that_cannot_be_changed_any_more_says_so(discord: FakeDiscord) -> None:
+async def test_a_press_that_cannot_change_its_message_is_explained(discord: FakeDiscord) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?", thread=True)
     starter = await asked.message()
     thread = await discord.until(lambda: starter.thread)
@@ -81,7 +81,7 @@ async def test_a_message_that_cannot_be_changed_any_more_says_so(discord: FakeDi
     assert said == {"Discord does not let me change this message any more."}
 
 
-async def test_delete_takes_all_parts_away(discord: FakeDiscord, toy_bot: Bot) -> None:
+async def test_delete_removes_all_parts(discord: FakeDiscord, toy_bot: Bot) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "stretch", length=5000)
     await asked.message()
     await discord.until(lambda: asked.followups and "Delete" in asked.followups[-1].buttons)
@@ -92,15 +92,15 @@ async def test_delete_takes_all_parts_away(discord: FakeDiscord, toy_bot: Bot) -
 
 
 @pytest.mark.parametrize("lives", [900.0, 0.0])
-async def test_where_only_the_user_installed_it_delete_takes_all_parts_away_while_it_can(
+async def test_delete_removes_all_parts_of_a_user_install_while_the_token_is_valid(
     discord: FakeDiscord, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch, lives: float
 ) -> None:
-    monkeypatch.setattr(interactions, "TOKEN_LIVES", lives)
+    monkeypatch.setattr(interactions, "TOKEN_LIFETIME_SECONDS", lives)
     channel = discord.add_guild("Elsewhere", bot=False).add_channel("general")
     asked = await discord.slash(discord.ann, channel, "stretch", installed_by_user=True, length=5000)
     await discord.until(lambda: asked.followups and "Delete" in asked.followups[-1].buttons)
     parts = discord.messages(channel)
-    # Once these are done, the answer is no longer being shown.
+    # Once these tasks are done, no view shows the answer any more.
     await noted(toy_bot, "discord", str(parts[-1].id))
     await discord.press(discord.ann, parts[-1], "👍")
     await discord.until(lambda: "👍 1" in parts[-1].buttons)
@@ -127,7 +127,7 @@ async def test_somebody_elses_press_is_refused_privately(discord: FakeDiscord, t
     assert discord.private(discord.ann) == []
 
 
-async def test_edit_opens_a_form_that_asks_anew(discord: FakeDiscord, models: FakeModels) -> None:
+async def test_edit_opens_a_form_that_asks_again(discord: FakeDiscord, models: FakeModels) -> None:
     message = await answered(discord, temperature=0.5)
     pressed = await discord.press(discord.ann, message, "Edit")
     ack = await pressed.acknowledged()
@@ -148,7 +148,7 @@ async def test_a_form_is_sent_and_answered(discord: FakeDiscord, models: FakeMod
     assert models.requests[-1]["temperature"] == 1.5
 
 
-async def test_a_form_that_is_refused_loses_nothing(discord: FakeDiscord) -> None:
+async def test_a_refused_form_gives_back_its_values(discord: FakeDiscord) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask")
     prompt = "Why is ```code``` so?"
     sent = await discord.submit(discord.ann, asked, {"prompt": prompt, "temperature": "hot"})
@@ -160,7 +160,7 @@ async def test_a_form_that_is_refused_loses_nothing(discord: FakeDiscord) -> Non
     assert "temperature:\n```\nhot\n```" in rest
 
 
-async def test_a_long_form_that_is_refused_comes_back_as_a_file(discord: FakeDiscord) -> None:
+async def test_a_long_refused_form_comes_back_as_a_file(discord: FakeDiscord) -> None:
     message = await answered(discord)
     pressed = await discord.press(discord.ann, message, "Edit")
     prompt = "Why? " * 700
@@ -189,7 +189,7 @@ async def test_a_plugins_button_answers_whoever_presses_it(discord: FakeDiscord,
     assert "Paris" in (await finished(discord, await pressed.message())).content
 
 
-async def test_a_button_under_what_is_private_answers_privately(discord: FakeDiscord, models: FakeModels) -> None:
+async def test_a_button_under_a_private_answer_answers_privately(discord: FakeDiscord, models: FakeModels) -> None:
     models.failure = (503, "The model is loading.")
     await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?")
     await discord.until(lambda: discord.private(discord.ann))
@@ -200,9 +200,7 @@ async def test_a_button_under_what_is_private_answers_privately(discord: FakeDis
     assert (ack.kind, ack.private) == ("defer", True)
 
 
-async def test_yesterdays_buttons_work_after_a_restart(
-    models: FakeModels, toys: Toys, quick: None, tmp_path: Path
-) -> None:
+async def test_old_buttons_work_after_a_restart(models: FakeModels, toys: Toys, quick: None, tmp_path: Path) -> None:
     async with FakeDiscord() as discord:
         async with bot_with_toys(models, tmp_path, toys) as bot, on_discord(bot, discord):
             message = await answered(discord)
@@ -216,7 +214,7 @@ async def test_yesterdays_buttons_work_after_a_restart(
             await discord.until(lambda: message.deleted)
 
 
-async def test_what_is_no_longer_stored_says_so(discord: FakeDiscord, toy_bot: Bot) -> None:
+async def test_a_button_of_an_answer_that_is_no_longer_stored_says_so(discord: FakeDiscord, toy_bot: Bot) -> None:
     message = await answered(discord)
     await toy_bot.database.purge(0)
     for label in ("Again", "👍", "Edit"):

@@ -1,4 +1,4 @@
-"""Our commands as Discord's, and what is called when somebody uses one; no server is needed for that."""
+"""The bot's commands as Discord's, and the calls when one is used; no server is needed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -14,7 +14,8 @@ from bot.config import PluginsSection
 from bot.core.errors import PluginError
 from bot.core.messages import Attachment, Channel, Reply, Role, User
 from bot.platforms.discord.incoming import commands
-from bot.platforms.discord.incoming.commands import Translations, Tree, build
+from bot.platforms.discord.incoming.command_tree import Translations, Tree
+from bot.platforms.discord.incoming.commands import build
 from bot.plugin_host import plugin
 
 ANN = {"id": "7", "username": "ann", "global_name": "Ann", "discriminator": "0", "avatar": None}
@@ -27,8 +28,8 @@ FILE = {
 }
 
 
-class Heard:
-    """The adapter: notes what it is called with."""
+class CallRecorder:
+    """Records the calls of the functions that answer commands."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
@@ -49,8 +50,8 @@ class Heard:
 
 
 @pytest.fixture
-def heard() -> Heard:
-    return Heard()
+def recorder() -> CallRecorder:
+    return CallRecorder()
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def built_in() -> dict[str, Command]:
 
 
 async def payload(tree: Tree, built: Any) -> dict[str, Any]:
-    tree.offer(built)
+    tree.replace_commands(built)
     (command,) = tree.get_commands()
     return dict(await command.get_translated_payload(tree, Translations()))
 
@@ -83,23 +84,23 @@ METADATA = {
 }  # fmt: skip
 
 
-async def options(tree: Tree, heard: Heard, *given: Option, **more: Any) -> list[dict[str, Any]]:
-    """How Discord is told about these options."""
-    shown = await payload(tree, heard.build(made("play", *given, **more)))
+async def options(tree: Tree, recorder: CallRecorder, *given: Option, **more: Any) -> list[dict[str, Any]]:
+    """Return these options as they are registered."""
+    shown = await payload(tree, recorder.build(made("play", *given, **more)))
     return [{key: value for key, value in option.items() if not key.startswith("desc")} for option in shown["options"]]
 
 
 def interaction(tree: Tree, data: dict[str, Any], kind: int = 2) -> discord.Interaction:
-    told = {
+    payload = {
         "id": "1", "application_id": "2", "type": kind, "token": "x", "version": 1, "user": ANN, "locale": "de",
         "channel": {"id": "3", "type": 1, "recipients": []}, "channel_id": "3", "data": {"id": "4", "type": 1} | data,
         "entitlements": [], "authorizing_integration_owners": {}, "attachment_size_limit": 10_485_760, "context": 1,
     }  # fmt: skip
-    return discord.Interaction(data=told, state=tree.client._connection)  # type: ignore[arg-type]
+    return discord.Interaction(data=payload, state=tree.client._connection)  # type: ignore[arg-type]
 
 
-async def test_ask_as_discord_shows_it(tree: Tree, heard: Heard) -> None:
-    shown = await payload(tree, [heard.build(built_in()["ask"])[0]])
+async def test_ask_has_its_options_on_discord(tree: Tree, recorder: CallRecorder) -> None:
+    shown = await payload(tree, [recorder.build(built_in()["ask"])[0]])
     assert (shown["name"], shown["type"], shown["default_member_permissions"]) == ("ask", 1, None)
     assert (shown["contexts"], shown["integration_types"]) == ([0, 1, 2], [0, 1])
     prompt, temperature, *_, thread = shown["options"]
@@ -110,22 +111,22 @@ async def test_ask_as_discord_shows_it(tree: Tree, heard: Heard) -> None:
     assert german <= thread["description_localizations"].items()
 
 
-async def test_texts_are_translated_and_names_are_not(tree: Tree, heard: Heard) -> None:
-    face = await payload(tree, heard.build(built_in()["face"]))
+async def test_texts_are_translated_and_names_are_not(tree: Tree, recorder: CallRecorder) -> None:
+    face = await payload(tree, recorder.build(built_in()["face"]))
     assert face["description"] == "Draw faces of people who do not exist."
     assert set(face["description_localizations"]) == {"de", "es-ES", "es-419"}
     assert face["description_localizations"]["de"] == "Zeichnet Gesichter von Menschen, die es nicht gibt."
     assert not face["name_localizations"]
     assert not any(option.get("name_localizations") for option in face["options"])
-    menu = await payload(tree, heard.build(built_in()["inspect"])[1:])
+    menu = await payload(tree, recorder.build(built_in()["inspect"])[1:])
     assert (menu["name"], menu["type"], menu["name_localizations"]["de"]) == ("Inspect", 3, "Untersuchen")
 
 
-async def test_every_type_of_option(tree: Tree, heard: Heard) -> None:
+async def test_every_type_of_option_has_its_type_on_discord(tree: Tree, recorder: CallRecorder) -> None:
     kinds = {str: 3, int: 4, bool: 5, User: 6, Channel: 7, Role: 8, float: 10, Attachment: 11}
     given = [Option(name=kind.__name__.lower(), type=kind) for kind in kinds]
-    shown = await options(tree, heard, *given)
-    # Not what channels are sorted under, which is 4.
+    shown = await options(tree, recorder, *given)
+    # Without 4, the categories.
     assert [one.pop("channel_types", None) for one in shown if one["type"] == 7] == [[0, 2, 5, 10, 11, 12, 13, 15]]
     assert shown == [
         {"name": kind.__name__.lower(), "type": number, "required": True} for kind, number in kinds.items()
@@ -143,15 +144,17 @@ async def test_every_type_of_option(tree: Tree, heard: Heard) -> None:
         (str, None, None, {}),
     ],
 )
-async def test_limits(kind: type, low: Any, high: Any, expected: dict[str, Any], tree: Tree, heard: Heard) -> None:
-    (shown,) = await options(tree, heard, Option(name="size", type=kind, minimum=low, maximum=high))
+async def test_options_have_their_limits(
+    kind: type, low: Any, high: Any, expected: dict[str, Any], tree: Tree, recorder: CallRecorder
+) -> None:
+    (shown,) = await options(tree, recorder, Option(name="size", type=kind, minimum=low, maximum=high))
     assert {key: value for key, value in shown.items() if key.startswith("m")} == expected
 
 
-async def test_choices_have_their_type(tree: Tree, heard: Heard) -> None:
+async def test_choices_have_their_type(tree: Tree, recorder: CallRecorder) -> None:
     style = Option(name="style", choices=("plain", "rhyme"))
     edge = Option(name="edge", type=int, choices=(64, 128), minimum=1)
-    shown = await options(tree, heard, style, edge)
+    shown = await options(tree, recorder, style, edge)
     assert [option["type"] for option in shown] == [3, 4]
     assert shown[0]["choices"] == [{"name": "plain", "value": "plain"}, {"name": "rhyme", "value": "rhyme"}]
     assert shown[1]["choices"] == [{"name": "64", "value": 64}, {"name": "128", "value": 128}]
@@ -161,45 +164,54 @@ async def test_choices_have_their_type(tree: Tree, heard: Heard) -> None:
 @pytest.mark.parametrize(
     "option",
     [
-        Option(name="word", complete=Heard().complete),
-        Option(name="word", type=int, complete=Heard().complete, minimum=1),
+        Option(name="word", complete=CallRecorder().complete),
+        Option(name="word", type=int, complete=CallRecorder().complete, minimum=1),
         Option(name="word", choices=tuple("abcdefghijklmnopqrstuvwxyz")),
         Option(name="word", choices=("short", "l" + 100 * "o" + "ng")),
         Option(name="word", choices=("", "some")),
     ],
     ids=["a completer", "a completer of numbers", "26 choices", "a long choice", "an empty choice"],
 )
-async def test_what_is_suggested_is_text(option: Option, tree: Tree, heard: Heard) -> None:
-    assert await options(tree, heard, option) == [{"name": "word", "type": 3, "required": True, "autocomplete": True}]
+async def test_options_with_suggestions_are_text(option: Option, tree: Tree, recorder: CallRecorder) -> None:
+    assert await options(tree, recorder, option) == [
+        {"name": "word", "type": 3, "required": True, "autocomplete": True}
+    ]
 
 
-async def test_required_options_come_first(tree: Tree, heard: Heard) -> None:
+async def test_required_options_come_first(tree: Tree, recorder: CallRecorder) -> None:
     given = [Option(name="a", required=False), Option(name="b"), Option(name="c", required=False)]
-    assert [option["name"] for option in await options(tree, heard, *given, threads=True)] == ["b", "a", "c", "thread"]
+    assert [option["name"] for option in await options(tree, recorder, *given, threads=True)] == [
+        "b",
+        "a",
+        "c",
+        "thread",
+    ]
 
 
-async def test_what_opens_a_form_needs_no_option(tree: Tree, heard: Heard) -> None:
-    (shown,) = await options(tree, heard, Option(name="text", form=True))
+async def test_a_command_that_opens_a_form_requires_no_option(tree: Tree, recorder: CallRecorder) -> None:
+    (shown,) = await options(tree, recorder, Option(name="text", form=True))
     assert shown["required"] is False
 
 
-async def test_descriptions_fit(tree: Tree, heard: Heard) -> None:
-    shown = await payload(tree, heard.build(made("play", Option(name="size"), description="long " * 30)))
+async def test_long_descriptions_are_cut(tree: Tree, recorder: CallRecorder) -> None:
+    shown = await payload(tree, recorder.build(made("play", Option(name="size"), description="long " * 30)))
     assert len(shown["description"]) <= 100
     assert shown["description"].endswith("long…")
     assert shown["options"][0]["description"] == "size"
 
 
-async def test_subcommands_and_moderators(tree: Tree, heard: Heard) -> None:
+async def test_subcommands_form_groups_and_moderators_commands_are_restricted(
+    tree: Tree, recorder: CallRecorder
+) -> None:
     both = [made("lesson list", moderator=True), made("lesson add", moderator=True)]
-    group = await payload(tree, heard.build(*both))
+    group = await payload(tree, recorder.build(*both))
     assert [(child["name"], child["type"]) for child in group["options"]] == [("list", 1), ("add", 1)]
     assert (group["default_member_permissions"], group["contexts"], group["integration_types"]) == (0x20, [0], [0])
-    mixed = await payload(tree, heard.build(both[0], made("lesson show")))
+    mixed = await payload(tree, recorder.build(both[0], made("lesson show")))
     assert (mixed["default_member_permissions"], mixed["contexts"]) == (None, [0, 1, 2])
-    alone = await payload(tree, heard.build(made("purge", moderator=True)))
+    alone = await payload(tree, recorder.build(made("purge", moderator=True)))
     assert (alone["default_member_permissions"], alone["contexts"]) == (0x20, [0])
-    menu = await payload(tree, heard.build(made("purge", moderator=True, in_messages="Purge this"))[1:])
+    menu = await payload(tree, recorder.build(made("purge", moderator=True, in_messages="Purge this"))[1:])
     assert (menu["default_member_permissions"], menu["contexts"]) == (0x20, [0])
 
 
@@ -227,19 +239,21 @@ LONG = tuple(f"{number:02}" + 98 * "x" for number in range(25))
         ),
     ],
 )
-def test_what_discord_has_no_room_for_is_a_sentence(wanted: list[Command], sentence: str, heard: Heard) -> None:
+def test_a_command_over_a_limit_is_refused_with_a_sentence(
+    wanted: list[Command], sentence: str, recorder: CallRecorder
+) -> None:
     with pytest.raises(PluginError) as caught:
-        heard.build(*wanted)
+        recorder.build(*wanted)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-async def test_the_options_that_were_given_arrive_as_ours(tree: Tree, heard: Heard) -> None:
+async def test_given_options_arrive_as_types_of_the_bot(tree: Tree, recorder: CallRecorder) -> None:
     given = [
         Option(name="size", type=int), Option(name="who", type=User), Option(name="where", type=Channel),
         Option(name="rank", type=Role), Option(name="file", type=Attachment), Option(name="not_given", required=False),
     ]  # fmt: skip
-    tree.offer(heard.build(made("play", *given, threads=True)))
+    tree.replace_commands(recorder.build(made("play", *given, threads=True)))
     resolved = {
         "users": {"7": ANN},
         "channels": {"9": {"id": "9", "name": "general", "type": 0, "permissions": "0"}},
@@ -261,7 +275,7 @@ async def test_the_options_that_were_given_arrive_as_ours(tree: Tree, heard: Hea
         "options": [{"type": kind, "name": name, "value": value} for kind, name, value in used],
     }
     await tree._call(interaction(tree, data))
-    ((name, found),) = heard.calls
+    ((name, found),) = recorder.calls
     file = found.pop("file")
     assert (name, file.filename) == ("play", "a.png")
     assert found == {
@@ -273,8 +287,8 @@ async def test_the_options_that_were_given_arrive_as_ours(tree: Tree, heard: Hea
     }
 
 
-async def test_a_thread_stands_for_its_channel(tree: Tree, heard: Heard) -> None:
-    tree.offer(heard.build(made("play", Option(name="where", type=Channel))))
+async def test_a_thread_stands_for_its_channel(tree: Tree, recorder: CallRecorder) -> None:
+    tree.replace_commands(recorder.build(made("play", Option(name="where", type=Channel))))
     thread = {
         "id": "9", "name": "Why?", "type": 11, "permissions": "0", "parent_id": "8", "owner_id": "7",
         "member_count": 1, "message_count": 1, "total_message_sent": 1, "rate_limit_per_user": 0, "flags": 0,
@@ -283,18 +297,18 @@ async def test_a_thread_stands_for_its_channel(tree: Tree, heard: Heard) -> None
     used = [{"type": 7, "name": "where", "value": "9"}]
     data = {"name": "play", "resolved": {"channels": {"9": thread}}, "options": used}
     await tree._call(interaction(tree, data))
-    assert heard.calls == [("play", {"where": Channel("8", "Why?")})]
+    assert recorder.calls == [("play", {"where": Channel("8", "Why?")})]
 
 
-async def test_a_subcommand_has_its_whole_name(tree: Tree, heard: Heard) -> None:
-    tree.offer(heard.build(made("lesson list"), made("lesson add", Option(name="name"))))
+async def test_a_subcommand_is_called_by_its_whole_name(tree: Tree, recorder: CallRecorder) -> None:
+    tree.replace_commands(recorder.build(made("lesson list"), made("lesson add", Option(name="name"))))
     inner = {"type": 1, "name": "add", "options": [{"type": 3, "name": "name", "value": "GANs"}]}
     await tree._call(interaction(tree, {"name": "lesson", "options": [inner]}))
-    assert heard.calls == [("lesson add", {"name": "GANs"})]
+    assert recorder.calls == [("lesson add", {"name": "GANs"})]
 
 
-async def test_a_command_on_a_message(tree: Tree, heard: Heard) -> None:
-    tree.offer(heard.build(made("play", in_messages="Play this")))
+async def test_a_command_in_the_menu_of_a_message_gets_the_message(tree: Tree, recorder: CallRecorder) -> None:
+    tree.replace_commands(recorder.build(made("play", in_messages="Play this")))
     message = {
         "id": "6", "channel_id": "3", "author": ANN, "content": "do re mi", "timestamp": "2026-01-01T00:00:00+00:00",
         "edited_timestamp": None, "tts": False, "mention_everyone": False, "mentions": [], "mention_roles": [],
@@ -302,7 +316,7 @@ async def test_a_command_on_a_message(tree: Tree, heard: Heard) -> None:
     }  # fmt: skip
     data = {"name": "Play this", "type": 3, "target_id": "6", "resolved": {"messages": {"6": message}}}
     await tree._call(interaction(tree, data))
-    assert heard.calls == [("play", 6, "do re mi")]
+    assert recorder.calls == [("play", 6, "do re mi")]
 
 
 @pytest.mark.parametrize(
@@ -315,17 +329,21 @@ async def test_a_command_on_a_message(tree: Tree, heard: Heard) -> None:
     ],
     ids=["once each", "25 at most", "what cannot be shown", "a completer that fails"],
 )
-async def test_suggestions(suggestions: Any, shown: list[str], tree: Tree, heard: Heard) -> None:
-    heard.suggestions = suggestions
-    tree.offer(heard.build(made("lesson show", Option(name="name", complete=heard.complete)), made("lesson list")))
+async def test_fitting_suggestions_are_offered(
+    suggestions: Any, shown: list[str], tree: Tree, recorder: CallRecorder
+) -> None:
+    recorder.suggestions = suggestions
+    tree.replace_commands(
+        recorder.build(made("lesson show", Option(name="name", complete=recorder.complete)), made("lesson list"))
+    )
     command = tree.get_command("lesson").get_command("show")
     choices = await command.extras["name"](interaction(tree, {"name": "lesson"}, 4), "GA")
     assert [(choice.name, choice.value) for choice in choices] == [(text, text) for text in shown]
-    assert heard.calls == [("lesson show", "name", "GA")]
+    assert recorder.calls == [("lesson show", "name", "GA")]
 
 
 async def test_a_completer_that_hangs_suggests_nothing(
-    tree: Tree, heard: Heard, monkeypatch: pytest.MonkeyPatch
+    tree: Tree, recorder: CallRecorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def hang(*_: object) -> Sequence[str]:
         await asyncio.get_running_loop().create_future()
@@ -333,13 +351,13 @@ async def test_a_completer_that_hangs_suggests_nothing(
 
     monkeypatch.setattr(commands, "COMPLETION_SECONDS", 0.01)
     wanted = [made("play", Option(name="name", complete=hang))]
-    tree.offer(build(wanted, run=heard.run, run_on_message=heard.run_on_message, complete=hang))
+    tree.replace_commands(build(wanted, run=recorder.run, run_on_message=recorder.run_on_message, complete=hang))
     assert await tree.get_command("play").extras["name"](interaction(tree, {"name": "play"}, 4), "") == []
 
 
-async def test_offering_anew_forgets_what_was_there(tree: Tree, heard: Heard) -> None:
-    tree.offer(heard.build(made("old", in_messages="Old")))
-    tree.offer(heard.build(made("new")))
+async def test_replaced_commands_are_no_longer_routed(tree: Tree, recorder: CallRecorder) -> None:
+    tree.replace_commands(recorder.build(made("old", in_messages="Old")))
+    tree.replace_commands(recorder.build(made("new")))
     assert [command.name for command in tree.get_commands()] == ["new"]
     with pytest.raises(app_commands.CommandNotFound):
         await tree._call(interaction(tree, {"name": "old"}))

@@ -1,4 +1,4 @@
-"""What is said to the bot on Discord without a slash, with and without the intent to read everything; and threads."""
+"""Ordinary messages on Discord, with and without the intent to read all of them, threads, and menus of messages."""
 
 from collections.abc import AsyncIterator
 
@@ -20,7 +20,7 @@ async def open_discord(toy_bot: Bot, quick: None) -> AsyncIterator[FakeDiscord]:
 
 
 async def answer_to(discord: FakeDiscord, said: FakeMessage) -> FakeMessage:
-    """The bot's reply to a message, once it is finished."""
+    """Return the bot's reply to a message once it is finished."""
 
     def reply() -> FakeMessage | None:
         here = discord.messages(said.channel)
@@ -29,8 +29,8 @@ async def answer_to(discord: FakeDiscord, said: FakeMessage) -> FakeMessage:
     return await finished(discord, await discord.until(reply))
 
 
-async def nothing_more(discord: FakeDiscord, channel: FakeChannel, toys: Toys) -> None:
-    """What was said before this was heard, and not answered: events are handled in order."""
+async def assert_no_reply(discord: FakeDiscord, channel: FakeChannel, toys: Toys) -> None:
+    """Assert that no message before this is answered; events are handled in order."""
     count = len(discord.messages(channel))
     said = await discord.say(discord.mod, discord.dm(discord.mod), "/play")
     toys.say(Reply(text="done", final=True))
@@ -38,7 +38,7 @@ async def nothing_more(discord: FakeDiscord, channel: FakeChannel, toys: Toys) -
     assert len(discord.messages(channel)) == count
 
 
-async def test_a_mention_asks(discord: FakeDiscord, models: FakeModels) -> None:
+async def test_a_mention_is_answered(discord: FakeDiscord, models: FakeModels) -> None:
     said = await discord.say(discord.ann, discord.channel, f"What does {discord.ben.mention} mean?", mention=True)
     answer = await answer_to(discord, said)
     assert answer.content.startswith("Paris is the capital of France.\n\n-# model")
@@ -52,14 +52,14 @@ async def test_a_mention_of_a_command_is_the_command(discord: FakeDiscord, model
     assert models.requests[-1]["temperature"] == 0.2
 
 
-async def test_a_bare_mention_is_welcomed(discord: FakeDiscord) -> None:
+async def test_a_bare_mention_gets_the_welcome(discord: FakeDiscord) -> None:
     said = await discord.say(discord.ann, discord.channel, "", mention=True)
     answer = await answer_to(discord, said)
     assert answer.content.startswith("Hello! I show how generative AI works.")
     assert "- `/ask temperature:0.2 prompt:What is the capital of France?`" in answer.content
 
 
-async def test_a_direct_message_asks_and_goes_on(discord: FakeDiscord, models: FakeModels) -> None:
+async def test_direct_messages_are_a_conversation(discord: FakeDiscord, models: FakeModels) -> None:
     channel = discord.dm(discord.ann)
     for text in ("Why?", "And then?"):
         await answer_to(discord, await discord.say(discord.ann, channel, text))
@@ -67,7 +67,7 @@ async def test_a_direct_message_asks_and_goes_on(discord: FakeDiscord, models: F
     assert turns[1:] == ["Why?", "Paris is the capital of France.", "And then?"]
 
 
-async def test_a_pinging_reply_goes_on_without_the_intent(
+async def test_a_pinging_reply_continues_the_conversation_without_the_intent(
     discord: FakeDiscord, models: FakeModels, toy_bot: Bot
 ) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?")
@@ -81,7 +81,9 @@ async def test_a_pinging_reply_goes_on_without_the_intent(
     assert turns[1:] == ["Why?", "Paris is the capital of France.", "And then?"]
 
 
-async def test_a_reply_to_any_part_of_an_answer_is_one_to_it(discord: FakeDiscord, toys: Toys, toy_bot: Bot) -> None:
+async def test_a_reply_to_any_part_of_an_answer_is_a_reply_to_the_answer(
+    discord: FakeDiscord, toys: Toys, toy_bot: Bot
+) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "stretch", length=5000)
     await discord.until(lambda: len(asked.followups) == 2 and "Delete" in asked.followups[-1].buttons)
     await noted(toy_bot, "discord", str(asked.followups[-1].id))
@@ -93,7 +95,7 @@ async def test_a_reply_to_any_part_of_an_answer_is_one_to_it(discord: FakeDiscor
         assert (await finished(discord, told)).content.startswith("**/stretch**")
 
 
-async def test_a_silent_reply_is_heard_with_the_intent_alone(
+async def test_a_silent_reply_is_answered_with_the_intent(
     open_discord: FakeDiscord, models: FakeModels, toys: Toys, toy_bot: Bot
 ) -> None:
     asked = await open_discord.slash(open_discord.ann, open_discord.channel, "ask", prompt="Why?")
@@ -104,20 +106,20 @@ async def test_a_silent_reply_is_heard_with_the_intent_alone(
     assert models.requests[-1]["messages"][-1]["content"] == "And then?"
 
 
-async def test_a_silent_reply_is_not_heard_without_it(discord: FakeDiscord, toys: Toys) -> None:
+async def test_a_silent_reply_is_not_answered_without_the_intent(discord: FakeDiscord, toys: Toys) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?")
     first = await finished(discord, await asked.message())
     await discord.say(discord.ben, discord.channel, "And then?", reply_to=first, ping=False)
-    await nothing_more(discord, discord.channel, toys)
+    await assert_no_reply(discord, discord.channel, toys)
 
 
-async def test_what_is_not_for_the_bot_is_left_alone(open_discord: FakeDiscord, toys: Toys) -> None:
+async def test_messages_to_others_are_not_answered(open_discord: FakeDiscord, toys: Toys) -> None:
     other = await open_discord.say(open_discord.ann, open_discord.channel, "Hello all")
     await open_discord.say(open_discord.ben, open_discord.channel, "Hello Ann", reply_to=other)
     machine = open_discord.add_user("Machine")
     machine.bot = True
     await open_discord.say(machine, open_discord.channel, "Beep", mention=True)
-    await nothing_more(open_discord, open_discord.channel, toys)
+    await assert_no_reply(open_discord, open_discord.channel, toys)
 
 
 async def test_a_refusal_is_a_reply(discord: FakeDiscord) -> None:
@@ -127,14 +129,14 @@ async def test_a_refusal_is_a_reply(discord: FakeDiscord) -> None:
     assert answer.buttons == {}
 
 
-async def test_an_error_is_told_in_the_reply(discord: FakeDiscord, models: FakeModels) -> None:
+async def test_an_error_is_a_reply(discord: FakeDiscord, models: FakeModels) -> None:
     models.failure = (503, "The model is loading.")
     answer = await answer_to(discord, await discord.say(discord.ann, discord.channel, "Why?", mention=True))
     assert "The model is loading." in answer.content
     assert discord.messages(discord.channel)[-1] is answer
 
 
-async def test_what_is_private_comes_as_a_direct_message(discord: FakeDiscord) -> None:
+async def test_a_private_answer_comes_as_a_direct_message(discord: FakeDiscord) -> None:
     await discord.say(discord.ann, discord.channel, "/whisper hello", mention=True)
     (told,) = await discord.until(lambda: discord.messages(discord.dm(discord.ann)))
     await finished(discord, told)
@@ -142,14 +144,14 @@ async def test_what_is_private_comes_as_a_direct_message(discord: FakeDiscord) -
     assert len(discord.messages(discord.channel)) == 1
 
 
-async def test_where_direct_messages_are_closed_the_channel_hears_how(discord: FakeDiscord) -> None:
+async def test_closed_direct_messages_are_explained_in_the_channel(discord: FakeDiscord) -> None:
     discord.ann.dm_closed = True
     said = await discord.say(discord.ann, discord.channel, "/whisper hello", mention=True)
     answer = await answer_to(discord, said)
     assert answer.content.startswith("You take no direct messages from me. Use a slash command")
 
 
-async def test_two_processes_answer_once(toy_bot: Bot, discord: FakeDiscord, models: FakeModels) -> None:
+async def test_two_processes_answer_a_message_once(toy_bot: Bot, discord: FakeDiscord, models: FakeModels) -> None:
     async with on_discord(toy_bot, discord):
         await discord.until(lambda: [name for name, _ in discord.gateway_log].count("identify") == 2)
         await discord.connected()
@@ -158,7 +160,7 @@ async def test_two_processes_answer_once(toy_bot: Bot, discord: FakeDiscord, mod
     assert len(models.requests) == 1
 
 
-async def test_a_deleted_question_is_answered_all_the_same(discord: FakeDiscord, models: FakeModels) -> None:
+async def test_a_deleted_question_is_answered(discord: FakeDiscord, models: FakeModels) -> None:
     models.gate.clear()
     models.before_gate = 0
     said = await discord.say(discord.ann, discord.channel, "Why?", mention=True)
@@ -172,7 +174,7 @@ async def test_a_deleted_question_is_answered_all_the_same(discord: FakeDiscord,
 
 
 async def threaded(discord: FakeDiscord, question: str = "What is a GAN?") -> FakeChannel:
-    """The thread that a question opens."""
+    """Ask a question, and return the thread that it opens."""
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt=question, thread=True)
     message = await asked.message()
     return await discord.until(lambda: message.thread)
@@ -190,7 +192,9 @@ async def test_a_thread_is_opened_under_the_question(discord: FakeDiscord) -> No
     assert "Again" in answer.buttons
 
 
-async def test_all_that_is_said_in_the_thread_goes_on(open_discord: FakeDiscord, models: FakeModels) -> None:
+async def test_every_message_in_a_thread_continues_the_conversation(
+    open_discord: FakeDiscord, models: FakeModels
+) -> None:
     thread = await threaded(open_discord)
     (answer,) = await open_discord.until(lambda: open_discord.messages(thread))
     await finished(open_discord, answer)
@@ -202,7 +206,7 @@ async def test_all_that_is_said_in_the_thread_goes_on(open_discord: FakeDiscord,
     assert again.channel is thread
 
 
-async def test_without_the_intent_the_thread_is_told_once_what_is_heard(
+async def test_without_the_intent_a_thread_is_told_once_which_messages_are_read(
     discord: FakeDiscord, models: FakeModels, toys: Toys
 ) -> None:
     thread = await threaded(discord)
@@ -211,7 +215,7 @@ async def test_without_the_intent_the_thread_is_told_once_what_is_heard(
     told = await answer_to(discord, await discord.say(discord.ben, thread, "And then?"))
     assert told.content == "I read here only what mentions me, @Tempera, or replies to me with a ping."
     await discord.say(discord.ben, thread, "Hello?")
-    await nothing_more(discord, thread, toys)
+    await assert_no_reply(discord, thread, toys)
     await answer_to(discord, await discord.say(discord.ben, thread, "And then?", mention=True))
     turns = [turn["content"] for turn in models.requests[-1]["messages"]]
     assert turns[1:] == ["What is a GAN?", "Paris is the capital of France.", "And then?"]
@@ -235,7 +239,7 @@ async def test_a_thread_that_cannot_be_opened_leaves_the_answer_in_place(discord
     assert "Paris" in message.content
 
 
-async def test_in_a_thread_and_in_direct_messages_there_is_no_other(discord: FakeDiscord) -> None:
+async def test_no_thread_is_opened_in_a_thread_or_in_direct_messages(discord: FakeDiscord) -> None:
     thread = await threaded(discord)
     for channel in (thread, discord.dm(discord.ann)):
         asked = await discord.slash(discord.ann, channel, "ask", prompt="Why?", thread=True)
@@ -244,10 +248,10 @@ async def test_in_a_thread_and_in_direct_messages_there_is_no_other(discord: Fak
         assert "thread" not in message.content
 
 
-# What is chosen in a message's menu
+# Commands in the menu of a message
 
 
-async def test_a_message_is_explained(discord: FakeDiscord) -> None:
+async def test_a_message_is_explained_from_its_menu(discord: FakeDiscord) -> None:
     said = await discord.say(discord.ben, discord.channel, f"GANs are cool, {discord.ann.mention}")
     asked = await discord.use_on_message(discord.ann, said, "Explain this")
     assert (await asked.acknowledged()).kind == "defer"
@@ -256,7 +260,7 @@ async def test_a_message_is_explained(discord: FakeDiscord) -> None:
     assert "That is not in the lessons. There are none here yet." in told.content
 
 
-async def test_an_answer_is_inspected(discord: FakeDiscord, toy_bot: Bot) -> None:
+async def test_an_answer_is_inspected_from_its_menu(discord: FakeDiscord, toy_bot: Bot) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?", temperature=0.3)
     message = await finished(discord, await asked.message())
     await noted(toy_bot, "discord", str(message.id))
@@ -268,7 +272,7 @@ async def test_an_answer_is_inspected(discord: FakeDiscord, toy_bot: Bot) -> Non
     assert "0.3" in told.content
 
 
-async def test_outside_a_private_thread_nothing_of_it_is_inspected(discord: FakeDiscord) -> None:
+async def test_an_answer_in_a_private_thread_is_inspected_only_there(discord: FakeDiscord) -> None:
     thread = discord.add_thread(discord.channel, "Secret", discord.ann, private=True)
     asked = await discord.slash(discord.ann, thread, "ask", prompt="a secret")
     answer = await finished(discord, await asked.message())
@@ -279,7 +283,7 @@ async def test_outside_a_private_thread_nothing_of_it_is_inspected(discord: Fake
         assert told in (await finished(discord, await inspected.message())).content
 
 
-async def test_a_message_that_is_no_answer_is_not_inspected_as_another_one(discord: FakeDiscord) -> None:
+async def test_inspecting_a_message_that_is_no_answer_is_refused(discord: FakeDiscord) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?")
     await finished(discord, await asked.message())
     said = await discord.say(discord.ben, discord.channel, "GANs are cool")
@@ -289,7 +293,7 @@ async def test_a_message_that_is_no_answer_is_not_inspected_as_another_one(disco
     assert told.content == "There is no answer of mine to inspect here, or it is no longer stored."
 
 
-async def test_a_message_without_words_cannot_be_explained(discord: FakeDiscord) -> None:
+async def test_explaining_a_message_without_words_is_refused(discord: FakeDiscord) -> None:
     said = await discord.say(discord.ben, discord.channel, "", files=[("a.png", b"png")])
     asked = await discord.use_on_message(discord.ann, said, "Explain this")
     ack = await asked.acknowledged()

@@ -1,4 +1,4 @@
-"""Forms as modals, and what comes back when one is sent."""
+"""Forms as modals, and the values of submitted ones."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ async def shown(*fields: Field, title: str = "/play", locale: str = "en") -> dic
 
 
 async def component(field: Field, locale: str = "en") -> dict[str, Any]:
-    """The one input of a form."""
+    """Return the only input of a form."""
     (label,) = (await shown(field, locale=locale))["components"]
     inner = {key: value for key, value in label["component"].items() if value is not None}
     assert (label["type"], inner.pop("custom_id")) == (18, field.name)
@@ -44,7 +44,7 @@ def submitted(components: list[dict[str, Any]], **resolved: Any) -> discord.Inte
     return discord.Interaction(data=data, state=client._connection)  # type: ignore[arg-type]
 
 
-async def test_the_form_of_ask() -> None:
+async def test_ask_has_its_form() -> None:
     ask = plugin.load(PluginsSection(enabled=("ask",), entry_points=False))[0].commands()[0]
     form = buttons.make_form(ask, {"prompt": "Why?"}, "t:edit:42")
     built = modal.build(form, "de-DE")
@@ -81,17 +81,17 @@ LINE = {"type": 4, "style": 1, "required": False}
         ),
     ],
 )
-async def test_a_field_of_each_kind(field: Field, expected: dict[str, Any]) -> None:
+async def test_each_kind_of_field_has_its_input(field: Field, expected: dict[str, Any]) -> None:
     assert await component(field) == expected
 
 
 @pytest.mark.parametrize(("kind", "number"), [("user", 5), ("role", 6), ("channel", 8)])
-async def test_people_and_places_are_picked(kind: str, number: int) -> None:
+async def test_users_channels_and_roles_have_pickers(kind: str, number: int) -> None:
     inner = await component(Field("a", "A", kind, required=True))
     assert (inner["type"], inner["required"], inner["min_values"], inner["max_values"]) == (number, True, 1, 1)
 
 
-async def test_discord_would_take_fields_of_every_kind() -> None:
+async def test_fields_of_every_kind_conform_to_discords_description() -> None:
     if (described := contract()) is None:
         pytest.skip("The description of Discord's API is not there.")
     choices = ("plain", "rhyme")
@@ -103,13 +103,13 @@ async def test_discord_would_take_fields_of_every_kind() -> None:
             assert not described.violation("POST", "/interactions/1/token/callback", {}, body)
 
 
-async def test_a_choice_and_what_is_chosen() -> None:
+async def test_a_choice_shows_the_chosen_value() -> None:
     inner = await component(Field("style", "Style", "choice", value="rhyme", choices=("plain", "rhyme")))
     assert (inner["type"], inner["min_values"], inner["max_values"], inner["required"]) == (3, 0, 1, False)
     assert [(one["value"], one["default"]) for one in inner["options"]] == [("plain", False), ("rhyme", True)]
 
 
-async def test_yes_and_no_in_the_readers_language() -> None:
+async def test_yes_and_no_are_in_the_language_of_the_reader() -> None:
     inner = await component(Field("loud", "Loud", "boolean", value="True", required=True), "es-419")
     assert [(one["label"], one["value"], one["default"]) for one in inner["options"]] == [
         ("sí", "true", True),
@@ -117,7 +117,7 @@ async def test_yes_and_no_in_the_readers_language() -> None:
     ]
 
 
-async def test_what_is_too_long_is_cut_or_stands_below() -> None:
+async def test_long_titles_and_labels_are_cut_or_moved_to_the_description() -> None:
     whole = await shown(Field("name", "n" * 45, "text"), Field("other", "o" * 120, "text"), title="/" + "t" * 60)
     assert whole["title"] == "/" + "t" * 43 + "…"
     first, second = whole["components"]
@@ -126,7 +126,7 @@ async def test_what_is_too_long_is_cut_or_stands_below() -> None:
 
 
 @pytest.mark.parametrize("locale", ["en-US", "de-DE", "es-ES"])
-async def test_a_text_that_does_not_fit_says_so(locale: str) -> None:
+async def test_a_text_that_is_cut_has_a_note(locale: str) -> None:
     short, long = (
         Field("a", "A", "text", value="x" * 20000, maximum=20000),
         Field("b", "b" * 50, "text", value="x" * 4001),
@@ -139,7 +139,7 @@ async def test_a_text_that_does_not_fit_says_so(locale: str) -> None:
     assert (first["label"], second["label"], third.get("description")) == ("A", "b", None)
 
 
-async def test_what_was_typed_picked_and_uploaded_comes_back() -> None:
+async def test_the_values_of_a_submitted_modal_are_read() -> None:
     inputs = [
         {"type": 18, "component": {"type": 4, "custom_id": "prompt", "value": "Why?"}},
         {"type": 18, "component": {"type": 3, "custom_id": "style", "values": ["rhyme"]}},
@@ -150,7 +150,7 @@ async def test_what_was_typed_picked_and_uploaded_comes_back() -> None:
         {"type": 18, "component": {"type": 19, "custom_id": "none", "values": []}},
         {"type": 10, "content": "words between"},
     ]
-    found = modal.fields(submitted(inputs, attachments={"8": FILE}))
+    found = modal.read_fields(submitted(inputs, attachments={"8": FILE}))
     file = found.pop("file")
     assert isinstance(file, discord.Attachment)
     assert (file.filename, file.url) == ("a.png", FILE["url"])

@@ -1,4 +1,4 @@
-"""Buttons on Discord that turn a page: the message that they stand under shows what they lead to."""
+"""Buttons on Discord that turn a page: the message above them shows the new page."""
 
 import asyncio
 from pathlib import Path
@@ -17,14 +17,14 @@ from bot.storage.audit import AuditFilter
 
 
 def page(number: int, text: str = "") -> Reply:
-    """A page whose buttons lead to whatever is said next."""
+    """Return a page whose buttons show the next reply of the script."""
     picture = Attachment(f"{number}.png", png(number), "image/png", f"Page {number}")
-    leads = tuple(Button(label, "play", {"text": "a book"}, turns=True) for label in ("◀", "▶"))
-    return Reply(text=text or f"Page {number}", attachments=(picture,), buttons=leads, final=True)
+    buttons = tuple(Button(label, "play", {"text": "a book"}, turns=True) for label in ("◀", "▶"))
+    return Reply(text=text or f"Page {number}", attachments=(picture,), buttons=buttons, final=True)
 
 
-async def opened(discord: FakeDiscord, toys: Toys, text: str = "", **about: bool) -> FakeMessage:
-    """The first page, as Ann opened it."""
+async def open_page(discord: FakeDiscord, toys: Toys, text: str = "", **about: bool) -> FakeMessage:
+    """Let Ann open the first page, and return its message."""
     toys.say(page(1, text))
     asked = await discord.slash(discord.ann, about.pop("channel", discord.channel), "play", text="a book", **about)
     first = await asked.message()
@@ -32,7 +32,7 @@ async def opened(discord: FakeDiscord, toys: Toys, text: str = "", **about: bool
     return (asked.followups or [first])[-1]
 
 
-async def turned(discord: FakeDiscord, toys: Toys, message: FakeMessage, number: int) -> None:
+async def turn(discord: FakeDiscord, toys: Toys, message: FakeMessage, number: int) -> None:
     """Let Ben turn to this page, and wait until it is shown."""
     toys.say(page(number))
     pressed = await discord.press(discord.ben, message, "▶")
@@ -47,14 +47,14 @@ def row(message: FakeMessage) -> int:
 async def test_the_message_shows_the_page_with_its_picture_and_its_buttons(
     discord: FakeDiscord, toys: Toys, toy_bot: Bot
 ) -> None:
-    message = await opened(discord, toys)
+    message = await open_page(discord, toys)
     edits, ids = len(message.edits), [one["custom_id"] for one in message.buttons.values()]
     pressed = await discord.press(discord.ben, message, "▶")
     assert (await pressed.acknowledged()).kind == "defer_update"
     toys.say(Reply(status="Drawing …"), Reply(status="Step 1 of 2 …"))
     await discord.until(lambda: toys.script.empty())
     await asyncio.sleep(0.1)
-    # Until the page is there, the one before stays as it is.
+    # The old page stays until the new one is final.
     assert (message.content, len(message.edits)) == ("> a book\n\nPage 1", edits)
     toys.say(page(2))
     await discord.until(lambda: "Page 2" in message.content)
@@ -67,28 +67,28 @@ async def test_the_message_shows_the_page_with_its_picture_and_its_buttons(
     assert [one["custom_id"] for one in message.buttons.values()][:2] != ids[:2]
     assert discord.messages(discord.channel) == [message]
     await noted(toy_bot, "discord", message.id)
-    await turned(discord, toys, message, 3)
+    await turn(discord, toys, message, 3)
     assert discord.messages(discord.channel) == [message]
     assert discord.private(discord.ben) == []
 
 
-async def test_it_works_after_a_restart_and_all_else_on_the_message_does(
+async def test_pages_and_other_buttons_work_after_a_restart(
     models: FakeModels, toys: Toys, quick: None, tmp_path: Path
 ) -> None:
     async with FakeDiscord() as discord:
         async with bot_with_toys(models, tmp_path, toys) as bot, on_discord(bot, discord):
-            message = await opened(discord, toys)
-            await turned(discord, toys, message, 2)
+            message = await open_page(discord, toys)
+            await turn(discord, toys, message, 2)
         discord.expire_tokens()
         again = Toys()
         async with bot_with_toys(models, tmp_path, again) as bot, on_discord(bot, discord):
-            await turned(discord, again, message, 3)
+            await turn(discord, again, message, 3)
             await discord.press(discord.ben, message, "👍")
             await discord.until(lambda: "👍 1" in message.buttons)
             assert message.content == "> a book\n\nPage 3"
-            await turned(discord, again, message, 4)
+            await turn(discord, again, message, 4)
             assert "👍 1" in message.buttons
-            # Whoever turned it last is not whose it is.
+            # The answer belongs to its asker, not to the one who turned the page.
             await discord.press(discord.ben, message, "Delete")
             await discord.until(lambda: discord.private(discord.ben))
             assert not message.deleted
@@ -99,9 +99,11 @@ async def test_it_works_after_a_restart_and_all_else_on_the_message_does(
             assert await bot.message_ids(answer) == []
 
 
-async def test_moderators_remove_it_after_it_was_turned(discord: FakeDiscord, toys: Toys, toy_bot: Bot) -> None:
-    message = await opened(discord, toys)
-    await turned(discord, toys, message, 2)
+async def test_moderators_remove_an_answer_whose_page_was_turned(
+    discord: FakeDiscord, toys: Toys, toy_bot: Bot
+) -> None:
+    message = await open_page(discord, toys)
+    await turn(discord, toys, message, 2)
     await noted(toy_bot, "discord", message.id)
     answer = row(message)
     discord.delete_message(message)
@@ -114,17 +116,17 @@ async def test_moderators_remove_it_after_it_was_turned(discord: FakeDiscord, to
     assert await toy_bot.audit.find("discord", discord.guild.id, AuditFilter(kind="refusal")) == []
 
 
-async def test_what_goes_wrong_is_told_to_whoever_presses_alone(discord: FakeDiscord, toys: Toys) -> None:
-    message = await opened(discord, toys)
+async def test_an_error_is_told_to_the_one_who_pressed_alone(discord: FakeDiscord, toys: Toys) -> None:
+    message = await open_page(discord, toys)
     toys.say(UserError("No foxes today."))
     await discord.press(discord.ben, message, "▶")
     await discord.until(lambda: discord.private(discord.ben))
     assert [said.content for said in discord.private(discord.ben)] == ["No foxes today."]
     assert (message.content, [file.data for file in message.attachments]) == ("> a book\n\nPage 1", [png(1)])
-    await turned(discord, toys, message, 2)
+    await turn(discord, toys, message, 2)
 
 
-async def test_a_page_that_is_only_the_askers_turns_as_it_is(discord: FakeDiscord, toys: Toys) -> None:
+async def test_a_private_page_is_turned(discord: FakeDiscord, toys: Toys) -> None:
     toys.say(Reply(text="One", private=True, buttons=(Button("▶", "play", turns=True),), final=True))
     await discord.slash(discord.ann, discord.channel, "play")
     await discord.until(lambda: any("▶" in said.buttons for said in discord.private(discord.ann)))
@@ -137,19 +139,15 @@ async def test_a_page_that_is_only_the_askers_turns_as_it_is(discord: FakeDiscor
     assert discord.messages(discord.channel) == []
 
 
-async def test_of_an_answer_in_several_messages_the_one_with_the_button_stays(
-    discord: FakeDiscord, toys: Toys, toy_bot: Bot
-) -> None:
-    message = await opened(discord, toys, "word " * 700)
+async def test_turning_a_page_keeps_the_message_with_the_button(discord: FakeDiscord, toys: Toys, toy_bot: Bot) -> None:
+    message = await open_page(discord, toys, "word " * 700)
     assert len(discord.messages(discord.channel)) == 2
-    await turned(discord, toys, message, 2)
+    await turn(discord, toys, message, 2)
     await discord.until(lambda: discord.messages(discord.channel) == [message])
     assert await toy_bot.message_ids(row(message)) == [message.id]
 
 
-async def test_a_message_that_cannot_be_changed_says_so_and_shows_the_page_later(
-    discord: FakeDiscord, toys: Toys
-) -> None:
+async def test_a_page_that_cannot_be_shown_is_explained_and_shown_later(discord: FakeDiscord, toys: Toys) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "play", text="a book", thread=True)
     toys.say(page(1))
     starter = await asked.message()
@@ -164,14 +162,14 @@ async def test_a_message_that_cannot_be_changed_says_so_and_shows_the_page_later
     assert said.content == "Discord does not let me change this message any more."
     assert answer.content == "Page 1"
     discord.open_thread(thread)
-    # Whichever button is pressed, what it was meant for is long done.
+    # Either button shows the stored page, which was made by the first press.
     await discord.press(discord.ben, answer, "◀")
     await discord.until(lambda: answer.content == "Page 2")
     assert toys.played == 2
 
 
 @pytest.mark.parametrize("lives", [840.0, 0.0])
-async def test_it_is_shown_however_long_the_drawing_took(
+async def test_a_page_that_takes_long_is_shown(
     models: FakeModels, toys: Toys, quick: None, tmp_path: Path, lives: float
 ) -> None:
     async with (
@@ -179,7 +177,7 @@ async def test_it_is_shown_however_long_the_drawing_took(
         bot_with_toys(models, tmp_path, toys) as bot,
         on_discord(bot, discord),
     ):
-        message = await opened(discord, toys)
+        message = await open_page(discord, toys)
         pressed = await discord.press(discord.ben, message, "▶")
         await pressed.acknowledged()
         if not lives:

@@ -1,4 +1,4 @@
-"""Commands are registered at Discord, once, and whoever uses what is no longer there is told so."""
+"""Commands are registered on Discord once, and the use of an outdated one is explained."""
 
 import asyncio
 import logging
@@ -15,9 +15,10 @@ from bot.commands.option import KINDS, Option
 from bot.config import DiscordSection, PluginsSection
 from bot.core.messages import Reply
 from bot.platforms.discord.incoming import sync
-from bot.platforms.discord.incoming.commands import Tree, build
+from bot.platforms.discord.incoming.command_tree import Tree
+from bot.platforms.discord.incoming.commands import build
 from bot.platforms.discord.incoming.sync import synchronise
-from bot.platforms.discord.library import prepare
+from bot.platforms.discord.library import configure
 from bot.plugin_host import plugin
 
 Section = Callable[..., DiscordSection]
@@ -31,11 +32,11 @@ async def server() -> AsyncIterator[FakeDiscord]:
 
 @pytest.fixture
 def section(server: FakeDiscord) -> Section:
-    """`section(sync="guilds")`: the configuration that leads to the server."""
+    """`section(sync="guilds")` returns a configuration for the server."""
 
     def configured(**more: Any) -> DiscordSection:
         found = DiscordSection(token=server.token, api_base=server.api_base, gateway_url=server.gateway_url, **more)
-        prepare(found)
+        configure(found)
         return found
 
     return configured
@@ -82,7 +83,7 @@ def names(server: FakeDiscord, guild: str = "") -> list[str]:
 
 async def register(section: DiscordSection, *commands: Command) -> None:
     async with logged_in(section) as tree:
-        tree.offer(offered(list(commands)))
+        tree.replace_commands(offered(list(commands)))
         await synchronise(tree, section)
 
 
@@ -101,7 +102,7 @@ EVERY_KIND = made(
 )  # fmt: skip
 
 
-async def test_what_is_registered_is_written_once(
+async def test_commands_are_registered_once(
     server: FakeDiscord, section: Section, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "bot")
@@ -129,13 +130,13 @@ async def test_what_is_registered_is_written_once(
         made("play more", Option(name="size", type=int, minimum=0)),
     ],
 )
-async def test_whatever_changes_is_written(changed: Command, server: FakeDiscord, section: Section) -> None:
+async def test_every_change_is_registered(changed: Command, server: FakeDiscord, section: Section) -> None:
     await register(section(), made("play", Option(name="size", type=int, minimum=0)))
     await register(section(), changed)
     assert server.command_writes == 2
 
 
-async def test_a_new_translation_is_written(server: FakeDiscord, section: Section) -> None:
+async def test_a_new_translation_is_registered(server: FakeDiscord, section: Section) -> None:
     await register(section(), *built_in())
     (face,) = (command for command in server.registered[""] if command["name"] == "face")
     face["description_localizations"]["de"] = "Anders."
@@ -152,14 +153,14 @@ async def test_the_order_of_options_counts_and_that_of_commands_does_not(server:
     assert server.command_writes == 2
 
 
-async def test_the_order_in_which_discord_tells_places_does_not_count(server: FakeDiscord, section: Section) -> None:
+async def test_the_order_of_contexts_does_not_count(server: FakeDiscord, section: Section) -> None:
     await register(section(), made("play"))
     server.registered[""][0]["contexts"].reverse()
     await register(section(), made("play"))
     assert server.command_writes == 1
 
 
-async def test_servers_instead_of_everywhere_and_back(server: FakeDiscord, section: Section) -> None:
+async def test_commands_move_between_servers_and_all_places(server: FakeDiscord, section: Section) -> None:
     other = server.add_guild("Other")
     await register(section(), made("play"))
     guilds = (int(server.guild.id), int(other.id))
@@ -173,7 +174,7 @@ async def test_servers_instead_of_everywhere_and_back(server: FakeDiscord, secti
     assert [names(server, guild) for guild in ("", server.guild.id, other.id)] == [["play"], [], ["play"]]
 
 
-async def test_off_touches_nothing(server: FakeDiscord, section: Section) -> None:
+async def test_sync_off_changes_nothing(server: FakeDiscord, section: Section) -> None:
     await register(section(), made("play"))
     await register(section(sync="off", guilds=(int(server.guild.id),)), made("sing"))
     assert names(server) == ["play"]
@@ -182,11 +183,11 @@ async def test_off_touches_nothing(server: FakeDiscord, section: Section) -> Non
 @pytest.mark.parametrize(
     ("status", "body", "reason"),
     [
-        (403, {"code": 50001, "message": "Missing Access"}, "invite the bot anew with the link that “tempera doctor”"),
+        (403, {"code": 50001, "message": "Missing Access"}, "invite the bot again with the link that “tempera doctor”"),
         (400, {"code": 50035, "message": "Invalid Form Body"}, "it answers 400 Bad Request (error code: 50035)"),
     ],
 )
-async def test_a_server_that_refuses_is_a_sentence_and_the_next_gets_its_commands(
+async def test_a_refusal_for_one_server_is_logged_and_the_next_gets_its_commands(
     status: int, body: Any, reason: str, server: FakeDiscord, section: Section, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = server.add_guild("Other")
@@ -204,34 +205,34 @@ async def test_a_server_that_refuses_is_a_sentence_and_the_next_gets_its_command
 async def test_a_limit_that_ends_tomorrow_is_not_waited_for(
     server: FakeDiscord, section: Section, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sync, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(sync, "TIMEOUT_SECONDS", 0.2)
     limit = {"message": "Max number of daily application command creates has been reached", "retry_after": 80_000}
     server.refuse("PUT", "*/commands", 429, body=limit, headers={"Via": "1.1 google", "Retry-After": "80000"})
     await register(section(), made("play"))
     assert "takes no more of them today; the next start tries again" in caplog.text
 
 
-async def test_discord_that_cannot_be_reached_is_a_sentence(
+async def test_an_unreachable_discord_is_logged_as_a_sentence(
     server: FakeDiscord, section: Section, caplog: pytest.LogCaptureFixture, unused_tcp_port: int
 ) -> None:
     async with logged_in(section()) as tree:
-        tree.offer(offered([made("play")]))
+        tree.replace_commands(offered([made("play")]))
         away = DiscordSection(api_base=f"http://127.0.0.1:{unused_tcp_port}")
-        prepare(away)
+        configure(away)
         await synchronise(tree, away)
     assert "Discord does not tell which commands are registered everywhere: it cannot be reached" in caplog.text
     assert "Traceback" not in caplog.text
 
 
-# What people see of it
+# Use of the commands
 
 
 @asynccontextmanager
 async def connected(server: FakeDiscord, section: DiscordSection, *commands: Command, run: Any = run) -> Any:
-    """A bot that answers each command with what it was given."""
+    """Run a bot that answers each command with its options."""
     client = discord.AutoShardedClient(intents=discord.Intents(guilds=True))
     tree = Tree(client)
-    tree.offer(offered(list(commands), run))
+    tree.replace_commands(offered(list(commands), run))
     async with client:
         await client.login(section.token.get_secret_value())
         await synchronise(tree, section)
@@ -277,7 +278,7 @@ async def test_suggestions_that_come_too_late_are_one_line_in_the_log(
 @pytest.mark.parametrize("name", ["play", "lesson play"])
 async def test_a_command_that_is_gone_says_so(name: str, server: FakeDiscord, section: Section) -> None:
     async with connected(server, section(), made(name)) as tree:
-        tree.offer(offered([made("sing")]))
+        tree.replace_commands(offered([made("sing")]))
         used = await server.slash(server.add_user("Uta", locale="de"), server.channel, name)
         acknowledged = await used.acknowledged()
     assert acknowledged.private
@@ -287,14 +288,14 @@ async def test_a_command_that_is_gone_says_so(name: str, server: FakeDiscord, se
 
 async def test_a_command_that_has_changed_says_so(server: FakeDiscord, section: Section) -> None:
     async with connected(server, section(), made("play")) as tree:
-        tree.offer(offered([made("play", Option(name="size"))]))
+        tree.replace_commands(offered([made("play", Option(name="size"))]))
         used = await server.slash(server.ann, server.channel, "play")
         acknowledged = await used.acknowledged()
     assert acknowledged.private
     assert acknowledged.data["content"] == "“play” has changed. Restart Discord to see it as it is now."
 
 
-async def test_an_error_of_ours_is_a_number_and_a_trace_in_the_log(
+async def test_an_unexpected_error_has_a_number_and_a_traceback_in_the_log(
     server: FakeDiscord, section: Section, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with connected(server, section(), made("play"), run=fail):
@@ -306,7 +307,7 @@ async def test_an_error_of_ours_is_a_number_and_a_trace_in_the_log(
     assert "ZeroDivisionError" in caplog.text
 
 
-async def test_an_interaction_that_another_process_took_is_one_line_in_the_log(
+async def test_an_interaction_that_another_process_acknowledged_is_one_line_in_the_log(
     server: FakeDiscord, section: Section, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "bot")

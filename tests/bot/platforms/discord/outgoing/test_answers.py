@@ -1,4 +1,4 @@
-"""What is asked by commands on Discord: how it is acknowledged, and what is shown then."""
+"""Commands on Discord: their acknowledgement, and the messages of their answers."""
 
 import itertools
 from pathlib import Path
@@ -23,11 +23,11 @@ QUESTION = "What is the capital of France?"
 
 
 def parts(asked: FakeInteraction) -> list[FakeMessage]:
-    """All messages that answer a command."""
+    """Return all messages that answer a command."""
     return [part for part in (asked.original, *asked.followups) if part is not None]
 
 
-async def test_a_question_is_promised_to_all_and_answered(discord: FakeDiscord) -> None:
+async def test_a_public_question_is_deferred_and_answered(discord: FakeDiscord) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt=QUESTION, temperature=0.2)
     ack = await asked.acknowledged()
     assert (ack.kind, ack.private) == ("defer", False)
@@ -39,7 +39,7 @@ async def test_a_question_is_promised_to_all_and_answered(discord: FakeDiscord) 
     assert message.embeds == []
 
 
-async def test_a_private_answer_is_promised_to_the_asker_alone(discord: FakeDiscord) -> None:
+async def test_a_private_answer_is_deferred_privately(discord: FakeDiscord) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "whisper", text="hello")
     ack = await asked.acknowledged()
     assert (ack.kind, ack.private) == ("defer", True)
@@ -48,7 +48,7 @@ async def test_a_private_answer_is_promised_to_the_asker_alone(discord: FakeDisc
 
 
 @pytest.mark.parametrize("others", [True, False], ids=["among people", "with the bot"])
-async def test_outside_servers_a_private_question_is_told_the_model_where_nobody_else_reads_the_answer(
+async def test_outside_servers_a_private_question_is_in_the_history_of_direct_messages_alone(
     models: FakeModels, toys: Toys, quick: None, tmp_path: Path, others: bool
 ) -> None:
     secret, settings = "Write to ann@example.org", {"safety.level": "standard"}
@@ -71,7 +71,7 @@ async def test_outside_servers_a_private_question_is_told_the_model_where_nobody
     assert given == ([False, False] if others else [True, True, True])
 
 
-async def test_a_refusal_is_said_at_once_and_privately(discord: FakeDiscord, toys: Toys, toy_bot: Bot) -> None:
+async def test_a_refusal_is_immediate_and_private(discord: FakeDiscord, toys: Toys, toy_bot: Bot) -> None:
     await toy_bot.registry.switch("toys", Scope("discord", discord.guild.id), User("M", "Mod"), on=False)
     asked = await discord.slash(discord.ann, discord.channel, "play")
     ack = await asked.acknowledged()
@@ -81,9 +81,7 @@ async def test_a_refusal_is_said_at_once_and_privately(discord: FakeDiscord, toy
     assert toys.played == 0
 
 
-async def test_a_refusal_is_said_where_nobody_knows_whether_another_process_does(
-    discord: FakeDiscord, toy_bot: Bot
-) -> None:
+async def test_a_refusal_is_shown_if_the_database_fails(discord: FakeDiscord, toy_bot: Bot) -> None:
     await toy_bot.registry.switch("toys", Scope("discord", discord.guild.id), User("M", "Mod"), on=False)
     async with toy_bot.database.writing() as session:
         await session.execute(DropTable(EventRow.__table__))
@@ -92,12 +90,12 @@ async def test_a_refusal_is_said_where_nobody_knows_whether_another_process_does
 
 
 @pytest.mark.parametrize("given", [{}, {"seed": 3}])
-async def test_a_command_that_lacks_something_opens_its_form(discord: FakeDiscord, given: dict[str, int]) -> None:
+async def test_a_command_without_a_required_option_opens_its_form(discord: FakeDiscord, given: dict[str, int]) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", **given)
     assert (await asked.acknowledged()).kind == "modal"
 
 
-async def test_an_answer_grows_and_the_last_edit_is_all_of_it(discord: FakeDiscord, toys: Toys) -> None:
+async def test_an_answer_grows_up_to_the_whole_text(discord: FakeDiscord, toys: Toys) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "play")
     message = await asked.message()
     assert message.loading
@@ -128,7 +126,7 @@ async def test_edits_keep_to_the_pace(models: FakeModels, toys: Toys, tmp_path: 
     assert all(later - earlier >= 0.99 for earlier, later in itertools.pairwise(times[:-1]))
 
 
-async def test_discords_own_limits_are_waited_for(discord: FakeDiscord, toys: Toys) -> None:
+async def test_rate_limits_are_respected(discord: FakeDiscord, toys: Toys) -> None:
     discord.limit("PATCH", "/webhooks/*", 2, 0.3)
     asked = await discord.slash(discord.ann, discord.channel, "play")
     message = await asked.message()
@@ -169,7 +167,7 @@ async def test_a_private_long_answer_stays_private(discord: FakeDiscord, toys: T
     assert discord.private(discord.ben) == []
 
 
-async def test_what_is_too_long_for_messages_becomes_a_file(discord: FakeDiscord, toys: Toys) -> None:
+async def test_an_answer_that_is_too_long_for_messages_becomes_a_file(discord: FakeDiscord, toys: Toys) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "play")
     message = await asked.message()
     text = "word " * 3000
@@ -204,7 +202,7 @@ async def test_a_file_that_cannot_be_fetched_is_a_sentence(discord: FakeDiscord)
     assert (await asked.message()).deleted
 
 
-async def test_an_error_after_a_public_promise_is_private(discord: FakeDiscord, models: FakeModels) -> None:
+async def test_an_error_after_a_public_deferral_is_private(discord: FakeDiscord, models: FakeModels) -> None:
     models.failure = (503, "The model is loading.")
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt=QUESTION)
     message = await asked.message()
@@ -219,14 +217,14 @@ async def test_an_error_after_a_public_promise_is_private(discord: FakeDiscord, 
     assert "Paris" in (await finished(discord, await again.message())).content
 
 
-async def test_an_error_under_what_was_said_stays_where_it_is(discord: FakeDiscord, toys: Toys) -> None:
+async def test_an_error_stays_under_the_text_that_was_shown(discord: FakeDiscord, toys: Toys) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "play")
     toys.say(Reply(text="So far"), UserError("Enough."))
     message = await finished(discord, await asked.message())
     assert message.content == "So far\n\nEnough."
 
 
-async def test_an_error_of_ours_is_a_number_and_no_trace(
+async def test_an_unexpected_error_shows_a_number_and_no_traceback(
     discord: FakeDiscord, toys: Toys, caplog: pytest.LogCaptureFixture
 ) -> None:
     await discord.slash(discord.ann, discord.channel, "play")
@@ -237,7 +235,7 @@ async def test_an_error_of_ours_is_a_number_and_no_trace(
     assert "secret" not in said.content
 
 
-async def test_nothing_that_a_model_says_pings(discord: FakeDiscord, toys: Toys) -> None:
+async def test_the_text_of_a_model_never_pings(discord: FakeDiscord, toys: Toys) -> None:
     mention = f"@everyone @here {discord.ben.mention} <@&{discord.guild.id}>"
     asked = await discord.slash(discord.ann, discord.channel, "play", text=mention)
     toys.say(Reply(text=mention))
@@ -259,7 +257,7 @@ async def test_somebody_elses_acknowledgement_is_left_alone(
         await discord.until(lambda code=code: str(code) in caplog.text)
     assert toys.played == 0
     assert discord.messages(discord.channel) == []
-    # It happens whenever two processes share a token, so it is no reason for a warning.
+    # No warning, since this happens whenever two processes share a token.
     assert [record for record in caplog.records if record.levelname != "INFO"] == []
 
 
@@ -274,7 +272,7 @@ async def test_two_processes_note_a_refusal_once(models: FakeModels, toys: Toys,
             await discord.slash(discord.ann, discord.channel, "ask", prompt=QUESTION)
             await discord.press(discord.ben, answer, "Edit")
             await discord.until(lambda: discord.private(discord.ann) and discord.private(discord.ben))
-            # Both know of this one, and so of those before it; what they began they end before they leave.
+            # Both processes have handled this one, and so those before it.
             last = await discord.slash(discord.mod, discord.channel, "whisper", text="hello")
             await discord.until(lambda: last.refused)
         noted = await bot.audit.find("discord", discord.guild.id, AuditFilter(kind="refusal"))
@@ -282,13 +280,13 @@ async def test_two_processes_note_a_refusal_once(models: FakeModels, toys: Toys,
     assert [len(discord.private(user)) for user in (discord.ann, discord.ben)] == [1, 1]
 
 
-async def test_the_language_is_the_askers(discord: FakeDiscord) -> None:
+async def test_the_answer_has_the_language_of_the_asker(discord: FakeDiscord) -> None:
     eva = discord.add_user("Eva", locale="de")
     asked = await discord.slash(eva, discord.channel, "ask", prompt=QUESTION)
     assert "Noch einmal" in (await finished(discord, await asked.message())).buttons
 
 
-async def test_the_language_is_the_servers_where_that_is_set(discord: FakeDiscord, toy_bot: Bot) -> None:
+async def test_the_answer_has_the_language_of_the_server_if_that_is_set(discord: FakeDiscord, toy_bot: Bot) -> None:
     scope = Scope("discord", discord.guild.id)
     await toy_bot.settings.write([toy_bot.settings.make_change("answers.language", "de", scope)], User("M", "Mod"))
     opened = await discord.slash(discord.ann, discord.channel, "ask")
@@ -300,7 +298,7 @@ async def test_the_language_is_the_servers_where_that_is_set(discord: FakeDiscor
     assert welcome.content.startswith("Hallo! Ich zeige, wie generative KI funktioniert.")
 
 
-async def test_who_may_manage_the_server_is_a_moderator(discord: FakeDiscord, toy_bot: Bot) -> None:
+async def test_members_who_may_manage_the_server_are_moderators(discord: FakeDiscord, toy_bot: Bot) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt=QUESTION)
     message = await finished(discord, await asked.message())
     pressed = await discord.press(discord.mod, message, "Again")
@@ -309,7 +307,7 @@ async def test_who_may_manage_the_server_is_a_moderator(discord: FakeDiscord, to
     assert {row.author_name for row in rows} == {"Ann", "Mod"}
 
 
-# Whatever a plugin says, it is within Discord's limits.
+# Discord's limits, for any reply of a plugin
 
 TEXT = st.text(st.sampled_from("a \n`~#>*_-😀é@<"), max_size=300).map(lambda text: text * 40)
 BUTTONS = st.lists(st.builds(Button, st.text(max_size=120), id=st.just("")), max_size=30)
@@ -321,14 +319,14 @@ def test_no_message_is_over_a_limit(text: str, status: str, card: dict[str, str]
     numbered = tuple(Button(button.label, id=f"t:b{number}:1") for number, button in enumerate(buttons))
     for final in (False, True):
         reply = Reply(text=text, status=status, card=card, buttons=numbered, quote=text, final=final)
-        messages = render.messages(reply, locale="de", bytes_each=1000_000)
+        messages = render.messages(reply, locale="de", max_file_bytes=1000_000)
         assert 1 <= len(messages) <= 5
         assert all(message.content.strip() and len(message.content) <= 2000 for message in messages)
         assert len(messages[-1].buttons) <= 25
         assert sum(len(message.files) for message in messages) <= 10
 
 
-async def test_the_longest_of_everything_is_taken(
+async def test_discord_takes_the_longest_possible_message(
     discord: FakeDiscord, toys: Toys, caplog: pytest.LogCaptureFixture
 ) -> None:
     buttons = tuple(Button("x" * 200, "play") for _ in range(40))

@@ -1,4 +1,4 @@
-"""How answers on Discord go on where they can, and end where they must: tokens, rights, deletions."""
+"""Answers on Discord that go on elsewhere or end: tokens, permissions, deletions."""
 
 import logging
 import sqlite3
@@ -13,13 +13,14 @@ from fakes.platforms.discord_bot import Toys, finished, on_discord, playing
 
 from bot.app import Bot
 from bot.core.messages import Reply
-from bot.platforms.discord.outgoing import answers, targets
+from bot.platforms import answer_tasks
+from bot.platforms.discord.outgoing import targets
 
 END = Reply(text="One and all", final=True)
 
 
 async def direct(discord: FakeDiscord, count: int = 1) -> list[str]:
-    """What Ann is told directly."""
+    """Return the direct messages to Ann."""
     channel = discord.dm(discord.ann)
     await discord.until(lambda: len(discord.messages(channel)) >= count)
     return [message.content for message in discord.messages(channel)]
@@ -27,12 +28,12 @@ async def direct(discord: FakeDiscord, count: int = 1) -> list[str]:
 
 @pytest.fixture
 async def abroad(discord: FakeDiscord) -> FakeChannel:
-    """A channel of a server that the bot is not in."""
+    """A channel of a server that the bot is no member of."""
     guild = discord.add_guild("Elsewhere", bot=False)
     return guild.add_channel("general")
 
 
-# The token's end
+# Expired tokens
 
 
 async def test_an_answer_goes_on_without_the_token(discord: FakeDiscord, toys: Toys, toy_bot: Bot) -> None:
@@ -63,7 +64,7 @@ async def test_the_token_is_not_used_to_its_last_minute(toy_bot: Bot, toys: Toys
 
 
 @pytest.mark.parametrize(("status", "code"), [(403, 50005), (404, 10008), (403, 50001)])
-async def test_where_the_old_message_cannot_be_edited_a_new_one_comes(
+async def test_a_new_message_replaces_one_that_cannot_be_edited(
     discord: FakeDiscord, toys: Toys, status: int, code: int
 ) -> None:
     _, message = await playing(discord, toys)
@@ -78,7 +79,7 @@ async def test_where_the_old_message_cannot_be_edited_a_new_one_comes(
     assert said is not message
 
 
-async def test_what_is_private_after_the_tokens_end_comes_directly(discord: FakeDiscord, toys: Toys) -> None:
+async def test_a_reply_that_becomes_private_after_the_token_comes_directly(discord: FakeDiscord, toys: Toys) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "play")
     message = await asked.message()
     toys.say(Reply(status="Waiting …"))
@@ -91,7 +92,7 @@ async def test_what_is_private_after_the_tokens_end_comes_directly(discord: Fake
     assert message.deleted
 
 
-async def test_where_only_the_user_installed_it_the_answer_ends_in_time(toy_bot: Bot, toys: Toys, quick: None) -> None:
+async def test_an_answer_of_a_user_install_ends_before_its_token(toy_bot: Bot, toys: Toys, quick: None) -> None:
     async with FakeDiscord() as discord, on_discord(toy_bot, discord, token_seconds=0.4):
         channel = discord.add_guild("Elsewhere", bot=False).add_channel("general")
         asked = await discord.slash(discord.ann, channel, "play", installed_by_user=True)
@@ -106,7 +107,7 @@ async def test_where_only_the_user_installed_it_the_answer_ends_in_time(toy_bot:
         assert (await finished(discord, await pressed.message())).content == "One and all"
 
 
-async def test_a_private_answer_ends_in_time_too(toy_bot: Bot, quick: None) -> None:
+async def test_a_private_answer_ends_before_its_token(toy_bot: Bot, quick: None) -> None:
     async with FakeDiscord() as discord, on_discord(toy_bot, discord, token_seconds=0.4):
         asked = await discord.slash(discord.ann, discord.channel, "hush")
         message = await asked.message()
@@ -131,12 +132,12 @@ async def test_a_user_install_gets_five_parts_and_no_more(
     await discord.until(lambda: all(part.deleted for part in asked.followups))
 
 
-async def test_where_follow_ups_are_used_up_the_answer_makes_do_with_what_is_there(
+async def test_an_answer_without_further_follow_ups_keeps_to_its_messages(
     discord: FakeDiscord, toys: Toys, abroad: FakeChannel
 ) -> None:
     asked = await discord.slash(discord.ann, abroad, "play", installed_by_user=True)
     message = await asked.message()
-    # Each time, the status needs one message more, which is taken away again.
+    # Each time, the status needs one more message, which is deleted again.
     for number in range(FOLLOWUPS_OF_A_USER_INSTALL):
         toys.say(Reply(text="word " * 399, status="Number 3 in the queue …"))
         await discord.until(lambda number=number: len(asked.followups) > number)
@@ -151,7 +152,7 @@ async def test_where_follow_ups_are_used_up_the_answer_makes_do_with_what_is_the
     assert discord.private(discord.ann) == []
 
 
-async def test_where_no_message_is_left_for_what_is_private_it_ends(
+async def test_a_private_reply_without_a_remaining_message_ends_the_answer(
     discord: FakeDiscord, toys: Toys, abroad: FakeChannel
 ) -> None:
     asked = await discord.slash(discord.ann, abroad, "play", installed_by_user=True)
@@ -162,7 +163,7 @@ async def test_where_no_message_is_left_for_what_is_private_it_ends(
     assert message.deleted
 
 
-async def test_where_nothing_can_be_shown_any_more_the_answer_ends(
+async def test_an_answer_that_can_be_shown_nowhere_ends(
     discord: FakeDiscord, toys: Toys, abroad: FakeChannel, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked = await discord.slash(discord.ann, abroad, "play", installed_by_user=True)
@@ -174,11 +175,11 @@ async def test_where_nothing_can_be_shown_any_more_the_answer_ends(
     assert "Traceback" not in caplog.text
 
 
-# Rights and places
+# Permissions and places
 
 
-async def mentioned(discord: FakeDiscord, toys: Toys, channel: FakeChannel) -> FakeMessage:
-    """An answer that has begun as a reply to a message of Ann's."""
+async def answered_mention(discord: FakeDiscord, toys: Toys, channel: FakeChannel) -> FakeMessage:
+    """Start an answer as a reply to a message of Ann's."""
     await discord.say(discord.ann, channel, "/play", mention=True)
     toys.say(Reply(text="One"))
     answer = await discord.until(lambda: next(iter(discord.messages(channel)[1:]), None))
@@ -187,11 +188,11 @@ async def mentioned(discord: FakeDiscord, toys: Toys, channel: FakeChannel) -> F
 
 
 @pytest.mark.parametrize("denied", ["view_channel", "send_messages"])
-async def test_lost_rights_end_it_and_the_asker_hears_so(
+async def test_lost_permissions_end_the_answer_and_the_asker_is_told(
     discord: FakeDiscord, toys: Toys, caplog: pytest.LogCaptureFixture, denied: str
 ) -> None:
     caplog.set_level(logging.INFO)
-    await mentioned(discord, toys, discord.channel)
+    await answered_mention(discord, toys, discord.channel)
     discord.guild.set_permissions(discord.channel, deny=[denied])
     toys.say(Reply(text="word " * 600))
     (said,) = await direct(discord)
@@ -200,7 +201,7 @@ async def test_lost_rights_end_it_and_the_asker_hears_so(
     assert "Traceback" not in caplog.text
 
 
-async def test_what_discord_refuses_ends_it_and_the_asker_hears_so(
+async def test_a_refused_message_ends_the_answer_and_the_asker_is_told(
     discord: FakeDiscord, toys: Toys, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, growing = await playing(discord, toys)
@@ -219,7 +220,7 @@ async def test_what_discord_refuses_ends_it_and_the_asker_hears_so(
     assert "Invalid Form Body" in caplog.text
 
 
-async def test_where_what_was_said_may_not_be_read_the_answer_is_no_reply(discord: FakeDiscord) -> None:
+async def test_an_answer_to_an_unreadable_message_is_no_reply(discord: FakeDiscord) -> None:
     discord.guild.set_permissions(discord.channel, deny=["read_message_history"])
     await discord.say(discord.ann, discord.channel, "/draw", mention=True)
     answer = await discord.until(lambda: next(iter(discord.messages(discord.channel)[1:]), None))
@@ -228,7 +229,7 @@ async def test_where_what_was_said_may_not_be_read_the_answer_is_no_reply(discor
     assert discord.messages(discord.dm(discord.ann)) == []
 
 
-async def test_where_files_are_not_allowed_the_rest_is_shown(discord: FakeDiscord) -> None:
+async def test_an_answer_without_permitted_files_is_shown_as_text(discord: FakeDiscord) -> None:
     discord.guild.set_permissions(discord.channel, deny=["attach_files"])
     said = await discord.say(discord.ann, discord.channel, "/draw", mention=True)
     answer = await discord.until(lambda: next(iter(discord.messages(discord.channel)[1:]), None))
@@ -243,16 +244,16 @@ async def test_where_files_are_not_allowed_the_rest_is_shown(discord: FakeDiscor
     assert said is not answer
 
 
-async def test_a_deleted_channel_ends_it(discord: FakeDiscord, toys: Toys) -> None:
+async def test_a_deleted_channel_ends_the_answer(discord: FakeDiscord, toys: Toys) -> None:
     channel = discord.guild.add_channel("short-lived")
-    await mentioned(discord, toys, channel)
+    await answered_mention(discord, toys, channel)
     discord.delete_channel(channel)
     toys.say(END)
     (said,) = await direct(discord)
     assert said == "The place where you asked is gone, so your answer ends here."
 
 
-async def test_a_closed_thread_ends_it(discord: FakeDiscord, toys: Toys) -> None:
+async def test_a_closed_thread_ends_the_answer(discord: FakeDiscord, toys: Toys) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "play", text="Why?", thread=True)
     starter = await asked.message()
     toys.say(Reply(text="One"))
@@ -261,23 +262,25 @@ async def test_a_closed_thread_ends_it(discord: FakeDiscord, toys: Toys) -> None
     await discord.until(lambda: answer.content == "One")
     discord.archive_thread(thread, locked=True)
     toys.say(END)
-    # The token still lives, but a closed thread takes nothing: where the question is, it can be said.
+    # The token is still valid, but not in a closed thread: the asker is told where the question stands.
     await discord.until(lambda: discord.private(discord.ann))
     (said,) = discord.private(discord.ann)
     assert said.content == "The thread was closed, so your answer ends here."
 
 
-async def test_nobody_can_be_told(discord: FakeDiscord, toys: Toys, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_unreachable_asker_is_logged(
+    discord: FakeDiscord, toys: Toys, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     discord.ann.dm_closed = True
-    await mentioned(discord, toys, discord.channel)
+    await answered_mention(discord, toys, discord.channel)
     discord.guild.set_permissions(discord.channel, deny=["view_channel"])
     toys.say(END)
     await discord.until(lambda: "The asker could not be told" in caplog.text)
     assert "Traceback" not in caplog.text
 
 
-async def test_where_discord_cannot_be_reached_any_more_the_answer_ends(
+async def test_an_unreachable_discord_ends_the_answer(
     discord: FakeDiscord, toys: Toys, toy_bot: Bot, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def unreachable(*_: object, **__: object) -> None:
@@ -285,20 +288,20 @@ async def test_where_discord_cannot_be_reached_any_more_the_answer_ends(
 
     caplog.set_level(logging.INFO)
     await playing(discord, toys)
-    monkeypatch.setattr(answers, "RETRY_SECONDS", ())
-    for way in (targets.InteractionTarget, targets.ChannelTarget):
-        monkeypatch.setattr(way, "edit", unreachable)
-        monkeypatch.setattr(way, "post", unreachable)
+    monkeypatch.setattr(answer_tasks, "RETRY_SECONDS", ())
+    for target in (targets.InteractionTarget, targets.ChannelTarget):
+        monkeypatch.setattr(target, "edit", unreachable)
+        monkeypatch.setattr(target, "post", unreachable)
     toys.say(END)
     await discord.until(lambda: caplog.text.count("The asker could not be told") == 2)
     assert "Something went wrong on Discord" not in caplog.text
 
 
-# What others delete
+# Deletions by others
 
 
-async def gone(discord: FakeDiscord, folder: Path) -> None:
-    """Wait until the first answer is no longer stored; its messages may go before it."""
+async def wait_until_deleted(discord: FakeDiscord, folder: Path) -> None:
+    """Wait until the first answer is no longer stored; its messages may be deleted before it."""
 
     def state() -> str:
         with closing(sqlite3.connect(folder / "tempera.db")) as database:
@@ -320,31 +323,29 @@ async def test_a_deleted_message_ends_its_answer(
         discord.delete_message(asked.followups[0])
     await discord.until(lambda: not discord.messages(discord.channel))
     await discord.until(lambda: not toy_bot.runs.ids)
-    await gone(discord, tmp_path)
+    await wait_until_deleted(discord, tmp_path)
     assert discord.messages(discord.dm(discord.ann)) == []
 
 
-async def test_a_deleted_message_that_nobody_told_of_ends_its_answer(
+async def test_an_unreported_deletion_ends_its_answer(
     discord: FakeDiscord, toys: Toys, toy_bot: Bot, tmp_path: Path
 ) -> None:
     _, message = await playing(discord, toys)
     message.deleted = True
     toys.say(Reply(text="One and"))
     await discord.until(lambda: not toy_bot.runs.ids)
-    await gone(discord, tmp_path)
+    await wait_until_deleted(discord, tmp_path)
 
 
-async def test_what_was_finished_goes_with_its_message(discord: FakeDiscord, tmp_path: Path) -> None:
+async def test_a_finished_answer_is_deleted_with_its_message(discord: FakeDiscord, tmp_path: Path) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "stretch", length=5000)
     await discord.until(lambda: len(asked.followups) == 2 and "Delete" in asked.followups[-1].buttons)
     discord.delete_message(asked.followups[0])
     await discord.until(lambda: not discord.messages(discord.channel))
-    await gone(discord, tmp_path)
+    await wait_until_deleted(discord, tmp_path)
 
 
-async def test_what_the_bot_deletes_itself_is_nobody_elses_doing(
-    discord: FakeDiscord, toys: Toys, toy_bot: Bot
-) -> None:
+async def test_the_bots_own_deletions_do_not_end_an_answer(discord: FakeDiscord, toys: Toys, toy_bot: Bot) -> None:
     asked, message = await playing(discord, toys)
     text = "word " * 3000
     toys.say(Reply(text=text[:7000]))

@@ -1,4 +1,4 @@
-"""Pictures and other files on Discord: previews while they are made, alt text, spoilers, and what is too large."""
+"""Pictures and other files on Discord: previews, alt text, spoilers, and files that are too large."""
 
 import asyncio
 import itertools
@@ -15,12 +15,12 @@ from bot.app import Bot
 from bot.core.errors import UserError
 from bot.core.messages import Attachment, Reply
 from bot.inference.client import ModelClient
-from bot.platforms.discord.outgoing import answers
+from bot.platforms.discord.outgoing import answer_view
 from bot.storage.database import Database
 
 
 class Sketch(Plugin):
-    """Draws as image models do: a status and a preview for each step, and then the picture."""
+    """Draws as image models do: a status and a preview for each step, then the picture."""
 
     name = "sketch"
 
@@ -46,11 +46,11 @@ async def test_the_newest_preview_is_shown_no_faster_than_the_pace(
     models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pace, sketch = 0.1, Sketch()
-    monkeypatch.setattr(answers, "PACE_SECONDS", pace)
+    monkeypatch.setattr(answer_view, "PACE_SECONDS", pace)
     seen: list[int] = []
 
     def is_over(message: FakeMessage) -> bool:
-        """Look at the message; picture and text are always of the same step, and each step is newer than the last."""
+        """Check that picture and text are of the same step, newer than the last; return whether the answer is final."""
         if message.content.startswith("-# Step"):
             number = int(message.content.split()[2])
             (preview,) = message.attachments
@@ -74,7 +74,7 @@ async def test_the_newest_preview_is_shown_no_faster_than_the_pace(
         assert (picture.data, picture.description, picture.spoiler) == (png(0), "A picture", True)
         assert message.content == "-# seed 7"
         assert "Delete" in message.buttons
-        # Each edit brought one file, and no other was sent.
+        # Each edit had one file, and no other file was sent.
         assert len(discord.files) == sum("Waiting" not in content for _, content in message.edits)
     times = [at for at, _ in message.edits]
     assert len(times) < sketch.steps
@@ -92,7 +92,7 @@ async def test_a_stopped_picture_keeps_its_last_preview(discord: FakeDiscord, to
     assert [file.data for file in message.attachments] == [png(3)]
 
 
-async def test_a_picture_that_breaks_off_keeps_its_last_preview_where_it_was(discord: FakeDiscord, toys: Toys) -> None:
+async def test_a_failed_picture_keeps_its_last_preview_in_place(discord: FakeDiscord, toys: Toys) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "play")
     message = await asked.message()
     toys.say(Reply(status="Step 25 of 30 …", attachments=(Attachment("preview.png", png(3), "image/png"),)))
@@ -104,7 +104,7 @@ async def test_a_picture_that_breaks_off_keeps_its_last_preview_where_it_was(dis
     assert discord.private(discord.ann) == []
 
 
-async def test_pictures_have_alt_text_and_hide_where_they_should(discord: FakeDiscord, toys: Toys) -> None:
+async def test_pictures_have_alt_text_and_spoilers(discord: FakeDiscord, toys: Toys) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "draw", count=2)
     message = await finished(discord, await asked.message())
     assert [file.filename for file in message.attachments] == ["0.png", "1.png"]
@@ -133,7 +133,7 @@ async def test_a_preview_is_replaced_and_the_same_file_is_not_sent_again(discord
     assert [file.data for file in message.attachments] == [png(1)]
 
 
-async def test_a_file_that_is_too_large_is_left_out_and_said_so(discord: FakeDiscord) -> None:
+async def test_a_file_that_is_too_large_is_left_out_with_a_note(discord: FakeDiscord) -> None:
     discord.attachment_size_limit = 100_000
     asked = await discord.slash(discord.ann, discord.channel, "draw", size=200_000)
     message = await finished(discord, await asked.message())
@@ -141,7 +141,7 @@ async def test_a_file_that_is_too_large_is_left_out_and_said_so(discord: FakeDis
     assert message.content == "Look:\n\n-# 0.png is left out: it has 0.2 MB, and Discord takes 0.1 MB here."
 
 
-async def test_more_files_than_a_message_holds(discord: FakeDiscord) -> None:
+async def test_files_beyond_the_limit_are_left_out_with_a_note(discord: FakeDiscord) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "draw", count=12)
     message = await finished(discord, await asked.message())
     assert [file.filename for file in message.attachments] == [f"{number}.png" for number in range(9)]

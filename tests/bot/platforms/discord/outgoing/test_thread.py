@@ -1,4 +1,4 @@
-"""A thread that a question opens on Discord: only for what is answered there, and taken back with the question."""
+"""Threads under questions on Discord: opened for public answers, and emptied with the deletion of the question."""
 
 from pathlib import Path
 
@@ -14,27 +14,27 @@ PARIS = "Paris is the capital of France."
 
 
 async def ask(discord: FakeDiscord, **options: object) -> FakeInteraction:
-    """Ann asks for a thread."""
+    """Let Ann ask for an answer in a thread."""
     given = {"prompt": "aubergine"} | options
     return await discord.slash(discord.ann, discord.channel, "ask", thread=True, **given)
 
 
 async def answered(discord: FakeDiscord) -> tuple[FakeMessage, FakeChannel, FakeMessage]:
-    """A question, the thread under it, and the finished answer in there."""
+    """Return a question, the thread under it, and the finished answer in there."""
     starter = await (await ask(discord)).message()
     thread = await discord.until(lambda: starter.thread)
     answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
     return starter, thread, await finished(discord, answer)
 
 
-async def told(discord: FakeDiscord) -> FakeMessage:
-    """What Ann alone is told."""
+async def private_message(discord: FakeDiscord) -> FakeMessage:
+    """Wait for the message that Ann alone sees."""
     await discord.until(lambda: discord.private(discord.ann))
     (said,) = discord.private(discord.ann)
     return said
 
 
-async def test_what_the_classifier_refuses_is_never_shown(
+async def test_a_question_that_the_classifier_refuses_is_never_shown(
     models: FakeModels, toys: Toys, quick: None, tmp_path: Path
 ) -> None:
     models.scores = {"aubergine": {"hate": 0.99}}
@@ -45,14 +45,14 @@ async def test_what_the_classifier_refuses_is_never_shown(
         on_discord(bot, discord),
     ):
         starter = await (await ask(discord)).message()
-        assert "Reason: " in (await told(discord)).content
+        assert "Reason: " in (await private_message(discord)).content
         assert models.moderated == ["aubergine"]
         assert not any("aubergine" in content for _, content in starter.edits)
         await discord.until(lambda: starter.deleted)
         assert discord.guild.threads == {}
 
 
-async def test_a_thread_that_is_asked_for_comes_after_the_form_too(discord: FakeDiscord, models: FakeModels) -> None:
+async def test_a_submitted_form_opens_the_requested_thread(discord: FakeDiscord, models: FakeModels) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", thread=True)
     sent = await discord.submit(discord.ann, asked, {"prompt": "aubergine"})
     starter = await sent.message()
@@ -62,16 +62,16 @@ async def test_a_thread_that_is_asked_for_comes_after_the_form_too(discord: Fake
     assert (starter.content, thread.name) == ("> aubergine", "aubergine")
 
 
-async def test_an_error_before_the_first_word_opens_none(discord: FakeDiscord, models: FakeModels) -> None:
+async def test_an_error_before_the_first_word_opens_no_thread(discord: FakeDiscord, models: FakeModels) -> None:
     models.failure = (503, "The model is loading.")
     await ask(discord)
-    assert "The model is loading." in (await told(discord)).content
+    assert "The model is loading." in (await private_message(discord)).content
     await discord.until(lambda: not discord.messages(discord.channel))
     assert discord.guild.threads == {}
 
 
-async def opened(discord: FakeDiscord, toys: Toys) -> tuple[FakeMessage, FakeChannel]:
-    """The message and the thread of an answer of which a picture is seen."""
+async def open_thread(discord: FakeDiscord, toys: Toys) -> tuple[FakeMessage, FakeChannel]:
+    """Return the question and the thread of an answer that already shows a picture."""
     asked = await discord.slash(discord.ann, discord.channel, "play", text="aubergine", thread=True)
     starter = await asked.message()
     toys.say(Reply(status="You are next."))
@@ -81,8 +81,8 @@ async def opened(discord: FakeDiscord, toys: Toys) -> tuple[FakeMessage, FakeCha
     return starter, await discord.until(lambda: starter.thread)
 
 
-async def test_an_error_after_it_was_opened_stands_there_under_what_was_seen(discord: FakeDiscord, toys: Toys) -> None:
-    starter, thread = await opened(discord, toys)
+async def test_an_error_in_an_open_thread_stays_there(discord: FakeDiscord, toys: Toys) -> None:
+    starter, thread = await open_thread(discord, toys)
     toys.say(RuntimeError("broken"))
     answer = await discord.until(
         lambda: next((one for one in discord.messages(thread) if "Something went wrong" in one.content), None)
@@ -91,15 +91,15 @@ async def test_an_error_after_it_was_opened_stands_there_under_what_was_seen(dis
     assert (thread.name, thread.archived, starter.deleted) == ("aubergine", False, False)
 
 
-async def test_what_ends_for_its_asker_alone_takes_the_question_back(discord: FakeDiscord, toys: Toys) -> None:
-    starter, thread = await opened(discord, toys)
+async def test_an_answer_that_becomes_private_deletes_the_question(discord: FakeDiscord, toys: Toys) -> None:
+    starter, thread = await open_thread(discord, toys)
     toys.say(Reply(text="For you alone.", private=True, final=True))
-    assert (await told(discord)).content == "For you alone."
+    assert (await private_message(discord)).content == "For you alone."
     await discord.until(lambda: thread.archived)
     assert (thread.name, starter.deleted, discord.messages(thread)) == ("…", True, [])
 
 
-async def test_delete_takes_the_question_with_its_last_answer(discord: FakeDiscord, toy_bot: Bot) -> None:
+async def test_delete_removes_the_question_with_its_last_answer(discord: FakeDiscord, toy_bot: Bot) -> None:
     starter, thread, first = await answered(discord)
     again = await (await discord.press(discord.ann, first, "Again")).message()
     await finished(discord, again)
@@ -122,7 +122,7 @@ async def test_a_thread_in_which_others_talk_stays_open(discord: FakeDiscord) ->
     assert (starter.deleted, thread.archived) == (True, False)
 
 
-async def test_a_question_that_was_asked_in_the_thread_takes_nothing_along(discord: FakeDiscord) -> None:
+async def test_deleting_an_answer_in_a_thread_keeps_the_first_question(discord: FakeDiscord) -> None:
     starter, thread, first = await answered(discord)
     asked = await discord.slash(discord.ben, thread, "ask", prompt="courgette")
     second = await finished(discord, await asked.message())
@@ -141,7 +141,7 @@ async def test_a_thread_that_was_closed_meanwhile_loses_its_name_too(discord: Fa
     assert starter.deleted
 
 
-async def test_where_questions_are_not_quoted_neither_message_nor_name_tells_it(
+async def test_without_quotes_neither_message_nor_name_shows_the_question(
     models: FakeModels, toys: Toys, quick: None, tmp_path: Path
 ) -> None:
     async with (
@@ -159,7 +159,7 @@ async def test_where_questions_are_not_quoted_neither_message_nor_name_tells_it(
         assert starter.content == "> /ask"
 
 
-async def test_where_none_could_be_opened_the_conversation_goes_on_in_the_channel(
+async def test_without_a_thread_the_conversation_continues_in_the_channel(
     discord: FakeDiscord, models: FakeModels
 ) -> None:
     discord.refuse("POST", "/channels/*/threads", 403, code=50013)
@@ -171,7 +171,7 @@ async def test_where_none_could_be_opened_the_conversation_goes_on_in_the_channe
     assert [turn["content"] for turn in models.requests[-1]["messages"]][1:] == ["aubergine", PARIS, "And then?"]
 
 
-async def test_one_is_opened_after_the_tokens_end_too(discord: FakeDiscord, toys: Toys) -> None:
+async def test_a_thread_is_opened_after_the_token_expires(discord: FakeDiscord, toys: Toys) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "play", text="aubergine", thread=True)
     starter = await asked.message()
     toys.say(Reply(status="You are next."))
@@ -184,10 +184,10 @@ async def test_one_is_opened_after_the_tokens_end_too(discord: FakeDiscord, toys
     assert (starter.content, starter.buttons) == ("> aubergine", {})
 
 
-async def test_what_turns_out_to_be_private_opens_none(discord: FakeDiscord, toys: Toys) -> None:
+async def test_an_answer_that_becomes_private_opens_no_thread(discord: FakeDiscord, toys: Toys) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "play", text="aubergine", thread=True)
     message = await asked.message()
     toys.say(Reply(text="for you", private=True, final=True))
-    assert (await told(discord)).content.endswith("for you")
+    assert (await private_message(discord)).content.endswith("for you")
     await discord.until(lambda: message.deleted)
     assert discord.guild.threads == {}

@@ -270,7 +270,7 @@ async def test_a_429_loses_nothing(slack: FakeSlack, toys: Toys) -> None:
 async def test_the_final_snapshot_is_tried_again_after_a_failure(
     slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.platforms.slack.outgoing.answers.RETRY_SECONDS", (0.01, 0.01, 0.01))
+    monkeypatch.setattr("bot.platforms.answer_tasks.RETRY_SECONDS", (0.01, 0.01, 0.01))
     await run_command(slack, "/tempera", "play something")
     await wait_for_question(slack)
     slack.refuse("chat.postMessage", "internal_error", status=500, times=3)

@@ -191,7 +191,7 @@ async def test_in_a_foreign_channel_errors_and_private_answers_are_private(slack
 async def test_a_retry_does_not_repeat_sent_messages(
     slack: FakeSlack, monkeypatch: pytest.MonkeyPatch, failing: int
 ) -> None:
-    monkeypatch.setattr("bot.platforms.slack.outgoing.answers.RETRY_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr("bot.platforms.answer_tasks.RETRY_SECONDS", (0.01, 0.01))
     room = slack.add_channel("elsewhere", member=False)
     slack.response_urls.failing = {failing}
     await run_command(slack, "/tempera", "stretch length:15000", channel=room)
@@ -201,7 +201,7 @@ async def test_a_retry_does_not_repeat_sent_messages(
 
 
 async def test_a_retry_does_not_repeat_sent_pictures(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.platforms.slack.outgoing.answers.RETRY_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr("bot.platforms.answer_tasks.RETRY_SECONDS", (0.01, 0.01))
     room = slack.add_channel("elsewhere", member=False)
     slack.response_urls.failing = {1}
     await run_command(slack, "/face", "seed:7", channel=room)

@@ -13,8 +13,8 @@ from fakes.platforms.slack_bot import (
 from fakes.slack import FakeSlack
 
 from bot.core.messages import Attachment, Reply
+from bot.platforms import answer_tasks
 from bot.platforms.slack.api import budgets
-from bot.platforms.slack.outgoing import answers as slack_answers
 from bot.platforms.slack.outgoing import stream, thread_view
 
 PARIS = "Paris is the capital of France."
@@ -55,7 +55,7 @@ async def test_a_different_final_text_is_edited(slack: FakeSlack, toys: Toys) ->
 async def test_a_piece_with_a_lost_response_is_not_repeated(
     slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    monkeypatch.setattr(slack_answers, "RETRY_SECONDS", (0.01,))
+    monkeypatch.setattr(answer_tasks, "RETRY_SECONDS", (0.01,))
     await run_command(slack, "/tempera", "play something")
     toys.say(Reply(text="One"))
     [answer] = await wait_for_thread(slack, await wait_for_question(slack))

@@ -11,6 +11,7 @@ from playwright.async_api import expect
 from bot import User
 from bot.app import Bot
 from bot.core.messages import Place
+from bot.settings.scopes import server_scope
 
 pytestmark = MARKS
 
