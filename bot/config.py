@@ -35,16 +35,16 @@ from bot.core.text import nearest
 
 DEFAULT_FILE = Path(__file__).parent.parent / "config" / "tempera.toml"
 PRESETS = DEFAULT_FILE.parent / "presets"
-PREFIX = "TEMPERA_"
+VARIABLE_PREFIX = "TEMPERA_"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
 
 
-def _expanded(path: Path) -> Path:
+def _expand_user(path: Path) -> Path:
     return path.expanduser()
 
 
-def _address(url: str, *beginnings: str) -> str:
+def _check_address(url: str, *beginnings: str) -> str:
     if not url.startswith(beginnings):
         raise ValueError(f"it must begin with {' or '.join(beginnings)}")
     try:
@@ -59,32 +59,32 @@ def _address(url: str, *beginnings: str) -> str:
     return url
 
 
-def _http(url: str) -> str:
-    return _address(url, "http://", "https://").rstrip("/")
+def _check_http_url(url: str) -> str:
+    return _check_address(url, "http://", "https://").rstrip("/")
 
 
-def _http_if_any(url: str) -> str:
-    return _http(url) if url else ""
+def _check_optional_http_url(url: str) -> str:
+    return _check_http_url(url) if url else ""
 
 
-def _slash(url: str) -> str:
+def _append_slash(url: str) -> str:
     return f"{url}/"
 
 
-def _trimmed(secret: SecretStr) -> SecretStr:
+def _trim_secret(secret: SecretStr) -> SecretStr:
     return SecretStr(secret.get_secret_value().strip())
 
 
-def _websocket(url: str) -> str:
-    return _address(url, "ws://", "wss://") if url else ""
+def _check_websocket_url(url: str) -> str:
+    return _check_address(url, "ws://", "wss://") if url else ""
 
 
-Folder = Annotated[Path, AfterValidator(_expanded)]
-Url = Annotated[str, AfterValidator(_http)]
-PublicUrl = Annotated[str, AfterValidator(_http_if_any)]
-BaseUrl = Annotated[Url, AfterValidator(_slash)]
-Secret = Annotated[SecretStr, AfterValidator(_trimmed)]
-SocketUrl = Annotated[str, AfterValidator(_websocket)]
+Folder = Annotated[Path, AfterValidator(_expand_user)]
+Url = Annotated[str, AfterValidator(_check_http_url)]
+PublicUrl = Annotated[str, AfterValidator(_check_optional_http_url)]
+BaseUrl = Annotated[Url, AfterValidator(_append_slash)]
+Secret = Annotated[SecretStr, AfterValidator(_trim_secret)]
+SocketUrl = Annotated[str, AfterValidator(_check_websocket_url)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Snowflake = Annotated[int, Field(gt=0, lt=2**63)]
 
@@ -180,9 +180,9 @@ class WebSection(ConfigSection):
     @property
     def address(self) -> str:
         """Where links lead to; "" if there is no web chat."""
-        return (self.url or self.at(self.port)) if self.enabled else ""
+        return (self.url or self.address_at(self.port)) if self.enabled else ""
 
-    def at(self, port: int) -> str:
+    def address_at(self, port: int) -> str:
         """The address at `port`; of a chat that listens at all of this machine's, the one that it can open itself."""
         name = "127.0.0.1" if self.host in WILDCARDS else self.host
         return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
@@ -203,7 +203,7 @@ class DiscordSection(ConfigSection):
 
     @field_validator("guilds")
     @classmethod
-    def _needed(cls, guilds: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+    def _require_guilds(cls, guilds: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
         if info.data.get("sync") == "guilds" and not guilds:
             raise ValueError("with sync = “guilds” it must list the ids of servers, such as [123456789012345678]")
         return guilds
@@ -232,7 +232,7 @@ class SlackSection(ConfigSection):
 
     @field_validator("bot_token", "app_token")
     @classmethod
-    def _prefixed(cls, token: SecretStr, info: ValidationInfo) -> SecretStr:
+    def _check_prefix(cls, token: SecretStr, info: ValidationInfo) -> SecretStr:
         mine, other = ("xoxb-", "xapp-") if info.field_name == "bot_token" else ("xapp-", "xoxb-")
         if token and not token.get_secret_value().startswith(mine):
             swapped = token.get_secret_value().startswith(other)
@@ -242,15 +242,15 @@ class SlackSection(ConfigSection):
 
     @field_validator("app_token", "signing_secret")
     @classmethod
-    def _accompanied(cls, secret: SecretStr, info: ValidationInfo) -> SecretStr:
+    def _check_companions(cls, secret: SecretStr, info: ValidationInfo) -> SecretStr:
         if secret and info.data.get("bot_token") == SecretStr(""):
             raise ValueError("it needs TEMPERA_SLACK__BOT_TOKEN, which is empty, beside it")
         if info.field_name == "signing_secret" and not secret:
-            cls._reachable(info.data)
+            cls._require_transport(info.data)
         return secret
 
     @staticmethod
-    def _reachable(known: Mapping[str, Any]) -> None:
+    def _require_transport(known: Mapping[str, Any]) -> None:
         if known.get("bot_token") and known.get("app_token") == SecretStr(""):
             raise ValueError(
                 "with a bot token there must be this one for HTTP, or TEMPERA_SLACK__APP_TOKEN for sockets"
@@ -281,7 +281,7 @@ class Config(BaseSettings):
     """The whole configuration, as attributes: `config.web.port`."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__", case_sensitive=False
+        frozen=True, extra="forbid", env_prefix=VARIABLE_PREFIX, env_nested_delimiter="__", case_sensitive=False
     )
 
     model_server: ModelServerSection = ModelServerSection()
@@ -308,7 +308,7 @@ class Config(BaseSettings):
         """The environment, then `.env` (which may hold other programs' variables), then what `load` read."""
         if isinstance(dotenv_settings, DotEnvSettingsSource):
             dotenv_settings.env_vars = {
-                name: value for name, value in dotenv_settings.env_vars.items() if _is_ours(name)
+                name: value for name, value in dotenv_settings.env_vars.items() if _is_own_variable(name)
             }
         return (env_settings, dotenv_settings, init_settings)
 
@@ -318,11 +318,11 @@ def load(path: Path | None = None, presets: Sequence[str] = ()) -> Config:
 
     Raises ConfigError with one sentence that names the first wrong value.
     """
-    values = _read(path or DEFAULT_FILE, required=path is not None)
+    values = _read_toml(path or DEFAULT_FILE, required=path is not None)
     if path is not None:
-        _find_beside(path, values)
+        _resolve_lessons(path, values)
     for name in presets:
-        for key, over in _read(_preset(name), required=True).items():
+        for key, over in _read_toml(_find_preset(name), required=True).items():
             under = values.get(key)
             values[key] = under | over if isinstance(under, dict) and isinstance(over, dict) else over
     dotenv = Path(".env") if Path(".env").is_file() else None
@@ -330,17 +330,17 @@ def load(path: Path | None = None, presets: Sequence[str] = ()) -> Config:
     try:
         return Config(_env_file=dotenv, **values)  # type: ignore[call-arg]
     except ValidationError as error:
-        raise ConfigError(_sentence(error)) from None
+        raise ConfigError(_describe_error(error)) from None
     except ValueError as error:
         raise ConfigError(f"The environment holds a value that cannot be read: {error}.") from None
 
 
-def _preset(name: str) -> Path:
+def _find_preset(name: str) -> Path:
     known = PRESETS / f"{name}.toml"
     return known if known.is_file() else Path(name)
 
 
-def _find_beside(file: Path, values: dict[str, Any]) -> None:
+def _resolve_lessons(file: Path, values: dict[str, Any]) -> None:
     """Let the lessons that a configuration file names by relative paths be found beside it."""
     section = values.get("explain")
     if not isinstance(section, dict) or not isinstance(section.get("lessons"), list):
@@ -350,11 +350,11 @@ def _find_beside(file: Path, values: dict[str, Any]) -> None:
     values["explain"] = section | {"lessons": found}
 
 
-def _is_ours(variable: str) -> bool:
-    return variable.upper().startswith(PREFIX) and "__" in variable
+def _is_own_variable(variable: str) -> bool:
+    return variable.upper().startswith(VARIABLE_PREFIX) and "__" in variable
 
 
-def _read(path: Path, *, required: bool) -> dict[str, Any]:
+def _read_toml(path: Path, *, required: bool) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -366,18 +366,18 @@ def _read(path: Path, *, required: bool) -> dict[str, Any]:
 
 
 def _refuse_unknown_sections(environment: Mapping[str, str]) -> None:
-    for name in filter(_is_ours, environment):
-        section = name.upper().removeprefix(PREFIX).split("__")[0]
+    for name in filter(_is_own_variable, environment):
+        section = name.upper().removeprefix(VARIABLE_PREFIX).split("__")[0]
         if section.lower() not in Config.model_fields:
             close = nearest(section.lower(), Config.model_fields)
-            hint = f" Did you mean {PREFIX}{close.upper()}__…?" if close else ""
+            hint = f" Did you mean {VARIABLE_PREFIX}{close.upper()}__…?" if close else ""
             raise ConfigError(f"{name} is set, but there is no section “{section.lower()}”.{hint}")
 
 
-def _sentence(error: ValidationError) -> str:
+def _describe_error(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_context=False)[0]
     key = ".".join(str(part) for part in first["loc"])
-    variable = PREFIX + "__".join(str(part).upper() for part in first["loc"])
+    variable = VARIABLE_PREFIX + "__".join(str(part).upper() for part in first["loc"])
     if first["type"] == "extra_forbidden":
         siblings: Mapping[str, Any] = Config.model_fields
         for part in first["loc"][:-1]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from fakes.model_server.model_api import FakeModels
-from fakes.storage.compiled_statements import shared_statements
-from fakes.storage.migrated_tables import remembered_tables
+from fakes.storage.compiled_statements import share_compiled_statements
+from fakes.storage.migrated_tables import copy_migrated_tables
 
 from model_server.catalogue import StoreError, load_catalogue
 from model_server.engines.contract import EngineSpec
@@ -35,7 +35,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _databases_begin_quickly() -> Iterator[None]:
-    with remembered_tables(), shared_statements():
+    with copy_migrated_tables(), share_compiled_statements():
         yield
 
 

@@ -106,7 +106,7 @@ class RateLimiter:
 
     def on(self, user: User, command: Command, place: Place) -> list[RateLimit]:
         """The limits that count for `command` of `user` in `place`."""
-        return list(self._on(user, place)) if command.counts else []
+        return list(self._on(user, place)) if command.is_limited else []
 
     def _on(self, user: User, place: Place) -> Iterator[RateLimit]:
         where = home(place)

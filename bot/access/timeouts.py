@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from bot.storage.audit import MODERATION, AuditEntry, note
+from bot.storage.audit import MODERATION, AuditEntry, add_entry
 from bot.storage.database import Base, now
-from bot.storage.secret_key import secret
+from bot.storage.secret_key import load_secret
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +80,7 @@ class TimeOuts:
 
     async def start(self) -> None:
         """Read the key and what is in force."""
-        self._key, is_new = await secret(self._database)
+        self._key, is_new = await load_secret(self._database)
         if is_new:
             await self._hash_anew()
         await self.refresh()
@@ -159,7 +159,7 @@ class TimeOuts:
                 before=before and before.isoformat(),
                 after={"until": until.isoformat(), "reason": reason},
             )
-            note(session, entry)
+            add_entry(session, entry)
             await session.flush()
             made = _read(row)
         others = [one for one in self._known.get(person, ()) if one.server != scope.server]
@@ -182,7 +182,7 @@ class TimeOuts:
                 subject_name=row.name,
                 before={"until": row.until.isoformat(), "reason": row.reason},
             )
-            note(session, entry)
+            add_entry(session, entry)
         lifted = _read(row)
         self._know(row.person, [one for one in self._known.get(row.person, ()) if one.id != number])
         return lifted

@@ -15,7 +15,7 @@ from bot.answers import buttons
 from bot.core.errors import RequestRefused, UserError
 from bot.core.i18n import Sentence, translate
 from bot.core.messages import Channel, Place, Reply
-from bot.core.splitting import closing, flowing, put_together
+from bot.core.splitting import closing, join_growing_columns, merge_columns
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -93,7 +93,7 @@ class AnswerExecutor:
         if command.moderator:
             note = await services.log_channel.untold(request.place)
         private = job.private or note is not None or services.settings.value("answers.private", request.place)
-        asked, row = await store.open(
+        asked, row = await store.create_exchange(
             request, command, job.options, private=private, question=job.question, parent=job.parent, source=job.source
         )
         run = services.runs.begin(row.id, private=private)
@@ -107,7 +107,7 @@ class AnswerExecutor:
                 return
             replies.put(self._with_buttons(reply, row, request.user.locale))
             if keeps and reply.text and time.monotonic() - saved > SAVE_SECONDS:
-                await store.note(row.id, text=put_together(reply).text, state="running")
+                await store.update(row.id, text=merge_columns(reply).text, state="running")
                 saved = time.monotonic()
 
         try:
@@ -116,9 +116,9 @@ class AnswerExecutor:
             last = await self._run_handler(run, job, context, publish, note)
             ended = "failed" if last.error else "stopped" if run.stopped else "done"
             if keeps:
-                is_there = await store.close(row.id, last, ended, waited)
+                is_there = await store.finish(row.id, last, ended, waited)
             else:
-                is_there = await store.forget(row.id, ended, waited)
+                is_there = await store.erase(row.id, ended, waited)
             state = ended
             replies.put(self._with_buttons(replace(last, deleted=not is_there), row, request.user.locale))
             return last
@@ -126,9 +126,9 @@ class AnswerExecutor:
             services.runs.end(row.id)
             if state == "interrupted" and command.kept:
                 text = run.newest.text if keeps else ""
-                await asyncio.shield(store.note(row.id, text=text, state=state))
+                await asyncio.shield(store.update(row.id, text=text, state=state))
             elif state == "interrupted":
-                await asyncio.shield(store.forget(row.id))
+                await asyncio.shield(store.erase(row.id))
 
     async def _run_handler(
         self,
@@ -165,7 +165,7 @@ class AnswerExecutor:
             sentence = "Something went wrong inside the bot (error {id}); its log says more."
             run.newest = failed(run.newest, Sentence(sentence, {"id": number}), request)
         if run.stopped:
-            run.newest = replace(put_together(run.newest), final=True, status=_ending("stopped", request.user.locale))
+            run.newest = replace(merge_columns(run.newest), final=True, status=_ending("stopped", request.user.locale))
         elif not run.newest.final:
             run.newest = replace(run.newest, final=True, status="")
         await publish(run.newest)
@@ -201,7 +201,7 @@ class AnswerExecutor:
             replies.put(replace(last, private=True))
             return
         last = replace(last, buttons=buttons.numbered(last.buttons, row.id, buttons.following(row)))
-        await store.turn(row, job.command, job.options, last, time.monotonic() - begun)
+        await store.turn_page(row, job.command, job.options, last, time.monotonic() - begun)
         # Whoever was later than somebody else is shown what the others made of it.
         if (now := await store.get(row.id)) is not None:
             replies.put(await self.snapshot(now, turn.locale))
@@ -243,8 +243,8 @@ class AnswerExecutor:
         if (newest := self._services.runs.newest(row.id)) is not None:
             reply = self._with_buttons(newest, row, locale)
             return reply if not reply.final else replace(reply, buttons=())
-        reply = await store.reply(row, files=files)
-        votes = await store.votes(row.id)
+        reply = await store.load_reply(row, files=files)
+        votes = await store.count_votes(row.id)
         status = _ending(row.state, locale)
         offered = buttons.finished(self._command(row), row, reply, votes, locale)
         return replace(reply, final=True, status=status, buttons=offered, row=row.id, quote=self._quote(row))
@@ -273,7 +273,7 @@ def _ending(state: str, locale: str) -> str:
 def _decorated(reply: Reply, note: Sentence | None, locale: str, *, private: bool, spoiler: bool) -> Reply:
     """Return a handler's reply as people see it: columns as text, a note for the asker, files hidden as spoilers."""
     if reply.columns:
-        reply = replace(reply, text=flowing(reply.columns))
+        reply = replace(reply, text=join_growing_columns(reply.columns))
     if note is not None and (reply.final or not reply.status):
         reply = replace(reply, status=" ".join(filter(None, (reply.status, note.in_language(locale)))))
     if spoiler:
@@ -284,7 +284,7 @@ def _decorated(reply: Reply, note: Sentence | None, locale: str, *, private: boo
 def failed(last: Reply, sentence: Sentence, request: Request, option: str = "") -> Reply:
     """Return the last reply with the error under it: what was already seen stays; where nothing was, it is private."""
     text = sentence.in_language(request.user.locale)
-    last = put_together(last)
+    last = merge_columns(last)
     if last.text:
         text = f"{last.text}{closing(last.text)}\n\n{text}"
     partial = bool(last.text or last.attachments)

@@ -22,7 +22,7 @@ FORM_FIELDS = 5
 """Discord's limit for a modal, and so how many options a form shows."""
 
 
-def family(name: str) -> str:
+def visible_name(name: str) -> str:
     """The command that people type where a hidden one belongs to it: “count” of “count-on”."""
     return name.partition("-")[0]
 
@@ -62,10 +62,10 @@ class Command(Traits):
     @property
     def known_as(self) -> str:
         """What people call it: a hidden one cannot be typed, and goes by the name of the one that it belongs to."""
-        return family(self.name) if self.hidden else self.name
+        return visible_name(self.name) if self.hidden else self.name
 
     @property
-    def counts(self) -> bool:
+    def is_limited(self) -> bool:
         """Whether a use of it counts under the limits."""
         return not self.free and not self.moderator
 
@@ -101,7 +101,7 @@ class Command(Traits):
         wanted = sorted(known, key=lambda option: not option.required and values.get(option.name) in (None, ""))
         return [option for option in known if option in wanted[:FORM_FIELDS]]
 
-    def from_message(self, text: str, link: str = "") -> dict[str, str]:
+    def options_from_message(self, text: str, link: str = "") -> dict[str, str]:
         """The options for a message with this text, shortened to what fits, and with a `link` to it."""
         frame = self.message_text.replace("{link}", link)
         if (option := self.free_text) is None or not (text if "{text}" in frame else frame).strip():
@@ -124,9 +124,9 @@ class Command(Traits):
         Pairs stand before the free text; those with a known name may also follow it.
         """
         found: dict[str, str] = {}
-        rest = self._leading(text, found).strip()
+        rest = self._parse_leading_pairs(text, found).strip()
         if rest and unquote(rest) == rest:
-            rest = self._trailing(rest, found)
+            rest = self._parse_trailing_pairs(rest, found)
         rest = unquote(rest)
         if not rest:
             return found
@@ -138,14 +138,14 @@ class Command(Traits):
         found[option.name] = f"{found[option.name]} {rest}" if option.name in found else rest
         return found
 
-    def _leading(self, text: str, found: dict[str, str]) -> str:
+    def _parse_leading_pairs(self, text: str, found: dict[str, str]) -> str:
         while pair := first_pair(text):
             name, value = pair.option, pair.value
             option = self.option(name)
             if option is None:
                 if pair.name != name or len(name) < 2 or not value or value.startswith("//"):
                     break
-                raise self._unknown(name)
+                raise self._unknown_option(name)
             text = text[pair.end :]
             # A quotation that words follow is a part of the text, as it is where nobody names the option.
             is_begun = bool(text.strip()) and first_pair(text) is None
@@ -153,24 +153,24 @@ class Command(Traits):
                 return f"{value}{text}"
             if not value:
                 value, _, text = text.strip().partition(" ")
-            self._note(found, name, value)
+            self._set_once(found, name, value)
         return text
 
-    def _trailing(self, rest: str, found: dict[str, str]) -> str:
+    def _parse_trailing_pairs(self, rest: str, found: dict[str, str]) -> str:
         while pair := last_pair(rest):
             option = self.option(pair.option)
             if option is None or option.free_text:
                 break
-            self._note(found, option.name, pair.value)
+            self._set_once(found, option.name, pair.value)
             rest = rest[: pair.start].rstrip()
         return rest
 
-    def _note(self, found: dict[str, str], name: str, value: str) -> None:
+    def _set_once(self, found: dict[str, str], name: str, value: str) -> None:
         if name in found:
             raise OptionError(name, "{name} is given twice; give it once.", name=name)
         found[name] = unquote(value)
 
-    def _unknown(self, name: str) -> OptionError:
+    def _unknown_option(self, name: str) -> OptionError:
         names = [option.name for option in self.options]
         if not names:
             return OptionError(name, "/{command} has no options.", command=self.name)
@@ -184,7 +184,7 @@ class Command(Traits):
         """Every option with its value: converted, checked, defaults filled in. Raises OptionError."""
         for name in given:
             if self.option(name) is None:
-                raise self._unknown(name)
+                raise self._unknown_option(name)
         bound = {}
         for option in self.options:
             raw = given.get(option.name)
@@ -207,10 +207,10 @@ class Command(Traits):
 
 def as_json(commands: Sequence[Command]) -> str:
     """The commands with their options as a JSON list, for tools and for comparing versions."""
-    return json.dumps([_plain(command) for command in commands], indent=2, ensure_ascii=False)
+    return json.dumps([_as_json(command) for command in commands], indent=2, ensure_ascii=False)
 
 
-def _plain(command: Command) -> dict[str, Any]:
+def _as_json(command: Command) -> dict[str, Any]:
     return {
         "name": command.name,
         "description": command.description,

@@ -94,7 +94,7 @@ def autocomplete(command_name: str, option: str) -> Callable[[Autocomplete], Aut
     return note
 
 
-def describe(docstring: str | None) -> tuple[str, dict[str, str]]:
+def parse_docstring(docstring: str | None) -> tuple[str, dict[str, str]]:
     """The first line of a docstring, and its `option: text` lines."""
     lines = [line.strip() for line in inspect.cleandoc(docstring or "").splitlines()]
     options = {}
@@ -105,7 +105,7 @@ def describe(docstring: str | None) -> tuple[str, dict[str, str]]:
     return (lines[0] if lines else ""), options
 
 
-def build(handler: Handler, plugin: str, completers: Mapping[tuple[str, str], Autocomplete]) -> Command:
+def build_command(handler: Handler, plugin: str, completers: Mapping[tuple[str, str], Autocomplete]) -> Command:
     """The command that a decorated, bound handler declares. Raises PluginError for what cannot be a command."""
     declared: Declaration = handler.__tempera_command__  # type: ignore[attr-defined]
     where = f"Command “{declared.name}” of plugin “{plugin}”"
@@ -114,10 +114,10 @@ def build(handler: Handler, plugin: str, completers: Mapping[tuple[str, str], Au
         raise PluginError(f"{where}: a name is one or two words of small letters, digits, - and _.")
     if not inspect.isasyncgenfunction(handler):
         raise PluginError(f"{where}: the handler must be an async generator (async def … yield Reply(…)).")
-    description, texts = describe(handler.__doc__)
+    description, texts = parse_docstring(handler.__doc__)
     if not description:
         raise PluginError(f"{where}: the docstring's first line must say what the command does.")
-    options = _known_options(handler, where, texts, declared)
+    options = _cached_options(handler, where, texts, declared)
     for (command_name, option), completer in completers.items():
         if command_name == declared.name:
             options = [replace(known, complete=completer) if known.name == option else known for known in options]
@@ -125,16 +125,16 @@ def build(handler: Handler, plugin: str, completers: Mapping[tuple[str, str], Au
     return Command(**traits, description=description, options=tuple(options), handler=handler, plugin=plugin)
 
 
-def _known_options(handler: Handler, where: str, texts: Mapping[str, str], declared: Declaration) -> Sequence[Option]:
+def _cached_options(handler: Handler, where: str, texts: Mapping[str, str], declared: Declaration) -> Sequence[Option]:
     """What is read from a signature once for each function; plugins are asked for their commands more than once."""
     function: Any = getattr(handler, "__func__", handler)
     if not hasattr(function, "__tempera_options__"):
-        function.__tempera_options__ = tuple(_options(handler, where, texts, declared))
+        function.__tempera_options__ = tuple(_read_options(handler, where, texts, declared))
     known: Sequence[Option] = function.__tempera_options__
     return known
 
 
-def _options(handler: Handler, where: str, texts: Mapping[str, str], declared: Declaration) -> list[Option]:
+def _read_options(handler: Handler, where: str, texts: Mapping[str, str], declared: Declaration) -> list[Option]:
     parameters = list(inspect.signature(handler).parameters.values())[1:]
     function = getattr(handler, "__func__", handler)
     named = {parameter.name for parameter in parameters}
@@ -145,7 +145,7 @@ def _options(handler: Handler, where: str, texts: Mapping[str, str], declared: D
         hints = typing.get_type_hints(wanted, function.__globals__, include_extras=True)
     except NameError as error:
         raise PluginError(f"{where}: the type {error.name!r} is not imported where it runs.") from error
-    options = [_option(parameter, hints.get(parameter.name), where, texts, declared) for parameter in parameters]
+    options = [_read_option(parameter, hints.get(parameter.name), where, texts, declared) for parameter in parameters]
     unknown = set(declared.form) - {option.name for option in options}
     if unknown:
         raise PluginError(f"{where}: `form` may name its own options alone; it has {declared.form}.")
@@ -155,7 +155,7 @@ def _options(handler: Handler, where: str, texts: Mapping[str, str], declared: D
     return [replace(option, free_text=True) if option is text else option for option in options]
 
 
-def _option(
+def _read_option(
     parameter: inspect.Parameter, hint: Any, where: str, texts: Mapping[str, str], declared: Declaration
 ) -> Option:
     if typing.get_origin(hint) in (Union, types.UnionType):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 
 async def repeat(work: Callable[[], Awaitable[None]], seconds: float, *, at_once: bool = False) -> None:
@@ -47,16 +47,16 @@ class SerialExecutor:
     def __init__(self, name: str) -> None:
         """Threads are told apart by `name` in tools that list them."""
         self._name = name
-        self._executor = self._fresh()
+        self._executor = self._new_executor()
 
-    async def run(self, work: Callable[..., Made], *arguments: object) -> Made:
+    async def run(self, work: Callable[..., Result], *arguments: object) -> Result:
         """What `work(*arguments)` gives or raises, when its turn has come."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
 
     def leave(self) -> None:
         """Let the thread end once it has done what waits, and wait for nothing; another one does what still comes."""
-        old, self._executor = self._executor, self._fresh()
+        old, self._executor = self._executor, self._new_executor()
         old.shutdown(wait=False)
 
-    def _fresh(self) -> ThreadPoolExecutor:
+    def _new_executor(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(1, thread_name_prefix=self._name)

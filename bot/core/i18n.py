@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parent / "languages"
 
 
 @cache
-def translations(code: str) -> Mapping[str, str]:
+def load_translations(code: str) -> Mapping[str, str]:
     """English sentence -> sentence in `code` ("de", "es"); empty for a language that has no file."""
     path = FOLDER / f"{code}.toml"
     if not code.isalpha() or not path.is_file():
@@ -28,23 +28,23 @@ def translations(code: str) -> Mapping[str, str]:
 
 
 @cache
-def available() -> tuple[str, ...]:
+def list_languages() -> tuple[str, ...]:
     """The language codes that can be chosen, English first."""
     return ("en", *sorted(path.stem for path in FOLDER.glob("*.toml")))
 
 
 def translate(sentence: str, locale: str, /, **values: object) -> str:
     """`sentence` in the language of `locale` ("de", "de-AT"), with its `{name}` fields filled in."""
-    text = translations(locale.replace("_", "-").split("-")[0].lower()).get(sentence, sentence)
+    text = load_translations(locale.replace("_", "-").split("-")[0].lower()).get(sentence, sentence)
     if not values:
         return text
-    return text.format(**{name: _filled(value, locale) for name, value in values.items()})
+    return text.format(**{name: _translate_value(value, locale) for name, value in values.items()})
 
 
-def _filled(value: object, locale: str) -> object:
+def _translate_value(value: object, locale: str) -> object:
     """Sentences in their language; several of them in lines of a list."""
     if isinstance(value, tuple):
-        return "".join(f"\n- {_filled(one, locale)}" for one in value)
+        return "".join(f"\n- {_translate_value(one, locale)}" for one in value)
     return value.in_language(locale) if isinstance(value, Sentence) else value
 
 

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from bot.core.messages import Column, Reply
 
-SMALLEST_LIMIT = 100
+MIN_PART_CHARACTERS = 100
 """The smallest limit of `split`, in characters: the longest added fence lines and 40 characters of text fit."""
 
-LONGEST_RUN = 16
-LONGEST_LANGUAGE = 24
-SHORTEST_BODY = 20
+MAX_FENCE_CHARACTERS = 16
+MAX_LANGUAGE_CHARACTERS = 24
+MIN_BODY_CHARACTERS = 20
 OVERFLOW = "This answer is too long for messages, so all of it is in the file {file}."
 OVERFLOW_FILE = "answer.md"
 
@@ -35,7 +35,7 @@ _FENCE_LINE = re.compile(
 _PARAGRAPH = re.compile(r"\n(?:[ \t\r]*\n)+")
 _SENTENCE = re.compile(r"[.!?…][\"'”’»)\]*_]*[ \t]+|[。！？]+")
 _WORD = re.compile(r"(?<=\S)[^\S\n]+|\n")
-_SOON_A_WORD = re.compile(rf"\s{{0,{SHORTEST_BODY - 1}}}\S")
+_WORD_SOON = re.compile(rf"\s{{0,{MIN_BODY_CHARACTERS - 1}}}\S")
 _BLOCK_MARK = re.compile(r"[#>*+=|~-]|\d+[.)]")
 _ZERO_WIDTH_SPACE = "\u200b"
 _JOINER = "\u200d"
@@ -61,18 +61,18 @@ def split(text: str, limit: int) -> list[str]:
     language longer than 24 is not repeated.
 
     A part is blank only where white space runs on for 20 characters or more. Raises ValueError for a limit below
-    `SMALLEST_LIMIT`.
+    `MIN_PART_CHARACTERS`.
     """
-    if limit < SMALLEST_LIMIT:
-        raise ValueError(f"The limit of a part must be at least {SMALLEST_LIMIT} characters; it is {limit}.")
+    if limit < MIN_PART_CHARACTERS:
+        raise ValueError(f"The limit of a part must be at least {MIN_PART_CHARACTERS} characters; it is {limit}.")
     parts: list[str] = []
     position, fence = 0, None
     while position < len(text):
         head = f"{fence.run}{fence.language}\n" if fence else ""
-        end = _end_of_part(text, position, limit - len(head), fence)
+        end = _find_part_end(text, position, limit - len(head), fence)
         body = text[position:end]
-        parts.append(head + body + _tail(body, fence))
-        position, fence = end, _state_after(body, fence)
+        parts.append(head + body + _closing_tail(body, fence))
+        position, fence = end, _fence_after(body, fence)
     return parts
 
 
@@ -81,9 +81,9 @@ def join(parts: Iterable[str]) -> str:
     bodies = []
     reopened = False
     for part in parts:
-        start, before = _states(part, None)[-1]
+        start, before = _fences_before_lines(part, None)[-1]
         last, body, closed = part[start:], part, False
-        if before and _after_line(before, last) is None and last.endswith(" "):
+        if before and _fence_after_line(before, last) is None and last.endswith(" "):
             closed = not last.endswith("   ")
             body = part[: start - last.endswith("  ")] if closed else part[:-2]
         bodies.append(body.partition("\n")[2] if reopened else body)
@@ -93,7 +93,7 @@ def join(parts: Iterable[str]) -> str:
 
 def closing(text: str) -> str:
     """What is added behind `text` to close a code fence that is open at its end, so that more can follow; else ""."""
-    fence = _state_after(text, None)
+    fence = _fence_after(text, None)
     return f"\n{fence.run}" if fence else ""
 
 
@@ -103,13 +103,13 @@ def ellipsis(text: str) -> str:
     return "\n…" if _FENCE_LINE.match(text.rpartition("\n")[2]) else " …"
 
 
-def flowing(columns: Sequence[Column]) -> str:
+def join_growing_columns(columns: Sequence[Column]) -> str:
     """Parts that are made at the same time as one text that only grows: up to the first that is not final."""
     ended = list(takewhile(lambda column: column.final, columns))
     return "\n\n".join(column.text for column in columns[: len(ended) + 1])
 
 
-def put_together(reply: Reply) -> Reply:
+def merge_columns(reply: Reply) -> Reply:
     """`reply` as it stays if it ends now: its text is all that its columns say, one below the other."""
     if not reply.columns:
         return reply
@@ -117,7 +117,7 @@ def put_together(reply: Reply) -> Reply:
     return replace(reply, text=text, columns=())
 
 
-def _after_line(fence: _Fence | None, line: str) -> _Fence | None:
+def _fence_after_line(fence: _Fence | None, line: str) -> _Fence | None:
     """The fence that is open after `line`, where `fence` is open before it."""
     match = _FENCE_LINE.match(line)
     if match is None:
@@ -126,42 +126,42 @@ def _after_line(fence: _Fence | None, line: str) -> _Fence | None:
     if fence is not None:
         closes = run.startswith(fence.run) and not info and match["item"] is None
         return None if closes else fence
-    if len(run) > LONGEST_RUN or (run.startswith("`") and "`" in info):
+    if len(run) > MAX_FENCE_CHARACTERS or (run.startswith("`") and "`" in info):
         return None
-    return _Fence(run, language if len(language) <= LONGEST_LANGUAGE else "")
+    return _Fence(run, language if len(language) <= MAX_LANGUAGE_CHARACTERS else "")
 
 
-def _states(body: str, fence: _Fence | None) -> list[tuple[int, _Fence | None]]:
+def _fences_before_lines(body: str, fence: _Fence | None) -> list[tuple[int, _Fence | None]]:
     """For each line of `body`: where it starts, and the fence that is open before it."""
     states = []
     start = 0
     for line in body.split("\n"):
         states.append((start, fence))
-        fence = _after_line(fence, line)
+        fence = _fence_after_line(fence, line)
         start += len(line) + 1
     return states
 
 
-def _state_after(body: str, fence: _Fence | None) -> _Fence | None:
-    start, before = _states(body, fence)[-1]
-    return _after_line(before, body[start:])
+def _fence_after(body: str, fence: _Fence | None) -> _Fence | None:
+    start, before = _fences_before_lines(body, fence)[-1]
+    return _fence_after_line(before, body[start:])
 
 
-def _tail(body: str, fence: _Fence | None) -> str:
+def _closing_tail(body: str, fence: _Fence | None) -> str:
     """What `split` adds behind `body`, as its docstring says."""
-    start, before = _states(body, fence)[-1]
-    after = _after_line(before, body[start:])
+    start, before = _fences_before_lines(body, fence)[-1]
+    after = _fence_after_line(before, body[start:])
     if after:
         return f"{after.run} " if body.endswith("\n") else f"\n{after.run}  "
     return "  " if before and body.endswith(" ") else ""
 
 
-def _end_of_part(text: str, start: int, room: int, fence: _Fence | None) -> int:
+def _find_part_end(text: str, start: int, room: int, fence: _Fence | None) -> int:
     """Where the part that starts at `start` ends best; body and tail have `room` characters."""
     limit = min(start + room, len(text))
 
     def fits(end: int) -> bool:
-        return end - start + len(_tail(text[start:end], fence)) <= room
+        return end - start + len(_closing_tail(text[start:end], fence)) <= room
 
     if limit == len(text) and fits(limit):
         return limit
@@ -169,16 +169,16 @@ def _end_of_part(text: str, start: int, room: int, fence: _Fence | None) -> int:
     first_word = start + len(window) - len(window.lstrip())
 
     def words(end: int) -> bool:
-        return end > first_word and _SOON_A_WORD.match(text, end) is not None
+        return end > first_word and _WORD_SOON.match(text, end) is not None
 
     def clusters(end: int) -> bool:
-        return _between_clusters(text, end)
+        return _is_cluster_boundary(text, end)
 
     def fence_lines(end: int) -> bool:
         line = text.rfind("\n", start, end) + 1 or start
         return line == end or not (_FENCE_LINE.match(text, line) or _FENCE_LINE.match(text, end))
 
-    places = [start + place for place in _places(window, fence)]
+    places = [start + place for place in _find_break_points(window, fence)]
     # What cannot all be had is given up in this order.
     for wanted in ((words, clusters, fence_lines), (words, clusters), (words,), (clusters,)):
         for end in places:
@@ -187,9 +187,9 @@ def _end_of_part(text: str, start: int, room: int, fence: _Fence | None) -> int:
     return next(end for end in places if fits(end))
 
 
-def _places(window: str, fence: _Fence | None) -> Iterator[int]:
+def _find_break_points(window: str, fence: _Fence | None) -> Iterator[int]:
     """Every place to break `window`, best first. A break near its start would leave too short a part."""
-    states = dict(_states(window, fence))
+    states = dict(_fences_before_lines(window, fence))
     lines = list(states)[1:]
     paragraphs = [match.end() for match in _PARAGRAPH.finditer(window)]
     words = [match.end() for match in _WORD.finditer(window)]
@@ -207,7 +207,7 @@ def _places(window: str, fence: _Fence | None) -> Iterator[int]:
     yield from range(len(window), 0, -1)
 
 
-def _between_clusters(text: str, place: int) -> bool:
+def _is_cluster_boundary(text: str, place: int) -> bool:
     """Whether no character that shows as one (an accent, an emoji made of several, a flag) is torn at `place`."""
     if place >= len(text):
         return True
@@ -216,15 +216,19 @@ def _between_clusters(text: str, place: int) -> bool:
         return False
     if "\ud800" <= before <= "\udbff" and "\udc00" <= after <= "\udfff":
         return False
-    if unicodedata.category(after).startswith("M") or _in(after, 0x1F3FB, 0x1F3FF) or _in(after, 0xE0020, 0xE007F):
+    if (
+        unicodedata.category(after).startswith("M")
+        or _is_in_range(after, 0x1F3FB, 0x1F3FF)
+        or _is_in_range(after, 0xE0020, 0xE007F)
+    ):
         return False
     letters = place
-    while letters and _in(text[letters - 1], 0x1F1E6, 0x1F1FF):
+    while letters and _is_in_range(text[letters - 1], 0x1F1E6, 0x1F1FF):
         letters -= 1
-    return not (_in(after, 0x1F1E6, 0x1F1FF) and (place - letters) % 2)
+    return not (_is_in_range(after, 0x1F1E6, 0x1F1FF) and (place - letters) % 2)
 
 
-def _in(character: str, first: int, last: int) -> bool:
+def _is_in_range(character: str, first: int, last: int) -> bool:
     return first <= ord(character) <= last
 
 
@@ -236,26 +240,28 @@ class MessageLimits:
     messages: int
 
     def __post_init__(self) -> None:
-        if self.characters < SMALLEST_LIMIT or self.messages < 1:
-            raise ValueError(f"A platform takes at least one message of {SMALLEST_LIMIT} characters; this is {self}.")
+        if self.characters < MIN_PART_CHARACTERS or self.messages < 1:
+            raise ValueError(
+                f"A platform takes at least one message of {MIN_PART_CHARACTERS} characters; this is {self}."
+            )
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class SplitReply:
     """The messages that show a reply, in order; `file` holds the answer where it is too long for them."""
 
     parts: tuple[str, ...]
     file: Attachment | None = None
 
 
-def deliverable(reply: Reply, limits: MessageLimits, *, subtext: str = "{}", locale: str = "en") -> Parts:
+def fit_into_messages(reply: Reply, limits: MessageLimits, *, subtext: str = "{}", locale: str = "en") -> SplitReply:
     """`compose` in parts; where these are too many, the text becomes a file and a sentence in its place says so."""
     parts = split(compose(reply, subtext=subtext), limits.characters)
     if len(parts) <= limits.messages:
-        return Parts(tuple(parts))
+        return SplitReply(tuple(parts))
     file = Attachment(OVERFLOW_FILE, reply.text.encode("utf-8", "replace"), "text/markdown")
     note = replace(reply, text=translate(OVERFLOW, locale, file=OVERFLOW_FILE))
-    return Parts(tuple(split(compose(note, subtext=subtext), limits.characters)), file)
+    return SplitReply(tuple(split(compose(note, subtext=subtext), limits.characters)), file)
 
 
 def compose(reply: Reply, *, subtext: str = "{}") -> str:
@@ -265,12 +271,12 @@ def compose(reply: Reply, *, subtext: str = "{}") -> str:
     """
     text = reply.text
     small = [line for line in (reply.status, card_line(reply.card)) if line]
-    if small and (fence := _state_after(text, None)):
+    if small and (fence := _fence_after(text, None)):
         text += fence.run if text.endswith("\n") else f"\n{fence.run}"
     return "\n\n".join(block for block in (quote_line(reply.quote), text, *map(subtext.format, small)) if block)
 
 
-def given_back(sentence: str, typed: Mapping[str, str], locale: str) -> str:
+def append_typed_fields(sentence: str, typed: Mapping[str, str], locale: str) -> str:
     """Why a form was refused, and under it what was typed into its fields, as code blocks, to be copied."""
     if not typed:
         return sentence
@@ -278,7 +284,7 @@ def given_back(sentence: str, typed: Mapping[str, str], locale: str) -> str:
     return "\n".join([f"{sentence}\n\n{translate('This is what you typed:', locale)}", *blocks])
 
 
-def filled(fields: Mapping[str, object]) -> dict[str, str]:
+def select_typed_fields(fields: Mapping[str, object]) -> dict[str, str]:
     """What was typed into the fields of a form; not its files, nor what was left empty."""
     return {name: value for name, value in fields.items() if isinstance(value, str) and value.strip()}
 
@@ -306,12 +312,12 @@ def cut_line(line: str, limit: int) -> str:
     if len(line) <= limit:
         return line
     end = limit - 1
-    while end > 1 and not _between_clusters(line, end):
+    while end > 1 and not _is_cluster_boundary(line, end):
         end -= 1
     space = line.rfind(" ", 0, end + 1)
     return f"{line[: space if space > end / 2 else end]}…"
 
 
-def grows(previous: Reply | None, current: Reply) -> bool:
+def is_extended(previous: Reply | None, current: Reply) -> bool:
     """Whether appending to `previous` gives `current`'s text; else the whole message has to be edited."""
     return previous is None or current.text.startswith(previous.text)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bot.core.latest import Stream
     from bot.core.messages import Reply
 
-MINUTE = 60.0
+MINUTE_SECONDS = 60.0
 
 
 class RateBudget:
@@ -28,7 +28,7 @@ class RateBudget:
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         if per_minute < 2:
             raise ValueError(f"A budget has at least 2 requests a minute; this one has {per_minute}.")
-        self._most = per_minute
+        self._per_minute = per_minute
         self._unreserved = per_minute - math.ceil(per_minute / 4)
         self._clock = clock
         self._spent: deque[float] = deque()
@@ -37,9 +37,9 @@ class RateBudget:
     def delay(self, *, final: bool) -> float:
         """Seconds until a snapshot may be sent; 0 for at once."""
         now = self._clock()
-        while self._spent and self._spent[0] <= now - MINUTE:
+        while self._spent and self._spent[0] <= now - MINUTE_SECONDS:
             self._spent.popleft()
-        return max(0.0, self._blocked_until - now, self._next(final) - now)
+        return max(0.0, self._blocked_until - now, self._next_time(final) - now)
 
     def spend(self) -> None:
         """Count one request."""
@@ -49,15 +49,15 @@ class RateBudget:
         """Let nothing pass for `seconds`, final or not, as a Retry-After asks."""
         self._blocked_until = max(self._blocked_until, self._clock() + seconds)
 
-    def _next(self, final: bool) -> float:
-        allowed = self._most if final else self._unreserved
+    def _next_time(self, final: bool) -> float:
+        allowed = self._per_minute if final else self._unreserved
         spent = len(self._spent)
         if spent >= allowed:
-            return self._spent[spent - allowed] + MINUTE
+            return self._spent[spent - allowed] + MINUTE_SECONDS
         if final or 2 * spent < allowed:
             return -math.inf
         latest = self._spent[-1]
-        return latest + (self._spent[0] + MINUTE - latest) / (allowed - spent + 1)
+        return latest + (self._spent[0] + MINUTE_SECONDS - latest) / (allowed - spent + 1)
 
 
 class Throttle:
@@ -69,17 +69,17 @@ class Throttle:
     def __init__(self, interval: float, budget: RateBudget | None = None) -> None:
         self._interval = interval
         self._budget = budget
-        self._next = -math.inf
+        self._next_snapshot = -math.inf
 
     def delay(self, *, final: bool) -> float:
         """Seconds until a snapshot may be sent; 0 for at once."""
-        due = 0.0 if final else self._next - _now()
+        due = 0.0 if final else self._next_snapshot - _now()
         budget = self._budget.delay(final=final) if self._budget else 0.0
         return max(0.0, due, budget)
 
-    def sent(self) -> None:
+    def record_snapshot(self) -> None:
         """Count one snapshot."""
-        self._next = _now() + self._interval
+        self._next_snapshot = _now() + self._interval
         if self._budget:
             self._budget.spend()
 
@@ -107,7 +107,7 @@ async def throttled(replies: Stream[Reply], throttle: Throttle) -> AsyncGenerato
                     latest.check()
                     return
             elif not (delay := throttle.delay(final=final)):
-                throttle.sent()
+                throttle.record_snapshot()
                 shown = newest
                 yield newest
                 continue

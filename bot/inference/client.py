@@ -18,8 +18,8 @@ from bot.core.errors import Busy, ModelError, ModelUnavailable
 from bot.core.i18n import Sentence
 from bot.core.model_events import Answered, Delta, Pictures, Readiness, Step, Waiting
 from bot.inference import logprobs
-from bot.inference.images import LINE_BUFFER, PictureStream, form
-from bot.inference.logprobs import TokenReader, entropies
+from bot.inference.images import LINE_BUFFER_BYTES, PictureStream, build_form
+from bot.inference.logprobs import TokenReader, read_entropies
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ DOWN = (
 )
 BROKEN = "The connection to the model server broke off in the middle of the answer. Please ask again."
 CONNECT_SECONDS = 5
-RETRY_SECONDS = 5.0
+DEFAULT_RETRY_SECONDS = 5.0
 """When to ask a busy server again that does not say so itself."""
 SILENCE_SECONDS = 300
 """A stream may be quiet for a queue's length, but not for ever."""
@@ -112,8 +112,8 @@ class ModelClient:
                 for choice in chunk.get("choices", ()):
                     finish = choice.get("finish_reason") or finish
                     text = choice["delta"].get("content") or ""
-                    with _reading():
-                        tokens, uncertain = reader.tokens(choice), entropies(choice, news)
+                    with _checked_format():
+                        tokens, uncertain = reader.tokens(choice), read_entropies(choice, news)
                     if text or tokens:
                         yield Delta(text, tokens, uncertain)
         yield Answered(
@@ -150,8 +150,8 @@ class ModelClient:
             "user": user,
         }
         answer = await self._post("/v1/completions", body)
-        with _reading():
-            return logprobs.dial(body["model"], answer["tempera"]["dial"])
+        with _checked_format():
+            return logprobs.read_dial(body["model"], answer["tempera"]["dial"])
 
     async def faces(
         self,
@@ -237,16 +237,16 @@ class ModelClient:
         body = {name: value for name, value in body.items() if value is not None}
         stream = PictureStream(body["model"])
         if source is None:
-            sent = self._stream("/v1/images/generations", json=body, read_bufsize=LINE_BUFFER)
+            sent = self._stream("/v1/images/generations", json=body, read_bufsize=LINE_BUFFER_BYTES)
         else:
-            sent = self._stream("/v1/images/variations", data=form(body, source), read_bufsize=LINE_BUFFER)
+            sent = self._stream("/v1/images/variations", data=build_form(body, source), read_bufsize=LINE_BUFFER_BYTES)
         async with contextlib.aclosing(sent) as chunks:
             async for chunk in chunks:
-                with _reading():
+                with _checked_format():
                     event = stream.read(chunk)
                 if event is not None:
                     yield event
-        with _reading():
+        with _checked_format():
             drawn = stream.drawn()
         yield drawn
 
@@ -259,13 +259,13 @@ class ModelClient:
     async def moderate(self, texts: Sequence[str], *, user: str = "") -> list[dict[str, float]]:
         """For each text, how probable it is that it belongs into each of OpenAI's categories. Errors as for `chat`."""
         answer = await self._post("/v1/moderations", {"input": list(texts), "user": user})
-        with _reading():
+        with _checked_format():
             return [{name: float(value) for name, value in one["category_scores"].items()} for one in answer["results"]]
 
     async def offered(self, task: str) -> list[str]:
         """The names of the models that the server has for `task`, its first choice first. Errors as for `chat`."""
         listed = await self._request("GET", "/v1/models")
-        with _reading():
+        with _checked_format():
             return [str(model["id"]) for model in listed["data"] if (model.get("tempera") or {}).get("task") == task]
 
     async def chosen(self, task: str, name: str) -> str:
@@ -287,17 +287,17 @@ class ModelClient:
 
     async def readiness(self) -> Readiness:
         """Whether every model is loaded, and what the others are doing. Raises ModelUnavailable when down."""
-        session = self._open()
+        session = self._require_session()
         try:
             async with session.get(f"{self.url}/health/ready") as response:
                 if response.status not in (200, 503):
-                    await _refuse(response)
-                body = _mapping(await response.json(content_type=None))
+                    await _raise_error(response)
+                body = _require_object(await response.json(content_type=None))
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise ModelUnavailable(DOWN) from error
         return Readiness(response.status == 200, tuple(body.get("models", ())), body.get("missing") or {})
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _require_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             raise RuntimeError("ModelClient is used before it was entered")
         return self._session
@@ -306,12 +306,12 @@ class ModelClient:
         return await self._request("POST", path, body)
 
     async def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        session = self._open()
+        session = self._require_session()
         try:
             async with session.request(method, f"{self.url}{path}", json=body) as response:
                 if response.status >= 400:
-                    await _refuse(response)
-                return _mapping(await response.json())
+                    await _raise_error(response)
+                return _require_object(await response.json())
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ModelUnavailable(DOWN) from error
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
@@ -319,21 +319,21 @@ class ModelClient:
 
     async def _stream(self, path: str, **request: Any) -> AsyncGenerator[Mapping[str, Any], None]:
         """The chunks of a stream. `request` is what aiohttp posts, and how."""
-        session = self._open()
+        session = self._require_session()
         finished = False
         try:
             async with session.post(f"{self.url}{path}", **request) as response:
                 if response.status >= 400:
-                    await _refuse(response)
+                    await _raise_error(response)
                 async for line in response.content:
                     data = line.strip().removeprefix(b"data:").strip() if line.startswith(b"data:") else b""
                     if data == b"[DONE]":
                         finished = True
                         break
                     if data:
-                        chunk = _mapping(json.loads(data))
+                        chunk = _require_object(json.loads(data))
                         if problem := chunk.get("error"):
-                            raise ModelUnavailable("{message}", message=_mapping(problem)["message"])
+                            raise ModelUnavailable("{message}", message=_require_object(problem)["message"])
                         yield chunk
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ModelUnavailable(DOWN) from error
@@ -344,7 +344,7 @@ class ModelClient:
 
 
 @contextlib.contextmanager
-def _reading() -> Iterator[None]:
+def _checked_format() -> Iterator[None]:
     """What is said in no known way is as good as not said."""
     try:
         yield
@@ -352,20 +352,20 @@ def _reading() -> Iterator[None]:
         raise ModelUnavailable(BROKEN) from error
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _require_object(value: Any) -> Mapping[str, Any]:
     """`value`, which must be a JSON object; ValueError if it is anything else."""
     if not isinstance(value, dict):
         raise ValueError(f"a JSON object was expected, not {type(value).__name__}")  # noqa: TRY004 - as json raises
     return value
 
 
-def _retry_after(response: aiohttp.ClientResponse) -> float:
+def _read_retry_seconds(response: aiohttp.ClientResponse) -> float:
     """What the server asks for in seconds; it may also name a date, which is not worth reading."""
     text = response.headers.get("Retry-After", "")
-    return float(text) if text.isdecimal() else RETRY_SECONDS
+    return float(text) if text.isdecimal() else DEFAULT_RETRY_SECONDS
 
 
-async def _refuse(response: aiohttp.ClientResponse) -> None:
+async def _raise_error(response: aiohttp.ClientResponse) -> None:
     """Raise the error that the response stands for, with the server's own sentence where it has one."""
     message: object = Sentence("The model server answered with status {status}.", {"status": response.status})
     code = None
@@ -373,7 +373,7 @@ async def _refuse(response: aiohttp.ClientResponse) -> None:
         error = (await response.json(content_type=None))["error"]
         message, code = str(error["message"]), error.get("code")
     if response.status == 429:
-        raise Busy("{message}", _retry_after(response), message=message)
+        raise Busy("{message}", _read_retry_seconds(response), message=message)
     if response.status == 401 or code == "invalid_api_key":
         raise ModelUnavailable(
             "The model server refuses this bot's key; whoever runs it must set the same one on both sides."

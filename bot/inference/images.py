@@ -13,11 +13,11 @@ from bot.core.model_events import Drawn, EncodedPrompt, Preview, Step, Waiting
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LINE_BUFFER = 1 << 25
+LINE_BUFFER_BYTES = 1 << 25
 """Bytes. A line of the stream holds a whole file, and may have twice as many."""
 
 
-def form(body: Mapping[str, Any], source: bytes) -> aiohttp.FormData:
+def build_form(body: Mapping[str, Any], source: bytes) -> aiohttp.FormData:
     """`body` as a form with the picture `source`: lists as JSON, all else as text."""
     made = aiohttp.FormData()
     made.add_field("image", source, filename="source.png", content_type="image/png")
@@ -46,9 +46,9 @@ class PictureStream:
             case "tempera.progress":
                 return Step(int(news["step"]), int(news["steps"]))
             case "image_generation.partial_image":
-                return Preview(_file(chunk), int(news["step"]), int(news["steps"]))
+                return Preview(_decode_file(chunk), int(news["step"]), int(news["steps"]))
             case "image_generation.completed":
-                self._files.append(_file(chunk))
+                self._files.append(_decode_file(chunk))
                 self._last = chunk
         return None
 
@@ -68,17 +68,17 @@ class PictureStream:
             sampler=str(made["sampler"]),
             strength=made.get("strength"),
             guided_by=str(made["guided_by"]),
-            prompt=_reading(made["prompt"]),
-            negative_prompt=_reading(made["negative_prompt"]) if made.get("negative_prompt") else None,
+            prompt=_read_prompt(made["prompt"]),
+            negative_prompt=_read_prompt(made["negative_prompt"]) if made.get("negative_prompt") else None,
             starts=bool(made.get("starts", True)),
             shows=bool(made.get("shows", True)),
         )
 
 
-def _file(chunk: Mapping[str, Any]) -> bytes:
+def _decode_file(chunk: Mapping[str, Any]) -> bytes:
     return base64.b64decode(chunk["b64_json"], validate=True)
 
 
-def _reading(read: Mapping[str, Any]) -> EncodedPrompt:
+def _read_prompt(read: Mapping[str, Any]) -> EncodedPrompt:
     tokens, dropped = (tuple(map(str, read[name])) for name in ("tokens", "dropped"))
     return EncodedPrompt(tokens, dropped, int(read["limit"]), tuple(map(str, read.get("unknown", ()))))

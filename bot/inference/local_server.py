@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS, ANSWER_SECONDS = 5.0, 2.0
-FIRST_PAUSE, LONGEST_PAUSE, HEALTHY_SECONDS = 1.0, 60.0, 60.0
+CHECK_SECONDS, ANSWER_TIMEOUT_SECONDS = 5.0, 2.0
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, HEALTHY_SECONDS = 1.0, 60.0, 60.0
 GRACE_SECONDS = 10.0
-KEYLESS = (
+WARNING_WITHOUT_KEY = (
     "it takes all who ask this bot for one person, so that who asks much keeps the others waiting. "
     "Set TEMPERA_MODEL_SERVER__API_KEY in the file .env where both programs are started"
 )
@@ -48,25 +48,25 @@ class LocalServer:
                 "The model server's packages are not installed. Install them with "
                 "pip install 'tempera-bot[models]', or use --no-models with a model server elsewhere."
             )
-        pause = FIRST_PAUSE
+        pause = FIRST_PAUSE_SECONDS
         warned = bool(self._section.key)
         while True:
-            if await self._answers():
+            if await self._is_answering():
                 if not warned:
-                    log.warning("This bot did not start the server at %s: %s.", self._section.url, KEYLESS)
+                    log.warning("This bot did not start the server at %s: %s.", self._section.url, WARNING_WITHOUT_KEY)
                     warned = True
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(CHECK_SECONDS)
                 continue
             started = time.monotonic()
-            status = await self._child()
+            status = await self._run_child()
             if time.monotonic() - started > HEALTHY_SECONDS:
-                pause = FIRST_PAUSE
+                pause = FIRST_PAUSE_SECONDS
             log.error("The model server ended with status %d; starting it again in %.0f s.", status, pause)
             await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = min(2 * pause, MAX_PAUSE_SECONDS)
 
-    async def _answers(self) -> bool:
-        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+    async def _is_answering(self) -> bool:
+        timeout = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_SECONDS)
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
             async with (
                 aiohttp.ClientSession(timeout=timeout) as session,
@@ -75,7 +75,7 @@ class LocalServer:
                 return response.status == 200
         return False
 
-    async def _child(self) -> int:
+    async def _run_child(self) -> int:
         host, port = self._section.address
         command = [sys.executable, "-m", "model_server", "serve", "--host", host, "--port", str(port)]
         environment = dict(os.environ) | {"TEMPERA_MODEL_SERVER__TRUSTED_KEY": self._trusted_key}
@@ -89,10 +89,10 @@ class LocalServer:
             return await child.wait()
         finally:
             if child.returncode is None:
-                await asyncio.shield(_end(child))
+                await asyncio.shield(_end_process(child))
 
 
-async def _end(child: asyncio.subprocess.Process) -> None:
+async def _end_process(child: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         child.terminate()
     try:

@@ -24,7 +24,7 @@ class TokenReader:
     def tokens(self, choice: Mapping[str, Any]) -> tuple[Token, ...]:
         """Those of one chunk's choice that the text has, none where it has no log-probabilities."""
         shown = choice["delta"].get("content") or ""
-        return tuple(self._token(one, shown) for one in _listed(choice) if not one.get("special"))
+        return tuple(self._token(one, shown) for one in _token_entries(choice) if not one.get("special"))
 
     def _token(self, one: Mapping[str, Any], shown: str) -> Token:
         text = self._decoder.decode(bytes(one["bytes"]))
@@ -32,36 +32,36 @@ class TokenReader:
             # Some models begin every text with a space, which is no part of it.
             text = text[1:]
         self._is_first = self._is_first and not text
-        return Token(text, math.exp(one["logprob"]), tuple(map(_likely, one["top_logprobs"])))
+        return Token(text, math.exp(one["logprob"]), tuple(map(_read_likely_token, one["top_logprobs"])))
 
 
-def entropies(choice: Mapping[str, Any], news: Mapping[str, Any]) -> tuple[float, ...]:
+def read_entropies(choice: Mapping[str, Any], news: Mapping[str, Any]) -> tuple[float, ...]:
     """Those of the same tokens of one chunk, in bits, if it has any; `news` is what the chunk tells besides."""
     told = news.get("entropy") or ()
-    pairs = zip(_listed(choice), told, strict=bool(told))
+    pairs = zip(_token_entries(choice), told, strict=bool(told))
     return tuple(nats * BITS_PER_NAT for one, nats in pairs if not one.get("special"))
 
 
-def dial(model: str, told: Mapping[str, Any]) -> Dial:
+def read_dial(model: str, told: Mapping[str, Any]) -> Dial:
     """The dial in a response."""
     normal = dict(zip(told["temperatures"], told["log_sum_exp"], strict=True))
     return Dial(
         model=model,
         prompt=tuple(b"" if one.get("special") else bytes(one["bytes"]) for one in told["prompt"]),
         prompt_ids=tuple(one["id"] for one in told["prompt"]),
-        candidates=tuple(_candidate(one, normal[1.0]) for one in told["tokens"]),
-        drawn=_candidate(told["drawn"], normal[1.0]),
+        candidates=tuple(_read_candidate(one, normal[1.0]) for one in told["tokens"]),
+        drawn=_read_candidate(told["drawn"], normal[1.0]),
         temperatures=tuple(told["temperatures"]),
         log_sum_exp=tuple(told["log_sum_exp"]),
         entropy=tuple(nats * BITS_PER_NAT for nats in told["entropy"]),
     )
 
 
-def _listed(choice: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def _token_entries(choice: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return (choice.get("logprobs") or {}).get("content") or ()
 
 
-def _candidate(one: Mapping[str, Any], normal: float) -> Candidate:
+def _read_candidate(one: Mapping[str, Any], normal: float) -> Candidate:
     return Candidate(
         id=one["id"],
         bytes=bytes(one["bytes"]),
@@ -72,6 +72,6 @@ def _candidate(one: Mapping[str, Any], normal: float) -> Candidate:
     )
 
 
-def _likely(one: Mapping[str, Any]) -> LikelyToken:
+def _read_likely_token(one: Mapping[str, Any]) -> LikelyToken:
     text = "" if one.get("special") else bytes(one["bytes"]).decode(errors="replace")
     return LikelyToken(text, math.exp(one["logprob"]))

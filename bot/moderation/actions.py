@@ -72,7 +72,7 @@ class Moderation:
 
     async def heed(self) -> None:
         """Stop what is made here and was cancelled or deleted in another process."""
-        for row_id in await self._messages.taken_away(self._runs.ids):
+        for row_id in await self._messages.find_stopped(self._runs.ids):
             self._runs.stop(row_id)
 
     # Messages
@@ -95,7 +95,7 @@ class Moderation:
             return await self._remove_unknown(caller, shown)
         is_gone = True
         for row in rows:
-            externals = await store.delivered(row.id) or [shown.external]
+            externals = await store.get_external_ids(row.id) or [shown.external]
             asked = None if row.parent is None else await store.get(row.parent)
             self._runs.stop(row.id)
             await store.delete(row, about(caller.user, "remove", row))
@@ -111,7 +111,7 @@ class Moderation:
         if shown.row:
             found = [row for row in [await store.get(shown.row)] if row is not None]
         else:
-            found = await store.shown_by(place.platform, [shown.external])
+            found = await store.find_answers(place.platform, [shown.external])
             found = [row for row in found if place.channel in (row.channel, row.thread)]
         here = [row for row in found if (row.platform, row.server) == (place.platform, place.server)]
         return [row for row in here if row.role == "assistant"]
@@ -165,7 +165,7 @@ class Moderation:
         """Whether they did anything in a server that is still stored."""
         did = AuditFilter(actor=person.id)
         noted = await self._audit.find(scope.platform, scope.server, did, most=1)
-        return bool(noted) or await self._messages.has_asked(scope.place, person.id)
+        return bool(noted) or await self._messages.has_messages_of(scope.place, person.id)
 
     def time_outs(self, caller: Caller, scope: Scope) -> Sequence[TimeOut]:
         """Those in force, the next to end first."""
@@ -185,16 +185,16 @@ class Moderation:
     async def queue(self, caller: Caller, scope: Scope) -> Sequence[RunningAnswer]:
         """What is being answered in a server, in every process, the oldest first."""
         caller.require_moderator()
-        return [self._job(row) for row in await self._messages.unfinished(scope.platform, scope.server)]
+        return [self._job(row) for row in await self._messages.find_unfinished(scope.platform, scope.server)]
 
     async def cancel(self, caller: Caller, row_id: int, scope: Scope) -> RunningAnswer:
         """Stop an answer, wherever it is made. Raises Expired if there is nothing to stop."""
         caller.require_moderator()
-        rows = await self._messages.unfinished(scope.platform, scope.server)
+        rows = await self._messages.find_unfinished(scope.platform, scope.server)
         row = next((row for row in rows if row.id == row_id), None)
         if row is None:
             raise Expired("There is nothing to stop: this answer is finished.")
-        await self._messages.take_away(row, about(caller.user, "cancel", row))
+        await self._messages.request_stop(row, about(caller.user, "cancel", row))
         self._runs.stop(row_id)
         return self._job(row)
 

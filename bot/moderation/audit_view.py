@@ -48,13 +48,13 @@ class AuditReader:
     async def all(self, caller: Caller, scope: Scope, wanted: AuditFilter) -> AsyncIterator[Sequence[AuditRow]]:
         """All of it in pieces, the newest first, for what is too much to be read at once."""
         caller.require_moderator(NOT_ALLOWED)
-        async for rows in self._audit.pieces(scope.platform, scope.server, wanted, AT_ONCE):
+        async for rows in self._audit.find_in_chunks(scope.platform, scope.server, wanted, AT_ONCE):
             yield rows
 
     async def names(self, caller: Caller, scope: Scope) -> Sequence[str]:
         """What there are entries about: settings, commands, what moderators did."""
         caller.require_moderator(NOT_ALLOWED)
-        return await self._audit.names(scope.platform, scope.server)
+        return await self._audit.list_names(scope.platform, scope.server)
 
     async def note(
         self, caller: Caller, scope: Scope, what: str, about: str, *, before: Any = None, after: Any = None

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from bot.commands.command import family
-from bot.storage.counters import REFUSAL, USE, VOTE, WAIT, WAITS, CountRow, day_of
+from bot.commands.command import visible_name
+from bot.storage.counters import REFUSAL, USE, VOTE, WAIT, WAIT_BUCKETS_SECONDS, CountRow, day_of
 from bot.storage.database import now
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ async def figures(database: Database, scope: Scope, days: int, known: Collection
 
 
 def _typed(name: str, known: Collection[str]) -> str:
-    typed = family(name)
+    typed = visible_name(name)
     return typed if name not in known and typed in known else name
 
 
@@ -125,7 +125,7 @@ def _waits(buckets: Counter[str]) -> WaitTimes:
 def _within(buckets: Counter[str], share: float) -> float | None:
     """The seconds within which this share of all waits was over; None where that is not known."""
     wanted, so_far = share * buckets.total(), 0
-    for edge in WAITS:
+    for edge in WAIT_BUCKETS_SECONDS:
         so_far += buckets[f"{edge:g}"]
         if so_far >= wanted:
             return edge

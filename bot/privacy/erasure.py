@@ -70,7 +70,7 @@ class Erasure:
             for table in (PluginRow, BlobRow):
                 mine = [self._person.id, f"{self._person.platform}:{self._person.id}"]
                 await session.execute(delete(table).where(or_(table.scope.in_(mine), table.key.in_(mine))))
-        await database.settle()
+        await database.truncate_wal()
         return frozenset(gone)
 
     def _here(self, column: Any) -> ColumnElement[bool]:

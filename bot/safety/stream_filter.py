@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bot.core.splitting import flowing
+from bot.core.splitting import join_growing_columns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -84,7 +84,7 @@ async def held(
             text = await beside[place].grow(column.text, final=final or column.final)
             columns.append(replace(column, text=text))
         if columns:
-            whole.skip(flowing(columns))
+            whole.skip(join_growing_columns(columns))
             return replace(reply, columns=tuple(columns))
         text = await whole.grow(reply.text, final=final)
         return replace(reply, text=text, tokens=reply.tokens if text == reply.text else told(reply.tokens, text))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bot.core.errors import OptionError
-from bot.core.i18n import available
+from bot.core.i18n import list_languages
 from bot.settings.setting import LONGEST_LIST, ROLE, SERVER, Setting, most_or_all
 
 DAY_SECONDS = 24 * 3600
@@ -48,7 +48,7 @@ ANSWERS = (
         name="answers.language",
         type=str,
         default="each",
-        choices=("each", *available()),
+        choices=("each", *list_languages()),
         description="The language of the bot's own sentences; “each” is each person's own.",
     ),
 )

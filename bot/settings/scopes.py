@@ -14,7 +14,7 @@ from sqlalchemy import JSON, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bot.settings.setting import Scope
-from bot.storage.audit import SETTING, AuditEntry, note
+from bot.storage.audit import SETTING, AuditEntry, add_entry
 from bot.storage.database import Base, now
 
 if TYPE_CHECKING:
@@ -142,5 +142,5 @@ async def _write(session: AsyncSession, change: Change, actor: User) -> Any:
             before=before,
             after=change.value,
         )
-        note(session, entry)
+        add_entry(session, entry)
     return before

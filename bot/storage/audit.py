@@ -10,7 +10,7 @@ from sqlalchemy import JSON, Index, String, cast, func, null, or_, select, updat
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bot.storage import counters
-from bot.storage.database import LARGEST_ID, Base, now
+from bot.storage.database import MAX_ID, Base, now
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SETTING, MODERATION, REFUSAL, APPEAL = KINDS = ("setting", "moderation", "refusal", "appeal")
 """The kinds of entries; `before` of the last two holds what somebody wrote, or the bot, if an answer was held back."""
-MOST = 1000
+MAX_ENTRIES = 1000
 """How many entries are read at once, unless somebody wants fewer."""
 
 
@@ -90,7 +90,7 @@ class AuditFilter:
     older: int | None = None
 
 
-def note(session: AsyncSession, entry: AuditEntry) -> AuditRow:
+def add_entry(session: AsyncSession, entry: AuditEntry) -> AuditRow:
     """Add an entry in the transaction of what it tells about, so that there is never one without the other."""
     place = entry.place
     row = AuditRow(
@@ -121,7 +121,7 @@ class Audit:
     async def record(self, entry: AuditEntry) -> int:
         """Note an entry that stands for itself; its id."""
         async with self._database.writing() as session:
-            row = note(session, entry)
+            row = add_entry(session, entry)
             if entry.kind == REFUSAL:
                 where, day = (row.platform, row.server), counters.day_of(row.created)
                 await counters.count(session, where, counters.REFUSAL, row.what, row.reason, day)
@@ -143,19 +143,19 @@ class Audit:
             await session.execute(update(AuditRow).where(texts).values(before=null()))
 
     async def find(
-        self, platform: str, server: str, wanted: AuditFilter | None = None, *, most: int = MOST
+        self, platform: str, server: str, wanted: AuditFilter | None = None, *, most: int = MAX_ENTRIES
     ) -> Sequence[AuditRow]:
         """The entries of a server, the newest first, `most` at most. Where `server` is "", of its direct messages."""
-        found = _matching(platform, server, wanted or AuditFilter())
+        found = _select_matching(platform, server, wanted or AuditFilter())
         async with self._database.reading() as session:
             return (await session.scalars(found.order_by(AuditRow.id.desc()).limit(most))).all()
 
-    async def newest(self) -> int:
+    async def newest_id(self) -> int:
         """The id of the last entry; 0 where there is none."""
         async with self._database.reading() as session:
             return await session.scalar(select(func.max(AuditRow.id))) or 0
 
-    async def after(self, platform: str, number: int, most: int) -> Sequence[AuditRow]:
+    async def find_after(self, platform: str, number: int, most: int) -> Sequence[AuditRow]:
         """What came after an entry on a platform, the oldest first, `most` at most.
 
         Writers take turns, so that nothing comes later with a lower number.
@@ -164,7 +164,7 @@ class Audit:
         async with self._database.reading() as session:
             return (await session.scalars(later.order_by(AuditRow.id).limit(most))).all()
 
-    async def pieces(
+    async def find_in_chunks(
         self, platform: str, server: str, wanted: AuditFilter, at_once: int
     ) -> AsyncIterator[Sequence[AuditRow]]:
         """The same without an end, `at_once` at a time."""
@@ -172,14 +172,14 @@ class Audit:
             yield rows
             wanted = replace(wanted, older=rows[-1].id)
 
-    async def names(self, platform: str, server: str) -> Sequence[str]:
+    async def list_names(self, platform: str, server: str) -> Sequence[str]:
         """What there are entries about in a server: settings, commands, what moderators did."""
         there = select(AuditRow.what).where(AuditRow.platform == platform, AuditRow.server == server)
         async with self._database.reading() as session:
             return (await session.scalars(there.distinct().order_by(AuditRow.what))).all()
 
 
-def _matching(platform: str, server: str, wanted: AuditFilter) -> Select[AuditRow]:
+def _select_matching(platform: str, server: str, wanted: AuditFilter) -> Select[AuditRow]:
     found = select(AuditRow).where(AuditRow.platform == platform, AuditRow.server == server)
     for column in ("kind", "channel", "actor", "subject", "reason"):
         if value := getattr(wanted, column):
@@ -188,18 +188,22 @@ def _matching(platform: str, server: str, wanted: AuditFilter) -> Select[AuditRo
         longer = (AuditRow.what.startswith(f"{wanted.what}{mark}", autoescape=True) for mark in (".", " "))
         found = found.where(or_(AuditRow.what == wanted.what, *longer))
     if wanted.who:
-        did = _is(AuditRow.actor, AuditRow.actor_name, wanted.who)
+        did = _matches_person(AuditRow.actor, AuditRow.actor_name, wanted.who)
         # Elsewhere the subject is no person, and a role or a number may be spelt like one.
-        was_moderated = (AuditRow.kind == MODERATION) & _is(AuditRow.subject, AuditRow.subject_name, wanted.who)
+        was_moderated = (AuditRow.kind == MODERATION) & _matches_person(
+            AuditRow.subject, AuditRow.subject_name, wanted.who
+        )
         found = found.where(or_(did, was_moderated))
     if wanted.since is not None:
         found = found.where(AuditRow.created >= wanted.since)
     if wanted.until is not None:
         found = found.where(AuditRow.created < wanted.until)
     if wanted.older is not None:
-        found = found.where(AuditRow.id < min(wanted.older, LARGEST_ID))
+        found = found.where(AuditRow.id < min(wanted.older, MAX_ID))
     return found
 
 
-def _is(number: InstrumentedAttribute[str], name: InstrumentedAttribute[str], who: str) -> ColumnElement[bool]:
+def _matches_person(
+    number: InstrumentedAttribute[str], name: InstrumentedAttribute[str], who: str
+) -> ColumnElement[bool]:
     return or_(number == who, func.lower(name) == func.lower(who))

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 USE, WAIT, VOTE, REFUSAL = "use", "wait", "vote", "refusal"
 """Kinds: by state of the answer, by WAITS, by "up" and "down", by code of the refusal."""
-WAITS = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0, 30.0, 60.0, 120.0, 300.0)
+WAIT_BUCKETS_SECONDS = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0, 30.0, 60.0, 120.0, 300.0)
 """Seconds that people waited less than; what was longer is counted as LONGER."""
-LONGER = "longer"
+LONGEST_BUCKET = "longer"
 KEPT_DAYS = 400
 
 
@@ -46,9 +46,9 @@ def day_of(time: datetime) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%d}"
 
 
-def waited(seconds: float) -> str:
+def wait_bucket(seconds: float) -> str:
     """What a wait is counted as."""
-    return next((f"{edge:g}" for edge in WAITS if seconds < edge), LONGER)
+    return next((f"{edge:g}" for edge in WAIT_BUCKETS_SECONDS if seconds < edge), LONGEST_BUCKET)
 
 
 async def count(
@@ -68,7 +68,7 @@ async def count(
         row.number += by
 
 
-async def forget(database: Database) -> None:
+async def purge(database: Database) -> None:
     """Delete sums that are older than KEPT_DAYS."""
     async with database.writing() as session:
         await session.execute(delete(CountRow).where(CountRow.day < day_of(now() - timedelta(days=KEPT_DAYS))))

@@ -34,7 +34,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from bot.core.errors import ConfigError
-from bot.storage.engine import BUSY_SECONDS, backend, emptied, ensure_folder
+from bot.storage.engine import BUSY_SECONDS, create_backend, ensure_folder, truncate_wal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -46,13 +46,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.05
-SETTLE_SECONDS = (0.1, 0.5, 2.0)
+WAL_PAUSES_SECONDS = (0.1, 0.5, 2.0)
 """How long to wait for whoever else uses a file before its journal is emptied; at last it is left to the next time."""
 UNFINISHED = ("queued", "running")
 """States of an answer that is being made."""
 ANSWERED = ("done", "stopped")
 """States of an answer that was given, to its end or as far as somebody let it come."""
-LARGEST_ID = 2**31 - 1
+MAX_ID = 2**31 - 1
 """No row has a higher number; to be asked for one is an error on PostgreSQL."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -225,7 +225,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         """Raises ConfigError if `url` is not the address of a database that can be used."""
-        self._backend = backend(url)
+        self._backend = create_backend(url)
         self._engine = self._backend.engine
 
     @property
@@ -234,18 +234,18 @@ class Database:
         return self._backend.name
 
     @property
-    def key(self) -> Path | None:
+    def key_file(self) -> Path | None:
         """Where a secret lies that must not be in it, if there is such a place."""
-        return self._backend.key
+        return self._backend.key_file
 
     async def __aenter__(self) -> Self:
         try:
             await ensure_folder(self._backend.file)
-            await self._bring_up()
-        except self._backend.failures as error:
+            await self._migrate_when_free()
+        except self._backend.open_errors as error:
             await self._engine.dispose()
             log.debug("The database cannot be opened", exc_info=error)
-            raise ConfigError(self._backend.trouble) from None
+            raise ConfigError(self._backend.failure_sentence) from None
         return self
 
     async def __aexit__(
@@ -253,7 +253,7 @@ class Database:
     ) -> None:
         await self._engine.dispose()
 
-    async def _bring_up(self) -> None:
+    async def _migrate_when_free(self) -> None:
         latest = time.monotonic() + BUSY_SECONDS
         while True:
             try:
@@ -296,19 +296,19 @@ class Database:
             count = await session.scalar(func.count(MessageRow.id).select().where(old)) or 0
             await session.execute(delete(MessageRow).where(old))
             await session.execute(delete(EventRow).where(EventRow.created < day_before))
-        await self.settle()
+        await self.truncate_wal()
         return count
 
-    async def settle(self, *, patient: bool = True) -> None:
+    async def truncate_wal(self, *, patient: bool = True) -> None:
         """Let what was deleted be gone from the file's own journal, too, where there is one."""
         if (file := self._backend.file) is None:
             return
-        for pause in (*(SETTLE_SECONDS if patient else ()), None):
-            if await asyncio.to_thread(emptied, file) or pause is None:
+        for pause in (*(WAL_PAUSES_SECONDS if patient else ()), None):
+            if await asyncio.to_thread(truncate_wal, file) or pause is None:
                 break
             await asyncio.sleep(pause)
 
-    async def first_seen(self, platform: str, event_id: str) -> bool:
+    async def claim_event(self, platform: str, event_id: str) -> bool:
         """Whether this event is new to every process that shares the database. Asking marks it as seen."""
         async with self.writing() as session:
             if await session.get(EventRow, (platform, event_id)) is not None:
@@ -316,7 +316,7 @@ class Database:
             session.add(EventRow(platform=platform, id=event_id, created=now()))
         return True
 
-    async def unsee(self, platform: str, event_id: str) -> None:
+    async def release_event(self, platform: str, event_id: str) -> None:
         """Let this event be new again, since nothing came of it."""
         async with self.writing() as session:
             await session.execute(delete(EventRow).where(EventRow.platform == platform, EventRow.id == event_id))
@@ -327,18 +327,18 @@ async def _session(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
     """A session whose connection goes back to its pool, whenever the task that uses it is cancelled."""
     connection = engine.connect()
     try:
-        await _whole(connection.start())
+        await _complete(connection.start())
         session = AsyncSession(connection, expire_on_commit=False)
         try:
             yield session
         finally:
-            await _whole(session.close())
+            await _complete(session.close())
     finally:
         if connection.sync_connection is not None:
-            await _whole(connection.close())
+            await _complete(connection.close())
 
 
-async def _whole(work: Coroutine[Any, Any, Any]) -> None:
+async def _complete(work: Coroutine[Any, Any, Any]) -> None:
     """Do something to its end, even if whoever waits for it is cancelled meanwhile."""
     task = asyncio.ensure_future(work)
     try:

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
 
 BUSY_SECONDS = 30
-SETTLE_BUSY_SECONDS = 0.2
+WAL_BUSY_SECONDS = 0.2
 CONNECT_SECONDS = 10
-WRITERS = 0x74656D7065726121
+WRITER_LOCK_ID = 0x74656D7065726121
 """The advisory lock that writers of one PostgreSQL database take in turns: any number that nobody else uses."""
-READS = "reads"
+READ_ONLY = "reads"
 """The option of an engine whose transactions only read."""
 POSTGRES_NAMES = ("postgresql", "postgres", "postgresql+asyncpg")
 
@@ -41,17 +41,17 @@ class Backend:
     reader: AsyncEngine
     """The same, for what only reads, each statement for itself."""
     name: str
-    failures: tuple[type[Exception], ...]
+    open_errors: tuple[type[Exception], ...]
     """What is raised when it cannot be opened."""
-    trouble: str
+    failure_sentence: str
     """What to say then."""
     file: Path | None = None
     """What it is stored in, if that is a file."""
-    key: Path | None = None
+    key_file: Path | None = None
     """Where a secret lies that must not be in it; None where there is no such place that all its processes reach."""
 
 
-def backend(address: str) -> Backend:
+def create_backend(address: str) -> Backend:
     """The backend of a database's address. Raises ConfigError where it is none."""
     try:
         url = make_url(address)
@@ -61,15 +61,15 @@ def backend(address: str) -> Backend:
             "postgresql://user:password@host/tempera."
         ) from None
     if url.drivername == "sqlite":
-        return _sqlite(url)
+        return _create_sqlite(url)
     if url.drivername in POSTGRES_NAMES:
-        return _postgresql(url)
+        return _create_postgresql(url)
     raise ConfigError(
         "The database must be SQLite or PostgreSQL: database.url begins with sqlite:/// or postgresql://."
     )
 
 
-def _sqlite(url: URL) -> Backend:
+def _create_sqlite(url: URL) -> Backend:
     path = Path(url.database or "tempera.db").expanduser()
     arguments = {"timeout": BUSY_SECONDS, "factory": _SQLiteConnection}
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args=arguments, hide_parameters=True)
@@ -84,16 +84,16 @@ def _sqlite(url: URL) -> Backend:
         cursor.close()
 
     # A deferred transaction that reads before it writes fails at once where another one writes.
-    _first_in_a_transaction(engine, "BEGIN IMMEDIATE")
+    _begin_transactions_with(engine, "BEGIN IMMEDIATE")
     # Outside of a transaction each statement is one by itself; the driver need not be told so.
-    reader = engine.execution_options(**{READS: True})
+    reader = engine.execution_options(**{READ_ONLY: True})
     name = url.render_as_string()
-    failures = (OSError, DBAPIError)
-    trouble = f"The database {path} cannot be opened; is the folder writable?"
-    return Backend(engine, reader, name, failures, trouble, path, path.with_name(f"{path.name}.key"))
+    open_errors = (OSError, DBAPIError)
+    failure_sentence = f"The database {path} cannot be opened; is the folder writable?"
+    return Backend(engine, reader, name, open_errors, failure_sentence, path, path.with_name(f"{path.name}.key"))
 
 
-def _postgresql(url: URL) -> Backend:
+def _create_postgresql(url: URL) -> Backend:
     from asyncpg import InterfaceError, PostgresError
 
     query = dict(url.query)
@@ -108,19 +108,21 @@ def _postgresql(url: URL) -> Backend:
         # Whatever the server's default is: any other would show a writer what there was before its turn came.
         isolation_level="READ COMMITTED",
     )
-    _first_in_a_transaction(engine, f"SELECT pg_advisory_xact_lock({WRITERS})")
+    _begin_transactions_with(engine, f"SELECT pg_advisory_xact_lock({WRITER_LOCK_ID})")
     name = url.set(query={}).render_as_string(hide_password=True)
-    trouble = f"The database {name} cannot be opened; are address, user and password right, and is the server running?"
+    failure_sentence = (
+        f"The database {name} cannot be opened; are address, user and password right, and is the server running?"
+    )
     # Options that the driver does not know, or whose values it does not, are a TypeError or a ValueError to it.
-    failures = (OSError, DBAPIError, InterfaceError, PostgresError, TypeError, ValueError)
-    reader = engine.execution_options(isolation_level="AUTOCOMMIT", **{READS: True})
-    return Backend(engine, reader, name, failures, trouble)
+    open_errors = (OSError, DBAPIError, InterfaceError, PostgresError, TypeError, ValueError)
+    reader = engine.execution_options(isolation_level="AUTOCOMMIT", **{READ_ONLY: True})
+    return Backend(engine, reader, name, open_errors, failure_sentence)
 
 
-def _first_in_a_transaction(engine: AsyncEngine, statement: str) -> None:
+def _begin_transactions_with(engine: AsyncEngine, statement: str) -> None:
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Connection) -> None:
-        if not connection.get_execution_options().get(READS):
+        if not connection.get_execution_options().get(READ_ONLY):
             connection.exec_driver_sql(statement)
 
 
@@ -130,10 +132,10 @@ async def ensure_folder(file: Path | None) -> None:
         await asyncio.to_thread(file.parent.mkdir, parents=True, exist_ok=True)
 
 
-def emptied(file: Path) -> bool:
+def truncate_wal(file: Path) -> bool:
     """Empty the journal of an SQLite file; False where somebody reads what is in it. Blocks, but not for long."""
     # Whoever waits here for readers keeps all writers waiting, too, so the others are too patient.
-    with closing(sqlite3.connect(file, timeout=SETTLE_BUSY_SECONDS)) as connection:
+    with closing(sqlite3.connect(file, timeout=WAL_BUSY_SECONDS)) as connection:
         try:
             return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         except sqlite3.OperationalError:

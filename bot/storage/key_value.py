@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from bot.storage.database import Database
 
-AT_ONCE = 500
+MAX_KEYS_PER_STATEMENT = 500
 """How many keys one statement names; databases take no more than some thousands."""
 
 
@@ -63,34 +63,34 @@ class Store:
     async def delete(self, *keys: str, scope: str = "") -> None:
         """Forget `keys`, those that are there."""
         async with self._database.writing() as session:
-            for some in _parts(keys):
-                await session.execute(delete(PluginRow).where(*self._mine(PluginRow, scope), PluginRow.key.in_(some)))
+            for some in _chunks(keys):
+                await session.execute(delete(PluginRow).where(*self._is_own(PluginRow, scope), PluginRow.key.in_(some)))
 
     async def items(self, *, scope: str = "") -> dict[str, Any]:
         """All keys of a scope with their values."""
         async with self._database.reading() as session:
-            found = select(PluginRow).where(*self._mine(PluginRow, scope)).order_by(PluginRow.key)
+            found = select(PluginRow).where(*self._is_own(PluginRow, scope)).order_by(PluginRow.key)
             return {row.key: row.value for row in await session.scalars(found)}
 
     async def blobs(self, keys: Iterable[str], *, scope: str = "") -> dict[str, bytes]:
         """The bytes kept under `keys`, as far as there are any."""
         found: dict[str, bytes] = {}
         async with self._database.reading() as session:
-            for some in _parts(keys):
-                asked = select(BlobRow.key, BlobRow.data).where(*self._mine(BlobRow, scope), BlobRow.key.in_(some))
+            for some in _chunks(keys):
+                asked = select(BlobRow.key, BlobRow.data).where(*self._is_own(BlobRow, scope), BlobRow.key.in_(some))
                 found |= {row.key: row.data for row in await session.execute(asked)}
         return found
 
     async def blob_keys(self, *, scope: str = "") -> frozenset[str]:
         """All keys of a scope under which bytes are kept."""
         async with self._database.reading() as session:
-            return frozenset(await session.scalars(select(BlobRow.key).where(*self._mine(BlobRow, scope))))
+            return frozenset(await session.scalars(select(BlobRow.key).where(*self._is_own(BlobRow, scope))))
 
     async def set_blobs(self, blobs: Mapping[str, bytes], *, scope: str = "") -> None:
         """Keep bytes, each under its key."""
         async with self._database.writing() as session:
-            for some in _parts(blobs):
-                await session.execute(delete(BlobRow).where(*self._mine(BlobRow, scope), BlobRow.key.in_(some)))
+            for some in _chunks(blobs):
+                await session.execute(delete(BlobRow).where(*self._is_own(BlobRow, scope), BlobRow.key.in_(some)))
             session.add_all(
                 BlobRow(plugin=self._plugin, scope=scope, key=key, data=data) for key, data in blobs.items()
             )
@@ -98,14 +98,14 @@ class Store:
     async def delete_blobs(self, keys: Iterable[str], *, scope: str = "") -> None:
         """Forget the bytes under `keys`, those that are there."""
         async with self._database.writing() as session:
-            for some in _parts(keys):
-                await session.execute(delete(BlobRow).where(*self._mine(BlobRow, scope), BlobRow.key.in_(some)))
+            for some in _chunks(keys):
+                await session.execute(delete(BlobRow).where(*self._is_own(BlobRow, scope), BlobRow.key.in_(some)))
 
-    def _mine(self, table: type[PluginRow | BlobRow], scope: str) -> tuple[Any, Any]:
+    def _is_own(self, table: type[PluginRow | BlobRow], scope: str) -> tuple[Any, Any]:
         return table.plugin == self._plugin, table.scope == scope
 
 
-def _parts(keys: Iterable[str]) -> Iterator[list[str]]:
+def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:
     left = iter(keys)
-    while some := list(islice(left, AT_ONCE)):
+    while some := list(islice(left, MAX_KEYS_PER_STATEMENT)):
         yield some

@@ -11,9 +11,9 @@ from sqlalchemy import LargeBinary, delete, func, select, true, union_all, updat
 from bot.core.errors import Expired
 from bot.core.messages import Button, Reply
 from bot.storage import counters
-from bot.storage.audit import note
-from bot.storage.database import LARGEST_ID, UNFINISHED, AttachmentRow, DeliveryRow, MessageRow, TokensRow, VoteRow, now
-from bot.storage.serialization import attachment, belongings, packed, plain, said
+from bot.storage.audit import add_entry
+from bot.storage.database import MAX_ID, UNFINISHED, AttachmentRow, DeliveryRow, MessageRow, TokensRow, VoteRow, now
+from bot.storage.serialization import build_reply_rows, options_as_json, pack_tokens, read_attachment, reply_columns
 from bot.storage.tokens import unpack
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class MessageStore:
         self._database = database
         self._instance = instance
 
-    async def open(
+    async def create_exchange(
         self,
         request: Request,
         command: Command,
@@ -79,7 +79,7 @@ class MessageStore:
             "author": request.user.id,
             "author_name": request.user.name,
             "command": command.name,
-            "options": plain(options),
+            "options": options_as_json(options),
             "seed": None,
             "card": {},
             "buttons": [],
@@ -95,8 +95,8 @@ class MessageStore:
             else:
                 if request.reply_to:
                     parent = await session.scalar(_external(request.place, request.reply_to))
-                said = {"role": "user", "state": "done", "text": text, "external": request.message}
-                asked = MessageRow(**common, **said, parent=parent, instance="", resume={})
+                written = {"role": "user", "state": "done", "text": text, "external": request.message}
+                asked = MessageRow(**common, **written, parent=parent, instance="", resume={})
                 session.add(asked)
                 await session.flush()
             made = {"role": "assistant", "state": "queued", "text": "", "external": ""}
@@ -105,13 +105,13 @@ class MessageStore:
             session.add(answer)
         return asked, answer
 
-    async def note(self, answer: int, **values: Any) -> None:
+    async def update(self, answer: int, **values: Any) -> None:
         """Change columns of an answer, unless it was deleted meanwhile."""
         async with self._database.writing() as session:
             alive = (MessageRow.id == answer) & (MessageRow.state != "deleted")
             await session.execute(update(MessageRow).where(alive).values(**values))
 
-    async def deliver(self, answer: int, externals: Sequence[str]) -> None:
+    async def set_external_ids(self, answer: int, externals: Sequence[str]) -> None:
         """Note what the platform calls the messages that show an answer, in order, in the place of earlier ones."""
         async with self._database.writing() as session:
             row = await session.get(MessageRow, answer)
@@ -122,7 +122,7 @@ class MessageStore:
                 key = {"platform": row.platform, "channel": row.channel, "external": external}
                 await session.merge(DeliveryRow(**key, message=answer, part=part))
 
-    async def leave_thread(self, answer: int) -> None:
+    async def move_out_of_thread(self, answer: int) -> None:
         """Move an answer and its question into the channel, as the thread that was meant for them is not opened."""
         async with self._database.writing() as session:
             row = await session.get(MessageRow, answer)
@@ -130,44 +130,44 @@ class MessageStore:
                 both = MessageRow.id.in_((row.id, row.parent))
                 await session.execute(update(MessageRow).where(both).values(thread="", external=""))
 
-    async def delivered(self, answer: int) -> list[str]:
+    async def get_external_ids(self, answer: int) -> list[str]:
         """What the platform calls the messages that show an answer, in order."""
         async with self._database.reading() as session:
             shown = select(DeliveryRow.external).where(DeliveryRow.message == answer).order_by(DeliveryRow.part)
             return list(await session.scalars(shown))
 
-    async def shown_by(self, platform: str, externals: Sequence[str]) -> list[MessageRow]:
+    async def find_answers(self, platform: str, externals: Sequence[str]) -> list[MessageRow]:
         """The answers that any of these messages of a platform shows."""
         shown = DeliveryRow.external.in_(externals) & (DeliveryRow.platform == platform)
         answers = select(DeliveryRow.message).where(shown)
         async with self._database.reading() as session:
             return list(await session.scalars(select(MessageRow).where(MessageRow.id.in_(answers))))
 
-    async def close(self, answer: int, reply: Reply, state: str, waited: float | None = None) -> bool:
+    async def finish(self, answer: int, reply: Reply, state: str, waited: float | None = None) -> bool:
         """Store the last reply of an answer, its files included, and count it; False if it was deleted meanwhile.
 
         `waited` is how many seconds went by until there was something to see, if that came.
         """
-        tokens = await packed(reply)
+        tokens = await pack_tokens(reply)
         async with self._database.writing() as session:
             alive = (MessageRow.id == answer) & (MessageRow.state != "deleted")
-            values = said(reply) | {"state": state}
+            values = reply_columns(reply) | {"state": state}
             changed = await session.scalars(update(MessageRow).where(alive).values(**values).returning(MessageRow))
             if (row := changed.first()) is None:
                 return False
             await _count_use(session, row, state, waited)
-            session.add_all(belongings(answer, reply, tokens))
+            session.add_all(build_reply_rows(answer, reply, tokens))
         return True
 
-    async def turn(
+    async def turn_page(
         self, row: MessageRow, command: Command, options: Mapping[str, Any], reply: Reply, waited: float
     ) -> bool:
         """Put `reply`, to `command` with `options`, in the place of what the answer `row` says, and count it.
 
         False if that was deleted meanwhile, or says something else.
         """
-        tokens = await packed(reply)
-        values = said(reply) | {"command": command.name, "options": plain(options), "state": "done"}
+        tokens = await pack_tokens(reply)
+        values = reply_columns(reply) | {"command": command.name, "options": options_as_json(options), "state": "done"}
         async with self._database.writing() as session:
             answer = await session.get(MessageRow, row.id)
             if answer is None or answer.state == "deleted" or answer.buttons != row.buttons:
@@ -177,13 +177,13 @@ class MessageStore:
             await _count_use(session, answer, "done", waited)
             former = list(await session.scalars(select(AttachmentRow.id).where(AttachmentRow.message == row.id)))
             await session.execute(delete(TokensRow).where(TokensRow.message == row.id))
-            session.add_all(belongings(row.id, reply, tokens))
+            session.add_all(build_reply_rows(row.id, reply, tokens))
             # Before the former ones go, so that none of the new ones gets the number of one of these.
             await session.flush()
             await session.execute(delete(AttachmentRow).where(AttachmentRow.id.in_(former)))
         return True
 
-    async def forget(self, answer: int, state: str = "", waited: float | None = None) -> bool:
+    async def erase(self, answer: int, state: str = "", waited: float | None = None) -> bool:
         """Delete an answer with all that hangs on it, and its question once nothing is being answered to that any more.
 
         It is counted first, as `close` does, if it ended in a `state`. False if it was deleted meanwhile.
@@ -199,10 +199,10 @@ class MessageStore:
             others = select(MessageRow.id).where(MessageRow.parent == row.parent, MessageRow.state.in_(UNFINISHED))
             if await session.scalar(others.limit(1)) is None:
                 await session.execute(delete(MessageRow).where(MessageRow.id == row.parent))
-        await self._database.settle(patient=False)
+        await self._database.truncate_wal(patient=False)
         return row.state != "deleted"
 
-    async def tokens(self, answer: int) -> tuple[Token, ...]:
+    async def load_tokens(self, answer: int) -> tuple[Token, ...]:
         """The tokens of an answer; none where they were not kept."""
         async with self._database.reading() as session:
             row = await session.get(TokensRow, answer)
@@ -210,7 +210,7 @@ class MessageStore:
 
     async def get(self, row_id: int) -> MessageRow | None:
         """The message with this row id, unless it was deleted or purged."""
-        if row_id > LARGEST_ID:
+        if row_id > MAX_ID:
             return None
         async with self._database.reading() as session:
             row = await session.get(MessageRow, row_id)
@@ -230,21 +230,21 @@ class MessageStore:
             rows = await session.scalars(select(MessageRow).where(here).order_by(MessageRow.id.desc()).limit(limit))
             return list(rows)[::-1]
 
-    async def has_answered(self, place: Place) -> bool:
+    async def has_public_answer(self, place: Place) -> bool:
         """Whether a place holds an answer that all there may read."""
         here = _in(place) & (MessageRow.thread == place.thread)
         told = here & (MessageRow.role == "assistant") & ~MessageRow.private & (MessageRow.state != "deleted")
         async with self._database.reading() as session:
             return await session.scalar(select(MessageRow.id).where(told).limit(1)) is not None
 
-    async def has_asked(self, place: Place, person: str) -> bool:
+    async def has_messages_of(self, place: Place, person: str) -> bool:
         """Whether anything is stored that somebody asked in the server of a place."""
         here = (MessageRow.platform == place.platform) & (MessageRow.server == place.server)
         async with self._database.reading() as session:
             found = select(MessageRow.id).where(here, MessageRow.author == person)
             return await session.scalar(found.limit(1)) is not None
 
-    async def files(self, answer: int) -> list[StoredFile]:
+    async def list_files(self, answer: int) -> list[StoredFile]:
         """What is known of an answer's files, in order."""
         columns = (
             *(AttachmentRow.id, AttachmentRow.message, AttachmentRow.filename, AttachmentRow.media_type),
@@ -255,21 +255,21 @@ class MessageStore:
             found = select(*columns).where(AttachmentRow.message == answer).order_by(AttachmentRow.id)
             return [StoredFile(*row) for row in await session.execute(found)]
 
-    async def file(self, answer: int, number: int) -> Attachment | None:
+    async def load_file(self, answer: int, number: int) -> Attachment | None:
         """The file of an answer that has this number, whole, unless it was deleted or purged."""
         # Numbers of files come again once they are free, those of messages never do.
         mine = (AttachmentRow.id == number) & (AttachmentRow.message == answer)
         async with self._database.reading() as session:
             row = await session.scalar(select(AttachmentRow).where(mine))
-        return None if row is None else attachment(row)
+        return None if row is None else read_attachment(row)
 
-    async def reply(self, row: MessageRow, *, files: bool = True) -> Reply:
+    async def load_reply(self, row: MessageRow, *, files: bool = True) -> Reply:
         """The stored answer as a reply, with the plugin's own buttons and, if wanted, its `files`."""
         attachments: tuple[Attachment, ...] = ()
         if files:
             async with self._database.reading() as session:
                 found = select(AttachmentRow).where(AttachmentRow.message == row.id).order_by(AttachmentRow.id)
-                attachments = tuple(map(attachment, await session.scalars(found)))
+                attachments = tuple(map(read_attachment, await session.scalars(found)))
         return Reply(
             text=row.text,
             card=row.card,
@@ -288,7 +288,7 @@ class MessageStore:
         empty = {"state": "deleted", "text": "", "options": {}, "card": {}, "buttons": [], "resume": {}}
         async with self._database.writing() as session:
             if entry is not None:
-                note(session, entry)
+                add_entry(session, entry)
             await session.execute(update(MessageRow).where(MessageRow.id == row.id).values(**empty))
             await session.execute(delete(AttachmentRow).where(AttachmentRow.message == row.id))
             await session.execute(delete(TokensRow).where(TokensRow.message == row.id))
@@ -317,7 +317,7 @@ class MessageStore:
                     day = counters.day_of(row.created)
                     await _count(session, row, counters.VOTE, "up" if one > 0 else "down", day, by)
 
-    async def votes(self, row_id: int) -> tuple[int, int]:
+    async def count_votes(self, row_id: int) -> tuple[int, int]:
         """How many thumbs are up, and how many down."""
         async with self._database.reading() as session:
             rows = await session.execute(
@@ -328,19 +328,19 @@ class MessageStore:
             found = {row.value: row.number for row in rows}
         return found.get(1, 0), found.get(-1, 0)
 
-    async def unfinished(self, platform: str, server: str) -> list[MessageRow]:
+    async def find_unfinished(self, platform: str, server: str) -> list[MessageRow]:
         """The answers that living processes are making in a server, the oldest first."""
-        alive = await self._instance.living()
+        alive = await self._instance.find_living()
         here = (MessageRow.platform == platform) & (MessageRow.server == server) & (MessageRow.role == "assistant")
         making = here & MessageRow.state.in_(UNFINISHED) & MessageRow.instance.in_(alive)
         async with self._database.reading() as session:
             return list(await session.scalars(select(MessageRow).where(making).order_by(MessageRow.id)))
 
-    async def is_made(self, row: MessageRow) -> bool:
+    async def is_in_progress(self, row: MessageRow) -> bool:
         """Whether a living process makes an answer; one that it was taken away from may not have heard so yet."""
-        return row.state in UNFINISHED and row.instance in {"", *await self._instance.living()}
+        return row.state in UNFINISHED and row.instance in {"", *await self._instance.find_living()}
 
-    async def take_away(self, row: MessageRow, entry: AuditEntry | None = None) -> None:
+    async def request_stop(self, row: MessageRow, entry: AuditEntry | None = None) -> None:
         """Let the process that makes an answer know by and by that it shall not.
 
         `entry` is what is noted of it in the audit, if somebody else than the asker wanted it so.
@@ -348,9 +348,9 @@ class MessageStore:
         async with self._database.writing() as session:
             await session.execute(update(MessageRow).where(MessageRow.id == row.id).values(instance=""))
             if entry is not None:
-                note(session, entry)
+                add_entry(session, entry)
 
-    async def taken_away(self, answers: Sequence[int]) -> list[int]:
+    async def find_stopped(self, answers: Sequence[int]) -> list[int]:
         """Which of the answers that this process makes it shall make no longer: cancelled or deleted elsewhere."""
         if not answers:
             return []
@@ -359,9 +359,9 @@ class MessageStore:
             left = set(await session.scalars(select(MessageRow.id).where(MessageRow.id.in_(answers), mine)))
         return [answer for answer in answers if answer not in left]
 
-    async def interrupt(self, platforms: Sequence[str]) -> list[MessageRow]:
+    async def mark_interrupted(self, platforms: Sequence[str]) -> list[MessageRow]:
         """Mark what dead processes left unfinished on these platforms as interrupted, and give it back."""
-        alive = await self._instance.living()
+        alive = await self._instance.find_living()
         left = MessageRow.state.in_(UNFINISHED) & MessageRow.platform.in_(platforms) & MessageRow.instance.not_in(alive)
         async with self._database.writing() as session:
             rows = list(await session.scalars(select(MessageRow).where(left).order_by(MessageRow.id)))
@@ -374,7 +374,7 @@ async def _count_use(session: AsyncSession, row: MessageRow, state: str, waited:
     day = counters.day_of(now())
     await _count(session, row, counters.USE, state, day)
     if waited is not None:
-        await _count(session, row, counters.WAIT, counters.waited(waited), day)
+        await _count(session, row, counters.WAIT, counters.wait_bucket(waited), day)
 
 
 async def _count(session: AsyncSession, row: MessageRow, kind: str, value: str, day: str, by: int = 1) -> None:

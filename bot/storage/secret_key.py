@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
     from bot.storage.database import Database
 
-SPACE, NAME = "core", "key"
-BYTES = 32
+STORE_NAME, STORE_KEY = "core", "key"
+SECRET_BYTES = 32
 
 
-async def secret(database: Database) -> tuple[bytes, bool]:
+async def load_secret(database: Database) -> tuple[bytes, bool]:
     """The secret of a database, made at first use, and whether that was now."""
-    new = secrets.token_hex(BYTES)
-    if (path := database.key) is not None:
-        kept = await asyncio.to_thread(_kept, path, new)
+    new = secrets.token_hex(SECRET_BYTES)
+    if (path := database.key_file) is not None:
+        kept = await asyncio.to_thread(_read_or_create, path, new)
     else:
-        kept = await Store(database, SPACE).change(NAME, lambda old: old or new)
+        kept = await Store(database, STORE_NAME).change(STORE_KEY, lambda old: old or new)
     return bytes.fromhex(kept), kept == new
 
 
-def _kept(path: Path, new: str) -> str:
+def _read_or_create(path: Path, new: str) -> str:
     """What the file holds; `new` if it was not there. Of several processes that begin at once, one writes it."""
     with suppress(FileNotFoundError):
         return path.read_text("ascii").strip()

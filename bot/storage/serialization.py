@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bot.storage.database import Base
 
 
-def plain(options: Mapping[str, Any]) -> dict[str, Any]:
+def options_as_json(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options as JSON keeps them: members, channels and files by their name."""
     return {
         name: value if isinstance(value, (str, int, float, bool, type(None))) else getattr(value, "id", str(value))
@@ -25,7 +25,7 @@ def plain(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def said(reply: Reply) -> dict[str, Any]:
+def reply_columns(reply: Reply) -> dict[str, Any]:
     """What an answer's row keeps of its last reply."""
     seed = reply.card.get("seed")
     return {
@@ -41,13 +41,13 @@ def said(reply: Reply) -> dict[str, Any]:
     }
 
 
-async def packed(reply: Reply) -> bytes:
+async def pack_tokens(reply: Reply) -> bytes:
     """A reply's tokens as they are kept; nothing where there are none."""
     # Of a long answer this takes longer than an event loop should wait.
     return await asyncio.to_thread(pack, reply.tokens) if reply.tokens else b""
 
 
-def belongings(answer: int, reply: Reply, tokens: bytes) -> list[Base]:
+def build_reply_rows(answer: int, reply: Reply, tokens: bytes) -> list[Base]:
     """The other rows of an answer: its files and its packed `tokens`."""
     files = [
         AttachmentRow(
@@ -63,6 +63,6 @@ def belongings(answer: int, reply: Reply, tokens: bytes) -> list[Base]:
     return [*files, *([TokensRow(message=answer, data=tokens)] if tokens else [])]
 
 
-def attachment(row: AttachmentRow) -> Attachment:
+def read_attachment(row: AttachmentRow) -> Attachment:
     """A file as it was given."""
     return Attachment(row.filename, row.data, row.media_type, row.alt, row.spoiler)

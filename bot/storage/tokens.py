@@ -12,9 +12,9 @@ from bot.core.model_events import LikelyToken, Token
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PER_NAT = 1000
+UNITS_PER_NAT = 1000
 """Probabilities are kept as whole thousandths of their natural logarithm: within 0.05 % of what they were."""
-LEAST = 1e-300
+MIN_PROBABILITY = 1e-300
 
 
 def pack(tokens: Sequence[Token]) -> bytes:
@@ -35,8 +35,8 @@ def unpack(data: bytes) -> tuple[Token, ...]:
 
 
 def _logarithm(probability: float) -> int:
-    return round(PER_NAT * math.log(max(probability, LEAST)))
+    return round(UNITS_PER_NAT * math.log(max(probability, MIN_PROBABILITY)))
 
 
 def _probability(kept: int) -> float:
-    return math.exp(kept / PER_NAT)
+    return math.exp(kept / UNITS_PER_NAT)

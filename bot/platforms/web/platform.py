@@ -94,7 +94,7 @@ class WebPlatform:
             adapter = WebAdapter(rooms, self._moderators, answers, uploads)
             ending.enter_context(self._bot.adapters.registered(self.name, adapter))
             await ending.enter_async_context(self._bot.log_channel.following(self.name))
-            yield self._section.at(runner.addresses[0][1])
+            yield self._section.address_at(runner.addresses[0][1])
 
     async def _forget(self, rooms: Rooms, days: float) -> None:
         """Keep in memory no longer what the database keeps no longer."""

@@ -114,7 +114,7 @@ class Site:
         files = self._house.files
         if (stored := files.stored(name)) is None:
             return None
-        file = await self._house.bot.messages.file(*stored)
+        file = await self._house.bot.messages.load_file(*stored)
         if file is None:
             self._house.rooms.lose(name)
         # What was taken off the page meanwhile is shown to nobody.

@@ -138,7 +138,7 @@ async def test_where_the_key_was_lost_those_still_count_who_are_known(tmp_path: 
     async with process(address, models) as bot:
         await bot.timeouts.set(BEN, SCHOOL, now() + HOUR, "", MODERATOR)
         before = bot.timeouts.person("test", "ben")
-        key = bot.database.key
+        key = bot.database.key_file
     assert key is not None
     key.unlink()
     async with process(address, models) as bot:

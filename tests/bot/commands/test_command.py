@@ -7,10 +7,10 @@ from bot.core.errors import OptionError
 
 
 def test_a_messages_text_becomes_the_free_text_shortened_to_what_fits() -> None:
-    assert ask().from_message(" a cat \n") == {"prompt": "Say: a cat"}
-    assert ask().from_message("{text}" * 40) == {"prompt": "Say: " + ("{text}" * 40)[:95]}
-    assert ask().from_message(" \n") == {}
-    assert Sample().commands()[1].from_message("a cat") == {}
+    assert ask().options_from_message(" a cat \n") == {"prompt": "Say: a cat"}
+    assert ask().options_from_message("{text}" * 40) == {"prompt": "Say: " + ("{text}" * 40)[:95]}
+    assert ask().options_from_message(" \n") == {}
+    assert Sample().commands()[1].options_from_message("a cat") == {}
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from bot.app import Bot
 from bot.config import PluginsSection
 from bot.core import errors
-from bot.core.i18n import FOLDER, Sentence, available, translate, translations
+from bot.core.i18n import FOLDER, Sentence, list_languages, load_translations, translate
 from bot.plugin_host import plugin
 from bot.safety.settings import SETTINGS
 from bot.settings.builtin import CORE, GROUPS
@@ -124,7 +124,7 @@ def test_a_sentence_that_is_put_together_is_refused() -> None:
 
 
 def test_the_languages() -> None:
-    assert available() == ("en", *LANGUAGES)
+    assert list_languages() == ("en", *LANGUAGES)
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
@@ -154,7 +154,7 @@ def test_quotation_marks_are_those_of_the_language() -> None:
 
 @pytest.mark.parametrize("locale", ["de", "de-DE", "de_AT", "DE"])
 def test_a_locale_leads_to_its_language(locale: str) -> None:
-    assert translate("Stop", locale) == translations("de")["Stop"] != "Stop"
+    assert translate("Stop", locale) == load_translations("de")["Stop"] != "Stop"
 
 
 @pytest.mark.parametrize("locale", ["", "C", "xx", "../de", "en-GB"])
@@ -167,7 +167,7 @@ def test_a_sentence_in_a_sentence_is_translated_too() -> None:
         "name": "seed", "expected": Sentence("a whole number"), "given": "{x}",
     })  # fmt: skip
     assert sentence.in_language("en") == "seed must be a whole number; you gave {x}."
-    assert translations("de")["a whole number"] in sentence.in_language("de")
+    assert load_translations("de")["a whole number"] in sentence.in_language("de")
     assert sentence.in_language("de").endswith("{x} eingegeben.")
 
 

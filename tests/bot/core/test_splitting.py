@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 
 from bot.core.messages import Column, Reply
 from bot.core.splitting import (
-    SMALLEST_LIMIT,
+    MIN_PART_CHARACTERS,
     MessageLimits,
+    append_typed_fields,
     card_line,
     closing,
     compose,
-    deliverable,
     ellipsis,
-    filled,
-    flowing,
-    given_back,
-    grows,
+    fit_into_messages,
+    is_extended,
     join,
-    put_together,
+    join_growing_columns,
+    merge_columns,
     quote_line,
+    select_typed_fields,
     split,
 )
 
@@ -45,7 +45,7 @@ WORDS = [
 ]
 PIECES = BLANKS + OPENERS + CLOSERS + WORDS
 markdown = st.lists(st.sampled_from(PIECES) | st.text(max_size=8), max_size=40).map("".join)
-limits = st.integers(SMALLEST_LIMIT, 300)
+limits = st.integers(MIN_PART_CHARACTERS, 300)
 
 
 def is_balanced(text: str) -> bool:
@@ -222,7 +222,7 @@ LIMITS = MessageLimits(characters=200, messages=3)
 
 def test_an_answer_that_fits_is_delivered_in_messages() -> None:
     reply = Reply(text="A sentence of it. " * 25, quote="why?", card={"model": "tiny"})
-    messages = deliverable(reply, LIMITS)
+    messages = fit_into_messages(reply, LIMITS)
     assert messages.file is None
     assert len(messages.parts) == 3
     assert join(messages.parts) == f"> why?\n\n{reply.text}\n\nmodel tiny"
@@ -230,7 +230,7 @@ def test_an_answer_that_fits_is_delivered_in_messages() -> None:
 
 def test_an_answer_that_is_too_long_becomes_a_file_and_keeps_its_quote_and_card() -> None:
     reply = Reply(text="Ein Satz, größer als alles. \ud800" * 40, quote="why?", card={"model": "tiny"})
-    messages = deliverable(reply, LIMITS, subtext="-# {}")
+    messages = fit_into_messages(reply, LIMITS, subtext="-# {}")
     note = "This answer is too long for messages, so all of it is in the file answer.md."
     assert messages.parts == (f"> why?\n\n{note}\n\n-# model tiny",)
     assert messages.file is not None
@@ -279,26 +279,30 @@ def test_a_quote_cannot_break_out_or_call_anybody(prompt: str) -> None:
 
 
 def test_an_append_is_told_from_a_rewrite() -> None:
-    assert grows(None, Reply(text="a"))
-    assert grows(Reply(text="a"), Reply(text="ab", status="…"))
-    assert not grows(Reply(text="ab"), Reply(text="b"))
-    assert not grows(Reply(text="ab"), Reply(text="cab"))
+    assert is_extended(None, Reply(text="a"))
+    assert is_extended(Reply(text="a"), Reply(text="ab", status="…"))
+    assert not is_extended(Reply(text="ab"), Reply(text="b"))
+    assert not is_extended(Reply(text="ab"), Reply(text="cab"))
 
 
 def test_parts_that_grow_at_the_same_time_are_one_text_that_only_grows() -> None:
     first = (Column("one"), Column("```\ntwo"), Column("three"))
     then = (Column("one.", final=True), Column("```\ntwo"), Column("three!", final=True))
-    assert [flowing(first), flowing(then), flowing(())] == ["one", "one.\n\n```\ntwo", ""]
-    stopped = put_together(Reply(columns=then))
+    assert [join_growing_columns(first), join_growing_columns(then), join_growing_columns(())] == [
+        "one",
+        "one.\n\n```\ntwo",
+        "",
+    ]
+    stopped = merge_columns(Reply(columns=then))
     assert (stopped.text, stopped.columns) == ("one.\n\n```\ntwo\n```\n\nthree!", ())
-    assert stopped.text.startswith(flowing(then))
+    assert stopped.text.startswith(join_growing_columns(then))
 
 
 def test_an_answer_without_such_parts_is_left_as_it_is() -> None:
-    assert put_together(Reply(text="one")) == Reply(text="one")
+    assert merge_columns(Reply(text="one")) == Reply(text="one")
 
 
 def test_what_was_typed_into_a_form_that_is_refused_comes_back() -> None:
-    typed = filled({"prompt": "Why ```so```?", "seed": " ", "file": b"four"})
-    assert given_back("No.", typed, "de") == "No.\n\nDas hast du eingegeben:\nprompt:\n```\nWhy ˋˋˋsoˋˋˋ?\n```"
-    assert given_back("No.", {}, "de") == "No."
+    typed = select_typed_fields({"prompt": "Why ```so```?", "seed": " ", "file": b"four"})
+    assert append_typed_fields("No.", typed, "de") == "No.\n\nDas hast du eingegeben:\nprompt:\n```\nWhy ˋˋˋsoˋˋˋ?\n```"
+    assert append_typed_fields("No.", {}, "de") == "No."

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes.core.clock import in_its_own_time
+from fakes.core.clock import run_in_virtual_time
 
 from bot.core.latest import Latest, Stream
 from bot.core.messages import Reply
@@ -79,7 +79,7 @@ def test_a_fast_source_is_thinned_out_to_the_newest_and_its_last_comes_at_once()
         assert [reply.text for _, reply in seen] == ["0", "3", "7", "10", "12"]
         assert [time for time, _ in seen] == pytest.approx([0, 0.9, 1.8, 2.7, 3.0])
 
-    in_its_own_time(scene())
+    run_in_virtual_time(scene())
 
 
 def test_a_slow_consumer_does_not_hold_up_the_source() -> None:
@@ -89,7 +89,7 @@ def test_a_slow_consumer_does_not_hold_up_the_source() -> None:
         assert [reply.text for _, reply in seen] == ["0", "19"]
         assert source.ended_at == pytest.approx(2.0)
 
-    in_its_own_time(scene())
+    run_in_virtual_time(scene())
 
 
 def test_a_source_that_never_waits_lets_others_run() -> None:
@@ -105,28 +105,28 @@ def test_a_source_that_never_waits_lets_others_run() -> None:
         await watch(eager(), Throttle(1.0))
         assert finished.count(True) > 90
 
-    in_its_own_time(scene())
+    run_in_virtual_time(scene())
 
 
 def test_the_last_is_given_even_where_the_source_forgets_to_say_so() -> None:
-    seen = in_its_own_time(watch(several(Reply(text="a"), Reply(text="b")), Throttle(60.0)))
+    seen = run_in_virtual_time(watch(several(Reply(text="a"), Reply(text="b")), Throttle(60.0)))
     assert [reply.text for _, reply in seen] == ["a", "b"]
     assert seen[-1][0] < 1
 
 
 def test_a_source_may_end_without_a_word() -> None:
-    assert in_its_own_time(watch(several(), Throttle(1.0))) == []
+    assert run_in_virtual_time(watch(several(), Throttle(1.0))) == []
 
 
 def test_what_has_not_changed_is_not_repeated() -> None:
     replies = [Reply(text="a"), Reply(text="a"), Reply(text="b"), Reply(text="b"), Reply(text="b", final=True)]
-    seen = in_its_own_time(watch(several(*replies), Throttle(0.01)))
+    seen = run_in_virtual_time(watch(several(*replies), Throttle(0.01)))
     assert [reply for _, reply in seen] == [replies[0], replies[2], replies[4]]
 
 
 def test_a_status_is_paced_like_text() -> None:
     replies = [Reply(text="a"), Reply(text="a"), *(Reply(text="a", status=str(place)) for place in range(9))]
-    seen = in_its_own_time(watch(several(*replies, Reply(text="a", final=True)), Throttle(0.42)))
+    seen = run_in_virtual_time(watch(several(*replies, Reply(text="a", final=True)), Throttle(0.42)))
     assert [reply.status for _, reply in seen] == ["", "2", "6", ""]
 
 
@@ -138,7 +138,7 @@ def test_what_the_source_raises_comes_after_its_last_snapshot() -> None:
         with pytest.raises(OSError, match="gone"):
             await anext(snapshots)
 
-    in_its_own_time(scene())
+    run_in_virtual_time(scene())
 
 
 def test_a_source_that_is_cancelled_from_within_cancels_its_consumer() -> None:
@@ -152,7 +152,7 @@ def test_a_source_that_is_cancelled_from_within_cancels_its_consumer() -> None:
         with pytest.raises(asyncio.CancelledError):
             await anext(snapshots)
 
-    in_its_own_time(scene())
+    run_in_virtual_time(scene())
 
 
 def test_a_consumer_that_stops_closes_the_source() -> None:
@@ -166,7 +166,7 @@ def test_a_consumer_that_stops_closes_the_source() -> None:
         assert source.ended_at < 0
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    in_its_own_time(scene())
+    run_in_virtual_time(scene())
 
 
 def test_a_cancelled_consumer_closes_the_source_and_stays_cancelled() -> None:
@@ -180,7 +180,7 @@ def test_a_cancelled_consumer_closes_the_source_and_stays_cancelled() -> None:
         assert source.closed
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    in_its_own_time(scene())
+    run_in_virtual_time(scene())
 
 
 def test_an_error_while_the_source_is_closed_is_not_lost() -> None:
@@ -198,7 +198,7 @@ def test_an_error_while_the_source_is_closed_is_not_lost() -> None:
         with pytest.raises(OSError, match="cannot close"):
             await snapshots.aclose()
 
-    in_its_own_time(scene())
+    run_in_virtual_time(scene())
 
 
 def test_a_budget_keeps_a_quarter_for_the_last_snapshots() -> None:
@@ -244,7 +244,7 @@ def test_streams_that_share_a_budget_stay_within_it_and_all_end() -> None:
         async with aclosing(throttled(stream_of(source.replies), Throttle(1.0, budget))) as snapshots:
             return [(now(), reply) async for reply in snapshots]
 
-    in_its_own_time(scene())
+    run_in_virtual_time(scene())
 
 
 def test_a_long_stream_never_stands_still_for_want_of_budget() -> None:
@@ -255,7 +255,7 @@ def test_a_long_stream_never_stands_still_for_want_of_budget() -> None:
         assert max(gaps) < 10
         assert len(seen) > 60
 
-    in_its_own_time(scene())
+    run_in_virtual_time(scene())
 
 
 def test_a_last_snapshot_passes_while_growing_ones_have_to_wait() -> None:
@@ -267,4 +267,4 @@ def test_a_last_snapshot_passes_while_growing_ones_have_to_wait() -> None:
         assert [reply.text for _, reply in seen] == ["29"]
         assert seen[0][0] < 5
 
-    in_its_own_time(scene())
+    run_in_virtual_time(scene())

@@ -110,15 +110,15 @@ async def test_a_server_ends_with_a_bot_that_was_killed(url: str) -> None:
 async def test_a_server_that_cannot_start_is_tried_ever_more_seldom(
     url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local_server, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(local_server, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(local_server, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(local_server, "MAX_PAUSE_SECONDS", 0.02)
 
     def pauses() -> list[float]:
         return [record.args[1] for record in caplog.records if isinstance(record.args, tuple)]
 
     with caplog.at_level(logging.ERROR, "bot.inference.local_server"), socket.create_server(("127.0.0.1", 0)) as deaf:
         # Whoever is asked here for its health never says a word, and nobody else can listen.
-        monkeypatch.setattr(local_server, "ANSWER_SECONDS", 0.1)
+        monkeypatch.setattr(local_server, "ANSWER_TIMEOUT_SECONDS", 0.1)
         async with kept(f"http://127.0.0.1:{deaf.getsockname()[1]}"):
             await eventually(lambda: len(pauses()) >= 3)
     assert pauses()[:3] == [0.01, 0.02, 0.02]
@@ -139,7 +139,7 @@ async def test_the_server_is_told_by_what_to_know_the_bot(url: str, keys: dict[s
 async def test_a_server_that_answers_already_is_left_alone(
     keys: dict[str, str], warnings: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(local_server, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(local_server, "CHECK_SECONDS", 0.01)
     looks = 0
 
     async def live(request: web.Request) -> web.Response:

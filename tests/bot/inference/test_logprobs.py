@@ -3,7 +3,7 @@ import math
 import pytest
 
 from bot import LikelyToken
-from bot.inference.logprobs import TokenReader, dial, entropies
+from bot.inference.logprobs import TokenReader, read_dial, read_entropies
 
 
 def one(data: bytes, share: float = 0.5, *others: tuple[bytes, float], special: bool = False) -> dict[str, object]:
@@ -37,7 +37,7 @@ def test_a_special_token_is_none_of_the_texts_even_in_the_middle_of_a_character(
     assert read(reader, "", one("é".encode()[:1]), special) == [""]
     assert read(reader, "é", one("é".encode()[1:]), special) == ["é"]
     choice = {"delta": {"content": "a"}, "logprobs": {"content": [special, one(b"a")]}}
-    assert entropies(choice, {"entropy": [5.0, math.log(2)]}) == pytest.approx((1.0,))
+    assert read_entropies(choice, {"entropy": [5.0, math.log(2)]}) == pytest.approx((1.0,))
 
 
 def test_what_was_likely_and_what_ends_the_text() -> None:
@@ -56,10 +56,10 @@ def test_without_log_probabilities_there_are_no_tokens(choice: dict[str, object]
 
 def test_entropies_are_told_in_bits() -> None:
     choice = {"delta": {"content": "ab"}, "logprobs": {"content": [one(b"a"), one(b"b")]}}
-    assert entropies(choice, {"entropy": [math.log(8), 0.0]}) == pytest.approx((3.0, 0.0))
-    assert entropies({"delta": {"content": "ab"}}, {}) == ()
+    assert read_entropies(choice, {"entropy": [math.log(8), 0.0]}) == pytest.approx((3.0, 0.0))
+    assert read_entropies({"delta": {"content": "ab"}}, {}) == ()
     # As of a server that is none of ours.
-    assert entropies(choice, {}) == ()
+    assert read_entropies(choice, {}) == ()
 
 
 def test_a_dial() -> None:
@@ -73,7 +73,7 @@ def test_a_dial() -> None:
         "drawn": end,
         "prompt": [{"id": 1, "bytes": [60], "special": True}, {"id": 5, "bytes": [104, 105]}],
     }
-    found = dial("m", told)
+    found = read_dial("m", told)
     assert (found.model, found.prompt, found.prompt_ids) == ("m", (b"", b"hi"), (1, 5))
     assert found.drawn == found.candidates[1]
     assert [(one.id, one.after, one.ends) for one in found.candidates] == [(7, 0.9, False), (2, 0.1, True)]

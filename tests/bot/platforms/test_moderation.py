@@ -13,7 +13,7 @@ from fakes.platforms.discord_bot import finished
 from fakes.platforms.slack_bot import answered, answers, command, whispered
 from fakes.platforms.web_page import Page, Visitor
 from fakes.slack import FakeSlack
-from fakes.storage.database_dump import holding
+from fakes.storage.database_dump import rows_holding
 
 from bot.access.timeouts import TimeOuts
 from bot.app import Bot
@@ -64,7 +64,7 @@ async def test_on_discord_a_message_is_removed_from_its_menu_and_by_its_link(dis
         await discord.until(lambda said=said: said.content == REMOVED)
         assert said.ephemeral
         assert answer.deleted
-        assert await holding(bot.database, "aubergine") == []
+        assert await rows_holding(bot.database, "aubergine") == []
 
 
 async def test_on_discord_an_answer_under_way_is_removed(discord: FakeDiscord, bot: Bot, models: FakeModels) -> None:
@@ -76,7 +76,7 @@ async def test_on_discord_an_answer_under_way_is_removed(discord: FakeDiscord, b
     said = await used.message()
     await discord.until(lambda: said.content)
     assert (said.content, answer.deleted) == (REMOVED, True)
-    assert await holding(bot.database, "aubergine") == []
+    assert await rows_holding(bot.database, "aubergine") == []
 
 
 async def test_on_discord_what_is_gone_already_keeps_nothing_else_from_being_removed(
@@ -84,7 +84,7 @@ async def test_on_discord_what_is_gone_already_keeps_nothing_else_from_being_rem
 ) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
     answer = await finished(discord, await asked.message())
-    [row] = await bot.messages.shown_by("discord", [answer.id])
+    [row] = await bot.messages.find_answers("discord", [answer.id])
     # The first of them was never seen to go, as while the bot was away.
     await bot.sent(row.id, ["100000000000000001", answer.id])
     used = await discord.use_on_message(discord.mod, answer, "Remove")
@@ -103,7 +103,7 @@ async def test_on_discord_the_question_above_a_thread_is_removed_with_its_answer
     await finished(discord, answer)
 
     async def is_noted() -> bool:
-        return bool(await bot.messages.shown_by("discord", [answer.id]))
+        return bool(await bot.messages.find_answers("discord", [answer.id]))
 
     await eventually(is_noted)
     used = await discord.use_on_message(discord.mod, answer, "Remove")
@@ -175,7 +175,7 @@ async def test_on_discord_a_member_is_timed_out_and_a_moderator_is_not(discord: 
     done = await discord.press(discord.ann, asked_first, "Delete all of it")
     said = await done.message()
     await discord.until(lambda: "is deleted" in said.content)
-    assert await holding(bot.database, discord.ann.id, "aubergine") == []
+    assert await rows_holding(bot.database, discord.ann.id, "aubergine") == []
     still = await discord.slash(discord.ann, discord.channel, "ask", prompt="again")
     said = await still.message()
     await discord.until(lambda: said.content.startswith(TIMED_OUT))
@@ -275,7 +275,7 @@ async def test_on_slack_a_message_is_removed_from_its_menu_and_by_its_link(slack
         assert (await whispered(slack, slack.admin)).shown == REMOVED
         await slack.until(lambda: all(one.deleted or not one.shown for one in slack.messages(slack.channel)))
         assert answer.deleted
-        assert await holding(bot.database, "aubergine") == []
+        assert await rows_holding(bot.database, "aubergine") == []
 
 
 async def test_on_slack_the_question_goes_with_its_last_answer_whichever_that_is(slack: FakeSlack, bot: Bot) -> None:
@@ -288,7 +288,7 @@ async def test_on_slack_the_question_goes_with_its_last_answer_whichever_that_is
         await (await slack.shortcut(slack.admin, answer, "m:mod remove")).acknowledged()
         await slack.until(lambda answer=answer: answer.deleted)
     await slack.until(lambda: not [one for one in slack.messages(slack.channel) if one.shown])
-    assert await holding(bot.database, "aubergine") == []
+    assert await rows_holding(bot.database, "aubergine") == []
 
 
 async def test_on_slack_a_shortcut_of_moderators_is_refused_to_others(slack: FakeSlack, bot: Bot) -> None:
@@ -322,7 +322,7 @@ async def test_on_slack_everybody_gets_their_data_and_has_it_deleted(slack: Fake
     asked = await slack.until(lambda: next((one for one in slack.ephemeral(slack.ann) if one.buttons), None))
     await (await slack.press(slack.ann, asked, "Delete all of it")).acknowledged()
     await slack.until(lambda: [one for one in slack.ephemeral(slack.ann) if "is deleted" in one.shown])
-    assert await holding(bot.database, slack.ann, "aubergine") == []
+    assert await rows_holding(bot.database, slack.ann, "aubergine") == []
 
 
 # The web chat
@@ -347,7 +347,7 @@ async def test_in_the_web_chat_a_teacher_removes_a_message(ann: Visitor, ben: Vi
         told = await submitted(hers, "c:mod remove", message=str(answer["row"]))
         assert told["reply"]["text"] == REMOVED
         await his.until("gone", lambda message: message["id"] == answer["id"])
-        assert await holding(bot.database, "aubergine") == []
+        assert await rows_holding(bot.database, "aubergine") == []
         await his.send("submit", id="c:mod remove", fields={"message": "1"}, files={}, thread=0)
         refused = await his.until("refused")
         assert refused["text"] == "/mod remove is for moderators."
@@ -393,7 +393,7 @@ async def test_in_the_web_chat_a_deletion_takes_everything_off_the_page(ann: Vis
         await his.press(asked, "Delete all of it")
         await hers.until("gone", lambda message: message["id"] == answer["id"])
         await his.until("exchange", lambda message: "is deleted" in message["reply"]["text"])
-        assert await holding(bot.database, his.received[0]["you"]["id"], "aubergine", "Benedikt") == []
+        assert await rows_holding(bot.database, his.received[0]["you"]["id"], "aubergine", "Benedikt") == []
         # What changes at once may be told in any order.
         while "/ask aubergine" in [exchange["question"] for exchange in his.exchanges.values()]:
             await his.read()

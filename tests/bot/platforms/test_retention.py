@@ -10,7 +10,7 @@ from fakes.platforms.discord_bot import finished
 from fakes.platforms.slack_bot import answered, command, whispered
 from fakes.platforms.web_page import Visitor
 from fakes.slack import FakeSlack
-from fakes.storage.database_dump import holding
+from fakes.storage.database_dump import rows_holding
 
 from bot.app import Bot
 from bot.config import PluginsSection
@@ -43,7 +43,7 @@ async def test_on_discord(discord: FakeDiscord, bot: Bot) -> None:
     assert "Warmer" in answer.buttons
     faces = await finished(discord, await (await discord.slash(discord.ann, discord.channel, "face")).message())
     assert faces.attachments
-    assert await holding(bot.database, "aubergine", discord.ann.id) == []
+    assert await rows_holding(bot.database, "aubergine", discord.ann.id) == []
     await discord.press(discord.ann, answer, "👍")
     await discord.until(lambda: EXPIRED in [said.content for said in discord.private(discord.ann)])
     exported = await discord.slash(discord.ann, discord.channel, "privacy export")
@@ -55,7 +55,7 @@ async def test_on_discord(discord: FakeDiscord, bot: Bot) -> None:
 async def test_on_slack(slack: FakeSlack, bot: Bot) -> None:
     await command(slack, "/ask", "aubergine")
     answer = await answered(slack, PARIS)
-    assert await holding(bot.database, "aubergine", slack.ann) == []
+    assert await rows_holding(bot.database, "aubergine", slack.ann) == []
     await (await slack.press(slack.ann, answer, "Again")).acknowledged()
     assert (await whispered(slack)).shown == EXPIRED
 
@@ -65,6 +65,6 @@ async def test_in_the_web_chat(ann: Visitor, bot: Bot) -> None:
         await page.say("/ask aubergine")
         answer = await page.final()
         assert answer["reply"]["text"] == PARIS
-        assert await holding(bot.database, "aubergine", page.received[0]["you"]["id"]) == []
+        assert await rows_holding(bot.database, "aubergine", page.received[0]["you"]["id"]) == []
         ref = await page.press(answer, "Warmer")
         assert (await page.until("refused", lambda message: message["ref"] == ref))["text"] == EXPIRED

@@ -98,8 +98,8 @@ async def test_a_name_stands_for_all_below_it_and_for_nothing_else(audit: Audit)
 async def test_what_there_are_entries_about(audit: Audit) -> None:
     for name in ("remove", "ask", "remove"):
         await audit.record(removal(what=name))
-    assert await audit.names("test", "school") == ["ask", "remove"]
-    assert await audit.names("test", "elsewhere") == []
+    assert await audit.list_names("test", "school") == ["ask", "remove"]
+    assert await audit.list_names("test", "elsewhere") == []
 
 
 async def test_a_span_of_time_has_its_beginning_and_not_its_end(audit: Audit, database: Database) -> None:

@@ -56,7 +56,7 @@ def test_a_day_is_one_of_utc() -> None:
     [(0, "0.5"), (0.5, "1"), (4.99, "5"), (5, "8"), (299, "300"), (300, "longer"), (9e9, "longer")],
 )
 def test_what_a_wait_is_counted_as(seconds: float, counted: str) -> None:
-    assert counters.waited(seconds) == counted
+    assert counters.wait_bucket(seconds) == counted
 
 
 async def test_old_sums_are_forgotten(database: Database) -> None:
@@ -64,5 +64,5 @@ async def test_old_sums_are_forgotten(database: Database) -> None:
     async with database.writing() as session:
         for day in days.values():
             await counters.count(session, HERE, counters.USE, "ask", "done", day)
-    await counters.forget(database)
+    await counters.purge(database)
     assert {day for _, day, _ in await numbers(database)} == {days[0], days[399]}

@@ -10,7 +10,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from fakes.model_server.gateway import PATIENCE_SECONDS
-from fakes.storage.migrated_tables import real_migrations, remembered_tables
+from fakes.storage.migrated_tables import copy_migrated_tables, run_real_migrations
 from fakes.storage.postgres import fresh_database
 from sqlalchemy import func, inspect, select, text
 
@@ -24,7 +24,7 @@ from bot.storage.database import AttachmentRow, Base, Database, EventRow, Messag
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def bare(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
     """The address of a database without tables, of each kind in turn, in which the real migrations make them."""
-    with real_migrations():
+    with run_real_migrations():
         if request.param == "sqlite":
             yield f"sqlite:///{tmp_path}/deep/below/tempera.db"
         else:
@@ -53,7 +53,7 @@ async def test_the_tables_that_other_tests_begin_with_are_those_that_migrations_
     tmp_path: Path,
 ) -> None:
     made = []
-    for name, way in (("migrated", real_migrations), ("remembered", remembered_tables)):
+    for name, way in (("migrated", run_real_migrations), ("remembered", copy_migrated_tables)):
         with way():
             async with Database(f"sqlite:///{tmp_path}/{name}.db") as database, database.reading() as session:
                 tables = await session.execute(text("SELECT name, sql FROM sqlite_master ORDER BY name"))
@@ -119,7 +119,7 @@ async def test_a_purge_takes_all_that_hangs_on_an_old_message(address: str) -> N
 def _claim(address: str, names: list[str], results: "multiprocessing.Queue[list[str]]") -> None:
     async def work() -> list[str]:
         async with Database(address) as database:
-            return [name for name in names if await database.first_seen("test", name)]
+            return [name for name in names if await database.claim_event("test", name)]
 
     results.put(asyncio.run(work()))
 
@@ -156,15 +156,15 @@ async def test_many_writers_lose_nothing(address: str) -> None:
 
 async def test_an_event_that_came_to_nothing_is_new_again(address: str) -> None:
     async with Database(address) as database:
-        await database.first_seen("test", "1")
-        await database.first_seen("test", "2")
-        await database.unsee("test", "1")
-        assert [await database.first_seen("test", name) for name in ("1", "1", "2")] == [True, False, False]
+        await database.claim_event("test", "1")
+        await database.claim_event("test", "2")
+        await database.release_event("test", "1")
+        assert [await database.claim_event("test", name) for name in ("1", "1", "2")] == [True, False, False]
 
 
 async def test_a_writer_that_is_cancelled_keeps_nobody_waiting(address: str) -> None:
     async with Database(address) as database:
-        await database.first_seen("test", "1")
+        await database.claim_event("test", "1")
 
         async def write() -> None:
             async with database.writing() as session:
@@ -180,7 +180,7 @@ async def test_a_writer_that_is_cancelled_keeps_nobody_waiting(address: str) -> 
         task.cancel()
         (cancelled,) = await asyncio.gather(task, return_exceptions=True)
         async with asyncio.timeout(15):
-            assert not await database.first_seen("test", "1")
+            assert not await database.claim_event("test", "1")
         assert isinstance(cancelled, asyncio.CancelledError)
 
 
@@ -189,19 +189,19 @@ async def test_emptying_a_files_journal_keeps_no_writer_waiting_for_a_reader(
 ) -> None:
     monkeypatch.setattr("bot.storage.engine.BUSY_SECONDS", 2 * PATIENCE_SECONDS)
     async with Database(f"sqlite:///{tmp_path / 'bot.db'}") as database:
-        await database.first_seen("test", "1")
+        await database.claim_event("test", "1")
         with closing(sqlite3.connect(tmp_path / "bot.db")) as reader:
             # Not read to its end, a statement keeps the state that it began with.
             rows = reader.execute("SELECT 1 FROM events UNION ALL SELECT 2")
             assert rows.fetchone() == (1,)
-            settling = asyncio.create_task(database.settle())
+            settling = asyncio.create_task(database.truncate_wal())
             async with asyncio.timeout(PATIENCE_SECONDS):
-                assert await database.first_seen("test", "2")
-                assert not await database.first_seen("test", "2")
+                assert await database.claim_event("test", "2")
+                assert not await database.claim_event("test", "2")
                 await settling
             assert rows.fetchone() == (2,)
         assert (tmp_path / "bot.db-wal").stat().st_size > 0
-        await database.settle()
+        await database.truncate_wal()
         assert (tmp_path / "bot.db-wal").stat().st_size == 0
 
 
@@ -240,7 +240,7 @@ async def test_whoever_is_cancelled_at_any_moment_gives_the_connection_back(
 async def test_many_that_begin_at_once_on_a_new_database_all_begin(bare: str) -> None:
     async def begin(number: int) -> bool:
         async with Database(bare) as database:
-            return await database.first_seen("test", str(number))
+            return await database.claim_event("test", str(number))
 
     assert all(await asyncio.gather(*(begin(number) for number in range(8))))
 

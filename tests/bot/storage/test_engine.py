@@ -12,14 +12,14 @@ from sqlalchemy.exc import DBAPIError
 
 from bot.core.errors import ConfigError
 from bot.storage.database import Database, PluginRow
-from bot.storage.engine import backend
+from bot.storage.engine import create_backend
 from bot.storage.key_value import Store
 
 
 @pytest.mark.parametrize("wrong", ["nonsense", "mysql://localhost/x", "sqlite+pysqlite:///x", ""])
 def test_an_address_that_is_none(wrong: str) -> None:
     with pytest.raises(ConfigError, match=r"postgresql://"):
-        backend(wrong)
+        create_backend(wrong)
 
 
 async def test_a_folder_that_cannot_be_written() -> None:
@@ -91,11 +91,11 @@ async def test_writers_see_what_was_written_before_their_turn_whatever_the_serve
 async def test_a_lost_connection_is_made_anew(postgres: str) -> None:
     address = f"postgresql://postgres@/postgres?host={postgres}"
     async with Database(address) as database, Database(address) as other:
-        assert await database.first_seen("lost", "1")
+        assert await database.claim_event("lost", "1")
         async with other.reading() as session:
             connection = await session.connection()
             await connection.exec_driver_sql(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = "
                 "'postgres'"
             )
-        assert not await database.first_seen("lost", "1")
+        assert not await database.claim_event("lost", "1")

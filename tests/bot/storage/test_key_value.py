@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from bot.storage.database import Database
-from bot.storage.key_value import AT_ONCE, Store
+from bot.storage.key_value import MAX_KEYS_PER_STATEMENT, Store
 
 
 @pytest.mark.parametrize("value", [None, True, 0.5, "ä “x”", ["a", {"b": [1]}], {"nested": {"deep": None}}])
@@ -93,7 +93,7 @@ async def test_bytes_are_kept_apart_from_values_and_from_others(database: Databa
 
 async def test_more_keys_than_a_statement_can_name(database: Database) -> None:
     store = Store(database, "dice")
-    many = {str(number): bytes([number % 256]) for number in range(2 * AT_ONCE + 1)}
+    many = {str(number): bytes([number % 256]) for number in range(2 * MAX_KEYS_PER_STATEMENT + 1)}
     await store.set_blobs(many)
     await store.set_blobs(many)
     assert await store.blobs(many) == many

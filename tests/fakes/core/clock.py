@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 
-class Clock(selectors.DefaultSelector):
+class VirtualClock(selectors.DefaultSelector):
     """Time that passes only where the loop would have slept, and at once."""
 
     now = 0.0
@@ -21,18 +21,18 @@ class Clock(selectors.DefaultSelector):
         return super().select(0)
 
 
-class Loop(asyncio.SelectorEventLoop):
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """A real event loop on such a clock."""
 
     def __init__(self) -> None:
-        self._clock = Clock()
+        self._clock = VirtualClock()
         super().__init__(self._clock)
 
     def time(self) -> float:
         return self._clock.now
 
 
-def in_its_own_time(work: Coroutine[Any, Any, Any]) -> Any:
+def run_in_virtual_time(work: Coroutine[Any, Any, Any]) -> Any:
     """Run `work` to its end on such a loop."""
-    with asyncio.Runner(loop_factory=Loop) as runner:
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(work)

@@ -48,13 +48,13 @@ async def pressed(bot: Bot, reply: Reply, label: str, *, in_place: bool = False,
     return await last(bot, Request(user=ANN, place=ROOM, action=action, can_turn_pages=in_place))
 
 
-async def noted(bot: Bot, platform: str, message: str) -> None:
+async def wait_until_delivered(bot: Bot, platform: str, message: str) -> None:
     """Wait until the bot has stored which answer a message shows.
 
     It is seen a moment before that, and no person replies to it as fast as a test.
     """
 
     async def is_noted() -> bool:
-        return bool(await bot.messages.shown_by(platform, [message]))
+        return bool(await bot.messages.find_answers(platform, [message]))
 
     await eventually(is_noted)

@@ -16,7 +16,7 @@ from bot.storage import engine as backend
 
 
 @contextmanager
-def shared_statements() -> Iterator[None]:
+def share_compiled_statements() -> Iterator[None]:
     """For as long as the context lasts, in this process, for engines of SQLite."""
     known: list[Engine] = []
 

@@ -12,7 +12,7 @@ async def rows(database: Database) -> dict[str, list[str]]:
         return found
 
 
-async def holding(database: Database, *words: str) -> list[str]:
+async def rows_holding(database: Database, *words: str) -> list[str]:
     """The rows that hold any of these words, whatever its case, each with its table."""
     wanted = [word.casefold() for word in words]
     return [

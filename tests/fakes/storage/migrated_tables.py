@@ -22,16 +22,16 @@ REAL_FOLDER = database.ensure_folder
 
 
 @contextmanager
-def remembered_tables() -> Iterator[None]:
+def copy_migrated_tables() -> Iterator[None]:
     """For as long as the context lasts, in this process."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(database, "ensure_folder", _begun)
-        patch.setattr(database, "_migrate", _migrated)
+        patch.setattr(database, "ensure_folder", _create_file)
+        patch.setattr(database, "_migrate", _migrate_unless_current)
         yield
 
 
 @contextmanager
-def real_migrations() -> Iterator[None]:
+def run_real_migrations() -> Iterator[None]:
     """For as long as the context lasts, whatever is remembered."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(database, "ensure_folder", REAL_FOLDER)
@@ -39,29 +39,29 @@ def real_migrations() -> Iterator[None]:
         yield
 
 
-async def _begun(file: Path | None) -> None:
+async def _create_file(file: Path | None) -> None:
     if file is not None:
-        _copy(file)
+        _copy_template(file)
 
 
-def _copy(file: Path) -> None:
+def _copy_template(file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     if not file.exists():
         whole = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
-        whole.write_bytes(_made()[0])
+        whole.write_bytes(_template()[0])
         # Whoever else begins the same file finds it whole, and so does whoever comes second.
         with suppress(FileExistsError):
             os.link(whole, file)
         whole.unlink()
 
 
-def _migrated(connection: Connection, target: str) -> None:
-    if target != "head" or _version(connection) != _made()[1]:
+def _migrate_unless_current(connection: Connection, target: str) -> None:
+    if target != "head" or _version(connection) != _template()[1]:
         REAL(connection, target)
 
 
 @cache
-def _made() -> tuple[bytes, str]:
+def _template() -> tuple[bytes, str]:
     """A file with all tables and nothing in them, and the last migration that was run there."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "tempera.db"

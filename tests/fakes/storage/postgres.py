@@ -15,7 +15,7 @@ import pytest
 from bot.storage.database import Database
 
 MIGRATED, SHARED = "migrated", "shared"
-EMPTY = """
+EMPTY_TABLES = """
 SET session_replication_role = replica;
 DO $$ DECLARE one regclass; BEGIN
     PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
@@ -61,7 +61,7 @@ async def fresh_database(socket: str, *, empty: bool = False, template: str = ""
     name = f"test_{secrets.token_hex(6)}"
     connection = await asyncpg.connect(host=socket, user="postgres", database="postgres")
     try:
-        template = template or ("template1" if empty else await _migrated(socket, connection))
+        template = template or ("template1" if empty else await _migrated_template(socket, connection))
         await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         yield _address(socket, name)
         await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
@@ -69,32 +69,32 @@ async def fresh_database(socket: str, *, empty: bool = False, template: str = ""
         await connection.close()
 
 
-async def emptied_database(socket: str) -> str:
+async def empty_database(socket: str) -> str:
     """The address of a database with tables and nothing in them, which one test after the other has for itself.
 
     Making one takes fifty times as long.
     """
-    address = await kept_database(socket, SHARED)
+    address = await permanent_database(socket, SHARED)
     connection = await asyncpg.connect(host=socket, user="postgres", database=SHARED)
     try:
-        await connection.execute(EMPTY)
+        await connection.execute(EMPTY_TABLES)
     finally:
         await connection.close()
     return address
 
 
-async def kept_database(socket: str, name: str) -> str:
+async def permanent_database(socket: str, name: str) -> str:
     """The address of a database of this name, which stays; with tables alone where it is a new one."""
     connection = await asyncpg.connect(host=socket, user="postgres", database="postgres")
     try:
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
-            await connection.execute(f"CREATE DATABASE {name} TEMPLATE {await _migrated(socket, connection)}")
+            await connection.execute(f"CREATE DATABASE {name} TEMPLATE {await _migrated_template(socket, connection)}")
     finally:
         await connection.close()
     return _address(socket, name)
 
 
-async def _migrated(socket: str, connection: asyncpg.Connection) -> str:
+async def _migrated_template(socket: str, connection: asyncpg.Connection) -> str:
     """The name of a database whose tables are made, and nothing else; itself made at first use."""
     if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", MIGRATED):
         await connection.execute(f"CREATE DATABASE {MIGRATED}")

@@ -15,7 +15,7 @@ from discord import app_commands
 from discord.app_commands import TranslationContextLocation as Location
 
 from bot.core.errors import PluginError
-from bot.core.i18n import Sentence, available, translate
+from bot.core.i18n import Sentence, list_languages, translate
 from bot.core.messages import Attachment, Channel, Role, User
 from bot.core.text import cut
 from bot.platforms.discord.convert.requests import person
@@ -396,5 +396,5 @@ def _weight(command: Command) -> int:
     texts += [THREAD_DESCRIPTION.text] * command.threads
     names = len(command.name) + sum(len(option.name) for option in command.options) + len(THREAD) * command.threads
     choices = [str(choice) for option in command.options if not _is_completed(option) for choice in option.choices]
-    longest = (max(min(len(translate(text, code)), DESCRIPTION) for code in available()) for text in texts)
+    longest = (max(min(len(translate(text, code)), DESCRIPTION) for code in list_languages()) for text in texts)
     return names + sum(longest) + 2 * sum(map(len, choices))

@@ -99,7 +99,7 @@ class Interactions:
         """A command that was chosen in the menu of a message."""
         known = next((known for known in self._bot.commands if known.name == command), None)
         text = words(message, interaction.application_id)
-        options = {} if known is None else known.from_message(text, message.jump_url)
+        options = {} if known is None else known.options_from_message(text, message.jump_url)
         request = from_interaction(interaction, command=command, options=options, reply_to=str(message.id))
         self._begin(interaction, request)
 
@@ -170,7 +170,7 @@ class Interactions:
     async def _is_ours(self, asked: PendingInteraction) -> bool:
         """Whether this process is to tell a refusal. It is noted before Discord could say who was first."""
         try:
-            return await self._bot.database.first_seen(PLATFORM, str(asked.interaction.id))
+            return await self._bot.database.claim_event(PLATFORM, str(asked.interaction.id))
         except SQLAlchemyError:
             log.exception("Whether another process tells a refusal is not known")
             return True

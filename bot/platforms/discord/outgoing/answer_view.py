@@ -262,7 +262,7 @@ class AnswerView:
     async def _stay(self) -> None:
         """Open no thread."""
         self._thread, self._quoted = None, True
-        await self._bot.messages.leave_thread(self.row)
+        await self._bot.messages.move_out_of_thread(self.row)
 
     async def _step_aside(self, aside: MessageTarget) -> None:
         """Take away what all can see, and go on where the asker alone reads it."""

@@ -120,7 +120,7 @@ class DiscordAnswers:
                     async for reply in newest:
                         await self._show(outlet, reply if change is None else change(reply))
                         # Counted from here: what waited for Discord's own limits must not be edited again at once.
-                        pacer.sent()
+                        pacer.record_snapshot()
             except MessageGone:
                 await self._bury(outlet)
             except PermissionLost as lost:
@@ -222,7 +222,7 @@ class DiscordAnswers:
         shown = await self.bot.shown(row.id) or list(filter(None, [resume.get("message")]))
         if (parent := resume.get("parent")) and (not row.thread or resume["channel"] in shown):
             # No thread was opened: it would have the number of the message that shows the answer.
-            await self.bot.messages.leave_thread(row.id)
+            await self.bot.messages.move_out_of_thread(row.id)
             resume = resume | {"channel": parent, "quoted": True}
         common: dict[str, Any] = {
             "direct": self.direct(int(row.author)),

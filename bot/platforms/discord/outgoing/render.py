@@ -11,7 +11,14 @@ import discord
 
 from bot.core.i18n import translate
 from bot.core.messages import Attachment
-from bot.core.splitting import MessageLimits, compose, deliverable, filled, given_back, split
+from bot.core.splitting import (
+    MessageLimits,
+    append_typed_fields,
+    compose,
+    fit_into_messages,
+    select_typed_fields,
+    split,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -50,7 +57,7 @@ def messages(reply: Reply, *, locale: str, bytes_each: int, most: int = LIMITS.m
     """
     reply = _without_large_files(reply, locale, bytes_each)
     if reply.final and bytes_each:
-        delivered = deliverable(reply, replace(LIMITS, messages=most), subtext=SUBTEXT, locale=locale)
+        delivered = fit_into_messages(reply, replace(LIMITS, messages=most), subtext=SUBTEXT, locale=locale)
         parts, overflow = list(delivered.parts), delivered.file
     else:
         parts, overflow = split(compose(reply, subtext=SUBTEXT), LIMITS.characters)[:most], None
@@ -130,8 +137,8 @@ def files(attachments: Iterable[Attachment]) -> list[discord.File]:
 
 def refused(sentence: str, fields: Mapping[str, Any], locale: str) -> RenderedMessage:
     """Why a form was refused, and under it what was typed into it, to be copied: as code blocks, or as a file."""
-    typed = filled(fields)
-    text = given_back(sentence, typed, locale)
+    typed = select_typed_fields(fields)
+    text = append_typed_fields(sentence, typed, locale)
     if not typed or len(text) <= LIMITS.characters:
         return RenderedMessage(split(text, LIMITS.characters)[0])
     data = "\n\n".join(f"{name}:\n{value}" for name, value in typed.items()).encode("utf-8", "replace")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.core.i18n import translate
 from bot.core.messages import Reply
-from bot.core.splitting import MessageLimits, card_line, compose, deliverable, split
+from bot.core.splitting import MessageLimits, card_line, compose, fit_into_messages, split
 from bot.core.text import cut
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def rendered(reply: Reply, *, locale: str) -> Rendered:
     overflow = None
     limits = _limits(body)
     if reply.final:
-        delivered = deliverable(Reply(text=body), limits, locale=locale)
+        delivered = fit_into_messages(Reply(text=body), limits, locale=locale)
         texts = delivered.parts
         if delivered.file is not None:
             overflow = replace(delivered.file, data=reply.text.encode("utf-8", "replace"))

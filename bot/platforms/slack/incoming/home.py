@@ -16,7 +16,7 @@ from bot.core.caller import Caller
 from bot.core.errors import UserError
 from bot.core.i18n import translate
 from bot.core.messages import Form, Place
-from bot.core.splitting import filled, given_back
+from bot.core.splitting import append_typed_fields, select_typed_fields
 from bot.core.text import cut
 from bot.platforms.slack.api.client import reason
 from bot.platforms.slack.api.message_format import note
@@ -139,7 +139,9 @@ class _Home:
             await ack()
         await self._publish(context, user.id)
         if refusal := saving.result():
-            await self._tell(user.id, given_back(refusal, filled(modal.fields(view)), view["private_metadata"]))
+            await self._tell(
+                user.id, append_typed_fields(refusal, select_typed_fields(modal.fields(view)), view["private_metadata"])
+            )
 
     async def _try_to_save(self, user: User, team: str | None, view: Json) -> str:
         """Save the setting of a form; what keeps it from being saved, in the reader's language, or "" for nothing."""

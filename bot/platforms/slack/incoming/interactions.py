@@ -96,7 +96,7 @@ class Interactions:
         except UserError as error:
             await self._answers.refuse(where, error)
             return
-        options = command.from_message(text, link_to(body["channel"]["id"], ts))
+        options = command.options_from_message(text, link_to(body["channel"]["id"], ts))
         about = {"command": command.name, "options": options, "reply_to": ts}
         await self._ask(self._request(user, where, **about), where, body["trigger_id"])
 
@@ -240,7 +240,7 @@ class Interactions:
             first = await replies.first()
             if first is not None and _is_refusal(first):
                 # It is sent again under the same name, once it is mended.
-                await self._bot.database.unsee(PLATFORM, _name(view))
+                await self._bot.database.release_event(PLATFORM, _name(view))
             undo.pop_all()
         return replies
 
@@ -362,7 +362,7 @@ class Interactions:
     # What all of them need
 
     async def _is_new(self, name: str) -> bool:
-        return await self._bot.database.first_seen(PLATFORM, name)
+        return await self._bot.database.claim_event(PLATFORM, name)
 
     def _where(self, body: Json, user: User, *, channel: str = "", **more: Any) -> AnswerPlace:
         channel, response_url = channel or body["channel"]["id"], body.get("response_url", "")

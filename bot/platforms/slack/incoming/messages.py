@@ -52,7 +52,7 @@ class Messages:
         if not await self._is_meant(event, where, mentioned):
             return
         # By the message itself and not by the event: a mention comes twice, as two events.
-        if await self._bot.database.first_seen(PLATFORM, f"{where.channel}:{event['ts']}"):
+        if await self._bot.database.claim_event(PLATFORM, f"{where.channel}:{event['ts']}"):
             await self._answer(event, where)
 
     async def _is_meant(self, event: Json, where: AnswerPlace, mentioned: set[str]) -> bool:
@@ -62,7 +62,7 @@ class Messages:
         if "thread_ts" not in event or mentioned:
             return False
         # What somebody was told alone among others does not make a thread the bot's.
-        return await self._bot.messages.has_answered(where.place(self._me.team))
+        return await self._bot.messages.has_public_answer(where.place(self._me.team))
 
     async def _answer(self, event: Json, where: AnswerPlace) -> None:
         user = await self._people.find(where.user)

@@ -93,17 +93,17 @@ class WebAnswers:
 
     async def _beginnings(self, rows: Sequence[MessageRow]) -> list[MessageRow]:
         """What the threads of `rows` began with, each answer with its question, as far as it is older than these."""
-        journal, known = self._bot.messages, {row.id for row in rows}
+        messages, known = self._bot.messages, {row.id for row in rows}
         found = []
         for number in sorted({int(row.thread) for row in rows if row.thread} - known):
-            if (answer := await journal.get(number)) is not None:
-                question = None if answer.parent in known else await journal.get(answer.parent or 0)
+            if (answer := await messages.get(number)) is not None:
+                question = None if answer.parent in known else await messages.get(answer.parent or 0)
                 found += [row for row in (question, answer) if row is not None]
         return found
 
     async def _show_stored(self, room: Room, row: MessageRow, question: MessageRow | None) -> None:
         reply = await self._bot.snapshot(row, "en", files=False)
-        stored = await self._bot.messages.files(row.id) if reply.final and not reply.attachments else ()
+        stored = await self._bot.messages.list_files(row.id) if reply.final and not reply.attachments else ()
         exchange = room.begin(
             User(row.author, row.author_name),
             row.resume.get("line", ""),
@@ -323,7 +323,7 @@ class WebAnswers:
         """Hold the files of an answer no longer in memory, if they are in the database."""
         shown = running.shown
         if shown is not None and shown.reply.final and shown.reply.attachments:
-            running.room.store(shown, await self._bot.messages.files(shown.reply.row))
+            running.room.store(shown, await self._bot.messages.list_files(shown.reply.row))
 
     def _show(self, running: Running, reply: Reply) -> None:
         """Show a reply in the exchange that is open for it, in the one it belongs to, or in a new one."""

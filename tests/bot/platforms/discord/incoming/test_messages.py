@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from fakes.core.requests import noted
+from fakes.core.requests import wait_until_delivered
 from fakes.discord import FakeChannel, FakeDiscord, FakeMessage
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, finished, on_discord
@@ -72,7 +72,7 @@ async def test_a_pinging_reply_goes_on_without_the_intent(
 ) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?")
     first = await finished(discord, await asked.message())
-    await noted(toy_bot, "discord", str(first.id))
+    await wait_until_delivered(toy_bot, "discord", str(first.id))
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Something else")
     await finished(discord, await asked.message())
     said = await discord.say(discord.ben, discord.channel, "And then?", reply_to=first)
@@ -84,7 +84,7 @@ async def test_a_pinging_reply_goes_on_without_the_intent(
 async def test_a_reply_to_any_part_of_an_answer_is_one_to_it(discord: FakeDiscord, toys: Toys, toy_bot: Bot) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "stretch", length=5000)
     await discord.until(lambda: len(asked.followups) == 2 and "Delete" in asked.followups[-1].buttons)
-    await noted(toy_bot, "discord", str(asked.followups[-1].id))
+    await wait_until_delivered(toy_bot, "discord", str(asked.followups[-1].id))
     for part in (asked.original, *asked.followups):
         await discord.say(discord.ann, discord.channel, "/inspect", reply_to=part)
     direct = discord.dm(discord.ann)
@@ -98,7 +98,7 @@ async def test_a_silent_reply_is_heard_with_the_intent_alone(
 ) -> None:
     asked = await open_discord.slash(open_discord.ann, open_discord.channel, "ask", prompt="Why?")
     first = await finished(open_discord, await asked.message())
-    await noted(toy_bot, "discord", str(first.id))
+    await wait_until_delivered(toy_bot, "discord", str(first.id))
     said = await open_discord.say(open_discord.ben, open_discord.channel, "And then?", reply_to=first, ping=False)
     await answer_to(open_discord, said)
     assert models.requests[-1]["messages"][-1]["content"] == "And then?"
@@ -259,7 +259,7 @@ async def test_a_message_is_explained(discord: FakeDiscord) -> None:
 async def test_an_answer_is_inspected(discord: FakeDiscord, toy_bot: Bot) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?", temperature=0.3)
     message = await finished(discord, await asked.message())
-    await noted(toy_bot, "discord", str(message.id))
+    await wait_until_delivered(toy_bot, "discord", str(message.id))
     inspected = await discord.use_on_message(discord.ben, message, "Inspect")
     ack = await inspected.acknowledged()
     assert (ack.kind, ack.private) == ("defer", True)

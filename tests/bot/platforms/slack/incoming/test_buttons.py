@@ -130,7 +130,7 @@ async def test_what_delete_must_find_is_known_before_it_can_be_pressed(
     models.gate.set()
     await slack.until(lambda: [call for call in slack.calls if call.error == "ratelimited"])
     [pictures] = slack.thread(slack.channel, posted.ts)
-    assert await toy_bot.messages.shown_by("slack", [pictures.ts])
+    assert await toy_bot.messages.find_answers("slack", [pictures.ts])
     assert (await answered(slack, "fake-faces")).thread_ts == posted.ts
 
 
