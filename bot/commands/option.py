@@ -1,4 +1,4 @@
-"""One option of a command: its type, its limits, and how text becomes its value."""
+"""An option of a command: its type, its limits, and how typed text is converted to its value."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ else:
     class Range:
         """`Range[float, 0, 2]`: a number from 0 to 2; `Range[str, 1, 200]`: a text of that many characters.
 
-        None leaves a side open. A type checker sees the first parameter alone.
+        None means no limit on that side. A type checker sees only the first parameter.
         """
 
         def __class_getitem__(cls, parameters: tuple[type, float | None, float | None]) -> Any:
@@ -55,17 +55,17 @@ KINDS: Mapping[type, str] = {
 }
 TRUE_WORDS = frozenset({"true", "yes", "on", "1", "ja", "sí", "si"})
 FALSE_WORDS = frozenset({"false", "no", "off", "0", "nein"})
-"""In every language that the bot asks for yes or no in."""
+"""The words for yes and no in all languages of the bot."""
 
 
 def format_number(value: float) -> str:
-    """0.7 as "0.7" and 2.0 as "2", the way people write it."""
+    """Return a number as people write it: 0.7 as "0.7" and 2.0 as "2"."""
     return f"{value:g}" if abs(value) < 1e6 else f"{value:.0f}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """One option of a command: what it is called, what it takes, and what it is when nobody says."""
+    """An option of a command, with its type, limits and default."""
 
     name: str
     type: type = str
@@ -77,18 +77,18 @@ class Option:
     choices: tuple[Any, ...] = ()
     form: bool = False
     free_text: bool = False
-    """The words that follow the `name:value` pairs go here."""
+    """True if it takes the words that follow the `name:value` pairs."""
     complete: Autocomplete | None = None
     is_moderated: bool = False
-    """Moderators have set narrower limits than it has by itself."""
+    """True if moderators have set narrower limits than the plugin did."""
 
     @property
     def kind(self) -> str:
-        """The type in one word, "choice" included; the same words that `Field.kind` uses."""
+        """The type in one word, in the words of `Field.kind`; "choice" if it has choices."""
         return "choice" if self.choices else KINDS[self.type]
 
     def expects(self) -> Sentence:
-        """What would be right, as part of a sentence."""
+        """Return a description of the allowed values, as a part of a sentence."""
         if self.choices:
             return Sentence("one of {choices}", {"choices": ", ".join(map(str, self.choices))})
         noun = {
@@ -114,9 +114,9 @@ class Option:
         return Sentence("{noun} from {low} to {high}{unit}", values)
 
     def convert(self, raw: Any) -> Any:
-        """`raw` (text as typed, or a value that a platform has typed already) as this option's type.
+        """Convert `raw` (typed text, or a value that a platform has converted already) to the type of this option.
 
-        Raises OptionError with a sentence that says what was wrong and what would be right.
+        Raises OptionError with a sentence that says which value was given and which are allowed.
         """
         try:
             value = self._convert_type(raw.strip() if isinstance(raw, str) else raw)

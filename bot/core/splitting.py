@@ -1,6 +1,6 @@
-"""What every adapter needs to send a growing reply: text in parts that fit, with its quote and its card.
+"""Composes the text of a reply and splits it into messages that fit a platform.
 
-Nothing here knows a platform: its numbers come in as parameters, its mark-up as a template.
+Nothing here knows a platform: its limits come in as parameters, and its mark-up comes in as a template.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bot.core.messages import Column, Reply
 
 MIN_PART_CHARACTERS = 100
-"""The smallest limit of `split`, in characters: the longest added fence lines and 40 characters of text fit."""
+"""The smallest limit of `split`: the longest fence lines that it adds fit, and 40 characters of text beside them."""
 
 MAX_FENCE_CHARACTERS = 16
 MAX_LANGUAGE_CHARACTERS = 24
@@ -50,17 +50,18 @@ class _Fence:
 def split(text: str, limit: int) -> list[str]:
     """Break `text` into parts of at most `limit` characters, each good Markdown on its own.
 
-    A part ends after a paragraph, else a line, a sentence, a word, and only then inside one, rather outside a code
-    block than in it; characters that show as one stay together. The white space at a break stays at the end of the
-    part before it, so nothing is lost: `join(split(text, limit)) == text`. An empty text has no parts.
+    A part ends after a paragraph if possible, otherwise after a line, a sentence or a word, and inside a word as the
+    last resort; it ends outside a code block rather than inside one. Characters that are displayed as one stay
+    together. The white space at a break stays at the end of the part before it, so nothing is lost: `join(split(text,
+    limit)) == text`. An empty text has no parts.
 
-    A code fence that is open at the end of a part (the last one too) is closed there and opened again, with its
-    language, in the next. Spaces make that reversible: an added closing line ends in one, or in two where the line
-    break before it was added as well; a closing line of the text's own that ends a part and ends in a space gets
-    two more. Fences may be indented or open a list item; one longer than 16 characters is taken for text, and a
-    language longer than 24 is not repeated.
+    A code fence that is open at the end of a part (also of the last one) is closed there, and opened again with its
+    language in the next part. Spaces make that reversible: a closing line that was added ends with one space, or with
+    two if the line break before it was added as well. If the text's own closing line ends a part and has a space at its
+    end, it gets two more. Fences may be indented or open a list item. A fence longer than 16 characters is treated as
+    text, and a language longer than 24 characters is not repeated.
 
-    A part is blank only where white space runs on for 20 characters or more. Raises ValueError for a limit below
+    A part is blank only if the text has 20 or more white space characters in a row. Raises ValueError for a limit below
     `MIN_PART_CHARACTERS`.
     """
     if limit < MIN_PART_CHARACTERS:
@@ -77,7 +78,7 @@ def split(text: str, limit: int) -> list[str]:
 
 
 def join(parts: Iterable[str]) -> str:
-    """The text that `split` broke into `parts`: the fence lines and spaces that it added are taken out again."""
+    """Return the text that `split` broke into `parts`, without the fence lines and spaces that it added."""
     bodies = []
     reopened = False
     for part in parts:
@@ -92,25 +93,25 @@ def join(parts: Iterable[str]) -> str:
 
 
 def closing(text: str) -> str:
-    """What is added behind `text` to close a code fence that is open at its end, so that more can follow; else ""."""
+    """Return what closes a code fence that is open at the end of `text`, so that more text can follow; otherwise ""."""
     fence = _fence_after(text, None)
     return f"\n{fence.run}" if fence else ""
 
 
 def ellipsis(text: str) -> str:
-    """What is added behind `text` to show that it was cut there; behind a code fence, on a line of its own."""
-    # In the line of a fence it would be a part of it, and that of a closing one would then close nothing.
+    """Return the … that shows that `text` was cut at its end; after a code fence, it is on a line of its own."""
+    # On the line of a closing fence, it would keep the fence from closing the block.
     return "\n…" if _FENCE_LINE.match(text.rpartition("\n")[2]) else " …"
 
 
 def join_growing_columns(columns: Sequence[Column]) -> str:
-    """Parts that are made at the same time as one text that only grows: up to the first that is not final."""
+    """Join columns, which grow at the same time, to one text that only grows: up to the first that is not final."""
     ended = list(takewhile(lambda column: column.final, columns))
     return "\n\n".join(column.text for column in columns[: len(ended) + 1])
 
 
 def merge_columns(reply: Reply) -> Reply:
-    """`reply` as it stays if it ends now: its text is all that its columns say, one below the other."""
+    """Return `reply` with all of its columns, one below the other, as its text; unchanged if it has none."""
     if not reply.columns:
         return reply
     text = "\n\n".join(column.text + closing(column.text) for column in reply.columns)
@@ -118,7 +119,7 @@ def merge_columns(reply: Reply) -> Reply:
 
 
 def _fence_after_line(fence: _Fence | None, line: str) -> _Fence | None:
-    """The fence that is open after `line`, where `fence` is open before it."""
+    """Return the fence that is open after `line` if `fence` is open before it."""
     match = _FENCE_LINE.match(line)
     if match is None:
         return fence
@@ -132,7 +133,7 @@ def _fence_after_line(fence: _Fence | None, line: str) -> _Fence | None:
 
 
 def _fences_before_lines(body: str, fence: _Fence | None) -> list[tuple[int, _Fence | None]]:
-    """For each line of `body`: where it starts, and the fence that is open before it."""
+    """Return for each line of `body` where it starts and which fence is open before it."""
     states = []
     start = 0
     for line in body.split("\n"):
@@ -148,7 +149,7 @@ def _fence_after(body: str, fence: _Fence | None) -> _Fence | None:
 
 
 def _closing_tail(body: str, fence: _Fence | None) -> str:
-    """What `split` adds behind `body`, as its docstring says."""
+    """Return what `split` adds after `body`: a closing fence line or spaces (see `split`)."""
     start, before = _fences_before_lines(body, fence)[-1]
     after = _fence_after_line(before, body[start:])
     if after:
@@ -157,7 +158,7 @@ def _closing_tail(body: str, fence: _Fence | None) -> str:
 
 
 def _find_part_end(text: str, start: int, room: int, fence: _Fence | None) -> int:
-    """Where the part that starts at `start` ends best; body and tail have `room` characters."""
+    """Return the best end of the part that starts at `start`; its body and tail must fit into `room` characters."""
     limit = min(start + room, len(text))
 
     def fits(end: int) -> bool:
@@ -168,19 +169,24 @@ def _find_part_end(text: str, start: int, room: int, fence: _Fence | None) -> in
     window = text[start:limit]
     first_word = start + len(window) - len(window.lstrip())
 
-    def words(end: int) -> bool:
+    def keeps_words(end: int) -> bool:
         return end > first_word and _WORD_SOON.match(text, end) is not None
 
-    def clusters(end: int) -> bool:
+    def keeps_clusters(end: int) -> bool:
         return _is_cluster_boundary(text, end)
 
-    def fence_lines(end: int) -> bool:
+    def keeps_fence_lines(end: int) -> bool:
         line = text.rfind("\n", start, end) + 1 or start
         return line == end or not (_FENCE_LINE.match(text, line) or _FENCE_LINE.match(text, end))
 
     places = [start + place for place in _find_break_points(window, fence)]
-    # What cannot all be had is given up in this order.
-    for wanted in ((words, clusters, fence_lines), (words, clusters), (words,), (clusters,)):
+    # Not every text has an end that keeps all of these; fence lines are given up first.
+    for wanted in (
+        (keeps_words, keeps_clusters, keeps_fence_lines),
+        (keeps_words, keeps_clusters),
+        (keeps_words,),
+        (keeps_clusters,),
+    ):
         for end in places:
             if all(holds(end) for holds in wanted) and fits(end):
                 return end
@@ -188,7 +194,7 @@ def _find_part_end(text: str, start: int, room: int, fence: _Fence | None) -> in
 
 
 def _find_break_points(window: str, fence: _Fence | None) -> Iterator[int]:
-    """Every place to break `window`, best first. A break near its start would leave too short a part."""
+    """Yield every place to break `window`, the best first. A break near its start would make a part too short."""
     states = dict(_fences_before_lines(window, fence))
     lines = list(states)[1:]
     paragraphs = [match.end() for match in _PARAGRAPH.finditer(window)]
@@ -208,7 +214,7 @@ def _find_break_points(window: str, fence: _Fence | None) -> Iterator[int]:
 
 
 def _is_cluster_boundary(text: str, place: int) -> bool:
-    """Whether no character that shows as one (an accent, an emoji made of several, a flag) is torn at `place`."""
+    """Return whether `place` is between two graphemes, not inside an accented letter, a combined emoji or a flag."""
     if place >= len(text):
         return True
     before, after = text[place - 1], text[place]
@@ -222,10 +228,11 @@ def _is_cluster_boundary(text: str, place: int) -> bool:
         or _is_in_range(after, 0xE0020, 0xE007F)
     ):
         return False
-    letters = place
-    while letters and _is_in_range(text[letters - 1], 0x1F1E6, 0x1F1FF):
-        letters -= 1
-    return not (_is_in_range(after, 0x1F1E6, 0x1F1FF) and (place - letters) % 2)
+    # A flag is a pair of regional indicators.
+    flags_start = place
+    while flags_start and _is_in_range(text[flags_start - 1], 0x1F1E6, 0x1F1FF):
+        flags_start -= 1
+    return not (_is_in_range(after, 0x1F1E6, 0x1F1FF) and (place - flags_start) % 2)
 
 
 def _is_in_range(character: str, first: int, last: int) -> bool:
@@ -234,7 +241,7 @@ def _is_in_range(character: str, first: int, last: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class MessageLimits:
-    """What a platform takes: `characters` in a message, and how many `messages` an answer may fill."""
+    """The limits of a platform: `characters` in a message, and `messages` for an answer."""
 
     characters: int
     messages: int
@@ -248,14 +255,14 @@ class MessageLimits:
 
 @dataclass(frozen=True, slots=True)
 class SplitReply:
-    """The messages that show a reply, in order; `file` holds the answer where it is too long for them."""
+    """The texts of the messages that show a reply; `file` is the answer if it is too long for messages."""
 
     parts: tuple[str, ...]
     file: Attachment | None = None
 
 
 def fit_into_messages(reply: Reply, limits: MessageLimits, *, subtext: str = "{}", locale: str = "en") -> SplitReply:
-    """`compose` in parts; where these are too many, the text becomes a file and a sentence in its place says so."""
+    """Compose a reply and split it; if it has too many parts, its text becomes a file, and a sentence says so."""
     parts = split(compose(reply, subtext=subtext), limits.characters)
     if len(parts) <= limits.messages:
         return SplitReply(tuple(parts))
@@ -265,7 +272,7 @@ def fit_into_messages(reply: Reply, limits: MessageLimits, *, subtext: str = "{}
 
 
 def compose(reply: Reply, *, subtext: str = "{}") -> str:
-    """The Markdown that shows `reply` where there is only text: quote, text, status and card, blank lines between.
+    """Return the Markdown that shows `reply` as one text: quote, text, status and card, with blank lines between them.
 
     `subtext` is the platform's template for small print, "-# {}" or "_{}_".
     """
@@ -277,7 +284,7 @@ def compose(reply: Reply, *, subtext: str = "{}") -> str:
 
 
 def append_typed_fields(sentence: str, typed: Mapping[str, str], locale: str) -> str:
-    """Why a form was refused, and under it what was typed into its fields, as code blocks, to be copied."""
+    """Return `sentence`, which refuses a form, and below it the typed values as code blocks that can be copied."""
     if not typed:
         return sentence
     blocks = (f"{name}:\n```\n{value.replace('```', 'ˋˋˋ')}\n```" for name, value in typed.items())
@@ -285,19 +292,19 @@ def append_typed_fields(sentence: str, typed: Mapping[str, str], locale: str) ->
 
 
 def select_typed_fields(fields: Mapping[str, object]) -> dict[str, str]:
-    """What was typed into the fields of a form; not its files, nor what was left empty."""
+    """Return the text fields of a form that are not empty; its files are left out."""
     return {name: value for name, value in fields.items() if isinstance(value, str) and value.strip()}
 
 
 def card_line(card: Mapping[str, str]) -> str:
-    """The card as one line: "model qwen · temperature 0.7"; empty for an empty card."""
+    """Return the card as one line: "model qwen · temperature 0.7"; empty for an empty card."""
     return " · ".join(" ".join(f"{name} {value}".split()) for name, value in card.items())
 
 
 def quote_line(prompt: str, limit: int = 200) -> str:
-    """`prompt` as one quoted line of at most `limit` characters, cut with … after a word; empty for a blank one.
+    """Return `prompt` as one quoted line of at most `limit` characters, cut with … after a word; empty for a blank one.
 
-    What is in it stays in it: backticks are replaced, mentions and angle brackets broken by a space of no width.
+    The line cannot affect the message around it: backticks are replaced, and a zero-width space follows @ and <.
     """
     line = " ".join(prompt.split()).replace("`", "ˋ")
     line = re.sub("[@<]", rf"\g<0>{_ZERO_WIDTH_SPACE}", line)
@@ -308,7 +315,7 @@ def quote_line(prompt: str, limit: int = 200) -> str:
 
 
 def cut_line(line: str, limit: int) -> str:
-    """`line` in at most `limit` characters: cut with … after a word, if one ends in its second half."""
+    """Return `line` in at most `limit` characters, cut with … after a word if one ends in its second half."""
     if len(line) <= limit:
         return line
     end = limit - 1
@@ -319,5 +326,5 @@ def cut_line(line: str, limit: int) -> str:
 
 
 def is_extended(previous: Reply | None, current: Reply) -> bool:
-    """Whether appending to `previous` gives `current`'s text; else the whole message has to be edited."""
+    """Return whether the text of `current` begins with that of `previous`, so that the message can be appended to."""
     return previous is None or current.text.startswith(previous.text)

@@ -1,4 +1,4 @@
-"""The model server on the same machine, as a child process that is kept alive and ends with the bot."""
+"""The model server on this machine: a child process that is restarted when it ends, and ends with the bot."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ CHECK_SECONDS, ANSWER_TIMEOUT_SECONDS = 5.0, 2.0
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, HEALTHY_SECONDS = 1.0, 60.0, 60.0
 GRACE_SECONDS = 10.0
 WARNING_WITHOUT_KEY = (
-    "it takes all who ask this bot for one person, so that who asks much keeps the others waiting. "
+    "it treats all users of this bot as one person, so somebody who asks a lot keeps the others waiting. "
     "Set TEMPERA_MODEL_SERVER__API_KEY in the file .env where both programs are started"
 )
-"""What is wrong with a server that does not know this bot."""
+"""The end of a sentence about a server that accepts this bot without a key."""
 
 
 class LocalServer:
-    """Keeps a model server answering at the configured address for as long as `run` runs."""
+    """Keeps a model server running at the configured address for as long as `run` runs."""
 
     def __init__(self, section: ModelServerSection, trusted_key: str) -> None:
-        """`trusted_key` is what the server will know this bot by where the section has no key for that."""
+        """`trusted_key` identifies this bot to the server if the section has no trusted key."""
         self._section = section
         self._trusted_key = section.trusted_key.get_secret_value() or trusted_key
 
     async def run(self) -> None:
-        """Start the server unless one answers already; when it ends, start it again after a growing pause.
+        """Start the server unless one answers already; whenever it ends, start it again after a growing pause.
 
-        Raises BotError when the packages it needs are not installed.
+        Raises BotError if the packages of the server are not installed.
         """
         if importlib.util.find_spec("torch") is None:
             raise BotError(
@@ -81,7 +81,7 @@ class LocalServer:
         environment = dict(os.environ) | {"TEMPERA_MODEL_SERVER__TRUSTED_KEY": self._trusted_key}
         if key := self._section.api_key.get_secret_value():
             environment["TEMPERA_MODEL_SERVER__API_KEY"] = key
-        # The pipe is never written to: its end tells the child that we are gone, even after SIGKILL.
+        # Nothing is written to the pipe; its end tells the child that the bot has ended, even after SIGKILL.
         child = await asyncio.create_subprocess_exec(
             *command, "--exit-on-eof", stdin=asyncio.subprocess.PIPE, env=environment
         )

@@ -164,7 +164,7 @@ class Moderation:
     async def _is_known(self, person: User, scope: Scope) -> bool:
         """Whether they did anything in a server that is still stored."""
         did = AuditFilter(actor=person.id)
-        noted = await self._audit.find(scope.platform, scope.server, did, most=1)
+        noted = await self._audit.find(scope.platform, scope.server, did, limit=1)
         return bool(noted) or await self._messages.has_messages_of(scope.place, person.id)
 
     def time_outs(self, caller: Caller, scope: Scope) -> Sequence[TimeOut]:

@@ -43,7 +43,7 @@ class AuditReader:
     async def find(self, caller: Caller, scope: Scope, wanted: AuditFilter, *, most: int) -> Sequence[AuditRow]:
         """What happened in a server, the newest first, `most` at most."""
         caller.require_moderator(NOT_ALLOWED)
-        return await self._audit.find(scope.platform, scope.server, wanted, most=most)
+        return await self._audit.find(scope.platform, scope.server, wanted, limit=most)
 
     async def all(self, caller: Caller, scope: Scope, wanted: AuditFilter) -> AsyncIterator[Sequence[AuditRow]]:
         """All of it in pieces, the newest first, for what is too much to be read at once."""

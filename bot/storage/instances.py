@@ -1,4 +1,4 @@
-"""Which process is which, and whether it is still alive, so that what a dead one left behind is noticed."""
+"""The running processes of the bot, so that the unfinished answers of dead ones are found."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 HEARTBEAT_SECONDS = 20.0
 MAX_SILENCE = timedelta(seconds=90)
-"""A process on another host cannot be looked at; it counts as dead after this long without a sign of life."""
+"""A process on another host is considered dead after this time without a heartbeat."""
 
 
 class Instance:
-    """This process, registered for as long as the context lasts. `id` stands beside everything it works on."""
+    """This process, registered for as long as the context lasts. Its `id` is stored with the answers that it makes."""
 
     def __init__(self, database: Database) -> None:
         self.id = secrets.token_hex(8)
@@ -46,15 +46,17 @@ class Instance:
             await session.execute(delete(InstanceRow).where(InstanceRow.id == self.id))
 
     async def _record_heartbeat(self) -> None:
-        # Anew each time: what the system says of it moves when its clock is set, and others compare it as it is then.
-        me = psutil.Process(os.getpid())
-        row = InstanceRow(id=self.id, host=socket.gethostname(), pid=me.pid, started=me.create_time(), seen=now())
+        # The time of creation is read again each time, as it changes when the system clock is set.
+        process = psutil.Process(os.getpid())
+        row = InstanceRow(
+            id=self.id, host=socket.gethostname(), pid=process.pid, started=process.create_time(), seen=now()
+        )
         async with self._database.writing() as session:
-            # The whole row, since another process deletes that of one that was silent for too long and yet lives.
+            # The whole row, since other processes delete it if this one was silent for too long.
             await session.merge(row)
 
     async def find_living(self) -> set[str]:
-        """The ids of the processes that still work on this database. Forgets the others."""
+        """Return the ids of the living processes of this database, and delete the rows of the others."""
         async with self._database.reading() as session:
             rows = list(await session.scalars(select(InstanceRow)))
         alive = {row.id for row in rows if _is_alive(row)}
@@ -68,7 +70,7 @@ def _is_alive(row: InstanceRow) -> bool:
     if row.host != socket.gethostname():
         return now() - row.seen < MAX_SILENCE
     try:
-        # Process ids are used again after a restart; the time of creation tells the old one from the new.
+        # Process ids are reused; the time of creation tells an old process from a new one.
         return bool(abs(psutil.Process(row.pid).create_time() - row.started) < 1)
     except psutil.Error:
         return False

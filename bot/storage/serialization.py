@@ -1,4 +1,4 @@
-"""From a reply to the rows that hold it, and back."""
+"""Converts requests and replies to the columns and rows that store them, and back."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from bot.core.messages import Attachment
-from bot.storage.database import AttachmentRow, TokensRow
+from bot.storage.database import AttachmentRow, TokensRow, now
 from bot.storage.tokens import pack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bot.core.messages import Reply
+    from bot.commands.command import Command
+    from bot.core.messages import Reply, Request
     from bot.storage.database import Base
 
 
 def options_as_json(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as JSON keeps them: members, channels and files by their name."""
+    """Return options as JSON: users, channels and roles by their id; files are left out."""
     return {
         name: value if isinstance(value, (str, int, float, bool, type(None))) else getattr(value, "id", str(value))
         for name, value in options.items()
@@ -25,8 +26,26 @@ def options_as_json(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def request_columns(request: Request, command: Command, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that a question and its answer have in common."""
+    return {
+        "platform": request.place.platform,
+        "server": request.place.server,
+        "channel": request.place.channel,
+        "thread": request.place.thread,
+        "author": request.user.id,
+        "author_name": request.user.name,
+        "command": command.name,
+        "options": options_as_json(options),
+        "seed": None,
+        "card": {},
+        "buttons": [],
+        "created": now(),
+    }
+
+
 def reply_columns(reply: Reply) -> dict[str, Any]:
-    """What an answer's row keeps of its last reply."""
+    """Return the columns of an answer that store its last reply."""
     seed = reply.card.get("seed")
     return {
         "text": reply.text,
@@ -42,13 +61,13 @@ def reply_columns(reply: Reply) -> dict[str, Any]:
 
 
 async def pack_tokens(reply: Reply) -> bytes:
-    """A reply's tokens as they are kept; nothing where there are none."""
-    # Of a long answer this takes longer than an event loop should wait.
+    """Return the tokens of a reply in their stored form; empty if there are none."""
+    # For a long answer this would block the event loop for too long.
     return await asyncio.to_thread(pack, reply.tokens) if reply.tokens else b""
 
 
 def build_reply_rows(answer: int, reply: Reply, tokens: bytes) -> list[Base]:
-    """The other rows of an answer: its files and its packed `tokens`."""
+    """Return the rows that an answer has in other tables: its files and its packed `tokens`."""
     files = [
         AttachmentRow(
             message=answer,
@@ -64,5 +83,5 @@ def build_reply_rows(answer: int, reply: Reply, tokens: bytes) -> list[Base]:
 
 
 def read_attachment(row: AttachmentRow) -> Attachment:
-    """A file as it was given."""
+    """Return a stored file as an attachment."""
     return Attachment(row.filename, row.data, row.media_type, row.alt, row.spoiler)

@@ -96,7 +96,7 @@ class AuditPlugin(Plugin):
     @autocomplete("audit", "what")
     async def complete(self, ctx: Context, typed: str) -> Sequence[str]:
         """Return the settings, commands and actions that have entries."""
-        names = await ctx.audit.list_names(ctx.caller, ctx.settings.scope())
+        names = await ctx.audit.names(ctx.caller, ctx.settings.scope())
         return [name for name in names if typed.removeprefix("/").casefold() in name]
 
 

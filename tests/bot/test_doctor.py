@@ -62,9 +62,9 @@ async def test_all_is_well(capsys: pytest.CaptureFixture[str], tmp_path: Path, l
     lessons = ", ".join(f"/lesson {word}" for word in ("list", "add", "remove", "show", "gaps"))
     asking = f"/ask, /new, /explain, {lessons}, /imagine, /face, /dial, /odds, /compare"
     keyless = (
-        "If neither “make run” nor “tempera run” started it, it takes all who ask this bot for one person, so that who "
-        "asks much keeps the others waiting. Set TEMPERA_MODEL_SERVER__API_KEY in the file .env where both programs "
-        "are started."
+        "If neither “make run” nor “tempera run” started it, it treats all users of this bot as one person, so "
+        "somebody who asks a lot keeps the others waiting. Set TEMPERA_MODEL_SERVER__API_KEY in the file "
+        ".env where both programs are started."
     )
     models = "fake-chat, fake-faces, fake-images, fake-embeddings"
     moderation = "/audit, /stats, /mod remove, /timeout, /timeouts list, /timeouts lift, /queue"

@@ -150,7 +150,7 @@ async def test_a_server_that_answers_already_is_left_alone(
     async with crooked(live, "/health/live") as url, kept(url, **keys):
         await eventually(lambda: looks >= 3)
         assert children() == []
-    assert caplog.text.count(f"This bot did not start the server at {url}: it takes all who ask") == warnings
+    assert caplog.text.count(f"This bot did not start the server at {url}: it treats all users") == warnings
 
 
 async def test_without_its_packages_it_says_how_to_get_them(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ def one(data: bytes, share: float = 0.5, *others: tuple[bytes, float], special: 
 
 def read(reader: TokenReader, shown: str, *tokens: dict[str, object]) -> list[str]:
     choice = {"delta": {"content": shown}, "logprobs": {"content": list(tokens)}}
-    return [token.text for token in reader.tokens(choice)]
+    return [token.text for token in reader.read_tokens(choice)]
 
 
 def test_the_texts_of_the_tokens_are_the_answer_even_in_the_middle_of_characters() -> None:
@@ -43,7 +43,7 @@ def test_a_special_token_is_none_of_the_texts_even_in_the_middle_of_a_character(
 def test_what_was_likely_and_what_ends_the_text() -> None:
     token = one(b"a", 0.25, (b" the", 0.5), (b"a", 0.25))
     token["top_logprobs"] += [one(b"<end>", 0.125, special=True), one(b"\xf0\x9f", 0.1)]
-    (found,) = TokenReader().tokens({"delta": {"content": "a"}, "logprobs": {"content": [token]}})
+    (found,) = TokenReader().read_tokens({"delta": {"content": "a"}, "logprobs": {"content": [token]}})
     assert (found.text, found.probability) == ("a", pytest.approx(0.25))
     assert [other.text for other in found.likely] == [" the", "a", "", "\ufffd"]
     assert found.likely[0] == LikelyToken(" the", pytest.approx(0.5))
@@ -51,7 +51,7 @@ def test_what_was_likely_and_what_ends_the_text() -> None:
 
 @pytest.mark.parametrize("choice", [{"delta": {}}, {"delta": {"content": "a"}, "logprobs": None}])
 def test_without_log_probabilities_there_are_no_tokens(choice: dict[str, object]) -> None:
-    assert TokenReader().tokens(choice) == ()
+    assert TokenReader().read_tokens(choice) == ()
 
 
 def test_entropies_are_told_in_bits() -> None:

@@ -105,7 +105,7 @@ async def test_a_refusal_is_private_says_why_and_is_noted(bot: Bot, models: Fake
     assert (reply.private, reply.error, reply.final) == (True, True, True)
     assert reply.status == f"Reason: {REASONS[code].text}"
     assert [button.label for button in reply.buttons] == ["Appeal"]
-    (noted,) = await bot.audit.find("test", "school", AuditFilter(kind="refusal"), most=5)
+    (noted,) = await bot.audit.find("test", "school", AuditFilter(kind="refusal"), limit=5)
     assert (noted.reason, noted.actor, noted.what) == (code, ANN.id, line[1:].split()[0])
 
 
@@ -138,7 +138,7 @@ async def test_words_of_help_are_no_refusal(bot: Bot) -> None:
     reply = await last(bot, ask("/say i want to kill myself"))
     assert reply.text == HELP.text
     assert (reply.private, reply.error, reply.buttons) == (True, False, ())
-    (noted,) = await bot.audit.find("test", "school", AuditFilter(kind="refusal"), most=5)
+    (noted,) = await bot.audit.find("test", "school", AuditFilter(kind="refusal"), limit=5)
     assert noted.before is None
 
 
@@ -236,7 +236,7 @@ async def test_an_appeal_is_told_once_and_by_whoever_was_refused(bot: Bot) -> No
     seen = "The moderators can now see what you wrote and why it was refused."
     assert (await last(bot, pressed)).text == seen
     assert (await last(bot, pressed)).text == "The moderators have your appeal already."
-    (appeal,) = await bot.audit.find("test", ROOM.server, AuditFilter(kind="appeal"), most=5)
+    (appeal,) = await bot.audit.find("test", ROOM.server, AuditFilter(kind="appeal"), limit=5)
     assert (appeal.before, appeal.reason, appeal.actor) == ("a turnip", "blocked_word", ANN.id)
 
 
@@ -263,7 +263,7 @@ async def test_what_is_no_longer_stored_is_not_said_to_be_seen(bot: Bot) -> None
     (button,) = (await last(bot, ask("/say a turnip"))).buttons
     await bot.audit.purge(-1)
     assert (await last(bot, ask("", action=Action(button.id)))).text == NOT_STORED
-    (appeal,) = await bot.audit.find("test", ROOM.server, AuditFilter(kind="appeal"), most=5)
+    (appeal,) = await bot.audit.find("test", ROOM.server, AuditFilter(kind="appeal"), limit=5)
     assert line(appeal, "en") == (
         f"✋ **Ann** appeals against refusal #{appeal.subject} of `say` (blocked_word). The words are not stored."
     )
@@ -288,9 +288,9 @@ async def test_what_was_held_back_is_not_said_to_be_the_askers(bot: Bot, models:
     (button,) = [one for one in (await last(bot, ask("/recite please"))).buttons if one.action == "appeal"]
     told = await last(bot, ask("", action=Action(button.id)))
     assert told.text == "The moderators can now see what was held back of the answer, and why."
-    (appeal,) = await bot.audit.find("test", ROOM.server, AuditFilter(kind="appeal"), most=5)
+    (appeal,) = await bot.audit.find("test", ROOM.server, AuditFilter(kind="appeal"), limit=5)
     who = f"✋ **Ann** appeals against refusal #{appeal.subject} of `recite` (answer_hate). "
     assert line(appeal, "en") == f"{who}The bot had written: `Roses are red. A vile line.`"
     await bot.audit.purge(-1)
-    (appeal,) = await bot.audit.find("test", ROOM.server, AuditFilter(kind="appeal"), most=5)
+    (appeal,) = await bot.audit.find("test", ROOM.server, AuditFilter(kind="appeal"), limit=5)
     assert line(appeal, "en") == f"{who}The words are not stored."

@@ -46,7 +46,7 @@ async def test_one_server_never_sees_what_happened_in_another(audit: Audit) -> N
 async def test_the_newest_come_first_and_older_ones_page_by_page(audit: Audit) -> None:
     for number in range(5):
         await audit.record(removal(subject=str(number)))
-    first = await audit.find("test", "school", most=2)
+    first = await audit.find("test", "school", limit=2)
     assert [row.subject for row in first] == ["4", "3"]
     then = await audit.find("test", "school", AuditFilter(older=first[-1].id))
     assert [row.subject for row in then] == ["2", "1", "0"]
