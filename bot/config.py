@@ -1,7 +1,7 @@
-"""The deployment's configuration: read once, checked, frozen.
+"""The configuration of the deployment: read once, checked and frozen.
 
-From weakest to strongest: the defaults here, config/tempera.toml, presets laid over it, a file `.env`, and environment
-variables `TEMPERA_<SECTION>__<KEY>` (lists as JSON). Unknown keys are refused, whichever way they come.
+Its sources, each of which overrides those before it: the defaults here, config/tempera.toml, presets, `.env`, and
+environment variables `TEMPERA_<SECTION>__<KEY>` (lists as JSON). Unknown keys are refused in all of them.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ def _check_address(url: str, *beginnings: str) -> str:
         raise ValueError(f"it must begin with {' or '.join(beginnings)}")
     try:
         parts = urlsplit(url)
-        whole = bool(parts.hostname) and parts.port != 0
+        is_complete = bool(parts.hostname) and parts.port != 0
     except ValueError:
-        whole = False
-    if not whole:
+        is_complete = False
+    if not is_complete:
         raise ValueError(
             f"it must name a host, and behind a colon a port up to 65535, as {beginnings[0]}127.0.0.1:80 does"
         )
@@ -90,37 +90,37 @@ Snowflake = Annotated[int, Field(gt=0, lt=2**63)]
 
 
 class ConfigSection(BaseModel):
-    """One table of the file."""
+    """A table of the configuration file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ModelServerSection(ConfigSection):
-    """Where the model server is. The key is sent as a bearer token."""
+    """The address of the model server, and the keys that are sent to it as bearer tokens."""
 
     url: Url = "http://127.0.0.1:8400"
     api_key: SecretStr = SecretStr("")
     trusted_key: SecretStr = SecretStr("")
-    """What a server that needs no key knows this bot by, and so believes for whom it asks."""
+    """The key by which a server that requires none recognises this bot, and trusts the user names that it sends."""
 
     @property
     def key(self) -> str:
-        """What is sent to the server; "" if nothing is set."""
+        """The key that is sent to the server; "" if none is set."""
         return self.api_key.get_secret_value() or self.trusted_key.get_secret_value()
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port of the URL."""
+        """The host and the port of the URL."""
         parts = urlsplit(self.url)
         return parts.hostname or "127.0.0.1", parts.port or (443 if parts.scheme == "https" else 80)
 
     @property
     def is_local(self) -> bool:
-        """Whether the address is on this machine, so that the server may be started from here."""
+        """True if the address is on this machine, so that the bot may start the server."""
         return self.address[0] in LOOPBACK
 
     def with_url(self, url: str) -> ModelServerSection:
-        """The same section with another address. Raises ConfigError if it is not one."""
+        """Return this section with another address. Raises ConfigError if `url` is not an address."""
         try:
             return ModelServerSection(url=url, api_key=self.api_key, trusted_key=self.trusted_key)
         except ValidationError:
@@ -128,7 +128,7 @@ class ModelServerSection(ConfigSection):
 
 
 class PluginsSection(ConfigSection):
-    """Which plugins load: the built-in ones by name and in this order, then those of `folder`."""
+    """The plugins to load: the built-in ones by name and in this order, then those of `folder`."""
 
     enabled: tuple[str, ...] = (
         "ask",
@@ -152,16 +152,16 @@ class PluginsSection(ConfigSection):
 
 
 class ExplainSection(ConfigSection):
-    """What /explain answers from."""
+    """The lessons of /explain."""
 
     lessons: tuple[Folder, ...] = (Path("lessons/what-is-generative-ai.md"),)
-    """Files. A relative path counts from the working directory, else from the file that names it, else from config/."""
+    """Files. A relative path is looked up in the working directory, beside the file that names it, and in config/."""
     embeddings: str = ""
-    """The embedding model; empty for the first that the model server offers."""
+    """The embedding model; empty for the first one that the model server offers."""
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Where the lessons are, or should be."""
+        """The paths of the lessons, which may be missing."""
         return tuple(path if path.exists() else DEFAULT_FILE.parent / path for path in self.lessons)
 
 
@@ -172,33 +172,33 @@ class WebSection(ConfigSection):
     host: str = "127.0.0.1"
     port: Port = 8080
     url: PublicUrl = ""
-    """The address that people open it by, for links elsewhere; empty for that of `host` and `port`."""
+    """The address for links to it from other platforms; empty for that of `host` and `port`."""
     join_code: SecretStr = SecretStr("")
     names: tuple[str, ...] = ()
-    """Further host names that the page is opened by, such as that of a proxy before it."""
+    """Further host names of the page, such as that of a proxy before it."""
 
     @property
     def address(self) -> str:
-        """Where links lead to; "" if there is no web chat."""
+        """The address for links to it; "" if there is no web chat."""
         return (self.url or self.address_at(self.port)) if self.enabled else ""
 
     def address_at(self, port: int) -> str:
-        """The address at `port`; of a chat that listens at all of this machine's, the one that it can open itself."""
+        """Return the address at `port`, with 127.0.0.1 as host if the chat listens on all addresses of this machine."""
         name = "127.0.0.1" if self.host in WILDCARDS else self.host
         return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
 class DiscordSection(ConfigSection):
-    """The bot on Discord; with an empty token there is none."""
+    """The bot on Discord; an empty token switches it off."""
 
     token: SecretStr = SecretStr("")
     api_base: Url = "https://discord.com/api/v10"
     gateway_url: SocketUrl = ""
-    """Where events come from; empty for what the API says."""
+    """The address that events come from; empty for the one that the API names."""
     message_content: bool = False
-    """Whether to ask for the privileged intent Message Content, which the developer portal must allow."""
+    """True to request the privileged intent Message Content, which the developer portal must allow."""
     sync: Literal["global", "guilds", "off"] = "global"
-    """Where commands are registered: everywhere, in `guilds` alone, or not at all by this process."""
+    """Where commands are registered: everywhere, only in `guilds`, or not by this process."""
     guilds: tuple[Snowflake, ...] = Field(default=(), validate_default=True)
 
     @field_validator("guilds")
@@ -210,34 +210,34 @@ class DiscordSection(ConfigSection):
 
 
 class SlackSection(ConfigSection):
-    """The bot on Slack; with an empty bot token there is none. An app token chooses Socket Mode, else HTTP is used."""
+    """The bot on Slack; an empty bot token switches it off. With an app token it uses Socket Mode, otherwise HTTP."""
 
     bot_token: Secret = SecretStr("")
     app_token: Secret = Field(default=SecretStr(""), validate_default=True)
     signing_secret: Secret = Field(default=SecretStr(""), validate_default=True)
     host: str = "127.0.0.1"
     port: Port = 3000
-    """Where Slack's requests are listened for without Socket Mode."""
+    """The port for Slack's requests without Socket Mode."""
     api_base: BaseUrl = "https://slack.com/api/"
 
     @property
     def is_configured(self) -> bool:
-        """Whether there is anything to connect with."""
+        """True if there is a bot token."""
         return bool(self.bot_token.get_secret_value())
 
     @property
     def uses_sockets(self) -> bool:
-        """Whether events come through a connection that the bot opens (Socket Mode), not as HTTP requests to it."""
+        """True if events come through a connection that the bot opens (Socket Mode), not as HTTP requests."""
         return bool(self.app_token.get_secret_value())
 
     @field_validator("bot_token", "app_token")
     @classmethod
     def _check_prefix(cls, token: SecretStr, info: ValidationInfo) -> SecretStr:
-        mine, other = ("xoxb-", "xapp-") if info.field_name == "bot_token" else ("xapp-", "xoxb-")
-        if token and not token.get_secret_value().startswith(mine):
-            swapped = token.get_secret_value().startswith(other)
-            hint = f"; the one that begins with {other} belongs in the other variable" if swapped else ""
-            raise ValueError(f"it must begin with {mine}{hint}")
+        own, other = ("xoxb-", "xapp-") if info.field_name == "bot_token" else ("xapp-", "xoxb-")
+        if token and not token.get_secret_value().startswith(own):
+            is_swapped = token.get_secret_value().startswith(other)
+            hint = f"; the one that begins with {other} belongs in the other variable" if is_swapped else ""
+            raise ValueError(f"it must begin with {own}{hint}")
         return token
 
     @field_validator("app_token", "signing_secret")
@@ -258,14 +258,14 @@ class SlackSection(ConfigSection):
 
 
 class DatabaseSection(ConfigSection):
-    """Where messages are kept, and for how many days; with 0, each is forgotten once it is answered."""
+    """The database, and for how many days messages are kept; with 0, each is deleted once it is answered."""
 
     url: str = "sqlite:///~/.local/share/tempera/tempera.db"
     retention_days: float = Field(default=30, ge=0)
 
 
 class LimitsSection(ConfigSection):
-    """Where it is counted who asks how often."""
+    """The storage of the rate limits."""
 
     storage: SecretStr = SecretStr("memory")
     """"memory", or the address of a Redis server that several processes share; it may hold a password."""
@@ -278,7 +278,7 @@ class LogSection(ConfigSection):
 
 
 class Config(BaseSettings):
-    """The whole configuration, as attributes: `config.web.port`."""
+    """The whole configuration, by attributes: `config.web.port`."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="forbid", env_prefix=VARIABLE_PREFIX, env_nested_delimiter="__", case_sensitive=False
@@ -294,7 +294,7 @@ class Config(BaseSettings):
     limits: LimitsSection = LimitsSection()
     log: LogSection = LogSection()
     settings: Mapping[str, str | int | float | bool] = Field(default_factory=dict)
-    """Overrides of what the core and the plugins declare, for every server."""
+    """New defaults, for every server, of the settings that the core and the plugins declare."""
 
     @classmethod
     def settings_customise_sources(
@@ -305,7 +305,7 @@ class Config(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment, then `.env` (which may hold other programs' variables), then what `load` read."""
+        """Return the sources, strongest first: the environment, `.env` without other programs' variables, the files."""
         if isinstance(dotenv_settings, DotEnvSettingsSource):
             dotenv_settings.env_vars = {
                 name: value for name, value in dotenv_settings.env_vars.items() if _is_own_variable(name)
@@ -314,7 +314,7 @@ class Config(BaseSettings):
 
 
 def load(path: Path | None = None, presets: Sequence[str] = ()) -> Config:
-    """The configuration from `path` (default: config/tempera.toml), `presets` laid over it, and the environment.
+    """Read the configuration from `path` (default: config/tempera.toml), `presets`, and the environment.
 
     Raises ConfigError with one sentence that names the first wrong value.
     """
@@ -322,9 +322,9 @@ def load(path: Path | None = None, presets: Sequence[str] = ()) -> Config:
     if path is not None:
         _resolve_lessons(path, values)
     for name in presets:
-        for key, over in _read_toml(_find_preset(name), required=True).items():
-            under = values.get(key)
-            values[key] = under | over if isinstance(under, dict) and isinstance(over, dict) else over
+        for key, new in _read_toml(_find_preset(name), required=True).items():
+            old = values.get(key)
+            values[key] = old | new if isinstance(old, dict) and isinstance(new, dict) else new
     dotenv = Path(".env") if Path(".env").is_file() else None
     _refuse_unknown_sections(os.environ)
     try:
@@ -341,12 +341,12 @@ def _find_preset(name: str) -> Path:
 
 
 def _resolve_lessons(file: Path, values: dict[str, Any]) -> None:
-    """Let the lessons that a configuration file names by relative paths be found beside it."""
+    """Replace relative paths of lessons by paths beside the configuration file, if the lessons are only there."""
     section = values.get("explain")
     if not isinstance(section, dict) or not isinstance(section.get("lessons"), list):
         return
-    named = [Path(str(lesson)) for lesson in section["lessons"]]
-    found = [path if path.exists() or not (file.parent / path).exists() else file.parent / path for path in named]
+    paths = [Path(str(lesson)) for lesson in section["lessons"]]
+    found = [path if path.exists() or not (file.parent / path).exists() else file.parent / path for path in paths]
     values["explain"] = section | {"lessons": found}
 
 

@@ -227,7 +227,7 @@ class MessageStore:
         return None if row_id is None else await self.get(row_id)
 
     async def recent(self, place: Place, limit: int, *, threads: bool = False) -> list[MessageRow]:
-        """Return the last `limit` undeleted messages of a place, the oldest first; with `threads`, of its threads, too."""
+        """Return the last `limit` undeleted messages of a place, oldest first; with `threads`, of its threads, too."""
         here = _is_in_channel(place) & (true() if threads else MessageRow.thread == place.thread)
         here &= (MessageRow.state != "deleted") & (MessageRow.role != "break")
         async with self._database.reading() as session:

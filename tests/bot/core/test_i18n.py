@@ -1,4 +1,4 @@
-"""Every sentence that users read has its translations, and no translation is of nothing."""
+"""Every sentence for users has its translations, and every translation belongs to a sentence."""
 
 import ast
 import re
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 SOURCES = sorted([*(ROOT / "bot").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")])
 LANGUAGES = ("de", "es")
 PASSED_ON = re.compile(r"\{\w+\}|")
-"""Nothing but a field: the sentence comes from elsewhere."""
+"""A sentence that is only a field, which another sentence fills."""
 
 POSITIONS = {
     name: int(issubclass(kind, errors.OptionError))
@@ -32,7 +32,7 @@ POSITIONS = {
 
 
 class Collector(ast.NodeVisitor):
-    """Finds the sentences of one module, also those that a variable of the function or the module holds."""
+    """Finds the sentences of a module, also those in variables of a function or the module."""
 
     def __init__(self, module: ast.Module) -> None:
         self.found: set[str] = set()
@@ -79,7 +79,7 @@ class Collector(ast.NodeVisitor):
 
 @cache
 def sentences() -> frozenset[str]:
-    """All that the code says; found at first use, so that collecting tests does not wait for it."""
+    """Return all sentences of the code; collected at first use, so that collecting tests does not wait for it."""
     found = set()
     for path in SOURCES:
         found |= Collector(ast.parse(path.read_text("utf-8"))).found
@@ -118,17 +118,17 @@ def test_the_collector_finds_sentences_of_every_kind() -> None:
     assert len(sentences()) > 60
 
 
-def test_a_sentence_that_is_put_together_is_refused() -> None:
+def test_the_collector_refuses_a_concatenated_sentence() -> None:
     with pytest.raises(AssertionError, match="put together"):
         Collector(ast.parse('raise UserError(f"No {thing}.")'))
 
 
-def test_the_languages() -> None:
+def test_the_languages_are_english_german_and_spanish() -> None:
     assert list_languages() == ("en", *LANGUAGES)
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
-def test_every_sentence_is_translated_and_nothing_else(code: str) -> None:
+def test_every_sentence_has_a_translation_and_every_translation_a_sentence(code: str) -> None:
     english = [entry["en"] for entry in entries(code)]
     assert sorted(sentences() - set(english)) == []
     assert sorted(set(english) - sentences()) == []
@@ -136,7 +136,7 @@ def test_every_sentence_is_translated_and_nothing_else(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
-def test_a_translation_has_the_fields_and_the_edges_of_the_sentence(code: str) -> None:
+def test_a_translation_has_the_fields_and_the_outer_characters_of_its_sentence(code: str) -> None:
     for entry in entries(code):
         text = entry[code]
         assert fields(text) == fields(entry["en"]), entry
@@ -158,7 +158,7 @@ def test_a_locale_leads_to_its_language(locale: str) -> None:
 
 
 @pytest.mark.parametrize("locale", ["", "C", "xx", "../de", "en-GB"])
-def test_without_a_language_it_is_english(locale: str) -> None:
+def test_an_unknown_locale_leads_to_english(locale: str) -> None:
     assert translate("Stop", locale) == "Stop"
 
 

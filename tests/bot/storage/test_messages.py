@@ -1,4 +1,4 @@
-"""What is stored of messages; the way through `prepare` is in test_app.py."""
+"""The message store by itself; test_app.py tests it with `Bot.prepare`."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -36,19 +36,19 @@ async def store(database: Database) -> AsyncIterator[MessageStore]:
         yield MessageStore(database, instance)
 
 
-def said(text: str = "hi", **more: object) -> Request:
+def typed(text: str = "hi", **more: object) -> Request:
     return Request(user=ANN, place=ROOM, text=text, **more)
 
 
-async def opened(store: MessageStore, request: Request | None = None, **more: object) -> tuple[int, int]:
+async def create(store: MessageStore, request: Request | None = None, **more: object) -> tuple[int, int]:
     question, answer = await store.create_exchange(
-        request or said(), ASK, {"prompt": "hi", "seed": 1}, private=False, **more
+        request or typed(), ASK, {"prompt": "hi", "seed": 1}, private=False, **more
     )
     return question.id, answer.id
 
 
-async def test_question_and_answer_are_stored_before_anything_runs(store: MessageStore) -> None:
-    request = said(message="m1", resume={"line": "/ask hi"})
+async def test_an_exchange_is_stored_before_its_handler_runs(store: MessageStore) -> None:
+    request = typed(message="m1", resume={"line": "/ask hi"})
     question, answer = await store.create_exchange(request, ASK, {"prompt": "hi", "seed": 1}, private=True)
     assert (question.role, question.state, question.text, question.external) == ("user", "done", "hi", "m1")
     assert (answer.role, answer.state, answer.text, answer.parent) == ("assistant", "queued", "", question.id)
@@ -58,30 +58,30 @@ async def test_question_and_answer_are_stored_before_anything_runs(store: Messag
     assert (answer.platform, answer.server, answer.channel, answer.thread) == ("test", "school", "room", "")
 
 
-async def test_no_row_has_a_number_that_no_database_holds(store: MessageStore) -> None:
+async def test_an_id_that_is_too_large_leads_to_no_row(store: MessageStore) -> None:
     for number in (999, 2**31 - 1, 2**31, 10**18 - 1):
         assert await store.get(number) is None
 
 
-async def test_a_second_answer_to_the_same_question(store: MessageStore) -> None:
-    question, first = await opened(store)
-    again, second = await opened(store, question=question)
+async def test_a_question_may_have_a_second_answer(store: MessageStore) -> None:
+    question, first = await create(store)
+    again, second = await create(store, question=question)
     assert again == question
     assert second != first
 
 
-async def test_a_question_that_is_gone_gets_no_second_answer(store: MessageStore) -> None:
-    question, answer = await opened(store)
+async def test_a_deleted_question_gets_no_second_answer(store: MessageStore) -> None:
+    question, answer = await create(store)
     row = await store.get(answer)
     assert row is not None
     await store.delete(row)
     for gone in (question, 999):
         with pytest.raises(Expired, match="the question is no longer stored"):
-            await opened(store, question=gone)
+            await create(store, question=gone)
 
 
-async def test_a_reply_is_found_by_the_platforms_name(store: MessageStore) -> None:
-    _, answer = await opened(store)
+async def test_an_answer_is_found_by_the_platforms_ids(store: MessageStore) -> None:
+    _, answer = await create(store)
     await store.set_external_ids(answer, ["a0", "a2"])
     await store.set_external_ids(answer, ["a0", "a1"])
     assert await store.get_external_ids(answer) == ["a0", "a1"]
@@ -91,18 +91,18 @@ async def test_a_reply_is_found_by_the_platforms_name(store: MessageStore) -> No
         assert found is not None
         assert found.id == answer
     assert await store.find(Place("test", "other room", server="school"), "a1") is None
-    question, _ = await opened(store, said(reply_to="a1"))
+    question, _ = await create(store, typed(reply_to="a1"))
     row = await store.get(question)
     assert row is not None
     assert row.parent == answer
-    unknown, _ = await opened(store, said(reply_to="somebody else's"))
+    unknown, _ = await create(store, typed(reply_to="somebody else's"))
     row = await store.get(unknown)
     assert row is not None
     assert row.parent is None
 
 
-async def test_the_last_reply_comes_back_as_it_was(store: MessageStore) -> None:
-    _, answer = await opened(store)
+async def test_the_last_reply_is_loaded_unchanged(store: MessageStore) -> None:
+    _, answer = await create(store)
     button = Button("Go on", "ask", {"prompt": "x"})
     shown = Reply(text="done", card={"seed": "7"}, attachments=(PICTURE,), buttons=(button,), final=True)
     assert await store.finish(answer, shown, "done")
@@ -112,10 +112,10 @@ async def test_the_last_reply_comes_back_as_it_was(store: MessageStore) -> None:
     assert await store.load_reply(row) == shown
 
 
-async def test_files_are_known_without_being_read(store: MessageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_files_are_listed_without_their_content(store: MessageStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored_messages, "HEAD_BYTES", 2)
-    _, other = await opened(store)
-    _, answer = await opened(store)
+    _, other = await create(store)
+    _, answer = await create(store)
     text = Attachment("a.txt", b"abc", "text/plain", alt="letters", spoiler=True)
     await store.finish(answer, Reply(attachments=(PICTURE, text), final=True), "done")
     picture, stored = await store.list_files(answer)
@@ -132,16 +132,18 @@ async def test_files_are_known_without_being_read(store: MessageStore, monkeypat
 
 
 @pytest.mark.parametrize(("card", "seed"), [({}, None), ({"seed": "x"}, None), ({"seed": "-1"}, None)])
-async def test_a_card_without_a_seed(store: MessageStore, card: dict[str, str], seed: None) -> None:
-    _, answer = await opened(store)
+async def test_a_card_without_a_valid_seed_leaves_the_seed_empty(
+    store: MessageStore, card: dict[str, str], seed: None
+) -> None:
+    _, answer = await create(store)
     await store.finish(answer, Reply(card=card, final=True), "done")
     row = await store.get(answer)
     assert row is not None
     assert row.seed is seed
 
 
-async def test_what_was_deleted_stays_so(store: MessageStore, database: Database) -> None:
-    question, answer = await opened(store)
+async def test_a_deleted_answer_cannot_be_changed(store: MessageStore, database: Database) -> None:
+    question, answer = await create(store)
     await store.finish(answer, Reply(text="said", attachments=(PICTURE,), final=True), "done")
     await store.vote(answer, "ann", 1)
     row = await store.get(answer)
@@ -157,8 +159,8 @@ async def test_what_was_deleted_stays_so(store: MessageStore, database: Database
 
 
 async def test_a_question_stays_while_one_of_its_answers_does(store: MessageStore) -> None:
-    question, first = await opened(store)
-    _, second = await opened(store, question=question)
+    question, first = await create(store)
+    _, second = await create(store, question=question)
     for answer, left in ((first, True), (second, False)):
         row = await store.get(answer)
         assert row is not None
@@ -166,10 +168,10 @@ async def test_a_question_stays_while_one_of_its_answers_does(store: MessageStor
         assert (await store.get(question) is not None) is left
 
 
-async def test_an_answer_without_its_thread_is_one_in_the_channel(store: MessageStore) -> None:
+async def test_an_answer_can_be_moved_from_a_thread_to_its_channel(store: MessageStore) -> None:
     thread = replace(ROOM, thread="t1")
-    question, answer = await opened(store, replace(said(message="t1"), place=thread))
-    other, _ = await opened(store, replace(said(), place=thread))
+    question, answer = await create(store, replace(typed(message="t1"), place=thread))
+    other, _ = await create(store, replace(typed(), place=thread))
     await store.move_out_of_thread(answer)
     assert [row.id for row in await store.recent(ROOM, 9)] == [question, answer]
     assert [row.id for row in await store.recent(thread, 1)] == [other + 1]
@@ -177,15 +179,17 @@ async def test_an_answer_without_its_thread_is_one_in_the_channel(store: Message
     await store.move_out_of_thread(0)
 
 
-async def test_votes(store: MessageStore) -> None:
-    _, answer = await opened(store)
+async def test_each_user_has_one_vote_which_can_be_withdrawn(store: MessageStore) -> None:
+    _, answer = await create(store)
     for user, value in (("ann", 1), ("ben", 1), ("cem", -1), ("ben", 1), ("ann", -1)):
         await store.vote(answer, user, value)
     assert await store.count_votes(answer) == (0, 2)
     assert await store.count_votes(999) == (0, 0)
 
 
-async def test_the_newest_messages_of_a_place_oldest_first(store: MessageStore, database: Database) -> None:
+async def test_recent_returns_the_newest_messages_of_a_place_oldest_first(
+    store: MessageStore, database: Database
+) -> None:
     for word in ("one", "two", "three"):
         await exchange(database, word, word.upper())
     await keep(database, text="elsewhere", thread="7")
@@ -194,8 +198,10 @@ async def test_the_newest_messages_of_a_place_oldest_first(store: MessageStore, 
     assert [row.text for row in await store.recent(ROOM, 3)] == ["TWO", "three", "THREE"]
 
 
-async def test_only_what_a_dead_process_of_the_platform_left_is_cut(store: MessageStore, database: Database) -> None:
-    _, mine = await opened(store)
+async def test_only_answers_of_dead_processes_on_these_platforms_are_interrupted(
+    store: MessageStore, database: Database
+) -> None:
+    _, mine = await create(store)
     dead = {"role": "assistant", "instance": "dead", "text": "half"}
     queued = await keep(database, state="queued", **dead)
     running = await keep(database, state="running", **dead)
@@ -213,7 +219,7 @@ async def test_only_what_a_dead_process_of_the_platform_left_is_cut(store: Messa
 
 
 async def test_another_users_answer_is_stored_as_theirs(store: MessageStore) -> None:
-    question, _ = await opened(store)
+    question, _ = await create(store)
     _, answer = await store.create_exchange(
         Request(user=BEN, place=ROOM), ASK, {"prompt": "hi", "seed": 2}, private=False, question=question
     )
@@ -223,11 +229,11 @@ async def test_another_users_answer_is_stored_as_theirs(store: MessageStore) -> 
 TOKENS = (Token("do", 0.5, (LikelyToken("do", 0.5), LikelyToken("did", 0.25))), Token("ne", 0.125))
 
 
-async def test_tokens_are_kept_with_the_answer_and_go_with_it(store: MessageStore, database: Database) -> None:
-    _, plain = await opened(store)
+async def test_tokens_are_stored_and_deleted_with_the_answer(store: MessageStore, database: Database) -> None:
+    _, plain = await create(store)
     await store.finish(plain, Reply(text="done", final=True), "done")
     assert await store.load_tokens(plain) == ()
-    _, answer = await opened(store)
+    _, answer = await create(store)
     await store.finish(answer, Reply(text="done", tokens=TOKENS, final=True), "done")
     kept = await store.load_tokens(answer)
     assert [(token.text, [one.text for one in token.likely]) for token in kept] == [("do", ["do", "did"]), ("ne", [])]
@@ -238,7 +244,7 @@ async def test_tokens_are_kept_with_the_answer_and_go_with_it(store: MessageStor
 
 
 async def test_tokens_are_purged_with_the_answer(store: MessageStore, database: Database) -> None:
-    _, answer = await opened(store)
+    _, answer = await create(store)
     await store.finish(answer, Reply(text="done", tokens=TOKENS, final=True), "done")
     assert await database.purge(days=-1) == 2
     assert await store.load_tokens(answer) == ()

@@ -6,7 +6,7 @@ from bot.storage.database import Database
 from bot.storage.secret_key import load_secret
 
 
-async def test_a_database_has_one_secret_however_many_ask_for_it_at_once(address: str) -> None:
+async def test_concurrent_first_loads_return_one_secret(address: str) -> None:
     async with Database(address) as database:
         found = await asyncio.gather(*(load_secret(database) for _ in range(8)))
         assert len({key for key, _ in found}) == 1
@@ -16,7 +16,7 @@ async def test_a_database_has_one_secret_however_many_ask_for_it_at_once(address
         assert await load_secret(database) == (found[0][0], False)
 
 
-def test_beside_a_file_it_lies_in_another_one_that_only_its_owner_reads(tmp_path: Path) -> None:
+def test_the_secret_of_sqlite_is_in_a_file_that_only_its_owner_can_read(tmp_path: Path) -> None:
     async def made() -> bytes:
         async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
             return (await load_secret(database))[0]

@@ -1,4 +1,4 @@
-"""Time as a test wants it: minutes pass at once, and none passes because a machine is slow."""
+"""An event loop with virtual time: minutes pass at once, and no time passes while a slow machine works."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 
 class VirtualClock(selectors.DefaultSelector):
-    """Time that passes only where the loop would have slept, and at once."""
+    """A clock that jumps ahead whenever the loop would have slept."""
 
     now = 0.0
 
     def select(self, timeout: float | None = None) -> Any:
-        assert timeout is not None, "everybody waits, and nobody is left to wake them"
+        assert timeout is not None, "all tasks wait, and nothing is left to wake them"
         self.now += max(0.0, timeout)
         return super().select(0)
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """A real event loop on such a clock."""
+    """A real event loop on a virtual clock."""
 
     def __init__(self) -> None:
         self._clock = VirtualClock()
@@ -33,6 +33,6 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 def run_in_virtual_time(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run `work` to its end on such a loop."""
+    """Run `work` to its end on a loop with virtual time, and return its result."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(work)
