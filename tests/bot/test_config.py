@@ -112,7 +112,7 @@ def test_a_missing_or_broken_file_is_an_error(elsewhere: Path) -> None:
         config.load(elsewhere / "bad.toml")
 
 
-def test_discord_needs_server_ids_to_register_commands_in_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_server_ids_of_discord_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEMPERA_DISCORD__TOKEN", "s3cret")
     monkeypatch.setenv("TEMPERA_DISCORD__SYNC", "guilds")
     monkeypatch.setenv("TEMPERA_DISCORD__GUILDS", '[123456789012345678, "2"]')
@@ -121,7 +121,7 @@ def test_discord_needs_server_ids_to_register_commands_in_them(monkeypatch: pyte
     assert "s3cret" not in repr(section)
 
 
-def test_local_addresses_of_the_model_server_are_recognised() -> None:
+def test_the_address_of_the_model_server_is_read_and_checked() -> None:
     section = config.Config().model_server
     assert section.is_local
     assert section.address == ("127.0.0.1", 8400)

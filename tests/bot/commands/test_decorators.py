@@ -56,8 +56,8 @@ class Numbers(Plugin):
 
 
 def test_the_free_text_goes_to_the_first_required_text_or_else_the_first_text_or_choice() -> None:
-    found = {made.name: made.parse("30") for made in Numbers().commands()}
-    assert found == {"figures": {"days": "30"}, "letters": {"text": "30"}, "rhymes": {"word": "30"}}
+    parsed = {known.name: known.parse("30") for known in Numbers().commands()}
+    assert parsed == {"figures": {"days": "30"}, "letters": {"text": "30"}, "rhymes": {"word": "30"}}
 
 
 class NoDocstring(Plugin):
@@ -101,7 +101,7 @@ class ForeignField(Plugin):
         (NotAGenerator, "async generator"),
         (OddType, "option “what” must be one of str, int"),
         (BadName, "one or two words"),
-        (ForeignField, "its own options alone"),
+        (ForeignField, "only options of the command"),
     ],
 )
 def test_a_wrong_declaration_raises_an_error_that_says_why(plugin: type[Plugin], reason: str) -> None:

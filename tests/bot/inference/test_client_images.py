@@ -140,7 +140,7 @@ async def test_a_large_file_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "stream",
     [
         b"",
         chunk(b64_json="no base64!"),
@@ -155,8 +155,8 @@ async def test_a_large_file_is_read() -> None:
         chunk("image_generation.partial_image", b64_json="AAAA", tempera={"step": 1}),
     ],
 )
-async def test_a_malformed_stream_is_a_broken_connection(said: bytes) -> None:
-    async with crooked(plainly(said + b"data: [DONE]\n\n"), PATH) as url, ModelClient(url) as client:
+async def test_a_malformed_stream_is_a_broken_connection(stream: bytes) -> None:
+    async with crooked(plainly(stream + b"data: [DONE]\n\n"), PATH) as url, ModelClient(url) as client:
         with pytest.raises(ModelUnavailable) as caught:
             await events(client)
     assert str(caught.value) == BROKEN
@@ -195,14 +195,14 @@ async def test_a_server_without_an_image_model_is_unavailable() -> None:
 
 async def test_the_fake_server_refuses_what_the_real_one_refuses(models: FakeModels) -> None:
     async with ModelClient(models.url) as client:
-        for more, said in (
+        for more, reason in (
             ({"sweep": {"steps": [1.0, 2.0]}}, "whole number"),
             ({"enlarge": 4096}, "enlarged to 16 to 1024 pixels"),
             ({"prompt": "x" * 32_001}, "at most 32000 characters"),
             ({"source": b"no picture"}, "picture"),
             ({"layout": "strip", "frames": (5,)}, "takes 4"),
         ):
-            with pytest.raises(ModelError, match=said):
+            with pytest.raises(ModelError, match=reason):
                 await events(client, **more)
     assert len(models.refused) == 5
     models.refused.clear()

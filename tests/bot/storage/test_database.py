@@ -12,6 +12,7 @@ from alembic.migration import MigrationContext
 from fakes.model_server.gateway import PATIENCE_SECONDS
 from fakes.storage.migrated_tables import copy_migrated_tables, run_real_migrations
 from fakes.storage.postgres import fresh_database
+from fakes.storage.rows import message
 from sqlalchemy import func, inspect, select, text
 
 from bot.core.messages import User
@@ -30,15 +31,6 @@ async def bare(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         else:
             async with fresh_database(request.getfixturevalue("postgres"), empty=True) as made:
                 yield made
-
-
-def message(**values: object) -> MessageRow:
-    common = {
-        "platform": "test", "server": "", "channel": "c", "thread": "", "external": "", "parent": None, "author": "ann",
-        "author_name": "Ann", "role": "user", "text": "hi", "command": "ask", "options": {}, "seed": None, "card": {},
-        "buttons": [], "private": False, "state": "done", "instance": "", "resume": {}, "created": now(),
-    }  # fmt: skip
-    return MessageRow(**(common | values))
 
 
 async def test_the_migrations_make_the_tables_that_the_code_declares(bare: str) -> None:
@@ -237,7 +229,7 @@ async def test_a_task_cancelled_at_any_moment_returns_its_connection(
     assert not [record for record in caplog.records if "garbage collector" in record.getMessage()]
 
 
-async def test_many_processes_can_open_a_new_database_at_once(bare: str) -> None:
+async def test_a_new_database_can_be_opened_many_times_at_once(bare: str) -> None:
     async def begin(number: int) -> bool:
         async with Database(bare) as database:
             return await database.claim_event("test", str(number))

@@ -55,7 +55,7 @@ async def test_a_database_that_the_server_lacks_is_an_error(postgres: str) -> No
 
 async def test_the_traceback_of_a_failed_statement_has_no_values(database: Database) -> None:
     statement = text("INSERT INTO plugin_data (there_is_no_such_column) VALUES (:words)")
-    # The traceback also has the lines of this test, so the value is not in the statement below.
+    # The traceback has the line below that fails, so the value is not written there.
     values = {"words": "my secret words"}
     with pytest.raises(DBAPIError, match="INSERT INTO plugin_data") as failed:
         async with database.writing() as session:
