@@ -272,7 +272,7 @@ class LimitsSection(ConfigSection):
 
 
 class LogSection(ConfigSection):
-    """What is written to standard error."""
+    """The log on standard error."""
 
     level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
 
@@ -346,8 +346,8 @@ def _resolve_lessons(file: Path, values: dict[str, Any]) -> None:
     if not isinstance(section, dict) or not isinstance(section.get("lessons"), list):
         return
     paths = [Path(str(lesson)) for lesson in section["lessons"]]
-    found = [path if path.exists() or not (file.parent / path).exists() else file.parent / path for path in paths]
-    values["explain"] = section | {"lessons": found}
+    resolved = [path if path.exists() or not (file.parent / path).exists() else file.parent / path for path in paths]
+    values["explain"] = section | {"lessons": resolved}
 
 
 def _is_own_variable(variable: str) -> bool:

@@ -98,8 +98,8 @@ class Command(Traits):
     def form_options(self, values: Mapping[str, Any]) -> list[Option]:
         """Return the options of the form, in order. If there are too many, those without a value are left out first."""
         known = [option for option in self.options if option.form]
-        wanted = sorted(known, key=lambda option: not option.required and values.get(option.name) in (None, ""))
-        return [option for option in known if option in wanted[:FORM_FIELDS]]
+        ranked = sorted(known, key=lambda option: not option.required and values.get(option.name) in (None, ""))
+        return [option for option in known if option in ranked[:FORM_FIELDS]]
 
     def options_from_message(self, text: str, link: str = "") -> dict[str, str]:
         """Return the options for a message with this text, which is shortened to fit, and with this `link` to it."""
@@ -123,23 +123,23 @@ class Command(Traits):
 
         Pairs come before the free text; those with a known name may also follow it. Raises OptionError.
         """
-        found: dict[str, str] = {}
-        rest = self._parse_leading_pairs(text, found).strip()
+        values: dict[str, str] = {}
+        rest = self._parse_leading_pairs(text, values).strip()
         if rest and unquote(rest) == rest:
-            rest = self._parse_trailing_pairs(rest, found)
+            rest = self._parse_trailing_pairs(rest, values)
         rest = unquote(rest)
         if not rest:
-            return found
+            return values
         if (option := self.free_text or self._first_choice) is None:
             sentence = "/{command} takes no text; “{text}” is too much."
             if names := ", ".join(option.name for option in self.options):
                 sentence = "/{command} takes no text beside its options ({options}); “{text}” is too much."
             raise OptionError("", sentence, command=self.name, options=names, text=rest[:60])
-        found[option.name] = f"{found[option.name]} {rest}" if option.name in found else rest
-        return found
+        values[option.name] = f"{values[option.name]} {rest}" if option.name in values else rest
+        return values
 
-    def _parse_leading_pairs(self, text: str, found: dict[str, str]) -> str:
-        """Move the pairs at the start of `text` into `found`, and return the rest."""
+    def _parse_leading_pairs(self, text: str, values: dict[str, str]) -> str:
+        """Move the pairs at the start of `text` into `values`, and return the rest."""
         while pair := first_pair(text):
             name, value = pair.option, pair.value
             option = self.option(name)
@@ -154,23 +154,23 @@ class Command(Traits):
                 return f"{value}{text}"
             if not value:
                 value, _, text = text.strip().partition(" ")
-            self._set_once(found, name, value)
+            self._set_once(values, name, value)
         return text
 
-    def _parse_trailing_pairs(self, rest: str, found: dict[str, str]) -> str:
-        """Move the pairs with a known name at the end of `rest` into `found`, and return the text before them."""
+    def _parse_trailing_pairs(self, rest: str, values: dict[str, str]) -> str:
+        """Move the pairs with a known name at the end of `rest` into `values`, and return the text before them."""
         while pair := last_pair(rest):
             option = self.option(pair.option)
             if option is None or option.free_text:
                 break
-            self._set_once(found, option.name, pair.value)
+            self._set_once(values, option.name, pair.value)
             rest = rest[: pair.start].rstrip()
         return rest
 
-    def _set_once(self, found: dict[str, str], name: str, value: str) -> None:
-        if name in found:
+    def _set_once(self, values: dict[str, str], name: str, value: str) -> None:
+        if name in values:
             raise OptionError(name, "{name} is given twice; give it once.", name=name)
-        found[name] = unquote(value)
+        values[name] = unquote(value)
 
     def _unknown_option(self, name: str) -> OptionError:
         names = [option.name for option in self.options]

@@ -138,10 +138,10 @@ class Adapters:
         if (adapter := self.get(place.platform)) is None:
             return typed
         name = typed.removeprefix("#")
-        found = await adapter.find_channels(name, place)
-        if len(found) == 1:
-            return found[0]
+        channels = await adapter.find_channels(name, place)
+        if len(channels) == 1:
+            return channels[0]
         sentence = "I know no channel “{name}” here. Pick it from the list that appears, or give its id."
-        if found:
+        if channels:
             sentence = "{count} channels are called “{name}” here. Pick one from the list that appears, or give its id."
-        raise UserError(sentence, name=name[:60], count=len(found))
+        raise UserError(sentence, name=name[:60], count=len(channels))

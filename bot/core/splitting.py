@@ -181,43 +181,43 @@ def _find_part_end(text: str, start: int, room: int, fence: _Fence | None) -> in
 
     places = [start + place for place in _find_break_points(window, fence)]
     # Not every text has an end that keeps all of these; fence lines are given up first.
-    for wanted in (
+    for conditions in (
         (keeps_words, keeps_clusters, keeps_fence_lines),
         (keeps_words, keeps_clusters),
         (keeps_words,),
         (keeps_clusters,),
     ):
         for end in places:
-            if all(holds(end) for holds in wanted) and fits(end):
+            if all(is_kept(end) for is_kept in conditions) and fits(end):
                 return end
     return next(end for end in places if fits(end))
 
 
 def _find_break_points(window: str, fence: _Fence | None) -> Iterator[int]:
     """Yield every place to break `window`, the best first. A break near its start would make a part too short."""
-    states = dict(_fences_before_lines(window, fence))
-    lines = list(states)[1:]
+    fences = dict(_fences_before_lines(window, fence))
+    lines = list(fences)[1:]
     paragraphs = [match.end() for match in _PARAGRAPH.finditer(window)]
     words = [match.end() for match in _WORD.finditer(window)]
     levels = (
-        [place for place in paragraphs if states[place] is None],
-        [place for place in lines if states[place] is None],
+        [position for position in paragraphs if fences[position] is None],
+        [position for position in lines if fences[position] is None],
         paragraphs,
         lines,
         [match.end() for match in _SENTENCE.finditer(window)],
         words,
     )
     for level in levels:
-        yield from (place for place in reversed(level) if place >= len(window) / 3)
-    yield from (place for place in reversed(words) if place >= len(window) / 8)
+        yield from (position for position in reversed(level) if position >= len(window) / 3)
+    yield from (position for position in reversed(words) if position >= len(window) / 8)
     yield from range(len(window), 0, -1)
 
 
-def _is_cluster_boundary(text: str, place: int) -> bool:
-    """Return whether `place` is between two graphemes, not inside an accented letter, a combined emoji or a flag."""
-    if place >= len(text):
+def _is_cluster_boundary(text: str, position: int) -> bool:
+    """Return whether `position` is between two graphemes, not inside an accented letter, a combined emoji or a flag."""
+    if position >= len(text):
         return True
-    before, after = text[place - 1], text[place]
+    before, after = text[position - 1], text[position]
     if f"{before}{after}" == "\r\n" or _JOINER in (before, after):
         return False
     if "\ud800" <= before <= "\udbff" and "\udc00" <= after <= "\udfff":
@@ -229,10 +229,10 @@ def _is_cluster_boundary(text: str, place: int) -> bool:
     ):
         return False
     # A flag is a pair of regional indicators.
-    flags_start = place
+    flags_start = position
     while flags_start and _is_in_range(text[flags_start - 1], 0x1F1E6, 0x1F1FF):
         flags_start -= 1
-    return not (_is_in_range(after, 0x1F1E6, 0x1F1FF) and (place - flags_start) % 2)
+    return not (_is_in_range(after, 0x1F1E6, 0x1F1FF) and (position - flags_start) % 2)
 
 
 def _is_in_range(character: str, first: int, last: int) -> bool:

@@ -1,4 +1,4 @@
-"""How often the snapshots of a growing reply are sent: as often as the platform allows, and always the last one."""
+"""The pace of the snapshots of a growing reply: as fast as the platform allows, and always with the last one."""
 
 from __future__ import annotations
 

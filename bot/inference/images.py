@@ -54,24 +54,24 @@ class PictureStream:
 
     def result(self) -> Drawn:
         """Return the finished pictures, once the stream has ended."""
-        made = self._last["tempera"]
+        facts = self._last["tempera"]
         return Drawn(
             model=self._model,
             files=tuple(self._files),
             media_type=f"image/{self._last['output_format']}",
-            seed=int(made["seed"]),
-            seconds=float(made["seconds"]),
-            steps=int(made["steps"]),
-            guidance=float(made["guidance"]),
-            width=int(made["width"]),
-            height=int(made["height"]),
-            sampler=str(made["sampler"]),
-            strength=made.get("strength"),
-            guided_by=str(made["guided_by"]),
-            prompt=_read_prompt(made["prompt"]),
-            negative_prompt=_read_prompt(made["negative_prompt"]) if made.get("negative_prompt") else None,
-            starts=bool(made.get("starts", True)),
-            shows=bool(made.get("shows", True)),
+            seed=int(facts["seed"]),
+            seconds=float(facts["seconds"]),
+            steps=int(facts["steps"]),
+            guidance=float(facts["guidance"]),
+            width=int(facts["width"]),
+            height=int(facts["height"]),
+            sampler=str(facts["sampler"]),
+            strength=facts.get("strength"),
+            guided_by=str(facts["guided_by"]),
+            prompt=_read_prompt(facts["prompt"]),
+            negative_prompt=_read_prompt(facts["negative_prompt"]) if facts.get("negative_prompt") else None,
+            starts=bool(facts.get("starts", True)),
+            shows=bool(facts.get("shows", True)),
         )
 
 

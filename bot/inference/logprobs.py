@@ -15,7 +15,7 @@ BITS_PER_NAT = 1 / math.log(2)
 
 
 class TokenReader:
-    """Reads the tokens of one answer, chunk by chunk."""
+    """Reads the tokens of entry answer, chunk by chunk."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -24,22 +24,22 @@ class TokenReader:
     def read_tokens(self, choice: Mapping[str, Any]) -> tuple[Token, ...]:
         """Return the tokens in the choice of a chunk without special ones; none if it has no log-probabilities."""
         text = choice["delta"].get("content") or ""
-        return tuple(self._read_token(one, text) for one in _token_entries(choice) if not one.get("special"))
+        return tuple(self._read_token(entry, text) for entry in _token_entries(choice) if not entry.get("special"))
 
-    def _read_token(self, one: Mapping[str, Any], answer: str) -> Token:
-        text = self._decoder.decode(bytes(one["bytes"]))
+    def _read_token(self, entry: Mapping[str, Any], answer: str) -> Token:
+        text = self._decoder.decode(bytes(entry["bytes"]))
         if self._is_first and text.startswith(" ") and not answer.startswith(" "):
             # Some models begin every text with a space, which is not part of the answer.
             text = text[1:]
         self._is_first = self._is_first and not text
-        return Token(text, math.exp(one["logprob"]), tuple(map(_read_likely_token, one["top_logprobs"])))
+        return Token(text, math.exp(entry["logprob"]), tuple(map(_read_likely_token, entry["top_logprobs"])))
 
 
 def read_entropies(choice: Mapping[str, Any], news: Mapping[str, Any]) -> tuple[float, ...]:
     """Return the entropies of the same tokens, in bits; none if the chunk has none. `news` is its field “tempera”."""
     entropies = news.get("entropy") or ()
     pairs = zip(_token_entries(choice), entropies, strict=bool(entropies))
-    return tuple(nats * BITS_PER_NAT for one, nats in pairs if not one.get("special"))
+    return tuple(nats * BITS_PER_NAT for entry, nats in pairs if not entry.get("special"))
 
 
 def read_dial(model: str, response: Mapping[str, Any]) -> Dial:
@@ -47,9 +47,9 @@ def read_dial(model: str, response: Mapping[str, Any]) -> Dial:
     normal = dict(zip(response["temperatures"], response["log_sum_exp"], strict=True))
     return Dial(
         model=model,
-        prompt=tuple(b"" if one.get("special") else bytes(one["bytes"]) for one in response["prompt"]),
-        prompt_ids=tuple(one["id"] for one in response["prompt"]),
-        candidates=tuple(_read_candidate(one, normal[1.0]) for one in response["tokens"]),
+        prompt=tuple(b"" if entry.get("special") else bytes(entry["bytes"]) for entry in response["prompt"]),
+        prompt_ids=tuple(entry["id"] for entry in response["prompt"]),
+        candidates=tuple(_read_candidate(entry, normal[1.0]) for entry in response["tokens"]),
         drawn=_read_candidate(response["drawn"], normal[1.0]),
         temperatures=tuple(response["temperatures"]),
         log_sum_exp=tuple(response["log_sum_exp"]),
@@ -61,17 +61,17 @@ def _token_entries(choice: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return (choice.get("logprobs") or {}).get("content") or ()
 
 
-def _read_candidate(one: Mapping[str, Any], normal: float) -> Candidate:
+def _read_candidate(entry: Mapping[str, Any], normal: float) -> Candidate:
     return Candidate(
-        id=one["id"],
-        bytes=bytes(one["bytes"]),
-        logit=one["logit"],
-        before=math.exp(one["logit"] - normal),
-        after=one["after"],
-        ends=bool(one.get("special")),
+        id=entry["id"],
+        bytes=bytes(entry["bytes"]),
+        logit=entry["logit"],
+        before=math.exp(entry["logit"] - normal),
+        after=entry["after"],
+        ends=bool(entry.get("special")),
     )
 
 
-def _read_likely_token(one: Mapping[str, Any]) -> LikelyToken:
-    text = "" if one.get("special") else bytes(one["bytes"]).decode(errors="replace")
-    return LikelyToken(text, math.exp(one["logprob"]))
+def _read_likely_token(entry: Mapping[str, Any]) -> LikelyToken:
+    text = "" if entry.get("special") else bytes(entry["bytes"]).decode(errors="replace")
+    return LikelyToken(text, math.exp(entry["logprob"]))

@@ -146,9 +146,9 @@ class Audit:
         self, platform: str, server: str, wanted: AuditFilter | None = None, *, limit: int = MAX_ENTRIES
     ) -> Sequence[AuditRow]:
         """Return at most `limit` entries of a server, the newest first; "" stands for direct messages."""
-        found = _select_matching(platform, server, wanted or AuditFilter())
+        query = _select_matching(platform, server, wanted or AuditFilter())
         async with self._database.reading() as session:
-            return (await session.scalars(found.order_by(AuditRow.id.desc()).limit(limit))).all()
+            return (await session.scalars(query.order_by(AuditRow.id.desc()).limit(limit))).all()
 
     async def newest_id(self) -> int:
         """Return the id of the newest entry; 0 if there is none."""
@@ -160,9 +160,9 @@ class Audit:
 
         Writers take turns, so no later entry gets a smaller id.
         """
-        later = select(AuditRow).where(AuditRow.platform == platform, AuditRow.id > row_id)
+        query = select(AuditRow).where(AuditRow.platform == platform, AuditRow.id > row_id)
         async with self._database.reading() as session:
-            return (await session.scalars(later.order_by(AuditRow.id).limit(limit))).all()
+            return (await session.scalars(query.order_by(AuditRow.id).limit(limit))).all()
 
     async def find_in_chunks(
         self, platform: str, server: str, wanted: AuditFilter, size: int
@@ -180,27 +180,27 @@ class Audit:
 
 
 def _select_matching(platform: str, server: str, wanted: AuditFilter) -> Select[AuditRow]:
-    found = select(AuditRow).where(AuditRow.platform == platform, AuditRow.server == server)
+    query = select(AuditRow).where(AuditRow.platform == platform, AuditRow.server == server)
     for column in ("kind", "channel", "actor", "subject", "reason"):
         if value := getattr(wanted, column):
-            found = found.where(getattr(AuditRow, column) == value)
+            query = query.where(getattr(AuditRow, column) == value)
     if wanted.what:
-        longer = (AuditRow.what.startswith(f"{wanted.what}{mark}", autoescape=True) for mark in (".", " "))
-        found = found.where(or_(AuditRow.what == wanted.what, *longer))
+        is_below = (AuditRow.what.startswith(f"{wanted.what}{mark}", autoescape=True) for mark in (".", " "))
+        query = query.where(or_(AuditRow.what == wanted.what, *is_below))
     if wanted.who:
-        did = _matches_person(AuditRow.actor, AuditRow.actor_name, wanted.who)
+        has_acted = _matches_person(AuditRow.actor, AuditRow.actor_name, wanted.who)
         # In other kinds the subject is not a person, and a role or a number may look like a name.
         was_moderated = (AuditRow.kind == MODERATION) & _matches_person(
             AuditRow.subject, AuditRow.subject_name, wanted.who
         )
-        found = found.where(or_(did, was_moderated))
+        query = query.where(or_(has_acted, was_moderated))
     if wanted.since is not None:
-        found = found.where(AuditRow.created >= wanted.since)
+        query = query.where(AuditRow.created >= wanted.since)
     if wanted.until is not None:
-        found = found.where(AuditRow.created < wanted.until)
+        query = query.where(AuditRow.created < wanted.until)
     if wanted.older is not None:
-        found = found.where(AuditRow.id < min(wanted.older, MAX_ID))
-    return found
+        query = query.where(AuditRow.id < min(wanted.older, MAX_ID))
+    return query
 
 
 def _matches_person(

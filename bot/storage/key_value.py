@@ -65,34 +65,36 @@ class Store:
         async with self._database.writing() as session:
             for chunk in _chunks(keys):
                 await session.execute(
-                    delete(PluginRow).where(*self._is_own(PluginRow, scope), PluginRow.key.in_(chunk))
+                    delete(PluginRow).where(*self._conditions(PluginRow, scope), PluginRow.key.in_(chunk))
                 )
 
     async def items(self, *, scope: str = "") -> dict[str, Any]:
         """Return all keys of a scope with their values."""
         async with self._database.reading() as session:
-            found = select(PluginRow).where(*self._is_own(PluginRow, scope)).order_by(PluginRow.key)
-            return {row.key: row.value for row in await session.scalars(found)}
+            query = select(PluginRow).where(*self._conditions(PluginRow, scope)).order_by(PluginRow.key)
+            return {row.key: row.value for row in await session.scalars(query)}
 
     async def blobs(self, keys: Iterable[str], *, scope: str = "") -> dict[str, bytes]:
         """Return the bytes of `keys`, as far as they exist."""
-        found: dict[str, bytes] = {}
+        blobs: dict[str, bytes] = {}
         async with self._database.reading() as session:
             for chunk in _chunks(keys):
-                wanted = select(BlobRow.key, BlobRow.data).where(*self._is_own(BlobRow, scope), BlobRow.key.in_(chunk))
-                found |= {row.key: row.data for row in await session.execute(wanted)}
-        return found
+                query = select(BlobRow.key, BlobRow.data).where(
+                    *self._conditions(BlobRow, scope), BlobRow.key.in_(chunk)
+                )
+                blobs |= {row.key: row.data for row in await session.execute(query)}
+        return blobs
 
     async def blob_keys(self, *, scope: str = "") -> frozenset[str]:
         """Return all keys of a scope that have bytes."""
         async with self._database.reading() as session:
-            return frozenset(await session.scalars(select(BlobRow.key).where(*self._is_own(BlobRow, scope))))
+            return frozenset(await session.scalars(select(BlobRow.key).where(*self._conditions(BlobRow, scope))))
 
     async def set_blobs(self, blobs: Mapping[str, bytes], *, scope: str = "") -> None:
         """Store bytes, each under its key."""
         async with self._database.writing() as session:
             for chunk in _chunks(blobs):
-                await session.execute(delete(BlobRow).where(*self._is_own(BlobRow, scope), BlobRow.key.in_(chunk)))
+                await session.execute(delete(BlobRow).where(*self._conditions(BlobRow, scope), BlobRow.key.in_(chunk)))
             session.add_all(
                 BlobRow(plugin=self._plugin, scope=scope, key=key, data=data) for key, data in blobs.items()
             )
@@ -101,9 +103,9 @@ class Store:
         """Delete the bytes of `keys`, as far as they exist."""
         async with self._database.writing() as session:
             for chunk in _chunks(keys):
-                await session.execute(delete(BlobRow).where(*self._is_own(BlobRow, scope), BlobRow.key.in_(chunk)))
+                await session.execute(delete(BlobRow).where(*self._conditions(BlobRow, scope), BlobRow.key.in_(chunk)))
 
-    def _is_own(self, table: type[PluginRow | BlobRow], scope: str) -> tuple[Any, Any]:
+    def _conditions(self, table: type[PluginRow | BlobRow], scope: str) -> tuple[Any, Any]:
         return table.plugin == self._plugin, table.scope == scope
 
 

@@ -92,21 +92,21 @@ class MessageStore:
         common = request_columns(request, command, options) | {"private": private, "source": source}
         async with self._database.writing() as session:
             if question is not None:
-                asked = await session.get(MessageRow, question)
-                if asked is None or asked.state == "deleted":
+                question_row = await session.get(MessageRow, question)
+                if question_row is None or question_row.state == "deleted":
                     raise Expired("This has expired: the question is no longer stored.")
             else:
                 if request.reply_to:
                     parent = await session.scalar(_select_external(request.place, request.reply_to))
                 written = {"role": "user", "state": "done", "text": text, "external": request.message}
-                asked = MessageRow(**common, **written, parent=parent, instance="", resume={})
-                session.add(asked)
+                question_row = MessageRow(**common, **written, parent=parent, instance="", resume={})
+                session.add(question_row)
                 await session.flush()
             queued = {"role": "assistant", "state": "queued", "text": "", "external": ""}
             resume = {"instance": self._instance.id, "resume": dict(request.resume)}
-            answer = MessageRow(**common, **queued, **resume, parent=asked.id)
+            answer = MessageRow(**common, **queued, **resume, parent=question_row.id)
             session.add(answer)
-        return asked, answer
+        return question_row, answer
 
     async def update(self, answer: int, **values: Any) -> None:
         """Change columns of an answer, unless it has been deleted."""
@@ -245,8 +245,8 @@ class MessageStore:
         """Return whether messages of a user are stored in the server of `place`."""
         here = (MessageRow.platform == place.platform) & (MessageRow.server == place.server)
         async with self._database.reading() as session:
-            found = select(MessageRow.id).where(here, MessageRow.author == user)
-            return await session.scalar(found.limit(1)) is not None
+            query = select(MessageRow.id).where(here, MessageRow.author == user)
+            return await session.scalar(query.limit(1)) is not None
 
     async def list_files(self, answer: int) -> list[StoredFile]:
         """Return the files of an answer, in order, without their content."""
@@ -256,15 +256,15 @@ class MessageStore:
             func.substr(AttachmentRow.data, 1, HEAD_BYTES, type_=LargeBinary),
         )
         async with self._database.reading() as session:
-            found = select(*columns).where(AttachmentRow.message == answer).order_by(AttachmentRow.id)
-            return [StoredFile(*row) for row in await session.execute(found)]
+            query = select(*columns).where(AttachmentRow.message == answer).order_by(AttachmentRow.id)
+            return [StoredFile(*row) for row in await session.execute(query)]
 
-    async def load_file(self, answer: int, number: int) -> Attachment | None:
+    async def load_file(self, answer: int, file_id: int) -> Attachment | None:
         """Return a file of an answer with its content; None if it was deleted or purged."""
         # Ids of files are reused after a deletion, ids of messages never are.
-        mine = (AttachmentRow.id == number) & (AttachmentRow.message == answer)
+        is_wanted = (AttachmentRow.id == file_id) & (AttachmentRow.message == answer)
         async with self._database.reading() as session:
-            row = await session.scalar(select(AttachmentRow).where(mine))
+            row = await session.scalar(select(AttachmentRow).where(is_wanted))
         return None if row is None else read_attachment(row)
 
     async def load_reply(self, row: MessageRow, *, files: bool = True) -> Reply:
@@ -272,8 +272,8 @@ class MessageStore:
         attachments: tuple[Attachment, ...] = ()
         if files:
             async with self._database.reading() as session:
-                found = select(AttachmentRow).where(AttachmentRow.message == row.id).order_by(AttachmentRow.id)
-                attachments = tuple(map(read_attachment, await session.scalars(found)))
+                query = select(AttachmentRow).where(AttachmentRow.message == row.id).order_by(AttachmentRow.id)
+                attachments = tuple(map(read_attachment, await session.scalars(query)))
         return Reply(
             text=row.text,
             card=row.card,
@@ -312,11 +312,13 @@ class MessageStore:
                 vote.value = value
             else:
                 await session.delete(vote)
-            for one, by in ((before, -1), (after, 1)):
-                if one and row is not None:
+            for vote_value, by in ((before, -1), (after, 1)):
+                if vote_value and row is not None:
                     # Counted on the day of the answer, so that a vote and its withdrawal are on the same day.
                     day = counters.day_of(row.created)
-                    await counters.count_message(session, row, counters.VOTE, "up" if one > 0 else "down", day, by)
+                    await counters.count_message(
+                        session, row, counters.VOTE, "up" if vote_value > 0 else "down", day, by
+                    )
 
     async def count_votes(self, row_id: int) -> tuple[int, int]:
         """Return the numbers of votes up and down."""
@@ -326,8 +328,8 @@ class MessageStore:
                 .where(VoteRow.message == row_id)
                 .group_by(VoteRow.value)
             )
-            found = {row.value: row.number for row in rows}
-        return found.get(1, 0), found.get(-1, 0)
+            counts = {row.value: row.number for row in rows}
+        return counts.get(1, 0), counts.get(-1, 0)
 
     async def find_unfinished(self, platform: str, server: str) -> list[MessageRow]:
         """Return the answers that living processes are making in a server, the oldest first."""
@@ -381,16 +383,16 @@ def _is_in_channel(place: Place) -> ColumnElement[bool]:
 
 def _select_external(place: Place, external: str) -> Select[Any]:
     """Select the id of the question with this id of the platform, or of the answer that such a message shows."""
-    asked = select(MessageRow.id).where(
+    question = select(MessageRow.id).where(
         MessageRow.platform == place.platform,
         MessageRow.channel == place.channel,
         MessageRow.external == external,
         MessageRow.state != "deleted",
     )
-    shown = select(DeliveryRow.message).where(
+    answer = select(DeliveryRow.message).where(
         DeliveryRow.platform == place.platform,
         DeliveryRow.channel == place.channel,
         DeliveryRow.external == external,
     )
-    found = union_all(asked, shown).subquery()
-    return select(func.max(found.c.id))
+    ids = union_all(question, answer).subquery()
+    return select(func.max(ids.c.id))

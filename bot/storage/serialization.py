@@ -53,9 +53,15 @@ def reply_columns(reply: Reply) -> dict[str, Any]:
         "private": reply.private,
         "seed": int(seed) if seed is not None and seed.isdecimal() else None,
         "buttons": [
-            {"label": one.label, "command": one.command, "options": dict(one.options), "id": one.id, "turns": one.turns}
-            for one in reply.buttons
-            if one.command
+            {
+                "label": button.label,
+                "command": button.command,
+                "options": dict(button.options),
+                "id": button.id,
+                "turns": button.turns,
+            }
+            for button in reply.buttons
+            if button.command
         ],
     }
 

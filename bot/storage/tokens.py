@@ -20,7 +20,11 @@ MIN_PROBABILITY = 1e-300
 def pack(tokens: Sequence[Token]) -> bytes:
     """Return `tokens` as bytes for the database."""
     rows = [
-        [token.text, _logarithm(token.probability), [[one.text, _logarithm(one.probability)] for one in token.likely]]
+        [
+            token.text,
+            _logarithm(token.probability),
+            [[other.text, _logarithm(other.probability)] for other in token.likely],
+        ]
         for token in tokens
     ]
     return zlib.compress(json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
