@@ -14,6 +14,7 @@ from bot.storage import counters
 from bot.storage.audit import add_entry
 from bot.storage.database import MAX_ID, UNFINISHED, AttachmentRow, DeliveryRow, MessageRow, TokensRow, VoteRow
 from bot.storage.serialization import (
+    DELETED_COLUMNS,
     build_reply_rows,
     options_as_json,
     pack_tokens,
@@ -44,10 +45,6 @@ CONTENT_TABLES: tuple[type[AttachmentRow | TokensRow | VoteRow | DeliveryRow], .
     DeliveryRow,
 )
 """The tables with further rows of an answer."""
-DELETED_COLUMNS: Mapping[str, Any] = {
-    "state": "deleted", "text": "", "options": {}, "card": {}, "buttons": [], "resume": {},
-}  # fmt: skip
-"""The values of a message's columns after its deletion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +240,7 @@ class MessageStore:
 
     async def has_messages_of(self, place: Place, user: str) -> bool:
         """Return whether messages of a user are stored in the server of `place`."""
-        here = (MessageRow.platform == place.platform) & (MessageRow.server == place.server)
+        here = _is_in_server(place.platform, place.server)
         async with self._database.reading() as session:
             query = select(MessageRow.id).where(here, MessageRow.author == user)
             return await session.scalar(query.limit(1)) is not None
@@ -334,8 +331,8 @@ class MessageStore:
     async def find_unfinished(self, platform: str, server: str) -> list[MessageRow]:
         """Return the answers that living processes are making in a server, the oldest first."""
         alive = await self._instance.find_living()
-        here = (MessageRow.platform == platform) & (MessageRow.server == server) & (MessageRow.role == "assistant")
-        unfinished = here & MessageRow.state.in_(UNFINISHED) & MessageRow.instance.in_(alive)
+        answers = _is_in_server(platform, server) & (MessageRow.role == "assistant")
+        unfinished = answers & MessageRow.state.in_(UNFINISHED) & MessageRow.instance.in_(alive)
         async with self._database.reading() as session:
             return list(await session.scalars(select(MessageRow).where(unfinished).order_by(MessageRow.id)))
 
@@ -375,10 +372,14 @@ class MessageStore:
         return rows
 
 
+def _is_in_server(platform: str, server: str) -> ColumnElement[bool]:
+    """Return the condition for the rows of a server."""
+    return (MessageRow.platform == platform) & (MessageRow.server == server)
+
+
 def _is_in_channel(place: Place) -> ColumnElement[bool]:
     """Return the condition for the rows of a channel and all of its threads."""
-    server = (MessageRow.platform == place.platform) & (MessageRow.server == place.server)
-    return server & (MessageRow.channel == place.channel)
+    return _is_in_server(place.platform, place.server) & (MessageRow.channel == place.channel)
 
 
 def _select_external(place: Place, external: str) -> Select[Any]:

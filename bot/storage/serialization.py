@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from bot.core.messages import Reply, Request
     from bot.storage.database import Base
 
+DELETED_COLUMNS: Mapping[str, Any] = {
+    "state": "deleted", "text": "", "options": {}, "card": {}, "buttons": [], "resume": {},
+}  # fmt: skip
+"""The values of a message's columns after its deletion."""
+
 
 def options_as_json(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return options as JSON: users, channels and roles by their id; files are left out."""
