@@ -136,7 +136,7 @@ class Bot:
         await self.moderation.stop_removed_runs()
 
     async def _purge(self) -> None:
-        await counters.forget(self.database)
+        await counters.purge(self.database)
         await self.audit.purge(self.retention_days)
         if count := await self.database.purge(self.retention_days):
             log.info("Purged %d messages older than %g days.", count, self.retention_days)
@@ -178,11 +178,11 @@ class Bot:
 
     async def record_delivery(self, row_id: int, externals: Sequence[str]) -> None:
         """Store the platform's ids of the messages that show an answer, so that replies to them can be resolved."""
-        await self.messages.deliver(row_id, externals)
+        await self.messages.set_external_ids(row_id, externals)
 
     async def message_ids(self, row_id: int) -> list[str]:
         """Return the platform's ids of the messages that show an answer, in order."""
-        return await self.messages.delivered(row_id)
+        return await self.messages.get_external_ids(row_id)
 
     async def delete_shown(self, platform: str, externals: Sequence[str]) -> list[str]:
         """Delete the answers that these messages showed, after somebody deleted the messages on the platform.
@@ -190,7 +190,7 @@ class Bot:
         Returns the platform's ids of the other messages that show the same answers.
         """
         others: list[str] = []
-        for row in await self.messages.shown_by(platform, externals):
+        for row in await self.messages.find_answers(platform, externals):
             others += [external for external in await self.message_ids(row.id) if external not in externals]
             self.executor.stop(row.id)
             await self.messages.delete(row)
@@ -204,7 +204,7 @@ class Bot:
         row = await self.messages.get(row_id)
         if row is None or not is_visible(row, user, place):
             raise Expired("This has expired: it is no longer stored.")
-        return await self.safety.filter_tokens(await self.messages.tokens(row_id), place)
+        return await self.safety.filter_tokens(await self.messages.load_tokens(row_id), place)
 
     async def snapshot(self, row: MessageRow, locale: str, *, files: bool = True) -> Reply:
         """Return a stored answer as it should look now; without `files`, stored files are not read."""
@@ -212,7 +212,7 @@ class Bot:
 
     async def mark_interrupted(self, platforms: Sequence[str]) -> list[MessageRow]:
         """Mark the answers that a dead process left unfinished on these platforms as interrupted, and return them."""
-        return await self.messages.interrupt(platforms)
+        return await self.messages.mark_interrupted(platforms)
 
     def stop(self, row_id: int) -> bool:
         """Stop the answer of this row, as its Stop button does; return False if this process is not making it."""

@@ -1,7 +1,7 @@
-"""The deployment's configuration: read once, checked, frozen.
+"""The configuration of the deployment: read once, checked and frozen.
 
-From weakest to strongest: the defaults here, config/tempera.toml, presets laid over it, a file `.env`, and environment
-variables `TEMPERA_<SECTION>__<KEY>` (lists as JSON). Unknown keys are refused, whichever way they come.
+Its sources, each of which overrides those before it: the defaults here, config/tempera.toml, presets, `.env`, and
+environment variables `TEMPERA_<SECTION>__<KEY>` (lists as JSON). Unknown keys are refused in all of them.
 """
 
 from __future__ import annotations
@@ -35,92 +35,92 @@ from bot.core.text import nearest
 
 DEFAULT_FILE = Path(__file__).parent.parent / "config" / "tempera.toml"
 PRESETS = DEFAULT_FILE.parent / "presets"
-PREFIX = "TEMPERA_"
+VARIABLE_PREFIX = "TEMPERA_"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
 
 
-def _expanded(path: Path) -> Path:
+def _expand_user(path: Path) -> Path:
     return path.expanduser()
 
 
-def _address(url: str, *beginnings: str) -> str:
+def _check_address(url: str, *beginnings: str) -> str:
     if not url.startswith(beginnings):
         raise ValueError(f"it must begin with {' or '.join(beginnings)}")
     try:
         parts = urlsplit(url)
-        whole = bool(parts.hostname) and parts.port != 0
+        is_complete = bool(parts.hostname) and parts.port != 0
     except ValueError:
-        whole = False
-    if not whole:
+        is_complete = False
+    if not is_complete:
         raise ValueError(
             f"it must name a host, and behind a colon a port up to 65535, as {beginnings[0]}127.0.0.1:80 does"
         )
     return url
 
 
-def _http(url: str) -> str:
-    return _address(url, "http://", "https://").rstrip("/")
+def _check_http_url(url: str) -> str:
+    return _check_address(url, "http://", "https://").rstrip("/")
 
 
-def _http_if_any(url: str) -> str:
-    return _http(url) if url else ""
+def _check_optional_http_url(url: str) -> str:
+    return _check_http_url(url) if url else ""
 
 
-def _slash(url: str) -> str:
+def _append_slash(url: str) -> str:
     return f"{url}/"
 
 
-def _trimmed(secret: SecretStr) -> SecretStr:
+def _trim_secret(secret: SecretStr) -> SecretStr:
     return SecretStr(secret.get_secret_value().strip())
 
 
-def _websocket(url: str) -> str:
-    return _address(url, "ws://", "wss://") if url else ""
+def _check_websocket_url(url: str) -> str:
+    return _check_address(url, "ws://", "wss://") if url else ""
 
 
-Folder = Annotated[Path, AfterValidator(_expanded)]
-Url = Annotated[str, AfterValidator(_http)]
-PublicUrl = Annotated[str, AfterValidator(_http_if_any)]
-BaseUrl = Annotated[Url, AfterValidator(_slash)]
-Secret = Annotated[SecretStr, AfterValidator(_trimmed)]
-SocketUrl = Annotated[str, AfterValidator(_websocket)]
+Folder = Annotated[Path, AfterValidator(_expand_user)]
+Url = Annotated[str, AfterValidator(_check_http_url)]
+PublicUrl = Annotated[str, AfterValidator(_check_optional_http_url)]
+BaseUrl = Annotated[Url, AfterValidator(_append_slash)]
+Secret = Annotated[SecretStr, AfterValidator(_trim_secret)]
+SocketUrl = Annotated[str, AfterValidator(_check_websocket_url)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Snowflake = Annotated[int, Field(gt=0, lt=2**63)]
 
 
 class ConfigSection(BaseModel):
-    """One table of the file."""
+    """A table of the configuration file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ModelServerSection(ConfigSection):
-    """Where the model server is. The key is sent as a bearer token."""
+    """The address of the model server, and the keys that are sent to it as bearer tokens."""
 
     url: Url = "http://127.0.0.1:8400"
     api_key: SecretStr = SecretStr("")
     trusted_key: SecretStr = SecretStr("")
-    """What a server that needs no key knows this bot by, and so believes for whom it asks."""
+    """The key by which a server that requires none recognises this bot, and trusts the user names that it sends."""
 
     @property
     def key(self) -> str:
-        """What is sent to the server; "" if nothing is set."""
+        """The key that is sent to the server; "" if none is set."""
         return self.api_key.get_secret_value() or self.trusted_key.get_secret_value()
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port of the URL."""
+        """The host and the port of the URL."""
         parts = urlsplit(self.url)
         return parts.hostname or "127.0.0.1", parts.port or (443 if parts.scheme == "https" else 80)
 
     @property
     def is_local(self) -> bool:
-        """Whether the address is on this machine, so that the server may be started from here."""
+        """True if the address is on this machine, so that the bot may start the server."""
         return self.address[0] in LOOPBACK
 
     def with_url(self, url: str) -> ModelServerSection:
-        """The same section with another address. Raises ConfigError if it is not one."""
+        """Return this section with another address. Raises ConfigError if `url` is not an address."""
         try:
             return ModelServerSection(url=url, api_key=self.api_key, trusted_key=self.trusted_key)
         except ValidationError:
@@ -128,7 +128,7 @@ class ModelServerSection(ConfigSection):
 
 
 class PluginsSection(ConfigSection):
-    """Which plugins load: the built-in ones by name and in this order, then those of `folder`."""
+    """The plugins to load: the built-in ones by name and in this order, then those of `folder`."""
 
     enabled: tuple[str, ...] = (
         "ask",
@@ -152,16 +152,16 @@ class PluginsSection(ConfigSection):
 
 
 class ExplainSection(ConfigSection):
-    """What /explain answers from."""
+    """The lessons of /explain."""
 
     lessons: tuple[Folder, ...] = (Path("lessons/what-is-generative-ai.md"),)
-    """Files. A relative path counts from the working directory, else from the file that names it, else from config/."""
+    """Files. A relative path is looked up in the working directory, beside the file that names it, and in config/."""
     embeddings: str = ""
-    """The embedding model; empty for the first that the model server offers."""
+    """The embedding model; empty for the first one that the model server offers."""
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Where the lessons are, or should be."""
+        """The paths of the lessons, which may be missing."""
         return tuple(path if path.exists() else DEFAULT_FILE.parent / path for path in self.lessons)
 
 
@@ -172,85 +172,85 @@ class WebSection(ConfigSection):
     host: str = "127.0.0.1"
     port: Port = 8080
     url: PublicUrl = ""
-    """The address that people open it by, for links elsewhere; empty for that of `host` and `port`."""
+    """The address for links to it from other platforms; empty for that of `host` and `port`."""
     join_code: SecretStr = SecretStr("")
     names: tuple[str, ...] = ()
-    """Further host names that the page is opened by, such as that of a proxy before it."""
+    """Further host names of the page, such as that of a proxy before it."""
 
     @property
     def address(self) -> str:
-        """Where links lead to; "" if there is no web chat."""
-        return (self.url or self.at(self.port)) if self.enabled else ""
+        """The address for links to it; "" if there is no web chat."""
+        return (self.url or self.address_at(self.port)) if self.enabled else ""
 
-    def at(self, port: int) -> str:
-        """The address at `port`; of a chat that listens at all of this machine's, the one that it can open itself."""
+    def address_at(self, port: int) -> str:
+        """Return the address at `port`, with 127.0.0.1 as host if the chat listens on all addresses of this machine."""
         name = "127.0.0.1" if self.host in WILDCARDS else self.host
         return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
 class DiscordSection(ConfigSection):
-    """The bot on Discord; with an empty token there is none."""
+    """The bot on Discord; an empty token switches it off."""
 
     token: SecretStr = SecretStr("")
     api_base: Url = "https://discord.com/api/v10"
     gateway_url: SocketUrl = ""
-    """Where events come from; empty for what the API says."""
+    """The address that events come from; empty for the one that the API names."""
     message_content: bool = False
-    """Whether to ask for the privileged intent Message Content, which the developer portal must allow."""
+    """True to request the privileged intent Message Content, which the developer portal must allow."""
     sync: Literal["global", "guilds", "off"] = "global"
-    """Where commands are registered: everywhere, in `guilds` alone, or not at all by this process."""
+    """Where commands are registered: everywhere, only in `guilds`, or not by this process."""
     guilds: tuple[Snowflake, ...] = Field(default=(), validate_default=True)
 
     @field_validator("guilds")
     @classmethod
-    def _needed(cls, guilds: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+    def _require_guilds(cls, guilds: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
         if info.data.get("sync") == "guilds" and not guilds:
             raise ValueError("with sync = “guilds” it must list the ids of servers, such as [123456789012345678]")
         return guilds
 
 
 class SlackSection(ConfigSection):
-    """The bot on Slack; with an empty bot token there is none. An app token chooses Socket Mode, else HTTP is used."""
+    """The bot on Slack; an empty bot token switches it off. With an app token it uses Socket Mode, otherwise HTTP."""
 
     bot_token: Secret = SecretStr("")
     app_token: Secret = Field(default=SecretStr(""), validate_default=True)
     signing_secret: Secret = Field(default=SecretStr(""), validate_default=True)
     host: str = "127.0.0.1"
     port: Port = 3000
-    """Where Slack's requests are listened for without Socket Mode."""
+    """The port for Slack's requests without Socket Mode."""
     api_base: BaseUrl = "https://slack.com/api/"
 
     @property
     def is_configured(self) -> bool:
-        """Whether there is anything to connect with."""
+        """True if there is a bot token."""
         return bool(self.bot_token.get_secret_value())
 
     @property
     def uses_sockets(self) -> bool:
-        """Whether events come through a connection that the bot opens (Socket Mode), not as HTTP requests to it."""
+        """True if events come through a connection that the bot opens (Socket Mode), not as HTTP requests."""
         return bool(self.app_token.get_secret_value())
 
     @field_validator("bot_token", "app_token")
     @classmethod
-    def _prefixed(cls, token: SecretStr, info: ValidationInfo) -> SecretStr:
-        mine, other = ("xoxb-", "xapp-") if info.field_name == "bot_token" else ("xapp-", "xoxb-")
-        if token and not token.get_secret_value().startswith(mine):
-            swapped = token.get_secret_value().startswith(other)
-            hint = f"; the one that begins with {other} belongs in the other variable" if swapped else ""
-            raise ValueError(f"it must begin with {mine}{hint}")
+    def _check_prefix(cls, token: SecretStr, info: ValidationInfo) -> SecretStr:
+        own, other = ("xoxb-", "xapp-") if info.field_name == "bot_token" else ("xapp-", "xoxb-")
+        if token and not token.get_secret_value().startswith(own):
+            is_swapped = token.get_secret_value().startswith(other)
+            hint = f"; the one that begins with {other} belongs in the other variable" if is_swapped else ""
+            raise ValueError(f"it must begin with {own}{hint}")
         return token
 
     @field_validator("app_token", "signing_secret")
     @classmethod
-    def _accompanied(cls, secret: SecretStr, info: ValidationInfo) -> SecretStr:
+    def _check_companions(cls, secret: SecretStr, info: ValidationInfo) -> SecretStr:
         if secret and info.data.get("bot_token") == SecretStr(""):
             raise ValueError("it needs TEMPERA_SLACK__BOT_TOKEN, which is empty, beside it")
         if info.field_name == "signing_secret" and not secret:
-            cls._reachable(info.data)
+            cls._require_transport(info.data)
         return secret
 
     @staticmethod
-    def _reachable(known: Mapping[str, Any]) -> None:
+    def _require_transport(known: Mapping[str, Any]) -> None:
         if known.get("bot_token") and known.get("app_token") == SecretStr(""):
             raise ValueError(
                 "with a bot token there must be this one for HTTP, or TEMPERA_SLACK__APP_TOKEN for sockets"
@@ -258,30 +258,30 @@ class SlackSection(ConfigSection):
 
 
 class DatabaseSection(ConfigSection):
-    """Where messages are kept, and for how many days; with 0, each is forgotten once it is answered."""
+    """The database, and for how many days messages are kept; with 0, each is deleted once it is answered."""
 
     url: str = "sqlite:///~/.local/share/tempera/tempera.db"
     retention_days: float = Field(default=30, ge=0)
 
 
 class LimitsSection(ConfigSection):
-    """Where it is counted who asks how often."""
+    """The storage of the rate limits."""
 
     storage: SecretStr = SecretStr("memory")
     """"memory", or the address of a Redis server that several processes share; it may hold a password."""
 
 
 class LogSection(ConfigSection):
-    """What is written to standard error."""
+    """The log on standard error."""
 
     level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
 
 
 class Config(BaseSettings):
-    """The whole configuration, as attributes: `config.web.port`."""
+    """The whole configuration, by attributes: `config.web.port`."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__", case_sensitive=False
+        frozen=True, extra="forbid", env_prefix=VARIABLE_PREFIX, env_nested_delimiter="__", case_sensitive=False
     )
 
     model_server: ModelServerSection = ModelServerSection()
@@ -294,7 +294,7 @@ class Config(BaseSettings):
     limits: LimitsSection = LimitsSection()
     log: LogSection = LogSection()
     settings: Mapping[str, str | int | float | bool] = Field(default_factory=dict)
-    """Overrides of what the core and the plugins declare, for every server."""
+    """New defaults, for every server, of the settings that the core and the plugins declare."""
 
     @classmethod
     def settings_customise_sources(
@@ -305,56 +305,56 @@ class Config(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment, then `.env` (which may hold other programs' variables), then what `load` read."""
+        """Return the sources, strongest first: the environment, `.env` without other programs' variables, the files."""
         if isinstance(dotenv_settings, DotEnvSettingsSource):
             dotenv_settings.env_vars = {
-                name: value for name, value in dotenv_settings.env_vars.items() if _is_ours(name)
+                name: value for name, value in dotenv_settings.env_vars.items() if _is_own_variable(name)
             }
         return (env_settings, dotenv_settings, init_settings)
 
 
 def load(path: Path | None = None, presets: Sequence[str] = ()) -> Config:
-    """The configuration from `path` (default: config/tempera.toml), `presets` laid over it, and the environment.
+    """Read the configuration from `path` (default: config/tempera.toml), `presets`, and the environment.
 
     Raises ConfigError with one sentence that names the first wrong value.
     """
-    values = _read(path or DEFAULT_FILE, required=path is not None)
+    values = _read_toml(path or DEFAULT_FILE, required=path is not None)
     if path is not None:
-        _find_beside(path, values)
+        _resolve_lessons(path, values)
     for name in presets:
-        for key, over in _read(_preset(name), required=True).items():
-            under = values.get(key)
-            values[key] = under | over if isinstance(under, dict) and isinstance(over, dict) else over
+        for key, new in _read_toml(_find_preset(name), required=True).items():
+            old = values.get(key)
+            values[key] = old | new if isinstance(old, dict) and isinstance(new, dict) else new
     dotenv = Path(".env") if Path(".env").is_file() else None
     _refuse_unknown_sections(os.environ)
     try:
         return Config(_env_file=dotenv, **values)  # type: ignore[call-arg]
     except ValidationError as error:
-        raise ConfigError(_sentence(error)) from None
+        raise ConfigError(_describe_error(error)) from None
     except ValueError as error:
         raise ConfigError(f"The environment holds a value that cannot be read: {error}.") from None
 
 
-def _preset(name: str) -> Path:
+def _find_preset(name: str) -> Path:
     known = PRESETS / f"{name}.toml"
     return known if known.is_file() else Path(name)
 
 
-def _find_beside(file: Path, values: dict[str, Any]) -> None:
-    """Let the lessons that a configuration file names by relative paths be found beside it."""
+def _resolve_lessons(file: Path, values: dict[str, Any]) -> None:
+    """Replace relative paths of lessons by paths beside the configuration file, if the lessons are only there."""
     section = values.get("explain")
     if not isinstance(section, dict) or not isinstance(section.get("lessons"), list):
         return
-    named = [Path(str(lesson)) for lesson in section["lessons"]]
-    found = [path if path.exists() or not (file.parent / path).exists() else file.parent / path for path in named]
-    values["explain"] = section | {"lessons": found}
+    paths = [Path(str(lesson)) for lesson in section["lessons"]]
+    resolved = [path if path.exists() or not (file.parent / path).exists() else file.parent / path for path in paths]
+    values["explain"] = section | {"lessons": resolved}
 
 
-def _is_ours(variable: str) -> bool:
-    return variable.upper().startswith(PREFIX) and "__" in variable
+def _is_own_variable(variable: str) -> bool:
+    return variable.upper().startswith(VARIABLE_PREFIX) and "__" in variable
 
 
-def _read(path: Path, *, required: bool) -> dict[str, Any]:
+def _read_toml(path: Path, *, required: bool) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -366,18 +366,18 @@ def _read(path: Path, *, required: bool) -> dict[str, Any]:
 
 
 def _refuse_unknown_sections(environment: Mapping[str, str]) -> None:
-    for name in filter(_is_ours, environment):
-        section = name.upper().removeprefix(PREFIX).split("__")[0]
+    for name in filter(_is_own_variable, environment):
+        section = name.upper().removeprefix(VARIABLE_PREFIX).split("__")[0]
         if section.lower() not in Config.model_fields:
             close = nearest(section.lower(), Config.model_fields)
-            hint = f" Did you mean {PREFIX}{close.upper()}__…?" if close else ""
+            hint = f" Did you mean {VARIABLE_PREFIX}{close.upper()}__…?" if close else ""
             raise ConfigError(f"{name} is set, but there is no section “{section.lower()}”.{hint}")
 
 
-def _sentence(error: ValidationError) -> str:
+def _describe_error(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_context=False)[0]
     key = ".".join(str(part) for part in first["loc"])
-    variable = PREFIX + "__".join(str(part).upper() for part in first["loc"])
+    variable = VARIABLE_PREFIX + "__".join(str(part).upper() for part in first["loc"])
     if first["type"] == "extra_forbidden":
         siblings: Mapping[str, Any] = Config.model_fields
         for part in first["loc"][:-1]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bot.core.errors import BotError, ModelUnavailable
 from bot.inference.client import DOWN, ModelClient
-from bot.inference.local_server import KEYLESS
+from bot.inference.local_server import WARNING_WITHOUT_KEY
 from bot.storage.database import Database
 
 if TYPE_CHECKING:
@@ -86,7 +86,9 @@ async def _check_model_server(config: Config, timeout_seconds: float) -> tuple[b
             how = "Start it with “make run” or “tempera-models serve”."
             return False, f"No model server answers at {section.url}. {how}"
         if state.ready:
-            unknown = "" if section.key else f" If neither “make run” nor “tempera run” started it, {KEYLESS}."
+            unknown = (
+                "" if section.key else f" If neither “make run” nor “tempera run” started it, {WARNING_WITHOUT_KEY}."
+            )
             return True, f"The model server at {section.url} is ready: {', '.join(state.models)}.{unknown}"
         waiting = "; ".join(f"{name}: {what}" for name, what in state.states.items())
         return False, f"The model server at {section.url} is not ready yet. {waiting}."

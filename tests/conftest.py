@@ -1,4 +1,4 @@
-"""The real model files, for tests marked `weights`; and what makes all tests quicker."""
+"""Fixtures for all tests: the real model files for tests marked `weights`, and measures that make tests quicker."""
 
 import gc
 import os
@@ -9,8 +9,8 @@ import pytest
 from fakes.model_server.model_api import FakeModels
 from fakes.programs.deployment import SharedServer
 from fakes.programs.endings import interruptible_children, time_limit
-from fakes.storage.compiled_statements import shared_statements
-from fakes.storage.migrated_tables import remembered_tables
+from fakes.storage.compiled_statements import share_compiled_statements
+from fakes.storage.migrated_tables import copy_migrated_tables
 
 from model_server.catalogue import load_catalogue
 from model_server.engines.contract import EngineSpec
@@ -24,14 +24,14 @@ CATALOGUE = Path(__file__).parent.parent / "config" / "models.toml"
 
 
 def pytest_configure() -> None:
-    """Beside other workers, more threads would only wait for each other."""
+    """Use one thread in each worker, since more threads would only wait for those of other workers."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Look for garbage neither among what is imported here nor, later, in it, which would take most of a second."""
+    """Exclude imported modules from garbage collection, which would take most of a second."""
     gc.disable()
     result = yield
     gc.freeze()
@@ -64,23 +64,23 @@ def _children_can_be_interrupted() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _databases_begin_quickly() -> Iterator[None]:
-    with remembered_tables(), shared_statements():
+def _create_databases_quickly() -> Iterator[None]:
+    with copy_migrated_tables(), share_compiled_statements():
         yield
 
 
 @pytest.fixture(scope="session")
 def weights() -> Callable[[str], EngineSpec]:
-    """`weights(name)`: what an engine of the catalogue is built from, its files fetched first if need be."""
+    """`weights(name)` returns the spec of an engine in the catalogue, after its files have been fetched if needed."""
 
-    def ensured(name: str) -> EngineSpec:
+    def fetch(name: str) -> EngineSpec:
         entry = load_catalogue(CATALOGUE)[name]
         try:
             folder = ModelCache().ensure(entry)
         except OperatorError as error:
             if os.environ.get("CI") == "true":
                 raise
-            pytest.skip(f"{name} cannot be had here: {error}")
+            pytest.skip(f"{name} is not available here: {error}")
         return EngineSpec(
             name=name,
             engine=entry.engine,
@@ -90,7 +90,7 @@ def weights() -> Callable[[str], EngineSpec]:
             options=entry.options,
         )
 
-    return ensured
+    return fetch
 
 
 @pytest.fixture(scope="session")

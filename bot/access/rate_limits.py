@@ -119,7 +119,7 @@ class RateLimiter:
 
     def limits_for(self, user: User, command: Command, place: Place) -> list[RateLimit]:
         """Return the limits that apply to `user` for `command` in `place`."""
-        return list(self._limits_for(user, place)) if command.counts else []
+        return list(self._limits_for(user, place)) if command.is_limited else []
 
     def _limits_for(self, user: User, place: Place) -> Iterator[RateLimit]:
         where = server_scope(place)

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from bot.storage.audit import MODERATION, AuditEntry, note
+from bot.storage.audit import MODERATION, AuditEntry, add_entry
 from bot.storage.database import Base, now
-from bot.storage.secret_key import secret
+from bot.storage.secret_key import load_secret
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +80,7 @@ class TimeOuts:
 
     async def start(self) -> None:
         """Read the key of the hashes and the time-outs in force."""
-        self._key, is_new = await secret(self._database)
+        self._key, is_new = await load_secret(self._database)
         if is_new:
             await self._rehash()
         await self.refresh()
@@ -166,7 +166,7 @@ class TimeOuts:
                 before=before and before.isoformat(),
                 after={"until": until.isoformat(), "reason": reason},
             )
-            note(session, entry)
+            add_entry(session, entry)
             await session.flush()
             timeout = _from_row(row)
         others = [other for other in self._by_person.get(person, ()) if other.server != scope.server]
@@ -189,7 +189,7 @@ class TimeOuts:
                 subject_name=row.name,
                 before={"until": row.until.isoformat(), "reason": row.reason},
             )
-            note(session, entry)
+            add_entry(session, entry)
         lifted = _from_row(row)
         self._remember(row.person, [other for other in self._by_person.get(row.person, ()) if other.id != number])
         return lifted

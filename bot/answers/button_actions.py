@@ -85,10 +85,10 @@ class ButtonActions:
     async def _stop(self, row: MessageRow, entry: AuditEntry | None) -> None:
         """Stop an answer, in whichever process it is made, and record `entry`. Raises UserError if it is finished."""
         is_here = self._executor.stop(row.id)
-        if not is_here and not await self._messages.is_made(row):
+        if not is_here and not await self._messages.is_in_progress(row):
             raise UserError("There is nothing to stop: this answer is finished.")
         if entry is not None or not is_here:
-            await self._messages.take_away(row, entry)
+            await self._messages.request_stop(row, entry)
 
     async def _turn_page(
         self, request: Request, action: str, row: MessageRow, locale: str, replies: Latest[Reply]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bot.core.errors import Expired, OptionError, PermissionDenied, UserError
 from bot.core.i18n import translate
 from bot.core.messages import Button, Field, Form
-from bot.storage.database import LARGEST_ID
+from bot.storage.database import MAX_ID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ REPEATS = frozenset({"again", "cooler", "warmer", FORK})
 def parse_id(action_id: str) -> tuple[str, int]:
     """Return the action and the row of an id "t:<action>:<row id>". Raises Expired for any other text."""
     match = BUTTON_ID.fullmatch(action_id)
-    if match is None or int(match["row"]) > LARGEST_ID:
+    if match is None or int(match["row"]) > MAX_ID:
         raise Expired("This button has expired.")
     return match["action"], int(match["row"])
 

@@ -15,7 +15,7 @@ from bot.answers import buttons
 from bot.core.errors import RequestRefused, UserError
 from bot.core.i18n import Sentence, translate
 from bot.core.messages import Channel, Reply
-from bot.core.splitting import closing, flowing, put_together
+from bot.core.splitting import closing, join_growing_columns, merge_columns
 from bot.moderation.actions import answer_place
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class AnswerExecutor:
         if command.moderator:
             note = await services.log_channel.take_warning(request.place)
         private = job.private or note is not None or services.settings.value("answers.private", request.place)
-        asked, row = await store.open(
+        asked, row = await store.create_exchange(
             request, command, job.options, private=private, question=job.question, parent=job.parent, source=job.source
         )
         run = services.runs.begin(row.id, private=private)
@@ -112,7 +112,7 @@ class AnswerExecutor:
                 return
             replies.put(self._with_buttons(reply, row, request.user.locale))
             if is_kept and reply.text and time.monotonic() - saved > SAVE_SECONDS:
-                await store.note(row.id, text=put_together(reply).text, state="running")
+                await store.update(row.id, text=merge_columns(reply).text, state="running")
                 saved = time.monotonic()
 
         try:
@@ -121,9 +121,9 @@ class AnswerExecutor:
             last = await self._run_handler(run, job, context, publish, note)
             end = "failed" if last.error else "stopped" if run.stopped else "done"
             if is_kept:
-                exists = await store.close(row.id, last, end, waited)
+                exists = await store.finish(row.id, last, end, waited)
             else:
-                exists = await store.forget(row.id, end, waited)
+                exists = await store.erase(row.id, end, waited)
             state = end
             replies.put(self._with_buttons(replace(last, deleted=not exists), row, request.user.locale))
             return last
@@ -131,9 +131,9 @@ class AnswerExecutor:
             services.runs.end(row.id)
             if state == "interrupted" and command.kept:
                 text = run.newest.text if is_kept else ""
-                await asyncio.shield(store.note(row.id, text=text, state=state))
+                await asyncio.shield(store.update(row.id, text=text, state=state))
             elif state == "interrupted":
-                await asyncio.shield(store.forget(row.id))
+                await asyncio.shield(store.erase(row.id))
 
     async def _run_handler(
         self,
@@ -171,7 +171,7 @@ class AnswerExecutor:
             run.newest = error_reply(run.newest, Sentence(sentence, {"id": number}), request)
         if run.stopped:
             run.newest = replace(
-                put_together(run.newest), final=True, status=_ending_status("stopped", request.user.locale)
+                merge_columns(run.newest), final=True, status=_ending_status("stopped", request.user.locale)
             )
         elif not run.newest.final:
             run.newest = replace(run.newest, final=True, status="")
@@ -208,7 +208,7 @@ class AnswerExecutor:
             replies.put(replace(last, private=True))
             return
         last = replace(last, buttons=buttons.assign_ids(last.buttons, row.id, buttons.next_number(row)))
-        await store.turn(row, job.command, job.options, last, time.monotonic() - started)
+        await store.turn_page(row, job.command, job.options, last, time.monotonic() - started)
         # Another process may have turned the page first, so the stored answer is what counts.
         if (stored := await store.get(row.id)) is not None:
             replies.put(await self.snapshot(stored, turn.locale))
@@ -249,8 +249,8 @@ class AnswerExecutor:
         if (newest := self._services.runs.newest(row.id)) is not None:
             reply = self._with_buttons(newest, row, locale)
             return reply if not reply.final else replace(reply, buttons=())
-        reply = await store.reply(row, files=files)
-        votes = await store.votes(row.id)
+        reply = await store.load_reply(row, files=files)
+        votes = await store.count_votes(row.id)
         status = _ending_status(row.state, locale)
         offered = buttons.finished_buttons(self._command_of(row), row, reply, votes, locale)
         return replace(reply, final=True, status=status, buttons=offered, row=row.id, quote=self._quote(row))
@@ -278,7 +278,7 @@ def _ending_status(state: str, locale: str) -> str:
 def _decorate(reply: Reply, note: Sentence | None, locale: str, *, private: bool, spoiler: bool) -> Reply:
     """Return a handler's reply as people see it: columns as text, a note for the asker, pictures as spoilers."""
     if reply.columns:
-        reply = replace(reply, text=flowing(reply.columns))
+        reply = replace(reply, text=join_growing_columns(reply.columns))
     if note is not None and (reply.final or not reply.status):
         reply = replace(reply, status=" ".join(filter(None, (reply.status, note.in_language(locale)))))
     if spoiler:
@@ -289,7 +289,7 @@ def _decorate(reply: Reply, note: Sentence | None, locale: str, *, private: bool
 def error_reply(last: Reply, sentence: Sentence, request: Request, option: str = "") -> Reply:
     """Return the last reply with the error under it; the reply is private if nothing was shown before."""
     text = sentence.in_language(request.user.locale)
-    last = put_together(last)
+    last = merge_columns(last)
     if last.text:
         text = f"{last.text}{closing(last.text)}\n\n{text}"
     partial = bool(last.text or last.attachments)

@@ -1,4 +1,4 @@
-"""A command: what people type, read into its options, checked, and explained."""
+"""A command: its options, how typed text is parsed and checked, and how it is explained."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ if TYPE_CHECKING:
     Handler = Callable[..., AsyncIterator[Reply]]
 
 FORM_FIELDS = 5
-"""Discord's limit for a modal, and so how many options a form shows."""
+"""The largest number of options in a form: the limit of a modal on Discord."""
 
 
-def family(name: str) -> str:
-    """The command that people type where a hidden one belongs to it: “count” of “count-on”."""
+def visible_name(name: str) -> str:
+    """Return the name of the visible command that a hidden one belongs to: “count” for “count-on”."""
     return name.partition("-")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
-    """What is said of a command beside its options. A name of two words is a subcommand."""
+    """The properties of a command beside its options. A name of two words is a subcommand."""
 
     name: str
     moderator: bool = False
     private: bool = False
     threads: bool = False
-    """Its answers may open a thread of their own, where the platform has threads."""
+    """True if its answers may open a thread of their own, on platforms that have threads."""
     hidden: bool = False
-    """Only buttons run it: nobody can type it, and no list or menu has it."""
+    """True if only buttons run it: nobody can type it, and no list or menu has it."""
     in_messages: str = ""
-    """What it is called on a message ("Explain this"), whose text fills the free-text option; "" if not offered."""
+    """Its label in the menu of a message ("Explain this"), whose text fills the free-text option; "" for no label."""
     message_text: str = "{text}"
-    """What the free-text option becomes then; "{link}" is a link to the message."""
+    """The value of the free-text option then; "{link}" is replaced by a link to the message."""
     draws: bool = False
-    """A picture shows what is written to it, so no real people may be named there."""
+    """True if a picture shows what is written to it, so that no real people may be named."""
     free: bool = False
-    """It costs next to nothing, and so counts under no limit."""
+    """True if it costs almost nothing, so that no rate limit applies to it."""
     kept: bool = True
-    """Whether it is stored beyond its answer that it was used."""
+    """False if the request is forgotten as soon as it is answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command(Traits):
-    """A name with its options and the handler behind them."""
+    """A command with its options and its handler."""
 
     description: str
     options: tuple[Option, ...]
@@ -61,48 +61,48 @@ class Command(Traits):
 
     @property
     def known_as(self) -> str:
-        """What people call it: a hidden one cannot be typed, and goes by the name of the one that it belongs to."""
-        return family(self.name) if self.hidden else self.name
+        """The name that users know: a hidden command has that of the visible command that it belongs to."""
+        return visible_name(self.name) if self.hidden else self.name
 
     @property
-    def counts(self) -> bool:
-        """Whether a use of it counts under the limits."""
+    def is_limited(self) -> bool:
+        """True if the rate limits apply to it."""
         return not self.free and not self.moderator
 
     def option(self, name: str) -> Option | None:
-        """The option called `name`, if there is one."""
+        """Return the option called `name`; None if there is none."""
         return next((option for option in self.options if option.name == name), None)
 
     @property
     def free_text(self) -> Option | None:
-        """The option that takes the words after the pairs, if the command has one."""
+        """The option that takes the words after the pairs; None if the command has none."""
         return next((option for option in self.options if option.free_text), None)
 
     @property
     def _first_choice(self) -> Option | None:
-        """What takes them where no text does: "/stats 30"."""
+        """The option that takes these words if no text option does: "/stats 30"."""
         return next((option for option in self.options if option.choices), None)
 
     @property
     def opens_form(self) -> bool:
-        """Whether the bare command is better answered with its form than with what is missing."""
+        """True if the command without options opens a form rather than an error that names the missing option."""
         return any(option.required for option in self.options) and any(option.form for option in self.options)
 
     def wants_form(self, given: Mapping[str, Any]) -> bool:
-        """Whether something required is missing from `given`, and a form could ask for it without losing the rest."""
+        """Return whether `given` lacks a required option that a form can ask for without losing the other values."""
         needed = {option.name for option in self.options if option.required}
         missing = {name for name in needed if not str(given.get(name) or "").strip()}
         known = {option.name for option in self.options if option.form}
         return self.opens_form and bool(missing) and set(given) <= known and len(needed | set(given)) <= FORM_FIELDS
 
     def form_options(self, values: Mapping[str, Any]) -> list[Option]:
-        """Those that a form has, in their order. Where it has no room for all, those without a value in `values` go."""
+        """Return the options of the form, in order. If there are too many, those without a value are left out first."""
         known = [option for option in self.options if option.form]
-        wanted = sorted(known, key=lambda option: not option.required and values.get(option.name) in (None, ""))
-        return [option for option in known if option in wanted[:FORM_FIELDS]]
+        ranked = sorted(known, key=lambda option: not option.required and values.get(option.name) in (None, ""))
+        return [option for option in known if option in ranked[:FORM_FIELDS]]
 
-    def from_message(self, text: str, link: str = "") -> dict[str, str]:
-        """The options for a message with this text, shortened to what fits, and with a `link` to it."""
+    def options_from_message(self, text: str, link: str = "") -> dict[str, str]:
+        """Return the options for a message with this text, which is shortened to fit, and with this `link` to it."""
         frame = self.message_text.replace("{link}", link)
         if (option := self.free_text) is None or not (text if "{text}" in frame else frame).strip():
             return {}
@@ -110,7 +110,7 @@ class Command(Traits):
         return {option.name: frame.replace("{text}", text.strip()[:room])}
 
     def usage(self) -> str:
-        """One line in the shape that people type: "/ask [temperature:…] prompt"."""
+        """Return one line that shows how to type the command: "/ask [temperature:…] prompt"."""
         parts = [f"/{self.name}"]
         ordered = sorted(self.options, key=lambda option: option.free_text)
         for option in ordered:
@@ -119,58 +119,60 @@ class Command(Traits):
         return " ".join(parts)
 
     def parse(self, text: str) -> dict[str, str]:
-        """Split "name:value name:"two words" and the free text" into options, as typed.
+        """Split `name:value name:"two words" and the free text` into options, with their values as typed.
 
-        Pairs stand before the free text; those with a known name may also follow it.
+        Pairs come before the free text; those with a known name may also follow it. Raises OptionError.
         """
-        found: dict[str, str] = {}
-        rest = self._leading(text, found).strip()
+        values: dict[str, str] = {}
+        rest = self._parse_leading_pairs(text, values).strip()
         if rest and unquote(rest) == rest:
-            rest = self._trailing(rest, found)
+            rest = self._parse_trailing_pairs(rest, values)
         rest = unquote(rest)
         if not rest:
-            return found
+            return values
         if (option := self.free_text or self._first_choice) is None:
             sentence = "/{command} takes no text; “{text}” is too much."
             if names := ", ".join(option.name for option in self.options):
                 sentence = "/{command} takes no text beside its options ({options}); “{text}” is too much."
             raise OptionError("", sentence, command=self.name, options=names, text=rest[:60])
-        found[option.name] = f"{found[option.name]} {rest}" if option.name in found else rest
-        return found
+        values[option.name] = f"{values[option.name]} {rest}" if option.name in values else rest
+        return values
 
-    def _leading(self, text: str, found: dict[str, str]) -> str:
+    def _parse_leading_pairs(self, text: str, values: dict[str, str]) -> str:
+        """Move the pairs at the start of `text` into `values`, and return the rest."""
         while pair := first_pair(text):
             name, value = pair.option, pair.value
             option = self.option(name)
             if option is None:
                 if pair.name != name or len(name) < 2 or not value or value.startswith("//"):
                     break
-                raise self._unknown(name)
+                raise self._unknown_option(name)
             text = text[pair.end :]
-            # A quotation that words follow is a part of the text, as it is where nobody names the option.
+            # If words follow a quotation, it is a part of the free text, as it is without the name of the option.
             is_begun = bool(text.strip()) and first_pair(text) is None
             if option.free_text and (is_begun or unquote(value) == value):
                 return f"{value}{text}"
             if not value:
                 value, _, text = text.strip().partition(" ")
-            self._note(found, name, value)
+            self._set_once(values, name, value)
         return text
 
-    def _trailing(self, rest: str, found: dict[str, str]) -> str:
+    def _parse_trailing_pairs(self, rest: str, values: dict[str, str]) -> str:
+        """Move the pairs with a known name at the end of `rest` into `values`, and return the text before them."""
         while pair := last_pair(rest):
             option = self.option(pair.option)
             if option is None or option.free_text:
                 break
-            self._note(found, option.name, pair.value)
+            self._set_once(values, option.name, pair.value)
             rest = rest[: pair.start].rstrip()
         return rest
 
-    def _note(self, found: dict[str, str], name: str, value: str) -> None:
-        if name in found:
+    def _set_once(self, values: dict[str, str], name: str, value: str) -> None:
+        if name in values:
             raise OptionError(name, "{name} is given twice; give it once.", name=name)
-        found[name] = unquote(value)
+        values[name] = unquote(value)
 
-    def _unknown(self, name: str) -> OptionError:
+    def _unknown_option(self, name: str) -> OptionError:
         names = [option.name for option in self.options]
         if not names:
             return OptionError(name, "/{command} has no options.", command=self.name)
@@ -181,10 +183,10 @@ class Command(Traits):
         return OptionError(name, sentence, command=self.name, name=name, options=", ".join(names))
 
     def bind(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Every option with its value: converted, checked, defaults filled in. Raises OptionError."""
+        """Return the value of every option: converted and checked, or its default. Raises OptionError."""
         for name in given:
             if self.option(name) is None:
-                raise self._unknown(name)
+                raise self._unknown_option(name)
         bound = {}
         for option in self.options:
             raw = given.get(option.name)
@@ -206,11 +208,11 @@ class Command(Traits):
 
 
 def as_json(commands: Sequence[Command]) -> str:
-    """The commands with their options as a JSON list, for tools and for comparing versions."""
-    return json.dumps([_plain(command) for command in commands], indent=2, ensure_ascii=False)
+    """Return the commands with their options as a JSON list, for tools and for comparing versions."""
+    return json.dumps([_as_json(command) for command in commands], indent=2, ensure_ascii=False)
 
 
-def _plain(command: Command) -> dict[str, Any]:
+def _as_json(command: Command) -> dict[str, Any]:
     return {
         "name": command.name,
         "description": command.description,

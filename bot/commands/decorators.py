@@ -1,4 +1,4 @@
-"""A handler's signature becomes its command: the schema, the types, the limits and the help text."""
+"""Makes a command of a handler: its signature and docstring give the options, types, limits and help text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration(Traits):
-    """What `@command` notes on a handler until its plugin is loaded."""
+    """The arguments of `@command`, stored on the handler until its plugin is loaded."""
 
     form: tuple[str, ...] = ()
 
@@ -43,15 +43,15 @@ def command(
 ) -> Callable[[Handler], Handler]:
     """Make a method of a plugin a command.
 
-    The docstring's first line is the description; its lines of the form `option: text` describe the options.
-    `name` is the method's own unless given; "lesson list" is a subcommand. `form` names the options (five at
-    most) that a form shows, `moderator` keeps everybody else out, `private` shows the answer to the asker alone,
-    `threads` lets its answers open a thread where the platform has them, `hidden` leaves it to buttons alone, what
-    `draws` shows what was written in a picture, and what is `free` counts under no limit of how often one may ask.
-    What is not `kept` is forgotten once it is answered, and so are its buttons.
+    The first line of the docstring is the description; its lines of the form `option: text` describe the options.
+    `name` is the name of the method by default; "lesson list" is a subcommand. `form` names the options that a form
+    shows (five at most). With `moderator`, only moderators may use the command; with `private`, only the asker sees the
+    answer; with `threads`, its answers may open a thread on platforms that have them; with `hidden`, only buttons run
+    it. `draws` says that a picture shows what is written to it, and `free` that no rate limit applies to it. Without
+    `kept`, the request and its buttons are forgotten once it is answered.
     """
 
-    def note(handler: Handler) -> Handler:
+    def declare(handler: Handler) -> Handler:
         declared = Declaration(
             name=name or handler.__name__.replace("_", " "),
             form=tuple(form),
@@ -66,36 +66,36 @@ def command(
         handler.__tempera_command__ = declared  # type: ignore[attr-defined]
         return handler
 
-    return note
+    return declare
 
 
 def message_command(label: str, text: str = "{text}") -> Callable[[Handler], Handler]:
-    """Offer a command on any message too, called `label` there; stands above `@command`.
+    """Offer a command in the menu of a message, too, under this `label`; stands above `@command`.
 
-    Its free text becomes `text`, with the message's own in the place of {text}, or a link to it in that of {link}.
+    Its free text becomes `text`, in which {text} is replaced by the text of the message, and {link} by a link to it.
     """
 
-    def note(handler: Handler) -> Handler:
+    def declare(handler: Handler) -> Handler:
         declared: Declaration = handler.__tempera_command__  # type: ignore[attr-defined]
         declared = replace(declared, in_messages=label, message_text=text)
         handler.__tempera_command__ = declared  # type: ignore[attr-defined]
         return handler
 
-    return note
+    return declare
 
 
 def autocomplete(command_name: str, option: str) -> Callable[[Autocomplete], Autocomplete]:
-    """Make a method (ctx, typed so far -> suggestions) complete `option` of the plugin's `command_name`."""
+    """Make a method (ctx, typed so far -> suggestions) complete an option of a command of the same plugin."""
 
-    def note(completer: Autocomplete) -> Autocomplete:
+    def declare(completer: Autocomplete) -> Autocomplete:
         completer.__tempera_completes__ = (command_name, option)  # type: ignore[attr-defined]
         return completer
 
-    return note
+    return declare
 
 
-def describe(docstring: str | None) -> tuple[str, dict[str, str]]:
-    """The first line of a docstring, and its `option: text` lines."""
+def parse_docstring(docstring: str | None) -> tuple[str, dict[str, str]]:
+    """Return the first line of a docstring, and its `option: text` lines as texts by option."""
     lines = [line.strip() for line in inspect.cleandoc(docstring or "").splitlines()]
     options = {}
     for line in lines[1:]:
@@ -105,8 +105,8 @@ def describe(docstring: str | None) -> tuple[str, dict[str, str]]:
     return (lines[0] if lines else ""), options
 
 
-def build(handler: Handler, plugin: str, completers: Mapping[tuple[str, str], Autocomplete]) -> Command:
-    """The command that a decorated, bound handler declares. Raises PluginError for what cannot be a command."""
+def build_command(handler: Handler, plugin: str, completers: Mapping[tuple[str, str], Autocomplete]) -> Command:
+    """Return the command that a decorated, bound handler declares. Raises PluginError if it cannot be a command."""
     declared: Declaration = handler.__tempera_command__  # type: ignore[attr-defined]
     where = f"Command “{declared.name}” of plugin “{plugin}”"
     words = declared.name.split(" ")
@@ -114,10 +114,10 @@ def build(handler: Handler, plugin: str, completers: Mapping[tuple[str, str], Au
         raise PluginError(f"{where}: a name is one or two words of small letters, digits, - and _.")
     if not inspect.isasyncgenfunction(handler):
         raise PluginError(f"{where}: the handler must be an async generator (async def … yield Reply(…)).")
-    description, texts = describe(handler.__doc__)
+    description, texts = parse_docstring(handler.__doc__)
     if not description:
         raise PluginError(f"{where}: the docstring's first line must say what the command does.")
-    options = _known_options(handler, where, texts, declared)
+    options = _cached_options(handler, where, texts, declared)
     for (command_name, option), completer in completers.items():
         if command_name == declared.name:
             options = [replace(known, complete=completer) if known.name == option else known for known in options]
@@ -125,37 +125,37 @@ def build(handler: Handler, plugin: str, completers: Mapping[tuple[str, str], Au
     return Command(**traits, description=description, options=tuple(options), handler=handler, plugin=plugin)
 
 
-def _known_options(handler: Handler, where: str, texts: Mapping[str, str], declared: Declaration) -> Sequence[Option]:
-    """What is read from a signature once for each function; plugins are asked for their commands more than once."""
+def _cached_options(handler: Handler, where: str, texts: Mapping[str, str], declared: Declaration) -> Sequence[Option]:
+    """Return the options of a handler; they are read once for each function, as commands are built several times."""
     function: Any = getattr(handler, "__func__", handler)
     if not hasattr(function, "__tempera_options__"):
-        function.__tempera_options__ = tuple(_options(handler, where, texts, declared))
+        function.__tempera_options__ = tuple(_read_options(handler, where, texts, declared))
     known: Sequence[Option] = function.__tempera_options__
     return known
 
 
-def _options(handler: Handler, where: str, texts: Mapping[str, str], declared: Declaration) -> list[Option]:
+def _read_options(handler: Handler, where: str, texts: Mapping[str, str], declared: Declaration) -> list[Option]:
     parameters = list(inspect.signature(handler).parameters.values())[1:]
     function = getattr(handler, "__func__", handler)
     named = {parameter.name for parameter in parameters}
-    wanted = types.SimpleNamespace(
+    annotated = types.SimpleNamespace(
         __annotations__={key: value for key, value in function.__annotations__.items() if key in named}
     )
     try:
-        hints = typing.get_type_hints(wanted, function.__globals__, include_extras=True)
+        hints = typing.get_type_hints(annotated, function.__globals__, include_extras=True)
     except NameError as error:
         raise PluginError(f"{where}: the type {error.name!r} is not imported where it runs.") from error
-    options = [_option(parameter, hints.get(parameter.name), where, texts, declared) for parameter in parameters]
+    options = [_read_option(parameter, hints.get(parameter.name), where, texts, declared) for parameter in parameters]
     unknown = set(declared.form) - {option.name for option in options}
     if unknown:
-        raise PluginError(f"{where}: `form` may name its own options alone; it has {declared.form}.")
+        raise PluginError(f"{where}: `form` may name only options of the command; it has {declared.form}.")
     plain = [option for option in options if option.type is str and not option.choices]
     first = next((option for option in options if option.choices or option in plain), None)
     text = next((option for option in plain if option.required), first if first in plain else None)
     return [replace(option, free_text=True) if option is text else option for option in options]
 
 
-def _option(
+def _read_option(
     parameter: inspect.Parameter, hint: Any, where: str, texts: Mapping[str, str], declared: Declaration
 ) -> Option:
     if typing.get_origin(hint) in (Union, types.UnionType):

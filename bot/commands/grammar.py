@@ -1,4 +1,4 @@
-"""The grammar of a typed line: `name:value` pairs before and after free text, and values in quotation marks.
+"""The grammar of a typed line: `name:value` pairs before and after free text, with or without quotation marks.
 
 `temperature:0.2 style:"two words" Why is the sky blue? seed:7` has three pairs. The page of the web chat reads the same
 grammar in line.js.
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 QUOTES = {'"': '"', "“": "”", "'": "'"}
 NAME = r"(?P<name>[A-Za-z_][\w-]*)"
 QUOTED = r"\"[^\"]*\"(?=\s|$)|\".*\"(?=\s*$)|\"[^\"]*\"|“[^”]*”|'[^']*'(?=\s|$)"
-"""A value in quotation marks. The last one of a line may have some inside."""
+"""A value in quotation marks. A value at the end of the line may have further quotation marks inside."""
 FIRST = re.compile(rf"\s*{NAME}:(?P<value>{QUOTED}|\S*)", re.DOTALL)
 LAST = re.compile(rf"(?:^|\s){NAME}:(?P<value>\"[^\"]*\"|“[^”]*”|[^\s\"]+)\s*$")
 
@@ -37,12 +37,12 @@ class Pair:
 
 
 def first_pair(text: str, position: int = 0) -> Pair | None:
-    """Return the pair that begins at `position`, or after the space there; None if there is none."""
+    """Return the pair that begins at `position`, or after white space there; None if there is none."""
     return _pair(FIRST.match(text, position))
 
 
 def last_pair(text: str) -> Pair | None:
-    """Return the pair that the text ends with, or None. An empty value is none, so that a colon may end a sentence."""
+    """Return the pair at the end of the text, or None. A pair needs a value here, since a colon may end a sentence."""
     return _pair(LAST.search(text))
 
 
@@ -51,10 +51,10 @@ def _pair(match: re.Match[str] | None) -> Pair | None:
 
 
 def leading_pairs_end(text: str) -> int:
-    """Return where the free text begins: after all pairs that are complete, so that a space follows each."""
+    """Return where the free text begins: after all complete pairs, each of which has a space after it."""
     end = 0
     while (pair := first_pair(text, end)) is not None and text[pair.end : pair.end + 1].isspace():
-        # Of a quotation that is still open, the value goes on after the space.
+        # The value of a quotation that is still open continues after the space.
         if not pair.value or (pair.value[0] in '"“' and unquote(pair.value) == pair.value):
             break
         end = pair.end
@@ -62,7 +62,7 @@ def leading_pairs_end(text: str) -> int:
 
 
 def unquote(value: str) -> str:
-    """Return the value without the quotation marks around it, if it has any: “to be” or “not to be” are two."""
+    """Return the value without the quotation marks around it. `“to be” or “not”` stays, as it is two quotations."""
     inside = value[1:-1]
     if len(value) >= 2 and QUOTES.get(value[0]) == value[-1] and value[0] not in inside and value[-1] not in inside:
         return inside
@@ -70,10 +70,10 @@ def unquote(value: str) -> str:
 
 
 def quote(value: str) -> str:
-    """Return the value as it has to be typed: in quotation marks if there is a space in it."""
+    """Return the value as it must be typed: in quotation marks if it has a space."""
     return f'"{value}"' if " " in value else value
 
 
 def join_pairs(values: Mapping[str, str]) -> str:
-    """Return the pairs of these names and values as they are typed."""
+    """Return these names and values as typed pairs."""
     return " ".join(f"{name}:{quote(value)}" for name, value in values.items())

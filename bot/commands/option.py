@@ -1,4 +1,4 @@
-"""One option of a command: its type, its limits, and how text becomes its value."""
+"""An option of a command: its type, its limits, and how typed text is converted to its value."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ else:
     class Range:
         """`Range[float, 0, 2]`: a number from 0 to 2; `Range[str, 1, 200]`: a text of that many characters.
 
-        None leaves a side open. A type checker sees the first parameter alone.
+        None means no limit on that side. A type checker sees only the first parameter.
         """
 
         def __class_getitem__(cls, parameters: tuple[type, float | None, float | None]) -> Any:
@@ -53,19 +53,19 @@ KINDS: Mapping[type, str] = {
     Channel: "channel",
     Role: "role",
 }
-TRUE = frozenset({"true", "yes", "on", "1", "ja", "sí", "si"})
-FALSE = frozenset({"false", "no", "off", "0", "nein"})
-"""In every language that the bot asks for yes or no in."""
+TRUE_WORDS = frozenset({"true", "yes", "on", "1", "ja", "sí", "si"})
+FALSE_WORDS = frozenset({"false", "no", "off", "0", "nein"})
+"""The words for yes and no in all languages of the bot."""
 
 
-def number(value: float) -> str:
-    """0.7 as "0.7" and 2.0 as "2", the way people write it."""
+def format_number(value: float) -> str:
+    """Return a number as people write it: 0.7 as "0.7" and 2.0 as "2"."""
     return f"{value:g}" if abs(value) < 1e6 else f"{value:.0f}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """One option of a command: what it is called, what it takes, and what it is when nobody says."""
+    """An option of a command, with its type, limits and default."""
 
     name: str
     type: type = str
@@ -77,18 +77,18 @@ class Option:
     choices: tuple[Any, ...] = ()
     form: bool = False
     free_text: bool = False
-    """The words that follow the `name:value` pairs go here."""
+    """True if it takes the words that follow the `name:value` pairs."""
     complete: Autocomplete | None = None
     is_moderated: bool = False
-    """Moderators have set narrower limits than it has by itself."""
+    """True if moderators have set narrower limits than the plugin did."""
 
     @property
     def kind(self) -> str:
-        """The type in one word, "choice" included; the same words that `Field.kind` uses."""
+        """The type in one word, in the words of `Field.kind`; "choice" if it has choices."""
         return "choice" if self.choices else KINDS[self.type]
 
     def expects(self) -> Sentence:
-        """What would be right, as part of a sentence."""
+        """Return a description of the allowed values, as a part of a sentence."""
         if self.choices:
             return Sentence("one of {choices}", {"choices": ", ".join(map(str, self.choices))})
         noun = {
@@ -103,8 +103,8 @@ class Option:
         }[self.kind]
         if self.minimum is None and self.maximum is None:
             return Sentence(noun)
-        low = None if self.minimum is None else number(self.minimum)
-        high = None if self.maximum is None else number(self.maximum)
+        low = None if self.minimum is None else format_number(self.minimum)
+        high = None if self.maximum is None else format_number(self.maximum)
         unit = Sentence(" characters" if self.type is str else "")
         if high is None:
             return Sentence("{noun} of at least {low}{unit}", {"noun": Sentence(noun), "low": low, "unit": unit})
@@ -114,29 +114,29 @@ class Option:
         return Sentence("{noun} from {low} to {high}{unit}", values)
 
     def convert(self, raw: Any) -> Any:
-        """`raw` (text as typed, or a value that a platform has typed already) as this option's type.
+        """Convert `raw` (typed text, or a value that a platform has converted already) to the type of this option.
 
-        Raises OptionError with a sentence that says what was wrong and what would be right.
+        Raises OptionError with a sentence that says which value was given and which are allowed.
         """
         try:
-            value = self._read(raw.strip() if isinstance(raw, str) else raw)
+            value = self._convert_type(raw.strip() if isinstance(raw, str) else raw)
         except (ValueError, TypeError, OverflowError):
             value = None
         if value is None:
-            raise self._wrong(raw)
+            raise self._error_for(raw)
         if self.choices:
             chosen = {str(choice).casefold(): choice for choice in self.choices}
             if str(value).casefold() not in chosen:
-                raise self._wrong(raw)
+                raise self._error_for(raw)
             return chosen[str(value).casefold()]
         size = len(value) if isinstance(value, str) else value
         if isinstance(size, (int, float)) and (
             (self.minimum is not None and size < self.minimum) or (self.maximum is not None and size > self.maximum)
         ):
-            raise self._wrong(raw)
+            raise self._error_for(raw)
         return value
 
-    def _wrong(self, raw: Any) -> OptionError:
+    def _error_for(self, raw: Any) -> OptionError:
         shown = str(raw)
         given = Sentence("“{text}”", {"text": shown})
         if len(shown) > 60:
@@ -146,10 +146,10 @@ class Option:
             sentence = "{name} must be {expected}, as moderators have set it here; you gave {given}."
         return OptionError(self.name, sentence, name=self.name, expected=self.expects(), given=given)
 
-    def _read(self, raw: Any) -> Any:
+    def _convert_type(self, raw: Any) -> Any:
         if self.type is bool:
             word = str(raw).casefold()
-            return True if word in TRUE else False if word in FALSE else None
+            return True if word in TRUE_WORDS else False if word in FALSE_WORDS else None
         if self.type is int:
             return None if isinstance(raw, bool) or float(raw) != int(float(raw)) else int(raw)
         if self.type is float:
@@ -162,7 +162,7 @@ class Option:
         if self.type is Attachment or not isinstance(raw, str) or not raw.strip("@#<>&!"):
             return None
         # Slack writes <#C123|lessons>.
-        number, _, name = raw.strip("@#<>&!").partition("|")
+        identifier, _, name = raw.strip("@#<>&!").partition("|")
         if self.type is User:
-            return User(number, name or number, roles=None)
-        return self.type(number, name or number)
+            return User(identifier, name or identifier, roles=None)
+        return self.type(identifier, name or identifier)

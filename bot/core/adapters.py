@@ -1,4 +1,4 @@
-"""What the core asks of a platform: to find people and channels, to post, to delete messages and to forget people."""
+"""The interface between the core and the platforms, and the registry of the platforms that run."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a platform can do, and what its ids look like. The defaults describe a chat that can do none of it."""
+    """The features of a platform and the form of its ids. The defaults describe a platform with none of them."""
 
     ids: re.Pattern[str] | None = None
-    """The form of an id. None where the name of a channel or a role is its id."""
+    """The form of an id, or None if the name of a channel or a role is its id."""
     home: Place | None = None
-    """The one place that settings are for. None where there are many servers, each with its own moderators."""
+    """The only place that has settings, or None if there are many servers, each with its own moderators."""
     is_local: bool = False
     """True if its only user sits at this machine and runs the bot."""
     has_pages: bool = False
@@ -30,14 +30,14 @@ class Capabilities:
     translates_notes: bool = False
     """True if it translates the notes below an answer for each reader."""
     keeps_messages: bool = False
-    """True if it stores messages itself, so that the bot's deleting its data does not remove them there."""
+    """True if it stores messages itself, so that they stay there when the bot deletes its own data."""
     channel_mention: str = ""
     """The Markdown that shows a channel by its name, with “{id}” for its id. Empty if there is none."""
     time_mention: str = ""
-    """The Markdown that shows a time in the reader's own zone, with “{seconds}” since 1970. Empty if there is none."""
+    """The Markdown that shows a time in the reader's time zone, with “{seconds}” since 1970. Empty if there is none."""
 
     def is_id(self, text: str) -> bool:
-        """Return whether this is an id; False where names are ids."""
+        """Return whether `text` is an id; False on platforms where names are ids."""
         return self.ids is not None and self.ids.fullmatch(text) is not None
 
     def mention_channel(self, channel: str) -> str:
@@ -47,10 +47,10 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class ShownMessage:
-    """A message on a platform: where, and what it is called there.
+    """A message on a platform; `external` is the platform's id of it.
 
-    `row` is the answer that it shows, if known, `resume` what the adapter keeps of that, and `is_last` says that its
-    question, which the platform calls `question`, has no other answer.
+    `row` is the answer that the message shows, if known, and `resume` what the adapter stored with that answer.
+    `question` is the platform's id of the question, and `is_last` is true if the question has no other answer.
     """
 
     place: Place
@@ -62,16 +62,16 @@ class ShownMessage:
 
 
 class PlatformAdapter(Protocol):
-    """One platform, as the core uses it."""
+    """The methods that the core calls on a platform."""
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the platform can do."""
+        """The features of this platform."""
 
     async def find_user(self, name: str, place: Place) -> User | None:
-        """Return who has this id or, where ids are not shown, this name, with the rights that they have in `place`.
+        """Return the user with this id or, on platforms that show no ids, this name, with their rights in `place`.
 
-        Somebody who is not in its server has no roles (None). Returns None where it cannot be found out for sure.
+        The roles of a user who is not in the server of `place` are None. Returns None if the user is not certain.
         """
 
     async def find_channels(self, name: str, place: Place) -> Sequence[str]:
@@ -84,26 +84,26 @@ class PlatformAdapter(Protocol):
         """Return the message that a link leads to; None if it is not a link to a message."""
 
     async def delete_messages(self, shown: ShownMessage, externals: Sequence[str]) -> bool:
-        """Delete messages of the bot; False if one of them is not the bot's, or cannot be deleted."""
+        """Delete messages of the bot; return False if one of them is not the bot's or cannot be deleted."""
 
     async def forget_user(self, user_id: str, gone: Collection[int]) -> None:
-        """Stop showing what somebody wrote, and the answers of others whose rows are in `gone`.
+        """Stop showing what a user wrote, and the answers to others whose rows are in `gone`.
 
-        This concerns what this process shows; what the platform itself stores stays.
+        This concerns only what this process shows. The messages that the platform stores stay.
         """
 
     def locale(self, server: str) -> str:
         """Return the language of a server."""
 
     async def post(self, server: str, channel: str, text: str) -> None:
-        """Post Markdown of at most 1800 characters in a channel, so that it notifies nobody. Raises CannotPost."""
+        """Post Markdown of at most 1800 characters in a channel without notifying anybody. Raises CannotPost."""
 
 
 class Adapters:
     """The adapters of the platforms that run in this process, and the capabilities of all known platforms."""
 
     def __init__(self, known: Mapping[str, Capabilities] | None = None) -> None:
-        """`known` has the platforms by their names, those included that do not run in this process."""
+        """`known` maps the name of each platform to its capabilities, also of those that do not run in this process."""
         self._known = dict(known or {})
         self._adapters: dict[str, PlatformAdapter] = {}
 
@@ -125,23 +125,23 @@ class Adapters:
         return platform in self._known or platform in self._adapters
 
     def capabilities(self, platform: str) -> Capabilities:
-        """Return what a platform can do, wherever it runs."""
+        """Return the capabilities of a platform, whether it runs in this process or in another."""
         if (adapter := self.get(platform)) is not None:
             return adapter.capabilities
         return self._known.get(platform, Capabilities())
 
     async def resolve_channel(self, typed: str, place: Place) -> str:
-        """Return the id of a channel given as #name or as its id; as typed where its platform runs elsewhere.
+        """Return the id of a channel given as #name or as its id; `typed` itself if the platform runs elsewhere.
 
         Raises UserError if no channel has this name, or several have it.
         """
         if (adapter := self.get(place.platform)) is None:
             return typed
         name = typed.removeprefix("#")
-        found = await adapter.find_channels(name, place)
-        if len(found) == 1:
-            return found[0]
+        channels = await adapter.find_channels(name, place)
+        if len(channels) == 1:
+            return channels[0]
         sentence = "I know no channel “{name}” here. Pick it from the list that appears, or give its id."
-        if found:
+        if channels:
             sentence = "{count} channels are called “{name}” here. Pick one from the list that appears, or give its id."
-        raise UserError(sentence, name=name[:60], count=len(found))
+        raise UserError(sentence, name=name[:60], count=len(channels))

@@ -1,4 +1,4 @@
-"""Background work: repeated for as long as something lives, or done in a thread of its own, one piece at a time."""
+"""Background work: repeated at an interval, or run in a single thread one call after another."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 
 async def repeat(work: Callable[[], Awaitable[None]], seconds: float, *, at_once: bool = False) -> None:
-    """Do `work` every `seconds`, until cancelled. A round that fails is logged, and the next one comes all the same."""
+    """Call `work` every `seconds` until cancelled. A call that fails is logged and does not end the repetition."""
     if not at_once:
         await asyncio.sleep(seconds)
     while True:
         try:
             await work()
         except Exception:
-            log.exception("A round of background work failed; the next one comes in %g s", seconds)
+            log.exception("Background work failed; it will be tried again in %g s", seconds)
         await asyncio.sleep(seconds)
 
 
@@ -32,8 +32,8 @@ async def repeat(work: Callable[[], Awaitable[None]], seconds: float, *, at_once
 async def repeated(
     work: Callable[[], Awaitable[None]], seconds: float, *, at_once: bool = False
 ) -> AsyncIterator[None]:
-    """Do so for as long as the context lasts."""
-    task = asyncio.create_task(repeat(work, seconds, at_once=at_once), name="chore")
+    """Call `work` every `seconds`, as `repeat` does, for as long as the context lasts."""
+    task = asyncio.create_task(repeat(work, seconds, at_once=at_once), name="repeated")
     try:
         yield
     finally:
@@ -42,21 +42,21 @@ async def repeated(
 
 
 class SerialExecutor:
-    """A thread that does one piece of work after the other. It begins with the first."""
+    """A single thread that runs one call after another. It starts with the first call."""
 
     def __init__(self, name: str) -> None:
-        """Threads are told apart by `name` in tools that list them."""
+        """`name` is the name of the thread in debuggers and stack dumps."""
         self._name = name
-        self._executor = self._fresh()
+        self._executor = self._new_executor()
 
-    async def run(self, work: Callable[..., Made], *arguments: object) -> Made:
-        """What `work(*arguments)` gives or raises, when its turn has come."""
+    async def run(self, work: Callable[..., Result], *arguments: object) -> Result:
+        """Run `work(*arguments)` in the thread after all earlier calls, and return its result or raise its error."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
 
     def leave(self) -> None:
-        """Let the thread end once it has done what waits, and wait for nothing; another one does what still comes."""
-        old, self._executor = self._executor, self._fresh()
+        """Let the thread end after the calls that wait already, without waiting here. A new thread runs later calls."""
+        old, self._executor = self._executor, self._new_executor()
         old.shutdown(wait=False)
 
-    def _fresh(self) -> ThreadPoolExecutor:
+    def _new_executor(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(1, thread_name_prefix=self._name)

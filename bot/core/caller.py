@@ -1,4 +1,4 @@
-"""Who asks a service for something, and from where."""
+"""The user who calls a privileged service, and the place of the call."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Caller:
 
     @property
     def is_moderator(self) -> bool:
-        """True for moderators of the place, and for the operator."""
+        """True for moderators of the place and for the operator."""
         return self.user.is_moderator or self.user.is_operator
 
     def require_moderator(self, sentence: str = NOT_ALLOWED.text) -> None:
-        """Raise PermissionDenied with `sentence` for everybody else."""
+        """Raise PermissionDenied with `sentence` unless the caller is a moderator."""
         if not self.is_moderator:
             raise PermissionDenied(sentence, code="moderators")

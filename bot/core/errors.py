@@ -1,21 +1,21 @@
-"""Everything that can go wrong on purpose, in one tree.
+"""The errors that the bot raises on purpose, in one tree.
 
     BotError
     ├── ConfigError          the deployment's files or environment
     ├── PluginError          a plugin cannot be loaded; names it
     ├── CannotPost           a channel cannot be written to; `reason` says why
-    └── UserError            safe to show: a sentence for whoever asked
+    └── UserError            safe to show: a sentence for the user who asked
         ├── OptionError      an option is missing, unknown or out of range
         ├── UnknownCommand
-        ├── Refused          a rule says no; `code` says which
+        ├── RequestRefused   a rule forbids the request; `code` says which rule
         │   ├── PermissionDenied
         │   └── LimitReached     asked too often; `retry_after` seconds
-        ├── Expired          what a button belongs to is no longer stored
-        └── ModelError       the model server said no, in a sentence
+        ├── Expired          the message or question behind a button is no longer stored
+        └── ModelError       the model server refused the request, in a sentence
             ├── ModelUnavailable   down, loading, or its worker died
             └── Busy               its queue is full; `retry_after` seconds
 
-A `UserError` holds an English sentence and what to fill in, so that it can be shown in the reader's language.
+A `UserError` holds an English sentence and the values of its fields, so that it can be shown in the reader's language.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from bot.core.i18n import Sentence
 
 
 class BotError(Exception):
-    """The base of all of them."""
+    """The base class of all errors here."""
 
 
 class ConfigError(BotError):
-    """The configuration cannot be used; the text says which value, and what would be right."""
+    """The configuration cannot be used; the text says which value is wrong and what would be right."""
 
 
 class PluginError(BotError):
@@ -36,7 +36,7 @@ class PluginError(BotError):
 
 
 class CannotPost(BotError):
-    """A channel cannot be written to. `reason` is the end of a sentence that says why."""
+    """A channel cannot be written to. `reason` is the second half of a sentence that says why."""
 
     def __init__(self, reason: Sentence) -> None:
         self.reason = reason
@@ -44,7 +44,7 @@ class CannotPost(BotError):
 
 
 class UserError(BotError):
-    """Shown to the user as it is. `sentence` may hold `{name}` fields, filled from `values`."""
+    """An error whose text is shown to the user. `sentence` may have `{name}` fields, which `values` fill."""
 
     def __init__(self, sentence: str, **values: object) -> None:
         self.sentence = Sentence(sentence, values)
@@ -52,7 +52,7 @@ class UserError(BotError):
 
 
 class OptionError(UserError):
-    """An option of a command is wrong. `option` is its name, for forms that mark the field."""
+    """An option of a command is wrong. `option` is its name, so that a form can mark the field."""
 
     def __init__(self, option: str, sentence: str, **values: object) -> None:
         super().__init__(sentence, **values)
@@ -64,7 +64,7 @@ class UnknownCommand(UserError):
 
 
 class RequestRefused(UserError):
-    """A rule says no. `code` names it, for the audit; `what` is the command or the button, where it is known."""
+    """A rule forbids the request. `code` names the rule for the audit; `what` is the command or button, if known."""
 
     def __init__(self, sentence: str, *, code: str = "permission", what: str = "", **values: object) -> None:
         super().__init__(sentence, **values)
@@ -73,11 +73,11 @@ class RequestRefused(UserError):
 
 
 class PermissionDenied(RequestRefused):
-    """This user may not do this here."""
+    """The user lacks the right to do this in this place."""
 
 
 class LimitReached(RequestRefused):
-    """Asked too often. `retry_after` is in seconds."""
+    """The user has asked too often. `retry_after` is in seconds."""
 
     def __init__(self, sentence: str, *, code: str, retry_after: float, what: str = "", **values: object) -> None:
         super().__init__(sentence, code=code, what=what, **values)
@@ -85,7 +85,7 @@ class LimitReached(RequestRefused):
 
 
 class Expired(UserError):
-    """What a button belongs to is no longer stored."""
+    """The message or the question behind a button is no longer stored."""
 
 
 class ModelError(UserError):
@@ -93,7 +93,7 @@ class ModelError(UserError):
 
 
 class ModelUnavailable(ModelError):
-    """The model server does not answer, or what was asked for is not loaded yet."""
+    """The model server does not answer, or the model is not loaded yet."""
 
 
 class Busy(ModelError):

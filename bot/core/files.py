@@ -1,11 +1,11 @@
-"""How large the files are that people may attach."""
+"""The size limit of files that users attach."""
 
 from __future__ import annotations
 
 from bot.core.errors import UserError
 
 MAX_FILE_BYTES = 25 * 2**20
-"""Of one file, wherever a platform sets no lower limit of its own."""
+"""The limit of one file, unless the platform has a lower one."""
 
 
 def require_size(filename: str, size: int) -> None:

@@ -1,7 +1,7 @@
 """The bot's own sentences in the reader's language.
 
-English is written in the code; `languages/<code>.toml` maps each English sentence to its translation. A sentence
-without one stays English, so a plugin need not translate anything.
+The code has the English sentences, and `languages/<code>.toml` maps each of them to its translation. A sentence without
+a translation stays English, so a plugin need not translate anything.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ FOLDER = Path(__file__).parent / "languages"
 
 
 @cache
-def translations(code: str) -> Mapping[str, str]:
-    """English sentence -> sentence in `code` ("de", "es"); empty for a language that has no file."""
+def load_translations(code: str) -> Mapping[str, str]:
+    """Return the translations into `code` ("de", "es") by English sentence; empty for a language without a file."""
     path = FOLDER / f"{code}.toml"
     if not code.isalpha() or not path.is_file():
         return {}
@@ -28,33 +28,33 @@ def translations(code: str) -> Mapping[str, str]:
 
 
 @cache
-def available() -> tuple[str, ...]:
-    """The language codes that can be chosen, English first."""
+def list_languages() -> tuple[str, ...]:
+    """Return the codes of all languages, English first."""
     return ("en", *sorted(path.stem for path in FOLDER.glob("*.toml")))
 
 
 def translate(sentence: str, locale: str, /, **values: object) -> str:
-    """`sentence` in the language of `locale` ("de", "de-AT"), with its `{name}` fields filled in."""
-    text = translations(locale.replace("_", "-").split("-")[0].lower()).get(sentence, sentence)
+    """Return `sentence` in the language of `locale` ("de", "de-AT"), with its `{name}` fields filled in."""
+    text = load_translations(locale.replace("_", "-").split("-")[0].lower()).get(sentence, sentence)
     if not values:
         return text
-    return text.format(**{name: _filled(value, locale) for name, value in values.items()})
+    return text.format(**{name: _translate_value(value, locale) for name, value in values.items()})
 
 
-def _filled(value: object, locale: str) -> object:
-    """Sentences in their language; several of them in lines of a list."""
+def _translate_value(value: object, locale: str) -> object:
+    """Translate a value that is a Sentence; return a tuple of values as the lines of a list, and others unchanged."""
     if isinstance(value, tuple):
-        return "".join(f"\n- {_filled(one, locale)}" for one in value)
+        return "".join(f"\n- {_translate_value(one, locale)}" for one in value)
     return value.in_language(locale) if isinstance(value, Sentence) else value
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence with what fills it, kept apart until the reader's language is known."""
+    """A sentence and the values of its fields, kept apart until the reader's language is known."""
 
     text: str
     values: Mapping[str, object] = field(default_factory=dict)
 
     def in_language(self, locale: str) -> str:
-        """The finished text."""
+        """Return the text in the language of `locale`, with its fields filled in."""
         return translate(self.text, locale, **self.values)

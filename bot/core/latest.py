@@ -1,4 +1,4 @@
-"""The newest value of a producer that may be faster than its reader."""
+"""The newest value of a producer that may be faster than its reader, and a task that publishes such values."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ T = TypeVar("T")
 class Latest(Generic[T]):
     """A buffer between one producer and one reader, which keeps the newest value only.
 
-    A slow reader slows nobody down: a newer value takes the place of one that nobody has read. A value that was put
-    with `keep` is read even so.
+    A slow reader does not slow the producer down: a newer value replaces one that has not been read. A value put with
+    `keep` is never replaced, nor is the value before it.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Latest(Generic[T]):
         """True once no more values come."""
 
     def put(self, value: T, *, keep: bool = False) -> None:
-        """Publish a value."""
+        """Publish a value. With `keep`, neither it nor the value before it is replaced by a newer one."""
         if keep:
             self._kept += [*self._newest, value]
             self._newest = []
@@ -42,15 +42,15 @@ class Latest(Generic[T]):
         self._changed.set()
 
     def peek(self) -> T | None:
-        """Return the value that is read next; None if there is none at present."""
+        """Return the next value without removing it; None if there is none at present."""
         return next(iter((*self._kept, *self._newest)), None)
 
     def pop(self) -> T:
-        """Read the next value, which has to be there."""
+        """Remove and return the next value. There must be one."""
         return (self._kept or self._newest).pop(0)
 
     def pop_newest(self) -> T | None:
-        """Read the newest value and leave out those before it; None if there is none at present."""
+        """Remove all values and return the newest one; None if there is none at present."""
         values, self._kept, self._newest = (*self._kept, *self._newest), [], []
         return values[-1] if values else None
 
@@ -60,7 +60,7 @@ class Latest(Generic[T]):
             raise self._error
 
     async def wait(self, seconds: float | None = None) -> None:
-        """Wait until something is published, for so many seconds at most."""
+        """Wait until a value or the end is published, for at most `seconds`; None waits without a limit."""
         self._changed.clear()
         if self.ended and seconds is None:
             return
@@ -93,7 +93,7 @@ class Stream(Generic[T]):
         return cls(work)
 
     def begin(self) -> Latest[T]:
-        """Start the task unless it runs already, and return where it publishes."""
+        """Start the task unless it has been started, and return the buffer that it publishes to."""
         if self._task is None and not self._closed:
             self._task = asyncio.create_task(self._run(), name="stream")
         return self.latest
@@ -110,7 +110,7 @@ class Stream(Generic[T]):
             self.latest.end()
 
     async def first(self) -> T | None:
-        """Wait for the first value and leave it to be read; None if there is none. Raises what the work raises."""
+        """Wait for the next value and return it without removing it; None if none comes. Raises errors of the work."""
         latest = self.begin()
         while (value := latest.peek()) is None and not (latest.ended or self._closed):
             await latest.wait()
@@ -127,7 +127,7 @@ class Stream(Generic[T]):
         return self.latest.pop()
 
     async def aclose(self) -> None:
-        """Cancel the task and wait until it has ended. Raises the error of an end that failed."""
+        """Cancel the task and wait for its end. Raises the error that the work raised while it was being cancelled."""
         had_ended, self._closed = self.latest.ended, True
         if self._task is None:
             return

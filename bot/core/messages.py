@@ -1,4 +1,4 @@
-"""What travels between a platform and the core: a `Request` in, snapshots of a `Reply` out."""
+"""The objects that pass between a platform and the core: a `Request` goes in, snapshots of a `Reply` come out."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 
 
 PRIVATE_THREAD = "private_thread"
-"""The key of `Request.resume` that is true in a thread that only some in its channel may read."""
+"""The key of `Request.resume` that is true in a thread that not everybody in its channel may read."""
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who asks. The adapter says whether the platform's rights make them a moderator here."""
+    """A user of a platform. The adapter decides by the platform's rights whether they are a moderator in a place."""
 
     id: str
     name: str
     is_moderator: bool = False
     is_operator: bool = False
-    """Runs this deployment: the person at the terminal."""
+    """True for the person who runs this deployment, at the terminal."""
     locale: str = "en"
     roles: tuple[str, ...] | None = ()
-    """Their ids; None where they could not be found out."""
+    """The ids of the roles; None if they are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file. `alt` says in words what a picture shows, for those who cannot see it."""
+    """A file. `alt` describes a picture in words for people who cannot see it."""
 
     filename: str
     data: bytes
@@ -59,9 +59,9 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something was said.
+    """The place of a message.
 
-    `server` is empty in direct messages, those of people among themselves included, and `thread` outside threads.
+    `server` is empty in direct messages, also in those between people, and `thread` is empty outside threads.
     """
 
     platform: str
@@ -72,10 +72,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """Something to press under a reply.
+    """A button under a reply.
 
-    A plugin's button runs `command` with `options`, as whoever presses it; the core's own carry an `action`
-    ("stop", "again" …). `id` is set by the core once the message is stored.
+    A plugin's button runs `command` with `options` for the user who presses it. The core's own buttons have an `action`
+    ("stop", "again" …). The core sets `id` when the message is stored.
     """
 
     label: str
@@ -86,28 +86,28 @@ class Button:
     style: str = "secondary"
     """"primary", "secondary" or "danger"."""
     turns: bool = False
-    """Whether the answer it leads to takes the place of the one that it stands under, where a platform can do that."""
+    """True if the new answer replaces the one above the button, on platforms that can do that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A button that was pressed, or a form that was sent: `id` is the button's, `fields` the form's values."""
+    """A press of a button, or a form that was sent: `id` is the id of the button, `fields` the values of the form."""
 
     id: str
     fields: Mapping[str, Any] | None = None
     private: bool = False
-    """Whether the message with the button is for the asker alone."""
+    """True if only the asker sees the message with the button."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One thing that a user wants, in one of three shapes.
+    """A request of a user, in one of three forms.
 
     - `text`: a line as typed, "/ask temperature:0.2 Why?" or, without a slash, words for the default command;
-    - `command` and `options`: what a typed interface collected;
+    - `command` and `options`: the values that a platform's own command interface collected;
     - `action`: a button or a form.
 
-    Whatever the shape, a handler finds in `options` what whoever asks named themselves, as they gave it.
+    In all three forms, a handler finds in `options` the options that the user named, as the user gave them.
     """
 
     user: User
@@ -117,22 +117,22 @@ class Request:
     options: Mapping[str, Any] = field(default_factory=dict)
     action: Action | None = None
     message: str = ""
-    """The platform's id of the user's own message, where there is one."""
+    """The platform's id of the user's own message, if there is one."""
     reply_to: str = ""
-    """The platform's id of the message this one replies to, where there is one."""
+    """The platform's id of the message that this one replies to, if there is one."""
     alone: bool = False
-    """Whether nobody but whoever asks, and the bot, reads what is said there."""
+    """True if nobody but the user and the bot reads the messages of the place."""
     can_show_forms: bool = False
-    """Whether the platform can answer with a form, so that a bare "/ask" opens one."""
+    """True if the platform can answer with a form, so that “/ask” without options opens one."""
     can_turn_pages: bool = False
-    """Whether the platform can give a message other words and other files."""
+    """True if the platform can replace the text and the files of a message."""
     resume: Mapping[str, Any] = field(default_factory=dict)
-    """What the adapter wants to know again after a restart, as JSON; of this the core reads `PRIVATE_THREAD`."""
+    """Values, as JSON, that the adapter needs again after a restart; the core reads only `PRIVATE_THREAD` of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One of several parts of an answer that are made at the same time. `text` (Markdown) only grows until `final`."""
+    """One of several parts of an answer that grow at the same time. `text` (Markdown) only grows until `final`."""
 
     text: str
     final: bool = False
@@ -142,15 +142,15 @@ class Column:
 class Reply:
     """The whole message as it should look now, never a change to it.
 
-    `text` (Markdown) only grows until `final`; `status` is a passing line beside it (queue place, step), and on
-    a final reply a note on how it ended. `card` holds the facts of how it was made, name to value, in order. `tokens`
-    are what a language model wrote, to be kept with the answer.
-    Where parts grow at the same time, they are `columns` until the answer is whole: the core makes `text` of them, up
-    to the first one that still grows, and a platform with room shows them side by side. The last reply has its text.
-    The core fills in the rest: `quote`, the question that a public answer begins with; `row`, its number for the
-    message; `deleted`, when the message is to go; `option`, the one that an error is about, for forms; `partial`, when
-    an error ends what had begun to be told; `refused`, when a rule says no to whoever asks, which is nobody else's
-    business.
+    `text` (Markdown) only grows until `final`. `status` is a passing line beside it (place in the queue, step), or on a
+    final reply a note on how it ended. `card` has the facts of how the answer was made, value by name, in order.
+    `tokens` are the tokens that a language model wrote; they are stored with the answer. Parts that grow at the same
+    time are `columns` until the answer is complete. The core makes `text` of them, up to the first one that still
+    grows, and a platform with enough room shows them side by side. The last reply has all in `text`. The core sets the
+    other fields: `quote`, the question that a public answer begins with; `row`, the number of the message; `deleted`,
+    true if the message must be removed; `option`, the option that an error is about, for forms; `partial`, true if an
+    error ends an answer of which something was shown; `refused`, true if a rule forbids the request, which only the
+    asker should see.
     """
 
     text: str = ""
@@ -173,7 +173,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """How an answer came to be: what was asked for, and the facts on its card."""
+    """How an answer was made: the request, and the facts on the card."""
 
     command: str
     options: Mapping[str, Any]
@@ -184,7 +184,7 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A form to show at once: one field per option. `id` comes back as the action's id with the fields."""
+    """A form that is shown at once, with one field for each option. `id` becomes the id of the action that sends it."""
 
     id: str
     title: str
@@ -212,16 +212,16 @@ class Part:
     heading: str
     text: str
     anchor: str
-    """Its id on the page, for links."""
+    """The id of the part on the page, for links."""
     level: int = 2
-    """Of the heading: 1 is the page's own title."""
+    """The level of the heading; 1 is the title of the page."""
     ask: str = ""
-    """A line that asks about it, for the message box."""
+    """A line for the message box that asks about this part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Something to read beside the chat. `name` is its address among the pages of a plugin."""
+    """A page to read beside the chat. `name` is its address among the pages of a plugin."""
 
     name: str
     title: str
@@ -230,7 +230,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class StoredQuestion:
-    """Something that somebody wrote: in which server, and to which command."""
+    """A stored text that a user wrote, with its server and its command."""
 
     server: str
     command: str
@@ -239,7 +239,7 @@ class StoredQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who wants to know what is stored about them, or have it deleted, and what they wrote that is stored."""
+    """A user who exports or deletes the data that is stored about them; `asked` are their stored questions."""
 
     platform: str
     id: str
@@ -249,7 +249,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What a plugin knows about a question, as a language model shall read it, and where it stands, in words."""
+    """A text of a plugin that answers a question, for a language model to read, and the name of its source."""
 
     text: str
     source: str

@@ -1,4 +1,4 @@
-"""What the model server is told and says, as plain values: turns in, events out."""
+"""The values that pass between the bot and the model server: turns go in, events come out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 Role = Literal["system", "user", "assistant"]
 Layout = Literal["separate", "grid", "strip", "animation"]
-"""Each picture by itself; all in one; each as a row of its steps; each as a GIF of them."""
+"""Each picture as a file; all in one file; each as a row of its steps; each as a GIF of its steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Still in the queue: `place` 1 is next; `seconds` until it starts, if the server can tell."""
+    """The request is in the queue: `place` 1 is next; it starts in about `seconds`, if the server can tell."""
 
     place: int
     seconds: float | None
@@ -32,7 +32,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Step `step` of `steps` is done."""
+    """Step number `step` of `steps` is done."""
 
     step: int
     steps: int
@@ -40,7 +40,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class LikelyToken:
-    """A token that could come, and its probability. `text` is "" for one that ends the text, and for a `hidden` one."""
+    """A possible token and its probability. `text` is "" for a token that ends the text, and for a `hidden` one."""
 
     text: str
     probability: float
@@ -49,12 +49,12 @@ class LikelyToken:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token that a language model wrote, and what it might have written.
+    """A token that a language model wrote, and the tokens that were most probable at this point.
 
-    `text` is what it added, so that the texts of all tokens are the answer; "" while a character has more than one
-    token, until its last one. A special token adds nothing and is none of them. Probabilities are the model's own,
-    whatever the temperature was. `likely` are the most probable tokens at this point, best first, the written one among
-    them if it is one of these.
+    `text` is the text that the token added, so the texts of all tokens together are the answer. If a character consists
+    of several tokens, the last one has it, and the others have "". Special tokens add no text and are left out.
+    Probabilities are the model's own, before temperature. `likely` are the most probable tokens, best first, including
+    the written one if it is among them.
     """
 
     text: str
@@ -64,9 +64,9 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """New text of an answer, and its tokens where they were asked for.
+    """New text of an answer, and its tokens if they were requested.
 
-    `entropies`, one for each token: how uncertain the draw was, after temperature, in bits.
+    `entropies` has the entropy of the distribution that each token was drawn from, after temperature, in bits.
     """
 
     text: str
@@ -76,10 +76,10 @@ class Delta:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A token that could come next: `before` is the model's own probability, `after` the one to be drawn.
+    """A possible next token: its probability `before` and `after` temperature and top-p.
 
-    What temperature and top-p do lies between the two; what they cut has `after` 0. `bytes` may be a part of a
-    character. `ends` is true of a token that ends the text. A `hidden` one has no bytes: no answer may hold it.
+    A token that top-p cuts off has `after` 0. `bytes` may be a part of a character. `ends` is true for a token that
+    ends the text. A `hidden` token has no bytes, since no answer may contain it.
     """
 
     id: int
@@ -93,11 +93,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dial:
-    """What may come after a text: up to fifty `candidates`, the most probable first, and the one that is `drawn`.
+    """The possible next tokens of a text: up to fifty `candidates`, the most probable first, and the one `drawn`.
 
-    At any of `temperatures`, P(token) = exp(logit / temperature - log_sum_exp), where `log_sum_exp` and `entropy`
-    (bits) are over all tokens there are. `prompt` and `prompt_ids` are the tokens that were read; a special one, which
-    is no part of the text, has no bytes.
+    At each of `temperatures`, P(token) = exp(logit / temperature - log_sum_exp), where `log_sum_exp` and `entropy`
+    (bits) are over the whole vocabulary. `prompt` and `prompt_ids` are the tokens that were read; a special token,
+    which is not part of the text, has no bytes.
     """
 
     model: str
@@ -125,7 +125,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """Finished pictures as PNG bytes, untouched from where they were made."""
+    """Finished pictures as PNG bytes, exactly as the model server made them."""
 
     model: str
     seed: int
@@ -135,7 +135,7 @@ class Pictures:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What the pictures are going to be, as far as can be told after `step` of `steps`: one PNG."""
+    """The unfinished pictures after `step` of `steps`, as one PNG."""
 
     png: bytes
     step: int
@@ -144,9 +144,9 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class EncodedPrompt:
-    """A prompt as its encoder saw it: `tokens` as the tokenizer writes them, `dropped` those behind its `limit`.
+    """A prompt as its encoder read it: `tokens` as the tokenizer writes them, `dropped` those after its `limit`.
 
-    `unknown` are the words of the prompt that it has no tokens for, so that one stands for each of them.
+    `unknown` are the words that the tokenizer has no tokens for; the token for unknown words replaces each of them.
     """
 
     tokens: tuple[str, ...]
@@ -157,13 +157,13 @@ class EncodedPrompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """Finished pictures, untouched from where they were made, and with what they were drawn.
+    """Finished pictures, exactly as the model server made them, and the values that they were drawn with.
 
-    `width` and `height` are those of one picture as the model drew it, in pixels; `seconds` is the time from the
-    first step to the last. `strength` is None where they began with noise alone. `guided_by` is what led each step:
-    a "comparison" of two guesses, with the prompt and without; one guess by a network that was told the guidance as an
-    "input"; one that knew the "prompt" alone; or one that knew "nothing" of it. `starts` tells whether the model can
-    start from a picture, `shows` whether it can be looked at between its steps.
+    `width` and `height` are those of one picture as the model drew it, in pixels. `seconds` is the time from the first
+    step to the last. `strength` is None if the pictures began with noise alone. `guided_by` says how the prompt guided
+    each step: a "comparison" of two predictions, with the prompt and without it; one prediction by a network that got
+    the guidance as an "input"; one that got only the "prompt"; or one that got "nothing". `starts` is true if the model
+    can start from a picture, and `shows` if it can show pictures between its steps.
     """
 
     model: str
@@ -186,7 +186,7 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What the model server says of itself. `states` maps each missing model to what it is doing."""
+    """The state of the model server. `states` maps each model that is not ready to its state."""
 
     ready: bool
     models: tuple[str, ...]
@@ -194,5 +194,5 @@ class Readiness:
 
 
 def new_seed() -> int:
-    """A seed drawn at random, small enough for every JSON reader."""
+    """Return a random seed that is small enough for every JSON reader."""
     return secrets.randbelow(2**31)

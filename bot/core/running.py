@@ -1,4 +1,4 @@
-"""Answers that this process is making at present: their newest snapshots, and how each is stopped."""
+"""The handlers that run in this process: their newest snapshots, and how they are stopped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ActiveRun:
-    """One handler at work. `newest` is its newest snapshot, `private` before there is one if the answer is."""
+    """A handler that runs. `newest` is its newest snapshot: at first an empty reply, which may be private."""
 
     def __init__(self, *, private: bool = False) -> None:
         self.newest = Reply(private=private)
@@ -21,7 +21,7 @@ class ActiveRun:
         self._timeout: asyncio.Timeout | None = None
 
     def stop(self) -> None:
-        """End the handler; what it said stays. Does nothing once the newest snapshot is final."""
+        """End the handler and keep its newest snapshot. Does nothing once that snapshot is final."""
         if not self.newest.final:
             self.stopped = True
             if self._timeout is not None and self._timeout.when() is None:
@@ -29,7 +29,7 @@ class ActiveRun:
 
     @asynccontextmanager
     async def stoppable(self) -> AsyncIterator[None]:
-        """Let `stop` end what is done in this context, and nothing after it."""
+        """Let `stop` end the work inside this context, and nothing after it."""
         try:
             # A time-out without a time is a scope that can be cancelled by itself.
             async with asyncio.timeout(None) as self._timeout:
@@ -44,7 +44,7 @@ class ActiveRun:
 
 
 class ActiveRuns:
-    """Active runs, keyed by answer row; and those that make another page for an answer that is shown."""
+    """Active runs, keyed by answer row, and active page turns, which make another page of a finished answer."""
 
     def __init__(self) -> None:
         self._runs: dict[int, ActiveRun] = {}
@@ -60,7 +60,7 @@ class ActiveRuns:
         del self._runs[row_id]
 
     def begin_page_turn(self, row_id: int, button: str, *, private: bool) -> ActiveRun:
-        """Register a run that makes another page for an answer; another one under way for it is stopped."""
+        """Register a run that makes another page of an answer, and stop an earlier one for the same answer."""
         if (earlier := self._page_turns.get(row_id)) is not None:
             earlier[1].stop()
         run = ActiveRun(private=private)
@@ -68,17 +68,17 @@ class ActiveRuns:
         return run
 
     def end_page_turn(self, row_id: int, run: ActiveRun) -> None:
-        """Forget the run that made another page, unless a newer one has its place."""
+        """Forget a page turn of an answer, unless a newer one has replaced it."""
         if run in self._page_turns.get(row_id, ()):
             del self._page_turns[row_id]
 
     def is_turning(self, row_id: int, button: str) -> bool:
-        """Return whether the page that this button leads to is being made already."""
+        """Return whether the page behind this button is being made already."""
         known, run = self._page_turns.get(row_id, ("", None))
         return run is not None and known == button and not (run.stopped or run.newest.final)
 
     def stop(self, row_id: int) -> bool:
-        """Stop an answer and another page of it; False if neither is being made here."""
+        """Stop an answer and its page turn; return False if neither is active in this process."""
         _, turn = self._page_turns.get(row_id, ("", None))
         active = [run for run in (self._runs.get(row_id), turn) if run is not None and not run.newest.final]
         for run in active:
@@ -86,11 +86,11 @@ class ActiveRuns:
         return bool(active)
 
     def newest(self, row_id: int) -> Reply | None:
-        """Return the newest snapshot of an answer that is being made here."""
+        """Return the newest snapshot of an answer that is being made in this process; None for any other answer."""
         run = self._runs.get(row_id)
         return None if run is None else run.newest
 
     @property
     def ids(self) -> Sequence[int]:
-        """The rows of all answers that are being made here."""
+        """The rows of all answers that are being made in this process."""
         return tuple(self._runs)

@@ -1,6 +1,6 @@
-"""What every adapter needs to send a growing reply: text in parts that fit, with its quote and its card.
+"""Composes the text of a reply and splits it into messages that fit a platform.
 
-Nothing here knows a platform: its numbers come in as parameters, its mark-up as a template.
+Nothing here knows a platform: its limits come in as parameters, and its mark-up comes in as a template.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from bot.core.messages import Column, Reply
 
-SMALLEST_LIMIT = 100
-"""The smallest limit of `split`, in characters: the longest added fence lines and 40 characters of text fit."""
+MIN_PART_CHARACTERS = 100
+"""The smallest limit of `split`: the longest fence lines that it adds fit, and 40 characters of text beside them."""
 
-LONGEST_RUN = 16
-LONGEST_LANGUAGE = 24
-SHORTEST_BODY = 20
+MAX_FENCE_CHARACTERS = 16
+MAX_LANGUAGE_CHARACTERS = 24
+MIN_BODY_CHARACTERS = 20
 OVERFLOW = "This answer is too long for messages, so all of it is in the file {file}."
 OVERFLOW_FILE = "answer.md"
 
@@ -35,7 +35,7 @@ _FENCE_LINE = re.compile(
 _PARAGRAPH = re.compile(r"\n(?:[ \t\r]*\n)+")
 _SENTENCE = re.compile(r"[.!?…][\"'”’»)\]*_]*[ \t]+|[。！？]+")
 _WORD = re.compile(r"(?<=\S)[^\S\n]+|\n")
-_SOON_A_WORD = re.compile(rf"\s{{0,{SHORTEST_BODY - 1}}}\S")
+_WORD_SOON = re.compile(rf"\s{{0,{MIN_BODY_CHARACTERS - 1}}}\S")
 _BLOCK_MARK = re.compile(r"[#>*+=|~-]|\d+[.)]")
 _ZERO_WIDTH_SPACE = "\u200b"
 _JOINER = "\u200d"
@@ -50,40 +50,41 @@ class _Fence:
 def split(text: str, limit: int) -> list[str]:
     """Break `text` into parts of at most `limit` characters, each good Markdown on its own.
 
-    A part ends after a paragraph, else a line, a sentence, a word, and only then inside one, rather outside a code
-    block than in it; characters that show as one stay together. The white space at a break stays at the end of the
-    part before it, so nothing is lost: `join(split(text, limit)) == text`. An empty text has no parts.
+    A part ends after a paragraph if possible, otherwise after a line, a sentence or a word, and inside a word as the
+    last resort; it ends outside a code block rather than inside one. Characters that are displayed as one stay
+    together. The white space at a break stays at the end of the part before it, so nothing is lost: `join(split(text,
+    limit)) == text`. An empty text has no parts.
 
-    A code fence that is open at the end of a part (the last one too) is closed there and opened again, with its
-    language, in the next. Spaces make that reversible: an added closing line ends in one, or in two where the line
-    break before it was added as well; a closing line of the text's own that ends a part and ends in a space gets
-    two more. Fences may be indented or open a list item; one longer than 16 characters is taken for text, and a
-    language longer than 24 is not repeated.
+    A code fence that is open at the end of a part (also of the last one) is closed there, and opened again with its
+    language in the next part. Spaces make that reversible: a closing line that was added ends with one space, or with
+    two if the line break before it was added as well. If the text's own closing line ends a part and has a space at its
+    end, it gets two more. Fences may be indented or open a list item. A fence longer than 16 characters is treated as
+    text, and a language longer than 24 characters is not repeated.
 
-    A part is blank only where white space runs on for 20 characters or more. Raises ValueError for a limit below
-    `SMALLEST_LIMIT`.
+    A part is blank only if the text has 20 or more white space characters in a row. Raises ValueError for a limit below
+    `MIN_PART_CHARACTERS`.
     """
-    if limit < SMALLEST_LIMIT:
-        raise ValueError(f"The limit of a part must be at least {SMALLEST_LIMIT} characters; it is {limit}.")
+    if limit < MIN_PART_CHARACTERS:
+        raise ValueError(f"The limit of a part must be at least {MIN_PART_CHARACTERS} characters; it is {limit}.")
     parts: list[str] = []
     position, fence = 0, None
     while position < len(text):
         head = f"{fence.run}{fence.language}\n" if fence else ""
-        end = _end_of_part(text, position, limit - len(head), fence)
+        end = _find_part_end(text, position, limit - len(head), fence)
         body = text[position:end]
-        parts.append(head + body + _tail(body, fence))
-        position, fence = end, _state_after(body, fence)
+        parts.append(head + body + _closing_tail(body, fence))
+        position, fence = end, _fence_after(body, fence)
     return parts
 
 
 def join(parts: Iterable[str]) -> str:
-    """The text that `split` broke into `parts`: the fence lines and spaces that it added are taken out again."""
+    """Return the text that `split` broke into `parts`, without the fence lines and spaces that it added."""
     bodies = []
     reopened = False
     for part in parts:
-        start, before = _states(part, None)[-1]
+        start, before = _fences_before_lines(part, None)[-1]
         last, body, closed = part[start:], part, False
-        if before and _after_line(before, last) is None and last.endswith(" "):
+        if before and _fence_after_line(before, last) is None and last.endswith(" "):
             closed = not last.endswith("   ")
             body = part[: start - last.endswith("  ")] if closed else part[:-2]
         bodies.append(body.partition("\n")[2] if reopened else body)
@@ -92,33 +93,33 @@ def join(parts: Iterable[str]) -> str:
 
 
 def closing(text: str) -> str:
-    """What is added behind `text` to close a code fence that is open at its end, so that more can follow; else ""."""
-    fence = _state_after(text, None)
+    """Return what closes a code fence that is open at the end of `text`, so that more text can follow; otherwise ""."""
+    fence = _fence_after(text, None)
     return f"\n{fence.run}" if fence else ""
 
 
 def ellipsis(text: str) -> str:
-    """What is added behind `text` to show that it was cut there; behind a code fence, on a line of its own."""
-    # In the line of a fence it would be a part of it, and that of a closing one would then close nothing.
+    """Return the … that shows that `text` was cut at its end; after a code fence, it is on a line of its own."""
+    # On the line of a closing fence, it would keep the fence from closing the block.
     return "\n…" if _FENCE_LINE.match(text.rpartition("\n")[2]) else " …"
 
 
-def flowing(columns: Sequence[Column]) -> str:
-    """Parts that are made at the same time as one text that only grows: up to the first that is not final."""
+def join_growing_columns(columns: Sequence[Column]) -> str:
+    """Join columns, which grow at the same time, to one text that only grows: up to the first that is not final."""
     ended = list(takewhile(lambda column: column.final, columns))
     return "\n\n".join(column.text for column in columns[: len(ended) + 1])
 
 
-def put_together(reply: Reply) -> Reply:
-    """`reply` as it stays if it ends now: its text is all that its columns say, one below the other."""
+def merge_columns(reply: Reply) -> Reply:
+    """Return `reply` with all of its columns, one below the other, as its text; unchanged if it has none."""
     if not reply.columns:
         return reply
     text = "\n\n".join(column.text + closing(column.text) for column in reply.columns)
     return replace(reply, text=text, columns=())
 
 
-def _after_line(fence: _Fence | None, line: str) -> _Fence | None:
-    """The fence that is open after `line`, where `fence` is open before it."""
+def _fence_after_line(fence: _Fence | None, line: str) -> _Fence | None:
+    """Return the fence that is open after `line` if `fence` is open before it."""
     match = _FENCE_LINE.match(line)
     if match is None:
         return fence
@@ -126,172 +127,184 @@ def _after_line(fence: _Fence | None, line: str) -> _Fence | None:
     if fence is not None:
         closes = run.startswith(fence.run) and not info and match["item"] is None
         return None if closes else fence
-    if len(run) > LONGEST_RUN or (run.startswith("`") and "`" in info):
+    if len(run) > MAX_FENCE_CHARACTERS or (run.startswith("`") and "`" in info):
         return None
-    return _Fence(run, language if len(language) <= LONGEST_LANGUAGE else "")
+    return _Fence(run, language if len(language) <= MAX_LANGUAGE_CHARACTERS else "")
 
 
-def _states(body: str, fence: _Fence | None) -> list[tuple[int, _Fence | None]]:
-    """For each line of `body`: where it starts, and the fence that is open before it."""
+def _fences_before_lines(body: str, fence: _Fence | None) -> list[tuple[int, _Fence | None]]:
+    """Return for each line of `body` where it starts and which fence is open before it."""
     states = []
     start = 0
     for line in body.split("\n"):
         states.append((start, fence))
-        fence = _after_line(fence, line)
+        fence = _fence_after_line(fence, line)
         start += len(line) + 1
     return states
 
 
-def _state_after(body: str, fence: _Fence | None) -> _Fence | None:
-    start, before = _states(body, fence)[-1]
-    return _after_line(before, body[start:])
+def _fence_after(body: str, fence: _Fence | None) -> _Fence | None:
+    start, before = _fences_before_lines(body, fence)[-1]
+    return _fence_after_line(before, body[start:])
 
 
-def _tail(body: str, fence: _Fence | None) -> str:
-    """What `split` adds behind `body`, as its docstring says."""
-    start, before = _states(body, fence)[-1]
-    after = _after_line(before, body[start:])
+def _closing_tail(body: str, fence: _Fence | None) -> str:
+    """Return what `split` adds after `body`: a closing fence line or spaces (see `split`)."""
+    start, before = _fences_before_lines(body, fence)[-1]
+    after = _fence_after_line(before, body[start:])
     if after:
         return f"{after.run} " if body.endswith("\n") else f"\n{after.run}  "
     return "  " if before and body.endswith(" ") else ""
 
 
-def _end_of_part(text: str, start: int, room: int, fence: _Fence | None) -> int:
-    """Where the part that starts at `start` ends best; body and tail have `room` characters."""
+def _find_part_end(text: str, start: int, room: int, fence: _Fence | None) -> int:
+    """Return the best end of the part that starts at `start`; its body and tail must fit into `room` characters."""
     limit = min(start + room, len(text))
 
     def fits(end: int) -> bool:
-        return end - start + len(_tail(text[start:end], fence)) <= room
+        return end - start + len(_closing_tail(text[start:end], fence)) <= room
 
     if limit == len(text) and fits(limit):
         return limit
     window = text[start:limit]
     first_word = start + len(window) - len(window.lstrip())
 
-    def words(end: int) -> bool:
-        return end > first_word and _SOON_A_WORD.match(text, end) is not None
+    def keeps_words(end: int) -> bool:
+        return end > first_word and _WORD_SOON.match(text, end) is not None
 
-    def clusters(end: int) -> bool:
-        return _between_clusters(text, end)
+    def keeps_clusters(end: int) -> bool:
+        return _is_cluster_boundary(text, end)
 
-    def fence_lines(end: int) -> bool:
+    def keeps_fence_lines(end: int) -> bool:
         line = text.rfind("\n", start, end) + 1 or start
         return line == end or not (_FENCE_LINE.match(text, line) or _FENCE_LINE.match(text, end))
 
-    places = [start + place for place in _places(window, fence)]
-    # What cannot all be had is given up in this order.
-    for wanted in ((words, clusters, fence_lines), (words, clusters), (words,), (clusters,)):
+    places = [start + place for place in _find_break_points(window, fence)]
+    # Not every text has an end that keeps all of these; fence lines are given up first.
+    for conditions in (
+        (keeps_words, keeps_clusters, keeps_fence_lines),
+        (keeps_words, keeps_clusters),
+        (keeps_words,),
+        (keeps_clusters,),
+    ):
         for end in places:
-            if all(holds(end) for holds in wanted) and fits(end):
+            if all(is_kept(end) for is_kept in conditions) and fits(end):
                 return end
     return next(end for end in places if fits(end))
 
 
-def _places(window: str, fence: _Fence | None) -> Iterator[int]:
-    """Every place to break `window`, best first. A break near its start would leave too short a part."""
-    states = dict(_states(window, fence))
-    lines = list(states)[1:]
+def _find_break_points(window: str, fence: _Fence | None) -> Iterator[int]:
+    """Yield every place to break `window`, the best first. A break near its start would make a part too short."""
+    fences = dict(_fences_before_lines(window, fence))
+    lines = list(fences)[1:]
     paragraphs = [match.end() for match in _PARAGRAPH.finditer(window)]
     words = [match.end() for match in _WORD.finditer(window)]
     levels = (
-        [place for place in paragraphs if states[place] is None],
-        [place for place in lines if states[place] is None],
+        [position for position in paragraphs if fences[position] is None],
+        [position for position in lines if fences[position] is None],
         paragraphs,
         lines,
         [match.end() for match in _SENTENCE.finditer(window)],
         words,
     )
     for level in levels:
-        yield from (place for place in reversed(level) if place >= len(window) / 3)
-    yield from (place for place in reversed(words) if place >= len(window) / 8)
+        yield from (position for position in reversed(level) if position >= len(window) / 3)
+    yield from (position for position in reversed(words) if position >= len(window) / 8)
     yield from range(len(window), 0, -1)
 
 
-def _between_clusters(text: str, place: int) -> bool:
-    """Whether no character that shows as one (an accent, an emoji made of several, a flag) is torn at `place`."""
-    if place >= len(text):
+def _is_cluster_boundary(text: str, position: int) -> bool:
+    """Return whether `position` is between two graphemes, not inside an accented letter, a combined emoji or a flag."""
+    if position >= len(text):
         return True
-    before, after = text[place - 1], text[place]
+    before, after = text[position - 1], text[position]
     if f"{before}{after}" == "\r\n" or _JOINER in (before, after):
         return False
     if "\ud800" <= before <= "\udbff" and "\udc00" <= after <= "\udfff":
         return False
-    if unicodedata.category(after).startswith("M") or _in(after, 0x1F3FB, 0x1F3FF) or _in(after, 0xE0020, 0xE007F):
+    if (
+        unicodedata.category(after).startswith("M")
+        or _is_in_range(after, 0x1F3FB, 0x1F3FF)
+        or _is_in_range(after, 0xE0020, 0xE007F)
+    ):
         return False
-    letters = place
-    while letters and _in(text[letters - 1], 0x1F1E6, 0x1F1FF):
-        letters -= 1
-    return not (_in(after, 0x1F1E6, 0x1F1FF) and (place - letters) % 2)
+    # A flag is a pair of regional indicators.
+    flags_start = position
+    while flags_start and _is_in_range(text[flags_start - 1], 0x1F1E6, 0x1F1FF):
+        flags_start -= 1
+    return not (_is_in_range(after, 0x1F1E6, 0x1F1FF) and (position - flags_start) % 2)
 
 
-def _in(character: str, first: int, last: int) -> bool:
+def _is_in_range(character: str, first: int, last: int) -> bool:
     return first <= ord(character) <= last
 
 
 @dataclass(frozen=True, slots=True)
 class MessageLimits:
-    """What a platform takes: `characters` in a message, and how many `messages` an answer may fill."""
+    """The limits of a platform: `characters` in a message, and `messages` for an answer."""
 
     characters: int
     messages: int
 
     def __post_init__(self) -> None:
-        if self.characters < SMALLEST_LIMIT or self.messages < 1:
-            raise ValueError(f"A platform takes at least one message of {SMALLEST_LIMIT} characters; this is {self}.")
+        if self.characters < MIN_PART_CHARACTERS or self.messages < 1:
+            raise ValueError(
+                f"A platform takes at least one message of {MIN_PART_CHARACTERS} characters; this is {self}."
+            )
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """The messages that show a reply, in order; `file` holds the answer where it is too long for them."""
+class SplitReply:
+    """The texts of the messages that show a reply; `file` is the answer if it is too long for messages."""
 
     parts: tuple[str, ...]
     file: Attachment | None = None
 
 
-def deliverable(reply: Reply, limits: MessageLimits, *, subtext: str = "{}", locale: str = "en") -> Parts:
-    """`compose` in parts; where these are too many, the text becomes a file and a sentence in its place says so."""
+def fit_into_messages(reply: Reply, limits: MessageLimits, *, subtext: str = "{}", locale: str = "en") -> SplitReply:
+    """Compose a reply and split it; if it has too many parts, its text becomes a file, and a sentence says so."""
     parts = split(compose(reply, subtext=subtext), limits.characters)
     if len(parts) <= limits.messages:
-        return Parts(tuple(parts))
+        return SplitReply(tuple(parts))
     file = Attachment(OVERFLOW_FILE, reply.text.encode("utf-8", "replace"), "text/markdown")
     note = replace(reply, text=translate(OVERFLOW, locale, file=OVERFLOW_FILE))
-    return Parts(tuple(split(compose(note, subtext=subtext), limits.characters)), file)
+    return SplitReply(tuple(split(compose(note, subtext=subtext), limits.characters)), file)
 
 
 def compose(reply: Reply, *, subtext: str = "{}") -> str:
-    """The Markdown that shows `reply` where there is only text: quote, text, status and card, blank lines between.
+    """Return the Markdown that shows `reply` as one text: quote, text, status and card, with blank lines between them.
 
     `subtext` is the platform's template for small print, "-# {}" or "_{}_".
     """
     text = reply.text
     small = [line for line in (reply.status, card_line(reply.card)) if line]
-    if small and (fence := _state_after(text, None)):
+    if small and (fence := _fence_after(text, None)):
         text += fence.run if text.endswith("\n") else f"\n{fence.run}"
     return "\n\n".join(block for block in (quote_line(reply.quote), text, *map(subtext.format, small)) if block)
 
 
-def given_back(sentence: str, typed: Mapping[str, str], locale: str) -> str:
-    """Why a form was refused, and under it what was typed into its fields, as code blocks, to be copied."""
+def append_typed_fields(sentence: str, typed: Mapping[str, str], locale: str) -> str:
+    """Return `sentence`, which refuses a form, and below it the typed values as code blocks that can be copied."""
     if not typed:
         return sentence
     blocks = (f"{name}:\n```\n{value.replace('```', 'ˋˋˋ')}\n```" for name, value in typed.items())
     return "\n".join([f"{sentence}\n\n{translate('This is what you typed:', locale)}", *blocks])
 
 
-def filled(fields: Mapping[str, object]) -> dict[str, str]:
-    """What was typed into the fields of a form; not its files, nor what was left empty."""
+def select_typed_fields(fields: Mapping[str, object]) -> dict[str, str]:
+    """Return the text fields of a form that are not empty; its files are left out."""
     return {name: value for name, value in fields.items() if isinstance(value, str) and value.strip()}
 
 
 def card_line(card: Mapping[str, str]) -> str:
-    """The card as one line: "model qwen · temperature 0.7"; empty for an empty card."""
+    """Return the card as one line: "model qwen · temperature 0.7"; empty for an empty card."""
     return " · ".join(" ".join(f"{name} {value}".split()) for name, value in card.items())
 
 
 def quote_line(prompt: str, limit: int = 200) -> str:
-    """`prompt` as one quoted line of at most `limit` characters, cut with … after a word; empty for a blank one.
+    """Return `prompt` as one quoted line of at most `limit` characters, cut with … after a word; empty for a blank one.
 
-    What is in it stays in it: backticks are replaced, mentions and angle brackets broken by a space of no width.
+    The line cannot affect the message around it: backticks are replaced, and a zero-width space follows @ and <.
     """
     line = " ".join(prompt.split()).replace("`", "ˋ")
     line = re.sub("[@<]", rf"\g<0>{_ZERO_WIDTH_SPACE}", line)
@@ -302,16 +315,16 @@ def quote_line(prompt: str, limit: int = 200) -> str:
 
 
 def cut_line(line: str, limit: int) -> str:
-    """`line` in at most `limit` characters: cut with … after a word, if one ends in its second half."""
+    """Return `line` in at most `limit` characters, cut with … after a word if one ends in its second half."""
     if len(line) <= limit:
         return line
     end = limit - 1
-    while end > 1 and not _between_clusters(line, end):
+    while end > 1 and not _is_cluster_boundary(line, end):
         end -= 1
     space = line.rfind(" ", 0, end + 1)
     return f"{line[: space if space > end / 2 else end]}…"
 
 
-def grows(previous: Reply | None, current: Reply) -> bool:
-    """Whether appending to `previous` gives `current`'s text; else the whole message has to be edited."""
+def is_extended(previous: Reply | None, current: Reply) -> bool:
+    """Return whether the text of `current` begins with that of `previous`, so that the message can be appended to."""
     return previous is None or current.text.startswith(previous.text)

@@ -1,4 +1,4 @@
-"""Small questions about words, which more than one room asks."""
+"""Small functions on strings that more than one package needs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word most like `word`, if one is alike enough to be what was meant."""
+    """Return the known word that is most similar to `word`; None if none is similar enough to be meant."""
     return next(iter(difflib.get_close_matches(word.casefold(), list(known), n=1, cutoff=0.55)), None)
 
 
 def cut(text: str, limit: int) -> str:
-    """`text`, or as much of it as leaves room for the … that says so; at most `limit` characters."""
+    """Return `text` in at most `limit` characters; a text that is longer is cut and ends with …."""
     return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"

@@ -1,7 +1,7 @@
-"""The model server as seen from the bot: OpenAI's HTTP formats in, typed events out.
+"""The client of the model server: it speaks OpenAI's HTTP formats and returns typed events.
 
-The client knows the wire alone; any server that speaks it can stand behind it. Closing one of its generators
-closes the connection, which is how the server learns that nobody wants the rest.
+It works with any server that speaks these formats. Closing one of its generators closes the connection, which tells the
+server that the rest of the answer is not needed.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from bot.core.errors import Busy, ModelError, ModelUnavailable
 from bot.core.i18n import Sentence
 from bot.core.model_events import Answered, Delta, Pictures, Readiness, Step, Waiting
 from bot.inference import logprobs
-from bot.inference.images import LINE_BUFFER, PictureStream, form
-from bot.inference.logprobs import TokenReader, entropies
+from bot.inference.images import LINE_BUFFER_BYTES, PictureStream, build_form
+from bot.inference.logprobs import TokenReader, read_entropies
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
@@ -33,8 +33,8 @@ DOWN = (
     "“tempera doctor”."
 )
 BROKEN = "The connection to the model server broke off in the middle of the answer. Please ask again."
-RETRY_SECONDS = 5.0
-"""When to ask a busy server again that does not say so itself."""
+DEFAULT_RETRY_SECONDS = 5.0
+"""When to ask a busy server again if its answer has no Retry-After header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Timing:
 
     connect: float = 5
     silence: float = 300
-    """Between two parts of an answer: a stream may be quiet for a queue's length, but not for ever."""
+    """The longest time without data, so that a request can wait in the queue but not for ever."""
 
 
 class ModelClient:
@@ -59,7 +59,7 @@ class ModelClient:
         timeout = aiohttp.ClientTimeout(
             total=None, connect=None, sock_connect=self._timing.connect, sock_read=self._timing.silence
         )
-        # The queue is the server's, which is fair; a limited pool here would be a second one that is not.
+        # The server's queue is fair between users; a limited pool would be a second queue that is not.
         connector = aiohttp.TCPConnector(limit=0)
         self._session = aiohttp.ClientSession(
             headers=self._headers, timeout=timeout, connector=connector, read_bufsize=1 << 22
@@ -84,11 +84,11 @@ class ModelClient:
         model: str | None = None,
         user: str = "",
     ) -> AsyncGenerator[Waiting | Step | Delta | Answered, None]:
-        """Stream an answer to the last turn. The oldest turns are left out where the model cannot read them all.
+        """Stream an answer to the last turn. The oldest turns are left out if the model cannot read them all.
 
-        `likely` asks for the tokens, each with so many that were most probable beside it (0 to 20). With `goes_on`
-        the last turn is an answer that was begun; only what follows is streamed. Ends with `Answered`. Raises
-        ModelError for a refusal, ModelUnavailable when there is nobody to ask.
+        `likely` (0 to 20) requests the tokens, each with so many of the most probable ones. With `goes_on`, the last
+        turn is the beginning of the answer, and only the rest of it is streamed. Ends with `Answered`. Raises
+        ModelError if the server refuses, and ModelUnavailable if it cannot be reached.
         """
         body: dict[str, Any] = {
             "model": model or await self.first("chat"),
@@ -120,10 +120,10 @@ class ModelClient:
                 for choice in chunk.get("choices", ()):
                     finish = choice.get("finish_reason") or finish
                     text = choice["delta"].get("content") or ""
-                    with _reading():
-                        tokens, uncertain = reader.tokens(choice), entropies(choice, news)
+                    with _checked_format():
+                        tokens, entropies = reader.read_tokens(choice), read_entropies(choice, news)
                     if text or tokens:
-                        yield Delta(text, tokens, uncertain)
+                        yield Delta(text, tokens, entropies)
         yield Answered(
             model=body["model"],
             seed=extra.get("seed", seed),
@@ -144,9 +144,9 @@ class ModelClient:
         model: str | None = None,
         user: str = "",
     ) -> Dial:
-        """What may come after `prompt`, a text or the ids of its tokens, and what `seed` draws. Errors as for `chat`.
+        """Return the possible next tokens of `prompt` and the one that `seed` draws. Errors as for `chat`.
 
-        The text is gone on with as it stands; it is no turn of a conversation.
+        `prompt` is a text or the ids of its tokens. It is continued as it is, not as a turn of a conversation.
         """
         body: dict[str, Any] = {
             "model": model or await self.first("chat"),
@@ -158,8 +158,8 @@ class ModelClient:
             "user": user,
         }
         answer = await self._post("/v1/completions", body)
-        with _reading():
-            return logprobs.dial(body["model"], answer["tempera"]["dial"])
+        with _checked_format():
+            return logprobs.read_dial(body["model"], answer["tempera"]["dial"])
 
     async def faces(
         self,
@@ -214,13 +214,13 @@ class ModelClient:
         model: str | None = None,
         user: str = "",
     ) -> AsyncGenerator[Waiting | Step | Preview | Drawn, None]:
-        """Draw `count` pictures of what `prompt` says; picture i has the seed `seed + i`. None is the model's choice,
-        which keeps to what `least` and `most` allow ({"steps": 40, "guidance": 10}).
+        """Draw `count` pictures of `prompt`; picture i has `seed + i`. Ends with `Drawn`. Errors as for `chat`.
 
-        With `source`, an encoded picture, they are variations of it: `strength` in (0, 1] says how much of it goes.
-        `enlarge` is the longer side of each picture in pixels, `previews` how many to show on the way, `frames` after
-        how many steps a strip or an animation shows the picture. `sweep` ({"guidance": [1, 3, 7]} or "steps") draws
-        one picture for each value instead, in a row. Ends with `Drawn`. Errors as for `chat`.
+        None lets the model choose, within the limits `least` and `most` ({"steps": 40, "guidance": 10}). With `source`,
+        an encoded picture, the pictures are variations of it: `strength` in (0, 1] says how much of it is replaced.
+        `enlarge` is the longer side of each picture in pixels, `previews` the number of previews, and `frames` the
+        steps that a strip or an animation shows. `sweep` ({"guidance": [1, 3, 7]} or "steps") draws one picture for
+        each value instead, in a row.
         """
         body: dict[str, Any] = {
             "model": model or await self.first("images"),
@@ -245,41 +245,41 @@ class ModelClient:
         body = {name: value for name, value in body.items() if value is not None}
         stream = PictureStream(body["model"])
         if source is None:
-            sent = self._stream("/v1/images/generations", json=body, read_bufsize=LINE_BUFFER)
+            sent = self._stream("/v1/images/generations", json=body, read_bufsize=LINE_BUFFER_BYTES)
         else:
-            sent = self._stream("/v1/images/variations", data=form(body, source), read_bufsize=LINE_BUFFER)
+            sent = self._stream("/v1/images/variations", data=build_form(body, source), read_bufsize=LINE_BUFFER_BYTES)
         async with contextlib.aclosing(sent) as chunks:
             async for chunk in chunks:
-                with _reading():
+                with _checked_format():
                     event = stream.read(chunk)
                 if event is not None:
                     yield event
-        with _reading():
-            drawn = stream.drawn()
+        with _checked_format():
+            drawn = stream.result()
         yield drawn
 
     async def embed(self, texts: Sequence[str], *, model: str | None = None, user: str = "") -> list[list[float]]:
-        """One vector per text, in order. Errors as for `chat`."""
+        """Return one vector for each text, in order. Errors as for `chat`."""
         body = {"model": model or await self.first("embeddings"), "input": list(texts), "user": user}
         answer = await self._post("/v1/embeddings", body)
         return [item["embedding"] for item in sorted(answer["data"], key=lambda item: item["index"])]
 
     async def moderate(self, texts: Sequence[str], *, user: str = "") -> list[dict[str, float]]:
-        """For each text, how probable it is that it belongs into each of OpenAI's categories. Errors as for `chat`."""
+        """Return for each text its probability of belonging to each of OpenAI's categories. Errors as for `chat`."""
         answer = await self._post("/v1/moderations", {"input": list(texts), "user": user})
-        with _reading():
+        with _checked_format():
             return [{name: float(value) for name, value in one["category_scores"].items()} for one in answer["results"]]
 
     async def offered(self, task: str) -> list[str]:
-        """The names of the models that the server has for `task`, its first choice first. Errors as for `chat`."""
+        """Return the names of the models that the server has for `task`, its default first. Errors as for `chat`."""
         listed = await self._request("GET", "/v1/models")
-        with _reading():
+        with _checked_format():
             return [str(model["id"]) for model in listed["data"] if (model.get("tempera") or {}).get("task") == task]
 
     async def chosen(self, task: str, name: str) -> str:
-        """`name`, a setting's choice of a model for `task`; the server's first one for "".
+        """Return `name`, the model that a setting chooses for `task`, or the server's first model if it is "".
 
-        Raises ModelUnavailable if that is no longer there.
+        Raises ModelUnavailable if the server no longer offers that model.
         """
         offered = await self.offered(task)
         if not offered:
@@ -290,22 +290,22 @@ class ModelClient:
         return name or offered[0]
 
     async def first(self, task: str) -> str:
-        """The name of the first model that the server offers for `task`."""
+        """Return the name of the first model that the server offers for `task`."""
         return await self.chosen(task, "")
 
     async def readiness(self) -> Readiness:
-        """Whether every model is loaded, and what the others are doing. Raises ModelUnavailable when down."""
-        session = self._open()
+        """Return which models are ready, and the states of others. Raises ModelUnavailable if the server is down."""
+        session = self._require_session()
         try:
             async with session.get(f"{self.url}/health/ready") as response:
                 if response.status not in (200, 503):
-                    await _refuse(response)
-                body = _mapping(await response.json(content_type=None))
+                    await _raise_error(response)
+                body = _require_object(await response.json(content_type=None))
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise ModelUnavailable(DOWN) from error
         return Readiness(response.status == 200, tuple(body.get("models", ())), body.get("missing") or {})
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _require_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             raise RuntimeError("ModelClient is used before it was entered")
         return self._session
@@ -314,74 +314,77 @@ class ModelClient:
         return await self._request("POST", path, body)
 
     async def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        session = self._open()
-        try:
+        session = self._require_session()
+        with _connection_errors():
             async with session.request(method, f"{self.url}{path}", json=body) as response:
                 if response.status >= 400:
-                    await _refuse(response)
-                return _mapping(await response.json())
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise ModelUnavailable(DOWN) from error
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise ModelUnavailable(BROKEN) from error
+                    await _raise_error(response)
+                return _require_object(await response.json())
 
     async def _stream(self, path: str, **request: Any) -> AsyncGenerator[Mapping[str, Any], None]:
-        """The chunks of a stream. `request` is what aiohttp posts, and how."""
-        session = self._open()
+        """Yield the chunks of a stream of server-sent events. `request` has the arguments of aiohttp's `post`."""
+        session = self._require_session()
         finished = False
-        try:
+        with _connection_errors():
             async with session.post(f"{self.url}{path}", **request) as response:
                 if response.status >= 400:
-                    await _refuse(response)
+                    await _raise_error(response)
                 async for line in response.content:
                     data = line.strip().removeprefix(b"data:").strip() if line.startswith(b"data:") else b""
                     if data == b"[DONE]":
                         finished = True
                         break
                     if data:
-                        chunk = _mapping(json.loads(data))
+                        chunk = _require_object(json.loads(data))
                         if problem := chunk.get("error"):
-                            raise ModelUnavailable("{message}", message=_mapping(problem)["message"])
+                            raise ModelUnavailable("{message}", message=_require_object(problem)["message"])
                         yield chunk
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise ModelUnavailable(DOWN) from error
-        except (aiohttp.ClientError, LineTooLong, TimeoutError, ValueError, KeyError) as error:
-            raise ModelUnavailable(BROKEN) from error
         if not finished:
             raise ModelUnavailable(BROKEN)
 
 
 @contextlib.contextmanager
-def _reading() -> Iterator[None]:
-    """What is said in no known way is as good as not said."""
+def _connection_errors() -> Iterator[None]:
+    """Raise ModelUnavailable if the server cannot be reached, or if its response breaks off or cannot be read."""
+    try:
+        yield
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        raise ModelUnavailable(DOWN) from error
+    except (aiohttp.ClientError, LineTooLong, TimeoutError, ValueError, KeyError) as error:
+        raise ModelUnavailable(BROKEN) from error
+
+
+@contextlib.contextmanager
+def _checked_format() -> Iterator[None]:
+    """Raise ModelUnavailable if a field of the response is missing or has the wrong type."""
     try:
         yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelUnavailable(BROKEN) from error
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    """`value`, which must be a JSON object; ValueError if it is anything else."""
+def _require_object(value: Any) -> Mapping[str, Any]:
+    """Return `value` if it is a JSON object; raise ValueError otherwise."""
     if not isinstance(value, dict):
         raise ValueError(f"a JSON object was expected, not {type(value).__name__}")  # noqa: TRY004 - as json raises
     return value
 
 
-def _retry_after(response: aiohttp.ClientResponse) -> float:
-    """What the server asks for in seconds; it may also name a date, which is not worth reading."""
+def _read_retry_seconds(response: aiohttp.ClientResponse) -> float:
+    """Return the seconds of the Retry-After header; a date in it is ignored."""
     text = response.headers.get("Retry-After", "")
-    return float(text) if text.isdecimal() else RETRY_SECONDS
+    return float(text) if text.isdecimal() else DEFAULT_RETRY_SECONDS
 
 
-async def _refuse(response: aiohttp.ClientResponse) -> None:
-    """Raise the error that the response stands for, with the server's own sentence where it has one."""
+async def _raise_error(response: aiohttp.ClientResponse) -> None:
+    """Raise the error for the status of a response, with the sentence of the server if it sent one."""
     message: object = Sentence("The model server answered with status {status}.", {"status": response.status})
     code = None
     with contextlib.suppress(ValueError, KeyError, TypeError):
         error = (await response.json(content_type=None))["error"]
         message, code = str(error["message"]), error.get("code")
     if response.status == 429:
-        raise Busy("{message}", _retry_after(response), message=message)
+        raise Busy("{message}", _read_retry_seconds(response), message=message)
     if response.status == 401 or code == "invalid_api_key":
         raise ModelUnavailable(
             "The model server refuses this bot's key; whoever runs it must set the same one on both sides."

@@ -1,4 +1,4 @@
-"""Pictures on the wire: how a request for them is posted, and what their stream of events says."""
+"""The wire format of pictures: the form of a request, and the stream of events that answers it."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from bot.core.model_events import Drawn, EncodedPrompt, Preview, Step, Waiting
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LINE_BUFFER = 1 << 25
-"""Bytes. A line of the stream holds a whole file, and may have twice as many."""
+LINE_BUFFER_BYTES = 1 << 25
+"""The buffer for one line of the stream, which has a whole file; a line may be twice as long."""
 
 
-def form(body: Mapping[str, Any], source: bytes) -> aiohttp.FormData:
-    """`body` as a form with the picture `source`: lists as JSON, all else as text."""
-    made = aiohttp.FormData()
-    made.add_field("image", source, filename="source.png", content_type="image/png")
+def build_form(body: Mapping[str, Any], source: bytes) -> aiohttp.FormData:
+    """Return `body` as a form with the picture `source`: strings as they are, other values as JSON."""
+    form = aiohttp.FormData()
+    form.add_field("image", source, filename="source.png", content_type="image/png")
     for name, value in body.items():
-        made.add_field(name, value if isinstance(value, str) else json.dumps(value))
-    return made
+        form.add_field(name, value if isinstance(value, str) else json.dumps(value))
+    return form
 
 
 class PictureStream:
-    """Turns the chunks of one stream into events.
+    """Converts the chunks of one stream to events.
 
-    What makes no sense raises AttributeError, KeyError, TypeError or ValueError.
+    A chunk in an unknown format raises AttributeError, KeyError, TypeError or ValueError.
     """
 
     def __init__(self, model: str) -> None:
@@ -38,7 +38,7 @@ class PictureStream:
         self._last: Mapping[str, Any] = {}
 
     def read(self, chunk: Mapping[str, Any]) -> Waiting | Step | Preview | None:
-        """What one chunk says, if it is news."""
+        """Return the event in a chunk; None if it has none for the user."""
         news = chunk.get("tempera") or {}
         match chunk.get("type"):
             case "tempera.progress" if queue := news.get("queue"):
@@ -46,39 +46,39 @@ class PictureStream:
             case "tempera.progress":
                 return Step(int(news["step"]), int(news["steps"]))
             case "image_generation.partial_image":
-                return Preview(_file(chunk), int(news["step"]), int(news["steps"]))
+                return Preview(_decode_file(chunk), int(news["step"]), int(news["steps"]))
             case "image_generation.completed":
-                self._files.append(_file(chunk))
+                self._files.append(_decode_file(chunk))
                 self._last = chunk
         return None
 
-    def drawn(self) -> Drawn:
-        """What all of it came to."""
-        made = self._last["tempera"]
+    def result(self) -> Drawn:
+        """Return the finished pictures, once the stream has ended."""
+        facts = self._last["tempera"]
         return Drawn(
             model=self._model,
             files=tuple(self._files),
             media_type=f"image/{self._last['output_format']}",
-            seed=int(made["seed"]),
-            seconds=float(made["seconds"]),
-            steps=int(made["steps"]),
-            guidance=float(made["guidance"]),
-            width=int(made["width"]),
-            height=int(made["height"]),
-            sampler=str(made["sampler"]),
-            strength=made.get("strength"),
-            guided_by=str(made["guided_by"]),
-            prompt=_reading(made["prompt"]),
-            negative_prompt=_reading(made["negative_prompt"]) if made.get("negative_prompt") else None,
-            starts=bool(made.get("starts", True)),
-            shows=bool(made.get("shows", True)),
+            seed=int(facts["seed"]),
+            seconds=float(facts["seconds"]),
+            steps=int(facts["steps"]),
+            guidance=float(facts["guidance"]),
+            width=int(facts["width"]),
+            height=int(facts["height"]),
+            sampler=str(facts["sampler"]),
+            strength=facts.get("strength"),
+            guided_by=str(facts["guided_by"]),
+            prompt=_read_prompt(facts["prompt"]),
+            negative_prompt=_read_prompt(facts["negative_prompt"]) if facts.get("negative_prompt") else None,
+            starts=bool(facts.get("starts", True)),
+            shows=bool(facts.get("shows", True)),
         )
 
 
-def _file(chunk: Mapping[str, Any]) -> bytes:
+def _decode_file(chunk: Mapping[str, Any]) -> bytes:
     return base64.b64decode(chunk["b64_json"], validate=True)
 
 
-def _reading(read: Mapping[str, Any]) -> EncodedPrompt:
-    tokens, dropped = (tuple(map(str, read[name])) for name in ("tokens", "dropped"))
-    return EncodedPrompt(tokens, dropped, int(read["limit"]), tuple(map(str, read.get("unknown", ()))))
+def _read_prompt(prompt: Mapping[str, Any]) -> EncodedPrompt:
+    tokens, dropped = (tuple(map(str, prompt[name])) for name in ("tokens", "dropped"))
+    return EncodedPrompt(tokens, dropped, int(prompt["limit"]), tuple(map(str, prompt.get("unknown", ()))))

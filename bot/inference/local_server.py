@@ -1,4 +1,4 @@
-"""The model server on the same machine, as a child process that is kept alive and ends with the bot."""
+"""The model server on this machine: a child process that is restarted when it ends, and ends with the bot."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-KEYLESS = (
-    "it takes all who ask this bot for one person, so that who asks much keeps the others waiting. "
+WARNING_WITHOUT_KEY = (
+    "it treats all users of this bot as one person, so somebody who asks a lot keeps the others waiting. "
     "Set TEMPERA_MODEL_SERVER__API_KEY in the file .env where both programs are started"
 )
-"""What is wrong with a server that does not know this bot."""
+"""The end of a sentence about a server that accepts this bot without a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +46,18 @@ class Timing:
 
 
 class LocalServer:
-    """Keeps a model server answering at the configured address for as long as `run` runs."""
+    """Keeps a model server running at the configured address for as long as `run` runs."""
 
     def __init__(self, section: ModelServerSection, trusted_key: str, timing: Timing | None = None) -> None:
-        """`trusted_key` is what the server will know this bot by where the section has no key for that."""
+        """`trusted_key` identifies this bot to the server if the section has no trusted key."""
         self._section = section
         self._timing = timing or Timing()
         self._trusted_key = section.trusted_key.get_secret_value() or trusted_key
 
     async def run(self) -> None:
-        """Start the server unless one answers already; when it ends, start it again after a growing pause.
+        """Start the server unless one answers already; whenever it ends, start it again after a growing pause.
 
-        Raises BotError when the packages it needs are not installed.
+        Raises BotError if the packages of the server are not installed.
         """
         if importlib.util.find_spec("torch") is None:
             raise BotError(
@@ -67,21 +67,21 @@ class LocalServer:
         pause = self._timing.first_pause
         warned = bool(self._section.key)
         while True:
-            if await self._answers():
+            if await self._is_answering():
                 if not warned:
-                    log.warning("This bot did not start the server at %s: %s.", self._section.url, KEYLESS)
+                    log.warning("This bot did not start the server at %s: %s.", self._section.url, WARNING_WITHOUT_KEY)
                     warned = True
                 await asyncio.sleep(self._timing.look)
                 continue
             started = time.monotonic()
-            status = await self._child()
+            status = await self._run_child()
             if time.monotonic() - started > self._timing.healthy:
                 pause = self._timing.first_pause
             log.error("The model server ended with status %d; starting it again in %.0f s.", status, pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, self._timing.longest_pause)
 
-    async def _answers(self) -> bool:
+    async def _is_answering(self) -> bool:
         timeout = aiohttp.ClientTimeout(total=self._timing.answer)
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
             async with (
@@ -91,13 +91,13 @@ class LocalServer:
                 return response.status == 200
         return False
 
-    async def _child(self) -> int:
+    async def _run_child(self) -> int:
         host, port = self._section.address
         command = [sys.executable, "-m", "model_server", "serve", "--host", host, "--port", str(port)]
         environment = dict(os.environ) | {"TEMPERA_MODEL_SERVER__TRUSTED_KEY": self._trusted_key}
         if key := self._section.api_key.get_secret_value():
             environment["TEMPERA_MODEL_SERVER__API_KEY"] = key
-        # The pipe is never written to: its end tells the child that we are gone, even after SIGKILL.
+        # Nothing is written to the pipe; its end tells the child that the bot has ended, even after SIGKILL.
         child = await asyncio.create_subprocess_exec(
             *command, "--exit-on-eof", stdin=asyncio.subprocess.PIPE, env=environment
         )
@@ -105,10 +105,10 @@ class LocalServer:
             return await child.wait()
         finally:
             if child.returncode is None:
-                await asyncio.shield(_end(child, self._timing.grace))
+                await asyncio.shield(_end_process(child, self._timing.grace))
 
 
-async def _end(child: asyncio.subprocess.Process, grace_seconds: float) -> None:
+async def _end_process(child: asyncio.subprocess.Process, grace_seconds: float) -> None:
     with contextlib.suppress(ProcessLookupError):
         child.terminate()
     try:

@@ -1,4 +1,4 @@
-"""What the model server says of single tokens: those of an answer, with what else was likely, and those of a dial."""
+"""Reads the tokens in responses of the model server: those of an answer, with their alternatives, and of a dial."""
 
 from __future__ import annotations
 
@@ -15,63 +15,63 @@ BITS_PER_NAT = 1 / math.log(2)
 
 
 class TokenReader:
-    """Reads the tokens of one answer as they come."""
+    """Reads the tokens of entry answer, chunk by chunk."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._is_first = True
 
-    def tokens(self, choice: Mapping[str, Any]) -> tuple[Token, ...]:
-        """Those of one chunk's choice that the text has, none where it has no log-probabilities."""
-        shown = choice["delta"].get("content") or ""
-        return tuple(self._token(one, shown) for one in _listed(choice) if not one.get("special"))
+    def read_tokens(self, choice: Mapping[str, Any]) -> tuple[Token, ...]:
+        """Return the tokens in the choice of a chunk without special ones; none if it has no log-probabilities."""
+        text = choice["delta"].get("content") or ""
+        return tuple(self._read_token(entry, text) for entry in _token_entries(choice) if not entry.get("special"))
 
-    def _token(self, one: Mapping[str, Any], shown: str) -> Token:
-        text = self._decoder.decode(bytes(one["bytes"]))
-        if self._is_first and text.startswith(" ") and not shown.startswith(" "):
-            # Some models begin every text with a space, which is no part of it.
+    def _read_token(self, entry: Mapping[str, Any], answer: str) -> Token:
+        text = self._decoder.decode(bytes(entry["bytes"]))
+        if self._is_first and text.startswith(" ") and not answer.startswith(" "):
+            # Some models begin every text with a space, which is not part of the answer.
             text = text[1:]
         self._is_first = self._is_first and not text
-        return Token(text, math.exp(one["logprob"]), tuple(map(_likely, one["top_logprobs"])))
+        return Token(text, math.exp(entry["logprob"]), tuple(map(_read_likely_token, entry["top_logprobs"])))
 
 
-def entropies(choice: Mapping[str, Any], news: Mapping[str, Any]) -> tuple[float, ...]:
-    """Those of the same tokens of one chunk, in bits, if it has any; `news` is what the chunk tells besides."""
-    told = news.get("entropy") or ()
-    pairs = zip(_listed(choice), told, strict=bool(told))
-    return tuple(nats * BITS_PER_NAT for one, nats in pairs if not one.get("special"))
+def read_entropies(choice: Mapping[str, Any], news: Mapping[str, Any]) -> tuple[float, ...]:
+    """Return the entropies of the same tokens, in bits; none if the chunk has none. `news` is its field “tempera”."""
+    entropies = news.get("entropy") or ()
+    pairs = zip(_token_entries(choice), entropies, strict=bool(entropies))
+    return tuple(nats * BITS_PER_NAT for entry, nats in pairs if not entry.get("special"))
 
 
-def dial(model: str, told: Mapping[str, Any]) -> Dial:
-    """The dial in a response."""
-    normal = dict(zip(told["temperatures"], told["log_sum_exp"], strict=True))
+def read_dial(model: str, response: Mapping[str, Any]) -> Dial:
+    """Return the dial in a response."""
+    normal = dict(zip(response["temperatures"], response["log_sum_exp"], strict=True))
     return Dial(
         model=model,
-        prompt=tuple(b"" if one.get("special") else bytes(one["bytes"]) for one in told["prompt"]),
-        prompt_ids=tuple(one["id"] for one in told["prompt"]),
-        candidates=tuple(_candidate(one, normal[1.0]) for one in told["tokens"]),
-        drawn=_candidate(told["drawn"], normal[1.0]),
-        temperatures=tuple(told["temperatures"]),
-        log_sum_exp=tuple(told["log_sum_exp"]),
-        entropy=tuple(nats * BITS_PER_NAT for nats in told["entropy"]),
+        prompt=tuple(b"" if entry.get("special") else bytes(entry["bytes"]) for entry in response["prompt"]),
+        prompt_ids=tuple(entry["id"] for entry in response["prompt"]),
+        candidates=tuple(_read_candidate(entry, normal[1.0]) for entry in response["tokens"]),
+        drawn=_read_candidate(response["drawn"], normal[1.0]),
+        temperatures=tuple(response["temperatures"]),
+        log_sum_exp=tuple(response["log_sum_exp"]),
+        entropy=tuple(nats * BITS_PER_NAT for nats in response["entropy"]),
     )
 
 
-def _listed(choice: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def _token_entries(choice: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return (choice.get("logprobs") or {}).get("content") or ()
 
 
-def _candidate(one: Mapping[str, Any], normal: float) -> Candidate:
+def _read_candidate(entry: Mapping[str, Any], normal: float) -> Candidate:
     return Candidate(
-        id=one["id"],
-        bytes=bytes(one["bytes"]),
-        logit=one["logit"],
-        before=math.exp(one["logit"] - normal),
-        after=one["after"],
-        ends=bool(one.get("special")),
+        id=entry["id"],
+        bytes=bytes(entry["bytes"]),
+        logit=entry["logit"],
+        before=math.exp(entry["logit"] - normal),
+        after=entry["after"],
+        ends=bool(entry.get("special")),
     )
 
 
-def _likely(one: Mapping[str, Any]) -> LikelyToken:
-    text = "" if one.get("special") else bytes(one["bytes"]).decode(errors="replace")
-    return LikelyToken(text, math.exp(one["logprob"]))
+def _read_likely_token(entry: Mapping[str, Any]) -> LikelyToken:
+    text = "" if entry.get("special") else bytes(entry["bytes"]).decode(errors="replace")
+    return LikelyToken(text, math.exp(entry["logprob"]))

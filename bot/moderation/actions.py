@@ -77,7 +77,7 @@ class Moderation:
 
     async def stop_removed_runs(self) -> None:
         """Stop the answers of this process that were cancelled or deleted in another one."""
-        for row_id in await self._messages.taken_away(self._runs.ids):
+        for row_id in await self._messages.find_stopped(self._runs.ids):
             self._runs.stop(row_id)
 
     # Messages
@@ -100,7 +100,7 @@ class Moderation:
             return await self._remove_unknown(caller, shown)
         is_gone = True
         for row in rows:
-            externals = await store.delivered(row.id) or [shown.external]
+            externals = await store.get_external_ids(row.id) or [shown.external]
             asked = None if row.parent is None else await store.get(row.parent)
             self._runs.stop(row.id)
             await store.delete(row, moderation_entry(caller.user, "remove", row))
@@ -115,7 +115,7 @@ class Moderation:
         if shown.row:
             rows = [row for row in [await store.get(shown.row)] if row is not None]
         else:
-            rows = await store.shown_by(place.platform, [shown.external])
+            rows = await store.find_answers(place.platform, [shown.external])
             rows = [row for row in rows if place.channel in (row.channel, row.thread)]
         here = [row for row in rows if (row.platform, row.server) == (place.platform, place.server)]
         return [row for row in here if row.role == "assistant"]
@@ -167,8 +167,8 @@ class Moderation:
 
     async def _has_traces(self, person: User, scope: Scope) -> bool:
         """Return whether anything that they did in a server is still stored."""
-        entries = await self._audit.find(scope.platform, scope.server, AuditFilter(actor=person.id), most=1)
-        return bool(entries) or await self._messages.has_asked(scope.place, person.id)
+        entries = await self._audit.find(scope.platform, scope.server, AuditFilter(actor=person.id), limit=1)
+        return bool(entries) or await self._messages.has_messages_of(scope.place, person.id)
 
     def time_outs(self, caller: Caller, scope: Scope) -> Sequence[TimeOut]:
         """Return the time-outs in force in a server, the next to end first."""
@@ -188,16 +188,16 @@ class Moderation:
     async def queue(self, caller: Caller, scope: Scope) -> Sequence[RunningAnswer]:
         """Return the answers that any process is making for a server, the oldest first."""
         caller.require_moderator()
-        return [self._running_answer(row) for row in await self._messages.unfinished(scope.platform, scope.server)]
+        return [self._running_answer(row) for row in await self._messages.find_unfinished(scope.platform, scope.server)]
 
     async def cancel(self, caller: Caller, row_id: int, scope: Scope) -> RunningAnswer:
         """Stop an answer, in whichever process it is made. Raises Expired if it is finished."""
         caller.require_moderator()
-        rows = await self._messages.unfinished(scope.platform, scope.server)
+        rows = await self._messages.find_unfinished(scope.platform, scope.server)
         row = next((row for row in rows if row.id == row_id), None)
         if row is None:
             raise Expired("There is nothing to stop: this answer is finished.")
-        await self._messages.take_away(row, moderation_entry(caller.user, "cancel", row))
+        await self._messages.request_stop(row, moderation_entry(caller.user, "cancel", row))
         self._runs.stop(row_id)
         return self._running_answer(row)
 

@@ -45,18 +45,18 @@ class AuditReader:
     async def find(self, caller: Caller, scope: Scope, wanted: AuditFilter, *, most: int) -> Sequence[AuditRow]:
         """Return at most `most` entries of a server, the newest first."""
         caller.require_moderator(NOT_ALLOWED)
-        return await self._audit.find(scope.platform, scope.server, wanted, most=most)
+        return await self._audit.find(scope.platform, scope.server, wanted, limit=most)
 
     async def all(self, caller: Caller, scope: Scope, wanted: AuditFilter) -> AsyncIterator[Sequence[AuditRow]]:
         """Yield all entries of a server in batches, the newest first."""
         caller.require_moderator(NOT_ALLOWED)
-        async for rows in self._audit.pieces(scope.platform, scope.server, wanted, BATCH_ROWS):
+        async for rows in self._audit.find_in_chunks(scope.platform, scope.server, wanted, BATCH_ROWS):
             yield rows
 
     async def names(self, caller: Caller, scope: Scope) -> Sequence[str]:
         """Return the names that entries are about: settings, commands and moderators' actions."""
         caller.require_moderator(NOT_ALLOWED)
-        return await self._audit.names(scope.platform, scope.server)
+        return await self._audit.list_names(scope.platform, scope.server)
 
     async def note(
         self, caller: Caller, scope: Scope, what: str, about: str, *, before: Any = None, after: Any = None

@@ -98,9 +98,9 @@ class LogChannel:
             return
         before = await self._store.get(platform, scope=POSTED)
         if before is None:
-            await self._store.set(platform, await self._audit.newest(), scope=POSTED)
+            await self._store.set(platform, await self._audit.newest_id(), scope=POSTED)
             return
-        if not (rows := await self._audit.after(platform, before, MAX_ROWS)):
+        if not (rows := await self._audit.find_after(platform, before, MAX_ROWS)):
             return
         try:
             await self._store.change(platform, partial(_advance, before, rows[-1].id), scope=POSTED)

@@ -77,7 +77,7 @@ class Refusals:
         if not self._is_moderated(Place(row.platform, row.channel, row.server)):
             raise UserError("Direct messages have no moderators, so nobody could see your appeal.")
         wanted = AuditFilter(kind=APPEAL, subject=str(number))
-        if await self._audit.find(row.platform, row.server, wanted, most=1):
+        if await self._audit.find(row.platform, row.server, wanted, limit=1):
             raise UserError("The moderators have your appeal already.")
         entry = AuditEntry(
             actor=user,

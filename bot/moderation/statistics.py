@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from bot.commands.command import family
-from bot.storage.counters import REFUSAL, USE, VOTE, WAIT, WAITS, CountRow, day_of
+from bot.commands.command import visible_name
+from bot.storage.counters import REFUSAL, USE, VOTE, WAIT, WAIT_BUCKETS_SECONDS, CountRow, day_of
 from bot.storage.database import now
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ async def read_statistics(database: Database, scope: Scope, days: int, known: Co
 
 
 def _counted_command(name: str, known: Collection[str]) -> str:
-    typed = family(name)
+    typed = visible_name(name)
     return typed if name not in known and typed in known else name
 
 
@@ -128,7 +128,7 @@ def _wait_times(buckets: Counter[str]) -> WaitTimes:
 def _quantile(buckets: Counter[str], share: float) -> float | None:
     """Return the seconds within which this share of all waits was over; None if longer than the largest bucket."""
     wanted, so_far = share * buckets.total(), 0
-    for edge in WAITS:
+    for edge in WAIT_BUCKETS_SECONDS:
         so_far += buckets[f"{edge:g}"]
         if so_far >= wanted:
             return edge

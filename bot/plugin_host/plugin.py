@@ -14,7 +14,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bot.commands.decorators import build
+from bot.commands.decorators import build_command
 from bot.core.errors import PluginError
 
 if TYPE_CHECKING:
@@ -107,7 +107,9 @@ class Plugin:
         completers = {
             method.__tempera_completes__: method for method in methods if hasattr(method, "__tempera_completes__")
         }
-        return [build(method, self.name, completers) for method in methods if hasattr(method, "__tempera_command__")]
+        return [
+            build_command(method, self.name, completers) for method in methods if hasattr(method, "__tempera_command__")
+        ]
 
     def _methods(self) -> Iterator[Any]:
         for base in reversed(type(self).__mro__):

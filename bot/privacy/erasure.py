@@ -75,7 +75,7 @@ class Erasure:
             await self._pseudonymise_timeouts(session)
             for table in (PluginRow, BlobRow):
                 await session.execute(delete(table).where(is_stored_under(table, self._person)))
-        await database.settle()
+        await database.truncate_wal()
         return frozenset(deleted)
 
     def _on_platform(self, column: Any) -> ColumnElement[bool]:

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bot.core.splitting import flowing
+from bot.core.splitting import join_growing_columns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -84,7 +84,7 @@ async def filter_replies(
             text = await held_columns[index].release(column.text, final=final or column.final)
             columns.append(replace(column, text=text))
         if columns:
-            held_text.mark_passed(flowing(columns))
+            held_text.mark_passed(join_growing_columns(columns))
             return replace(reply, columns=tuple(columns))
         text = await held_text.release(reply.text, final=final)
         tokens = reply.tokens if text == reply.text else take_tokens_within(reply.tokens, text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bot.core.errors import OptionError
-from bot.core.i18n import available
+from bot.core.i18n import list_languages
 from bot.settings.setting import MAX_LIST_CHARACTERS, ROLE, SERVER, Setting, largest_quota
 
 DAY_SECONDS = 24 * 3600
@@ -51,7 +51,7 @@ ANSWERS = (
         name="answers.language",
         type=str,
         default=READERS_OWN,
-        choices=(READERS_OWN, *available()),
+        choices=(READERS_OWN, *list_languages()),
         description="The language of the bot's own sentences; “each” is each person's own.",
     ),
 )

@@ -15,7 +15,7 @@ from sqlalchemy import JSON, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bot.settings.setting import Scope
-from bot.storage.audit import SETTING, AuditEntry, note
+from bot.storage.audit import SETTING, AuditEntry, add_entry
 from bot.storage.database import Base, now
 
 if TYPE_CHECKING:
@@ -143,5 +143,5 @@ async def _write_change(session: AsyncSession, change: Change, actor: User) -> A
             before=before,
             after=change.value,
         )
-        note(session, entry)
+        add_entry(session, entry)
     return before

@@ -1,4 +1,4 @@
-"""What happened that somebody may have to answer for: settings that were changed, moderation, refusals."""
+"""The audit: a record of changed settings, acts of moderation, refusals and appeals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import JSON, Index, String, cast, func, null, or_, select, updat
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bot.storage import counters
-from bot.storage.database import LARGEST_ID, Base, now
+from bot.storage.database import MAX_ID, Base, now
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from bot.storage.database import Database
 
 SETTING, MODERATION, REFUSAL, APPEAL = KINDS = ("setting", "moderation", "refusal", "appeal")
-"""The kinds of entries; `before` of the last two holds what somebody wrote, or the bot, if an answer was held back."""
-MOST = 1000
-"""How many entries are read at once, unless somebody wants fewer."""
+"""The kinds of entries. `before` of a refusal or appeal is the text of the user, or of a withheld answer."""
+MAX_ENTRIES = 1000
+"""The largest number of entries that one query returns by default."""
 
 
 class AuditRow(Base):
-    """One entry: who did what where, to what or whom, and what was before and after."""
+    """An entry: who did what, where, to what or whom, and the values before and after."""
 
     __tablename__ = "audit"
     __table_args__ = (Index("ix_audit_server", "platform", "server", "id"), {"sqlite_autoincrement": True})
@@ -44,9 +44,9 @@ class AuditRow(Base):
     kind: Mapped[str]
     """One of KINDS."""
     what: Mapped[str]
-    """The setting's name, what a moderator did, or the command that was refused."""
+    """The name of the setting, the act of the moderator, or the command that was refused."""
     subject: Mapped[str]
-    """What or whom it is about: a channel, a role, a user, a message; "" for the server or nobody."""
+    """The id of the channel, role, user or message that it is about; "" for the server or nobody."""
     subject_name: Mapped[str]
     before: Mapped[Any] = mapped_column(JSON, nullable=True)
     after: Mapped[Any] = mapped_column(JSON, nullable=True)
@@ -56,7 +56,7 @@ class AuditRow(Base):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """What is to be noted; the fields are those of the row. `before` and `after` are anything that JSON can hold."""
+    """An entry to record, with the fields of the row. `before` and `after` are JSON values."""
 
     actor: User
     place: Place
@@ -71,11 +71,11 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFilter:
-    """Which entries of a server are wanted: what is left empty may be anything.
+    """A filter for the entries of a server; an empty field matches every entry.
 
-    `what` is a whole name or the beginning of one, up to a dot or a space. `who` is the id or the name of somebody who
-    did something, or to whom a moderator did. `since` is part of the span, `until` is not; `older` leaves out newer
-    ids.
+    `what` is a whole name, or the beginning of one up to a dot or a space. `who` is the id or the name of the actor, or
+    of the user whom a moderator acted on. The time span includes `since` and excludes `until`. `older` matches the
+    entries with a smaller id.
     """
 
     kind: str = ""
@@ -90,8 +90,8 @@ class AuditFilter:
     older: int | None = None
 
 
-def note(session: AsyncSession, entry: AuditEntry) -> AuditRow:
-    """Add an entry in the transaction of what it tells about, so that there is never one without the other."""
+def add_entry(session: AsyncSession, entry: AuditEntry) -> AuditRow:
+    """Add an entry in the transaction of the act that it records, so that neither is stored without the other."""
     place = entry.place
     row = AuditRow(
         created=now(),
@@ -113,15 +113,15 @@ def note(session: AsyncSession, entry: AuditEntry) -> AuditRow:
 
 
 class Audit:
-    """The entries of all servers."""
+    """Reads and writes the entries of all servers."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def record(self, entry: AuditEntry) -> int:
-        """Note an entry that stands for itself; its id."""
+        """Store an entry in a transaction of its own, and return its id. A refusal is counted, too."""
         async with self._database.writing() as session:
-            row = note(session, entry)
+            row = add_entry(session, entry)
             if entry.kind == REFUSAL:
                 where, day = (row.platform, row.server), counters.day_of(row.created)
                 await counters.count(session, where, counters.REFUSAL, row.what, row.reason, day)
@@ -129,77 +129,81 @@ class Audit:
             return row.id
 
     async def get(self, row_id: int) -> AuditRow | None:
-        """The entry with this id."""
+        """Return the entry with this id; None if there is none."""
         async with self._database.reading() as session:
             return await session.get(AuditRow, row_id)
 
     async def purge(self, days: float) -> None:
-        """Forget the words in refusals older than `days`, and in appeals against them; that there was one stays."""
+        """Delete the texts in refusals older than `days`, and in appeals against these; the entries themselves stay."""
         old = AuditRow.created < now() - timedelta(days=days)
         refused = select(cast(AuditRow.id, String)).where(AuditRow.kind == REFUSAL, old)
         against = (AuditRow.kind == APPEAL) & AuditRow.subject.in_(refused)
-        texts = or_(AuditRow.kind.in_([REFUSAL, APPEAL]) & old, against)
+        with_texts = or_(AuditRow.kind.in_([REFUSAL, APPEAL]) & old, against)
         async with self._database.writing() as session:
-            await session.execute(update(AuditRow).where(texts).values(before=null()))
+            await session.execute(update(AuditRow).where(with_texts).values(before=null()))
 
     async def find(
-        self, platform: str, server: str, wanted: AuditFilter | None = None, *, most: int = MOST
+        self, platform: str, server: str, wanted: AuditFilter | None = None, *, limit: int = MAX_ENTRIES
     ) -> Sequence[AuditRow]:
-        """The entries of a server, the newest first, `most` at most. Where `server` is "", of its direct messages."""
-        found = _matching(platform, server, wanted or AuditFilter())
+        """Return at most `limit` entries of a server, the newest first; "" stands for direct messages."""
+        query = _select_matching(platform, server, wanted or AuditFilter())
         async with self._database.reading() as session:
-            return (await session.scalars(found.order_by(AuditRow.id.desc()).limit(most))).all()
+            return (await session.scalars(query.order_by(AuditRow.id.desc()).limit(limit))).all()
 
-    async def newest(self) -> int:
-        """The id of the last entry; 0 where there is none."""
+    async def newest_id(self) -> int:
+        """Return the id of the newest entry; 0 if there is none."""
         async with self._database.reading() as session:
             return await session.scalar(select(func.max(AuditRow.id))) or 0
 
-    async def after(self, platform: str, number: int, most: int) -> Sequence[AuditRow]:
-        """What came after an entry on a platform, the oldest first, `most` at most.
+    async def find_after(self, platform: str, row_id: int, limit: int) -> Sequence[AuditRow]:
+        """Return at most `limit` entries of a platform after the entry `row_id`, the oldest first.
 
-        Writers take turns, so that nothing comes later with a lower number.
+        Writers take turns, so no later entry gets a smaller id.
         """
-        later = select(AuditRow).where(AuditRow.platform == platform, AuditRow.id > number)
+        query = select(AuditRow).where(AuditRow.platform == platform, AuditRow.id > row_id)
         async with self._database.reading() as session:
-            return (await session.scalars(later.order_by(AuditRow.id).limit(most))).all()
+            return (await session.scalars(query.order_by(AuditRow.id).limit(limit))).all()
 
-    async def pieces(
-        self, platform: str, server: str, wanted: AuditFilter, at_once: int
+    async def find_in_chunks(
+        self, platform: str, server: str, wanted: AuditFilter, size: int
     ) -> AsyncIterator[Sequence[AuditRow]]:
-        """The same without an end, `at_once` at a time."""
-        while rows := await self.find(platform, server, wanted, most=at_once):
+        """Yield all matching entries of a server, the newest first, in chunks of `size`."""
+        while rows := await self.find(platform, server, wanted, limit=size):
             yield rows
             wanted = replace(wanted, older=rows[-1].id)
 
-    async def names(self, platform: str, server: str) -> Sequence[str]:
-        """What there are entries about in a server: settings, commands, what moderators did."""
-        there = select(AuditRow.what).where(AuditRow.platform == platform, AuditRow.server == server)
+    async def list_names(self, platform: str, server: str) -> Sequence[str]:
+        """Return the distinct values of `what` in the entries of a server, sorted."""
+        names = select(AuditRow.what).where(AuditRow.platform == platform, AuditRow.server == server)
         async with self._database.reading() as session:
-            return (await session.scalars(there.distinct().order_by(AuditRow.what))).all()
+            return (await session.scalars(names.distinct().order_by(AuditRow.what))).all()
 
 
-def _matching(platform: str, server: str, wanted: AuditFilter) -> Select[AuditRow]:
-    found = select(AuditRow).where(AuditRow.platform == platform, AuditRow.server == server)
+def _select_matching(platform: str, server: str, wanted: AuditFilter) -> Select[AuditRow]:
+    query = select(AuditRow).where(AuditRow.platform == platform, AuditRow.server == server)
     for column in ("kind", "channel", "actor", "subject", "reason"):
         if value := getattr(wanted, column):
-            found = found.where(getattr(AuditRow, column) == value)
+            query = query.where(getattr(AuditRow, column) == value)
     if wanted.what:
-        longer = (AuditRow.what.startswith(f"{wanted.what}{mark}", autoescape=True) for mark in (".", " "))
-        found = found.where(or_(AuditRow.what == wanted.what, *longer))
+        is_below = (AuditRow.what.startswith(f"{wanted.what}{mark}", autoescape=True) for mark in (".", " "))
+        query = query.where(or_(AuditRow.what == wanted.what, *is_below))
     if wanted.who:
-        did = _is(AuditRow.actor, AuditRow.actor_name, wanted.who)
-        # Elsewhere the subject is no person, and a role or a number may be spelt like one.
-        was_moderated = (AuditRow.kind == MODERATION) & _is(AuditRow.subject, AuditRow.subject_name, wanted.who)
-        found = found.where(or_(did, was_moderated))
+        has_acted = _matches_person(AuditRow.actor, AuditRow.actor_name, wanted.who)
+        # In other kinds the subject is not a person, and a role or a number may look like a name.
+        was_moderated = (AuditRow.kind == MODERATION) & _matches_person(
+            AuditRow.subject, AuditRow.subject_name, wanted.who
+        )
+        query = query.where(or_(has_acted, was_moderated))
     if wanted.since is not None:
-        found = found.where(AuditRow.created >= wanted.since)
+        query = query.where(AuditRow.created >= wanted.since)
     if wanted.until is not None:
-        found = found.where(AuditRow.created < wanted.until)
+        query = query.where(AuditRow.created < wanted.until)
     if wanted.older is not None:
-        found = found.where(AuditRow.id < min(wanted.older, LARGEST_ID))
-    return found
+        query = query.where(AuditRow.id < min(wanted.older, MAX_ID))
+    return query
 
 
-def _is(number: InstrumentedAttribute[str], name: InstrumentedAttribute[str], who: str) -> ColumnElement[bool]:
-    return or_(number == who, func.lower(name) == func.lower(who))
+def _matches_person(
+    identifier: InstrumentedAttribute[str], name: InstrumentedAttribute[str], who: str
+) -> ColumnElement[bool]:
+    return or_(identifier == who, func.lower(name) == func.lower(who))

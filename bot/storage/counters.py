@@ -1,6 +1,6 @@
-"""How often what happened on which day: sums alone, so that they outlive the messages they come from. Nobody is named.
+"""Daily counts of uses, waits, votes and refusals, which stay after the messages are deleted. They name no user.
 
-A day is one of UTC. What is counted in the transaction of what happened is neither lost nor counted twice.
+Days are in UTC. An event is counted in its own transaction, so it is neither lost nor counted twice.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from bot.storage.database import Base, now
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
-    from bot.storage.database import Database
+    from bot.storage.database import Database, MessageRow
 
 USE, WAIT, VOTE, REFUSAL = "use", "wait", "vote", "refusal"
-"""Kinds: by state of the answer, by WAITS, by "up" and "down", by code of the refusal."""
-WAITS = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0, 30.0, 60.0, 120.0, 300.0)
-"""Seconds that people waited less than; what was longer is counted as LONGER."""
-LONGER = "longer"
+"""The kinds of counts; `value` is the state of the answer, the wait bucket, "up" or "down", or the refusal's code."""
+WAIT_BUCKETS_SECONDS = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 20.0, 30.0, 60.0, 120.0, 300.0)
+"""Upper limits of the buckets for waiting times; longer ones are counted as LONGEST_BUCKET."""
+LONGEST_BUCKET = "longer"
 KEPT_DAYS = 400
 
 
 class CountRow(Base):
-    """How often something happened on a day in a server."""
+    """The number of events of one kind on a day in a server."""
 
     __tablename__ = "counts"
 
     platform: Mapped[str] = mapped_column(primary_key=True)
     server: Mapped[str] = mapped_column(primary_key=True)
     day: Mapped[str] = mapped_column(primary_key=True)
-    """Such as 2026-03-31."""
+    """A date in UTC, such as 2026-03-31."""
     kind: Mapped[str] = mapped_column(primary_key=True)
     command: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[str] = mapped_column(primary_key=True)
@@ -42,19 +42,19 @@ class CountRow(Base):
 
 
 def day_of(time: datetime) -> str:
-    """The day that a point in time belongs to."""
+    """Return the date in UTC of a point in time."""
     return f"{time.astimezone(UTC):%Y-%m-%d}"
 
 
-def waited(seconds: float) -> str:
-    """What a wait is counted as."""
-    return next((f"{edge:g}" for edge in WAITS if seconds < edge), LONGER)
+def wait_bucket(seconds: float) -> str:
+    """Return the bucket of a waiting time."""
+    return next((f"{edge:g}" for edge in WAIT_BUCKETS_SECONDS if seconds < edge), LONGEST_BUCKET)
 
 
 async def count(
     session: AsyncSession, where: tuple[str, str], kind: str, command: str, value: str, day: str, by: int = 1
 ) -> None:
-    """Count something in the transaction of `session`, which holds the write lock, so that nobody else counts now.
+    """Add `by` to a count in the transaction of `session`, which holds the write lock, so nobody else counts meanwhile.
 
     `where` is a platform and a server of it.
     """
@@ -62,13 +62,26 @@ async def count(
     row = await session.get(CountRow, key)
     if row is None:
         platform, server = where
-        about = {"day": day, "kind": kind, "command": command, "value": value}
-        session.add(CountRow(platform=platform, server=server, **about, number=by))
+        key_columns = {"day": day, "kind": kind, "command": command, "value": value}
+        session.add(CountRow(platform=platform, server=server, **key_columns, number=by))
     else:
         row.number += by
 
 
-async def forget(database: Database) -> None:
-    """Delete sums that are older than KEPT_DAYS."""
+async def count_message(session: AsyncSession, row: MessageRow, kind: str, value: str, day: str, by: int = 1) -> None:
+    """Count something about a message in the transaction of `session`."""
+    await count(session, (row.platform, row.server), kind, row.command, value, day, by)
+
+
+async def count_use(session: AsyncSession, answer: MessageRow, state: str, waited: float | None) -> None:
+    """Count an answer that ended in `state` today; `waited` is the time until something was visible, in seconds."""
+    day = day_of(now())
+    await count_message(session, answer, USE, state, day)
+    if waited is not None:
+        await count_message(session, answer, WAIT, wait_bucket(waited), day)
+
+
+async def purge(database: Database) -> None:
+    """Delete counts that are older than KEPT_DAYS."""
     async with database.writing() as session:
         await session.execute(delete(CountRow).where(CountRow.day < day_of(now() - timedelta(days=KEPT_DAYS))))

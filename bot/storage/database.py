@@ -1,7 +1,7 @@
-"""The tables, and how they are reached: SQLAlchemy 2, async, on the systems of backend.py.
+"""The tables and the connection to them: SQLAlchemy 2, async, on the database systems of engine.py.
 
-Every change is one transaction that holds the write lock from its first statement, so that two processes on one
-database wait for each other and never fail half-way. Readers never wait.
+Every change is one transaction that holds the write lock from its first statement, so two processes on one database
+wait for each other and never fail half-way. Readers never wait.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from bot.core.errors import ConfigError
-from bot.storage.engine import BUSY_SECONDS, backend, emptied, ensure_folder
+from bot.storage.engine import BUSY_SECONDS, create_backend, ensure_folder, truncate_wal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -46,50 +46,50 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.05
-SETTLE_SECONDS = (0.1, 0.5, 2.0)
-"""How long to wait for whoever else uses a file before its journal is emptied; at last it is left to the next time."""
+WAL_PAUSES_SECONDS = (0.1, 0.5, 2.0)
+"""Pauses between attempts to truncate the write-ahead log while other processes read it."""
 UNFINISHED = ("queued", "running")
 """States of an answer that is being made."""
 ANSWERED = ("done", "stopped")
-"""States of an answer that was given, to its end or as far as somebody let it come."""
-LARGEST_ID = 2**31 - 1
-"""No row has a higher number; to be asked for one is an error on PostgreSQL."""
+"""States of an answer that was given, completely or until it was stopped."""
+MAX_ID = 2**31 - 1
+"""The largest id of a row; PostgreSQL raises an error for a larger one in a query."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def now() -> datetime:
-    """The current time, with its zone."""
+    """Return the current time in UTC, with its time zone."""
     return datetime.now(UTC)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A point in time; SQLite keeps no zone, so it is stored and given back in UTC."""
+    """A point in time, stored and returned in UTC, since SQLite stores no time zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To UTC."""
+        """Convert a value to UTC before it is stored."""
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """With its zone again."""
+        """Add the time zone to a stored value."""
         return None if value is None else value.replace(tzinfo=UTC)
 
 
 class CleanText(TypeDecorator[str]):
-    """Text without what no database keeps: half a surrogate pair becomes a question mark, a NUL is left out."""
+    """Text without what databases reject: half a surrogate pair becomes a question mark, and NUL is removed."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Cleaned."""
+        """Clean a value before it is stored."""
         return None if value is None else value.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 class Base(DeclarativeBase):
-    """What all tables share: how their constraints are named, so that migrations can name them too."""
+    """The base of all tables, with names for their constraints, so that migrations can name them, too."""
 
     metadata = MetaData(
         naming_convention={
@@ -103,7 +103,7 @@ class Base(DeclarativeBase):
 
 
 class MessageRow(Base):
-    """One message: a user's (`role` "user") or the bot's answer to it (`role` "assistant", `parent` the question)."""
+    """A message of a user (`role` "user"), or an answer of the bot (`role` "assistant", `parent` the question)."""
 
     __tablename__ = "messages"
     __table_args__ = (
@@ -119,10 +119,10 @@ class MessageRow(Base):
     channel: Mapped[str]
     thread: Mapped[str]
     external: Mapped[str]
-    """The platform's own id of a user's message, where there is one; an answer's are in `deliveries`."""
+    """The platform's id of a user's message, if there is one; those of an answer are in `deliveries`."""
     parent: Mapped[int | None] = mapped_column(index=True)
     source: Mapped[int | None] = mapped_column(index=True)
-    """The answer whose button led to this message, so that what was written to the one is known to be in the other."""
+    """The answer whose button led to this message, which may therefore have text of that answer."""
     author: Mapped[str]
     author_name: Mapped[str]
     role: Mapped[str]
@@ -137,7 +137,7 @@ class MessageRow(Base):
     """queued, running, done, stopped, failed, interrupted or deleted."""
     instance: Mapped[str]
     resume: Mapped[dict[str, Any]]
-    """What the platform needs to come back to the message after a restart."""
+    """Values that the platform needs to find the message again after a restart."""
     created: Mapped[datetime] = mapped_column(index=True)
 
 
@@ -156,7 +156,7 @@ class AttachmentRow(Base):
 
 
 class VoteRow(Base):
-    """One user's thumb on one answer: 1 is up, -1 down."""
+    """The vote of a user on an answer: 1 is up, -1 is down."""
 
     __tablename__ = "votes"
 
@@ -166,7 +166,7 @@ class VoteRow(Base):
 
 
 class TokensRow(Base):
-    """The tokens of an answer, with what else was likely, as tokens.py packs them."""
+    """The tokens of an answer, as tokens.py packs them."""
 
     __tablename__ = "tokens"
 
@@ -175,7 +175,7 @@ class TokensRow(Base):
 
 
 class DeliveryRow(Base):
-    """One of the platform's messages that show an answer; `part` counts them from 0."""
+    """A message of the platform that shows an answer or a part of it; `part` counts from 0."""
 
     __tablename__ = "deliveries"
 
@@ -187,7 +187,7 @@ class DeliveryRow(Base):
 
 
 class EventRow(Base):
-    """An event of a platform that was handled, so that a second delivery of it is not."""
+    """An event of a platform that was handled, so that a second delivery of it is ignored."""
 
     __tablename__ = "events"
 
@@ -197,7 +197,7 @@ class EventRow(Base):
 
 
 class InstanceRow(Base):
-    """A running process of the bot, so that others can tell whether what it works on is still worked on."""
+    """A running process of the bot, so that others can tell whether the answers it works on are still being made."""
 
     __tablename__ = "instances"
 
@@ -205,12 +205,12 @@ class InstanceRow(Base):
     host: Mapped[str]
     pid: Mapped[int]
     started: Mapped[float] = mapped_column(Double)
-    """When the process was created, in seconds since the epoch: process ids are used again, this pair is not."""
+    """When the process was created, in seconds since 1970. Process ids are reused, but not with the same time."""
     seen: Mapped[datetime]
 
 
 class PluginRow(Base):
-    """A JSON value that a plugin keeps."""
+    """A JSON value that a plugin stores."""
 
     __tablename__ = "plugin_data"
 
@@ -221,31 +221,31 @@ class PluginRow(Base):
 
 
 class Database:
-    """One database. Use it as an async context manager: entering brings the tables up to date."""
+    """A database. Use it as an async context manager: entering brings the tables up to date."""
 
     def __init__(self, url: str) -> None:
-        """Raises ConfigError if `url` is not the address of a database that can be used."""
-        self._backend = backend(url)
+        """Raises ConfigError if `url` is not the address of a supported database."""
+        self._backend = create_backend(url)
         self._engine = self._backend.engine
 
     @property
     def name(self) -> str:
-        """Its address without a password."""
+        """The address without a password."""
         return self._backend.name
 
     @property
-    def key(self) -> Path | None:
-        """Where a secret lies that must not be in it, if there is such a place."""
-        return self._backend.key
+    def key_file(self) -> Path | None:
+        """The file for a secret that must not be in the database; None if there is no such file."""
+        return self._backend.key_file
 
     async def __aenter__(self) -> Self:
         try:
             await ensure_folder(self._backend.file)
-            await self._bring_up()
-        except self._backend.failures as error:
+            await self._migrate_when_free()
+        except self._backend.open_errors as error:
             await self._engine.dispose()
             log.debug("The database cannot be opened", exc_info=error)
-            raise ConfigError(self._backend.trouble) from None
+            raise ConfigError(self._backend.failure_sentence) from None
         return self
 
     async def __aexit__(
@@ -253,93 +253,93 @@ class Database:
     ) -> None:
         await self._engine.dispose()
 
-    async def _bring_up(self) -> None:
+    async def _migrate_when_free(self) -> None:
         latest = time.monotonic() + BUSY_SECONDS
         while True:
             try:
                 return await self.migrate()
             except OperationalError as error:
-                # Switching a new file to WAL does not wait for another process that is just doing the same.
+                # Switching a new file to WAL mode does not wait for another process that does the same.
                 if "locked" not in str(error.orig) or time.monotonic() > latest:
                     raise
             await asyncio.sleep(RETRY_SECONDS)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
-        """A session that only reads, each statement for itself."""
+        """A session that only reads; each statement is a transaction of its own."""
         async with _session(self._backend.reader) as session:
             yield session
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncSession]:
-        """A session in one transaction: committed at the end, or not at all."""
+        """A session in one transaction, which is committed at the end or rolled back."""
         async with _session(self._engine) as session, session.begin():
             yield session
 
     async def migrate(self, target: str = "head") -> None:
-        """Bring the tables to the newest form, or to the revision `target`."""
-        # In one transaction, or another process could migrate between what is read here and what is done about it.
+        """Migrate the tables to the newest revision, or to `target`."""
+        # One transaction, so that no other process migrates after the revision is read here.
         async with self._engine.begin() as connection:
             await connection.run_sync(_migrate, target)
 
     async def purge(self, days: float) -> int:
-        """Delete messages, with all that hangs on them, and seen events older than `days`; how many messages.
+        """Delete messages older than `days` with their rows in other tables; return the number of messages.
 
-        What is being answered is none of that for another day, nor is what must not be heard twice.
+        Questions that are being answered, and events, are kept for at least a day.
         """
-        latest = now()
-        oldest, day_before = latest - timedelta(days=days), latest - timedelta(days=max(days, 1))
+        current = now()
+        oldest, day_before = current - timedelta(days=days), current - timedelta(days=max(days, 1))
         answering = MessageRow.state.in_(UNFINISHED) & (MessageRow.created >= day_before)
-        asked = select(MessageRow.parent).where(answering, MessageRow.parent.is_not(None))
-        old = (MessageRow.created < oldest) & not_(answering) & MessageRow.id.not_in(asked)
+        questions = select(MessageRow.parent).where(answering, MessageRow.parent.is_not(None))
+        old = (MessageRow.created < oldest) & not_(answering) & MessageRow.id.not_in(questions)
         async with self.writing() as session:
             count = await session.scalar(func.count(MessageRow.id).select().where(old)) or 0
             await session.execute(delete(MessageRow).where(old))
             await session.execute(delete(EventRow).where(EventRow.created < day_before))
-        await self.settle()
+        await self.truncate_wal()
         return count
 
-    async def settle(self, *, patient: bool = True) -> None:
-        """Let what was deleted be gone from the file's own journal, too, where there is one."""
+    async def truncate_wal(self, *, patient: bool = True) -> None:
+        """Remove deleted rows from the write-ahead log of a file, too; with `patient`, wait for other readers."""
         if (file := self._backend.file) is None:
             return
-        for pause in (*(SETTLE_SECONDS if patient else ()), None):
-            if await asyncio.to_thread(emptied, file) or pause is None:
+        for pause in (*(WAL_PAUSES_SECONDS if patient else ()), None):
+            if await asyncio.to_thread(truncate_wal, file) or pause is None:
                 break
             await asyncio.sleep(pause)
 
-    async def first_seen(self, platform: str, event_id: str) -> bool:
-        """Whether this event is new to every process that shares the database. Asking marks it as seen."""
+    async def claim_event(self, platform: str, event_id: str) -> bool:
+        """Mark an event as handled by this process; return False if any process has handled it before."""
         async with self.writing() as session:
             if await session.get(EventRow, (platform, event_id)) is not None:
                 return False
             session.add(EventRow(platform=platform, id=event_id, created=now()))
         return True
 
-    async def unsee(self, platform: str, event_id: str) -> None:
-        """Let this event be new again, since nothing came of it."""
+    async def release_event(self, platform: str, event_id: str) -> None:
+        """Mark an event as not handled, since handling it failed."""
         async with self.writing() as session:
             await session.execute(delete(EventRow).where(EventRow.platform == platform, EventRow.id == event_id))
 
 
 @asynccontextmanager
 async def _session(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
-    """A session whose connection goes back to its pool, whenever the task that uses it is cancelled."""
+    """A session whose connection returns to its pool even if the task that uses it is cancelled."""
     connection = engine.connect()
     try:
-        await _whole(connection.start())
+        await _complete(connection.start())
         session = AsyncSession(connection, expire_on_commit=False)
         try:
             yield session
         finally:
-            await _whole(session.close())
+            await _complete(session.close())
     finally:
         if connection.sync_connection is not None:
-            await _whole(connection.close())
+            await _complete(connection.close())
 
 
-async def _whole(work: Coroutine[Any, Any, Any]) -> None:
-    """Do something to its end, even if whoever waits for it is cancelled meanwhile."""
+async def _complete(work: Coroutine[Any, Any, Any]) -> None:
+    """Run `work` to its end, even if the task that waits for it is cancelled meanwhile."""
     task = asyncio.ensure_future(work)
     try:
         await asyncio.shield(task)

@@ -1,7 +1,7 @@
-"""The database systems that the tables may lie in: SQLite in a file, or PostgreSQL on a server.
+"""The database systems: SQLite in a file, or PostgreSQL on a server.
 
-On both, everything that writes waits for everything else that writes, from its first statement on, so that what one
-process reads before it writes is still true when it does; readers never wait.
+On both, a transaction that writes waits for all others that write from its first statement on. So what it reads is
+still true when it writes. Readers never wait.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
 
 BUSY_SECONDS = 30
-SETTLE_BUSY_SECONDS = 0.2
+WAL_BUSY_SECONDS = 0.2
 CONNECT_SECONDS = 10
-WRITERS = 0x74656D7065726121
-"""The advisory lock that writers of one PostgreSQL database take in turns: any number that nobody else uses."""
-READS = "reads"
-"""The option of an engine whose transactions only read."""
+WRITER_LOCK_ID = 0x74656D7065726121
+"""The advisory lock that the writers of a PostgreSQL database take in turn: any number that nothing else uses."""
+READ_ONLY = "reads"
+"""The execution option of an engine whose transactions only read."""
 POSTGRES_NAMES = ("postgresql", "postgres", "postgresql+asyncpg")
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """An engine, and how it may be named to people: without a password."""
+    """The engine of a database, and how to describe it. `name` is its address without a password."""
 
     engine: AsyncEngine
     reader: AsyncEngine
-    """The same, for what only reads, each statement for itself."""
+    """The same engine for reading, where each statement is a transaction of its own."""
     name: str
-    failures: tuple[type[Exception], ...]
-    """What is raised when it cannot be opened."""
-    trouble: str
-    """What to say then."""
+    open_errors: tuple[type[Exception], ...]
+    """The exceptions that mean that the database cannot be opened."""
+    failure_sentence: str
+    """The sentence to show then."""
     file: Path | None = None
-    """What it is stored in, if that is a file."""
-    key: Path | None = None
-    """Where a secret lies that must not be in it; None where there is no such place that all its processes reach."""
+    """The file of the database, if it has one."""
+    key_file: Path | None = None
+    """The file for a secret that must not be in the database; None if its processes share no folder."""
 
 
-def backend(address: str) -> Backend:
-    """The backend of a database's address. Raises ConfigError where it is none."""
+def create_backend(address: str) -> Backend:
+    """Return the backend for the address of a database. Raises ConfigError if it is not a valid address."""
     try:
         url = make_url(address)
     except ArgumentError:
@@ -61,43 +61,42 @@ def backend(address: str) -> Backend:
             "postgresql://user:password@host/tempera."
         ) from None
     if url.drivername == "sqlite":
-        return _sqlite(url)
+        return _create_sqlite(url)
     if url.drivername in POSTGRES_NAMES:
-        return _postgresql(url)
+        return _create_postgresql(url)
     raise ConfigError(
         "The database must be SQLite or PostgreSQL: database.url begins with sqlite:/// or postgresql://."
     )
 
 
-def _sqlite(url: URL) -> Backend:
+def _create_sqlite(url: URL) -> Backend:
     path = Path(url.database or "tempera.db").expanduser()
     arguments = {"timeout": BUSY_SECONDS, "factory": _SQLiteConnection}
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args=arguments, hide_parameters=True)
 
     @event.listens_for(engine.sync_engine, "connect")
     def _connect(connection: Any, record: Any) -> None:
-        # The driver's own transactions begin too late; ours begin below.
+        # The driver's own transactions begin too late, so it must begin none.
         connection.isolation_level = None
         cursor = connection.cursor()
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "secure_delete=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    # A deferred transaction that reads before it writes fails at once where another one writes.
-    _first_in_a_transaction(engine, "BEGIN IMMEDIATE")
-    # Outside of a transaction each statement is one by itself; the driver need not be told so.
-    reader = engine.execution_options(**{READS: True})
+    # A deferred transaction that reads before it writes would fail if another one writes in between.
+    _begin_transactions_with(engine, "BEGIN IMMEDIATE")
+    reader = engine.execution_options(**{READ_ONLY: True})
     name = url.render_as_string()
-    failures = (OSError, DBAPIError)
-    trouble = f"The database {path} cannot be opened; is the folder writable?"
-    return Backend(engine, reader, name, failures, trouble, path, path.with_name(f"{path.name}.key"))
+    open_errors = (OSError, DBAPIError)
+    failure_sentence = f"The database {path} cannot be opened; is the folder writable?"
+    return Backend(engine, reader, name, open_errors, failure_sentence, path, path.with_name(f"{path.name}.key"))
 
 
-def _postgresql(url: URL) -> Backend:
+def _create_postgresql(url: URL) -> Backend:
     from asyncpg import InterfaceError, PostgresError
 
     query = dict(url.query)
-    # The driver names one option otherwise than addresses do that other programs hand out.
+    # The addresses that other programs hand out have another name for this option than the driver.
     if "sslmode" in query:
         query["ssl"] = query.pop("sslmode")
     engine = create_async_engine(
@@ -105,35 +104,37 @@ def _postgresql(url: URL) -> Backend:
         connect_args={"timeout": CONNECT_SECONDS},
         hide_parameters=True,
         pool_pre_ping=True,
-        # Whatever the server's default is: any other would show a writer what there was before its turn came.
+        # At a stricter level, a writer would see the state before it got the lock.
         isolation_level="READ COMMITTED",
     )
-    _first_in_a_transaction(engine, f"SELECT pg_advisory_xact_lock({WRITERS})")
+    _begin_transactions_with(engine, f"SELECT pg_advisory_xact_lock({WRITER_LOCK_ID})")
     name = url.set(query={}).render_as_string(hide_password=True)
-    trouble = f"The database {name} cannot be opened; are address, user and password right, and is the server running?"
-    # Options that the driver does not know, or whose values it does not, are a TypeError or a ValueError to it.
-    failures = (OSError, DBAPIError, InterfaceError, PostgresError, TypeError, ValueError)
-    reader = engine.execution_options(isolation_level="AUTOCOMMIT", **{READS: True})
-    return Backend(engine, reader, name, failures, trouble)
+    failure_sentence = (
+        f"The database {name} cannot be opened; are address, user and password right, and is the server running?"
+    )
+    # The driver raises TypeError or ValueError for unknown options and values in the address.
+    open_errors = (OSError, DBAPIError, InterfaceError, PostgresError, TypeError, ValueError)
+    reader = engine.execution_options(isolation_level="AUTOCOMMIT", **{READ_ONLY: True})
+    return Backend(engine, reader, name, open_errors, failure_sentence)
 
 
-def _first_in_a_transaction(engine: AsyncEngine, statement: str) -> None:
+def _begin_transactions_with(engine: AsyncEngine, statement: str) -> None:
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Connection) -> None:
-        if not connection.get_execution_options().get(READS):
+        if not connection.get_execution_options().get(READ_ONLY):
             connection.exec_driver_sql(statement)
 
 
 async def ensure_folder(file: Path | None) -> None:
-    """Make the folder of a database's file. Raises OSError where that cannot be."""
+    """Make the folder of the file of a database. Raises OSError if that fails."""
     if file is not None:
         await asyncio.to_thread(file.parent.mkdir, parents=True, exist_ok=True)
 
 
-def emptied(file: Path) -> bool:
-    """Empty the journal of an SQLite file; False where somebody reads what is in it. Blocks, but not for long."""
-    # Whoever waits here for readers keeps all writers waiting, too, so the others are too patient.
-    with closing(sqlite3.connect(file, timeout=SETTLE_BUSY_SECONDS)) as connection:
+def truncate_wal(file: Path) -> bool:
+    """Truncate the write-ahead log of an SQLite file; return False if somebody reads it. Blocks for a short time."""
+    # Waiting here for readers blocks all writers, too, so the timeout of the other connections is too long.
+    with closing(sqlite3.connect(file, timeout=WAL_BUSY_SECONDS)) as connection:
         try:
             return not connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         except sqlite3.OperationalError:
@@ -141,10 +142,10 @@ def emptied(file: Path) -> bool:
 
 
 class _SQLiteConnection(sqlite3.Connection):
-    """A connection that lets go of its locks when it is closed.
+    """A connection that releases its locks when it is closed.
 
-    Where a task is cancelled in the middle of a statement, SQLAlchemy closes the connection; but SQLite keeps one open,
-    with its transaction, for as long as anything holds a statement that was not read to its end.
+    If a task is cancelled in the middle of a statement, SQLAlchemy closes the connection. SQLite would keep it open,
+    with its transaction, as long as anything holds a statement that was not read to its end.
     """
 
     def close(self) -> None:

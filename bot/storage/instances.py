@@ -1,4 +1,4 @@
-"""Which process is which, and whether it is still alive, so that what a dead one left behind is noticed."""
+"""The running processes of the bot, so that the unfinished answers of dead ones are found."""
 
 from __future__ import annotations
 
@@ -20,55 +20,57 @@ if TYPE_CHECKING:
 
     from bot.storage.database import Database
 
-SEEN_EVERY = 20.0
-SILENT_AFTER = timedelta(seconds=90)
-"""A process on another host cannot be looked at; it counts as dead after this long without a sign of life."""
+HEARTBEAT_SECONDS = 20.0
+MAX_SILENCE = timedelta(seconds=90)
+"""A process on another host is considered dead after this time without a heartbeat."""
 
 
 class Instance:
-    """This process, registered for as long as the context lasts. `id` stands beside everything it works on."""
+    """This process, registered for as long as the context lasts. Its `id` is stored with the answers that it makes."""
 
     def __init__(self, database: Database) -> None:
         self.id = secrets.token_hex(8)
         self._database = database
-        self._pulse = AsyncExitStack()
+        self._heartbeat = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._beat()
-        await self._pulse.enter_async_context(repeated(self._beat, SEEN_EVERY))
+        await self._record_heartbeat()
+        await self._heartbeat.enter_async_context(repeated(self._record_heartbeat, HEARTBEAT_SECONDS))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._pulse.aclose()
+        await self._heartbeat.aclose()
         async with self._database.writing() as session:
             await session.execute(delete(InstanceRow).where(InstanceRow.id == self.id))
 
-    async def _beat(self) -> None:
-        # Anew each time: what the system says of it moves when its clock is set, and others compare it as it is then.
-        me = psutil.Process(os.getpid())
-        row = InstanceRow(id=self.id, host=socket.gethostname(), pid=me.pid, started=me.create_time(), seen=now())
+    async def _record_heartbeat(self) -> None:
+        # The time of creation is read again each time, as it changes when the system clock is set.
+        process = psutil.Process(os.getpid())
+        row = InstanceRow(
+            id=self.id, host=socket.gethostname(), pid=process.pid, started=process.create_time(), seen=now()
+        )
         async with self._database.writing() as session:
-            # The whole row, since another process deletes that of one that was silent for too long and yet lives.
+            # The whole row, since other processes delete it if this one was silent for too long.
             await session.merge(row)
 
-    async def living(self) -> set[str]:
-        """The ids of the processes that still work on this database. Forgets the others."""
+    async def find_living(self) -> set[str]:
+        """Return the ids of the living processes of this database, and delete the rows of the others."""
         async with self._database.reading() as session:
             rows = list(await session.scalars(select(InstanceRow)))
-        alive = {row.id for row in rows if _lives(row)}
+        alive = {row.id for row in rows if _is_alive(row)}
         if dead := {row.id for row in rows} - alive:
             async with self._database.writing() as session:
                 await session.execute(delete(InstanceRow).where(InstanceRow.id.in_(dead)))
         return alive
 
 
-def _lives(row: InstanceRow) -> bool:
+def _is_alive(row: InstanceRow) -> bool:
     if row.host != socket.gethostname():
-        return now() - row.seen < SILENT_AFTER
+        return now() - row.seen < MAX_SILENCE
     try:
-        # Process ids are used again after a restart; the time of creation tells the old one from the new.
+        # Process ids are reused; the time of creation tells an old process from a new one.
         return bool(abs(psutil.Process(row.pid).create_time() - row.started) < 1)
     except psutil.Error:
         return False

@@ -1,4 +1,4 @@
-"""What a plugin keeps: JSON values and bytes by plugin, scope and key."""
+"""The store of plugins: JSON values and bytes by plugin, scope and key."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     from bot.storage.database import Database
 
-AT_ONCE = 500
-"""How many keys one statement names; databases take no more than some thousands."""
+MAX_KEYS_PER_STATEMENT = 500
+"""The largest number of keys in one statement; databases allow a few thousand."""
 
 
 class BlobRow(Base):
-    """Bytes that a plugin keeps."""
+    """Bytes that a plugin stores."""
 
     __tablename__ = "plugin_blobs"
 
@@ -31,28 +31,28 @@ class BlobRow(Base):
 
 
 class Store:
-    """The rows of one plugin. `scope` is whatever separates them, such as a server's or a user's id."""
+    """The values of one plugin. `scope` separates them, such as by the id of a server or a user."""
 
     def __init__(self, database: Database, plugin: str) -> None:
         self._database = database
         self._plugin = plugin
 
     async def get(self, key: str, default: Any = None, *, scope: str = "") -> Any:
-        """The value under `key`, or `default`."""
+        """Return the value of `key`, or `default`."""
         async with self._database.reading() as session:
             row = await session.get(PluginRow, (self._plugin, scope, key))
         return default if row is None else row.value
 
     async def set(self, key: str, value: Any, *, scope: str = "") -> None:
-        """Keep `value`, anything that JSON can hold, under `key`."""
+        """Store `value`, any JSON value, under `key`."""
         async with self._database.writing() as session:
             row = PluginRow(plugin=self._plugin, scope=scope, key=key, value=value)
             await session.merge(row)
 
     async def change(self, key: str, new: Callable[[Any], Any], *, scope: str = "") -> Any:
-        """Put `new(value)` in the place of the value under `key`, or of None; whoever else does waits. Gives it back.
+        """Replace the value of `key`, or None, by `new(value)` and return that; no other change comes in between.
 
-        Nothing has changed where `new` raises.
+        If `new` raises an error, nothing changes.
         """
         async with self._database.writing() as session:
             row = await session.get(PluginRow, (self._plugin, scope, key))
@@ -61,51 +61,55 @@ class Store:
         return value
 
     async def delete(self, *keys: str, scope: str = "") -> None:
-        """Forget `keys`, those that are there."""
+        """Delete the values of `keys`, as far as they exist."""
         async with self._database.writing() as session:
-            for some in _parts(keys):
-                await session.execute(delete(PluginRow).where(*self._mine(PluginRow, scope), PluginRow.key.in_(some)))
+            for chunk in _chunks(keys):
+                await session.execute(
+                    delete(PluginRow).where(*self._conditions(PluginRow, scope), PluginRow.key.in_(chunk))
+                )
 
     async def items(self, *, scope: str = "") -> dict[str, Any]:
-        """All keys of a scope with their values."""
+        """Return all keys of a scope with their values."""
         async with self._database.reading() as session:
-            found = select(PluginRow).where(*self._mine(PluginRow, scope)).order_by(PluginRow.key)
-            return {row.key: row.value for row in await session.scalars(found)}
+            query = select(PluginRow).where(*self._conditions(PluginRow, scope)).order_by(PluginRow.key)
+            return {row.key: row.value for row in await session.scalars(query)}
 
     async def blobs(self, keys: Iterable[str], *, scope: str = "") -> dict[str, bytes]:
-        """The bytes kept under `keys`, as far as there are any."""
-        found: dict[str, bytes] = {}
+        """Return the bytes of `keys`, as far as they exist."""
+        blobs: dict[str, bytes] = {}
         async with self._database.reading() as session:
-            for some in _parts(keys):
-                asked = select(BlobRow.key, BlobRow.data).where(*self._mine(BlobRow, scope), BlobRow.key.in_(some))
-                found |= {row.key: row.data for row in await session.execute(asked)}
-        return found
+            for chunk in _chunks(keys):
+                query = select(BlobRow.key, BlobRow.data).where(
+                    *self._conditions(BlobRow, scope), BlobRow.key.in_(chunk)
+                )
+                blobs |= {row.key: row.data for row in await session.execute(query)}
+        return blobs
 
     async def blob_keys(self, *, scope: str = "") -> frozenset[str]:
-        """All keys of a scope under which bytes are kept."""
+        """Return all keys of a scope that have bytes."""
         async with self._database.reading() as session:
-            return frozenset(await session.scalars(select(BlobRow.key).where(*self._mine(BlobRow, scope))))
+            return frozenset(await session.scalars(select(BlobRow.key).where(*self._conditions(BlobRow, scope))))
 
     async def set_blobs(self, blobs: Mapping[str, bytes], *, scope: str = "") -> None:
-        """Keep bytes, each under its key."""
+        """Store bytes, each under its key."""
         async with self._database.writing() as session:
-            for some in _parts(blobs):
-                await session.execute(delete(BlobRow).where(*self._mine(BlobRow, scope), BlobRow.key.in_(some)))
+            for chunk in _chunks(blobs):
+                await session.execute(delete(BlobRow).where(*self._conditions(BlobRow, scope), BlobRow.key.in_(chunk)))
             session.add_all(
                 BlobRow(plugin=self._plugin, scope=scope, key=key, data=data) for key, data in blobs.items()
             )
 
     async def delete_blobs(self, keys: Iterable[str], *, scope: str = "") -> None:
-        """Forget the bytes under `keys`, those that are there."""
+        """Delete the bytes of `keys`, as far as they exist."""
         async with self._database.writing() as session:
-            for some in _parts(keys):
-                await session.execute(delete(BlobRow).where(*self._mine(BlobRow, scope), BlobRow.key.in_(some)))
+            for chunk in _chunks(keys):
+                await session.execute(delete(BlobRow).where(*self._conditions(BlobRow, scope), BlobRow.key.in_(chunk)))
 
-    def _mine(self, table: type[PluginRow | BlobRow], scope: str) -> tuple[Any, Any]:
+    def _conditions(self, table: type[PluginRow | BlobRow], scope: str) -> tuple[Any, Any]:
         return table.plugin == self._plugin, table.scope == scope
 
 
-def _parts(keys: Iterable[str]) -> Iterator[list[str]]:
-    left = iter(keys)
-    while some := list(islice(left, AT_ONCE)):
-        yield some
+def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:
+    remaining = iter(keys)
+    while chunk := list(islice(remaining, MAX_KEYS_PER_STATEMENT)):
+        yield chunk

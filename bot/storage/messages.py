@@ -1,4 +1,4 @@
-"""The messages that the bot knows: written before an answer begins, kept true while it grows, found again later."""
+"""The stored messages: an exchange is written before its answer begins, and updated while the answer grows."""
 
 from __future__ import annotations
 
@@ -11,16 +11,23 @@ from sqlalchemy import LargeBinary, delete, func, select, true, union_all, updat
 from bot.core.errors import Expired
 from bot.core.messages import Button, Reply
 from bot.storage import counters
-from bot.storage.audit import note
-from bot.storage.database import LARGEST_ID, UNFINISHED, AttachmentRow, DeliveryRow, MessageRow, TokensRow, VoteRow, now
-from bot.storage.serialization import attachment, belongings, packed, plain, said
+from bot.storage.audit import add_entry
+from bot.storage.database import MAX_ID, UNFINISHED, AttachmentRow, DeliveryRow, MessageRow, TokensRow, VoteRow
+from bot.storage.serialization import (
+    DELETED_COLUMNS,
+    build_reply_rows,
+    options_as_json,
+    pack_tokens,
+    read_attachment,
+    reply_columns,
+    request_columns,
+)
 from bot.storage.tokens import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import ColumnElement
-    from sqlalchemy.ext.asyncio import AsyncSession
+    from sqlalchemy import ColumnElement, Select
 
     from bot.commands.command import Command
     from bot.core.messages import Attachment, Place, Request
@@ -30,11 +37,19 @@ if TYPE_CHECKING:
     from bot.storage.instances import Instance
 
 HEAD_BYTES = 64 << 10
+"""The beginning of a file that is read to find out the size of a picture."""
+CONTENT_TABLES: tuple[type[AttachmentRow | TokensRow | VoteRow | DeliveryRow], ...] = (
+    AttachmentRow,
+    TokensRow,
+    VoteRow,
+    DeliveryRow,
+)
+"""The tables with further rows of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file of the answer `message`, with its first bytes alone, in which a picture says how large it is."""
+    """A file of the answer `message`, with only its first bytes (`head`), which have the size of a picture."""
 
     id: int
     message: int
@@ -53,7 +68,7 @@ class MessageStore:
         self._database = database
         self._instance = instance
 
-    async def open(
+    async def create_exchange(
         self,
         request: Request,
         command: Command,
@@ -64,55 +79,40 @@ class MessageStore:
         parent: int | None = None,
         source: int | None = None,
     ) -> tuple[MessageRow, MessageRow]:
-        """Store the question and a queued answer to it; give back both.
+        """Store the question and a queued answer to it, and return both rows.
 
-        `question` is one stored already, which gets one more answer; `parent` is the message that a new question
-        follows, where the request does not say; `source` the answer whose button was pressed, if one was. Raises
-        Expired if `question` is gone.
+        `question` is a stored question that gets another answer; Expired is raised if it is gone. `parent` is the
+        message that a new question follows, unless the request names one. `source` is the answer whose button was
+        pressed.
         """
         text = next((str(options[option.name] or "") for option in command.options if option.free_text), "")
-        common: dict[str, Any] = {
-            "platform": request.place.platform,
-            "server": request.place.server,
-            "channel": request.place.channel,
-            "thread": request.place.thread,
-            "author": request.user.id,
-            "author_name": request.user.name,
-            "command": command.name,
-            "options": plain(options),
-            "seed": None,
-            "card": {},
-            "buttons": [],
-            "private": private,
-            "source": source,
-            "created": now(),
-        }
+        common = request_columns(request, command, options) | {"private": private, "source": source}
         async with self._database.writing() as session:
             if question is not None:
-                asked = await session.get(MessageRow, question)
-                if asked is None or asked.state == "deleted":
+                question_row = await session.get(MessageRow, question)
+                if question_row is None or question_row.state == "deleted":
                     raise Expired("This has expired: the question is no longer stored.")
             else:
                 if request.reply_to:
-                    parent = await session.scalar(_external(request.place, request.reply_to))
-                said = {"role": "user", "state": "done", "text": text, "external": request.message}
-                asked = MessageRow(**common, **said, parent=parent, instance="", resume={})
-                session.add(asked)
+                    parent = await session.scalar(_select_external(request.place, request.reply_to))
+                written = {"role": "user", "state": "done", "text": text, "external": request.message}
+                question_row = MessageRow(**common, **written, parent=parent, instance="", resume={})
+                session.add(question_row)
                 await session.flush()
-            made = {"role": "assistant", "state": "queued", "text": "", "external": ""}
+            queued = {"role": "assistant", "state": "queued", "text": "", "external": ""}
             resume = {"instance": self._instance.id, "resume": dict(request.resume)}
-            answer = MessageRow(**common, **made, **resume, parent=asked.id)
+            answer = MessageRow(**common, **queued, **resume, parent=question_row.id)
             session.add(answer)
-        return asked, answer
+        return question_row, answer
 
-    async def note(self, answer: int, **values: Any) -> None:
-        """Change columns of an answer, unless it was deleted meanwhile."""
+    async def update(self, answer: int, **values: Any) -> None:
+        """Change columns of an answer, unless it has been deleted."""
         async with self._database.writing() as session:
-            alive = (MessageRow.id == answer) & (MessageRow.state != "deleted")
-            await session.execute(update(MessageRow).where(alive).values(**values))
+            existing = (MessageRow.id == answer) & (MessageRow.state != "deleted")
+            await session.execute(update(MessageRow).where(existing).values(**values))
 
-    async def deliver(self, answer: int, externals: Sequence[str]) -> None:
-        """Note what the platform calls the messages that show an answer, in order, in the place of earlier ones."""
+    async def set_external_ids(self, answer: int, externals: Sequence[str]) -> None:
+        """Store the platform's ids of the messages that show an answer, in order; they replace earlier ones."""
         async with self._database.writing() as session:
             row = await session.get(MessageRow, answer)
             if row is None or row.state == "deleted":
@@ -122,154 +122,155 @@ class MessageStore:
                 key = {"platform": row.platform, "channel": row.channel, "external": external}
                 await session.merge(DeliveryRow(**key, message=answer, part=part))
 
-    async def leave_thread(self, answer: int) -> None:
-        """Move an answer and its question into the channel, as the thread that was meant for them is not opened."""
+    async def move_out_of_thread(self, answer: int) -> None:
+        """Move an answer and its question from a thread that could not be opened to its channel."""
         async with self._database.writing() as session:
             row = await session.get(MessageRow, answer)
             if row is not None:
                 both = MessageRow.id.in_((row.id, row.parent))
                 await session.execute(update(MessageRow).where(both).values(thread="", external=""))
 
-    async def delivered(self, answer: int) -> list[str]:
-        """What the platform calls the messages that show an answer, in order."""
+    async def get_external_ids(self, answer: int) -> list[str]:
+        """Return the platform's ids of the messages that show an answer, in order."""
         async with self._database.reading() as session:
             shown = select(DeliveryRow.external).where(DeliveryRow.message == answer).order_by(DeliveryRow.part)
             return list(await session.scalars(shown))
 
-    async def shown_by(self, platform: str, externals: Sequence[str]) -> list[MessageRow]:
-        """The answers that any of these messages of a platform shows."""
+    async def find_answers(self, platform: str, externals: Sequence[str]) -> list[MessageRow]:
+        """Return the answers that these messages of a platform show."""
         shown = DeliveryRow.external.in_(externals) & (DeliveryRow.platform == platform)
         answers = select(DeliveryRow.message).where(shown)
         async with self._database.reading() as session:
             return list(await session.scalars(select(MessageRow).where(MessageRow.id.in_(answers))))
 
-    async def close(self, answer: int, reply: Reply, state: str, waited: float | None = None) -> bool:
-        """Store the last reply of an answer, its files included, and count it; False if it was deleted meanwhile.
+    async def finish(self, answer: int, reply: Reply, state: str, waited: float | None = None) -> bool:
+        """Store the last reply of an answer with its files, and count its use; return False if it has been deleted.
 
-        `waited` is how many seconds went by until there was something to see, if that came.
+        `waited` is the time until the first visible reply, in seconds; None if there was none.
         """
-        tokens = await packed(reply)
+        tokens = await pack_tokens(reply)
         async with self._database.writing() as session:
-            alive = (MessageRow.id == answer) & (MessageRow.state != "deleted")
-            values = said(reply) | {"state": state}
-            changed = await session.scalars(update(MessageRow).where(alive).values(**values).returning(MessageRow))
+            existing = (MessageRow.id == answer) & (MessageRow.state != "deleted")
+            values = reply_columns(reply) | {"state": state}
+            changed = await session.scalars(update(MessageRow).where(existing).values(**values).returning(MessageRow))
             if (row := changed.first()) is None:
                 return False
-            await _count_use(session, row, state, waited)
-            session.add_all(belongings(answer, reply, tokens))
+            await counters.count_use(session, row, state, waited)
+            session.add_all(build_reply_rows(answer, reply, tokens))
         return True
 
-    async def turn(
+    async def turn_page(
         self, row: MessageRow, command: Command, options: Mapping[str, Any], reply: Reply, waited: float
     ) -> bool:
-        """Put `reply`, to `command` with `options`, in the place of what the answer `row` says, and count it.
+        """Replace the content of the answer `row` by `reply` to `command` with `options`, and count the use.
 
-        False if that was deleted meanwhile, or says something else.
+        Returns False if the answer has been deleted, or shows another page by now.
         """
-        tokens = await packed(reply)
-        values = said(reply) | {"command": command.name, "options": plain(options), "state": "done"}
+        tokens = await pack_tokens(reply)
+        values = reply_columns(reply) | {"command": command.name, "options": options_as_json(options), "state": "done"}
         async with self._database.writing() as session:
             answer = await session.get(MessageRow, row.id)
             if answer is None or answer.state == "deleted" or answer.buttons != row.buttons:
                 return False
             for name, value in values.items():
                 setattr(answer, name, value)
-            await _count_use(session, answer, "done", waited)
-            former = list(await session.scalars(select(AttachmentRow.id).where(AttachmentRow.message == row.id)))
+            await counters.count_use(session, answer, "done", waited)
+            old_files = list(await session.scalars(select(AttachmentRow.id).where(AttachmentRow.message == row.id)))
             await session.execute(delete(TokensRow).where(TokensRow.message == row.id))
-            session.add_all(belongings(row.id, reply, tokens))
-            # Before the former ones go, so that none of the new ones gets the number of one of these.
+            session.add_all(build_reply_rows(row.id, reply, tokens))
+            # The new files are stored before the old ones are deleted, so that they get other ids.
             await session.flush()
-            await session.execute(delete(AttachmentRow).where(AttachmentRow.id.in_(former)))
+            await session.execute(delete(AttachmentRow).where(AttachmentRow.id.in_(old_files)))
         return True
 
-    async def forget(self, answer: int, state: str = "", waited: float | None = None) -> bool:
-        """Delete an answer with all that hangs on it, and its question once nothing is being answered to that any more.
+    async def erase(self, answer: int, state: str = "", waited: float | None = None) -> bool:
+        """Delete the rows of an answer, and of its question unless another answer to that is unfinished.
 
-        It is counted first, as `close` does, if it ended in a `state`. False if it was deleted meanwhile.
+        If the answer ended in a `state`, its use is counted first, as in `finish`. Returns False if it had been
+        deleted.
         """
         async with self._database.writing() as session:
             row = await session.get(MessageRow, answer)
             if row is None:
                 return False
             if state and row.state != "deleted":
-                await _count_use(session, row, state, waited)
+                await counters.count_use(session, row, state, waited)
             await session.delete(row)
             await session.flush()
             others = select(MessageRow.id).where(MessageRow.parent == row.parent, MessageRow.state.in_(UNFINISHED))
             if await session.scalar(others.limit(1)) is None:
                 await session.execute(delete(MessageRow).where(MessageRow.id == row.parent))
-        await self._database.settle(patient=False)
+        await self._database.truncate_wal(patient=False)
         return row.state != "deleted"
 
-    async def tokens(self, answer: int) -> tuple[Token, ...]:
-        """The tokens of an answer; none where they were not kept."""
+    async def load_tokens(self, answer: int) -> tuple[Token, ...]:
+        """Return the tokens of an answer; none if they were not stored."""
         async with self._database.reading() as session:
             row = await session.get(TokensRow, answer)
         return () if row is None else await asyncio.to_thread(unpack, row.data)
 
     async def get(self, row_id: int) -> MessageRow | None:
-        """The message with this row id, unless it was deleted or purged."""
-        if row_id > LARGEST_ID:
+        """Return the message with this row id; None if it was deleted or purged."""
+        if row_id > MAX_ID:
             return None
         async with self._database.reading() as session:
             row = await session.get(MessageRow, row_id)
         return None if row is None or row.state == "deleted" else row
 
     async def find(self, place: Place, external: str) -> MessageRow | None:
-        """The message that the platform calls `external`, or the answer that it shows a part of."""
+        """Return the message with the platform's id `external`, or the answer that it shows; None if unknown."""
         async with self._database.reading() as session:
-            row_id = await session.scalar(_external(place, external))
+            row_id = await session.scalar(_select_external(place, external))
         return None if row_id is None else await self.get(row_id)
 
     async def recent(self, place: Place, limit: int, *, threads: bool = False) -> list[MessageRow]:
-        """The last `limit` messages of a place, oldest first, no deleted ones; `threads`: those in its threads, too."""
-        here = _in(place) & (true() if threads else MessageRow.thread == place.thread)
+        """Return the last `limit` undeleted messages of a place, oldest first; with `threads`, of its threads, too."""
+        here = _is_in_channel(place) & (true() if threads else MessageRow.thread == place.thread)
         here &= (MessageRow.state != "deleted") & (MessageRow.role != "break")
         async with self._database.reading() as session:
             rows = await session.scalars(select(MessageRow).where(here).order_by(MessageRow.id.desc()).limit(limit))
             return list(rows)[::-1]
 
-    async def has_answered(self, place: Place) -> bool:
-        """Whether a place holds an answer that all there may read."""
-        here = _in(place) & (MessageRow.thread == place.thread)
-        told = here & (MessageRow.role == "assistant") & ~MessageRow.private & (MessageRow.state != "deleted")
+    async def has_public_answer(self, place: Place) -> bool:
+        """Return whether a place has an answer that everybody there may read."""
+        here = _is_in_channel(place) & (MessageRow.thread == place.thread)
+        public = here & (MessageRow.role == "assistant") & ~MessageRow.private & (MessageRow.state != "deleted")
         async with self._database.reading() as session:
-            return await session.scalar(select(MessageRow.id).where(told).limit(1)) is not None
+            return await session.scalar(select(MessageRow.id).where(public).limit(1)) is not None
 
-    async def has_asked(self, place: Place, person: str) -> bool:
-        """Whether anything is stored that somebody asked in the server of a place."""
-        here = (MessageRow.platform == place.platform) & (MessageRow.server == place.server)
+    async def has_messages_of(self, place: Place, user: str) -> bool:
+        """Return whether messages of a user are stored in the server of `place`."""
+        here = _is_in_server(place.platform, place.server)
         async with self._database.reading() as session:
-            found = select(MessageRow.id).where(here, MessageRow.author == person)
-            return await session.scalar(found.limit(1)) is not None
+            query = select(MessageRow.id).where(here, MessageRow.author == user)
+            return await session.scalar(query.limit(1)) is not None
 
-    async def files(self, answer: int) -> list[StoredFile]:
-        """What is known of an answer's files, in order."""
+    async def list_files(self, answer: int) -> list[StoredFile]:
+        """Return the files of an answer, in order, without their content."""
         columns = (
             *(AttachmentRow.id, AttachmentRow.message, AttachmentRow.filename, AttachmentRow.media_type),
             *(AttachmentRow.alt, AttachmentRow.spoiler, func.length(AttachmentRow.data)),
             func.substr(AttachmentRow.data, 1, HEAD_BYTES, type_=LargeBinary),
         )
         async with self._database.reading() as session:
-            found = select(*columns).where(AttachmentRow.message == answer).order_by(AttachmentRow.id)
-            return [StoredFile(*row) for row in await session.execute(found)]
+            query = select(*columns).where(AttachmentRow.message == answer).order_by(AttachmentRow.id)
+            return [StoredFile(*row) for row in await session.execute(query)]
 
-    async def file(self, answer: int, number: int) -> Attachment | None:
-        """The file of an answer that has this number, whole, unless it was deleted or purged."""
-        # Numbers of files come again once they are free, those of messages never do.
-        mine = (AttachmentRow.id == number) & (AttachmentRow.message == answer)
+    async def load_file(self, answer: int, file_id: int) -> Attachment | None:
+        """Return a file of an answer with its content; None if it was deleted or purged."""
+        # Ids of files are reused after a deletion, ids of messages never are.
+        is_wanted = (AttachmentRow.id == file_id) & (AttachmentRow.message == answer)
         async with self._database.reading() as session:
-            row = await session.scalar(select(AttachmentRow).where(mine))
-        return None if row is None else attachment(row)
+            row = await session.scalar(select(AttachmentRow).where(is_wanted))
+        return None if row is None else read_attachment(row)
 
-    async def reply(self, row: MessageRow, *, files: bool = True) -> Reply:
-        """The stored answer as a reply, with the plugin's own buttons and, if wanted, its `files`."""
+    async def load_reply(self, row: MessageRow, *, files: bool = True) -> Reply:
+        """Return a stored answer as a reply, with the buttons of the plugin and, with `files`, its attachments."""
         attachments: tuple[Attachment, ...] = ()
         if files:
             async with self._database.reading() as session:
-                found = select(AttachmentRow).where(AttachmentRow.message == row.id).order_by(AttachmentRow.id)
-                attachments = tuple(map(attachment, await session.scalars(found)))
+                query = select(AttachmentRow).where(AttachmentRow.message == row.id).order_by(AttachmentRow.id)
+                attachments = tuple(map(read_attachment, await session.scalars(query)))
         return Reply(
             text=row.text,
             card=row.card,
@@ -281,25 +282,22 @@ class MessageStore:
         )
 
     async def delete(self, row: MessageRow, entry: AuditEntry | None = None) -> None:
-        """Empty an answer and forget its files. A question that no answer is left of goes with it.
+        """Mark an answer as deleted and remove its content; also its question, if no other answer is left.
 
-        `entry` is what is noted of it in the audit, if somebody else than the asker wanted it so.
+        `entry` is recorded in the audit, if somebody else than the asker deletes it.
         """
-        empty = {"state": "deleted", "text": "", "options": {}, "card": {}, "buttons": [], "resume": {}}
         async with self._database.writing() as session:
             if entry is not None:
-                note(session, entry)
-            await session.execute(update(MessageRow).where(MessageRow.id == row.id).values(**empty))
-            await session.execute(delete(AttachmentRow).where(AttachmentRow.message == row.id))
-            await session.execute(delete(TokensRow).where(TokensRow.message == row.id))
-            await session.execute(delete(VoteRow).where(VoteRow.message == row.id))
-            await session.execute(delete(DeliveryRow).where(DeliveryRow.message == row.id))
+                add_entry(session, entry)
+            await session.execute(update(MessageRow).where(MessageRow.id == row.id).values(**DELETED_COLUMNS))
+            for table in CONTENT_TABLES:
+                await session.execute(delete(table).where(table.message == row.id))
             others = select(MessageRow.id).where(MessageRow.parent == row.parent, MessageRow.state != "deleted")
             if row.parent is not None and await session.scalar(others) is None:
-                await session.execute(update(MessageRow).where(MessageRow.id == row.parent).values(**empty))
+                await session.execute(update(MessageRow).where(MessageRow.id == row.parent).values(**DELETED_COLUMNS))
 
     async def vote(self, row_id: int, user: str, value: int) -> None:
-        """Count one thumb; the same one again takes it back."""
+        """Store the vote of a user, 1 or -1; the same vote again withdraws it."""
         async with self._database.writing() as session:
             row = await session.get(MessageRow, row_id)
             vote = await session.get(VoteRow, (row_id, user))
@@ -311,93 +309,91 @@ class MessageStore:
                 vote.value = value
             else:
                 await session.delete(vote)
-            for one, by in ((before, -1), (after, 1)):
-                if one and row is not None:
-                    # On the answer's own day, so that what is taken back later is missing where it was counted.
+            for vote_value, by in ((before, -1), (after, 1)):
+                if vote_value and row is not None:
+                    # Counted on the day of the answer, so that a vote and its withdrawal are on the same day.
                     day = counters.day_of(row.created)
-                    await _count(session, row, counters.VOTE, "up" if one > 0 else "down", day, by)
+                    await counters.count_message(
+                        session, row, counters.VOTE, "up" if vote_value > 0 else "down", day, by
+                    )
 
-    async def votes(self, row_id: int) -> tuple[int, int]:
-        """How many thumbs are up, and how many down."""
+    async def count_votes(self, row_id: int) -> tuple[int, int]:
+        """Return the numbers of votes up and down."""
         async with self._database.reading() as session:
             rows = await session.execute(
                 select(VoteRow.value, func.count().label("number"))
                 .where(VoteRow.message == row_id)
                 .group_by(VoteRow.value)
             )
-            found = {row.value: row.number for row in rows}
-        return found.get(1, 0), found.get(-1, 0)
+            counts = {row.value: row.number for row in rows}
+        return counts.get(1, 0), counts.get(-1, 0)
 
-    async def unfinished(self, platform: str, server: str) -> list[MessageRow]:
-        """The answers that living processes are making in a server, the oldest first."""
-        alive = await self._instance.living()
-        here = (MessageRow.platform == platform) & (MessageRow.server == server) & (MessageRow.role == "assistant")
-        making = here & MessageRow.state.in_(UNFINISHED) & MessageRow.instance.in_(alive)
+    async def find_unfinished(self, platform: str, server: str) -> list[MessageRow]:
+        """Return the answers that living processes are making in a server, the oldest first."""
+        alive = await self._instance.find_living()
+        answers = _is_in_server(platform, server) & (MessageRow.role == "assistant")
+        unfinished = answers & MessageRow.state.in_(UNFINISHED) & MessageRow.instance.in_(alive)
         async with self._database.reading() as session:
-            return list(await session.scalars(select(MessageRow).where(making).order_by(MessageRow.id)))
+            return list(await session.scalars(select(MessageRow).where(unfinished).order_by(MessageRow.id)))
 
-    async def is_made(self, row: MessageRow) -> bool:
-        """Whether a living process makes an answer; one that it was taken away from may not have heard so yet."""
-        return row.state in UNFINISHED and row.instance in {"", *await self._instance.living()}
+    async def is_in_progress(self, row: MessageRow) -> bool:
+        """Return whether a living process makes an answer, or may not have noticed yet that it has to stop."""
+        return row.state in UNFINISHED and row.instance in {"", *await self._instance.find_living()}
 
-    async def take_away(self, row: MessageRow, entry: AuditEntry | None = None) -> None:
-        """Let the process that makes an answer know by and by that it shall not.
+    async def request_stop(self, row: MessageRow, entry: AuditEntry | None = None) -> None:
+        """Ask the process that makes an answer to stop; it sees that by `find_stopped`.
 
-        `entry` is what is noted of it in the audit, if somebody else than the asker wanted it so.
+        `entry` is recorded in the audit, if somebody else than the asker stops it.
         """
         async with self._database.writing() as session:
             await session.execute(update(MessageRow).where(MessageRow.id == row.id).values(instance=""))
             if entry is not None:
-                note(session, entry)
+                add_entry(session, entry)
 
-    async def taken_away(self, answers: Sequence[int]) -> list[int]:
-        """Which of the answers that this process makes it shall make no longer: cancelled or deleted elsewhere."""
+    async def find_stopped(self, answers: Sequence[int]) -> list[int]:
+        """Return which of the answers of this process have been stopped or deleted by another process."""
         if not answers:
             return []
         mine = (MessageRow.instance == self._instance.id) & (MessageRow.state != "deleted")
         async with self._database.reading() as session:
-            left = set(await session.scalars(select(MessageRow.id).where(MessageRow.id.in_(answers), mine)))
-        return [answer for answer in answers if answer not in left]
+            active = set(await session.scalars(select(MessageRow.id).where(MessageRow.id.in_(answers), mine)))
+        return [answer for answer in answers if answer not in active]
 
-    async def interrupt(self, platforms: Sequence[str]) -> list[MessageRow]:
-        """Mark what dead processes left unfinished on these platforms as interrupted, and give it back."""
-        alive = await self._instance.living()
-        left = MessageRow.state.in_(UNFINISHED) & MessageRow.platform.in_(platforms) & MessageRow.instance.not_in(alive)
+    async def mark_interrupted(self, platforms: Sequence[str]) -> list[MessageRow]:
+        """Mark the unfinished answers of dead processes on these platforms as interrupted, and return them."""
+        alive = await self._instance.find_living()
+        abandoned = (
+            MessageRow.state.in_(UNFINISHED) & MessageRow.platform.in_(platforms) & MessageRow.instance.not_in(alive)
+        )
         async with self._database.writing() as session:
-            rows = list(await session.scalars(select(MessageRow).where(left).order_by(MessageRow.id)))
+            rows = list(await session.scalars(select(MessageRow).where(abandoned).order_by(MessageRow.id)))
             for row in rows:
                 row.state = "interrupted"
         return rows
 
 
-async def _count_use(session: AsyncSession, row: MessageRow, state: str, waited: float | None) -> None:
-    day = counters.day_of(now())
-    await _count(session, row, counters.USE, state, day)
-    if waited is not None:
-        await _count(session, row, counters.WAIT, counters.waited(waited), day)
+def _is_in_server(platform: str, server: str) -> ColumnElement[bool]:
+    """Return the condition for the rows of a server."""
+    return (MessageRow.platform == platform) & (MessageRow.server == server)
 
 
-async def _count(session: AsyncSession, row: MessageRow, kind: str, value: str, day: str, by: int = 1) -> None:
-    await counters.count(session, (row.platform, row.server), kind, row.command, value, day, by)
+def _is_in_channel(place: Place) -> ColumnElement[bool]:
+    """Return the condition for the rows of a channel and all of its threads."""
+    return _is_in_server(place.platform, place.server) & (MessageRow.channel == place.channel)
 
 
-def _in(place: Place) -> ColumnElement[bool]:
-    """Rows of a channel, whichever thread they are in."""
-    server = (MessageRow.platform == place.platform) & (MessageRow.server == place.server)
-    return server & (MessageRow.channel == place.channel)
-
-
-def _external(place: Place, external: str) -> Any:
-    asked = select(MessageRow.id).where(
+def _select_external(place: Place, external: str) -> Select[Any]:
+    """Select the id of the question with this id of the platform, or of the answer that such a message shows."""
+    question = select(MessageRow.id).where(
         MessageRow.platform == place.platform,
         MessageRow.channel == place.channel,
         MessageRow.external == external,
         MessageRow.state != "deleted",
     )
-    shown = select(DeliveryRow.message).where(
+    answer = select(DeliveryRow.message).where(
         DeliveryRow.platform == place.platform,
         DeliveryRow.channel == place.channel,
         DeliveryRow.external == external,
     )
-    found = union_all(asked, shown).subquery()
-    return select(func.max(found.c.id))
+    ids = union_all(question, answer).subquery()
+    return select(func.max(ids.c.id))

@@ -1,7 +1,7 @@
-"""A secret that makes hashes which nobody can make without it, kept apart from the database where that can be.
+"""The secret key for hashes, stored apart from the database if possible.
 
-Beside a SQLite file lies another one that only its owner may read. Processes that share a PostgreSQL server share no
-folder, so there it lies in the database itself.
+For SQLite, it is a file beside that of the database, which only its owner may read. Processes that share a PostgreSQL
+server share no folder, so there it is in the database itself.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ if TYPE_CHECKING:
 
     from bot.storage.database import Database
 
-SPACE, NAME = "core", "key"
-BYTES = 32
+STORE_NAME, STORE_KEY = "core", "key"
+SECRET_BYTES = 32
 
 
-async def secret(database: Database) -> tuple[bytes, bool]:
-    """The secret of a database, made at first use, and whether that was now."""
-    new = secrets.token_hex(BYTES)
-    if (path := database.key) is not None:
-        kept = await asyncio.to_thread(_kept, path, new)
+async def load_secret(database: Database) -> tuple[bytes, bool]:
+    """Return the secret of a database, which is made at first use, and whether it was made by this call."""
+    new = secrets.token_hex(SECRET_BYTES)
+    if (path := database.key_file) is not None:
+        stored = await asyncio.to_thread(_read_or_create, path, new)
     else:
-        kept = await Store(database, SPACE).change(NAME, lambda old: old or new)
-    return bytes.fromhex(kept), kept == new
+        stored = await Store(database, STORE_NAME).change(STORE_KEY, lambda old: old or new)
+    return bytes.fromhex(stored), stored == new
 
 
-def _kept(path: Path, new: str) -> str:
-    """What the file holds; `new` if it was not there. Of several processes that begin at once, one writes it."""
+def _read_or_create(path: Path, new: str) -> str:
+    """Return the content of the file, which is made with `new` if it is missing; only one of several processes does."""
     with suppress(FileNotFoundError):
         return path.read_text("ascii").strip()
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(new)
-    # Linked and not renamed, which would take the place of another process's.
+    # A link fails if another process was quicker; renaming would replace its file.
     with suppress(FileExistsError):
         path.hardlink_to(draft)
     draft.unlink()

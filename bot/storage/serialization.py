@@ -1,4 +1,4 @@
-"""From a reply to the rows that hold it, and back."""
+"""Converts requests and replies to the columns and rows that store them, and back."""
 
 from __future__ import annotations
 
@@ -6,18 +6,24 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from bot.core.messages import Attachment
-from bot.storage.database import AttachmentRow, TokensRow
+from bot.storage.database import AttachmentRow, TokensRow, now
 from bot.storage.tokens import pack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bot.core.messages import Reply
+    from bot.commands.command import Command
+    from bot.core.messages import Reply, Request
     from bot.storage.database import Base
 
+DELETED_COLUMNS: Mapping[str, Any] = {
+    "state": "deleted", "text": "", "options": {}, "card": {}, "buttons": [], "resume": {},
+}  # fmt: skip
+"""The values of a message's columns after its deletion."""
 
-def plain(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as JSON keeps them: members, channels and files by their name."""
+
+def options_as_json(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as JSON: users, channels and roles by their id; files are left out."""
     return {
         name: value if isinstance(value, (str, int, float, bool, type(None))) else getattr(value, "id", str(value))
         for name, value in options.items()
@@ -25,8 +31,26 @@ def plain(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def said(reply: Reply) -> dict[str, Any]:
-    """What an answer's row keeps of its last reply."""
+def request_columns(request: Request, command: Command, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that a question and its answer have in common."""
+    return {
+        "platform": request.place.platform,
+        "server": request.place.server,
+        "channel": request.place.channel,
+        "thread": request.place.thread,
+        "author": request.user.id,
+        "author_name": request.user.name,
+        "command": command.name,
+        "options": options_as_json(options),
+        "seed": None,
+        "card": {},
+        "buttons": [],
+        "created": now(),
+    }
+
+
+def reply_columns(reply: Reply) -> dict[str, Any]:
+    """Return the columns of an answer that store its last reply."""
     seed = reply.card.get("seed")
     return {
         "text": reply.text,
@@ -34,21 +58,27 @@ def said(reply: Reply) -> dict[str, Any]:
         "private": reply.private,
         "seed": int(seed) if seed is not None and seed.isdecimal() else None,
         "buttons": [
-            {"label": one.label, "command": one.command, "options": dict(one.options), "id": one.id, "turns": one.turns}
-            for one in reply.buttons
-            if one.command
+            {
+                "label": button.label,
+                "command": button.command,
+                "options": dict(button.options),
+                "id": button.id,
+                "turns": button.turns,
+            }
+            for button in reply.buttons
+            if button.command
         ],
     }
 
 
-async def packed(reply: Reply) -> bytes:
-    """A reply's tokens as they are kept; nothing where there are none."""
-    # Of a long answer this takes longer than an event loop should wait.
+async def pack_tokens(reply: Reply) -> bytes:
+    """Return the tokens of a reply in their stored form; empty if there are none."""
+    # For a long answer this would block the event loop for too long.
     return await asyncio.to_thread(pack, reply.tokens) if reply.tokens else b""
 
 
-def belongings(answer: int, reply: Reply, tokens: bytes) -> list[Base]:
-    """The other rows of an answer: its files and its packed `tokens`."""
+def build_reply_rows(answer: int, reply: Reply, tokens: bytes) -> list[Base]:
+    """Return the rows that an answer has in other tables: its files and its packed `tokens`."""
     files = [
         AttachmentRow(
             message=answer,
@@ -63,6 +93,6 @@ def belongings(answer: int, reply: Reply, tokens: bytes) -> list[Base]:
     return [*files, *([TokensRow(message=answer, data=tokens)] if tokens else [])]
 
 
-def attachment(row: AttachmentRow) -> Attachment:
-    """A file as it was given."""
+def read_attachment(row: AttachmentRow) -> Attachment:
+    """Return a stored file as an attachment."""
     return Attachment(row.filename, row.data, row.media_type, row.alt, row.spoiler)

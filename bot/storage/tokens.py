@@ -1,4 +1,4 @@
-"""The tokens of an answer as they are kept: compact, since there may be thousands with five others beside each."""
+"""The stored form of the tokens of an answer: compact, as there may be thousands with five alternatives each."""
 
 from __future__ import annotations
 
@@ -12,31 +12,35 @@ from bot.core.model_events import LikelyToken, Token
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PER_NAT = 1000
-"""Probabilities are kept as whole thousandths of their natural logarithm: within 0.05 % of what they were."""
-LEAST = 1e-300
+UNITS_PER_NAT = 1000
+"""Probabilities are stored as whole thousandths of their natural logarithm, which is exact to 0.05 %."""
+MIN_PROBABILITY = 1e-300
 
 
 def pack(tokens: Sequence[Token]) -> bytes:
-    """`tokens` for the database."""
-    kept = [
-        [token.text, _logarithm(token.probability), [[one.text, _logarithm(one.probability)] for one in token.likely]]
+    """Return `tokens` as bytes for the database."""
+    rows = [
+        [
+            token.text,
+            _logarithm(token.probability),
+            [[other.text, _logarithm(other.probability)] for other in token.likely],
+        ]
         for token in tokens
     ]
-    return zlib.compress(json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
+    return zlib.compress(json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
 
 
 def unpack(data: bytes) -> tuple[Token, ...]:
-    """The tokens again."""
+    """Return the tokens in `data`."""
     return tuple(
-        Token(text, _probability(kept), tuple(LikelyToken(other, _probability(value)) for other, value in likely))
-        for text, kept, likely in json.loads(zlib.decompress(data))
+        Token(text, _probability(logarithm), tuple(LikelyToken(other, _probability(value)) for other, value in likely))
+        for text, logarithm, likely in json.loads(zlib.decompress(data))
     )
 
 
 def _logarithm(probability: float) -> int:
-    return round(PER_NAT * math.log(max(probability, LEAST)))
+    return round(UNITS_PER_NAT * math.log(max(probability, MIN_PROBABILITY)))
 
 
-def _probability(kept: int) -> float:
-    return math.exp(kept / PER_NAT)
+def _probability(logarithm: int) -> float:
+    return math.exp(logarithm / UNITS_PER_NAT)

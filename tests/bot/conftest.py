@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fakes.core.echo_plugin import Echo
 from fakes.model_server.model_api import FakeModels
-from fakes.storage.postgres import emptied_database, running_server
+from fakes.storage.postgres import empty_database, running_server
 
 from bot import Plugin
 from bot.app import Bot
@@ -31,7 +31,7 @@ async def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of a database with nothing in it, of each kind in turn."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/deep/below/tempera.db"
-    return await emptied_database(request.getfixturevalue("postgres"))
+    return await empty_database(request.getfixturevalue("postgres"))
 
 
 @pytest.fixture

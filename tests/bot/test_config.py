@@ -8,7 +8,7 @@ from bot.core.errors import ConfigError
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No `.env` of a developer's in the way."""
+    """Change to a folder without the `.env` of a developer."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -26,7 +26,7 @@ def test_the_environment_wins_over_env_file_and_file(elsewhere: Path, monkeypatc
     assert (loaded.web.port, loaded.web.host, loaded.log.level) == (3, "localhost", "debug")
 
 
-def test_presets_are_laid_over_the_file_one_after_the_other(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_presets_override_the_file_one_after_the_other(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = elsewhere / "mine.toml"
     file.write_text('[web]\nport = 1\n[settings]\n"safety.level" = "off"\n"ask.system_prompt" = "Rhyme."\n')
     loaded = config.load(file, ["classroom"])
@@ -42,7 +42,7 @@ def test_presets_are_laid_over_the_file_one_after_the_other(elsewhere: Path, mon
         config.load(file, ["school"])
 
 
-def test_lists_come_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_in_variables_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEMPERA_PLUGINS__ENABLED", '["help"]')
     assert config.load().plugins.enabled == ("help",)
 
@@ -59,7 +59,9 @@ def test_a_secret_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     [({}, ""), ({"TRUSTED_KEY": "t"}, "t"), ({"API_KEY": "a"}, "a"), ({"API_KEY": "a", "TRUSTED_KEY": "t"}, "a")],
     ids=str,
 )
-def test_which_key_the_model_server_is_shown(keys: dict[str, str], sent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_api_key_is_sent_before_the_trusted_key(
+    keys: dict[str, str], sent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in keys.items():
         monkeypatch.setenv(f"TEMPERA_MODEL_SERVER__{name}", value)
     section = config.load().model_server
@@ -92,7 +94,9 @@ def test_which_key_the_model_server_is_shown(keys: dict[str, str], sent: str, mo
         ("TEMPERA_DISCORD__GUILDS", '["my server"]', "“discord.guilds.0” (TEMPERA_DISCORD__GUILDS__0) is wrong"),
     ],
 )
-def test_a_wrong_value_is_one_sentence(name: str, value: str, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_value_is_explained_in_one_sentence(
+    name: str, value: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError) as caught:
         config.load()
@@ -100,7 +104,7 @@ def test_a_wrong_value_is_one_sentence(name: str, value: str, sentence: str, mon
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_or_broken_file(elsewhere: Path) -> None:
+def test_a_missing_or_broken_file_is_an_error(elsewhere: Path) -> None:
     with pytest.raises(ConfigError, match="no configuration file"):
         config.load(elsewhere / "none.toml")
     (elsewhere / "bad.toml").write_text("[web\n")
@@ -108,7 +112,7 @@ def test_a_missing_or_broken_file(elsewhere: Path) -> None:
         config.load(elsewhere / "bad.toml")
 
 
-def test_the_servers_of_discord(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_server_ids_of_discord_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEMPERA_DISCORD__TOKEN", "s3cret")
     monkeypatch.setenv("TEMPERA_DISCORD__SYNC", "guilds")
     monkeypatch.setenv("TEMPERA_DISCORD__GUILDS", '[123456789012345678, "2"]')
@@ -117,7 +121,7 @@ def test_the_servers_of_discord(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "s3cret" not in repr(section)
 
 
-def test_what_is_local() -> None:
+def test_the_address_of_the_model_server_is_read_and_checked() -> None:
     section = config.Config().model_server
     assert section.is_local
     assert section.address == ("127.0.0.1", 8400)
@@ -145,7 +149,7 @@ def slack(monkeypatch: pytest.MonkeyPatch, **values: str) -> config.SlackSection
         (("BOT_TOKEN", "APP_TOKEN", "SIGNING_SECRET"), True, True),
     ],
 )
-def test_what_makes_slack_whole(
+def test_slack_is_configured_with_matching_tokens(
     given: tuple[str, ...], is_configured: bool, uses_sockets: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     section = slack(monkeypatch, **{name: TOKENS[name] for name in given})
@@ -167,7 +171,9 @@ def test_what_makes_slack_whole(
         ({"SIGNING_SECRET": "s3cret"}, "(TEMPERA_SLACK__SIGNING_SECRET) is wrong: it needs TEMPERA_SLACK__BOT_TOKEN"),
     ],
 )
-def test_half_of_slack_is_refused(values: dict[str, str], sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_incomplete_tokens_of_slack_are_refused(
+    values: dict[str, str], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ConfigError) as caught:
         slack(monkeypatch, **values)
     assert sentence in str(caught.value)
@@ -179,13 +185,13 @@ def test_the_address_of_slack_ends_with_a_slash(given: str, monkeypatch: pytest.
     assert slack(monkeypatch, API_BASE=given).api_base == "https://slack-gov.com/api/"
 
 
-def test_variables_of_other_slack_programs_switch_nothing_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_other_slack_programs_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET"):
         monkeypatch.setenv(name, "xoxb-1")
     assert not config.load().slack.is_configured
 
 
-def test_lessons_are_found_from_here_then_beside_the_file_then_beside_ours(
+def test_lessons_are_found_in_the_working_directory_then_beside_the_file_then_in_config(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shipped = config.DEFAULT_FILE.parent / "lessons" / "what-is-generative-ai.md"
@@ -207,7 +213,7 @@ def test_lessons_are_found_from_here_then_beside_the_file_then_beside_ours(
     [
         ({}, "http://127.0.0.1:8080"),
         ({"TEMPERA_WEB__HOST": "::1", "TEMPERA_WEB__PORT": "9"}, "http://[::1]:9"),
-        # What listens everywhere is still to be opened by one name, here by that of this machine.
+        # A chat that listens on all addresses is opened by 127.0.0.1 on this machine.
         ({"TEMPERA_WEB__HOST": "0.0.0.0"}, "http://127.0.0.1:8080"),
         ({"TEMPERA_WEB__HOST": "::"}, "http://127.0.0.1:8080"),
         ({"TEMPERA_WEB__URL": "https://chat.example.org/"}, "https://chat.example.org"),

@@ -63,9 +63,9 @@ async def test_a_working_set_up_passes_every_check(
     lessons = ", ".join(f"/lesson {word}" for word in ("list", "add", "remove", "show", "gaps"))
     asking = f"/ask, /new, /explain, {lessons}, /imagine, /face, /dial, /odds, /compare"
     keyless = (
-        "If neither “make run” nor “tempera run” started it, it takes all who ask this bot for one person, so that who "
-        "asks much keeps the others waiting. Set TEMPERA_MODEL_SERVER__API_KEY in the file .env where both programs "
-        "are started."
+        "If neither “make run” nor “tempera run” started it, it treats all users of this bot as one person, so "
+        "somebody who asks a lot keeps the others waiting. Set TEMPERA_MODEL_SERVER__API_KEY in the file "
+        ".env where both programs are started."
     )
     models = "fake-chat, fake-faces, fake-images, fake-embeddings"
     moderation = "/audit, /stats, /mod remove, /timeout, /timeouts list, /timeouts lift, /queue"
@@ -181,7 +181,7 @@ async def test_a_model_server_that_hangs(configure: Set, capsys: pytest.CaptureF
     async with crooked(hang, "/health/ready") as url:
         configure("MODEL_SERVER__URL", url)
         expected = f"The model server at {url} takes a connection but does not answer; restart it."
-        assert await findings(capsys, patience_seconds=0.2) == (1, [expected])
+        assert await findings(capsys, timeout_seconds=0.2) == (1, [expected])
     assert asked.is_set()
 
 

@@ -9,7 +9,7 @@ from fakes.model_server.model_api import FakeModels
 
 from bot import LikelyToken, Token, User, UserError
 from bot.app import Bot
-from bot.commands.option import number
+from bot.commands.option import format_number
 from bot.config import ExplainSection, PluginsSection
 from bot.core.errors import Expired
 from bot.core.messages import Action, Place, Request
@@ -153,7 +153,7 @@ async def test_a_refusal_of_the_model_server_is_shown_and_the_next_question_work
 @pytest.mark.parametrize("temperature", [0, 0.7, 2])
 async def test_the_temperature_is_written_as_people_write_it(bot: Bot, temperature: float) -> None:
     reply = await last(bot, ask(f"/ask temperature:{temperature} hi", ANN))
-    assert reply.card["temperature"] == number(temperature)
+    assert reply.card["temperature"] == format_number(temperature)
 
 
 # Tokens and forks

@@ -2,7 +2,7 @@ import pytest
 from fakes.core.requests import ANN, MODERATOR, ask, last, speaking
 
 from bot.app import Bot
-from bot.core.i18n import translations
+from bot.core.i18n import load_translations
 
 
 async def test_help_lists_the_commands_that_the_asker_may_use(bot: Bot) -> None:
@@ -73,7 +73,7 @@ async def test_unknown_and_forbidden_commands_are_refused(bot: Bot, line: str, s
 
 @pytest.mark.parametrize("code", ["de", "es"])
 async def test_help_speaks_the_askers_language(bot: Bot, code: str) -> None:
-    known = translations(code)
+    known = load_translations(code)
     everything = (await last(bot, ask("/help", speaking(code)))).text
     for command in bot.commands_for(ANN, ask("x").place):
         assert f"- `/{command.name}` – {known[command.description]}\n" in everything

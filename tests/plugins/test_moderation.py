@@ -221,7 +221,7 @@ async def test_an_audit_entry_is_made_when_moderators_press_buttons_of_others(bo
     models.gate.clear()
     running = asyncio.create_task(last(bot, ask("/ask more", BEN)))
     await models.until(running=1)
-    (job,) = await bot.messages.unfinished("test", "school")
+    (job,) = await bot.messages.find_unfinished("test", "school")
     async for _ in bot.prepare(press("stop", job.id, MODERATOR)).start():
         pass
     assert (await running).status == "Stopped."
@@ -242,7 +242,7 @@ async def test_the_queue_is_shown_and_cancelled(bot: Bot, models: FakeModels) ->
     elsewhere = asyncio.create_task(last(bot, ask("/ask hi", ANN, ELSEWHERE)))
     await models.until(running=2)
     queue = await last(bot, ask("/queue", MODERATOR))
-    (job,) = await bot.messages.unfinished("test", "school")
+    (job,) = await bot.messages.find_unfinished("test", "school")
     assert queue.private
     assert queue.text.startswith(f"- #{job.id} /ask of Ben, ")
     assert "secret" not in queue.text
@@ -274,7 +274,7 @@ async def test_answers_of_another_process_are_cancelled_and_removed_too(tmp_path
             models.gate.clear()
             running = asyncio.create_task(last(other, ask("/ask hi", BEN)))
             await models.until(running=1)
-            (job,) = await one.messages.unfinished("test", "school")
+            (job,) = await one.messages.find_unfinished("test", "school")
             reply = await last(one, ask(line if what else f"{line} {job.id}", MODERATOR))
             if what:
                 reply = await last(one, press(what, reply.row, MODERATOR))

@@ -96,7 +96,7 @@ class WebPlatform:
             adapter = WebAdapter(rooms, self._moderators, answers, uploads)
             ending.enter_context(self._bot.adapters.registered(self.name, adapter))
             await ending.enter_async_context(self._bot.log_channel.post_entries(self.name))
-            yield self._section.at(runner.addresses[0][1])
+            yield self._section.address_at(runner.addresses[0][1])
 
     async def _drop_expired(self, rooms: Rooms, days: float) -> None:
         """Remove the exchanges from memory whose messages the database no longer keeps."""

@@ -119,7 +119,7 @@ class Site:
         files = self._services.files
         if (stored := files.find_stored(name)) is None:
             return None
-        file = await self._services.bot.messages.file(*stored)
+        file = await self._services.bot.messages.load_file(*stored)
         if file is None:
             self._services.rooms.remove_file(name)
         # The file may have been removed from the page while it was read; then nobody gets it.

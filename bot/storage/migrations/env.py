@@ -1,4 +1,4 @@
-"""How Alembic reaches the database: over the connection that `Database.migrate` hands in."""
+"""The environment of Alembic: it uses the connection that `Database.migrate` passes."""
 
 from alembic import context
 

@@ -138,7 +138,7 @@ async def test_after_the_key_was_lost_timeouts_of_known_people_still_apply(tmp_p
     async with process(address, models) as bot:
         await bot.timeouts.set(BEN, SCHOOL, now() + HOUR, "", MODERATOR)
         before = bot.timeouts.hash_person("test", "ben")
-        key = bot.database.key
+        key = bot.database.key_file
     assert key is not None
     key.unlink()
     async with process(address, models) as bot:

@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from bot.core.errors import OptionError
 
 
-def test_a_messages_text_becomes_the_free_text_shortened_to_what_fits() -> None:
-    assert ask().from_message(" a cat \n") == {"prompt": "Say: a cat"}
-    assert ask().from_message("{text}" * 40) == {"prompt": "Say: " + ("{text}" * 40)[:95]}
-    assert ask().from_message(" \n") == {}
-    assert Sample().commands()[1].from_message("a cat") == {}
+def test_the_text_of_a_message_becomes_the_free_text_and_is_shortened_to_fit() -> None:
+    assert ask().options_from_message(" a cat \n") == {"prompt": "Say: a cat"}
+    assert ask().options_from_message("{text}" * 40) == {"prompt": "Say: " + ("{text}" * 40)[:95]}
+    assert ask().options_from_message(" \n") == {}
+    assert Sample().commands()[1].options_from_message("a cat") == {}
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_a_messages_text_becomes_the_free_text_shortened_to_what_fits() -> None:
         ('prompt:"two words" seed:1 and more', {"prompt": "two words and more", "seed": "1"}),
     ],
 )
-def test_text_becomes_options(text: str, options: dict[str, str]) -> None:
+def test_typed_text_is_parsed_into_options(text: str, options: dict[str, str]) -> None:
     assert ask().parse(text) == options
 
 
@@ -62,29 +62,29 @@ def test_no_text_breaks_the_parser(text: str) -> None:
         ("seed:1 seed:2 hi", "seed is given twice; give it once."),
     ],
 )
-def test_a_wrong_option_is_named(text: str, sentence: str) -> None:
+def test_the_error_names_the_wrong_option(text: str, sentence: str) -> None:
     with pytest.raises(OptionError) as caught:
         ask().parse(text)
     assert str(caught.value) == sentence
 
 
-def test_text_beside_a_command_without_free_text() -> None:
+def test_a_command_without_free_text_refuses_text() -> None:
     with pytest.raises(OptionError, match="/lesson list takes no text; "):
         Sample().commands()[1].parse("all of them")
 
 
-def test_binding_converts_and_fills_in() -> None:
+def test_binding_converts_values_and_fills_in_defaults() -> None:
     bound = ask().bind({"prompt": "hi", "temperature": "1"})
     assert bound == {"prompt": "hi", "temperature": 1.0, "style": "plain", "seed": None}
 
 
 @pytest.mark.parametrize("given_options", [{}, {"prompt": "  "}, {"prompt": None}])
-def test_a_missing_prompt_is_explained(given_options: dict[str, object]) -> None:
+def test_the_error_for_a_missing_option_shows_the_usage(given_options: dict[str, object]) -> None:
     with pytest.raises(OptionError, match="/ask needs “prompt”") as caught:
         ask().bind(given_options)
     assert caught.value.option == "prompt"
 
 
-def test_binding_refuses_what_is_not_an_option() -> None:
+def test_binding_refuses_unknown_options() -> None:
     with pytest.raises(OptionError, match="no option “sed”. Did you mean “seed”"):
         ask().bind({"prompt": "hi", "sed": 1})

@@ -26,7 +26,7 @@ def test_the_signature_is_the_schema() -> None:
     assert not ask().threads
 
 
-def test_decorators_note_who_may_and_who_sees() -> None:
+def test_decorators_store_the_traits_of_a_command() -> None:
     lessons = Sample().commands()[1]
     assert (lessons.name, lessons.moderator, lessons.private, lessons.in_messages) == (
         "lesson list",
@@ -55,9 +55,9 @@ class Numbers(Plugin):
         yield Reply()
 
 
-def test_the_words_are_for_what_has_to_be_given_else_for_the_first_option_that_words_can_be() -> None:
-    found = {made.name: made.parse("30") for made in Numbers().commands()}
-    assert found == {"figures": {"days": "30"}, "letters": {"text": "30"}, "rhymes": {"word": "30"}}
+def test_the_free_text_goes_to_the_first_required_text_or_else_the_first_text_or_choice() -> None:
+    parsed = {known.name: known.parse("30") for known in Numbers().commands()}
+    assert parsed == {"figures": {"days": "30"}, "letters": {"text": "30"}, "rhymes": {"word": "30"}}
 
 
 class NoDocstring(Plugin):
@@ -101,9 +101,9 @@ class ForeignField(Plugin):
         (NotAGenerator, "async generator"),
         (OddType, "option “what” must be one of str, int"),
         (BadName, "one or two words"),
-        (ForeignField, "its own options alone"),
+        (ForeignField, "only options of the command"),
     ],
 )
-def test_what_cannot_be_a_command_says_why(plugin: type[Plugin], reason: str) -> None:
+def test_a_wrong_declaration_raises_an_error_that_says_why(plugin: type[Plugin], reason: str) -> None:
     with pytest.raises(PluginError, match=reason):
         plugin().commands()

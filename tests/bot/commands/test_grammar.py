@@ -1,4 +1,4 @@
-"""One grammar of pairs: what is read out of a line, and how a line is written."""
+"""The grammar of pairs: how a line is read, and how it is written."""
 
 import pytest
 from hypothesis import given
@@ -48,7 +48,7 @@ def test_the_last_pair_is_read_with_its_position(text: str, pair: Pair | None) -
     assert last_pair(text) == pair
 
 
-def test_a_name_stands_for_its_option_however_it_is_typed() -> None:
+def test_the_name_of_an_option_is_read_in_any_spelling() -> None:
     assert Pair("Top-K", "1", 0, 7).option == "top_k"
 
 
@@ -86,11 +86,11 @@ def test_the_free_text_begins_after_the_pairs_that_are_complete(text: str, rest:
         ("plain", "plain"),
     ],
 )
-def test_quotation_marks_around_a_value_are_taken_away(value: str, inside: str) -> None:
+def test_quotation_marks_around_a_value_are_removed(value: str, inside: str) -> None:
     assert unquote(value) == inside
 
 
-def test_pairs_are_joined_with_quotation_marks_where_they_are_needed() -> None:
+def test_joined_pairs_have_quotation_marks_where_needed() -> None:
     assert join_pairs({"seed": "7", "style": "two words"}) == 'seed:7 style:"two words"'
     assert join_pairs({}) == ""
 
@@ -101,7 +101,7 @@ WORDS = st.lists(VALUES, min_size=1).map(" ".join)
 
 
 @given(st.dictionaries(NAMES, WORDS, min_size=1))
-def test_joined_pairs_are_read_as_they_were_written(values: dict[str, str]) -> None:
+def test_joined_pairs_are_read_back_unchanged(values: dict[str, str]) -> None:
     text, position, found = join_pairs(values), 0, {}
     while pair := first_pair(text, position):
         found[pair.option] = unquote(pair.value)
@@ -110,7 +110,7 @@ def test_joined_pairs_are_read_as_they_were_written(values: dict[str, str]) -> N
 
 
 @given(WORDS)
-def test_a_quoted_value_is_unquoted_to_itself(value: str) -> None:
+def test_unquoting_a_quoted_value_returns_it_unchanged(value: str) -> None:
     assert unquote(quote(value)) == value
 
 

@@ -29,7 +29,7 @@ def test_a_long_wrong_value_is_not_repeated() -> None:
 
 
 @pytest.mark.parametrize(("typed", "value"), [("7", 7), (7, 7), ("1_000", 1000), (3.0, 3)])
-def test_whole_numbers(typed: object, value: int) -> None:
+def test_whole_numbers_are_accepted(typed: object, value: int) -> None:
     assert Option(name="seed", type=int).convert(typed) == value
 
 
@@ -37,13 +37,13 @@ def test_whole_numbers(typed: object, value: int) -> None:
     "typed",
     ["7.5", 7.5, "seven", True, "99999999999999999999999999x", "inf", "1e999", pytest.param(10**400, id="huge")],
 )
-def test_what_is_no_whole_number(typed: object) -> None:
+def test_other_values_than_whole_numbers_are_refused(typed: object) -> None:
     with pytest.raises(OptionError, match="seed must be a whole number"):
         Option(name="seed", type=int).convert(typed)
 
 
 @given(st.integers(min_value=-(2**62), max_value=2**62))
-def test_every_whole_number_survives_being_typed(value: int) -> None:
+def test_every_typed_whole_number_is_read_unchanged(value: int) -> None:
     assert Option(name="seed", type=int).convert(str(value)) == value
 
 
@@ -51,7 +51,7 @@ def test_every_whole_number_survives_being_typed(value: int) -> None:
     ("typed", "value"),
     [("yes", True), ("Off", False), (True, True), ("0", False), ("ja", True), ("Nein", False), ("sí", True)],
 )
-def test_yes_and_no(typed: object, value: bool) -> None:
+def test_yes_and_no_are_read_in_all_languages(typed: object, value: bool) -> None:
     assert Option(name="thread", type=bool).convert(typed) is value
 
 
@@ -62,14 +62,14 @@ def test_choices_ignore_case_and_keep_their_own_spelling() -> None:
         style.convert("fancy")
 
 
-def test_text_has_a_length() -> None:
+def test_the_length_of_a_text_is_limited() -> None:
     prompt = Option(name="prompt", minimum=1, maximum=5)
     assert prompt.convert("hello") == "hello"
     with pytest.raises(OptionError, match="a text from 1 to 5 characters"):
         prompt.convert("hello!")
 
 
-def test_members_channels_and_files() -> None:
+def test_members_channels_and_files_are_converted() -> None:
     assert Option(name="who", type=User).convert("@ann") == User("ann", "ann", roles=None)
     assert Option(name="who", type=User).convert("<@U1|ann>") == User("U1", "ann", roles=None)
     assert Option(name="where", type=Channel).convert(Channel("1", "general")) == Channel("1", "general")
@@ -77,5 +77,5 @@ def test_members_channels_and_files() -> None:
         Option(name="file", type=Attachment).convert("notes.txt")
 
 
-def test_the_expectation_speaks_the_readers_language() -> None:
+def test_the_expected_value_is_described_in_the_readers_language() -> None:
     assert temperature().expects().in_language("de") == "eine Zahl von 0 bis 2"

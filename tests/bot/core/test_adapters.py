@@ -1,4 +1,4 @@
-"""The platforms as the core knows them: those that run here, and what the others can do."""
+"""The registry of platform adapters, and the capabilities of all platforms."""
 
 import ast
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class FakeAdapter:
         return {"room": ["1"], "hall": ["2", "3"]}.get(name, [])
 
 
-def test_an_adapter_is_there_as_long_as_its_platform_runs() -> None:
+def test_an_adapter_is_registered_while_its_platform_runs() -> None:
     adapters, adapter = Adapters(PLATFORMS), FakeAdapter()
     assert adapters.get("test") is None
     assert not adapters.is_known("test")
@@ -39,7 +39,7 @@ def test_an_adapter_is_there_as_long_as_its_platform_runs() -> None:
     assert adapters.get("test") is None
 
 
-def test_what_a_platform_can_do_is_known_wherever_it_runs() -> None:
+def test_capabilities_are_known_wherever_the_platform_runs() -> None:
     adapters = Adapters(PLATFORMS)
     assert adapters.is_known("discord")
     assert adapters.capabilities("discord") is DISCORD
@@ -48,7 +48,7 @@ def test_what_a_platform_can_do_is_known_wherever_it_runs() -> None:
         assert adapters.capabilities("test") is SCHOOL
 
 
-async def test_a_channel_is_resolved_where_its_platform_runs() -> None:
+async def test_a_channel_is_resolved_by_the_adapter_of_its_platform() -> None:
     adapters = Adapters()
     assert await adapters.resolve_channel("#room", ROOM) == "#room"
     with adapters.registered("test", FakeAdapter()):
@@ -63,18 +63,18 @@ async def test_a_channel_is_resolved_where_its_platform_runs() -> None:
     ("platform", "text", "is_id"),
     [(DISCORD, "123456", True), (DISCORD, "room", False), (SLACK, "C012345", True), (SLACK, "c1", False)],
 )
-def test_ids_are_told_from_names(platform: Capabilities, text: str, is_id: bool) -> None:
+def test_ids_are_distinguished_from_names(platform: Capabilities, text: str, is_id: bool) -> None:
     assert platform.is_id(text) is is_id
 
 
 @pytest.mark.parametrize("platform", [WEB, TERMINAL, Capabilities()])
-def test_where_names_are_ids_nothing_is_an_id_beside_them(platform: Capabilities) -> None:
+def test_nothing_is_an_id_on_platforms_where_names_are_ids(platform: Capabilities) -> None:
     assert not platform.is_id("123456")
     assert platform.mention_channel("room") == ""
 
 
 @pytest.mark.parametrize(("adapter", "platform"), [(DiscordAdapter, DISCORD), (SlackAdapter, SLACK), (WebAdapter, WEB)])
-def test_every_adapter_has_the_whole_protocol(adapter: type, platform: Capabilities) -> None:
+def test_every_adapter_implements_the_whole_protocol(adapter: type, platform: Capabilities) -> None:
     wanted = {name for name in vars(PlatformAdapter) if not name.startswith("_")}
     assert wanted <= set(dir(adapter))
     assert adapter.capabilities is platform
@@ -84,7 +84,7 @@ def test_the_length_of_a_post_is_the_one_that_the_protocol_promises() -> None:
     assert f"at most {MAX_MESSAGE_CHARACTERS} characters" in (PlatformAdapter.post.__doc__ or "")
 
 
-def test_capabilities_are_read_without_a_platform_s_library() -> None:
+def test_capabilities_are_known_without_the_library_of_a_platform() -> None:
     tree = ast.parse(Path(capabilities.__file__).read_text("utf-8"))
     modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {module for module in modules if module and module.startswith("bot.platforms")} == set()
@@ -103,5 +103,5 @@ def test_capabilities_are_read_without_a_platform_s_library() -> None:
         ("time_mention", {"discord"}),
     ],
 )
-def test_each_platform_can_do_what_is_said_of_it(capability: str, platforms: set[str]) -> None:
+def test_each_capability_belongs_to_the_expected_platforms(capability: str, platforms: set[str]) -> None:
     assert {name for name, known in PLATFORMS.items() if getattr(known, capability)} == platforms

@@ -1,4 +1,4 @@
-"""Repeated work goes on after a failed round, and a thread of its own does one piece of work after the other."""
+"""Repeated work continues after an error, and a serial executor runs one call after another."""
 
 import asyncio
 import threading
@@ -9,7 +9,7 @@ from bot import SerialExecutor
 from bot.core.background import repeat
 
 
-async def test_a_round_that_fails_is_logged_and_the_next_one_comes(caplog: pytest.LogCaptureFixture) -> None:
+async def test_work_that_fails_is_logged_and_repeated(caplog: pytest.LogCaptureFixture) -> None:
     rounds, third = 0, asyncio.Event()
 
     async def work() -> None:
@@ -29,7 +29,7 @@ async def test_a_round_that_fails_is_logged_and_the_next_one_comes(caplog: pytes
     assert "the disk is busy" in caplog.text
 
 
-async def test_the_first_round_comes_at_once_where_it_should() -> None:
+async def test_work_starts_at_once_if_requested() -> None:
     done = asyncio.Event()
 
     async def work() -> None:
@@ -42,38 +42,38 @@ async def test_the_first_round_comes_at_once_where_it_should() -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def where(number: int) -> tuple[int, threading.Thread]:
+def current_thread(number: int) -> tuple[int, threading.Thread]:
     return number, threading.current_thread()
 
 
-async def test_all_is_done_in_one_thread_that_is_not_the_loops() -> None:
-    pencil = SerialExecutor("drawing")
-    done = await asyncio.gather(*(pencil.run(where, number) for number in range(5)))
+async def test_all_work_runs_in_one_thread_other_than_the_loops() -> None:
+    executor = SerialExecutor("drawing")
+    done = await asyncio.gather(*(executor.run(current_thread, number) for number in range(5)))
     assert [number for number, _ in done] == [0, 1, 2, 3, 4]
     (thread,) = {thread for _, thread in done}
     assert thread is not threading.current_thread()
     assert thread.name.startswith("drawing")
     with pytest.raises(ValueError, match="invalid literal"):
-        await pencil.run(int, "x")
-    pencil.leave()
+        await executor.run(int, "x")
+    executor.leave()
     await asyncio.to_thread(thread.join)
 
 
-async def test_what_waits_when_it_is_left_is_done_and_another_does_what_comes() -> None:
-    pencil, begun, free = SerialExecutor("drawing"), threading.Event(), threading.Event()
+async def test_waiting_work_is_finished_after_leave_and_a_new_thread_runs_later_work() -> None:
+    executor, begun, free = SerialExecutor("drawing"), threading.Event(), threading.Event()
 
-    def held() -> threading.Thread:
+    def wait() -> threading.Thread:
         begun.set()
         free.wait()
         return threading.current_thread()
 
     async with asyncio.TaskGroup() as group:
-        waiting = [group.create_task(pencil.run(work)) for work in (held, threading.current_thread)]
+        waiting = [group.create_task(executor.run(work)) for work in (wait, threading.current_thread)]
         await asyncio.to_thread(begun.wait)
-        pencil.leave()
-        later = await pencil.run(threading.current_thread)
+        executor.leave()
+        later = await executor.run(threading.current_thread)
         free.set()
     old, same = (task.result() for task in waiting)
     assert old is same is not later
     await asyncio.to_thread(old.join)
-    pencil.leave()
+    executor.leave()

@@ -1,4 +1,4 @@
-"""Every sentence that users read has its translations, and no translation is of nothing."""
+"""Every sentence for users has its translations, and every translation belongs to a sentence."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ import pytest
 from bot.app import Bot
 from bot.config import PluginsSection
 from bot.core import errors
-from bot.core.i18n import FOLDER, Sentence, available, translate, translations
+from bot.core.i18n import FOLDER, Sentence, list_languages, load_translations, translate
 from bot.plugin_host import plugin
 from bot.safety.settings import SETTINGS
 from bot.settings.builtin import CORE_SETTINGS, GROUP_TITLES
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 SOURCES = sorted([*(ROOT / "bot").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")])
 LANGUAGES = ("de", "es")
 PASSED_ON = re.compile(r"\{\w+\}|")
-"""Nothing but a field: the sentence comes from elsewhere."""
+"""A sentence that is only a field, which another sentence fills."""
 
 POSITIONS = {
     name: int(issubclass(kind, errors.OptionError))
@@ -32,7 +32,7 @@ POSITIONS = {
 
 
 class Collector(ast.NodeVisitor):
-    """Finds the sentences of one module, also those that a variable of the function or the module holds."""
+    """Finds the sentences of a module, also those in variables of a function or the module."""
 
     def __init__(self, module: ast.Module) -> None:
         self.found: set[str] = set()
@@ -79,7 +79,7 @@ class Collector(ast.NodeVisitor):
 
 @cache
 def sentences() -> frozenset[str]:
-    """All that the code says; found at first use, so that collecting tests does not wait for it."""
+    """Return all sentences of the code; collected at first use, so that collecting tests does not wait for it."""
     found = set()
     for path in SOURCES:
         found |= Collector(ast.parse(path.read_text("utf-8"))).found
@@ -118,17 +118,17 @@ def test_the_collector_finds_sentences_of_every_kind() -> None:
     assert len(sentences()) > 60
 
 
-def test_a_sentence_that_is_put_together_is_refused() -> None:
+def test_the_collector_refuses_a_concatenated_sentence() -> None:
     with pytest.raises(AssertionError, match="put together"):
         Collector(ast.parse('raise UserError(f"No {thing}.")'))
 
 
-def test_the_languages() -> None:
-    assert available() == ("en", *LANGUAGES)
+def test_the_languages_are_english_german_and_spanish() -> None:
+    assert list_languages() == ("en", *LANGUAGES)
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
-def test_every_sentence_is_translated_and_nothing_else(code: str) -> None:
+def test_every_sentence_has_a_translation_and_every_translation_a_sentence(code: str) -> None:
     english = [entry["en"] for entry in entries(code)]
     assert sorted(sentences() - set(english)) == []
     assert sorted(set(english) - sentences()) == []
@@ -136,7 +136,7 @@ def test_every_sentence_is_translated_and_nothing_else(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
-def test_a_translation_has_the_fields_and_the_edges_of_the_sentence(code: str) -> None:
+def test_a_translation_has_the_fields_and_the_outer_characters_of_its_sentence(code: str) -> None:
     for entry in entries(code):
         text = entry[code]
         assert fields(text) == fields(entry["en"]), entry
@@ -154,11 +154,11 @@ def test_quotation_marks_are_those_of_the_language() -> None:
 
 @pytest.mark.parametrize("locale", ["de", "de-DE", "de_AT", "DE"])
 def test_a_locale_leads_to_its_language(locale: str) -> None:
-    assert translate("Stop", locale) == translations("de")["Stop"] != "Stop"
+    assert translate("Stop", locale) == load_translations("de")["Stop"] != "Stop"
 
 
 @pytest.mark.parametrize("locale", ["", "C", "xx", "../de", "en-GB"])
-def test_without_a_language_it_is_english(locale: str) -> None:
+def test_an_unknown_locale_leads_to_english(locale: str) -> None:
     assert translate("Stop", locale) == "Stop"
 
 
@@ -167,7 +167,7 @@ def test_a_sentence_in_a_sentence_is_translated_too() -> None:
         "name": "seed", "expected": Sentence("a whole number"), "given": "{x}",
     })  # fmt: skip
     assert sentence.in_language("en") == "seed must be a whole number; you gave {x}."
-    assert translations("de")["a whole number"] in sentence.in_language("de")
+    assert load_translations("de")["a whole number"] in sentence.in_language("de")
     assert sentence.in_language("de").endswith("{x} eingegeben.")
 
 

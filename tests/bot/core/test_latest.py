@@ -7,14 +7,14 @@ from bot.core.latest import Latest, Stream
 
 
 async def count(latest: Latest[int]) -> None:
-    """Publish 0, which has to be read, and then 1 to 9 as fast as it goes."""
+    """Publish 0, which is kept, and then 1 to 9 as fast as possible."""
     latest.put(0, keep=True)
     for number in range(1, 10):
         latest.put(number)
         await asyncio.sleep(0)
 
 
-async def test_a_slow_reader_gets_what_is_kept_and_the_newest() -> None:
+async def test_a_slow_reader_gets_kept_values_and_the_newest_one() -> None:
     seen = []
     async with aclosing(Stream(count)) as stream:
         async for number in stream:
@@ -23,7 +23,7 @@ async def test_a_slow_reader_gets_what_is_kept_and_the_newest() -> None:
     assert seen == [0, 9]
 
 
-async def test_a_value_that_is_kept_takes_those_before_it_along() -> None:
+async def test_a_kept_value_also_keeps_the_value_before_it() -> None:
     latest = Latest[str]()
     latest.put("a")
     latest.put("b", keep=True)
@@ -37,7 +37,7 @@ async def test_a_value_that_is_kept_takes_those_before_it_along() -> None:
     assert latest.pop_newest() is None
 
 
-async def test_nothing_begins_before_somebody_reads() -> None:
+async def test_the_work_begins_when_somebody_reads() -> None:
     began = []
 
     async def work(_latest: Latest[int]) -> None:
@@ -50,7 +50,7 @@ async def test_nothing_begins_before_somebody_reads() -> None:
     assert began
 
 
-async def test_the_first_value_stays_to_be_read() -> None:
+async def test_first_does_not_remove_the_value() -> None:
     stream = Stream(count)
     assert await stream.first() == 0
     assert await anext(stream) == 0
@@ -89,11 +89,11 @@ async def test_closing_cancels_the_work_and_waits_for_its_end() -> None:
     assert [number async for number in stream] == []
 
 
-async def test_a_stream_that_was_never_read_closes_without_having_begun() -> None:
+async def test_closing_a_stream_that_was_never_read_starts_no_work() -> None:
     stream = Stream(count)
     await stream.aclose()
     assert await stream.first() is None
 
 
-async def test_values_that_are_known_already() -> None:
+async def test_a_stream_of_known_values_yields_all_of_them() -> None:
     assert [text async for text in Stream.of("a", "b")] == ["a", "b"]

@@ -7,7 +7,7 @@ from bot.core.running import ActiveRun, ActiveRuns
 
 
 async def work(run: ActiveRun, began: asyncio.Event, ended: list[str]) -> str:
-    """Say one word and wait for ever, stoppably; then say what became of it."""
+    """Publish a reply and wait for ever, stoppably; note how the wait ended."""
     async with run.stoppable():
         run.newest = Reply(text="one")
         began.set()
@@ -47,14 +47,14 @@ async def test_stop_changes_nothing_once_the_newest_snapshot_is_final() -> None:
     assert not run.stopped
 
 
-async def test_a_time_out_of_the_handlers_own_is_an_error() -> None:
+async def test_a_timeout_error_of_the_handler_is_raised() -> None:
     run = ActiveRun()
     with pytest.raises(TimeoutError):
         async with run.stoppable():
             raise TimeoutError
 
 
-async def test_being_cancelled_is_no_stop() -> None:
+async def test_cancelling_the_handler_is_not_a_stop() -> None:
     run, began = ActiveRun(), asyncio.Event()
     task = asyncio.create_task(work(run, began, []))
     await began.wait()
@@ -64,7 +64,7 @@ async def test_being_cancelled_is_no_stop() -> None:
     assert not run.stopped
 
 
-async def test_another_page_stops_the_one_that_is_being_made() -> None:
+async def test_a_new_page_turn_stops_the_earlier_one() -> None:
     runs = ActiveRuns()
     first = runs.begin_page_turn(7, "t:p1:7", private=False)
     assert runs.is_turning(7, "t:p1:7")

@@ -1,4 +1,4 @@
-"""Parts that fit and lose nothing."""
+"""Texts are split into parts that fit, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 
 from bot.core.messages import Column, Reply
 from bot.core.splitting import (
-    SMALLEST_LIMIT,
+    MIN_PART_CHARACTERS,
     MessageLimits,
+    append_typed_fields,
     card_line,
     closing,
     compose,
-    deliverable,
     ellipsis,
-    filled,
-    flowing,
-    given_back,
-    grows,
+    fit_into_messages,
+    is_extended,
     join,
-    put_together,
+    join_growing_columns,
+    merge_columns,
     quote_line,
+    select_typed_fields,
     split,
 )
 
@@ -45,11 +45,11 @@ WORDS = [
 ]
 PIECES = BLANKS + OPENERS + CLOSERS + WORDS
 markdown = st.lists(st.sampled_from(PIECES) | st.text(max_size=8), max_size=40).map("".join)
-limits = st.integers(SMALLEST_LIMIT, 300)
+limits = st.integers(MIN_PART_CHARACTERS, 300)
 
 
 def is_balanced(text: str) -> bool:
-    """A reader of Markdown that knows nothing of the splitter: is every fence closed by its own kind?"""
+    """Return whether every fence is closed by its own kind, as a reader of Markdown sees it."""
     opened = ""
     for line in text.split("\n"):
         bare = line.strip(" \t\r")
@@ -92,7 +92,7 @@ def test_every_part_is_within_the_limit_and_closes_its_fences(text: str, limit: 
 @given(markdown, limits)
 @example("a" * 100 + "\n", 100)
 @example("```a`" + "x" * 95 + "\n", 100)
-def test_no_part_is_blank_where_white_space_does_not_run_on(text: str, limit: int) -> None:
+def test_no_part_is_blank_without_long_white_space(text: str, limit: int) -> None:
     text = re.sub(r"(\s{19})\s+", r"\1", text)
     assert all(part.strip() for part in split(text, limit)) or not text.strip()
 
@@ -101,7 +101,7 @@ def test_no_part_is_blank_where_white_space_does_not_run_on(text: str, limit: in
 @example("```py\nx")
 @example("- ```\n  x")
 @example("~~~~\n```")
-def test_what_is_closed_can_be_followed_by_words(text: str) -> None:
+def test_text_after_closing_is_outside_the_code_block(text: str) -> None:
     closed = text + closing(text)
     assert is_balanced(closed)
     assert is_balanced(text) is (closed == text)
@@ -112,7 +112,7 @@ def test_what_is_closed_can_be_followed_by_words(text: str) -> None:
 @example("~~~~\nx\n~~~~")
 @example("```py")
 @example("- ```py")
-def test_where_a_text_was_cut_its_fences_remain_what_they_are(text: str) -> None:
+def test_an_ellipsis_leaves_the_fences_as_they_are(text: str) -> None:
     cut = text + ellipsis(text)
     assert cut.endswith("…")
     assert is_balanced(cut) is is_balanced(text)
@@ -148,7 +148,7 @@ def test_a_code_block_moves_to_the_next_part_whole() -> None:
     assert split(f"An introduction that fills most of a part.\n{block}", 100)[1] == block
 
 
-def test_a_code_line_longer_than_a_part_is_cut_and_put_together_again() -> None:
+def test_a_code_line_longer_than_a_part_is_cut_and_joined_again() -> None:
     text = "~~~\n" + "x" * 250 + "\n~~~"
     parts = split(text, 100)
     assert [part.count("x") for part in parts] == [90, 90, 70]
@@ -206,13 +206,13 @@ def test_one_endless_word_fills_its_parts() -> None:
 
 
 @pytest.mark.parametrize("cluster", ["👩‍👩‍👧‍👦", "🇩🇪", "e\u0301", "👍🏽", "\r\n", "❤️", "\ud83d\ude00"])
-def test_what_shows_as_one_character_stays_together(cluster: str) -> None:
+def test_a_grapheme_is_never_split(cluster: str) -> None:
     size = len(cluster)
     for part in split("x" + cluster * 200, 100):
         assert len(part.removeprefix("x")) % size == 0
 
 
-def test_a_fence_in_the_middle_of_a_line_does_not_come_to_stand_at_the_start_of_one() -> None:
+def test_a_fence_in_the_middle_of_a_line_never_starts_a_part() -> None:
     text = "x" * 100 + "```py " + "y" * 50
     assert [part[:4] for part in split(text, 100)] == ["xxxx", "x```"]
 
@@ -222,7 +222,7 @@ LIMITS = MessageLimits(characters=200, messages=3)
 
 def test_an_answer_that_fits_is_delivered_in_messages() -> None:
     reply = Reply(text="A sentence of it. " * 25, quote="why?", card={"model": "tiny"})
-    messages = deliverable(reply, LIMITS)
+    messages = fit_into_messages(reply, LIMITS)
     assert messages.file is None
     assert len(messages.parts) == 3
     assert join(messages.parts) == f"> why?\n\n{reply.text}\n\nmodel tiny"
@@ -230,7 +230,7 @@ def test_an_answer_that_fits_is_delivered_in_messages() -> None:
 
 def test_an_answer_that_is_too_long_becomes_a_file_and_keeps_its_quote_and_card() -> None:
     reply = Reply(text="Ein Satz, größer als alles. \ud800" * 40, quote="why?", card={"model": "tiny"})
-    messages = deliverable(reply, LIMITS, subtext="-# {}")
+    messages = fit_into_messages(reply, LIMITS, subtext="-# {}")
     note = "This answer is too long for messages, so all of it is in the file answer.md."
     assert messages.parts == (f"> why?\n\n{note}\n\n-# model tiny",)
     assert messages.file is not None
@@ -243,7 +243,7 @@ def test_impossible_limits_are_refused() -> None:
         MessageLimits(characters=2000, messages=0)
 
 
-def test_text_status_and_card_stand_apart_and_outside_open_code() -> None:
+def test_text_status_and_card_are_separate_and_outside_code_blocks() -> None:
     reply = Reply(text="```py\nx", status="Step 3 …", card={"model": "a\nb", "temperature": "0.7"})
     small = "_Step 3 …_\n\n_model a b · temperature 0.7_"
     assert compose(reply, subtext="_{}_") == f"```py\nx\n```\n\n{small}"
@@ -271,34 +271,38 @@ def test_a_quote_stays_within_its_limit_and_line(prompt: str, limit: int) -> Non
 @pytest.mark.parametrize(
     "prompt", ["```py", "@everyone look", "<@123> <!channel> <#C1>", "a `b", "# big", "1. x", ">>> x"]
 )
-def test_a_quote_cannot_break_out_or_call_anybody(prompt: str) -> None:
+def test_a_quote_cannot_affect_the_message_or_mention_anybody(prompt: str) -> None:
     line = quote_line(prompt)
     assert "`" not in line
     assert not re.search(r"@\w|<[@!#]", line)
     assert not re.match(r"> [#>\d]", line)
 
 
-def test_an_append_is_told_from_a_rewrite() -> None:
-    assert grows(None, Reply(text="a"))
-    assert grows(Reply(text="a"), Reply(text="ab", status="…"))
-    assert not grows(Reply(text="ab"), Reply(text="b"))
-    assert not grows(Reply(text="ab"), Reply(text="cab"))
+def test_an_extended_text_is_distinguished_from_a_rewritten_one() -> None:
+    assert is_extended(None, Reply(text="a"))
+    assert is_extended(Reply(text="a"), Reply(text="ab", status="…"))
+    assert not is_extended(Reply(text="ab"), Reply(text="b"))
+    assert not is_extended(Reply(text="ab"), Reply(text="cab"))
 
 
-def test_parts_that_grow_at_the_same_time_are_one_text_that_only_grows() -> None:
+def test_growing_columns_are_joined_to_one_text_that_only_grows() -> None:
     first = (Column("one"), Column("```\ntwo"), Column("three"))
     then = (Column("one.", final=True), Column("```\ntwo"), Column("three!", final=True))
-    assert [flowing(first), flowing(then), flowing(())] == ["one", "one.\n\n```\ntwo", ""]
-    stopped = put_together(Reply(columns=then))
+    assert [join_growing_columns(first), join_growing_columns(then), join_growing_columns(())] == [
+        "one",
+        "one.\n\n```\ntwo",
+        "",
+    ]
+    stopped = merge_columns(Reply(columns=then))
     assert (stopped.text, stopped.columns) == ("one.\n\n```\ntwo\n```\n\nthree!", ())
-    assert stopped.text.startswith(flowing(then))
+    assert stopped.text.startswith(join_growing_columns(then))
 
 
-def test_an_answer_without_such_parts_is_left_as_it_is() -> None:
-    assert put_together(Reply(text="one")) == Reply(text="one")
+def test_a_reply_without_columns_is_unchanged() -> None:
+    assert merge_columns(Reply(text="one")) == Reply(text="one")
 
 
-def test_what_was_typed_into_a_form_that_is_refused_comes_back() -> None:
-    typed = filled({"prompt": "Why ```so```?", "seed": " ", "file": b"four"})
-    assert given_back("No.", typed, "de") == "No.\n\nDas hast du eingegeben:\nprompt:\n```\nWhy ˋˋˋsoˋˋˋ?\n```"
-    assert given_back("No.", {}, "de") == "No."
+def test_the_refusal_of_a_form_repeats_the_typed_values() -> None:
+    typed = select_typed_fields({"prompt": "Why ```so```?", "seed": " ", "file": b"four"})
+    assert append_typed_fields("No.", typed, "de") == "No.\n\nDas hast du eingegeben:\nprompt:\n```\nWhy ˋˋˋsoˋˋˋ?\n```"
+    assert append_typed_fields("No.", {}, "de") == "No."

@@ -1,4 +1,4 @@
-"""A pace that never loses the last word."""
+"""Throttling skips replies, but never the last one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes.core.clock import in_its_own_time
+from fakes.core.clock import run_in_virtual_time
 
 from bot.core.latest import Latest, Stream
 from bot.core.messages import Reply
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Source:
-    """Snapshots "0", "1" … one every `every` seconds; notes when it gave its last and whether it was closed."""
+    """A source of the replies "0", "1" …, one every `every` seconds; `ended_at` and `closed` say how it ended."""
 
     def __init__(self, count: int, every: float, error: Exception | None = None) -> None:
         self.replies = self._replies(count, every, error)
@@ -62,7 +62,7 @@ async def several(*replies: Reply, every: float = 0.1) -> AsyncGenerator[Reply, 
 async def watch(
     replies: AsyncGenerator[Reply, None], pacer: Throttle, *, consumer: float = 0.0
 ) -> list[tuple[float, Reply]]:
-    """What comes out and when; the consumer takes `consumer` seconds for each. Nothing may be left running."""
+    """Return the replies that pass, with their times; the consumer takes `consumer` seconds for each of them."""
     seen = []
     async with aclosing(throttled(stream_of(replies), pacer)) as snapshots:
         async for reply in snapshots:
@@ -72,14 +72,14 @@ async def watch(
     return seen
 
 
-def test_a_fast_source_is_thinned_out_to_the_newest_and_its_last_comes_at_once() -> None:
+def test_only_the_newest_replies_of_a_fast_source_pass_and_the_last_at_once() -> None:
     async def scene() -> None:
         source = Source(13, every=0.25)
         seen = await watch(source.replies, Throttle(0.9))
         assert [reply.text for _, reply in seen] == ["0", "3", "7", "10", "12"]
         assert [time for time, _ in seen] == pytest.approx([0, 0.9, 1.8, 2.7, 3.0])
 
-    in_its_own_time(scene())
+    run_in_virtual_time(scene())
 
 
 def test_a_slow_consumer_does_not_hold_up_the_source() -> None:
@@ -89,7 +89,7 @@ def test_a_slow_consumer_does_not_hold_up_the_source() -> None:
         assert [reply.text for _, reply in seen] == ["0", "19"]
         assert source.ended_at == pytest.approx(2.0)
 
-    in_its_own_time(scene())
+    run_in_virtual_time(scene())
 
 
 def test_a_source_that_never_waits_lets_others_run() -> None:
@@ -105,32 +105,32 @@ def test_a_source_that_never_waits_lets_others_run() -> None:
         await watch(eager(), Throttle(1.0))
         assert finished.count(True) > 90
 
-    in_its_own_time(scene())
+    run_in_virtual_time(scene())
 
 
-def test_the_last_is_given_even_where_the_source_forgets_to_say_so() -> None:
-    seen = in_its_own_time(watch(several(Reply(text="a"), Reply(text="b")), Throttle(60.0)))
+def test_the_last_reply_passes_even_if_it_is_not_marked_final() -> None:
+    seen = run_in_virtual_time(watch(several(Reply(text="a"), Reply(text="b")), Throttle(60.0)))
     assert [reply.text for _, reply in seen] == ["a", "b"]
     assert seen[-1][0] < 1
 
 
-def test_a_source_may_end_without_a_word() -> None:
-    assert in_its_own_time(watch(several(), Throttle(1.0))) == []
+def test_a_source_may_end_without_a_reply() -> None:
+    assert run_in_virtual_time(watch(several(), Throttle(1.0))) == []
 
 
-def test_what_has_not_changed_is_not_repeated() -> None:
+def test_an_unchanged_reply_is_not_repeated() -> None:
     replies = [Reply(text="a"), Reply(text="a"), Reply(text="b"), Reply(text="b"), Reply(text="b", final=True)]
-    seen = in_its_own_time(watch(several(*replies), Throttle(0.01)))
+    seen = run_in_virtual_time(watch(several(*replies), Throttle(0.01)))
     assert [reply for _, reply in seen] == [replies[0], replies[2], replies[4]]
 
 
-def test_a_status_is_paced_like_text() -> None:
+def test_a_status_is_throttled_like_text() -> None:
     replies = [Reply(text="a"), Reply(text="a"), *(Reply(text="a", status=str(place)) for place in range(9))]
-    seen = in_its_own_time(watch(several(*replies, Reply(text="a", final=True)), Throttle(0.42)))
+    seen = run_in_virtual_time(watch(several(*replies, Reply(text="a", final=True)), Throttle(0.42)))
     assert [reply.status for _, reply in seen] == ["", "2", "6", ""]
 
 
-def test_what_the_source_raises_comes_after_its_last_snapshot() -> None:
+def test_an_error_of_the_source_is_raised_after_its_last_snapshot() -> None:
     async def scene() -> None:
         source = Source(3, every=0.1, error=OSError("gone"))
         snapshots = throttled(stream_of(source.replies), Throttle(60.0))
@@ -138,7 +138,7 @@ def test_what_the_source_raises_comes_after_its_last_snapshot() -> None:
         with pytest.raises(OSError, match="gone"):
             await anext(snapshots)
 
-    in_its_own_time(scene())
+    run_in_virtual_time(scene())
 
 
 def test_a_source_that_is_cancelled_from_within_cancels_its_consumer() -> None:
@@ -152,7 +152,7 @@ def test_a_source_that_is_cancelled_from_within_cancels_its_consumer() -> None:
         with pytest.raises(asyncio.CancelledError):
             await anext(snapshots)
 
-    in_its_own_time(scene())
+    run_in_virtual_time(scene())
 
 
 def test_a_consumer_that_stops_closes_the_source() -> None:
@@ -166,7 +166,7 @@ def test_a_consumer_that_stops_closes_the_source() -> None:
         assert source.ended_at < 0
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    in_its_own_time(scene())
+    run_in_virtual_time(scene())
 
 
 def test_a_cancelled_consumer_closes_the_source_and_stays_cancelled() -> None:
@@ -180,7 +180,7 @@ def test_a_cancelled_consumer_closes_the_source_and_stays_cancelled() -> None:
         assert source.closed
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    in_its_own_time(scene())
+    run_in_virtual_time(scene())
 
 
 def test_an_error_while_the_source_is_closed_is_not_lost() -> None:
@@ -198,10 +198,10 @@ def test_an_error_while_the_source_is_closed_is_not_lost() -> None:
         with pytest.raises(OSError, match="cannot close"):
             await snapshots.aclose()
 
-    in_its_own_time(scene())
+    run_in_virtual_time(scene())
 
 
-def test_a_budget_keeps_a_quarter_for_the_last_snapshots() -> None:
+def test_a_budget_reserves_a_quarter_for_final_snapshots() -> None:
     clock = [0.0]
     budget = RateBudget(8, clock=lambda: clock[0])
     for _ in range(6):
@@ -215,7 +215,7 @@ def test_a_budget_keeps_a_quarter_for_the_last_snapshots() -> None:
     assert budget.delay(final=False) == 0
 
 
-def test_a_blocked_budget_lets_nothing_pass_until_then() -> None:
+def test_a_blocked_budget_allows_nothing_until_the_time_has_passed() -> None:
     clock = [0.0]
     budget = RateBudget(8, clock=lambda: clock[0])
     budget.block_for(30)
@@ -244,10 +244,10 @@ def test_streams_that_share_a_budget_stay_within_it_and_all_end() -> None:
         async with aclosing(throttled(stream_of(source.replies), Throttle(1.0, budget))) as snapshots:
             return [(now(), reply) async for reply in snapshots]
 
-    in_its_own_time(scene())
+    run_in_virtual_time(scene())
 
 
-def test_a_long_stream_never_stands_still_for_want_of_budget() -> None:
+def test_a_long_stream_never_stands_still_for_lack_of_budget() -> None:
     async def scene() -> None:
         budget = RateBudget(20, clock=now)
         seen = await watch(Source(600, every=0.5).replies, Throttle(1.0, budget))
@@ -255,7 +255,7 @@ def test_a_long_stream_never_stands_still_for_want_of_budget() -> None:
         assert max(gaps) < 10
         assert len(seen) > 60
 
-    in_its_own_time(scene())
+    run_in_virtual_time(scene())
 
 
 def test_a_last_snapshot_passes_while_growing_ones_have_to_wait() -> None:
@@ -267,4 +267,4 @@ def test_a_last_snapshot_passes_while_growing_ones_have_to_wait() -> None:
         assert [reply.text for _, reply in seen] == ["29"]
         assert seen[0][0] < 5
 
-    in_its_own_time(scene())
+    run_in_virtual_time(scene())

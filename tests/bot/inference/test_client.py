@@ -34,10 +34,10 @@ async def refusal(given: Answer) -> ModelError:
     return caught.value
 
 
-# What goes well
+# Responses
 
 
-async def test_a_chat(models: FakeModels) -> None:
+async def test_a_chat_streams_text_and_ends_with_its_facts(models: FakeModels) -> None:
     async with ModelClient(models.url) as client:
         *words, last = await answer(client, max_tokens=9, user="ann")
     assert words == [Delta(piece) for piece in models.answer]
@@ -48,7 +48,7 @@ async def test_a_chat(models: FakeModels) -> None:
     assert (body["truncation"], body["stream_options"]["include_progress"]) == ("auto", True)
 
 
-async def test_the_queue_and_the_steps_come_before_the_words() -> None:
+async def test_queue_places_and_steps_come_before_the_text() -> None:
     stream = (
         b": a comment\n\n"
         + event(choices=[], tempera={"queue": {"place": 2, "eta_s": 3.5}, "dropped_turns": 4})
@@ -64,21 +64,21 @@ async def test_the_queue_and_the_steps_come_before_the_words() -> None:
     assert (last.finish_reason, last.dropped_turns, last.seed) == ("length", 4, 1)
 
 
-async def test_faces_are_passed_on_as_they_are(models: FakeModels) -> None:
+async def test_faces_are_returned_unchanged(models: FakeModels) -> None:
     async with ModelClient(models.url) as client:
         drawn = await client.faces(seed=7, count=2, truncation=0.5, face_size=192)
     assert drawn == Pictures("fake-faces", 7, 0.1, (png(7, 192, 192),))
     assert (models.requests[0]["n"], models.requests[0]["truncation"]) == (2, 0.5)
 
 
-async def test_vectors_come_in_the_order_of_their_texts() -> None:
+async def test_vectors_are_in_the_order_of_their_texts() -> None:
     data = {"data": [{"index": 1, "embedding": [2.0]}, {"index": 0, "embedding": [1.0]}]}
     given = plainly(json.dumps(data).encode(), Content_Type="application/json")
     async with crooked(given, "/v1/embeddings") as url, ModelClient(url) as client:
         assert await client.embed(["a", "b"]) == [[1.0], [2.0]]
 
 
-async def test_what_is_embedded_and_moderated_counts_for_somebody() -> None:
+async def test_embedding_and_moderation_are_requested_for_a_user() -> None:
     sent = []
 
     async def asked(request: web.Request) -> web.Response:
@@ -107,14 +107,14 @@ async def test_the_key_is_sent() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 503])
-async def test_readiness(status: int) -> None:
+async def test_readiness_lists_ready_and_missing_models(status: int) -> None:
     body = {"models": ["a"], "missing": {"b": "40 %"}}
     given = plainly(json.dumps(body).encode(), status)
     async with crooked(given, "/health/ready") as url, ModelClient(url) as client:
         assert await client.readiness() == Readiness(status == 200, ("a",), {"b": "40 %"})
 
 
-# Leaving
+# Closing
 
 
 async def test_closing_the_generator_closes_the_connection(models: FakeModels) -> None:
@@ -126,7 +126,7 @@ async def test_closing_the_generator_closes_the_connection(models: FakeModels) -
         await models.until(dropped=1, running=0)
 
 
-async def test_breaking_out_of_the_loop_closes_it_too(models: FakeModels) -> None:
+async def test_breaking_out_of_the_loop_closes_the_connection_too(models: FakeModels) -> None:
     models.gate.clear()
     async with ModelClient(models.url) as client:
         async for _ in client.chat(QUESTION, temperature=1, seed=1):
@@ -134,12 +134,12 @@ async def test_breaking_out_of_the_loop_closes_it_too(models: FakeModels) -> Non
         await models.until(dropped=1, running=0)
 
 
-# What goes wrong
+# Errors
 
 KEY_REFUSED = "The model server refuses this bot's key; whoever runs it must set the same one on both sides."
 
 
-async def test_nobody_listens(unused_tcp_port: int) -> None:
+async def test_a_server_that_does_not_listen_is_down(unused_tcp_port: int) -> None:
     async with ModelClient(f"http://127.0.0.1:{unused_tcp_port}") as client:
         for call in (answer(client), client.faces(seed=1), client.embed(["a"]), client.readiness()):
             with pytest.raises(ModelUnavailable) as caught:
@@ -170,7 +170,9 @@ async def test_nobody_takes_the_connection() -> None:
         (503, None, ModelUnavailable, "It is too long."),
     ],
 )
-async def test_a_refusal_says_what_the_server_says(status: int, code: str | None, kind: type, sentence: str) -> None:
+async def test_a_refusal_has_the_sentence_of_the_server(
+    status: int, code: str | None, kind: type, sentence: str
+) -> None:
     body = json.dumps({"error": {"message": "It is too long.", "type": "x", "code": code}}).encode()
     error = await refusal(plainly(body, status, Content_Type="application/json"))
     assert type(error) is kind
@@ -178,7 +180,7 @@ async def test_a_refusal_says_what_the_server_says(status: int, code: str | None
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"no"', b'{"error": "no"}', b'{"detail": 1}', b"\xff"])
-async def test_a_refusal_without_a_sentence(body: bytes) -> None:
+async def test_a_refusal_without_a_sentence_names_the_status(body: bytes) -> None:
     error = await refusal(plainly(body, 502))
     assert type(error) is ModelUnavailable
     assert str(error) == "The model server answered with status 502."
@@ -186,7 +188,7 @@ async def test_a_refusal_without_a_sentence(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("7", 7), ("Wed, 21 Oct 2026 07:28:00 GMT", 5), ("", 5)])
-async def test_when_to_come_back(header: str, seconds: float) -> None:
+async def test_busy_has_the_seconds_of_the_retry_after_header(header: str, seconds: float) -> None:
     error = await refusal(plainly(b"{}", 429, Retry_After=header))
     assert isinstance(error, Busy)
     assert error.retry_after == seconds
@@ -208,7 +210,7 @@ async def test_when_to_come_back(header: str, seconds: float) -> None:
     ],
     ids=["json", "number", "list", "bytes", "error text", "empty error", "no end", "empty", "html", "long line"],
 )
-async def test_a_stream_that_is_none(stream: bytes) -> None:
+async def test_a_malformed_stream_is_a_broken_connection(stream: bytes) -> None:
     error = await refusal(plainly(stream))
     assert type(error) is ModelUnavailable
     assert str(error) == BROKEN
@@ -220,13 +222,13 @@ async def test_a_long_line_is_read() -> None:
         assert (await answer(client))[0] == Delta(text)
 
 
-async def test_an_error_in_the_stream_is_the_servers_sentence() -> None:
+async def test_an_error_in_the_stream_has_the_sentence_of_the_server() -> None:
     error = await refusal(plainly(word("a") + event(error={"message": "The model's worker died."})))
     assert type(error) is ModelUnavailable
     assert str(error) == "The model's worker died."
 
 
-async def test_a_connection_that_is_cut_in_the_stream() -> None:
+async def test_a_stream_that_breaks_off_is_a_broken_connection() -> None:
     async with crooked(broken_off(word("a"))) as url, ModelClient(url) as client:
         events = client.chat(QUESTION, temperature=1, seed=1)
         assert await anext(events) == Delta("a")
@@ -236,7 +238,7 @@ async def test_a_connection_that_is_cut_in_the_stream() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{broken", b"[]", b"<html>"])
-async def test_a_picture_answer_that_is_none(body: bytes) -> None:
+async def test_a_malformed_picture_response_is_a_broken_connection(body: bytes) -> None:
     given = plainly(body, Content_Type="application/json")
     async with crooked(given, "/v1/images/generations") as url, ModelClient(url) as client:
         with pytest.raises(ModelUnavailable) as caught:
@@ -244,7 +246,7 @@ async def test_a_picture_answer_that_is_none(body: bytes) -> None:
     assert str(caught.value) == BROKEN
 
 
-async def test_a_server_without_such_a_model() -> None:
+async def test_a_task_without_a_model_is_unavailable() -> None:
     given = plainly(b'{"data": [{"id": "other"}]}', Content_Type="application/json")
     async with crooked(given, "/v1/models") as url, ModelClient(url) as client:
         with pytest.raises(ModelUnavailable, match="offers no model for chat"):
@@ -252,7 +254,7 @@ async def test_a_server_without_such_a_model() -> None:
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b""])
-async def test_readiness_of_something_else(body: bytes) -> None:
+async def test_readiness_of_another_server_is_an_error(body: bytes) -> None:
     async with crooked(plainly(body), "/health/ready") as url, ModelClient(url) as client:
         with pytest.raises(ModelUnavailable) as caught:
             await client.readiness()

@@ -37,7 +37,7 @@ def chunk(kind: str = "image_generation.completed", **fields: Any) -> bytes:
     return f"event: {kind}\ndata: {json.dumps(whole)}\n\n".encode()
 
 
-async def test_a_picture_comes_out_of_steps_and_previews(models: FakeModels) -> None:
+async def test_steps_and_previews_end_with_a_picture(models: FakeModels) -> None:
     async with ModelClient(models.url) as client:
         *way, last = await events(client, previews=8, user="ann")
     assert way == [
@@ -78,7 +78,7 @@ async def test_a_picture_comes_out_of_steps_and_previews(models: FakeModels) -> 
     }
 
 
-async def test_all_that_can_be_chosen_is_passed_on(models: FakeModels) -> None:
+async def test_all_arguments_are_sent(models: FakeModels) -> None:
     async with ModelClient(models.url) as client:
         *_, drawn = await events(
             client, count=4, negative_prompt="dogs", steps=2, guidance=0, layout="grid", enlarge=64
@@ -93,7 +93,7 @@ async def test_all_that_can_be_chosen_is_passed_on(models: FakeModels) -> None:
     assert sweep["sweep"] == {"guidance": [1, 3.5]}
 
 
-async def test_several_files_and_other_kinds_of_them(models: FakeModels) -> None:
+async def test_several_files_and_other_formats_are_returned(models: FakeModels) -> None:
     async with ModelClient(models.url) as client:
         *_, three = await events(client, count=3)
         *_, film = await events(client, layout="animation")
@@ -103,7 +103,7 @@ async def test_several_files_and_other_kinds_of_them(models: FakeModels) -> None
     assert (film.files, film.media_type) == ((GIF,), "image/gif")
 
 
-async def test_a_variation_is_a_form_with_the_picture(models: FakeModels) -> None:
+async def test_a_variation_is_sent_as_a_form_with_the_picture(models: FakeModels) -> None:
     async with ModelClient(models.url) as client:
         *_, drawn = await events(client, prompt="1", source=png(3), strength=0.5, layout="strip", frames=(1, 2))
     assert isinstance(drawn, Drawn)
@@ -112,7 +112,7 @@ async def test_a_variation_is_a_form_with_the_picture(models: FakeModels) -> Non
     assert (body["image"], body["strength"], body["frames"], body["stream"]) == (png(3), 0.5, [1, 2], True)
 
 
-async def test_the_queue_comes_first(models: FakeModels) -> None:
+async def test_queue_places_come_first(models: FakeModels) -> None:
     models.gate.clear()
     models.place = 2
     async with ModelClient(models.url) as client, aclosing(client.imagine("a cat", seed=7)) as stream:
@@ -140,7 +140,7 @@ async def test_a_large_file_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "stream",
     [
         b"",
         chunk(b64_json="no base64!"),
@@ -155,20 +155,20 @@ async def test_a_large_file_is_read() -> None:
         chunk("image_generation.partial_image", b64_json="AAAA", tempera={"step": 1}),
     ],
 )
-async def test_a_stream_that_is_none(said: bytes) -> None:
-    async with crooked(plainly(said + b"data: [DONE]\n\n"), PATH) as url, ModelClient(url) as client:
+async def test_a_malformed_stream_is_a_broken_connection(stream: bytes) -> None:
+    async with crooked(plainly(stream + b"data: [DONE]\n\n"), PATH) as url, ModelClient(url) as client:
         with pytest.raises(ModelUnavailable) as caught:
             await events(client)
     assert str(caught.value) == BROKEN
 
 
-async def test_what_is_of_no_interest_is_passed_over() -> None:
+async def test_unknown_events_are_ignored() -> None:
     stream = chunk("image_generation.weather") + chunk() + b"data: [DONE]\n\n"
     async with crooked(plainly(stream), PATH) as url, ModelClient(url) as client:
         assert len(await events(client)) == 1
 
 
-async def test_a_connection_that_is_cut_before_the_picture() -> None:
+async def test_a_stream_that_ends_before_the_picture_is_a_broken_connection() -> None:
     cut = broken_off(chunk("tempera.progress", tempera={"step": 1, "steps": 4}))
     async with crooked(cut, PATH) as url, ModelClient(url) as client:
         stream = client.imagine("a cat", seed=7)
@@ -178,7 +178,7 @@ async def test_a_connection_that_is_cut_before_the_picture() -> None:
     assert str(caught.value) == BROKEN
 
 
-async def test_a_refusal_says_what_the_server_says(models: FakeModels) -> None:
+async def test_a_refusal_has_the_sentence_of_the_server(models: FakeModels) -> None:
     models.failure = (400, "The guidance is 40; it must be from 0 to 30.")
     async with ModelClient(models.url) as client:
         for more in ({}, {"source": png(1), "strength": 0.5}):
@@ -186,23 +186,23 @@ async def test_a_refusal_says_what_the_server_says(models: FakeModels) -> None:
                 await events(client, **more)
 
 
-async def test_a_server_without_an_image_model() -> None:
+async def test_a_server_without_an_image_model_is_unavailable() -> None:
     given = plainly(b'{"data": [{"id": "other"}]}', Content_Type="application/json")
     async with crooked(given, "/v1/models") as url, ModelClient(url) as client:
         with pytest.raises(ModelUnavailable, match="offers no model for images"):
             await events(client)
 
 
-async def test_what_the_server_would_not_take_is_refused_in_tests_too(models: FakeModels) -> None:
+async def test_the_fake_server_refuses_what_the_real_one_refuses(models: FakeModels) -> None:
     async with ModelClient(models.url) as client:
-        for more, said in (
+        for more, reason in (
             ({"sweep": {"steps": [1.0, 2.0]}}, "whole number"),
             ({"enlarge": 4096}, "enlarged to 16 to 1024 pixels"),
             ({"prompt": "x" * 32_001}, "at most 32000 characters"),
             ({"source": b"no picture"}, "picture"),
             ({"layout": "strip", "frames": (5,)}, "takes 4"),
         ):
-            with pytest.raises(ModelError, match=said):
+            with pytest.raises(ModelError, match=reason):
                 await events(client, **more)
     assert len(models.refused) == 5
     models.refused.clear()

@@ -1,4 +1,4 @@
-"""The real model server as a real child. It finds no model files and none to fetch, so it listens and loads nothing."""
+"""The real model server as a child process. It finds no model files, so it listens without loading a model."""
 
 import asyncio
 import importlib.util
@@ -33,7 +33,7 @@ asyncio.run(LocalServer(ModelServerSection(url=sys.argv[1]), "key").run())
 
 @pytest.fixture
 def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int) -> str:
-    """Where the server will listen, with no model files and nowhere to fetch them from."""
+    """The address for a server that has no model files and nowhere to fetch them from."""
     nowhere = {"TEMPERA_CACHE": str(tmp_path), "PIP_NO_INDEX": "1", "HF_HUB_OFFLINE": "1"}
     for name, value in nowhere.items():
         monkeypatch.setenv(name, value)
@@ -41,10 +41,10 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int) -
 
 
 def children(parent: int | None = None) -> list[psutil.Process]:
-    """The model servers that a process started, without their helpers."""
+    """Return the model servers that a process started, without their own children."""
     found = []
     for child in psutil.Process(parent).children():
-        # One that has just ended has no command line any more.
+        # A process that has just ended has no command line.
         with suppress(psutil.NoSuchProcess):
             if "model_server" in " ".join(child.cmdline()):
                 found.append(child)
@@ -52,7 +52,7 @@ def children(parent: int | None = None) -> list[psutil.Process]:
 
 
 def is_over(process: psutil.Process) -> bool:
-    """Whether it has ended, even where nobody has asked for its status yet."""
+    """Return whether a process has ended, also if its status has not been read yet."""
     try:
         return process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -73,7 +73,7 @@ async def kept(url: str, timing: Timing | None = None, **keys: str) -> AsyncIter
 
 
 @pytest.mark.processes
-async def test_it_starts_and_ends_with_the_bot(url: str) -> None:
+async def test_the_server_starts_and_ends_with_the_bot(url: str) -> None:
     async with kept(url):
         await eventually(lambda: answers(url))
         (child,) = children()
@@ -82,7 +82,7 @@ async def test_it_starts_and_ends_with_the_bot(url: str) -> None:
 
 
 @pytest.mark.chaos
-async def test_a_server_that_was_killed_comes_back(url: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_killed_server_is_restarted(url: str, caplog: pytest.LogCaptureFixture) -> None:
     async with kept(url):
         await eventually(lambda: answers(url))
         (first,) = children()
@@ -95,7 +95,7 @@ async def test_a_server_that_was_killed_comes_back(url: str, caplog: pytest.LogC
 
 
 @pytest.mark.chaos
-async def test_a_server_ends_with_a_bot_that_was_killed(url: str) -> None:
+async def test_the_server_ends_when_the_bot_is_killed(url: str) -> None:
     bot = await asyncio.create_subprocess_exec(sys.executable, "-c", PARENT, url, env=dict(os.environ))
     try:
         await eventually(lambda: answers(url))
@@ -121,7 +121,7 @@ async def test_a_server_that_cannot_start_is_tried_ever_more_seldom(url: str, ca
 
 @pytest.mark.processes
 @pytest.mark.parametrize(("keys", "known_by"), [({}, "key"), ({"trusted_key": "configured"}, "configured")])
-async def test_the_server_is_told_by_what_to_know_the_bot(url: str, keys: dict[str, str], known_by: str) -> None:
+async def test_the_server_gets_the_key_of_the_bot(url: str, keys: dict[str, str], known_by: str) -> None:
     async with kept(url, **keys):
         await eventually(lambda: answers(url))
         (child,) = children()
@@ -144,10 +144,12 @@ async def test_a_server_that_answers_already_is_left_alone(
     async with crooked(live, "/health/live") as url, kept(url, Timing(look=0.01), **keys):
         await eventually(lambda: looks >= 3)
         assert children() == []
-    assert caplog.text.count(f"This bot did not start the server at {url}: it takes all who ask") == warnings
+    assert caplog.text.count(f"This bot did not start the server at {url}: it treats all users") == warnings
 
 
-async def test_without_its_packages_it_says_how_to_get_them(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_error_for_missing_packages_says_how_to_install_them(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(BotError, match=r"pip install 'tempera-bot\[models\]', or use --no-models"):
         await LocalServer(ModelServerSection(url=url), "key").run()

@@ -22,7 +22,7 @@ from bot.moderation.log_channel import LogChannel
 from bot.platforms.capabilities import PLATFORMS
 from bot.plugin_host import plugin
 from bot.settings.setting import Scope
-from bot.storage.audit import Audit, AuditEntry, note
+from bot.storage.audit import Audit, AuditEntry, add_entry
 from bot.storage.database import Database
 
 SCHOOL = Scope("test", "school")
@@ -156,7 +156,7 @@ async def test_an_entry_whose_transaction_ends_late_is_posted_too(
         await choose(bot)
         await rounds.quiet(bot.log_channel)
         async with bot.database.writing() as session:
-            note(session, AuditEntry(actor=ANN, place=ROOM, kind="refusal", what="late"))
+            add_entry(session, AuditEntry(actor=ANN, place=ROOM, kind="refusal", what="late"))
             await session.flush()
             next_one = asyncio.create_task(
                 Audit(another).record(AuditEntry(actor=ANN, place=ROOM, kind="refusal", what="soon"))

@@ -13,7 +13,7 @@ from fakes.platforms.discord_bot import bot_with_plugins, finished
 from fakes.platforms.slack_bot import find_answers, run_command, wait_for_answer, wait_for_ephemeral
 from fakes.platforms.web_page import Page, Visitor
 from fakes.slack import FakeSlack
-from fakes.storage.database_dump import holding
+from fakes.storage.database_dump import rows_holding
 
 from bot.access.timeouts import TimeOuts
 from bot.app import Bot
@@ -56,7 +56,7 @@ async def test_on_discord_a_message_is_removed_from_its_menu_and_by_its_link(dis
         await discord.until(lambda said=said: said.content == REMOVED)
         assert said.ephemeral
         assert answer.deleted
-        assert await holding(bot.database, "aubergine") == []
+        assert await rows_holding(bot.database, "aubergine") == []
 
 
 async def test_on_discord_a_running_answer_is_removed(discord: FakeDiscord, bot: Bot, models: FakeModels) -> None:
@@ -68,13 +68,13 @@ async def test_on_discord_a_running_answer_is_removed(discord: FakeDiscord, bot:
     said = await used.message()
     await discord.until(lambda: said.content)
     assert (said.content, answer.deleted) == (REMOVED, True)
-    assert await holding(bot.database, "aubergine") == []
+    assert await rows_holding(bot.database, "aubergine") == []
 
 
 async def test_on_discord_a_missing_message_does_not_keep_others_from_removal(discord: FakeDiscord, bot: Bot) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
     answer = await finished(discord, await asked.message())
-    [row] = await bot.messages.shown_by("discord", [answer.id])
+    [row] = await bot.messages.find_answers("discord", [answer.id])
     # The bot was not told that the first one was deleted, as while it was not running.
     await bot.record_delivery(row.id, ["100000000000000001", answer.id])
     used = await discord.use_on_message(discord.mod, answer, "Remove")
@@ -93,7 +93,7 @@ async def test_on_discord_the_question_above_a_thread_is_removed_with_its_answer
     await finished(discord, answer)
 
     async def is_stored() -> bool:
-        return bool(await bot.messages.shown_by("discord", [answer.id]))
+        return bool(await bot.messages.find_answers("discord", [answer.id]))
 
     await eventually(is_stored)
     used = await discord.use_on_message(discord.mod, answer, "Remove")
@@ -165,7 +165,7 @@ async def test_on_discord_a_member_is_timed_out_and_a_moderator_is_not(discord: 
     done = await discord.press(discord.ann, asked_first, "Delete all of it")
     said = await done.message()
     await discord.until(lambda: "is deleted" in said.content)
-    assert await holding(bot.database, discord.ann.id, "aubergine") == []
+    assert await rows_holding(bot.database, discord.ann.id, "aubergine") == []
     still = await discord.slash(discord.ann, discord.channel, "ask", prompt="again")
     said = await still.message()
     await discord.until(lambda: said.content.startswith(TIMED_OUT))
@@ -263,7 +263,7 @@ async def test_on_slack_a_message_is_removed_from_its_menu_and_by_its_link(slack
         assert (await wait_for_ephemeral(slack, slack.admin)).shown == REMOVED
         await slack.until(lambda: all(one.deleted or not one.shown for one in slack.messages(slack.channel)))
         assert answer.deleted
-        assert await holding(bot.database, "aubergine") == []
+        assert await rows_holding(bot.database, "aubergine") == []
 
 
 async def test_on_slack_the_question_goes_with_its_last_answer_whichever_that_is(slack: FakeSlack, bot: Bot) -> None:
@@ -276,7 +276,7 @@ async def test_on_slack_the_question_goes_with_its_last_answer_whichever_that_is
         await (await slack.shortcut(slack.admin, answer, "m:mod remove")).acknowledged()
         await slack.until(lambda answer=answer: answer.deleted)
     await slack.until(lambda: not [one for one in slack.messages(slack.channel) if one.shown])
-    assert await holding(bot.database, "aubergine") == []
+    assert await rows_holding(bot.database, "aubergine") == []
 
 
 async def test_on_slack_a_shortcut_of_moderators_is_refused_to_others(slack: FakeSlack, bot: Bot) -> None:
@@ -310,7 +310,7 @@ async def test_on_slack_everybody_gets_their_data_and_has_it_deleted(slack: Fake
     asked = await slack.until(lambda: next((one for one in slack.ephemeral(slack.ann) if one.buttons), None))
     await (await slack.press(slack.ann, asked, "Delete all of it")).acknowledged()
     await slack.until(lambda: [one for one in slack.ephemeral(slack.ann) if "is deleted" in one.shown])
-    assert await holding(bot.database, slack.ann, "aubergine") == []
+    assert await rows_holding(bot.database, slack.ann, "aubergine") == []
 
 
 # The web chat
@@ -335,7 +335,7 @@ async def test_in_the_web_chat_a_teacher_removes_a_message(ann: Visitor, ben: Vi
         told = await submitted(hers, "c:mod remove", message=str(answer["row"]))
         assert told["reply"]["text"] == REMOVED
         await his.until("gone", lambda message: message["id"] == answer["id"])
-        assert await holding(bot.database, "aubergine") == []
+        assert await rows_holding(bot.database, "aubergine") == []
         await his.send("submit", id="c:mod remove", fields={"message": "1"}, files={}, thread=0)
         refused = await his.until("refused")
         assert refused["text"] == "/mod remove is for moderators."
@@ -381,7 +381,7 @@ async def test_in_the_web_chat_a_deletion_clears_the_page(ann: Visitor, ben: Vis
         await his.press(asked, "Delete all of it")
         await hers.until("gone", lambda message: message["id"] == answer["id"])
         await his.until("exchange", lambda message: "is deleted" in message["reply"]["text"])
-        assert await holding(bot.database, his.received[0]["you"]["id"], "aubergine", "Benedikt") == []
+        assert await rows_holding(bot.database, his.received[0]["you"]["id"], "aubergine", "Benedikt") == []
         # Simultaneous changes may be sent in any order.
         while "/ask aubergine" in [exchange["question"] for exchange in his.exchanges.values()]:
             await his.read()

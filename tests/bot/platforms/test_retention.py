@@ -10,7 +10,7 @@ from fakes.platforms.discord_bot import bot_with_plugins, finished
 from fakes.platforms.slack_bot import run_command, wait_for_answer, wait_for_ephemeral
 from fakes.platforms.web_page import Visitor
 from fakes.slack import FakeSlack
-from fakes.storage.database_dump import holding
+from fakes.storage.database_dump import rows_holding
 
 from bot.app import Bot
 
@@ -37,7 +37,7 @@ async def test_without_retention_buttons_on_discord_have_expired(discord: FakeDi
     assert "Warmer" in answer.buttons
     faces = await finished(discord, await (await discord.slash(discord.ann, discord.channel, "face")).message())
     assert faces.attachments
-    assert await holding(bot.database, "aubergine", discord.ann.id) == []
+    assert await rows_holding(bot.database, "aubergine", discord.ann.id) == []
     await discord.press(discord.ann, answer, "👍")
     await discord.until(lambda: EXPIRED in [said.content for said in discord.private(discord.ann)])
     exported = await discord.slash(discord.ann, discord.channel, "privacy export")
@@ -49,7 +49,7 @@ async def test_without_retention_buttons_on_discord_have_expired(discord: FakeDi
 async def test_without_retention_buttons_on_slack_have_expired(slack: FakeSlack, bot: Bot) -> None:
     await run_command(slack, "/ask", "aubergine")
     answer = await wait_for_answer(slack, PARIS)
-    assert await holding(bot.database, "aubergine", slack.ann) == []
+    assert await rows_holding(bot.database, "aubergine", slack.ann) == []
     await (await slack.press(slack.ann, answer, "Again")).acknowledged()
     assert (await wait_for_ephemeral(slack)).shown == EXPIRED
 
@@ -59,6 +59,6 @@ async def test_without_retention_buttons_in_the_web_chat_have_expired(ann: Visit
         await page.say("/ask aubergine")
         answer = await page.final()
         assert answer["reply"]["text"] == PARIS
-        assert await holding(bot.database, "aubergine", page.received[0]["you"]["id"]) == []
+        assert await rows_holding(bot.database, "aubergine", page.received[0]["you"]["id"]) == []
         ref = await page.press(answer, "Warmer")
         assert (await page.until("refused", lambda message: message["ref"] == ref))["text"] == EXPIRED

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fakes.core.requests import MODERATOR, ROOM, ask, last, press
 from fakes.model_server.model_api import FakeModels, png
-from fakes.storage.database_dump import holding
+from fakes.storage.database_dump import rows_holding
 
 from bot import Context, Plugin, command
 from bot.app import Bot
@@ -58,7 +58,7 @@ async def is_left(bot: Bot, name: str, *, listed_in: Place = ROOM) -> bool:
     assert not shown.error
     asked = await last(bot, ask("/privacy delete", person))
     assert not (await last(bot, press("b0", asked.row, person))).error
-    return bool(await holding(bot.database, MARK))
+    return bool(await rows_holding(bot.database, MARK))
 
 
 @pytest.mark.parametrize(

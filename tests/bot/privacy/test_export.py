@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from fakes.core.requests import ROOM, ask, last, replies
 from fakes.model_server.model_api import FakeModels
-from fakes.storage.database_dump import holding, rows
-from fakes.storage.postgres import fresh_database, kept_database
+from fakes.storage.database_dump import rows, rows_holding
+from fakes.storage.postgres import fresh_database, permanent_database
 from sqlalchemy import select
 
 from bot.access.timeouts import TimeOutRow
@@ -86,7 +86,7 @@ async def live(bot: Bot) -> None:
     about = f"who is {BEN.id}?"
     anns = await last(bot, ask(f"/ask {about}", ANN, resume={"line": f"/ask {about}"}))
     button = {"label": "Ask again", "command": "ask", "options": {"prompt": about}}
-    await bot.messages.note(anns.row, card={"question": about}, buttons=[button])
+    await bot.messages.update(anns.row, card={"question": about}, buttons=[button])
     # Pictures are described by their prompts.
     await last(bot, ask(f"/imagine a cat for {BEN.id}", ANN))
     await last(bot, ask(f"/config set moderators.users {BEN.id} {ANN.id}", MOD))
@@ -130,7 +130,7 @@ async def bot(request: pytest.FixtureRequest, models: FakeModels, left: Path, tm
     is_file = request.param == "sqlite"
     socket = "" if is_file else request.getfixturevalue("postgres")
     if not (left / request.param).exists():
-        first = f"sqlite:///{left}/sqlite/tempera.db" if is_file else await kept_database(socket, "was_lived")
+        first = f"sqlite:///{left}/sqlite/tempera.db" if is_file else await permanent_database(socket, "was_lived")
         async with running(first, models) as made:
             await live(made)
         (left / request.param).mkdir(exist_ok=True)
@@ -146,12 +146,12 @@ async def bot(request: pytest.FixtureRequest, models: FakeModels, left: Path, tm
 async def test_after_the_deletion_no_table_has_the_persons_id_name_or_words(lived: Bot) -> None:
     bot = lived
     for one in (BEN.id, BEN.name, *WORDS):
-        assert await holding(bot.database, one), f"{one} was never there"
+        assert await rows_holding(bot.database, one), f"{one} was never there"
     tables = {name for name, found in (await rows(bot.database)).items() if found}
     assert {"messages", "attachments", "votes", "tokens", "deliveries", "audit", "settings", "timeouts"} <= tables
     reply = await confirmed(bot)
     assert (reply.text, reply.private) == ("Everything that I had stored about you is deleted.", True)
-    assert await holding(bot.database, BEN.id, BEN.name, *WORDS) == []
+    assert await rows_holding(bot.database, BEN.id, BEN.name, *WORDS) == []
 
 
 async def test_a_deletion_leaves_the_data_of_others(bot: Bot) -> None:
@@ -215,7 +215,7 @@ async def test_a_timeout_outlives_the_deletion(bot: Bot) -> None:
     assert bot.prepare(ask("/ask hi", BEN)).refused
     # Nobody needs to be let in to have their data deleted.
     await confirmed(bot)
-    assert await holding(bot.database, BEN.id, BEN.name, "fennel") == []
+    assert await rows_holding(bot.database, BEN.id, BEN.name, "fennel") == []
     refused = await last(bot, ask("/ask hi", BEN))
     assert refused.text.startswith("Moderators have timed you out")
     listed = await last(bot, ask("/timeouts list", MOD))
@@ -275,8 +275,8 @@ async def test_everybody_may_use_privacy_everywhere_for_themselves(bot: Bot) -> 
     for place in (ROOM, direct):
         assert not (await last(bot, ask("/privacy export", ANN, place))).error
     asked = await last(bot, ask("/privacy delete", BEN))
-    assert (await press(bot, ANN, "b0", asked.row)).error or not await holding(bot.database, ANN.id)
-    assert await holding(bot.database, BEN.id, "aubergine")
+    assert (await press(bot, ANN, "b0", asked.row)).error or not await rows_holding(bot.database, ANN.id)
+    assert await rows_holding(bot.database, BEN.id, "aubergine")
 
 
 async def test_a_deletion_stops_running_answers(bot: Bot, models: FakeModels) -> None:
@@ -285,7 +285,7 @@ async def test_a_deletion_stops_running_answers(bot: Bot, models: FakeModels) ->
     await models.until(running=1)
     await confirmed(bot)
     assert (await answering).deleted
-    assert await holding(bot.database, "aubergine") == []
+    assert await rows_holding(bot.database, "aubergine") == []
 
 
 async def test_a_large_export_is_in_files_that_every_platform_accepts(
@@ -362,9 +362,9 @@ async def test_the_operator_can_delete_their_data_too(tmp_path: Path, models: Fa
     async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
         await last(bot, ask("/ask aubergine", me, PLACE))
         await last(bot, ask("/config set answers.quote no server:discord:123", me, PLACE))
-        assert await holding(bot.database, "'operator'")
+        assert await rows_holding(bot.database, "'operator'")
         await confirmed(bot, me, PLACE)
-        assert await holding(bot.database, "'operator'", "aubergine") == []
+        assert await rows_holding(bot.database, "'operator'", "aubergine") == []
 
 
 async def test_a_word_that_is_somebodys_id_stays_in_settings_that_list_nobody(
@@ -389,7 +389,7 @@ async def test_deleted_data_are_gone_from_the_database_file(tmp_path: Path, mode
     async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
         await last(bot, ask("/ask aubergine", BEN))
         await confirmed(bot)
-        await bot.database.settle()
+        await bot.database.truncate_wal()
         kept = await asyncio.to_thread(
             lambda: b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
         )

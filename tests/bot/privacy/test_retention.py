@@ -10,7 +10,7 @@ import pytest
 from fakes.core.requests import ANN, BEN, ROOM, ask, last, press, replies
 from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
-from fakes.storage.database_dump import holding, rows
+from fakes.storage.database_dump import rows, rows_holding
 from fakes.storage.rows import message
 
 from bot.app import Bot
@@ -20,7 +20,7 @@ from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
 from bot.settings.scopes import server_scope
 from bot.storage import counters
-from bot.storage.audit import REFUSAL, AuditEntry, note
+from bot.storage.audit import REFUSAL, AuditEntry, add_entry
 from bot.storage.database import Database, now
 
 EXPIRED = "This has expired: it is no longer stored."
@@ -41,7 +41,7 @@ async def happened(database: Database, what: str, days: float) -> None:
     then = now() - timedelta(days=days)
     async with database.writing() as session:
         session.add(message(text=what, created=then))
-        note(session, AuditEntry(actor=ANN, place=ROOM, kind=REFUSAL, what="ask", before=what)).created = then
+        add_entry(session, AuditEntry(actor=ANN, place=ROOM, kind=REFUSAL, what="ask", before=what)).created = then
         await counters.count(session, ("test", "school"), counters.USE, what, "done", counters.day_of(then))
 
 
@@ -51,7 +51,7 @@ async def content(bot: Bot) -> dict[str, list[str]]:
 
 
 async def is_forgotten(bot: Bot, what: str) -> bool:
-    return not await holding(bot.database, what)
+    return not await rows_holding(bot.database, what)
 
 
 def test_the_retention_can_be_set() -> None:
@@ -64,10 +64,10 @@ async def test_messages_that_grew_too_old_while_no_bot_ran_are_deleted_at_the_st
     async with Database(address) as database:
         await happened(database, "aubergine", days=counters.KEPT_DAYS + 2)
         await happened(database, "courgette", days=29)
-        assert len(await holding(database, "aubergine")) == 3
+        assert len(await rows_holding(database, "aubergine")) == 3
     async with forgetful(address, models, days=30) as bot:
         await eventually(lambda: is_forgotten(bot, "aubergine"))
-        assert len(await holding(bot.database, "courgette")) == 3
+        assert len(await rows_holding(bot.database, "courgette")) == 3
 
 
 async def test_messages_that_grow_too_old_while_the_bot_runs_are_deleted(
@@ -99,7 +99,7 @@ async def test_without_retention_an_answer_is_deleted_and_its_buttons_say_so(add
         drawn = await last(bot, ask("/imagine aubergine"))
         assert (await last(bot, press("b0", drawn.row))).text == EXPIRED
         assert await content(bot) == {}
-        assert await holding(bot.database, "aubergine", "Paris") == []
+        assert await rows_holding(bot.database, "aubergine", "Paris") == []
         # A number that was given away once is never given to another answer.
         assert (await last(bot, ask("/ask aubergine"))).row > drawn.row
 
@@ -119,7 +119,7 @@ async def test_a_question_stays_until_it_is_answered(address: str, models: FakeM
         await models.until(running=1)
         await bot._purge()
         assert len((await content(bot))["messages"]) == 2
-        assert not await holding(bot.database, "Paris")
+        assert not await rows_holding(bot.database, "Paris")
         models.gate.set()
         assert (await answering).text.startswith("Paris")
         assert await content(bot) == {}
@@ -139,9 +139,9 @@ async def test_without_retention_a_stopped_or_interrupted_answer_is_deleted_too(
         left = bot.prepare(ask("/ask courgette", BEN)).start()
         assert isinstance(await anext(left), Reply)
         await left.aclose()
-        assert await holding(bot.database, "courgette")
+        assert await rows_holding(bot.database, "courgette")
     async with Database(address) as database:
-        assert await holding(database, "courgette", "ben") == []
+        assert await rows_holding(database, "courgette", "ben") == []
 
 
 async def test_a_question_stays_while_another_answer_to_it_is_made(address: str, models: FakeModels) -> None:
@@ -165,15 +165,15 @@ async def test_without_retention_a_refused_text_is_not_stored(address: str, mode
         await bot.settings.write([bot.settings.make_change("safety.words", "aubergine", server_scope(ROOM))], ANN)
         refused = await last(bot, ask("/ask AUBERGINE pie"))
         assert refused.error
-        assert await holding(bot.database, "aubergine pie") == []
+        assert await rows_holding(bot.database, "aubergine pie") == []
         assert len((await rows(bot.database))["audit"]) == 2
 
 
 async def test_an_event_is_still_known_a_moment_later(address: str, models: FakeModels) -> None:
     async with forgetful(address, models) as bot:
-        assert await bot.database.first_seen("slack", "C1:1.2")
+        assert await bot.database.claim_event("slack", "C1:1.2")
         await bot._purge()
-        assert not await bot.database.first_seen("slack", "C1:1.2")
+        assert not await bot.database.claim_event("slack", "C1:1.2")
 
 
 @pytest.mark.parametrize("days", [0, 30])

@@ -103,7 +103,7 @@ async def test_a_refusal_is_private_gives_the_reason_and_is_in_the_audit(
     assert (reply.private, reply.error, reply.final) == (True, True, True)
     assert reply.status == f"Reason: {REASONS[code].text}"
     assert [button.label for button in reply.buttons] == ["Appeal"]
-    (entry,) = await bot.audit.find("test", "school", AuditFilter(kind="refusal"), most=5)
+    (entry,) = await bot.audit.find("test", "school", AuditFilter(kind="refusal"), limit=5)
     assert (entry.reason, entry.actor, entry.what) == (code, ANN.id, line[1:].split()[0])
 
 
@@ -136,7 +136,7 @@ async def test_self_harm_gets_help_and_no_refusal(bot: Bot) -> None:
     reply = await last(bot, ask("/say i want to kill myself"))
     assert reply.text == HELP.text
     assert (reply.private, reply.error, reply.buttons) == (True, False, ())
-    (entry,) = await bot.audit.find("test", "school", AuditFilter(kind="refusal"), most=5)
+    (entry,) = await bot.audit.find("test", "school", AuditFilter(kind="refusal"), limit=5)
     assert entry.before is None
 
 
@@ -236,7 +236,7 @@ async def test_only_the_refused_person_can_appeal_and_only_once(bot: Bot) -> Non
     first_answer = "The moderators can now see what you wrote and why it was refused."
     assert (await last(bot, pressed)).text == first_answer
     assert (await last(bot, pressed)).text == "The moderators have your appeal already."
-    (appeal,) = await bot.audit.find("test", ROOM.server, AuditFilter(kind="appeal"), most=5)
+    (appeal,) = await bot.audit.find("test", ROOM.server, AuditFilter(kind="appeal"), limit=5)
     assert (appeal.before, appeal.reason, appeal.actor) == ("a turnip", "blocked_word", ANN.id)
 
 
@@ -263,7 +263,7 @@ async def test_an_appeal_says_when_the_words_are_no_longer_stored(bot: Bot) -> N
     (button,) = (await last(bot, ask("/say a turnip"))).buttons
     await bot.audit.purge(-1)
     assert (await last(bot, ask("", action=Action(button.id)))).text == NOT_STORED
-    (appeal,) = await bot.audit.find("test", ROOM.server, AuditFilter(kind="appeal"), most=5)
+    (appeal,) = await bot.audit.find("test", ROOM.server, AuditFilter(kind="appeal"), limit=5)
     assert line(appeal, "en", Capabilities()) == (
         f"✋ **Ann** appeals against refusal #{appeal.subject} of `say` (blocked_word). The words are not stored."
     )
@@ -283,9 +283,9 @@ async def test_an_appeal_against_a_held_back_answer_does_not_blame_the_asker(bot
     (button,) = [one for one in (await last(bot, ask("/recite please"))).buttons if one.action == "appeal"]
     answer = await last(bot, ask("", action=Action(button.id)))
     assert answer.text == "The moderators can now see what was held back of the answer, and why."
-    (appeal,) = await bot.audit.find("test", ROOM.server, AuditFilter(kind="appeal"), most=5)
+    (appeal,) = await bot.audit.find("test", ROOM.server, AuditFilter(kind="appeal"), limit=5)
     who = f"✋ **Ann** appeals against refusal #{appeal.subject} of `recite` (answer_hate). "
     assert line(appeal, "en", Capabilities()) == f"{who}The bot had written: `Roses are red. A vile line.`"
     await bot.audit.purge(-1)
-    (appeal,) = await bot.audit.find("test", ROOM.server, AuditFilter(kind="appeal"), most=5)
+    (appeal,) = await bot.audit.find("test", ROOM.server, AuditFilter(kind="appeal"), limit=5)
     assert line(appeal, "en", Capabilities()) == f"{who}The words are not stored."

@@ -43,10 +43,10 @@ async def test_one_server_never_sees_what_happened_in_another(audit: Audit) -> N
     assert len(await audit.find("test", "school")) == 1
 
 
-async def test_the_newest_come_first_and_older_ones_page_by_page(audit: Audit) -> None:
+async def test_the_newest_entries_come_first_and_older_ones_on_further_pages(audit: Audit) -> None:
     for number in range(5):
         await audit.record(removal(subject=str(number)))
-    first = await audit.find("test", "school", most=2)
+    first = await audit.find("test", "school", limit=2)
     assert [row.subject for row in first] == ["4", "3"]
     then = await audit.find("test", "school", AuditFilter(older=first[-1].id))
     assert [row.subject for row in then] == ["2", "1", "0"]
@@ -66,7 +66,7 @@ async def test_the_newest_come_first_and_older_ones_page_by_page(audit: Audit) -
     ],
     ids=str,
 )
-async def test_each_filter_keeps_what_fits_it(audit: Audit, wanted: dict[str, str]) -> None:
+async def test_each_filter_returns_the_entries_that_match_it(audit: Audit, wanted: dict[str, str]) -> None:
     await audit.record(removal())
     await audit.record(
         AuditEntry(actor=ANN, place=HALL, kind="refusal", what="ask", subject="cy", reason="cooldown"),
@@ -75,7 +75,7 @@ async def test_each_filter_keeps_what_fits_it(audit: Audit, wanted: dict[str, st
     assert row.kind == "refusal"
 
 
-async def test_somebody_is_found_by_name_and_also_by_what_was_done_to_them(audit: Audit) -> None:
+async def test_a_user_is_found_by_name_as_actor_and_as_subject(audit: Audit) -> None:
     await audit.record(removal(subject="u7", subject_name="Zoë"))
     await audit.record(removal(actor=User("u7", "Zoë"), kind="refusal", subject=""))
     await audit.record(removal(kind="setting", subject="u7"))
@@ -84,7 +84,7 @@ async def test_somebody_is_found_by_name_and_also_by_what_was_done_to_them(audit
         assert [row.kind for row in found] == ["refusal", "moderation"]
 
 
-async def test_a_name_stands_for_all_below_it_and_for_nothing_else(audit: Audit) -> None:
+async def test_a_name_matches_itself_and_all_names_below_it(audit: Audit) -> None:
     for name in ("limits.user.hour", "limits.users", "limits", "unlimited", "limits_user.day", "limit", "limit set"):
         await audit.record(removal(kind="setting", what=name))
     for wanted, expected in (
@@ -95,14 +95,14 @@ async def test_a_name_stands_for_all_below_it_and_for_nothing_else(audit: Audit)
         assert [row.what for row in await audit.find("test", "school", AuditFilter(what=wanted))] == expected
 
 
-async def test_what_there_are_entries_about(audit: Audit) -> None:
+async def test_the_names_in_the_entries_of_a_server_are_listed_once(audit: Audit) -> None:
     for name in ("remove", "ask", "remove"):
         await audit.record(removal(what=name))
-    assert await audit.names("test", "school") == ["ask", "remove"]
-    assert await audit.names("test", "elsewhere") == []
+    assert await audit.list_names("test", "school") == ["ask", "remove"]
+    assert await audit.list_names("test", "elsewhere") == []
 
 
-async def test_a_span_of_time_has_its_beginning_and_not_its_end(audit: Audit, database: Database) -> None:
+async def test_a_time_span_includes_its_beginning_and_not_its_end(audit: Audit, database: Database) -> None:
     for subject in "abc":
         await audit.record(removal(subject=subject))
     times = [now() - timedelta(hours=hours) for hours in (3, 2, 1)]
@@ -113,7 +113,7 @@ async def test_a_span_of_time_has_its_beginning_and_not_its_end(audit: Audit, da
     assert [row.subject for row in found] == ["b", "a"]
 
 
-async def test_a_purge_forgets_what_people_wrote_and_not_that_it_was_refused(audit: Audit, database: Database) -> None:
+async def test_a_purge_deletes_the_texts_of_refusals_and_keeps_the_entries(audit: Audit, database: Database) -> None:
     numbers = {}
     for kind in ("refusal", "appeal", "setting"):
         for age in (31, 29):
@@ -127,7 +127,7 @@ async def test_a_purge_forgets_what_people_wrote_and_not_that_it_was_refused(aud
     assert all(row.reason == "hate" for row in rows.values())
 
 
-async def test_an_appeal_keeps_the_words_no_longer_than_the_refusal(audit: Audit, database: Database) -> None:
+async def test_an_appeal_keeps_its_text_no_longer_than_the_refusal(audit: Audit, database: Database) -> None:
     numbers = []
     for age in (31, 29):
         refused = await audit.record(removal(kind="refusal", before="words", reason="hate"))

@@ -15,7 +15,7 @@ async def numbers(database: Database) -> dict[tuple[str, str, str], int]:
         return {(row.server, row.day, row.value): row.number for row in await session.scalars(select(CountRow))}
 
 
-async def test_what_happens_again_is_added_up_day_by_day_and_server_by_server(database: Database) -> None:
+async def test_events_are_counted_by_day_and_by_server(database: Database) -> None:
     for where, day, value in [
         (HERE, "2026-03-30", "done"),
         (HERE, "2026-03-31", "done"),
@@ -35,7 +35,7 @@ async def test_what_happens_again_is_added_up_day_by_day_and_server_by_server(da
     }
 
 
-async def test_what_is_not_done_is_not_counted(database: Database) -> None:
+async def test_nothing_is_counted_if_the_transaction_fails(database: Database) -> None:
     async def break_off() -> None:
         async with database.writing() as session:
             await counters.count(session, HERE, counters.USE, "ask", "done", "2026-03-31")
@@ -46,7 +46,7 @@ async def test_what_is_not_done_is_not_counted(database: Database) -> None:
     assert await numbers(database) == {}
 
 
-def test_a_day_is_one_of_utc() -> None:
+def test_days_are_in_utc() -> None:
     assert counters.day_of(datetime(2026, 3, 31, 23, 59, tzinfo=UTC)) == "2026-03-31"
     assert counters.day_of(datetime(2026, 3, 31, 23, 59, tzinfo=timezone(timedelta(hours=-2)))) == "2026-04-01"
 
@@ -55,14 +55,14 @@ def test_a_day_is_one_of_utc() -> None:
     ("seconds", "counted"),
     [(0, "0.5"), (0.5, "1"), (4.99, "5"), (5, "8"), (299, "300"), (300, "longer"), (9e9, "longer")],
 )
-def test_what_a_wait_is_counted_as(seconds: float, counted: str) -> None:
-    assert counters.waited(seconds) == counted
+def test_a_wait_is_counted_in_its_bucket(seconds: float, counted: str) -> None:
+    assert counters.wait_bucket(seconds) == counted
 
 
-async def test_old_sums_are_forgotten(database: Database) -> None:
+async def test_old_counts_are_deleted(database: Database) -> None:
     days = {age: counters.day_of(now() - timedelta(days=age)) for age in (0, 399, 402)}
     async with database.writing() as session:
         for day in days.values():
             await counters.count(session, HERE, counters.USE, "ask", "done", day)
-    await counters.forget(database)
+    await counters.purge(database)
     assert {day for _, day, _ in await numbers(database)} == {days[0], days[399]}

@@ -10,8 +10,9 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from fakes.model_server.gateway import PATIENCE_SECONDS
-from fakes.storage.migrated_tables import real_migrations, remembered_tables
+from fakes.storage.migrated_tables import copy_migrated_tables, run_real_migrations
 from fakes.storage.postgres import fresh_database
+from fakes.storage.rows import message
 from sqlalchemy import func, inspect, select, text
 
 from bot.core.messages import User
@@ -23,22 +24,13 @@ from bot.storage.database import AttachmentRow, Base, Database, EventRow, Messag
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def bare(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
-    """The address of a database without tables, of each kind in turn, in which the real migrations make them."""
-    with real_migrations():
+    """The address of a database without tables, on each system, for which the real migrations run."""
+    with run_real_migrations():
         if request.param == "sqlite":
             yield f"sqlite:///{tmp_path}/deep/below/tempera.db"
         else:
             async with fresh_database(request.getfixturevalue("postgres"), empty=True) as made:
                 yield made
-
-
-def message(**values: object) -> MessageRow:
-    common = {
-        "platform": "test", "server": "", "channel": "c", "thread": "", "external": "", "parent": None, "author": "ann",
-        "author_name": "Ann", "role": "user", "text": "hi", "command": "ask", "options": {}, "seed": None, "card": {},
-        "buttons": [], "private": False, "state": "done", "instance": "", "resume": {}, "created": now(),
-    }  # fmt: skip
-    return MessageRow(**(common | values))
 
 
 async def test_the_migrations_make_the_tables_that_the_code_declares(bare: str) -> None:
@@ -49,11 +41,11 @@ async def test_the_migrations_make_the_tables_that_the_code_declares(bare: str) 
     assert difference == []
 
 
-async def test_the_tables_that_other_tests_begin_with_are_those_that_migrations_make(
+async def test_the_copied_tables_of_other_tests_equal_the_migrated_ones(
     tmp_path: Path,
 ) -> None:
     made = []
-    for name, way in (("migrated", real_migrations), ("remembered", remembered_tables)):
+    for name, way in (("migrated", run_real_migrations), ("remembered", copy_migrated_tables)):
         with way():
             async with Database(f"sqlite:///{tmp_path}/{name}.db") as database, database.reading() as session:
                 tables = await session.execute(text("SELECT name, sql FROM sqlite_master ORDER BY name"))
@@ -62,7 +54,7 @@ async def test_the_tables_that_other_tests_begin_with_are_those_that_migrations_
     assert len(made[0][0]) > 10
 
 
-async def test_migrations_go_down_and_up_again(bare: str) -> None:
+async def test_migrations_can_be_undone_and_repeated(bare: str) -> None:
     async with Database(bare) as database:
         await back_to(database, "0007")
         for gone in ("counts", "timeouts", "tokens", "settings", "plugin_blobs", "deliveries", "messages"):
@@ -75,7 +67,7 @@ async def test_migrations_go_down_and_up_again(bare: str) -> None:
             session.add(message())
 
 
-async def test_a_change_is_whole_or_not_at_all(address: str) -> None:
+async def test_a_transaction_is_stored_completely_or_not_at_all(address: str) -> None:
     async with Database(address) as database:
 
         async def break_off() -> None:
@@ -90,7 +82,7 @@ async def test_a_change_is_whole_or_not_at_all(address: str) -> None:
             assert await session.scalar(select(func.count(MessageRow.id))) == 0
 
 
-async def test_the_zone_of_a_time_survives(address: str) -> None:
+async def test_the_time_zone_of_a_stored_time_is_kept(address: str) -> None:
     created = now()
     async with Database(address) as database:
         async with database.writing() as session:
@@ -99,7 +91,7 @@ async def test_the_zone_of_a_time_survives(address: str) -> None:
             assert await session.scalar(select(MessageRow.created)) == created
 
 
-async def test_a_purge_takes_all_that_hangs_on_an_old_message(address: str) -> None:
+async def test_a_purge_deletes_old_messages_with_their_files(address: str) -> None:
     from datetime import timedelta
 
     async with Database(address) as database:
@@ -119,7 +111,7 @@ async def test_a_purge_takes_all_that_hangs_on_an_old_message(address: str) -> N
 def _claim(address: str, names: list[str], results: "multiprocessing.Queue[list[str]]") -> None:
     async def work() -> list[str]:
         async with Database(address) as database:
-            return [name for name in names if await database.first_seen("test", name)]
+            return [name for name in names if await database.claim_event("test", name)]
 
     results.put(asyncio.run(work()))
 
@@ -138,7 +130,7 @@ def test_an_event_is_handled_by_one_of_two_processes(address: str) -> None:
     assert sorted(claimed) == sorted(names)
 
 
-async def test_many_writers_lose_nothing(address: str) -> None:
+async def test_concurrent_writers_lose_nothing(address: str) -> None:
     async with Database(address) as database:
 
         async def add_one() -> None:
@@ -154,17 +146,17 @@ async def test_many_writers_lose_nothing(address: str) -> None:
             assert await session.scalar(select(PluginRow.value)) == 50
 
 
-async def test_an_event_that_came_to_nothing_is_new_again(address: str) -> None:
+async def test_a_released_event_can_be_claimed_again(address: str) -> None:
     async with Database(address) as database:
-        await database.first_seen("test", "1")
-        await database.first_seen("test", "2")
-        await database.unsee("test", "1")
-        assert [await database.first_seen("test", name) for name in ("1", "1", "2")] == [True, False, False]
+        await database.claim_event("test", "1")
+        await database.claim_event("test", "2")
+        await database.release_event("test", "1")
+        assert [await database.claim_event("test", name) for name in ("1", "1", "2")] == [True, False, False]
 
 
-async def test_a_writer_that_is_cancelled_keeps_nobody_waiting(address: str) -> None:
+async def test_a_cancelled_writer_releases_its_lock(address: str) -> None:
     async with Database(address) as database:
-        await database.first_seen("test", "1")
+        await database.claim_event("test", "1")
 
         async def write() -> None:
             async with database.writing() as session:
@@ -180,32 +172,32 @@ async def test_a_writer_that_is_cancelled_keeps_nobody_waiting(address: str) -> 
         task.cancel()
         (cancelled,) = await asyncio.gather(task, return_exceptions=True)
         async with asyncio.timeout(15):
-            assert not await database.first_seen("test", "1")
+            assert not await database.claim_event("test", "1")
         assert isinstance(cancelled, asyncio.CancelledError)
 
 
-async def test_emptying_a_files_journal_keeps_no_writer_waiting_for_a_reader(
+async def test_truncating_the_wal_does_not_block_writers_while_somebody_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.storage.engine.BUSY_SECONDS", 2 * PATIENCE_SECONDS)
     async with Database(f"sqlite:///{tmp_path / 'bot.db'}") as database:
-        await database.first_seen("test", "1")
+        await database.claim_event("test", "1")
         with closing(sqlite3.connect(tmp_path / "bot.db")) as reader:
-            # Not read to its end, a statement keeps the state that it began with.
+            # A statement that is not read to its end keeps the snapshot that it began with.
             rows = reader.execute("SELECT 1 FROM events UNION ALL SELECT 2")
             assert rows.fetchone() == (1,)
-            settling = asyncio.create_task(database.settle())
+            settling = asyncio.create_task(database.truncate_wal())
             async with asyncio.timeout(PATIENCE_SECONDS):
-                assert await database.first_seen("test", "2")
-                assert not await database.first_seen("test", "2")
+                assert await database.claim_event("test", "2")
+                assert not await database.claim_event("test", "2")
                 await settling
             assert rows.fetchone() == (2,)
         assert (tmp_path / "bot.db-wal").stat().st_size > 0
-        await database.settle()
+        await database.truncate_wal()
         assert (tmp_path / "bot.db-wal").stat().st_size == 0
 
 
-async def test_what_no_database_keeps_is_left_out_of_texts(address: str) -> None:
+async def test_characters_that_databases_reject_are_removed_from_texts(address: str) -> None:
     async with Database(address) as database:
         async with database.writing() as session:
             session.add(message(text="a\0b \ud83d c", options={"prompt": "a\0b \ud83d"}))
@@ -217,7 +209,7 @@ async def test_what_no_database_keeps_is_left_out_of_texts(address: str) -> None
 
 
 @pytest.mark.parametrize("writes", [False, True])
-async def test_whoever_is_cancelled_at_any_moment_gives_the_connection_back(
+async def test_a_task_cancelled_at_any_moment_returns_its_connection(
     address: str, writes: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Database(address) as database:
@@ -237,10 +229,10 @@ async def test_whoever_is_cancelled_at_any_moment_gives_the_connection_back(
     assert not [record for record in caplog.records if "garbage collector" in record.getMessage()]
 
 
-async def test_many_that_begin_at_once_on_a_new_database_all_begin(bare: str) -> None:
+async def test_a_new_database_can_be_opened_many_times_at_once(bare: str) -> None:
     async def begin(number: int) -> bool:
         async with Database(bare) as database:
-            return await database.first_seen("test", str(number))
+            return await database.claim_event("test", str(number))
 
     assert all(await asyncio.gather(*(begin(number) for number in range(8))))
 
@@ -253,7 +245,7 @@ async def back_to(database: Database, revision: str) -> None:
         await database.migrate("-1")
 
 
-async def test_plugins_that_were_switched_off_before_there_were_settings_stay_so(bare: str) -> None:
+async def test_the_migration_keeps_plugins_switched_off(bare: str) -> None:
     off = {"web": ["face"], "123456": ["ask", "face"], "T0123ABC": ["lab"], "": ["imagine"]}
     async with Database(bare) as database:
         await back_to(database, "0007")

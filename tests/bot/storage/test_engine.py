@@ -1,4 +1,4 @@
-"""Addresses of databases; what the tables do on each kind is in test_database.py."""
+"""The addresses of databases; test_database.py tests the tables on each system."""
 
 import asyncio
 import socket
@@ -12,23 +12,23 @@ from sqlalchemy.exc import DBAPIError
 
 from bot.core.errors import ConfigError
 from bot.storage.database import Database, PluginRow
-from bot.storage.engine import backend
+from bot.storage.engine import create_backend
 from bot.storage.key_value import Store
 
 
 @pytest.mark.parametrize("wrong", ["nonsense", "mysql://localhost/x", "sqlite+pysqlite:///x", ""])
-def test_an_address_that_is_none(wrong: str) -> None:
+def test_a_wrong_address_is_refused(wrong: str) -> None:
     with pytest.raises(ConfigError, match=r"postgresql://"):
-        backend(wrong)
+        create_backend(wrong)
 
 
-async def test_a_folder_that_cannot_be_written() -> None:
+async def test_a_folder_that_cannot_be_written_is_an_error() -> None:
     with pytest.raises(ConfigError, match="cannot be opened"):
         async with Database("sqlite:////proc/nothing/tempera.db"):
             pass
 
 
-async def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_a_database_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "notes.db").write_text("no database at all " * 100)
     with pytest.raises(ConfigError, match=r"notes\.db"):
         async with Database(f"sqlite:///{tmp_path}/notes.db"):
@@ -47,15 +47,15 @@ async def test_a_server_that_does_not_answer_is_named_without_its_password(optio
     assert "secret" not in Database(address).name
 
 
-async def test_a_database_that_the_server_has_not(postgres: str) -> None:
+async def test_a_database_that_the_server_lacks_is_an_error(postgres: str) -> None:
     with pytest.raises(ConfigError, match="cannot be opened"):
         async with Database(f"postgresql://postgres@/missing?host={postgres}"):
             pass
 
 
-async def test_what_somebody_wrote_is_in_no_trace_of_a_statement_that_fails(database: Database) -> None:
+async def test_the_traceback_of_a_failed_statement_has_no_values(database: Database) -> None:
     statement = text("INSERT INTO plugin_data (there_is_no_such_column) VALUES (:words)")
-    # Lines of this very test stand in the trace, too.
+    # The traceback has the line below that fails, so the value is not written there.
     values = {"words": "my secret words"}
     with pytest.raises(DBAPIError, match="INSERT INTO plugin_data") as failed:
         async with database.writing() as session:
@@ -65,7 +65,7 @@ async def test_what_somebody_wrote_is_in_no_trace_of_a_statement_that_fails(data
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql+asyncpg"])
-async def test_other_names_of_postgresql_and_of_its_encryption(postgres: str, scheme: str) -> None:
+async def test_other_names_of_postgresql_and_its_encryption_option_work(postgres: str, scheme: str) -> None:
     async with Database(f"{scheme}://postgres@/postgres?host={postgres}&sslmode=prefer") as database:
         async with database.writing() as session:
             session.add(PluginRow(plugin=scheme, scope="", key="k", value=1))
@@ -78,7 +78,7 @@ EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = %L', curre
 END $$"""
 
 
-async def test_writers_see_what_was_written_before_their_turn_whatever_the_server_has_by_default(postgres: str) -> None:
+async def test_writers_see_earlier_changes_whatever_isolation_the_server_has_by_default(postgres: str) -> None:
     async with fresh_database(postgres) as address:
         async with Database(address) as database, database.writing() as session:
             await session.execute(text(STRICTER))
@@ -88,14 +88,14 @@ async def test_writers_see_what_was_written_before_their_turn_whatever_the_serve
             assert await store.get("one") == 20
 
 
-async def test_a_lost_connection_is_made_anew(postgres: str) -> None:
+async def test_a_lost_connection_is_replaced(postgres: str) -> None:
     address = f"postgresql://postgres@/postgres?host={postgres}"
     async with Database(address) as database, Database(address) as other:
-        assert await database.first_seen("lost", "1")
+        assert await database.claim_event("lost", "1")
         async with other.reading() as session:
             connection = await session.connection()
             await connection.exec_driver_sql(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = "
                 "'postgres'"
             )
-        assert not await database.first_seen("lost", "1")
+        assert not await database.claim_event("lost", "1")

@@ -9,7 +9,7 @@ from fakes.model_server.gateway import PATIENCE_SECONDS, eventually
 from sqlalchemy import delete
 
 from bot.storage.database import Database, InstanceRow, now
-from bot.storage.instances import SILENT_AFTER, Instance
+from bot.storage.instances import MAX_SILENCE, Instance
 
 
 async def register(database: Database, name: str, **values: object) -> None:
@@ -19,55 +19,55 @@ async def register(database: Database, name: str, **values: object) -> None:
         session.add(InstanceRow(id=name, **(here | values)))
 
 
-async def test_a_process_lives_as_long_as_its_context(database: Database) -> None:
+async def test_a_process_is_registered_as_long_as_its_context(database: Database) -> None:
     async with Instance(database) as one, Instance(database) as two:
         assert one.id != two.id
-        assert await one.living() == {one.id, two.id}
-    assert await one.living() == set()
+        assert await one.find_living() == {one.id, two.id}
+    assert await one.find_living() == set()
 
 
-async def test_a_process_that_was_killed_is_forgotten(database: Database) -> None:
+async def test_a_killed_process_is_forgotten(database: Database) -> None:
     child = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=asyncio.subprocess.PIPE)
     started = psutil.Process(child.pid).create_time()
     await register(database, "child", pid=child.pid, started=started)
     async with Instance(database) as me:
-        assert await me.living() == {me.id, "child"}
+        assert await me.find_living() == {me.id, "child"}
         child.kill()
         await asyncio.wait_for(child.wait(), PATIENCE_SECONDS)
-        assert await me.living() == {me.id}
-        assert await me.living() == {me.id}
+        assert await me.find_living() == {me.id}
+        assert await me.find_living() == {me.id}
 
 
-async def test_another_process_with_the_number_of_a_dead_one_is_not_it(database: Database) -> None:
+async def test_a_reused_process_id_is_not_the_dead_process(database: Database) -> None:
     await register(database, "before the restart", started=psutil.Process().create_time() - 3600)
     async with Instance(database) as me:
-        assert await me.living() == {me.id}
+        assert await me.find_living() == {me.id}
 
 
-async def test_a_process_on_another_host_lives_while_it_gives_signs(database: Database) -> None:
-    await register(database, "quiet", host="elsewhere", seen=now() - SILENT_AFTER + timedelta(seconds=30))
-    await register(database, "silent", host="elsewhere", seen=now() - SILENT_AFTER - timedelta(seconds=1))
+async def test_a_process_on_another_host_is_alive_while_it_sends_heartbeats(database: Database) -> None:
+    await register(database, "quiet", host="elsewhere", seen=now() - MAX_SILENCE + timedelta(seconds=30))
+    await register(database, "silent", host="elsewhere", seen=now() - MAX_SILENCE - timedelta(seconds=1))
     async with Instance(database) as me:
-        assert await me.living() == {me.id, "quiet"}
+        assert await me.find_living() == {me.id, "quiet"}
 
 
-async def test_a_process_that_was_taken_for_dead_comes_back(
+async def test_a_process_that_was_considered_dead_registers_again(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.storage.instances.SEEN_EVERY", 0.001)
+    monkeypatch.setattr("bot.storage.instances.HEARTBEAT_SECONDS", 0.001)
     async with Instance(database) as me:
         async with database.writing() as session:
             await session.execute(delete(InstanceRow))
 
         async def is_back() -> bool:
-            return await me.living() == {me.id}
+            return await me.find_living() == {me.id}
 
         await eventually(is_back)
-    assert await me.living() == set()
+    assert await me.find_living() == set()
 
 
-async def test_it_gives_signs_of_life(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.storage.instances.SEEN_EVERY", 0.001)
+async def test_heartbeats_are_repeated(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.storage.instances.HEARTBEAT_SECONDS", 0.001)
     async with Instance(database) as me:
 
         async def seen() -> object:

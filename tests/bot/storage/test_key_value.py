@@ -3,17 +3,17 @@ import asyncio
 import pytest
 
 from bot.storage.database import Database
-from bot.storage.key_value import AT_ONCE, Store
+from bot.storage.key_value import MAX_KEYS_PER_STATEMENT, Store
 
 
 @pytest.mark.parametrize("value", [None, True, 0.5, "ä “x”", ["a", {"b": [1]}], {"nested": {"deep": None}}])
-async def test_what_json_can_hold_comes_back_as_it_was(database: Database, value: object) -> None:
+async def test_json_values_are_returned_unchanged(database: Database, value: object) -> None:
     store = Store(database, "dice")
     await store.set("key", value)
     assert await store.get("key", "missing") == value
 
 
-async def test_what_json_cannot_hold_leaves_the_old_value(database: Database) -> None:
+async def test_a_value_that_is_not_json_leaves_the_old_one(database: Database) -> None:
     store = Store(database, "dice")
     await store.set("key", 1)
     with pytest.raises(Exception, match="not JSON serializable"):
@@ -21,7 +21,7 @@ async def test_what_json_cannot_hold_leaves_the_old_value(database: Database) ->
     assert await store.get("key") == 1
 
 
-async def test_plugins_and_scopes_are_apart(database: Database) -> None:
+async def test_plugins_and_scopes_are_separate(database: Database) -> None:
     dice, lesson = Store(database, "dice"), Store(database, "lesson")
     await dice.set("key", "everywhere")
     await dice.set("key", "school", scope="school")
@@ -44,7 +44,7 @@ async def test_items_come_in_the_order_of_their_keys(database: Database) -> None
     assert list((await store.items()).items()) == [("a", "A"), ("b", "B"), ("c", "C")]
 
 
-async def test_the_last_of_many_writers_wins_whole(database: Database) -> None:
+async def test_concurrent_writers_never_mix_their_values(database: Database) -> None:
     store = Store(database, "dice")
     await asyncio.gather(*(store.set("key", [number] * 50) for number in range(20)))
     value = await store.get("key")
@@ -52,7 +52,7 @@ async def test_the_last_of_many_writers_wins_whole(database: Database) -> None:
     assert len(set(value)) == 1
 
 
-async def test_many_who_change_a_value_at_once_all_count(database: Database) -> None:
+async def test_concurrent_changes_of_a_value_all_count(database: Database) -> None:
     store = Store(database, "dice")
     values = await asyncio.gather(*(store.change("rolls", lambda rolls: (rolls or 0) + 1) for _ in range(20)))
     assert sorted(values) == list(range(1, 21))
@@ -67,7 +67,7 @@ async def test_a_change_that_fails_changes_nothing(database: Database) -> None:
     assert await store.get("rolls") == 1
 
 
-async def test_several_keys_are_forgotten_at_once(database: Database) -> None:
+async def test_several_keys_are_deleted_at_once(database: Database) -> None:
     store = Store(database, "dice")
     for key in "abc":
         await store.set(key, key)
@@ -75,7 +75,7 @@ async def test_several_keys_are_forgotten_at_once(database: Database) -> None:
     assert await store.items() == {"b": "b"}
 
 
-async def test_bytes_are_kept_apart_from_values_and_from_others(database: Database) -> None:
+async def test_bytes_are_separate_from_values_and_from_other_plugins(database: Database) -> None:
     dice, lesson = Store(database, "dice"), Store(database, "lesson")
     await dice.set("key", "a value")
     await dice.set_blobs({"key": b"\0\xff", "other": b"old"})
@@ -91,9 +91,9 @@ async def test_bytes_are_kept_apart_from_values_and_from_others(database: Databa
     assert await dice.get("key") == "a value"
 
 
-async def test_more_keys_than_a_statement_can_name(database: Database) -> None:
+async def test_more_keys_than_fit_into_a_statement_work(database: Database) -> None:
     store = Store(database, "dice")
-    many = {str(number): bytes([number % 256]) for number in range(2 * AT_ONCE + 1)}
+    many = {str(number): bytes([number % 256]) for number in range(2 * MAX_KEYS_PER_STATEMENT + 1)}
     await store.set_blobs(many)
     await store.set_blobs(many)
     assert await store.blobs(many) == many

@@ -6,7 +6,7 @@ from bot import LikelyToken, Token
 from bot.storage.tokens import pack, unpack
 
 
-def test_what_is_kept_comes_back() -> None:
+def test_packed_tokens_are_unpacked_almost_unchanged() -> None:
     tokens = (
         Token("Paris", 0.731, (LikelyToken("Paris", 0.731), LikelyToken("", 0.2), LikelyToken("\ud800\ufffd", 1e-9))),
         Token("", 1.0),

@@ -1,4 +1,4 @@
-"""Time as a test wants it: minutes pass at once, and none passes because a machine is slow."""
+"""An event loop with virtual time: minutes pass at once, and no time passes while a slow machine works."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 
-class Clock(selectors.DefaultSelector):
-    """Time that passes only where the loop would have slept, and at once."""
+class VirtualClock(selectors.DefaultSelector):
+    """A clock that jumps ahead whenever the loop would have slept."""
 
     now = 0.0
 
     def select(self, timeout: float | None = None) -> Any:
-        assert timeout is not None, "everybody waits, and nobody is left to wake them"
+        assert timeout is not None, "all tasks wait, and nothing is left to wake them"
         self.now += max(0.0, timeout)
         return super().select(0)
 
 
-class Loop(asyncio.SelectorEventLoop):
-    """A real event loop on such a clock."""
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """A real event loop on a virtual clock."""
 
     def __init__(self) -> None:
-        self._clock = Clock()
+        self._clock = VirtualClock()
         super().__init__(self._clock)
 
     def time(self) -> float:
         return self._clock.now
 
 
-def in_its_own_time(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run `work` to its end on such a loop."""
-    with asyncio.Runner(loop_factory=Loop) as runner:
+def run_in_virtual_time(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run `work` to its end on a loop with virtual time, and return its result."""
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(work)

@@ -1,4 +1,4 @@
-"""A plugin that answers with what it was given, for tests of what the core does with answers."""
+"""A plugin that echoes its options, for tests of how the core handles answers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from bot import Attachment, Button, Context, Plugin, Range, Reply, UserError, co
 
 
 class Echo(Plugin):
-    """Answers with what it was given; `begin` holds back everything, `gate` what comes after the first word."""
+    """Echoes its options; `begin` holds back the first reply, `gate` the second one."""
 
     name = "echo"
 
@@ -67,7 +67,7 @@ class Echo(Plugin):
 
     @command()
     async def stairs(self, ctx: Context) -> AsyncIterator[Reply]:
-        """Lead to what nobody can type."""
+        """Show a button to a hidden command."""
         yield Reply(text="down?", buttons=(Button("Down", "cellar", {"depth": 2}),))
 
     @command(hidden=True, form=("depth",))
@@ -84,5 +84,5 @@ class Echo(Plugin):
 
 
 def names(reply: Reply) -> list[str]:
-    """What an answer's buttons do."""
+    """Return the actions of an answer's buttons."""
     return [button.id.split(":")[1] for button in reply.buttons]

@@ -1,4 +1,4 @@
-"""What a test says to a bot, and what it hears: requests of a few people in one room."""
+"""Requests of a few people in one room, and the replies of the bot to them."""
 
 from dataclasses import replace
 
@@ -14,47 +14,47 @@ ROOM = Place("test", "room", server="school")
 
 
 def ask(text: str, user: User = ANN, place: Place = ROOM, **more: object) -> Request:
-    """A typed line."""
+    """Return the request of a typed line."""
     return Request(user=user, place=place, text=text, **more)
 
 
 def press(button: str, row: int, user: User = ANN, **fields: object) -> Request:
-    """A button under the answer `row`, or its form with `fields`."""
+    """Return the request of a press of a button under the answer `row`, or of its form with `fields`."""
     return Request(user=user, place=ROOM, action=Action(f"t:{button}:{row}", fields or None))
 
 
 def speaking(locale: str, user: User = ANN) -> User:
-    """The same person in another language."""
+    """Return the same user with another locale."""
     return replace(user, locale=locale)
 
 
 async def replies(bot: Bot, request: Request) -> list[Reply]:
-    """Every snapshot of the answer."""
+    """Return every snapshot of the answer to a request."""
     return [reply async for reply in bot.prepare(request).start()]
 
 
 async def last(bot: Bot, request: Request) -> Reply:
-    """The last snapshot."""
+    """Return the last snapshot of the answer to a request."""
     return (await replies(bot, request))[-1]
 
 
 async def pressed(bot: Bot, reply: Reply, label: str, *, in_place: bool = False, **fields: object) -> Reply:
-    """The answer to Ann's press of the button of this label, or to its form with `fields`.
+    """Return the answer to Ann's press of the button with this label, or to its form with `fields`.
 
-    `in_place` is for a platform where messages can turn a page.
+    `in_place` is true for a platform that can replace the page of a message.
     """
     button = next(button for button in reply.buttons if button.label == label)
     action = Action(button.id, fields or None)
     return await last(bot, Request(user=ANN, place=ROOM, action=action, can_turn_pages=in_place))
 
 
-async def noted(bot: Bot, platform: str, message: str) -> None:
+async def wait_until_delivered(bot: Bot, platform: str, message: str) -> None:
     """Wait until the bot has stored which answer a message shows.
 
-    It is seen a moment before that, and no person replies to it as fast as a test.
+    The message is visible a moment before that, and a test is quicker to reply than any person.
     """
 
-    async def is_noted() -> bool:
-        return bool(await bot.messages.shown_by(platform, [message]))
+    async def is_stored() -> bool:
+        return bool(await bot.messages.find_answers(platform, [message]))
 
-    await eventually(is_noted)
+    await eventually(is_stored)

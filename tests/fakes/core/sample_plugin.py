@@ -1,4 +1,4 @@
-"""A plugin whose signatures have something of everything, for tests of commands."""
+"""A plugin whose signatures have every feature, for tests of commands."""
 
 from collections.abc import AsyncIterator
 
@@ -7,7 +7,7 @@ from bot.commands.command import Command
 
 
 class Sample(Plugin):
-    """Every kind of option, a command of two words, and completion."""
+    """Has several kinds of options, a command of two words, and completion."""
 
     name = "sample"
 
@@ -39,5 +39,5 @@ class Sample(Plugin):
 
 
 def ask() -> Command:
-    """The first of its commands."""
+    """Return the command /ask of the plugin."""
     return Sample().commands()[0]

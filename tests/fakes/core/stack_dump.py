@@ -1,4 +1,4 @@
-"""What everybody is doing, for a wait that came to nothing: a hang that happens once leaves its cause in the log."""
+"""Prints the stacks of all tasks and threads after a timeout, so that the log has the cause of a rare hang."""
 
 import asyncio
 import faulthandler
@@ -6,7 +6,7 @@ import sys
 
 
 def show_stacks() -> None:
-    """Print where each task of this loop and each thread of this process stands."""
+    """Print the stack of each task of this loop and each thread of this process."""
     for task in asyncio.all_tasks():
         task.print_stack(limit=12, file=sys.stderr)
     sys.stderr.flush()

@@ -1,7 +1,7 @@
-"""What SQLAlchemy made of a statement in one test serves the next one, although each has an engine of its own.
+"""Shares the statements that SQLAlchemy compiles between tests, although each test has its own engine.
 
-An engine compiles every statement once, for as long as it lives; where each test has a new one, that is a fifth of all
-that the tests of the bot compute.
+An engine compiles every statement once in its life. With a new engine for each test, this would take a fifth of the
+time of the tests of the bot.
 """
 
 from collections.abc import Iterator
@@ -16,18 +16,18 @@ from bot.storage import engine as backend
 
 
 @contextmanager
-def shared_statements() -> Iterator[None]:
-    """For as long as the context lasts, in this process, for engines of SQLite."""
+def share_compiled_statements() -> Iterator[None]:
+    """Share the compiled statements of all SQLite engines of this process while the context lasts."""
     known: list[Engine] = []
 
     def make(url: Any, **options: Any) -> AsyncEngine:
         made = create_async_engine(url, **options)
         engine = made.sync_engine
         if engine.dialect.name == "sqlite" and known:
-            # The dialect is part of what a compiled statement is found by.
+            # The dialect is part of the cache key.
             engine.dialect, engine._compiled_cache = known[0].dialect, known[0]._compiled_cache
         elif engine.dialect.name == "sqlite":
-            # Only the first connection tells a dialect what the database can do.
+            # A dialect learns the features of the database from the first connection.
             event.listen(engine, "first_connect", lambda *_: known.append(engine))
         return made
 

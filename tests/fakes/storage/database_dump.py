@@ -1,10 +1,10 @@
-"""All that a database holds, for tests of what it must not hold."""
+"""The whole content of a database, for tests of what it must not contain."""
 
 from bot.storage.database import Base, Database
 
 
 async def rows(database: Database) -> dict[str, list[str]]:
-    """Every row of every table, as text."""
+    """Return every row of every table, as text."""
     async with database.reading() as session:
         found = {}
         for name, table in Base.metadata.tables.items():
@@ -12,8 +12,8 @@ async def rows(database: Database) -> dict[str, list[str]]:
         return found
 
 
-async def holding(database: Database, *words: str) -> list[str]:
-    """The rows that hold any of these words, whatever its case, each with its table."""
+async def rows_holding(database: Database, *words: str) -> list[str]:
+    """Return the rows that contain any of these words in any case, each with its table."""
     wanted = [word.casefold() for word in words]
     return [
         f"{table}: {row}"

@@ -1,4 +1,4 @@
-"""New files begin with the tables that the migrations made once in this process; what is up to date is left alone.
+"""New database files begin as a copy of one that was migrated once in this process; current ones are not migrated.
 
 Reading all migrations and running them takes longer than most tests. test_database.py runs them each time.
 """
@@ -22,47 +22,47 @@ REAL_FOLDER = database.ensure_folder
 
 
 @contextmanager
-def remembered_tables() -> Iterator[None]:
-    """For as long as the context lasts, in this process."""
+def copy_migrated_tables() -> Iterator[None]:
+    """Create new SQLite files with migrated tables while the context lasts, in this process."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(database, "ensure_folder", _begun)
-        patch.setattr(database, "_migrate", _migrated)
+        patch.setattr(database, "ensure_folder", _create_file)
+        patch.setattr(database, "_migrate", _migrate_unless_current)
         yield
 
 
 @contextmanager
-def real_migrations() -> Iterator[None]:
-    """For as long as the context lasts, whatever is remembered."""
+def run_real_migrations() -> Iterator[None]:
+    """Run the real migrations while the context lasts, also inside `copy_migrated_tables`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(database, "ensure_folder", REAL_FOLDER)
         patch.setattr(database, "_migrate", REAL)
         yield
 
 
-async def _begun(file: Path | None) -> None:
+async def _create_file(file: Path | None) -> None:
     if file is not None:
-        _copy(file)
+        _copy_template(file)
 
 
-def _copy(file: Path) -> None:
+def _copy_template(file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     if not file.exists():
         whole = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
-        whole.write_bytes(_made()[0])
-        # Whoever else begins the same file finds it whole, and so does whoever comes second.
+        whole.write_bytes(_template()[0])
+        # Another process that creates the same file finds it complete.
         with suppress(FileExistsError):
             os.link(whole, file)
         whole.unlink()
 
 
-def _migrated(connection: Connection, target: str) -> None:
-    if target != "head" or _version(connection) != _made()[1]:
+def _migrate_unless_current(connection: Connection, target: str) -> None:
+    if target != "head" or _version(connection) != _template()[1]:
         REAL(connection, target)
 
 
 @cache
-def _made() -> tuple[bytes, str]:
-    """A file with all tables and nothing in them, and the last migration that was run there."""
+def _template() -> tuple[bytes, str]:
+    """Return the content of a file with empty tables, and its revision."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "tempera.db"
         engine = create_engine(f"sqlite:///{file}")
@@ -76,7 +76,7 @@ def _made() -> tuple[bytes, str]:
 
 
 def _version(connection: Connection) -> str:
-    """The last migration that was run there, or ""."""
+    """Return the revision of a database; "" if it has no tables."""
     if not connection.dialect.has_table(connection, "alembic_version"):
         return ""
     return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() or "")

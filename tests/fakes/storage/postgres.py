@@ -1,4 +1,4 @@
-"""A real PostgreSQL server, started once for all tests of a run; each test finds a database with nothing in it."""
+"""A real PostgreSQL server, started once for all tests of a run; each test gets an empty database."""
 
 import os
 import secrets
@@ -15,7 +15,7 @@ import pytest
 from bot.storage.database import Database
 
 MIGRATED, SHARED = "migrated", "shared"
-EMPTY = """
+EMPTY_TABLES = """
 SET session_replication_role = replica;
 DO $$ DECLARE one regclass; BEGIN
     PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
@@ -26,12 +26,12 @@ DO $$ DECLARE one regclass; BEGIN
     END LOOP;
     PERFORM setval(oid, 1, false) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'S';
 END $$"""
-"""Ends what others do in a database, and takes all rows out of its tables."""
+"""Ends the other connections to a database and deletes all rows of its tables."""
 
 
 @contextmanager
 def running_server() -> Iterator[str]:
-    """The folder of its socket. It runs as another user where the tests run as root, which PostgreSQL refuses to be."""
+    """Run the server and yield the folder of its socket. For root it runs as another user, as PostgreSQL demands."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -43,7 +43,7 @@ def running_server() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="tempera-postgres-"))
     server = pgserver.get_server(folder, cleanup_mode=None)
     try:
-        # Nothing of it needs to outlive the machine, and else every new database waits for the disk.
+        # The data need not survive a crash; with fsync, every new database would wait for the disk.
         server.psql("ALTER SYSTEM SET fsync = off")
         server.psql("SELECT pg_reload_conf()")
         yield str(server.get_postmaster_info().socket_dir)
@@ -54,14 +54,14 @@ def running_server() -> Iterator[str]:
 
 @asynccontextmanager
 async def fresh_database(socket: str, *, empty: bool = False, template: str = "") -> AsyncIterator[str]:
-    """The address of a new database of the server, with tables unless `empty`, which is dropped in the end.
+    """Yield the address of a new database, with tables unless `empty`, and drop it at the end.
 
-    It is a copy of `template`, if that is named, which nobody may use meanwhile.
+    It is a copy of `template`, if that is given; nobody may use the template meanwhile.
     """
     name = f"test_{secrets.token_hex(6)}"
     connection = await asyncpg.connect(host=socket, user="postgres", database="postgres")
     try:
-        template = template or ("template1" if empty else await _migrated(socket, connection))
+        template = template or ("template1" if empty else await _migrated_template(socket, connection))
         await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         yield _address(socket, name)
         await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
@@ -69,33 +69,33 @@ async def fresh_database(socket: str, *, empty: bool = False, template: str = ""
         await connection.close()
 
 
-async def emptied_database(socket: str) -> str:
-    """The address of a database with tables and nothing in them, which one test after the other has for itself.
+async def empty_database(socket: str) -> str:
+    """Empty the tables of a shared database and return its address.
 
-    Making one takes fifty times as long.
+    One test after another uses it, since making a new database takes fifty times as long.
     """
-    address = await kept_database(socket, SHARED)
+    address = await permanent_database(socket, SHARED)
     connection = await asyncpg.connect(host=socket, user="postgres", database=SHARED)
     try:
-        await connection.execute(EMPTY)
+        await connection.execute(EMPTY_TABLES)
     finally:
         await connection.close()
     return address
 
 
-async def kept_database(socket: str, name: str) -> str:
-    """The address of a database of this name, which stays; with tables alone where it is a new one."""
+async def permanent_database(socket: str, name: str) -> str:
+    """Return the address of the database of this name, which is made with empty tables if it is missing."""
     connection = await asyncpg.connect(host=socket, user="postgres", database="postgres")
     try:
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
-            await connection.execute(f"CREATE DATABASE {name} TEMPLATE {await _migrated(socket, connection)}")
+            await connection.execute(f"CREATE DATABASE {name} TEMPLATE {await _migrated_template(socket, connection)}")
     finally:
         await connection.close()
     return _address(socket, name)
 
 
-async def _migrated(socket: str, connection: asyncpg.Connection) -> str:
-    """The name of a database whose tables are made, and nothing else; itself made at first use."""
+async def _migrated_template(socket: str, connection: asyncpg.Connection) -> str:
+    """Return the name of a database with empty tables, which is made at first use."""
     if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", MIGRATED):
         await connection.execute(f"CREATE DATABASE {MIGRATED}")
         async with Database(_address(socket, MIGRATED)):

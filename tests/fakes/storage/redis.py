@@ -1,4 +1,4 @@
-"""A real Redis server, on a socket of its own; from the PATH, as Debian's package redis-server brings it."""
+"""A real Redis server on a port of its own; `redis-server` must be in the PATH."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ READY_SECONDS = 30
 
 @contextmanager
 def running_redis(folder: Path) -> Iterator[str]:
-    """The address of a server that lives as long as the context."""
+    """Run a server while the context lasts, and yield its address."""
     program = shutil.which("redis-server")
     if program is None:
         if os.environ.get("CI") == "true":

@@ -1,4 +1,4 @@
-"""Rows of the bot's database, written by hand."""
+"""Message rows that tests store directly."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from bot.storage.database import Database, MessageRow, now
 
 
 def message(**values: Any) -> MessageRow:
-    """A message that is like any other but for `values`."""
+    """Return a message row with default values except for `values`."""
     common = {
         "platform": "test", "server": "school", "channel": "room", "thread": "", "external": "", "parent": None,
         "author": "ann", "author_name": "Ann", "role": "user", "text": "hi", "command": "ask", "options": {},
@@ -17,7 +17,7 @@ def message(**values: Any) -> MessageRow:
 
 
 async def keep(database: Database, **values: Any) -> MessageRow:
-    """Store such a message."""
+    """Store a message row, and return it."""
     row = message(**values)
     async with database.writing() as session:
         session.add(row)
@@ -25,6 +25,6 @@ async def keep(database: Database, **values: Any) -> MessageRow:
 
 
 async def exchange(database: Database, question: str, answer: str, **values: Any) -> tuple[MessageRow, MessageRow]:
-    """Store a question and the answer to it; `values` are both rows'."""
+    """Store a question and an answer to it; both rows get `values`."""
     asked = await keep(database, text=question, **values)
     return asked, await keep(database, text=answer, **(values | {"role": "assistant", "parent": asked.id}))

@@ -13,7 +13,7 @@ HELLO = ChatCompletionUserMessageParam(role="user", content="Say hello to all of
 
 
 @pytest.fixture(scope="module", params=["fakes", pytest.param("real", marks=pytest.mark.weights)])
-def served(request: pytest.FixtureRequest) -> tuple[str, object]:
+def server(request: pytest.FixtureRequest) -> tuple[str, object]:
     """Return the address of the server and the names of its models."""
     if request.param == "fakes":
         fake = {"chat": "parrot", "faces": "painter", "embeddings": "ruler"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.core.errors import PluginError
-from bot.core.i18n import Sentence, available, translate
+from bot.core.i18n import Sentence, list_languages, translate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,5 +88,5 @@ def _count_characters(command: Command) -> int:
     texts += [THREAD_DESCRIPTION.text] * command.threads
     names = len(command.name) + sum(len(option.name) for option in command.options) + len(THREAD) * command.threads
     choices = [str(choice) for option in command.options if not has_suggestions(option) for choice in option.choices]
-    longest = (max(min(len(translate(text, code)), MAX_DESCRIPTION) for code in available()) for text in texts)
+    longest = (max(min(len(translate(text, code)), MAX_DESCRIPTION) for code in list_languages()) for text in texts)
     return names + sum(longest) + 2 * sum(map(len, choices))

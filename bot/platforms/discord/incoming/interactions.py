@@ -100,7 +100,7 @@ class Interactions:
         """Answer a command that was chosen in the menu of a message."""
         known = next((known for known in self._bot.commands if known.name == command), None)
         text = plain_text(message, interaction.application_id)
-        options = {} if known is None else known.from_message(text, message.jump_url)
+        options = {} if known is None else known.options_from_message(text, message.jump_url)
         request = from_interaction(interaction, command=command, options=options, reply_to=str(message.id))
         self._begin(interaction, request)
 
@@ -172,7 +172,7 @@ class Interactions:
     async def _may_tell_refusal(self, pending: PendingInteraction) -> bool:
         """Return whether this process tells a refusal: the first one that asks, since others receive the event, too."""
         try:
-            return await self._bot.database.first_seen(PLATFORM, str(pending.interaction.id))
+            return await self._bot.database.claim_event(PLATFORM, str(pending.interaction.id))
         except SQLAlchemyError:
             log.exception("The database does not tell whether another process answers a refused interaction")
             return True

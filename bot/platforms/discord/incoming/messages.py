@@ -61,7 +61,7 @@ class MessageListener:
             if self._is_own_thread(message) and not self._reads_all:
                 await self._explain_mentions(message)
             return
-        if not await self._bot.database.first_seen(PLATFORM, str(message.id)):
+        if not await self._bot.database.claim_event(PLATFORM, str(message.id)):
             return
         me = self._client.user
         text = plain_text(message, me.id if me is not None else 0)
@@ -78,7 +78,7 @@ class MessageListener:
 
     async def _explain_mentions(self, message: discord.Message) -> None:
         """Say once in each thread which of its messages the bot can read."""
-        if self._client.user is not None and await self._bot.database.first_seen(
+        if self._client.user is not None and await self._bot.database.claim_event(
             PLATFORM, f"thread {message.channel.id}"
         ):
             text = translate(MENTION_NEEDED, self._locale(message), name=f"@{self._client.user.display_name}")
@@ -140,7 +140,7 @@ class MessageListener:
         joined = guild.me.joined_at
         if joined is None or discord.utils.utcnow() - joined > GREETING_PERIOD:
             return
-        if not await self._bot.database.first_seen(PLATFORM, f"joined {guild.id} {joined.timestamp()}"):
+        if not await self._bot.database.claim_event(PLATFORM, f"joined {guild.id} {joined.timestamp()}"):
             return
         channels = [guild.system_channel, *guild.text_channels]
         writable = (channel for channel in channels if channel and channel.permissions_for(guild.me).send_messages)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import discord
 from discord import ui
 
-from bot.commands.option import number
+from bot.commands.option import format_number
 from bot.core.i18n import translate
 from bot.core.text import cut
 
@@ -136,5 +136,5 @@ def _range(field: Field) -> str:
     """Return the range of a number in signs that need no translation: "0 – 2", "≥ 1" or "≤ 5"."""
     low, high = field.minimum, field.maximum
     if low is not None and high is not None:
-        return f"{number(low)} – {number(high)}"
-    return f"≥ {number(low)}" if low is not None else "" if high is None else f"≤ {number(high)}"
+        return f"{format_number(low)} – {format_number(high)}"
+    return f"≥ {format_number(low)}" if low is not None else "" if high is None else f"≤ {format_number(high)}"

@@ -274,7 +274,7 @@ class AnswerView:
     async def _cancel_thread(self) -> None:
         """Open no thread, and store that."""
         self._thread, self._shows_question = None, True
-        await self._bot.messages.leave_thread(self.row)
+        await self._bot.messages.move_out_of_thread(self.row)
 
     async def _move_to_private(self, private_target: MessageTarget) -> None:
         """Delete what everybody can see, and go on where only the asker reads it."""

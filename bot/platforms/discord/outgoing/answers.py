@@ -97,7 +97,7 @@ class DiscordAnswers(AnswerTasks[AnswerView]):
             await _run_to_end(view.show(reply))
         finally:
             # The interval begins here: an edit that waited for Discord's rate limit must not be followed at once.
-            view.throttle.sent()
+            view.throttle.record_snapshot()
 
     def _is_temporary(self, error: Exception) -> bool:
         if isinstance(error, discord.HTTPException):
@@ -127,7 +127,7 @@ class DiscordAnswers(AnswerTasks[AnswerView]):
         sent = await self.bot.message_ids(row.id) or list(filter(None, [resume.get("message")]))
         if (parent := resume.get("parent")) and (not row.thread or resume["channel"] in sent):
             # No thread was opened: it would have the id of the message that shows the answer.
-            await self.bot.messages.leave_thread(row.id)
+            await self.bot.messages.move_out_of_thread(row.id)
             resume = resume | {"channel": parent, "quoted": True}
         common: dict[str, Any] = {
             "direct_target": self.direct_target(int(row.author)),

@@ -11,7 +11,14 @@ import discord
 
 from bot.core.i18n import translate
 from bot.core.messages import Attachment
-from bot.core.splitting import MessageLimits, compose, deliverable, filled, given_back, split
+from bot.core.splitting import (
+    MessageLimits,
+    append_typed_fields,
+    compose,
+    fit_into_messages,
+    select_typed_fields,
+    split,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -52,7 +59,7 @@ def messages(
     """
     reply = _without_large_files(reply, locale, max_file_bytes)
     if reply.final and max_file_bytes:
-        delivered = deliverable(reply, replace(LIMITS, messages=max_messages), subtext=SUBTEXT, locale=locale)
+        delivered = fit_into_messages(reply, replace(LIMITS, messages=max_messages), subtext=SUBTEXT, locale=locale)
         parts, overflow = list(delivered.parts), delivered.file
     else:
         parts, overflow = split(compose(reply, subtext=SUBTEXT), LIMITS.characters)[:max_messages], None
@@ -132,8 +139,8 @@ def files(attachments: Iterable[Attachment]) -> list[discord.File]:
 
 def refused_form(sentence: str, fields: Mapping[str, Any], locale: str) -> RenderedMessage:
     """Return why a form was refused, with the typed values to copy: as code blocks, or as a file if they are long."""
-    typed = filled(fields)
-    text = given_back(sentence, typed, locale)
+    typed = select_typed_fields(fields)
+    text = append_typed_fields(sentence, typed, locale)
     if not typed or len(text) <= LIMITS.characters:
         return RenderedMessage(split(text, LIMITS.characters)[0])
     data = "\n\n".join(f"{name}:\n{value}" for name, value in typed.items()).encode("utf-8", "replace")

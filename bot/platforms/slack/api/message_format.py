@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.core.i18n import translate
 from bot.core.messages import Reply
-from bot.core.splitting import MessageLimits, card_line, compose, deliverable, split
+from bot.core.splitting import MessageLimits, card_line, compose, fit_into_messages, split
 from bot.core.text import cut
 from bot.platforms.slack.api.blocks import MAX_SECTION, button, plain_text
 
@@ -143,7 +143,7 @@ def render(reply: Reply, *, locale: str) -> RenderedReply:
     overflow = None
     limits = _limits(body)
     if reply.final:
-        delivered = deliverable(Reply(text=body), limits, locale=locale)
+        delivered = fit_into_messages(Reply(text=body), limits, locale=locale)
         texts = delivered.parts
         if delivered.file is not None:
             overflow = replace(delivered.file, data=reply.text.encode("utf-8", "replace"))

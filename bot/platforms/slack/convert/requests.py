@@ -10,7 +10,7 @@ from bot.commands.grammar import join_pairs
 from bot.core.errors import UserError
 from bot.core.files import MAX_FILE_BYTES, require_size
 from bot.core.messages import Attachment, Place, Request, User
-from bot.core.splitting import filled, given_back
+from bot.core.splitting import append_typed_fields, select_typed_fields
 from bot.platforms.slack.api.errors import SlackError
 from bot.platforms.slack.convert.commands import adapt_text
 
@@ -130,8 +130,8 @@ def keep_form_input(reply: Reply, request: Request) -> Reply:
     """Return the reply; if it refuses a form, append what the user typed into it."""
     if request.action is None or not reply.error or reply.row:
         return reply
-    typed = filled(request.action.fields or {})
-    return replace(reply, text=given_back(reply.text, typed, request.user.locale))
+    typed = select_typed_fields(request.action.fields or {})
+    return replace(reply, text=append_typed_fields(reply.text, typed, request.user.locale))
 
 
 def _value_text(value: Any) -> str:

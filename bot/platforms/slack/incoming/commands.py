@@ -57,6 +57,6 @@ class Commands:
         except UserError as error:
             await handler.answers.refuse(place, error)
             return
-        options = command.from_message(text, link_to(body["channel"]["id"], ts))
+        options = command.options_from_message(text, link_to(body["channel"]["id"], ts))
         request = handler.build_request(user, place, command=command.name, options=options, reply_to=ts)
         await handler.answer(request, place, body["trigger_id"])

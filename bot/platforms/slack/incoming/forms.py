@@ -87,7 +87,7 @@ class Forms:
             first = await replies.first()
             if first is not None and _is_refusal(first):
                 # The corrected form is submitted with the same key.
-                await self._bot.database.unsee(PLATFORM, _submission_key(view))
+                await self._bot.database.release_event(PLATFORM, _submission_key(view))
             stack.pop_all()
         return replies
 

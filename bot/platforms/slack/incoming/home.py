@@ -16,7 +16,7 @@ from bot.core.caller import Caller
 from bot.core.errors import UserError
 from bot.core.i18n import translate
 from bot.core.messages import Form, Place
-from bot.core.splitting import filled, given_back
+from bot.core.splitting import append_typed_fields, select_typed_fields
 from bot.core.text import cut
 from bot.platforms.answer_tasks import FAILED
 from bot.platforms.slack.api.blocks import button, header, section
@@ -141,7 +141,8 @@ class _Home:
         await self._publish(context, user.id)
         if refusal := saving.result():
             await self._send_direct_message(
-                user.id, given_back(refusal, filled(modal.read_fields(view)), view["private_metadata"])
+                user.id,
+                append_typed_fields(refusal, select_typed_fields(modal.read_fields(view)), view["private_metadata"]),
             )
 
     async def _save_form(self, user: User, team: str | None, view: Json) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bot.answers.buttons import make_field
-from bot.commands.option import number
+from bot.commands.option import format_number
 from bot.core.caller import Caller
 from bot.core.i18n import translate
 from bot.core.messages import Form
@@ -78,7 +78,7 @@ def format_value(value: object, locale: str) -> str:
     if isinstance(value, bool):
         return translate("yes", locale) if value else translate("no", locale)
     if isinstance(value, (int, float)):
-        return number(value)
+        return format_number(value)
     return "–" if value in (None, "") else cut(" ".join(str(value).split()), MAX_LINE)
 
 

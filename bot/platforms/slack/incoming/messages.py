@@ -65,7 +65,7 @@ class Messages:
         if "thread_ts" not in event or mentioned:
             return False
         # A private answer in a thread does not make it a thread of the bot.
-        return await self._bot.messages.has_answered(self._handler.to_place(place))
+        return await self._bot.messages.has_public_answer(self._handler.to_place(place))
 
     async def _answer(self, event: Json, place: AnswerPlace) -> None:
         user = await self._handler.users.find(place.user)

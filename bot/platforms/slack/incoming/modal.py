@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bot.commands.option import KINDS, Option, number
+from bot.commands.option import KINDS, Option, format_number
 from bot.core.i18n import translate
 from bot.core.messages import Attachment
 from bot.core.text import cut
@@ -128,9 +128,9 @@ def _text_element(field: Field) -> Json:
 def _number_element(field: Field) -> Json:
     element: Json = {"type": "number_input", "is_decimal_allowed": field.kind == "number"}
     if field.minimum is not None:
-        element["min_value"] = number(field.minimum)
+        element["min_value"] = format_number(field.minimum)
     if field.maximum is not None:
-        element["max_value"] = number(field.maximum)
+        element["max_value"] = format_number(field.maximum)
     if field.value:
         element["initial_value"] = field.value
     return element

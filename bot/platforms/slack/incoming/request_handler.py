@@ -57,7 +57,7 @@ class RequestHandler:
 
     async def is_new(self, key: str) -> bool:
         """Return whether this event has not been handled yet, by this process or another one."""
-        return await self.bot.database.first_seen(PLATFORM, key)
+        return await self.bot.database.claim_event(PLATFORM, key)
 
     async def find_user(self, body: Json) -> User:
         """Return the user who pressed, chose or submitted something."""

@@ -107,7 +107,7 @@ class WebAnswers:
 
     async def _show_stored(self, room: Room, row: MessageRow, question: MessageRow | None) -> None:
         reply = await self._bot.snapshot(row, "en", files=False)
-        stored = await self._bot.messages.files(row.id) if reply.final and not reply.attachments else ()
+        stored = await self._bot.messages.list_files(row.id) if reply.final and not reply.attachments else ()
         exchange = room.open_exchange(
             User(row.author, row.author_name),
             row.resume.get("line", ""),
@@ -335,7 +335,7 @@ class WebAnswers:
         """Drop the files of a finished answer from memory, if they are in the database."""
         shown = active.shown
         if shown is not None and shown.reply.final and shown.reply.attachments:
-            active.room.release_files(shown, await self._bot.messages.files(shown.reply.row))
+            active.room.release_files(shown, await self._bot.messages.list_files(shown.reply.row))
 
     def _show(self, active: ActiveAnswer, reply: Reply) -> None:
         """Show a reply in the exchange that was opened for it, in the one that has its row, or in a new one."""

@@ -1,4 +1,4 @@
-"""Which of a platform's messages show an answer: there may be several."""
+"""The messages of a platform that show an answer; there may be several."""
 
 import sqlalchemy as sa
 from alembic import op

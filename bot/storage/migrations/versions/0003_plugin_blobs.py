@@ -1,4 +1,4 @@
-"""Bytes that plugins keep."""
+"""Bytes that plugins store."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What moderators set, and what happened that somebody may have to answer for."""
+"""The settings of moderators, and the audit."""
 
 import sqlalchemy as sa
 from alembic import op

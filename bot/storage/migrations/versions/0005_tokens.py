@@ -1,4 +1,4 @@
-"""The tokens of answers, with what else was likely."""
+"""The tokens of answers, with their alternatives."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Who may not use the bot for a while, and which answer another one grew out of."""
+"""Time-outs of users, and the answer whose button led to a message."""
 
 import sqlalchemy as sa
 from alembic import op

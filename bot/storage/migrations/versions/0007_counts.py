@@ -1,4 +1,4 @@
-"""How often what happened on which day, for statistics."""
+"""Daily counts for statistics."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Plugins that were switched off before there were settings are switched off by a setting."""
+"""Convert the old list of plugins that are switched off to settings."""
 
 import re
 from datetime import UTC, datetime
@@ -13,8 +13,8 @@ branch_labels = None
 depends_on = None
 
 PLUGIN, SCOPE = "plugins", "off"
-"""Where they stood: by server, a list of names."""
-kept = sa.table(
+"""The old rows: for each server a list of names of plugins."""
+plugin_data = sa.table(
     "plugin_data",
     sa.column("plugin", sa.Text()),
     sa.column("scope", sa.Text()),
@@ -27,43 +27,45 @@ settings = sa.table(
     sa.column("value", sa.JSON()),
     sa.column("changed", sa.DateTime(timezone=True)),
 )
-KEY = [settings.c[name] for name in ("platform", "server", "channel", "role", "name")]
-STOOD = (kept.c.plugin == PLUGIN) & (kept.c.scope == SCOPE)
+KEY_COLUMNS = [settings.c[name] for name in ("platform", "server", "channel", "role", "name")]
+IS_OLD_ROW = (plugin_data.c.plugin == PLUGIN) & (plugin_data.c.scope == SCOPE)
 
 
 def upgrade() -> None:
     connection = op.get_bind()
-    taken = {tuple(row) for row in connection.execute(sa.select(*KEY))}
-    for server, names in connection.execute(sa.select(kept.c.key, kept.c.value).where(STOOD)).all():
+    existing = {tuple(row) for row in connection.execute(sa.select(*KEY_COLUMNS))}
+    for server, names in connection.execute(sa.select(plugin_data.c.key, plugin_data.c.value).where(IS_OLD_ROW)).all():
         place = _place(server)
         rows = [place | {"role": "", "name": f"{name}.enabled"} for name in names]
-        # What moderators have set since counts.
-        new = [row | _unsigned() for row in rows if tuple(row[column.name] for column in KEY) not in taken]
+        # A setting that moderators have made since then is kept.
+        new = [
+            row | _value_columns() for row in rows if tuple(row[column.name] for column in KEY_COLUMNS) not in existing
+        ]
         if new:
             connection.execute(sa.insert(settings), new)
-    connection.execute(sa.delete(kept).where(STOOD))
+    connection.execute(sa.delete(plugin_data).where(IS_OLD_ROW))
 
 
 def downgrade() -> None:
     connection = op.get_bind()
-    wanted = settings.c.name.like("%.enabled") & (settings.c.role == "") & settings.c.channel.in_(["", "terminal"])
+    is_switch = settings.c.name.like("%.enabled") & (settings.c.role == "") & settings.c.channel.in_(["", "terminal"])
     off: dict[str, list[str]] = {}
-    found = sa.select(settings.c.server, settings.c.name, settings.c.value).where(wanted)
-    for server, name, value in connection.execute(found):
+    query = sa.select(settings.c.server, settings.c.name, settings.c.value).where(is_switch)
+    for server, name, value in connection.execute(query):
         if value is False:
             off.setdefault(server, []).append(name.removesuffix(".enabled"))
     for server, names in off.items():
         row = {"plugin": PLUGIN, "scope": SCOPE, "key": server, "value": sorted(set(names))}
-        connection.execute(sa.insert(kept).values(**row))
+        connection.execute(sa.insert(plugin_data).values(**row))
 
 
 def _place(server: str) -> dict[str, str]:
-    """The scope of a server whose platform was not noted: their ids differ in form."""
+    """Return the scope of a server; its platform is known by the form of the id."""
     if not server:
         return {"platform": "terminal", "server": "", "channel": "terminal"}
     platform = "web" if server == "web" else "discord" if re.fullmatch(r"[0-9]+", server) else "slack"
     return {"platform": platform, "server": server, "channel": ""}
 
 
-def _unsigned() -> dict[str, Any]:
+def _value_columns() -> dict[str, Any]:
     return {"value": False, "actor": "", "actor_name": "", "changed": datetime.now(UTC)}

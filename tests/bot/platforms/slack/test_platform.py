@@ -184,7 +184,7 @@ async def leave_unfinished(bot: Bot, line: str, where: AnswerPlace) -> None:
     replies = bot.prepare(asked).start()
     row = (await anext(replies)).row
     await replies.aclose()
-    await bot.messages.note(row, state="running", instance="dead")
+    await bot.messages.update(row, state="running", instance="dead")
 
 
 async def test_unfinished_answers_are_marked_as_interrupted(slack: FakeSlack, toy_bot: Bot) -> None:

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import StreamReader
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.test_utils import make_mocked_request
-from fakes.core.clock import in_its_own_time
+from fakes.core.clock import run_in_virtual_time
 from fakes.platforms.web_page import Visitor
 
 from bot.platforms.web import site
@@ -57,7 +57,7 @@ def test_an_upload_may_take_longer_than_it_may_stall() -> None:
         body.feed_eof()
         assert await reading == b"a little" * 3
 
-    in_its_own_time(scene())
+    run_in_virtual_time(scene())
 
 
 async def test_a_file_has_a_limit_and_an_owner(ann: Visitor) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from fakes.core.requests import noted
+from fakes.core.requests import wait_until_delivered
 from fakes.discord import FakeDiscord, FakeMessage
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
@@ -101,7 +101,7 @@ async def test_delete_removes_all_parts_of_a_user_install_while_the_token_is_val
     await discord.until(lambda: asked.followups and "Delete" in asked.followups[-1].buttons)
     parts = discord.messages(channel)
     # Once these tasks are done, no view shows the answer any more.
-    await noted(toy_bot, "discord", str(parts[-1].id))
+    await wait_until_delivered(toy_bot, "discord", str(parts[-1].id))
     await discord.press(discord.ann, parts[-1], "👍")
     await discord.until(lambda: "👍 1" in parts[-1].buttons)
     await discord.press(discord.ann, parts[-1], "Delete")
@@ -121,8 +121,12 @@ async def test_somebody_elses_press_is_refused_privately(discord: FakeDiscord, t
     await discord.until(lambda: discord.private(discord.ben))
     (said,) = discord.private(discord.ben)
     assert said.content == "Only Ann, who asked, and moderators can do that."
-    (noted,) = await toy_bot.audit.find("discord", discord.guild.id, AuditFilter(kind="refusal"))
-    assert (noted.what, noted.actor, noted.reason) == (label.lower(), discord.ben.id, "owner")
+    (refusal,) = await toy_bot.audit.find("discord", discord.guild.id, AuditFilter(kind="refusal"))
+    assert (refusal.what, refusal.actor, refusal.reason) == (
+        label.lower(),
+        discord.ben.id,
+        "owner",
+    )
     assert discord.messages(discord.channel) == [message]
     assert discord.private(discord.ann) == []
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from fakes.core.requests import noted
+from fakes.core.requests import wait_until_delivered
 from fakes.discord import FakeChannel, FakeDiscord, FakeMessage
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, finished, on_discord
@@ -72,7 +72,7 @@ async def test_a_pinging_reply_continues_the_conversation_without_the_intent(
 ) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?")
     first = await finished(discord, await asked.message())
-    await noted(toy_bot, "discord", str(first.id))
+    await wait_until_delivered(toy_bot, "discord", str(first.id))
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Something else")
     await finished(discord, await asked.message())
     said = await discord.say(discord.ben, discord.channel, "And then?", reply_to=first)
@@ -86,7 +86,7 @@ async def test_a_reply_to_any_part_of_an_answer_is_a_reply_to_the_answer(
 ) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "stretch", length=5000)
     await discord.until(lambda: len(asked.followups) == 2 and "Delete" in asked.followups[-1].buttons)
-    await noted(toy_bot, "discord", str(asked.followups[-1].id))
+    await wait_until_delivered(toy_bot, "discord", str(asked.followups[-1].id))
     for part in (asked.original, *asked.followups):
         await discord.say(discord.ann, discord.channel, "/inspect", reply_to=part)
     direct = discord.dm(discord.ann)
@@ -100,7 +100,7 @@ async def test_a_silent_reply_is_answered_with_the_intent(
 ) -> None:
     asked = await open_discord.slash(open_discord.ann, open_discord.channel, "ask", prompt="Why?")
     first = await finished(open_discord, await asked.message())
-    await noted(toy_bot, "discord", str(first.id))
+    await wait_until_delivered(toy_bot, "discord", str(first.id))
     said = await open_discord.say(open_discord.ben, open_discord.channel, "And then?", reply_to=first, ping=False)
     await answer_to(open_discord, said)
     assert models.requests[-1]["messages"][-1]["content"] == "And then?"
@@ -263,7 +263,7 @@ async def test_a_message_is_explained_from_its_menu(discord: FakeDiscord) -> Non
 async def test_an_answer_is_inspected_from_its_menu(discord: FakeDiscord, toy_bot: Bot) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?", temperature=0.3)
     message = await finished(discord, await asked.message())
-    await noted(toy_bot, "discord", str(message.id))
+    await wait_until_delivered(toy_bot, "discord", str(message.id))
     inspected = await discord.use_on_message(discord.ben, message, "Inspect")
     ack = await inspected.acknowledged()
     assert (ack.kind, ack.private) == ("defer", True)

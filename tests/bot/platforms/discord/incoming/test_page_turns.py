@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from fakes.core.requests import noted
+from fakes.core.requests import wait_until_delivered
 from fakes.discord import FakeDiscord, FakeMessage
 from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels, png
@@ -66,7 +66,7 @@ async def test_the_message_shows_the_page_with_its_picture_and_its_buttons(
     assert len(message.edits) == edits + 1
     assert [one["custom_id"] for one in message.buttons.values()][:2] != ids[:2]
     assert discord.messages(discord.channel) == [message]
-    await noted(toy_bot, "discord", message.id)
+    await wait_until_delivered(toy_bot, "discord", message.id)
     await turn(discord, toys, message, 3)
     assert discord.messages(discord.channel) == [message]
     assert discord.private(discord.ben) == []
@@ -104,7 +104,7 @@ async def test_moderators_remove_an_answer_whose_page_was_turned(
 ) -> None:
     message = await open_page(discord, toys)
     await turn(discord, toys, message, 2)
-    await noted(toy_bot, "discord", message.id)
+    await wait_until_delivered(toy_bot, "discord", message.id)
     answer = row(message)
     discord.delete_message(message)
     await discord.until(lambda: message.deleted)

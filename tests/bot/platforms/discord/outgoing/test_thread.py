@@ -5,7 +5,7 @@ from pathlib import Path
 from fakes.discord import FakeChannel, FakeDiscord, FakeInteraction, FakeMessage
 from fakes.model_server.model_api import FakeModels, png
 from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
-from fakes.storage.database_dump import holding
+from fakes.storage.database_dump import rows_holding
 
 from bot.app import Bot
 from bot.core.messages import Attachment, Reply
@@ -111,7 +111,7 @@ async def test_delete_removes_the_question_with_its_last_answer(discord: FakeDis
     await discord.press(discord.ann, again, "Delete")
     await discord.until(lambda: thread.archived)
     assert (thread.name, starter.deleted, again.deleted) == ("…", True, True)
-    assert await holding(toy_bot.database, "aubergine") == []
+    assert await rows_holding(toy_bot.database, "aubergine") == []
 
 
 async def test_a_thread_in_which_others_talk_stays_open(discord: FakeDiscord) -> None:

@@ -126,7 +126,7 @@ async def test_message_ids_are_stored_before_delete_can_be_pressed(
     models.gate.set()
     await slack.until(lambda: [call for call in slack.calls if call.error == "ratelimited"])
     [pictures] = slack.thread(slack.channel, posted.ts)
-    assert await toy_bot.messages.shown_by("slack", [pictures.ts])
+    assert await toy_bot.messages.find_answers("slack", [pictures.ts])
     assert (await wait_for_answer(slack, "fake-faces")).thread_ts == posted.ts
 
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from fakes.core.requests import noted
+from fakes.core.requests import wait_until_delivered
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.slack_bot import find_answers, on_slack, speed_up, wait_for_answer
 from fakes.slack import FakeMessage, FakeSlack
@@ -201,7 +201,7 @@ async def test_a_message_without_words_opens_the_form(slack: FakeSlack) -> None:
 async def test_inspect_is_shown_to_one_user_only(slack: FakeSlack, toy_bot: Bot) -> None:
     await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
     answer = await wait_for_count(slack, 1)
-    await noted(toy_bot, "slack", answer.ts)
+    await wait_until_delivered(toy_bot, "slack", answer.ts)
     await (await slack.shortcut(slack.ben, answer, "m:inspect")).acknowledged()
     [message] = await slack.until(lambda: slack.ephemeral(slack.ben))
     assert message.shown.startswith("**/ask** – asked by Ann")

@@ -96,7 +96,7 @@ async def test_replies_name_slacks_commands(slack: FakeSlack) -> None:
     await run_command(slack, "/tempera", "")
     lines = (await wait_for_ephemeral(slack)).shown.splitlines()
     assert "- `/ask` – Ask the language model a question." in lines
-    assert "- `/tempera whisper` – Say it to the asker alone." in lines
+    assert "- `/tempera whisper` – Repeat a text to the asker alone." in lines
     assert "`/tempera help ask` shows the options of a command." in lines
     await run_command(slack, "/tempera", "help whisper")
     await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 2)

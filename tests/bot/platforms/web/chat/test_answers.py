@@ -100,7 +100,7 @@ async def test_moderators_may_ask_beyond_the_common_limit(
 async def test_an_answer_deleted_during_a_vote_does_not_come_back(
     bot: Bot, ann: Visitor, ben: Visitor, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    count, counting, gate = bot.messages.votes, asyncio.Event(), asyncio.Event()
+    count, counting, gate = bot.messages.count_votes, asyncio.Event(), asyncio.Event()
 
     async def votes(row_id: int) -> tuple[int, int]:
         counting.set()
@@ -111,7 +111,7 @@ async def test_an_answer_deleted_during_a_vote_does_not_come_back(
         await hers.say("/ask hello")
         answer = await hers.final()
         await his.final()
-        monkeypatch.setattr(bot.messages, "votes", votes)
+        monkeypatch.setattr(bot.messages, "count_votes", votes)
         await his.press(answer, "👍")
         await counting.wait()
         await hers.press(answer, "Delete")
