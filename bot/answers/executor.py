@@ -146,19 +146,25 @@ class AnswerExecutor:
         """Run the handler and return its last reply; every error becomes a reply, here and nowhere else."""
         request, command, private = job.request, job.command, run.newest.private
         spoiler, locale = context.settings["answers.spoiler"], context.user.locale
+
+        async def show(reply: Reply) -> None:
+            run.newest = _decorate(reply, note, locale, private=private, spoiler=spoiler)
+            await publish(run.newest)
+
         try:
             async with run.stoppable():
                 # Loading the plugin made sure that the handler is an async generator function.
                 handler = cast(AsyncGenerator[Reply, None], command.handler(context, **job.options))
-                checked = self._services.safety.filter_replies(handler, command, request.place, user=request.user.id)
-                async with aclosing(checked) as snapshots:
+                safe = self._services.safety.reply_filter(command, request.place, user=request.user.id)
+                async with aclosing(handler) as snapshots:
                     async for reply in snapshots:
-                        run.newest = _decorate(reply, note, locale, private=private, spoiler=spoiler)
-                        await publish(run.newest)
+                        await show(await safe.filter(reply))
                         if run.newest.final:
                             break
                         # A handler that never awaits anything would block all others.
                         await asyncio.sleep(0)
+                if (rest := await safe.finish()) is not None:
+                    await show(rest)
         except UserError as error:
             if isinstance(error, RequestRefused):
                 error.what = error.what or command.name

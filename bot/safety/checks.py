@@ -24,15 +24,15 @@ from bot.safety.people import famous_people
 from bot.safety.personal_data import find_personal_data
 from bot.safety.rules import built_in_rules, compile_word_list
 from bot.safety.settings import CLASSROOM, OFF, STANDARD
-from bot.safety.stream_filter import filter_replies
+from bot.safety.stream_filter import ReplyFilter
 from bot.safety.token_filter import filter_dial, filter_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from bot.commands.command import Command
-    from bot.core.messages import Place, Reply
+    from bot.core.messages import Place
     from bot.core.model_events import Dial, Token
     from bot.inference.client import ModelClient
     from bot.settings.resolver import Settings
@@ -102,7 +102,7 @@ class PlaceRules:
 class Safety:
     """Checks prompts and answers by the settings of their place.
 
-    Only `check`, `check_with_classifier`, `filter_replies` and `check_answer` ask the model server. Everything else
+    Only `check`, `check_with_classifier`, `reply_filter` and `check_answer` ask the model server. Everything else
     runs in memory, within a millisecond for an ordinary prompt. `user` is the id under which a request waits in the
     classifier's queue.
     """
@@ -155,16 +155,14 @@ class Safety:
             return None
         return Sentence(PERSONAL_DATA_WARNING.text, {"what": KINDS_OF_PERSONAL_DATA[kind]})
 
-    def filter_replies(
-        self, replies: AsyncGenerator[Reply, None], command: Command, place: Place, *, user: str = ""
-    ) -> AsyncGenerator[Reply, None]:
-        """Yield `replies` with every sentence checked before it is shown; Unsafe ends them.
+    def reply_filter(self, command: Command, place: Place, *, user: str = "") -> ReplyFilter:
+        """Return a filter that checks every sentence before it is shown, and raises Unsafe for what may not be.
 
         Only answers of commands that take free text are checked.
         """
         if not self.takes_free_text(command) or not self._rules_at(place).has_answer_rules:
-            return replies
-        return filter_replies(replies, lambda text: self.check_answer(text, place, user=user))
+            return ReplyFilter(None)
+        return ReplyFilter(lambda text: self.check_answer(text, place, user=user))
 
     async def check_answer(self, text: str, place: Place, *, user: str = "") -> None:
         """Raise Unsafe if an answer may not contain `text`."""

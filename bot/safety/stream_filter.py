@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bot.core.splitting import join_growing_columns
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from bot.core.messages import Reply
     from bot.core.model_events import Token
@@ -72,29 +71,41 @@ def take_tokens_within(tokens: Sequence[Token], text: str) -> tuple[Token, ...]:
     return tuple(tokens)
 
 
-async def filter_replies(
-    replies: AsyncGenerator[Reply, None], check: Callable[[str], Awaitable[None]]
-) -> AsyncGenerator[Reply, None]:
-    """Yield `replies` with as much of their text, tokens and columns as has passed; an error of `check` ends them."""
-    held_text, held_columns = HeldText(check), defaultdict[int, HeldText](lambda: HeldText(check))
+class ReplyFilter:
+    """Holds back the text, tokens and columns of a growing reply until they have passed a check.
 
-    async def filtered(reply: Reply, *, final: bool) -> Reply:
+    `check` raises an error for text that may not be shown; without a check everything passes.
+    """
+
+    def __init__(self, check: Callable[[str], Awaitable[None]] | None) -> None:
+        self._check = check
+        self._newest: Reply | None = None
+        self._newest_filtered: Reply | None = None
+        if check is not None:
+            self._text, self._columns = HeldText(check), defaultdict[int, HeldText](lambda: HeldText(check))
+
+    async def filter(self, reply: Reply) -> Reply:
+        """Check what is new in `reply`; return it with as much as has passed."""
+        if self._check is None:
+            return reply
+        self._newest = reply
+        self._newest_filtered = await self._filter(reply, final=reply.final)
+        return self._newest_filtered
+
+    async def finish(self) -> Reply | None:
+        """Check what is still held back of a reply that ended without a final one; None if nothing is."""
+        if self._newest is None or self._newest.final or self._newest == self._newest_filtered:
+            return None
+        return await self._filter(self._newest, final=True)
+
+    async def _filter(self, reply: Reply, *, final: bool) -> Reply:
         columns = []
         for index, column in enumerate(reply.columns):
-            text = await held_columns[index].release(column.text, final=final or column.final)
+            text = await self._columns[index].release(column.text, final=final or column.final)
             columns.append(replace(column, text=text))
         if columns:
-            held_text.mark_passed(join_growing_columns(columns))
+            self._text.mark_passed(join_growing_columns(columns))
             return replace(reply, columns=tuple(columns))
-        text = await held_text.release(reply.text, final=final)
+        text = await self._text.release(reply.text, final=final)
         tokens = reply.tokens if text == reply.text else take_tokens_within(reply.tokens, text)
         return replace(reply, text=text, tokens=tokens)
-
-    newest = newest_filtered = None
-    async with aclosing(replies):
-        async for reply in replies:
-            newest = reply
-            newest_filtered = await filtered(reply, final=reply.final)
-            yield newest_filtered
-    if newest is not None and not newest.final and newest != newest_filtered:
-        yield await filtered(newest, final=True)

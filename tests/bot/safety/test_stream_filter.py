@@ -1,12 +1,12 @@
 """An answer is held back by one sentence; the snapshots are made by hand."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import pytest
 
 from bot.core.messages import Column, Reply
 from bot.core.model_events import Token
-from bot.safety.stream_filter import MAX_SENTENCE_CHARACTERS, filter_replies
+from bot.safety.stream_filter import MAX_SENTENCE_CHARACTERS, ReplyFilter
 
 
 class StoppedError(Exception):
@@ -20,6 +20,17 @@ async def growing(*texts: str, final: bool = True) -> AsyncGenerator[Reply, None
         yield Reply(text=texts[-1], final=True)
 
 
+async def filtered(
+    replies: AsyncGenerator[Reply, None], check: Callable[[str], Awaitable[None]]
+) -> AsyncGenerator[Reply, None]:
+    """Yield the replies as a filter with this check lets them be shown."""
+    safe = ReplyFilter(check)
+    async for reply in replies:
+        yield await safe.filter(reply)
+    if (rest := await safe.finish()) is not None:
+        yield rest
+
+
 async def collect(replies: AsyncGenerator[Reply, None], *, stop: str = "") -> tuple[list[str], list[str]]:
     """Return the texts that were shown and those that were checked; a check that finds `stop` ends the answer."""
     shown: list[str] = []
@@ -31,7 +42,7 @@ async def collect(replies: AsyncGenerator[Reply, None], *, stop: str = "") -> tu
             raise StoppedError
 
     try:
-        async for reply in filter_replies(replies, check):
+        async for reply in filtered(replies, check):
             shown.append(reply.text)  # noqa: PERF401 - what was shown before the error counts
     except StoppedError:
         shown.append("stopped")
@@ -64,7 +75,7 @@ async def test_tokens_are_held_back_with_the_text_that_they_make() -> None:
     async def check(text: str) -> None:
         pass
 
-    shown = [(reply.text, len(reply.tokens)) for reply in [one async for one in filter_replies(written(), check)]]
+    shown = [(reply.text, len(reply.tokens)) for reply in [one async for one in filtered(written(), check)]]
     assert shown == [
         ("", 0),
         ("", 0),
@@ -132,7 +143,7 @@ async def test_columns_are_held_back_separately_and_checked_once() -> None:
     async def check(text: str) -> None:
         checked.append(text)
 
-    shown = [reply async for reply in filter_replies(columns(), check)]
+    shown = [reply async for reply in filtered(columns(), check)]
     assert [[column.text for column in reply.columns] for reply in shown] == [
         ["One.", ""],
         ["One. Two.", "Un."],
@@ -151,4 +162,4 @@ async def test_a_later_column_that_fails_the_check_is_never_shown() -> None:
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        assert [reply async for reply in filter_replies(columns(), check)] == []
+        assert [reply async for reply in filtered(columns(), check)] == []
