@@ -133,7 +133,7 @@ class Bot:
         await self.registry.refresh()
         await self.defaults.refresh()
         await self.timeouts.refresh()
-        await self.moderation.stop_removed_runs()
+        await self.moderation.stop_requested_runs()
 
     async def _purge(self) -> None:
         await counters.purge(self.database)

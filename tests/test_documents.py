@@ -26,6 +26,7 @@ LINKED = [README, *OTHERS, *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT
 SHORT = [README, *USER, *OPERATE]
 INSIDE = [ARCHITECTURE, *INTERNALS]
 """The pages for people who change the code: they name files, folders and classes."""
+PROGRAMS = ("bot", "plugins", "model_server")
 MAX_PAGE_BYTES, MAX_ARCHITECTURE_BYTES = 8_000, 10_000
 """The sizes of pages that somebody reads in a few minutes."""
 FOLDERS = ("bot", "plugins", "model_server", "tests", "config", "docs")
@@ -83,7 +84,7 @@ def test_files_that_a_page_about_the_inside_names_exist(path: Path, repository: 
 def classes() -> dict[str, str]:
     """The classes of the programs: their names, and the text of all classes of that name."""
     found: dict[str, str] = {}
-    for folder in ("bot", "plugins", "model_server"):
+    for folder in PROGRAMS:
         for path in (ROOT / folder).rglob("*.py"):
             text = path.read_text("utf-8")
             lines = text.splitlines()
@@ -98,6 +99,17 @@ def test_classes_and_members_that_a_page_about_the_inside_names_exist(path: Path
     names = set(re.findall(r"`([A-Z][a-z]\w*)(?:\.(\w+))?(?:\([^`\n]*)?`", path.read_text("utf-8")))
     assert names
     assert [name for name, member in sorted(names) if not re.search(rf"\b{member}\b", classes.get(name, ""))] == []
+
+
+@pytest.mark.parametrize("path", INSIDE, ids=named)
+def test_constants_and_methods_of_attributes_that_a_page_about_the_inside_names_exist(path: Path) -> None:
+    code = "\n".join(file.read_text("utf-8") for folder in PROGRAMS for file in (ROOT / folder).rglob("*.py"))
+    text = path.read_text("utf-8")
+    constants = {
+        name for name in re.findall(r"`([A-Z][A-Z_]{3,})`", text) if not re.search(rf"^{name}\b", code, re.MULTILINE)
+    }
+    methods = {name for name in re.findall(r"`[A-Z]\w+\.\w+\.(\w+)", text) if f"def {name}(" not in code}
+    assert constants | methods == set()
 
 
 @pytest.mark.parametrize("path", LINKED, ids=named)

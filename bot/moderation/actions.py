@@ -75,8 +75,8 @@ class Moderation:
         self._policy = policy
         self._adapters = adapters
 
-    async def stop_removed_runs(self) -> None:
-        """Stop the answers of this process that were cancelled or deleted in another one."""
+    async def stop_requested_runs(self) -> None:
+        """Stop the answers of this process that another process was asked to stop, cancel or delete."""
         for row_id in await self._messages.find_stopped(self._runs.ids):
             self._runs.stop(row_id)
 

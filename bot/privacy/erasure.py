@@ -51,7 +51,7 @@ class Erasure:
         people_settings: Collection[str],
         spared_question: int,
     ) -> None:
-        """`person_hash` is the person's hash among time-outs. Answers of `moderator_commands` may tell of others.
+        """`person_hash` is the person's hash among time-outs. Answers of `moderator_commands` may mention others.
 
         `people_settings` are the settings that are lists of people, and `spared_question` is the row of the question
         that asks for the deletion, which stays until it is answered.

@@ -44,7 +44,7 @@ IN_PIECES = Sentence(
 
 
 class PrivacyService:
-    """Exports and deletes the data of whoever calls."""
+    """Exports and deletes the data of the caller."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class PrivacyService:
         await self._defaults.refresh()
         await self._settings.refresh()
         await self._timeouts.refresh()
-        await self._moderation.stop_removed_runs()
+        await self._moderation.stop_requested_runs()
         if (adapter := self._adapters.get(person.platform)) is not None:
             await adapter.forget_user(person.id, deleted)
 

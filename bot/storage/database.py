@@ -136,6 +136,7 @@ class MessageRow(Base):
     state: Mapped[str]
     """queued, running, done, stopped, failed, interrupted or deleted."""
     instance: Mapped[str]
+    """The process that makes the answer; "" once that process has been asked to stop it."""
     resume: Mapped[dict[str, Any]]
     """Values that the platform needs to find the message again after a restart."""
     created: Mapped[datetime] = mapped_column(index=True)

@@ -279,7 +279,7 @@ async def test_answers_of_another_process_are_cancelled_and_removed_too(tmp_path
             if what:
                 reply = await last(one, press(what, reply.row, MODERATOR))
             assert not reply.error
-            await other.moderation.stop_removed_runs()
+            await other.moderation.stop_requested_runs()
             ended = await running
             assert ended.deleted if not what else ended.status == "Stopped."
             await models.until(running=0)

@@ -139,7 +139,7 @@ async def test_stop_reaches_an_answer_that_another_process_makes(
             pass
         for _ in range(2):
             assert await replies(other, press("stop", reply.row, user)) == []
-        await one.moderation.stop_removed_runs()
+        await one.moderation.stop_requested_runs()
         ended = [reply async for reply in stream][-1]
         assert (ended.text, ended.status) == ("<hi>", "Stopped.")
         again = await last(other, press("stop", reply.row, user))
