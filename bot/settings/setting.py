@@ -43,8 +43,8 @@ class Setting:
 
     `name` is "plugin.thing", `description` a sentence for moderators. A `default` of None leaves the choice to the code
     that reads it. With `ids` the value is a text of ids with spaces between: of "channels", "roles" or "users".
-    `scopes` are the kinds of scope it can be set for. `among` adds roles to them, and chooses one of the values that the
-    roles of a user have.
+    `scopes` are the kinds of scope it can be set for. `among` adds roles to them, and chooses one of the values
+    that the roles of a user have.
     """
 
     name: str
