@@ -194,8 +194,8 @@ def _lay_out(pictures: Sequence[Image.Image], columns: int, gap: int, background
     if len(sizes) != 1:
         raise ValueError(f"Pictures that lie side by side need one size; these have {len(sizes)}.")
     width, height = sizes.pop()
-    make_rows = math.ceil(len(pictures) / columns)
-    whole = Image.new("RGB", (columns * (width + gap) - gap, make_rows * (height + gap) - gap), background)
+    rows = math.ceil(len(pictures) / columns)
+    whole = Image.new("RGB", (columns * (width + gap) - gap, rows * (height + gap) - gap), background)
     for place, picture in enumerate(pictures):
         row, column = divmod(place, columns)
         whole.paste(picture, (column * (width + gap), row * (height + gap)))

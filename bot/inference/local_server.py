@@ -33,14 +33,14 @@ class Timing:
     """Times of a LocalServer, in seconds."""
 
     look: float = 5.0
-    """Between two looks at a server that somebody else started."""
+    """Between two checks of a server that somebody else started."""
     answer: float = 2.0
-    """The longest time that a server may take to say that it lives."""
+    """The longest time that a server may take to answer a check."""
     first_pause: float = 1.0
     """Before the first new start. Each further pause is twice as long."""
     longest_pause: float = 60.0
     healthy: float = 60.0
-    """After so long a run the pauses begin anew."""
+    """After a run of at least this length, the pauses start again at `first_pause`."""
     grace: float = 10.0
     """Between SIGTERM and SIGKILL."""
 

@@ -15,7 +15,7 @@ BITS_PER_NAT = 1 / math.log(2)
 
 
 class TokenReader:
-    """Reads the tokens of entry answer, chunk by chunk."""
+    """Reads the tokens of one answer, chunk by chunk."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")

@@ -97,7 +97,7 @@ class Client(discord.AutoShardedClient):
         self._messages.handle(message)
 
     async def on_raw_message_delete(self, event: discord.RawMessageDeleteEvent) -> None:
-        """End the answer that a deleted message showed, whoever deleted it."""
+        """End the answer that a deleted message showed, no matter who deleted it."""
         self._end_deleted(event.channel_id, [event.message_id])
 
     async def on_raw_bulk_message_delete(self, event: discord.RawBulkMessageDeleteEvent) -> None:

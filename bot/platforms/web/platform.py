@@ -48,7 +48,7 @@ class WebPlatform:
     name = "web"
 
     def __init__(self, bot: Bot, section: WebSection, announce: Callable[[str], None] | None = None) -> None:
-        """`announce` shows a line only to whoever starts the bot: a link for teachers must not be in the log."""
+        """`announce` shows a line only to the person who starts the bot: a link for teachers must not be in the log."""
         if not is_loopback(section.host) and not section.join_code.get_secret_value().strip():
             raise ConfigError(
                 f"The web chat would be open to the network on {section.host}. Set a join code in "

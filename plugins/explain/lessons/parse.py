@@ -50,7 +50,7 @@ class ParsedLesson:
 
 
 def parse_lesson(data: bytes, filename: str) -> ParsedLesson:
-    """Parse a lesson. Raises UserError, with a sentence for whoever gave the file, if it cannot be a lesson."""
+    """Parse a lesson. Raises UserError, with a sentence for the user who gave it, if it cannot be a lesson."""
     name = PurePath(filename).name
     if len(data) > MAX_FILE_BYTES:
         raise UserError("{name} has {size} MB; a lesson may have up to 5 MB.", name=name, size=f"{len(data) / 1e6:.1f}")

@@ -35,7 +35,7 @@ class Lesson:
 def read_lesson(data: bytes, filename: str, title: str = "") -> Lesson:
     """Read a file under `title`, or under its own title if none is given.
 
-    It takes long for large files: call it in a thread. Raises UserError, with a sentence for whoever gave the file, if
+    It takes long for large files: call it in a thread. Raises UserError, with a sentence for the user who gave it, if
     the file is no lesson.
     """
     from plugins.explain.lessons.page import build_page

@@ -75,7 +75,7 @@ class LessonLibrary:
     async def find(self, lesson_set: LessonSet, question: str, max_seconds: float, *, user: str = "") -> Decision:
         """Decide what the lessons answer. Words alone decide if embedding the question takes over `max_seconds`.
 
-        `user` is the id of whoever waits for the embedding of the question.
+        `user` is the id of the user who waits for the embedding of the question.
         """
         index = lesson_set.index
         query = await asyncio.to_thread(index.read_question, question)

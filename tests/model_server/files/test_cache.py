@@ -39,7 +39,7 @@ Source = str | tuple[str, ...]
 
 
 class RecordingListener:
-    """A Progress that remembers what it record, and may act on it."""
+    """A FetchListener that records the updates, and sets events at some of them."""
 
     def __init__(self, react: dict[str, threading.Event] | None = None) -> None:
         self.updates: list[tuple[str, int, int | None]] = []

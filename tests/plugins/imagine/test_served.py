@@ -1,4 +1,4 @@
-"""/imagine with the real model server and a sketching engine: both sides speak the same wire format."""
+"""/imagine with the real model server and the fake image engine: both sides speak the same wire format."""
 
 import io
 from collections.abc import AsyncIterator

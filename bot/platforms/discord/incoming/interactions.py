@@ -170,7 +170,7 @@ class Interactions:
             await self._send_answer(pending, decision, message or (await pending.interaction.original_response()).id)
 
     async def _may_tell_refusal(self, pending: PendingInteraction) -> bool:
-        """Return whether this process tells a refusal: the first one that asks, since others receive the event, too."""
+        """Return whether this process shows a refusal: the first one that asks, since others receive the event, too."""
         try:
             return await self._bot.database.claim_event(PLATFORM, str(pending.interaction.id))
         except SQLAlchemyError:

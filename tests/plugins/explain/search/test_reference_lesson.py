@@ -68,7 +68,7 @@ def test_a_reference_lesson_without_an_answer_counts_little_against_a_lesson(ref
 
 
 def directions(passages: list[Passage], of: list[int]) -> np.ndarray:
-    """A row for each text of the passages' units: the unit vector of that number."""
+    """A row for each text of the passages' `text_groups`: the unit vector of that number."""
     return np.array(
         [np.eye(8)[n] for one, n in zip(passages, of, strict=True) for part in text_groups(one) for _ in part],
         np.float32,

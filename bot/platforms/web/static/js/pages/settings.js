@@ -70,7 +70,7 @@ function row(setting, room) {
   return root;
 }
 
-// Fills a row; `notice` tells of a change that was just saved.
+// Fills a row; `notice` is the text about a change that was just saved.
 function fill(entry, notice) {
   const { root, setting, room } = entry;
   const id = `setting-${setting.name}`;

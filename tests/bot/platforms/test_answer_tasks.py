@@ -1,0 +1,89 @@
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from bot.core.latest import Stream
+from bot.core.messages import Reply
+from bot.core.throttle import Throttle
+from bot.platforms.answer_tasks import AnswerTasks
+
+
+class View:
+    """The messages of one answer, which the platform refuses."""
+
+    row = 1
+    final = False
+
+    async def show(self, reply: Reply) -> None:
+        raise RuntimeError("refused")
+
+
+class Tasks(AnswerTasks[View]):
+    """Tasks of a platform that notes what it does."""
+
+    refusals = ()
+
+    def __init__(self) -> None:
+        async def get(row: int) -> str:
+            return f"row {row}"
+
+        super().__init__(SimpleNamespace(messages=SimpleNamespace(get=get)), "test")
+        self.ended: list[str] = []
+        self.stored: list[str] = []
+
+    def _throttle(self, view: View) -> Throttle:
+        return Throttle(0)
+
+    async def _show_once(self, view: View, reply: Reply) -> None:
+        await view.show(reply)
+
+    def _is_temporary(self, error: Exception) -> bool:
+        return False
+
+    async def _end_after(self, view: View, error: Exception) -> None:
+        self.ended.append(str(error))
+
+    async def _find_view(self, row: object) -> None:
+        return None
+
+    async def _show_stored(self, view: View, row: str) -> None:
+        self.stored.append(row)
+
+
+async def never_ending() -> None:
+    await asyncio.Event().wait()
+
+
+async def test_an_unfinished_answer_is_shown_as_cut_short_at_the_end() -> None:
+    tasks = Tasks()
+
+    async def wait(latest: object) -> None:
+        await never_ending()
+
+    tasks.start(tasks.follow(View(), Stream[Reply](wait)), "answer")
+    await asyncio.sleep(0)
+    await tasks.close()
+    assert tasks.stored == ["row 1"]
+
+
+async def test_an_answer_that_failed_is_not_shown_again_at_the_end() -> None:
+    tasks = Tasks()
+    await tasks.follow(View(), Stream.of(Reply(text="Hello.", final=True)))
+    await tasks.close()
+    assert (tasks.ended, tasks.stored) == (["refused"], [])
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+async def test_work_begins_only_before_the_end(is_closed: bool) -> None:
+    tasks, begun = Tasks(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+
+    if is_closed:
+        await tasks.close()
+    tasks.start(work(), "work")
+    await asyncio.sleep(0.01)
+    assert begun.is_set() is not is_closed
+    await tasks.close()
