@@ -102,7 +102,7 @@ def real_server(weights: Callable[[str], EngineSpec]) -> Iterator[Callable[..., 
         for name in names:
             weights(name)
         # With what other tests need as well, the server has to start once.
-        return server.serve(names, [name for name in MEASURED if ModelCache().ready(catalogue[name])])
+        return server.serve(names, [name for name in MEASURED if ModelCache().find_ready_folder(catalogue[name])])
 
     yield serve
     server.close()

@@ -56,7 +56,7 @@ def test_the_same_seed_is_the_same_face(running: Deployment) -> None:
 
 
 def test_the_terminal_draws_what_it_is_told(running: Deployment) -> None:
-    if load_catalogue(CATALOGUE)["emoji-diffusion"].untrained:
+    if load_catalogue(CATALOGUE)["emoji-diffusion"].is_untrained:
         pytest.skip("The weights of emoji-diffusion are not in model_server/weights.")
 
     def drawn(words: str, folder: str) -> bytes:
