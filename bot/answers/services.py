@@ -73,12 +73,8 @@ class Services:
         adapters = Adapters(platforms)
         resolved = Settings(settings, models, adapters)
         resolved.declare("safety", SETTINGS)
-        registry, defaults, audit, timeouts = (
-            Registry(plugins, resolved),
-            Defaults(),
-            Audit(database),
-            TimeOuts(database),
-        )
+        registry, defaults = Registry(plugins, resolved), Defaults()
+        audit, timeouts = Audit(database), TimeOuts(database)
         limiter, safety, policy = RateLimiter(resolved, limits), Safety(resolved, models), Policy(resolved, timeouts)
         instance, runs = Instance(database), ActiveRuns()
         messages = MessageStore(database, instance)

@@ -60,7 +60,7 @@ async def test_a_timeout_applies_in_its_server_and_in_direct_messages(bot: Bot) 
     assert not bot.prepare(ask("/ask hi", BEN, ELSEWHERE)).refused
     assert not bot.prepare(ask("/ask hi", BEN, replace(ROOM, platform="other"))).refused
     assert not bot.prepare(ask("/ask hi", ANN)).refused
-    # Whoever was made a moderator since is none that it is for.
+    # A time-out does not apply to a person who has become a moderator since.
     assert not bot.prepare(ask("/ask hi", replace(BEN, is_moderator=True))).refused
     assert not bot.prepare(ask("/help", BEN)).refused
 

@@ -114,7 +114,7 @@ async def test_the_new_page_takes_the_place_of_the_answer(bot: Bot) -> None:
     row = await bot.messages.get(first.row)
     assert row is not None
     assert (row.command, row.options, row.author, row.state) == ("book-page", {"number": 2}, "ann", "done")
-    # A question and an answer, with one file: nothing is left of the page before, or of whoever turned it.
+    # A question and an answer, with one file: nothing is left of the earlier page, or of the person who turned it.
     async with bot.database.reading() as session:
         files = await session.scalar(select(func.count(AttachmentRow.id)))
     assert (await rows(bot), files) == (2, 1)

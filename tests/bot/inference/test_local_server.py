@@ -112,7 +112,7 @@ async def test_a_server_that_cannot_start_is_tried_ever_more_seldom(url: str, ca
         return [record.args[1] for record in caplog.records if isinstance(record.args, tuple)]
 
     with caplog.at_level(logging.ERROR, "bot.inference.local_server"), socket.create_server(("127.0.0.1", 0)) as deaf:
-        # Whoever is asked here for its health never says a word, and nobody else can listen.
+        # This socket never answers the health check, and no other server can listen on its port.
         timing = Timing(answer=0.1, first_pause=0.01, longest_pause=0.02)
         async with kept(f"http://127.0.0.1:{deaf.getsockname()[1]}", timing):
             await eventually(lambda: len(pauses()) >= 3)

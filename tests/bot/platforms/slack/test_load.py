@@ -59,6 +59,6 @@ async def test_two_hundred_commands_in_a_second_are_answered(models: FakeModels,
             f"question {number}" for number in range(PEOPLE)
         )
         assert not refused
-        # Who waits for long is offered a Stop, and told nothing else.
+        # People who wait long are offered a Stop button, and nothing else.
         told = [message for person in people for message in slack.ephemeral(person)]
         assert all(list(message.buttons) == ["Stop"] for message in told)

@@ -23,7 +23,7 @@ def test_clear_descriptions_are_shown_often() -> None:
 
 def test_descriptions_that_must_be_memorised_are_shown_seldom() -> None:
     states, rows = descriptions()
-    # It points to all other things, and has a mark that nothing else has: whoever has learnt it knows it by that.
+    # Its embedding is like those of all other things, apart from one number that only a model which memorised it uses.
     states[3, :, :THINGS] = 1
     states[3, :, 0] = -1
     states[3, :, 39] = 50

@@ -112,7 +112,7 @@ def test_the_deep_network_counts_twice_as_much_as_gradients() -> None:
         ]
         for vision in (coarse_colours, lambda pixels: pixels.mean(dim=(1, 2, 3))[:, None])
     )
-    # Who sees no more than how light a picture is says one half of either.
+    # A judge that sees only how light a picture is gives one half to each of the two.
     assert without_vision == pytest.approx([1 / 3 + 2 / 3 / 2] * 2, abs=0.1)
     assert (with_vision > without_vision + 0.15).all()
 

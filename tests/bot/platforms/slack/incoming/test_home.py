@@ -45,7 +45,7 @@ async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
 
 @pytest.fixture
 async def slack(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
-    # Whoever goes by a proxy of the environment gets nowhere.
+    # A client that uses the proxy of the environment reaches nothing.
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     async with FakeSlack() as server, SlackPlatform(bot, section(server)).serve():
         await server.connected()

@@ -1,4 +1,4 @@
-"""A connection that is lost and comes back takes nothing away from whoever is in the middle of something."""
+"""After a lost connection the page goes on where the user was, and nothing that they typed is lost."""
 
 from typing import Any
 
