@@ -6,7 +6,7 @@ import torch
 
 LOWER_32_BITS = 0xFFFFFFFF
 UPPER_HALF_FACTOR = 0x9E3779B1
-"""2^32 divided by the golden ratio, as in Fibonacci hashing; it is odd, so that no upper half is lost."""
+"""The prime next to 2^32 divided by the golden ratio, as in Fibonacci hashing; it is odd, so no upper half is lost."""
 
 
 def make_generator(seed: int) -> torch.Generator:

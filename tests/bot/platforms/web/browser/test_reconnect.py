@@ -87,6 +87,8 @@ async def test_what_is_said_meanwhile_is_there_and_can_be_found(url: str, models
         await watched(page)
         await say(page, "/ask first")
         await expect(page.locator(".markdown")).to_contain_text("end")
+        # The buttons come last, and a page that still grows would go back to its end.
+        await expect(page.get_by_role("button", name="Again")).to_be_visible()
         await page.locator("#scroller").evaluate("shown => { shown.scrollTop = 0; }")
         await page.context.set_offline(True)
         await page.evaluate("() => sockets.at(-1).close()")
