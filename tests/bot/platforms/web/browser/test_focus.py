@@ -36,6 +36,8 @@ async def page(models: FakeModels, tmp_path: Path, browser: Any) -> AsyncIterato
 
 
 async def say(page: Any, line: str) -> None:
+    # Until the room is entered, a line stays in the box.
+    await expect(page.locator("#title")).to_contain_text("general")
     await page.locator("#input").fill(line)
     await page.locator("#input").press("Enter")
 
