@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import re
 import unicodedata
@@ -43,6 +44,7 @@ class Rooms:
         self._ids: Iterator[int] = itertools.count(1)
         self._rooms = {GENERAL: self._create(GENERAL)}
         self._listeners: set[Listener] = set()
+        self._changing = asyncio.Lock()
 
     async def start(self) -> None:
         """Open the rooms whose names are stored."""
@@ -88,12 +90,13 @@ class Rooms:
         name = clean_room_name(typed)
         if not name:
             raise UserError("A room needs a name of letters or digits, such as “lesson-1”.")
-        if name in self._rooms:
-            raise UserError("There is a room “{name}” already.", name=name)
-        if len(self._rooms) >= MAX_ROOMS:
-            raise UserError("There can be {most} rooms; close one first.", most=MAX_ROOMS)
-        await self._store.set(name, True, scope=SCOPE)
-        room = self._rooms[name] = self._create(name)
+        async with self._changing:
+            if name in self._rooms:
+                raise UserError("There is a room “{name}” already.", name=name)
+            if len(self._rooms) >= MAX_ROOMS:
+                raise UserError("There can be {most} rooms; close one first.", most=MAX_ROOMS)
+            await self._store.set(name, True, scope=SCOPE)
+            room = self._rooms[name] = self._create(name)
         self._notify()
         return room
 
@@ -101,10 +104,11 @@ class Rooms:
         """Close a room. Its messages stay in the database, and are shown again in a new room of that name."""
         if name == GENERAL:
             raise UserError("The room “{name}” is always there.", name=name)
-        if name not in self._rooms:
-            raise UserError("There is no room “{name}”.", name=name)
-        await self._store.delete(name, scope=SCOPE)
-        room = self._rooms.pop(name)
+        async with self._changing:
+            if name not in self._rooms:
+                raise UserError("There is no room “{name}”.", name=name)
+            await self._store.delete(name, scope=SCOPE)
+            room = self._rooms.pop(name)
         for exchange in room.exchanges:
             room.show(exchange, Reply(deleted=True))
         self._notify()

@@ -1,17 +1,22 @@
 """Rooms, threads and replies of the web chat, over real sockets."""
 
+import asyncio
+
 import pytest
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.web_page import Page, Visitor, visitor
 
 from bot.app import Bot
 from bot.config import WebSection
+from bot.core.errors import UserError
 from bot.core.messages import Attachment, Reply, User
 from bot.platforms.web import WebPlatform, platform
 from bot.platforms.web.access.teachers import WebModerators
 from bot.platforms.web.chat import answers, room
 from bot.platforms.web.chat.files import Files
 from bot.platforms.web.chat.room import MAX_PUBLIC_EXCHANGES, Room
+from bot.platforms.web.chat.rooms import Rooms
+from bot.storage.key_value import Store
 
 
 @pytest.fixture
@@ -95,6 +100,17 @@ async def test_opening_or_closing_a_room_twice_is_carried_out_once(bot: Bot, tea
                 told = [message for message in page.received if message["type"] in {"taken", "refused"}]
                 assert [(message["type"], message["ref"]) for message in told] == [("taken", kind)]
     assert [row.what for row in await bot.audit.find("web", "web")] == ["close room", "open room"]
+
+
+async def test_of_two_moderators_who_open_or_close_a_room_at_once_one_is_refused(bot: Bot) -> None:
+    rooms = Rooms(Files(), Store(bot.database, "web chat"))
+    for change, refused in (
+        (rooms.open, "There is a room “lesson” already."),
+        (rooms.close, "There is no room “lesson”."),
+    ):
+        outcomes = await asyncio.gather(change("lesson"), change("lesson"), return_exceptions=True)
+        assert [str(outcome) for outcome in outcomes if isinstance(outcome, UserError)] == [refused]
+        assert sum(isinstance(outcome, BaseException) for outcome in outcomes) == 1
 
 
 async def test_only_moderators_open_and_close_rooms(ben: Visitor) -> None:
