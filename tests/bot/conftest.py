@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from fakes.core.echo_plugin import Echo
 from fakes.model_server.model_api import FakeModels
+from fakes.programs.terminal_chat import Caller, Person
 from fakes.storage.postgres import empty_database, running_server
 
 from bot import Plugin
@@ -63,3 +64,15 @@ def make_bot(tmp_path: Path) -> Callable[..., Bot]:
         return Bot(ModelClient("http://127.0.0.1:9"), plugins, database, platforms=PLATFORMS, **options)
 
     return make
+
+
+@pytest.fixture
+def person(models: FakeModels, tmp_path: Path) -> Caller:
+    """A user whose commands run in the process of the test."""
+    return Caller(tmp_path, models.url)
+
+
+@pytest.fixture
+def program(models: FakeModels, tmp_path: Path) -> Person:
+    """A user each of whose commands is a process of its own."""
+    return Person(tmp_path, models.url)

@@ -14,7 +14,6 @@ import pytest
 from aiohttp import web
 from fakes.core.requests import ROOM
 from fakes.model_server.broken_api import crooked
-from fakes.model_server.model_api import FakeModels
 from fakes.platforms.web_page import visitor
 from fakes.programs.terminal_chat import PATIENCE_SECONDS, TEMPERA, Caller, Ended, Person, ended
 
@@ -26,17 +25,6 @@ from bot.platforms.web.access.teachers import WebModerators
 from bot.storage.database import Database
 
 HEAVY = {"torch", "transformers", "diffusers", "sqlalchemy", "alembic", "prompt_toolkit", "pydantic", "psutil"}
-
-
-@pytest.fixture
-def person(models: FakeModels, tmp_path: Path) -> Caller:
-    return Caller(tmp_path, models.url)
-
-
-@pytest.fixture
-def program(models: FakeModels, tmp_path: Path) -> Person:
-    """Somebody each of whose commands is a process."""
-    return Person(tmp_path, models.url)
 
 
 def one_sentence(done: Ended, status: int = 1) -> str:
@@ -266,6 +254,8 @@ async def test_serving_ends_cleanly(program: Person, number: signal.Signals) -> 
             line = await process.stderr.readline()
             assert line, said
             said += line
+        assert process.stdout is not None
+        assert (await process.stdout.readline()).startswith(b"Teachers sign in here")
     process.send_signal(number)
     done = await ended(process)
     assert (done.status, done.out) == (0, "")

@@ -15,17 +15,6 @@ from bot.platforms.terminal import operator
 ANSWER = "Paris is the capital of France."
 
 
-@pytest.fixture
-def person(models: FakeModels, tmp_path: Path) -> Caller:
-    return Caller(tmp_path, models.url)
-
-
-@pytest.fixture
-def program(models: FakeModels, tmp_path: Path) -> Person:
-    """Somebody each of whose commands is a process."""
-    return Person(tmp_path, models.url)
-
-
 # One command
 
 
