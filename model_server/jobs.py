@@ -95,13 +95,13 @@ class Imagine:
     seed: int
     negative_prompt: str = ""
     steps: int | None = None
+    guidance: float | None = None
+    """Classifier-free guidance: 0 ignores the prompt, 1 follows it without guidance, more exaggerates it."""
     least_steps: int | None = None
+    """This bound and the next three are for the model's own choice; where two exclude each other, the upper counts."""
     most_steps: int | None = None
     least_guidance: float | None = None
     most_guidance: float | None = None
-    """Bounds of the model's own choice; where they exclude each other, the upper bound counts."""
-    guidance: float | None = None
-    """Classifier-free guidance: 0 ignores the prompt, 1 follows it without guidance, more exaggerates it."""
     count: int = 1
     width: int | None = None
     height: int | None = None

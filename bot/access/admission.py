@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bot.core.caller import Caller
-from bot.core.errors import PermissionDenied, RequestRefused, UserError
+from bot.core.errors import RequestRefused, UserError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -75,9 +75,9 @@ class Admission:
         self._policy.check(request.user, command, request.place)
 
     def check_press(self, request: Request, action: str) -> None:
-        """Raise PermissionDenied if the asker is timed out, and so may not press the button `action` there."""
+        """Raise PermissionDenied if the asker is timed out there; `action` names the button in the error."""
         if (refusal := next(self._policy.timeout_refusals(request.user, request.place), None)) is not None:
-            raise PermissionDenied(refusal.sentence.text, code=refusal.code, what=action, **refusal.sentence.values)
+            raise refusal.as_error(action)
 
     async def refresh(self, request: Request, command: Command | None = None) -> None:
         """Read the asker's time-outs again. Raises PermissionDenied if they may not use `command` now."""

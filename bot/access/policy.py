@@ -31,9 +31,9 @@ class Refusal:
     sentence: Sentence
     setting: str = ""
 
-    def as_error(self, command: Command) -> PermissionDenied:
-        """Return it as the error to raise."""
-        return PermissionDenied(self.sentence.text, code=self.code, what=command.name, **self.sentence.values)
+    def as_error(self, what: str) -> PermissionDenied:
+        """Return it as the error to raise; `what` is the command or button that was refused."""
+        return PermissionDenied(self.sentence.text, code=self.code, what=what, **self.sentence.values)
 
 
 class Policy:
@@ -100,7 +100,7 @@ class Policy:
     def check(self, user: User, command: Command, place: Place) -> None:
         """Raise PermissionDenied with the first refusal if a resolved `user` may not use `command` in `place`."""
         if (refusal := next(self.refusals(user, command, place), None)) is not None:
-            raise refusal.as_error(command)
+            raise refusal.as_error(command.name)
 
 
 def _timeout_sentence(timeout: TimeOut) -> Sentence:

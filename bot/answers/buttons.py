@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from bot.core.messages import Reply, User
     from bot.storage.database import MessageRow
 
+FORM_PREFIX = "c:"
+"""The id of a command's form is this and the name of the command."""
 BUTTON_ID = re.compile(r"t:(?P<action>[a-z]+[0-9]*):(?P<row>[0-9]{1,18})")
 TEMPERATURE_STEP = 0.3
 """How much Cooler and Warmer change the temperature."""

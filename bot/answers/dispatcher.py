@@ -82,12 +82,11 @@ class Dispatcher:
             command, rest = registry.split_line(text)
             return command, command.parse(rest)
         command = registry.find(self._default_command)
-        return command, {option.name: text for option in command.options if option.free_text}
+        return command, {} if command.free_text is None else {command.free_text.name: text}
 
     async def _command_form(self, request: Request, command: Command, given: Mapping[str, Any]) -> Form:
-        return buttons.make_form(
-            command, self._services.admission.own_defaults(request, command) | dict(given), f"c:{command.name}"
-        )
+        values = self._services.admission.own_defaults(request, command) | dict(given)
+        return buttons.make_form(command, values, f"{buttons.FORM_PREFIX}{command.name}")
 
     def _is_private(self, request: Request, texts: Sequence[str]) -> bool:
         """Return whether only the asker sees the answer: all answers there are private, or this one has a warning."""
@@ -100,8 +99,8 @@ class Dispatcher:
 
     def _prepare_action(self, request: Request, action: Action) -> Decision:
         services = self._services
-        if action.id.startswith("c:"):
-            command = services.registry.find(action.id.removeprefix("c:"))
+        if action.id.startswith(buttons.FORM_PREFIX):
+            command = services.registry.find(action.id.removeprefix(buttons.FORM_PREFIX))
             return self.prepare(replace(request, action=None, command=command.name, options=action.fields or {}))
         name, row_id = buttons.parse_id(action.id)
         if not buttons.is_plugin_button(name):

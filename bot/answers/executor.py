@@ -240,10 +240,10 @@ class AnswerExecutor:
 
     def _quote(self, row: MessageRow) -> str:
         """Return the question of a public answer in one line; "" if it is not quoted."""
-        command = self._command_of(row)
+        command = self._services.registry.get(row.command)
         if row.private or command is None or not self._services.settings.value("answers.quote", answer_place(row)):
             return ""
-        text = next((row.options.get(option.name) for option in command.options if option.free_text), None)
+        text = row.options.get(command.free_text.name) if command.free_text is not None else None
         return " ".join(str(text or "").split())
 
     async def snapshot(self, row: MessageRow, locale: str, *, files: bool = True) -> Reply:

@@ -52,7 +52,7 @@ class History:
         self._question = question
         public = MessageRow.private.is_(False)
         self._visible = or_(public, MessageRow.author == reader)
-        self._is_for_reader_alone = private or alone or question is None
+        self._is_for_reader_alone = private or alone
         self._usable = self._visible if self._is_for_reader_alone else public
         self._reader = reader
         self._is_reply = is_reply

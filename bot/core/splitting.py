@@ -323,8 +323,3 @@ def cut_line(line: str, limit: int) -> str:
         end -= 1
     space = line.rfind(" ", 0, end + 1)
     return f"{line[: space if space > end / 2 else end]}…"
-
-
-def is_extended(previous: Reply | None, current: Reply) -> bool:
-    """Return whether the text of `current` begins with that of `previous`, so that the message can be appended to."""
-    return previous is None or current.text.startswith(previous.text)

@@ -1,4 +1,7 @@
-"""Tasks that show answers, as Discord and Slack share them: retries, the end of the bot, and answers cut short."""
+"""Tasks that show answers, as Discord and Slack share them: retries, the end of the bot, and answers cut short.
+
+`FAILED` and `read_refusal` serve the other platforms, too.
+"""
 
 from __future__ import annotations
 
@@ -158,3 +161,9 @@ class AnswerTasks(ABC, Generic[ViewT]):
         row = await self.bot.messages.get(view.row) if view.row else None
         if row is not None:
             await self._show_stored(view, row)
+
+
+async def read_refusal(replies: Stream[Reply]) -> Reply:
+    """Return the only reply of a refused request."""
+    async with aclosing(replies):
+        return await anext(replies)

@@ -102,9 +102,9 @@ class PlaceRules:
 class Safety:
     """Checks prompts and answers by the settings of their place.
 
-    Only `check`, `check_with_classifier`, `reply_filter` and `check_answer` ask the model server. Everything else
-    runs in memory, within a millisecond for an ordinary prompt. `user` is the id under which a request waits in the
-    classifier's queue.
+    Only `check`, `check_with_classifier`, `check_answer` and the filter that `reply_filter` returns ask the model
+    server. Everything else runs in memory, within a millisecond for an ordinary prompt. `user` is the id under which
+    a request waits in the classifier's queue.
     """
 
     def __init__(self, settings: Settings, models: ModelClient) -> None:
@@ -166,10 +166,10 @@ class Safety:
 
     async def check_answer(self, text: str, place: Place, *, user: str = "") -> None:
         """Raise Unsafe if an answer may not contain `text`."""
-        level = self._level(place)
-        code = self._rules_at(place).find_reason(text, draws=False)
-        if level != OFF and code in {"", SELF_HARM}:
-            code = await self._classify([text], level, ANSWER_THRESHOLDS[level], user)
+        rules = self._rules_at(place)
+        code = rules.find_reason(text, draws=False)
+        if rules.level != OFF and code in {"", SELF_HARM}:
+            code = await self._classify([text], rules.level, ANSWER_THRESHOLDS[rules.level], user)
         # Helpful answers name self-harm.
         if code not in {"", SELF_HARM}:
             raise Unsafe(WITHHELD, code=f"{ANSWER_PREFIX}{code}", text=text)

@@ -96,13 +96,13 @@ class Scopes:
         within = sorted((scope, values) for scope, values in self._values.items() if values and scope.is_within(server))
         return dict(within)
 
-    async def write(self, changes: Sequence[Change], actor: User) -> list[Any]:
-        """Make all these changes, or none; return the value before each. Each is recorded in the audit."""
+    async def write(self, changes: Sequence[Change], actor: User) -> None:
+        """Make all these changes, or none. Each is recorded in the audit."""
         async with self._lock:
             async with self._database.writing() as session:
-                before = [await _write_change(session, change, actor) for change in changes]
+                for change in changes:
+                    await _write_change(session, change, actor)
             self._apply(changes)
-        return before
 
     def _apply(self, changes: Sequence[Change]) -> None:
         values = dict(self._values)
@@ -112,8 +112,8 @@ class Scopes:
         self._values = values
 
 
-async def _write_change(session: AsyncSession, change: Change, actor: User) -> Any:
-    """Make one change and record it in the audit; return the value before."""
+async def _write_change(session: AsyncSession, change: Change, actor: User) -> None:
+    """Make one change and record it in the audit."""
     scope = change.scope
     row = await session.get(SettingRow, (scope.platform, scope.server, scope.channel, scope.role, change.name))
     before = None if row is None else row.value
@@ -144,4 +144,3 @@ async def _write_change(session: AsyncSession, change: Change, actor: User) -> A
             after=change.value,
         )
         add_entry(session, entry)
-    return before

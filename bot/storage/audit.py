@@ -46,7 +46,7 @@ class AuditRow(Base):
     what: Mapped[str]
     """The name of the setting, the act of the moderator, or the command that was refused."""
     subject: Mapped[str]
-    """The id of the channel, role, user or message that it is about; "" for the server or nobody."""
+    """The role of a setting, the user of an act, or the number of the refusal of an appeal; "" if there is none."""
     subject_name: Mapped[str]
     before: Mapped[Any] = mapped_column(JSON, nullable=True)
     after: Mapped[Any] = mapped_column(JSON, nullable=True)

@@ -85,7 +85,7 @@ class MessageStore:
         message that a new question follows, unless the request names one. `source` is the answer whose button was
         pressed.
         """
-        text = next((str(options[option.name] or "") for option in command.options if option.free_text), "")
+        text = "" if command.free_text is None else str(options[command.free_text.name] or "")
         common = request_columns(request, command, options) | {"private": private, "source": source}
         async with self._database.writing() as session:
             if question is not None:

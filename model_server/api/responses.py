@@ -199,11 +199,8 @@ class CompletionAnswer(TextAnswer):
     def _delta_choice(
         self, text: str, logprobs: Sequence[TokenLogprob], reason: str | None, *, first: bool = False
     ) -> dict[str, Any]:
-        return (
-            self._whole_choice(text, logprobs, reason)
-            if logprobs
-            else self._whole_choice(text, (), reason) | {"logprobs": None}
-        )
+        choice = self._whole_choice(text, logprobs, reason)
+        return choice if logprobs else choice | {"logprobs": None}
 
     def _format_logprobs(self, logprobs: Sequence[TokenLogprob]) -> dict[str, list[Any]]:
         columns: dict[str, list[Any]] = {"tokens": [], "token_logprobs": [], "top_logprobs": [], "text_offset": []}

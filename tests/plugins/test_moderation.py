@@ -134,21 +134,8 @@ async def test_a_former_member_must_have_used_the_bot_here(bot: Bot) -> None:
         assert (await last(bot, timeout(gone))).text.startswith("Ben cannot use me until")
 
 
-@pytest.mark.parametrize(
-    ("typed", "minutes"),
-    [
-        ("10m", 10),
-        ("2h", 120),
-        ("1d 12h", 2160),
-        ("3 Tage", 4320),
-        ("1h30m", 90),
-        ("4w", 40320),
-        ("90 MIN", 90),
-        ("2 días", 2880),
-        ("1 di\u0301a", 1440),
-    ],
-)
-def test_durations_are_parsed(typed: str, minutes: int) -> None:
+@pytest.mark.parametrize(("typed", "minutes"), [("10m", 10), ("1d 12h", 2160), ("4w", 40320), ("28d", 40320)])
+def test_a_timeout_takes_up_to_28_days(typed: str, minutes: int) -> None:
     assert parse_timeout(typed) == timedelta(minutes=minutes)
 
 

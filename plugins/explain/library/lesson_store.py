@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from bot import UserError
+from plugins.shared.times import format_utc
 
 if TYPE_CHECKING:
     from collections.abc import Set
@@ -34,7 +35,7 @@ class Version:
     @property
     def date(self) -> str:
         """The time when it was added, for people."""
-        return f"{self.added:%Y-%m-%d %H:%M} UTC"
+        return format_utc(self.added)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,8 @@ async def embed_passages(
     batch. Raises what `ModelClient.embed` raises.
     """
     model = model or await models.first("embeddings")
-    keys = {text: key_of(model, text) for text in texts_of(passages)}
+    texts = list(texts_of(passages))
+    keys = {text: key_of(model, text) for text in texts}
     known = await load_embeddings(store, models, passages, model) if known is None else known
     missing = iter([text for text, key in keys.items() if key not in known])
     while batch := list(islice(missing, TEXTS_PER_REQUEST)):
@@ -60,7 +61,7 @@ async def embed_passages(
         known |= new
     if not keys:
         return np.zeros((0, 0), np.float32)
-    return np.array([np.frombuffer(known[keys[text]], np.float16) for text in texts_of(passages)], np.float32)
+    return np.array([np.frombuffer(known[keys[text]], np.float16) for text in texts], np.float32)
 
 
 async def load_embeddings(

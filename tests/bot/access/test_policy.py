@@ -37,7 +37,7 @@ def policy(**settings: object) -> Policy:
 
 def said(rules: Policy, user: User = PUPIL, command: Command = ASK, place: Place = ROOM) -> list[str]:
     user = rules.resolve_user(user, place)
-    return [str(refusal.as_error(command)) for refusal in rules.refusals(user, command, place)]
+    return [str(refusal.as_error(command.name)) for refusal in rules.refusals(user, command, place)]
 
 
 OFF = "/ask is switched off here."

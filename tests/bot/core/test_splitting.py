@@ -18,7 +18,6 @@ from bot.core.splitting import (
     compose,
     ellipsis,
     fit_into_messages,
-    is_extended,
     join,
     join_growing_columns,
     merge_columns,
@@ -276,13 +275,6 @@ def test_a_quote_cannot_affect_the_message_or_mention_anybody(prompt: str) -> No
     assert "`" not in line
     assert not re.search(r"@\w|<[@!#]", line)
     assert not re.match(r"> [#>\d]", line)
-
-
-def test_an_extended_text_is_distinguished_from_a_rewritten_one() -> None:
-    assert is_extended(None, Reply(text="a"))
-    assert is_extended(Reply(text="a"), Reply(text="ab", status="…"))
-    assert not is_extended(Reply(text="ab"), Reply(text="b"))
-    assert not is_extended(Reply(text="ab"), Reply(text="cab"))
 
 
 def test_growing_columns_are_joined_to_one_text_that_only_grows() -> None:

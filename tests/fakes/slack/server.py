@@ -211,10 +211,6 @@ class Server:
         status = status or (429 if error == "ratelimited" else 200)
         self._refusals[method] = _Refusal(error, retry_after or int(error == "ratelimited"), times, status)
 
-    def stop_refusing(self, method: str) -> None:
-        """Undo `refuse` for a method."""
-        self._refusals.pop(method, None)
-
     def without_streaming(self) -> None:
         """Refuse the methods for streams as unknown, like servers that are not Slack's."""
         for method in streams.METHODS:

@@ -13,16 +13,17 @@ import discord
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.answers import buttons as actions
+from bot.answers.buttons import FORM_PREFIX
 from bot.core.errors import BotError, RequestRefused, UserError
 from bot.core.i18n import translate
 from bot.core.messages import Action, Reply, Request
-from bot.platforms.answer_tasks import FAILED
+from bot.platforms.answer_tasks import FAILED, read_refusal
 from bot.platforms.discord.convert.requests import PLATFORM, fetch_files, from_interaction, plain_text, with_empty_files
 from bot.platforms.discord.incoming import modal
 from bot.platforms.discord.incoming.command_limits import THREAD
 from bot.platforms.discord.outgoing import render
 from bot.platforms.discord.outgoing.answer_view import THINKING, AnswerView, SentMessage
-from bot.platforms.discord.outgoing.answers import read_refusal, resume_data
+from bot.platforms.discord.outgoing.answers import resume_data
 from bot.platforms.discord.outgoing.targets import (
     ALREADY_ACKNOWLEDGED,
     NO_PINGS,
@@ -64,7 +65,7 @@ class PendingInteraction:
     def command(self) -> str:
         """The name of the command that was used, or whose form was sent."""
         action = self.request.action
-        return self.request.command if action is None else action.id.removeprefix("c:")
+        return self.request.command if action is None else action.id.removeprefix(FORM_PREFIX)
 
     @property
     def form_values(self) -> dict[str, Any]:

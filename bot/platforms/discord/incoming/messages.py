@@ -12,10 +12,11 @@ import discord
 from bot.core.i18n import translate
 from bot.core.latest import Stream
 from bot.core.messages import Place
+from bot.platforms.answer_tasks import read_refusal
 from bot.platforms.discord.convert.requests import PLATFORM, from_message, plain_text
 from bot.platforms.discord.outgoing import render
 from bot.platforms.discord.outgoing.answer_view import AnswerView
-from bot.platforms.discord.outgoing.answers import read_refusal, resume_data
+from bot.platforms.discord.outgoing.answers import resume_data
 
 if TYPE_CHECKING:
     from bot.core.messages import Reply, Request

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -199,12 +199,6 @@ async def _run_to_end(work: Coroutine[Any, Any, None]) -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         raise
-
-
-async def read_refusal(replies: Stream[Reply]) -> Reply:
-    """Return the only reply of a refused request."""
-    async with aclosing(replies):
-        return await anext(replies)
 
 
 def resume_data(request: Request, *, channel: int, shows_question: bool, **more: Any) -> dict[str, Any]:

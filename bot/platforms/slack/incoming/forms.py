@@ -8,8 +8,10 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from bot.answers.buttons import FORM_PREFIX
 from bot.core.errors import UserError
 from bot.core.messages import Action
+from bot.platforms.answer_tasks import read_refusal
 from bot.platforms.slack.convert.requests import (
     PLATFORM,
     AnswerPlace,
@@ -50,12 +52,12 @@ class Forms:
         place = self._handler.for_user(AnswerPlace(**json.loads(view["private_metadata"])), user)
         action = Action(view["callback_id"], modal.read_fields(view))
         request = self._handler.build_request(user, place, action=action, can_show_forms=False)
-        if not view["callback_id"].startswith("c:"):
+        if not view["callback_id"].startswith(FORM_PREFIX):
             await self._submit_edit(ack, view, request, place)
             return
         decision = self._bot.prepare(with_empty_files(request))
         if decision.refused:
-            await ack(response_action="errors", errors=self._field_errors(view, await anext(decision.start())))
+            await ack(response_action="errors", errors=self._field_errors(view, await read_refusal(decision.start())))
             return
         await ack()
         work = self._handler.answer(request, place, decision=decision)

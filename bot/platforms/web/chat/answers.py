@@ -13,6 +13,7 @@ from bot.core.i18n import translate
 from bot.core.messages import Action, Reply, Request, User
 from bot.core.splitting import closing
 from bot.core.throttle import Throttle, throttled
+from bot.platforms.answer_tasks import FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -325,7 +326,7 @@ class WebAnswers:
             log.exception("An answer could not be shown")
             if active.exchange is not None:
                 last = active.exchange.reply
-                note = translate("Something went wrong inside the bot; its log says more.", active.user.locale)
+                note = FAILED.in_language(active.user.locale)
                 text = f"{last.text}{closing(last.text)}\n\n{note}".strip()
                 self._show(active, replace(last, text=text, status="", final=True, error=True))
         else:

@@ -189,7 +189,7 @@ class Connection:
             case protocol.Name():
                 self._name = incoming.name
                 self._user = self._visitor()
-                await self._send({"type": "you", "you": self._user_json()})
+                await self._send({"type": "you", "you": protocol.own_user_json(self._user)})
             case protocol.Typing():
                 room.notify_typing(user)
             case protocol.Enter():
@@ -248,9 +248,6 @@ class Connection:
     async def _record_in_audit(self, what: str, name: str) -> None:
         place = replace(self._room.place(), channel=name)
         await self._services.bot.audit.record(AuditEntry(actor=self._user, place=place, kind=MODERATION, what=what))
-
-    def _user_json(self) -> dict[str, Any]:
-        return protocol.user_json(self._user) | {"moderator": self._user.is_moderator}
 
     async def _confirm(self, ref: str, form: Form | None) -> None:
         """Tell the page that its message was accepted, and send the form that it opened, if any."""

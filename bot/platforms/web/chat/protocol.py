@@ -165,7 +165,7 @@ def welcome_message(
     """
     return {
         "type": "welcome",
-        "you": user_json(user) | {"moderator": user.is_moderator},
+        "you": own_user_json(user),
         "room": room.name,
         "rooms": list(rooms),
         "links": [{"url": url, "label": label} for url, label in links],
@@ -177,6 +177,11 @@ def welcome_message(
 def user_json(user: User) -> dict[str, Any]:
     """Return a user as others see them."""
     return {"id": user.id, "name": user.name}
+
+
+def own_user_json(user: User) -> dict[str, Any]:
+    """Return a user as their own page knows them."""
+    return user_json(user) | {"moderator": user.is_moderator}
 
 
 def exchange_message(user: User, exchange: Exchange) -> dict[str, Any]:

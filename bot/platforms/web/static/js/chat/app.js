@@ -82,6 +82,7 @@ const receive = {
     if (opened && opened !== room) location.hash = encodeURIComponent(opened);
   },
   refused({ ref, text }) {
+    awaitingTokens.delete(ref);
     if (composer.onRefused(ref, text)) return;
     if (ref && ref === formRef) refuseForm(text);
     else composer.showNotice(text);
