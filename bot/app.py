@@ -192,8 +192,8 @@ class Bot:
         others: list[str] = []
         for row in await self.messages.find_answers(platform, externals):
             others += [external for external in await self.message_ids(row.id) if external not in externals]
-            self.executor.stop(row.id)
             await self.messages.delete(row)
+            self.executor.stop(row.id)
         return others
 
     async def tokens(self, row_id: int, user: User, place: Place) -> Sequence[Token]:

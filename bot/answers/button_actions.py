@@ -69,10 +69,11 @@ class ButtonActions:
             case "stop":
                 await self._stop(row, None if _is_own(row, request) else moderation_entry(request.user, "cancel", row))
             case "delete":
-                self._executor.stop(row_id)
                 await self._messages.delete(
                     row, None if _is_own(row, request) else moderation_entry(request.user, "remove", row)
                 )
+                # Only now: a run that was stopped before would end as an answer that is still there.
+                self._executor.stop(row_id)
                 replies.put(Reply(row=row_id, deleted=True, final=True))
             case "up" | "down":
                 await self._messages.vote(row_id, request.user.id, 1 if action == "up" else -1)

@@ -102,8 +102,8 @@ class Moderation:
         for row in rows:
             externals = await store.get_external_ids(row.id) or [shown.external]
             asked = None if row.parent is None else await store.get(row.parent)
-            self._runs.stop(row.id)
             await store.delete(row, moderation_entry(caller.user, "remove", row))
+            self._runs.stop(row.id)
             is_last = row.parent is not None and await store.get(row.parent) is None
             question = "" if asked is None else asked.external
             where = ShownMessage(answer_place(row), shown.external, row.id, row.resume, is_last, question)
