@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bot.app import Bot
-    from bot.config import Config
+    from bot.config.loading import Config
 
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
@@ -86,7 +86,7 @@ def _make_parser() -> argparse.ArgumentParser:
 
 
 def _load_config(options: argparse.Namespace) -> Config:
-    from bot import config
+    from bot.config import loading as config
 
     return config.load(options.config, options.preset)
 

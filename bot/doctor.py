@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bot.app import Bot
-    from bot.config import Config
+    from bot.config.loading import Config
 
 
 async def examine(load: Callable[[], Config], build: Callable[[Config], Bot], timeout_seconds: float = 10) -> int:

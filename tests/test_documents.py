@@ -11,7 +11,8 @@ import pytest
 import bot
 from bot import Attachment
 from bot.app import Bot
-from bot.config import Config, PluginsSection
+from bot.config.loading import Config
+from bot.config.sections import PluginsSection
 from bot.inference.client import ModelClient
 from bot.platforms.capabilities import DISCORD, PLATFORMS
 from bot.plugin_host import plugin

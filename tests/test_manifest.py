@@ -13,7 +13,7 @@ import pytest
 import yaml
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.platforms.slack import checks
 from bot.platforms.slack.convert.commands import NATIVE, ROOT
 from bot.platforms.slack.incoming.commands import SHORTCUT

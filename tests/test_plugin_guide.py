@@ -10,7 +10,7 @@ from fakes.model_server.model_api import FakeModels
 
 import bot
 from bot.app import Bot
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.core.messages import Place, Request, User
 from bot.inference.client import ModelClient
 from bot.platforms.capabilities import PLATFORMS

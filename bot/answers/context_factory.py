@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from bot.answers.context import Context
 from bot.answers.history import History
-from bot.config import LOOPBACK
+from bot.config.sections import LOOPBACK
 from bot.core.caller import Caller
 from bot.moderation.audit_view import AuditReader
 from bot.moderation.statistics import Statistics

@@ -17,7 +17,7 @@ import aiohttp
 from bot.core.errors import BotError
 
 if TYPE_CHECKING:
-    from bot.config import ModelServerSection
+    from bot.config.sections import ModelServerSection
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import CodeType, ModuleType
 
     from bot.commands.command import Command
-    from bot.config import PluginsSection
+    from bot.config.sections import PluginsSection
     from bot.core.messages import Page, Person, Place, Reference, User
     from bot.inference.client import ModelClient
     from bot.settings.setting import Setting

@@ -11,7 +11,7 @@ from fakes.storage.postgres import empty_database, running_server
 
 from bot import Plugin
 from bot.app import Bot
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.inference.client import ModelClient
 from bot.platforms.capabilities import PLATFORMS
 from bot.plugin_host import plugin

@@ -13,7 +13,7 @@ from fakes.model_server.gateway import PATIENCE_SECONDS, eventually
 
 from bot import UserError
 from bot.app import Bot
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.core.caller import Caller
 from bot.core.messages import User
 from bot.plugin_host import plugin

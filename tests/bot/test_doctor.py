@@ -11,7 +11,7 @@ from fakes.model_server.broken_api import crooked, plainly
 from fakes.model_server.model_api import FakeModels
 
 from bot.app import Bot
-from bot.config import Config, load
+from bot.config.loading import Config, load
 from bot.core.errors import ConfigError, PluginError
 from bot.doctor import examine
 from bot.inference.client import ModelClient

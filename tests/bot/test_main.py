@@ -17,8 +17,8 @@ from fakes.model_server.broken_api import crooked
 from fakes.platforms.web_page import visitor
 from fakes.programs.terminal_chat import PATIENCE_SECONDS, TEMPERA, Caller, Ended, Person, ended
 
-from bot import config
 from bot.__main__ import _make_bot
+from bot.config import loading as config
 from bot.core.errors import ConfigError
 from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.web.access.teachers import WebModerators

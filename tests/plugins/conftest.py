@@ -7,7 +7,7 @@ import pytest
 from fakes.model_server.model_api import FakeModels
 
 from bot.app import Bot
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.inference.client import ModelClient
 from bot.platforms.capabilities import PLATFORMS
 from bot.plugin_host import plugin

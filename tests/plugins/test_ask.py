@@ -10,7 +10,7 @@ from fakes.model_server.model_api import FakeModels
 from bot import LikelyToken, Token, User, UserError
 from bot.app import Bot
 from bot.commands.option import format_number
-from bot.config import ExplainSection, PluginsSection
+from bot.config.sections import ExplainSection, PluginsSection
 from bot.core.errors import Expired
 from bot.core.messages import Action, Place, Request
 from bot.inference.client import ModelClient

@@ -5,7 +5,7 @@ from fakes.core.requests import ask, last, press, speaking
 from fakes.model_server.model_api import FakeModels, png
 
 from bot.app import Bot
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
 from bot.storage.database import Database

@@ -5,7 +5,7 @@ from fakes.core.requests import ANN, BEN, ROOM, ask, last, press, pressed, speak
 from fakes.model_server.model_api import FakeModels
 
 from bot.app import Bot
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.core.messages import PRIVATE_THREAD
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin

@@ -12,7 +12,7 @@ from fakes.model_server.model_api import FakeModels
 
 from bot import UserError
 from bot.app import Bot
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.core.adapters import Capabilities, ShownMessage
 from bot.core.messages import Place, Request, User
 from bot.inference.client import ModelClient

@@ -5,7 +5,7 @@ import pytest
 from fakes.core.requests import ANN, MODERATOR, OPERATOR, ROOM, ask, last, speaking
 
 from bot.app import Bot
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.core.messages import Place, Request
 from bot.inference.client import ModelClient
 from bot.platforms.capabilities import PLATFORMS

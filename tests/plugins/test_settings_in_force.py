@@ -10,7 +10,7 @@ from fakes.core.requests import ANN, MODERATOR, ROOM, ask, last
 from fakes.model_server.model_api import FakeModels
 
 from bot.app import Bot
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.core.messages import Action, Place, Reply, Request
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin

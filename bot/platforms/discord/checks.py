@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from bot.commands.command import Command
-    from bot.config import DiscordSection
+    from bot.config.sections import DiscordSection
     from bot.platforms.discord.incoming.sync import CommandScope
 
     Findings = list[tuple[bool, str]]

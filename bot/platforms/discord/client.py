@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bot.app import Bot
-    from bot.config import DiscordSection
+    from bot.config.sections import DiscordSection
 
 log = logging.getLogger(__name__)
 

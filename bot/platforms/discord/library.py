@@ -10,7 +10,7 @@ from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
 if TYPE_CHECKING:
-    from bot.config import DiscordSection
+    from bot.config.sections import DiscordSection
 
 
 def configure(section: DiscordSection) -> None:

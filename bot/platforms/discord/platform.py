@@ -16,7 +16,7 @@ from bot.platforms.discord.outgoing.answers import TOKEN_SECONDS
 
 if TYPE_CHECKING:
     from bot.app import Bot
-    from bot.config import DiscordSection
+    from bot.config.sections import DiscordSection
 
 log = logging.getLogger(__name__)
 

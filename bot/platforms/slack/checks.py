@@ -14,7 +14,7 @@ from bot.platforms.slack.api.errors import INVALID_TOKEN
 if TYPE_CHECKING:
     from slack_sdk.web.async_client import AsyncWebClient
 
-    from bot.config import SlackSection
+    from bot.config.sections import SlackSection
 
     Findings = list[tuple[bool, str]]
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from slack_sdk.web.async_client import AsyncWebClient
 
     from bot.app import Bot
-    from bot.config import SlackSection
+    from bot.config.sections import SlackSection
 
 log = logging.getLogger(__name__)
 

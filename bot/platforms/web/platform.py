@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from bot.app import Bot
-    from bot.config import WebSection
+    from bot.config.sections import WebSection
 
 log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from aiohttp import WSCloseCode, web
 from bot.core.i18n import translate
 from bot.core.messages import Attachment
 from bot.platforms.web.access import visitors
+from bot.platforms.web.access.client_address import TrustedProxies
 from bot.platforms.web.access.login import Login
 from bot.platforms.web.access.origin_check import OriginCheck, add_security_headers
 from bot.platforms.web.chat import protocol
@@ -25,7 +26,7 @@ from bot.platforms.web.templates import STATIC, language_of, render_page, static
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
-    from bot.config import WebSection
+    from bot.config.sections import WebSection
     from bot.platforms.web.chat.services import WebServices
 
 MAX_UPLOAD_BYTES = 8 * 2**20
@@ -43,6 +44,7 @@ class Site:
 
     def __init__(self, services: WebServices, section: WebSection) -> None:
         self._services = services
+        self._proxies = TrustedProxies(section.proxies)
         self._origin_check = OriginCheck(section.host, section.names)
         self._login = Login(section.join_code.get_secret_value().strip(), services.moderators)
         self._uploading = asyncio.Semaphore(MAX_CONCURRENT_UPLOADS)
@@ -51,7 +53,7 @@ class Site:
     def build_app(self) -> web.Application:
         """Return the aiohttp application with all routes and middlewares."""
         app = web.Application(
-            middlewares=[self._origin_check.check, self._login.admit, _compress_static_files],
+            middlewares=[self._proxies.resolve, self._origin_check.check, self._login.admit, _compress_static_files],
             client_max_size=MAX_FORM_BYTES,
         )
         app.on_response_prepare.append(add_security_headers)

@@ -10,7 +10,7 @@ from fakes.core.requests import ANN, MODERATOR, ROOM
 from bot.access.policy import Policy
 from bot.app import Bot
 from bot.commands.command import Command
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.core.errors import PermissionDenied
 from bot.core.messages import Place, Request, User
 from bot.inference.client import ModelClient

@@ -13,7 +13,7 @@ from sqlalchemy import func, select, update
 
 from bot.access.timeouts import TimeOutRow
 from bot.app import Bot
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.core.messages import Action, Place, Request
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin

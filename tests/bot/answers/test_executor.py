@@ -10,7 +10,7 @@ from fakes.model_server.model_api import png
 
 from bot.answers.executor import error_reply
 from bot.app import Bot
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.core.i18n import Sentence
 from bot.core.messages import Attachment, Place, Reply, Request, User
 from bot.inference.client import ModelClient

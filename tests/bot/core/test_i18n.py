@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bot.app import Bot
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.core import errors
 from bot.core.i18n import FOLDER, Sentence, list_languages, load_translations, translate
 from bot.plugin_host import plugin

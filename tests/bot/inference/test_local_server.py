@@ -17,7 +17,7 @@ from aiohttp import web
 from fakes.model_server.broken_api import crooked
 from fakes.model_server.gateway import PATIENCE_SECONDS, answers, eventually
 
-from bot.config import ModelServerSection
+from bot.config.sections import ModelServerSection
 from bot.core.errors import BotError
 from bot.inference.local_server import LocalServer, Timing
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reaso
 
 PARENT = """
 import asyncio, sys
-from bot.config import ModelServerSection
+from bot.config.sections import ModelServerSection
 from bot.inference.local_server import LocalServer
 asyncio.run(LocalServer(ModelServerSection(url=sys.argv[1]), "key").run())
 """

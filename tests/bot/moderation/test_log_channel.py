@@ -11,7 +11,7 @@ import pytest
 from fakes.core.requests import ANN, MODERATOR, ROOM, ask, last
 
 from bot.app import Bot
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.core.adapters import Adapters, Capabilities
 from bot.core.errors import CannotPost, OptionError
 from bot.core.i18n import Sentence

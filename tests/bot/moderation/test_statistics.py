@@ -9,7 +9,7 @@ from fakes.model_server.model_api import FakeModels
 from sqlalchemy import func, select, update
 
 from bot.app import Bot
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.core.adapters import Adapters
 from bot.core.caller import Caller
 from bot.core.errors import PermissionDenied

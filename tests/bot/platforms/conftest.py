@@ -13,7 +13,7 @@ from fakes.platforms.web_page import Visitor, visitor
 from fakes.slack import FakeSlack
 
 from bot.app import Bot
-from bot.config import WebSection
+from bot.config.sections import WebSection
 from bot.platforms.discord.outgoing import answer_view
 from bot.platforms.web import WebPlatform
 

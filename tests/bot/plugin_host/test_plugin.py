@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.core.errors import PluginError
 from bot.plugin_host import plugin
 
@@ -45,7 +45,7 @@ def test_an_installed_package_offers_a_plugin(tmp_path: Path) -> None:
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: dice-plugin\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text("[tempera.plugins]\ndice = dice_plugin\n")
     code = (
-        "import bot.plugin_host.plugin as p; from bot.config import PluginsSection as S; "
+        "import bot.plugin_host.plugin as p; from bot.config.sections import PluginsSection as S; "
         "print(*[x.name for x in p.load(S())])"
     )
     done = subprocess.run(

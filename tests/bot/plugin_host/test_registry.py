@@ -7,7 +7,7 @@ import pytest
 from fakes.core.requests import MODERATOR, ROOM
 
 from bot import Plugin, Setting, UserError
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.core.errors import ConfigError, PluginError, UnknownCommand
 from bot.core.messages import Place
 from bot.inference.client import ModelClient

@@ -12,7 +12,7 @@ from fakes.storage.database_dump import rows_holding
 
 from bot import Context, Plugin, command
 from bot.app import Bot
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.core.messages import Attachment, Place, Reply, User
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin

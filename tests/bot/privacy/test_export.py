@@ -21,7 +21,7 @@ from sqlalchemy import select
 
 from bot.access.timeouts import TimeOutRow
 from bot.app import Bot
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.core.messages import Action, Place, Reply, Request, User
 from bot.inference.client import ModelClient
 from bot.platforms.terminal import PLACE, operator

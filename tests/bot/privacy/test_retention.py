@@ -14,7 +14,7 @@ from fakes.storage.database_dump import rows, rows_holding
 from fakes.storage.rows import message
 
 from bot.app import Bot
-from bot.config import DatabaseSection, PluginsSection
+from bot.config.sections import DatabaseSection, PluginsSection
 from bot.core.messages import Reply
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.core.caller import Caller
 from bot.core.errors import UserError
 from bot.core.messages import Place, User

@@ -11,7 +11,7 @@ from fakes.model_server.model_api import FakeModels, png
 
 from bot import Attachment, Context, Plugin, Reply, UserError, command
 from bot.app import Bot
-from bot.config import DiscordSection, PluginsSection
+from bot.config.sections import DiscordSection, PluginsSection
 from bot.inference.client import ModelClient
 from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.discord import DiscordPlatform

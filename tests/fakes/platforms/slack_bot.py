@@ -10,7 +10,7 @@ from fakes.model_server.gateway import free_port
 from fakes.slack import FakeMessage, FakeSlack
 
 from bot.app import Bot
-from bot.config import SlackSection
+from bot.config.sections import SlackSection
 from bot.platforms.slack import SlackPlatform
 from bot.platforms.slack.api import budgets
 from bot.platforms.slack.checks import EVENTS_PATH

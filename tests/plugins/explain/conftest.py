@@ -11,7 +11,8 @@ from fakes.core.requests import ROOM
 from fakes.model_server.model_api import FakeModels
 
 from bot.app import Bot
-from bot.config import DEFAULT_FILE, ExplainSection, PluginsSection
+from bot.config.loading import DEFAULT_FILE
+from bot.config.sections import ExplainSection, PluginsSection
 from bot.inference.client import ModelClient
 from bot.platforms.capabilities import PLATFORMS
 from bot.plugin_host import plugin

@@ -10,7 +10,7 @@ from fakes.model_server.model_api import FakeModels, png
 
 from bot import Reply, UserError
 from bot.app import Bot
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.inference.client import ModelClient
 from bot.platforms.discord.outgoing import render
 from bot.plugin_host import plugin

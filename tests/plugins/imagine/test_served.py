@@ -11,7 +11,7 @@ from fakes.model_server.gateway import eventually, is_ready, serving
 from PIL import Image
 
 from bot.app import Bot
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.core.messages import Attachment
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin

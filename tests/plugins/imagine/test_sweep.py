@@ -6,9 +6,9 @@ import pytest
 from fakes.core.requests import ANN, MODERATOR, ROOM, ask, last, pressed
 from fakes.model_server.model_api import FakeModels
 
-from bot import config
 from bot.app import Bot
-from bot.config import PluginsSection
+from bot.config import loading as config
+from bot.config.sections import PluginsSection
 from bot.core.messages import Action, Request
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin

@@ -8,7 +8,7 @@ from fakes.model_server.model_api import FakeModels
 
 from bot import Column, Reply, UserError
 from bot.app import Bot
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
 from bot.storage.database import Database

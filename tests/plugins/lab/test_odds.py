@@ -9,7 +9,7 @@ from fakes.model_server.model_api import START, VOCABULARY, FakeModels, dialled
 
 from bot import Reply, User
 from bot.app import Bot
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.core.messages import Action, Request
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin

@@ -17,7 +17,7 @@ from bot.platforms.discord.incoming.command_tree import Translations
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence, Set
 
-    from bot.config import DiscordSection
+    from bot.config.sections import DiscordSection
     from bot.platforms.discord.incoming.command_tree import Tree
 
     Payload = Mapping[str, Any]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import aiohttp
     from slack_sdk.errors import SlackApiError
 
-    from bot.config import SlackSection
+    from bot.config.sections import SlackSection
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
     from slack_bolt.async_app import AsyncAck
 
-    from bot.config import SlackSection
+    from bot.config.sections import SlackSection
     from bot.platforms.slack.convert.people import UserDirectory
     from bot.platforms.slack.outgoing.answers import SlackAnswers
 

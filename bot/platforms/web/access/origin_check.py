@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from bot.config import LOOPBACK, WILDCARDS
+from bot.config.sections import LOOPBACK, WILDCARDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

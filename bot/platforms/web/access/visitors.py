@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import re
 import secrets
 import time
@@ -13,6 +12,7 @@ from collections import OrderedDict, deque
 from typing import TYPE_CHECKING
 
 from bot.core.messages import User
+from bot.platforms.web.access.client_address import network_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,7 +100,7 @@ class JoinCode:
 
     def count_try(self, address: str) -> float:
         """Count a try from `address`. Returns 0 if it is allowed, else the seconds until the next one is."""
-        key, now = _network(address), self._clock()
+        key, now = network_of(address), self._clock()
         tries = self._tries.setdefault(key, deque())
         self._tries.move_to_end(key)
         while tries and now - tries[0] >= TRIES_SECONDS:
@@ -114,14 +114,5 @@ class JoinCode:
 
     def forgive_try(self, address: str) -> None:
         """Uncount the last try from `address`, which was right: a whole class may share one address."""
-        if tries := self._tries.get(_network(address)):
+        if tries := self._tries.get(network_of(address)):
             tries.pop()
-
-
-def _network(address: str) -> str:
-    """Return what counts as one address: for IPv6 the /64 network, all of which belongs to one user."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    return address if parsed.version == 4 else str(ipaddress.ip_network((parsed, 64), strict=False))

@@ -10,7 +10,7 @@ from fakes.discord import FakeDiscord
 from fakes.discord.routes import application
 
 from bot.commands.command import Command
-from bot.config import DiscordSection, PluginsSection
+from bot.config.sections import DiscordSection, PluginsSection
 from bot.platforms.discord import checks
 from bot.platforms.discord.checks import PERMISSIONS, examine, invite_link
 from bot.platforms.discord.incoming.command_tree import Tree

@@ -13,7 +13,7 @@ from fakes.platforms.discord_bot import Toys, finished, on_discord
 
 from bot import Reply
 from bot.app import Bot
-from bot.config import DiscordSection
+from bot.config.sections import DiscordSection
 from bot.platforms.discord import DiscordPlatform
 
 GUILDS, GUILD_MESSAGES, DIRECT_MESSAGES, MESSAGE_CONTENT = 1 << 0, 1 << 9, 1 << 12, 1 << 15

@@ -16,7 +16,7 @@ from bot import Context, Plugin, Reply, command
 from bot.__main__ import _set_up_logging
 from bot.app import Bot
 from bot.commands.command import Command
-from bot.config import DiscordSection
+from bot.config.sections import DiscordSection
 from bot.core.errors import PluginError
 from bot.inference.client import ModelClient
 from bot.platforms.discord import DiscordPlatform, platform

@@ -9,7 +9,7 @@ from aiohttp import web
 from fakes.model_server.broken_api import crooked, plainly
 from fakes.slack import FakeSlack
 
-from bot.config import SlackSection
+from bot.config.sections import SlackSection
 from bot.platforms.slack import checks
 from bot.platforms.slack.checks import SCOPES, examine
 

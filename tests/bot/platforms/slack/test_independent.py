@@ -19,7 +19,7 @@ from fakes.platforms.local_slack import LocalSlack
 from fakes.registries.npm import UnavailableError
 
 from bot.app import Bot
-from bot.config import PluginsSection, SlackSection
+from bot.config.sections import PluginsSection, SlackSection
 from bot.inference.client import ModelClient
 from bot.platforms.slack import SlackPlatform
 from bot.plugin_host import plugin

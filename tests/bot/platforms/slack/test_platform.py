@@ -15,7 +15,7 @@ from fakes.slack import FakeSlack
 from fakes.slack.response_urls import ResponseUrl
 
 from bot.app import Bot
-from bot.config import SlackSection
+from bot.config.sections import SlackSection
 from bot.core.errors import BotError
 from bot.core.messages import Request, User
 from bot.platforms.slack import SlackPlatform, platform

@@ -10,7 +10,7 @@ from playwright.async_api import expect
 from pydantic import SecretStr
 
 from bot.app import Bot
-from bot.config import WebSection
+from bot.config.sections import WebSection
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.templates import STATIC, static_url
 

@@ -10,7 +10,7 @@ from discord import app_commands
 
 from bot.commands.command import Command
 from bot.commands.option import Option
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.core.errors import PluginError
 from bot.core.messages import Attachment, Channel, Reply, Role, User
 from bot.platforms.discord.incoming import commands

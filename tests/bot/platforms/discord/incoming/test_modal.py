@@ -7,7 +7,7 @@ import pytest
 from fakes.discord.contract import contract
 
 from bot.answers import buttons
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.core.messages import Field, Form
 from bot.platforms.discord.incoming import modal
 from bot.plugin_host import plugin

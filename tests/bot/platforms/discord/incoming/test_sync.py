@@ -12,7 +12,7 @@ from fakes.discord import FakeDiscord
 
 from bot.commands.command import Command
 from bot.commands.option import KINDS, Option
-from bot.config import DiscordSection, PluginsSection
+from bot.config.sections import DiscordSection, PluginsSection
 from bot.core.messages import Reply
 from bot.platforms.discord.incoming import sync
 from bot.platforms.discord.incoming.command_tree import Tree

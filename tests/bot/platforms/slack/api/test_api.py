@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from fakes.slack import FakeSlack
 
-from bot.config import SlackSection
+from bot.config.sections import SlackSection
 from bot.core.messages import Attachment
 from bot.platforms.slack.api import api as web
 from bot.platforms.slack.api.api import SlackApi

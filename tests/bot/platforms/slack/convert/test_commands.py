@@ -3,7 +3,7 @@
 import pytest
 
 from bot.app import Bot
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.core.messages import Button, Place, Reply, Request, User
 from bot.platforms.slack.convert.commands import (
     NATIVE,

@@ -12,7 +12,7 @@ from fakes.slack import FakeSlack, FakeView, contract, limits
 
 from bot.app import Bot
 from bot.commands.command import Command
-from bot.config import PluginsSection, SlackSection
+from bot.config.sections import PluginsSection, SlackSection
 from bot.core.caller import Caller
 from bot.core.i18n import translate
 from bot.core.messages import Place, User

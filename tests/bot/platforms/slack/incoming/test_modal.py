@@ -8,7 +8,7 @@ from fakes.slack import FakeFile, FakeView, contract, forms, limits
 
 from bot.answers import buttons
 from bot.commands.option import Option
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.core.messages import Field, Form
 from bot.platforms.slack.api.blocks import plain_text
 from bot.platforms.slack.incoming import modal

@@ -10,7 +10,8 @@ from fakes.platforms.web_page import PATIENCE_SECONDS, Visitor, visitor
 from pydantic import SecretStr
 
 from bot.app import Bot
-from bot.config import WebSection, load
+from bot.config.loading import load
+from bot.config.sections import WebSection
 from bot.core.errors import BotError, ConfigError
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.templates import static_url

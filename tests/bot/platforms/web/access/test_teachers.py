@@ -11,7 +11,7 @@ from fakes.platforms.web_page import Page, Visitor, visitor
 from pydantic import SecretStr
 
 from bot.app import Bot
-from bot.config import PluginsSection, WebSection
+from bot.config.sections import PluginsSection, WebSection
 from bot.core.errors import UserError
 from bot.core.messages import User
 from bot.inference.client import ModelClient

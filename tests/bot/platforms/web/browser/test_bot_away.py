@@ -8,7 +8,7 @@ from playwright.async_api import expect
 from pydantic import SecretStr
 
 from bot.app import Bot
-from bot.config import WebSection
+from bot.config.sections import WebSection
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.access.teachers import WebModerators, teacher_link
 

@@ -12,7 +12,7 @@ from playwright.async_api import expect
 
 from bot import Attachment, Choice, Context, Plugin, Range, Reply, command
 from bot.app import Bot
-from bot.config import WebSection
+from bot.config.sections import WebSection
 from bot.inference.client import ModelClient
 from bot.platforms.web import WebPlatform
 from bot.storage.database import Database

@@ -11,7 +11,7 @@ from fakes.platforms.web_page import visitor
 from playwright.async_api import expect
 
 from bot.app import Bot
-from bot.config import PluginsSection, WebSection
+from bot.config.sections import PluginsSection, WebSection
 from bot.inference.client import ModelClient
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.access.teachers import WebModerators

@@ -12,7 +12,7 @@ from fakes.platforms.browser import MARKS, opened
 from playwright.async_api import expect
 
 from bot.app import Bot
-from bot.config import PluginsSection, WebSection
+from bot.config.sections import PluginsSection, WebSection
 from bot.inference.client import ModelClient
 from bot.platforms.web import WebPlatform
 from bot.plugin_host import plugin

@@ -8,7 +8,7 @@ from fakes.platforms.browser import MARKS, axe, opened, violations
 from playwright.async_api import expect
 
 from bot.app import Bot
-from bot.config import PluginsSection
+from bot.config.sections import PluginsSection
 from bot.inference.client import ModelClient
 from bot.platforms.web.access.teachers import WebModerators, teacher_link
 from bot.plugin_host import plugin

@@ -10,7 +10,7 @@ from fakes.platforms.web_page import Page, Visitor, visitor
 from sqlalchemy import delete
 
 from bot.app import Bot
-from bot.config import WebSection
+from bot.config.sections import WebSection
 from bot.core.messages import User
 from bot.platforms.web import WebPlatform
 from bot.settings.setting import Scope

@@ -11,7 +11,7 @@ from fakes.platforms.web_page import Visitor, visitor
 
 from bot import Attachment, Context, Plugin, Reply, autocomplete, command
 from bot.app import Bot
-from bot.config import WebSection
+from bot.config.sections import WebSection
 from bot.inference.client import ModelClient
 from bot.platforms.web import WebPlatform, platform, site
 from bot.storage.database import Database

@@ -6,7 +6,7 @@ from fakes.model_server.model_api import FakeModels
 from fakes.platforms.web_page import Visitor, visitor
 
 from bot.app import Bot
-from bot.config import WebSection
+from bot.config.sections import WebSection
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.access.teachers import WebModerators
 

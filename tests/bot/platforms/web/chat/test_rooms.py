@@ -7,7 +7,7 @@ from fakes.model_server.model_api import FakeModels
 from fakes.platforms.web_page import Page, Visitor, visitor
 
 from bot.app import Bot
-from bot.config import WebSection
+from bot.config.sections import WebSection
 from bot.core.errors import UserError
 from bot.core.messages import Attachment, Reply, User
 from bot.platforms.web import WebPlatform, platform

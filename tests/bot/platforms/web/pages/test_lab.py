@@ -15,7 +15,7 @@ from fakes.platforms.web_page import Visitor, visitor
 
 from bot import LikelyToken, Token
 from bot.app import Bot
-from bot.config import PluginsSection, WebSection
+from bot.config.sections import PluginsSection, WebSection
 from bot.core.messages import Place, User
 from bot.inference.client import ModelClient
 from bot.platforms.capabilities import PLATFORMS

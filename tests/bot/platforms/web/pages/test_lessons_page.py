@@ -11,7 +11,7 @@ from fakes.platforms.web_page import Visitor, visitor
 from playwright.async_api import expect
 
 from bot.app import Bot
-from bot.config import ExplainSection, PluginsSection, WebSection
+from bot.config.sections import ExplainSection, PluginsSection, WebSection
 from bot.core.messages import User
 from bot.inference.client import ModelClient
 from bot.platforms.web import WebPlatform

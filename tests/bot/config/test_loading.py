@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from bot import config
+from bot.config import loading as config
+from bot.config.sections import SlackSection
 from bot.core.errors import ConfigError
 
 
@@ -134,7 +135,7 @@ def test_the_address_of_the_model_server_is_read_and_checked() -> None:
 TOKENS = {"BOT_TOKEN": " xoxb-1 ", "APP_TOKEN": "xapp-1", "SIGNING_SECRET": "5eed"}
 
 
-def slack(monkeypatch: pytest.MonkeyPatch, **values: str) -> config.SlackSection:
+def slack(monkeypatch: pytest.MonkeyPatch, **values: str) -> SlackSection:
     for name, value in values.items():
         monkeypatch.setenv(f"TEMPERA_SLACK__{name}", value)
     return config.load().slack

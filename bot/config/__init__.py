@@ -1,0 +1,1 @@
+"""The configuration of the deployment: read once, checked and frozen."""

@@ -1,0 +1,57 @@
+"""Addresses of visitors behind proxies, over real sockets."""
+
+from ipaddress import ip_network
+
+import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
+
+from bot.platforms.web.access.client_address import TrustedProxies, network_of
+
+
+async def seen(headers: list[tuple[str, str]], *proxies: str) -> list[str]:
+    """Return the address and the scheme that a handler sees for a request from 127.0.0.1."""
+
+    async def tell(request: web.Request) -> web.Response:
+        return web.json_response([request.remote, request.scheme, request.match_info["rest"]])
+
+    trusted = TrustedProxies([ip_network(proxy) for proxy in proxies])
+    app = web.Application(middlewares=[trusted.resolve])
+    app.router.add_get("/{rest}", tell)
+    async with (
+        TestServer(app) as server,
+        ClientSession() as session,
+        session.get(server.make_url("/page"), headers=headers) as response,
+    ):
+        address, scheme, rest = await response.json()
+    assert rest == "page"
+    return [address, scheme]
+
+
+CHAIN = ("X-Forwarded-For", "203.0.113.9, 198.51.100.7, 10.0.0.2")
+HTTPS = ("X-Forwarded-Proto", "https")
+
+
+async def test_headers_of_strangers_are_ignored() -> None:
+    assert await seen([CHAIN, HTTPS]) == ["127.0.0.1", "http"]
+    assert await seen([CHAIN, HTTPS], "192.0.2.1") == ["127.0.0.1", "http"]
+
+
+async def test_the_last_address_that_is_no_proxy_counts() -> None:
+    assert await seen([CHAIN, HTTPS], "127.0.0.1", "10.0.0.0/8") == ["198.51.100.7", "https"]
+    assert await seen([CHAIN], "127.0.0.1") == ["10.0.0.2", "http"]
+
+
+async def test_repeated_headers_are_one_list() -> None:
+    first, second = ("X-Forwarded-For", "198.51.100.7"), ("X-Forwarded-For", "10.0.0.2")
+    assert await seen([first, second], "127.0.0.1", "10.0.0.0/8") == ["198.51.100.7", "http"]
+
+
+@pytest.mark.parametrize("value", ["", "unknown", "1.2.3", "198.51.100.7, nobody"])
+async def test_what_is_no_address_leaves_that_of_the_proxy(value: str) -> None:
+    assert await seen([("X-Forwarded-For", value), ("X-Forwarded-Proto", "ftp")], "127.0.0.1") == ["127.0.0.1", "http"]
+
+
+def test_a_network_of_one_user_counts_as_one_address() -> None:
+    assert network_of("2001:db8:1:2::3") == network_of("2001:db8:1:2:ffff::9") != network_of("2001:db8:1:3::3")
+    assert network_of("::ffff:192.0.2.1") == network_of("192.0.2.1") != network_of("192.0.2.2")
