@@ -1,4 +1,4 @@
-"""The model server on this machine: a child process that is restarted when it ends, and ends with the bot."""
+"""The model server on this machine: somebody else's, or a child process that is restarted when it ends."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import aiohttp
 
 from bot.core.errors import BotError
 
@@ -34,8 +32,8 @@ class Timing:
 
     look: float = 5.0
     """Between two checks of a server that somebody else started."""
-    answer: float = 2.0
-    """The longest time that a server may take to answer a check."""
+    connect: float = 2.0
+    """The longest time that a server may take to accept a connection."""
     first_pause: float = 1.0
     """Before the first new start. Each further pause is twice as long."""
     longest_pause: float = 60.0
@@ -46,7 +44,11 @@ class Timing:
 
 
 class LocalServer:
-    """Keeps a model server running at the configured address for as long as `run` runs."""
+    """Sees to the model server at the configured address for as long as `run` runs.
+
+    A server that listens there at the start, or before a new start, is somebody else's from then on: it may be stopped
+    and started again by its owner, and its address is never taken.
+    """
 
     def __init__(self, section: ModelServerSection, trusted_key: str, timing: Timing | None = None) -> None:
         """`trusted_key` identifies this bot to the server if the section has no trusted key."""
@@ -55,24 +57,28 @@ class LocalServer:
         self._trusted_key = section.trusted_key.get_secret_value() or trusted_key
 
     async def run(self) -> None:
-        """Start the server unless one answers already; whenever it ends, start it again after a growing pause.
+        """Start a server unless one listens already; whenever it ends, start it again after a growing pause.
 
-        Raises BotError if the packages of the server are not installed.
+        Raises BotError if the packages of the server are needed and not installed.
         """
+        if not await self._is_listening():
+            await self._keep_own()
+        url = self._section.url
+        log.info("A server was already running at %s; Tempera will use it for the models and not start one.", url)
+        if not self._section.key:
+            log.warning("This bot did not start the server at %s: %s.", url, WARNING_WITHOUT_KEY)
+        await self._watch_other()
+
+    async def _keep_own(self) -> None:
+        """Run a server of our own until somebody else listens at its address."""
         if importlib.util.find_spec("torch") is None:
             raise BotError(
                 "The model server's packages are not installed. Install them with "
                 "pip install 'tempera-bot[models]', or use --no-models with a model server elsewhere."
             )
+        log.info("No model server was running at %s; Tempera starts one.", self._section.url)
         pause = self._timing.first_pause
-        warned = bool(self._section.key)
-        while True:
-            if await self._is_answering():
-                if not warned:
-                    log.warning("This bot did not start the server at %s: %s.", self._section.url, WARNING_WITHOUT_KEY)
-                    warned = True
-                await asyncio.sleep(self._timing.look)
-                continue
+        while not await self._is_listening():
             started = time.monotonic()
             status = await self._run_child()
             if time.monotonic() - started > self._timing.healthy:
@@ -81,15 +87,34 @@ class LocalServer:
             await asyncio.sleep(pause)
             pause = min(2 * pause, self._timing.longest_pause)
 
-    async def _is_answering(self) -> bool:
-        timeout = aiohttp.ClientTimeout(total=self._timing.answer)
-        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-            async with (
-                aiohttp.ClientSession(timeout=timeout) as session,
-                session.get(f"{self._section.url}/health/live") as response,
-            ):
-                return response.status == 200
-        return False
+    async def _watch_other(self) -> None:
+        """Log when somebody else's server goes away and when it is back."""
+        was_there = True
+        while True:
+            await asyncio.sleep(self._timing.look)
+            is_there = await self._is_listening()
+            if was_there and not is_there:
+                log.error(
+                    "The model server at %s has ended. Tempera did not start it and starts none in its place: start it "
+                    "again, or restart Tempera, which then starts one of its own.",
+                    self._section.url,
+                )
+            elif is_there and not was_there:
+                log.info("The model server at %s is running again.", self._section.url)
+            was_there = is_there
+
+    async def _is_listening(self) -> bool:
+        """Return whether any program listens at the address, since no other one can listen there then."""
+        try:
+            async with asyncio.timeout(self._timing.connect):
+                _, writer = await asyncio.open_connection(*self._section.address)
+        except TimeoutError:
+            # On this machine only a program that is too busy to accept connections does not answer them.
+            return True
+        except OSError:
+            return False
+        writer.close()
+        return True
 
     async def _run_child(self) -> int:
         host, port = self._section.address

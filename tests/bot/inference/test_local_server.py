@@ -8,13 +8,11 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import psutil
 import pytest
-from aiohttp import web
-from fakes.model_server.broken_api import crooked
 from fakes.model_server.gateway import PATIENCE_SECONDS, answers, eventually
 
 from bot.config.sections import ModelServerSection
@@ -24,9 +22,10 @@ from bot.inference.local_server import LocalServer, Timing
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="the model server is not installed")
 
 PARENT = """
-import asyncio, sys
+import asyncio, logging, sys
 from bot.config.sections import ModelServerSection
 from bot.inference.local_server import LocalServer
+logging.basicConfig(level="INFO")
 asyncio.run(LocalServer(ModelServerSection(url=sys.argv[1]), "key").run())
 """
 
@@ -111,10 +110,11 @@ async def test_a_server_that_cannot_start_is_tried_ever_more_seldom(url: str, ca
     def pauses() -> list[float]:
         return [record.args[1] for record in caplog.records if isinstance(record.args, tuple)]
 
-    with caplog.at_level(logging.ERROR, "bot.inference.local_server"), socket.create_server(("127.0.0.1", 0)) as deaf:
-        # This socket never answers the health check, and no other server can listen on its port.
-        timing = Timing(answer=0.1, first_pause=0.01, longest_pause=0.02)
-        async with kept(f"http://127.0.0.1:{deaf.getsockname()[1]}", timing):
+    with caplog.at_level(logging.ERROR, "bot.inference.local_server"), socket.socket() as taken:
+        # Nobody listens on this port, and nobody else can.
+        taken.bind(("127.0.0.1", 0))
+        timing = Timing(first_pause=0.01, longest_pause=0.02)
+        async with kept(f"http://127.0.0.1:{taken.getsockname()[1]}", timing):
             await eventually(lambda: len(pauses()) >= 3)
     assert pauses()[:3] == [0.01, 0.02, 0.02]
 
@@ -128,23 +128,79 @@ async def test_the_server_gets_the_key_of_the_bot(url: str, keys: dict[str, str]
         assert child.environ()["TEMPERA_MODEL_SERVER__TRUSTED_KEY"] == known_by
 
 
+@asynccontextmanager
+async def listening(url: str) -> AsyncIterator[None]:
+    """Somebody else's server at this address, which accepts connections and answers nothing."""
+    host, port = ModelServerSection(url=url).address
+    async with await asyncio.start_server(lambda reader, writer: writer.close(), host, port):
+        yield
+
+
 @pytest.mark.parametrize(
     ("keys", "warnings"), [({}, 1), ({"api_key": "configured"}, 0), ({"trusted_key": "configured"}, 0)]
 )
-async def test_a_server_that_answers_already_is_left_alone(
-    keys: dict[str, str], warnings: int, caplog: pytest.LogCaptureFixture
+async def test_somebody_elses_server_may_end_and_come_back(
+    url: str, keys: dict[str, str], warnings: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    looks = 0
-
-    async def live(request: web.Request) -> web.Response:
-        nonlocal looks
-        looks += 1
-        return web.json_response({})
-
-    async with crooked(live, "/health/live") as url, kept(url, Timing(look=0.01), **keys):
-        await eventually(lambda: looks >= 3)
-        assert children() == []
+    caplog.set_level(logging.INFO, "bot.inference.local_server")
+    async with AsyncExitStack() as running:
+        async with listening(url):
+            await running.enter_async_context(kept(url, Timing(look=0.01), **keys))
+            await eventually(lambda: f"A server was already running at {url}; Tempera will use it" in caplog.text)
+        for times in (1, 2):
+            ended = f"The model server at {url} has ended. Tempera did not start it and starts none in its place"
+            await eventually(lambda: caplog.text.count(ended) == times)  # noqa: B023 - called in this round
+            assert children() == []
+            async with listening(url):
+                again = f"The model server at {url} is running again."
+                await eventually(lambda: caplog.text.count(again) == times)  # noqa: B023 - called in this round
     assert caplog.text.count(f"This bot did not start the server at {url}: it treats all users") == warnings
+
+
+@pytest.mark.processes
+async def test_a_server_that_comes_in_place_of_ours_is_somebody_elses(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "bot.inference.local_server")
+    with socket.socket() as other:
+        other.bind(ModelServerSection(url=url).address)
+        async with kept(url, Timing(look=0.01, first_pause=0.01, longest_pause=0.01)):
+            await eventually(lambda: "The model server ended with status 1; starting it again" in caplog.text)
+            other.listen()
+            await eventually(lambda: f"A server was already running at {url}" in caplog.text)
+            other.close()
+            await eventually(lambda: "starts none in its place" in caplog.text)
+            assert children() == []
+
+
+@pytest.mark.processes
+async def test_of_two_bots_that_start_at_once_one_has_the_server(url: str) -> None:
+    bots = [
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", PARENT, url), env=dict(os.environ), stderr=asyncio.subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    try:
+        said = [asyncio.create_task(_read_until(bot, b"A server was already running at")) for bot in bots]
+        done, waiting = await asyncio.wait(said, timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        assert len(done) == len(waiting) == 1
+        loser, winner = (bots[said.index(next(iter(group)))] for group in (done, waiting))
+        await eventually(lambda: answers(url))
+        assert (len(children(winner.pid)), children(loser.pid)) == (1, [])
+    finally:
+        for task in said:
+            task.cancel()
+        await asyncio.gather(*said, return_exceptions=True)
+        for bot in bots:
+            bot.kill()
+            await asyncio.wait_for(bot.wait(), PATIENCE_SECONDS)
+
+
+async def _read_until(process: asyncio.subprocess.Process, text: bytes) -> None:
+    assert process.stderr is not None
+    while text not in (line := await process.stderr.readline()):
+        assert line
 
 
 async def test_the_error_for_missing_packages_says_how_to_install_them(

@@ -47,9 +47,9 @@ class Gateway:
 
 
 @contextlib.contextmanager
-def running_gateway(folder: Path, api_key: str | None = None) -> Iterator[Gateway]:
+def running_gateway(folder: Path, api_key: str | None = None, port: int = 0) -> Iterator[Gateway]:
     """Run a gateway in a process of its own, wait until it is ready, and end it with SIGTERM."""
-    port = free_port()
+    port = port or free_port()
     command = [sys.executable, "-m", "fakes.model_server.gateway", str(port), str(folder), *filter(None, [api_key])]
     process = subprocess.Popen(command, env=environment())
     try:
