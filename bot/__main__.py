@@ -8,7 +8,6 @@ import io
 import logging
 import os
 import secrets
-import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -120,6 +119,9 @@ def _run(options: argparse.Namespace) -> int:
     except* BotError as group:
         # The first error ended the other tasks.
         raise _first_error(group) from None
+    except* asyncio.CancelledError:
+        # A signal ended everything in order.
+        pass
     return 0
 
 
@@ -138,11 +140,16 @@ def _first_error(group: BaseExceptionGroup[BotError]) -> BotError:
 
 
 async def _serve(configuration: Config, *, own_models: bool) -> None:
+    from bot.core.watchdog import Watchdog
     from bot.inference.local_server import LocalServer
     from bot.platforms.web import WebPlatform
 
     key = secrets.token_hex(16)
     bot = _make_bot(configuration, key)
+    watchdog = Watchdog(bot.registry.find_code)
+    if (task := asyncio.current_task()) is not None:
+        watchdog.end_on_signals(task.cancel)
+    watchdog.start()
     async with bot, asyncio.TaskGroup() as tasks:
         running = []
         if own_models and configuration.model_server.is_local:
@@ -161,18 +168,6 @@ async def _serve(configuration: Config, *, own_models: bool) -> None:
             running.append(tasks.create_task(SlackPlatform(bot, configuration.slack).run(), name="slack"))
         if not running:
             raise BotError("There is nothing to run: no platform is enabled in the configuration.")
-        _stop_on_signals(running)
-
-
-def _stop_on_signals(tasks: list[asyncio.Task[None]]) -> None:
-    loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        for task in tasks:
-            task.cancel()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
 
 
 def _chat(options: argparse.Namespace) -> int:

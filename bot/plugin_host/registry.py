@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bot.commands.source import find_place
 from bot.core.errors import BotError, ConfigError, PluginError, UnknownCommand, UserError
 from bot.core.text import nearest
 from bot.plugin_host.plugin import reload_plugin
@@ -15,6 +17,7 @@ from bot.storage.key_value import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import FrameType
 
     from bot.commands.command import Command
     from bot.core.messages import Place, User
@@ -145,6 +148,14 @@ class Registry:
         if close := nearest(name, names):
             raise UnknownCommand("There is no command /{name}. Did you mean /{close}?", name=name, close=close)
         raise UnknownCommand("There is no command /{name}. /help lists what there is.", name=name)
+
+    def find_code(self, frame: FrameType) -> str:
+        """Return the plugin whose code is the innermost on a stack, and the place in it; "" if there is none."""
+        for step in traceback.walk_stack(frame):
+            for plugin in self.plugins:
+                if place := find_place([step], type(plugin).__module__):
+                    return f"the plugin “{plugin.name}” ({place})"
+        return ""
 
     def split_line(self, line: str) -> tuple[Command, str]:
         """Return the command of a line "/name …", whose name has one word or two, and the rest of the line."""

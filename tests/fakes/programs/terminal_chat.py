@@ -127,8 +127,9 @@ class Caller(Person):
 def _surroundings(
     environment: dict[str, str], folder: Path, run: Callable[[Coroutine[Any, Any, int]], int]
 ) -> Iterator[tuple[io.TextIOWrapper, io.TextIOWrapper]]:
-    """What a new process would find: these variables, this folder, a log that nothing was said about, empty streams."""
+    """What a new process would find: variables, folder, signals, a log that nothing was said about, empty streams."""
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     levels = {name: logging.getLogger(name).level for name in (None, "alembic", "aiosqlite", "discord")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "environ", {**environment})
@@ -143,6 +144,8 @@ def _surroundings(
         finally:
             for name, level in levels.items():
                 logging.getLogger(name).setLevel(level)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
 
 def _status(arguments: tuple[str, ...]) -> int:
