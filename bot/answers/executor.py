@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from bot.answers import buttons
+from bot.commands.source import describe_handler
 from bot.core.errors import RequestRefused, UserError
 from bot.core.i18n import Sentence, translate
 from bot.core.messages import Channel, Reply
@@ -156,7 +157,7 @@ class AnswerExecutor:
                 # Loading the plugin made sure that the handler is an async generator function.
                 handler = cast(AsyncGenerator[Reply, None], command.handler(context, **job.options))
                 safe = self._services.safety.reply_filter(command, request.place, user=request.user.id)
-                async with aclosing(handler) as snapshots:
+                async with aclosing(_check_replies(command, handler)) as snapshots:
                     async for reply in snapshots:
                         await show(await safe.filter(reply))
                         if run.newest.final:
@@ -170,7 +171,8 @@ class AnswerExecutor:
                 error.what = error.what or command.name
             failure = error_reply(run.newest, error.sentence, request)
             run.newest = await self._services.refusals.record_and_explain(failure, request, error)
-        except Exception:
+        except (Exception, SystemExit):
+            # Libraries of command lines raise SystemExit, which would end the bot for everybody.
             number = secrets.token_hex(4)
             log.exception("Error %s in /%s", number, command.name)
             sentence = "Something went wrong inside the bot (error {id}); its log says more."
@@ -264,6 +266,25 @@ class AnswerExecutor:
     def _command_of(self, row: MessageRow) -> Command | None:
         command = self._services.registry.get(row.command)
         return None if command is None else self._services.registry.narrow(command, answer_place(row))
+
+
+async def _check_replies(command: Command, handler: AsyncGenerator[Reply, None]) -> AsyncGenerator[Reply, None]:
+    """Yield what the handler of a command yields. If that is not one reply or more, log it for the handler's author."""
+    fault = "returned without a reply; it must yield at least one Reply"
+    async with aclosing(handler) as replies:
+        async for reply in replies:
+            if not isinstance(reply, Reply):
+                fault = f"yielded a {type(reply).__name__} instead of a Reply"
+                break
+            fault = ""
+            yield reply
+    if fault:
+        place = describe_handler(command.handler)
+        log.error("/%s of the plugin “%s” %s (%s).", command.name, command.plugin, fault, place)
+        raise UserError(
+            "/{command} has given no answer. Its plugin has a fault, which is described in the bot's log.",
+            command=command.name,
+        )
 
 
 async def _publish_nothing(_reply: Reply) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from bot.commands.command import Command, Traits
 from bot.commands.option import KINDS, Bounds, Option
+from bot.commands.source import describe_handler
 from bot.core.errors import PluginError
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def parse_docstring(docstring: str | None) -> tuple[str, dict[str, str]]:
 def build_command(handler: Handler, plugin: str, completers: Mapping[tuple[str, str], Autocomplete]) -> Command:
     """Return the command that a decorated, bound handler declares. Raises PluginError if it cannot be a command."""
     declared: Declaration = handler.__tempera_command__  # type: ignore[attr-defined]
-    where = f"Command “{declared.name}” of plugin “{plugin}”"
+    where = f"Command “{declared.name}” of plugin “{plugin}” ({describe_handler(handler)})"
     words = declared.name.split(" ")
     if len(words) > 2 or not all(NAME.fullmatch(word) for word in words):
         raise PluginError(f"{where}: a name is one or two words of small letters, digits, - and _.")

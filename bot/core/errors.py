@@ -34,6 +34,11 @@ class ConfigError(BotError):
 class PluginError(BotError):
     """A plugin cannot be loaded; the text names it and says why."""
 
+    plugin = ""
+    """The name of the plugin, once it is known."""
+    module = ""
+    """The plugin's module, once it is known."""
+
 
 class CannotPost(BotError):
     """A channel cannot be written to. `reason` is the second half of a sentence that says why."""

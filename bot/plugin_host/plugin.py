@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bot.commands.decorators import build_command
-from bot.core.errors import PluginError
+from bot.commands.source import describe_error
+from bot.core.errors import ConfigError, PluginError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator, Sequence
+    from collections.abc import Container, Coroutine, Iterator, Sequence
     from types import CodeType, ModuleType
 
     from bot.commands.command import Command
@@ -118,34 +119,57 @@ class Plugin:
                     yield getattr(self, name)
 
 
-def load(section: PluginsSection) -> list[Plugin]:
-    """Return the plugins that the configuration names, in order. Raises PluginError that names the first broken one."""
+def load(section: PluginsSection, left_out: Container[str] = ()) -> list[Plugin]:
+    """Return the plugins that the configuration leads to, in order, without those whose module is `left_out`.
+
+    Raises PluginError that names the first broken one.
+    """
     loaded: dict[str, Plugin] = {}
-    for name, module in _import_modules(section):
-        plugin = make_plugin(name, module)
-        if plugin.name in loaded:
-            raise PluginError(f"Two plugins are called “{plugin.name}”; rename one of them.")
+    for name, module, path in _find_modules(section):
+        if module in left_out:
+            continue
+        with errors_name(name, module):
+            plugin = make_plugin(name, import_file(path, module) if path else importlib.import_module(module))
+            if plugin.name in loaded:
+                raise PluginError(f"Two plugins are called “{plugin.name}”; rename one of them.")
         loaded[plugin.name] = plugin
     return list(loaded.values())
 
 
-def _import_modules(section: PluginsSection) -> Iterator[tuple[str, ModuleType]]:
+def builtin_module(name: str) -> str:
+    """Return the module of the built-in plugin of this name."""
+    return f"plugins.{name}"
+
+
+def _find_modules(section: PluginsSection) -> Iterator[tuple[str, str, Path | None]]:
+    """Yield the name of each plugin, its module, and its file if the module is not found by its name."""
     for name in section.enabled:
-        yield name, _import_module(name, f"plugins.{name}")
+        yield name, builtin_module(name), None
     if section.folder is not None:
         if not section.folder.is_dir():
             raise PluginError(f"The folder of plugins, {section.folder}, does not exist.")
         for path in sorted(section.folder.glob("*.py")):
             if not path.name.startswith("_"):
-                yield path.stem, import_file(path)
+                yield path.stem, f"{MODULE_PREFIX}{path.stem}", path
     if section.entry_points:
         for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
-            yield point.name, _import_module(point.name, point.module)
+            yield point.name, point.module, None
 
 
-def _import_module(name: str, module: str) -> ModuleType:
-    with _errors_name(name):
-        return importlib.import_module(module)
+@contextlib.contextmanager
+def errors_name(name: str, module: str, what: str = "cannot be loaded") -> Iterator[None]:
+    """Turn what goes wrong with a plugin into a PluginError that names it; `what` it cannot do."""
+    try:
+        yield
+    except PluginError as error:
+        error.plugin, error.module = error.plugin or name, error.module or module
+        raise
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as error:
+        named = PluginError(f"Plugin “{name}” {what}: {describe_error(error, module)}.")
+        named.plugin, named.module = name, module
+        raise named from error
 
 
 class _UncachedLoader(SourceFileLoader):
@@ -155,23 +179,21 @@ class _UncachedLoader(SourceFileLoader):
         return self.source_to_code(self.get_data(self.path), self.path)
 
 
-def import_file(path: Path, module_name: str = "") -> ModuleType:
+def import_file(path: Path, module_name: str) -> ModuleType:
     """Return the module in a file, read anew at each call, with the modules of its package if it is an `__init__.py`.
 
-    Raises PluginError if it is broken; the modules that were imported before stay in place then.
+    If it raises an error, the modules that were imported before stay in place.
     """
-    name = path.parent.name if path.stem == "__init__" else path.stem
-    module_name = module_name or f"{MODULE_PREFIX}{path.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, path, loader=_UncachedLoader(module_name, str(path)))
-    if spec is None or spec.loader is None:
-        raise PluginError(f"Plugin “{name}” cannot be loaded: {path.name} is not a Python file.")
+    loader = _UncachedLoader(module_name, str(path.absolute()))
+    spec = importlib.util.spec_from_loader(module_name, loader)
+    if spec is None:
+        raise ImportError(f"{path.name} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     before = _remove_modules(module_name)
     sys.modules[module_name] = module
     try:
-        with _errors_name(name):
-            spec.loader.exec_module(module)
-    except PluginError:
+        loader.exec_module(module)
+    except BaseException:
         _remove_modules(module_name)
         sys.modules.update(before)
         raise
@@ -184,25 +206,20 @@ def _remove_modules(module_name: str) -> dict[str, ModuleType]:
     return {name: sys.modules.pop(name) for name in names}
 
 
-@contextlib.contextmanager
-def _errors_name(name: str) -> Iterator[None]:
-    """Turn every exception into a PluginError that names the plugin, which stops the start."""
-    try:
-        yield
-    except PluginError:
-        raise
-    except Exception as error:
-        raise PluginError(f"Plugin “{name}” cannot be loaded: {type(error).__name__}: {error}.") from error
-
-
 def reload_plugin(plugin: Plugin) -> Plugin:
     """Return a new instance of `plugin` from its file as it is now. Raises PluginError if the file is broken."""
-    name = type(plugin).__module__
-    return make_plugin(plugin.name, import_file(Path(str(sys.modules[name].__file__)), name))
+    module = type(plugin).__module__
+    with errors_name(plugin.name, module):
+        new = make_plugin(plugin.name, import_file(Path(str(sys.modules[module].__file__)), module))
+        if new.name != plugin.name:
+            raise PluginError(
+                f"Plugin “{plugin.name}” is called “{new.name}” in its file now; restart the bot for that."
+            )
+    return new
 
 
 def make_plugin(name: str, module: ModuleType) -> Plugin:
-    """Return an instance of the one plugin that a module defines. Raises PluginError."""
+    """Return an instance of the one plugin that a module defines. Raises PluginError, or any error of the plugin."""
     classes: Sequence[type[Plugin]] = [
         value
         for value in vars(module).values()
@@ -210,8 +227,7 @@ def make_plugin(name: str, module: ModuleType) -> Plugin:
     ]
     if len(classes) != 1:
         raise PluginError(f"Plugin “{name}” must define one subclass of Plugin; it defines {len(classes)}.")
-    with _errors_name(name):
-        plugin = classes[0]()
-        plugin.name = plugin.name or name
-        plugin.commands()
+    plugin = classes[0]()
+    plugin.name = plugin.name or name
+    plugin.commands()
     return plugin

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bot.commands.source import find_place
 from bot.core.errors import BotError, ConfigError, PluginError, UnknownCommand, UserError
 from bot.core.text import nearest
-from bot.plugin_host.plugin import reload_plugin
+from bot.plugin_host.plugin import errors_name, reload_plugin
 from bot.settings import plugin_switches
 from bot.settings.option_limits import derive_settings, narrow
 from bot.storage.key_value import Store
@@ -47,7 +47,8 @@ class Registry:
         self._reloads: dict[str, int] = {}
         self._settings = settings
         for plugin in plugins:
-            self._register(plugin)
+            with errors_name(plugin.name, type(plugin).__module__):
+                self._register(plugin)
         settings.check()
 
     def _register(self, plugin: Plugin) -> None:
@@ -207,15 +208,17 @@ class Registry:
 
     async def _start(self, plugin: Plugin) -> None:
         plugin.host = self._host(plugin.name)
-        # A plugin can raise any exception; the error must name the plugin.
-        try:
-            await plugin.start()
-        except Exception as error:
-            await plugin.close()
-            raise PluginError(f"Plugin “{plugin.name}” cannot start: {type(error).__name__}: {error}.") from error
+        with errors_name(plugin.name, type(plugin).__module__, "cannot start"):
+            try:
+                await plugin.start()
+            except (Exception, SystemExit):
+                await plugin.close()
+                raise
 
     def _get_loaded(self, name: str) -> Plugin:
         if (plugin := self._plugins.get(name)) is None:
+            if close := nearest(name, self._plugins):
+                raise UserError("There is no plugin “{name}”. Did you mean “{close}”?", name=name, close=close)
             raise UserError(
                 "There is no plugin “{name}”; there are {names}.", name=name, names=", ".join(self._plugins)
             )

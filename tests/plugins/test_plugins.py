@@ -81,9 +81,10 @@ async def test_the_operator_switches_plugins_of_another_server(bot: Bot) -> None
     ("line", "sentence"),
     [
         ("/plugins disable help", "The plugin “help” cannot be switched off."),
+        ("/plugins enable fcae", "There is no plugin “fcae”. Did you mean “face”?"),
         (
-            "/plugins enable fcae",
-            f"There is no plugin “fcae”; there are {', '.join(PluginsSection().enabled)}.",
+            "/plugins enable xyzzy",
+            f"There is no plugin “xyzzy”; there are {', '.join(PluginsSection().enabled)}.",
         ),
         ("/plugins reload ask", "Only whoever runs this bot can reload a plugin, from the terminal."),
         (
@@ -110,10 +111,16 @@ async def test_a_file_is_reloaded_and_a_broken_one_is_refused(dice_bot: Bot, wri
     write("import nothing_of_the_kind")
     refused = await last(dice_bot, ask("/plugins reload dice", speaking("de", OPERATOR)))
     assert refused.text == (
-        "Plugin “dice” cannot be loaded: ModuleNotFoundError: No module named 'nothing_of_the_kind'. "
+        "Plugin “dice” cannot be loaded: ModuleNotFoundError: No module named 'nothing_of_the_kind' (dice.py, line 1). "
         "Das laufende bleibt."
     )
     assert (await last(dice_bot, ask("/roll"))).text == "two"
+
+
+async def test_a_name_that_cannot_be_reloaded_is_told_what_there_is(dice_bot: Bot) -> None:
+    assert (await last(dice_bot, ask("/plugins reload dcie", OPERATOR))).text == (
+        "There is no plugin “dcie”. Did you mean “dice”?"
+    )
 
 
 async def test_names_complete_to_those_that_can_be_switched(bot: Bot) -> None:

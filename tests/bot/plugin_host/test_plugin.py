@@ -2,7 +2,6 @@ import asyncio
 import importlib
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -59,19 +58,72 @@ def test_an_installed_package_offers_a_plugin(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "reason"),
+    ("source", "sentence"),
     [
-        ("import nothing_of_that_name", "ModuleNotFoundError"),
-        ("def broken(:", "SyntaxError"),
-        ("x = 1", "must define one subclass of Plugin; it defines 0"),
-        (TEN_LINES.replace('"""Roll a die."""', "pass"), "docstring's first line"),
+        (
+            "\nimport nothing_of_that_name",
+            (
+                "Plugin “dice” cannot be loaded: ModuleNotFoundError: No module named 'nothing_of_that_name' "
+                "(dice.py, line 2)."
+            ),
+        ),
+        (
+            "import json\n\njson.loads('')",
+            (
+                "Plugin “dice” cannot be loaded: JSONDecodeError: Expecting value: line 1 column 1 (char 0) "
+                "(dice.py, line 3)."
+            ),
+        ),
+        ("\n\ndef broken(:", "Plugin “dice” cannot be loaded: SyntaxError: invalid syntax (dice.py, line 3)."),
+        ("raise SystemExit(1)", "Plugin “dice” cannot be loaded: SystemExit: 1 (dice.py, line 1)."),
+        ("raise RuntimeError", "Plugin “dice” cannot be loaded: RuntimeError (dice.py, line 1)."),
+        ("x = 1", "Plugin “dice” must define one subclass of Plugin; it defines 0."),
+        (
+            TEN_LINES.replace('"""Roll a die."""', "pass"),
+            (
+                "Command “roll” of plugin “dice” (dice.py, line 6): the docstring's first line must say what the "
+                "command does."
+            ),
+        ),
+        (
+            TEN_LINES.replace("yield Reply(", "return dict("),
+            (
+                "Command “roll” of plugin “dice” (dice.py, line 6): the handler must be an async generator (async def "
+                "… yield Reply(…))."
+            ),
+        ),
     ],
 )
-def test_a_broken_plugin_stops_the_start_and_is_named(tmp_path: Path, source: str, reason: str) -> None:
-    (tmp_path / "dice.py").write_text(textwrap.dedent(source))
-    with pytest.raises(PluginError, match="dice") as caught:
+def test_a_broken_plugin_stops_the_start_and_is_named_with_file_and_line(
+    tmp_path: Path, source: str, sentence: str
+) -> None:
+    (tmp_path / "dice.py").write_text(source)
+    with pytest.raises(PluginError) as caught:
         plugin.load(section(tmp_path))
-    assert reason in str(caught.value)
+    assert str(caught.value) == sentence
+    assert (caught.value.plugin, caught.value.module) == ("dice", "tempera_plugin_dice")
+
+
+def test_a_plugin_in_a_folder_that_is_named_from_here_names_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("dice.py").write_text("import nothing_of_that_name")
+    with pytest.raises(PluginError, match=r"\(dice\.py, line 1\)"):
+        plugin.load(section(Path()))
+
+
+def test_broken_plugins_can_be_left_out(tmp_path: Path) -> None:
+    (tmp_path / "dice.py").write_text("broken(")
+    (tmp_path / "ask.py").write_text(TEN_LINES)
+    (tmp_path / "cards.py").write_text(TEN_LINES)
+    left_out: set[str] = set()
+    for name in ("ask", "dice"):
+        with pytest.raises(PluginError) as caught:
+            plugin.load(section(tmp_path, "ask"), left_out)
+        assert caught.value.plugin == name
+        left_out.add(caught.value.module)
+    assert [loaded.name for loaded in plugin.load(section(tmp_path, "ask"), left_out)] == ["ask", "cards"]
 
 
 def test_what_is_not_there() -> None:
@@ -119,6 +171,6 @@ def test_a_package_is_reloaded_with_all_its_modules(tmp_path: Path, monkeypatch:
     again = plugin.reload_plugin(loaded)
     assert (again.name, sys.modules["dice_in_parts"].SIDES) == ("dice", "twelve")
     (package / "sides.py").write_text("SIDES = broken(")
-    with pytest.raises(PluginError, match="Plugin “dice_in_parts” cannot be loaded: SyntaxError"):
+    with pytest.raises(PluginError, match=r"Plugin “dice” cannot be loaded: SyntaxError: .* \(sides.py, line 1\)"):
         plugin.reload_plugin(again)
     assert sys.modules["dice_in_parts.sides"].SIDES == "twelve"

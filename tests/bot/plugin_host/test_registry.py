@@ -143,7 +143,9 @@ async def test_plugins_close_in_the_opposite_order(database: Database, host: Hos
 
 async def test_a_plugin_that_cannot_start_is_named_and_the_others_close(database: Database, host: Hosts) -> None:
     known = Registry([recording("a"), recording("b", breaks=True), recording("c")], Settings({}))
-    with pytest.raises(PluginError, match="Plugin “b” cannot start: ValueError: no luck."):
+    with pytest.raises(
+        PluginError, match=r"Plugin “b” cannot start: ValueError: no luck \(test_registry.py, line \d+\)."
+    ):
         await known.start(database, host)
     assert EVENTS == ["start a", "start b", "stop b", "stop a"]
 
@@ -175,7 +177,7 @@ async def test_pinned_and_unknown_plugins_cannot_be_switched_off(folder: Path, d
     await known.start(database, host)
     with pytest.raises(UserError, match="The plugin “help” cannot be switched off."):
         await known.switch("help", server_scope(ROOM), MODERATOR, on=False)
-    with pytest.raises(UserError, match="There is no plugin “hepl”; there are help."):
+    with pytest.raises(UserError, match=r"There is no plugin “hepl”. Did you mean “help”\?"):
         await known.switch("hepl", server_scope(ROOM), MODERATOR, on=False)
     await known.switch("help", server_scope(ROOM), MODERATOR, on=True)
     assert known.is_on("help", ROOM)
@@ -228,6 +230,28 @@ async def test_a_broken_reload_changes_nothing(
     assert str(caught.value).endswith("The running one stays.")
     assert known.commands == before
     assert settings.value("dice.sides", ROOM) == 8
+
+
+async def test_a_reload_speaks_of_the_plugin_by_its_name(folder: Path, database: Database, host: Hosts) -> None:
+    games = source("dice", "name = 'games'", roll="roll")
+    known = registry(folder, dice=games, help=source("help", help="help"))
+    await known.start(database, host)
+    await known.reload("games")
+    for text, sentence in (
+        ("broken(", "Plugin “games” cannot be loaded: SyntaxError: '(' was never closed (dice.py, line 1)."),
+        ("x = 1", "Plugin “games” must define one subclass of Plugin; it defines 0."),
+        (
+            games.replace("games", "cards"),
+            "Plugin “games” is called “cards” in its file now; restart the bot for that.",
+        ),
+    ):
+        (folder / "dice.py").write_text(text)
+        with pytest.raises(UserError) as caught:
+            await known.reload("games")
+        assert str(caught.value) == f"{sentence} The running one stays."
+    assert [plugin.name for plugin in known.plugins] == ["games", "help"]
+    with pytest.raises(UserError, match="There is no plugin “dice”; there are games, help."):
+        await known.reload("dice")
 
 
 async def test_a_reload_that_only_the_other_process_cannot_do_is_logged(
