@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bot.core.errors import BotError
+from bot.core.errors import BotError, PluginError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from bot.app import Bot
     from bot.config.loading import Config
@@ -90,19 +90,24 @@ def _load_config(options: argparse.Namespace) -> Config:
     return config.load(options.config, options.preset)
 
 
-def _make_bot(configuration: Config, key: str = "") -> Bot:
+def _make_bot(configuration: Config, key: str = "", left_out: Mapping[str, str] | None = None) -> Bot:
+    """Return the bot without the plugins that are `left_out`: the name of each by its module."""
     from bot.app import Bot
     from bot.inference.client import ModelClient
     from bot.platforms.capabilities import PLATFORMS
     from bot.plugin_host import plugin
     from bot.storage.database import Database
 
-    section = configuration.model_server
+    section, left_out = configuration.model_server, left_out or {}
+    # Nobody declares the settings of a plugin that is left out.
+    settings = {
+        name: value for name, value in configuration.settings.items() if name.split(".")[0] not in left_out.values()
+    }
     return Bot(
         ModelClient(section.url, section.key or key),
-        plugin.load(configuration.plugins),
+        plugin.load(configuration.plugins, left_out),
         Database(configuration.database.url),
-        settings=configuration.settings,
+        settings=settings,
         retention_days=configuration.database.retention_days,
         sections={"explain": configuration.explain},
         web_url=configuration.web.address,
@@ -178,9 +183,29 @@ def _chat(options: argparse.Namespace) -> int:
         section = configuration.model_server.with_url(options.server)
         configuration = configuration.model_copy(update={"model_server": section})
     logging.basicConfig(level="ERROR", format=LOG_FORMAT, stream=sys.stderr)
-    terminal = Terminal(_make_bot(configuration), options.out)
     line = " ".join(options.line)
-    return asyncio.run(terminal.run_line(line) if line else terminal.converse())
+
+    def chat(bot: Bot) -> int:
+        terminal = Terminal(bot, options.out)
+        return asyncio.run(terminal.run_line(line) if line else terminal.converse())
+
+    return _without_broken_plugins(configuration, chat)
+
+
+def _without_broken_plugins(configuration: Config, run: Callable[[Bot], int]) -> int:
+    """Run a bot without those plugins that are broken and not named by the configuration, and say which these are."""
+    from bot.plugin_host.plugin import builtin_module
+
+    named = set(map(builtin_module, configuration.plugins.enabled))
+    left_out: dict[str, str] = {}
+    while True:
+        try:
+            return run(_make_bot(configuration, left_out=left_out))
+        except PluginError as error:
+            if not error.module or error.module in named | left_out.keys():
+                raise
+            print(f"{error} The chat goes on without “{error.plugin}”.", file=sys.stderr)
+            left_out[error.module] = error.plugin
 
 
 def _doctor(options: argparse.Namespace) -> int:

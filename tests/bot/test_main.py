@@ -228,6 +228,49 @@ async def test_without_a_web_chat_there_is_no_teachers_link(person: Caller) -> N
     assert one_sentence(await person.run("teacher-link")).startswith("The web chat is switched off")
 
 
+ROLL = "from bot import *\nclass Dice(Plugin):\n {more}\n @command()\n async def roll(self, ctx: Context):\n"
+ROLL += "  'Roll.'\n  yield Reply(text='six')\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("broken(", "Plugin “dice” cannot be loaded: SyntaxError: '(' was never closed (dice.py, line 1)."),
+        (
+            ROLL.format(more="async def start(self): raise ValueError('no luck')"),
+            "Plugin “dice” cannot start: ValueError: no luck (dice.py, line 3).",
+        ),
+        (
+            ROLL.format(more="name = 'help'"),
+            "Two plugins are called “help”; rename one of them.",
+        ),
+        (
+            ROLL.format(more="").replace("roll", "help"),
+            "The plugins “dice” and “help” have a command “help” each; rename one.",
+        ),
+        (
+            ROLL.format(more="settings = (Setting(name='x', type=int, default=1, description='X.'),)"),
+            "Setting “x” of plugin “dice” must begin with “dice.”.",
+        ),
+    ],
+    ids=["file", "start", "name", "command", "setting"],
+)
+async def test_a_broken_plugin_of_the_folder_stops_only_what_others_use(person: Caller, text: str, reason: str) -> None:
+    (person.home / "mine").mkdir()
+    (person.home / "mine" / "dice.py").write_text(text)
+    (person.home / "mine" / "cards.py").write_text(ROLL.format(more="").replace("roll", "draw"))
+    person.more = {
+        "TEMPERA_PLUGINS__FOLDER": "mine",
+        "TEMPERA_SETTINGS": json.dumps({"safety.level": "off", "dice.enabled": False}),
+        "TEMPERA_WEB__PORT": "0",
+    }
+    done = await person.run("chat", "/draw")
+    assert (done.status, done.out) == (0, "six\n")
+    assert done.err.splitlines()[0] == f"{reason} The chat goes on without “dice”."
+    assert "Traceback" not in done.err
+    assert one_sentence(await person.run("run", "--no-models")) == reason
+
+
 # Serving
 
 
