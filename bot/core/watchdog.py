@@ -83,7 +83,8 @@ class Watchdog:
                     log.error("Tempera did not end within %g s; it is ended now.", self._patience.end)
                     os._exit(128 + self._signal)
             if answered.is_set():
-                if missed >= self._patience.looks:
+                # Compared by the time, too: while C code keeps the interpreter's lock, this thread looks at nothing.
+                if now - asked > self._patience.look * self._patience.looks:
                     log.warning("The bot answers again. It had answered nobody for %.1f s.", now - asked)
                 missed, asked = 0, now
                 answered.clear()
