@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bot.app import Bot
     from bot.config.loading import Config
 
+log = logging.getLogger("bot")
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
@@ -115,6 +116,8 @@ def _make_bot(configuration: Config, key: str = "") -> Bot:
 def _run(options: argparse.Namespace) -> int:
     configuration = _load_config(options)
     _set_up_logging(configuration.log.level)
+    for warning in configuration.warnings:
+        log.warning("%s", warning)
     try:
         asyncio.run(_serve(configuration, own_models=not options.no_models))
     except* BotError as group:

@@ -257,7 +257,9 @@ def _read_keys() -> tuple[str | None, str | None]:
     from pydantic_settings import BaseSettings, SettingsConfigDict
 
     class Secrets(BaseSettings):
-        model_config = SettingsConfigDict(env_prefix="TEMPERA_MODEL_SERVER__", env_file=".env", extra="ignore")
+        model_config = SettingsConfigDict(
+            env_prefix="TEMPERA_MODEL_SERVER__", env_file=".env", env_file_encoding="utf-8-sig", extra="ignore"
+        )
         api_key: SecretStr = SecretStr("")
         trusted_key: SecretStr = SecretStr("")
 

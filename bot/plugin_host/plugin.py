@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from bot.commands.decorators import build_command
 from bot.core.errors import PluginError
+from bot.core.text import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from bot.settings.setting import Setting
     from bot.storage.key_value import Store
 
+BUILT_IN_PACKAGE = "plugins"
 ENTRY_POINT_GROUP = "tempera.plugins"
 MODULE_PREFIX = "tempera_plugin_"
 
@@ -131,7 +133,7 @@ def load(section: PluginsSection) -> list[Plugin]:
 
 def _import_modules(section: PluginsSection) -> Iterator[tuple[str, ModuleType]]:
     for name in section.enabled:
-        yield name, _import_module(name, f"plugins.{name}")
+        yield name, _import_built_in(name, known=type(section)().enabled)
     if section.folder is not None:
         if not section.folder.is_dir():
             raise PluginError(f"The folder of plugins, {section.folder}, does not exist.")
@@ -141,6 +143,18 @@ def _import_modules(section: PluginsSection) -> Iterator[tuple[str, ModuleType]]
     if section.entry_points:
         for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
             yield point.name, _import_module(point.name, point.module)
+
+
+def _import_built_in(name: str, known: Sequence[str]) -> ModuleType:
+    module = f"{BUILT_IN_PACKAGE}.{name}"
+    try:
+        return _import_module(name, module)
+    except PluginError as error:
+        if isinstance(error.__cause__, ModuleNotFoundError) and error.__cause__.name == module:
+            close = nearest(name, known)
+            hint = f" Did you mean “{close}”?" if close else ""
+            raise PluginError(f"There is no built-in plugin “{name}”.{hint} There are {', '.join(known)}.") from None
+        raise
 
 
 def _import_module(name: str, module: str) -> ModuleType:
