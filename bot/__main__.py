@@ -94,14 +94,13 @@ def _load_config(options: argparse.Namespace) -> Config:
 
 def _make_bot(configuration: Config, key: str = "") -> Bot:
     from bot.app import Bot
-    from bot.inference.client import ModelClient
+    from bot.inference.key_proof import connect
     from bot.platforms.capabilities import PLATFORMS
     from bot.plugin_host import plugin
     from bot.storage.database import Database
 
-    section = configuration.model_server
     return Bot(
-        ModelClient(section.url, section.key or key),
+        connect(configuration.model_server, key),
         plugin.load(configuration.plugins),
         Database(configuration.database.url),
         settings=configuration.settings,
@@ -141,6 +140,7 @@ def _first_error(group: BaseExceptionGroup[BotError]) -> BotError:
 
 
 async def _serve(configuration: Config, *, own_models: bool) -> None:
+    from bot.config.loading import NOTHING_TO_RUN
     from bot.inference.local_server import LocalServer
     from bot.platforms.web import WebPlatform
 
@@ -163,7 +163,7 @@ async def _serve(configuration: Config, *, own_models: bool) -> None:
 
             running.append(tasks.create_task(SlackPlatform(bot, configuration.slack).run(), name="slack"))
         if not running:
-            raise BotError("There is nothing to run: no platform is enabled in the configuration.")
+            raise BotError(NOTHING_TO_RUN)
         _stop_on_signals(running)
 
 

@@ -41,6 +41,7 @@ from bot.core.text import nearest
 DEFAULT_FILE = CONFIG_FOLDER / "tempera.toml"
 PRESETS = CONFIG_FOLDER / "presets"
 DOTENV = Path(".env")
+NOTHING_TO_RUN = "There is nothing to run: no platform is enabled in the configuration."
 
 
 class Config(BaseSettings):
@@ -72,6 +73,11 @@ class Config(BaseSettings):
     def warnings(self) -> tuple[str, ...]:
         """A sentence for each variable without effect, and for each secret that stands in a file."""
         return self._warnings
+
+    @property
+    def has_platform(self) -> bool:
+        """True if there is anywhere to talk to the bot, beside the terminal."""
+        return bool(self.web.enabled or self.discord.token.get_secret_value() or self.slack.is_configured)
 
     @classmethod
     def settings_customise_sources(

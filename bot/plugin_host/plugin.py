@@ -136,7 +136,10 @@ def _import_modules(section: PluginsSection) -> Iterator[tuple[str, ModuleType]]
         yield name, _import_built_in(name, known=type(section)().enabled)
     if section.folder is not None:
         if not section.folder.is_dir():
-            raise PluginError(f"The folder of plugins, {section.folder}, does not exist.")
+            raise PluginError(
+                f"The folder of plugins, {section.folder}, does not exist. Make it, or name another in "
+                "TEMPERA_PLUGINS__FOLDER."
+            )
         for path in sorted(section.folder.glob("*.py")):
             if not path.name.startswith("_"):
                 yield path.stem, import_file(path)

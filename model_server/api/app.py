@@ -32,7 +32,9 @@ requests_log = logging.getLogger("model_server.requests")
 ERROR_CODE = web.RequestKey("ERROR_CODE", str)
 MAX_BODY_BYTES = 1 << 20
 SHUTDOWN_SECONDS = 2.0
-LIVE = "/health/live"
+LIVE, PROOF = "/health/live", "/health/proof"
+OPEN = frozenset({LIVE, PROOF})
+"""What is answered without a key: to tell whether a server lives, and whether it is the one that the client means."""
 
 HTTP_ERROR_SENTENCES = {
     404: "There is nothing at this address; the API is under /v1.",
@@ -85,15 +87,16 @@ def build_application(models: Sequence[ServedModel], *, authenticator: Authentic
         client_max_size=MAX_BODY_BYTES, middlewares=[_log_request, render_errors, _check_access_with(authenticator)]
     )
     app.add_routes(Routes(models).table())
-    app.add_routes(_StatusRoutes(models).table())
+    app.add_routes(_StatusRoutes(models, authenticator).table())
     return app
 
 
 class _StatusRoutes:
     """The routes that list the models and tell whether they are ready."""
 
-    def __init__(self, models: Sequence[ServedModel]) -> None:
+    def __init__(self, models: Sequence[ServedModel], authenticator: Authenticator) -> None:
         self._models = models
+        self._authenticator = authenticator
         self._created = int(time.time())
 
     def table(self) -> list[web.RouteDef]:
@@ -101,6 +104,7 @@ class _StatusRoutes:
             web.get("/v1/models", self.models),
             web.get("/v1/models/{id:.+}", self.model),
             web.get(LIVE, self.live),
+            web.get(PROOF, self.prove),
             web.get("/health/ready", self.ready),
         ]
 
@@ -113,6 +117,9 @@ class _StatusRoutes:
 
     async def live(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "live"})
+
+    async def prove(self, request: web.Request) -> web.Response:
+        return web.json_response({"proofs": self._authenticator.prove(request.query.get("nonce", ""), request.remote)})
 
     async def ready(self, _: web.Request) -> web.Response:
         missing = {model.name: model.state for model in self._models if model.state != "ready"}
@@ -192,7 +199,7 @@ def _check_access_with(authenticator: Authenticator) -> Middleware:
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         authenticator.check_source(request.headers.get("Host"), request.headers.get("Origin"))
-        if request.path != LIVE:
+        if request.path not in OPEN:
             request[TRUSTED] = authenticator.check_key(request.headers.get("Authorization"))
         return await handler(request)
 

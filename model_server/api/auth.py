@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
-from model_server.errors import ApiError
+from model_server.errors import ApiError, invalid_value
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
+
+NONCE = re.compile(r"[0-9a-f]{64}")
+PROOF_CONTEXT = b"tempera model server: "
+"""What precedes the number in a proof, so that the HMAC is of use for nothing else."""
 
 
 def is_loopback(host: str) -> bool:
     """Return whether only this machine reaches a server that listens on `host`."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return host.lower() == "localhost"
+    # A server that listens on "::" sees a client of 127.0.0.1 as ::ffff:127.0.0.1.
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def check_exposure(host: str, api_key: str | None) -> None:
@@ -57,6 +64,17 @@ class Authenticator:
                 401, "This server needs its API key, sent as `Authorization: Bearer KEY`.", code="invalid_api_key"
             )
         return trusted
+
+    def prove(self, nonce: str, remote: str | None) -> list[str]:
+        """Return for each key the proof that this server knows it: the HMAC of `nonce`, 64 hexadecimal digits.
+
+        Only clients on this machine get it: others could guess at weak keys with it, and rely on their network anyway.
+        """
+        if not is_loopback(remote or ""):
+            raise ApiError(403, "Only programs on the server's own machine may ask for this.", code="not_local")
+        if not NONCE.fullmatch(nonce):
+            raise invalid_value("`nonce` must be 64 hexadecimal digits.", "nonce")
+        return [hmac.digest(key, PROOF_CONTEXT + nonce.encode(), "sha256").hex() for key in self._keys]
 
 
 def _encode_header(text: str) -> bytes:

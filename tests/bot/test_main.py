@@ -159,6 +159,7 @@ async def test_by_which_key_the_model_server_knows_the_bot(
     monkeypatch.chdir(tmp_path)
     for name, value in keys.items():
         monkeypatch.setenv(f"TEMPERA_MODEL_SERVER__{name}", value)
+    monkeypatch.setenv("TEMPERA_MODEL_SERVER__VERIFY", "false")
     async with crooked(ready, "/health/ready") as url:
         monkeypatch.setenv("TEMPERA_MODEL_SERVER__URL", url)
         async with _make_bot(config.load(), "made up").models as client:
