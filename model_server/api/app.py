@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from model_server.api import openapi
 from model_server.api.auth import Authenticator, check_exposure
 from model_server.api.routes import JOB, STREAM, TRUSTED, Routes
-from model_server.errors import RETRY_AFTER_SECONDS, ApiError
+from model_server.errors import RETRY_AFTER_SECONDS, ApiError, invalid_value
 from model_server.scheduling.ticket import CANCELLED_STATUS
 from model_server.workers.served_model import ServedModel, find_model
 from model_server.workers.supervisor import FACTORY
@@ -33,8 +34,8 @@ ERROR_CODE = web.RequestKey("ERROR_CODE", str)
 MAX_BODY_BYTES = 1 << 20
 SHUTDOWN_SECONDS = 2.0
 LIVE, PROOF = "/health/live", "/health/proof"
-OPEN = frozenset({LIVE, PROOF})
-"""What is answered without a key: to tell whether a server lives, and whether it is the one that the client means."""
+OPEN = frozenset({LIVE, PROOF, openapi.PATH})
+"""What is answered without a key: whether a server lives, whether it is the one that is meant, and what it speaks."""
 
 HTTP_ERROR_SENTENCES = {
     404: "There is nothing at this address; the API is under /v1.",
@@ -88,6 +89,7 @@ def build_application(models: Sequence[ServedModel], *, authenticator: Authentic
     )
     app.add_routes(Routes(models).table())
     app.add_routes(_StatusRoutes(models, authenticator).table())
+    app.add_routes([web.get(openapi.PATH, openapi.serve_document)])
     return app
 
 
@@ -185,6 +187,9 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         if "Allow" in error.headers:
             shaped.headers["Allow"] = error.headers["Allow"]
         return await _error_response(request, shaped)
+    except web.RequestPayloadError:
+        sentence = "The body cannot be read: it is not what its Content-Encoding or Transfer-Encoding says."
+        return await _error_response(request, invalid_value(sentence))
     except ConnectionResetError:
         # The client closed the connection between two events of its stream.
         raise

@@ -54,6 +54,15 @@ async def test_each_request_error_has_its_status_and_openais_shape(
     assert (error["type"], error["code"]) == ("invalid_request_error", code)
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_body_that_is_not_packed_as_it_says_is_refused(http: aiohttp.ClientSession, encoding: str) -> None:
+    # The body is sent as it stands, since the length is given.
+    headers = {"Content-Encoding": encoding, "Content-Length": "8"}
+    async with http.post(CHAT, data=b"no zip, ", headers=headers) as response:
+        assert response.status == 400
+        assert (await error_of(response))["message"].startswith("The body cannot be read: it is not what its Content-")
+
+
 async def test_an_engine_error_is_answered_with_an_error_id_and_no_details(http: aiohttp.ClientSession) -> None:
     async with http.post(CHAT, json=chat("crash")) as response:
         assert (response.status, response.headers["x-should-retry"]) == (500, "false")
