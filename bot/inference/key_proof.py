@@ -1,7 +1,7 @@
 """Proof that the server at a local address knows the key, before anything is sent to it.
 
-Any program of this machine can open the port while the model server is down. So before each new connection the server
-is asked for the HMAC of a random number under the key, which tells nothing about the key.
+Any program of this machine can open the port while the model server is down. So before each new connection, both sides
+show the HMAC of a random number under the key, each with a word for the side, which does not tell the key.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from bot.config.sections import ModelServerSection
 
 PATH = "/health/proof"
-CONTEXT = b"tempera model server: "
-"""What precedes the number, so that the HMAC is of use for nothing else."""
 SECONDS, MAX_BYTES = 10.0, 4096
 """How long an answer may take, and how long it may be."""
 UNPROVEN = (
@@ -62,28 +60,30 @@ class KeyProof:
     async def _check(self, *_: Any) -> None:
         """Raise ModelUnavailable if no server answers, or if it had to give a proof and did not."""
         nonce = secrets.token_hex(32)
-        expected = hmac.digest(self._key, CONTEXT + nonce.encode(), "sha256").hex()
-        proofs = await self._ask(nonce)
-        if any(isinstance(proof, str) and hmac.compare_digest(proof.encode(), expected.encode()) for proof in proofs):
+        proof = await self._ask(nonce)
+        if hmac.compare_digest(proof.encode(), self._sign("server", nonce).encode()):
             self._is_required = True
         elif self._is_required:
             raise ModelUnavailable(UNPROVEN)
 
-    async def _ask(self, nonce: str) -> list[Any]:
-        """Return what the server gives as proofs; nothing if it does not know this question."""
+    def _sign(self, side: str, nonce: str) -> str:
+        return hmac.digest(self._key, f"tempera {side} {nonce}".encode(), "sha256").hex()
+
+    async def _ask(self, nonce: str) -> str:
+        """Return what the server gives as its proof; "" if it gives none."""
+        query = {"nonce": nonce, "claim": self._sign("client", nonce)}
         try:
             async with (
                 asyncio.timeout(SECONDS),
                 aiohttp.ClientSession(auto_decompress=False) as session,
-                session.get(self._url, params={"nonce": nonce}, allow_redirects=False) as response,
+                session.get(self._url, params=query, allow_redirects=False) as response,
             ):
                 # The length is checked, since what answers may be anything.
                 if response.status == 200 and (response.content_length or MAX_BYTES) < MAX_BYTES:
-                    proofs = json.loads(await response.read())["proofs"]
-                    return proofs if isinstance(proofs, list) else []
-        except (OSError, TimeoutError) as error:
+                    return str(json.loads(await response.read())["proof"])
+        except OSError as error:
             raise ModelUnavailable(DOWN) from error
-        except (aiohttp.ClientError, HttpProcessingError, ValueError, KeyError, TypeError, RecursionError):
+        except (aiohttp.ClientError, HttpProcessingError, ValueError, LookupError, TypeError, RecursionError):
             # It is another web server, or none at all.
-            return []
-        return []
+            return ""
+        return ""

@@ -121,7 +121,8 @@ class _StatusRoutes:
         return web.json_response({"status": "live"})
 
     async def prove(self, request: web.Request) -> web.Response:
-        return web.json_response({"proofs": self._authenticator.prove(request.query.get("nonce", ""), request.remote)})
+        query = request.query
+        return web.json_response({"proof": self._authenticator.prove(query.get("nonce", ""), query.get("claim", ""))})
 
     async def ready(self, _: web.Request) -> web.Response:
         missing = {model.name: model.state for model in self._models if model.state != "ready"}

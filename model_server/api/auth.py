@@ -13,18 +13,14 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
 
 NONCE = re.compile(r"[0-9a-f]{64}")
-PROOF_CONTEXT = b"tempera model server: "
-"""What precedes the number in a proof, so that the HMAC is of use for nothing else."""
 
 
 def is_loopback(host: str) -> bool:
     """Return whether only this machine reaches a server that listens on `host`."""
     try:
-        address = ipaddress.ip_address(host)
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
-    # A server that listens on "::" sees a client of 127.0.0.1 as ::ffff:127.0.0.1.
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def check_exposure(host: str, api_key: str | None) -> None:
@@ -65,16 +61,22 @@ class Authenticator:
             )
         return trusted
 
-    def prove(self, nonce: str, remote: str | None) -> list[str]:
-        """Return for each key the proof that this server knows it: the HMAC of `nonce`, 64 hexadecimal digits.
+    def prove(self, nonce: str, claim: str) -> str:
+        """Return the proof that this server knows the key which the client knows as well.
 
-        Only clients on this machine get it: others could guess at weak keys with it, and rely on their network anyway.
+        Each side shows the HMAC of `nonce`, 64 hexadecimal digits, under the key, with a word for the side. A client
+        that does not know a key gets no proof, by which it could guess at keys. Raises ApiError.
         """
-        if not is_loopback(remote or ""):
-            raise ApiError(403, "Only programs on the server's own machine may ask for this.", code="not_local")
         if not NONCE.fullmatch(nonce):
             raise invalid_value("`nonce` must be 64 hexadecimal digits.", "nonce")
-        return [hmac.digest(key, PROOF_CONTEXT + nonce.encode(), "sha256").hex() for key in self._keys]
+        for key in self._keys:
+            if hmac.compare_digest(_encode_header(claim), _sign(key, "client", nonce).encode()):
+                return _sign(key, "server", nonce)
+        raise ApiError(401, "This server does not know the key by which `claim` was made.", code="invalid_api_key")
+
+
+def _sign(key: bytes, side: str, nonce: str) -> str:
+    return hmac.digest(key, f"tempera {side} {nonce}".encode(), "sha256").hex()
 
 
 def _encode_header(text: str) -> bytes:

@@ -158,7 +158,7 @@ RESPONSES: dict[str, Schema] = {
         models=_list(TEXT),
         missing={"type": "object", "additionalProperties": TEXT},
     ),
-    "Proofs": _object(proofs=_list(TEXT)),
+    "Proof": _object(proof=TEXT),
     "Document": _object(openapi=TEXT, info=ANY_OBJECT, paths=ANY_OBJECT),
 }
 
@@ -221,7 +221,7 @@ def _paths() -> dict[str, dict[str, Schema]]:
     ready = _operation("ready", "Which models are loaded", "Readiness")
     ready["responses"]["503"] = _response(503, "Some models are not loaded yet", _content(_refer("Readiness")))
     identifier = _parameter("id", "path", {"type": "string", "minLength": 1})
-    nonce = _parameter("nonce", "query", {"type": "string", "pattern": "^[0-9a-f]{64}$"})
+    digest: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
     return {
         "/v1/chat/completions": {
             "post": _job("chat", "Answer a conversation", ChatRequest, "ChatCompletion", streams=True)
@@ -247,11 +247,11 @@ def _paths() -> dict[str, dict[str, Schema]]:
         "/health/proof": {
             "get": _operation(
                 "prove",
-                "Proof that the server knows its keys, to programs on its machine",
-                "Proofs",
-                (400, 403),
+                "Proof that the server knows the key by which the claim was made",
+                "Proof",
+                (400, *PLAIN_ERRORS),
                 security=ANONYMOUS,
-                parameters=[nonce],
+                parameters=[_parameter(name, "query", digest) for name in ("nonce", "claim")],
             )
         },
         "/health/ready": {"get": ready},
