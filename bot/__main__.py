@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bot.app import Bot
     from bot.config.loading import Config
 
+log = logging.getLogger("bot")
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
@@ -93,18 +94,18 @@ def _load_config(options: argparse.Namespace) -> Config:
 def _make_bot(configuration: Config, key: str = "", left_out: Mapping[str, str] | None = None) -> Bot:
     """Return the bot without the plugins that are `left_out`: the name of each by its module."""
     from bot.app import Bot
-    from bot.inference.client import ModelClient
+    from bot.inference.key_proof import connect
     from bot.platforms.capabilities import PLATFORMS
     from bot.plugin_host import plugin
     from bot.storage.database import Database
 
-    section, left_out = configuration.model_server, left_out or {}
+    left_out = left_out or {}
     # Nobody declares the settings of a plugin that is left out.
     settings = {
         name: value for name, value in configuration.settings.items() if name.split(".")[0] not in left_out.values()
     }
     return Bot(
-        ModelClient(section.url, section.key or key),
+        connect(configuration.model_server, key),
         plugin.load(configuration.plugins, left_out),
         Database(configuration.database.url),
         settings=settings,
@@ -119,6 +120,8 @@ def _make_bot(configuration: Config, key: str = "", left_out: Mapping[str, str] 
 def _run(options: argparse.Namespace) -> int:
     configuration = _load_config(options)
     _set_up_logging(configuration.log.level)
+    for warning in configuration.warnings:
+        log.warning("%s", warning)
     try:
         asyncio.run(_serve(configuration, own_models=not options.no_models))
     except* BotError as group:
@@ -145,6 +148,7 @@ def _first_error(group: BaseExceptionGroup[BotError]) -> BotError:
 
 
 async def _serve(configuration: Config, *, own_models: bool) -> None:
+    from bot.config.loading import NOTHING_TO_RUN
     from bot.core.watchdog import Watchdog
     from bot.inference.local_server import LocalServer
     from bot.platforms.web import WebPlatform
@@ -172,7 +176,7 @@ async def _serve(configuration: Config, *, own_models: bool) -> None:
 
             running.append(tasks.create_task(SlackPlatform(bot, configuration.slack).run(), name="slack"))
         if not running:
-            raise BotError("There is nothing to run: no platform is enabled in the configuration.")
+            raise BotError(NOTHING_TO_RUN)
 
 
 def _chat(options: argparse.Namespace) -> int:

@@ -1,114 +1,200 @@
-"""`tempera doctor`: checks everything that can go wrong in a set-up, and prints a sentence on each."""
+"""`tempera doctor`: checks everything that can go wrong in a set-up, and prints a sentence on each.
+
+It changes nothing. What the start of the bot refuses is checked by the same functions.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import socket
 from typing import TYPE_CHECKING
 
-from bot.core.errors import BotError, ModelUnavailable
-from bot.inference.client import DOWN, ModelClient
-from bot.inference.local_server import WARNING_WITHOUT_KEY
-from bot.storage.database import Database
+import aiohttp
+
+from bot.access import rate_limits
+from bot.config.loading import NOTHING_TO_RUN
+from bot.core.errors import BotError, UserError
+from bot.core.text import cut
+from bot.inference.client import BROKEN, DOWN, KEY_REFUSED
+from bot.inference.key_proof import UNPROVEN, connect
+from bot.inference.local_server import WARNING_WITHOUT_KEY, check_packages
+from bot.storage import inspection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from bot.app import Bot
     from bot.config.loading import Config
+    from bot.config.sections import ModelServerSection
+
+    Findings = Iterable[tuple[bool | None, str]]
+    """Whether something is right, and a sentence about it; None for what is accepted but most likely a mistake."""
+
+LABELS = {True: "ok     ", None: "warning", False: "PROBLEM"}
+LONGEST_FINDING = 4000
+API_KEY, TRUSTED_KEY = "TEMPERA_MODEL_SERVER__API_KEY", "TEMPERA_MODEL_SERVER__TRUSTED_KEY"
 
 
 async def examine(load: Callable[[], Config], build: Callable[[Config], Bot], timeout_seconds: float = 10) -> int:
-    """Print one line for each check; return 0 if all passed, else 1.
+    """Print one line for each check, those after a failed one as well; return 0 if none failed, else 1.
 
-    `timeout_seconds` is how long the model server may take to answer.
+    `timeout_seconds` is how long the model server, or a bot that runs already, may take to answer.
     """
+    report = _Report()
     try:
         config = load()
+    except BotError as error:
+        report.add([(False, str(error))])
+        return report.status
+    report.add([(True, "The configuration can be read."), *((None, warning) for warning in config.warnings)])
+    bot = None
+    try:
         bot = build(config)
     except BotError as error:
-        _print_finding(False, str(error))
-        return 1
-    _print_finding(True, "The configuration can be read.")
-    _print_finding(True, f"{len(bot.commands)} commands: " + ", ".join(f"/{command.name}" for command in bot.commands))
-    findings = [
-        await _check_database(config),
-        _check_web_port(config),
-        await _check_model_server(config, timeout_seconds),
-    ]
-    findings += [*await _check_discord(config, bot), *await _check_slack(config)]
-    for good, text in findings:
-        _print_finding(good, text)
-    return 0 if all(good for good, _ in findings) else 1
+        report.add([(False, str(error))])
+    if bot is not None:
+        names = ", ".join(f"/{command.name}" for command in bot.commands)
+        report.add([(True, f"{len(bot.commands)} commands: {names}")])
+    await report.run("the lessons", _check_lessons(config))
+    await report.run("the database", _check_database(config))
+    await report.run("the rate limits", _check_limits(config))
+    await report.run("the platforms", _check_platforms(config))
+    await report.run("the web chat", _check_web(config, timeout_seconds))
+    await report.run("the model server", _check_model_server(config.model_server, timeout_seconds))
+    await report.run("Discord", _check_discord(config, bot))
+    await report.run("Slack", _check_slack(config, timeout_seconds))
+    return report.status
 
 
-def _print_finding(good: bool, text: str) -> None:
-    print(f"{'ok     ' if good else 'PROBLEM'}  {text}")
+class _Report:
+    """Prints findings as they come, each once."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self._printed: set[str] = set()
+
+    def add(self, findings: Findings) -> None:
+        for good, text in findings:
+            if good is False:
+                self.status = 1
+            if text not in self._printed:
+                self._printed.add(text)
+                # Parts of it may be what another program answered, which must not control the terminal.
+                shown = "".join(character if character.isprintable() else "�" for character in text)
+                print(f"{LABELS[good]}  {cut(shown, LONGEST_FINDING)}")
+
+    async def run(self, subject: str, check: Awaitable[Findings]) -> None:
+        try:
+            self.add(await check)
+        except BotError as error:
+            self.add([(False, str(error))])
+        except Exception as error:  # noqa: BLE001 - the checks after it are of use all the same
+            self.add([(False, f"The check of {subject} failed unexpectedly ({type(error).__name__}).")])
 
 
-async def _check_database(config: Config) -> tuple[bool, str]:
-    try:
-        async with Database(config.database.url) as database:
-            return True, f"The database opens: {database.name}."
-    except BotError as error:
-        return False, str(error)
+async def _check_lessons(config: Config) -> Findings:
+    missing = [str(path) for path in config.explain.files if not await asyncio.to_thread(path.is_file)]
+    return [(None, f"The lesson {path} is not there, so /explain leaves it out.") for path in missing]
 
 
-def _check_web_port(config: Config) -> tuple[bool, str]:
-    if not config.web.enabled:
-        return True, "The web chat is switched off."
-    return _check_port("the web chat", config.web.host, config.web.port)
+async def _check_database(config: Config) -> Findings:
+    return [(True, await inspection.inspect(config.database.url))]
 
 
-def _check_port(name: str, host: str, port: int) -> tuple[bool, str]:
-    where, begins = f"{host}:{port}", f"{name[0].upper()}{name[1:]}"
-    try:
-        with socket.create_server((host, port)):
-            return True, f"{begins} can listen on http://{where}."
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            return False, f"{begins} cannot listen on {where}: {error.strerror}."
-        return True, f"Something listens on {where} already: {name}, if Tempera is running."
+async def _check_limits(config: Config) -> Findings:
+    return [(True, await rate_limits.ping(config.limits.storage.get_secret_value()))]
 
 
-async def _check_model_server(config: Config, timeout_seconds: float) -> tuple[bool, str]:
-    section = config.model_server
-    async with ModelClient(section.url, section.key) as client:
+async def _check_platforms(config: Config) -> Findings:
+    if not config.has_platform and not config.model_server.is_local:
+        return [(False, NOTHING_TO_RUN)]
+    return []
+
+
+async def _check_web(config: Config, timeout_seconds: float) -> Findings:
+    from bot.platforms.web import checks
+
+    return await checks.examine(config.web, timeout_seconds)
+
+
+async def _check_model_server(section: ModelServerSection, timeout_seconds: float) -> Findings:
+    where = f"The model server at {section.url}"
+    async with connect(section) as client:
         try:
             async with asyncio.timeout(timeout_seconds):
                 state = await client.readiness()
         except TimeoutError:
-            return False, f"The model server at {section.url} takes a connection but does not answer; restart it."
-        except ModelUnavailable as error:
-            if str(error) != DOWN:
-                return False, str(error)
-            how = "Start it with “make run” or “tempera-models serve”."
-            return False, f"No model server answers at {section.url}. {how}"
-        if state.ready:
-            unknown = (
-                "" if section.key else f" If neither “make run” nor “tempera run” started it, {WARNING_WITHOUT_KEY}."
-            )
-            return True, f"The model server at {section.url} is ready: {', '.join(state.models)}.{unknown}"
-        waiting = "; ".join(f"{name}: {what}" for name, what in state.states.items())
-        return False, f"The model server at {section.url} is not ready yet. {waiting}."
+            return [(False, _describe_silence(section))]
+        except UserError as error:
+            return [(False, _explain_failure(section, error)), *_check_packages(section)]
+    if state.ready:
+        unknown = (
+            f" If neither “make run” nor “tempera run” started it, {WARNING_WITHOUT_KEY}." if not section.key else ""
+        )
+        return [(True, f"{where} is ready: {', '.join(state.models)}.{unknown}")]
+    waiting = "; ".join(f"{name}: {what}" for name, what in state.states.items())
+    return [(False, f"{where} is not ready yet. {waiting}.")]
 
 
-async def _check_discord(config: Config, bot: Bot) -> list[tuple[bool, str]]:
+def _explain_failure(section: ModelServerSection, error: UserError) -> str:
+    """Return why the state of the model server could not be read, and what would be right."""
+    cause = error.__cause__
+    if str(error) in (UNPROVEN, KEY_REFUSED):
+        return _explain_key(section, is_unproven=str(error) == UNPROVEN)
+    if isinstance(cause, TimeoutError) and not isinstance(cause, aiohttp.ClientError):
+        return _describe_silence(section)
+    if isinstance(cause, OSError):
+        return f"No model server answers at {section.url}. Start it with “make run” or “tempera-models serve”."
+    why = "" if str(error) in (DOWN, BROKEN) else f" ({str(error).rstrip('.')})"
+    return (
+        f"What answers at {section.url} is no model server of Tempera{why}. Stop that program, or set another address "
+        "in TEMPERA_MODEL_SERVER__URL."
+    )
+
+
+def _describe_silence(section: ModelServerSection) -> str:
+    return f"The model server at {section.url} takes a connection but does not answer; restart it."
+
+
+def _explain_key(section: ModelServerSection, *, is_unproven: bool) -> str:
+    if not section.key:
+        return f"The model server at {section.url} needs a key: set {API_KEY} to the value that it has on the server."
+    variable = API_KEY if section.api_key.get_secret_value() else TRUSTED_KEY
+    if is_unproven:
+        return (
+            f"What answers at {section.url} does not know the key in {variable}, so the bot sends nothing to it. Set "
+            f"the same value in {variable} where that server is started, and start it again. For a server by others, "
+            "which cannot prove that it knows a key, set TEMPERA_MODEL_SERVER__VERIFY=false."
+        )
+    return (
+        f"The model server at {section.url} refuses the key in {variable}. Set the value here that {API_KEY} has where "
+        "that server is started."
+    )
+
+
+def _check_packages(section: ModelServerSection) -> Findings:
+    """Return what keeps the bot from starting a model server; nothing if it can, or if it would start none."""
+    try:
+        if section.is_local:
+            check_packages()
+    except BotError as error:
+        return [(False, str(error))]
+    return []
+
+
+async def _check_discord(config: Config, bot: Bot | None) -> Findings:
     if not config.discord.token.get_secret_value().strip():
         return [(True, "Discord is not set up: TEMPERA_DISCORD__TOKEN is empty.")]
     from bot.platforms.discord import checks
 
-    return await checks.examine(config.discord, bot.commands)
+    return await checks.examine(config.discord, None if bot is None else bot.commands)
 
 
-async def _check_slack(config: Config) -> list[tuple[bool, str]]:
-    section = config.slack
-    if not section.is_configured:
+async def _check_slack(config: Config, timeout_seconds: float) -> Findings:
+    if not config.slack.is_configured:
         return [(True, "Slack is not set up: TEMPERA_SLACK__BOT_TOKEN is empty.")]
     from bot.platforms.slack import checks
 
-    findings = await checks.examine(section)
+    findings = await checks.examine(config.slack)
     return (
-        findings if section.uses_sockets else [*findings, _check_port("the bot on Slack", section.host, section.port)]
+        findings if config.slack.uses_sockets else [*findings, await checks.examine_port(config.slack, timeout_seconds)]
     )

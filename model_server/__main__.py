@@ -21,6 +21,8 @@ from model_server.files.cache import ModelCache, check_trained, format_size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+log = logging.getLogger("model_server")
+
 CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "config"
 INTERRUPTED_STATUS = 130
 REQUIRED_PACKAGES = ("torch", "transformers", "diffusers", "filelock", "tqdm")
@@ -202,6 +204,14 @@ def _serve(options: argparse.Namespace, entries: Sequence[CatalogueEntry], model
             "TEMPERA_MODEL_SERVER__API_KEY, or listen on 127.0.0.1."
         )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for entry in entries:
+        if not entry.is_pinned:
+            log.warning(
+                "%s is not pinned: whoever may change %s changes what is loaded here. Write the commit that you chose "
+                'into its table, as revision = "…".',
+                entry.name,
+                entry.repository,
+            )
     try:
         asyncio.run(_serve_until_cancelled(options, entries, model_cache, api_key, trusted_key))
     except asyncio.CancelledError:
@@ -257,7 +267,9 @@ def _read_keys() -> tuple[str | None, str | None]:
     from pydantic_settings import BaseSettings, SettingsConfigDict
 
     class Secrets(BaseSettings):
-        model_config = SettingsConfigDict(env_prefix="TEMPERA_MODEL_SERVER__", env_file=".env", extra="ignore")
+        model_config = SettingsConfigDict(
+            env_prefix="TEMPERA_MODEL_SERVER__", env_file=".env", env_file_encoding="utf-8-sig", extra="ignore"
+        )
         api_key: SecretStr = SecretStr("")
         trusted_key: SecretStr = SecretStr("")
 

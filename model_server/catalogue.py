@@ -33,6 +33,7 @@ from model_server.errors import OperatorError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+COMMIT = re.compile(r"[0-9a-f]{40}")
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 HUB_LOCATION = re.compile(r"hf:(?P<place>[^/@]+/[^/@]+(@[^/]+)?)(/(?P<path>.*))?")
 PACKAGE_LOCATION = re.compile(r"pypi:(?P<place>[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+)(/(?P<path>.*))?")
@@ -136,6 +137,11 @@ class CatalogueEntry(_Strict):
         return next((file for file in self.files if file.name.endswith(".gguf")), None)
 
     @property
+    def is_pinned(self) -> bool:
+        """True unless its files are what a repository holds at the time: whoever may change that changes the model."""
+        return self.repository is None or bool(COMMIT.fullmatch(self.revision or ""))
+
+    @property
     def is_untrained(self) -> bool:
         """True if this is a model of our own whose weights do not exist yet."""
         return self.weights is not None and not is_trained(self.weights)
@@ -185,6 +191,9 @@ def load_catalogue(*paths: Path) -> dict[str, CatalogueEntry]:
             own = next((keys for keys in ORIGIN_KEYS if any(key in table for key in keys)), None)
             if own:
                 others = {key for keys in ORIGIN_KEYS if keys != own for key in keys}
+                if "repository" in table:
+                    # A revision is one of its repository only.
+                    others.add("revision")
                 merged = {key: value for key, value in merged.items() if key not in others}
             tables[name] = merged | _resolve_paths(table, path.parent)
             origin[name] = path

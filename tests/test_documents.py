@@ -69,7 +69,7 @@ def test_every_link_leads_to_a_file_and_a_heading(path: Path) -> None:
 def repository() -> tuple[str, ...]:
     """The paths of all files and folders of the repository, each with a slash before it."""
     paths = [path for folder in FOLDERS for path in [ROOT / folder, *(ROOT / folder).rglob("*")]]
-    return (*(f"/{named(path)}" for path in paths), "/pyproject.toml", "/discord.py")
+    return (*(f"/{named(path)}" for path in paths), "/pyproject.toml", "/discord.py", "/openapi.json")
 
 
 @pytest.mark.parametrize("path", INSIDE, ids=named)

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
 
 from limits.aio.storage import RedisStorage
 from limits.aio.storage.redis.redispy import RedispyBridge
@@ -265,6 +266,29 @@ class Use:
     def refund(self) -> None:
         """Have it not counted, since it ended with an error."""
         self.is_refunded = True
+
+
+async def ping(storage: str, timing: Timing | None = None) -> str:
+    """Return a sentence on where uses are counted. Raises ConfigError if the Redis server does not answer."""
+    if storage == MEMORY:
+        return "This process alone counts how often people ask."
+    _redis(storage)
+    from redis.asyncio import Redis
+    from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
+
+    seconds = (timing or Timing()).redis
+    parts = urlsplit(storage)
+    where = f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
+    try:
+        async with asyncio.timeout(seconds), Redis.from_url(storage) as client:
+            await client.ping()
+    except TimeoutError:
+        raise ConfigError(f"Redis at {where} does not answer within {seconds:g} seconds.") from None
+    except (AuthenticationError, AuthorizationError):
+        raise ConfigError(f"Redis at {where} refuses the user or the password in TEMPERA_LIMITS__STORAGE.") from None
+    except (RedisError, OSError, ValueError):
+        raise ConfigError(f"Redis does not answer at {where}, which TEMPERA_LIMITS__STORAGE names.") from None
+    return f"Redis at {where} answers; it counts how often people ask."
 
 
 def _redis(address: str) -> RedisStorage:

@@ -2,6 +2,7 @@
 
 Its sources, each of which overrides those before it: the defaults in sections.py, config/tempera.toml, presets, `.env`,
 and environment variables `TEMPERA_<SECTION>__<KEY>` (lists as JSON). Unknown keys are refused in all of them.
+`Config.warnings` has sentences about what is accepted, but is most likely a mistake.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -20,6 +22,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from bot.config import variables
 from bot.config.sections import (
     CONFIG_FOLDER,
     DatabaseSection,
@@ -37,14 +40,20 @@ from bot.core.text import nearest
 
 DEFAULT_FILE = CONFIG_FOLDER / "tempera.toml"
 PRESETS = CONFIG_FOLDER / "presets"
-VARIABLE_PREFIX = "TEMPERA_"
+DOTENV = Path(".env")
+NOTHING_TO_RUN = "There is nothing to run: no platform is enabled in the configuration."
 
 
 class Config(BaseSettings):
     """The whole configuration, by attributes: `config.web.port`."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=VARIABLE_PREFIX, env_nested_delimiter="__", case_sensitive=False
+        frozen=True,
+        extra="forbid",
+        env_prefix=variables.PREFIX,
+        env_nested_delimiter="__",
+        env_file_encoding=variables.ENCODING,
+        case_sensitive=False,
     )
 
     model_server: ModelServerSection = ModelServerSection()
@@ -58,6 +67,17 @@ class Config(BaseSettings):
     log: LogSection = LogSection()
     settings: Mapping[str, str | int | float | bool] = Field(default_factory=dict)
     """New defaults, for every server, of the settings that the core and the plugins declare."""
+    _warnings: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A sentence for each variable without effect, and for each secret that stands in a file."""
+        return self._warnings
+
+    @property
+    def has_platform(self) -> bool:
+        """True if there is anywhere to talk to the bot, beside the terminal."""
+        return bool(self.web.enabled or self.discord.token.get_secret_value() or self.slack.is_configured)
 
     @classmethod
     def settings_customise_sources(
@@ -71,7 +91,9 @@ class Config(BaseSettings):
         """Return the sources, strongest first: the environment, `.env` without other programs' variables, the files."""
         if isinstance(dotenv_settings, DotEnvSettingsSource):
             dotenv_settings.env_vars = {
-                name: value for name, value in dotenv_settings.env_vars.items() if _is_own_variable(name)
+                name: value
+                for name, value in dotenv_settings.env_vars.items()
+                if variables.is_own(name, settings_cls.model_fields)
             }
         return (env_settings, dotenv_settings, init_settings)
 
@@ -81,26 +103,74 @@ def load(path: Path | None = None, presets: Sequence[str] = ()) -> Config:
 
     Raises ConfigError with one sentence that names the first wrong value.
     """
-    values = _read_toml(path or DEFAULT_FILE, required=path is not None)
+    file = path or DEFAULT_FILE
+    values = _read_toml(file, required=path is not None)
     if path is not None:
         _resolve_lessons(path, values)
+    warnings = _find_secrets(file, values)
     for name in presets:
-        for key, new in _read_toml(_find_preset(name), required=True).items():
+        preset = _find_preset(name)
+        overlay = _read_toml(preset, required=True)
+        warnings += _find_secrets(preset, overlay)
+        for key, new in overlay.items():
             old = values.get(key)
             values[key] = old | new if isinstance(old, dict) and isinstance(new, dict) else new
-    dotenv = Path(".env") if Path(".env").is_file() else None
-    _refuse_unknown_sections(os.environ)
+    dotenv = variables.read_dotenv(DOTENV) if DOTENV.is_file() else {}
+    variables.check(dotenv | os.environ, Config)
     try:
-        return Config(_env_file=dotenv, **values)  # type: ignore[call-arg]
+        config = Config(_env_file=DOTENV if dotenv else None, **values)  # type: ignore[call-arg]
     except ValidationError as error:
         raise ConfigError(_describe_error(error)) from None
     except ValueError as error:
         raise ConfigError(f"The environment holds a value that cannot be read: {error}.") from None
+    config._warnings = (*variables.find_unread(os.environ, dotenv, Config), *warnings)
+    return config
+
+
+def list_presets() -> list[str]:
+    """Return the names of the presets for the bot; the folder also has some for the model server."""
+    return sorted(path.stem for path in PRESETS.glob("*.toml") if _is_for_the_bot(path))
+
+
+def _is_for_the_bot(preset: Path) -> bool:
+    return _read_toml(preset, required=True).keys() <= Config.model_fields.keys()
 
 
 def _find_preset(name: str) -> Path:
+    """Return the file of a preset, or the file that is called `name`. Raises ConfigError if there is neither."""
     known = PRESETS / f"{name}.toml"
-    return known if known.is_file() else Path(name)
+    offered = f"The presets are: {', '.join(list_presets())}."
+    if known.is_file():
+        if not _is_for_the_bot(known):
+            how = f"tempera-models serve --catalogue {name}"
+            raise ConfigError(f"“{name}” is a preset for the model server: {how}. {offered}")
+        return known
+    if not Path(name).is_file():
+        raise ConfigError(f"There is no preset “{name}”, and no file of this name. {offered}")
+    return Path(name)
+
+
+def _find_secrets(file: Path, values: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each secret in a file, which others may read or publish."""
+    return [
+        f"The file {file} holds a secret, “{section}.{key}”. Move it into the environment or into .env, as "
+        f"{variables.PREFIX}{section.upper()}__{key.upper()}."
+        for section, table in values.items()
+        if section in Config.model_fields and isinstance(table, dict)
+        for key, field in getattr(Config.model_fields[section].annotation, "model_fields", {}).items()
+        if isinstance(table.get(key), str) and _is_secret(table[key], field.annotation, field.default)
+    ]
+
+
+def _is_secret(value: str, kind: Any, default: Any) -> bool:
+    """Return whether a value is the secret of a field that has one, or an address with a password."""
+    if "://" not in value:
+        return kind is SecretStr and default != SecretStr(value)
+    try:
+        parts = urlsplit(value)
+        return bool(parts.password or parse_qs(parts.query).get("password"))
+    except ValueError:
+        return False
 
 
 def _resolve_lessons(file: Path, values: dict[str, Any]) -> None:
@@ -111,10 +181,6 @@ def _resolve_lessons(file: Path, values: dict[str, Any]) -> None:
     paths = [Path(str(lesson)) for lesson in section["lessons"]]
     resolved = [path if path.exists() or not (file.parent / path).exists() else file.parent / path for path in paths]
     values["explain"] = section | {"lessons": resolved}
-
-
-def _is_own_variable(variable: str) -> bool:
-    return variable.upper().startswith(VARIABLE_PREFIX) and "__" in variable
 
 
 def _read_toml(path: Path, *, required: bool) -> dict[str, Any]:
@@ -128,19 +194,10 @@ def _read_toml(path: Path, *, required: bool) -> dict[str, Any]:
         raise ConfigError(f"The configuration file {path} cannot be read: {error}.") from None
 
 
-def _refuse_unknown_sections(environment: Mapping[str, str]) -> None:
-    for name in filter(_is_own_variable, environment):
-        section = name.upper().removeprefix(VARIABLE_PREFIX).split("__")[0]
-        if section.lower() not in Config.model_fields:
-            close = nearest(section.lower(), Config.model_fields)
-            hint = f" Did you mean {VARIABLE_PREFIX}{close.upper()}__…?" if close else ""
-            raise ConfigError(f"{name} is set, but there is no section “{section.lower()}”.{hint}")
-
-
 def _describe_error(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_context=False)[0]
     key = ".".join(str(part) for part in first["loc"])
-    variable = VARIABLE_PREFIX + "__".join(str(part).upper() for part in first["loc"])
+    variable = variables.PREFIX + "__".join(str(part).upper() for part in first["loc"])
     if first["type"] == "extra_forbidden":
         siblings: Mapping[str, Any] = Config.model_fields
         for part in first["loc"][:-1]:

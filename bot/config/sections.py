@@ -88,6 +88,8 @@ class ModelServerSection(ConfigSection):
     api_key: SecretStr = SecretStr("")
     trusted_key: SecretStr = SecretStr("")
     """The key by which a server that requires none recognises this bot, and trusts the user names that it sends."""
+    verify: bool = True
+    """Whether a server on this machine must prove that it knows the key, as servers by others cannot."""
 
     @property
     def key(self) -> str:
@@ -108,7 +110,7 @@ class ModelServerSection(ConfigSection):
     def with_url(self, url: str) -> ModelServerSection:
         """Return this section with another address. Raises ConfigError if `url` is not an address."""
         try:
-            return ModelServerSection(url=url, api_key=self.api_key, trusted_key=self.trusted_key)
+            return ModelServerSection.model_validate({**self.model_dump(), "url": url})
         except ValidationError:
             raise ConfigError(f"“{url}” is not an address like http://127.0.0.1:8400.") from None
 

@@ -33,6 +33,7 @@ DOWN = (
     "“tempera doctor”."
 )
 BROKEN = "The connection to the model server broke off in the middle of the answer. Please ask again."
+KEY_REFUSED = "The model server refuses this bot's key; whoever runs it must set the same one on both sides."
 DEFAULT_RETRY_SECONDS = 5.0
 """When to ask a busy server again if its answer has no Retry-After header."""
 
@@ -49,20 +50,26 @@ class Timing:
 class ModelClient:
     """A connection pool to one model server. Use it as an async context manager."""
 
-    def __init__(self, url: str, api_key: str = "", timing: Timing | None = None) -> None:
+    def __init__(
+        self, url: str, api_key: str = "", timing: Timing | None = None, traces: Sequence[aiohttp.TraceConfig] = ()
+    ) -> None:
+        """`traces` are called by aiohttp while it connects, and may refuse the server (see key_proof.py)."""
         self.url = url.rstrip("/")
         self._timing = timing or Timing()
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._traces = list(traces)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        timeout = aiohttp.ClientTimeout(
-            total=None, connect=None, sock_connect=self._timing.connect, sock_read=self._timing.silence
-        )
+        timeout = aiohttp.ClientTimeout(sock_connect=self._timing.connect, sock_read=self._timing.silence)
         # The server's queue is fair between users; a limited pool would be a second queue that is not.
         connector = aiohttp.TCPConnector(limit=0)
         self._session = aiohttp.ClientSession(
-            headers=self._headers, timeout=timeout, connector=connector, read_bufsize=1 << 22
+            headers=self._headers,
+            timeout=timeout,
+            connector=connector,
+            read_bufsize=1 << 22,
+            trace_configs=self._traces,
         )
         return self
 
@@ -295,15 +302,16 @@ class ModelClient:
 
     async def readiness(self) -> Readiness:
         """Return which models are ready, and the states of others. Raises ModelUnavailable if the server is down."""
-        session = self._require_session()
         try:
-            async with session.get(f"{self.url}/health/ready") as response:
+            async with self._require_session().get(f"{self.url}/health/ready", allow_redirects=False) as response:
                 if response.status not in (200, 503):
                     await _raise_error(response)
                 body = _require_object(await response.json(content_type=None))
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        except (aiohttp.ClientError, LineTooLong, TimeoutError, ValueError) as error:
             raise ModelUnavailable(DOWN) from error
-        return Readiness(response.status == 200, tuple(body.get("models", ())), body.get("missing") or {})
+        with _checked_format():
+            missing = {str(name): str(state) for name, state in (body.get("missing") or {}).items()}
+            return Readiness(response.status == 200, tuple(map(str, body["models"])), missing)
 
     def _require_session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -386,9 +394,7 @@ async def _raise_error(response: aiohttp.ClientResponse) -> None:
     if response.status == 429:
         raise Busy("{message}", _read_retry_seconds(response), message=message)
     if response.status == 401 or code == "invalid_api_key":
-        raise ModelUnavailable(
-            "The model server refuses this bot's key; whoever runs it must set the same one on both sides."
-        )
+        raise ModelUnavailable(KEY_REFUSED)
     if response.status == 403 or response.status >= 500:
         raise ModelUnavailable("{message}", message=message)
     raise ModelError("{message}", message=message)

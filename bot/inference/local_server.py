@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WARNING_WITHOUT_KEY = (
-    "it treats all users of this bot as one person, so somebody who asks a lot keeps the others waiting. "
+    "it treats all users of this bot as one person, so somebody who asks a lot keeps the others waiting, and nothing "
+    "proves that it is yours: any program of this machine could have opened its port. "
     "Set TEMPERA_MODEL_SERVER__API_KEY in the file .env where both programs are started"
 )
 """The end of a sentence about a server that accepts this bot without a key."""
@@ -71,11 +72,7 @@ class LocalServer:
 
     async def _keep_own(self) -> None:
         """Run a server of our own until somebody else listens at its address."""
-        if importlib.util.find_spec("torch") is None:
-            raise BotError(
-                "The model server's packages are not installed. Install them with "
-                "pip install 'tempera-bot[models]', or use --no-models with a model server elsewhere."
-            )
+        check_packages()
         log.info("No model server was running at %s; Tempera starts one.", self._section.url)
         pause = self._timing.first_pause
         while not await self._is_listening():
@@ -131,6 +128,15 @@ class LocalServer:
         finally:
             if child.returncode is None:
                 await asyncio.shield(_end_process(child, self._timing.grace))
+
+
+def check_packages() -> None:
+    """Raise BotError if the packages of the model server are not installed."""
+    if importlib.util.find_spec("torch") is None:
+        raise BotError(
+            "The model server's packages are not installed. Install them with "
+            "pip install 'tempera-bot[models]', or use --no-models with a model server elsewhere."
+        )
 
 
 async def _end_process(child: asyncio.subprocess.Process, grace_seconds: float) -> None:

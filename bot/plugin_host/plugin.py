@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bot.commands.decorators import build_command
 from bot.commands.source import describe_error
 from bot.core.errors import ConfigError, PluginError
+from bot.core.text import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Container, Coroutine, Iterator, Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from bot.settings.setting import Setting
     from bot.storage.key_value import Store
 
+BUILT_IN_PACKAGE = "plugins"
 ENTRY_POINT_GROUP = "tempera.plugins"
 MODULE_PREFIX = "tempera_plugin_"
 
@@ -129,7 +131,7 @@ def load(section: PluginsSection, left_out: Container[str] = ()) -> list[Plugin]
         if module in left_out:
             continue
         with errors_name(name, module):
-            plugin = make_plugin(name, import_file(path, module) if path else importlib.import_module(module))
+            plugin = make_plugin(name, _import(name, module, path, known=type(section)().enabled))
             if plugin.name in loaded:
                 raise PluginError(f"Two plugins are called “{plugin.name}”; rename one of them.")
         loaded[plugin.name] = plugin
@@ -147,13 +149,30 @@ def _find_modules(section: PluginsSection) -> Iterator[tuple[str, str, Path | No
         yield name, builtin_module(name), None
     if section.folder is not None:
         if not section.folder.is_dir():
-            raise PluginError(f"The folder of plugins, {section.folder}, does not exist.")
+            raise PluginError(
+                f"The folder of plugins, {section.folder}, does not exist. Make it, or name another in "
+                "TEMPERA_PLUGINS__FOLDER."
+            )
         for path in sorted(section.folder.glob("*.py")):
             if not path.name.startswith("_"):
                 yield path.stem, f"{MODULE_PREFIX}{path.stem}", path
     if section.entry_points:
         for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name):
             yield point.name, point.module, None
+
+
+def _import(name: str, module: str, path: Path | None, known: Sequence[str]) -> ModuleType:
+    """Return a plugin's module. `known` are the built-in plugins, which a wrong name is compared with."""
+    if path is not None:
+        return import_file(path, module)
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name == module == builtin_module(name):
+            close = nearest(name, known)
+            hint = f" Did you mean “{close}”?" if close else ""
+            raise PluginError(f"There is no built-in plugin “{name}”.{hint} There are {', '.join(known)}.") from None
+        raise
 
 
 @contextlib.contextmanager

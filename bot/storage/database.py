@@ -54,6 +54,10 @@ ANSWERED = ("done", "stopped")
 """States of an answer that was given, completely or until it was stopped."""
 MAX_ID = 2**31 - 1
 """The largest id of a row; PostgreSQL raises an error for a larger one in a query."""
+NEWER = (
+    "The database was changed by a newer Tempera than this one. Install that one, or name another database in "
+    "TEMPERA_DATABASE__URL."
+)
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -243,6 +247,9 @@ class Database:
         try:
             await ensure_folder(self._backend.file)
             await self._migrate_when_free()
+        except ConfigError:
+            await self._engine.dispose()
+            raise
         except self._backend.open_errors as error:
             await self._engine.dispose()
             log.debug("The database cannot be opened", exc_info=error)
@@ -352,11 +359,16 @@ async def _complete(work: Coroutine[Any, Any, Any]) -> None:
 def _migrate(connection: Connection, target: str) -> None:
     from alembic import command
     from alembic.config import Config
+    from alembic.util import CommandError
 
     settings = Config()
     settings.set_main_option("script_location", str(MIGRATIONS))
     settings.attributes["connection"] = connection
-    if target == "head" or not target.startswith("-"):
-        command.upgrade(settings, target)
-    else:
-        command.downgrade(settings, target)
+    try:
+        if target == "head" or not target.startswith("-"):
+            command.upgrade(settings, target)
+        else:
+            command.downgrade(settings, target)
+    except CommandError:
+        # There is no script for the revision that the database has.
+        raise ConfigError(NEWER) from None

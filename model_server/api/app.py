@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from model_server.api import openapi
 from model_server.api.auth import Authenticator, check_exposure
 from model_server.api.routes import JOB, STREAM, TRUSTED, Routes
-from model_server.errors import RETRY_AFTER_SECONDS, ApiError
+from model_server.errors import RETRY_AFTER_SECONDS, ApiError, invalid_value
 from model_server.scheduling.ticket import CANCELLED_STATUS
 from model_server.workers.served_model import ServedModel, find_model
 from model_server.workers.supervisor import FACTORY
@@ -32,7 +33,9 @@ requests_log = logging.getLogger("model_server.requests")
 ERROR_CODE = web.RequestKey("ERROR_CODE", str)
 MAX_BODY_BYTES = 1 << 20
 SHUTDOWN_SECONDS = 2.0
-LIVE = "/health/live"
+LIVE, PROOF = "/health/live", "/health/proof"
+OPEN = frozenset({LIVE, PROOF, openapi.PATH})
+"""What is answered without a key: whether a server lives, whether it is the one that is meant, and what it speaks."""
 
 HTTP_ERROR_SENTENCES = {
     404: "There is nothing at this address; the API is under /v1.",
@@ -85,15 +88,17 @@ def build_application(models: Sequence[ServedModel], *, authenticator: Authentic
         client_max_size=MAX_BODY_BYTES, middlewares=[_log_request, render_errors, _check_access_with(authenticator)]
     )
     app.add_routes(Routes(models).table())
-    app.add_routes(_StatusRoutes(models).table())
+    app.add_routes(_StatusRoutes(models, authenticator).table())
+    app.add_routes([web.get(openapi.PATH, openapi.serve_document)])
     return app
 
 
 class _StatusRoutes:
     """The routes that list the models and tell whether they are ready."""
 
-    def __init__(self, models: Sequence[ServedModel]) -> None:
+    def __init__(self, models: Sequence[ServedModel], authenticator: Authenticator) -> None:
         self._models = models
+        self._authenticator = authenticator
         self._created = int(time.time())
 
     def table(self) -> list[web.RouteDef]:
@@ -101,6 +106,7 @@ class _StatusRoutes:
             web.get("/v1/models", self.models),
             web.get("/v1/models/{id:.+}", self.model),
             web.get(LIVE, self.live),
+            web.get(PROOF, self.prove),
             web.get("/health/ready", self.ready),
         ]
 
@@ -113,6 +119,10 @@ class _StatusRoutes:
 
     async def live(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "live"})
+
+    async def prove(self, request: web.Request) -> web.Response:
+        query = request.query
+        return web.json_response({"proof": self._authenticator.prove(query.get("nonce", ""), query.get("claim", ""))})
 
     async def ready(self, _: web.Request) -> web.Response:
         missing = {model.name: model.state for model in self._models if model.state != "ready"}
@@ -178,6 +188,9 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         if "Allow" in error.headers:
             shaped.headers["Allow"] = error.headers["Allow"]
         return await _error_response(request, shaped)
+    except web.RequestPayloadError:
+        sentence = "The body cannot be read: it is not what its Content-Encoding or Transfer-Encoding says."
+        return await _error_response(request, invalid_value(sentence))
     except ConnectionResetError:
         # The client closed the connection between two events of its stream.
         raise
@@ -192,7 +205,7 @@ def _check_access_with(authenticator: Authenticator) -> Middleware:
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         authenticator.check_source(request.headers.get("Host"), request.headers.get("Origin"))
-        if request.path != LIVE:
+        if request.path not in OPEN:
             request[TRUSTED] = authenticator.check_key(request.headers.get("Authorization"))
         return await handler(request)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
-from model_server.errors import ApiError
+from model_server.errors import ApiError, invalid_value
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
+
+NONCE = re.compile(r"[0-9a-f]{64}")
 
 
 def is_loopback(host: str) -> bool:
@@ -57,6 +60,23 @@ class Authenticator:
                 401, "This server needs its API key, sent as `Authorization: Bearer KEY`.", code="invalid_api_key"
             )
         return trusted
+
+    def prove(self, nonce: str, claim: str) -> str:
+        """Return the proof that this server knows the key which the client knows as well.
+
+        Each side shows the HMAC of `nonce`, 64 hexadecimal digits, under the key, with a word for the side. A client
+        that does not know a key gets no proof, by which it could guess at keys. Raises ApiError.
+        """
+        if not NONCE.fullmatch(nonce):
+            raise invalid_value("`nonce` must be 64 hexadecimal digits.", "nonce")
+        for key in self._keys:
+            if hmac.compare_digest(_encode_header(claim), _sign(key, "client", nonce).encode()):
+                return _sign(key, "server", nonce)
+        raise ApiError(401, "This server does not know the key by which `claim` was made.", code="invalid_api_key")
+
+
+def _sign(key: bytes, side: str, nonce: str) -> str:
+    return hmac.digest(key, f"tempera {side} {nonce}".encode(), "sha256").hex()
 
 
 def _encode_header(text: str) -> bytes:

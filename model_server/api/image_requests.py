@@ -54,8 +54,8 @@ class _BaseImageRequest(ApiRequest):
     neutral_values: ClassVar[dict[str, tuple[Any, ...]]] = {"background": ("auto", "opaque")}
 
     n: Annotated[int, Field(ge=1, le=16)] | None = None
-    size: str | None = None
-    response_format: str | None = None
+    size: Annotated[str, Field(json_schema_extra={"pattern": f"^(auto|{SIZE.pattern})$"})] | None = None
+    response_format: Annotated[str, Field(json_schema_extra={"enum": ["b64_json"]})] | None = None
     output_format: Literal["png", "gif"] | None = None
     stream: bool | None = None
     partial_images: Annotated[int, Field(ge=0, le=16)] | None = None

@@ -1,4 +1,5 @@
 import asyncio
+import importlib.util
 import json
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -7,15 +8,19 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from fakes.discord import FakeDiscord
-from fakes.model_server.broken_api import crooked, plainly
+from fakes.model_server.broken_api import Answer, crooked, plainly
+from fakes.model_server.gateway import serving
 from fakes.model_server.model_api import FakeModels
 
 from bot.app import Bot
-from bot.config.loading import Config, load
+from bot.config.loading import NOTHING_TO_RUN, Config, load
+from bot.config.sections import WebSection
 from bot.core.errors import ConfigError, PluginError
 from bot.doctor import examine
 from bot.inference.client import ModelClient
+from bot.platforms.web import WebPlatform
 from bot.plugin_host import plugin
+from bot.storage import inspection
 from bot.storage.database import Database
 
 Set = Callable[[str, object], None]
@@ -49,7 +54,7 @@ async def findings(capsys: pytest.CaptureFixture[str], **options: float) -> tupl
     """Return the exit status and the lines with problems."""
     status = await examine(load, build, **options)
     lines = capsys.readouterr().out.splitlines()
-    assert all(line.startswith(("ok       ", "PROBLEM  ")) for line in lines)
+    assert all(line.startswith(("ok       ", "warning  ", "PROBLEM  ")) for line in lines)
     return status, [line.removeprefix("PROBLEM  ") for line in lines if line.startswith("PROBLEM")]
 
 
@@ -64,8 +69,9 @@ async def test_a_working_set_up_passes_every_check(
     asking = f"/ask, /new, /explain, {lessons}, /imagine, /face, /dial, /odds, /compare"
     keyless = (
         "If neither “make run” nor “tempera run” started it, it treats all users of this bot as one person, so "
-        "somebody who asks a lot keeps the others waiting. Set TEMPERA_MODEL_SERVER__API_KEY in the file "
-        ".env where both programs are started."
+        "somebody who asks a lot keeps the others waiting, and nothing proves that it is yours: any program of this "
+        "machine could have opened its port. Set TEMPERA_MODEL_SERVER__API_KEY in the file .env where both programs "
+        "are started."
     )
     models = "fake-chat, fake-faces, fake-images, fake-embeddings"
     moderation = "/audit, /stats, /mod remove, /timeout, /timeouts list, /timeouts lift, /queue"
@@ -74,16 +80,20 @@ async def test_a_working_set_up_passes_every_check(
     assert capsys.readouterr().out.splitlines() == [
         "ok       The configuration can be read.",
         f"ok       37 commands: {commands}",
-        f"ok       The database opens: sqlite:///{tmp_path}/tempera.db.",
+        f"ok       The database sqlite:///{tmp_path}/tempera.db is made at the first start.",
+        "ok       This process alone counts how often people ask.",
         "ok       The web chat can listen on http://127.0.0.1:0.",
         f"ok       The model server at {listening.url} is ready: {models}. {keyless}",
         "ok       Discord is not set up: TEMPERA_DISCORD__TOKEN is empty.",
         "ok       Slack is not set up: TEMPERA_SLACK__BOT_TOKEN is empty.",
     ]
+    assert not (tmp_path / "tempera.db").exists()
 
 
 @pytest.mark.parametrize("key", ["API_KEY", "TRUSTED_KEY"])
-async def test_a_model_server_that_knows_this_bot(configure: Set, capsys: pytest.CaptureFixture[str], key: str) -> None:
+async def test_a_key_that_a_server_by_others_knows(
+    configure: Set, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
     shown: list[str | None] = []
 
     async def ready(request: web.Request) -> web.Response:
@@ -93,20 +103,91 @@ async def test_a_model_server_that_knows_this_bot(configure: Set, capsys: pytest
     async with crooked(ready, "/health/ready") as url:
         configure("MODEL_SERVER__URL", url)
         configure(f"MODEL_SERVER__{key}", "s3cret")
+        configure("MODEL_SERVER__VERIFY", "false")
         assert await examine(load, build) == 0
     assert f"ok       The model server at {url} is ready: a.\n" in capsys.readouterr().out
     assert shown == ["Bearer s3cret"]
 
 
-@pytest.mark.parametrize("error", [ConfigError("web.port is wrong."), PluginError("Plugin “dice” is broken.")])
-async def test_an_unreadable_configuration_is_the_only_line(
+async def test_an_unreadable_configuration_is_the_only_line(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
+    configure("WEB__PORT", "many")
+    assert await examine(load, build) == 1
+    assert capsys.readouterr().out.startswith("PROBLEM  The configuration's “web.port” (TEMPERA_WEB__PORT) is wrong: ")
+
+
+async def test_each_check_is_made_whatever_failed_before_it(
+    configure: Set, capsys: pytest.CaptureFixture[str], tmp_path: Path, unused_tcp_port: int
+) -> None:
+    configure("PORT", 3)
+    configure("PLUGINS__FOLDER", tmp_path / "none")
+    configure("DATABASE__URL", "mysql://host/db")
+    configure("LIMITS__STORAGE", "disk")
+    configure("EXPLAIN__LESSONS", '["none.md"]')
+    configure("WEB__HOST", "0.0.0.0")
+    configure("MODEL_SERVER__URL", f"http://127.0.0.1:{unused_tcp_port}")
+    configure("SLACK__BOT_TOKEN", "xoxb-1")
+    configure("SLACK__APP_TOKEN", "xapp-1")
+    configure("SLACK__API_BASE", f"http://127.0.0.1:{unused_tcp_port}/api/")
+    assert await examine(load, build) == 1
+    said = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("ok ")]
+    begins = [
+        "warning  TEMPERA_PORT has no effect.",
+        f"PROBLEM  The folder of plugins, {tmp_path}/none, does not exist. Make it, or name another in TEMPERA_PLUGINS",
+        "warning  The lesson ",
+        "PROBLEM  The database must be SQLite or PostgreSQL",
+        "PROBLEM  limits.storage must be “memory” or begin with redis:// or rediss://.",
+        "PROBLEM  The web chat would be open to the network on 0.0.0.0. Set a join code in TEMPERA_WEB__JOIN_CODE",
+        "PROBLEM  No model server answers at ",
+        "PROBLEM  Slack cannot be reached at ",
+    ]
+    assert len(said) == len(begins), said
+    assert [line for line, begin in zip(said, begins, strict=True) if not line.startswith(begin)] == []
+
+
+async def test_warnings_are_no_problems(configure: Set, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('[web]\njoin_code = "s3cret"\n')
+    assert await examine(lambda: load(Path("mine.toml")), build) == 0
+    said = capsys.readouterr().out
+    assert "warning  The file mine.toml holds a secret, “web.join_code”." in said
+    assert "s3cret" not in said
+
+
+@pytest.mark.parametrize(
+    "error", [ConfigError("[settings]: there is no setting “x”."), PluginError("“dice” is broken.")]
+)
+async def test_what_the_start_of_the_bot_refuses_is_one_line(
     error: Exception, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(config: Config) -> Bot:
         raise error
 
     assert await examine(load, fail) == 1
-    assert capsys.readouterr().out == f"PROBLEM  {error}\n"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == f"PROBLEM  {error}"
+    assert lines[-1].startswith("ok       Slack")
+
+
+async def test_a_check_that_fails_unexpectedly_is_one_line(
+    configure: Set, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(address: str) -> str:
+        raise ZeroDivisionError(address)
+
+    monkeypatch.setattr(inspection, "inspect", fail)
+    assert await findings(capsys) == (1, ["The check of the database failed unexpectedly (ZeroDivisionError)."])
+
+
+async def test_nothing_to_run(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
+    configure("WEB__ENABLED", "false")
+    configure("MODEL_SERVER__URL", "http://model-server.invalid:8400")
+    status, problems = await findings(capsys)
+    assert (status, problems[0]) == (1, NOTHING_TO_RUN)
+
+
+async def test_a_database_that_is_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    async with Database(f"sqlite:///{tmp_path}/tempera.db"):
+        assert await examine(load, build) == 0
+    assert f"ok       The database opens: sqlite:///{tmp_path}/tempera.db.\n" in capsys.readouterr().out
 
 
 async def test_a_database_that_cannot_be_opened(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,19 +196,48 @@ async def test_a_database_that_cannot_be_opened(configure: Set, capsys: pytest.C
     assert await findings(capsys) == (1, [expected])
 
 
-async def test_a_port_in_use_is_no_problem(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        configure("WEB__PORT", port)
+async def test_a_redis_server_that_is_not_there(
+    configure: Set, capsys: pytest.CaptureFixture[str], unused_tcp_port: int
+) -> None:
+    configure("LIMITS__STORAGE", f"redis://:s3cret@127.0.0.1:{unused_tcp_port}")
+    expected = f"Redis does not answer at 127.0.0.1:{unused_tcp_port}, which TEMPERA_LIMITS__STORAGE names."
+    assert await findings(capsys) == (1, [expected])
+
+
+@pytest.mark.parametrize("code", ["", "s3cret"])
+async def test_a_web_chat_that_runs_is_no_problem(
+    code: str, configure: Set, capsys: pytest.CaptureFixture[str], listening: FakeModels, tmp_path: Path
+) -> None:
+    section = WebSection.model_validate({"port": 0, "join_code": code})
+    bot = Bot(ModelClient(listening.url), (), Database(f"sqlite:///{tmp_path}/other.db"))
+    async with bot, WebPlatform(bot, section).serve() as url:
+        configure("WEB__PORT", url.rpartition(":")[2])
         assert await examine(load, build) == 0
-    assert f"Something listens on 127.0.0.1:{port} already: the web chat" in capsys.readouterr().out
+    assert f"ok       The web chat answers at {url}: Tempera is running.\n" in capsys.readouterr().out
+
+
+async def test_another_program_on_the_port_of_the_web_chat(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
+    async with crooked(plainly(b"<title>It works</title>"), "/teacher") as url:
+        configure("WEB__PORT", url.rpartition(":")[2])
+        status, (problem,) = await findings(capsys)
+    assert status == 1
+    assert problem.endswith(f"another port in TEMPERA_WEB__PORT. What answers at {url} is not Tempera.")
+
+
+async def test_a_web_chat_that_hangs(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        configure("WEB__PORT", other.getsockname()[1])
+        status, (problem,) = await findings(capsys, timeout_seconds=0.2)
+    assert status == 1
+    assert problem.endswith("It takes connections, but does not answer within 0.2 seconds.")
 
 
 async def test_an_address_of_another_machine(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
     configure("WEB__HOST", "192.0.2.1")
+    configure("WEB__JOIN_CODE", "s3cret")
     status, (problem,) = await findings(capsys)
     assert status == 1
-    assert problem.startswith("The web chat cannot listen on 192.0.2.1:0: ")
+    assert problem.startswith("This machine has no address 192.0.2.1. Set one that it has in TEMPERA_WEB__HOST")
 
 
 async def test_a_web_chat_that_is_switched_off(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,11 +273,93 @@ async def test_a_model_server_that_loads(configure: Set, capsys: pytest.CaptureF
         assert await findings(capsys) == (1, [expected])
 
 
-async def test_a_model_server_that_refuses_the_key(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
-    async with crooked(plainly(b"{}", 401), "/health/ready") as url:
+@pytest.mark.parametrize(
+    ("configured", "verified", "told"),
+    [
+        ("", True, "needs a key: set TEMPERA_MODEL_SERVER__API_KEY to the value that it has on the server."),
+        ("API_KEY", False, "refuses the key in TEMPERA_MODEL_SERVER__API_KEY. Set the value here that TEMPERA_MODEL"),
+        ("API_KEY", True, "does not know the key in TEMPERA_MODEL_SERVER__API_KEY, so the bot sends nothing to it."),
+        ("TRUSTED_KEY", True, "the same value in TEMPERA_MODEL_SERVER__TRUSTED_KEY where that server is started"),
+    ],
+)
+async def test_a_model_server_with_another_key(
+    configured: str, verified: bool, told: str, configure: Set, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    configure("MODEL_SERVER__VERIFY", verified)
+    if configured:
+        configure(f"MODEL_SERVER__{configured}", "s3cret")
+    async with serving(tmp_path, models=(), api_key="other") as url:
         configure("MODEL_SERVER__URL", url)
-        _, (problem,) = await findings(capsys)
-    assert problem.startswith("The model server refuses this bot's key")
+        status, (problem,) = await findings(capsys)
+    assert status == 1
+    assert told in problem
+    assert "s3cret" not in problem
+
+
+@pytest.mark.parametrize("key", ["api_key", "trusted_key"])
+async def test_a_model_server_that_knows_the_key(
+    key: str, configure: Set, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    async with serving(tmp_path, models=(), **{key: "s3cret"}) as url:
+        configure("MODEL_SERVER__URL", url)
+        configure(f"MODEL_SERVER__{key.upper()}", "s3cret")
+        assert await findings(capsys) == (0, [])
+
+
+JUNK = [
+    plainly(b"<html>It works</html>"),
+    plainly(b"{}"),
+    plainly(b"[]"),
+    plainly(b'{"models": 5}'),
+    plainly(b'{"models": ["a"], "missing": ["b"]}', 503),
+    plainly(b"", 404),
+    plainly(b"Internal error", 500),
+    plainly(b'{"error": {"message": "wrong\\u001b[2Jdoor"}}', 403),
+    plainly(b"moved", 302, Location="http://127.0.0.1:1/"),
+]
+
+
+@pytest.mark.parametrize("answer", JUNK)
+@pytest.mark.parametrize("key", ["", "s3cret"])
+async def test_another_program_on_the_port_of_the_model_server(
+    answer: Answer, key: str, configure: Set, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure("MODEL_SERVER__API_KEY", key)
+    async with crooked(answer, "/health/{name}") as url:
+        configure("MODEL_SERVER__URL", url)
+        assert await examine(load, build) == 1
+    said = capsys.readouterr().out
+    why = "does not know the key in TEMPERA_MODEL_SERVER__API_KEY" if key else "is no model server of Tempera"
+    assert f"PROBLEM  What answers at {url} {why}" in said
+    assert said.splitlines()[-1].startswith("ok       Slack")
+    assert "\x1b" not in said
+
+
+async def test_a_program_that_speaks_something_else(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example.org ESMTP\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        configure("MODEL_SERVER__URL", f"http://127.0.0.1:{port}")
+        configure("WEB__PORT", port)
+        status, (web_chat, model_server) = await findings(capsys)
+    assert status == 1
+    assert web_chat.endswith("does not speak HTTP.")
+    assert model_server.startswith(f"What answers at http://127.0.0.1:{port} is no model server of Tempera")
+
+
+async def test_missing_packages_of_the_model_server(
+    configure: Set, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
+) -> None:
+    configure("MODEL_SERVER__URL", f"http://127.0.0.1:{unused_tcp_port}")
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))
+    status, (_, problem) = await findings(capsys)
+    assert status == 1
+    assert problem.startswith("The model server's packages are not installed. Install them with pip install ")
 
 
 async def test_a_model_server_that_hangs(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
@@ -198,7 +390,7 @@ async def test_slack_by_http(configure: Set, capsys: pytest.CaptureFixture[str],
     with socket.create_server(("127.0.0.1", 0)) as other:
         configure("SLACK__API_BASE", f"http://127.0.0.1:{unused_tcp_port}/api/")
         configure("SLACK__PORT", other.getsockname()[1])
-        assert await examine(load, build) == 1
+        assert await examine(load, build, timeout_seconds=0.2) == 1
     *_, unreachable, port = capsys.readouterr().out.splitlines()
     assert unreachable.startswith(f"PROBLEM  Slack cannot be reached at http://127.0.0.1:{unused_tcp_port}/api/: ")
-    assert port.endswith("already: the bot on Slack, if Tempera is running.")
+    assert "or set another port in TEMPERA_SLACK__PORT. It takes connections, but does not answer within 0.2 s" in port

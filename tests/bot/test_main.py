@@ -131,7 +131,10 @@ async def test_a_closed_pipe_is_no_error(program: Person, line: tuple[str, ...])
     [
         ({"TEMPERA_WEB__PROT": "1"}, "The configuration has no “web.prot” (TEMPERA_WEB__PROT). Did you mean “port”?"),
         ({"TEMPERA_DATABASE__URL": "nonsense"}, "database.url is not the address of a database; "),
-        ({"TEMPERA_PLUGINS__ENABLED": '["aks"]'}, "Plugin “aks” cannot be loaded: ModuleNotFoundError"),
+        (
+            {"TEMPERA_PLUGINS__ENABLED": '["aks"]'},
+            "There is no built-in plugin “aks”. Did you mean “ask”? There are ask, explain, ",
+        ),
         ({"TEMPERA_SETTINGS": '{"ask.sytem_prompt": "x"}'}, "[settings]: there is no setting “ask.sytem_prompt”. Did"),
     ],
     ids=["key", "database", "plugin", "setting"],
@@ -156,6 +159,7 @@ async def test_by_which_key_the_model_server_knows_the_bot(
     monkeypatch.chdir(tmp_path)
     for name, value in keys.items():
         monkeypatch.setenv(f"TEMPERA_MODEL_SERVER__{name}", value)
+    monkeypatch.setenv("TEMPERA_MODEL_SERVER__VERIFY", "false")
     async with crooked(ready, "/health/ready") as url:
         monkeypatch.setenv("TEMPERA_MODEL_SERVER__URL", url)
         async with _make_bot(config.load(), "made up").models as client:
@@ -193,7 +197,7 @@ async def test_a_configuration_file(person: Caller) -> None:
 async def test_a_preset(person: Caller) -> None:
     assert (await person.run("commands", "--preset", "classroom")).status == 0
     missing = await person.run("commands", "--preset", "classroom", "--preset", "school")
-    assert one_sentence(missing) == "There is no configuration file school."
+    assert one_sentence(missing).startswith("There is no preset “school”, and no file of this name. The presets are: ")
 
 
 async def test_a_database_that_cannot_be_opened(person: Caller) -> None:
@@ -269,6 +273,12 @@ async def test_a_broken_plugin_of_the_folder_stops_only_what_others_use(person: 
 
 
 # Serving
+
+
+async def test_the_log_names_variables_without_effect(person: Caller) -> None:
+    person.more = {"TEMPERA_WEB__ENABLED": "false", "TEMPERA_PORT": "3"}
+    said = (await person.run("run", "--no-models")).err
+    assert "WARNING bot: TEMPERA_PORT has no effect. Did you mean TEMPERA_WEB__PORT or TEMPERA_SLACK__PORT?\n" in said
 
 
 async def test_nothing_to_run(person: Caller) -> None:

@@ -60,6 +60,22 @@ def test_the_gpu_preset_states_the_memory_of_the_kv_cache() -> None:
     assert int(options["slots"]) * int(options["context"]) * per_token < 10 * 10**9
 
 
+def test_the_models_of_the_gpu_preset_are_pinned() -> None:
+    catalogue = load_catalogue(CONFIG / "models.toml", CONFIG / "presets" / "gpu.toml")
+    assert [entry.name for entry in catalogue.values() if not entry.is_pinned] == []
+    assert [entry.name for entry in catalogue.values() if entry.revision] == ["qwen3-4b-instruct-2507"]
+
+
+@pytest.mark.parametrize(
+    ("revision", "pinned"), [("", False), ('revision = "main"', False), (f'revision = "{"0a" * 20}"', True)]
+)
+def test_only_a_commit_pins_a_repository(tmp_path: Path, revision: str, pinned: bool) -> None:
+    first = written(tmp_path, f'{ENTRY}repository = "some/model"\n{revision}\n')
+    assert load_catalogue(first)["tiny"].is_pinned == pinned
+    second = written(tmp_path, '[models.tiny]\nrepository = "another/model"\n', "second.toml")
+    assert load_catalogue(first, second)["tiny"].revision is None
+
+
 def test_an_overlay_changes_single_keys(tmp_path: Path) -> None:
     base = written(tmp_path, ENTRY + FILES)
     overlay = written(tmp_path, '[models.tiny]\ndevice = "cuda:1"\nserve = false\n', "overlay.toml")

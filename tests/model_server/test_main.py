@@ -146,6 +146,20 @@ def test_a_port_in_use_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.endswith(said)
 
 
+def test_a_model_that_is_not_pinned_is_named_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, server_url: str
+) -> None:
+    text = '[models.{0}]\nengine = "language"\ndescription = ""\nlicence = "MIT"\nrepository = "some/{0}"\n'
+    pinned = text.format("pinned") + f'revision = "{"0a" * 20}"\n'
+    (tmp_path / "mine.toml").write_text(text.format("loose") + pinned)
+    models = ["--model", "loose", "--model", "pinned"]
+    # The port is taken, so that the server ends at once.
+    taken = server_url.rpartition(":")[2]
+    assert main(["serve", "--catalogue", str(tmp_path / "mine.toml"), *models, "--port", taken]) == 1
+    assert "loose is not pinned: whoever may change some/loose changes what is loaded here." in caplog.text
+    assert "pinned is not pinned" not in caplog.text
+
+
 @pytest.mark.chaos
 @pytest.mark.parametrize("told", ["signal", "eof"])
 def test_serving_ends_cleanly_while_files_are_fetched(tmp_path: Path, catalogue: str, told: str) -> None:

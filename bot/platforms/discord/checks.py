@@ -51,8 +51,11 @@ def personal_link(application_id: int) -> str:
     return discord.utils.oauth_url(application_id, scopes=SCOPES[1:]) + "&integration_type=1"
 
 
-async def examine(section: DiscordSection, commands: Sequence[Command]) -> Findings:
-    """Return a finding for each part of the set-up: True if it is right, and a sentence about it."""
+async def examine(section: DiscordSection, commands: Sequence[Command] | None) -> Findings:
+    """Return a finding for each part of the set-up: True if it is right, and a sentence about it.
+
+    Without `commands`, which could not be loaded, it is not checked whether they are registered.
+    """
     configure(section)
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS), _client(section) as client:
@@ -62,7 +65,7 @@ async def examine(section: DiscordSection, commands: Sequence[Command]) -> Findi
                 *_application(application, section),
                 await _gateway(client),
                 *await _servers(client),
-                *await _commands(client, section, commands),
+                *([] if commands is None else await _commands(client, section, commands)),
                 *_links(application),
             ]
     except discord.LoginFailure:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from slack_sdk.errors import SlackApiError
 
+from bot.platforms.listening import check_port
 from bot.platforms.slack.api.client import connect, error_code
 from bot.platforms.slack.api.errors import INVALID_TOKEN
 
@@ -36,6 +37,10 @@ SCOPES = (
 EVENTS_PATH = "/slack/events"
 """The path for Slack's requests without Socket Mode."""
 
+HEALTH_PATH, HEALTHY = "/health", b'{"ok": true}'
+"""What answers to everybody while the bot listens for those requests."""
+NAME, VARIABLES = "The bot on Slack", "TEMPERA_SLACK__"
+
 APPS_URL = "https://api.slack.com/apps"
 TIMEOUT_SECONDS = 20.0
 
@@ -52,6 +57,13 @@ async def examine(section: SlackSection) -> Findings:
         return [(False, f"Slack does not answer at {section.api_base} within {TIMEOUT_SECONDS:g} seconds.")]
     except (aiohttp.ClientError, OSError) as error:
         return [(False, f"Slack cannot be reached at {section.api_base}: {error}.")]
+
+
+async def examine_port(section: SlackSection, timeout_seconds: float) -> tuple[bool, str]:
+    """Return whether the bot can listen for Slack's requests without Socket Mode, or answers there already."""
+    return await check_port(
+        NAME, VARIABLES, section.host, section.port, HEALTH_PATH, lambda answer: answer == HEALTHY, timeout_seconds
+    )
 
 
 async def _check_bot_token(slack: AsyncWebClient) -> Findings:

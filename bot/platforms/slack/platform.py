@@ -16,12 +16,13 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 
 from bot.core.errors import BotError
+from bot.platforms.listening import explain_listen_error
 from bot.platforms.slack.adapter import SlackAdapter
 from bot.platforms.slack.api.api import SlackApi
 from bot.platforms.slack.api.budgets import RateBudgets
 from bot.platforms.slack.api.client import connect, error_code, sdk_logger
 from bot.platforms.slack.api.errors import INVALID_TOKEN
-from bot.platforms.slack.checks import EVENTS_PATH
+from bot.platforms.slack.checks import EVENTS_PATH, HEALTH_PATH, HEALTHY, NAME, VARIABLES
 from bot.platforms.slack.convert.people import UserDirectory
 from bot.platforms.slack.convert.requests import BotIdentity
 from bot.platforms.slack.incoming.app import build
@@ -113,16 +114,14 @@ class SlackPlatform:
     async def _listen_by_http(self, app: AsyncApp) -> AsyncIterator[str]:
         host, port = self._section.host, self._section.port
         server = web.Application(client_max_size=MAX_REQUEST_BYTES)
-        server.add_routes([web.post(EVENTS_PATH, _HttpListener(app).handle), web.get("/health", _health)])
+        server.add_routes([web.post(EVENTS_PATH, _HttpListener(app).handle), web.get(HEALTH_PATH, _health)])
         runner = web.AppRunner(server, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
         try:
             try:
                 await web.TCPSite(runner, host, port).start()
             except OSError as error:
-                why = error.strerror or "no reason was given"
-                where = f"Slack's requests cannot be listened for on {host}, port {port}"
-                raise BotError(f"{where}: {why}. Set TEMPERA_SLACK__HOST or TEMPERA_SLACK__PORT.") from None
+                raise BotError(explain_listen_error(error, NAME, VARIABLES, host, port)) from None
             bound = runner.addresses[0][1]
             yield f"http://[{host}]:{bound}{EVENTS_PATH}" if ":" in host else f"http://{host}:{bound}{EVENTS_PATH}"
         finally:
@@ -239,4 +238,4 @@ class _HttpListener:
 
 
 async def _health(request: web.Request) -> web.Response:
-    return web.json_response({"ok": True})
+    return web.Response(body=HEALTHY, content_type="application/json")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import socket
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -15,14 +13,15 @@ from aiohttp import web
 
 from bot.app import PURGE_SECONDS
 from bot.core.background import repeated
-from bot.core.errors import BotError, ConfigError
-from bot.platforms.web.access.origin_check import is_loopback
+from bot.core.errors import BotError
+from bot.platforms.listening import explain_listen_error
 from bot.platforms.web.access.teachers import NAMESPACE, WebModerators, teacher_link
 from bot.platforms.web.adapter import WebAdapter
 from bot.platforms.web.chat.answers import WebAnswers
 from bot.platforms.web.chat.files import Files
 from bot.platforms.web.chat.rooms import Rooms
 from bot.platforms.web.chat.services import WebServices
+from bot.platforms.web.checks import NAME, VARIABLES, check_exposure
 from bot.platforms.web.site import Site
 from bot.settings.builtin import DAY_SECONDS
 from bot.storage.key_value import Store
@@ -49,11 +48,7 @@ class WebPlatform:
 
     def __init__(self, bot: Bot, section: WebSection, announce: Callable[[str], None] | None = None) -> None:
         """`announce` shows a line only to the person who starts the bot: a link for teachers must not be in the log."""
-        if not is_loopback(section.host) and not section.join_code.get_secret_value().strip():
-            raise ConfigError(
-                f"The web chat would be open to the network on {section.host}. Set a join code in "
-                "TEMPERA_WEB__JOIN_CODE, or web.host to 127.0.0.1."
-            )
+        check_exposure(section)
         self._bot = bot
         self._section = section
         self._announce = announce
@@ -108,15 +103,4 @@ class WebPlatform:
         try:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
-            raise BotError(_explain_listen_error(error, host, port)) from None
-
-
-def _explain_listen_error(error: OSError, host: str, port: int) -> str:
-    setting = "TEMPERA_WEB__PORT"
-    if error.errno == errno.EADDRINUSE:
-        return f"Port {port} on {host} is taken by another program. Stop that one, or set another port in {setting}."
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return f"This user may not listen on port {port}. Set one above 1023 in {setting}."
-    if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
-        return f"This machine has no address {host}. Set one that it has in TEMPERA_WEB__HOST, such as 127.0.0.1."
-    return f"The web chat cannot listen on {host}, port {port}: {error.strerror or 'no reason was given'}."
+            raise BotError(explain_listen_error(error, NAME, VARIABLES, host, port)) from None

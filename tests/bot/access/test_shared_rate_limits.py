@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
@@ -11,7 +12,7 @@ from fakes.core.requests import ANN, BEN, MODERATOR, ROOM
 from fakes.model_server.gateway import free_port
 from fakes.storage.redis import running_redis
 
-from bot.access.rate_limits import HOUR_SECONDS, RateLimiter, Timing
+from bot.access.rate_limits import HOUR_SECONDS, MEMORY, RateLimiter, Timing, ping
 from bot.core.errors import ConfigError, LimitReached
 from bot.core.messages import Place, User
 from bot.settings.resolver import Settings
@@ -200,3 +201,36 @@ def test_a_wrong_address_is_one_sentence_without_its_password(address: str, sent
     with pytest.raises(ConfigError) as caught:
         RateLimiter(Settings({}), address)
     assert str(caught.value) == sentence
+
+
+# Whether the server answers
+
+
+async def test_a_server_that_answers_a_ping(redis: str) -> None:
+    assert await ping(redis) == f"Redis at {redis.removeprefix('redis://')} answers; it counts how often people ask."
+    assert await ping(MEMORY) == "This process alone counts how often people ask."
+
+
+async def test_a_wrong_password_is_named_by_its_variable(redis: str) -> None:
+    address = redis.replace("://", "://nobody:s3cret@")
+    with pytest.raises(ConfigError, match="refuses the user or the password in TEMPERA_LIMITS__STORAGE") as caught:
+        await ping(address)
+    assert "s3cret" not in str(caught.value)
+
+
+async def test_a_server_that_takes_connections_and_is_silent() -> None:
+    sentence = r"Redis at 127.0.0.1:\d+ does not answer within 0.1 seconds"
+    with socket.create_server(("127.0.0.1", 0)) as deaf, pytest.raises(ConfigError, match=sentence):
+        await ping(f"redis://127.0.0.1:{deaf.getsockname()[1]}", Timing(redis=0.1))
+
+
+@pytest.mark.parametrize("is_something_else", [False, True])
+async def test_no_redis_server(is_something_else: bool) -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1] if is_something_else else free_port()
+        with pytest.raises(ConfigError, match=f"Redis does not answer at 127.0.0.1:{port}, which TEMPERA_LIMITS__STO"):
+            await ping(f"redis://:s3cret@127.0.0.1:{port}/0")

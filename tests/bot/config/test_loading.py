@@ -39,8 +39,14 @@ def test_presets_override_the_file_one_after_the_other(elsewhere: Path, monkeypa
     assert loaded.web.port == 2
     monkeypatch.setenv("TEMPERA_WEB__PORT", "3")
     assert config.load(file, ["own.toml"]).web.port == 3
-    with pytest.raises(ConfigError, match="There is no configuration file school"):
-        config.load(file, ["school"])
+
+
+def test_an_unknown_preset_is_answered_with_those_there_are() -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load(None, ["school"])
+    assert str(caught.value) == "There is no preset “school”, and no file of this name. The presets are: classroom."
+    with pytest.raises(ConfigError, match="“gpu” is a preset for the model server: tempera-models serve --catalogue"):
+        config.load(None, ["gpu"])
 
 
 def test_lists_in_variables_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +89,13 @@ def test_the_api_key_is_sent_before_the_trusted_key(
         ("TEMPERA_MODEL_SERVER__URL", "http://[::1", "(TEMPERA_MODEL_SERVER__URL) is wrong: it must name a host"),
         ("TEMPERA_MODEL_SERVER__URL", "http://", "as http://127.0.0.1:80 does."),
         ("TEMPERA_WEB__URL", "https://:80", "it must name a host"),
-        ("TEMPERA_PLUGINS__ENABLED", "ask,face", "cannot be read"),
+        ("TEMPERA_PLUGINS__ENABLED", "ask,foo", """written as JSON: TEMPERA_PLUGINS__ENABLED='["ask", "foo"]'."""),
+        ("TEMPERA_PLUGINS__ENABLED", '"help"', """TEMPERA_PLUGINS__ENABLED='["help"]'."""),
+        ("TEMPERA_EXPLAIN__LESSONS", "[our lesson.md, 'b.md']", """__LESSONS='["our lesson.md", "b.md"]'."""),
+        ("TEMPERA_DISCORD__GUILDS", "12", """TEMPERA_DISCORD__GUILDS='["12"]'."""),
+        ("TEMPERA_WEB__NAMES", "", "TEMPERA_WEB__NAMES='[]'."),
+        ("TEMPERA_WEB", "8080", "TEMPERA_WEB is written as a JSON object: "),
+        ("TEMPERA_SETTINGS", "[" * 100_000, "TEMPERA_SETTINGS is written as a JSON object: "),
         ("TEMPERA_DISCORD__GATEWAY_URL", "https://gateway.example", "it must begin with ws:// or wss://"),
         ("TEMPERA_DISCORD__GATEWAY_URL", "wss://", "it must name a host"),
         (
@@ -225,3 +237,75 @@ def test_the_address_of_the_web_chat(settings: dict[str, str], address: str, mon
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     assert config.load().web.address == address
+
+
+# What is accepted, and most likely a mistake
+
+
+def test_a_set_up_without_mistakes_has_no_warnings(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPERA_CACHE", "/somewhere")
+    monkeypatch.setenv("TEMPERA_LOG", '{"level": "error"}')
+    monkeypatch.setenv("TEMPERA_WEB__JOIN_CODE", "s3cret")
+    (elsewhere / ".env").write_text("TEMPERA_SLACK__PORT=1\nSLACK_PORT=2\n")
+    loaded = config.load(None, ["classroom"])
+    assert loaded.warnings == ()
+    assert (loaded.log.level, loaded.slack.port) == ("error", 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("TEMPERA_PORT", " Did you mean TEMPERA_WEB__PORT or TEMPERA_SLACK__PORT?"),
+        ("TEMPERA_WEB_PORT", " Did you mean TEMPERA_WEB__PORT?"),
+        ("tempera_retention_days", " Did you mean TEMPERA_DATABASE__RETENTION_DAYS?"),
+        ("TEMPERA_MODEL_SERVER_API_KEY", " Did you mean TEMPERA_MODEL_SERVER__API_KEY?"),
+        ("TEMPERA_JOINCODE", " Did you mean TEMPERA_WEB__JOIN_CODE?"),
+        ("TEMPERA_ZZZZZZZZZZZZZZZZZZ", ""),
+    ],
+)
+@pytest.mark.parametrize("in_file", [False, True], ids=["environment", ".env"])
+def test_a_variable_without_effect_is_named(
+    name: str, hint: str, in_file: bool, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if in_file:
+        (elsewhere / ".env").write_text(f"{name}=3\n")
+    else:
+        monkeypatch.setenv(name, "3")
+    assert config.load().warnings == (f"{name.upper()} has no effect.{hint}",)
+
+
+def test_the_folder_of_models_is_not_read_from_the_env_file(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (elsewhere / ".env").write_text("TEMPERA_CACHE=/somewhere\n")
+    assert config.load().warnings == ("TEMPERA_CACHE has no effect in .env; set it in the environment.",)
+    monkeypatch.setenv("TEMPERA_CACHE", "/somewhere")
+    assert config.load().warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "variables"),
+    [
+        ('[web]\njoin_code = "s3cret"', ["TEMPERA_WEB__JOIN_CODE"]),
+        ('[model_server]\napi_key = "s3cret"\ntrusted_key = ""', ["TEMPERA_MODEL_SERVER__API_KEY"]),
+        ('[discord]\ntoken = "s3cret"', ["TEMPERA_DISCORD__TOKEN"]),
+        (
+            '[slack]\nbot_token = "xoxb-s3cret"\nsigning_secret = "s3cret"',
+            ["TEMPERA_SLACK__BOT_TOKEN", "TEMPERA_SLACK__SIGNING_SECRET"],
+        ),
+        ('[database]\nurl = "postgresql://u:s3cret@host/db"', ["TEMPERA_DATABASE__URL"]),
+        ('[database]\nurl = "postgresql://u@host/db?password=s3cret"', ["TEMPERA_DATABASE__URL"]),
+        ('[database]\nurl = "postgresql://u@host/db"', []),
+        ('[limits]\nstorage = "redis://:s3cret@host"', ["TEMPERA_LIMITS__STORAGE"]),
+        ('[limits]\nstorage = "redis://host:6379"', []),
+        ('[limits]\nstorage = "memory"', []),
+    ],
+)
+@pytest.mark.parametrize("as_preset", [False, True], ids=["file", "preset"])
+def test_a_secret_in_a_file_is_named_by_its_variable(
+    text: str, variables: list[str], as_preset: bool, elsewhere: Path
+) -> None:
+    (elsewhere / "mine.toml").write_text(text)
+    path = Path("mine.toml")
+    warnings = (config.load(None, ["mine.toml"]) if as_preset else config.load(path)).warnings
+    assert [warning.split()[-1].rstrip(".") for warning in warnings] == variables
+    assert all(warning.startswith("The file mine.toml holds a secret, “") for warning in warnings)
+    assert "s3cret" not in "".join(warnings)

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -15,7 +16,8 @@ from fakes.slack import FakeSlack
 from fakes.slack.delivery import Delivery
 
 from bot.app import Bot
-from bot.platforms.slack.checks import EVENTS_PATH
+from bot.config.sections import SlackSection
+from bot.platforms.slack.checks import EVENTS_PATH, examine_port
 
 PARIS = "Paris is the capital of France."
 
@@ -200,3 +202,9 @@ async def test_the_health_route_needs_no_signature(slack: FakeSlack, bot: Bot) -
             assert answer.status == 200
         async with session.get(EVENTS_PATH) as answer:
             assert answer.status in (404, 405)
+
+
+async def test_the_doctor_knows_a_bot_that_listens(slack: FakeSlack, bot: Bot) -> None:
+    async with on_slack(bot, slack, http=True) as address:
+        section = SlackSection(bot_token="xoxb-1", signing_secret="5eed", port=urlsplit(address).port)
+        assert await examine_port(section, 60) == (True, f"The bot on Slack answers at {address}: Tempera is running.")

@@ -170,7 +170,7 @@ async def test_an_occupied_port_is_an_error_with_a_sentence(slack: FakeSlack, bo
     http = {"app_token": "", "signing_secret": slack.signing_secret, "port": port}
     server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", port)
     async with server:
-        with pytest.raises(BotError, match=f"port {port}: .*TEMPERA_SLACK__PORT"):
+        with pytest.raises(BotError, match=f"Port {port} on .* set another port in TEMPERA_SLACK__PORT"):
             await run_until_end(bot, section(slack, **http))
 
 
