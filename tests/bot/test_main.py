@@ -20,6 +20,7 @@ from fakes.programs.terminal_chat import PATIENCE_SECONDS, TEMPERA, Caller, Ende
 from bot.__main__ import _make_bot
 from bot.config import loading as config
 from bot.core.errors import ConfigError
+from bot.core.messages import User
 from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.web.access.teachers import WebModerators
 from bot.storage.database import Database
@@ -216,7 +217,7 @@ async def test_a_teachers_link_makes_somebody_a_moderator(person: Caller) -> Non
     assert link is not None
     async with Database(f"sqlite:///{person.home}/tempera.db") as database:
         moderators = WebModerators(database)
-        await moderators.sign_in(link[1], "ann")
+        await moderators.sign_in(link[1], User("ann", "Ann"))
         assert "ann" in moderators
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from bot.app import PURGE_SECONDS
+from bot.app import PURGE_SECONDS, REFRESH_SECONDS
 from bot.core.background import repeated
 from bot.core.errors import BotError, ConfigError
 from bot.platforms.web.access.origin_check import is_loopback
@@ -78,8 +78,9 @@ class WebPlatform:
         files = Files()
         rooms = Rooms(files, Store(self._bot.database, NAMESPACE))
         await rooms.start()
-        await self._moderators.reload()
+        await self._moderators.refresh()
         async with WebAnswers(self._bot, rooms) as answers, AsyncExitStack() as ending:
+            await ending.enter_async_context(repeated(self._moderators.refresh, REFRESH_SECONDS))
             await answers.restore()
             if days := self._bot.retention_days:
                 drop_expired = partial(self._drop_expired, rooms, days)

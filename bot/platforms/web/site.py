@@ -19,6 +19,7 @@ from bot.platforms.web.chat.connection import Connection
 from bot.platforms.web.chat.files import PICTURE_TYPES
 from bot.platforms.web.pages.lab import DialPage
 from bot.platforms.web.pages.lessons_page import LessonPages
+from bot.platforms.web.pages.moderators import ModeratorsList
 from bot.platforms.web.pages.settings_page import SettingsPage
 from bot.platforms.web.pages.stats_page import StatsPage
 from bot.platforms.web.templates import STATIC, language_of, render_page, static_url
@@ -46,7 +47,7 @@ class Site:
         self._services = services
         self._proxies = TrustedProxies(section.proxies)
         self._origin_check = OriginCheck(section.host, section.names)
-        self._login = Login(section.join_code.get_secret_value().strip(), services.moderators)
+        self._login = Login(section.join_code.get_secret_value().strip(), services.moderators, services.tell_of_sign_in)
         self._uploading = asyncio.Semaphore(MAX_CONCURRENT_UPLOADS)
         self._sockets: set[web.WebSocketResponse] = set()
 
@@ -63,6 +64,7 @@ class Site:
                 *self._login.routes(),
                 *DialPage(self._services).routes(),
                 *SettingsPage(self._services).routes(),
+                *ModeratorsList(self._services).routes(),
                 *StatsPage(self._services).routes(),
                 *LessonPages(self._services).routes(),
             ]

@@ -14,8 +14,11 @@ from bot.platforms.web.access import visitors
 from bot.platforms.web.templates import language_of, render_page, static_url
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiohttp.typedefs import Handler
 
+    from bot.core.messages import User
     from bot.platforms.web.access.teachers import WebModerators
 
 OPEN_PATHS = frozenset({"/join", "/teacher"})
@@ -28,10 +31,12 @@ PAGE_PATHS = frozenset({"/", "/dial", "/settings", "/statistics"})
 class Login:
     """Asks for the join code if one is set, and makes visitors with a teacher's code moderators."""
 
-    def __init__(self, code: str, moderators: WebModerators) -> None:
+    def __init__(self, code: str, moderators: WebModerators, tell_others: Callable[[User], None]) -> None:
+        """`tell_others` tells the other moderators of somebody who has signed in."""
         self._join_code = visitors.JoinCode(code)
         self._teacher_tries = visitors.JoinCode("")
         self._moderators = moderators
+        self._tell_others = tell_others
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of both forms."""
@@ -59,7 +64,7 @@ class Login:
     async def _submit_join_code(self, request: web.Request) -> web.Response:
         # Nothing is awaited between counting a try and judging it, so that pupils of one address who come at the same
         # moment do not use up each other's tries.
-        typed = await _read_code(request)
+        typed = await _read_field(request, "code")
         if wait := self._join_code.count_try(request.remote or ""):
             return await _refuse_too_many_tries(request, "join", wait)
         if not self._join_code.matches(typed):
@@ -74,16 +79,17 @@ class Login:
     async def _submit_teacher_code(self, request: web.Request) -> web.Response:
         """Sign a teacher in. Only by POST, because programs that preview links must not use the code up."""
         # Read the form first, so that one which arrives incomplete does not count as a try.
-        typed = await _read_code(request)
+        typed, name = await _read_field(request, "code"), await _read_field(request, "name")
         if wait := self._teacher_tries.count_try(request.remote or ""):
             return await _refuse_too_many_tries(request, "teacher", wait)
         secret = visitors.read_or_create_secret(request)
-        user = visitors.user_from_secret(secret, "", "")
+        user = visitors.user_from_secret(secret, name, "")
         try:
-            await self._moderators.sign_in(typed, user.id)
+            await self._moderators.sign_in(typed, user)
         except UserError as error:
             return await _render_form(request, "teacher", error.sentence.in_language(language_of(request)), 403)
         self._teacher_tries.forgive_try(request.remote or "")
+        self._tell_others(user)
         response = web.Response(status=303, headers={"Location": "/"})
         visitors.set_visitor_cookie(response, secret)
         return self._set_pass_cookie(response)
@@ -100,8 +106,8 @@ class Login:
         return response
 
 
-async def _read_code(request: web.Request) -> str:
-    typed = (await request.post()).get("code", "")
+async def _read_field(request: web.Request, name: str) -> str:
+    typed = (await request.post()).get(name, "")
     return typed if isinstance(typed, str) else ""
 
 
