@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from bot.app import PURGE_SECONDS, REFRESH_SECONDS
+from bot.config.sections import random_join_code
 from bot.core.background import repeated
 from bot.core.errors import BotError, ConfigError
 from bot.platforms.web.access.origin_check import is_loopback
@@ -26,6 +27,7 @@ from bot.platforms.web.chat.services import WebServices
 from bot.platforms.web.site import Site
 from bot.settings.builtin import DAY_SECONDS
 from bot.storage.key_value import Store
+from bot.storage.secret_key import load_secret
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -49,10 +51,10 @@ class WebPlatform:
 
     def __init__(self, bot: Bot, section: WebSection, announce: Callable[[str], None] | None = None) -> None:
         """`announce` shows a line only to the person who starts the bot: a link for teachers must not be in the log."""
-        if not is_loopback(section.host) and not section.join_code.get_secret_value().strip():
+        if not is_loopback(section.host) and not section.join_code:
             raise ConfigError(
                 f"The web chat would be open to the network on {section.host}. Set a join code in "
-                "TEMPERA_WEB__JOIN_CODE, or web.host to 127.0.0.1."
+                f"TEMPERA_WEB__JOIN_CODE, such as {random_join_code()}, or web.host to 127.0.0.1."
             )
         self._bot = bot
         self._section = section
@@ -87,9 +89,9 @@ class WebPlatform:
                 await ending.enter_async_context(repeated(drop_expired, PURGE_SECONDS, at_once=True))
             uploads = Files(MAX_ALL_UPLOADS_BYTES)
             services = WebServices(self._bot, rooms, answers, self._moderators, files, uploads)
-            runner = web.AppRunner(
-                Site(services, self._section).build_app(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS
-            )
+            pass_key, _ = await load_secret(self._bot.database)
+            site = Site(services, self._section, pass_key)
+            runner = web.AppRunner(site.build_app(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
             await runner.setup()
             ending.push_async_callback(runner.cleanup)
             await self._listen(runner)

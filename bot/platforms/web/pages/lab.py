@@ -82,7 +82,7 @@ class DialPage:
         except UserError as error:
             await self._services.record_refusal(error, user, "dial" if odds is None else DIAL_COMMAND, place)
             response = error_response(error, user, status=422)
-        visitors.set_visitor_cookie(response, secret)
+        visitors.set_visitor_cookie(request, response, secret)
         return response
 
     async def _compute_dial(self, press: Request, query: DialRequest) -> Dial:

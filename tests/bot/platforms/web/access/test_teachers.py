@@ -9,6 +9,7 @@ import pytest
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.web_page import Page, Visitor, visitor
 from pydantic import SecretStr
+from sqlalchemy import text
 
 from bot.app import Bot
 from bot.config.sections import PluginsSection, WebSection
@@ -83,7 +84,7 @@ async def test_opening_the_link_does_not_use_the_code_up(bot: Bot, ann: Visitor)
 
 
 async def test_a_teacher_needs_no_join_code(bot: Bot) -> None:
-    section = WebSection(port=0, join_code=SecretStr("open sesame"))
+    section = WebSection(port=0, join_code=SecretStr("open sesame!"))
     async with WebPlatform(bot, section).serve() as url, visitor(url) as ann:
         assert await ann.sign_in(await WebModerators(bot.database).create_code()) == 303
         async with ann.page() as page:
@@ -188,7 +189,8 @@ async def test_a_use_does_not_bring_back_what_another_process_has_ended(bot: Bot
 
 
 async def test_a_wrong_code_does_not_wait_for_writers(bot: Bot, ann: Visitor) -> None:
-    async with bot.database.writing():
+    async with bot.database.writing() as session:
+        await session.execute(text("SELECT 1"))
         assert await ann.sign_in("guess") == 403
 
 
