@@ -65,7 +65,9 @@ class WebPlatform:
         """Serve until cancelled."""
         async with self.serve() as url:
             log.info("The web chat is at %s", url)
-            if self._announce is not None:
+            if self._announce is None:
+                log.info("“tempera teacher-link” prints a link by which a teacher signs in")
+            else:
                 link = teacher_link(self._section.url or url, await self._moderators.create_code())
                 self._announce(f"Teachers sign in here (once, within the next hour): {link}")
             await asyncio.get_running_loop().create_future()
