@@ -39,7 +39,7 @@ async function end(id, own) {
 
 function row({ id, name, own, ...times }) {
   const { since, used, ends } = Object.fromEntries(Object.entries(times).map(([key, seconds]) => [key, when.format(seconds * 1000)]));
-  return element("li", { class: "setting" },
+  return element("li", {},
     element("div", {},
       element("h3", {}, name, " ", own ? element("b", {}, t("this browser")) : null),
       element("p", { class: "from" }, t("signed in {since} · last used {used} · expires {ends}", { since, used, ends }))),
