@@ -9,7 +9,7 @@ from collections import OrderedDict, deque
 from typing import TYPE_CHECKING
 
 from bot.platforms.web.access.client_address import network_of
-from bot.platforms.web.access.visitors import COOKIE_SECONDS
+from bot.platforms.web.access.visitors import COOKIE_SECONDS, is_secure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +52,7 @@ class JoinCode:
                 max_age=COOKIE_SECONDS,
                 httponly=True,
                 samesite="Lax",
-                secure=request.secure,
+                secure=is_secure(request),
             )
 
     def _sign(self, code: str) -> str:

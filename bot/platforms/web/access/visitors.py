@@ -36,6 +36,11 @@ def read_or_create_secret(request: web.Request) -> str:
     return read_secret(request) or create_secret()
 
 
+def is_secure(request: web.Request) -> bool:
+    """Return whether the browser sent the request by HTTPS, as a proxy or its own header Origin tells."""
+    return request.secure or request.headers.get("Origin", "").startswith("https:")
+
+
 def set_visitor_cookie(request: web.Request, response: web.StreamResponse, secret: str) -> None:
     """Store a visitor's secret in the browser that sent `request`."""
     response.set_cookie(
@@ -44,7 +49,7 @@ def set_visitor_cookie(request: web.Request, response: web.StreamResponse, secre
         max_age=COOKIE_SECONDS,
         httponly=True,
         samesite="Strict",
-        secure=request.secure,
+        secure=is_secure(request),
     )
 
 

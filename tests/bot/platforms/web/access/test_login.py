@@ -86,21 +86,22 @@ async def test_a_configured_name_is_accepted_behind_a_proxy(bot: Bot, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("proxies", "scheme", "socket_scheme", "secure"),
+    ("proxies", "scheme", "socket_scheme", "origin", "secure"),
     [
-        (["127.0.0.1"], "https", "https", True),
-        (["127.0.0.1"], "https", "wss", True),
-        (["127.0.0.1"], "http", "ws", False),
-        (["127.0.0.1"], "", "", False),
-        ([], "https", "https", False),
+        (["127.0.0.1"], "https", "https", "http", True),
+        (["127.0.0.1"], "https", "wss", "http", True),
+        (["127.0.0.1"], "http", "ws", "http", False),
+        (["127.0.0.1"], "", "", "http", False),
+        ([], "https", "https", "http", False),
+        ([], "http", "http", "https", True),
     ],
 )
 async def test_cookies_are_secure_behind_https(
-    proxies: list[str], scheme: str, socket_scheme: str, secure: bool, bot: Bot
+    proxies: list[str], scheme: str, socket_scheme: str, origin: str, secure: bool, bot: Bot
 ) -> None:
     section = WebSection(port=0, join_code="open sesame!", proxies=proxies)
     async with WebPlatform(bot, section).serve() as url, visitor(url) as one, visitor(url) as other:
-        headers = {"Origin": url, "X-Forwarded-Proto": scheme}
+        headers = {"Origin": url.replace("http:", f"{origin}:"), "X-Forwarded-Proto": scheme}
         code = await WebModerators(bot.database).create_code()
         about = {"headers": headers, "data": {"code": code}, "allow_redirects": False}
         async with one.session.post(f"{url}/teacher", **about) as response:
