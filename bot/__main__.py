@@ -165,7 +165,9 @@ async def _serve(configuration: Config, *, own_models: bool) -> None:
             server = LocalServer(configuration.model_server, key)
             running.append(tasks.create_task(server.run(), name="model server"))
         if configuration.web.enabled:
-            web = WebPlatform(bot, configuration.web, announce=partial(print, flush=True))
+            # Where the output is no terminal, it is kept: in a journal, or in a file that others can read.
+            announce = partial(print, flush=True) if sys.stdout.isatty() else None
+            web = WebPlatform(bot, configuration.web, announce=announce)
             running.append(tasks.create_task(web.run(), name="web"))
         if configuration.discord.token.get_secret_value():
             from bot.platforms.discord import DiscordPlatform

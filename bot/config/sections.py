@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,6 +24,13 @@ from bot.core.errors import ConfigError
 
 CONFIG_FOLDER = Path(__file__).parents[2] / "config"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+MIN_JOIN_CODE_CHARS = 12
+"""The least length of a join code. A right code is accepted however many wrong ones came before, so nothing but its
+length keeps strangers from guessing it. At 5,000 tries a second, about twice what the web chat answers, the chance that
+a random code of this length is found within a year is 1 in 5,000,000; of one of 8 characters, 1 in 5.
+"""
+CODE_CHARS = "abcdefghjkmnpqrstuvwxyz23456789"
+"""Characters of random codes: none looks like another one."""
 WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
 
 
@@ -63,6 +71,11 @@ def _trim_secret(secret: SecretStr) -> SecretStr:
 
 def _check_websocket_url(url: str) -> str:
     return _check_address(url, "ws://", "wss://") if url else ""
+
+
+def random_join_code() -> str:
+    """Return a join code that nobody can guess, in groups of four characters."""
+    return "-".join("".join(secrets.choice(CODE_CHARS) for _ in range(4)) for _ in range(MIN_JOIN_CODE_CHARS // 4))
 
 
 Folder = Annotated[Path, AfterValidator(_expand_user)]
@@ -161,11 +174,21 @@ class WebSection(ConfigSection):
     port: Port = 8080
     url: PublicUrl = ""
     """The address for links to it from other platforms; empty for that of `host` and `port`."""
-    join_code: SecretStr = SecretStr("")
+    join_code: Secret = SecretStr("")
     names: tuple[str, ...] = ()
     """Further host names of the page, such as that of a proxy before it."""
     proxies: tuple[IPvAnyNetwork, ...] = ()
     """Addresses and networks of proxies, whose headers tell where a request really comes from; others' are ignored."""
+
+    @field_validator("join_code")
+    @classmethod
+    def _check_length(cls, code: SecretStr) -> SecretStr:
+        if code and len(code.get_secret_value()) < MIN_JOIN_CODE_CHARS:
+            reason = "so that nobody can guess it; here is a random one"
+            raise ValueError(
+                f"it must have at least {MIN_JOIN_CODE_CHARS} characters, {reason}: “{random_join_code()}”"
+            )
+        return code
 
     @property
     def address(self) -> str:

@@ -92,7 +92,7 @@ def line(row: AuditRow, locale: str, capabilities: Capabilities) -> str:
 
 
 def _sentence(row: AuditRow, locale: str, capabilities: Capabilities) -> str:
-    who = _name(row.actor_name or row.actor)
+    who = plain_name(row.actor_name or row.actor)
     what = _code(row.what)
     where = _place_suffix(row, locale, capabilities)
     if row.kind == SETTING:
@@ -112,7 +112,7 @@ def _sentence(row: AuditRow, locale: str, capabilities: Capabilities) -> str:
             sentence = "{who} appeals against refusal {number} of {what} ({reason}). The bot had written: {text}"
         about = {"who": who, "what": what, "number": f"#{row.subject}", "reason": row.reason}
         return translate(sentence, locale, text=_value(row.before, locale), **about)
-    subject = f" {_name(row.subject_name or row.subject)}" if row.subject_name or row.subject else ""
+    subject = f" {plain_name(row.subject_name or row.subject)}" if row.subject_name or row.subject else ""
     known = [_value(value, locale) for value in (row.before, row.after) if value is not None]
     change = f": {' → '.join(known)}" if known else ""
     reason = f" ({_code(row.reason)})" if row.reason else ""
@@ -136,7 +136,8 @@ def _setting_value(row: AuditRow, value: Any, locale: str, capabilities: Capabil
     return " ".join([*map(capabilities.mention_channel, first), *(["…"] if more else [])])
 
 
-def _name(text: str) -> str:
+def plain_name(text: str) -> str:
+    """Return the name of a person in bold, with nothing in it that Markdown would interpret."""
     return f"**{_cut(text.translate(MARKDOWN_LOOKALIKES), MAX_NAME_CHARACTERS)}**"
 
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from bot.settings.setting import Setting
     from bot.storage.key_value import Store
 
-BUILT_IN_PACKAGE = "plugins"
 ENTRY_POINT_GROUP = "tempera.plugins"
 MODULE_PREFIX = "tempera_plugin_"
 

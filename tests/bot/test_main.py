@@ -20,6 +20,7 @@ from fakes.programs.terminal_chat import PATIENCE_SECONDS, TEMPERA, Caller, Ende
 from bot.__main__ import _make_bot
 from bot.config import loading as config
 from bot.core.errors import ConfigError
+from bot.core.messages import User
 from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.web.access.teachers import WebModerators
 from bot.storage.database import Database
@@ -220,7 +221,7 @@ async def test_a_teachers_link_makes_somebody_a_moderator(person: Caller) -> Non
     assert link is not None
     async with Database(f"sqlite:///{person.home}/tempera.db") as database:
         moderators = WebModerators(database)
-        await moderators.sign_in(link[1], "ann")
+        await moderators.sign_in(link[1], User("ann", "Ann"))
         assert "ann" in moderators
 
 
@@ -303,16 +304,26 @@ async def test_serving_ends_cleanly(program: Person, number: signal.Signals) -> 
     assert process.stderr is not None
     said = b""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while b"The web chat is at http://" not in said:
+        while b"prints a link by which a teacher signs in" not in said:
             line = await process.stderr.readline()
             assert line, said
             said += line
-        assert process.stdout is not None
-        assert (await process.stdout.readline()).startswith(b"Teachers sign in here")
+    assert b"The web chat is at http://" in said
     process.send_signal(number)
     done = await ended(process)
+    # A link for teachers would be kept wherever this output goes.
     assert (done.status, done.out) == (0, "")
+    assert b"/teacher#" not in said + done.err.encode()
     assert "Traceback" not in done.err
+
+
+@pytest.mark.processes
+async def test_a_link_for_teachers_is_shown_on_a_terminal(program: Person) -> None:
+    program.more = {"TEMPERA_WEB__PORT": "0"}
+    shown = "Teachers sign in here (once, within the next hour): "
+    async with program.sit_down("--no-models", command="run", waits_with=shown) as sitting:
+        line = await sitting.until("\n")
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/teacher#[\w-]{32}", line.strip())
 
 
 @pytest.mark.processes

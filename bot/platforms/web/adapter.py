@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 ANSWER_LINK = re.compile(r"(?:https?://\S+#[^/\s]+/|#)?(?P<row>[0-9]{1,18})")
 USER_ID = re.compile(r"[0-9a-f]{16}")
 NO_ROOM = Sentence("there is no such room.")
-BOT = User("", "Tempera")
-"""The author of what the bot posts by itself."""
 
 
 class WebAdapter:
@@ -39,7 +37,7 @@ class WebAdapter:
 
     async def find_user(self, name: str, place: Place) -> User | None:
         """Return a visitor by their id, or by a name that only one of those who wrote here lately has."""
-        await self._moderators.reload()
+        await self._moderators.refresh()
         names = {author.id: author.name for author in self._rooms.recent_authors()}
         found = [name] if name in names or USER_ID.fullmatch(name) else [one for one in names if names[one] == name]
         if len(found) != 1:
@@ -73,7 +71,7 @@ class WebAdapter:
             # The answer to the command that deletes the data may itself be one of these, and is still being written.
             if exchange.reply.final or exchange.reply.row in gone:
                 room.show(exchange, Reply(deleted=True, final=True))
-        await self._moderators.reload()
+        await self._moderators.refresh()
 
     def locale(self, server: str) -> str:
         """Return English: the chat has no language of its own."""
@@ -83,6 +81,4 @@ class WebAdapter:
         """Show a text in a room, to the chat's moderators alone. Raises CannotPost if there is no such room."""
         if channel not in self._rooms.names:
             raise CannotPost(NO_ROOM)
-        room = self._rooms.get(channel)
-        exchange = room.open_exchange(BOT, "", private=True, for_moderators=True)
-        room.show(exchange, Reply(text=text.replace("\n", "\n\n"), final=True, private=True))
+        self._rooms.get(channel).tell_moderators(text.replace("\n", "\n\n"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bot.config.sections import random_join_code
 from bot.core.errors import ConfigError
 from bot.platforms.listening import check_port
 from bot.platforms.web.access.origin_check import is_loopback
@@ -23,7 +24,7 @@ def check_exposure(section: WebSection) -> None:
     if not is_loopback(section.host) and not section.join_code.get_secret_value().strip():
         raise ConfigError(
             f"The web chat would be open to the network on {section.host}. Set a join code in "
-            "TEMPERA_WEB__JOIN_CODE, or web.host to 127.0.0.1."
+            f"TEMPERA_WEB__JOIN_CODE, such as {random_join_code()}, or web.host to 127.0.0.1."
         )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from bot.app import PURGE_SECONDS
+from bot.app import PURGE_SECONDS, REFRESH_SECONDS
 from bot.core.background import repeated
 from bot.core.errors import BotError
 from bot.platforms.listening import explain_listen_error
@@ -25,6 +25,7 @@ from bot.platforms.web.checks import NAME, VARIABLES, check_exposure
 from bot.platforms.web.site import Site
 from bot.settings.builtin import DAY_SECONDS
 from bot.storage.key_value import Store
+from bot.storage.secret_key import load_secret
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -58,7 +59,9 @@ class WebPlatform:
         """Serve until cancelled."""
         async with self.serve() as url:
             log.info("The web chat is at %s", url)
-            if self._announce is not None:
+            if self._announce is None:
+                log.info("“tempera teacher-link” prints a link by which a teacher signs in")
+            else:
                 link = teacher_link(self._section.url or url, await self._moderators.create_code())
                 self._announce(f"Teachers sign in here (once, within the next hour): {link}")
             await asyncio.get_running_loop().create_future()
@@ -73,17 +76,18 @@ class WebPlatform:
         files = Files()
         rooms = Rooms(files, Store(self._bot.database, NAMESPACE))
         await rooms.start()
-        await self._moderators.reload()
+        await self._moderators.refresh()
         async with WebAnswers(self._bot, rooms) as answers, AsyncExitStack() as ending:
+            await ending.enter_async_context(repeated(self._moderators.refresh, REFRESH_SECONDS))
             await answers.restore()
             if days := self._bot.retention_days:
                 drop_expired = partial(self._drop_expired, rooms, days)
                 await ending.enter_async_context(repeated(drop_expired, PURGE_SECONDS, at_once=True))
             uploads = Files(MAX_ALL_UPLOADS_BYTES)
             services = WebServices(self._bot, rooms, answers, self._moderators, files, uploads)
-            runner = web.AppRunner(
-                Site(services, self._section).build_app(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS
-            )
+            pass_key, _ = await load_secret(self._bot.database)
+            site = Site(services, self._section, pass_key)
+            runner = web.AppRunner(site.build_app(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
             await runner.setup()
             ending.push_async_callback(runner.cleanup)
             await self._listen(runner)

@@ -12,6 +12,7 @@ from bot.core.i18n import translate
 from bot.core.messages import Attachment
 from bot.platforms.web.access import visitors
 from bot.platforms.web.access.client_address import TrustedProxies
+from bot.platforms.web.access.join_code import JoinCode
 from bot.platforms.web.access.login import Login
 from bot.platforms.web.access.origin_check import OriginCheck, add_security_headers
 from bot.platforms.web.chat import protocol
@@ -19,6 +20,7 @@ from bot.platforms.web.chat.connection import Connection
 from bot.platforms.web.chat.files import PICTURE_TYPES
 from bot.platforms.web.pages.lab import DialPage
 from bot.platforms.web.pages.lessons_page import LessonPages
+from bot.platforms.web.pages.moderators import ModeratorsList
 from bot.platforms.web.pages.settings_page import SettingsPage
 from bot.platforms.web.pages.stats_page import StatsPage
 from bot.platforms.web.templates import STATIC, language_of, render_page, static_url
@@ -42,11 +44,13 @@ HEARTBEAT_SECONDS = 25.0
 class Site:
     """The web application of one chat."""
 
-    def __init__(self, services: WebServices, section: WebSection) -> None:
+    def __init__(self, services: WebServices, section: WebSection, pass_key: bytes) -> None:
+        """`pass_key` is the random key of the passes that visitors get for the join code."""
         self._services = services
         self._proxies = TrustedProxies(section.proxies)
         self._origin_check = OriginCheck(section.host, section.names)
-        self._login = Login(section.join_code.get_secret_value().strip(), services.moderators)
+        code = JoinCode(section.join_code.get_secret_value(), pass_key)
+        self._login = Login(code, services.moderators, services.tell_of_sign_in)
         self._uploading = asyncio.Semaphore(MAX_CONCURRENT_UPLOADS)
         self._sockets: set[web.WebSocketResponse] = set()
 
@@ -63,6 +67,7 @@ class Site:
                 *self._login.routes(),
                 *DialPage(self._services).routes(),
                 *SettingsPage(self._services).routes(),
+                *ModeratorsList(self._services).routes(),
                 *StatsPage(self._services).routes(),
                 *LessonPages(self._services).routes(),
             ]
@@ -88,7 +93,7 @@ class Site:
         socket = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS, max_msg_size=protocol.MAX_MESSAGE_BYTES)
         # Set here and not with the page: when a link on another website opens the page, the browser does not send the
         # strict cookie, and a new one would take the place of the visitor's own.
-        visitors.set_visitor_cookie(socket, secret)
+        visitors.set_visitor_cookie(request, socket, secret)
         await socket.prepare(request)
         self._sockets.add(socket)
         try:

@@ -83,6 +83,8 @@ def test_the_api_key_is_sent_before_the_trusted_key(
         ("TEMPERA_WBE__PORT", "1", "there is no section “wbe”. Did you mean TEMPERA_WEB__…?"),
         ("TEMPERA_WEB__URL", "chat.example.org", "“web.url” (TEMPERA_WEB__URL) is wrong: it must begin with http"),
         ("TEMPERA_WEB__PORT", "many", "“web.port” (TEMPERA_WEB__PORT) is wrong: input should be a valid integer"),
+        ("TEMPERA_WEB__JOIN_CODE", "elevenchars", "it must have at least 12 characters, so that nobody can guess it"),
+        ("TEMPERA_WEB__JOIN_CODE", "  elevenchars  ", "“web.join_code” (TEMPERA_WEB__JOIN_CODE) is wrong"),
         ("TEMPERA_MODEL_SERVER__URL", "localhost", "it must begin with http:// or https://"),
         ("TEMPERA_MODEL_SERVER__URL", "http://127.0.0.1:84000", "it must name a host, and behind a colon a port up to"),
         ("TEMPERA_MODEL_SERVER__URL", "http://127.0.0.1:0", "it must name a host"),
@@ -115,6 +117,22 @@ def test_a_wrong_value_is_explained_in_one_sentence(
         config.load()
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_join_code_that_is_suggested_is_accepted_and_the_refused_one_is_not_printed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    suggested = set()
+    for _ in range(2):
+        monkeypatch.setenv("TEMPERA_WEB__JOIN_CODE", "my secret")
+        with pytest.raises(ConfigError) as caught:
+            config.load()
+        assert "my secret" not in str(caught.value)
+        code = str(caught.value).split(": “")[1].removesuffix("”.")
+        monkeypatch.setenv("TEMPERA_WEB__JOIN_CODE", code)
+        assert config.load().web.join_code.get_secret_value() == code
+        suggested.add(code)
+    assert len(suggested) == 2
 
 
 def test_a_missing_or_broken_file_is_an_error(elsewhere: Path) -> None:

@@ -16,10 +16,12 @@ from fakes.storage.rows import message
 from sqlalchemy import func, inspect, select, text
 
 from bot.core.messages import User
+from bot.platforms.web.access.teachers import WebModerators
 from bot.settings.resolver import Settings
 from bot.settings.scopes import Change
 from bot.settings.setting import Scope
 from bot.storage.database import AttachmentRow, Base, Database, EventRow, MessageRow, PluginRow, now
+from bot.storage.key_value import Store
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -271,4 +273,20 @@ async def test_the_migration_keeps_plugins_switched_off(bare: str) -> None:
         async with database.reading() as session:
             rows = await session.scalars(select(PluginRow).where(PluginRow.scope == "off"))
             assert {row.key: row.value for row in rows} == off | {"123456": ["face"]}
+        await database.migrate()
+
+
+async def test_the_migration_keeps_the_moderators_of_the_web_chat(bare: str) -> None:
+    async with Database(bare) as database:
+        await back_to(database, "0008")
+        old = Store(database, "web chat")
+        await old.set("0123456789abcdef", 1000.5, scope="moderators")
+        await database.migrate()
+        moderators = WebModerators(database)
+        await moderators.refresh()
+        (kept,) = moderators.signed_in
+        assert (kept.id, kept.name, kept.since) == ("0123456789abcdef", "Guest 0123", 1000.5)
+        assert "0123456789abcdef" in moderators
+        await back_to(database, "0008")
+        assert await old.items(scope="moderators") == {"0123456789abcdef": 1000.5}
         await database.migrate()

@@ -86,9 +86,9 @@ class Visitor:
             await page.until("welcome")
             yield page
 
-    async def sign_in(self, code: str) -> int:
+    async def sign_in(self, code: str, name: str = "") -> int:
         """Send a teacher's code and return the status of the response."""
-        about = {"data": {"code": code}, "headers": {"Origin": self.url}, "allow_redirects": False}
+        about = {"data": {"code": code, "name": name}, "headers": {"Origin": self.url}, "allow_redirects": False}
         async with self.session.post(f"{self.url}/teacher", **about) as response:
             return response.status
 

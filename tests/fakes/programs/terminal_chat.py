@@ -86,19 +86,24 @@ class Person:
         return await self.run("chat", *options, line)
 
     @contextlib.asynccontextmanager
-    async def sit_down(self, *options: str) -> AsyncIterator["Sitting"]:
-        """Yield an interactive `tempera chat` that waits for input. It is killed at the end if it still runs."""
+    async def sit_down(
+        self, *options: str, command: str = "chat", waits_with: str = PROMPT
+    ) -> AsyncIterator["Sitting"]:
+        """Yield an interactive `tempera chat`, or another command, once its output has `waits_with`.
+
+        It is killed at the end if it still runs.
+        """
         master, slave = os.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         try:
             process = await asyncio.create_subprocess_exec(
-                TEMPERA, "chat", *options, env=self.environment, cwd=self.home, preexec_fn=lambda: os.login_tty(slave)
+                TEMPERA, command, *options, env=self.environment, cwd=self.home, preexec_fn=lambda: os.login_tty(slave)
             )
         finally:
             os.close(slave)
         sitting = Sitting(process, master)
         try:
-            await sitting.until(PROMPT)
+            await sitting.until(waits_with)
             yield sitting
         finally:
             if process.returncode is None:

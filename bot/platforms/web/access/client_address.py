@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
 
+SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+"""What proxies call the scheme of a request, and what it is here. Some name that of a WebSocket differently."""
+
+
 class TrustedProxies:
     """Sets `request.remote` and `request.scheme` by the headers of `proxies`. Headers that others send are ignored."""
 
@@ -24,11 +28,8 @@ class TrustedProxies:
     async def resolve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Pass the request on with its own address. An aiohttp middleware, which must be the first."""
         if self._proxies and self._is_proxy(request.remote or ""):
-            scheme = request.headers.get("X-Forwarded-Proto", request.scheme)
-            is_known = scheme in ("http", "https")
-            request = request.clone(
-                remote=self._forwarded_address(request), scheme=scheme if is_known else request.scheme
-            )
+            scheme = SCHEMES.get(request.headers.get("X-Forwarded-Proto", ""), request.scheme)
+            request = request.clone(remote=self._forwarded_address(request), scheme=scheme)
         return await handler(request)
 
     def _forwarded_address(self, request: web.Request) -> str:

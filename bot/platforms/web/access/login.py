@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 from aiohttp import web
 
@@ -11,11 +11,16 @@ from bot.answers.context_factory import PAGES_PATH
 from bot.core.errors import UserError
 from bot.core.i18n import translate
 from bot.platforms.web.access import visitors
+from bot.platforms.web.access.join_code import WrongTries
 from bot.platforms.web.templates import language_of, render_page, static_url
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiohttp.typedefs import Handler
 
+    from bot.core.messages import User
+    from bot.platforms.web.access.join_code import JoinCode
     from bot.platforms.web.access.teachers import WebModerators
 
 OPEN_PATHS = frozenset({"/join", "/teacher"})
@@ -28,10 +33,12 @@ PAGE_PATHS = frozenset({"/", "/dial", "/settings", "/statistics"})
 class Login:
     """Asks for the join code if one is set, and makes visitors with a teacher's code moderators."""
 
-    def __init__(self, code: str, moderators: WebModerators) -> None:
-        self._join_code = visitors.JoinCode(code)
-        self._teacher_tries = visitors.JoinCode("")
+    def __init__(self, code: JoinCode, moderators: WebModerators, tell_others: Callable[[User], None]) -> None:
+        """`tell_others` tells the other moderators of somebody who has signed in."""
+        self._join_code = code
+        self._wrong_tries = WrongTries()
         self._moderators = moderators
+        self._tell_others = tell_others
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of both forms."""
@@ -57,60 +64,45 @@ class Login:
         return await _render_form(request, "join")
 
     async def _submit_join_code(self, request: web.Request) -> web.Response:
-        # Nothing is awaited between counting a try and judging it, so that pupils of one address who come at the same
-        # moment do not use up each other's tries.
-        typed = await _read_code(request)
-        if wait := self._join_code.count_try(request.remote or ""):
-            return await _refuse_too_many_tries(request, "join", wait)
-        if not self._join_code.matches(typed):
+        if not self._join_code.matches((await _read_form(request)).get("code", "")):
             error = translate("That is not the code. Ask whoever runs this chat for it.", language_of(request))
-            return await _render_form(request, "join", error, 403)
-        self._join_code.forgive_try(request.remote or "")
-        return self._set_pass_cookie(web.Response(status=303, headers={"Location": _requested_page(request)}))
+            return await self._refuse(request, "join", error)
+        response = web.Response(status=303, headers={"Location": _requested_page(request)})
+        self._join_code.set_pass_cookie(request, response)
+        return response
 
     async def _show_teacher_form(self, request: web.Request) -> web.Response:
         return await _render_form(request, "teacher")
 
     async def _submit_teacher_code(self, request: web.Request) -> web.Response:
         """Sign a teacher in. Only by POST, because programs that preview links must not use the code up."""
-        # Read the form first, so that one which arrives incomplete does not count as a try.
-        typed = await _read_code(request)
-        if wait := self._teacher_tries.count_try(request.remote or ""):
-            return await _refuse_too_many_tries(request, "teacher", wait)
+        form = await _read_form(request)
         secret = visitors.read_or_create_secret(request)
-        user = visitors.user_from_secret(secret, "", "")
+        user = visitors.user_from_secret(secret, form.get("name", ""), "")
         try:
-            await self._moderators.sign_in(typed, user.id)
+            await self._moderators.sign_in(form.get("code", ""), user)
         except UserError as error:
-            return await _render_form(request, "teacher", error.sentence.in_language(language_of(request)), 403)
-        self._teacher_tries.forgive_try(request.remote or "")
+            return await self._refuse(request, "teacher", error.sentence.in_language(language_of(request)))
+        self._tell_others(user)
         response = web.Response(status=303, headers={"Location": "/"})
-        visitors.set_visitor_cookie(response, secret)
-        return self._set_pass_cookie(response)
+        visitors.set_visitor_cookie(request, response, secret)
+        self._join_code.set_pass_cookie(request, response)
+        return response
 
-    def _set_pass_cookie(self, response: web.Response) -> web.Response:
-        # Lax, so that following a link to the chat does not ask for the code again.
-        response.set_cookie(
-            visitors.PASS_COOKIE,
-            self._join_code.pass_value,
-            max_age=visitors.COOKIE_SECONDS,
-            httponly=True,
-            samesite="Lax",
-        )
+    async def _refuse(self, request: web.Request, name: str, error: str) -> web.Response:
+        """Show a form again after a wrong code: with the error, or with the time to wait after too many of them."""
+        if not (wait := self._wrong_tries.count(request.remote or "")):
+            return await _render_form(request, name, error, 403)
+        seconds = int(wait) + 1
+        error = translate("That was too many tries. Wait {seconds} s.", language_of(request), seconds=seconds)
+        response = await _render_form(request, name, error, 429)
+        response.headers["Retry-After"] = str(seconds)
         return response
 
 
-async def _read_code(request: web.Request) -> str:
-    typed = (await request.post()).get("code", "")
-    return typed if isinstance(typed, str) else ""
-
-
-async def _refuse_too_many_tries(request: web.Request, name: str, wait: float) -> web.Response:
-    seconds = int(wait) + 1
-    error = translate("That was too many tries. Wait {seconds} s.", language_of(request), seconds=seconds)
-    response = await _render_form(request, name, error, 429)
-    response.headers["Retry-After"] = str(seconds)
-    return response
+async def _read_form(request: web.Request) -> dict[str, str]:
+    """Return the fields of a form as our pages send them; whatever else was sent has none of them."""
+    return dict(parse_qsl((await request.read()).decode(errors="replace")))
 
 
 async def _render_form(request: web.Request, name: str, error: str = "", status: int = 200) -> web.Response:

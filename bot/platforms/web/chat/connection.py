@@ -47,6 +47,8 @@ class Connection:
         self._notices: dict[str, dict[str, Any]] = {}
         self._outbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue(MAX_QUEUED_MESSAGES)
         self._wake = asyncio.Event()
+        self._is_shown_as_moderator = False
+        self._has_other_rights = False
         self._completion: asyncio.Task[None] | None = None
 
     async def serve(self, name: str, locale: str, room: str) -> None:
@@ -56,10 +58,12 @@ class Connection:
         self._room = self._services.rooms.get(room)
         self._room.add_watcher(self)
         self._services.rooms.add_listener(self)
+        self._services.moderators.add_listener(self.moderators_changed)
         try:
             await self._welcome()
             await self._read_and_write()
         finally:
+            self._services.moderators.remove_listener(self.moderators_changed)
             self._services.rooms.remove_listener(self)
             self._room.remove_watcher(self)
 
@@ -103,6 +107,12 @@ class Connection:
         if self._room.name not in names:
             self._queue_notice("closed", {"type": "closed", "room": self._room.name})
 
+    def moderators_changed(self) -> None:
+        """Welcome the visitor anew if they have become a moderator, or are one no longer."""
+        if self._visitor().is_moderator != self._is_shown_as_moderator:
+            self._has_other_rights = True
+            self._wake.set()
+
     def _queue_notice(self, key: str, notice: dict[str, Any]) -> None:
         """Send this as soon as possible; a later notice with the same key replaces one that still waits."""
         self._notices[key] = notice
@@ -115,15 +125,18 @@ class Connection:
         self._wake.set()
 
     async def _welcome(self) -> None:
+        self._outbox.put_nowait(await self._make_welcome())
+        self._wake.set()
+
+    async def _make_welcome(self) -> dict[str, Any]:
         bot, place = self._services.bot, self._room.place()
-        commands = bot.commands_for(self._user, place)
-        links = await self._services.page_links(place, self._user)
+        user = self._user = self._visitor()
+        commands = bot.commands_for(user, place)
+        links = await self._services.page_links(place, user)
         # From here on nothing is awaited, so that no change is lost between the welcome message and later updates.
         self._changed.clear()
-        self._outbox.put_nowait(
-            protocol.welcome_message(self._user, self._room, self._services.rooms.names, commands, links)
-        )
-        self._wake.set()
+        self._is_shown_as_moderator = user.is_moderator
+        return protocol.welcome_message(user, self._room, self._services.rooms.names, commands, links)
 
     async def _write(self) -> None:
         try:
@@ -132,6 +145,9 @@ class Connection:
                 self._wake.clear()
                 while not self._outbox.empty():
                     await self._socket.send_json(self._outbox.get_nowait())
+                if self._has_other_rights:
+                    self._has_other_rights = False
+                    await self._socket.send_json(await self._make_welcome())
                 notices, self._notices = self._notices, {}
                 for notice in notices.values():
                     await self._socket.send_json(notice)
@@ -172,6 +188,9 @@ class Connection:
     async def _handle(self, incoming: protocol.Incoming, tasks: asyncio.TaskGroup) -> None:
         answers, room = self._services.answers, self._room
         user = self._user = self._visitor()
+        # A page that was left open sends pings by itself.
+        if not isinstance(incoming, protocol.Ping):
+            self._services.moderators.note_use(user)
         match incoming:
             case protocol.Say():
                 await self._confirm(incoming.ref, await self._say(incoming))
@@ -189,6 +208,7 @@ class Connection:
             case protocol.Name():
                 self._name = incoming.name
                 self._user = self._visitor()
+                self._services.moderators.note_use(self._user)
                 await self._send({"type": "you", "you": protocol.own_user_json(self._user)})
             case protocol.Typing():
                 room.notify_typing(user)
@@ -202,9 +222,7 @@ class Connection:
             case protocol.Ping():
                 await self._send({"type": "pong"})
             case protocol.SignOut():
-                await self._services.moderators.sign_out(user.id)
-                self._user = self._visitor()
-                await self._welcome()
+                await self._services.moderators.sign_out(user)
 
     async def _say(self, message: protocol.Say) -> Form | None:
         if len(message.text) > protocol.MAX_TEXT_CHARS:

@@ -7,16 +7,17 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from bot.core.messages import Place, Reply
+from bot.core.messages import Place, Reply, User
 from bot.platforms.web.chat.files import describe, describe_stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bot.core.messages import User
     from bot.platforms.web.chat.files import File, Files
     from bot.storage.messages import StoredFile
 
+BOT = User("", "Tempera")
+"""The author of what the bot posts by itself."""
 GENERAL = "general"
 """The room that always exists."""
 MAX_PUBLIC_EXCHANGES, MAX_PRIVATE_EXCHANGES = 200, 400
@@ -128,6 +129,11 @@ class Room:
         described = tuple((describe_stored(file), self._files.keep_stored(file)) for file in stored)
         exchange.files = described or self._name_files(exchange, reply)
         self._notify(exchange.id)
+
+    def tell_moderators(self, text: str) -> None:
+        """Add an exchange with a text of the bot's own, for moderators alone."""
+        exchange = self.open_exchange(BOT, "", private=True, for_moderators=True)
+        self.show(exchange, Reply(text=text, final=True, private=True))
 
     def release_files(self, exchange: Exchange, stored: Sequence[StoredFile]) -> None:
         """Drop the files of a final reply from memory, if all of them are `stored` in the database."""

@@ -8,9 +8,11 @@ from urllib.parse import quote
 
 from bot.answers.context_factory import PAGES_PATH
 from bot.core.errors import RequestRefused
-from bot.core.i18n import translate
+from bot.core.i18n import Sentence, translate
 from bot.core.messages import Request
+from bot.moderation.audit_view import plain_name
 from bot.platforms.web.access.visitors import read_or_create_secret, user_from_secret
+from bot.settings.builtin import LOG_CHANNEL
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -47,7 +49,9 @@ class WebServices:
     def identify_request(self, request: web.Request) -> User:
         """Return the user who sends a request, with the name and the locale of its query."""
         secret = read_or_create_secret(request)
-        return self.identify(secret, request.query.get("name", ""), request.query.get("locale", ""))
+        user = self.identify(secret, request.query.get("name", ""), request.query.get("locale", ""))
+        self.moderators.note_use(user)
+        return user
 
     async def record_refusal(self, error: UserError, user: User, what: str, place: Place | None = None) -> None:
         """Record in the audit that `user` was refused `what`, which is no command. Other errors are not recorded.
@@ -57,6 +61,24 @@ class WebServices:
         if isinstance(error, RequestRefused):
             error.what = error.what or what
             await self.bot.refusals.record(Request(user=user, place=place or self.rooms.get("").place()), error)
+
+    def tell_of_sign_in(self, user: User) -> None:
+        """Tell the other moderators, if there are any, that `user` has become one."""
+        sentence = "{name} has signed in as a moderator. The page of settings lists all moderators, and can end that."
+        self._tell_moderators(Sentence(sentence, {"name": plain_name(user.name)}), user.id)
+
+    def tell_of_end(self, caller: User, name: str) -> None:
+        """Tell the other moderators, if there are any, that `caller` has ended somebody's sign-in."""
+        names = {"moderator": plain_name(caller.name), "name": plain_name(name)}
+        self._tell_moderators(Sentence("{moderator} has ended the sign-in of {name}.", names), caller.id)
+
+    def _tell_moderators(self, sentence: Sentence, user_id: str) -> None:
+        """Show a sentence in “general” if there are other moderators than this one. A log channel has the audit."""
+        room = self.rooms.get("")
+        place, settings = room.place(), self.bot.settings
+        others = [one for one in self.moderators.signed_in if one.id != user_id]
+        if (others or settings.value("moderators.users", place)) and not settings.value(LOG_CHANNEL, place):
+            room.tell_moderators(sentence.in_language(settings.language(place, "en")))
 
     async def page_links(self, place: Place, user: User) -> list[tuple[str, str]]:
         """Return the address and the name of each page beside the chat that this user may open."""

@@ -6,11 +6,18 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from bot.core.errors import PermissionDenied
+
 if TYPE_CHECKING:
     from bot.core.errors import UserError
     from bot.core.messages import User
 
 
-def error_response(error: UserError, user: User, *, status: int) -> web.Response:
-    """Return the sentence of an error, in the user's language, under the key “error”."""
+def error_response(error: UserError, user: User, *, status: int | None = None) -> web.Response:
+    """Return the sentence of an error, in the user's language, under the key “error”.
+
+    Without a `status` it is 403 if the user lacks a right, else 422.
+    """
+    if status is None:
+        status = 403 if isinstance(error, PermissionDenied) else 422
     return web.json_response({"error": error.sentence.in_language(user.locale)}, status=status)

@@ -76,13 +76,13 @@ class DialPage:
                 bot.admission.check_press(press, "dial")
             else:
                 odds = bot.admission.resolve_command(press, odds)
-            query, limits = _apply_limits(_parse_request(await request.text()), odds)
+            query, limits = _apply_limits(_parse_request(await request.read()), odds)
             async with bot.admission.count_use(press, odds) if odds is not None and query.writes_on else nullcontext():
                 response = web.json_response(_dial_json(await self._compute_dial(press, query)) | {"limits": limits})
         except UserError as error:
             await self._services.record_refusal(error, user, "dial" if odds is None else DIAL_COMMAND, place)
             response = error_response(error, user, status=422)
-        visitors.set_visitor_cookie(response, secret)
+        visitors.set_visitor_cookie(request, response, secret)
         return response
 
     async def _compute_dial(self, press: Request, query: DialRequest) -> Dial:
@@ -111,7 +111,7 @@ class DialPage:
             self._in_progress -= Counter({user_id: 1})
 
 
-def _parse_request(body: str) -> DialRequest:
+def _parse_request(body: bytes) -> DialRequest:
     try:
         query = DialRequest.model_validate_json(body)
     except ValidationError as error:

@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bot.core.caller import Caller
-from bot.core.errors import PermissionDenied, UserError
+from bot.core.errors import UserError
 from bot.platforms.web.pages.errors import error_response
 from bot.platforms.web.templates import render_page
 from bot.settings.editor import NOT_ALLOWED, SettingsEditor
@@ -61,7 +61,7 @@ class SettingsPage:
         try:
             scope = self._require_scope(user, request.query.get("room", ""))
         except UserError as error:
-            return _refuse(error, user)
+            return error_response(error, user)
         last = await self._last_changes()
         declared = self._services.bot.settings.declared
         listed = [setting for setting in declared if not scope.channel or _applies_to_rooms(setting)]
@@ -71,16 +71,16 @@ class SettingsPage:
     async def _serve_change(self, request: web.Request) -> web.Response:
         user, settings = self._services.identify_request(request), self._services.bot.settings
         try:
-            change = self._parse_change(await request.text())
+            change = self._parse_change(await request.read())
             scope = self._require_scope(user, change.room)
             await SettingsEditor(settings).set(Caller(user, scope.place), change.name, change.value, scope)
         except UserError as error:
             await self._services.record_refusal(error, user, "settings")
-            return _refuse(error, user)
+            return error_response(error, user)
         shown = await self._setting_json(settings.find(change.name), scope, user, await self._last_changes())
         return web.json_response(shown)
 
-    def _parse_change(self, body: str) -> SettingChange:
+    def _parse_change(self, body: bytes) -> SettingChange:
         try:
             return SettingChange.model_validate_json(body)
         except ValidationError:
@@ -125,8 +125,3 @@ class SettingsPage:
 
 def _applies_to_rooms(setting: Setting) -> bool:
     return CHANNEL in setting.scopes
-
-
-def _refuse(error: UserError, user: User) -> web.Response:
-    status = 403 if isinstance(error, PermissionDenied) else 422
-    return error_response(error, user, status=status)

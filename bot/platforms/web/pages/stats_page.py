@@ -45,7 +45,7 @@ class StatsPage:
                 Caller(user, place), days, server_scope(place)
             )
         except PermissionDenied as error:
-            return error_response(error, user, status=403)
+            return error_response(error, user)
         return web.json_response(_statistics_json(statistics))
 
 

@@ -8,7 +8,7 @@ from fakes.model_server.model_api import png
 
 from bot.core.messages import Attachment, Reply, User
 from bot.platforms.web.access.origin_check import OriginCheck, is_loopback
-from bot.platforms.web.access.visitors import JoinCode, clean_filename, clean_name, create_secret, user_from_secret
+from bot.platforms.web.access.visitors import clean_filename, clean_name, create_secret, user_from_secret
 from bot.platforms.web.chat import files as files_module
 from bot.platforms.web.chat import protocol
 from bot.platforms.web.chat import room as room_module
@@ -116,23 +116,6 @@ def test_a_user_id_does_not_reveal_the_secret() -> None:
     assert user.id not in secret
     assert (user.locale, user.name, user.is_moderator) == ("de-AT", f"Guest {user.id[:4]}", False)
     assert user_from_secret(secret, "Ann", "../../x").locale == "en"
-
-
-def test_tries_of_the_join_code_are_counted_by_network() -> None:
-    now = 0.0
-    code = JoinCode("secret", clock=lambda: now)
-    assert [code.count_try("10.0.0.1") for _ in range(11)] == [0.0] * 10 + [60.0]
-    assert code.count_try("10.0.0.2") == 0
-    for number in range(10):
-        code.count_try(f"2001:db8::{number}")
-    assert code.count_try("2001:db8::ffff") == 60
-    assert code.count_try("2001:db8:0:1::1") == 0
-    now = 59.0
-    assert code.count_try("10.0.0.1") == 1.0
-    now = 60.0
-    assert code.count_try("10.0.0.1") == 0
-    assert code.matches(" secret\n")
-    assert not code.matches("Secret")
 
 
 def test_private_exchanges_do_not_push_out_public_ones(monkeypatch: pytest.MonkeyPatch) -> None:

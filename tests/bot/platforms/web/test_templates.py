@@ -65,7 +65,7 @@ async def test_a_page_has_no_unfilled_placeholders(ann: Visitor) -> None:
 
 
 async def test_the_login_forms_are_in_the_readers_language(bot: Bot) -> None:
-    section = WebSection(port=0, join_code=SecretStr("open sesame"))
+    section = WebSection(port=0, join_code=SecretStr("open sesame!"))
     async with WebPlatform(bot, section).serve() as url, visitor(url) as one:
         german = {"Accept-Language": "de", "Origin": url}
         async with one.session.post(f"{url}/join", data={"code": "guess"}, headers=german) as response:

@@ -69,34 +69,34 @@ KEEP_SOCKETS = """
 
 async def test_whoever_has_given_the_join_code_is_where_their_link_leads(bot: Bot, browser: Any) -> None:
     async with (
-        WebPlatform(bot, WebSection(port=0, join_code=SecretStr("sesame"))).serve() as url,
+        WebPlatform(bot, WebSection(port=0, join_code=SecretStr("open sesame!"))).serve() as url,
         opened(browser, url, expected="WebSocket connection") as page,
     ):
         await page.add_init_script(KEEP_SOCKETS)
         code, title = page.get_by_label("Join code"), page.locator("#title")
         await page.goto(f"{url}/dial?room=general")
-        await code.fill("sesame")
+        await code.fill("open sesame!")
         await code.press("Enter")
         await expect(page.get_by_role("heading", level=1)).to_have_text("The temperature dial")
         assert page.url == f"{url}/dial?room=general"
         await page.context.clear_cookies()
         await page.goto(f"{url}/#general/1")
-        await code.fill("sesame")
+        await code.fill("open sesame!")
         await code.press("Enter")
         await expect(title).to_have_text("Thread in general")
         await page.context.clear_cookies()
         await page.evaluate("() => sockets.at(-1).close()")
-        await code.fill("sesame")
+        await code.fill("open sesame!")
         await code.press("Enter")
         await expect(title).to_have_text("Thread in general")
 
 
 async def test_whoever_lacks_a_new_join_code_is_told_to_give_it(bot: Bot, browser: Any) -> None:
     async with (
-        WebPlatform(bot, WebSection(port=0, join_code=SecretStr("sesame"))).serve() as url,
+        WebPlatform(bot, WebSection(port=0, join_code=SecretStr("open sesame!"))).serve() as url,
         opened(browser, url, expected="Failed to load resource") as page,
     ):
-        await page.locator("input").fill("sesame")
+        await page.locator("input").fill("open sesame!")
         await page.locator("input").press("Enter")
         await page.locator("#input").wait_for()
         for address in ("/dial", "/settings", "/statistics"):

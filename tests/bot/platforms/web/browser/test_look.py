@@ -68,7 +68,7 @@ async def test_the_chat_keeps_nobody_out(colours: str, url: str, models: FakeMod
 @pytest.mark.parametrize("colours", ["light", "dark"])
 async def test_the_other_pages_keep_nobody_out(colours: str, bot: Bot, browser: Any) -> None:
     program = axe()
-    section = WebSection(port=0, join_code=SecretStr("sesame"))
+    section = WebSection(port=0, join_code=SecretStr("open sesame!"))
     platform = WebPlatform(bot, section)
     async with (
         platform.serve() as url,

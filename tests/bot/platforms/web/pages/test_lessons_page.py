@@ -133,7 +133,7 @@ async def test_lessons_are_those_of_the_room_the_page_was_opened_from(ben: Visit
 
 
 async def test_lessons_redirect_to_the_join_form_without_the_code(bot: Bot) -> None:
-    async with WebPlatform(bot, WebSection(port=0, join_code="egg")).serve() as url, visitor(url) as one:
+    async with WebPlatform(bot, WebSection(port=0, join_code="open sesame!")).serve() as url, visitor(url) as one:
         async with one.session.get(f"{url}/read/explain/pets", allow_redirects=False) as response:
             assert (response.status, response.headers["Location"]) == (303, "/join?to=/read/explain/pets")
         async with one.session.get(f"{url}/reading/explain/pets") as response:

@@ -4,6 +4,7 @@ import { byId, element, setIcon } from "../shared/dom.js";
 import { fetchJson } from "../shared/json.js";
 import { groupBy } from "../shared/group.js";
 import * as look from "../shared/look.js";
+import * as moderators from "./moderators.js";
 import { language, t } from "../shared/words.js";
 
 const LONG = 80;
@@ -15,6 +16,7 @@ let loaded = "";
 let loads = 0;
 
 look.begin();
+moderators.begin();
 byId("scope").addEventListener("change", show);
 byId("find").addEventListener("input", filter);
 byId("only").addEventListener("change", filter);

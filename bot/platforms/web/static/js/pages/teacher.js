@@ -5,3 +5,5 @@ if (code) {
   document.getElementById("code").value = code;
   history.replaceState(null, "", location.pathname);
 }
+// The other moderators are told who has signed in.
+document.getElementById("name").value = localStorage.getItem("tempera-name") ?? "";

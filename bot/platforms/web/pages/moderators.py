@@ -1,0 +1,82 @@
+"""The list of moderators on the settings page: who is signed in, until when, and the ends of their sign-ins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bot.core.caller import Caller
+from bot.core.errors import Expired, UserError
+from bot.platforms.web.pages.errors import error_response
+
+if TYPE_CHECKING:
+    from bot.core.messages import User
+    from bot.platforms.web.access.teachers import SignIn
+    from bot.platforms.web.chat.services import WebServices
+
+PATH = "/settings/moderators"
+
+
+class End(BaseModel):
+    """The id of the moderator whose sign-in is to end. None ends all but one's own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Annotated[str, Field(max_length=64)] | None
+
+
+class ModeratorsList:
+    """Routes of the list of moderators."""
+
+    def __init__(self, services: WebServices) -> None:
+        self._services = services
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes."""
+        return [web.get(PATH, self._serve_list), web.post(PATH, self._serve_end)]
+
+    async def _serve_list(self, request: web.Request) -> web.Response:
+        user = self._services.identify_request(request)
+        try:
+            self._caller(user).require_moderator()
+        except UserError as error:
+            return error_response(error, user)
+        return web.json_response({"moderators": [_row(one, user) for one in self._services.moderators.signed_in]})
+
+    async def _serve_end(self, request: web.Request) -> web.Response:
+        user = self._services.identify_request(request)
+        try:
+            await self._end(self._caller(user), await request.read())
+        except UserError as error:
+            await self._services.record_refusal(error, user, "moderators")
+            return error_response(error, user)
+        if not self._services.identify_request(request).is_moderator:
+            # They have ended their own sign-in, and so see the others no longer.
+            return web.json_response({"moderators": []})
+        return await self._serve_list(request)
+
+    async def _end(self, caller: Caller, body: bytes) -> None:
+        caller.require_moderator()
+        moderators = self._services.moderators
+        try:
+            wanted = End.model_validate_json(body)
+        except ValidationError:
+            raise UserError("The page sent something that the bot does not understand; reload the page.") from None
+        others = [one for one in moderators.signed_in if one.id != caller.user.id]
+        found = others if wanted.id is None else [one for one in moderators.signed_in if one.id == wanted.id]
+        if not found:
+            raise Expired("This sign-in has ended already.")
+        await moderators.end(caller, [one.id for one in found])
+        for one in found:
+            if one.id != caller.user.id:
+                self._services.tell_of_end(caller.user, one.name)
+
+    def _caller(self, user: User) -> Caller:
+        return Caller(user, self._services.rooms.get("").place())
+
+
+def _row(one: SignIn, user: User) -> dict[str, Any]:
+    about = {"id": one.id, "name": one.name, "since": one.since, "used": one.used, "ends": one.ends}
+    return about | {"own": one.id == user.id}
