@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from http_server import network_of as network_of
+from http_server import parse_address
+
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+    from ipaddress import IPv4Network, IPv6Network
 
     from aiohttp.typedefs import Handler
 
@@ -35,7 +37,7 @@ class TrustedProxies:
         """Return the last address that is not a proxy of ours: whatever stands before it, the client may have sent."""
         address = request.remote or ""
         for part in reversed(",".join(request.headers.getall("X-Forwarded-For", ())).split(",")):
-            parsed = _parse(part)
+            parsed = parse_address(part)
             if parsed is None:
                 break
             address = str(parsed)
@@ -44,22 +46,5 @@ class TrustedProxies:
         return address
 
     def _is_proxy(self, address: str) -> bool:
-        parsed = _parse(address)
+        parsed = parse_address(address)
         return parsed is not None and any(parsed in network for network in self._proxies)
-
-
-def network_of(address: str) -> str:
-    """Return what counts as one address: for IPv6 the /64 network, all of which belongs to one user."""
-    parsed = _parse(address)
-    if parsed is None or parsed.version == 4:
-        return str(parsed or address)
-    return str(ipaddress.ip_network((parsed, 64), strict=False))
-
-
-def _parse(address: str) -> IPv4Address | IPv6Address | None:
-    try:
-        parsed = ipaddress.ip_address(address.strip())
-    except ValueError:
-        return None
-    # A socket that listens on both families gives IPv4 addresses as ::ffff:192.0.2.1.
-    return (parsed.ipv4_mapped or parsed) if parsed.version == 6 else parsed
