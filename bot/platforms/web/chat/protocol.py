@@ -53,7 +53,7 @@ class Press(ClientMessage):
     """Press a button under an exchange. `thread` is the thread that the page shows, or 0."""
 
     type: Literal["press"]
-    exchange: int
+    exchange: RowId
     id: ShortText
     ref: ShortText
     thread: RowId = 0
@@ -124,7 +124,7 @@ class Tokens(ClientMessage):
     """Send the tokens of an answer, with the alternatives that were likely."""
 
     type: Literal["tokens"]
-    exchange: int
+    exchange: RowId
     ref: ShortText
 
 
