@@ -94,6 +94,9 @@ class Site:
             raise web.HTTPTooManyRequests(text=translate("You are sending too much at once; wait a moment.", language))
         try:
             with self._pages.hold(address, visitor):
+                if "Upgrade" not in request.headers:
+                    # A page asks why its WebSocket was refused, which the browser does not tell it.
+                    return web.Response(status=204)
                 return await self._connect(request, secret, limit)
         except TooMany as error:
             if error.of_visitor:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from http_server import network_of as network_of
-from http_server import parse_address
+from http_server import parse_address, stands_for_many
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler
 
+log = logging.getLogger(__name__)
+
 
 class TrustedProxies:
     """Sets `request.remote` and `request.scheme` by the headers of `proxies`. Headers that others send are ignored."""
 
     def __init__(self, proxies: Collection[IPv4Network | IPv6Network]) -> None:
         self._proxies = proxies
+        self._has_warned = False
 
     @web.middleware
     async def resolve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -31,7 +35,18 @@ class TrustedProxies:
             request = request.clone(
                 remote=self._forwarded_address(request), scheme=scheme if is_known else request.scheme
             )
+        elif "X-Forwarded-For" in request.headers and stands_for_many(request.remote or ""):
+            self._warn()
         return await handler(request)
+
+    def _warn(self) -> None:
+        """Say once that a proxy on this machine is unknown. What other machines send, anybody may have made up."""
+        if not self._has_warned:
+            self._has_warned = True
+            log.warning(
+                "Requests come through a proxy that TEMPERA_WEB__PROXIES does not name, so all who use it count as one "
+                "address. Name it, such as '[\"127.0.0.1\"]'."
+            )
 
     def _forwarded_address(self, request: web.Request) -> str:
         """Return the last address that is not a proxy of ours: whatever stands before it, the client may have sent."""

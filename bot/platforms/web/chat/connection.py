@@ -205,6 +205,8 @@ class Connection:
                 form = await answers.press(user, incoming.exchange, incoming.id, incoming.thread)
                 await self._confirm(incoming.ref, form)
             case protocol.Submit():
+                for value in incoming.fields.values():
+                    _check_length(value)
                 fields = {**incoming.fields, **self._find_uploads(incoming.files)}
                 form = await answers.submit(user, room, incoming.thread, incoming.id, fields, incoming.ref)
                 await self._confirm(incoming.ref, form)
@@ -233,9 +235,7 @@ class Connection:
                 await self._welcome()
 
     async def _say(self, message: protocol.Say) -> Form | None:
-        if len(message.text) > protocol.MAX_TEXT_CHARS:
-            sentence = "A message may have {most} characters; this one has {count}."
-            raise UserError(sentence, most=protocol.MAX_TEXT_CHARS, count=len(message.text))
+        _check_length(message.text)
         files = self._find_uploads(message.files)
         return await self._services.answers.say(
             self._user, self._room, message.text, message.ref, thread=message.thread, parent=message.parent, files=files
@@ -302,6 +302,12 @@ class Connection:
             log.exception("Completion of %s in /%s failed", message.option, message.command)
             values = ()
         await self._send({"type": "completed", "ref": message.ref, "values": list(values)[:25]})
+
+
+def _check_length(text: str) -> None:
+    if len(text) > protocol.MAX_TEXT_CHARS:
+        sentence = "A message may have {most} characters; this one has {count}."
+        raise UserError(sentence, most=protocol.MAX_TEXT_CHARS, count=len(text))
 
 
 def _check_pace(is_too_much: bool) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MAX_MESSAGE_BYTES = 512 << 10
 """Largest WebSocket message. The longest text fits, however it is escaped."""
 MAX_TEXT_CHARS = 64 << 10
-"""Longest typed message."""
+"""Longest typed message, and longest text in a form."""
 
 ShortText = Annotated[str, Field(max_length=200)]
 RowId = Annotated[int, Field(ge=0, lt=1 << 60)]

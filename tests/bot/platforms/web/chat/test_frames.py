@@ -19,6 +19,7 @@ from bot.config.sections import WebSection
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.access.limits import WEB_LIMITS, Pace
 from bot.platforms.web.access.teachers import WebModerators
+from bot.platforms.web.chat.protocol import MAX_TEXT_CHARS
 
 UNLIMITED = replace(WEB_LIMITS, messages=Pace(1e9, 1e9))
 CLOSED = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED)
@@ -147,3 +148,13 @@ async def test_a_message_that_is_too_large_closes_the_connection_with_a_reason(a
             while (await page.socket.receive()).type not in CLOSED:
                 pass
         assert page.socket.close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
+
+
+@pytest.mark.parametrize("kind", ["say", "submit"])
+async def test_a_text_that_is_too_long_is_refused(ann: Visitor, kind: str) -> None:
+    text = "x" * (MAX_TEXT_CHARS + 1)
+    about = {"text": text} if kind == "say" else {"id": "c:ask", "fields": {"prompt": text}, "files": {}}
+    async with ann.page() as page:
+        ref = await page.send(kind, **about)
+        told = await page.until("refused", lambda one: one["ref"] == ref)
+        assert told["text"] == f"A message may have {MAX_TEXT_CHARS} characters; this one has {len(text)}."
