@@ -27,10 +27,10 @@ LINKED = [README, *OTHERS, *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT
 SHORT = [README, *USER, *OPERATE]
 INSIDE = [ARCHITECTURE, *INTERNALS]
 """The pages for people who change the code: they name files, folders and classes."""
-PROGRAMS = ("bot", "plugins", "model_server")
+PROGRAMS = ("bot", "plugins", "model_server", "http_server")
 MAX_PAGE_BYTES, MAX_ARCHITECTURE_BYTES = 8_000, 10_000
 """The sizes of pages that somebody reads in a few minutes."""
-FOLDERS = ("bot", "plugins", "model_server", "tests", "config", "docs")
+FOLDERS = ("bot", "plugins", "model_server", "http_server", "tests", "config", "docs")
 
 FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from http_server import LIMITS, Limits, listening
 from model_server.api import openapi
 from model_server.api.auth import Authenticator, check_exposure
 from model_server.api.routes import JOB, STREAM, TRUSTED, Routes
@@ -32,12 +33,12 @@ requests_log = logging.getLogger("model_server.requests")
 
 ERROR_CODE = web.RequestKey("ERROR_CODE", str)
 MAX_BODY_BYTES = 1 << 20
-SHUTDOWN_SECONDS = 2.0
 LIVE, PROOF = "/health/live", "/health/proof"
 OPEN = frozenset({LIVE, PROOF, openapi.PATH})
 """What is answered without a key: whether a server lives, whether it is the one that is meant, and what it speaks."""
 
 HTTP_ERROR_SENTENCES = {
+    408: "The body of the request did not arrive in time; send it again, more quickly.",
     404: "There is nothing at this address; the API is under /v1.",
     405: "This address does not take that method.",
     413: f"The body is larger than {MAX_BODY_BYTES:,} bytes, which is all this server reads.",
@@ -53,6 +54,7 @@ async def serve(
     api_key: str | None,
     trusted_key: str | None = None,
     factory: str = FACTORY,
+    limits: Limits = LIMITS,
 ) -> None:
     """Listen at once, then fetch and start each model; serve until cancelled.
 
@@ -63,23 +65,14 @@ async def serve(
     """
     check_exposure(host, api_key)
     models = [ServedModel(entry, model_cache, factory=factory) for entry in entries]
-    runner = web.AppRunner(
-        build_application(models, authenticator=Authenticator(host, api_key, trusted_key)),
-        # Cancels the job of a client that closed its connection; aiohttp's default is off.
-        handler_cancellation=True,
-        access_log=None,
-        shutdown_timeout=SHUTDOWN_SECONDS,
-    )
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
+    app = build_application(models, authenticator=Authenticator(host, api_key, trusted_key))
+    # Cancels the job of a client that closed its connection; aiohttp's default is off.
+    async with listening(app, host, port, limits=limits, handler_cancellation=True):
         log.info("Listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
         async with asyncio.TaskGroup() as tasks:
             for model in models:
                 tasks.create_task(model.run())
             await asyncio.Event().wait()
-    finally:
-        await runner.cleanup()
 
 
 def build_application(models: Sequence[ServedModel], *, authenticator: Authenticator) -> web.Application:

@@ -27,6 +27,7 @@ from bot.platforms.slack.convert.people import UserDirectory
 from bot.platforms.slack.convert.requests import BotIdentity
 from bot.platforms.slack.incoming.app import build
 from bot.platforms.slack.outgoing.answers import SlackAnswers
+from http_server import LIMITS, Limits, listening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -47,7 +48,6 @@ MAX_REQUEST_BYTES = 2**20
 """The largest accepted request; Slack's are far smaller."""
 MAX_CLOCK_SKEW_SECONDS = 300
 CLOCK_WARNING_SECONDS = 600.0
-SHUTDOWN_SECONDS = 2.0
 
 INVALID_APP_TOKEN = INVALID_TOKEN | {"missing_scope", "forbidden_team"}
 
@@ -57,10 +57,13 @@ class SlackPlatform:
 
     name = "slack"
 
-    def __init__(self, bot: Bot, section: SlackSection, *, ping_seconds: float = PING_SECONDS) -> None:
+    def __init__(
+        self, bot: Bot, section: SlackSection, *, ping_seconds: float = PING_SECONDS, limits: Limits = LIMITS
+    ) -> None:
         self._bot = bot
         self._section = section
         self._ping_seconds = ping_seconds
+        self._limits = limits
 
     async def run(self) -> None:
         """Serve until cancelled. If Slack refuses a token, log that and return."""
@@ -115,17 +118,12 @@ class SlackPlatform:
         host, port = self._section.host, self._section.port
         server = web.Application(client_max_size=MAX_REQUEST_BYTES)
         server.add_routes([web.post(EVENTS_PATH, _HttpListener(app).handle), web.get(HEALTH_PATH, _health)])
-        runner = web.AppRunner(server, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
-        await runner.setup()
-        try:
+        async with AsyncExitStack() as listener:
             try:
-                await web.TCPSite(runner, host, port).start()
+                bound = await listener.enter_async_context(listening(server, host, port, limits=self._limits))
             except OSError as error:
                 raise BotError(explain_listen_error(error, NAME, VARIABLES, host, port)) from None
-            bound = runner.addresses[0][1]
             yield f"http://[{host}]:{bound}{EVENTS_PATH}" if ":" in host else f"http://{host}:{bound}{EVENTS_PATH}"
-        finally:
-            await runner.cleanup()
 
 
 class _TokenRefused(BotError):

@@ -9,12 +9,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
 from bot.app import PURGE_SECONDS, REFRESH_SECONDS
 from bot.core.background import repeated
 from bot.core.errors import BotError
 from bot.platforms.listening import explain_listen_error
+from bot.platforms.web.access.limits import WEB_LIMITS, WebLimits
 from bot.platforms.web.access.teachers import NAMESPACE, WebModerators, teacher_link
 from bot.platforms.web.adapter import WebAdapter
 from bot.platforms.web.chat.answers import WebAnswers
@@ -22,21 +21,25 @@ from bot.platforms.web.chat.files import Files
 from bot.platforms.web.chat.rooms import Rooms
 from bot.platforms.web.chat.services import WebServices
 from bot.platforms.web.checks import NAME, VARIABLES, check_exposure
+from bot.platforms.web.pages.uploads import PATH as UPLOADS_PATH
 from bot.platforms.web.site import Site
 from bot.settings.builtin import DAY_SECONDS
 from bot.storage.key_value import Store
 from bot.storage.secret_key import load_secret
+from http_server import listening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from aiohttp import web
 
     from bot.app import Bot
     from bot.config.sections import WebSection
 
 log = logging.getLogger(__name__)
 
-SHUTDOWN_SECONDS = 2.0
-MAX_ALL_UPLOADS_BYTES = 64 << 20
+MAX_ALL_UPLOADS_BYTES, MAX_VISITORS_UPLOADS_BYTES = 64 << 20, 24 << 20
+"""How much of uploads is kept in memory, in all and of one visitor."""
 
 
 class WebPlatform:
@@ -47,12 +50,19 @@ class WebPlatform:
 
     name = "web"
 
-    def __init__(self, bot: Bot, section: WebSection, announce: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        bot: Bot,
+        section: WebSection,
+        announce: Callable[[str], None] | None = None,
+        limits: WebLimits = WEB_LIMITS,
+    ) -> None:
         """`announce` shows a line only to the person who starts the bot: a link for teachers must not be in the log."""
         check_exposure(section)
         self._bot = bot
         self._section = section
         self._announce = announce
+        self._limits = limits
         self._moderators = WebModerators(bot.database)
 
     async def run(self) -> None:
@@ -83,28 +93,35 @@ class WebPlatform:
             if days := self._bot.retention_days:
                 drop_expired = partial(self._drop_expired, rooms, days)
                 await ending.enter_async_context(repeated(drop_expired, PURGE_SECONDS, at_once=True))
-            uploads = Files(MAX_ALL_UPLOADS_BYTES)
+            uploads = Files(MAX_ALL_UPLOADS_BYTES, MAX_VISITORS_UPLOADS_BYTES)
             services = WebServices(self._bot, rooms, answers, self._moderators, files, uploads)
             pass_key, _ = await load_secret(self._bot.database)
-            site = Site(services, self._section, pass_key)
-            runner = web.AppRunner(site.build_app(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
-            await runner.setup()
-            ending.push_async_callback(runner.cleanup)
-            await self._listen(runner)
+            site = Site(services, self._section, self._limits, pass_key)
+            port = await self._listen(site.build_app(), ending)
             # Only once it listens: if another chat of this bot has the port, that chat's adapter stays registered.
             adapter = WebAdapter(rooms, self._moderators, answers, uploads)
             ending.enter_context(self._bot.adapters.registered(self.name, adapter))
             await ending.enter_async_context(self._bot.log_channel.post_entries(self.name))
-            yield self._section.address_at(runner.addresses[0][1])
+            yield self._section.address_at(port)
 
     async def _drop_expired(self, rooms: Rooms, days: float) -> None:
         """Remove the exchanges from memory whose messages the database no longer keeps."""
         for name in rooms.names:
             rooms.get(name).drop_older_than(time.time() - days * DAY_SECONDS)
 
-    async def _listen(self, runner: web.AppRunner) -> None:
+    async def _listen(self, app: web.Application, ending: AsyncExitStack) -> int:
+        """Serve `app` until `ending`; returns the port. Raises BotError if it cannot listen."""
         host, port = self._section.host, self._section.port
         try:
-            await web.TCPSite(runner, host, port).start()
+            return await ending.enter_async_context(
+                listening(
+                    app,
+                    host,
+                    port,
+                    limits=self._limits.connections,
+                    shared=self._section.proxies,
+                    unhurried=(UPLOADS_PATH,),
+                )
+            )
         except OSError as error:
             raise BotError(explain_listen_error(error, NAME, VARIABLES, host, port)) from None

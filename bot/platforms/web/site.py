@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from aiohttp import WSCloseCode, web
 
 from bot.core.i18n import translate
-from bot.core.messages import Attachment
 from bot.platforms.web.access import visitors
 from bot.platforms.web.access.client_address import TrustedProxies
 from bot.platforms.web.access.join_code import JoinCode
+from bot.platforms.web.access.limits import MessageLimit, MessagePaces, Shares, TooMany
 from bot.platforms.web.access.login import Login
 from bot.platforms.web.access.origin_check import OriginCheck, add_security_headers
 from bot.platforms.web.chat import protocol
@@ -23,35 +24,38 @@ from bot.platforms.web.pages.lessons_page import LessonPages
 from bot.platforms.web.pages.moderators import ModeratorsList
 from bot.platforms.web.pages.settings_page import SettingsPage
 from bot.platforms.web.pages.stats_page import StatsPage
+from bot.platforms.web.pages.uploads import UploadPage
 from bot.platforms.web.templates import STATIC, language_of, render_page, static_url
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from bot.config.sections import WebSection
+    from bot.core.messages import Attachment
+    from bot.platforms.web.access.limits import WebLimits
     from bot.platforms.web.chat.services import WebServices
 
-MAX_UPLOAD_BYTES = 8 * 2**20
-"""Largest upload. Less than the limit elsewhere, because uploads are kept in memory."""
-MAX_CONCURRENT_UPLOADS = 4
-UPLOAD_STALL_SECONDS, UPLOAD_TIMEOUT_SECONDS = 30.0, 600.0
-"""How long an upload may pause, and how long it may take in all, before it is ended to let others in."""
 MAX_FORM_BYTES = 16 << 10
-MAX_OPEN_PAGES = 500
 HEARTBEAT_SECONDS = 25.0
+CLOSE_SECONDS = 2.0
+"""How long a page may take to confirm that its WebSocket is closed."""
+OPENING_WEIGHT = 5
+"""How many messages a page that opens counts for, since it is sent all that its room shows."""
 
 
 class Site:
     """The web application of one chat."""
 
-    def __init__(self, services: WebServices, section: WebSection, pass_key: bytes) -> None:
+    def __init__(self, services: WebServices, section: WebSection, limits: WebLimits, pass_key: bytes) -> None:
         """`pass_key` is the random key of the passes that visitors get for the join code."""
         self._services = services
         self._proxies = TrustedProxies(section.proxies)
         self._origin_check = OriginCheck(section.host, section.names)
         code = JoinCode(section.join_code.get_secret_value(), pass_key)
         self._login = Login(code, services.moderators, services.tell_of_sign_in)
-        self._uploading = asyncio.Semaphore(MAX_CONCURRENT_UPLOADS)
+        self._limits = limits
+        self._pages = Shares(limits.pages)
+        self._paces = MessagePaces(limits.messages), MessagePaces(limits.messages_of_address)
         self._sockets: set[web.WebSocketResponse] = set()
 
     def build_app(self) -> web.Application:
@@ -70,6 +74,7 @@ class Site:
                 *ModeratorsList(self._services).routes(),
                 *StatsPage(self._services).routes(),
                 *LessonPages(self._services).routes(),
+                *UploadPage(self._services, self._limits).routes(),
             ]
         )
         app.add_routes(
@@ -77,7 +82,6 @@ class Site:
                 web.get("/", self._serve_page),
                 web.get("/socket", self._serve_socket),
                 web.get("/files/{name}", self._serve_file),
-                web.post("/files", self._take_upload),
                 web.static(static_url(), STATIC),
             ]
         )
@@ -87,10 +91,33 @@ class Site:
         return await render_page(request, "chat")
 
     async def _serve_socket(self, request: web.Request) -> web.StreamResponse:
-        if len(self._sockets) >= MAX_OPEN_PAGES:
-            raise web.HTTPServiceUnavailable(text="Too many pages are open; try again shortly.")
         secret = visitors.read_or_create_secret(request)
-        socket = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS, max_msg_size=protocol.MAX_MESSAGE_BYTES)
+        address, visitor = request.remote or "", visitors.user_from_secret(secret, "", "").id
+        limit = MessageLimit(*self._paces, visitor, address)
+        language = language_of(request)
+        if limit.count(OPENING_WEIGHT):
+            raise web.HTTPTooManyRequests(text=translate("You are sending too much at once; wait a moment.", language))
+        try:
+            with self._pages.hold(address, visitor):
+                if "Upgrade" not in request.headers:
+                    # A page asks why its WebSocket was refused, which the browser does not tell it.
+                    return web.Response(status=204)
+                return await self._connect(request, secret, limit)
+        except TooMany as error:
+            if error.of_visitor:
+                text = translate("You have too many pages of this chat open; close one first.", language)
+                raise web.HTTPTooManyRequests(text=text) from None
+            text = translate("Too many pages are open; try again shortly.", language)
+            raise web.HTTPServiceUnavailable(text=text) from None
+
+    async def _connect(self, request: web.Request, secret: str, limit: MessageLimit) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(
+            timeout=CLOSE_SECONDS,
+            heartbeat=HEARTBEAT_SECONDS,
+            # Pings count as messages, so the connection answers them itself.
+            autoping=False,
+            max_msg_size=protocol.MAX_MESSAGE_BYTES,
+        )
         # Set here and not with the page: when a link on another website opens the page, the browser does not send the
         # strict cookie, and a new one would take the place of the visitor's own.
         visitors.set_visitor_cookie(request, socket, secret)
@@ -98,7 +125,7 @@ class Site:
         self._sockets.add(socket)
         try:
             query = request.query
-            connection = Connection(socket, secret, self._services)
+            connection = Connection(socket, secret, self._services, limit)
             await connection.serve(query.get("name", ""), query.get("locale", ""), query.get("room", ""))
         finally:
             self._sockets.discard(socket)
@@ -132,41 +159,12 @@ class Site:
         # The file may have been removed from the page while it was read; then nobody gets it.
         return file if files.find_stored(name) is not None else None
 
-    async def _take_upload(self, request: web.Request) -> web.Response:
-        """Keep an uploaded file, which is the body of the request, and answer with its name."""
-        secret = visitors.read_secret(request)
-        if secret is None:
-            raise web.HTTPUnauthorized(text=translate("Open the chat first.", language_of(request)))
-        owner = visitors.user_from_secret(secret, "", "").id
-        try:
-            async with self._uploading:
-                data = await _read_upload(request)
-        except TimeoutError as error:
-            sentence = "The file did not arrive in time. Try it again, or a smaller one."
-            raise web.HTTPRequestTimeout(text=translate(sentence, language_of(request))) from error
-        filename = visitors.clean_filename(request.query.get("name", ""))
-        file = Attachment(filename, data, media_type=request.content_type)
-        return web.json_response({"name": self._services.uploads.keep(file, owner)})
-
     async def _close_sockets(self, app: web.Application) -> None:
         closing = [socket.close(code=WSCloseCode.GOING_AWAY) for socket in tuple(self._sockets)]
-        await asyncio.gather(*closing)
-
-
-async def _read_upload(request: web.Request) -> bytes:
-    """Return the uploaded file. Raises TimeoutError if it stalls or takes too long."""
-    now = asyncio.get_running_loop().time
-    end = now() + UPLOAD_TIMEOUT_SECONDS
-    data = bytearray()
-    async with asyncio.timeout(UPLOAD_STALL_SECONDS) as deadline:
-        async for chunk in request.content.iter_chunked(1 << 16):
-            deadline.reschedule(min(now() + UPLOAD_STALL_SECONDS, end))
-            data += chunk
-            if len(data) > MAX_UPLOAD_BYTES:
-                sentence = "A file may have {most} MB; this one has more."
-                text = translate(sentence, language_of(request), most=MAX_UPLOAD_BYTES // 2**20)
-                raise web.HTTPRequestEntityTooLarge(MAX_UPLOAD_BYTES, len(data), text=text)
-    return bytes(data)
+        # A page that does not read does not take the farewell, either.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await asyncio.gather(*closing)
 
 
 @web.middleware

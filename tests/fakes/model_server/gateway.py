@@ -63,11 +63,13 @@ def running_gateway(folder: Path, api_key: str | None = None, port: int = 0) -> 
 
 @contextlib.asynccontextmanager
 async def serving(
-    folder: Path, model_cache: Any = None, models: Iterable[str] = ("parrot",), **keys: str | None
+    folder: Path, model_cache: Any = None, models: Iterable[str] = ("parrot",), **settings: Any
 ) -> AsyncIterator[str]:
-    """Run a gateway with fake engines in this process; yield its address. `keys` are `api_key` and `trusted_key`."""
+    """Run a gateway with fake engines in this process; yield its address. `settings` are arguments of `serve`."""
     chosen = [entry for entry in [*entries(folder), flock(folder), sketcher(folder)] if entry.name in models]
-    async with listening(entries=chosen, model_cache=model_cache or ModelCache(folder), factory=FACTORY, **keys) as url:
+    async with listening(
+        entries=chosen, model_cache=model_cache or ModelCache(folder), factory=FACTORY, **settings
+    ) as url:
         yield url
 
 

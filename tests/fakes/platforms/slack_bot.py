@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import aiohttp
 import pytest
@@ -33,13 +34,13 @@ def speed_up(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def on_slack(bot: Bot, slack: FakeSlack, *, http: bool = False) -> AsyncIterator[str]:
+async def on_slack(bot: Bot, slack: FakeSlack, *, http: bool = False, **settings: Any) -> AsyncIterator[str]:
     """Run the platform while the context lasts, in Socket Mode or with `http`; yields its own address."""
     port = free_port()
     connection = {"signing_secret": slack.signing_secret, "port": port} if http else {"app_token": slack.app_token}
     section = SlackSection(bot_token=slack.bot_token, api_base=slack.api_base, **connection)
     sockets = len(slack.courier.sockets)
-    running = asyncio.create_task(SlackPlatform(bot, section, ping_seconds=PING_SECONDS).run())
+    running = asyncio.create_task(SlackPlatform(bot, section, ping_seconds=PING_SECONDS, **settings).run())
     address = f"http://127.0.0.1:{port}"
     try:
         if http:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import ipaddress
+import logging
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from http_server import network_of as network_of
+from http_server import parse_address, stands_for_many
+
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+    from ipaddress import IPv4Network, IPv6Network
 
     from aiohttp.typedefs import Handler
+
+log = logging.getLogger(__name__)
 
 
 SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
@@ -23,6 +28,7 @@ class TrustedProxies:
 
     def __init__(self, proxies: Collection[IPv4Network | IPv6Network]) -> None:
         self._proxies = proxies
+        self._has_warned = False
 
     @web.middleware
     async def resolve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -30,13 +36,24 @@ class TrustedProxies:
         if self._proxies and self._is_proxy(request.remote or ""):
             scheme = SCHEMES.get(request.headers.get("X-Forwarded-Proto", ""), request.scheme)
             request = request.clone(remote=self._forwarded_address(request), scheme=scheme)
+        elif "X-Forwarded-For" in request.headers and stands_for_many(request.remote or ""):
+            self._warn()
         return await handler(request)
+
+    def _warn(self) -> None:
+        """Say once that a proxy on this machine is unknown. What other machines send, anybody may have made up."""
+        if not self._has_warned:
+            self._has_warned = True
+            log.warning(
+                "Requests come through a proxy that TEMPERA_WEB__PROXIES does not name, so all who use it count as one "
+                "address. Name it, such as '[\"127.0.0.1\"]'."
+            )
 
     def _forwarded_address(self, request: web.Request) -> str:
         """Return the last address that is not a proxy of ours: whatever stands before it, the client may have sent."""
         address = request.remote or ""
         for part in reversed(",".join(request.headers.getall("X-Forwarded-For", ())).split(",")):
-            parsed = _parse(part)
+            parsed = parse_address(part)
             if parsed is None:
                 break
             address = str(parsed)
@@ -45,22 +62,5 @@ class TrustedProxies:
         return address
 
     def _is_proxy(self, address: str) -> bool:
-        parsed = _parse(address)
+        parsed = parse_address(address)
         return parsed is not None and any(parsed in network for network in self._proxies)
-
-
-def network_of(address: str) -> str:
-    """Return what counts as one address: for IPv6 the /64 network, all of which belongs to one user."""
-    parsed = _parse(address)
-    if parsed is None or parsed.version == 4:
-        return str(parsed or address)
-    return str(ipaddress.ip_network((parsed, 64), strict=False))
-
-
-def _parse(address: str) -> IPv4Address | IPv6Address | None:
-    try:
-        parsed = ipaddress.ip_address(address.strip())
-    except ValueError:
-        return None
-    # A socket that listens on both families gives IPv4 addresses as ::ffff:192.0.2.1.
-    return (parsed.ipv4_mapped or parsed) if parsed.version == 6 else parsed

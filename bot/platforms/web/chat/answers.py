@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -232,7 +233,9 @@ class WebAnswers:
         outcome: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
         self._forms[key] = outcome
         if len(self._forms) > MAX_REMEMBERED_FORMS:
-            del self._forms[next(iter(self._forms))]
+            # Of whoever sent the most, so that nobody pushes out those of others.
+            ((sender, _),) = Counter(user_id for user_id, _ in self._forms).most_common(1)
+            del self._forms[next(key for key in self._forms if key[0] == sender)]
         try:
             outcome.set_result(await act())
         except BaseException as error:

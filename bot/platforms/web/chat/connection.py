@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import WSMsgType
+from aiohttp import WSCloseCode, WSMsgType
 
 from bot.core.caller import Caller
 from bot.core.errors import Expired, UserError
@@ -17,11 +18,12 @@ from bot.platforms.web.chat.protocol import tokens_json
 from bot.storage.audit import MODERATION, AuditEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from aiohttp import web
 
     from bot.core.messages import Attachment, Form, User
+    from bot.platforms.web.access.limits import MessageLimit
     from bot.platforms.web.chat.services import WebServices
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,10 @@ PACE_SECONDS = 0.05
 MAX_QUEUED_MESSAGES = 32
 """How many direct answers may wait for the page. When there are more, its messages are no longer read."""
 
+WEIGHED_CHARS = 16 << 10
+"""A longer message counts for several."""
+ENTERING_WEIGHT = 4
+
 
 class Connection:
     """Serves one WebSocket until it closes.
@@ -39,13 +45,14 @@ class Connection:
     read when it can be sent.
     """
 
-    def __init__(self, socket: web.WebSocketResponse, secret: str, services: WebServices) -> None:
+    def __init__(self, socket: web.WebSocketResponse, secret: str, services: WebServices, limit: MessageLimit) -> None:
         self._socket = socket
+        self._limit = limit
         self._secret = secret
         self._services = services
         self._changed: dict[int, None] = {}
         self._notices: dict[str, dict[str, Any]] = {}
-        self._outbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue(MAX_QUEUED_MESSAGES)
+        self._outbox: asyncio.Queue[Callable[[], dict[str, Any]]] = asyncio.Queue(MAX_QUEUED_MESSAGES)
         self._wake = asyncio.Event()
         self._is_shown_as_moderator = False
         self._has_other_rights = False
@@ -121,22 +128,29 @@ class Connection:
     # To the page
 
     async def _send(self, message: dict[str, Any]) -> None:
-        await self._outbox.put(message)
+        await self._put(lambda: message)
+
+    async def _put(self, make: Callable[[], dict[str, Any]]) -> None:
+        """Send the message that `make` returns once everything before it has been sent."""
+        await self._outbox.put(make)
         self._wake.set()
 
     async def _welcome(self) -> None:
-        self._outbox.put_nowait(await self._make_welcome())
-        self._wake.set()
+        await self._put(await self._make_welcome())
 
-    async def _make_welcome(self) -> dict[str, Any]:
+    async def _make_welcome(self) -> Callable[[], dict[str, Any]]:
         bot, place = self._services.bot, self._room.place()
         user = self._user = self._visitor()
         commands = bot.commands_for(user, place)
         links = await self._services.page_links(place, user)
-        # From here on nothing is awaited, so that no change is lost between the welcome message and later updates.
-        self._changed.clear()
-        self._is_shown_as_moderator = user.is_moderator
-        return protocol.welcome_message(user, self._room, self._services.rooms.names, commands, links)
+
+        def make() -> dict[str, Any]:
+            # With this message the page gets the newest state of everything, so no change before it matters.
+            self._changed.clear()
+            self._is_shown_as_moderator = user.is_moderator
+            return protocol.welcome_message(self._user, self._room, self._services.rooms.names, commands, links)
+
+        return make
 
     async def _write(self) -> None:
         try:
@@ -144,10 +158,11 @@ class Connection:
                 await self._wake.wait()
                 self._wake.clear()
                 while not self._outbox.empty():
-                    await self._socket.send_json(self._outbox.get_nowait())
+                    await self._socket.send_json(self._outbox.get_nowait()())
                 if self._has_other_rights:
                     self._has_other_rights = False
-                    await self._socket.send_json(await self._make_welcome())
+                    make = await self._make_welcome()
+                    await self._socket.send_json(make())
                 notices, self._notices = self._notices, {}
                 for notice in notices.values():
                     await self._socket.send_json(notice)
@@ -173,17 +188,31 @@ class Connection:
 
     async def _read(self, tasks: asyncio.TaskGroup) -> None:
         async for message in self._socket:
-            if message.type is not WSMsgType.TEXT:
-                continue
-            ref = ""
-            try:
-                incoming = protocol.parse_message(message.data)
-                ref = getattr(incoming, "ref", "")
-                await self._handle(incoming, tasks)
-            except UserError as error:
-                await self._services.record_refusal(error, self._user, "rooms")
-                text = error.sentence.in_language(self._user.locale)
-                await self._send({"type": "refused", "ref": ref, "text": text})
+            length = len(message.data) if isinstance(message.data, str | bytes) else 0
+            excess = self._limit.count(1 + length // WEIGHED_CHARS)
+            if excess >= 1:
+                await self._socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"too many messages")
+                break
+            if message.type is WSMsgType.TEXT:
+                await self._answer(message.data, tasks, is_too_much=excess > 0)
+            elif message.type is WSMsgType.PING:
+                with suppress(ConnectionError):
+                    await self._socket.pong(message.data)
+
+    async def _answer(self, data: str, tasks: asyncio.TaskGroup, *, is_too_much: bool) -> None:
+        ref = ""
+        try:
+            incoming = protocol.parse_message(data)
+            ref = getattr(incoming, "ref", "")
+            _check_pace(is_too_much)
+            await self._handle(incoming, tasks)
+        except UserError as error:
+            if is_too_much and not ref:
+                # Nobody waits for the answer.
+                return
+            await self._services.record_refusal(error, self._user, "rooms")
+            text = error.sentence.in_language(self._user.locale)
+            await self._send({"type": "refused", "ref": ref, "text": text})
 
     async def _handle(self, incoming: protocol.Incoming, tasks: asyncio.TaskGroup) -> None:
         answers, room = self._services.answers, self._room
@@ -198,6 +227,8 @@ class Connection:
                 form = await answers.press(user, incoming.exchange, incoming.id, incoming.thread)
                 await self._confirm(incoming.ref, form)
             case protocol.Submit():
+                for value in incoming.fields.values():
+                    _check_length(value)
                 fields = {**incoming.fields, **self._find_uploads(incoming.files)}
                 form = await answers.submit(user, room, incoming.thread, incoming.id, fields, incoming.ref)
                 await self._confirm(incoming.ref, form)
@@ -225,9 +256,7 @@ class Connection:
                 await self._services.moderators.sign_out(user)
 
     async def _say(self, message: protocol.Say) -> Form | None:
-        if len(message.text) > protocol.MAX_TEXT_CHARS:
-            sentence = "A message may have {most} characters; this one has {count}."
-            raise UserError(sentence, most=protocol.MAX_TEXT_CHARS, count=len(message.text))
+        _check_length(message.text)
         files = self._find_uploads(message.files)
         return await self._services.answers.say(
             self._user, self._room, message.text, message.ref, thread=message.thread, parent=message.parent, files=files
@@ -246,6 +275,8 @@ class Connection:
         )
 
     async def _enter(self, name: str) -> None:
+        # The page is sent all that the room shows.
+        self._limit.count(ENTERING_WEIGHT)
         self._room.remove_watcher(self)
         self._room = self._services.rooms.get(name)
         self._room.add_watcher(self)
@@ -292,3 +323,14 @@ class Connection:
             log.exception("Completion of %s in /%s failed", message.option, message.command)
             values = ()
         await self._send({"type": "completed", "ref": message.ref, "values": list(values)[:25]})
+
+
+def _check_length(text: str) -> None:
+    if len(text) > protocol.MAX_TEXT_CHARS:
+        sentence = "A message may have {most} characters; this one has {count}."
+        raise UserError(sentence, most=protocol.MAX_TEXT_CHARS, count=len(text))
+
+
+def _check_pace(is_too_much: bool) -> None:
+    if is_too_much:
+        raise UserError("You are sending too much at once; wait a moment.")

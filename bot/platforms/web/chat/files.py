@@ -6,6 +6,7 @@ import hashlib
 import math
 import secrets
 import struct
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ PICTURE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp",
 """Media types that a page may show inline. SVG is not among them, since it can contain scripts."""
 MAX_RETIRED_BYTES = 16 << 20
 """Memory for retired files, enough for a dozen large previews. Even a slow page fetches one before that many follow."""
+
+OVERHEAD_BYTES = 1 << 10
+"""What a file takes in memory besides its data, so that empty ones count, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +56,18 @@ def describe_stored(file: StoredFile) -> File:
 
 
 class Files:
-    """Keeps files until they are dropped or, with a `limit` in bytes, until newer ones need the space.
+    """Keeps files until they are dropped or, with limits in bytes, until newer ones need the space.
 
-    Of files that are stored in the database it keeps only the ids.
+    Those of an owner who has more than `limit_of_owner` make way for newer ones of theirs. Where all have more than
+    `limit`, the oldest file of the owner who has the most makes way, so that nobody pushes out what others sent. Of
+    files that are stored in the database it keeps only the ids.
     """
 
-    def __init__(self, limit: float = math.inf) -> None:
+    def __init__(self, limit: float = math.inf, limit_of_owner: float = math.inf) -> None:
         self._limit = limit
+        self._limit_of_owner = limit_of_owner
         self._size = 0
+        self._sizes: Counter[str] = Counter()
         self._kept: dict[tuple[str, str], Attachment] = {}
         self._retired_size = 0
         self._retired: dict[tuple[str, str], None] = {}
@@ -67,11 +75,15 @@ class Files:
 
     def keep(self, file: Attachment, owner: str = "") -> str:
         """Keep a file and return its name. A file with an `owner` is only returned to calls that name them."""
+        size = _cost(file)
+        while self._sizes[owner] and self._sizes[owner] + size > self._limit_of_owner:
+            self._remove_oldest(owner)
+        while self._size and self._size + size > self._limit:
+            self._remove_oldest(max(self._sizes, key=self._sizes.__getitem__))
         name = secrets.token_urlsafe(24)
         self._kept[owner, name] = file
-        self._size += len(file.data)
-        while self._size > self._limit and len(self._kept) > 1:
-            self._remove(next(iter(self._kept)))
+        self._size += size
+        self._sizes[owner] += size
         return name
 
     def get(self, name: str, owner: str = "") -> Attachment | None:
@@ -114,12 +126,24 @@ class Files:
         for key in [key for key in self._kept if key[0] == owner]:
             self._remove(key)
 
+    def _remove_oldest(self, owner: str) -> None:
+        self._remove(next(key for key in self._kept if key[0] == owner))
+
     def _remove(self, key: tuple[str, str]) -> None:
-        size = len(self._kept.pop(key).data)
+        file = self._kept.pop(key)
+        size = _cost(file)
         self._size -= size
+        self._sizes[key[0]] -= size
+        if not self._sizes[key[0]]:
+            del self._sizes[key[0]]
         if key in self._retired:
             del self._retired[key]
-            self._retired_size -= size
+            self._retired_size -= len(file.data)
+
+
+def _cost(file: Attachment) -> int:
+    """Return the bytes of memory that a kept file takes."""
+    return len(file.data) + OVERHEAD_BYTES
 
 
 def picture_size(data: bytes) -> tuple[int, int] | None:

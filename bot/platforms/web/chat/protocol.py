@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MAX_MESSAGE_BYTES = 512 << 10
 """Largest WebSocket message. The longest text fits, however it is escaped."""
 MAX_TEXT_CHARS = 64 << 10
-"""Longest typed message."""
+"""Longest typed message, and longest text in a form."""
 
 ShortText = Annotated[str, Field(max_length=200)]
 RowId = Annotated[int, Field(ge=0, lt=1 << 60)]
@@ -53,7 +53,7 @@ class Press(ClientMessage):
     """Press a button under an exchange. `thread` is the thread that the page shows, or 0."""
 
     type: Literal["press"]
-    exchange: int
+    exchange: RowId
     id: ShortText
     ref: ShortText
     thread: RowId = 0
@@ -124,7 +124,7 @@ class Tokens(ClientMessage):
     """Send the tokens of an answer, with the alternatives that were likely."""
 
     type: Literal["tokens"]
-    exchange: int
+    exchange: RowId
     ref: ShortText
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -216,17 +217,23 @@ class Room:
         return tuple(files)
 
     def _trim(self, private: bool) -> None:
-        """Remove the oldest finished exchanges that are too many of this kind."""
+        """Remove the oldest finished exchanges that are too many of this kind.
+
+        Of private ones, those of the author who has the most are removed, so that nobody pushes out those of others.
+        """
         threads = {known.thread for known in self._exchanges.values() if known.thread}
         finished = [
             known
             for known in self._exchanges.values()
             if known.private == private and known.reply.final and known.reply.row not in threads
         ]
-        for exchange in finished[
-            : max(0, len(finished) - (MAX_PRIVATE_EXCHANGES if private else MAX_PUBLIC_EXCHANGES))
-        ]:
-            self._remove(exchange)
+        while len(finished) > (MAX_PRIVATE_EXCHANGES if private else MAX_PUBLIC_EXCHANGES):
+            oldest = finished[0]
+            if private:
+                ((author, _),) = Counter(known.author.id for known in finished).most_common(1)
+                oldest = next(known for known in finished if known.author.id == author)
+            finished.remove(oldest)
+            self._remove(oldest)
 
     def _remove(self, exchange: Exchange) -> None:
         del self._exchanges[exchange.id]

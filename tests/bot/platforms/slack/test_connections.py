@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_toys
+from fakes.platforms.raw_client import raw_client, request
 from fakes.platforms.slack_bot import HEALTH, find_answers, on_slack, speed_up, wait_for_answer
 from fakes.slack import FakeSlack
 from fakes.slack.delivery import Delivery
@@ -18,6 +19,7 @@ from fakes.slack.delivery import Delivery
 from bot.app import Bot
 from bot.config.sections import SlackSection
 from bot.platforms.slack.checks import EVENTS_PATH, examine_port
+from http_server import Limits
 
 PARIS = "Paris is the capital of France."
 
@@ -194,6 +196,18 @@ async def test_a_wrong_or_stale_signature_is_refused(slack: FakeSlack, bot: Bot,
         await slack.say(slack.ann, slack.channel, "are you still there?", mention=True)
         await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
         assert len(models.requests) == 2
+
+
+@pytest.mark.parametrize("sent", [b"POST /slack/events HTTP/1.1\r\nHost: ", b""])
+async def test_a_request_that_does_not_end_is_given_up(slack: FakeSlack, bot: Bot, sent: bytes) -> None:
+    limits = Limits(request_seconds=0.3, body_seconds=0.3)
+    async with on_slack(bot, slack, http=True, limits=limits) as address:
+        async with raw_client(address) as slow:
+            await slow.send(sent)
+            assert await slow.read_to_end() == b""
+        async with raw_client(address) as slow:
+            await slow.send(request(address, "POST", EVENTS_PATH, Content_Length="100") + b"payload=")
+            assert (await slow.read_answer())[0] == 408
 
 
 async def test_the_health_route_needs_no_signature(slack: FakeSlack, bot: Bot) -> None:

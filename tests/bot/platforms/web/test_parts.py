@@ -54,18 +54,45 @@ def test_the_size_of_a_picture_is_read_from_its_header(data: bytes, size: tuple[
     assert picture_size(data) == size
 
 
+def kept(files: Files, *names: tuple[str, str]) -> list[bool]:
+    """Return which of the files, each with its owner, are still kept."""
+    return [files.get(name, owner) is not None for name, owner in names]
+
+
 def test_newer_files_push_out_older_ones_beyond_the_limit() -> None:
-    files = Files(100)
-    names = [files.keep(Attachment(str(number), bytes(40))) for number in range(3)]
-    assert [files.get(name) is not None for name in names] == [False, True, True]
-    files.drop(names[1])
-    files.drop(names[1])
-    names += [files.keep(Attachment("3", bytes(40)))]
-    assert [files.get(name) is not None for name in names[2:]] == [True, True]
+    files = Files(100_000)
+    names = [(files.keep(Attachment(str(number), bytes(40_000))), "") for number in range(3)]
+    assert kept(files, *names) == [False, True, True]
+    files.drop(names[1][0])
+    files.drop(names[1][0])
+    names += [(files.keep(Attachment("3", bytes(40_000))), "")]
+    assert kept(files, *names[2:]) == [True, True]
+
+
+def test_the_files_of_one_owner_make_way_for_their_own() -> None:
+    files = Files(1_000_000, 100_000)
+    of_ben = files.keep(Attachment("b", bytes(10)), "ben"), "ben"
+    of_ann = [(files.keep(Attachment(str(number), bytes(40_000)), "ann"), "ann") for number in range(4)]
+    assert kept(files, of_ben, *of_ann) == [True, False, False, True, True]
+
+
+def test_whoever_has_the_most_makes_way_for_others() -> None:
+    files = Files(100_000)
+    small = [(files.keep(Attachment("s", bytes(10)), owner), owner) for owner in ("ben", "cat")]
+    large = [(files.keep(Attachment("l", bytes(30_000)), "ann"), "ann") for _ in range(5)]
+    newest = files.keep(Attachment("n", bytes(60_000)), "dan"), "dan"
+    assert kept(files, *small, *large, newest) == [True, True, False, False, False, False, True, True]
+
+
+def test_files_without_a_byte_take_space_too() -> None:
+    files = Files(100_000)
+    for _ in range(1000):
+        files.keep(Attachment("empty", b""), "ann")
+    assert len(files._kept) < 100
 
 
 def test_an_upload_is_only_returned_to_its_owner() -> None:
-    files = Files(100)
+    files = Files()
     name = files.keep(Attachment("a", b"x"), "ann")
     assert files.get(name, "ann") is not None
     assert files.get(name) is None
@@ -153,6 +180,15 @@ def test_a_private_exchange_stays_private_when_its_reply_is_not() -> None:
     assert room.visible_to(BEN) == []
 
 
+def test_private_answers_of_one_visitor_push_out_none_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room_module, "MAX_PRIVATE_EXCHANGES", 5)
+    room = Room(Files())
+    for author, count_of_author in ((BEN, 2), (ANN, 20), (BEN, 1)):
+        for _ in range(count_of_author):
+            room.show(room.open_exchange(author, "/nothing", private=True), Reply(text="no", final=True))
+    assert [len(room.visible_to(user)) for user in (ANN, BEN)] == [3, 3]
+
+
 def test_an_unchecked_exchange_is_only_visible_to_its_author_until_its_reply_has_a_row() -> None:
     room = Room(Files(100))
     asked, refused = (room.open_exchange(ANN, "hi", private=False, unchecked=True) for _ in range(2))
@@ -164,7 +200,7 @@ def test_an_unchecked_exchange_is_only_visible_to_its_author_until_its_reply_has
 
 
 def test_a_file_keeps_its_name_while_it_is_shown() -> None:
-    files = Files(1000)
+    files = Files()
     room = Room(files)
     exchange = room.open_exchange(ANN, "draw", private=False)
     seen = []

@@ -55,3 +55,21 @@ async def test_what_is_no_address_leaves_that_of_the_proxy(value: str) -> None:
 def test_a_network_of_one_user_counts_as_one_address() -> None:
     assert network_of("2001:db8:1:2::3") == network_of("2001:db8:1:2:ffff::9") != network_of("2001:db8:1:3::3")
     assert network_of("::ffff:192.0.2.1") == network_of("192.0.2.1") != network_of("192.0.2.2")
+
+
+@pytest.mark.parametrize(("proxies", "warnings"), [((), 1), (("127.0.0.1",), 0)])
+async def test_a_proxy_on_this_machine_that_is_not_named_is_reported_once(
+    proxies: tuple[str, ...], warnings: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    trusted = TrustedProxies([ip_network(proxy) for proxy in proxies])
+
+    async def nothing(request: web.Request) -> web.Response:
+        return web.Response()
+
+    app = web.Application(middlewares=[trusted.resolve])
+    app.router.add_get("/", nothing)
+    async with TestServer(app) as server, ClientSession() as session:
+        for headers in ([], [CHAIN], [CHAIN]):
+            async with session.get(server.make_url("/"), headers=headers):
+                pass
+    assert sum("TEMPERA_WEB__PROXIES" in one.getMessage() for one in caplog.records) == warnings

@@ -1,10 +1,16 @@
 """After a lost connection the page goes on where the user was, and nothing that they typed is lost."""
 
+from dataclasses import replace
 from typing import Any
 
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.browser import MARKS, opened
 from playwright.async_api import expect
+
+from bot.app import Bot
+from bot.config.sections import WebSection
+from bot.platforms.web import WebPlatform
+from bot.platforms.web.access.limits import WEB_LIMITS, Share
 
 pytestmark = MARKS
 WATCHED = """
@@ -215,3 +221,19 @@ async def test_a_socket_that_died_in_its_sleep_is_given_up(url: str, models: Fak
         await expect(page.locator("#connection")).to_be_empty()
         await say(page, "/ask hello")
         await expect(page.locator(".exchange .markdown")).to_have_text("Paris is the capital of France.")
+
+
+async def test_a_page_too_many_says_so_until_another_is_closed(bot: Bot, browser: Any) -> None:
+    limits = replace(WEB_LIMITS, pages=Share(9, 9, 1))
+    async with (
+        WebPlatform(bot, WebSection(port=0), limits=limits).serve() as url,
+        opened(browser, url, locale="de-DE") as page,
+    ):
+        await page.locator("#input").wait_for()
+        await expect(page.locator("#connection")).to_be_empty()
+        second = await page.context.new_page()
+        await second.goto(url)
+        sentence = "Du hast zu viele Seiten dieses Chats offen; schließ zuerst eine."
+        await expect(second.locator("#connection")).to_have_text(sentence)
+        await page.close()
+        await expect(second.locator("#connection")).to_be_empty()

@@ -177,6 +177,26 @@ async def test_only_the_newest_forms_are_remembered(
         assert len(rooms.get("general").exchanges) == begun
 
 
+async def test_forms_of_one_visitor_push_out_none_of_another(
+    asking: WebAnswers, rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "MAX_REMEMBERED_FORMS", 3)
+    done: list[str] = []
+
+    async def send(user: str, ref: str) -> None:
+        async def act() -> None:
+            done.append(f"{user} {ref}")
+
+        await asking.run_once(User(user, user), ref, act)
+
+    await send("ann", "first")
+    for number in range(10):
+        await send("ben", str(number))
+    await send("ann", "first")
+    assert done.count("ann first") == 1
+    assert len(done) == 11
+
+
 async def test_forms_of_a_deleted_user_are_forgotten(bot: Bot, asking: WebAnswers, rooms: Rooms) -> None:
     adapter = WebAdapter(rooms, WebModerators(bot.database), asking, Files())
     for deleted, begun in (("b", 1), ("a", 1), ("a", 2)):

@@ -117,7 +117,7 @@ async def test_a_form_takes_a_file(sample: Visitor) -> None:
 async def test_uploads_make_way_for_newer_ones_of_any_visitor(
     models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(platform, "MAX_ALL_UPLOADS_BYTES", 12)
+    monkeypatch.setattr(platform, "MAX_ALL_UPLOADS_BYTES", 2000)
     async with reading(models, tmp_path) as ann, visitor(ann.url) as ben, ann.page() as hers, ben.page() as his:
         older, newer = await sent(ann, b"old text"), await sent(ben, b"new text")
         ref = await hers.send("submit", id="c:read", fields={}, files={"file": older})

@@ -31,10 +31,10 @@ let you = null, room = "", offeredCommands = "", formRef = "";
 const connection = new Connection({
   query: () => ({ name: localStorage.getItem(NAME) ?? "", locale: language, room: address().room }),
   onMessage: (message) => receive[message.type]?.(message),
-  onState: (state) => {
-    byId("connection").textContent = state === "open" ? "" : t("reconnecting …");
-    document.body.classList.toggle("offline", state !== "open");
-    if (state !== "open") refuseForm(t("The connection was lost. Send it again when it is back."));
+  onState: (isOpen, why) => {
+    byId("connection").textContent = isOpen ? "" : why || t("reconnecting …");
+    document.body.classList.toggle("offline", !isOpen);
+    if (!isOpen) refuseForm(t("The connection was lost. Send it again when it is back."));
   },
 });
 const conversation = new Conversation({

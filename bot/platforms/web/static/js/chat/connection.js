@@ -1,6 +1,7 @@
 // A WebSocket that reconnects by itself.
 
 const FIRST_DELAY_MS = 500, MAX_DELAY_MS = 15_000, PONG_TIMEOUT_MS = 10_000;
+const REFUSED = [429, 503];
 
 // Returns a unique reference for a message, by which the bot recognises it when it is sent again.
 export const createRef = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
@@ -11,7 +12,8 @@ export class Connection {
   #reconnectTimer = 0;
   #pongTimer = 0;
 
-  // `query()` returns the parameters of the address; `onMessage(message)` and `onState("open" | "closed")` are called.
+  // `query()` returns the parameters of the address; `onMessage(message)` and `onState(isOpen, why)` are called;
+  // `why` is a sentence if the chat says why it takes no connection.
   constructor({ query, onMessage, onState }) {
     this.query = query;
     this.onMessage = onMessage;
@@ -35,7 +37,7 @@ export class Connection {
     socket.addEventListener("open", () => {
       opened = true;
       this.#delay = FIRST_DELAY_MS;
-      this.onState("open");
+      this.onState(true, "");
     });
     socket.addEventListener("message", (event) => {
       if (socket !== this.#socket) return;
@@ -47,8 +49,8 @@ export class Connection {
       if (socket !== this.#socket) return;
       clearTimeout(this.#pongTimer);
       this.#socket = null;
-      this.onState("closed");
-      if (!opened) askForCode();
+      this.onState(false, "");
+      if (!opened) this.#askWhy();
       const jitter = 0.7 + 0.6 * Math.random();
       this.#reconnectTimer = setTimeout(() => this.open(), this.#delay * jitter);
       this.#delay = Math.min(this.#delay * 2, MAX_DELAY_MS);
@@ -67,6 +69,20 @@ export class Connection {
     }, PONG_TIMEOUT_MS);
   }
 
+  // Leads to the form for the join code if that has changed, or tells why there can be no connection now. The browser
+  // does not say why a socket was refused, so the page itself and the socket's address are fetched to find out.
+  async #askWhy() {
+    try {
+      const page = await fetch("/", { redirect: "manual", cache: "no-store" });
+      if (page.type === "opaqueredirect") return location.assign(`/join${location.hash}`);
+      const refused = await fetch("/socket", { cache: "no-store" });
+      const why = await refused.text();
+      if (REFUSED.includes(refused.status) && !this.#socket) this.onState(false, why);
+    } catch {
+      // The chat cannot be reached; the connection is tried again anyway.
+    }
+  }
+
   // Returns whether the message was sent.
   send(message) {
     if (this.#socket?.readyState !== WebSocket.OPEN) return false;
@@ -75,13 +91,3 @@ export class Connection {
   }
 }
 
-// Leads to the form for the join code if that has changed. The browser does not say why a socket was refused, so the
-// page itself is fetched to find out.
-async function askForCode() {
-  try {
-    const response = await fetch("/", { redirect: "manual", cache: "no-store" });
-    if (response.type === "opaqueredirect") location.assign(`/join${location.hash}`);
-  } catch {
-    // The chat cannot be reached; the connection is tried again anyway.
-  }
-}

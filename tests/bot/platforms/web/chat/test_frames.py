@@ -1,0 +1,160 @@
+"""Whatever a page sends over its WebSocket is answered, or the connection is closed with a reason."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import aiohttp
+import pytest
+from fakes.platforms.raw_client import raw_client, upgrade
+from fakes.platforms.web_page import PATIENCE_SECONDS, Page, Visitor, visitor
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from bot.app import Bot
+from bot.config.sections import WebSection
+from bot.platforms.web import WebPlatform
+from bot.platforms.web.access.limits import WEB_LIMITS, Pace
+from bot.platforms.web.access.teachers import WebModerators
+from bot.platforms.web.chat.protocol import MAX_TEXT_CHARS
+
+UNLIMITED = replace(WEB_LIMITS, messages=Pace(1e9, 1e9))
+CLOSED = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED)
+
+# Also halves of surrogate pairs, which JSON can contain and UTF-8 cannot.
+texts = st.text(st.characters(), max_size=20) | st.sampled_from(["/help", "/ask hi", "t:stop:1", "c:ask", "general"])
+numbers = st.integers(-(1 << 70), 1 << 70) | st.sampled_from([0, 1, 1 << 59, 10**4000])
+plain = st.none() | st.booleans() | numbers | st.floats() | texts
+values = st.recursive(plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3))
+files = st.dictionaries(texts, texts, max_size=2)
+FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+    "say": {"text": texts, "ref": texts, "thread": numbers, "parent": numbers, "files": files},
+    "press": {"exchange": st.integers(0, 5), "id": texts, "ref": texts, "thread": numbers},
+    "submit": {"id": texts, "fields": files, "files": files, "ref": texts, "thread": numbers},
+    "complete": {"command": texts, "option": texts, "typed": texts, "line": texts, "ref": texts},
+    "name": {"name": texts},
+    "enter": {"room": texts},
+    "typing": {},
+    "make_room": {"name": texts, "ref": texts},
+    "close_room": {"room": texts, "ref": texts},
+    "tokens": {"exchange": numbers, "ref": texts},
+    "sign_out": {},
+    "ping": {},
+}
+valid = st.sampled_from(sorted(FIELDS)).flatmap(
+    lambda kind: st.fixed_dictionaries({"type": st.just(kind), **FIELDS[kind]})
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> Any:
+    """Return a valid message of which a field is missing, another one, or additional."""
+    message = dict(draw(valid))
+    name = draw(st.sampled_from(sorted(message)) | texts)
+    if draw(st.booleans()):
+        message[name] = draw(values)
+    else:
+        message.pop(name, None)
+    return message
+
+
+frames = valid.map(json.dumps) | mutated().map(json.dumps) | values.map(json.dumps) | st.text() | st.binary()
+
+
+async def examples(strategy: st.SearchStrategy[Any], check: Callable[[Any], Awaitable[None]], count: int) -> None:
+    """Check examples in this loop, one after the other."""
+    loop = asyncio.get_running_loop()
+
+    @settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate],
+    )
+    @given(strategy)
+    def holds(example: Any) -> None:
+        asyncio.run_coroutine_threadsafe(check(example), loop).result(2 * PATIENCE_SECONDS)
+
+    await asyncio.to_thread(holds)
+
+
+async def answer_to(page: Page, sent: list[str | bytes]) -> str:
+    """Send frames and return what shows that the connection works, or that it was closed."""
+    for one in sent:
+        await (page.socket.send_str(one) if isinstance(one, str) else page.socket.send_bytes(one))
+    await page.send("ping")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            got = await page.socket.receive()
+            if got.type in CLOSED:
+                return "closed"
+            if got.json()["type"] == "pong":
+                return "pong"
+
+
+def failures(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [one.getMessage() for one in caplog.records if one.exc_info or one.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize("is_teacher", [False, True])
+async def test_whatever_a_page_sends_is_answered(bot: Bot, is_teacher: bool, caplog: pytest.LogCaptureFixture) -> None:
+    async with WebPlatform(bot, WebSection(port=0), limits=UNLIMITED).serve() as url, visitor(url) as ann:
+        if is_teacher:
+            assert await ann.sign_in(await WebModerators(bot.database).create_code()) == 303
+
+        async def check(sent: list[str | bytes]) -> None:
+            async with ann.page() as page:
+                assert await answer_to(page, sent) == "pong"
+
+        await examples(st.lists(frames, min_size=1, max_size=5), check, 150)
+    assert failures(caplog) == []
+
+
+async def test_bytes_that_are_no_frames_close_the_connection(bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
+    async with WebPlatform(bot, WebSection(port=0), limits=UNLIMITED).serve() as url:
+
+        async def check(example: tuple[bytes, bool]) -> None:
+            sent, waits = example
+            async with raw_client(url) as client:
+                await client.send(upgrade(url))
+                if waits:
+                    assert (await client.read_answer())[0] == 101
+                await client.send(sent)
+                client.end()
+                await client.read_to_end()
+
+        await examples(st.tuples(st.binary(min_size=1, max_size=200), st.booleans()), check, 100)
+        async with visitor(url) as ann, ann.page() as page:
+            assert await answer_to(page, []) == "pong"
+    assert failures(caplog) == []
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"type": "say", "text": "' + "x" * 400_000, "1" * 500_000])
+async def test_a_large_or_deep_message_is_refused(ann: Visitor, text: str) -> None:
+    async with ann.page() as page:
+        await page.socket.send_str(text)
+        assert "does not understand" in (await page.until("refused"))["text"]
+
+
+async def test_a_message_that_is_too_large_closes_the_connection_with_a_reason(ann: Visitor) -> None:
+    async with ann.page() as page:
+        await page.socket.send_str("x" * (600 << 10))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (await page.socket.receive()).type not in CLOSED:
+                pass
+        assert page.socket.close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
+
+
+@pytest.mark.parametrize("kind", ["say", "submit"])
+async def test_a_text_that_is_too_long_is_refused(ann: Visitor, kind: str) -> None:
+    text = "x" * (MAX_TEXT_CHARS + 1)
+    about = {"text": text} if kind == "say" else {"id": "c:ask", "fields": {"prompt": text}, "files": {}}
+    async with ann.page() as page:
+        ref = await page.send(kind, **about)
+        told = await page.until("refused", lambda one: one["ref"] == ref)
+        assert told["text"] == f"A message may have {MAX_TEXT_CHARS} characters; this one has {len(text)}."
