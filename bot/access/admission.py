@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from bot.access.policy import Policy
-    from bot.access.rate_limits import RateLimiter, Use
+    from bot.access.rate_limits import RateLimit, RateLimiter, Use
     from bot.access.timeouts import TimeOuts
     from bot.commands.command import Command
     from bot.core.i18n import Sentence
@@ -101,7 +101,7 @@ class Admission:
         """
         options = self.bind(request, command, self.own_defaults(request, command) | dict(given))
         try:
-            self._limits.check(self._limits.limits_for(request.user, command, request.place))
+            self._limits.check(self._limits_for(request, command))
         except RequestRefused as refused:
             refused.what = command.name
             raise
@@ -120,9 +120,8 @@ class Admission:
     @asynccontextmanager
     async def count_use(self, request: Request, command: Command) -> AsyncIterator[Use]:
         """Count the body of the context as one use, unless it raises a UserError. Raises LimitReached first."""
-        limits = self._limits.limits_for(request.user, command, request.place)
         try:
-            async with self._limits.count_use(limits) as use:
+            async with self._limits.count_use(self._limits_for(request, command)) as use:
                 try:
                     yield use
                 except UserError:
@@ -132,12 +131,18 @@ class Admission:
             refused.what = refused.what or command.name
             raise
 
-    async def find_reasons(self, user: User, command: Command, place: Place) -> list[Reason]:
-        """Return every reason why `user` cannot use `command` in `place`, in the order in which they would be told."""
+    def _limits_for(self, request: Request, command: Command) -> list[RateLimit]:
+        return self._limits.limits_for(request.user, command, request.place, request.address)
+
+    async def find_reasons(self, user: User, command: Command, place: Place, address: str = "") -> list[Reason]:
+        """Return every reason why `user` cannot use `command` in `place`, in the order in which they would be told.
+
+        `address` is that of a request of theirs, if there is one.
+        """
         user = self.resolve_user(user, place)
         await self._timeouts.refresh_one(user, place)
         rules = [Reason(refusal.sentence, refusal.setting) for refusal in self._policy.refusals(user, command, place)]
-        limits = self._limits.limits_for(user, command, place)
+        limits = self._limits.limits_for(user, command, place, address)
         settings = {limit.code: limit.setting for limit in limits}
         reached = await self._limits.find_reached(limits)
         return [*rules, *(Reason(limit.sentence, settings[limit.code]) for limit in reached)]

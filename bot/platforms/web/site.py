@@ -93,7 +93,7 @@ class Site:
         self._sockets.add(socket)
         try:
             query = request.query
-            connection = Connection(socket, secret, self._services)
+            connection = Connection(socket, secret, self._services.address_of(request), self._services)
             await connection.serve(query.get("name", ""), query.get("locale", ""), query.get("room", ""))
         finally:
             self._sockets.discard(socket)

@@ -129,11 +129,13 @@ class WebAnswers:
         thread: int = 0,
         parent: int = 0,
         files: Mapping[str, Attachment] | None = None,
+        address: str = "",
     ) -> Form | None:
         """Start the answer to a typed line, or return the form to show instead. Raises UserError if it is refused.
 
         `client_ref` identifies the line, so that one which is sent twice is answered once. `thread` and `parent` are
-        rows of answers in the room, or 0; `files` are values for options of the line's command.
+        rows of answers in the room, or 0; `files` are values for options of the line's command. `address` is that of
+        the `Request`.
         """
         if room.find_by_client_ref(user.id, client_ref) is not None:
             return None
@@ -147,6 +149,7 @@ class WebAnswers:
             text=text,
             reply_to=str(parent) if parent else "",
             can_show_forms=True,
+            address=address,
             resume={"line": text.strip()},
         )
         if files:
@@ -193,7 +196,9 @@ class WebAnswers:
             # A line that cannot be parsed is refused by `Bot.prepare`, which also records it.
             return request
 
-    async def press(self, user: User, exchange_id: int, button_id: str, thread: int = 0) -> Form | None:
+    async def press(
+        self, user: User, exchange_id: int, button_id: str, thread: int = 0, address: str = ""
+    ) -> Form | None:
         """Press a button under an exchange. `thread` is the thread that the page shows, or 0.
 
         Returns the form to show, if the button opens one. Raises UserError if the press is refused.
@@ -204,10 +209,17 @@ class WebAnswers:
         room, exchange = found
         if thread != exchange.reply.row:
             thread = exchange.thread
-        return await self._perform(user, room, thread, Action(button_id, private=exchange.private))
+        return await self._perform(user, room, thread, Action(button_id, private=exchange.private), address)
 
     async def submit(
-        self, user: User, room: Room, thread: int, form_id: str, fields: Mapping[str, object], client_ref: str
+        self,
+        user: User,
+        room: Room,
+        thread: int,
+        form_id: str,
+        fields: Mapping[str, object],
+        client_ref: str,
+        address: str = "",
     ) -> Form | None:
         """Carry out a form, once however often it is sent with this `client_ref`.
 
@@ -216,7 +228,7 @@ class WebAnswers:
 
         async def act() -> Form | None:
             known_thread, _ = await self._resolve_thread(user, room, thread, 0)
-            return await self._perform(user, room, known_thread, Action(form_id, dict(fields)))
+            return await self._perform(user, room, known_thread, Action(form_id, dict(fields)), address)
 
         return await self.run_once(user, client_ref, act)
 
@@ -248,7 +260,7 @@ class WebAnswers:
         """Forget which forms a visitor sent."""
         self._forms = {key: outcome for key, outcome in self._forms.items() if key[0] != user_id}
 
-    async def _perform(self, user: User, room: Room, thread: int, action: Action) -> Form | None:
+    async def _perform(self, user: User, room: Room, thread: int, action: Action, address: str) -> Form | None:
         # A problem with a form that was sent is shown in that form; a second form would hide it.
         request = Request(
             user=user,
@@ -256,6 +268,7 @@ class WebAnswers:
             action=action,
             can_show_forms=action.fields is None,
             can_turn_pages=True,
+            address=address,
         )
         decision = self._bot.prepare(request)
         if decision.form is not None:

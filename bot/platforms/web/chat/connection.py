@@ -39,9 +39,11 @@ class Connection:
     read when it can be sent.
     """
 
-    def __init__(self, socket: web.WebSocketResponse, secret: str, services: WebServices) -> None:
+    def __init__(self, socket: web.WebSocketResponse, secret: str, address: str, services: WebServices) -> None:
+        """`address` is the `Request.address` of what the page sends."""
         self._socket = socket
         self._secret = secret
+        self._address = address
         self._services = services
         self._changed: dict[int, None] = {}
         self._notices: dict[str, dict[str, Any]] = {}
@@ -176,11 +178,13 @@ class Connection:
             case protocol.Say():
                 await self._confirm(incoming.ref, await self._say(incoming))
             case protocol.Press():
-                form = await answers.press(user, incoming.exchange, incoming.id, incoming.thread)
+                form = await answers.press(user, incoming.exchange, incoming.id, incoming.thread, self._address)
                 await self._confirm(incoming.ref, form)
             case protocol.Submit():
                 fields = {**incoming.fields, **self._find_uploads(incoming.files)}
-                form = await answers.submit(user, room, incoming.thread, incoming.id, fields, incoming.ref)
+                form = await answers.submit(
+                    user, room, incoming.thread, incoming.id, fields, incoming.ref, self._address
+                )
                 await self._confirm(incoming.ref, form)
             case protocol.Complete():
                 if self._completion is not None:
@@ -212,7 +216,14 @@ class Connection:
             raise UserError(sentence, most=protocol.MAX_TEXT_CHARS, count=len(message.text))
         files = self._find_uploads(message.files)
         return await self._services.answers.say(
-            self._user, self._room, message.text, message.ref, thread=message.thread, parent=message.parent, files=files
+            self._user,
+            self._room,
+            message.text,
+            message.ref,
+            thread=message.thread,
+            parent=message.parent,
+            files=files,
+            address=self._address,
         )
 
     async def _send_tokens(self, message: protocol.Tokens) -> None:

@@ -10,6 +10,7 @@ from bot.answers.context_factory import PAGES_PATH
 from bot.core.errors import RequestRefused
 from bot.core.i18n import translate
 from bot.core.messages import Request
+from bot.platforms.web.access.client_address import network_of
 from bot.platforms.web.access.visitors import read_or_create_secret, user_from_secret
 
 if TYPE_CHECKING:
@@ -48,6 +49,10 @@ class WebServices:
         """Return the user who sends a request, with the name and the locale of its query."""
         secret = read_or_create_secret(request)
         return self.identify(secret, request.query.get("name", ""), request.query.get("locale", ""))
+
+    def address_of(self, request: web.Request) -> str:
+        """Return the `Request.address` of what comes with a request."""
+        return self.bot.timeouts.hash_person("address", network_of(request.remote or ""))
 
     async def record_refusal(self, error: UserError, user: User, what: str, place: Place | None = None) -> None:
         """Record in the audit that `user` was refused `what`, which is no command. Other errors are not recorded.

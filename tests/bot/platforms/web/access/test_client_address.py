@@ -37,6 +37,15 @@ async def test_headers_of_strangers_are_ignored() -> None:
     assert await seen([CHAIN, HTTPS], "192.0.2.1") == ["127.0.0.1", "http"]
 
 
+async def test_the_operator_is_told_of_a_proxy_that_is_not_configured(caplog: pytest.LogCaptureFixture) -> None:
+    await seen([])
+    await seen([CHAIN], "127.0.0.1")
+    assert caplog.messages == []
+    await seen([CHAIN])
+    [warning] = caplog.messages
+    assert warning.startswith("A proxy at 127.0.0.1 that TEMPERA_WEB__PROXIES does not name passes visitors on:")
+
+
 async def test_the_last_address_that_is_no_proxy_counts() -> None:
     assert await seen([CHAIN, HTTPS], "127.0.0.1", "10.0.0.0/8") == ["198.51.100.7", "https"]
     assert await seen([CHAIN], "127.0.0.1") == ["10.0.0.2", "http"]
