@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.core.caller import Caller
 from bot.core.errors import RequestRefused, UserError
+from bot.safety.errors import Unsafe
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -119,13 +120,17 @@ class Admission:
 
     @asynccontextmanager
     async def count_use(self, request: Request, command: Command) -> AsyncIterator[Use]:
-        """Count the body of the context as one use, unless it raises a UserError. Raises LimitReached first."""
+        """Count the body of the context as one use, unless it raises a UserError. Raises LimitReached first.
+
+        An answer that was withheld counts all the same: it was made, and tries of other wordings must cost something.
+        """
         try:
             async with self._limits.count_use(self._limits_for(request, command)) as use:
                 try:
                     yield use
-                except UserError:
-                    use.refund()
+                except UserError as error:
+                    if not (isinstance(error, Unsafe) and error.is_withheld):
+                        use.refund()
                     raise
         except RequestRefused as refused:
             refused.what = refused.what or command.name

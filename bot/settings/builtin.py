@@ -10,8 +10,8 @@ from bot.settings.setting import MAX_LIST_CHARACTERS, ROLE, SERVER, Setting, lar
 
 DAY_SECONDS = 24 * 3600
 MAX_QUOTA = 1_000_000
-PERSON_PER_MINUTE, PERSON_PER_HOUR = 20, 400
-"""More than anybody asks by hand: a press every three seconds of a minute, and every nine seconds of an hour."""
+PERSON_PER_MINUTE, PERSON_PER_HOUR = 30, 400
+"""More than anybody asks by hand: a press every two seconds of a minute, and every nine seconds of an hour."""
 ADDRESS_PER_MINUTE, ADDRESS_PER_HOUR = 30 * PERSON_PER_MINUTE, 30 * PERSON_PER_HOUR
 """Room for a class behind one address, each of whom uses up their own quota, or for 200 pupils who ask as pupils do."""
 READERS_OWN = "each"

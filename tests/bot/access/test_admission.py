@@ -14,6 +14,7 @@ from bot.app import Bot
 from bot.core.caller import Caller
 from bot.core.messages import Place, User
 from bot.inference.client import ModelClient
+from bot.safety.errors import WITHHELD
 from bot.settings.setting import Scope
 from bot.storage.database import Database
 
@@ -54,6 +55,11 @@ class Toys(Plugin):
         """Show a file, and fail."""
         yield Reply(attachments=(Attachment("a.txt", b"a"),))
         raise UserError("It failed.")
+
+    @command()
+    async def blurt(self, ctx: Context, text: str = "") -> AsyncIterator[Reply]:
+        """Say what is blocked."""
+        yield Reply(text="a turnip", final=True)
 
     @command(free=True)
     async def look(self, ctx: Context) -> AsyncIterator[Reply]:
@@ -247,6 +253,18 @@ async def test_a_use_that_failed_after_it_showed_something_counts(bot: Bot, line
     await put(bot, "limits.user.hour", 1)
     assert (await last(bot, ask(line))).error
     assert LIMIT.fullmatch(await refusal(bot, ask(line)))
+
+
+async def test_an_answer_that_was_withheld_counts(bot: Bot) -> None:
+    await put(bot, "safety.words", "turnip")
+    await put(bot, "limits.user.hour", 2)
+    for _ in range(2):
+        assert (await last(bot, ask("/blurt hi"))).text == WITHHELD.text
+    assert "The limit here is 2 per hour" in await refusal(bot, ask("/blurt hi"))
+    # What was refused before any work costs nothing here.
+    for _ in range(3):
+        assert (await last(bot, ask("/warm turnip", BEN))).error
+    await answered(bot, user=BEN)
 
 
 async def test_the_bot_speaks_the_readers_language_or_the_servers(bot: Bot) -> None:

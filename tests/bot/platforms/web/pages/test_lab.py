@@ -279,6 +279,18 @@ async def test_continuing_a_text_counts_as_a_use_and_turning_the_dial_does_not(
     assert re.match("The limit here is 1 per hour for each person, and yours is used up.", answer["error"])
 
 
+async def test_a_distribution_that_was_withheld_counts(with_lab: tuple[Bot, Visitor], models: FakeModels) -> None:
+    bot, ann = with_lab
+    _, dial = await turned(ann, text="The cat")
+    chosen = dial["candidates"][0]
+    on = [*dial["ids"], chosen["id"]]
+    models.scores = {f"The cat{text(chosen['bytes'])}": {"hate": 0.99}}
+    await put(bot, "limits.user.hour", 1)
+    assert await turned(ann, ids=on, writes_on=True) == (422, {"error": WITHHELD.text})
+    status, answer = await turned(ann, ids=on, writes_on=True)
+    assert (status, answer["error"][:26]) == (422, "The limit here is 1 per ho")
+
+
 async def test_going_on_counts_for_the_address_whoever_the_visitor_says_they_are(
     with_lab: tuple[Bot, Visitor], models: FakeModels
 ) -> None:
