@@ -99,7 +99,7 @@ async def _check_discord(config: Config, bot: Bot) -> list[tuple[bool, str]]:
         return [(True, "Discord is not set up: TEMPERA_DISCORD__TOKEN is empty.")]
     from bot.platforms.discord import checks
 
-    return await checks.examine(config.discord, bot.commands)
+    return await checks.examine(config.discord, bot.commands, direct_messages=config.access.direct_messages)
 
 
 async def _check_slack(config: Config) -> list[tuple[bool, str]]:

@@ -27,10 +27,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a command cannot be used: a sentence for the asker, and the setting or command, if any, that changes it."""
+    """Why a command cannot be used: a sentence for the asker, and the setting or command, if any, that changes it.
+
+    `is_fixed` says that no moderator can change it.
+    """
 
     sentence: Sentence
     setting: str = ""
+    is_fixed: bool = False
 
 
 class Admission:
@@ -70,6 +74,10 @@ class Admission:
             for command in self._registry.commands
             if self._policy.allows(user, command, place)
         )
+
+    def answers_in(self, place: Place) -> bool:
+        """Return whether people may use the bot in a place of this kind, which direct messages may not be."""
+        return self._policy.answers_in(place)
 
     def check(self, request: Request, command: Command) -> None:
         """Raise PermissionDenied if the asker may not use `command` there."""
@@ -146,7 +154,8 @@ class Admission:
         """
         user = self.resolve_user(user, place)
         await self._timeouts.refresh_one(user, place)
-        rules = [Reason(refusal.sentence, refusal.setting) for refusal in self._policy.refusals(user, command, place)]
+        refusals = self._policy.refusals(user, command, place)
+        rules = [Reason(refusal.sentence, refusal.setting, refusal.is_fixed) for refusal in refusals]
         limits = self._limits.limits_for(user, command, place, address)
         settings = {limit.code: limit.setting for limit in limits}
         reached = await self._limits.find_reached(limits)
