@@ -194,6 +194,7 @@ class AnswerExecutor:
         """
         row, job, started = turn.row, turn.job, time.monotonic()
         job = replace(job, options=await self._resolve_channels(job.options, job.request.place))
+        await self._services.safety.check_lists(job.command, job.options, job.request.place)
         async with self._services.admission.count_use(job.request, job.command) as use:
             replies.put(Reply(row=row.id, private=row.private), keep=True)
             if self._services.runs.is_turning(row.id, turn.button.id):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from bot.safety.patterns import compile_lines
+from bot.safety.patterns import compile_lines, count_lines
+from bot.safety.words import count_entries
 from bot.settings.setting import Setting
 
 OFF, STANDARD, CLASSROOM = "off", "standard", "classroom"
 MAX_LIST_CHARACTERS, MAX_HELP_CHARACTERS = 200_000, 2000
-"""Room for about ten thousand words, and for a help text."""
+"""What is read of a list that was stored before all lists of a server were limited together; and a help text."""
 
 
 def _check_patterns(lines: str) -> None:
@@ -27,6 +28,7 @@ SETTINGS = (
         type=str,
         default="",
         maximum=MAX_LIST_CHARACTERS,
+        count_entries=count_entries,
         description="Blocked words and phrases, with commas between; a * at an end stands for any letters.",
     ),
     Setting(
@@ -34,7 +36,8 @@ SETTINGS = (
         type=str,
         default="",
         maximum=MAX_LIST_CHARACTERS,
-        check=_check_patterns,
+        check_new=_check_patterns,
+        count_entries=count_lines,
         description="A blocked pattern, as a regular expression of RE2; several with | between.",
     ),
     Setting(
@@ -42,6 +45,7 @@ SETTINGS = (
         type=str,
         default="",
         maximum=MAX_LIST_CHARACTERS,
+        count_entries=count_entries,
         description="Names of people whom pictures may not show, beside those known to the bot; with commas between.",
     ),
     Setting(

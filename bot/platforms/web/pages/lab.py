@@ -94,7 +94,7 @@ class DialPage:
         bot, place, user_id = self._services.bot, press.place, press.user.id
         with self._holding_slot(user_id, press.address):
             if query.text:
-                bot.safety.check_rules([query.text], place, draws=False)
+                await bot.safety.check_all_rules([query.text], place, draws=False)
                 await bot.safety.check_with_classifier([query.text], place, user=user_id)
             dial = await bot.models.dial(
                 query.ids or query.text,
