@@ -164,7 +164,8 @@ class RateLimiter:
             ("limits.server.hour", HOUR_SECONDS, server),
             ("limits.server.day", DAY_SECONDS, server),
         ):
-            counts = bool(address) or not name.startswith("limits.address.")
+            # Those who share an address with a moderator must not be able to lock them out.
+            counts = (address and not user.is_moderator) or not name.startswith("limits.address.")
             if counts and (most := self._settings.value(name, place)):
                 yield RateLimit(name.removeprefix("limits."), f"{area}/{name}", most, seconds, name)
 
