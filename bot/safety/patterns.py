@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 MAX_PATTERN_BYTES = 8 << 20
 """The memory that one compiled pattern may take."""
+MAX_INSTRUCTIONS = 10_000
+"""With some more of them, RE2 has no room for a fast automaton, and takes a thousand times as long for each message."""
 
 
 def compile_lines(lines: str) -> Any:

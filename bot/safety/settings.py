@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bot.safety.patterns import compile_lines, count_lines
+from bot.core.errors import OptionError
+from bot.safety.patterns import MAX_INSTRUCTIONS, compile_lines, count_lines
 from bot.safety.words import count_entries
 from bot.settings.setting import Setting
 
@@ -12,7 +13,16 @@ MAX_LIST_CHARACTERS, MAX_HELP_CHARACTERS = 200_000, 2000
 
 
 def _check_patterns(lines: str) -> None:
-    compile_lines(lines)
+    pattern = compile_lines(lines)
+    if pattern is not None and pattern.programsize > MAX_INSTRUCTIONS:
+        raise OptionError(
+            "safety.patterns",
+            "These patterns are too large to be searched at each message: they have {count} instructions together, and "
+            "may have {most}. List plain words in {words} instead.",
+            count=pattern.programsize,
+            most=MAX_INSTRUCTIONS,
+            words="safety.words",
+        )
 
 
 SETTINGS = (

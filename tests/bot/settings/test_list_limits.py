@@ -75,3 +75,13 @@ async def test_lists_that_were_longer_before_there_was_a_limit_stay_and_may_beco
     assert len(settings.value("safety.words", SCHOOL.place)) == 180_000
     await put(settings, "safety.words", "a" * 150_000)
     assert await refusal(settings, ("safety.words", "a" * 160_000, SCHOOL)) == CHARACTERS.format(160_000)
+
+
+async def test_patterns_that_cannot_be_searched_quickly_are_refused(settings: Settings) -> None:
+    few, many = ("\n".join(f"{number:05}h[ae]llo" for number in range(count)) for count in (500, 5000))
+    await settings.make_typed_change("safety.patterns", few, SCHOOL)
+    with pytest.raises(UserError, match="These patterns are too large .+ may have 10000.+ plain words in safety.words"):
+        await settings.make_typed_change("safety.patterns", many, SCHOOL)
+    # What was stored before there was this limit stays in force.
+    await settings.scopes.write([Change(SCHOOL, "safety.patterns", many)], MODERATOR)
+    assert settings.value("safety.patterns", SCHOOL.place) == many
