@@ -96,6 +96,27 @@ async def test_a_private_window_does_not_evade_the_limit_of_the_address(bot: Bot
             assert (await page.final())["reply"]["text"].startswith("Paris")
 
 
+async def test_private_windows_at_one_address_leave_room_for_others(
+    bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "MAX_ANSWERS_PER_ADDRESS", 2)
+    async with (
+        WebPlatform(bot, WebSection(port=0, proxies=("127.0.0.1",))).serve() as url,
+        visitor(url, "198.51.100.7") as first,
+        visitor(url, "198.51.100.7") as second,
+        visitor(url, "192.0.2.1") as pupil,first.page() as one, second.page() as other, pupil.page() as his
+    ):
+        models.gate.clear()
+        await running(one, 1)
+        await running(other, 1)
+        ref = await other.say("/ask one more")
+        told = await other.until("refused")
+        sentence = "Too many people at your internet address are asking at the moment; try again shortly."
+        assert (told["ref"], told["text"]) == (ref, sentence)
+        await running(his, 2)
+        models.gate.set()
+
+
 async def test_at_the_limit_a_button_that_starts_an_answer_is_refused(ann: Visitor, models: FakeModels) -> None:
     async with ann.page() as page:
         await page.say("/ask hello")
