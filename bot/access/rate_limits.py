@@ -158,15 +158,14 @@ class RateLimiter:
                 if level.value:
                     key = f"{server}/@{role}/{name}"
                     yield RateLimit(name.removeprefix("limits."), key, level.value, seconds, name)
-        for name, seconds, area in (
-            ("limits.address.minute", MINUTE_SECONDS, f"{server}/address {address}"),
-            ("limits.address.hour", HOUR_SECONDS, f"{server}/address {address}"),
-            ("limits.server.hour", HOUR_SECONDS, server),
-            ("limits.server.day", DAY_SECONDS, server),
-        ):
-            # Those who share an address with a moderator must not be able to lock them out.
-            counts = (address and not user.is_moderator) or not name.startswith("limits.address.")
-            if counts and (most := self._settings.value(name, place)):
+        shared = [("limits.server.hour", HOUR_SECONDS, server), ("limits.server.day", DAY_SECONDS, server)]
+        # Those who share an address with a moderator must not be able to lock them out.
+        if address and not user.is_moderator:
+            area = f"{server}/address {address}"
+            by_address = [("limits.address.minute", MINUTE_SECONDS, area), ("limits.address.hour", HOUR_SECONDS, area)]
+            shared = [*by_address, *shared]
+        for name, seconds, area in shared:
+            if most := self._settings.value(name, place):
                 yield RateLimit(name.removeprefix("limits."), f"{area}/{name}", most, seconds, name)
 
     def check(self, limits: Sequence[RateLimit]) -> None:

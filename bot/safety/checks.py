@@ -108,10 +108,10 @@ class Safety:
     a request waits in the classifier's queue.
     """
 
-    def __init__(self, settings: Settings, models: ModelClient, compiled: CompiledLists | None = None) -> None:
+    def __init__(self, settings: Settings, models: ModelClient) -> None:
         self._settings = settings
         self._models = models
-        self._compiled = compiled or CompiledLists()
+        self._compiled = CompiledLists()
         for name, kind in LIST_KINDS.items():
             settings.guards[name] = partial(self._compile_before_use, kind)
 

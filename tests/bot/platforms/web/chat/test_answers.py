@@ -104,7 +104,10 @@ async def test_private_windows_at_one_address_leave_room_for_others(
         WebPlatform(bot, WebSection(port=0, proxies=("127.0.0.1",))).serve() as url,
         visitor(url, "198.51.100.7") as first,
         visitor(url, "198.51.100.7") as second,
-        visitor(url, "192.0.2.1") as pupil,first.page() as one, second.page() as other, pupil.page() as his
+        visitor(url, "192.0.2.1") as pupil,
+        first.page() as one,
+        second.page() as other,
+        pupil.page() as his,
     ):
         models.gate.clear()
         await running(one, 1)
