@@ -113,6 +113,7 @@ def _make_bot(configuration: Config, key: str = "", left_out: Mapping[str, str] 
         sections={"explain": configuration.explain},
         web_url=configuration.web.address,
         limits=configuration.limits.storage.get_secret_value(),
+        direct_messages=configuration.access.direct_messages,
         platforms=PLATFORMS,
     )
 

@@ -6,6 +6,7 @@ import logging
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self
 
+from bot.access.policy import NO_DIRECT_MESSAGES
 from bot.access.rate_limits import MEMORY
 from bot.answers.button_actions import ButtonActions, is_visible
 from bot.answers.context_factory import ContextFactory
@@ -56,12 +57,14 @@ class Bot:
         sections: Mapping[str, object] | None = None,
         web_url: str = "",
         limits: str = MEMORY,
+        direct_messages: bool = True,
         platforms: Mapping[str, Capabilities] | None = None,
     ) -> None:
         """`sections` are the configuration's tables for plugins, by the plugin's name.
 
-        `limits` is where uses are counted: "memory", or the address of a Redis server. `platforms` are the capabilities
-        of all known platforms by name, including those that other processes run.
+        `limits` is where uses are counted: "memory", or the address of a Redis server. `direct_messages` says whether
+        these are answered. `platforms` are the capabilities of all known platforms by name, including those that other
+        processes run.
         """
         self.services = services = Services.wire(
             models,
@@ -69,6 +72,7 @@ class Bot:
             database,
             settings=settings or {},
             limits=limits,
+            direct_messages=direct_messages,
             keeps_answers=retention_days > 0,
             platforms=platforms,
         )
@@ -88,6 +92,7 @@ class Bot:
         self.runs = services.runs
         self.moderation = services.moderation
         self.retention_days = retention_days
+        self.direct_messages = direct_messages
         self._sections = sections or {}
         self.contexts = ContextFactory(services, web_url)
         self.executor = AnswerExecutor(services, self.contexts)
@@ -218,8 +223,13 @@ class Bot:
         """Stop the answer of this row, as its Stop button does; return False if this process is not making it."""
         return self.executor.stop(row_id)
 
-    def welcome(self, locale: str, *, names_all: bool = False) -> Reply:
-        """Return the greeting for a new place. `names_all` writes out the names of all options."""
+    def welcome(self, locale: str, place: Place | None = None, *, names_all: bool = False) -> Reply:
+        """Return the greeting for a new place, or for a message without words in `place`.
+
+        `names_all` writes out the names of all options.
+        """
+        if place is not None and not self.admission.answers_in(place):
+            return Reply(text=NO_DIRECT_MESSAGES.in_language(locale), final=True)
         prompt, question = ("prompt:", "question:") if names_all else ("", "")
         lines = [
             translate("Hello! I show how generative AI works. Try one of these:", locale),

@@ -186,7 +186,8 @@ async def _check_discord(config: Config, bot: Bot | None) -> Findings:
         return [(True, "Discord is not set up: TEMPERA_DISCORD__TOKEN is empty.")]
     from bot.platforms.discord import checks
 
-    return await checks.examine(config.discord, None if bot is None else bot.commands)
+    commands = None if bot is None else bot.commands
+    return await checks.examine(config.discord, commands, direct_messages=config.access.direct_messages)
 
 
 async def _check_slack(config: Config, timeout_seconds: float) -> Findings:

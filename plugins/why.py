@@ -39,14 +39,16 @@ class WhyPlugin(Plugin):
         lines = []
         for reason in reasons:
             sentence = reason.sentence.in_language(ctx.user.locale)
-            if reason.setting:
+            if reason.is_fixed:
+                remedy = ""
+            elif reason.setting:
                 remedy = ctx.translate("Moderators can change that: {setting}", setting=f"`{reason.setting}`")
             else:
                 remedy = ctx.translate(
                     "Moderators are those who manage this server, and whom they name in {settings}.",
                     settings="`moderators.users`, `moderators.roles`",
                 )
-            lines.append(f"- {sentence} {remedy}")
+            lines.append(f"- {sentence} {remedy}".rstrip())
         yield Reply(text="\n".join(lines), final=True)
 
     @autocomplete("why", "command")

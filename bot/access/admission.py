@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from bot.core.caller import Caller
 from bot.core.errors import RequestRefused, UserError
+from bot.safety.errors import Unsafe
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from bot.access.policy import Policy
-    from bot.access.rate_limits import RateLimiter, Use
+    from bot.access.rate_limits import RateLimit, RateLimiter, Use
     from bot.access.timeouts import TimeOuts
     from bot.commands.command import Command
     from bot.core.i18n import Sentence
@@ -26,10 +27,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a command cannot be used: a sentence for the asker, and the setting or command, if any, that changes it."""
+    """Why a command cannot be used: a sentence for the asker, and the setting or command, if any, that changes it.
+
+    `is_fixed` says that no moderator can change it.
+    """
 
     sentence: Sentence
     setting: str = ""
+    is_fixed: bool = False
 
 
 class Admission:
@@ -70,6 +75,10 @@ class Admission:
             if self._policy.allows(user, command, place)
         )
 
+    def answers_in(self, place: Place) -> bool:
+        """Return whether people may use the bot in a place of this kind, which direct messages may not be."""
+        return self._policy.answers_in(place)
+
     def check(self, request: Request, command: Command) -> None:
         """Raise PermissionDenied if the asker may not use `command` there."""
         self._policy.check(request.user, command, request.place)
@@ -101,7 +110,7 @@ class Admission:
         """
         options = self.bind(request, command, self.own_defaults(request, command) | dict(given))
         try:
-            self._limits.check(self._limits.limits_for(request.user, command, request.place))
+            self._limits.check(self._limits_for(request, command))
         except RequestRefused as refused:
             refused.what = command.name
             raise
@@ -119,25 +128,35 @@ class Admission:
 
     @asynccontextmanager
     async def count_use(self, request: Request, command: Command) -> AsyncIterator[Use]:
-        """Count the body of the context as one use, unless it raises a UserError. Raises LimitReached first."""
-        limits = self._limits.limits_for(request.user, command, request.place)
+        """Count the body of the context as one use, unless it raises a UserError. Raises LimitReached first.
+
+        An answer that was withheld counts all the same: it was made, and tries of other wordings must cost something.
+        """
         try:
-            async with self._limits.count_use(limits) as use:
+            async with self._limits.count_use(self._limits_for(request, command)) as use:
                 try:
                     yield use
-                except UserError:
-                    use.refund()
+                except UserError as error:
+                    if not (isinstance(error, Unsafe) and error.is_withheld):
+                        use.refund()
                     raise
         except RequestRefused as refused:
             refused.what = refused.what or command.name
             raise
 
-    async def find_reasons(self, user: User, command: Command, place: Place) -> list[Reason]:
-        """Return every reason why `user` cannot use `command` in `place`, in the order in which they would be told."""
+    def _limits_for(self, request: Request, command: Command) -> list[RateLimit]:
+        return self._limits.limits_for(request.user, command, request.place, request.address)
+
+    async def find_reasons(self, user: User, command: Command, place: Place, address: str = "") -> list[Reason]:
+        """Return every reason why `user` cannot use `command` in `place`, in the order in which they would be told.
+
+        `address` is that of a request of theirs, if there is one.
+        """
         user = self.resolve_user(user, place)
         await self._timeouts.refresh_one(user, place)
-        rules = [Reason(refusal.sentence, refusal.setting) for refusal in self._policy.refusals(user, command, place)]
-        limits = self._limits.limits_for(user, command, place)
+        refusals = self._policy.refusals(user, command, place)
+        rules = [Reason(refusal.sentence, refusal.setting, refusal.is_fixed) for refusal in refusals]
+        limits = self._limits.limits_for(user, command, place, address)
         settings = {limit.code: limit.setting for limit in limits}
         reached = await self._limits.find_reached(limits)
         return [*rules, *(Reason(limit.sentence, settings[limit.code]) for limit in reached)]

@@ -21,15 +21,20 @@ if TYPE_CHECKING:
     from bot.settings.resolver import Settings
 
 LIFT_COMMAND = "/timeouts lift"
+NO_DIRECT_MESSAGES = Sentence("I do not answer direct messages here. Ask me in a channel of a server that I am in.")
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A rule that refuses: its code, the sentence for the asker, and the setting or command that can change it."""
+    """A rule that refuses: its code, the sentence for the asker, and the setting or command that can change it.
+
+    `is_fixed` says that no moderator can.
+    """
 
     code: str
     sentence: Sentence
     setting: str = ""
+    is_fixed: bool = False
 
     def as_error(self, what: str) -> PermissionDenied:
         """Return it as the error to raise; `what` is the command or button that was refused."""
@@ -37,11 +42,12 @@ class Refusal:
 
 
 class Policy:
-    """Decides by the settings of each place and by the time-outs in force."""
+    """Decides by the settings of each place and by the time-outs in force; `direct_messages` is the operator's word."""
 
-    def __init__(self, settings: Settings, timeouts: TimeOuts | None = None) -> None:
+    def __init__(self, settings: Settings, timeouts: TimeOuts | None = None, *, direct_messages: bool = True) -> None:
         self._settings = settings
         self._timeouts = timeouts
+        self._direct_messages = direct_messages
 
     def resolve_user(self, user: User, place: Place) -> User:
         """Return `user` with the rights that the settings of `place` give them."""
@@ -56,6 +62,8 @@ class Policy:
         """Yield every rule that keeps a resolved `user` from `command` in `place`; they are told the first."""
         values = {"command": command.name}
         if command.plugin not in PINNED:
+            if not self.answers_in(place):
+                yield Refusal("direct", NO_DIRECT_MESSAGES, is_fixed=True)
             yield from self.timeout_refusals(user, place)
         if not is_on(command.plugin, place, self._settings):
             yield Refusal("off", Sentence("/{command} is switched off here.", values), switch_name(command.plugin))
@@ -65,6 +73,13 @@ class Policy:
         if command.plugin not in PINNED and not user.is_moderator:
             yield from self._channel_refusals(place)
             yield from self._role_refusals(user, place)
+
+    def answers_in(self, place: Place) -> bool:
+        """Return whether the operator lets people use the bot in a place of this kind."""
+        # Without a server it is a direct message, unless the person who runs the bot sits there.
+        return (
+            self._direct_messages or bool(place.server) or self._settings.adapters.capabilities(place.platform).is_local
+        )
 
     def timeout_refusals(self, user: User, place: Place) -> Iterator[Refusal]:
         """Yield the refusal of a resolved `user` who is timed out in `place`; nothing for anybody else."""

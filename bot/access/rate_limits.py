@@ -36,11 +36,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HOUR_SECONDS, DAY_SECONDS = 3600, 24 * 3600
+MINUTE_SECONDS, HOUR_SECONDS, DAY_SECONDS = 60, 3600, 24 * 3600
+SPANS = {
+    MINUTE_SECONDS: Sentence("per minute"),
+    HOUR_SECONDS: Sentence("per hour"),
+    DAY_SECONDS: Sentence("per day"),
+}
 MEMORY = "memory"
 """The address of the storage in the memory of this process."""
 MAX_REFUNDS = 10**6
 """A number of refunds that nobody reaches."""
+MIN_KEYS = 10_000
+"""With fewer keys in the memory of this process, those that count nothing any more are not looked for."""
 MIN_WAIT_SECONDS = 1.0
 """How long to wait if another process took the last use at this moment."""
 REDIS_KEY_PREFIX = "tempera"
@@ -51,6 +58,10 @@ SENTENCES = {
     ),
     "role": Sentence(
         "The limit here is {most} {span} for all with one of your roles, and it is used up. Ask again in {wait}."
+    ),
+    "address": Sentence(
+        "The limit here is {most} {span} for all who share your internet address, and it is used up. "
+        "Ask again in {wait}."
     ),
     "server": Sentence("The limit here is {most} {span} for the whole server, and it is used up. Ask again in {wait}."),
 }
@@ -74,8 +85,7 @@ class RateLimit:
     def as_error(self, wait: float) -> LimitReached:
         """Return the error to raise while it is used up for `wait` more seconds."""
         kind = self.code.split(".")[0]
-        per = Sentence("per hour") if self.seconds == HOUR_SECONDS else Sentence("per day")
-        span = format_span(self.seconds) if kind == "cooldown" else per
+        span = format_span(self.seconds) if kind == "cooldown" else SPANS[self.seconds]
         return LimitReached(
             SENTENCES[kind].text,
             code=self.code,
@@ -108,7 +118,7 @@ class Timing:
 
 
 class RateLimiter:
-    """Counts the uses of each person, role and server, and refuses those above a limit."""
+    """Counts the uses of each person, address, role and server, and refuses those above a limit."""
 
     def __init__(self, settings: Settings, storage: str = MEMORY, timing: Timing | None = None) -> None:
         """`storage` is "memory" or the address of a Redis server. Raises ConfigError if it is neither."""
@@ -117,16 +127,21 @@ class RateLimiter:
         self._shared = None if storage == MEMORY else _redis(storage)
         self._timing = timing or Timing()
         self._retry_at = 0.0
+        self._most_keys = MIN_KEYS
 
-    def limits_for(self, user: User, command: Command, place: Place) -> list[RateLimit]:
-        """Return the limits that apply to `user` for `command` in `place`."""
-        return list(self._limits_for(user, place)) if command.is_limited else []
+    def limits_for(self, user: User, command: Command, place: Place, address: str = "") -> list[RateLimit]:
+        """Return the limits that apply to `user` for `command` in `place`; `address` is that of their request.
 
-    def _limits_for(self, user: User, place: Place) -> Iterator[RateLimit]:
+        None apply to whoever runs the bot, who may have a script ask at the terminal.
+        """
+        return list(self._limits_for(user, place, address)) if command.is_limited and not user.is_operator else []
+
+    def _limits_for(self, user: User, place: Place, address: str) -> Iterator[RateLimit]:
         where = server_scope(place)
         server = f"{where.platform}/{where.server or where.channel}"
         for name, seconds in (
             ("limits.cooldown", 0),
+            ("limits.user.minute", MINUTE_SECONDS),
             ("limits.user.hour", HOUR_SECONDS),
             ("limits.user.day", DAY_SECONDS),
         ):
@@ -144,9 +159,15 @@ class RateLimiter:
                 if level.value:
                     key = f"{server}/@{role}/{name}"
                     yield RateLimit(name.removeprefix("limits."), key, level.value, seconds, name)
-        for name, seconds in (("limits.server.hour", HOUR_SECONDS), ("limits.server.day", DAY_SECONDS)):
+        shared = [("limits.server.hour", HOUR_SECONDS, server), ("limits.server.day", DAY_SECONDS, server)]
+        # Those who share an address with a moderator must not be able to lock them out.
+        if address and not user.is_moderator:
+            area = f"{server}/address {address}"
+            by_address = [("limits.address.minute", MINUTE_SECONDS, area), ("limits.address.hour", HOUR_SECONDS, area)]
+            shared = [*by_address, *shared]
+        for name, seconds, area in shared:
             if most := self._settings.value(name, place):
-                yield RateLimit(name.removeprefix("limits."), f"{server}/{name}", most, seconds, name)
+                yield RateLimit(name.removeprefix("limits."), f"{area}/{name}", most, seconds, name)
 
     def check(self, limits: Sequence[RateLimit]) -> None:
         """Raise LimitReached if one of these is used up by the count of this process; nothing is counted."""
@@ -168,6 +189,7 @@ class RateLimiter:
         self.check(limits)
         for limit in limits:
             self._local.acquire_entry(limit.key, limit.most + self._refunds(limit), limit.seconds)
+        self._forget_idle_keys()
         use, shared = Use(), list[RateLimit]()
         try:
             for limit in limits:
@@ -194,6 +216,15 @@ class RateLimiter:
         """Return in how many seconds a use is free; 0 if one is free now."""
         used, most = self._local.events.get(limit.key, []), limit.most + self._refunds(limit)
         return max(0.0, used[most - 1].atime + limit.seconds - time.time()) if len(used) >= most else 0.0
+
+    def _forget_idle_keys(self) -> None:
+        """Remove the keys that count nothing any more, which the library keeps: each visitor ever seen has some."""
+        if len(self._local.events) >= self._most_keys:
+            current = time.time()
+            for key, uses in list(self._local.events.items()):
+                if not uses or uses[0].expiry <= current:
+                    self._local.clear(key)
+            self._most_keys = max(MIN_KEYS, 2 * len(self._local.events))
 
     def _refunds(self, limit: RateLimit) -> int:
         return self._local.get_moving_window(limit.refund_key, MAX_REFUNDS, limit.seconds)[1]

@@ -99,8 +99,7 @@ class ButtonActions:
             # The user still saw the page before, so they are shown the present one.
             replies.put(await self._executor.snapshot(row, locale))
             return
-        # The answer was judged and counted when it was asked for. As messages of their own, pages are counted again.
-        command = replace(self._admission.resolve_command(request, self._registry.find_any(button.command)), free=True)
+        command = self._admission.resolve_command(request, self._registry.find_any(button.command))
         options = self._admission.bind(request, command, button.options)
         job = AnswerJob(request=request, command=command, options=options, private=row.private)
         await self._executor.run_page_turn(PageTurn(job=job, row=row, button=button, locale=locale), replies)

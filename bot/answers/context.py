@@ -103,7 +103,8 @@ class Context:
 
     async def why(self, command: Command, user: User | None = None) -> list[Reason]:
         """Return every reason why `user`, or else the asker, cannot use `command` here, in order of importance."""
-        return await self._admission.find_reasons(user or self.user, command, self.place)
+        address = self.request.address if user is None else ""
+        return await self._admission.find_reasons(user or self.user, command, self.place, address)
 
     async def known(self, question: str) -> Reference | None:
         """Return what another plugin knows about `question`, or None. A plugin that fails or is slow is passed over."""

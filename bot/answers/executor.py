@@ -81,13 +81,13 @@ class AnswerExecutor:
     async def run_answer(self, job: AnswerJob, replies: Latest[Reply]) -> None:
         """Store the question, run the handler, publish its snapshots, and store the answer.
 
-        It counts as one use unless nothing but an error was shown. Cancelling it marks the answer as interrupted.
-        Raises UserError, before anything is stored, if the question is unsafe, a limit is used up, or a channel does
-        not exist.
+        It counts as one use unless nothing but an error was shown; an answer that was withheld counts. Cancelling it
+        marks the answer as interrupted. Raises UserError, before anything is stored, if the question is unsafe, a limit
+        is used up, or a channel does not exist.
         """
         async with self._services.admission.count_use(job.request, job.command) as use:
             last = await self._make_answer(job, replies)
-            if last.error and not last.partial:
+            if last.error and not (last.partial or last.refused):
                 use.refund()
 
     async def _make_answer(self, job: AnswerJob, replies: Latest[Reply]) -> Reply:
@@ -192,34 +192,46 @@ class AnswerExecutor:
         The first reply has only the row, and means that the page may be made. The second is the answer with its new
         page. It is left out if the answer was deleted or another of its buttons pressed meanwhile, or if the page is
         being made already. An error, or a page for the asker alone, is a private reply without a row, and changes
-        nothing. Raises UserError before the first reply.
+        nothing. It counts as a use, like an answer, as it is made anew. Raises UserError before the first reply.
         """
-        services, store, row, job = self._services, self._services.messages, turn.row, turn.job
-        started, request, private = time.monotonic(), turn.job.request, row.private or turn.job.command.private
-        job = replace(job, options=await self._resolve_channels(job.options, request.place))
-        await services.safety.check(job.command, job.options, request.place, user=request.user.id)
-        replies.put(Reply(row=row.id, private=row.private), keep=True)
-        if services.runs.is_turning(row.id, turn.button.id):
-            return
-        # A message is read by many people, and keeps the language of the person who asked for it.
-        speaker = replace(request.user, locale=row.resume.get("locale") or request.user.locale)
-        question = None if row.parent is None else await store.get(row.parent)
-        context = self._contexts.make(replace(request, user=speaker), job.command, question, private=private)
-        run = services.runs.begin_page_turn(row.id, turn.button.id, private=private)
-        try:
-            last = await self._run_handler(run, job, context, _publish_nothing)
-        finally:
-            services.runs.end_page_turn(row.id, run)
+        row, job, started = turn.row, turn.job, time.monotonic()
+        job = replace(job, options=await self._resolve_channels(job.options, job.request.place))
+        await self._services.safety.check_lists(job.command, job.options, job.request.place)
+        async with self._services.admission.count_use(job.request, job.command) as use:
+            replies.put(Reply(row=row.id, private=row.private), keep=True)
+            if self._services.runs.is_turning(row.id, turn.button.id):
+                use.refund()
+                return
+            run = await self._make_page(turn, job)
+            last = run.newest
+            if last.error and not last.refused:
+                use.refund()
         if run.stopped:
             return
         if last.error or last.private != row.private or not job.command.kept:
             replies.put(replace(last, private=True))
             return
+        store = self._services.messages
         last = replace(last, buttons=buttons.assign_ids(last.buttons, row.id, buttons.next_number(row)))
         await store.turn_page(row, job.command, job.options, last, time.monotonic() - started)
         # Another process may have turned the page first, so the stored answer is what counts.
         if (stored := await store.get(row.id)) is not None:
             replies.put(await self.snapshot(stored, turn.locale))
+
+    async def _make_page(self, turn: PageTurn, job: AnswerJob) -> ActiveRun:
+        """Run the handler of a page, and return the run when it has ended."""
+        services, row, request = self._services, turn.row, job.request
+        private = row.private or job.command.private
+        # A message is read by many people, and keeps the language of the person who asked for it.
+        speaker = replace(request.user, locale=row.resume.get("locale") or request.user.locale)
+        question = None if row.parent is None else await services.messages.get(row.parent)
+        context = self._contexts.make(replace(request, user=speaker), job.command, question, private=private)
+        run = services.runs.begin_page_turn(row.id, turn.button.id, private=private)
+        try:
+            await self._run_handler(run, job, context, _publish_nothing)
+        finally:
+            services.runs.end_page_turn(row.id, run)
+        return run
 
     async def _resolve_channels(self, options: Mapping[str, Any], place: Place) -> dict[str, Any]:
         """Return the options with the id of each channel that was typed by its name, where channels have ids."""

@@ -66,16 +66,22 @@ class Services:
         *,
         settings: Mapping[str, Any],
         limits: str,
+        direct_messages: bool,
         keeps_answers: bool,
         platforms: Mapping[str, Capabilities] | None = None,
     ) -> Self:
-        """Make all services without starting them. `limits` is the address of the storage in which uses are counted."""
+        """Make all services without starting them.
+
+        `limits` is the address of the storage in which uses are counted, and `direct_messages` says whether these are
+        answered.
+        """
         adapters = Adapters(platforms)
         resolved = Settings(settings, models, adapters)
         resolved.declare("safety", SETTINGS)
         registry, defaults = Registry(plugins, resolved), Defaults()
         audit, timeouts = Audit(database), TimeOuts(database)
-        limiter, safety, policy = RateLimiter(resolved, limits), Safety(resolved, models), Policy(resolved, timeouts)
+        limiter, safety = RateLimiter(resolved, limits), Safety(resolved, models)
+        policy = Policy(resolved, timeouts, direct_messages=direct_messages)
         instance, runs = Instance(database), ActiveRuns()
         messages = MessageStore(database, instance)
         moderation = Moderation(

@@ -25,6 +25,7 @@ from pydantic_settings import (
 from bot.config import variables
 from bot.config.sections import (
     CONFIG_FOLDER,
+    AccessSection,
     DatabaseSection,
     DiscordSection,
     ExplainSection,
@@ -63,6 +64,7 @@ class Config(BaseSettings):
     discord: DiscordSection = DiscordSection()
     slack: SlackSection = SlackSection()
     database: DatabaseSection = DatabaseSection()
+    access: AccessSection = AccessSection()
     limits: LimitsSection = LimitsSection()
     log: LogSection = LogSection()
     settings: Mapping[str, str | int | float | bool] = Field(default_factory=dict)

@@ -277,6 +277,13 @@ class DatabaseSection(ConfigSection):
     retention_days: float = Field(default=30, ge=0)
 
 
+class AccessSection(ConfigSection):
+    """Where the bot may be used at all."""
+
+    direct_messages: bool = True
+    """Whether it answers direct messages, in which nothing holds that the moderators of a server set."""
+
+
 class LimitsSection(ConfigSection):
     """The storage of the rate limits."""
 

@@ -19,6 +19,7 @@ from bot.moderation.audit_view import MARKDOWN_LOOKALIKES
 from bot.privacy.conditions import is_message_of, is_not_of_question, is_on_platform, is_stored_under, is_vote_of
 from bot.settings.scopes import SettingRow
 from bot.storage.audit import APPEAL, REFUSAL, AuditRow
+from bot.storage.changes import DEFAULTS, SETTINGS, number_change
 from bot.storage.database import AttachmentRow, MessageRow, PluginRow, VoteRow
 from bot.storage.key_value import BlobRow
 
@@ -75,6 +76,7 @@ class Erasure:
             await self._pseudonymise_timeouts(session)
             for table in (PluginRow, BlobRow):
                 await session.execute(delete(table).where(is_stored_under(table, self._person)))
+            await number_change(session, DEFAULTS, removes=True)
         await database.truncate_wal()
         return frozenset(deleted)
 
@@ -190,7 +192,9 @@ class Erasure:
     async def _pseudonymise_settings(self, session: AsyncSession) -> None:
         listed = SettingRow.name.in_(self._people_settings) & self._contains_id(SettingRow.value)
         affected = or_(SettingRow.actor == self._person.id, listed)
+        number = await number_change(session, SETTINGS)
         for row in await session.scalars(select(SettingRow).where(self._on_platform(SettingRow.platform), affected)):
+            row.change_number = number
             if row.actor == self._person.id:
                 row.actor = row.actor_name = self._pseudonym
             if row.name in self._people_settings and self._person.id in row.value.split():

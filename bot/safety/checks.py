@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.core.errors import Busy, ModelError
 from bot.core.i18n import Sentence
+from bot.safety.compiled import PATTERNS, WORDS, CompiledLists
 from bot.safety.errors import (
     ANSWER_PREFIX,
     HELP,
@@ -19,10 +21,9 @@ from bot.safety.errors import (
     make_refusal,
 )
 from bot.safety.normalize import normalize, remove_disguises
-from bot.safety.patterns import compile_lines
 from bot.safety.people import famous_people
 from bot.safety.personal_data import find_personal_data
-from bot.safety.rules import built_in_rules, compile_word_list
+from bot.safety.rules import built_in_rules
 from bot.safety.settings import CLASSROOM, OFF, STANDARD
 from bot.safety.stream_filter import ReplyFilter
 from bot.safety.token_filter import filter_dial, filter_tokens
@@ -35,7 +36,10 @@ if TYPE_CHECKING:
     from bot.core.messages import Place
     from bot.core.model_events import Dial, Token
     from bot.inference.client import ModelClient
+    from bot.safety.normalize import NormalizedText
+    from bot.safety.words import WordMatcher
     from bot.settings.resolver import Settings
+    from bot.settings.setting import Scope
 
 CATEGORIES = {
     OFF: frozenset[str](),
@@ -57,19 +61,18 @@ RETRY_SECONDS = 0.5
 """When the classifier is asked again after its queue was full: its jobs are short, so there is soon room."""
 
 
+LIST_KINDS = {"safety.words": WORDS, "safety.patterns": PATTERNS, "safety.people": WORDS}
+"""The settings that are lists of a server's own, and how each is compiled."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlaceRules:
-    """The rules that are in force in one place."""
+    """The rules that are in force in one place: the level, and the server's own lists as far as they are compiled."""
 
     level: str
-    words: str
-    patterns: str
-    people: str
-
-    @property
-    def has_answer_rules(self) -> bool:
-        """True if there is anything that an answer may not contain."""
-        return self.level != OFF or bool(self.words or self.patterns)
+    words: WordMatcher | None
+    patterns: Any
+    people: WordMatcher | None
 
     def forbids(self, text: str) -> bool:
         """Return whether an answer may not contain `text`. Helpful answers name self-harm, so that is allowed."""
@@ -77,26 +80,24 @@ class PlaceRules:
 
     def find_reason(self, text: str, *, draws: bool) -> str:
         """Return the code of the reason to refuse `text`, or "". `draws` says that a picture of it is asked for."""
+        # Both parts of a name may be disguised, which single words do not show.
         versions = built_in_rules().normalize(text)
         categories = built_in_rules().find_categories_in(versions)
         counting = categories & CATEGORIES[self.level]
         if reason := next((category for category in CATEGORY_ORDER if category in counting), ""):
             return reason
-        if self.words or self.patterns:
+        if self.words is not None or self.patterns is not None:
             normalized = normalize(text)
-            if self.words and compile_word_list(self.words).find(normalized):
+            if self.words is not None and self.words.find(normalized):
                 return "blocked_word"
-            pattern = compile_lines(self.patterns)
-            if pattern is not None and (pattern.search(text) or pattern.search(normalized.plain)):
+            if self.patterns is not None and (self.patterns.search(text) or self.patterns.search(normalized.plain)):
                 return "blocked_pattern"
-        if draws and self.level != OFF:
-            # Both parts of a name may be disguised, which single words do not show.
-            blocked = compile_word_list(self.people) if self.people else None
-            if REAL_PERSON in categories or any(
-                famous_people().is_named_in(version) or (blocked and blocked.find(version)) for version in versions
-            ):
-                return REAL_PERSON
+        if draws and self.level != OFF and (REAL_PERSON in categories or any(map(self._names_person, versions))):
+            return REAL_PERSON
         return ""
+
+    def _names_person(self, version: NormalizedText) -> bool:
+        return famous_people().is_named_in(version) or (self.people is not None and bool(self.people.find(version)))
 
 
 class Safety:
@@ -110,6 +111,13 @@ class Safety:
     def __init__(self, settings: Settings, models: ModelClient) -> None:
         self._settings = settings
         self._models = models
+        self._compiled = CompiledLists()
+        for name, kind in LIST_KINDS.items():
+            settings.guards[name] = partial(self._compile_before_use, kind)
+
+    async def _compile_before_use(self, kind: str, scope: Scope, listed: str | None) -> None:
+        """Compile a list before it is set, so that the one before it is in force until then."""
+        await self._compiled.get(kind, listed or "")
 
     def read_free_texts(self, command: Command, options: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the free text in `options`; nothing for commands that only moderators may use."""
@@ -123,8 +131,19 @@ class Safety:
         return tuple(str(options[option.name]) for option in free if options.get(option.name))
 
     def check_rules(self, texts: Sequence[str], place: Place, *, draws: bool) -> None:
-        """Raise Unsafe for what the rules find; `draws` says that a picture of the texts is asked for."""
-        rules = self._rules_at(place)
+        """Raise Unsafe for what the rules find; `draws` says that a picture of the texts is asked for.
+
+        Lists of the server that are not compiled yet are passed over, so `check_all_rules` has to follow.
+        """
+        lists = self._lists_at(place)
+        matchers = [self._compiled.find(LIST_KINDS[name], listed) for name, listed in lists.items()]
+        self._refuse(PlaceRules(self._level(place), *matchers), texts, place, draws=draws)
+
+    async def check_all_rules(self, texts: Sequence[str], place: Place, *, draws: bool) -> None:
+        """Raise Unsafe for what the rules find, once all lists of the server are compiled."""
+        self._refuse(await self._rules_at(place), texts, place, draws=draws)
+
+    def _refuse(self, rules: PlaceRules, texts: Sequence[str], place: Place, *, draws: bool) -> None:
         for text in texts:
             if code := rules.find_reason(text, draws=draws):
                 raise self._make_refusal(code, text, place)
@@ -132,13 +151,22 @@ class Safety:
     async def check(
         self, command: Command, options: Mapping[str, Any], place: Place, *, user: str = ""
     ) -> Sentence | None:
-        """Raise Unsafe for what the classifier finds; otherwise return a warning of personal data, if there is any."""
+        """Raise Unsafe for what the server's lists or the classifier find.
+
+        Otherwise return a warning of personal data, if there is any.
+        """
+        await self.check_lists(command, options, place)
         texts = self.read_free_texts(command, options)
         # A free command gives no model anything new, and its text is often a bare name like “imagine”, of which the
         # classifier can tell little.
         if not command.free:
             await self.check_with_classifier(texts, place, user=user)
         return self.find_personal_data_warning(texts, place)
+
+    async def check_lists(self, command: Command, options: Mapping[str, Any], place: Place) -> None:
+        """Raise Unsafe for what `check_rules` may have passed over, where the server has lists of its own."""
+        if any(self._lists_at(place).values()):
+            await self.check_all_rules(self.read_free_texts(command, options), place, draws=command.draws)
 
     async def check_with_classifier(self, texts: Sequence[str], place: Place, *, user: str = "") -> None:
         """Raise Unsafe for what the classifier finds and, at level classroom, also when it cannot be reached."""
@@ -160,13 +188,13 @@ class Safety:
 
         Only answers of commands that take free text are checked.
         """
-        if not self.takes_free_text(command) or not self._rules_at(place).has_answer_rules:
+        if not self.takes_free_text(command) or not self._has_answer_rules(place):
             return ReplyFilter(None)
         return ReplyFilter(lambda text: self.check_answer(text, place, user=user))
 
     async def check_answer(self, text: str, place: Place, *, user: str = "") -> None:
         """Raise Unsafe if an answer may not contain `text`."""
-        rules = self._rules_at(place)
+        rules = await self._rules_at(place)
         code = rules.find_reason(text, draws=False)
         if rules.level != OFF and code in {"", SELF_HARM}:
             code = await self._classify([text], rules.level, ANSWER_THRESHOLDS[rules.level], user)
@@ -176,23 +204,34 @@ class Safety:
 
     async def filter_dial(self, dial: Dial, place: Place) -> Dial:
         """Return `dial` with those candidates hidden that the rules forbid in an answer."""
-        rules = self._rules_at(place)
-        return await asyncio.to_thread(filter_dial, dial, rules.forbids) if rules.has_answer_rules else dial
+        if not self._has_answer_rules(place):
+            return dial
+        return await asyncio.to_thread(filter_dial, dial, (await self._rules_at(place)).forbids)
 
     async def filter_tokens(self, tokens: Sequence[Token], place: Place) -> Sequence[Token]:
         """Return the `tokens` of an answer with those alternatives hidden that the rules forbid."""
-        rules = self._rules_at(place)
-        return await asyncio.to_thread(filter_tokens, tokens, rules.forbids) if rules.has_answer_rules else tokens
+        if not self._has_answer_rules(place):
+            return tokens
+        return await asyncio.to_thread(filter_tokens, tokens, (await self._rules_at(place)).forbids)
 
     def takes_free_text(self, command: Command) -> bool:
         """Return whether people write free text to `command`."""
         return not command.moderator and any(option.type is str and option.free_text for option in command.options)
 
-    def _rules_at(self, place: Place) -> PlaceRules:
-        words, patterns, people = (
-            str(self._settings.value(f"safety.{name}", place)) for name in ("words", "patterns", "people")
+    def _lists_at(self, place: Place) -> dict[str, str]:
+        """Return the server's own lists, in the order of `PlaceRules`."""
+        return {name: str(self._settings.value(name, place)) for name in LIST_KINDS}
+
+    def _has_answer_rules(self, place: Place) -> bool:
+        """Return whether there is anything that an answer may not contain."""
+        lists = self._lists_at(place)
+        return self._level(place) != OFF or bool(lists["safety.words"] or lists["safety.patterns"])
+
+    async def _rules_at(self, place: Place) -> PlaceRules:
+        level, lists = self._level(place), self._lists_at(place)
+        return PlaceRules(
+            level, *[await self._compiled.get(LIST_KINDS[name], listed) for name, listed in lists.items()]
         )
-        return PlaceRules(self._level(place), words, patterns, people)
 
     async def _classify(self, texts: Sequence[str], level: str, threshold: float, user: str) -> str:
         """Return the code of the first text whose scores reach `threshold`, or ""."""

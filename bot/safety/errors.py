@@ -82,6 +82,11 @@ class Unsafe(RequestRefused):
         return REASONS[self.code.removeprefix(ANSWER_PREFIX)]
 
     @property
+    def is_withheld(self) -> bool:
+        """True if an answer was refused, and not a message."""
+        return self.code.startswith(ANSWER_PREFIX)
+
+    @property
     def is_help(self) -> bool:
         """True if it offers help instead of refusing, so that it needs no reason and no appeal."""
         return self.code == SELF_HARM

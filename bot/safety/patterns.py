@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import re2
@@ -14,9 +13,10 @@ if TYPE_CHECKING:
 
 MAX_PATTERN_BYTES = 8 << 20
 """The memory that one compiled pattern may take."""
+MAX_INSTRUCTIONS = 10_000
+"""With some more of them, RE2 has no room for a fast automaton, and takes a thousand times as long for each message."""
 
 
-@lru_cache(maxsize=64)
 def compile_lines(lines: str) -> Any:
     """Return one pattern that matches what any line of `lines` matches, ignoring case; None if there are no lines.
 
@@ -26,6 +26,11 @@ def compile_lines(lines: str) -> Any:
     for pattern in patterns:
         _compile(pattern, pattern)
     return compile_any(patterns) if patterns else None
+
+
+def count_lines(lines: str) -> int:
+    """Return how many patterns `lines` has."""
+    return sum(1 for line in lines.splitlines() if line.strip())
 
 
 def compile_any(patterns: Iterable[str]) -> Any:

@@ -1,10 +1,10 @@
-"""The built-in word lists and patterns (lists.toml), and the word lists of servers."""
+"""The built-in word lists and patterns (lists.toml)."""
 
 from __future__ import annotations
 
 import tomllib
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from bot.safety.normalize import NormalizedText
 
 LISTS_FILE = Path(__file__).parent / "lists.toml"
-MAX_COMPILED_LISTS = 64
-"""The number of servers' word lists that are kept compiled."""
 
 
 class BuiltInRules:
@@ -64,9 +62,3 @@ class BuiltInRules:
 def built_in_rules() -> BuiltInRules:
     """Return the rules of lists.toml, which is read once."""
     return BuiltInRules(LISTS_FILE)
-
-
-@lru_cache(maxsize=MAX_COMPILED_LISTS)
-def compile_word_list(listed: str) -> WordMatcher:
-    """Return a matcher for a server's own word list."""
-    return WordMatcher({"server": listed})

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from bot.safety.patterns import compile_lines
+from bot.core.errors import OptionError
+from bot.safety.patterns import MAX_INSTRUCTIONS, compile_lines, count_lines
+from bot.safety.words import count_entries
 from bot.settings.setting import Setting
 
 OFF, STANDARD, CLASSROOM = "off", "standard", "classroom"
 MAX_LIST_CHARACTERS, MAX_HELP_CHARACTERS = 200_000, 2000
-"""Room for about ten thousand words, and for a help text."""
+"""What is read of a list that was stored before all lists of a server were limited together; and a help text."""
 
 
 def _check_patterns(lines: str) -> None:
-    compile_lines(lines)
+    pattern = compile_lines(lines)
+    if pattern is not None and pattern.programsize > MAX_INSTRUCTIONS:
+        raise OptionError(
+            "safety.patterns",
+            "These patterns are too large to be searched at each message: they have {count} instructions together, and "
+            "may have {most}. List plain words in {words} instead.",
+            count=pattern.programsize,
+            most=MAX_INSTRUCTIONS,
+            words="safety.words",
+        )
 
 
 SETTINGS = (
@@ -27,6 +38,7 @@ SETTINGS = (
         type=str,
         default="",
         maximum=MAX_LIST_CHARACTERS,
+        count_entries=count_entries,
         description="Blocked words and phrases, with commas between; a * at an end stands for any letters.",
     ),
     Setting(
@@ -34,7 +46,8 @@ SETTINGS = (
         type=str,
         default="",
         maximum=MAX_LIST_CHARACTERS,
-        check=_check_patterns,
+        check_new=_check_patterns,
+        count_entries=count_lines,
         description="A blocked pattern, as a regular expression of RE2; several with | between.",
     ),
     Setting(
@@ -42,6 +55,7 @@ SETTINGS = (
         type=str,
         default="",
         maximum=MAX_LIST_CHARACTERS,
+        count_entries=count_entries,
         description="Names of people whom pictures may not show, beside those known to the bot; with commas between.",
     ),
     Setting(

@@ -10,7 +10,9 @@ not hide it. A letter that the list has twice must be there at least twice, so t
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from array import array
+from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import ahocorasick
@@ -18,13 +20,18 @@ import ahocorasick
 from bot.safety.normalize import RunLengths, to_plain_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from bot.safety.normalize import NormalizedText
 
 SEPARATOR = re.compile(r"[,\n]")
+REPEATED = re.compile(r"(.)\1+")
 MIN_HIDDEN_LETTERS = 4
 """The length of the shortest word that is looked for inside a row of single letters or behind a mask."""
+INDEXED_LETTERS, LETTER_GROUPS = 8, 32
+"""Words behind masks are found by one of so many first letters or by the last; letters are told apart in groups."""
+WORD_BYTES = 240
+"""What a word takes in memory beside the automata."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +40,13 @@ class ListedWord:
 
     text: str
     category: str
-    runs: RunLengths
     matches_any_prefix: bool
     matches_any_suffix: bool
+
+    @property
+    def unspaced(self) -> str:
+        """The text without its spaces."""
+        return self.text.replace(" ", "")
 
 
 class WordMatcher:
@@ -47,15 +58,13 @@ class WordMatcher:
     """
 
     def __init__(self, lists: Mapping[str, str], *, stretch: int = 3) -> None:
-        self._stretch = stretch
         words = [word for category, listed in lists.items() for word in _parse_list(category, listed)]
-        self._spaced = _build_automaton((word.runs.letters, word) for word in words)
-        unspaced = [replace(word, runs=RunLengths.of(word.text.replace(" ", ""))) for word in words]
-        self._unspaced = _build_automaton((word.runs.letters, word) for word in unspaced)
-        self._by_length: dict[int, list[ListedWord]] = {}
-        for word in unspaced:
-            if len(word.text) >= MIN_HIDDEN_LETTERS:
-                self._by_length.setdefault(len(word.text), []).append(word)
+        phrases = [word for word in words if " " in word.text]
+        self._spaced = _Automaton(words, lambda word: word.text, stretch)
+        self._unspaced_phrases = _Automaton(phrases, lambda word: word.unspaced, stretch)
+        self._masked = _MaskIndex(words)
+        self.bytes = self._spaced.bytes + self._unspaced_phrases.bytes + WORD_BYTES * len(words)
+        """About how much memory it takes."""
 
     def find(self, normalized: NormalizedText) -> ListedWord | None:
         """Return the first listed word in any form of the text, or None."""
@@ -66,42 +75,112 @@ class WordMatcher:
         return {word.category for word in self._find_all(normalized)}
 
     def _find_all(self, normalized: NormalizedText) -> Iterator[ListedWord]:
-        yield from self._find_whole_words(self._spaced, normalized.plain)
-        yield from self._find_whole_words(self._unspaced, normalized.decoded)
+        yield from _whole_words(normalized.plain, self._spaced.find(normalized.plain))
+        yield from _whole_words(normalized.decoded, self._find_unspaced(normalized.decoded))
         for row in normalized.joined.split():
-            yield from self._find_inside(row)
-        for masked in normalized.masked:
-            for word in self._by_length.get(len(masked), ()):
-                if re.fullmatch(masked, word.text):
+            letters = _squeeze(row)
+            for word, start, end in self._find_unspaced(row):
+                if len(word.text) >= MIN_HIDDEN_LETTERS or (start == 0 and end == len(letters)):
                     yield word
+        for mask in dict.fromkeys(normalized.masked):
+            yield from self._masked.find(mask)
 
-    def _find_whole_words(self, automaton: Any, text: str) -> Iterator[ListedWord]:
-        runs = RunLengths.of(text)
-        letters = f" {runs.letters} "
-        for word, start, end in self._find_matches(automaton, runs):
-            starts_word = word.matches_any_prefix or letters[start] == " "
-            if starts_word and (word.matches_any_suffix or letters[end + 1] == " "):
-                yield word
+    def _find_unspaced(self, text: str) -> Iterator[tuple[ListedWord, int, int]]:
+        """Yield what `_Automaton.find` yields, with all words written without spaces."""
+        yield from (match for match in self._spaced.find(text) if " " not in match[0].text)
+        yield from self._unspaced_phrases.find(text)
 
-    def _find_inside(self, row: str) -> Iterator[ListedWord]:
-        runs = RunLengths.of(row)
-        for word, start, end in self._find_matches(self._unspaced, runs):
-            if len(word.text) >= MIN_HIDDEN_LETTERS or (start == 0 and end == len(runs.letters)):
-                yield word
 
-    def _find_matches(self, automaton: Any, runs: RunLengths) -> Iterator[tuple[ListedWord, int, int]]:
-        """Yield each word anywhere in `runs`, with its first index and the index after its last."""
-        if not automaton or not runs.letters:
+class _Automaton:
+    """Finds words in a text by their letters, each run of the same letter taken as one.
+
+    It holds numbers alone, since objects would take many times as much memory as the automaton itself.
+    """
+
+    def __init__(self, words: Iterable[ListedWord], spelling: Callable[[ListedWord], str], stretch: int) -> None:
+        """`spelling` returns the text of a word as it is looked for."""
+        self._spelling = spelling
+        self._stretch = stretch
+        spelt = sorted(((_squeeze(spelling(word)), word) for word in words), key=lambda pair: pair[0])
+        self._words = [word for _, word in spelt]
+        self._counts: dict[int, int] = {}
+        """For a word whose letters others have, too, how many of them follow it in the list."""
+        self._automaton: Any = ahocorasick.Automaton(ahocorasick.STORE_INTS)
+        first = 0
+        for letters, same in groupby(spelt, key=lambda pair: pair[0]):
+            count = len(list(same))
+            self._automaton.add_word(letters, first)
+            if count > 1:
+                self._counts[first] = count
+            first += count
+        self._automaton.make_automaton()
+        self.bytes = int(self._automaton.get_stats()["total_size"])
+
+    def find(self, text: str) -> Iterator[tuple[ListedWord, int, int]]:
+        """Yield each word anywhere in `text`, with its first index among the runs and the index after its last."""
+        if not self._words or not text:
             return
-        for end, words in automaton.iter(runs.letters):
-            for word in words:
-                start = end + 1 - len(word.runs.letters)
-                counts = runs.counts[start : end + 1]
-                if all(map(self._is_same_run, counts, word.runs.counts)):
+        runs = RunLengths.of(text)
+        for end, first in self._automaton.iter(runs.letters):
+            for word in self._words[first : first + self._counts.get(first, 1)]:
+                listed = RunLengths.of(self._spelling(word))
+                start = end + 1 - len(listed.letters)
+                if all(map(self._is_same_run, runs.counts[start : end + 1], listed.counts)):
                     yield word, start, end + 1
 
     def _is_same_run(self, count: int, listed: int) -> bool:
         return count == listed or (count > listed and count >= self._stretch)
+
+
+class _MaskIndex:
+    """Finds the words that a mask such as "f.ck" may stand for, without trying all words of that length."""
+
+    def __init__(self, words: Iterable[ListedWord]) -> None:
+        self._words = [word for word in words if len(word.text) >= MIN_HIDDEN_LETTERS]
+        self._numbers: dict[tuple[int, int, int], array[int]] = {}
+        """The words of a length that have a letter of a group at a place; place -1 is the last one."""
+        for number, word in enumerate(self._words):
+            for key in _letter_keys(word.text):
+                self._numbers.setdefault(key, array("I")).append(number)
+
+    def find(self, mask: str) -> Iterator[ListedWord]:
+        """Yield the words that `mask` may stand for; it has a full stop for each hidden letter."""
+        candidates = [self._numbers.get(key, ()) for key in _letter_keys(mask)]
+        if not candidates:
+            return
+        for number in min(candidates, key=len):
+            word = self._words[number]
+            if all(map(_fits, mask, word.text)):
+                yield word
+
+
+def _fits(sign: str, letter: str) -> bool:
+    return sign in (".", letter)
+
+
+def _letter_keys(text: str) -> list[tuple[int, int, int]]:
+    """Return the keys of a word or a mask in a `_MaskIndex`; hidden letters have none."""
+    places = [*enumerate(text[:INDEXED_LETTERS]), (-1, text[-1])]
+    return [(len(text), place, ord(letter) % LETTER_GROUPS) for place, letter in places if letter != "."]
+
+
+def _whole_words(text: str, matches: Iterable[tuple[ListedWord, int, int]]) -> Iterator[ListedWord]:
+    """Yield the words among the `matches` in `text` that are whole there, or may begin or end with other letters."""
+    letters = f" {_squeeze(text)} "
+    for word, start, end in matches:
+        starts_word = word.matches_any_prefix or letters[start] == " "
+        if starts_word and (word.matches_any_suffix or letters[end + 1] == " "):
+            yield word
+
+
+def _squeeze(text: str) -> str:
+    """Return `text` with each run of the same letter once, which is `RunLengths.of(text).letters`."""
+    return REPEATED.sub(r"\1", text)
+
+
+def count_entries(listed: str) -> int:
+    """Return how many entries a list has."""
+    return sum(1 for entry in SEPARATOR.split(listed) if entry.strip())
 
 
 def _parse_list(category: str, listed: str) -> Iterator[ListedWord]:
@@ -109,15 +188,4 @@ def _parse_list(category: str, listed: str) -> Iterator[ListedWord]:
         text = to_plain_words(entry)
         if text:
             entry = entry.strip()
-            yield ListedWord(text, category, RunLengths.of(text), entry.startswith("*"), entry.endswith("*"))
-
-
-def _build_automaton(words: Iterable[tuple[str, ListedWord]]) -> Any:
-    by_letters: dict[str, list[ListedWord]] = {}
-    for letters, word in words:
-        by_letters.setdefault(letters, []).append(word)
-    automaton = ahocorasick.Automaton()
-    for letters, same in by_letters.items():
-        automaton.add_word(letters, same)
-    automaton.make_automaton()
-    return automaton
+            yield ListedWord(text, category, entry.startswith("*"), entry.endswith("*"))

@@ -10,6 +10,10 @@ from bot.settings.setting import MAX_LIST_CHARACTERS, ROLE, SERVER, Setting, lar
 
 DAY_SECONDS = 24 * 3600
 MAX_QUOTA = 1_000_000
+PERSON_PER_MINUTE, PERSON_PER_HOUR = 30, 400
+"""More than anybody asks by hand: a press every two seconds of a minute, and every nine seconds of an hour."""
+ADDRESS_PER_MINUTE, ADDRESS_PER_HOUR = 30 * PERSON_PER_MINUTE, 30 * PERSON_PER_HOUR
+"""Room for a class behind one address, each of whom uses up their own quota, or for 200 pupils who ask as pupils do."""
 READERS_OWN = "each"
 """The value of `answers.language` that stands for each reader's own language."""
 LOG_CHANNEL = "audit.channel"
@@ -24,8 +28,8 @@ def _id_list_setting(name: str, kind: str, description: str, **more: Any) -> Set
     )
 
 
-def _quota_setting(name: str, description: str, **more: Any) -> Setting:
-    return Setting(name=name, type=int, default=0, minimum=0, maximum=MAX_QUOTA, description=description, **more)
+def _quota_setting(name: str, description: str, default: int = 0, **more: Any) -> Setting:
+    return Setting(name=name, type=int, default=default, minimum=0, maximum=MAX_QUOTA, description=description, **more)
 
 
 ANSWERS = (
@@ -86,7 +90,18 @@ LIMITS = (
         among=min,
         description="How many seconds lie between two questions of one person; 0 for no limit.",
     ),
-    _quota_setting("limits.user.hour", "How often one person may ask in an hour; 0 for no limit.", among=largest_quota),
+    _quota_setting(
+        "limits.user.minute",
+        "How often one person may ask in a minute; 0 for no limit.",
+        PERSON_PER_MINUTE,
+        among=largest_quota,
+    ),
+    _quota_setting(
+        "limits.user.hour",
+        "How often one person may ask in an hour; 0 for no limit.",
+        PERSON_PER_HOUR,
+        among=largest_quota,
+    ),
     _quota_setting("limits.user.day", "How often one person may ask in a day; 0 for no limit.", among=largest_quota),
     _quota_setting(
         "limits.role.hour",
@@ -99,6 +114,18 @@ LIMITS = (
         "How often all who have a role together may ask in a day; 0 for no limit.",
         scopes=ROLES_ONLY,
         among=largest_quota,
+    ),
+    _quota_setting(
+        "limits.address.minute",
+        "How often all visitors at one internet address may ask in a minute; 0 for no limit.",
+        ADDRESS_PER_MINUTE,
+        scopes=SERVERS_ONLY,
+    ),
+    _quota_setting(
+        "limits.address.hour",
+        "How often all visitors at one internet address may ask in an hour; 0 for no limit.",
+        ADDRESS_PER_HOUR,
+        scopes=SERVERS_ONLY,
     ),
     _quota_setting(
         "limits.server.hour", "How often the whole server may ask in an hour; 0 for no limit.", scopes=SERVERS_ONLY

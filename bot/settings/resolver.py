@@ -17,6 +17,7 @@ from bot.core.errors import ConfigError, OptionError, PluginError, UserError
 from bot.core.i18n import translate
 from bot.core.text import nearest
 from bot.settings.builtin import CORE_SETTINGS, GROUP_TITLES, READERS_OWN
+from bot.settings.list_limits import check_lists
 from bot.settings.scopes import Change, Scopes, enclosing_scopes, server_scope
 from bot.settings.setting import CHANNEL, ROLE, SERVER, Changed, Scope, Setting
 
@@ -98,9 +99,12 @@ class Settings:
 
     def _deployment_value(self, setting: Setting) -> Any:
         try:
-            return setting.convert(self._overrides.get(setting.name, setting.default))
+            value = setting.convert(self._overrides.get(setting.name, setting.default))
+            if setting.check_new is not None:
+                setting.check_new(value)
         except OptionError as error:
             raise ConfigError(f"[settings]: {error}") from None
+        return value
 
     def check(self) -> None:
         """Raise ConfigError if the deployment overrides something that nobody declared."""
@@ -222,10 +226,13 @@ class Settings:
     async def make_checked_change(self, name: str, raw: Any, scope: Scope) -> Change:
         """Return the same change as `make_change` once the model server has confirmed a model's name.
 
-        Raises UserError also for an unknown model, and while the model server cannot be asked.
+        Raises UserError also for an unknown model, while the model server cannot be asked, and for what the setting's
+        `check_new` refuses.
         """
-        change = self.make_change(name, raw, scope)
-        await self._check_model(self.find(name), change.value)
+        change, setting = self.make_change(name, raw, scope), self.find(name)
+        await self._check_model(setting, change.value)
+        if setting.check_new is not None and change.value is not None:
+            await asyncio.to_thread(setting.check_new, change.value)
         return change
 
     async def make_typed_change(self, name: str, raw: Any, scope: Scope) -> Change:
@@ -244,8 +251,9 @@ class Settings:
     async def write(self, changes: Sequence[Change], actor: User) -> list[Changed]:
         """Make all these changes, or none. They apply at once here, and in other processes within seconds.
 
-        Raises UserError if one of the `guards` prevents a change.
+        Raises UserError if one of the `guards` prevents a change, or if lists of the server would become too long.
         """
+        check_lists(changes, self.scopes, self._declared.values())
         for change in changes:
             if (guard := self.guards.get(change.name)) is not None:
                 await guard(change.scope, change.value)

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from bot.settings.setting import Scope
 from bot.storage.audit import SETTING, AuditEntry, add_entry
+from bot.storage.changes import SETTINGS, ChangeReader, number_change
 from bot.storage.database import Base, now
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class SettingRow(Base):
     actor: Mapped[str]
     actor_name: Mapped[str]
     changed: Mapped[datetime]
+    change_number: Mapped[int] = mapped_column(default=0, server_default="0")
+    """The number of the change that wrote it (bot/storage/changes.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class Scopes:
 
     def __init__(self) -> None:
         self._values: dict[Scope, dict[str, Any]] = {}
+        self._changes = ChangeReader(SETTINGS, SettingRow.change_number)
         # A refresh that began before a write must not overwrite what was written.
         self._lock = asyncio.Lock()
 
@@ -78,14 +82,14 @@ class Scopes:
         await self.refresh()
 
     async def refresh(self) -> None:
-        """Read the values that other processes stored."""
-        values: dict[Scope, dict[str, Any]] = {}
+        """Read the values that other processes changed."""
         async with self._lock:
             async with self._database.reading() as session:
-                rows = (await session.scalars(select(SettingRow))).all()
-            for row in rows:
-                values.setdefault(Scope(row.platform, row.server, row.channel, row.role), {})[row.name] = row.value
-            self._values = values
+                rows, is_whole = await self._changes.read(session, select(SettingRow))
+            if is_whole:
+                self._values = {}
+            scopes = [Scope(row.platform, row.server, row.channel, row.role) for row in rows]
+            self._apply([Change(scope, row.name, row.value) for scope, row in zip(scopes, rows, strict=True)])
 
     def values_at(self, scope: Scope) -> Mapping[str, Any]:
         """Return the values set for exactly this scope, by name."""
@@ -100,19 +104,24 @@ class Scopes:
         """Make all these changes, or none. Each is recorded in the audit."""
         async with self._lock:
             async with self._database.writing() as session:
+                removes = any(change.value is None for change in changes)
+                number = await number_change(session, SETTINGS, removes=removes)
                 for change in changes:
-                    await _write_change(session, change, actor)
+                    await _write_change(session, change, actor, number)
+            self._changes.skip(number)
             self._apply(changes)
 
     def _apply(self, changes: Sequence[Change]) -> None:
-        values = dict(self._values)
+        values = {scope: dict(self._values.get(scope, {})) for scope in {change.scope for change in changes}}
         for change in changes:
-            others = {name: value for name, value in values.get(change.scope, {}).items() if name != change.name}
-            values[change.scope] = others if change.value is None else others | {change.name: change.value}
-        self._values = values
+            if change.value is None:
+                values[change.scope].pop(change.name, None)
+            else:
+                values[change.scope][change.name] = change.value
+        self._values = self._values | values
 
 
-async def _write_change(session: AsyncSession, change: Change, actor: User) -> None:
+async def _write_change(session: AsyncSession, change: Change, actor: User, number: int) -> None:
     """Make one change and record it in the audit."""
     scope = change.scope
     row = await session.get(SettingRow, (scope.platform, scope.server, scope.channel, scope.role, change.name))
@@ -131,6 +140,7 @@ async def _write_change(session: AsyncSession, change: Change, actor: User) -> N
                 actor=actor.id,
                 actor_name=actor.name,
                 changed=now(),
+                change_number=number,
             )
         )
     if before != change.value:

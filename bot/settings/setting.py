@@ -58,7 +58,11 @@ class Setting:
     scopes: frozenset[str] = DEFAULT_SCOPES
     among: Callable[[Iterable[Any]], Any] | None = None
     check: Callable[[Any], None] | None = None
-    """Called with a value of the right type; raises OptionError if it is wrong all the same."""
+    """Called with a value of the right type, whenever it is read; raises OptionError if it is wrong all the same."""
+    check_new: Callable[[Any], None] | None = None
+    """Called in a thread with a value that somebody sets, and never again; raises OptionError if it is wrong."""
+    count_entries: Callable[[str], int] | None = None
+    """Counts the entries of a list of words, names or patterns; those of a server's lists together are limited."""
     task: str = ""
     """"chat" or "images" if the value names one of the model server's models for that task; "" is the first of them."""
 

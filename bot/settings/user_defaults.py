@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from bot.core.errors import OptionError, UserError
 from bot.core.text import nearest
-from bot.storage.key_value import Store
+from bot.storage.changes import DEFAULTS
+from bot.storage.key_value import NumberedStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,21 +23,22 @@ KINDS_WITH_DEFAULTS = frozenset({"integer", "number", "boolean", "choice"})
 class Defaults:
     """Every user's own defaults, kept in memory, too, since requests are decided without waiting."""
 
-    def __init__(self) -> None:
-        self._all: dict[str, dict[str, Any]] = {}
+    _store: NumberedStore | None = None
 
     async def start(self, database: Database) -> None:
         """Read the stored defaults."""
-        self._store = Store(database, "defaults")
-        await self.refresh()
+        self._store = NumberedStore(database, DEFAULTS)
+        await self._store.refresh()
 
     async def refresh(self) -> None:
         """Read the defaults that other processes stored."""
-        self._all = await self._store.items()
+        if self._store is not None:
+            await self._store.refresh()
 
     def get(self, caller: Caller) -> Mapping[str, Any]:
         """Return a user's defaults by names like "ask.temperature"."""
-        return self._all.get(_key(caller), {})
+        defaults: Mapping[str, Any] = {} if self._store is None else self._store.values.get(_key(caller), {})
+        return defaults
 
     @staticmethod
     def offered(commands: Sequence[Command]) -> dict[str, Option]:
@@ -84,12 +86,8 @@ class Defaults:
         await self._save(caller, kept)
 
     async def _save(self, caller: Caller, defaults: dict[str, Any]) -> None:
-        key = _key(caller)
-        if defaults:
-            await self._store.set(key, defaults)
-        else:
-            await self._store.delete(key)
-        self._all = {**self._all, key: defaults}
+        if self._store is not None:
+            await self._store.put(_key(caller), defaults or None)
 
 
 def _key(caller: Caller) -> str:

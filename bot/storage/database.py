@@ -223,6 +223,8 @@ class PluginRow(Base):
     scope: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[Any] = mapped_column(JSON)
+    change_number: Mapped[int] = mapped_column(default=0, server_default="0")
+    """The number of the change that wrote it, where changes are numbered (changes.py); else 0."""
 
 
 class Database:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import LargeBinary, delete, select
 from sqlalchemy.orm import Mapped, mapped_column
 
+from bot.storage.changes import ChangeReader, number_change
 from bot.storage.database import Base, PluginRow
 
 if TYPE_CHECKING:
@@ -107,6 +109,45 @@ class Store:
 
     def _conditions(self, table: type[PluginRow | BlobRow], scope: str) -> tuple[Any, Any]:
         return table.plugin == self._plugin, table.scope == scope
+
+
+class NumberedStore(Store):
+    """A store whose changes are numbered, so that each process reads only what others changed."""
+
+    def __init__(self, database: Database, plugin: str) -> None:
+        super().__init__(database, plugin)
+        self._changes = ChangeReader(plugin, PluginRow.change_number)
+        self._values: dict[str, Any] = {}
+        # A refresh that began before a write must not overwrite what was written.
+        self._lock = asyncio.Lock()
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """All keys with their values, as far as `refresh` has read them."""
+        return self._values
+
+    async def refresh(self) -> None:
+        """Read the values that other processes changed."""
+        query = select(PluginRow).where(*self._conditions(PluginRow, ""))
+        async with self._lock:
+            async with self._database.reading() as session:
+                rows, is_whole = await self._changes.read(session, query)
+            changed = {row.key: row.value for row in rows}
+            self._values = changed if is_whole else {**self._values, **changed}
+
+    async def put(self, key: str, value: Any) -> None:
+        """Store `value` under `key`; None removes the value that was stored there."""
+        async with self._lock:
+            async with self._database.writing() as session:
+                number = await number_change(session, self._plugin, removes=value is None)
+                conditions = (*self._conditions(PluginRow, ""), PluginRow.key == key)
+                await session.execute(delete(PluginRow).where(*conditions))
+                if value is not None:
+                    row = PluginRow(plugin=self._plugin, scope="", key=key, value=value, change_number=number)
+                    session.add(row)
+            self._changes.skip(number)
+            others = {other: kept for other, kept in self._values.items() if other != key}
+            self._values = others if value is None else others | {key: value}
 
 
 def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:

@@ -224,7 +224,7 @@ async def test_an_exported_file_can_be_imported_in_another_server(bot: Bot) -> N
         [
             "`ask.temperature.maximum` (this server): 2 → 1.5",
             "`answers.private` (channel hall): no → yes",
-            "`limits.user.hour` (role helpers): 0 → 5",
+            "`limits.user.hour` (role helpers): 400 → 5",
             next(line for line in done if line.startswith("`ask.system_prompt`")),
         ]
     )

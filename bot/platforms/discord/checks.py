@@ -51,7 +51,9 @@ def personal_link(application_id: int) -> str:
     return discord.utils.oauth_url(application_id, scopes=SCOPES[1:]) + "&integration_type=1"
 
 
-async def examine(section: DiscordSection, commands: Sequence[Command] | None) -> Findings:
+async def examine(
+    section: DiscordSection, commands: Sequence[Command] | None, *, direct_messages: bool = True
+) -> Findings:
     """Return a finding for each part of the set-up: True if it is right, and a sentence about it.
 
     Without `commands`, which could not be loaded, it is not checked whether they are registered.
@@ -65,7 +67,11 @@ async def examine(section: DiscordSection, commands: Sequence[Command] | None) -
                 *_application(application, section),
                 await _gateway(client),
                 *await _servers(client),
-                *([] if commands is None else await _commands(client, section, commands)),
+                *(
+                    []
+                    if commands is None
+                    else await _commands(client, section, commands, direct_messages=direct_messages)
+                ),
                 *_links(application),
             ]
     except discord.LoginFailure:
@@ -141,10 +147,14 @@ async def _servers(client: discord.Client) -> Findings:
     return findings or [(True, f"It is in {len(servers)} server(s), with what it needs: {', '.join(names)}.")]
 
 
-async def _commands(client: discord.Client, section: DiscordSection, commands: Sequence[Command]) -> Findings:
-    tree = Tree(client)
+async def _commands(
+    client: discord.Client, section: DiscordSection, commands: Sequence[Command], *, direct_messages: bool
+) -> Findings:
+    tree, never = Tree(client), _never_called
     try:
-        tree.replace_commands(build(commands, run=_never_called, run_on_message=_never_called, complete=_never_called))
+        tree.replace_commands(
+            build(commands, run=never, run_on_message=never, complete=never, direct_messages=direct_messages)
+        )
         scopes = await compare_all(tree, section)
     except BotError as error:
         return [(False, str(error))]

@@ -50,6 +50,7 @@ class Client(discord.AutoShardedClient):
                 run=self._interactions.run,
                 run_on_message=self._interactions.run_on_message,
                 complete=self._interactions.complete,
+                direct_messages=bot.direct_messages,
             )
         )
         self._was_ready = False

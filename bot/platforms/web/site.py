@@ -125,7 +125,8 @@ class Site:
         self._sockets.add(socket)
         try:
             query = request.query
-            connection = Connection(socket, secret, self._services, limit)
+            address = self._services.address_of(request)
+            connection = Connection(socket, secret, self._services, limit, address)
             await connection.serve(query.get("name", ""), query.get("locale", ""), query.get("room", ""))
         finally:
             self._sockets.discard(socket)

@@ -11,9 +11,13 @@ from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, press, rep
 
 from bot import Attachment, Button, Context, Plugin, Range, Reply, UserError, command
 from bot.app import Bot
+from bot.config.sections import PluginsSection
 from bot.core.caller import Caller
 from bot.core.messages import Place, User
 from bot.inference.client import ModelClient
+from bot.platforms.capabilities import PLATFORMS
+from bot.plugin_host import plugin
+from bot.safety.errors import WITHHELD
 from bot.settings.setting import Scope
 from bot.storage.database import Database
 
@@ -54,6 +58,11 @@ class Toys(Plugin):
         """Show a file, and fail."""
         yield Reply(attachments=(Attachment("a.txt", b"a"),))
         raise UserError("It failed.")
+
+    @command()
+    async def blurt(self, ctx: Context, text: str = "") -> AsyncIterator[Reply]:
+        """Say what is blocked."""
+        yield Reply(text="a turnip", final=True)
 
     @command(free=True)
     async def look(self, ctx: Context) -> AsyncIterator[Reply]:
@@ -197,6 +206,38 @@ async def test_the_answer_to_a_button_is_private_once_answers_are_private(bot: B
     assert (voted.private, voted.row) == (False, row)
 
 
+# Direct messages
+
+NO_DIRECT = "I do not answer direct messages here. Ask me in a channel of a server that I am in."
+DIRECT = Place("test", "ann")
+
+
+async def test_the_operator_can_switch_direct_messages_off(tmp_path: Path, toys: Toys) -> None:
+    database, models = Database(f"sqlite:///{tmp_path}/tempera.db"), ModelClient("http://127.0.0.1:9")
+    privacy = plugin.load(PluginsSection(enabled=("help", "why", "privacy"), entry_points=False))
+    async with Bot(models, [toys, *privacy], database, default_command="warm") as made:
+        row = (await last(made, ask("/warm hi", place=DIRECT))).row
+    async with Bot(
+        models, [toys, *privacy], database, default_command="warm", direct_messages=False, platforms=PLATFORMS
+    ) as made:
+        for line in ("hi", "/warm hi", "/look"):
+            assert await refusal(made, ask(line, place=DIRECT)) == NO_DIRECT
+        for button in ("again", "warmer", "b0"):
+            assert await refusal(made, replace(press(button, row), place=DIRECT)) == NO_DIRECT
+        form = made.prepare(replace(press("edit", row), place=DIRECT)).form
+        assert form is not None
+        with pytest.raises(UserError, match=re.escape(NO_DIRECT)):
+            await form()
+        assert toys.warmths == [0.7]
+        assert (await last(made, ask("/why warm", place=DIRECT))).text == f"- {NO_DIRECT}"
+        assert not (await last(made, ask("/privacy export", place=DIRECT))).error
+        assert (await last(made, replace(press("delete", row), place=DIRECT))).deleted
+        # Servers, and places that are no direct messages though they belong to no server of a platform.
+        for place in (ROOM, Place("web", "general", "web"), Place("terminal", "terminal")):
+            assert (await last(made, ask("/warm hi", place=place))).text == "0.7"
+        assert (made.welcome("en", ROOM).text, made.welcome("en", DIRECT).text) == (made.welcome("en").text, NO_DIRECT)
+
+
 # How often
 
 
@@ -247,6 +288,18 @@ async def test_a_use_that_failed_after_it_showed_something_counts(bot: Bot, line
     await put(bot, "limits.user.hour", 1)
     assert (await last(bot, ask(line))).error
     assert LIMIT.fullmatch(await refusal(bot, ask(line)))
+
+
+async def test_an_answer_that_was_withheld_counts(bot: Bot) -> None:
+    await put(bot, "safety.words", "turnip")
+    await put(bot, "limits.user.hour", 2)
+    for _ in range(2):
+        assert (await last(bot, ask("/blurt hi"))).text == WITHHELD.text
+    assert "The limit here is 2 per hour" in await refusal(bot, ask("/blurt hi"))
+    # What was refused before any work costs nothing here.
+    for _ in range(3):
+        assert (await last(bot, ask("/warm turnip", BEN))).error
+    await answered(bot, user=BEN)
 
 
 async def test_the_bot_speaks_the_readers_language_or_the_servers(bot: Bot) -> None:

@@ -3,11 +3,11 @@ from dataclasses import replace
 
 import pytest
 from fakes.core.rate_limits import ASK, SCHOOL, Clock, put, refused, use
-from fakes.core.requests import ANN, BEN, MODERATOR, ROOM
+from fakes.core.requests import ANN, BEN, MODERATOR, OPERATOR, ROOM
 
 from bot.access.rate_limits import DAY_SECONDS, HOUR_SECONDS, RateLimiter, format_span
 from bot.core.errors import LimitReached
-from bot.core.messages import Place
+from bot.core.messages import Place, User
 from bot.settings.resolver import Settings
 from bot.settings.setting import Scope
 
@@ -47,6 +47,11 @@ def test_a_length_of_time_is_put_into_words(seconds: float, words: str) -> None:
             "limits.cooldown",
             SCHOOL,
             "Between two questions of one person must be 2 seconds here. You can ask again in 2 seconds.",
+        ),
+        (
+            "limits.user.minute",
+            SCHOOL,
+            "The limit here is 2 per minute for each person, and yours is used up. You can ask again in 60 seconds.",
         ),
         (
             "limits.user.hour",
@@ -160,11 +165,59 @@ async def test_the_whole_server_shares_its_quota(settings: Settings, limits: Rat
 
 
 def test_free_commands_and_those_for_moderators_have_no_limits(limits: RateLimiter) -> None:
-    settings = Settings({"limits.user.hour": 1})
-    counting = RateLimiter(settings)
-    assert [limit.code for limit in counting.limits_for(ANN, ASK, ROOM)] == ["user.hour"]
-    assert counting.limits_for(ANN, replace(ASK, free=True), ROOM) == []
-    assert counting.limits_for(ANN, replace(ASK, moderator=True), ROOM) == []
+    assert [limit.code for limit in limits.limits_for(ANN, ASK, ROOM)] == ["user.minute", "user.hour"]
+    assert limits.limits_for(ANN, replace(ASK, free=True), ROOM) == []
+    assert limits.limits_for(ANN, replace(ASK, moderator=True), ROOM) == []
+    assert limits.limits_for(OPERATOR, ASK, ROOM) == []
+
+
+# What holds unless somebody sets something else
+
+
+async def test_a_class_behind_one_address_is_not_refused_but_a_program_is(limits: RateLimiter, clock: Clock) -> None:
+    pupils = [User(f"pupil {number}", "Pupil") for number in range(30)]
+    # Each presses something every two seconds, for two minutes.
+    for _ in range(60):
+        for pupil in pupils:
+            await use(limits, pupil, address="school")
+        clock.passed += 2.1
+    program = User("program", "Program")
+    outcomes = await asyncio.gather(*(use(limits, program) for _ in range(100)), return_exceptions=True)
+    assert sum(isinstance(one, LimitReached) for one in outcomes) == 70
+
+
+async def test_a_new_name_for_each_request_does_not_evade_the_limit_of_an_address(limits: RateLimiter) -> None:
+    strangers = (User(f"stranger {number}", "Stranger") for number in range(1300))
+    outcomes = [use(limits, stranger, address="cafe") for stranger in strangers]
+    errors = await asyncio.gather(*outcomes, return_exceptions=True)
+    refusals = [error for error in errors if error is not None]
+    assert len(refusals) == 400
+    assert {error.code for error in refusals if isinstance(error, LimitReached)} == {"address.minute"}
+    assert str(refusals[0]).startswith(
+        "The limit here is 900 per minute for all who share your internet address, and it is used up. Ask again in "
+    )
+    await use(limits, MODERATOR, address="cafe")
+    # Somebody from elsewhere, and somebody whose platform knows no addresses.
+    await use(limits, ANN, address="home")
+    await use(limits, ANN)
+
+
+async def test_a_limit_of_zero_is_none(settings: Settings, limits: RateLimiter) -> None:
+    for name in ("limits.user.minute", "limits.user.hour", "limits.address.minute", "limits.address.hour"):
+        await put(settings, name, 0)
+    for _ in range(1000):
+        await use(limits, address="school")
+
+
+async def test_people_who_come_no_more_leave_nothing_in_memory(
+    limits: RateLimiter, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.access.rate_limits.MIN_KEYS", 100)
+    limits = RateLimiter(Settings({}))
+    for number in range(2000):
+        clock.passed += DAY_SECONDS
+        await use(limits, User(f"visitor {number}", "Visitor"))
+    assert len(limits._local.events) <= 300
 
 
 # Uses that cost nothing

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 from fakes.core.echo_plugin import names
-from fakes.core.requests import ANN, BEN, ROOM, ask, last, press, replies, speaking
+from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, press, replies, speaking
 from fakes.model_server.gateway import eventually
 from sqlalchemy import func, select
 
 from bot import Attachment, Button, Context, Plugin, Reply, UserError, command
 from bot.app import Bot
 from bot.core.messages import Action, Request, User
+from bot.settings.setting import Scope
 from bot.storage.database import AttachmentRow, MessageRow
 
 LAST = 3
@@ -265,3 +266,33 @@ async def test_a_turned_page_still_belongs_to_its_asker(bot: Bot) -> None:
     assert (await last(bot, press("delete", second.row, BEN))).error
     assert (await last(bot, press("delete", second.row))).deleted
     assert await bot.messages.recent(ROOM, 10) == []
+
+
+async def test_a_page_that_is_made_counts_as_a_use_and_one_that_is_stored_does_not(bot: Bot, book: Book) -> None:
+    first = await last(bot, ask("/book"))
+    await bot.settings.write([bot.settings.make_change("limits.user.hour", 2, Scope("test", "school"))], MODERATOR)
+    second = await last(bot, turning(first, "▶"))
+    # The message shows the second page already, so this makes none.
+    for _ in range(3):
+        assert (await last(bot, turning(first, "▶"))).text == "Stopped."
+    refused = await last(bot, turning(second, "▶"))
+    assert refused.private
+    assert refused.text.startswith("The limit here is 2 per hour for each person, and yours is used up.")
+    assert [number for _, number in book.begun] == [2]
+    assert (await last(bot, turning(second, "▶", BEN))).text == "page 3"
+
+
+async def test_a_page_that_fails_or_is_being_made_already_costs_nothing(bot: Bot, book: Book) -> None:
+    third = await last(bot, turning(await last(bot, turning(await last(bot, ask("/book")), "▶")), "▶"))
+    await bot.settings.write([bot.settings.make_change("limits.user.hour", 1, Scope("test", "school"))], MODERATOR)
+    for _ in range(3):
+        assert (await last(bot, turning(third, "▶", BEN))).text.endswith("Stopped.")
+    book.gate.clear()
+    count = len(book.begun)
+    slow = asyncio.create_task(last(bot, turning(third, "◀", BEN)))
+    await begun(book, count + 1)
+    again = await replies(bot, replace(turning(third, "◀", User("cy", "Cy")), place=ROOM))
+    assert [reply.final for reply in again] == [False]
+    book.gate.set()
+    assert (await slow).text == "Stopped."
+    assert (await last(bot, ask("/book", User("cy", "Cy")))).text == "page 1"

@@ -13,10 +13,13 @@ from fakes.storage.database_dump import rows_holding
 from bot import Context, Plugin, command
 from bot.app import Bot
 from bot.config.sections import PluginsSection
+from bot.core.caller import Caller
 from bot.core.messages import Attachment, Place, Reply, User
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
+from bot.settings.resolver import Settings
 from bot.settings.scopes import server_scope
+from bot.settings.user_defaults import Defaults
 from bot.storage.database import Database, now
 
 ID = "100000000000000007"
@@ -46,7 +49,7 @@ def lists() -> Lists:
 
 @pytest.fixture
 async def bot(lists: Lists, models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
-    plugins = [*plugin.load(PluginsSection(enabled=("moderation", "privacy"), entry_points=False)), lists]
+    plugins = [*plugin.load(PluginsSection(enabled=("ask", "moderation", "privacy"), entry_points=False)), lists]
     async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/tempera.db")) as made:
         yield made
 
@@ -136,3 +139,20 @@ async def test_an_earlier_name_counts_in_the_server_where_they_had_it(bot: Bot, 
     await bot.timeouts.set(User(ID, "Benedikt Maier"), had_in, now() + timedelta(hours=1), "", MODERATOR)
     lists.told = "- #1 Benedikt Maier until 2026-01-02 10:00 UTC"
     assert await is_left(bot, "xX_ben_Xx") == stays
+
+
+async def test_other_processes_notice_what_a_deletion_removed(bot: Bot) -> None:
+    person, command = User(ID, "Ann"), bot.registry.find("ask")
+    await bot.defaults.set(Caller(person, ROOM), [command], "ask.temperature", 1)
+    named = bot.settings.make_change("moderators.users", f"other {ID}", server_scope(ROOM))
+    await bot.settings.write([named], MODERATOR)
+    settings, defaults = Settings({}), Defaults()
+    await settings.start(bot.database)
+    await defaults.start(bot.database)
+    assert settings.value("moderators.users", ROOM) == f"other {ID}"
+    asked = await last(bot, ask("/privacy delete", person))
+    assert not (await last(bot, press("b0", asked.row, person))).error
+    await settings.refresh()
+    await defaults.refresh()
+    assert settings.value("moderators.users", ROOM) == "other"
+    assert defaults.get(Caller(person, ROOM)) == {}

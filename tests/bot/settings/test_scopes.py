@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from fakes.core.requests import MODERATOR, ROOM
+from fakes.storage.statements import counted_statements
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.core.messages import Place, User
@@ -78,6 +79,49 @@ async def test_either_all_changes_are_made_or_none(database: Database) -> None:
     await scopes.refresh()
     assert scopes.values_at(SCHOOL) == {}
     assert not await Audit(database).find("test", "school")
+
+
+async def test_a_refresh_reads_one_number_and_then_only_what_others_changed(database: Database) -> None:
+    here, there = await opened(database), await opened(database)
+    await here.write([Change(SCHOOL, f"a.{number}", number) for number in range(100)], MODERATOR)
+    await there.refresh()
+    with counted_statements() as statements:
+        for _ in range(5):
+            await here.refresh()
+            await there.refresh()
+    assert len(statements) == 10
+    assert all("FROM changes" in statement for statement in statements)
+    await here.write([Change(SCHOOL, "a.7", 8)], MODERATOR)
+    with counted_statements() as statements:
+        await there.refresh()
+        # A process knows what it wrote itself.
+        await here.refresh()
+    assert ["change_number >" in statement for statement in statements] == [False, True, False]
+    assert there.values_at(SCHOOL)["a.7"] == here.values_at(SCHOOL)["a.7"] == 8
+    assert len(there.values_at(SCHOOL)) == 100
+
+
+async def test_changes_of_others_between_own_ones_are_not_missed(database: Database) -> None:
+    here, there = await opened(database), await opened(database)
+    for number in range(5):
+        await here.write([Change(SCHOOL, "a.here", number)], MODERATOR)
+        await there.write([Change(SCHOOL, "a.there", number)], MODERATOR)
+        await here.write([Change(SCHOOL, f"b.{number}", number)], MODERATOR)
+        await here.refresh()
+        assert here.values_at(SCHOOL)["a.there"] == number
+    await there.refresh()
+    assert there.values_at(SCHOOL) == here.values_at(SCHOOL)
+
+
+async def test_what_another_process_removed_is_gone_after_a_refresh(database: Database) -> None:
+    here, there = await opened(database), await opened(database)
+    await here.write([Change(SCHOOL, "a.b", 1), Change(SCHOOL, "a.c", 2)], MODERATOR)
+    await there.refresh()
+    await here.write([Change(SCHOOL, "a.b", None)], MODERATOR)
+    await here.write([Change(SCHOOL, "a.c", 3)], MODERATOR)
+    await there.refresh()
+    assert there.values_at(SCHOOL) == {"a.c": 3}
+    assert (await opened(database)).values_at(SCHOOL) == {"a.c": 3}
 
 
 @pytest.mark.load

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+from fakes.storage.statements import counted_statements
 
 from bot.config.sections import PluginsSection
 from bot.core.caller import Caller
@@ -60,3 +61,24 @@ async def test_a_refused_value_changes_nothing(database: Database) -> None:
         await defaults.set(ON_SLACK, COMMANDS, "ask.temperature", 3)
     await defaults.refresh()
     assert defaults.for_command(ON_SLACK, ASK) == {"temperature": 2}
+
+
+async def test_a_refresh_reads_one_number_and_then_only_the_defaults_that_others_changed(database: Database) -> None:
+    here, there = Defaults(), Defaults()
+    await here.start(database)
+    await there.start(database)
+    people = [Caller(User(f"U{number}", "Ada"), ON_SLACK.place) for number in range(50)]
+    for person in people:
+        await here.set(person, COMMANDS, "ask.temperature", 1)
+    await there.refresh()
+    with counted_statements() as statements:
+        for _ in range(5):
+            await here.refresh()
+            await there.refresh()
+    assert len(statements) == 10
+    assert all("FROM changes" in statement for statement in statements)
+    await here.set(people[7], COMMANDS, "ask.temperature", 2)
+    with counted_statements() as statements:
+        await there.refresh()
+    assert ["change_number >" in statement for statement in statements] == [False, True]
+    assert [there.for_command(person, ASK)["temperature"] for person in people] == [1] * 7 + [2] + [1] * 42

@@ -13,14 +13,12 @@ from fakes.model_server.gateway import PATIENCE_SECONDS
 from fakes.storage.migrated_tables import copy_migrated_tables, run_real_migrations
 from fakes.storage.postgres import fresh_database
 from fakes.storage.rows import message
-from sqlalchemy import func, inspect, select, text
+from sqlalchemy import JSON, Text, column, func, insert, inspect, select, table, text
 
-from bot.core.messages import User
 from bot.platforms.web.access.teachers import WebModerators
 from bot.settings.resolver import Settings
-from bot.settings.scopes import Change
 from bot.settings.setting import Scope
-from bot.storage.database import AttachmentRow, Base, Database, EventRow, MessageRow, PluginRow, now
+from bot.storage.database import AttachmentRow, Base, Database, EventRow, MessageRow, PluginRow, UtcDateTime, now
 from bot.storage.key_value import Store
 
 
@@ -247,19 +245,42 @@ async def back_to(database: Database, revision: str) -> None:
         await database.migrate("-1")
 
 
+OLD_PLUGIN_DATA, OLD_SETTINGS = (
+    table(name, *(column(column_name, kind) for column_name, kind in columns.items()))
+    for name, columns in {
+        "plugin_data": dict.fromkeys(("plugin", "scope", "key"), Text) | {"value": JSON},
+        "settings": dict.fromkeys(("platform", "server", "channel", "role", "name", "actor", "actor_name"), Text)
+        | {"value": JSON, "changed": UtcDateTime},
+    }.items()
+)
+"""Tables as they were before their changes were numbered."""
+
+
 async def test_the_migration_keeps_plugins_switched_off(bare: str) -> None:
     off = {"web": ["face"], "123456": ["ask", "face"], "T0123ABC": ["lab"], "": ["imagine"]}
     async with Database(bare) as database:
         await back_to(database, "0007")
+        switched_on = {
+            "platform": "discord",
+            "server": "123456",
+            "channel": "",
+            "role": "",
+            "name": "ask.enabled",
+            "value": True,
+            "actor": "mod",
+            "actor_name": "Mod",
+            "changed": now(),
+        }
         async with database.writing() as session:
-            session.add_all(PluginRow(plugin="plugins", scope="off", key=key, value=off[key]) for key in off)
-            session.add(PluginRow(plugin="plugins", scope="reloads", key="face", value=3))
+            rows = [{"plugin": "plugins", "scope": "off", "key": key, "value": off[key]} for key in off]
+            await session.execute(insert(OLD_PLUGIN_DATA), rows)
+            await session.execute(
+                insert(OLD_PLUGIN_DATA), {"plugin": "plugins", "scope": "reloads", "key": "face", "value": 3}
+            )
+            await session.execute(insert(OLD_SETTINGS), switched_on)
+        await database.migrate()
         settings = Settings({})
         await settings.start(database)
-        switched_on = Change(Scope("discord", "123456"), "ask.enabled", value=True)
-        await settings.scopes.write([switched_on], User("mod", "Mod"))
-        await database.migrate()
-        await settings.refresh()
         expected = {
             Scope("web", "web"): {"face.enabled": False},
             Scope("discord", "123456"): {"ask.enabled": True, "face.enabled": False},
@@ -271,7 +292,7 @@ async def test_the_migration_keeps_plugins_switched_off(bare: str) -> None:
             assert [(row.scope, row.key) for row in await session.scalars(select(PluginRow))] == [("reloads", "face")]
         await back_to(database, "0007")
         async with database.reading() as session:
-            rows = await session.scalars(select(PluginRow).where(PluginRow.scope == "off"))
+            rows = await session.execute(select(OLD_PLUGIN_DATA).where(OLD_PLUGIN_DATA.c.scope == "off"))
             assert {row.key: row.value for row in rows} == off | {"123456": ["face"]}
         await database.migrate()
 

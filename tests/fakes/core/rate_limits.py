@@ -31,8 +31,10 @@ async def put(settings: Settings, name: str, value: int, scope: Scope = SCHOOL) 
     await settings.write([settings.make_change(name, value, scope)], MODERATOR)
 
 
-async def use(limits: RateLimiter, user: User = ANN, place: Place = ROOM, *, fails: bool = False) -> None:
-    async with limits.count_use(limits.limits_for(user, ASK, place)) as made:
+async def use(
+    limits: RateLimiter, user: User = ANN, place: Place = ROOM, *, address: str = "", fails: bool = False
+) -> None:
+    async with limits.count_use(limits.limits_for(user, ASK, place, address)) as made:
         if fails:
             made.refund()
 

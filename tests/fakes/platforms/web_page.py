@@ -94,8 +94,9 @@ class Visitor:
 
 
 @asynccontextmanager
-async def visitor(url: str) -> AsyncIterator[Visitor]:
-    """Yield a new visitor, without cookies."""
+async def visitor(url: str, address: str = "") -> AsyncIterator[Visitor]:
+    """Yield a new visitor, without cookies; with an `address`, as a proxy passes one on."""
+    headers = {"X-Forwarded-For": address} if address else {}
     # By default aiohttp keeps no cookies for IP addresses, and the chat's address is one.
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True), headers=headers) as session:
         yield Visitor(session, url)

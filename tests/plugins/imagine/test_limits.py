@@ -59,16 +59,20 @@ async def test_a_picture_beyond_a_limit_that_was_set_later_is_not_drawn_again(
     assert len(models.requests) == before
 
 
-async def test_turning_pages_does_not_count_towards_the_rate_limit(bot: Bot, models: FakeModels) -> None:
-    assert not (await last(bot, ask("/config set limits.user.hour 3", MODERATOR))).error
+async def test_a_page_that_is_drawn_counts_towards_the_rate_limit(bot: Bot, models: FakeModels) -> None:
+    assert not (await last(bot, ask("/config set limits.user.hour 5", MODERATOR))).error
     how = await pressed(bot, await last(bot, ask("/imagine count:1 steps:8 seed:7 a cat")), "How it was made")
     page = await pressed(bot, how, "Step by step ▶")
     for label, step in (("▶▶", 5), ("▶", 6)):
         page = await pressed(bot, page, label, in_place=True)
         assert (page.text, models.requests[-1]["frames"]) == (f"After step {step} of 8.", [step])
-    # A new message for a page does count.
-    assert (await pressed(bot, page, "▶")).text.startswith("The limit here is 3 per hour")
+    drawn = len(models.requests)
+    for in_place in (True, False):
+        refused = await pressed(bot, page, "▶", in_place=in_place)
+        assert refused.text.startswith("The limit here is 5 per hour")
+    assert len(models.requests) == drawn
     # The limit of steps holds for pages, too.
+    assert not (await last(bot, ask("/config set limits.user.hour 0", MODERATOR))).error
     assert not (await last(bot, ask("/config set imagine.steps.maximum 5", MODERATOR))).error
     refused = await pressed(bot, page, "▶", in_place=True)
     assert refused.text.startswith("This was drawn with steps 8; moderators allow 5")

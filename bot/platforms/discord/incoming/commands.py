@@ -25,6 +25,7 @@ from bot.platforms.discord.incoming.command_limits import (
     check_commands,
     has_suggestions,
 )
+from bot.settings.plugin_switches import PINNED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,6 +52,7 @@ TYPES = {
 CHANNEL_TYPES = [kind for kind in discord.ChannelType if kind.name not in ("private", "group", "category", "media")]
 """The types that a channel option takes: no categories, and no media channels, which Discord forbids there."""
 MODERATORS = discord.Permissions(manage_guild=True)
+SERVERS_ONLY = app_commands.AppCommandContext(guild=True, dm_channel=False, private_channel=False)
 
 
 class RunCommand(Protocol):
@@ -74,11 +76,17 @@ class CompleteOption(Protocol):
 
 
 def build(
-    commands: Sequence[Command], *, run: RunCommand, run_on_message: RunMessageCommand, complete: CompleteOption
+    commands: Sequence[Command],
+    *,
+    run: RunCommand,
+    run_on_message: RunMessageCommand,
+    complete: CompleteOption,
+    direct_messages: bool = True,
 ) -> list[AppCommand]:
     """Return the commands for a `Tree`, in order; names of two words become groups.
 
-    Raises PluginError for the first command that exceeds a limit of Discord.
+    Without `direct_messages` these show only the commands that nobody is ever kept from. Raises PluginError for the
+    first command that exceeds a limit of Discord.
     """
     check_commands(commands)
     built: list[AppCommand] = []
@@ -93,7 +101,13 @@ def build(
             groups[word] = _command_group(word, [other for other in commands if other.name.startswith(f"{word} ")])
             built.append(groups[word])
         groups[word].add_command(chat_command)
-    return built + [_message_command(command, run_on_message) for command in commands if command.in_messages]
+    built += [_message_command(command, run_on_message) for command in commands if command.in_messages]
+    if not direct_messages:
+        pinned = {command.name.partition(" ")[0] for command in commands if command.plugin in PINNED}
+        for app_command in built:
+            if app_command.name not in pinned:
+                app_command.allowed_contexts = SERVERS_ONLY
+    return built
 
 
 class OptionTransformer(app_commands.Transformer):
@@ -209,7 +223,7 @@ def _message_command(command: Command, run_on_message: RunMessageCommand) -> app
 def _restrict_to_moderators(command: AppCommand) -> None:
     """Show a command to moderators alone, and so in servers only, since other places have none."""
     command.default_permissions = MODERATORS
-    command.allowed_contexts = app_commands.AppCommandContext(guild=True, dm_channel=False, private_channel=False)
+    command.allowed_contexts = SERVERS_ONLY
     command.allowed_installs = app_commands.AppInstallationType(guild=True, user=False)
 
 

@@ -69,7 +69,8 @@ class MessageListener:
         if text:
             await self._answer(message, from_message(message, text))
         else:
-            await self._reply(message, self._bot.welcome(self._locale(message), names_all=True))
+            place = from_message(message, "").place
+            await self._reply(message, self._bot.welcome(self._locale(message), place, names_all=True))
 
     async def _is_reply(self, message: discord.Message) -> bool:
         """Return whether a message replies to an answer of the bot."""

@@ -73,7 +73,7 @@ class Messages:
         text = read_message(await read_text(event.get("text") or "", self._identity.user, self._handler.users))
         if not text:
             if place.is_direct or self._identity.user in MENTION.findall(event.get("text") or ""):
-                welcome = self._bot.welcome(place.locale)
+                welcome = self._bot.welcome(place.locale, self._handler.to_place(place))
                 note = note_message(self._answers.adapt_text(welcome.text))
                 await self._answers.api.post(place.channel, note, place.thread)
             return

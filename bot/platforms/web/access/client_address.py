@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from http_server import network_of as network_of
 from http_server import parse_address, stands_for_many
 
 if TYPE_CHECKING:

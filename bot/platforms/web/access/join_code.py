@@ -8,8 +8,8 @@ import time
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING
 
-from bot.platforms.web.access.client_address import network_of
 from bot.platforms.web.access.visitors import COOKIE_SECONDS, is_secure
+from http_server import network_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -45,10 +45,19 @@ class Connection:
     read when it can be sent.
     """
 
-    def __init__(self, socket: web.WebSocketResponse, secret: str, services: WebServices, limit: MessageLimit) -> None:
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        secret: str,
+        services: WebServices,
+        limit: MessageLimit,
+        address: str,
+    ) -> None:
+        """`address` is the `Request.address` of what the page sends."""
         self._socket = socket
         self._limit = limit
         self._secret = secret
+        self._address = address
         self._services = services
         self._changed: dict[int, None] = {}
         self._notices: dict[str, dict[str, Any]] = {}
@@ -224,13 +233,15 @@ class Connection:
             case protocol.Say():
                 await self._confirm(incoming.ref, await self._say(incoming))
             case protocol.Press():
-                form = await answers.press(user, incoming.exchange, incoming.id, incoming.thread)
+                form = await answers.press(user, incoming.exchange, incoming.id, incoming.thread, self._address)
                 await self._confirm(incoming.ref, form)
             case protocol.Submit():
                 for value in incoming.fields.values():
                     _check_length(value)
                 fields = {**incoming.fields, **self._find_uploads(incoming.files)}
-                form = await answers.submit(user, room, incoming.thread, incoming.id, fields, incoming.ref)
+                form = await answers.submit(
+                    user, room, incoming.thread, incoming.id, fields, incoming.ref, self._address
+                )
                 await self._confirm(incoming.ref, form)
             case protocol.Complete():
                 if self._completion is not None:
@@ -259,7 +270,14 @@ class Connection:
         _check_length(message.text)
         files = self._find_uploads(message.files)
         return await self._services.answers.say(
-            self._user, self._room, message.text, message.ref, thread=message.thread, parent=message.parent, files=files
+            self._user,
+            self._room,
+            message.text,
+            message.ref,
+            thread=message.thread,
+            parent=message.parent,
+            files=files,
+            address=self._address,
         )
 
     async def _send_tokens(self, message: protocol.Tokens) -> None:

@@ -13,6 +13,7 @@ from bot.core.messages import Request
 from bot.moderation.audit_view import plain_name
 from bot.platforms.web.access.visitors import read_or_create_secret, user_from_secret
 from bot.settings.builtin import LOG_CHANNEL
+from http_server import network_of
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -52,6 +53,10 @@ class WebServices:
         user = self.identify(secret, request.query.get("name", ""), request.query.get("locale", ""))
         self.moderators.note_use(user)
         return user
+
+    def address_of(self, request: web.Request) -> str:
+        """Return the `Request.address` of what comes with a request."""
+        return self.bot.timeouts.hash_person("address", network_of(request.remote or ""))
 
     async def record_refusal(self, error: UserError, user: User, what: str, place: Place | None = None) -> None:
         """Record in the audit that `user` was refused `what`, which is no command. Other errors are not recorded.

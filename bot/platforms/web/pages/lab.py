@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 from aiohttp import web
@@ -18,16 +18,19 @@ from bot.platforms.web.pages.errors import error_response
 from bot.platforms.web.templates import render_page
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bot.commands.command import Command
     from bot.core.model_events import Candidate, Dial
     from bot.platforms.web.chat.services import WebServices
 
 MAX_TEXT_CHARS = 2000
 MAX_TOKEN_IDS = 2000
-MAX_DIALS_PER_VISITOR, MAX_DIALS = 4, 32
-"""How many distributions may be computed at once, for one visitor and in all.
+MAX_DIALS_PER_VISITOR, MAX_DIALS_PER_ADDRESS, MAX_DIALS = 4, 32, 64
+"""How many distributions may be computed at once, for one visitor, for all at one internet address, and in all.
 
-One visitor may need several: a page sends a new request while the one that it gave up may still be computed.
+One visitor may need several: a page sends a new request while the one that it gave up may still be computed. Who comes
+as a new visitor with each request, as a program without cookies does, leaves half of them to other addresses.
 """
 KnobLimits = dict[str, tuple[float, float]]
 DEFAULT_LIMITS: KnobLimits = {"temperature": (0, 2), "top_p": (0, 1)}
@@ -56,7 +59,8 @@ class DialPage:
 
     def __init__(self, services: WebServices) -> None:
         self._services = services
-        self._in_progress: Counter[str] = Counter()
+        self._by_visitor: Counter[str] = Counter()
+        self._by_address: Counter[str] = Counter()
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
@@ -69,7 +73,8 @@ class DialPage:
         secret = visitors.read_or_create_secret(request)
         bot, place = self._services.bot, self._services.rooms.get(request.query.get("room", "")).place()
         user = bot.resolve_user(self._services.identify(secret, "", request.query.get("locale", "")), place)
-        press, odds = Request(user=user, place=place), bot.registry.get(DIAL_COMMAND)
+        press = Request(user=user, place=place, address=self._services.address_of(request))
+        odds = bot.registry.get(DIAL_COMMAND)
         try:
             # This is no message, so `Bot.prepare` does not see it. It is admitted like a button under /odds.
             if odds is None:
@@ -87,14 +92,9 @@ class DialPage:
 
     async def _compute_dial(self, press: Request, query: DialRequest) -> Dial:
         bot, place, user_id = self._services.bot, press.place, press.user.id
-        if self._in_progress[user_id] >= MAX_DIALS_PER_VISITOR:
-            raise Busy("Your last distributions are still being computed; wait for them.", 1)
-        if self._in_progress.total() >= MAX_DIALS:
-            raise Busy("Too many people are turning the dial at the moment; try again shortly.", 2)
-        self._in_progress[user_id] += 1
-        try:
+        with self._holding_slot(user_id, press.address):
             if query.text:
-                bot.safety.check_rules([query.text], place, draws=False)
+                await bot.safety.check_all_rules([query.text], place, draws=False)
                 await bot.safety.check_with_classifier([query.text], place, user=user_id)
             dial = await bot.models.dial(
                 query.ids or query.text,
@@ -107,8 +107,24 @@ class DialPage:
             if query.ids:
                 await bot.safety.check_answer(b"".join(dial.prompt).decode(errors="replace"), place, user=user_id)
             return await bot.safety.filter_dial(dial, place)
+
+    @contextmanager
+    def _holding_slot(self, user_id: str, address: str) -> Iterator[None]:
+        """Count the body of the context as one distribution. Raises Busy if too many are being computed."""
+        if self._by_visitor[user_id] >= MAX_DIALS_PER_VISITOR:
+            raise Busy("Your last distributions are still being computed; wait for them.", 1)
+        if self._by_address[address] >= MAX_DIALS_PER_ADDRESS:
+            sentence = "Too many people at your internet address are turning the dial at the moment; try again shortly."
+            raise Busy(sentence, 2)
+        if self._by_address.total() >= MAX_DIALS:
+            raise Busy("Too many people are turning the dial at the moment; try again shortly.", 2)
+        self._by_visitor[user_id] += 1
+        self._by_address[address] += 1
+        try:
+            yield
         finally:
-            self._in_progress -= Counter({user_id: 1})
+            self._by_visitor -= Counter({user_id: 1})
+            self._by_address -= Counter({address: 1})
 
 
 def _parse_request(body: bytes) -> DialRequest:

@@ -1,12 +1,13 @@
 """Ordinary messages on Discord, with and without the intent to read all of them, threads, and menus of messages."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from fakes.core.requests import wait_until_delivered
 from fakes.discord import FakeChannel, FakeDiscord, FakeMessage
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.discord_bot import Toys, finished, on_discord
+from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
 
 from bot.app import Bot
 from bot.core.messages import Reply
@@ -298,3 +299,25 @@ async def test_explaining_a_message_without_words_is_refused(discord: FakeDiscor
     asked = await discord.use_on_message(discord.ann, said, "Explain this")
     ack = await asked.acknowledged()
     assert (ack.kind, ack.private) == ("message", True)
+
+
+async def test_direct_messages_that_are_switched_off_get_one_sentence(
+    models: FakeModels, toys: Toys, tmp_path: Path
+) -> None:
+    sentence = "I do not answer direct messages here. Ask me in a channel of a server that I am in."
+    async with (
+        bot_with_toys(models, tmp_path, toys, direct_messages=False) as bot,
+        FakeDiscord() as discord,
+        on_discord(bot, discord),
+    ):
+        direct = discord.dm(discord.ann)
+        for text in ("Why?", ""):
+            said = await discord.say(discord.ann, direct, text, mention=not text)
+            assert (await answer_to(discord, said)).content == sentence
+        # Discord does not show most commands there; those about privacy stay.
+        with pytest.raises(LookupError):
+            await discord.slash(discord.ann, direct, "ask", prompt="Why?")
+        asked = await discord.slash(discord.ann, direct, "help")
+        assert "/ask" not in (await finished(discord, await asked.message())).content
+        await answer_to(discord, await discord.say(discord.ann, discord.channel, "Why?", mention=True))
+    assert len(models.requests) == 1

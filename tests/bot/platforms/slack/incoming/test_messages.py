@@ -1,10 +1,12 @@
 """Mentions, direct messages, threads and shortcuts: which are answered, and with which context."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from fakes.core.requests import wait_until_delivered
 from fakes.model_server.model_api import FakeModels
+from fakes.platforms.discord_bot import Toys, bot_with_toys
 from fakes.platforms.slack_bot import find_answers, on_slack, speed_up, wait_for_answer
 from fakes.slack import FakeMessage, FakeSlack
 
@@ -33,6 +35,11 @@ async def wait_for_count(slack: FakeSlack, count: int) -> FakeMessage:
 def prompts_of(models: FakeModels) -> list[list[str]]:
     """Return the turns of each prompt, without the instructions."""
     return [[turn["content"] for turn in body["messages"][1:]] for body in models.requests]
+
+
+def answers_below(slack: FakeSlack, ts: str) -> list[FakeMessage]:
+    """Return the bot's messages in a thread."""
+    return [one for one in slack.workspace.messages if one.user == slack.bot_user and one.thread_ts == ts]
 
 
 async def assert_unanswered(slack: FakeSlack, models: FakeModels) -> None:
@@ -242,3 +249,21 @@ async def test_everything_else_is_acknowledged_and_ignored(
     await assert_unanswered(slack, models)
     assert [record.message for record in caplog.records if record.levelname != "INFO" and "sdk" in record.name] == []
     assert await wait_for_answer(slack, PARIS)
+
+
+async def test_direct_messages_that_are_switched_off_get_one_sentence(
+    models: FakeModels, toys: Toys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        bot_with_toys(models, tmp_path, toys, direct_messages=False) as bot,
+        FakeSlack() as slack,
+        on_slack(bot, slack),
+    ):
+        speed_up(slack, monkeypatch)
+        for text in ("Why?", ""):
+            said = await slack.say(slack.ann, slack.dm(slack.ann), text)
+            told = await slack.until(lambda ts=said.ts: answers_below(slack, ts))
+            assert (
+                told[0].shown == "I do not answer direct messages here. Ask me in a channel of a server that I am in."
+            )
+    assert models.requests == []

@@ -6,7 +6,8 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
-from bot.platforms.web.access.client_address import TrustedProxies, network_of
+from bot.platforms.web.access.client_address import TrustedProxies
+from http_server import network_of
 
 
 async def seen(headers: list[tuple[str, str]], *proxies: str) -> list[str]:
@@ -35,6 +36,15 @@ HTTPS = ("X-Forwarded-Proto", "https")
 async def test_headers_of_strangers_are_ignored() -> None:
     assert await seen([CHAIN, HTTPS]) == ["127.0.0.1", "http"]
     assert await seen([CHAIN, HTTPS], "192.0.2.1") == ["127.0.0.1", "http"]
+
+
+async def test_the_operator_is_told_of_a_proxy_that_is_not_configured(caplog: pytest.LogCaptureFixture) -> None:
+    await seen([])
+    await seen([CHAIN], "127.0.0.1")
+    assert caplog.messages == []
+    await seen([CHAIN])
+    [warning] = caplog.messages
+    assert warning.startswith("A proxy at 127.0.0.1 that TEMPERA_WEB__PROXIES does not name passes visitors on:")
 
 
 async def test_the_last_address_that_is_no_proxy_counts() -> None:

@@ -8,8 +8,10 @@ from fakes.model_server.model_api import FakeModels
 from fakes.platforms.web_page import Page, Visitor, visitor
 
 from bot.app import Bot
+from bot.config.sections import WebSection
 from bot.core.errors import UserError
 from bot.core.messages import Attachment, Form, User
+from bot.platforms.web import WebPlatform
 from bot.platforms.web.access.teachers import WebModerators
 from bot.platforms.web.adapter import WebAdapter
 from bot.platforms.web.chat import answers
@@ -63,6 +65,58 @@ async def test_at_the_limit_a_visitor_still_stops_votes_deletes_and_edits(ann: V
         stopped = await page.until("exchange", lambda one: one["id"] == first and one["reply"]["final"])
         assert stopped["reply"]["status"] == "Stopped."
         await models.until(dropped=1)
+        models.gate.set()
+
+
+async def test_a_private_window_does_not_evade_the_limit_of_the_address(bot: Bot, models: FakeModels) -> None:
+    await bot.settings.write(
+        [bot.settings.make_change("limits.address.hour", 3, Scope("web", "web"))], User("m", "M", is_moderator=True)
+    )
+    used_up = "The limit here is 3 per hour for all who share your internet address, and it is used up. Ask again in "
+    async with (
+        WebPlatform(bot, WebSection(port=0, proxies=("127.0.0.1",))).serve() as url,
+        visitor(url, "2001:db8::1") as stranger,
+        visitor(url, "2001:db8::2") as window,
+        visitor(url, "2001:db8:0:1::1") as pupil,
+    ):
+        async with stranger.page() as page:
+            await page.say("/ask hello")
+            first = await page.final()
+            await page.press(first, "Again")
+            await page.until("exchange", lambda told: told["id"] != first["id"] and told["reply"]["final"])
+            await page.send("submit", id="c:ask", fields={"prompt": "hello"}, files={})
+            await page.until("exchange", lambda told: told["id"] > first["id"] + 1 and told["reply"]["final"])
+        async with window.page() as page:
+            await page.say("/ask hello")
+            assert (await page.final())["reply"]["text"].startswith(used_up)
+            await page.send("submit", id="c:ask", fields={"prompt": "hello"}, files={})
+            assert (await page.until("refused"))["text"].startswith(used_up)
+        async with pupil.page() as page:
+            await page.say("/ask hello")
+            assert (await page.final())["reply"]["text"].startswith("Paris")
+
+
+async def test_private_windows_at_one_address_leave_room_for_others(
+    bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "MAX_ANSWERS_PER_ADDRESS", 2)
+    async with (
+        WebPlatform(bot, WebSection(port=0, proxies=("127.0.0.1",))).serve() as url,
+        visitor(url, "198.51.100.7") as first,
+        visitor(url, "198.51.100.7") as second,
+        visitor(url, "192.0.2.1") as pupil,
+        first.page() as one,
+        second.page() as other,
+        pupil.page() as his,
+    ):
+        models.gate.clear()
+        await running(one, 1)
+        await running(other, 1)
+        ref = await other.say("/ask one more")
+        told = await other.until("refused")
+        sentence = "Too many people at your internet address are asking at the moment; try again shortly."
+        assert (told["ref"], told["text"]) == (ref, sentence)
+        await running(his, 2)
         models.gate.set()
 
 

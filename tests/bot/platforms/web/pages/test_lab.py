@@ -22,6 +22,7 @@ from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.access.teachers import WebModerators
 from bot.platforms.web.chat.protocol import tokens_json
+from bot.platforms.web.pages.lab import MAX_DIALS_PER_ADDRESS
 from bot.plugin_host import plugin
 from bot.safety.errors import SENTENCES, WITHHELD
 from bot.settings.scopes import server_scope
@@ -97,6 +98,29 @@ async def test_one_visitor_has_a_limit_of_dial_requests(ann: Visitor, ben: Visit
         models.gate.set()
         assert [status for status, _ in await asyncio.gather(*slow, his)] == [200] * 5
         assert (await turned(ann, text="one more"))[0] == 200
+
+
+async def test_requests_without_cookies_from_one_address_leave_room_for_others(bot: Bot, models: FakeModels) -> None:
+    async with (
+        WebPlatform(bot, WebSection(port=0, proxies=("127.0.0.1",))).serve() as url,
+        visitor(url, "198.51.100.7") as stranger,
+        visitor(url, "192.0.2.1") as pupil,
+    ):
+
+        async def turned_anew() -> tuple[int, dict[str, Any]]:
+            stranger.session.cookie_jar.clear()
+            return await turned(stranger, text="hello")
+
+        models.gate.clear()
+        slow = [asyncio.create_task(turned_anew()) for _ in range(MAX_DIALS_PER_ADDRESS)]
+        await models.until(requests=MAX_DIALS_PER_ADDRESS)
+        sentence = "Too many people at your internet address are turning the dial at the moment; try again shortly."
+        assert await turned_anew() == (422, {"error": sentence})
+        own = asyncio.create_task(turned(pupil, text="mine"))
+        await models.until(requests=MAX_DIALS_PER_ADDRESS + 1)
+        models.gate.set()
+        assert {status for status, _ in await asyncio.gather(own, *slow)} == {200}
+        assert (await turned_anew())[0] == 200
 
 
 async def test_an_answer_shows_its_tokens_and_can_be_forked(ann: Visitor, ben: Visitor, models: FakeModels) -> None:
@@ -253,6 +277,33 @@ async def test_continuing_a_text_counts_as_a_use_and_turning_the_dial_does_not(
     status, answer = await turned(ann, ids=on, writes_on=True)
     assert status == 422
     assert re.match("The limit here is 1 per hour for each person, and yours is used up.", answer["error"])
+
+
+async def test_a_distribution_that_was_withheld_counts(with_lab: tuple[Bot, Visitor], models: FakeModels) -> None:
+    bot, ann = with_lab
+    _, dial = await turned(ann, text="The cat")
+    chosen = dial["candidates"][0]
+    on = [*dial["ids"], chosen["id"]]
+    models.scores = {f"The cat{text(chosen['bytes'])}": {"hate": 0.99}}
+    await put(bot, "limits.user.hour", 1)
+    assert await turned(ann, ids=on, writes_on=True) == (422, {"error": WITHHELD.text})
+    status, answer = await turned(ann, ids=on, writes_on=True)
+    assert (status, answer["error"][:26]) == (422, "The limit here is 1 per ho")
+
+
+async def test_going_on_counts_for_the_address_whoever_the_visitor_says_they_are(
+    with_lab: tuple[Bot, Visitor], models: FakeModels
+) -> None:
+    bot, ann = with_lab
+    await put(bot, "limits.address.hour", 2)
+    _, dial = await turned(ann, text="The cat")
+    on = [*dial["ids"], dial["candidates"][0]["id"]]
+    outcomes = []
+    for _ in range(3):
+        ann.session.cookie_jar.clear()
+        outcomes.append(await turned(ann, ids=on, writes_on=True))
+    assert [status for status, _ in outcomes] == [200, 200, 422]
+    assert outcomes[-1][1]["error"].startswith("The limit here is 2 per hour for all who share your internet address,")
 
 
 async def test_the_knobs_have_the_limits_of_odds(with_lab: tuple[Bot, Visitor], models: FakeModels) -> None:
