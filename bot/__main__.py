@@ -194,6 +194,8 @@ def _chat(options: argparse.Namespace) -> int:
 def _doctor(options: argparse.Namespace) -> int:
     from bot.doctor import examine
 
+    # What it finds is in its lines.
+    logging.basicConfig(level="CRITICAL", stream=sys.stderr)
     return asyncio.run(examine(lambda: _load_config(options), _make_bot))
 
 

@@ -65,7 +65,7 @@ class KeyProof:
         """Raise ModelUnavailable if no server answers, or if it had to give a proof and did not."""
         nonce = secrets.token_hex(32)
         proof = await self._ask(nonce)
-        if hmac.compare_digest(proof.encode(), self._sign("server", nonce).encode()):
+        if hmac.compare_digest(proof.encode(errors="replace"), self._sign("server", nonce).encode()):
             self._is_required = True
             self._is_logged = False
         elif self._is_required:

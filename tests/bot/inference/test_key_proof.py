@@ -91,6 +91,7 @@ async def echo(request: web.Request) -> web.Response:
         plainly(b"", 404),
         plainly(b"{}"),
         plainly(b'{"proof": ["\xc3\xa4"]}'),
+        plainly(b'{"proof": "\\ud800"}'),
         plainly(b'{"proof": "' + b"0" * 64 + b'"}'),
         plainly(b'{"proof": "' + b"0" * 10_000 + b'"}'),
         plainly(b"[" * 4000),
