@@ -218,6 +218,8 @@ def _without_broken_plugins(configuration: Config, run: Callable[[Bot], int]) ->
 def _doctor(options: argparse.Namespace) -> int:
     from bot.doctor import examine
 
+    # What it finds is in its lines.
+    logging.basicConfig(level="CRITICAL", stream=sys.stderr)
     return asyncio.run(examine(lambda: _load_config(options), _make_bot))
 
 

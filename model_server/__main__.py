@@ -273,7 +273,11 @@ def _read_keys() -> tuple[str | None, str | None]:
         api_key: SecretStr = SecretStr("")
         trusted_key: SecretStr = SecretStr("")
 
-    secrets = Secrets()
+    try:
+        secrets = Secrets()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise OperatorError(f"The file .env cannot be read: {reason}.") from None
     return secrets.api_key.get_secret_value() or None, secrets.trusted_key.get_secret_value() or None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import logging
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from bot.inference.client import DOWN, ModelClient, Timing
 
 if TYPE_CHECKING:
     from bot.config.sections import ModelServerSection
+
+log = logging.getLogger(__name__)
 
 PATH = "/health/proof"
 SECONDS, MAX_BYTES = 10.0, 4096
@@ -47,9 +50,10 @@ class KeyProof:
     """Checks the server at `url` before each new connection to it."""
 
     def __init__(self, url: str, key: str, *, is_required: bool) -> None:
-        self._url = f"{url}{PATH}"
+        self._url = url
         self._key = key.encode()
         self._is_required = is_required
+        self._is_logged = False
 
     def trace(self) -> aiohttp.TraceConfig:
         """Return what aiohttp calls before it opens a connection."""
@@ -61,9 +65,13 @@ class KeyProof:
         """Raise ModelUnavailable if no server answers, or if it had to give a proof and did not."""
         nonce = secrets.token_hex(32)
         proof = await self._ask(nonce)
-        if hmac.compare_digest(proof.encode(), self._sign("server", nonce).encode()):
+        if hmac.compare_digest(proof.encode(errors="replace"), self._sign("server", nonce).encode()):
             self._is_required = True
+            self._is_logged = False
         elif self._is_required:
+            if not self._is_logged:
+                log.error("What answers at %s does not know the key of the model server, and gets nothing.", self._url)
+                self._is_logged = True
             raise ModelUnavailable(UNPROVEN)
 
     def _sign(self, side: str, nonce: str) -> str:
@@ -76,7 +84,7 @@ class KeyProof:
             async with (
                 asyncio.timeout(SECONDS),
                 aiohttp.ClientSession(auto_decompress=False) as session,
-                session.get(self._url, params=query, allow_redirects=False) as response,
+                session.get(f"{self._url}{PATH}", params=query, allow_redirects=False) as response,
             ):
                 # The length is checked, since what answers may be anything.
                 if response.status == 200 and (response.content_length or MAX_BYTES) < MAX_BYTES:

@@ -129,6 +129,15 @@ def test_serving_beyond_this_machine_needs_a_key(capsys: pytest.CaptureFixture[s
     assert "TEMPERA_MODEL_SERVER__API_KEY" in capsys.readouterr().err
 
 
+def test_an_unreadable_env_file_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_bytes(b"TEMPERA_MODEL_SERVER__API_KEY=\xff\n")
+    assert main(["serve"]) == 1
+    assert capsys.readouterr().err == "The file .env cannot be read: it is not UTF-8 text.\n"
+
+
 @pytest.mark.parametrize("port", ["0", "65536", "http"])
 def test_an_invalid_port_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):

@@ -91,6 +91,7 @@ async def echo(request: web.Request) -> web.Response:
         plainly(b"", 404),
         plainly(b"{}"),
         plainly(b'{"proof": ["\xc3\xa4"]}'),
+        plainly(b'{"proof": "\\ud800"}'),
         plainly(b'{"proof": "' + b"0" * 64 + b'"}'),
         plainly(b'{"proof": "' + b"0" * 10_000 + b'"}'),
         plainly(b"[" * 4000),
@@ -98,7 +99,9 @@ async def echo(request: web.Request) -> web.Response:
         echo,
     ],
 )
-async def test_a_program_that_does_not_know_the_key_gets_neither_it_nor_a_prompt(proof: Answer) -> None:
+async def test_a_program_that_does_not_know_the_key_gets_neither_it_nor_a_prompt(
+    proof: Answer, caplog: pytest.LogCaptureFixture
+) -> None:
     impostor = Impostor(proof)
     async with impostor.listening() as url, connect(section(url, api_key="s3cret")) as client:
         assert await ask(client) == UNPROVEN
@@ -106,6 +109,9 @@ async def test_a_program_that_does_not_know_the_key_gets_neither_it_nor_a_prompt
             with pytest.raises(ModelUnavailable, match=UNPROVEN[:60]):
                 await call
     assert impostor.received == []
+    assert [record.getMessage() for record in caplog.records] == [
+        f"What answers at {url} does not know the key of the model server, and gets nothing."
+    ]
 
 
 async def test_a_server_with_another_key_gets_nothing(tmp_path: Path) -> None:
