@@ -45,6 +45,27 @@ async def test_the_list_says_who_is_signed_in_since_when_and_until_when(bot: Bot
     assert all(row["since"] <= row["used"] and row["ends"] == row["used"] + UNUSED_SECONDS for row in (one, other))
 
 
+async def test_what_somebody_does_is_a_use_and_what_their_page_does_by_itself_is_none(
+    bot: Bot, ann: Visitor, ben: Visitor
+) -> None:
+    await become_moderator(bot, ann, "Ada")
+    await become_moderator(bot, ben, "Ben")
+
+    async def his() -> dict[str, Any]:
+        return next(row for row in (await listed(ann))[1]["moderators"] if not row["own"])
+
+    async with ben.page("Benjamin") as page:
+        await page.send("ping")
+        await page.until("pong")
+        before = await his()
+        assert (before["name"], before["used"]) == ("Ben", before["since"])
+        await page.send("name", name="Benno")
+        await page.until("you")
+        after = await his()
+        assert (after["name"], after["since"]) == ("Benno", before["since"])
+        assert after["used"] > before["used"]
+
+
 async def test_an_ended_moderator_is_one_no_longer_in_open_pages_too(bot: Bot, ann: Visitor, ben: Visitor) -> None:
     await become_moderator(bot, ann, "Ada")
     his = await become_moderator(bot, ben, "Ben")
