@@ -15,6 +15,7 @@ from bot.core.messages import Action, Reply, Request, User
 from bot.core.splitting import closing
 from bot.core.throttle import Throttle, throttled
 from bot.platforms.answer_tasks import FAILED
+from http_server import network_of, stands_for_many
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -34,10 +35,11 @@ log = logging.getLogger(__name__)
 PACE_SECONDS = 0.05
 MAX_RESTORED_MESSAGES = 200
 """Stored questions and answers that are shown in a room after a restart, besides the ones that began their threads."""
-MAX_ANSWERS_PER_VISITOR, MAX_ANSWERS = 8, 200
-"""How many answers may be under way for one visitor and in all; the model server's queue has limits of its own.
+MAX_ANSWERS_PER_VISITOR, MAX_ANSWERS_OF_ADDRESS, MAX_ANSWERS = 8, 200, 400
+"""How many answers may be under way for one visitor, for one address and in all.
 
-The second does not hold for moderators, and neither holds for requests that start no answer, such as Stop.
+The model server's queue has limits of its own. The last two do not hold for
+moderators, and none holds for requests that start no answer, such as Stop.
 """
 MAX_REMEMBERED_FORMS = 1000
 """How many forms of all visitors are remembered, so that one which is sent twice is carried out once."""
@@ -57,6 +59,7 @@ class ActiveAnswer:
     exchange: Exchange | None = None
     shown: Exchange | None = None
     in_place: bool = False
+    address: str = ""
 
 
 class WebAnswers:
@@ -130,17 +133,19 @@ class WebAnswers:
         thread: int = 0,
         parent: int = 0,
         files: Mapping[str, Attachment] | None = None,
+        address: str = "",
     ) -> Form | None:
         """Start the answer to a typed line, or return the form to show instead. Raises UserError if it is refused.
 
         `client_ref` identifies the line, so that one which is sent twice is answered once. `thread` and `parent` are
-        rows of answers in the room, or 0; `files` are values for options of the line's command.
+        rows of answers in the room, or 0; `files` are values for options of the line's command; `address` is where the
+        page is, for limits.
         """
         if room.find_by_client_ref(user.id, client_ref) is not None:
             return None
         if not text.strip():
             raise UserError("There is nothing to send: type a question, or / for the commands.")
-        self._check_load(user)
+        self._check_load(user, address)
         thread, parent = await self._resolve_thread(user, room, thread, parent)
         request = Request(
             user=user,
@@ -165,7 +170,7 @@ class WebAnswers:
             parent=parent,
             unchecked=True,
         )
-        self._start(ActiveAnswer(user, room, thread, exchange), decision.start())
+        self._start(ActiveAnswer(user, room, thread, exchange, address=address), decision.start())
         return None
 
     async def _resolve_thread(self, user: User, room: Room, thread: int, parent: int) -> tuple[int, int]:
@@ -194,7 +199,9 @@ class WebAnswers:
             # A line that cannot be parsed is refused by `Bot.prepare`, which also records it.
             return request
 
-    async def press(self, user: User, exchange_id: int, button_id: str, thread: int = 0) -> Form | None:
+    async def press(
+        self, user: User, exchange_id: int, button_id: str, thread: int = 0, *, address: str = ""
+    ) -> Form | None:
         """Press a button under an exchange. `thread` is the thread that the page shows, or 0.
 
         Returns the form to show, if the button opens one. Raises UserError if the press is refused.
@@ -205,10 +212,18 @@ class WebAnswers:
         room, exchange = found
         if thread != exchange.reply.row:
             thread = exchange.thread
-        return await self._perform(user, room, thread, Action(button_id, private=exchange.private))
+        return await self._perform(user, room, thread, Action(button_id, private=exchange.private), address)
 
     async def submit(
-        self, user: User, room: Room, thread: int, form_id: str, fields: Mapping[str, object], client_ref: str
+        self,
+        user: User,
+        room: Room,
+        thread: int,
+        form_id: str,
+        fields: Mapping[str, object],
+        client_ref: str,
+        *,
+        address: str = "",
     ) -> Form | None:
         """Carry out a form, once however often it is sent with this `client_ref`.
 
@@ -217,7 +232,7 @@ class WebAnswers:
 
         async def act() -> Form | None:
             known_thread, _ = await self._resolve_thread(user, room, thread, 0)
-            return await self._perform(user, room, known_thread, Action(form_id, dict(fields)))
+            return await self._perform(user, room, known_thread, Action(form_id, dict(fields)), address)
 
         return await self.run_once(user, client_ref, act)
 
@@ -251,7 +266,7 @@ class WebAnswers:
         """Forget which forms a visitor sent."""
         self._forms = {key: outcome for key, outcome in self._forms.items() if key[0] != user_id}
 
-    async def _perform(self, user: User, room: Room, thread: int, action: Action) -> Form | None:
+    async def _perform(self, user: User, room: Room, thread: int, action: Action, address: str) -> Form | None:
         # A problem with a form that was sent is shown in that form; a second form would hide it.
         request = Request(
             user=user,
@@ -264,14 +279,14 @@ class WebAnswers:
         if decision.form is not None:
             return await decision.form()
         if not (decision.in_place or decision.refused):
-            self._check_load(user)
+            self._check_load(user, address)
         replies = decision.start()
         first = await anext(replies, None)
         if first is not None and first.error and not first.row:
             # The error is not stored as a message, so it is shown at the button or in the form, which keeps what was
             # typed. One with buttons can be appealed against, and for that it has to be shown as a message, too.
             if first.buttons:
-                self._start(ActiveAnswer(user, room, thread), replies, first)
+                self._start(ActiveAnswer(user, room, thread, address=address), replies, first)
             else:
                 await replies.aclose()
             if action.fields is not None or not first.buttons:
@@ -282,15 +297,15 @@ class WebAnswers:
             await replies.aclose()
             return None
         if decision.in_place and first is not None and not first.final:
-            await self._turn_page(ActiveAnswer(user, room, thread, in_place=True), replies)
+            await self._turn_page(ActiveAnswer(user, room, thread, in_place=True, address=address), replies)
         elif first is not None:
-            self._start(ActiveAnswer(user, room, thread), replies, first)
+            self._start(ActiveAnswer(user, room, thread, address=address), replies, first)
         return None
 
     async def _turn_page(self, active: ActiveAnswer, replies: Stream[Reply]) -> None:
         """Turn an answer to another page; the page before stays until the new one is there."""
         try:
-            self._check_load(active.user)
+            self._check_load(active.user, active.address)
         except Busy:
             await replies.aclose()
             raise
@@ -304,13 +319,16 @@ class WebAnswers:
         except UserError:
             return ()
 
-    def _check_load(self, user: User) -> None:
+    def _check_load(self, user: User, address: str) -> None:
         """Raise Busy if too many answers are under way."""
         mine = sum(active.user.id == user.id for active in self._active.values())
         if mine >= MAX_ANSWERS_PER_VISITOR:
             sentence = "You have {count} answers under way; wait for one to end, or stop one."
             raise Busy(sentence, 5, count=mine)
-        if len(self._active) >= MAX_ANSWERS and not user.is_moderator:
+        network = network_of(address)
+        ours = sum(network_of(active.address) == network for active in self._active.values())
+        too_many_of_us = ours >= MAX_ANSWERS_OF_ADDRESS and not stands_for_many(address)
+        if (too_many_of_us or len(self._active) >= MAX_ANSWERS) and not user.is_moderator:
             raise Busy("Too many people are asking at the moment; try again shortly.", 5)
 
     def _start(self, active: ActiveAnswer, replies: Stream[Reply], first: Reply | None = None) -> None:

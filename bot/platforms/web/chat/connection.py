@@ -202,13 +202,17 @@ class Connection:
             case protocol.Say():
                 await self._confirm(incoming.ref, await self._say(incoming))
             case protocol.Press():
-                form = await answers.press(user, incoming.exchange, incoming.id, incoming.thread)
+                form = await answers.press(
+                    user, incoming.exchange, incoming.id, incoming.thread, address=self._limit.address
+                )
                 await self._confirm(incoming.ref, form)
             case protocol.Submit():
                 for value in incoming.fields.values():
                     _check_length(value)
                 fields = {**incoming.fields, **self._find_uploads(incoming.files)}
-                form = await answers.submit(user, room, incoming.thread, incoming.id, fields, incoming.ref)
+                form = await answers.submit(
+                    user, room, incoming.thread, incoming.id, fields, incoming.ref, address=self._limit.address
+                )
                 await self._confirm(incoming.ref, form)
             case protocol.Complete():
                 if self._completion is not None:
@@ -238,7 +242,14 @@ class Connection:
         _check_length(message.text)
         files = self._find_uploads(message.files)
         return await self._services.answers.say(
-            self._user, self._room, message.text, message.ref, thread=message.thread, parent=message.parent, files=files
+            self._user,
+            self._room,
+            message.text,
+            message.ref,
+            thread=message.thread,
+            parent=message.parent,
+            files=files,
+            address=self._limit.address,
         )
 
     async def _send_tokens(self, message: protocol.Tokens) -> None:
