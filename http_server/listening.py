@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SHUTDOWN_SECONDS = 2.0
 OTHER_FILES = 256
-"""Files that a program has open besides its connections."""
+"""Files that a program may have open besides its connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ async def listening(
     try:
         serve = runner.server
         assert serve is not None  # noqa: S101 - a runner that is set up has one
-        most = min(limits.connections, _allow_open_files(limits.connections + OTHER_FILES) - OTHER_FILES)
+        most = _allow_connections(limits.connections)
         connections = AddressShares(most, min(limits.connections_of_address, most // 2), shared)
         listener = await asyncio.get_running_loop().create_server(
             lambda: LimitedConnection(serve, connections, limits.stall_seconds), host, port
@@ -122,11 +122,11 @@ def _limit_bodies(window: float, unhurried: Collection[str]) -> Middleware:
     return limit
 
 
-def _allow_open_files(wanted: int) -> int:
-    """Let this process have as many open files as are `wanted`, or as the system allows; return how many."""
+def _allow_connections(wanted: int) -> int:
+    """Let this process have files open for so many connections at two ports. Returns for how many the system does."""
+    files = 2 * wanted + OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return wanted
-    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    return allowed
+    if soft != resource.RLIM_INFINITY and soft < files:
+        files = files if hard == resource.RLIM_INFINITY else min(files, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    return max(1, (files - OTHER_FILES) // 2)

@@ -38,9 +38,9 @@ OPEN = frozenset({LIVE, PROOF, openapi.PATH})
 """What is answered without a key: whether a server lives, whether it is the one that is meant, and what it speaks."""
 
 HTTP_ERROR_SENTENCES = {
-    408: "The body of the request did not arrive in time; send it again, more quickly.",
     404: "There is nothing at this address; the API is under /v1.",
     405: "This address does not take that method.",
+    408: "The body of the request did not arrive in time; send it again, more quickly.",
     413: f"The body is larger than {MAX_BODY_BYTES:,} bytes, which is all this server reads.",
 }
 
@@ -60,7 +60,8 @@ async def serve(
 
     Every request needs `api_key` if there is one. Otherwise the `user` field is believed of requests that bear
     `trusted_key`; all other requests are served, too, as one user for each client address.
-    `factory` names the function that creates engines in the workers, as `module:function`.
+    `factory` names the function that creates engines in the workers, as `module:function`; `limits` are those of
+    connections.
     Raises ValueError if `host` is open to the network without a key, OSError if it cannot be listened on.
     """
     check_exposure(host, api_key)

@@ -132,6 +132,8 @@ async def test_there_is_a_most_of_connections_and_a_closed_one_makes_room() -> N
 
 def test_as_many_files_are_allowed_as_there_may_be_connections() -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if resource.RLIM_INFINITY != before[1] < 8192:
+        pytest.skip("this system allows too few open files")
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, before[1]))
     try:
 
@@ -139,6 +141,6 @@ def test_as_many_files_are_allowed_as_there_may_be_connections() -> None:
             async with serving(Limits()):
                 return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
-        assert asyncio.run(scene()) > 3000
+        assert asyncio.run(scene()) > 6000
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)

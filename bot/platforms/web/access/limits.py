@@ -131,6 +131,8 @@ class MessageLimit:
     """The limit of what one page may send: all pages of its visitor count, and all pages of its address."""
 
     def __init__(self, of_visitors: MessagePaces, of_addresses: MessagePaces, visitor: str, address: str) -> None:
+        self.address = address
+        """Where the page is."""
         self._counts = [(of_visitors, visitor)]
         if not stands_for_many(address):
             self._counts.append((of_addresses, network_of(address)))

@@ -200,7 +200,7 @@ class WebAnswers:
             return request
 
     async def press(
-        self, user: User, exchange_id: int, button_id: str, thread: int = 0, address: str = ""
+        self, user: User, exchange_id: int, button_id: str, thread: int = 0, *, address: str = ""
     ) -> Form | None:
         """Press a button under an exchange. `thread` is the thread that the page shows, or 0.
 
@@ -222,6 +222,7 @@ class WebAnswers:
         form_id: str,
         fields: Mapping[str, object],
         client_ref: str,
+        *,
         address: str = "",
     ) -> Form | None:
         """Carry out a form, once however often it is sent with this `client_ref`.

@@ -233,14 +233,14 @@ class Connection:
             case protocol.Say():
                 await self._confirm(incoming.ref, await self._say(incoming))
             case protocol.Press():
-                form = await answers.press(user, incoming.exchange, incoming.id, incoming.thread, self._address)
+                form = await answers.press(user, incoming.exchange, incoming.id, incoming.thread, address=self._address)
                 await self._confirm(incoming.ref, form)
             case protocol.Submit():
                 for value in incoming.fields.values():
                     _check_length(value)
                 fields = {**incoming.fields, **self._find_uploads(incoming.files)}
                 form = await answers.submit(
-                    user, room, incoming.thread, incoming.id, fields, incoming.ref, self._address
+                    user, room, incoming.thread, incoming.id, fields, incoming.ref, address=self._address
                 )
                 await self._confirm(incoming.ref, form)
             case protocol.Complete():
