@@ -110,7 +110,7 @@ class Site:
             body=file.data,
             content_type=file.media_type if is_picture else "application/octet-stream",
             headers={
-                "Cache-Control": "private, max-age=86400, immutable",
+                "Cache-Control": "no-store" if file.confidential else "private, max-age=86400, immutable",
                 "Content-Disposition": f"{disposition}; filename*=UTF-8''{quote(file.filename, safe='')}",
                 "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
             },

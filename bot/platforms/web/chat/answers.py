@@ -333,9 +333,13 @@ class WebAnswers:
             await self._release_files(active)
 
     async def _release_files(self, active: ActiveAnswer) -> None:
-        """Drop the files of a finished answer from memory, if they are in the database."""
+        """Drop the files of a finished answer from memory, if they are in the database or confidential."""
         shown = active.shown
-        if shown is not None and shown.reply.final and shown.reply.attachments:
+        if shown is None or not (shown.reply.final and shown.reply.attachments):
+            return
+        if any(file.confidential for file in shown.reply.attachments):
+            active.room.release_confidential(shown)
+        else:
             active.room.release_files(shown, await self._bot.messages.list_files(shown.reply.row))
 
     def _show(self, active: ActiveAnswer, reply: Reply) -> None:
