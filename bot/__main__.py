@@ -105,6 +105,7 @@ def _make_bot(configuration: Config, key: str = "") -> Bot:
         Database(configuration.database.url),
         settings=configuration.settings,
         retention_days=configuration.database.retention_days,
+        audit_days=configuration.database.audit_days,
         sections={"explain": configuration.explain},
         web_url=configuration.web.address,
         limits=configuration.limits.storage.get_secret_value(),

@@ -17,6 +17,7 @@ from bot.core.errors import Expired
 from bot.core.i18n import translate
 from bot.core.messages import Reply
 from bot.plugin_host.plugin import Host
+from bot.safety.errors import SENSITIVE_CODES
 from bot.storage import counters
 from bot.storage.key_value import Store
 
@@ -52,6 +53,7 @@ class Bot:
         *,
         settings: Mapping[str, Any] | None = None,
         retention_days: float = 30,
+        audit_days: float = 400,
         default_command: str = "ask",
         sections: Mapping[str, object] | None = None,
         web_url: str = "",
@@ -87,7 +89,7 @@ class Bot:
         self.messages = services.messages
         self.runs = services.runs
         self.moderation = services.moderation
-        self.retention_days = retention_days
+        self.retention_days, self._audit_days = retention_days, audit_days
         self._sections = sections or {}
         self.contexts = ContextFactory(services, web_url)
         self.executor = AnswerExecutor(services, self.contexts)
@@ -137,7 +139,8 @@ class Bot:
 
     async def _purge(self) -> None:
         await counters.purge(self.database)
-        await self.audit.purge(self.retention_days)
+        await self.audit.purge_texts(self.retention_days, SENSITIVE_CODES)
+        await self.audit.purge(self._audit_days)
         if count := await self.database.purge(self.retention_days):
             log.info("Purged %d messages older than %g days.", count, self.retention_days)
 

@@ -10,7 +10,7 @@ from bot.core.i18n import translate
 from bot.core.text import cut
 from bot.safety.errors import ANSWER_PREFIX
 from bot.settings.builtin import CORE_SETTINGS
-from bot.storage.audit import APPEAL, MODERATION, REFUSAL, SETTING, AuditEntry
+from bot.storage.audit import APPEAL, MANY, MODERATION, REFUSAL, SETTING, AuditEntry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -88,7 +88,8 @@ def line(row: AuditRow, locale: str, capabilities: Capabilities) -> str:
 
     `capabilities` are those of the platform where it happened.
     """
-    return f"{SIGNS.get(row.kind, '🛡️')} {_sentence(row, locale, capabilities)}"
+    times = f" ×{row.times}" if row.times > 1 else ""
+    return f"{SIGNS.get(row.kind, '🛡️')} {_sentence(row, locale, capabilities)}{times}"
 
 
 def _sentence(row: AuditRow, locale: str, capabilities: Capabilities) -> str:
@@ -99,6 +100,9 @@ def _sentence(row: AuditRow, locale: str, capabilities: Capabilities) -> str:
         change = " → ".join(_setting_value(row, value, locale, capabilities) for value in (row.before, row.after))
         sentence = "{who} set {what}{where}: {change}"
         return translate(sentence, locale, who=who, what=what, where=where, change=change)
+    if row.kind == REFUSAL and row.reason == MANY:
+        sentence = "{who} was refused further requests" if row.actor else "Several people were refused further requests"
+        return translate(sentence, locale, who=who)
     if row.kind == REFUSAL:
         sentence = "{who} was refused {what}{where} ({reason})"
         about = {"who": who, "what": what, "where": where, "reason": row.reason}

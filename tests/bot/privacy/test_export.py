@@ -31,7 +31,7 @@ from bot.inference.client import ModelClient
 from bot.platforms.terminal import PLACE, operator
 from bot.plugin_host import plugin
 from bot.settings.scopes import Scope, server_scope
-from bot.storage.audit import AuditFilter, AuditRow
+from bot.storage.audit import AuditEntry, AuditFilter, AuditRow
 from bot.storage.database import AttachmentRow, Database, MessageRow, PluginRow, now
 from bot.storage.key_value import Store
 
@@ -202,6 +202,13 @@ async def test_the_audit_has_a_pseudonym_in_place_of_the_person(bot: Bot) -> Non
     kinds = {(row.kind, row.what) for row in after if row.actor in pseudonyms}
     assert {("refusal", "ask"), ("appeal", "ask"), ("setting", "answers.quote")} <= kinds
     assert [row.what for row in after if row.subject in pseudonyms] == ["timeout"]
+
+
+async def test_a_deletion_generalises_sensitive_reasons(bot: Bot) -> None:
+    entry = AuditEntry(actor=BEN, place=ROOM, kind="refusal", what="ask", reason="self_harm")
+    numbers = [await bot.audit.record(one) for one in (entry, replace(entry, actor=ANN))]
+    await confirmed(bot)
+    assert [(await bot.audit.get(number)).reason for number in numbers] == ["unsafe", "self_harm"]
 
 
 async def test_a_second_person_gets_another_pseudonym(bot: Bot) -> None:

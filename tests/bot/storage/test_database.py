@@ -15,9 +15,8 @@ from fakes.storage.postgres import fresh_database
 from fakes.storage.rows import message
 from sqlalchemy import func, inspect, select, text
 
-from bot.core.messages import User
 from bot.settings.resolver import Settings
-from bot.settings.scopes import Change
+from bot.settings.scopes import SettingRow
 from bot.settings.setting import Scope
 from bot.storage.database import AttachmentRow, Base, Database, EventRow, MessageRow, PluginRow, now
 
@@ -252,12 +251,12 @@ async def test_the_migration_keeps_plugins_switched_off(bare: str) -> None:
         async with database.writing() as session:
             session.add_all(PluginRow(plugin="plugins", scope="off", key=key, value=off[key]) for key in off)
             session.add(PluginRow(plugin="plugins", scope="reloads", key="face", value=3))
+            who = {"actor": "mod", "actor_name": "Mod", "changed": now()}
+            where = {"platform": "discord", "server": "123456", "channel": "", "role": ""}
+            session.add(SettingRow(**where, **who, name="ask.enabled", value=True))
+        await database.migrate()
         settings = Settings({})
         await settings.start(database)
-        switched_on = Change(Scope("discord", "123456"), "ask.enabled", value=True)
-        await settings.scopes.write([switched_on], User("mod", "Mod"))
-        await database.migrate()
-        await settings.refresh()
         expected = {
             Scope("web", "web"): {"face.enabled": False},
             Scope("discord", "123456"): {"ask.enabled": True, "face.enabled": False},
