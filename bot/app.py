@@ -13,7 +13,7 @@ from bot.answers.dispatcher import Dispatcher
 from bot.answers.executor import AnswerExecutor
 from bot.answers.services import Services
 from bot.core.background import repeated
-from bot.core.errors import Expired
+from bot.core.errors import DatabaseUnavailable, Expired
 from bot.core.i18n import translate
 from bot.core.messages import Reply
 from bot.plugin_host.plugin import Host
@@ -136,6 +136,7 @@ class Bot:
         await self.defaults.refresh()
         await self.timeouts.refresh()
         await self.moderation.stop_requested_runs()
+        await self.executor.settle()
 
     async def _purge(self) -> None:
         await counters.purge(self.database)
@@ -173,6 +174,8 @@ class Bot:
         for plugin in self.registry.enabled_plugins(place):
             try:
                 pages_by_plugin[plugin.name] = await plugin.pages(place)
+            except DatabaseUnavailable as error:
+                log.debug("Plugin “%s” could not list its pages: %s", plugin.name, error)
             except Exception:
                 log.exception("Plugin “%s” could not list its pages", plugin.name)
         return {name: pages for name, pages in pages_by_plugin.items() if pages}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from bot.settings.resolver import Settings
     from bot.settings.user_defaults import Defaults
     from bot.storage.database import Database
+
+log = logging.getLogger(__name__)
 
 MAX_FILES = 9
 """The most files of a part, since every platform takes that many in one message."""
@@ -126,14 +129,18 @@ class PrivacyService:
     async def _build(self, caller: Caller, question: int, part: int) -> Export:
         user, person = caller.user, await self._person(caller.user, caller.place)
         about = {"platform": person.platform, "id": person.id, "name": person.name, "exported": now()}
-        files = await asyncio.to_thread(ExportFiles, SECTIONS)
-        with files:
-            async with aclosing(self._sections(user, person, question)) as sections:
-                async for section, rows in sections:
-                    await asyncio.to_thread(files.add, section, rows)
-            note = IN_PIECES.in_language(user.locale)
-            read = await asyncio.to_thread(files.read, (part - 1) * MAX_FILES, MAX_FILES, about, note)
-            return Export(tuple(read), -(-len(files) // MAX_FILES))
+        try:
+            files = await asyncio.to_thread(ExportFiles, SECTIONS)
+            with files:
+                async with aclosing(self._sections(user, person, question)) as sections:
+                    async for section, rows in sections:
+                        await asyncio.to_thread(files.add, section, rows)
+                note = IN_PIECES.in_language(user.locale)
+                read = await asyncio.to_thread(files.read, (part - 1) * MAX_FILES, MAX_FILES, about, note)
+                return Export(tuple(read), -(-len(files) // MAX_FILES))
+        except OSError as error:
+            log.error("An export cannot be written to a temporary file: %s", error.strerror)  # noqa: TRY400
+            raise UserError("There is no room for your export at the moment; please try again later.") from None
 
     async def _sections(
         self, user: User, person: Person, question: int

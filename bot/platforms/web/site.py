@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from aiohttp import WSCloseCode, web
 
+from bot.core.errors import DatabaseUnavailable
 from bot.core.i18n import translate
 from bot.core.messages import Attachment
 from bot.platforms.web.access import visitors
@@ -53,7 +55,10 @@ class Site:
     def build_app(self) -> web.Application:
         """Return the aiohttp application with all routes and middlewares."""
         app = web.Application(
-            middlewares=[self._proxies.resolve, self._origin_check.check, self._login.admit, _compress_static_files],
+            middlewares=[
+                *(self._proxies.resolve, self._origin_check.check, _tell_unavailable),
+                *(self._login.admit, _compress_static_files),
+            ],
             client_max_size=MAX_FORM_BYTES,
         )
         app.on_response_prepare.append(add_security_headers)
@@ -162,6 +167,17 @@ async def _read_upload(request: web.Request) -> bytes:
                 text = translate(sentence, language_of(request), most=MAX_UPLOAD_BYTES // 2**20)
                 raise web.HTTPRequestEntityTooLarge(MAX_UPLOAD_BYTES, len(data), text=text)
     return bytes(data)
+
+
+@web.middleware
+async def _tell_unavailable(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer requests that need the database while it cannot be used. An aiohttp middleware."""
+    try:
+        return await handler(request)
+    except DatabaseUnavailable as error:
+        return web.Response(
+            status=HTTPStatus.SERVICE_UNAVAILABLE, text=error.sentence.in_language(language_of(request))
+        )
 
 
 @web.middleware

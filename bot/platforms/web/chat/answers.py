@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from bot.core.errors import Busy, Expired, UserError
+from bot.core.errors import Busy, DatabaseUnavailable, Expired, UserError
 from bot.core.i18n import translate
 from bot.core.messages import Action, Reply, Request, User
 from bot.core.splitting import closing
@@ -340,7 +340,9 @@ class WebAnswers:
         if any(file.confidential for file in shown.reply.attachments):
             active.room.release_confidential(shown)
         else:
-            active.room.release_files(shown, await self._bot.messages.list_files(shown.reply.row))
+            # Without the database they stay in memory.
+            with suppress(DatabaseUnavailable):
+                active.room.release_files(shown, await self._bot.messages.list_files(shown.reply.row))
 
     def _show(self, active: ActiveAnswer, reply: Reply) -> None:
         """Show a reply in the exchange that was opened for it, in the one that has its row, or in a new one."""
