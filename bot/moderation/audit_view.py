@@ -36,7 +36,10 @@ MARKDOWN_LOOKALIKES = str.maketrans(
 
 
 class AuditReader:
-    """Reads the audit entries of a server for its moderators. Raises PermissionDenied for everybody else."""
+    """Reads the audit entries of a server for its moderators. Raises PermissionDenied for everybody else.
+
+    At the terminal, what its operator did in other servers belongs to these entries, too.
+    """
 
     def __init__(self, audit: Audit, adapters: Adapters) -> None:
         self._audit = audit
@@ -45,18 +48,25 @@ class AuditReader:
     async def find(self, caller: Caller, scope: Scope, wanted: AuditFilter, *, most: int) -> Sequence[AuditRow]:
         """Return at most `most` entries of a server, the newest first."""
         caller.require_moderator(NOT_ALLOWED)
-        return await self._audit.find(scope.platform, scope.server, wanted, limit=most)
+        also_by = self._operator(caller, scope)
+        return await self._audit.find(scope.platform, scope.server, wanted, limit=most, also_by=also_by)
 
     async def all(self, caller: Caller, scope: Scope, wanted: AuditFilter) -> AsyncIterator[Sequence[AuditRow]]:
         """Yield all entries of a server in batches, the newest first."""
         caller.require_moderator(NOT_ALLOWED)
-        async for rows in self._audit.find_in_chunks(scope.platform, scope.server, wanted, BATCH_ROWS):
+        where, also_by = (scope.platform, scope.server), self._operator(caller, scope)
+        async for rows in self._audit.find_in_chunks(*where, wanted, BATCH_ROWS, also_by=also_by):
             yield rows
 
     async def names(self, caller: Caller, scope: Scope) -> Sequence[str]:
         """Return the names that entries are about: settings, commands and moderators' actions."""
         caller.require_moderator(NOT_ALLOWED)
-        return await self._audit.list_names(scope.platform, scope.server)
+        return await self._audit.list_names(scope.platform, scope.server, also_by=self._operator(caller, scope))
+
+    def _operator(self, caller: Caller, scope: Scope) -> str:
+        """Return the id of the operator if they ask for the entries of the terminal; else ""."""
+        is_own = caller.user.is_operator and self._adapters.capabilities(scope.platform).is_local
+        return caller.user.id if is_own else ""
 
     async def note(
         self, caller: Caller, scope: Scope, what: str, about: str, *, before: Any = None, after: Any = None

@@ -165,10 +165,19 @@ class Audit:
                 await session.execute(update(AuditRow).where(of_reason).values(reason=general))
 
     async def find(
-        self, platform: str, server: str, wanted: AuditFilter | None = None, *, limit: int = MAX_ENTRIES
+        self,
+        platform: str,
+        server: str,
+        wanted: AuditFilter | None = None,
+        *,
+        limit: int = MAX_ENTRIES,
+        also_by: str = "",
     ) -> Sequence[AuditRow]:
-        """Return at most `limit` entries of a server, the newest first; "" stands for direct messages."""
-        query = _select_matching(platform, server, wanted or AuditFilter())
+        """Return at most `limit` entries of a server, the newest first; "" stands for direct messages.
+
+        The entries of the actor `also_by`, if there is one, are among them wherever they acted.
+        """
+        query = _select_matching(_is_of(platform, server, also_by), wanted or AuditFilter())
         async with self._database.reading() as session:
             return (await session.scalars(query.order_by(AuditRow.id.desc()).limit(limit))).all()
 
@@ -187,17 +196,16 @@ class Audit:
             return (await session.scalars(query.order_by(AuditRow.id).limit(limit))).all()
 
     async def find_in_chunks(
-        self, platform: str, server: str, wanted: AuditFilter, size: int
+        self, platform: str, server: str, wanted: AuditFilter, size: int, *, also_by: str = ""
     ) -> AsyncIterator[Sequence[AuditRow]]:
-        """Yield all matching entries of a server, the newest first, in chunks of `size`."""
-        while rows := await self.find(platform, server, wanted, limit=size):
+        """Yield all matching entries that `find` returns, in chunks of `size`."""
+        while rows := await self.find(platform, server, wanted, limit=size, also_by=also_by):
             yield rows
             wanted = replace(wanted, older=rows[-1].id)
 
-    async def list_names(self, platform: str, server: str) -> Sequence[str]:
-        """Return the distinct values of `what` in the entries of a server, sorted."""
-        here = (AuditRow.platform == platform) & (AuditRow.server == server) & (AuditRow.what != "")
-        names = select(AuditRow.what).where(here)
+    async def list_names(self, platform: str, server: str, *, also_by: str = "") -> Sequence[str]:
+        """Return the distinct values of `what` in the entries that `find` returns, sorted."""
+        names = select(AuditRow.what).where(_is_of(platform, server, also_by), AuditRow.what != "")
         async with self._database.reading() as session:
             return (await session.scalars(names.distinct().order_by(AuditRow.what))).all()
 
@@ -236,8 +244,13 @@ def _is_same_refusal(row: AuditRow, entry: AuditEntry) -> bool:
     return (row.channel, row.what, row.before, row.reason) == told
 
 
-def _select_matching(platform: str, server: str, wanted: AuditFilter) -> Select[AuditRow]:
-    query = select(AuditRow).where(AuditRow.platform == platform, AuditRow.server == server)
+def _is_of(platform: str, server: str, also_by: str) -> ColumnElement[bool]:
+    here = (AuditRow.platform == platform) & (AuditRow.server == server)
+    return or_(here, AuditRow.actor == also_by) if also_by else here
+
+
+def _select_matching(here: ColumnElement[bool], wanted: AuditFilter) -> Select[AuditRow]:
+    query = select(AuditRow).where(here)
     for column in ("kind", "channel", "actor", "subject", "reason"):
         if value := getattr(wanted, column):
             query = query.where(getattr(AuditRow, column) == value)

@@ -10,6 +10,7 @@ from bot import Channel, Place, Reply, User
 from bot.app import Bot
 from bot.core.messages import Request
 from bot.platforms.capabilities import WEB
+from bot.platforms.terminal import PLACE, operator
 from bot.storage.audit import AuditEntry, AuditRow, add_entry
 from bot.storage.database import now
 
@@ -185,6 +186,29 @@ async def test_only_moderators_of_the_server_see_its_audit(bot: Bot) -> None:
     assert entry_lines(await audit(bot, "server:web", OPERATOR)) == [
         "⛔ **Ann** was refused `face` (channel `general`) (off)"
     ]
+
+
+async def test_the_terminal_shows_what_its_operator_did_elsewhere(bot: Bot) -> None:
+    me = operator()
+    for line in ("/config set limits.cooldown 9", "/config set face.enabled no server:web"):
+        assert not (await last(bot, ask(line, me, PLACE))).error
+    await bot.audit.record(AuditEntry(actor=ANN, place=Place("web", "general", "web"), kind="setting", what="other"))
+    change = f"⚙️ **{me.name}** set `face.enabled`: – → `no`"
+    assert entry_lines(await audit(bot, "", me, PLACE)) == [
+        f"{change} (server web:web)",
+        f"⚙️ **{me.name}** set `limits.cooldown`: – → `9`",
+    ]
+    webs = await audit(bot, "server:web", me, PLACE)
+    assert entry_lines(webs) == ["⚙️ **Ann** set `other` (channel `general`): – → –", change]
+    [file] = (await audit(bot, "csv:yes", me, PLACE)).attachments
+    rows = csv.DictReader(io.StringIO(file.data.decode("utf-8-sig")))
+    assert [(row["platform"], row["what"]) for row in rows] == [
+        ("web", "face.enabled"),
+        ("terminal", "limits.cooldown"),
+    ]
+    assert await bot.complete(Request(user=me, place=PLACE, command="audit"), "what", "face") == ["face.enabled"]
+    # An operator elsewhere sees the server that they ask for.
+    assert "face.enabled" not in (await audit(bot, "", OPERATOR)).text
 
 
 async def test_discord_formats_times_and_channels_itself(bot: Bot) -> None:
