@@ -110,6 +110,7 @@ def _make_bot(configuration: Config, key: str = "", left_out: Mapping[str, str] 
         Database(configuration.database.url),
         settings=settings,
         retention_days=configuration.database.retention_days,
+        audit_days=configuration.database.audit_days,
         sections={"explain": configuration.explain},
         web_url=configuration.web.address,
         limits=configuration.limits.storage.get_secret_value(),

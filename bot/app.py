@@ -14,10 +14,11 @@ from bot.answers.dispatcher import Dispatcher
 from bot.answers.executor import AnswerExecutor
 from bot.answers.services import Services
 from bot.core.background import repeated
-from bot.core.errors import Expired
+from bot.core.errors import DatabaseUnavailable, Expired
 from bot.core.i18n import translate
 from bot.core.messages import Reply
 from bot.plugin_host.plugin import Host
+from bot.safety.errors import SENSITIVE_CODES
 from bot.storage import counters
 from bot.storage.key_value import Store
 
@@ -53,6 +54,7 @@ class Bot:
         *,
         settings: Mapping[str, Any] | None = None,
         retention_days: float = 30,
+        audit_days: float = 400,
         default_command: str = "ask",
         sections: Mapping[str, object] | None = None,
         web_url: str = "",
@@ -91,7 +93,7 @@ class Bot:
         self.messages = services.messages
         self.runs = services.runs
         self.moderation = services.moderation
-        self.retention_days = retention_days
+        self.retention_days, self._audit_days = retention_days, audit_days
         self.direct_messages = direct_messages
         self._sections = sections or {}
         self.contexts = ContextFactory(services, web_url)
@@ -139,10 +141,12 @@ class Bot:
         await self.defaults.refresh()
         await self.timeouts.refresh()
         await self.moderation.stop_requested_runs()
+        await self.executor.settle()
 
     async def _purge(self) -> None:
         await counters.purge(self.database)
-        await self.audit.purge(self.retention_days)
+        await self.audit.purge_texts(self.retention_days, SENSITIVE_CODES)
+        await self.audit.purge(self._audit_days)
         if count := await self.database.purge(self.retention_days):
             log.info("Purged %d messages older than %g days.", count, self.retention_days)
 
@@ -175,6 +179,8 @@ class Bot:
         for plugin in self.registry.enabled_plugins(place):
             try:
                 pages_by_plugin[plugin.name] = await plugin.pages(place)
+            except DatabaseUnavailable as error:
+                log.debug("Plugin “%s” could not list its pages: %s", plugin.name, error)
             except Exception:
                 log.exception("Plugin “%s” could not list its pages", plugin.name)
         return {name: pages for name, pages in pages_by_plugin.items() if pages}

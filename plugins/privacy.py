@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from bot import Button, Context, Plugin, Range, Reply, UserError, command
-
-MAX_FILES = 9
-"""Limit of the files in one answer, which every platform takes."""
+from bot import Button, Context, Plugin, Range, Reply, command
 
 
 class PrivacyPlugin(Plugin):
@@ -19,11 +16,8 @@ class PrivacyPlugin(Plugin):
 
         part: Which part, where it is too much for one message
         """
-        files = await ctx.privacy.export(ctx.caller, ctx.question)
-        parts = -(-len(files) // MAX_FILES)
-        if part > parts:
-            sentence = "What is stored about you ends with part {parts}; there is no part {part}."
-            raise UserError(sentence, parts=parts, part=part)
+        export = await ctx.privacy.export(ctx.caller, ctx.question, part)
+        parts = export.parts
         text = ctx.translate("This is all that I have stored about you. PRIVACY.md tells what each part is.")
         if parts > 1:
             sentence = (
@@ -32,7 +26,7 @@ class PrivacyPlugin(Plugin):
             text = ctx.translate(sentence, part=part, parts=parts)
         if part < parts:
             text += f" {ctx.translate('`/privacy export part:{part}` gives you the next one.', part=part + 1)}"
-        yield Reply(text=text, attachments=tuple(files[(part - 1) * MAX_FILES : part * MAX_FILES]), final=True)
+        yield Reply(text=text, attachments=export.files, final=True)
 
     @command("privacy delete", private=True, free=True)
     async def delete(self, ctx: Context) -> AsyncIterator[Reply]:

@@ -64,6 +64,7 @@ SENTENCES = {
         "Ask again in {wait}."
     ),
     "server": Sentence("The limit here is {most} {span} for the whole server, and it is used up. Ask again in {wait}."),
+    "export": Sentence("You can have your data exported {most} times {span}. The next time is in {wait}."),
 }
 
 

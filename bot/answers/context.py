@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from bot.core.errors import DatabaseUnavailable
 from bot.core.i18n import translate
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ class Context:
                         return known
             except TimeoutError:
                 log.warning("Plugin “%s” took too long to look up a question", plugin.name)
+            except DatabaseUnavailable:
+                raise
             except Exception:
                 # A plugin can raise any exception, and this request belongs to another one.
                 log.exception("Plugin “%s” failed to look up a question", plugin.name)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from bot.answers import buttons
 from bot.commands.source import describe_handler
-from bot.core.errors import RequestRefused, UserError
+from bot.core.errors import DatabaseUnavailable, RequestRefused, UserError
 from bot.core.i18n import Sentence, translate
 from bot.core.messages import Channel, Reply
 from bot.core.splitting import closing, join_growing_columns, merge_columns
@@ -73,6 +73,8 @@ class AnswerExecutor:
     def __init__(self, services: Services, contexts: ContextFactory) -> None:
         self._services = services
         self._contexts = contexts
+        self._unsettled: dict[int, dict[str, str]] = {}
+        """The endings of answers that could not be stored, by row: columns to change, or none for a row to delete."""
 
     def stop(self, row_id: int) -> bool:
         """Stop an answer; return False if this process is not making it."""
@@ -103,7 +105,7 @@ class AnswerExecutor:
             request, command, job.options, private=private, question=job.question, parent=job.parent, source=job.source
         )
         run = services.runs.begin(row.id, private=private)
-        is_kept, state = services.keeps_answers and command.kept, "interrupted"
+        is_kept, state, is_stored = services.keeps_answers and command.kept, "interrupted", False
 
         async def publish(reply: Reply) -> None:
             nonlocal waited, saved
@@ -121,20 +123,37 @@ class AnswerExecutor:
             context = self._contexts.make(request, command, asked, private=private)
             last = await self._run_handler(run, job, context, publish, note)
             end = "failed" if last.error else "stopped" if run.stopped else "done"
-            if is_kept:
-                exists = await store.finish(row.id, last, end, waited)
-            else:
-                exists = await store.erase(row.id, end, waited)
-            state = end
+            try:
+                if is_kept:
+                    exists = await store.finish(row.id, last, end, waited)
+                else:
+                    exists = await store.erase(row.id, end, waited)
+                is_stored = True
+            except DatabaseUnavailable as error:
+                exists, state = True, "failed"
+                last = run.newest = last if last.error else error_reply(last, error.sentence, request)
             replies.put(self._with_buttons(replace(last, deleted=not exists), row, request.user.locale))
             return last
         finally:
             services.runs.end(row.id)
-            if state == "interrupted" and command.kept:
+            if not is_stored:
                 text = run.newest.text if is_kept else ""
-                await asyncio.shield(store.update(row.id, text=text, state=state))
-            elif state == "interrupted":
-                await asyncio.shield(store.erase(row.id))
+                await asyncio.shield(self._settle(row.id, {"text": text, "state": state} if command.kept else {}))
+
+    async def settle(self) -> None:
+        """Store how those answers ended that ended while the database could not be written."""
+        for row_id, values in tuple(self._unsettled.items()):
+            await self._settle(row_id, values)
+
+    async def _settle(self, row_id: int, values: dict[str, str]) -> None:
+        """Store how an answer ended, now or as soon as possible: with these columns, or by deleting it for none."""
+        store = self._services.messages
+        try:
+            await (store.update(row_id, **values) if values else store.erase(row_id))
+        except DatabaseUnavailable:
+            self._unsettled[row_id] = values
+        else:
+            self._unsettled.pop(row_id, None)
 
     async def _run_handler(
         self,

@@ -119,6 +119,7 @@ class Services:
                 settings=resolved,
                 defaults=defaults,
                 timeouts=timeouts,
+                limits=limiter,
                 moderation=moderation,
                 adapters=adapters,
             ),

@@ -271,10 +271,14 @@ class SlackSection(ConfigSection):
 
 
 class DatabaseSection(ConfigSection):
-    """The database, and for how many days messages are kept; with 0, each is deleted once it is answered."""
+    """The database, and for how many days messages and the audit are kept.
+
+    With 0 days, each message is deleted once it is answered.
+    """
 
     url: str = "sqlite:///~/.local/share/tempera/tempera.db"
     retention_days: float = Field(default=30, ge=0)
+    audit_days: float = Field(default=400, ge=1)
 
 
 class AccessSection(ConfigSection):

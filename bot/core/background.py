@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from bot.core.errors import DatabaseUnavailable
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -23,6 +25,8 @@ async def repeat(work: Callable[[], Awaitable[None]], seconds: float, *, at_once
     while True:
         try:
             await work()
+        except DatabaseUnavailable as error:
+            log.debug("Background work needs the database: %s", error)
         except Exception:
             log.exception("Background work failed; it will be tried again in %g s", seconds)
         await asyncio.sleep(seconds)

@@ -11,6 +11,7 @@
         │   ├── PermissionDenied
         │   └── LimitReached     asked too often; `retry_after` seconds
         ├── Expired          the message or question behind a button is no longer stored
+        ├── DatabaseUnavailable   it is full, locked, broken or away
         └── ModelError       the model server refused the request, in a sentence
             ├── ModelUnavailable   down, loading, or its worker died
             └── Busy               its queue is full; `retry_after` seconds
@@ -91,6 +92,17 @@ class LimitReached(RequestRefused):
 
 class Expired(UserError):
     """The message or the question behind a button is no longer stored."""
+
+
+class DatabaseUnavailable(UserError):
+    """The database cannot be read or written at the moment. The log already has the reason, in a line."""
+
+    def __init__(self) -> None:
+        sentence = (
+            "My database cannot be used at the moment, so nothing can be read or stored. Please try again later; "
+            "whoever runs me finds the reason in my log."
+        )
+        super().__init__(sentence)
 
 
 class ModelError(UserError):

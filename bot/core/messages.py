@@ -55,6 +55,8 @@ class Attachment:
     media_type: str = "application/octet-stream"
     alt: str = ""
     spoiler: bool = False
+    confidential: bool = False
+    """True if it is for the asker alone and for a short time, as an export is: what keeps it must not keep it long."""
 
 
 @dataclass(frozen=True, slots=True)

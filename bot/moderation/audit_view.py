@@ -10,7 +10,7 @@ from bot.core.i18n import translate
 from bot.core.text import cut
 from bot.safety.errors import ANSWER_PREFIX
 from bot.settings.builtin import CORE_SETTINGS
-from bot.storage.audit import APPEAL, MODERATION, REFUSAL, SETTING, AuditEntry
+from bot.storage.audit import APPEAL, MANY, MODERATION, REFUSAL, SETTING, AuditEntry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -36,7 +36,10 @@ MARKDOWN_LOOKALIKES = str.maketrans(
 
 
 class AuditReader:
-    """Reads the audit entries of a server for its moderators. Raises PermissionDenied for everybody else."""
+    """Reads the audit entries of a server for its moderators. Raises PermissionDenied for everybody else.
+
+    At the terminal, what its operator did in other servers belongs to these entries, too.
+    """
 
     def __init__(self, audit: Audit, adapters: Adapters) -> None:
         self._audit = audit
@@ -45,18 +48,25 @@ class AuditReader:
     async def find(self, caller: Caller, scope: Scope, wanted: AuditFilter, *, most: int) -> Sequence[AuditRow]:
         """Return at most `most` entries of a server, the newest first."""
         caller.require_moderator(NOT_ALLOWED)
-        return await self._audit.find(scope.platform, scope.server, wanted, limit=most)
+        also_by = self._operator(caller, scope)
+        return await self._audit.find(scope.platform, scope.server, wanted, limit=most, also_by=also_by)
 
     async def all(self, caller: Caller, scope: Scope, wanted: AuditFilter) -> AsyncIterator[Sequence[AuditRow]]:
         """Yield all entries of a server in batches, the newest first."""
         caller.require_moderator(NOT_ALLOWED)
-        async for rows in self._audit.find_in_chunks(scope.platform, scope.server, wanted, BATCH_ROWS):
+        where, also_by = (scope.platform, scope.server), self._operator(caller, scope)
+        async for rows in self._audit.find_in_chunks(*where, wanted, BATCH_ROWS, also_by=also_by):
             yield rows
 
     async def names(self, caller: Caller, scope: Scope) -> Sequence[str]:
         """Return the names that entries are about: settings, commands and moderators' actions."""
         caller.require_moderator(NOT_ALLOWED)
-        return await self._audit.list_names(scope.platform, scope.server)
+        return await self._audit.list_names(scope.platform, scope.server, also_by=self._operator(caller, scope))
+
+    def _operator(self, caller: Caller, scope: Scope) -> str:
+        """Return the id of the operator if they ask for the entries of the terminal; else ""."""
+        is_own = caller.user.is_operator and self._adapters.capabilities(scope.platform).is_local
+        return caller.user.id if is_own else ""
 
     async def note(
         self, caller: Caller, scope: Scope, what: str, about: str, *, before: Any = None, after: Any = None
@@ -88,7 +98,8 @@ def line(row: AuditRow, locale: str, capabilities: Capabilities) -> str:
 
     `capabilities` are those of the platform where it happened.
     """
-    return f"{SIGNS.get(row.kind, '🛡️')} {_sentence(row, locale, capabilities)}"
+    times = f" ×{row.times}" if row.times > 1 else ""
+    return f"{SIGNS.get(row.kind, '🛡️')} {_sentence(row, locale, capabilities)}{times}"
 
 
 def _sentence(row: AuditRow, locale: str, capabilities: Capabilities) -> str:
@@ -99,6 +110,9 @@ def _sentence(row: AuditRow, locale: str, capabilities: Capabilities) -> str:
         change = " → ".join(_setting_value(row, value, locale, capabilities) for value in (row.before, row.after))
         sentence = "{who} set {what}{where}: {change}"
         return translate(sentence, locale, who=who, what=what, where=where, change=change)
+    if row.kind == REFUSAL and row.reason == MANY:
+        sentence = "{who} was refused further requests" if row.actor else "Several people were refused further requests"
+        return translate(sentence, locale, who=who)
     if row.kind == REFUSAL:
         sentence = "{who} was refused {what}{where} ({reason})"
         about = {"who": who, "what": what, "where": where, "reason": row.reason}

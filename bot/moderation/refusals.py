@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from bot.core.errors import Expired, RequestRefused, UserError
+from bot.core.errors import DatabaseUnavailable, Expired, RequestRefused, UserError
 from bot.core.i18n import translate
 from bot.core.messages import Button, Place, Reply
 from bot.safety.errors import ANSWER_PREFIX, Unsafe
@@ -18,8 +15,6 @@ if TYPE_CHECKING:
     from bot.core.adapters import Adapters
     from bot.core.messages import Request
     from bot.storage.audit import Audit
-
-log = logging.getLogger(__name__)
 
 MAX_KEPT_CHARACTERS = 1000
 """The most characters that are stored of a refused text."""
@@ -52,7 +47,7 @@ class Refusals:
         return replace(reply, status=status, buttons=(appeal,))
 
     async def record(self, request: Request, error: RequestRefused) -> int | None:
-        """Record a refusal and return its number; None if that failed."""
+        """Record a refusal and return the number of its entry; None if it has none, or if that failed."""
         text = error.text[:MAX_KEPT_CHARACTERS] if self._keeps_words and isinstance(error, Unsafe) else ""
         entry = AuditEntry(
             actor=request.user,
@@ -64,8 +59,7 @@ class Refusals:
         )
         try:
             return await self._audit.record(entry)
-        except SQLAlchemyError:
-            log.exception("A refusal could not be recorded in the audit")
+        except DatabaseUnavailable:
             return None
 
     async def appeal(self, request: Request, number: int) -> Reply:

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from bot.core.errors import DatabaseUnavailable
 from bot.core.i18n import Sentence
 from bot.core.throttle import throttled
 
@@ -103,6 +104,8 @@ class AnswerTasks(ABC, Generic[ViewT]):
             await work
         except self.refusals as error:
             log.warning("%s refused a request: %s", self._name, error)
+        except DatabaseUnavailable as error:
+            log.warning("A task on %s failed: %s", self._name, error)
         except Exception:
             log.exception("A task on %s failed", self._name)
 

@@ -206,6 +206,8 @@ class Terminal:
                 suffix = "" if number == 1 else f"-{number}"
                 path = self._out / f"{name.stem}{suffix}{name.suffix}"
                 if not path.exists():
+                    # Others on this computer may read pictures, but not what is stored about somebody.
+                    path.touch(0o600 if attachment.confidential else 0o666)
                     path.write_bytes(attachment.data)
                     return path
                 if path.read_bytes() == attachment.data:

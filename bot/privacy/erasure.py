@@ -17,6 +17,7 @@ from sqlalchemy import Text, cast, delete, null, or_, select, union, update
 from bot.access.timeouts import TimeOutRow
 from bot.moderation.audit_view import MARKDOWN_LOOKALIKES
 from bot.privacy.conditions import is_message_of, is_not_of_question, is_on_platform, is_stored_under, is_vote_of
+from bot.safety.errors import SENSITIVE_CODES
 from bot.settings.scopes import SettingRow
 from bot.storage.audit import APPEAL, REFUSAL, AuditRow
 from bot.storage.changes import DEFAULTS, SETTINGS, number_change
@@ -184,7 +185,7 @@ class Erasure:
             if row.actor == self._person.id:
                 row.actor = row.actor_name = self._pseudonym
                 if row.kind in (REFUSAL, APPEAL):
-                    row.before = null()
+                    row.before, row.reason = null(), SENSITIVE_CODES.get(row.reason, row.reason)
             if row.subject == self._person.id:
                 row.subject = row.subject_name = self._pseudonym
                 row.before, row.after = _without_reason(row.before), _without_reason(row.after)

@@ -3,44 +3,67 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
+import logging
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import or_, select
 
+from bot.access.rate_limits import DAY_SECONDS, RateLimit
 from bot.access.timeouts import TimeOutRow
+from bot.core.errors import UserError
 from bot.core.i18n import Sentence
-from bot.core.messages import Attachment, Person, StoredQuestion
+from bot.core.messages import Person, StoredQuestion
 from bot.privacy.conditions import is_message_of, is_not_of_question, is_on_platform, is_stored_under, is_vote_of
 from bot.privacy.erasure import Erasure
+from bot.privacy.export_files import ExportFiles, as_json_rows, file_rows, token_rows
 from bot.settings.scopes import SettingRow
 from bot.storage.audit import REFUSAL, AuditRow
 from bot.storage.database import AttachmentRow, DeliveryRow, MessageRow, PluginRow, TokensRow, VoteRow, now
 from bot.storage.key_value import BlobRow
-from bot.storage.tokens import unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 
+    from sqlalchemy import ColumnElement
     from sqlalchemy.ext.asyncio import AsyncSession
 
+    from bot.access.rate_limits import RateLimiter
     from bot.access.timeouts import TimeOuts
     from bot.core.adapters import Adapters
     from bot.core.caller import Caller
-    from bot.core.messages import Place, User
+    from bot.core.messages import Attachment, Place, User
     from bot.moderation.actions import Moderation
     from bot.plugin_host.registry import Registry
     from bot.settings.resolver import Settings
     from bot.settings.user_defaults import Defaults
     from bot.storage.database import Database
 
-FILE_BYTES = 6 * 2**20
-"""The largest file of an export, so that every platform accepts it."""
+log = logging.getLogger(__name__)
+
+MAX_FILES = 9
+"""The most files of a part, since every platform takes that many in one message."""
+MAX_EXPORTS_PER_DAY = 3
+"""How often somebody may have each part of their export."""
+MAX_KNOWN_EXPORTS = 1000
+"""Of how many people the number of parts is remembered."""
+BATCH_ROWS = 200
+SECTIONS = (
+    *("messages", "deliveries", "votes", "audit", "settings", "timeouts", "plugin_data", "plugins", "tokens", "files"),
+)
 IN_PIECES = Sentence(
     "What is too large for one file comes in pieces. Put them together in their order: the text of each “json”, or the "
     "bytes that each “base64” stands for."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """One part of an export, and how many parts there are."""
+
+    files: tuple[Attachment, ...]
+    parts: int
 
 
 class PrivacyService:
@@ -54,6 +77,7 @@ class PrivacyService:
         settings: Settings,
         defaults: Defaults,
         timeouts: TimeOuts,
+        limits: RateLimiter,
         moderation: Moderation,
         adapters: Adapters,
     ) -> None:
@@ -62,43 +86,92 @@ class PrivacyService:
         self._settings = settings
         self._defaults = defaults
         self._timeouts = timeouts
+        self._limits = limits
         self._moderation = moderation
         self._adapters = adapters
+        self._building = asyncio.Lock()
+        self._waiting: set[tuple[str, str]] = set()
+        self._parts: dict[tuple[str, str], int] = {}
 
-    async def export(self, caller: Caller, question: int = 0) -> Sequence[Attachment]:
-        """Return all that is stored about the caller on their platform, as JSON files of at most `FILE_BYTES`.
+    async def export(self, caller: Caller, question: int = 0, part: int = 1) -> Export:
+        """Return a part of all that is stored about the caller on their platform, as JSON files.
 
-        `question` is the row of the question that asks for it, which is left out.
+        `question` is the row of the question that asks for it, which is left out. One export is built at a time, since
+        each of them reads all that is stored about somebody. Raises LimitReached if the caller had this part too often
+        in the last day, and UserError if there is no such part or if an export of theirs is being built.
         """
+        key = caller.place.platform, caller.user.id
+        known = self._parts.get(key)
+        if known is not None and part > known:
+            raise _no_such_part(part, known)
+        if key in self._waiting:
+            raise UserError("Your export is being put together already; wait until it is there.")
+        # How many parts there are is known once they are counted, so until then every part counts as the first one.
+        name = "/".join((*key, "export", *([str(part)] if known is not None and part > 1 else ())))
+        limit = RateLimit("export.day", name, MAX_EXPORTS_PER_DAY, DAY_SECONDS, "")
+        self._waiting.add(key)
+        try:
+            async with self._limits.count_use([limit]) as use, self._building:
+                try:
+                    export = await self._build(caller, question, part)
+                except Exception:
+                    use.refund()
+                    raise
+        finally:
+            self._waiting.discard(key)
+        self._parts[key] = export.parts
+        if len(self._parts) > MAX_KNOWN_EXPORTS:
+            del self._parts[next(iter(self._parts))]
+        if part > export.parts:
+            raise _no_such_part(part, export.parts)
+        return export
+
+    async def _build(self, caller: Caller, question: int, part: int) -> Export:
         user, person = caller.user, await self._person(caller.user, caller.place)
-        async with self._database.reading() as session:
-            messages = await self._messages(session, person, question)
-            files = await _rows_of_messages(session, AttachmentRow, messages)
-            tokens = await _rows_of_messages(session, TokensRow, messages)
-            sections = {
-                "messages": _as_json_rows(messages),
-                "deliveries": _as_json_rows(await _rows_of_messages(session, DeliveryRow, messages)),
-                "votes": _as_json_rows(await self._votes(session, person)),
-                "audit": _as_json_rows(await self._audit(session, user, person)),
-                "settings": _as_json_rows(await self._settings_of(session, user, person)),
-                "timeouts": _as_json_rows(await self._timeouts_of(session, user, person)),
-                "plugin_data": _as_json_rows(
-                    await session.scalars(select(PluginRow).where(is_stored_under(PluginRow, person)))
-                ),
-            }
-            blobs = list(await session.scalars(select(BlobRow).where(is_stored_under(BlobRow, person))))
-        sections["plugins"] = [
-            {"plugin": plugin.name, "stored": stored}
-            for plugin in self._registry.plugins
-            if (stored := await plugin.stored(person)) is not None
-        ]
         about = {"platform": person.platform, "id": person.id, "name": person.name, "exported": now()}
-        note = IN_PIECES.in_language(user.locale)
-        return await asyncio.to_thread(
-            lambda: _make_files(
-                about, note, {**sections, "tokens": _token_rows(tokens), "files": _file_rows([*files, *blobs])}
-            )
-        )
+        try:
+            files = await asyncio.to_thread(ExportFiles, SECTIONS)
+            with files:
+                async with aclosing(self._sections(user, person, question)) as sections:
+                    async for section, rows in sections:
+                        await asyncio.to_thread(files.add, section, rows)
+                note = IN_PIECES.in_language(user.locale)
+                read = await asyncio.to_thread(files.read, (part - 1) * MAX_FILES, MAX_FILES, about, note)
+                return Export(tuple(read), -(-len(files) // MAX_FILES))
+        except OSError as error:
+            log.error("An export cannot be written to a temporary file: %s", error.strerror)  # noqa: TRY400
+            raise UserError("There is no room for your export at the moment; please try again later.") from None
+
+    async def _sections(
+        self, user: User, person: Person, question: int
+    ) -> AsyncGenerator[tuple[str, Iterable[dict[str, Any]]], None]:
+        """Yield the rows of all sections, those of each section in batches, in the order of SECTIONS."""
+        mine = is_message_of(person) & is_not_of_question(question)
+        async with self._database.reading() as session:
+            ids = list(await session.scalars(select(MessageRow.id).where(mine).order_by(MessageRow.id)))
+            for section, column in (("messages", MessageRow.id), ("deliveries", DeliveryRow.message)):
+                async for rows in _rows_of_messages(session, column.class_, column, ids):
+                    yield section, as_json_rows(rows)
+            yield "votes", as_json_rows(await self._votes(session, person))
+            yield "audit", as_json_rows(await self._audit(session, user, person))
+            yield "settings", as_json_rows(await self._settings_of(session, user, person))
+            yield "timeouts", as_json_rows(await self._timeouts_of(session, user, person))
+            stored = await session.scalars(select(PluginRow).where(is_stored_under(PluginRow, person)))
+            yield "plugin_data", as_json_rows(stored)
+        for plugin in self._registry.plugins:
+            if (told := await plugin.stored(person)) is not None:
+                yield "plugins", [{"plugin": plugin.name, "stored": told}]
+        async with self._database.reading() as session:
+            for start in range(0, len(ids), BATCH_ROWS):
+                some = ids[start : start + BATCH_ROWS]
+                async for tokens in _rows_one_by_one(session, TokensRow, TokensRow.message.in_(some)):
+                    yield "tokens", token_rows(tokens)
+            for start in range(0, len(ids), BATCH_ROWS):
+                some = ids[start : start + BATCH_ROWS]
+                async for attachments in _rows_one_by_one(session, AttachmentRow, AttachmentRow.message.in_(some)):
+                    yield "files", file_rows(attachments)
+            async for blobs in _rows_one_by_one(session, BlobRow, is_stored_under(BlobRow, person)):
+                yield "files", file_rows(blobs)
 
     async def delete(self, caller: Caller, question: int = 0) -> None:
         """Delete all that is stored about the caller on their platform, except a time-out that is in force.
@@ -107,6 +180,7 @@ class PrivacyService:
         question that asks for the deletion, which is deleted once it is answered.
         """
         user, person = caller.user, await self._person(caller.user, caller.place)
+        self._parts.pop((person.platform, person.id), None)
         for plugin in self._registry.plugins:
             await plugin.forget(person)
         moderators = {command.name for command in self._registry.all_commands if command.moderator}
@@ -140,10 +214,6 @@ class PrivacyService:
             ]
         return Person(place.platform, user.id, user.name, tuple(asked))
 
-    async def _messages(self, session: AsyncSession, person: Person, question: int) -> list[MessageRow]:
-        found = select(MessageRow).where(is_message_of(person), is_not_of_question(question)).order_by(MessageRow.id)
-        return list(await session.scalars(found))
-
     async def _votes(self, session: AsyncSession, person: Person) -> list[VoteRow]:
         return list(await session.scalars(select(VoteRow).where(is_vote_of(person))))
 
@@ -162,97 +232,23 @@ class PrivacyService:
         return list(await session.scalars(select(TimeOutRow).where(or_(TimeOutRow.person == person_hash, imposed))))
 
 
-async def _rows_of_messages(session: AsyncSession, table: Any, messages: Sequence[MessageRow]) -> list[Any]:
-    """Return the rows of a table that belong to these messages, in the order of the messages."""
-    rows: list[Any] = []
-    for message in messages:
-        rows += await session.scalars(select(table).where(table.message == message.id))
-    return rows
+def _no_such_part(part: int, parts: int) -> UserError:
+    sentence = "What is stored about you ends with part {parts}; there is no part {part}."
+    return UserError(sentence, parts=parts, part=part)
 
 
-def _as_json_rows(rows: Iterable[Any]) -> list[dict[str, Any]]:
-    """Return database rows as JSON objects; columns of bytes are left out."""
-    return [
-        {
-            column.key: value
-            for column in row.__table__.columns
-            if not isinstance(value := getattr(row, column.key), bytes)
-        }
-        for row in rows
-    ]
+async def _rows_of_messages(session: AsyncSession, table: Any, column: Any, ids: Sequence[int]) -> AsyncIterator[Any]:
+    """Yield the rows of a table whose `column` is one of these ids of messages, in batches and in order."""
+    order = (column, *table.__table__.primary_key.columns)
+    for start in range(0, len(ids), BATCH_ROWS):
+        some = column.in_(ids[start : start + BATCH_ROWS])
+        yield list(await session.scalars(select(table).where(some).order_by(*order)))
 
 
-def _token_rows(tokens: Iterable[TokensRow]) -> Iterator[dict[str, Any]]:
-    """Yield the tokens of each answer with their probabilities, to four significant digits, as they are stored."""
-    for row in tokens:
-        pairs = [[token.text, float(f"{token.probability:.4g}")] for token in unpack(row.data)]
-        yield {"message": row.message, "tokens": pairs}
-
-
-def _file_rows(rows: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    """Yield rows with their bytes as base64; bytes too large for one file are split into numbered pieces."""
-    # Base64 is a third longer, and still fits.
-    length = FILE_BYTES // 2
-    for row in rows:
-        starts = range(0, len(row.data), length) or range(1)
-        for number, start in enumerate(starts, 1):
-            data = base64.b64encode(row.data[start : start + length]).decode()
-            of_several = {"piece": number, "pieces": len(starts)} if len(starts) > 1 else {}
-            yield _as_json_rows([row])[0] | of_several | {"base64": data}
-
-
-def _make_files(about: dict[str, Any], note: str, sections: Mapping[str, Iterable[Any]]) -> list[Attachment]:
-    """Return the files of an export: one row in each line, as many in each file as fit; `note` explains pieces."""
-    contents: list[dict[str, list[str]]] = [{name: [] for name in sections}]
-    notes: list[dict[str, str]] = [{}]
-    size = 0
-    for name, rows in sections.items():
-        for row in (part for whole in rows for part in _split_row(whole)):
-            line = _json(row)
-            length = _byte_length(f"{line},\n")
-            if size and size + length > FILE_BYTES:
-                contents.append({})
-                notes.append({})
-                size = 0
-            contents[-1].setdefault(name, []).append(line)
-            size += length
-            if "pieces" in row:
-                notes[-1] = {"pieces": note}
-    return [
-        _make_file(number, about | {"file": number, "files": len(contents)} | file_note, content)
-        for number, (file_note, content) in enumerate(zip(notes, contents, strict=True), 1)
-    ]
-
-
-def _split_row(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield a row, or pieces of its JSON if it is too large for one file."""
-    line = _json(row)
-    if _byte_length(line) <= FILE_BYTES:
-        yield row
-        return
-    # A character has at most four bytes; one that is escaped again has two.
-    length = FILE_BYTES // 4
-    starts = range(0, len(line), length)
-    for number, start in enumerate(starts, 1):
-        yield {"piece": number, "pieces": len(starts), "json": line[start : start + length]}
-
-
-def _make_file(number: int, about: dict[str, Any], content: Mapping[str, Sequence[str]]) -> Attachment:
-    sections = [_section(name, lines) for name, lines in content.items()]
-    text = ",\n".join([f'"about":{_json(about)}', *sections])
-    name = "tempera-data.json" if number == 1 else f"tempera-data-{number}.json"
-    return Attachment(name, f"{{\n{text}\n}}\n".encode("utf-8", "replace"), "application/json")
-
-
-def _section(name: str, lines: Sequence[str]) -> str:
-    text = ",\n".join(lines)
-    return f'"{name}":[\n{text}\n]'
-
-
-def _byte_length(text: str) -> int:
-    """Return the number of bytes that a text has in a file."""
-    return len(text.encode("utf-8", "replace"))
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+async def _rows_one_by_one(session: AsyncSession, table: Any, condition: ColumnElement[bool]) -> AsyncIterator[Any]:
+    """Yield the rows of a table, each in a list of its own, since a single one may be large."""
+    keys = table.__table__.primary_key.columns
+    for key in (await session.execute(select(*keys).where(condition).order_by(*keys))).all():
+        # None was deleted meanwhile.
+        if (row := await session.get(table, tuple(key))) is not None:
+            yield [row]

@@ -69,6 +69,14 @@ ANSWER_PREFIX = "answer_"
 """The prefix of the codes of answers."""
 
 
+SENSITIVE_CODES = {
+    f"{prefix}{code}": f"{prefix}unsafe"
+    for prefix in ("", ANSWER_PREFIX)
+    for code in (SELF_HARM, "sexual", "violence", "illicit")
+}
+"""Codes that may tell of somebody's health, sexual life or offences, and the ones that take their places with time."""
+
+
 class Unsafe(RequestRefused):
     """A failed safety check. `text` is what was refused, for moderators who decide on an appeal, or ""."""
 

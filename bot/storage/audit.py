@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import JSON, Index, String, cast, func, null, or_, select, update
+from sqlalchemy import JSON, Index, String, cast, delete, func, null, or_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bot.storage import counters
 from bot.storage.database import MAX_ID, Base, now
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -26,6 +26,12 @@ SETTING, MODERATION, REFUSAL, APPEAL = KINDS = ("setting", "moderation", "refusa
 """The kinds of entries. `before` of a refusal or appeal is the text of the user, or of a withheld answer."""
 MAX_ENTRIES = 1000
 """The largest number of entries that one query returns by default."""
+REPEAT_WINDOW = timedelta(hours=1)
+"""For how long the same refusal of the same person is counted in one entry."""
+MAX_PERSON_REFUSALS, MAX_SERVER_REFUSALS = 20, 200
+"""The most entries of refusals of one person, and of all, in a server within that window; further ones are counted."""
+MANY = "many"
+"""The reason in the entry that counts further refusals: those of a person, or of all, without an actor."""
 
 
 class AuditRow(Base):
@@ -52,6 +58,8 @@ class AuditRow(Base):
     after: Mapped[Any] = mapped_column(JSON, nullable=True)
     reason: Mapped[str]
     """A code, such as "cooldown"."""
+    times: Mapped[int] = mapped_column(default=1, server_default="1")
+    """How often it happened; repeats of a refusal are counted here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,13 +126,16 @@ class Audit:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def record(self, entry: AuditEntry) -> int:
-        """Store an entry in a transaction of its own, and return its id. A refusal is counted, too."""
+    async def record(self, entry: AuditEntry) -> int | None:
+        """Store an entry in a transaction of its own, and return its id.
+
+        A refusal that repeats one of the last hour is counted in its entry. Somebody who is refused too often gets
+        one more entry, which counts the rest; then None is returned.
+        """
         async with self._database.writing() as session:
-            row = add_entry(session, entry)
             if entry.kind == REFUSAL:
-                where, day = (row.platform, row.server), counters.day_of(row.created)
-                await counters.count(session, where, counters.REFUSAL, row.what, row.reason, day)
+                return await _record_refusal(session, entry)
+            row = add_entry(session, entry)
             await session.flush()
             return row.id
 
@@ -134,19 +145,39 @@ class Audit:
             return await session.get(AuditRow, row_id)
 
     async def purge(self, days: float) -> None:
-        """Delete the texts in refusals older than `days`, and in appeals against these; the entries themselves stay."""
+        """Delete the entries older than `days`."""
+        async with self._database.writing() as session:
+            await session.execute(delete(AuditRow).where(AuditRow.created < now() - timedelta(days=days)))
+
+    async def purge_texts(self, days: float, sensitive: Mapping[str, str]) -> None:
+        """Delete the texts in refusals older than `days`, and in appeals against these; the entries themselves stay.
+
+        Each reason that is `sensitive` becomes the more general one that this maps it to.
+        """
         old = AuditRow.created < now() - timedelta(days=days)
         refused = select(cast(AuditRow.id, String)).where(AuditRow.kind == REFUSAL, old)
         against = (AuditRow.kind == APPEAL) & AuditRow.subject.in_(refused)
         with_texts = or_(AuditRow.kind.in_([REFUSAL, APPEAL]) & old, against)
         async with self._database.writing() as session:
             await session.execute(update(AuditRow).where(with_texts).values(before=null()))
+            for reason, general in sensitive.items():
+                of_reason = with_texts & (AuditRow.reason == reason)
+                await session.execute(update(AuditRow).where(of_reason).values(reason=general))
 
     async def find(
-        self, platform: str, server: str, wanted: AuditFilter | None = None, *, limit: int = MAX_ENTRIES
+        self,
+        platform: str,
+        server: str,
+        wanted: AuditFilter | None = None,
+        *,
+        limit: int = MAX_ENTRIES,
+        also_by: str = "",
     ) -> Sequence[AuditRow]:
-        """Return at most `limit` entries of a server, the newest first; "" stands for direct messages."""
-        query = _select_matching(platform, server, wanted or AuditFilter())
+        """Return at most `limit` entries of a server, the newest first; "" stands for direct messages.
+
+        The entries of the actor `also_by`, if there is one, are among them wherever they acted.
+        """
+        query = _select_matching(_is_of(platform, server, also_by), wanted or AuditFilter())
         async with self._database.reading() as session:
             return (await session.scalars(query.order_by(AuditRow.id.desc()).limit(limit))).all()
 
@@ -165,22 +196,61 @@ class Audit:
             return (await session.scalars(query.order_by(AuditRow.id).limit(limit))).all()
 
     async def find_in_chunks(
-        self, platform: str, server: str, wanted: AuditFilter, size: int
+        self, platform: str, server: str, wanted: AuditFilter, size: int, *, also_by: str = ""
     ) -> AsyncIterator[Sequence[AuditRow]]:
-        """Yield all matching entries of a server, the newest first, in chunks of `size`."""
-        while rows := await self.find(platform, server, wanted, limit=size):
+        """Yield all matching entries that `find` returns, in chunks of `size`."""
+        while rows := await self.find(platform, server, wanted, limit=size, also_by=also_by):
             yield rows
             wanted = replace(wanted, older=rows[-1].id)
 
-    async def list_names(self, platform: str, server: str) -> Sequence[str]:
-        """Return the distinct values of `what` in the entries of a server, sorted."""
-        names = select(AuditRow.what).where(AuditRow.platform == platform, AuditRow.server == server)
+    async def list_names(self, platform: str, server: str, *, also_by: str = "") -> Sequence[str]:
+        """Return the distinct values of `what` in the entries that `find` returns, sorted."""
+        names = select(AuditRow.what).where(_is_of(platform, server, also_by), AuditRow.what != "")
         async with self._database.reading() as session:
             return (await session.scalars(names.distinct().order_by(AuditRow.what))).all()
 
 
-def _select_matching(platform: str, server: str, wanted: AuditFilter) -> Select[AuditRow]:
-    query = select(AuditRow).where(AuditRow.platform == platform, AuditRow.server == server)
+async def _record_refusal(session: AsyncSession, entry: AuditEntry) -> int | None:
+    """Store or count a refusal; return the id of the entry that has its words, or None."""
+    place, since = entry.place, now() - REPEAT_WINDOW
+    where = (place.platform, place.server)
+    await counters.count(session, where, counters.REFUSAL, entry.what, entry.reason, counters.day_of(now()))
+    here = (AuditRow.platform == place.platform) & (AuditRow.server == place.server)
+    recent = here & (AuditRow.kind == REFUSAL) & (AuditRow.created >= since)
+    own = list(await session.scalars(select(AuditRow).where(recent, AuditRow.actor == entry.actor.id)))
+    row = next((row for row in own if _is_same_refusal(row, entry)), None)
+    if row is not None:
+        row.times += 1
+        return row.id
+    if len(own) >= MAX_PERSON_REFUSALS:
+        actor = entry.actor
+    elif (await session.scalar(select(func.count(AuditRow.id)).where(recent)) or 0) >= MAX_SERVER_REFUSALS:
+        actor = replace(entry.actor, id="", name="")
+    else:
+        row = add_entry(session, entry)
+        await session.flush()
+        return row.id
+    rest = select(AuditRow).where(recent, AuditRow.actor == actor.id, AuditRow.reason == MANY)
+    if (row := await session.scalar(rest)) is not None:
+        row.times += 1
+    else:
+        elsewhere = replace(place, channel="", thread="")
+        add_entry(session, replace(entry, actor=actor, place=elsewhere, what="", before=None, reason=MANY))
+    return None
+
+
+def _is_same_refusal(row: AuditRow, entry: AuditEntry) -> bool:
+    told = (entry.place.channel, entry.what, entry.before, entry.reason)
+    return (row.channel, row.what, row.before, row.reason) == told
+
+
+def _is_of(platform: str, server: str, also_by: str) -> ColumnElement[bool]:
+    here = (AuditRow.platform == platform) & (AuditRow.server == server)
+    return or_(here, AuditRow.actor == also_by) if also_by else here
+
+
+def _select_matching(here: ColumnElement[bool], wanted: AuditFilter) -> Select[AuditRow]:
+    query = select(AuditRow).where(here)
     for column in ("kind", "channel", "actor", "subject", "reason"):
         if value := getattr(wanted, column):
             query = query.where(getattr(AuditRow, column) == value)

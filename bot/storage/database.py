@@ -34,7 +34,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 from bot.core.errors import ConfigError
-from bot.storage.engine import BUSY_SECONDS, create_backend, ensure_folder, truncate_wal
+from bot.storage.engine import BUSY_SECONDS, create_backend, prepare_file, truncate_wal
+from bot.storage.failures import Failures
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -234,6 +235,7 @@ class Database:
         """Raises ConfigError if `url` is not the address of a supported database."""
         self._backend = create_backend(url)
         self._engine = self._backend.engine
+        self._failures = Failures(self._backend.name, self._backend.driver_errors)
 
     @property
     def name(self) -> str:
@@ -247,7 +249,7 @@ class Database:
 
     async def __aenter__(self) -> Self:
         try:
-            await ensure_folder(self._backend.file)
+            await prepare_file(self._backend.file)
             await self._migrate_when_free()
         except ConfigError:
             await self._engine.dispose()
@@ -276,15 +278,23 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
-        """A session that only reads; each statement is a transaction of its own."""
-        async with _session(self._backend.reader) as session:
-            yield session
+        """A session that only reads; each statement is a transaction of its own.
+
+        Raises DatabaseUnavailable if the database cannot be used.
+        """
+        with self._failures.reported("reading"):
+            async with _session(self._backend.reader) as session:
+                yield session
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncSession]:
-        """A session in one transaction, which is committed at the end or rolled back."""
-        async with _session(self._engine) as session, session.begin():
-            yield session
+        """A session in one transaction, which is committed at the end or rolled back.
+
+        Raises DatabaseUnavailable if the database cannot be used.
+        """
+        with self._failures.reported("writing"):
+            async with _session(self._engine) as session, session.begin():
+                yield session
 
     async def migrate(self, target: str = "head") -> None:
         """Migrate the tables to the newest revision, or to `target`."""

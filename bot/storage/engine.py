@@ -7,7 +7,9 @@ still true when it writes. Readers never wait.
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
+import stat
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +45,8 @@ class Backend:
     name: str
     open_errors: tuple[type[Exception], ...]
     """The exceptions that mean that the database cannot be opened."""
+    driver_errors: tuple[type[Exception], ...]
+    """Those that the driver raises itself when a connection is made later, beside OSError."""
     failure_sentence: str
     """The sentence to show then."""
     file: Path | None = None
@@ -89,7 +93,7 @@ def _create_sqlite(url: URL) -> Backend:
     name = url.render_as_string()
     open_errors = (OSError, DBAPIError)
     failure_sentence = f"The database {path} cannot be opened; is the folder writable?"
-    return Backend(engine, reader, name, open_errors, failure_sentence, path, path.with_name(f"{path.name}.key"))
+    return Backend(engine, reader, name, open_errors, (), failure_sentence, path, path.with_name(f"{path.name}.key"))
 
 
 def _create_postgresql(url: URL) -> Backend:
@@ -113,9 +117,10 @@ def _create_postgresql(url: URL) -> Backend:
         f"The database {name} cannot be opened; are address, user and password right, and is the server running?"
     )
     # The driver raises TypeError or ValueError for unknown options and values in the address.
-    open_errors = (OSError, DBAPIError, InterfaceError, PostgresError, TypeError, ValueError)
+    driver_errors = (InterfaceError, PostgresError)
+    open_errors = (OSError, DBAPIError, *driver_errors, TypeError, ValueError)
     reader = engine.execution_options(isolation_level="AUTOCOMMIT", **{READ_ONLY: True})
-    return Backend(engine, reader, name, open_errors, failure_sentence)
+    return Backend(engine, reader, name, open_errors, driver_errors, failure_sentence)
 
 
 def _begin_transactions_with(engine: AsyncEngine, statement: str) -> None:
@@ -125,10 +130,24 @@ def _begin_transactions_with(engine: AsyncEngine, statement: str) -> None:
             connection.exec_driver_sql(statement)
 
 
-async def ensure_folder(file: Path | None) -> None:
-    """Make the folder of the file of a database. Raises OSError if that fails."""
+async def prepare_file(file: Path | None) -> None:
+    """Make the file of a database with its folder, and let nobody else read it. Raises OSError if that fails."""
     if file is not None:
-        await asyncio.to_thread(file.parent.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(_prepare_file, file)
+
+
+def _prepare_file(file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # Never opened if it exists: closing it here would end the locks that other connections of this process have on it.
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    # SQLite gives new files beside it the same rights; those of an older version may be open to all.
+    for path in (file, *(file.with_name(f"{file.name}-{suffix}") for suffix in ("wal", "shm"))):
+        # Another process may remove the ones beside it, and not every disk knows rights.
+        with suppress(FileNotFoundError, PermissionError):
+            status = path.stat()
+            if status.st_uid == os.geteuid() and status.st_mode & 0o077:
+                path.chmod(stat.S_IMODE(status.st_mode) & 0o700)
 
 
 def truncate_wal(file: Path) -> bool:

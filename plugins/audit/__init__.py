@@ -91,7 +91,7 @@ class AuditPlugin(Plugin):
             "server": server,
         }
         rows = await ctx.audit.find(ctx.caller, scope, audit_filter, most=PAGE_ENTRIES + 1)
-        yield _build_page(ctx, rows, {name: value for name, value in options.items() if value})
+        yield _build_page(ctx, rows, scope, {name: value for name, value in options.items() if value})
 
     @autocomplete("audit", "what")
     async def complete(self, ctx: Context, typed: str) -> Sequence[str]:
@@ -100,19 +100,26 @@ class AuditPlugin(Plugin):
         return [name for name in names if typed.removeprefix("/").casefold() in name]
 
 
-def _build_page(ctx: Context, rows: Sequence[AuditRow], options: Mapping[str, Any]) -> Reply:
+def _build_page(ctx: Context, rows: Sequence[AuditRow], scope: Scope, options: Mapping[str, Any]) -> Reply:
     """Return the reply with the first PAGE_ENTRIES of `rows`; another row says that there are older ones.
 
-    `options` are those of the command, for the buttons.
+    Entries of other servers than `scope` say of which. `options` are those of the command, for the buttons.
     """
     if not rows:
         return Reply(text=ctx.translate("There is no such entry."), final=True)
     shown = rows[:PAGE_ENTRIES]
-    lines = [f"- `#{row.id}` {_format_time(ctx, row)} {ctx.audit.line(ctx.caller, row)}" for row in shown]
+    lines = [_format_line(ctx, row, scope) for row in shown]
     buttons = [Button(ctx.translate("All as a CSV file"), "audit", {**options, "csv": True})]
     if len(rows) > PAGE_ENTRIES:
         buttons.insert(0, Button(ctx.translate("Older ones"), "audit", {**options, "before": shown[-1].id}))
     return Reply(text="\n".join(lines), buttons=tuple(buttons), final=True)
+
+
+def _format_line(ctx: Context, row: AuditRow, scope: Scope) -> str:
+    line = f"- `#{row.id}` {_format_time(ctx, row)} {ctx.audit.line(ctx.caller, row)}"
+    if (row.platform, row.server) == (scope.platform, scope.server):
+        return line
+    return f"{line} ({ctx.translate('server {id}', id=f'{row.platform}:{row.server}')})"
 
 
 def _format_time(ctx: Context, row: AuditRow) -> str:

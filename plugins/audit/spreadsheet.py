@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     *("number", "time (UTC)", "platform", "server", "channel", "kind", "what"),
-    *("who (id)", "who", "about (id)", "about", "before", "after", "reason"),
+    *("who (id)", "who", "about (id)", "about", "before", "after", "reason", "times"),
 )
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """Beginnings that make a spreadsheet compute a cell. Anybody can write names, so such cells begin with a '."""
@@ -34,7 +34,7 @@ def write_csv(entries: Iterable[tuple[AuditRow, Any]]) -> bytes:
         place = (row.platform, row.server, row.channel)
         people = (row.actor, row.actor_name, row.subject, row.subject_name)
         values = (*place, row.kind, row.what, *people, _format_cell(before), _format_cell(row.after), row.reason)
-        table.writerow([row.id, time, *map(_escape_formula, values)])
+        table.writerow([row.id, time, *map(_escape_formula, values), row.times])
     return file.getvalue().encode("utf-8-sig")
 
 

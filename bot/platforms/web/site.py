@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from aiohttp import WSCloseCode, web
 
+from bot.core.errors import DatabaseUnavailable
 from bot.core.i18n import translate
 from bot.platforms.web.access import visitors
 from bot.platforms.web.access.client_address import TrustedProxies
@@ -61,7 +63,10 @@ class Site:
     def build_app(self) -> web.Application:
         """Return the aiohttp application with all routes and middlewares."""
         app = web.Application(
-            middlewares=[self._proxies.resolve, self._origin_check.check, self._login.admit, _compress_static_files],
+            middlewares=[
+                *(self._proxies.resolve, self._origin_check.check, _tell_unavailable),
+                *(self._login.admit, _compress_static_files),
+            ],
             client_max_size=MAX_FORM_BYTES,
         )
         app.on_response_prepare.append(add_security_headers)
@@ -143,7 +148,7 @@ class Site:
             body=file.data,
             content_type=file.media_type if is_picture else "application/octet-stream",
             headers={
-                "Cache-Control": "private, max-age=86400, immutable",
+                "Cache-Control": "no-store" if file.confidential else "private, max-age=86400, immutable",
                 "Content-Disposition": f"{disposition}; filename*=UTF-8''{quote(file.filename, safe='')}",
                 "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
             },
@@ -166,6 +171,17 @@ class Site:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await asyncio.gather(*closing)
+
+
+@web.middleware
+async def _tell_unavailable(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer requests that need the database while it cannot be used. An aiohttp middleware."""
+    try:
+        return await handler(request)
+    except DatabaseUnavailable as error:
+        return web.Response(
+            status=HTTPStatus.SERVICE_UNAVAILABLE, text=error.sentence.in_language(language_of(request))
+        )
 
 
 @web.middleware

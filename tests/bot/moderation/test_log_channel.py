@@ -189,8 +189,10 @@ async def test_many_entries_at_once_are_one_message_that_counts_the_rest(
         await choose(bot)
         await rounds.quiet(bot.log_channel)
     before = len(adapter.posted)
-    for number in range(100):
-        await refuse(bot, f"n{number}")
+    async with bot.database.writing() as session:
+        for number in range(100):
+            add_entry(session, AuditEntry(actor=ANN, place=ROOM, kind="refusal", what=f"n{number}", reason="hate"))
+            await session.flush()
     async with followed(bot.log_channel, adapter):
         await rounds.quiet(bot.log_channel)
     [(_, _, text)] = adapter.posted[before:]
@@ -260,9 +262,9 @@ async def test_moderators_are_warned_again_after_the_channel_had_worked(
         await rounds.quiet(bot.log_channel)
         await choose(bot)
         notes = []
-        for failure in (RuntimeError(), None, RuntimeError()):
+        for number, failure in enumerate((RuntimeError(), None, RuntimeError())):
             adapter.failure = failure
-            await refuse(bot)
+            await refuse(bot, f"n{number}")
             await rounds.quiet(bot.log_channel)
             notes.append(bool((await last(bot, ask("/config show", MODERATOR))).status))
     assert notes == [True, False, True]

@@ -78,7 +78,7 @@ async def test_exported_files_keep_to_discords_limit(discord: FakeDiscord, bot: 
 async def test_many_exported_files_come_in_parts(
     discord: FakeDiscord, bot: Bot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.privacy.export.FILE_BYTES", 500)
+    monkeypatch.setattr("bot.privacy.export_files.FILE_BYTES", 500)
     await store_answers(bot, discord.ann.id, tokens=5, picture=b"png")
     first, second = await exported(discord), await exported(discord, part=2)
     assert len(first.attachments) == 9

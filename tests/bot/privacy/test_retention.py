@@ -12,6 +12,7 @@ from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
 from fakes.storage.database_dump import rows, rows_holding
 from fakes.storage.rows import message
+from pydantic import ValidationError
 
 from bot.app import Bot
 from bot.config.sections import DatabaseSection, PluginsSection
@@ -56,6 +57,23 @@ async def is_forgotten(bot: Bot, what: str) -> bool:
 
 def test_the_retention_can_be_set() -> None:
     assert DatabaseSection(retention_days=0).retention_days == 0
+    assert DatabaseSection().audit_days == 400
+    with pytest.raises(ValidationError):
+        DatabaseSection(audit_days=0)
+
+
+async def test_the_audit_has_a_retention_of_its_own(tmp_path: Path, models: FakeModels) -> None:
+    address = f"sqlite:///{tmp_path}/tempera.db"
+    plugins = plugin.load(PluginsSection(enabled=("ask",), entry_points=False))
+    async with Database(address) as database:
+        for days in (7, 5):
+            await happened(database, f"{days} days", days)
+    async with Bot(ModelClient(models.url), plugins, Database(address), audit_days=6) as bot:
+
+        async def has_one_entry() -> bool:
+            return [row.before for row in await bot.audit.find("test", "school")] == ["5 days"]
+
+        await eventually(has_one_entry)
 
 
 async def test_messages_that_grew_too_old_while_no_bot_ran_are_deleted_at_the_start(

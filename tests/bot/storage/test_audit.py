@@ -2,9 +2,11 @@ from datetime import timedelta
 
 import pytest
 from fakes.core.requests import ANN, MODERATOR, ROOM
+from sqlalchemy import func, select
 
 from bot.core.messages import Place, User
 from bot.storage.audit import Audit, AuditEntry, AuditFilter, AuditRow
+from bot.storage.counters import REFUSAL, CountRow
 from bot.storage.database import Database, now
 
 HALL = Place("test", "hall", server="school")
@@ -120,11 +122,85 @@ async def test_a_purge_deletes_the_texts_of_refusals_and_keeps_the_entries(audit
             number = numbers[kind, age] = await audit.record(removal(kind=kind, before="words", reason="hate"))
             async with database.writing() as session:
                 (await session.get_one(AuditRow, number)).created = now() - timedelta(days=age)
-    await audit.purge(30)
+    await audit.purge_texts(30, {"self_harm": "unsafe"})
     rows = {row.id: row for row in await audit.find("test", "school")}
     forgotten = {key for key, number in numbers.items() if rows[number].before is None}
     assert forgotten == {("refusal", 31), ("appeal", 31)}
     assert all(row.reason == "hate" for row in rows.values())
+
+
+def refusal(actor: User = ANN, **values: object) -> AuditEntry:
+    return removal(**({"actor": actor, "kind": "refusal", "what": "ask", "subject": "", "reason": "hate"} | values))
+
+
+async def test_repeats_of_a_refusal_are_counted_in_one_entry(audit: Audit, database: Database) -> None:
+    first = await audit.record(refusal(before="words"))
+    assert [await audit.record(refusal(before="words")) for _ in range(11)] == [first] * 11
+    others = [
+        refusal(before="other words"),
+        refusal(before="words", reason="cooldown"),
+        refusal(before="words", what="imagine"),
+        refusal(before="words", place=HALL),
+        refusal(User("ben", "Ben"), before="words"),
+    ]
+    numbers = [await audit.record(entry) for entry in others]
+    rows = {row.id: row.times for row in await audit.find("test", "school")}
+    assert rows == {first: 12} | dict.fromkeys(numbers, 1)
+    async with database.reading() as session:
+        counted = select(func.sum(CountRow.number)).where(CountRow.kind == REFUSAL, CountRow.value == "hate")
+        assert await session.scalar(counted) == 16
+
+
+async def test_a_refusal_of_more_than_an_hour_ago_is_not_repeated(audit: Audit, database: Database) -> None:
+    first = await audit.record(refusal())
+    async with database.writing() as session:
+        (await session.get_one(AuditRow, first)).created = now() - timedelta(hours=1, minutes=1)
+    assert await audit.record(refusal()) != first
+
+
+async def test_other_acts_are_not_merged(audit: Audit) -> None:
+    assert await audit.record(removal()) != await audit.record(removal())
+
+
+async def test_somebody_who_is_refused_all_the_time_fills_a_few_entries(audit: Audit) -> None:
+    numbers = [await audit.record(refusal(before=f"words {number}")) for number in range(400)]
+    assert await audit.record(refusal(User("ben", "Ben"), before="words"))
+    rows = await audit.find("test", "school", AuditFilter(who="ann"))
+    assert len(rows) == 21
+    assert sum(row.times for row in rows) == 400
+    assert [(row.reason, row.before, row.times) for row in rows[:1]] == [("many", None, 380)]
+    # What has no entry with its words cannot be appealed against.
+    assert numbers[20:] == [None] * 380
+    assert await audit.list_names("test", "school") == ["ask"]
+
+
+async def test_many_people_who_are_refused_fill_a_limited_number_of_entries(audit: Audit) -> None:
+    for number in range(250):
+        await audit.record(refusal(User(f"visitor {number}", "Visitor")))
+    rows = await audit.find("test", "school")
+    assert len(rows) == 201
+    assert [(row.actor, row.actor_name, row.reason, row.times) for row in rows[:1]] == [("", "", "many", 50)]
+    assert await audit.record(refusal(place=Place("test", "room", server="other")))
+
+
+async def test_old_entries_are_deleted(audit: Audit, database: Database) -> None:
+    numbers = [await audit.record(removal(kind=kind)) for kind in ("refusal", "setting", "moderation", "setting")]
+    async with database.writing() as session:
+        for number, days in zip(numbers, (401, 401, 401, 399), strict=True):
+            (await session.get_one(AuditRow, number)).created = now() - timedelta(days=days)
+    await audit.purge(400)
+    assert [row.id for row in await audit.find("test", "school")] == numbers[3:]
+
+
+async def test_a_sensitive_reason_goes_with_the_text(audit: Audit, database: Database) -> None:
+    for age in (31, 29):
+        number = await audit.record(refusal(reason="self_harm"))
+        appeal = removal(kind="appeal", subject=str(number), reason="self_harm")
+        for row in (number, await audit.record(appeal)):
+            async with database.writing() as session:
+                (await session.get_one(AuditRow, row)).created = now() - timedelta(days=age)
+    await audit.purge_texts(30, {"self_harm": "unsafe"})
+    assert [row.reason for row in await audit.find("test", "school")] == ["self_harm"] * 2 + ["unsafe"] * 2
 
 
 async def test_an_appeal_keeps_its_text_no_longer_than_the_refusal(audit: Audit, database: Database) -> None:
@@ -134,6 +210,6 @@ async def test_an_appeal_keeps_its_text_no_longer_than_the_refusal(audit: Audit,
         numbers.append(await audit.record(removal(kind="appeal", subject=str(refused), before="words", reason="hate")))
         async with database.writing() as session:
             (await session.get_one(AuditRow, refused)).created = now() - timedelta(days=age)
-    await audit.purge(30)
+    await audit.purge_texts(30, {"self_harm": "unsafe"})
     rows = {row.id: row for row in await audit.find("test", "school", AuditFilter(kind="appeal"))}
     assert [rows[number].before for number in numbers] == [None, "words"]

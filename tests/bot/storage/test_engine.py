@@ -1,18 +1,24 @@
 """The addresses of databases; test_database.py tests the tables on each system."""
 
 import asyncio
+import os
 import socket
+import sqlite3
+import stat
 import traceback
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from fakes.storage.migrated_tables import run_real_migrations
 from fakes.storage.postgres import fresh_database
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from bot.core.errors import ConfigError
 from bot.storage.database import Database, PluginRow
-from bot.storage.engine import create_backend
+from bot.storage.engine import create_backend, prepare_file
 from bot.storage.key_value import Store
 
 
@@ -26,6 +32,45 @@ async def test_a_folder_that_cannot_be_written_is_an_error() -> None:
     with pytest.raises(ConfigError, match="cannot be opened"):
         async with Database("sqlite:////proc/nothing/tempera.db"):
             pass
+
+
+def modes(folder: Path) -> dict[str, int]:
+    """Return the rights of the files of a database."""
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.glob("tempera.db*")}
+
+
+@pytest.fixture
+def generous() -> Iterator[None]:
+    """Let this process make files that everybody may read and write."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.parametrize("old", [False, True])
+async def test_only_its_owner_can_read_the_files_of_a_database(tmp_path: Path, generous: None, *, old: bool) -> None:
+    address = f"sqlite:///{tmp_path}/tempera.db"
+    with run_real_migrations(), closing(sqlite3.connect(tmp_path / "tempera.db")) as other:
+        if old:
+            # As an older version, or one that was killed, left them.
+            other.execute("PRAGMA journal_mode=WAL")
+            other.execute("CREATE TABLE notes (note)")
+            other.commit()
+            assert modes(tmp_path)["tempera.db-wal"] & 0o044
+        else:
+            (tmp_path / "tempera.db").unlink(missing_ok=True)
+        async with Database(address) as database:
+            assert await database.claim_event("test", "1")
+            assert modes(tmp_path) == dict.fromkeys(("tempera.db", "tempera.db-shm", "tempera.db-wal"), 0o600)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
+async def test_the_rights_of_somebody_elses_file_stay(tmp_path: Path) -> None:
+    file = tmp_path / "tempera.db"
+    file.touch(0o640)
+    os.chown(file, 12345, -1)
+    await prepare_file(file)
+    assert modes(tmp_path) == {"tempera.db": 0o640}
 
 
 async def test_a_file_that_is_not_a_database_is_an_error(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ class Echo(Plugin):
         self.begin.set()
         self.ended: list[str] = []
         self.over = asyncio.Event()
+        self.more = ""
+        """What follows after “done”."""
 
     @command(form=("prompt", "temperature"))
     async def ask(
@@ -35,7 +37,7 @@ class Echo(Plugin):
             yield Reply(text=f"<{prompt}>")
             await self.gate.wait()
             card = {"temperature": str(temperature), "seed": str(seed or 1000 + len(turns)), "turns": "|".join(turns)}
-            yield Reply(text=f"<{prompt}> done", card=card, final=True)
+            yield Reply(text=f"<{prompt}> done{self.more}", card=card, final=True)
         finally:
             self.ended.append(prompt)
             self.over.set()

@@ -18,14 +18,14 @@ from sqlalchemy import Connection, create_engine
 from bot.storage import database
 
 REAL: Callable[[Connection, str], None] = database._migrate
-REAL_FOLDER = database.ensure_folder
+REAL_FILE = database.prepare_file
 
 
 @contextmanager
 def copy_migrated_tables() -> Iterator[None]:
     """Create new SQLite files with migrated tables while the context lasts, in this process."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(database, "ensure_folder", _create_file)
+        patch.setattr(database, "prepare_file", _create_file)
         patch.setattr(database, "_migrate", _migrate_unless_current)
         yield
 
@@ -34,7 +34,7 @@ def copy_migrated_tables() -> Iterator[None]:
 def run_real_migrations() -> Iterator[None]:
     """Run the real migrations while the context lasts, also inside `copy_migrated_tables`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(database, "ensure_folder", REAL_FOLDER)
+        patch.setattr(database, "prepare_file", REAL_FILE)
         patch.setattr(database, "_migrate", REAL)
         yield
 
@@ -42,6 +42,7 @@ def run_real_migrations() -> Iterator[None]:
 async def _create_file(file: Path | None) -> None:
     if file is not None:
         _copy_template(file)
+    await REAL_FILE(file)
 
 
 def _copy_template(file: Path) -> None:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -31,7 +32,14 @@ END $$"""
 
 @contextmanager
 def running_server() -> Iterator[str]:
-    """Run the server and yield the folder of its socket. For root it runs as another user, as PostgreSQL demands."""
+    """Run the server and yield the folder of its socket."""
+    with server() as running:
+        yield str(running.get_postmaster_info().socket_dir)
+
+
+@contextmanager
+def server() -> Iterator[Any]:
+    """Run a server and yield it, to be stopped and started. For root it runs as another user, as PostgreSQL demands."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -41,14 +49,14 @@ def running_server() -> Iterator[str]:
             raise
         pytest.skip("there is no PostgreSQL for this machine in the package index")
     folder = Path(tempfile.mkdtemp(prefix="tempera-postgres-"))
-    server = pgserver.get_server(folder, cleanup_mode=None)
+    running = pgserver.get_server(folder, cleanup_mode=None)
     try:
         # The data need not survive a crash; with fsync, every new database would wait for the disk.
-        server.psql("ALTER SYSTEM SET fsync = off")
-        server.psql("SELECT pg_reload_conf()")
-        yield str(server.get_postmaster_info().socket_dir)
+        running.psql("ALTER SYSTEM SET fsync = off")
+        running.psql("SELECT pg_reload_conf()")
+        yield running
     finally:
-        server.stop()
+        running.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 

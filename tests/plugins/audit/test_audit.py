@@ -10,7 +10,8 @@ from bot import Channel, Place, Reply, User
 from bot.app import Bot
 from bot.core.messages import Request
 from bot.platforms.capabilities import WEB
-from bot.storage.audit import AuditEntry, AuditRow
+from bot.platforms.terminal import PLACE, operator
+from bot.storage.audit import AuditEntry, AuditRow, add_entry
 from bot.storage.database import now
 
 HALL = Place("test", "hall", server="school")
@@ -105,7 +106,8 @@ async def test_a_period_of_days(bot: Bot) -> None:
 async def test_a_button_shows_older_entries_with_the_same_filters(bot: Bot) -> None:
     for number in range(25):
         actor = (ANN, BEN)[number == 3]
-        await bot.audit.record(AuditEntry(actor=actor, place=ROOM, kind="refusal", what=f"n{number}", reason="off"))
+        async with bot.database.writing() as session:
+            add_entry(session, AuditEntry(actor=actor, place=ROOM, kind="refusal", what=f"n{number}", reason="off"))
     page, seen = await audit(bot, "who:ann kind:refusal"), list[str]()
     while True:
         seen += re.findall(r"`n(\d+)`", page.text)
@@ -119,9 +121,9 @@ async def test_a_button_shows_older_entries_with_the_same_filters(bot: Bot) -> N
 
 
 async def test_all_matching_entries_come_as_a_file(bot: Bot) -> None:
-    for _ in range(12):
+    for number in range(12):
         await bot.audit.record(
-            AuditEntry(actor=ANN, place=ROOM, kind="refusal", what="ask", before="words", reason="hate")
+            AuditEntry(actor=ANN, place=ROOM, kind="refusal", what="ask", before=f"words {number}", reason="hate")
         )
     await bot.audit.record(
         AuditEntry(actor=BEN, place=ROOM, kind="appeal", what="ask", before="my words", reason="hate")
@@ -136,6 +138,18 @@ async def test_all_matching_entries_come_as_a_file(bot: Bot) -> None:
     assert [row["number"] for row in rows] == [str(number) for number in range(13, 0, -1)]
     assert [row["before"] for row in rows] == ["my words", *[""] * 12]
     assert (await audit(bot, "csv:yes reason:nothing")).text == "There is no such entry."
+
+
+async def test_an_entry_says_how_often_something_was_refused(bot: Bot) -> None:
+    for number in range(23):
+        await bot.audit.record(AuditEntry(actor=ANN, place=ROOM, kind="refusal", what="ask", reason="off"))
+        await bot.audit.record(AuditEntry(actor=BEN, place=ROOM, kind="refusal", what=f"n{number}", reason="off"))
+    lines = entry_lines(await audit(bot))
+    assert lines[0] == "⛔ **Ben** was refused further requests ×3"
+    assert entry_lines(await audit(bot, "who:ann")) == ["⛔ **Ann** was refused `ask` (channel `room`) (off) ×23"]
+    found = await last(bot, press("b0", (await audit(bot, "who:ann")).row, MODERATOR))
+    [row] = csv.DictReader(io.StringIO(found.attachments[0].data.decode("utf-8-sig")))
+    assert (row["what"], row["times"]) == ("ask", "23")
 
 
 async def test_refused_words_are_shown_only_after_an_appeal(bot: Bot) -> None:
@@ -172,6 +186,29 @@ async def test_only_moderators_of_the_server_see_its_audit(bot: Bot) -> None:
     assert entry_lines(await audit(bot, "server:web", OPERATOR)) == [
         "⛔ **Ann** was refused `face` (channel `general`) (off)"
     ]
+
+
+async def test_the_terminal_shows_what_its_operator_did_elsewhere(bot: Bot) -> None:
+    me = operator()
+    for line in ("/config set limits.cooldown 9", "/config set face.enabled no server:web"):
+        assert not (await last(bot, ask(line, me, PLACE))).error
+    await bot.audit.record(AuditEntry(actor=ANN, place=Place("web", "general", "web"), kind="setting", what="other"))
+    change = f"⚙️ **{me.name}** set `face.enabled`: – → `no`"
+    assert entry_lines(await audit(bot, "", me, PLACE)) == [
+        f"{change} (server web:web)",
+        f"⚙️ **{me.name}** set `limits.cooldown`: – → `9`",
+    ]
+    webs = await audit(bot, "server:web", me, PLACE)
+    assert entry_lines(webs) == ["⚙️ **Ann** set `other` (channel `general`): – → –", change]
+    [file] = (await audit(bot, "csv:yes", me, PLACE)).attachments
+    rows = csv.DictReader(io.StringIO(file.data.decode("utf-8-sig")))
+    assert [(row["platform"], row["what"]) for row in rows] == [
+        ("web", "face.enabled"),
+        ("terminal", "limits.cooldown"),
+    ]
+    assert await bot.complete(Request(user=me, place=PLACE, command="audit"), "what", "face") == ["face.enabled"]
+    # An operator elsewhere sees the server that they ask for.
+    assert "face.enabled" not in (await audit(bot, "", OPERATOR)).text
 
 
 async def test_discord_formats_times_and_channels_itself(bot: Bot) -> None:

@@ -22,6 +22,7 @@ def row(**values: object) -> AuditRow:
         "before": None,
         "after": 30,
         "reason": "",
+        "times": 1,
     }
     return AuditRow(**(common | values))
 
@@ -48,6 +49,7 @@ def test_each_entry_is_a_row_under_named_columns() -> None:
             "before": "",
             "after": "30",
             "reason": "",
+            "times": "1",
         }
     ]
 

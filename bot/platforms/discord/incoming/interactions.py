@@ -10,11 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import discord
-from sqlalchemy.exc import SQLAlchemyError
 
 from bot.answers import buttons as actions
 from bot.answers.buttons import FORM_PREFIX
-from bot.core.errors import BotError, RequestRefused, UserError
+from bot.core.errors import BotError, DatabaseUnavailable, RequestRefused, UserError
 from bot.core.i18n import translate
 from bot.core.messages import Action, Reply, Request
 from bot.platforms.answer_tasks import FAILED, read_refusal
@@ -137,6 +136,8 @@ class Interactions:
             if error.code not in (UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED):
                 raise
             log.info("An interaction came too late, or another process acknowledged it: %s", error)
+        except DatabaseUnavailable as error:
+            await self._tell_privately(pending, Reply(text=error.sentence.in_language(pending.locale)))
         except Exception:
             log.exception("An interaction was not answered")
             await self._tell_privately(pending, Reply(text=FAILED.in_language(pending.locale)))
@@ -174,8 +175,7 @@ class Interactions:
         """Return whether this process shows a refusal: the first one that asks, since others receive the event, too."""
         try:
             return await self._bot.database.claim_event(PLATFORM, str(pending.interaction.id))
-        except SQLAlchemyError:
-            log.exception("The database does not tell whether another process answers a refused interaction")
+        except DatabaseUnavailable:
             return True
 
     async def _tell_privately(self, pending: PendingInteraction, reply: Reply) -> None:

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 import discord
 
-from bot.core.errors import BotError
+from bot.core.errors import BotError, DatabaseUnavailable
 from bot.platforms.answer_tasks import FAILED, GOODBYE_SECONDS, AnswerTasks
 from bot.platforms.discord.convert.requests import PLATFORM
 from bot.platforms.discord.outgoing.answer_view import AnswerView, SentMessage
@@ -110,7 +110,7 @@ class DiscordAnswers(AnswerTasks[AnswerView]):
                 log.info("An answer ends, as its message was deleted.")
                 await self.bot.delete_shown(PLATFORM, view.ids)
                 await view.remove()
-            case PermissionLost():
+            case PermissionLost() | DatabaseUnavailable():
                 await view.give_up(error.sentence)
             case _:
                 log.exception("An answer could not be shown", exc_info=error)

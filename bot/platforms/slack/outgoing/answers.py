@@ -6,6 +6,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
+from bot.core.errors import DatabaseUnavailable
 from bot.core.i18n import Sentence
 from bot.core.latest import Stream
 from bot.core.messages import Reply
@@ -110,6 +111,8 @@ class SlackAnswers(AnswerTasks["AnswerView"]):
             case NotInChannel() | ChannelClosed():
                 log.info("An answer ends, as Slack refuses it: %s", error)
                 await view.notify_asker(SHUT_OUT)
+            case DatabaseUnavailable():
+                await view.notify_asker(error.sentence)
             case SlackError():
                 log.warning("An answer could not be shown: %s", error)
                 await view.notify_asker(FAILED)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from bot.core.errors import Busy, Expired, UserError
+from bot.core.errors import Busy, DatabaseUnavailable, Expired, UserError
 from bot.core.i18n import translate
 from bot.core.messages import Action, Reply, Request, User
 from bot.core.splitting import closing
@@ -358,10 +358,16 @@ class WebAnswers:
             await self._release_files(active)
 
     async def _release_files(self, active: ActiveAnswer) -> None:
-        """Drop the files of a finished answer from memory, if they are in the database."""
+        """Drop the files of a finished answer from memory, if they are in the database or confidential."""
         shown = active.shown
-        if shown is not None and shown.reply.final and shown.reply.attachments:
-            active.room.release_files(shown, await self._bot.messages.list_files(shown.reply.row))
+        if shown is None or not (shown.reply.final and shown.reply.attachments):
+            return
+        if any(file.confidential for file in shown.reply.attachments):
+            active.room.release_confidential(shown)
+        else:
+            # Without the database they stay in memory.
+            with suppress(DatabaseUnavailable):
+                active.room.release_files(shown, await self._bot.messages.list_files(shown.reply.row))
 
     def _show(self, active: ActiveAnswer, reply: Reply) -> None:
         """Show a reply in the exchange that was opened for it, in the one that has its row, or in a new one."""

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import math
 import secrets
 import struct
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bot.core.messages import Attachment
     from bot.storage.messages import StoredFile
 
 PICTURE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"})
 """Media types that a page may show inline. SVG is not among them, since it can contain scripts."""
+MAX_CONFIDENTIAL_BYTES, CONFIDENTIAL_SECONDS = 64 << 20, 600.0
+"""Memory for confidential files of all visitors, enough for the largest export, and how long each is kept there."""
 MAX_RETIRED_BYTES = 16 << 20
 """Memory for retired files, enough for a dozen large previews. Even a slow page fetches one before that many follow."""
 
@@ -60,7 +66,8 @@ class Files:
 
     Those of an owner who has more than `limit_of_owner` make way for newer ones of theirs. Where all have more than
     `limit`, the oldest file of the owner who has the most makes way, so that nobody pushes out what others sent. Of
-    files that are stored in the database it keeps only the ids.
+    files that are stored in the database it keeps only the ids. Confidential ones of a finished answer are kept for
+    some minutes at most, and those of one answer for each visitor.
     """
 
     def __init__(self, limit: float = math.inf, limit_of_owner: float = math.inf) -> None:
@@ -72,6 +79,7 @@ class Files:
         self._retired_size = 0
         self._retired: dict[tuple[str, str], None] = {}
         self._stored: dict[str, tuple[int, int]] = {}
+        self._confidential: dict[str, tuple[str, ...]] = {}
 
     def keep(self, file: Attachment, owner: str = "") -> str:
         """Keep a file and return its name. A file with an `owner` is only returned to calls that name them."""
@@ -97,6 +105,28 @@ class Files:
             self._remove(("", name))
         self._stored[name] = stored.message, stored.id
         return name
+
+    def keep_briefly(self, visitor: str, names: Sequence[str]) -> None:
+        """Drop these confidential files after some minutes, and those that the same visitor had before at once.
+
+        Those of others are dropped as well, the oldest first, if all take too much memory.
+        """
+        self._drop_confidential(visitor)
+        self._confidential[visitor] = tuple(names)
+        while self._confidential_size() > MAX_CONFIDENTIAL_BYTES and len(self._confidential) > 1:
+            self._drop_confidential(next(iter(self._confidential)))
+        expire = partial(self._drop_confidential, visitor, tuple(names))
+        asyncio.get_running_loop().call_later(CONFIDENTIAL_SECONDS, expire)
+
+    def _confidential_size(self) -> int:
+        kept = (self._kept.get(("", name)) for names in self._confidential.values() for name in names)
+        return sum(len(file.data) for file in kept if file is not None)
+
+    def _drop_confidential(self, visitor: str, names: Sequence[str] | None = None) -> None:
+        """Drop the confidential files of a visitor, unless they are other ones than `names` by now."""
+        if names is None or self._confidential.get(visitor) == names:
+            for name in self._confidential.pop(visitor, ()):
+                self.drop(name)
 
     def find_stored(self, name: str) -> tuple[int, int] | None:
         """Return the ids of a stored file's message and of the file itself; None if there is none of this name."""

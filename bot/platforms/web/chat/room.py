@@ -147,6 +147,14 @@ class Room:
                 self._files.keep_stored(file, name)
             exchange.reply = replace(exchange.reply, attachments=())
 
+    def release_confidential(self, exchange: Exchange) -> None:
+        """Keep the confidential files of a final reply for a short time only. The reply keeps none of its own."""
+        shown, attachments = exchange.files, exchange.reply.attachments
+        names = [name for (_, name), file in zip(shown, attachments, strict=True) if file.confidential]
+        if exchange.id in self._exchanges and names:
+            self._files.keep_briefly(exchange.author.id, names)
+            exchange.reply = replace(exchange.reply, attachments=())
+
     def drop_older_than(self, moment: float) -> None:
         """Remove the finished exchanges that began before `moment`, in seconds since the epoch."""
         for exchange in [known for known in self.exchanges if known.reply.final and known.began < moment]:

@@ -322,6 +322,12 @@ async def test_edit_asks_anew_with_what_was_given(program: Person, models: FakeM
 
 
 @pytest.mark.processes
+async def test_an_export_is_saved_for_its_owner_alone(person: Caller) -> None:
+    await person.chat("a red apple")
+    await person.chat("/privacy export", "--out", "mine")
+    assert (person.home / "mine/tempera-data.json").stat().st_mode & 0o077 == 0
+
+
 async def test_a_picture_that_cannot_be_saved_does_not_end_the_conversation(program: Person) -> None:
     (program.home / "file").write_text("")
     async with program.sit_down("--out", "file/faces") as chat:

@@ -1,0 +1,33 @@
+"""Refusals as the audit keeps them, and as the asker is told of them."""
+
+from collections.abc import Callable
+
+from fakes.core.echo_plugin import Echo
+from fakes.core.requests import ANN, MODERATOR, ROOM, ask, last
+
+from bot.app import Bot
+from bot.storage.audit import AuditFilter
+
+BLOCKING = {"safety.level": "standard", "safety.words": "radish"}
+
+
+async def test_a_stranger_cannot_fill_the_audit_with_refusals(make_bot: Callable[..., Bot], echo: Echo) -> None:
+    async with make_bot(echo, settings=BLOCKING) as bot:
+        same = [await last(bot, ask("/ask radish")) for _ in range(30)]
+        others = [await last(bot, ask(f"/ask radish {number}")) for number in range(70)]
+        rows = await bot.audit.find("test", "school", AuditFilter(actor=ANN.id))
+        elsewhere = await last(bot, ask("/ask radish", MODERATOR))
+    assert len(rows) == 21
+    assert sum(row.times for row in rows) == 100
+    assert all(reply.text == same[0].text for reply in (*same, *others))
+    # Moderators would see other words than those that an appeal is about.
+    offers = [[button.label for button in reply.buttons] for reply in (*same, *others, elsewhere)]
+    assert offers == [["Appeal"]] * 49 + [[]] * 51 + [["Appeal"]]
+    assert {reply.status for reply in others} == {"Reason: a blocked word"}
+
+
+async def test_repeats_of_a_refusal_have_one_appeal(make_bot: Callable[..., Bot], echo: Echo) -> None:
+    async with make_bot(echo, settings=BLOCKING) as bot:
+        buttons = {(await last(bot, ask("/ask radish"))).buttons[0].id for _ in range(3)}
+        [row] = await bot.audit.find("test", ROOM.server)
+    assert buttons == {f"t:appeal:{row.id}"}
