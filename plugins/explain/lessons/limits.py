@@ -22,7 +22,7 @@ class Limit(Enum):
     """The cells of a table, with those that are added to make all rows equally long."""
     CHARACTERS = 2_000_000
     """The text of the lesson."""
-    SEARCHED_CHARACTERS = 4_000_000
+    SEARCHED_CHARACTERS = 3_000_000
     """The text of all passages, each with its headings and its further wordings."""
     CPU_SECONDS = 20
     """The computing time, which does not depend on what else the machine does."""

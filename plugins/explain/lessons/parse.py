@@ -44,8 +44,7 @@ class ParsedLesson:
 def parse_lesson(data: bytes, filename: str) -> ParsedLesson:
     """Parse a lesson. Raises UserError, with a sentence for the user who gave it, if it cannot be a lesson."""
     name = PurePath(filename).name
-    if len(data) > MAX_FILE_BYTES:
-        raise UserError("{name} has {size} MB; a lesson may have up to 5 MB.", name=name, size=f"{len(data) / 1e6:.1f}")
+    require_lesson_size(data, name)
     try:
         blocks, wordings = _read_blocks(data, name)
         # Drop pictures without a description, and code without text.
@@ -65,6 +64,12 @@ def parse_lesson(data: bytes, filename: str) -> ParsedLesson:
     return ParsedLesson(title or _title_from_filename(name), tuple(blocks), wordings)
 
 
+def require_lesson_size(data: bytes, name: str) -> None:
+    """Raise UserError if a file has more bytes than a lesson may have."""
+    if len(data) > MAX_FILE_BYTES:
+        raise UserError("{name} has {size} MB; a lesson may have up to 5 MB.", name=name, size=f"{len(data) / 1e6:.1f}")
+
+
 def _read_blocks(data: bytes, name: str) -> tuple[Sequence[Block], Mapping[str, tuple[str, ...]]]:
     """Return the blocks of a file in any format, and its further wordings."""
     if data.startswith(b"%PDF-"):
@@ -80,8 +85,10 @@ def _read_blocks(data: bytes, name: str) -> tuple[Sequence[Block], Mapping[str, 
 
 
 def _shorten_heading(block: Block) -> Block:
-    is_too_long = isinstance(block, Heading) and len(block.text) > MAX_HEADING_CHARACTERS
-    return Paragraph(block.text) if is_too_long else block
+    """Return a heading that is too long as a paragraph, and any other block unchanged."""
+    if isinstance(block, Heading) and len(block.text) > MAX_HEADING_CHARACTERS:
+        return Paragraph(block.text)
+    return block
 
 
 def _is_blank(block: Block) -> bool:

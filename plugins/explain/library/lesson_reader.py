@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot import UserError
 from plugins.explain.lessons.limits import Limit
+from plugins.explain.lessons.parse import require_lesson_size
 from plugins.explain.library.reader_process import OUT_OF_MEMORY_STATUS, build_lesson
 
 if TYPE_CHECKING:
@@ -55,11 +56,13 @@ class LessonReader:
         Each server has one file read at a time. Raises UserError, with a sentence for the user who gave the file, if it
         is no lesson, takes too much, or has waited for more than `max_wait` seconds. A cancelled reading is ended.
         """
+        name = PurePath(filename).name
+        require_lesson_size(data, name)
         try:
             # Of a server's files one at a time waits among those of all servers.
             async with asyncio.timeout(max_wait) as waiting, self._turns_of[server], self._turns:
                 waiting.reschedule(None)
-                return await _read(data, PurePath(filename).name, title)
+                return await _read(data, name, title)
         except TimeoutError:
             raise UserError("Other lessons are being read at the moment; try it again in a minute.") from None
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from plugins.explain.search.index import Index
 
 
-MAX_SERVER_CHARACTERS, MAX_SERVER_PASSAGES = 5_000_000, 10_000
-"""What all lessons of a server may hold together: about 2000 pages."""
+MAX_SERVER_CHARACTERS, MAX_SERVER_PASSAGES = 3_000_000, 10_000
+"""What all lessons of a server may hold together: about 1000 pages."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ def _compute() -> None:
 
 
 def _sleep() -> None:
+    """Do nothing, with this file open, so that others see it."""
+    os.open(__file__, os.O_RDONLY)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while True:
         time.sleep(60)
@@ -61,6 +63,11 @@ def processes(parent: int | None = None) -> list[psutil.Process]:
             if "reader" in " ".join(child.cmdline()):
                 found.append(child)
     return found
+
+
+def is_asleep(process: psutil.Process) -> bool:
+    """Return True if a process has read a file that lets it sleep."""
+    return any(file.path == __file__ for file in process.open_files())
 
 
 def main() -> None:

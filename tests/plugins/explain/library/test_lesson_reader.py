@@ -5,12 +5,11 @@ import logging
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from fakes.core.lesson_files import BUSY, word_file
+from fakes.core.lesson_files import word_file
 from fakes.model_server.gateway import PATIENCE_SECONDS, environment, eventually
-from fakes.programs.faulty_reader import processes
+from fakes.programs.faulty_reader import is_asleep, processes
 
 from bot import UserError
 from plugins.explain.library import lesson_reader
@@ -88,15 +87,11 @@ async def test_the_process_knows_no_secrets(
     assert "TEMPERA" not in caplog.text
 
 
-async def test_a_cancelled_reading_ends_its_process_and_gives_its_turn_to_the_next(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(lesson_reader, "MAX_PROCESSES", 1)
-    reader = LessonReader()
-    reading = asyncio.create_task(reader.read(BUSY, "busy.pdf"))
+async def test_a_cancelled_reading_ends_its_process_and_gives_its_turn_to_the_next(faulty: LessonReader) -> None:
+    reading = asyncio.create_task(faulty.read(b"sleep", "a.md"))
     await eventually(lambda: len(processes()) == 1)
     (process,) = processes()
-    next_one = asyncio.create_task(reader.read(PETS.encode(), "pets.md"))
+    next_one = asyncio.create_task(faulty.read(PETS.encode(), "pets.md"))
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
@@ -111,6 +106,8 @@ async def test_files_are_read_in_turn_and_each_server_has_one_turn(faulty: Lesso
     assert (await faulty.read(PETS.encode(), "pets.md", server="other")).title == "Pets"
     readings.append(asyncio.create_task(faulty.read(b"sleep", "a.md", server="third")))
     await eventually(lambda: len(processes()) == 2)
+    with pytest.raises(UserError, match="a lesson may have up to 5 MB"):
+        await faulty.read(b" " * 5_000_001, "a.md", server="other")
     with pytest.raises(UserError, match="^Other lessons are being read at the moment; try it again in a minute.$"):
         await faulty.read(PETS.encode(), "pets.md", server="other", max_wait=0.1)
     assert len(processes()) == 2
@@ -121,22 +118,22 @@ async def test_files_are_read_in_turn_and_each_server_has_one_turn(faulty: Lesso
 
 
 PROGRAM = """
-import asyncio, sys
-from pathlib import Path
-from plugins.explain.library.lesson_reader import LessonReader
-asyncio.run(LessonReader().read(Path(sys.argv[1]).read_bytes(), "busy.pdf"))
+import asyncio
+from plugins.explain.library import lesson_reader
+lesson_reader.PROGRAM = "fakes.programs.faulty_reader"
+asyncio.run(lesson_reader.LessonReader().read(b"sleep", "a.md"))
 """
 
 
 @pytest.mark.processes
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-async def test_the_process_ends_with_the_bot(number: signal.Signals, tmp_path: Path) -> None:
-    (tmp_path / "busy.pdf").write_bytes(BUSY)
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "busy.pdf")]
+async def test_the_process_ends_with_the_bot(number: signal.Signals) -> None:
+    command = [sys.executable, "-c", PROGRAM]
     bot = await asyncio.create_subprocess_exec(*command, env=environment(), stderr=subprocess.DEVNULL)
     try:
         await eventually(lambda: len(processes(bot.pid)) == 1)
         (process,) = processes(bot.pid)
+        await eventually(lambda: is_asleep(process))
         bot.send_signal(number)
         await asyncio.wait_for(bot.wait(), PATIENCE_SECONDS)
         await eventually(lambda: not process.is_running())

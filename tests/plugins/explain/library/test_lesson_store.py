@@ -223,6 +223,13 @@ async def test_topics_are_nested_and_follow_the_versions(bot: Bot) -> None:
     assert contents == "- Cats\n- FAQ\n  - Can a cat swim?"
 
 
+async def test_the_topics_of_a_long_lesson_are_listed_in_part(bot: Bot) -> None:
+    text = "# Pets\n\n" + "".join(f"## Cat {number}\n\nIt purrs.\n\n" for number in range(300))
+    added = await lesson(bot, "add", title="Pets", text=text)
+    _, topics = added.text.split("\n\n")
+    assert topics.splitlines()[-2:] == ["- Cat 199", "- …"]
+
+
 async def test_the_operator_manages_the_lessons_of_any_server(bot: Bot) -> None:
     await lesson(bot, "add", OPERATOR, title="Pets", text=PETS, server="web")
     assert "Pets" not in (await lesson(bot, "list")).text
