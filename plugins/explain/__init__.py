@@ -30,7 +30,7 @@ from bot import (
 )
 from plugins.explain import lesson_admin, replies
 from plugins.explain.gaps import Gaps
-from plugins.explain.library.lesson_set import Lesson, LessonSet, read_lesson
+from plugins.explain.library.lesson_set import Lesson, LessonSet
 from plugins.explain.library.library import LessonLibrary
 from plugins.explain.simplify import simplify_passage
 
@@ -122,7 +122,7 @@ class ExplainPlugin(Plugin):
         """Suggest questions of FAQs, and headings."""
         # It runs with every keystroke, so it avoids the database.
         lesson_set = self.library.cached(_server_of(ctx.place)) or await self.library.lesson_set(_server_of(ctx.place))
-        return replies.complete_question(lesson_set, typed)
+        return await asyncio.to_thread(replies.complete_question, lesson_set, typed)
 
     @command("explain-at", hidden=True)
     async def at(self, ctx: Context, question: str, lesson: str, anchor: str, part: int) -> AsyncIterator[Reply]:
@@ -192,7 +192,8 @@ class ExplainPlugin(Plugin):
         server_key = _server_of(scope.place)
         filename, data = lesson_admin.read_upload(title, text, file)
         yield Reply(status=ctx.translate("Reading the lesson …"))
-        lesson = await asyncio.to_thread(read_lesson, data, filename, title)
+        lesson = await self.library.read_upload(server_key, data, filename, title)
+        before_it = (await self.library.lesson_set(server_key)).lesson(title)
         version, is_new = await self.library.store.add(server_key, title, filename, data)
         if is_new:
             before = {"version": version.number - 1} if version.number > 1 else None
@@ -200,7 +201,8 @@ class ExplainPlugin(Plugin):
             await ctx.audit.note(ctx.caller, scope, "lesson add", title, before=before, after=after)
         # It is read and indexed now, so that the first question need not wait for it.
         await self.library.lesson_set(server_key)
-        self.spawn(self._delete_unused_embeddings())
+        if is_new and before_it is not None and before_it.version is not None:
+            self.spawn(self._delete_embeddings_of(before_it))
         yield Reply(text=lesson_admin.confirm_added(ctx, lesson, version, is_new=is_new), final=True)
 
     @command("lesson remove", moderator=True, private=True)
@@ -217,10 +219,13 @@ class ExplainPlugin(Plugin):
             _, lesson = await self._require_lesson(server_key, title)
             sentence = "“{title}” is one of this bot's own; whoever runs the bot can take it out of explain.lessons."
             raise UserError(sentence, title=lesson.title)
+        removed = (await self.library.lesson_set(server_key)).lesson(title)
         await self.library.store.remove(server_key, stored)
         before = {"version": stored.newest.number, "file": stored.newest.filename} if stored.versions else None
         await ctx.audit.note(ctx.caller, scope, "lesson remove", stored.title, before=before)
-        self.spawn(self._delete_unused_embeddings())
+        await self.library.lesson_set(server_key)
+        if removed is not None and removed.version is not None:
+            self.spawn(self._delete_embeddings_of(removed))
         yield Reply(text=ctx.translate("“{title}” is removed.", title=stored.title), final=True)
 
     @command("lesson show", moderator=True, private=True)
@@ -304,6 +309,12 @@ class ExplainPlugin(Plugin):
             await self.library.delete_unused_embeddings()
         except UserError as error:
             log.info("Unused embeddings are not deleted yet: %s", error)
+
+    async def _delete_embeddings_of(self, lesson: Lesson) -> None:
+        try:
+            await self.library.delete_embeddings_of(lesson)
+        except UserError as error:
+            log.info("The embeddings of a former lesson are deleted after the next start: %s", error)
 
 
 def _server_of(place: Place) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from bot import Attachment, Context, Reply, UserError
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from plugins.explain.library.lesson_set import Lesson, LessonSet
     from plugins.explain.library.lesson_store import StoredLesson, Version
 
+MAX_LISTED_HEADINGS = 200
+"""The number of headings of a lesson that a reply lists."""
 MAX_LISTED_GAPS = 25
 """The number of gaps of each kind that a reply lists."""
 
@@ -68,7 +71,8 @@ def _outline(lesson: Lesson) -> str:
     paths = dict.fromkeys(
         passage.path[:depth] for passage in lesson.passages for depth in range(1, len(passage.path) + 1)
     )
-    return "\n".join(f"{'  ' * (len(path) - 1)}- {path[-1]}" for path in paths) or f"- {lesson.title}"
+    lines = [f"{'  ' * (len(path) - 1)}- {path[-1]}" for path in islice(paths, MAX_LISTED_HEADINGS)]
+    return "\n".join([*lines, *(["- …"] if len(paths) > len(lines) else [])]) or f"- {lesson.title}"
 
 
 def list_gaps(ctx: Context, asked: Sequence[Gap], unhelpful: Sequence[Gap]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from plugins.explain.lessons.limits import Limit, LimitExceeded
+
 BREAK = "  \n"
 """A line break that is kept, as in a poem, in Markdown's notation."""
 
@@ -61,6 +63,7 @@ def make_table(rows: list[list[str]]) -> Table | Items | Paragraph | None:
     """Return a table whose first row is the header, with rows of equal width; None if all cells are empty.
 
     A table of a single row or column is only a frame: it becomes a list of its cells, or a paragraph if it has one.
+    Raises LimitExceeded if it has too many cells.
     """
     filled = [row for row in rows if any(row)]
     if len(filled) < 2 or max(map(len, filled)) < 2:
@@ -68,5 +71,7 @@ def make_table(rows: list[list[str]]) -> Table | Items | Paragraph | None:
         cells = tuple(dict.fromkeys(cell for row in filled for cell in row if cell))
         return Items(cells) if len(cells) > 1 else Paragraph(cells[0]) if cells else None
     width = max(map(len, filled))
+    if width * len(filled) > Limit.CELLS.value:
+        raise LimitExceeded(Limit.CELLS)
     header, *others = [tuple(row + [""] * (width - len(row))) for row in filled]
     return Table(header, tuple(others))

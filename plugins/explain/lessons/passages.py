@@ -65,6 +65,11 @@ class Passage:
         return self.path[0] if self.path else self.lesson_title
 
     @property
+    def size(self) -> int:
+        """The number of characters of all that is searched."""
+        return sum(map(len, (self.text, *self.path, *self.wordings)))
+
+    @property
     def section_key(self) -> tuple[str, str]:
         """The lesson and the anchor, which all passages of a section share, and no others."""
         return self.lesson_title, self.anchor

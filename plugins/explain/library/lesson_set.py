@@ -4,18 +4,50 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from bot import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterable, Mapping
     from pathlib import Path
 
     from bot import Page
     from plugins.explain.lessons.passages import Passage
     from plugins.explain.library.lesson_store import StoredLesson, Version
     from plugins.explain.search.index import Index
+
+
+MAX_SERVER_CHARACTERS, MAX_SERVER_PASSAGES = 3_000_000, 10_000
+"""What all lessons of a server may hold together: about 1000 pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The size of some lessons, as far as it counts for the search."""
+
+    characters: int
+    passages: int
+
+    def require_room_for(self, lesson: Lesson) -> None:
+        """Raise UserError if a server whose lessons have this size has no room for another one."""
+        if (
+            self.characters + lesson.size.characters > MAX_SERVER_CHARACTERS
+            or self.passages + lesson.size.passages > MAX_SERVER_PASSAGES
+        ):
+            raise UserError(
+                "The lessons here together would have more than {characters} characters or {passages} passages. "
+                "Remove one with /lesson remove, or shorten this one.",
+                characters=MAX_SERVER_CHARACTERS,
+                passages=MAX_SERVER_PASSAGES,
+            )
+
+
+def sum_sizes(lessons: Iterable[Lesson]) -> Size:
+    """Return the size of all these lessons together."""
+    sizes = [lesson.size for lesson in lessons]
+    return Size(sum(size.characters for size in sizes), sum(size.passages for size in sizes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +63,23 @@ class Lesson:
     version: Version | None = None
     path: Path | None = None
 
+    @property
+    def size(self) -> Size:
+        """What it adds to the search."""
+        return Size(sum(passage.size for passage in self.passages), len(self.passages))
+
+    def has_title(self, title: str) -> bool:
+        """Return True if this is its title, in capitals or not."""
+        return self.title.casefold() == title.casefold()
+
 
 def read_lesson(data: bytes, filename: str, title: str = "") -> Lesson:
     """Read a file under `title`, or under its own title if none is given.
 
-    It takes long for large files: call it in a thread. Raises UserError, with a sentence for the user who gave it, if
-    the file is no lesson.
+    A file that strangers gave may keep this busy: use LessonReader for it. Raises UserError, with a sentence for the
+    user who gave it, if the file is no lesson.
     """
+    from plugins.explain.lessons.limits import Limit, LimitExceeded, Tally
     from plugins.explain.lessons.page import build_page
     from plugins.explain.lessons.parse import parse_lesson
     from plugins.explain.lessons.passages import split_passages
@@ -45,6 +87,12 @@ def read_lesson(data: bytes, filename: str, title: str = "") -> Lesson:
     parsed = parse_lesson(data, filename)
     title = title or parsed.title
     passages = tuple(replace(passage, lesson_title=title) for passage in split_passages(parsed))
+    characters = Tally(Limit.SEARCHED_CHARACTERS)
+    try:
+        for passage in passages:
+            characters.add(passage.size)
+    except LimitExceeded as error:
+        raise error.limit.explain(PurePath(filename).name) from None
     return Lesson(title, passages, build_page(title, parsed, data, filename))
 
 
@@ -68,6 +116,11 @@ class LessonSet:
     """Set when a question need not wait: the embeddings are there, or will not be there soon."""
     _has_progressed: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def size(self) -> Size:
+        """The size of all its lessons."""
+        return sum_sizes(self.lessons)
+
     def report_progress(self, done: int, total: int) -> None:
         """Set the progress and wake those who watch it."""
         self.progress = (done, total)
@@ -89,7 +142,7 @@ class LessonSet:
 
     def lesson(self, title: str) -> Lesson | None:
         """Return the lesson with this title, in capitals or not."""
-        return next((lesson for lesson in self.lessons if lesson.title.casefold() == title.casefold()), None)
+        return next((lesson for lesson in self.lessons if lesson.has_title(title)), None)
 
     def part_number(self, passage: Passage) -> int:
         """Return the position of a passage among the passages of its section, from 0."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MAX_LESSONS, MAX_VERSIONS = 50, 10
 """The limits for a server and for a lesson; of a lesson, the oldest version is deleted."""
+MAX_SERVER_BYTES = 200_000_000
+"""The files of all versions of a server's lessons together."""
 SERVERS_SCOPE = "servers"
 
 
@@ -91,6 +93,12 @@ class LessonStore:
         known = await self.lessons(server)
         if len(known) >= MAX_LESSONS and _key(title) not in {_key(lesson.title) for lesson in known}:
             raise UserError("There is room for {most} lessons here. Remove one with /lesson remove.", most=MAX_LESSONS)
+        if sum(version.size for lesson in known for version in lesson.versions) + len(data) > MAX_SERVER_BYTES:
+            sentence = (
+                "The lessons here have all of their {most} MB, with their earlier versions. Remove one with "
+                "/lesson remove."
+            )
+            raise UserError(sentence, most=MAX_SERVER_BYTES // 1_000_000)
         digest = hashlib.sha256(data).hexdigest()
         about = {"filename": filename, "size": len(data), "digest": digest, "added": datetime.now(UTC).isoformat()}
         is_damaged = any(not lesson.versions for lesson in known if _key(lesson.title) == _key(title))

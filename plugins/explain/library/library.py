@@ -15,8 +15,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bot import Attachment, Busy, UserError
-from plugins.explain.library.lesson_set import Lesson, LessonSet, read_lesson
-from plugins.explain.library.lesson_store import LessonStore, StoredLesson
+from plugins.explain.library.lesson_reader import MAX_WAIT_SECONDS, LessonReader
+from plugins.explain.library.lesson_set import Lesson, LessonSet, read_lesson, sum_sizes
+from plugins.explain.library.lesson_store import LessonStore, StoredLesson, Version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
@@ -33,8 +34,13 @@ PASSAGES_PER_STEP = 4
 """Passages that are embedded between two reports of progress."""
 RETRY_SECONDS = 20.0
 """Time until the model server is asked again after it could not embed the lessons."""
-MAX_LESSON_SETS = 32
-"""Servers whose own lessons stay in memory; the least recently used set is dropped and read again when needed."""
+MAX_LESSON_SETS, MAX_SETS_CHARACTERS = 32, 20_000_000
+"""Servers whose own lessons stay in memory, and the characters of all of them together; the least recently used set is
+dropped and read again when needed."""
+
+
+class _NoLongerUsed(Exception):
+    """A lesson set was replaced or dropped from memory while it was embedded."""
 
 
 class LessonLibrary:
@@ -44,12 +50,17 @@ class LessonLibrary:
         self.store = LessonStore(host.store)
         self._host = host
         self._spawn = spawn
+        self._reader = LessonReader()
+        self._computing = asyncio.Lock()
+        """Held while an index is computed: one thread at a time is enough, and leaves the others to other work."""
         self._model = host.config.embeddings if host.config else ""
         self._files: Sequence[Path] = host.config.files if host.config else ()
         self._shared_set: LessonSet | None = None
         self._server_sets: OrderedDict[str, LessonSet] = OrderedDict()
         self._reference: Index | None = None
         self._reference_model = ""
+        self._partly_read: dict[str, dict[tuple[str, Version | None], Lesson]] = {}
+        """The lessons that were read by server, until all of its lessons are."""
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def lesson_set(self, server: str) -> LessonSet:
@@ -64,9 +75,23 @@ class LessonLibrary:
             if (known := self._server_sets.get(server)) is None or known.key != key:
                 self._server_sets[server] = await self._build(key, *await self._read_all(server, stored, known))
             self._server_sets.move_to_end(server)
-            while len(self._server_sets) > MAX_LESSON_SETS:
-                self._server_sets.popitem(last=False)
+            self._drop_oldest_sets()
             return self._server_sets[server]
+
+    def _drop_oldest_sets(self) -> None:
+        """Drop sets until the others fit in memory; the newest one stays in any case."""
+        sets = self._server_sets
+        while len(sets) > 1 and (
+            len(sets) > MAX_LESSON_SETS or sum(one.size.characters for one in sets.values()) > MAX_SETS_CHARACTERS
+        ):
+            sets.popitem(last=False)
+
+    async def read_upload(self, server: str, data: bytes, filename: str, title: str) -> Lesson:
+        """Read a lesson that is brought in. Raises UserError if it is none, or if `server` has no room for it."""
+        lesson = await self._reader.read(data, filename, title, server=server, max_wait=MAX_WAIT_SECONDS)
+        others = [one for one in (await self.lesson_set(server)).lessons if one.version and not one.has_title(title)]
+        sum_sizes(others).require_room_for(lesson)
+        return lesson
 
     def cached(self, server: str) -> LessonSet | None:
         """Return the set that was last used for `server`, without a look at the database; it may be outdated."""
@@ -133,7 +158,7 @@ class LessonLibrary:
         return Attachment(version.filename, await self.store.read_file(server, version))
 
     async def delete_unused_embeddings(self) -> None:
-        """Delete the embeddings of all texts that are in no lesson any more."""
+        """Delete the embeddings of all texts that are in no lesson any more. It reads all lessons of all servers."""
         from plugins.explain.search.embeddings import delete_unused
 
         passages = set((await self.lesson_set("")).index.passages)
@@ -144,13 +169,26 @@ class LessonLibrary:
         passages.update(self._reference.passages if self._reference is not None else ())
         await delete_unused(self._host.store, self._host.models, passages, self._model)
 
+    async def delete_embeddings_of(self, lesson: Lesson) -> None:
+        """Delete the embeddings of a lesson that is gone, except those of texts that a set in memory has, too.
+
+        A lesson that is not in memory and has the same texts gets theirs again when it is used.
+        """
+        from plugins.explain.search.embeddings import delete_passages
+
+        sets = [*self._server_sets.values(), *filter(None, [self._shared_set])]
+        indexes = [*(one.index for one in sets), *filter(None, [self._reference])]
+        others = {passage for index in indexes for passage in index.passages}
+        await delete_passages(self._host.store, self._host.models, set(lesson.passages) - others, others, self._model)
+
     async def _build(
         self, key: tuple[StoredLesson, ...], lessons: Sequence[Lesson], left_out: Mapping[str, UserError]
     ) -> LessonSet:
         """Index lessons, and start to embed them in the background."""
         passages = [passage for lesson in lessons for passage in lesson.passages]
         reference = await self._reference_for(passages) if passages else None
-        index = await asyncio.to_thread(_build_index, passages, reference)
+        async with self._computing:
+            index = await asyncio.to_thread(_build_index, passages, reference)
         lesson_set = LessonSet(key, _with_distinct_page_names(lessons), index, left_out, reference)
         if passages:
             self._spawn(self._embed(lesson_set))
@@ -164,9 +202,8 @@ class LessonLibrary:
 
         async with self._locks["reference lesson of all servers"]:
             if self._reference is None and await asyncio.to_thread(DEFAULT_LESSON.exists):
-                self._reference = await asyncio.to_thread(
-                    lambda: _build_index(_read_from_disk(DEFAULT_LESSON).passages)
-                )
+                lesson = await self._read_from_disk(DEFAULT_LESSON)
+                self._reference = await asyncio.to_thread(_build_index, lesson.passages)
         return None if self._reference is None or set(self._reference.passages) <= set(passages) else self._reference
 
     async def _read_configured(self) -> list[Lesson]:
@@ -176,15 +213,30 @@ class LessonLibrary:
             sentence = "The lesson %s, named in explain.lessons, is left out: %s"
             titles = {lesson.title.casefold() for lesson in lessons}
             try:
-                lessons.append(await asyncio.to_thread(_read_from_disk, path, titles))
+                lessons.append(await self._read_from_disk(path, titles))
             except OSError as error:
                 log.error(sentence, path, f"{error.strerror}.")  # noqa: TRY400 - the sentence says all
             except UserError as error:
                 log.error(sentence, path, error)  # noqa: TRY400 - the sentence says all
-            except Exception as error:
-                # One file that breaks its parser must not take the other lessons away.
-                log.exception(sentence, path, repr(error))  # noqa: TRY401 - before the traceback, in one line
         return lessons
+
+    async def _read_from_disk(self, path: Path, titles: Collection[str] = ()) -> Lesson:
+        """Read the lesson of a file. A number follows its title if `titles`, which are casefolded, have it already."""
+        data = await asyncio.to_thread(path.read_bytes)
+        lesson = await self._read_configured_file(path, data)
+        title, number = lesson.title, 1
+        while title.casefold() in titles:
+            number += 1
+            title = f"{lesson.title} ({number})"
+        return replace(lesson if number == 1 else await self._read_configured_file(path, data, title), path=path)
+
+    async def _read_configured_file(self, path: Path, data: bytes, title: str = "") -> Lesson:
+        from plugins.explain.search.reference_lesson import DEFAULT_LESSON
+
+        # Tempera's own lesson takes less time than a process needs to start, and the first question waits for it.
+        if await asyncio.to_thread(lambda: path.resolve() == DEFAULT_LESSON.resolve()):
+            return await asyncio.to_thread(read_lesson, data, path.name, title)
+        return await self._reader.read(data, path.name, title)
 
     async def _read_all(
         self, server: str, stored: Sequence[StoredLesson], before: LessonSet | None
@@ -194,28 +246,28 @@ class LessonLibrary:
         Lessons that are unchanged since the set `before` are taken from it. Returns also the reasons, by title, why
         lessons of the server are left out.
         """
-        known = {(lesson.title, lesson.version): lesson for lesson in before.lessons} if before else {}
+        # Where a reading was cancelled, the next one goes on.
+        known = self._partly_read.setdefault(server, {})
+        known |= {(lesson.title, lesson.version): lesson for lesson in before.lessons} if before else {}
         own: list[Lesson] = []
         left_out: dict[str, UserError] = {}
         for one in stored:
             try:
-                own.append(known.get((one.title, one.newest)) or await self._read_stored(server, one))
+                key = one.title, one.newest
+                lesson = known[key] = known.get(key) or await self._read_stored(server, one)
+                sum_sizes(own).require_room_for(lesson)
+                own.append(lesson)
             except UserError as error:
                 left_out[one.title] = error
-                # An unforeseen error is logged with its traceback.
-                log.warning("The lesson “%s” is left out: %s", one.title, error, exc_info=error.__cause__)
+                log.warning("The lesson “%s” is left out: %s", one.title, error)
+        self._partly_read.pop(server, None)
         titles = {lesson.title.casefold() for lesson in own}
         configured = (await self.lesson_set("")).lessons
         return [lesson for lesson in configured if lesson.title.casefold() not in titles] + own, left_out
 
     async def _read_stored(self, server: str, stored: StoredLesson) -> Lesson:
         data = await self.store.read_file(server, stored.newest)
-        try:
-            lesson = await asyncio.to_thread(read_lesson, data, stored.newest.filename, stored.title)
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserError("It cannot be read; the log of the bot says why.") from error
+        lesson = await self._reader.read(data, stored.newest.filename, stored.title, server=server)
         return replace(lesson, version=stored.newest)
 
     def _embed_again(self, lesson_set: LessonSet) -> None:
@@ -234,6 +286,9 @@ class LessonLibrary:
                 model = self._model or await self._host.models.first("embeddings")
                 await self._attach_embeddings(lesson_set, model)
                 lesson_set.end_wait(model)
+            except _NoLongerUsed:
+                lesson_set.end_wait()
+                return
             except UserError as error:
                 log.info("The lessons are searched by their words alone for now: %s", error)
             except Exception:
@@ -242,8 +297,11 @@ class LessonLibrary:
             if not lesson_set.model:
                 lesson_set.end_wait()
                 await asyncio.sleep(RETRY_SECONDS)
-                if lesson_set is not self._shared_set and lesson_set not in self._server_sets.values():
+                if not self._is_used(lesson_set):
                     return
+
+    def _is_used(self, lesson_set: LessonSet) -> bool:
+        return lesson_set is self._shared_set or lesson_set in self._server_sets.values()
 
     async def _attach_embeddings(self, lesson_set: LessonSet, model: str) -> None:
         import numpy as np
@@ -258,10 +316,13 @@ class LessonLibrary:
             known = await load_embeddings(store, models, index.passages, model)
             rows = []
             for start in range(0, len(index.passages), PASSAGES_PER_STEP):
+                if not self._is_used(lesson_set):
+                    raise _NoLongerUsed
                 lesson_set.report_progress(done + start, total)
                 passages = index.passages[start : start + PASSAGES_PER_STEP]
                 rows.append(await embed_passages(store, models, passages, model, known))
-            await asyncio.to_thread(index.attach, np.concatenate(rows))
+            async with self._computing:
+                await asyncio.to_thread(index.attach, np.concatenate(rows))
 
         if reference is not None:
             # All sets share the reference lesson, so only the first one embeds it with this model. It comes before the
@@ -280,17 +341,6 @@ def _build_index(passages: Sequence[Passage], reference: Index | None = None) ->
 
     logging.getLogger("bm25s").setLevel(logging.WARNING)
     return Index(passages, reference)
-
-
-def _read_from_disk(path: Path, titles: Collection[str] = ()) -> Lesson:
-    """Read the lesson of a file. A number follows its title if `titles`, which are casefolded, contain the title."""
-    data = path.read_bytes()
-    lesson, number = read_lesson(data, path.name), 1
-    title = lesson.title
-    while title.casefold() in titles:
-        number += 1
-        title = f"{lesson.title} ({number})"
-    return replace(lesson if number == 1 else read_lesson(data, path.name, title), path=path)
 
 
 def _with_distinct_page_names(lessons: Sequence[Lesson]) -> tuple[Lesson, ...]:

@@ -101,3 +101,14 @@ async def delete_unused(store: Store, models: ModelClient, passages: Iterable[Pa
     model = model or await models.first("embeddings")
     used = await asyncio.to_thread(lambda: {key_of(model, text) for text in texts_of(passages)})
     await store.delete_blobs(await store.blob_keys(scope=SCOPE) - used, scope=SCOPE)
+
+
+async def delete_passages(
+    store: Store, models: ModelClient, passages: Iterable[Passage], kept: Iterable[Passage], model: str = ""
+) -> None:
+    """Delete the embeddings of `passages`, except those of texts that passages to be `kept` have, too."""
+    model = model or await models.first("embeddings")
+    keys = await asyncio.to_thread(
+        lambda: {key_of(model, text) for text in set(texts_of(passages)) - set(texts_of(kept))}
+    )
+    await store.delete_blobs(keys, scope=SCOPE)

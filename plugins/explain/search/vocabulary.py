@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from plugins.explain.search import spelling
@@ -60,6 +61,8 @@ FILLER_WORDS = frozenset(FILLER.split())
 
 MIN_CORRECTED_LETTERS = 4
 """The length from which on a word may be corrected."""
+MAX_CORRECTED_WORDS = 20
+"""The unknown words of a question that are corrected: each is compared with all words of the lessons."""
 MAX_SHORT_WORD_LETTERS = 5
 """The length up to which a word has many similar words."""
 
@@ -121,9 +124,11 @@ class Vocabulary:
         typed = [part for word in words(question) for part in CHAT_FORMS.get(word, word).split()]
         unknown = {word for word in typed if word not in self and not spelling.is_word(word)}
         is_english = 2 * sum(word in unknown for word in typed) <= len(typed)
+        first_unknown = islice(dict.fromkeys(word for word in typed if word in unknown), MAX_CORRECTED_WORDS)
+        corrections = {word: self._correct_word(word, is_english) for word in first_unknown}
         corrected: list[str] = []
         for word in typed:
-            correction = self._correct_word(word, is_english) if word in unknown else word
+            correction = corrections.get(word, word)
             if corrected and f"{corrected[-1]}{correction}" in self._counts:
                 corrected[-1] += correction
             else:

@@ -19,6 +19,8 @@ from bot.plugin_host import plugin
 from bot.storage.database import Database
 from plugins.explain.lessons.passages import Passage
 from plugins.explain.library import library
+from plugins.explain.library.lesson_reader import LessonReader
+from plugins.explain.library.lesson_set import Lesson
 from plugins.explain.search import reference_lesson
 from plugins.explain.search.index import Index
 
@@ -33,6 +35,15 @@ MakeBot = Callable[..., Bot]
 @pytest.fixture(scope="session", autouse=True)
 def _read_once() -> Iterator[None]:
     """Read and index each file once for all tests. Each test gets its own index, without embeddings."""
+    read: dict[tuple[bytes, str, str], Lesson] = {}
+
+    class RememberingReader(LessonReader):
+        async def read(self, data: bytes, filename: str, title: str = "", **more: Any) -> Lesson:
+            key = data, filename, title
+            if key not in read:
+                read[key] = await super().read(data, filename, title, **more)
+            return read[key]
+
     build_index = library._build_index
     build_once = cache(build_index)
 
@@ -41,6 +52,7 @@ def _read_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(library, "read_lesson", cache(library.read_lesson))
+        patch.setattr(library, "LessonReader", RememberingReader)
         patch.setattr(library, "_build_index", build)
         yield
 

@@ -1,9 +1,13 @@
+import cProfile
 import io
+import pstats
 import zipfile
 from pathlib import Path
 
 import docx
 import pytest
+from fakes.core import lesson_files
+from fakes.core.lesson_files import pdf_of_pages, word_file
 from PIL import Image
 
 from bot import UserError
@@ -46,15 +50,7 @@ def pdf(*lines: tuple[str, int]) -> bytes:
         b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
         b"<< /Font << /F1 5 0 R >> >>",
     ]
-    made, places = b"%PDF-1.4\n", []
-    for number, body in enumerate(objects, 1):
-        places.append(len(made))
-        made += b"%d 0 obj\n%s\nendobj\n" % (number, body)
-    table = b"".join(b"%010d 00000 n \n" % place for place in places)
-    return made + b"xref\n0 7\n0000000000 65535 f \n%strailer\n<< /Size 7 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF" % (
-        table,
-        len(made),
-    )
+    return lesson_files.pdf(objects)
 
 
 def test_markdown() -> None:
@@ -263,15 +259,15 @@ MANY = 1_500_000
     # Patterns that try more than one way through such a text would need hours for it.
     [
         "<!-- a -->\n" * 100 + "Cats purr.",
-        "Cats purr. " + "<!-- " * 900_000,
-        "Cats purr. " + "<!-- also asked " * 300_000,
+        "Cats purr. " + "<!-- " * 390_000,
+        "Cats purr. " + "<!-- also asked " * 120_000,
         "Cats purr.\n\n" + "`" * MANY + "\n" + "a" * MANY,
         "# Cats" + " " * MANY + "purr.\n\nThey purr.",
         "# Cats" + "#" * MANY + "purr.\n\nThey purr.",
         "a" + " " * MANY + "cat purrs.",
         "q" + " " * MANY + "cat purrs.",
         "I" * MANY + " purr.",
-        "1." * MANY + "purr.",
+        "1." * (MANY // 2) + "purr.",
     ],
     ids=lambda text: text[:20].strip(),
 )
@@ -292,7 +288,63 @@ def test_html_is_recognised_by_its_first_element() -> None:
 def test_a_docx_that_unpacks_to_too_much_is_not_unpacked(tmp_path: Path) -> None:
     written(path := tmp_path / "pets.docx")
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as packed, packed.open("bomb.xml", "w") as part:
-        for _ in range(101):
+        for _ in range(51):
             part.write(b"\0" * 1_000_000)
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="unpacks to more than 50 MB. Take large pictures out of it."):
         parse_lesson(path.read_bytes(), "pets.docx")
+
+
+PURR = b"BT /F1 12 Tf 50 700 Td (They purr.) Tj ET\n"
+ROW = b"<w:tr><w:tc><w:p/></w:tc></w:tr>"
+WIDE_CELL = b'<w:tc><w:tcPr><w:gridSpan w:val="100001"/></w:tcPr><w:p/></w:tc>'
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "reason"),
+    [
+        (pdf_of_pages(501, PURR), "a.pdf", "has more than 500 pages. Divide it into several lessons."),
+        # A tree of ten levels with ten branches each, all of them the same.
+        (pdf_of_pages(10, PURR, levels=10), "a.pdf", "has more than 500 pages."),
+        (pdf_of_pages(400, b"(A cat.) Tj " * 6000), "a.pdf", "has more than 2000000 characters of text."),
+        (word_file(b"<w:p/>" * 20_000), "a.docx", "has more than 10000 paragraphs and rows."),
+        (word_file(b"<w:tbl>%s</w:tbl>" % (ROW * 10_001)), "a.docx", "has more than 10000 paragraphs and rows."),
+        (word_file(b"<w:tbl><w:tr>%s</w:tr></w:tbl>" % WIDE_CELL), "a.docx", "has a table of more than 100000 cells."),
+        (b"A cat.\n\n" * 10_001, "a.txt", "has more than 10000 paragraphs and rows."),
+        (b"# Cats\n\n## A\n\n" + b"- purr\n" * 10_001, "a.md", "has more than 10000 paragraphs and rows."),
+        (b"<table>" + b"<tr><td>a<td>b" * 10_001, "a.html", "has more than 10000 paragraphs and rows."),
+        (b"a | b\n" * 9000 + b"a | " * 20, "a.txt", "has a table of more than 100000 cells. Divide the table."),
+        (b"They purr. " * 190_000, "a.txt", "has more than 2000000 characters of text."),
+    ],
+    ids=lambda value: value[:30] if isinstance(value, str) else "",
+)
+def test_a_file_that_holds_too_much_is_refused_with_the_limit(data: bytes, name: str, reason: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_lesson(data, name)
+    assert str(caught.value).startswith(f"{name} {reason}")
+
+
+def test_a_pdf_whose_tree_of_pages_contains_itself_is_damaged() -> None:
+    data = pdf_of_pages(3, PURR).replace(b"/Kids [2 0 R 2 0 R 2 0 R]", b"/Kids [5 0 R 5 0 R 5 0 R]")
+    with pytest.raises(UserError, match="cannot be read"):
+        parse_lesson(data, "a.pdf")
+
+
+def test_a_heading_without_end_is_a_paragraph() -> None:
+    lesson = parse_lesson(b"# Pets\n\n## " + b"Cats " * 200 + b"\n\nThey purr.\n\n## Dogs\n\nThey bark.\n", "a.md")
+    assert [type(block) for block in lesson.blocks] == [Heading, Paragraph, Paragraph, Heading, Paragraph]
+
+
+def calls_of_parsing(paragraphs: int) -> int:
+    """Return how many functions are called to parse a Word file of so many paragraphs."""
+    document = docx.Document()
+    for number in range(paragraphs):
+        document.add_paragraph("They purr.", style="Normal" if number % 10 else "Heading 1")
+    document.save(file := io.BytesIO())
+    with cProfile.Profile() as profile:
+        parse_lesson(file.getvalue(), "a.docx")
+    return pstats.Stats(profile).total_calls  # type: ignore[attr-defined, no-any-return]
+
+
+def test_a_paragraph_of_word_is_read_without_a_search_through_all_styles() -> None:
+    # python-docx calls 14000 functions to find the default style of one paragraph.
+    assert (calls_of_parsing(300) - calls_of_parsing(100)) / 200 < 1000

@@ -137,6 +137,22 @@ async def test_a_replaced_lesson_set_is_not_tried_again(
         await asyncio.gather(shared, newest, return_exceptions=True)
 
 
+@pytest.mark.usefixtures("without_reference_lesson")
+async def test_a_replaced_lesson_set_is_not_embedded(make_bot: MakeBot, models: FakeModels, pets: Path) -> None:
+    work: list[Coroutine[Any, Any, None]] = []
+    models.listed = {"fake-embeddings": "embeddings"}
+    async with make_bot(pets) as bot:
+        library, _ = await start_embedded(bot, work)
+        for song in ("sing", "whistle"):
+            text = f"# Birds\n\n## Robins\n\nThey {song}.\n"
+            await library.store.add(ROOM.server, "Birds", "birds.md", text.encode())
+            await library.lesson_set(ROOM.server)
+        await asyncio.gather(*work)
+    embedded = " ".join(text for request in models.requests for text in request["input"])
+    assert "They whistle." in embedded
+    assert "They sing." not in embedded
+
+
 async def test_the_configured_embedding_model_is_used(models: FakeModels, make_bot: MakeBot, pets: Path) -> None:
     bot = make_bot(pets, embeddings="many-languages")
     models.listed = {"fake-embeddings": "embeddings", "many-languages": "embeddings"}

@@ -1,13 +1,22 @@
+import asyncio
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fakes.core.lesson_files import BUSY
 from fakes.core.requests import ANN, MODERATOR, ROOM, ask, last
+from fakes.model_server.gateway import environment, eventually
+from fakes.model_server.model_api import FakeModels
+from fakes.programs.faulty_reader import processes
+from fakes.programs.terminal_chat import Person, ended
 
-from bot import UserError
-from bot.core.messages import Place
+from bot import Attachment, UserError
+from bot.core.messages import Place, Request
+from plugins.explain.library import lesson_reader
 from plugins.explain.library import library as library_module
 from plugins.explain.library.lesson_set import Lesson, read_lesson
+from plugins.explain.library.library import LessonLibrary
 from plugins.explain.search import reference_lesson
 
 from ..conftest import DEFAULT, PETS, PURR, MakeBot, explain_plugin
@@ -36,22 +45,18 @@ async def test_an_unreadable_lesson_is_logged_and_the_others_are_used(
 async def test_a_lesson_that_breaks_its_parser_is_logged_with_a_traceback(
     make_bot: MakeBot, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(lesson_reader, "PROGRAM", "fakes.programs.faulty_reader")
     odd, pets = tmp_path / "odd.md", tmp_path / "pets.md"
-    odd.write_text("odd")
+    odd.write_text("break")
     pets.write_text(PETS)
-    original = library_module.read_lesson
-
-    def read_lesson(data: bytes, filename: str, title: str = "") -> Lesson:
-        if filename == odd.name:
-            raise IndexError("list index out of range")
-        return original(data, filename, title)
-
-    monkeypatch.setattr(library_module, "read_lesson", read_lesson)
     async with make_bot(odd, pets) as bot:
         assert (await last(bot, ask(PURR))).text.startswith("Cats purr")
-    (record,) = [record for record in caplog.records if record.name == "plugins.explain.library.library"]
-    assert record.getMessage().startswith(f"The lesson {odd}, named in explain.lessons, is left out: IndexError")
-    assert record.exc_info
+    trace, sentence = (
+        record.getMessage() for record in caplog.records if record.name.startswith("plugins.explain.library")
+    )
+    assert trace.startswith("The lesson odd.md cannot be read: Traceback")
+    assert trace.endswith("IndexError: list index out of range\n")
+    assert sentence.startswith(f"The lesson {odd}, named in explain.lessons, is left out: odd.md cannot be read")
 
 
 async def test_a_server_has_its_own_lessons_and_the_configured_ones(make_bot: MakeBot) -> None:
@@ -155,3 +160,84 @@ async def test_the_reference_lesson_helps_lessons_on_the_same_subject(
     monkeypatch.setattr(reference_lesson, "DEFAULT_LESSON", tmp_path / "none.md")
     async with make_bot(own) as bot:
         assert (await last(bot, ask(question))).text.startswith("That is not in the lessons.")
+
+
+async def test_a_cancelled_upload_ends_its_process(make_bot: MakeBot) -> None:
+    options = {"title": "Busy", "file": Attachment("busy.pdf", BUSY)}
+    request = Request(user=MODERATOR, place=ROOM, command="lesson add", options=options)
+    async with make_bot() as bot:
+        adding = asyncio.create_task(last(bot, request))
+        await eventually(lambda: len(processes()) == 1)
+        adding.cancel()
+        await asyncio.gather(adding, return_exceptions=True)
+        await eventually(lambda: processes() == [])
+
+
+@pytest.mark.processes
+async def test_sigterm_ends_the_bot_and_the_reading_of_a_lesson(models: FakeModels, tmp_path: Path) -> None:
+    (tmp_path / "busy.pdf").write_bytes(BUSY)
+    person = Person(tmp_path, models.url, {"PYTHONPATH": environment()["PYTHONPATH"]})
+    bot = await person.start("chat", "/lesson add title:Busy file:busy.pdf")
+    await eventually(lambda: len(processes(bot.pid)) == 1)
+    (process,) = processes(bot.pid)
+    bot.terminate()
+    await ended(bot)
+    await eventually(lambda: not process.is_running())
+
+
+async def test_a_cancelled_reading_of_several_lessons_goes_on_where_it_was(
+    make_bot: MakeBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lesson_reader, "PROGRAM", "fakes.programs.faulty_reader")
+    async with make_bot() as bot:
+        library = explain_plugin(bot).library
+        read = count_reads(library)
+        await library.store.add("school", "Cats", "cats.md", PETS.encode())
+        await library.store.add("school", "Zebras", "zebras.md", b"sleep")
+        reading = asyncio.create_task(library.lesson_set("school"))
+        await eventually(lambda: ("zebras.md", "school") in read)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        await library.store.add("school", "Zebras", "zebras.md", b"Zebras\n\nThey have stripes.\n")
+        assert [one.title for one in (await library.lesson_set("school")).lessons] == ["Cats", "Zebras"]
+    assert read == [("cats.md", "school"), ("zebras.md", "school"), ("zebras.md", "school")]
+
+
+async def test_adding_and_removing_a_lesson_reads_none_of_other_servers(make_bot: MakeBot, models: FakeModels) -> None:
+    models.listed = {"fake-embeddings": "embeddings"}
+    async with make_bot() as bot:
+        library = explain_plugin(bot).library
+        for number in range(3):
+            await library.store.add(f"other {number}", "Pets", "pets.md", PETS.encode())
+        read = count_reads(library)
+        for verb in ("purr", "sleep"):
+            await last(bot, ask(f'/lesson add title:Cats text:"Cats\n\nThey {verb}."', MODERATOR))
+        await last(bot, ask("/lesson remove title:Cats", MODERATOR))
+    assert {server for _, server in read} == {"school"}
+
+
+async def test_lesson_sets_in_memory_have_a_largest_size_together(
+    make_bot: MakeBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library_module, "MAX_SETS_CHARACTERS", 500)
+    async with make_bot() as bot:
+        library = explain_plugin(bot).library
+        for server in ("one", "two"):
+            await library.store.add(server, "Cats", "a.md", f"Cats of {server}\n\n{'They purr. ' * 30}".encode())
+        first = await library.lesson_set("one")
+        assert await library.lesson_set("one") is first
+        await library.lesson_set("two")
+        assert await library.lesson_set("one") is not first
+
+
+def count_reads(library: LessonLibrary) -> list[tuple[str, str]]:
+    """Return a list to which each reading of a file by a process adds the file's name and its server."""
+    read: list[tuple[str, str]] = []
+    original = library._reader.read
+
+    async def count(data: bytes, filename: str, title: str = "", *, server: str = "", **more: Any) -> Lesson:
+        read.append((filename, server))
+        return await original(data, filename, title, server=server, **more)
+
+    library._reader.read = count
+    return read

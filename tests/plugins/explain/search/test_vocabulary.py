@@ -1,4 +1,5 @@
 import pytest
+import rapidfuzz.process
 
 from plugins.explain.search.vocabulary import Vocabulary, join_compounds, stems, words
 
@@ -42,3 +43,19 @@ def test_words_are_corrected(written: str, meant: str) -> None:
 
 def test_short_forms_of_chats_are_written_out() -> None:
     assert Vocabulary(["answers"]).correct_words("y r answers diff") == ["why", "are", "answers", "different"]
+
+
+def test_a_long_question_of_unknown_words_is_not_corrected_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[str] = []
+    extract = rapidfuzz.process.extract
+
+    def count(word: str, *arguments: object, **options: object) -> object:
+        compared.append(word)
+        return extract(word, *arguments, **options)
+
+    monkeypatch.setattr(rapidfuzz.process, "extract", count)
+    vocabulary = Vocabulary(["Temperature, diffusion and a token; the generator makes pictures."])
+    gibberish = " ".join(f"xq{first}{second}zz" for first in "abcdefghij" for second in "abcdefghij")
+    corrected = vocabulary.correct_words(f"temprature temprature {gibberish} difusion")
+    assert (corrected[:2], len(corrected)) == (["temperature", "temperature"], 103)
+    assert len(set(compared)) == 20
