@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bot.core.i18n import translate
+from bot.core.links import CODE, reveal_address, show_addresses
 from bot.core.messages import Reply
 from bot.core.splitting import MessageLimits, card_line, compose, fit_into_messages, split
 from bot.core.text import cut
@@ -36,17 +37,11 @@ MAX_STRONG = 300
 """The longest text in bold or struck out that mrkdwn keeps so, as a search without an end would take quadratic time."""
 
 _ZERO_WIDTH_SPACE = "\u200b"
-_CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]*`)", re.DOTALL)
 _PING = re.compile(
     r"<(?=@[UWB][A-Z0-9]|#[CGD][A-Z0-9]|!(?:channel|here|everyone|subteam|date)\b)|@(?=(?:channel|here|everyone)\b)",
     re.IGNORECASE,
 )
-_LINK = re.compile(
-    r"!?\[(?P<label>[^\]\n]{0,300}+)\]\(\s*<?(?P<address>(?:[^\s()<>]|\([^\s()]*\)){1,2000})>?(?:\s+[\"'(][^\n]{0,300}?[\"')])?\s*\)"
-)
-_LABELLED_LINK = re.compile(
-    r"<(?P<address>(?:https?://|mailto:|tel:)[^|>\s]+)(?:\|(?P<label>[^>\n]*)(?P<end>>?))?"
-)
+_LABELLED_LINK = re.compile(r"<(?P<address>(?:https?://|mailto:|tel:)[^|>\s]+)(?:\|(?P<label>[^>\n]*)(?P<end>>?))?")
 """Also what only begins like a link, so that nothing of it is searched twice; without `end` it is none."""
 _DEFINITION = re.compile(r"^( {0,3}\[[^\]\n]+\]):", re.MULTILINE)
 _UNFINISHED = re.compile(
@@ -62,18 +57,11 @@ def neutralise(markdown: str) -> str:
 
     In code only mentions are changed. The function is idempotent.
     """
-    parts = _CODE.split(_PING.sub(rf"\g<0>{_ZERO_WIDTH_SPACE}", markdown))
+    parts = CODE.split(show_addresses(_PING.sub(rf"\g<0>{_ZERO_WIDTH_SPACE}", markdown)))
     for index in range(0, len(parts), 2):
-        text = _LINK.sub(_reveal_address, parts[index])
-        text = _LABELLED_LINK.sub(lambda link: _reveal_address(link) if link["end"] else link[0], text)
+        text = _LABELLED_LINK.sub(lambda link: reveal_address(link) if link["end"] else link[0], parts[index])
         parts[index] = _DEFINITION.sub(rf"\1{_ZERO_WIDTH_SPACE}:", text)
     return "".join(parts)
-
-
-def _reveal_address(match: re.Match[str]) -> str:
-    label, address = match["label"].strip(), match["address"]
-    bare = re.sub(r"^(?:https?://|mailto:|tel:)", "", address).rstrip("/")
-    return address if label.rstrip("/") in ("", address.rstrip("/"), bare) else f"{label} ({address})"
 
 
 def settled_prefix(text: str) -> str:
@@ -95,7 +83,7 @@ def escape(text: str) -> str:
 
 def to_mrkdwn(markdown: str) -> str:
     """Convert Markdown to mrkdwn, Slack's own older mark-up."""
-    parts = _CODE.split(escape(markdown))
+    parts = CODE.split(escape(markdown))
     for index in range(0, len(parts), 2):
         text = re.sub(rf"\*\*(?=\S)(.{{1,{MAX_STRONG}}}?)(?<=\S)\*\*", r"*\1*", parts[index])
         text = re.sub(rf"~~(?=\S)(.{{1,{MAX_STRONG}}}?)(?<=\S)~~", r"~\1~", text)
