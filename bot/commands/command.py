@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.commands.grammar import first_pair, last_pair, unquote
 from bot.core.errors import OptionError
-from bot.core.text import nearest
+from bot.core.text import cut, nearest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FORM_FIELDS = 5
 """The largest number of options in a form: the limit of a modal on Discord."""
+MAX_SHOWN_CHARACTERS = 60
+"""How much of a wrong word or text the error repeats."""
 
 
 def visible_name(name: str) -> str:
@@ -118,11 +120,21 @@ class Command(Traits):
             parts.append(text if option.required else f"[{text}]")
         return " ".join(parts)
 
+    @property
+    def max_characters(self) -> float:
+        """The length of the longest line that can be right: one with all options, each as long as it may be."""
+        return sum(len(f'{option.name}:"" ') + option.max_characters for option in self.options)
+
     def parse(self, text: str) -> dict[str, str]:
         """Split `name:value name:"two words" and the free text` into options, with their values as typed.
 
-        Pairs come before the free text; those with a known name may also follow it. Raises OptionError.
+        Pairs come before the free text; those with a known name may also follow it. Raises OptionError, at once for a
+        line that is too long to be right.
         """
+        text = text.strip()
+        if self.options and len(text) > self.max_characters:
+            sentence = "What follows /{command} may have at most {most} characters; yours has {count}."
+            raise OptionError("", sentence, command=self.name, most=f"{self.max_characters:.0f}", count=len(text))
         values: dict[str, str] = {}
         rest = self._parse_leading_pairs(text, values).strip()
         if rest and unquote(rest) == rest:
@@ -134,7 +146,7 @@ class Command(Traits):
             sentence = "/{command} takes no text; “{text}” is too much."
             if names := ", ".join(option.name for option in self.options):
                 sentence = "/{command} takes no text beside its options ({options}); “{text}” is too much."
-            raise OptionError("", sentence, command=self.name, options=names, text=rest[:60])
+            raise OptionError("", sentence, command=self.name, options=names, text=rest[:MAX_SHOWN_CHARACTERS])
         values[option.name] = f"{values[option.name]} {rest}" if option.name in values else rest
         return values
 
@@ -173,6 +185,7 @@ class Command(Traits):
         values[name] = unquote(value)
 
     def _unknown_option(self, name: str) -> OptionError:
+        name = cut(name, MAX_SHOWN_CHARACTERS)
         names = [option.name for option in self.options]
         if not names:
             return OptionError(name, "/{command} has no options.", command=self.name)

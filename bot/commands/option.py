@@ -56,6 +56,8 @@ KINDS: Mapping[type, str] = {
 TRUE_WORDS = frozenset({"true", "yes", "on", "1", "ja", "sí", "si"})
 FALSE_WORDS = frozenset({"false", "no", "off", "0", "nein"})
 """The words for yes and no in all languages of the bot."""
+MAX_TYPED_CHARACTERS = 120
+"""The longest typed value of an option that is no text: a mention on Slack with the name of its channel."""
 
 
 def format_number(value: float) -> str:
@@ -86,6 +88,15 @@ class Option:
     def kind(self) -> str:
         """The type in one word, in the words of `Field.kind`; "choice" if it has choices."""
         return "choice" if self.choices else KINDS[self.type]
+
+    @property
+    def max_characters(self) -> float:
+        """The most characters that a value has when it is typed; infinite for a text without a limit."""
+        if self.choices:
+            return max(len(str(choice)) for choice in self.choices)
+        if self.type is not str:
+            return MAX_TYPED_CHARACTERS
+        return math.inf if self.maximum is None else self.maximum
 
     def expects(self) -> Sentence:
         """Return a description of the allowed values, as a part of a sentence."""

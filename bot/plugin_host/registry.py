@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bot.commands.source import find_place
 from bot.core.errors import BotError, ConfigError, PluginError, UnknownCommand, UserError
-from bot.core.text import nearest
+from bot.core.text import cut, nearest
 from bot.plugin_host.plugin import errors_name, reload_plugin
 from bot.settings import plugin_switches
 from bot.settings.option_limits import derive_settings, narrow
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from bot.storage.database import Database
 
 log = logging.getLogger(__name__)
+
+MAX_SHOWN_CHARACTERS = 60
+"""How much of an unknown command's name the error repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,7 @@ class Registry:
         if below := [known for known in names if known.startswith(f"{name} ")]:
             choices = ", ".join(f"/{known}" for known in below)
             raise UnknownCommand("/{name} needs one more word: {choices}.", name=name, choices=choices)
+        name = cut(name, MAX_SHOWN_CHARACTERS)
         if close := nearest(name, names):
             raise UnknownCommand("There is no command /{name}. Did you mean /{close}?", name=name, close=close)
         raise UnknownCommand("There is no command /{name}. /help lists what there is.", name=name)

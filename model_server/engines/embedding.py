@@ -68,6 +68,8 @@ class EmbeddingEngine:
         """Load the encoder in `folder`, and warm it up."""
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        # The name of a special token in somebody's text is text.
+        self._tokenizer.split_special_tokens = True
         model: Any = AutoModel.from_pretrained(folder, dtype=self._dtype, local_files_only=True)
         self._model = model.to(self._device).eval()
         model_context = int(model.config.max_position_embeddings)

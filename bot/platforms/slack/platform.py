@@ -153,6 +153,7 @@ async def _sign_in(client: AsyncWebClient) -> BotIdentity:
                 bot=str(found.get("bot_id", "")),
                 name=str(found["user"]),
                 workspace=str(found["team"]),
+                enterprise=str(found.get("enterprise_id") or ""),
             )
         pause = next(pauses, RETRY_SECONDS[-1])
         log.warning("Slack cannot be reached at %s (%s); I try again in %g s", client.base_url, problem, pause)

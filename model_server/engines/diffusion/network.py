@@ -14,7 +14,7 @@ from model_server.engines.common.device import dtype_name, pick_device, pick_dty
 from model_server.engines.common.images import to_images
 from model_server.engines.common.seeding import make_generator
 from model_server.engines.diffusion.batch_invariance import make_batch_invariant
-from model_server.engines.diffusion.request import encode_prompt
+from model_server.engines.diffusion.request import encode_prompt, read_special_names_as_text
 from model_server.engines.diffusion.solver import Solver
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ class Network:
         self._pipeline: Any = StableDiffusionPipeline.from_pretrained(
             spec.folder, dtype=dtypes, local_files_only=True, safety_checker=None, requires_safety_checker=False
         ).to(self._device)
+        read_special_names_as_text(self._pipeline)
         self._unet = self._pipeline.unet.eval().to(memory_format=torch.channels_last)
         self._vae = self._pipeline.vae.eval().to(memory_format=torch.channels_last)
 

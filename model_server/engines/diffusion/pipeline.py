@@ -15,7 +15,12 @@ from diffusers import AutoPipelineForImage2Image, DiffusionPipeline
 from model_server.engines.common.device import pick_device, pick_dtype
 from model_server.engines.common.seeding import make_generator
 from model_server.engines.contract import Misconfigured
-from model_server.engines.diffusion.request import encode_prompt, make_capabilities
+from model_server.engines.diffusion.request import (
+    TOKENIZERS,
+    encode_prompt,
+    make_capabilities,
+    read_special_names_as_text,
+)
 from model_server.jobs import EncodedPrompt, Imagine
 
 if TYPE_CHECKING:
@@ -91,8 +96,7 @@ class Pipeline:
 
     def encode_prompt(self, text: str) -> EncodedPrompt:
         """Return the tokens of `text` that the text encoder with the highest limit reads."""
-        names = ("tokenizer", "tokenizer_2", "tokenizer_3")
-        found = [tokenizer for name in names if (tokenizer := getattr(self._pipe, name, None)) is not None]
+        found = [tokenizer for name in TOKENIZERS if (tokenizer := getattr(self._pipe, name, None)) is not None]
         if not found:
             return EncodedPrompt((), (), 0)
         longest = max(found, key=self._token_limit)
@@ -301,6 +305,7 @@ def _open_pipeline(spec: EngineSpec) -> Any:
         spec.folder, dtype=pick_dtype(spec.dtype, device), local_files_only=True, **variant
     )
     pipe.set_progress_bar_config(disable=True)
+    read_special_names_as_text(pipe)
     match offload:
         case "model":
             pipe.enable_model_cpu_offload(device=device)

@@ -37,6 +37,9 @@ OUT_OF_MEMORY = JobRefused(
     "These pictures do not fit the memory; ask for fewer or for smaller ones.", code="out_of_memory", status=503
 )
 
+TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
+"""The attributes in which pipelines of diffusers have tokenizers."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
@@ -186,6 +189,13 @@ def count_pictures_per_file(task: Imagine) -> int:
 def count_files(task: Imagine) -> int:
     """Return the number of files of the task's layout."""
     return 1 if task.layout == "grid" or task.sweep is not None else task.count
+
+
+def read_special_names_as_text(pipeline: Any) -> None:
+    """Let the tokenizers of a pipeline of diffusers read the name of a special token in a prompt as text."""
+    for name in TOKENIZERS:
+        if (tokenizer := getattr(pipeline, name, None)) is not None:
+            tokenizer.split_special_tokens = True
 
 
 def encode_prompt(tokenizer: Any, text: str, limit: int) -> EncodedPrompt:

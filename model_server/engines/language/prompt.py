@@ -66,7 +66,9 @@ class PromptBuilder:
             raise JobRefused("The prompt is empty; write what the model should continue.", param="prompt")
         if isinstance(task.prompt, str):
             check_encodable(task.prompt, "prompt")
-            ids = self._encode(task.prompt, add_special_tokens=True)
+            # Only token ids can name a special token, so that nobody's text is read as one.
+            text = self._vocabulary.break_special_tokens(task.prompt)
+            ids = self._encode(text, add_special_tokens=True)
         else:
             ids = task.prompt
             if unknown := [token for token in ids if not 0 <= token < self._size]:

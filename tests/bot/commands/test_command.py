@@ -68,6 +68,32 @@ def test_the_error_names_the_wrong_option(text: str, sentence: str) -> None:
     assert str(caught.value) == sentence
 
 
+LONGEST = {"prompt": "x" * 100, "temperature": "0.7", "style": "rhyme", "seed": "9" * 100}
+
+
+def test_the_longest_line_that_can_be_right_is_read() -> None:
+    line = 'temperature:"0.7" style:"rhyme" seed:"' + "9" * 100 + '" ' + "x" * 100
+    assert ask().parse(line) == LONGEST
+
+
+def test_a_longer_line_is_refused_with_both_lengths() -> None:
+    # Each option with `name:"…" ` around its longest value: a text, a number of 120 characters and a choice.
+    most = (10 + 100) + (15 + 120) + (9 + 5) + (8 + 120)
+    with pytest.raises(OptionError) as caught:
+        ask().parse(" a:“" * 16_000)
+    assert str(caught.value) == f"What follows /ask may have at most {most} characters; yours has 63999."
+    with pytest.raises(OptionError, match="What follows"):
+        ask().parse("x" * (most + 1))
+    assert ask().parse("x" * most) == {"prompt": "x" * most}
+    assert ask().parse("x" + " " * 65_000) == {"prompt": "x"}
+
+
+def test_the_error_repeats_only_the_beginning_of_a_long_name() -> None:
+    with pytest.raises(OptionError) as caught:
+        ask().parse("c" * 200 + ":red hi")
+    assert str(caught.value) == f"/ask has no option “{'c' * 59}…”; it has prompt, temperature, style, seed."
+
+
 def test_a_command_without_free_text_refuses_text() -> None:
     with pytest.raises(OptionError, match="/lesson list takes no text; "):
         Sample().commands()[1].parse("all of them")

@@ -1,6 +1,9 @@
 """The grammar of pairs: how a line is read, and how it is written."""
 
+from collections.abc import Callable
+
 import pytest
+from fakes.core.growth import growth
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,6 +42,7 @@ def test_the_next_pair_is_read_from_where_the_first_one_ends() -> None:
         ("hi seed:7 ", Pair("seed", "7", 2, 10)),
         ('hi style:"two words"', Pair("style", '"two words"', 2, 20)),
         ("hi style:“two words”", Pair("style", "“two words”", 2, 20)),
+        ("hi style:“one style:“two”", Pair("style", "“two”", 13, 25)),
         ("hi seed:", None),
         ("hi seed:7 there", None),
         ("", None),
@@ -118,3 +122,9 @@ def test_unquoting_a_quoted_value_returns_it_unchanged(value: str) -> None:
 def test_no_text_breaks_the_grammar(text: str) -> None:
     assert 0 <= leading_pairs_end(text) <= len(text)
     last_pair(text)
+
+
+@pytest.mark.parametrize("piece", [' a:"', " a:“", " a:'", ' a:"b"c', "a:b ", " ", '" ', "a:", ' a:"b" '])
+@pytest.mark.parametrize("read", [first_pair, last_pair, leading_pairs_end])
+def test_a_line_is_read_in_linear_time(read: Callable[[str], object], piece: str) -> None:
+    assert growth(read, piece, 16_000) < 8

@@ -49,6 +49,14 @@ def test_usage_counts_the_tokens_that_were_read(engine: Engine, run: Run, word_p
     assert events[-1] == Finished("a", "stop", tokens)
 
 
+def test_the_name_of_a_special_token_is_read_as_text(
+    engine: Engine, run: Run, word_piece: PreTrainedTokenizerFast
+) -> None:
+    assert len(word_piece("[PAD]").input_ids) == 1
+    # The brackets, and the letters between them.
+    assert run(engine, embed("[PAD]"))[0] == Started("a", 3)
+
+
 def test_only_the_beginning_of_a_long_text_is_read(engine: Engine, run: Run) -> None:
     events = run(engine, embed("x " * 500, "x " * 64))
     assert vectors_of(events)[0] == pytest.approx(vectors_of(events)[1], abs=1e-5)

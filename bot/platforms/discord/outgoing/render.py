@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import discord
 
 from bot.core.i18n import translate
+from bot.core.links import show_addresses
 from bot.core.messages import Attachment
 from bot.core.splitting import (
     MessageLimits,
@@ -57,10 +58,14 @@ def messages(
     A final answer that is too long for them becomes a file; before that, only its beginning is shown. Where files are
     not permitted, `max_file_bytes` is 0.
     """
+    written = reply.text
+    reply = replace(reply, text=show_addresses(reply.text), quote=show_addresses(reply.quote))
     reply = _without_large_files(reply, locale, max_file_bytes)
     if reply.final and max_file_bytes:
         delivered = fit_into_messages(reply, replace(LIMITS, messages=max_messages), subtext=SUBTEXT, locale=locale)
         parts, overflow = list(delivered.parts), delivered.file
+        if overflow is not None:
+            overflow = replace(overflow, data=written.encode("utf-8", "replace"))
     else:
         parts, overflow = split(compose(reply, subtext=SUBTEXT), LIMITS.characters)[:max_messages], None
     files = (*reply.attachments, *([] if overflow is None else [overflow]))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import aiohttp
 import discord
+from discord.http import handle_message_parameters
+from discord.webhook.async_ import async_context
 
 from bot.core.errors import BotError
 from bot.core.i18n import Sentence
@@ -26,6 +28,8 @@ log = logging.getLogger(__name__)
 DEFAULT_MAX_FILE_BYTES = discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES
 """The largest file in a server without boosts."""
 NO_PINGS = discord.AllowedMentions.none()
+NO_EMBEDS = discord.MessageFlags(suppress_embeds=True)
+"""No previews of linked pages: what a model or a stranger links must not be shown as if the bot recommended it."""
 DISCORD_ERRORS = (discord.HTTPException, aiohttp.ClientError, OSError)
 """Discord refuses a request or cannot be reached."""
 FAILURES = (BotError, *DISCORD_ERRORS)
@@ -136,6 +140,7 @@ class InteractionTarget:
                 view=discord.utils.MISSING if view is None else view,
                 ephemeral=self._private,
                 allowed_mentions=NO_PINGS,
+                suppress_embeds=True,
                 wait=True,
             )
         return sent.id
@@ -143,7 +148,23 @@ class InteractionTarget:
     async def edit(self, message_id: int, message: RenderedMessage, *, files: bool) -> None:
         """Edit the response or a follow-up."""
         with _typed_errors(files=files and bool(message.files)):
-            await self._webhook.edit_message(message_id, **_edited_fields(message, files=files))
+            await self._edit_without_embeds(message_id, **_edited_fields(message, files=files))
+
+    async def _edit_without_embeds(self, message_id: int, **fields: Any) -> None:
+        # Webhook.edit_message takes no flags, and the response to an interaction begins without them.
+        webhook = self._webhook
+        with handle_message_parameters(flags=NO_EMBEDS, **fields) as body:
+            await async_context.get().edit_webhook_message(
+                webhook.id,
+                webhook.token or "",
+                message_id,
+                session=webhook.session,
+                proxy=webhook.proxy,
+                proxy_auth=webhook.proxy_auth,
+                payload=body.payload,
+                multipart=body.multipart,
+                files=body.files,
+            )
 
     async def delete(self, message_id: int) -> None:
         """Delete the response or a follow-up."""
@@ -195,7 +216,9 @@ class ChannelTarget:
                 message_id=self._reply_to, channel_id=channel.id, fail_if_not_exists=False
             )
         files = render.files(message.files)
-        return await channel.send(message.content, files=files, allowed_mentions=NO_PINGS, **options)
+        return await channel.send(
+            message.content, files=files, allowed_mentions=NO_PINGS, suppress_embeds=True, **options
+        )
 
     async def edit(self, message_id: int, message: RenderedMessage, *, files: bool) -> None:
         """Edit a message."""
@@ -238,4 +261,4 @@ async def send_privately(interaction: discord.Interaction, message: RenderedMess
     """Send a message without buttons that the user of an interaction alone sees."""
     send = interaction.followup.send if interaction.response.is_done() else interaction.response.send_message
     files = render.files(message.files) or discord.utils.MISSING
-    await send(message.content, files=files, ephemeral=True, allowed_mentions=NO_PINGS)
+    await send(message.content, files=files, ephemeral=True, allowed_mentions=NO_PINGS, suppress_embeds=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackRequestError
 from slack_sdk.webhook.async_client import AsyncWebhookClient
+from yarl import URL
 
 from bot.platforms.slack.api import budgets
 from bot.platforms.slack.api.client import RetryAfterHandler, error_code, on_rate_limit, sdk_logger
@@ -297,14 +298,18 @@ class SlackApi:
     async def download(self, url: str, max_bytes: int, *, is_page: bool = False) -> bytes:
         """Download a user's file of at most `max_bytes` bytes. Raises SlackError.
 
-        Slack answers an unauthorised request with a sign-in page; `is_page` says that the file is itself a page.
+        The token is sent to Slack alone. Slack answers an unauthorised request with a sign-in page; `is_page` says that
+        the file is itself a page.
         """
+        if not self._is_slacks(url):
+            raise SlackError("file", "not one of Slack's addresses")
         session = self.client.session
         if session is None:
             raise RuntimeError("The Web API client has no session.")
         try:
-            async with session.get(url, headers={"Authorization": f"Bearer {self.client.token}"}) as response:
-                is_sign_in = response.content_type == "text/html" and (not is_page or bool(response.history))
+            headers = {"Authorization": f"Bearer {self.client.token}"}
+            async with session.get(url, headers=headers, allow_redirects=False) as response:
+                is_sign_in = response.content_type == "text/html" and not is_page
                 if response.status != 200 or is_sign_in:
                     raise SlackError("file", f"HTTP {response.status} {response.content_type}")
                 data = await response.content.read(max_bytes + 1)
@@ -315,6 +320,19 @@ class SlackApi:
         if len(data) > max_bytes:
             raise SlackError("file", "too large")
         return data
+
+    def _is_slacks(self, url: str) -> bool:
+        """Return whether an address is one of Slack's files, or of the server that is configured as Slack."""
+        try:
+            address = URL(url)
+            if not address.absolute:
+                return False
+            is_slack = address.scheme == "https" and f".{address.host}".endswith(".slack.com")
+            return (is_slack and address.explicit_port is None) or address.origin() == URL(
+                self.client.base_url
+            ).origin()
+        except ValueError:
+            return False
 
     # People and views
 

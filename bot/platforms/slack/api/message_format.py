@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bot.core.i18n import translate
+from bot.core.links import CODE, reveal_address, show_addresses
 from bot.core.messages import Reply
 from bot.core.splitting import MessageLimits, card_line, compose, fit_into_messages, split
 from bot.core.text import cut
@@ -32,21 +33,23 @@ MAX_SMALL, MAX_ALT_TEXT = 2000, 2000
 MAX_BUTTONS = 25
 STYLES = frozenset({"primary", "danger"})
 PLACEHOLDER = "…"
+MAX_STRONG = 300
+"""The longest text in bold or struck out that mrkdwn keeps so, as a search without an end would take quadratic time."""
 
 _ZERO_WIDTH_SPACE = "\u200b"
-_CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]*`)", re.DOTALL)
 _PING = re.compile(
     r"<(?=@[UWB][A-Z0-9]|#[CGD][A-Z0-9]|!(?:channel|here|everyone|subteam|date)\b)|@(?=(?:channel|here|everyone)\b)",
     re.IGNORECASE,
 )
-_LINK = re.compile(
-    r"!?\[(?P<label>[^\]\n]{0,300})\]\(\s*<?(?P<address>(?:[^\s()<>]|\([^\s()]*\)){1,2000})>?(?:\s+[\"'(][^\n]{0,300}?[\"')])?\s*\)"
-)
-_LABELLED_LINK = re.compile(r"<(?P<address>(?:https?://|mailto:|tel:)[^|>\s]+)\|(?P<label>[^>\n]*)>")
+_LABELLED_LINK = re.compile(r"<(?P<address>(?:https?://|mailto:|tel:)[^|>\s]+)(?:\|(?P<label>[^>\n]*)(?P<end>>?))?")
+"""Also what only begins like a link, so that nothing of it is searched twice; without `end` it is none."""
 _DEFINITION = re.compile(r"^( {0,3}\[[^\]\n]+\]):", re.MULTILINE)
 _UNFINISHED = re.compile(
-    r"(?:!?\[[^\]\n]{0,300}(?:\](?:\((?:[^()\n]|\([^()\n]*\)){0,500}(?:\([^()\n]*)?)?)?|<[^>\n]{0,300}|@\w{0,20}|!)\Z"
+    r"(?:!?\[[^\]\n]{0,300}+(?:\](?:\((?:[^()\n]|\([^()\n]*+\)){0,500}+(?:\([^()\n]*+)?)?)?"
+    r"|<[^>\n]{0,300}+|@\w{0,20}+|!)\Z"
 )
+_UNFINISHED_REACH = 2000
+"""How far from the end of a text an unfinished link is looked for."""
 
 
 def neutralise(markdown: str) -> str:
@@ -54,24 +57,18 @@ def neutralise(markdown: str) -> str:
 
     In code only mentions are changed. The function is idempotent.
     """
-    parts = _CODE.split(_PING.sub(rf"\g<0>{_ZERO_WIDTH_SPACE}", markdown))
+    parts = CODE.split(show_addresses(_PING.sub(rf"\g<0>{_ZERO_WIDTH_SPACE}", markdown)))
     for index in range(0, len(parts), 2):
-        text = _LABELLED_LINK.sub(_reveal_address, _LINK.sub(_reveal_address, parts[index]))
+        text = _LABELLED_LINK.sub(lambda link: reveal_address(link) if link["end"] else link[0], parts[index])
         parts[index] = _DEFINITION.sub(rf"\1{_ZERO_WIDTH_SPACE}:", text)
     return "".join(parts)
-
-
-def _reveal_address(match: re.Match[str]) -> str:
-    label, address = match["label"].strip(), match["address"]
-    bare = re.sub(r"^(?:https?://|mailto:|tel:)", "", address).rstrip("/")
-    return address if label.rstrip("/") in ("", address.rstrip("/"), bare) else f"{label} ({address})"
 
 
 def settled_prefix(text: str) -> str:
     """Return the longest prefix of a growing text whose neutralised form cannot change as more text arrives."""
     line = text.rfind("\n") + 1
     while True:
-        if open_part := _UNFINISHED.search(text, line):
+        if open_part := _UNFINISHED.search(text, max(line, len(text) - _UNFINISHED_REACH)):
             text = text[: open_part.start()]
         elif text.count("`", line) % 2:
             text = text[: text.rfind("`")]
@@ -86,12 +83,12 @@ def escape(text: str) -> str:
 
 def to_mrkdwn(markdown: str) -> str:
     """Convert Markdown to mrkdwn, Slack's own older mark-up."""
-    parts = _CODE.split(escape(markdown))
+    parts = CODE.split(escape(markdown))
     for index in range(0, len(parts), 2):
-        text = re.sub(r"\*\*(?=\S)(.+?)(?<=\S)\*\*", r"*\1*", parts[index])
-        text = re.sub(r"~~(?=\S)(.+?)(?<=\S)~~", r"~\1~", text)
-        text = re.sub(r"^#{1,6}[ \t]+(.+?)[ \t]*$", r"*\1*", text, flags=re.MULTILINE)
-        text = re.sub(r"^(\s*)[-*+][ \t]+", r"\1• ", text, flags=re.MULTILINE)
+        text = re.sub(rf"\*\*(?=\S)(.{{1,{MAX_STRONG}}}?)(?<=\S)\*\*", r"*\1*", parts[index])
+        text = re.sub(rf"~~(?=\S)(.{{1,{MAX_STRONG}}}?)(?<=\S)~~", r"~\1~", text)
+        text = re.sub(r"^#{1,6}[ \t]+(\S.*)$", lambda heading: f"*{heading[1].rstrip()}*", text, flags=re.MULTILINE)
+        text = re.sub(r"^([^\S\n]*)[-*+][ \t]+", r"\1• ", text, flags=re.MULTILINE)
         parts[index] = re.sub(r"^&gt; ?", "> ", text, flags=re.MULTILINE)
     return "".join(parts)
 

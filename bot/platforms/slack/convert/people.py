@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from bot.core.messages import User
@@ -42,7 +43,7 @@ class UserDirectory:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def find(self, user: str, name: str = "") -> User:
-        """Return the user with this id; if Slack does not answer in time, one without rights who reads English."""
+        """Return the user with this id; if Slack does not answer in time, one without rights, as last known."""
         until, known = self._cache.get(user, (0.0, None))
         if known is not None and time.monotonic() < until:
             return known
@@ -52,12 +53,16 @@ class UserDirectory:
             task.add_done_callback(lambda _: self._pending.pop(user, None))
         await asyncio.wait({task}, timeout=LOOKUP_SECONDS)
         found = task.result() if task.done() and not task.cancelled() else None
-        return found or known or User(user, name or user)
+        if found is None and known is not None:
+            # The rights have expired: they may have been taken away since.
+            found = replace(known, is_moderator=False)
+        return found or User(user, name or user)
 
     async def find_current(self, user: str) -> User | None:
         """Return the user with this id and their current rights; None if Slack does not answer in time."""
         found = await self.find(user)
-        return found if user in self._cache else None
+        until, _ = self._cache.get(user, (0.0, None))
+        return found if time.monotonic() < until else None
 
     async def _fetch(self, user: str) -> User | None:
         try:

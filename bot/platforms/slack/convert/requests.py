@@ -38,6 +38,8 @@ class BotIdentity:
     bot: str
     name: str
     workspace: str
+    enterprise: str = ""
+    """The organisation that the workspace belongs to, if any; its other workspaces share channels with this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

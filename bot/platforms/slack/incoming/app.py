@@ -17,6 +17,7 @@ from bot.platforms.slack.incoming.commands import SHORTCUT, Commands
 from bot.platforms.slack.incoming.forms import Forms
 from bot.platforms.slack.incoming.messages import Messages
 from bot.platforms.slack.incoming.request_handler import RequestHandler
+from bot.platforms.slack.incoming.workspace_check import WorkspaceCheck
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,6 +57,7 @@ def build(answers: SlackAnswers, users: UserDirectory, section: SlackSection, se
             signing_secret=section.signing_secret.get_secret_value(),
             attaching_conversation_kwargs_enabled=False,
         )
+    app.middleware(WorkspaceCheck(identity).check)
     home.register(app, answers, users.find)
     _listen(app, RequestHandler(answers, users))
     return app

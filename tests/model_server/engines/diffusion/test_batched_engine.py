@@ -179,6 +179,13 @@ def test_unknown_words_are_reported(engine: Engine, run: Run) -> None:
     assert chosen.prompt.unknown == ("🍎", "猫")
 
 
+def test_the_name_of_a_special_token_is_read_as_text(engine: Engine, run: Run) -> None:
+    job = make_job(prompt="a[SEP]cat")
+    chosen = next(event for event in run(engine, job) if isinstance(event, ResolvedSettings))
+    assert chosen.prompt.tokens.count("[SEP]") == 1
+    assert chosen.prompt.tokens[-4:] == ("c", "##a", "##t", "[SEP]")
+
+
 def test_choices_that_a_request_leaves_open_get_defaults(engine: Engine, run: Run) -> None:
     events = run(engine, make_job(steps=None, guidance=None))
     chosen = next(event for event in events if isinstance(event, ResolvedSettings))

@@ -116,11 +116,12 @@ def test_a_picture_is_the_same_alone_and_in_a_batch(open_family: Open, run: Run,
 
 @pytest.mark.parametrize("name", DIFFERENT_FAMILIES)
 def test_each_step_is_reported_and_previews_are_shown(open_family: Open, run: Run, name: str) -> None:
-    events = run(open_family(name), make_job(steps=5, previews=2))
+    events = run(open_family(name), make_job(steps=5, previews=2, prompt="a[SEP]cat"))
     assert isinstance(events[0], Started)
     chosen = events[1]
     assert isinstance(chosen, ResolvedSettings)
     assert (chosen.width, chosen.steps, chosen.prompt.tokens[:2]) == (EDGE, 5, ("[CLS]", "a"))
+    assert chosen.prompt.tokens.count("[SEP]") == 1
     assert progress_of(events) == [(step, 5) for step in range(6)]
     assert previews_of(events)[0].step <= 3
     assert [open_image(preview.png).size for preview in previews_of(events)] == [(EDGE, EDGE)] * 2

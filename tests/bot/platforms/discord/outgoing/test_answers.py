@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from fakes.discord import FakeDiscord, FakeInteraction, FakeMessage
-from fakes.model_server.model_api import FakeModels
+from fakes.model_server.model_api import FakeModels, png
 from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,7 +13,7 @@ from sqlalchemy.schema import DropTable
 
 from bot.app import Bot
 from bot.core.errors import UserError
-from bot.core.messages import Button, Place, Reply, User
+from bot.core.messages import Attachment, Button, Place, Reply, User
 from bot.platforms.discord.outgoing import render
 from bot.settings.scopes import Scope
 from bot.storage.audit import AuditFilter
@@ -340,3 +340,34 @@ async def test_discord_takes_the_longest_possible_message(
         await asked.message()
         await discord.until(lambda asked=asked: any("x" * 80 in part.buttons for part in parts(asked)))
     assert caplog.text == ""
+
+
+LINKED = "See [your bank](https://evil.example/login), or https://evil.example."
+SHOWN = "See your bank (https://evil.example/login), or https://evil.example."
+SUPPRESS_EMBEDS = 1 << 2
+
+
+@pytest.mark.parametrize("final", [False, True])
+async def test_links_of_a_model_show_where_they_lead_and_have_no_previews(
+    discord: FakeDiscord, toys: Toys, final: bool
+) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "play", text="[hi](https://evil.example)")
+    picture = Attachment("picture.png", png(1), "image/png")
+    toys.say(Reply(text=LINKED + " x" * 1000 + LINKED, attachments=(picture,), final=final))
+    if not final:
+        await discord.until(lambda: bool(asked.followups))
+        toys.say(Reply(text=LINKED + " x" * 1000 + LINKED, attachments=(picture,), final=True))
+    await discord.until(lambda: any(part.content.endswith(SHOWN) for part in asked.followups))
+    first, last = parts(asked)
+    assert first.content.startswith(f"> hi (https://evil.example)\n\n{SHOWN} x")
+    assert last.content.endswith(SHOWN)
+    assert [file.filename for file in last.attachments] == ["picture.png"]
+    assert all(part.flags & SUPPRESS_EMBEDS for part in (first, last))
+
+
+async def test_a_private_sentence_and_an_answer_in_a_channel_have_no_previews(discord: FakeDiscord, toys: Toys) -> None:
+    told = await discord.slash(discord.ann, discord.channel, "whisper", text=LINKED)
+    message = await finished(discord, await told.message())
+    assert message.content == f"psst, {SHOWN}"
+    assert message.ephemeral
+    assert message.flags & SUPPRESS_EMBEDS

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-import aiohttp
+import aiohttp.web
 import pytest
+from aiohttp.test_utils import TestServer
 from fakes.slack import FakeSlack
 
 from bot.config.sections import SlackSection
@@ -97,8 +98,61 @@ async def test_an_html_file_is_distinguished_from_the_sign_in_page(slack: FakeSl
     assert await api.download(file["url_private"], 1000, is_page=True) == b"<h1>Cells</h1>"
     slack.scopes.remove("files:read")
     for is_page in (False, True):
-        with pytest.raises(SlackError, match="text/html"):
+        with pytest.raises(SlackError, match="HTTP 302"):
             await api.download(file["url_private"], 1000, is_page=is_page)
+
+
+@pytest.fixture
+async def stranger() -> AsyncIterator[tuple[str, list[str]]]:
+    """A server that is not Slack, and the Authorization headers that it was sent."""
+    seen: list[str] = []
+
+    async def record(request: aiohttp.web.Request) -> aiohttp.web.Response:
+        seen.append(request.headers.get("Authorization", ""))
+        return aiohttp.web.Response(body=b"x")
+
+    app = aiohttp.web.Application()
+    app.router.add_get("/{path:.*}", record)
+    async with TestServer(app) as server:
+        yield str(server.make_url("/")), seen
+
+
+async def test_the_token_is_sent_to_slack_alone(
+    slack: FakeSlack, api: SlackApi, stranger: tuple[str, list[str]]
+) -> None:
+    url, seen = stranger
+    for address in (
+        url,
+        url.replace("127.0.0.1", "slack.com.localhost"),
+        url.replace("127.0.0.1", "slack.com@127.0.0.1"),
+        "http://files.slack.com/a",
+        "https://files.slack.com:8443/a",
+        "https://notslack.com/a",
+        "https://slack.com.evil.example/a",
+        "/files-pri/a",
+        "https://[",
+        "",
+    ):
+        with pytest.raises(SlackError, match="not one of Slack's addresses"):
+            await api.download(address, 1000)
+    assert seen == []
+
+
+async def test_a_redirect_is_not_followed_with_the_token(
+    slack: FakeSlack, api: SlackApi, stranger: tuple[str, list[str]]
+) -> None:
+    url, seen = stranger
+    redirecting = aiohttp.web.Application()
+
+    async def redirect(_: aiohttp.web.Request) -> aiohttp.web.Response:
+        raise aiohttp.web.HTTPFound(url)
+
+    redirecting.router.add_get("/file", redirect)
+    async with TestServer(redirecting) as server:
+        api.client.base_url = str(server.make_url("/api/"))
+        with pytest.raises(SlackError, match="HTTP 302"):
+            await api.download(str(server.make_url("/file")), 1000)
+    assert seen == []
 
 
 async def test_an_unknown_share_is_an_empty_list(

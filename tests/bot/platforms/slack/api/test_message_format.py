@@ -2,8 +2,10 @@
 
 import json
 import random
+from collections.abc import Callable
 
 import pytest
+from fakes.core.growth import growth
 from fakes.slack import contract, limits
 
 from bot.core.messages import Attachment, Button, Reply
@@ -64,6 +66,20 @@ def test_a_settled_prefix_stays_a_prefix() -> None:
 def test_markdown_becomes_mrkdwn() -> None:
     written = "# Title\n- **bold** & ~~gone~~ <b>\n> said\n`**code**`"
     assert to_mrkdwn(written) == "*Title*\n• *bold* &amp; ~gone~ &lt;b&gt;\n> said\n`**code**`"
+
+
+def test_long_strong_text_and_headings_become_mrkdwn() -> None:
+    assert to_mrkdwn("## Long  title \t\n\n \n  - item") == "*Long  title*\n\n \n  • item"
+    assert to_mrkdwn(f"**{'x' * 300}**") == f"*{'x' * 300}*"
+
+
+OPENINGS = ("[", "[[a", "![", "<", "<http://", "<http://a|", "[a](", "[a]((", "**a ", "~~a ", "\n", " \n", "# a  ", "`")
+
+
+@pytest.mark.parametrize("piece", OPENINGS)
+@pytest.mark.parametrize("convert", [neutralise, settled_prefix, to_mrkdwn])
+def test_openings_that_are_never_closed_take_linear_time(convert: Callable[[str], str], piece: str) -> None:
+    assert growth(convert, piece, 4000) < 8
 
 
 DENSE_TEXT = '{"a": "b"}\n' * 4000

@@ -1,0 +1,49 @@
+"""People on Slack, and how long their rights count."""
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from fakes.slack import FakeSlack
+
+from bot.config.sections import SlackSection
+from bot.platforms.slack.api.api import SlackApi
+from bot.platforms.slack.api.budgets import RateBudgets
+from bot.platforms.slack.api.client import connect
+from bot.platforms.slack.convert import people
+from bot.platforms.slack.convert.people import UserDirectory
+
+
+@pytest.fixture
+async def slack() -> AsyncIterator[FakeSlack]:
+    async with FakeSlack() as server:
+        yield server
+
+
+@pytest.fixture
+async def users(slack: FakeSlack) -> AsyncIterator[UserDirectory]:
+    section = SlackSection(bot_token=slack.bot_token, app_token=slack.app_token, api_base=slack.api_base)
+    async with (
+        aiohttp.ClientSession() as session,
+        UserDirectory(SlackApi(connect(section, session), RateBudgets())) as directory,
+    ):
+        yield directory
+
+
+async def test_rights_end_with_their_time_if_slack_does_not_answer(
+    slack: FakeSlack, users: UserDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people, "CACHE_SECONDS", 0.0)
+    known = await users.find(slack.admin)
+    assert known.is_moderator
+    slack.refuse("users.info", "internal_error", times=-1)
+    later = await users.find(slack.admin)
+    assert (later.is_moderator, later.name, later.locale) == (False, known.name, known.locale)
+    assert await users.find_current(slack.admin) is None
+
+
+async def test_rights_that_have_not_expired_need_no_answer(slack: FakeSlack, users: UserDirectory) -> None:
+    assert (await users.find(slack.admin)).is_moderator
+    slack.refuse("users.info", "internal_error", times=-1)
+    assert (await users.find(slack.admin)).is_moderator
+    assert await users.find_current(slack.admin) is not None

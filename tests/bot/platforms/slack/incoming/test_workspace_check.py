@@ -1,0 +1,56 @@
+"""Payloads for other workspaces than the bot's own, through a socket and by HTTP."""
+
+import copy
+import logging
+from collections.abc import AsyncIterator
+
+import pytest
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.slack_bot import find_answers, on_slack, speed_up
+from fakes.slack import FakeSlack
+from fakes.slack.delivery import Delivery
+
+from bot.app import Bot
+
+PARIS = "Paris is the capital of France."
+
+
+@pytest.fixture(params=["socket", "http"])
+async def slack(
+    request: pytest.FixtureRequest, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[FakeSlack]:
+    async with FakeSlack() as server, on_slack(toy_bot, server, http=request.param == "http"):
+        speed_up(server, monkeypatch)
+        yield server
+
+
+async def test_what_comes_for_another_workspace_is_acknowledged_once_and_ignored(
+    slack: FakeSlack, models: FakeModels, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = slack.team
+    await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
+    await slack.until(lambda: find_answers(slack, PARIS))
+    [answer] = find_answers(slack, PARIS)
+    asked = len(models.requests)
+    with caplog.at_level(logging.WARNING, logger="bot.platforms.slack"):
+        slack.team = "T0STRANGER"
+        said = await slack.say(slack.ann, slack.channel, "Which other capital?", mention=True)
+        command = await slack.command(slack.ann, slack.channel, "/ask", "Which third one?")
+        pressed = await slack.press(slack.ann, answer, "Again")
+        for delivery in (*said.events, command, pressed):
+            await delivery.acknowledged()
+        slack.team = own
+        last = await slack.say(slack.ben, slack.dm(slack.ben), "And now?")
+        await slack.until(lambda: [one for one in find_answers(slack, PARIS) if one.thread_ts == last.ts])
+    assert len(models.requests) == asked + 1
+    assert [record.levelname for record in caplog.records if "another workspace" in record.message] == ["WARNING"]
+
+
+async def test_somebody_of_another_workspace_is_answered_in_a_shared_channel(slack: FakeSlack) -> None:
+    said = await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
+    await slack.until(lambda: find_answers(slack, PARIS))
+    shared = copy.deepcopy(said.events[0].payload)
+    shared |= {"team_id": "T0PARTNER", "event_id": "Ev0SHARED", "is_ext_shared_channel": True}
+    shared["event"] |= {"ts": "1700000000.000100", "thread_ts": said.ts, "user_team": "T0PARTNER", "team": "T0PARTNER"}
+    await slack.courier.send(Delivery("events_api", shared)).acknowledged()
+    await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
