@@ -263,7 +263,7 @@ def test_the_address_of_the_web_chat(settings: dict[str, str], address: str, mon
 def test_a_set_up_without_mistakes_has_no_warnings(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEMPERA_CACHE", "/somewhere")
     monkeypatch.setenv("TEMPERA_LOG", '{"level": "error"}')
-    monkeypatch.setenv("TEMPERA_WEB__JOIN_CODE", "s3cret")
+    monkeypatch.setenv("TEMPERA_WEB__JOIN_CODE", "s3cret-s3cret")
     (elsewhere / ".env").write_text("TEMPERA_SLACK__PORT=1\nSLACK_PORT=2\n")
     loaded = config.load(None, ["classroom"])
     assert loaded.warnings == ()
@@ -302,7 +302,7 @@ def test_the_folder_of_models_is_not_read_from_the_env_file(elsewhere: Path, mon
 @pytest.mark.parametrize(
     ("text", "variables"),
     [
-        ('[web]\njoin_code = "s3cret"', ["TEMPERA_WEB__JOIN_CODE"]),
+        ('[web]\njoin_code = "s3cret-s3cret"', ["TEMPERA_WEB__JOIN_CODE"]),
         ('[model_server]\napi_key = "s3cret"\ntrusted_key = ""', ["TEMPERA_MODEL_SERVER__API_KEY"]),
         ('[discord]\ntoken = "s3cret"', ["TEMPERA_DISCORD__TOKEN"]),
         (

@@ -19,7 +19,6 @@ from bot.platforms.web.access.teachers import WebModerators
 from bot.settings.resolver import Settings
 from bot.settings.setting import Scope
 from bot.storage.database import AttachmentRow, Base, Database, EventRow, MessageRow, PluginRow, UtcDateTime, now
-from bot.storage.key_value import Store
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -300,14 +299,18 @@ async def test_the_migration_keeps_plugins_switched_off(bare: str) -> None:
 async def test_the_migration_keeps_the_moderators_of_the_web_chat(bare: str) -> None:
     async with Database(bare) as database:
         await back_to(database, "0008")
-        old = Store(database, "web chat")
-        await old.set("0123456789abcdef", 1000.5, scope="moderators")
+        ann = "0123456789abcdef"
+        row = {"plugin": "web chat", "scope": "moderators", "key": ann, "value": 1000.5}
+        async with database.writing() as session:
+            await session.execute(insert(OLD_PLUGIN_DATA), row)
         await database.migrate()
         moderators = WebModerators(database)
         await moderators.refresh()
         (kept,) = moderators.signed_in
-        assert (kept.id, kept.name, kept.since) == ("0123456789abcdef", "Guest 0123", 1000.5)
-        assert "0123456789abcdef" in moderators
+        assert (kept.id, kept.name, kept.since) == (ann, "Guest 0123", 1000.5)
+        assert ann in moderators
         await back_to(database, "0008")
-        assert await old.items(scope="moderators") == {"0123456789abcdef": 1000.5}
+        async with database.reading() as session:
+            rows = await session.execute(select(OLD_PLUGIN_DATA).where(OLD_PLUGIN_DATA.c.scope == "moderators"))
+            assert [dict(row) for row in rows.mappings()] == [row]
         await database.migrate()

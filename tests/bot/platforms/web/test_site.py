@@ -20,6 +20,7 @@ ANN, BEN, CAT, DAN = (letter * 43 for letter in "abcd")
 SCHOOL, HOME, CAFE = "198.51.100.7", "203.0.113.9", "2001:db8::7"
 QUICK = replace(WEB_LIMITS, connections=Limits(request_seconds=0.3, body_seconds=0.3, stall_seconds=0.5))
 MINE = "Du hast zu viele Seiten dieses Chats offen; schließ zuerst eine."
+JOIN_CODE = "open-open-open"
 TOO_FAST = "You are sending too much at once; wait a moment."
 OURS = "Zu viele Seiten sind offen; versuch es gleich noch einmal."
 
@@ -90,8 +91,8 @@ async def test_a_request_without_an_end_to_its_headers_is_closed(bot: Bot, sent:
 
 @pytest.mark.parametrize("path", ["/join", "/teacher", "/settings/data"])
 async def test_a_form_without_its_end_is_refused(bot: Bot, path: str) -> None:
-    async with chat(bot, QUICK, join_code="open") as url, visitor(url) as ann, raw_client(url) as slow:
-        async with ann.session.post(f"{url}/join", data={"code": "open"}, headers={"Origin": url}):
+    async with chat(bot, QUICK, join_code=JOIN_CODE) as url, visitor(url) as ann, raw_client(url) as slow:
+        async with ann.session.post(f"{url}/join", data={"code": JOIN_CODE}, headers={"Origin": url}):
             passed = "; ".join(f"{one.key}={one.value}" for one in ann.session.cookie_jar)
         asked = {"Content_Type": "application/x-www-form-urlencoded", "Content_Length": "100", "Cookie": passed}
         await slow.send(request(url, "POST", path, **asked) + b"code=")

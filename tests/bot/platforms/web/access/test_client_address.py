@@ -44,7 +44,7 @@ async def test_the_operator_is_told_of_a_proxy_that_is_not_configured(caplog: py
     assert caplog.messages == []
     await seen([CHAIN])
     [warning] = caplog.messages
-    assert warning.startswith("A proxy at 127.0.0.1 that TEMPERA_WEB__PROXIES does not name passes visitors on:")
+    assert warning.startswith("Requests come through a proxy that TEMPERA_WEB__PROXIES does not name")
 
 
 async def test_the_last_address_that_is_no_proxy_counts() -> None:
