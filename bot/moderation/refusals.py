@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from bot.core.errors import DatabaseUnavailable, Expired, RequestRefused, UserError
 from bot.core.i18n import translate
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from bot.core.adapters import Adapters
     from bot.core.messages import Request
     from bot.storage.audit import Audit
+
+log = logging.getLogger(__name__)
 
 MAX_KEPT_CHARACTERS = 1000
 """The most characters that are stored of a refused text."""
@@ -60,6 +65,9 @@ class Refusals:
         try:
             return await self._audit.record(entry)
         except DatabaseUnavailable:
+            return None
+        except SQLAlchemyError:
+            log.exception("A refusal could not be recorded in the audit")
             return None
 
     async def appeal(self, request: Request, number: int) -> Reply:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import discord
+from sqlalchemy.exc import SQLAlchemyError
 
 from bot.answers import buttons as actions
 from bot.answers.buttons import FORM_PREFIX
@@ -176,6 +177,9 @@ class Interactions:
         try:
             return await self._bot.database.claim_event(PLATFORM, str(pending.interaction.id))
         except DatabaseUnavailable:
+            return True
+        except SQLAlchemyError:
+            log.exception("The database does not tell whether another process answers a refused interaction")
             return True
 
     async def _tell_privately(self, pending: PendingInteraction, reply: Reply) -> None:
