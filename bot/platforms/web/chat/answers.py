@@ -37,8 +37,7 @@ MAX_RESTORED_MESSAGES = 200
 MAX_ANSWERS_PER_VISITOR, MAX_ANSWERS_PER_ADDRESS, MAX_ANSWERS = 8, 200, 400
 """How many answers may be under way for one visitor, for all at one internet address, and in all.
 
-The last two do not hold for moderators, and none holds for requests that start no answer, such as Stop. The model
-server's queue has limits of its own.
+The last two do not hold for moderators, and none holds for requests that start no answer, such as Stop.
 """
 MAX_REMEMBERED_FORMS = 1000
 """How many forms of all visitors are remembered, so that one which is sent twice is carried out once."""
