@@ -202,6 +202,21 @@ async def test_many_entries_at_once_are_one_message_that_counts_the_rest(
     assert lines[0].startswith("⛔ **Ann** was refused `n0`")
 
 
+async def test_repeated_refusals_do_not_flood_the_log_channel(bot: Bot, adapter: Recorder, rounds: Rounds) -> None:
+    async with followed(bot.log_channel, adapter):
+        await rounds.quiet(bot.log_channel)
+        await choose(bot)
+        await rounds.quiet(bot.log_channel)
+        for number in range(60):
+            await refuse(bot)
+            await refuse(bot, f"n{number}")
+            if number % 20 == 19:
+                await rounds.quiet(bot.log_channel)
+    lines = [line for _, _, text in adapter.posted for line in text.splitlines() if "was refused" in line]
+    assert len([line for line in lines if "`ask`" in line]) == 1
+    assert len(lines) <= 21
+
+
 async def test_only_one_of_two_processes_posts_an_entry(
     bot: Bot, database: Database, adapter: Recorder, rounds: Rounds
 ) -> None:
