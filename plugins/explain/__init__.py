@@ -196,6 +196,7 @@ class ExplainPlugin(Plugin):
         before_it = (await self.library.lesson_set(server_key)).lesson(title)
         version, is_new = await self.library.store.add(server_key, title, filename, data)
         if is_new:
+            self.library.remember_read(server_key, lesson, version)
             before = {"version": version.number - 1} if version.number > 1 else None
             after = {"version": version.number, "file": filename}
             await ctx.audit.note(ctx.caller, scope, "lesson add", title, before=before, after=after)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PROGRAM = "plugins.explain.library.reader_process"
 MAX_PROCESSES = 2
 """Files that are read at once; the others wait for their turn."""
-MAX_SECONDS = 60.0
+MAX_SECONDS = 120.0
 """The time of one file, which counts where the system has no limit of computing time."""
 MAX_WAIT_SECONDS = 60.0
 """The time that an upload waits for its turn."""

@@ -93,6 +93,11 @@ class LessonLibrary:
         sum_sizes(others).require_room_for(lesson)
         return lesson
 
+    def remember_read(self, server: str, lesson: Lesson, version: Version) -> None:
+        """Let the next set of `server` have a lesson that was just read and stored, so that it is not read again."""
+        read = self._partly_read.setdefault(server, {})
+        read[lesson.title, version] = replace(lesson, version=version)
+
     def cached(self, server: str) -> LessonSet | None:
         """Return the set that was last used for `server`, without a look at the database; it may be outdated."""
         return self._server_sets.get(server) or self._shared_set

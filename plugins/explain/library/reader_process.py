@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 OUT_OF_MEMORY_STATUS = 3
 """The exit status after all memory was used up."""
 MAX_TRACEBACK_CHARACTERS = 4000
-NICENESS = 10
-"""The bot's other work goes first."""
 
 
 def main() -> None:
@@ -55,7 +53,6 @@ def _limit_this_process() -> None:
     with suppress(ImportError, ValueError, OSError):
         import resource
 
-        os.nice(NICENESS)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         seconds, memory = Limit.CPU_SECONDS.value, Limit.MEMORY_MB.value * 2**20
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))

@@ -3,6 +3,7 @@
 import io
 import zipfile
 import zlib
+from functools import cache
 
 import docx
 
@@ -43,11 +44,19 @@ def pdf_of_pages(width: int, content: bytes, levels: int = 1) -> bytes:
     )
 
 
+@cache
+def _empty_document() -> bytes:
+    docx.Document().save(made := io.BytesIO())
+    return made.getvalue()
+
+
 def word_file(body: bytes) -> bytes:
     """A DOCX with this XML in its body."""
-    docx.Document().save(made := io.BytesIO())
     packed = io.BytesIO()
-    with zipfile.ZipFile(made) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
+    with (
+        zipfile.ZipFile(io.BytesIO(_empty_document())) as old,
+        zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
         for part in old.namelist():
             text = old.read(part)
             is_document = part == "word/document.xml"

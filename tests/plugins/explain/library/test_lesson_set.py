@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from bot import UserError
 from plugins.explain.library.lesson_set import read_lesson
 
-EXAMPLES = settings(deadline=None, max_examples=40)
+EXAMPLES = settings(deadline=None, max_examples=30)
 MARKDOWN = "\n# *_`[]()<>!|-+:~\\&;1.\"'\tabÄ？ "
 HTML_PIECES = (
     "<p>",
@@ -118,6 +118,19 @@ def test_any_bytes(name: str, data: bytes) -> None:
 @given(text=st.one_of(st.text(max_size=400), st.text(MARKDOWN, max_size=400)))
 def test_any_text(name: str, text: str) -> None:
     is_read_or_refused(text.encode("utf-8", "surrogatepass"), name)
+
+
+TEXT = """# Pets\n\n<!-- also asked\nCats: why purr | wherefore\n-->\n\n## Cats\n\nThey *purr* – `mostly`.\n
+| animal | says |\n|--|--|\n| cat | meow |\n\n- a bowl\n  1. a bed\n\n```sh\nrun\n```\n
+## FAQ\n\nQ: Can they swim?\nA: Yes.\n"""
+PAGE = "<!doctype html><main><h1>Pets</h1><p>They purr.<ul><li>a<li>b</ul><table><tr><td>a<td>b<tr><td>c</table></main>"
+
+
+@pytest.mark.parametrize(("name", "original"), [("a.md", TEXT), ("a.txt", TEXT), ("a.html", PAGE)])
+@EXAMPLES
+@given(data=st.data())
+def test_damaged_text_files(name: str, original: str, data: st.DataObject) -> None:
+    is_read_or_refused(data.draw(mutated(original.encode())), name)
 
 
 @EXAMPLES
