@@ -45,7 +45,12 @@ def test_typed_text_is_parsed_into_options(text: str, options: dict[str, str]) -
     assert ask().parse(text) == options
 
 
-@given(st.text())
+LINES = st.lists(
+    st.sampled_from(("prompt:", "seed:", "Style:", "colour:", "7", "word", " ", "\n", ":", "-", *"\"“”'"))
+).map("".join)
+
+
+@given(st.text() | LINES)
 def test_no_text_breaks_the_parser(text: str) -> None:
     try:
         options = ask().parse(text)
