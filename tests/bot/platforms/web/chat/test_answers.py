@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 
 import pytest
 from fakes.model_server.model_api import FakeModels
@@ -150,24 +149,6 @@ async def test_moderators_may_ask_beyond_the_common_limit(
             await theirs.say("/ask in spite of them")
             await theirs.until("exchange", lambda one: one["mine"] and one["reply"]["text"] == "Paris")
             models.gate.set()
-
-
-async def test_answers_of_one_address_leave_room_for_those_of_others(
-    bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(answers, "MAX_ANSWERS_OF_ADDRESS", 2)
-    async with AsyncExitStack() as opened:
-        url = await opened.enter_async_context(WebPlatform(bot, WebSection(port=0, proxies=["127.0.0.1"])).serve())
-        places = ("198.51.100.7", "198.51.100.7", "198.51.100.7", "2001:db8::1", "2001:db8::2", "2001:db8::3")
-        models.gate.clear()
-        told = []
-        for number, place in enumerate(places):
-            one = await opened.enter_async_context(visitor(url))
-            page = await opened.enter_async_context(one.page(headers={"X-Forwarded-For": place}))
-            ref = await page.say(f"/ask question {number}")
-            told.append(await page.until("taken" if number % 3 < 2 else "refused", lambda m, r=ref: m["ref"] == r))
-        assert [one.get("text") for one in told] == [None, None, TOO_MANY] * 2
-        models.gate.set()
 
 
 async def test_an_answer_deleted_during_a_vote_does_not_come_back(
