@@ -53,7 +53,7 @@ async def test_a_reply_what_was_opened_and_the_place_of_a_reader_are_kept(
         await watched(page)
         for number in range(4):
             await say(page, f"/ask question {number}")
-            await expect(page.locator(".exchange .card")).to_have_count(number + 1)
+            await expect(page.locator(".exchange .card:not(:empty)")).to_have_count(number + 1)
         first = page.locator(".exchange").first
         await first.get_by_role("button", name="Show how surprising each token was").click()
         await expect(page.locator(".tokens .token")).to_have_count(6)
@@ -178,7 +178,7 @@ async def test_a_line_that_is_sent_again_while_the_connection_is_lost_is_said_on
         await expect(page.locator(".exchange .markdown")).to_have_text("Paris is the capital of France.")
         await expect(box).to_have_value("")
         await say(page, "/ask the last one")
-        await expect(page.locator(".exchange .card")).to_have_count(2)
+        await expect(page.locator(".exchange .card:not(:empty)")).to_have_count(2)
     assert len(models.requests) == 2
 
 
@@ -200,7 +200,7 @@ async def test_a_form_whose_answer_was_lost_is_sent_again_and_done_once(
         await form.get_by_role("button", name="Send").click()
         await expect(form).to_be_hidden()
         await say(page, "/ask the last one")
-        await expect(page.locator(".exchange .card")).to_have_count(2)
+        await expect(page.locator(".exchange .card:not(:empty)")).to_have_count(2)
     assert len(models.requests) == 2
 
 
