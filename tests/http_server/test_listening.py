@@ -10,7 +10,7 @@ from aiohttp import web
 from fakes.model_server.gateway import eventually
 from fakes.platforms.raw_client import RawClient, raw_client, request
 
-from http_server import Limits, listening
+from http_server.listening import Limits, listening
 
 QUICK = Limits(request_seconds=0.3, body_seconds=0.3, stall_seconds=0.5)
 

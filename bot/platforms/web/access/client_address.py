@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from http_server import parse_address, stands_for_many
+from http_server.addresses import parse_address, stands_for_many
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from http_server import LIMITS, AddressShares, Limits, network_of, stands_for_many
+from http_server.addresses import network_of, stands_for_many
+from http_server.listening import LIMITS, Limits
+from http_server.shares import AddressShares
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

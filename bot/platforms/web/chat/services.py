@@ -13,7 +13,7 @@ from bot.core.messages import Request
 from bot.moderation.audit_view import plain_name
 from bot.platforms.web.access.visitors import read_or_create_secret, user_from_secret
 from bot.settings.builtin import LOG_CHANNEL
-from http_server import network_of
+from http_server.addresses import network_of
 
 if TYPE_CHECKING:
     from aiohttp import web

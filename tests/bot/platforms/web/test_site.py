@@ -14,7 +14,7 @@ from bot.app import Bot
 from bot.config.sections import WebSection
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.access.limits import WEB_LIMITS, Pace, Share, WebLimits
-from http_server import Limits
+from http_server.listening import Limits
 
 ANN, BEN, CAT, DAN = (letter * 43 for letter in "abcd")
 SCHOOL, HOME, CAFE = "198.51.100.7", "203.0.113.9", "2001:db8::7"

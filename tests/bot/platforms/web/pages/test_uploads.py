@@ -19,7 +19,7 @@ from bot.platforms.web import WebPlatform
 from bot.platforms.web.access.limits import WEB_LIMITS, Share
 from bot.platforms.web.chat.files import Files
 from bot.platforms.web.pages.uploads import BUSY_BYTES_PER_SECOND, SLOW_BYTES_PER_SECOND, UploadPage
-from http_server import SlowBody
+from http_server.bodies import SlowBody
 
 ANN, BEN, CAT = (letter * 43 for letter in "abc")
 SCHOOL, HOME = "198.51.100.7", "203.0.113.9"
