@@ -120,7 +120,7 @@ class WebPlatform:
                     port,
                     limits=self._limits.connections,
                     shared=self._section.proxies,
-                    unhurried=(UPLOADS_PATH,),
+                    exempt=(UPLOADS_PATH,),
                 )
             )
         except OSError as error:

@@ -11,14 +11,14 @@ from types import FrameType
 import pytest
 from fakes.model_server.gateway import PATIENCE_SECONDS, environment, eventually
 
-from bot.core.watchdog import Patience, Watchdog
+from bot.core.watchdog import Timing, Watchdog
 
-QUICK = Patience(look=0.01, looks=30)
+QUICK = Timing(look=0.01, looks=30)
 """Long enough that a loop on a busy machine is not taken for one that stands still."""
 
 PROGRAM = """
 import asyncio, logging, sys, threading, time
-from bot.core.watchdog import Patience, Watchdog
+from bot.core.watchdog import Timing, Watchdog
 
 def nothing(): pass
 def sleeps(): time.sleep(0.5)
@@ -27,7 +27,7 @@ def turns():
     while True: pass
 
 async def main(block, end):
-    watchdog = Watchdog(lambda frame: "", Patience(look=0.01, end=float(end)))
+    watchdog = Watchdog(lambda frame: "", Timing(look=0.01, end=float(end)))
     watchdog.end_on_signals(asyncio.current_task().cancel)
     watchdog.start()
     print("ready", flush=True)
