@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-
 SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 """What proxies call the scheme of a request, and what it is here. Some name that of a WebSocket differently."""
 
