@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MAX_TEXT_CHARS = 2000
 MAX_TOKEN_IDS = 2000
 MAX_DIALS_PER_VISITOR, MAX_DIALS_PER_ADDRESS, MAX_DIALS = 4, 32, 64
-"""How many distributions may be computed at once, for one visitor, for all at one internet address, and in all.
+"""How many distributions may be computed at once, for one visitor, for all at one IP address, and in all.
 
 One visitor may need several: a page sends a new request while the one that it gave up may still be computed. Who comes
 as a new visitor with each request, as a program without cookies does, leaves half of them to other addresses.
@@ -114,7 +114,7 @@ class DialPage:
         if self._by_visitor[user_id] >= MAX_DIALS_PER_VISITOR:
             raise Busy("Your last distributions are still being computed; wait for them.", 1)
         if self._by_address[address] >= MAX_DIALS_PER_ADDRESS:
-            sentence = "Too many people at your internet address are turning the dial at the moment; try again shortly."
+            sentence = "Too many people at your IP address are turning the dial at the moment; try again shortly."
             raise Busy(sentence, 2)
         if self._by_address.total() >= MAX_DIALS:
             raise Busy("Too many people are turning the dial at the moment; try again shortly.", 2)
