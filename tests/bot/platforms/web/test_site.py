@@ -170,7 +170,7 @@ async def test_pings_are_answered(bot: Bot) -> None:
 
 
 async def test_opening_pages_again_and_again_is_too_much(bot: Bot) -> None:
-    async with crowd(bot, replace(WEB_LIMITS, messages=MessageRate(20, 1))) as many:
+    async with crowd(bot, replace(WEB_LIMITS, messages=MessageRate(20, 0.01))) as many:
         opened = [await many.open(ANN, SCHOOL) for _ in range(5)]
         assert opened[0] == (101, "")
         assert opened[-1] == (429, "Du sendest zu viel auf einmal; warte einen Moment.")
