@@ -74,7 +74,7 @@ class Site:
         app.add_routes(
             [
                 *self._login.routes(),
-                *DialPage(self._services).routes(),
+                *DialPage(self._services, self._limits).routes(),
                 *SettingsPage(self._services).routes(),
                 *ModeratorsList(self._services).routes(),
                 *StatsPage(self._services).routes(),

@@ -51,6 +51,11 @@ class WebLimits:
     """Uploads that are read or wait for that."""
     upload_seconds: float = 30.0
     """The window of time in which the pace of an upload is measured."""
+    distributions: Capacity = Capacity(64, 32, 4)
+    """Distributions that are computed at the same time for the dial.
+
+    A page sends a new request while the one that it gave up may still be computed.
+    """
     messages: MessageRate = MessageRate(200, 20)
     messages_of_address: MessageRate = MessageRate(4000, 400)
     connections: Limits = LIMITS
