@@ -56,16 +56,16 @@ async def listening(
     *,
     limits: Limits = LIMITS,
     shared: Collection[IPv4Network | IPv6Network] = (),
-    unhurried: Collection[str] = (),
+    exempt: Collection[str] = (),
     **settings: Any,
 ) -> AsyncIterator[int]:
     """Serve `app` for as long as the context lasts; yields the port. Raises OSError if it cannot listen.
 
-    Addresses in `shared`, such as proxies, bring connections of many clients. Handlers of paths that are `unhurried`
+    Addresses in `shared`, such as proxies, bring connections of many clients. Handlers of paths that are `exempt`
     limit the time of a body themselves. `settings` are aiohttp's.
     """
     app.middlewares.insert(0, _leave_lost_connections)
-    app.middlewares.append(_limit_bodies(limits.body_seconds, unhurried))
+    app.middlewares.append(_limit_bodies(limits.body_seconds, exempt))
     server_logger.addFilter(_is_no_malformed_request)
     runner = web.AppRunner(
         app,
@@ -108,10 +108,10 @@ def _is_no_malformed_request(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
-def _limit_bodies(window: float, unhurried: Collection[str]) -> Middleware:
+def _limit_bodies(window: float, exempt: Collection[str]) -> Middleware:
     @web.middleware
     async def limit(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path in unhurried or request.content.is_eof():
+        if request.path in exempt or request.content.is_eof():
             return await handler(request)
         try:
             async with steady_body(request, window):

@@ -60,8 +60,7 @@ SENTENCES = {
         "The limit here is {most} {span} for all with one of your roles, and it is used up. Ask again in {wait}."
     ),
     "address": Sentence(
-        "The limit here is {most} {span} for all who share your internet address, and it is used up. "
-        "Ask again in {wait}."
+        "The limit here is {most} {span} for all who share your IP address, and it is used up. Ask again in {wait}."
     ),
     "server": Sentence("The limit here is {most} {span} for the whole server, and it is used up. Ask again in {wait}."),
     "export": Sentence("You can have your data exported {most} times {span}. The next time is in {wait}."),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FORM_FIELDS = 5
 """The largest number of options in a form: the limit of a modal on Discord."""
 MAX_SHOWN_CHARACTERS = 60
-"""How much of a wrong word or text the error repeats."""
+"""How much of a wrong name or text an error repeats."""
 
 
 def visible_name(name: str) -> str:

@@ -10,7 +10,8 @@ CODE = re.compile(
 )
 """Code in Markdown: a block, a block that is open to the end of the text, or code within a line."""
 _LINK = re.compile(
-    r"!?\[(?P<label>[^\]\n]{0,300}+)\]\(\s*<?(?P<address>(?:[^\s()<>]|\([^\s()]*\)){1,2000})>?(?:\s+[\"'(][^\n]{0,300}?[\"')])?\s*\)"
+    r"!?\[(?P<label>[^\]\n]{0,300}+)\]"
+    r"\(\s*<?(?P<address>(?:[^\s()<>]|\([^\s()]*\)){1,2000})>?(?:\s+[\"'(][^\n]{0,300}?[\"')])?\s*\)"
 )
 
 

@@ -129,7 +129,7 @@ class Request:
     can_turn_pages: bool = False
     """True if the platform can replace the text and the files of a message."""
     address: str = ""
-    """A keyed hash of the internet address of the request, on platforms where anybody can come as a new user."""
+    """A keyed hash of the IP address of the request, on platforms where anybody can come as a new user."""
     resume: Mapping[str, Any] = field(default_factory=dict)
     """Values, as JSON, that the adapter needs again after a restart; the core reads only `PRIVATE_THREAD` of them."""
 

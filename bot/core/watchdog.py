@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Timing:
     """How long a Watchdog waits, in seconds."""
 
     look: float = 0.25
@@ -37,13 +37,13 @@ class Patience:
 class Watchdog:
     """A thread that logs where the event loop stands still, once each time, and for how long it did."""
 
-    def __init__(self, find_code: Callable[[FrameType], str], patience: Patience | None = None) -> None:
+    def __init__(self, find_code: Callable[[FrameType], str], timing: Timing | None = None) -> None:
         """Watch the running loop from `start` on.
 
         `find_code` says whose code the loop is in, given the innermost frame of its stack; "" if it does not know.
         """
         self._find_code = find_code
-        self._patience = patience or Patience()
+        self._timing = timing or Timing()
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._signal: signal.Signals | None = None
@@ -73,18 +73,18 @@ class Watchdog:
         answered, missed, asked, signalled = threading.Event(), 0, time.monotonic(), 0.0
         answered.set()
         while self._signal is not None or not self._loop.is_closed():
-            time.sleep(self._patience.look)
+            time.sleep(self._timing.look)
             now = time.monotonic()
             if self._signal is not None:
                 if not signalled:
                     signalled = now
                     log.info("Tempera ends after %s. A second one ends it at once.", self._signal.name)
-                elif now - signalled > self._patience.end:
-                    log.error("Tempera did not end within %g s; it is ended now.", self._patience.end)
+                elif now - signalled > self._timing.end:
+                    log.error("Tempera did not end within %g s; it is ended now.", self._timing.end)
                     os._exit(128 + self._signal)
             if answered.is_set():
                 # Compared by the time, too: while C code keeps the interpreter's lock, this thread looks at nothing.
-                if now - asked > self._patience.look * self._patience.looks:
+                if now - asked > self._timing.look * self._timing.looks:
                     log.warning("The bot answers again. It had answered nobody for %.1f s.", now - asked)
                 missed, asked = 0, now
                 answered.clear()
@@ -92,7 +92,7 @@ class Watchdog:
                     self._loop.call_soon_threadsafe(answered.set)
             elif not self._loop.is_closed():
                 missed += 1
-                if missed == self._patience.looks:
+                if missed == self._timing.looks:
                     self._report(now - asked)
 
     def _report(self, seconds: float) -> None:

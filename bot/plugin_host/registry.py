@@ -7,6 +7,7 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bot.commands.command import MAX_SHOWN_CHARACTERS
 from bot.commands.source import find_place
 from bot.core.errors import BotError, ConfigError, PluginError, UnknownCommand, UserError
 from bot.core.text import cut, nearest
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from bot.storage.database import Database
 
 log = logging.getLogger(__name__)
-
-MAX_SHOWN_CHARACTERS = 60
-"""How much of an unknown command's name the error repeats."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,13 +117,13 @@ LIMITS = (
     ),
     _quota_setting(
         "limits.address.minute",
-        "How often all visitors at one internet address may ask in a minute; 0 for no limit.",
+        "How often all visitors at one IP address may ask in a minute; 0 for no limit.",
         ADDRESS_PER_MINUTE,
         scopes=SERVERS_ONLY,
     ),
     _quota_setting(
         "limits.address.hour",
-        "How often all visitors at one internet address may ask in an hour; 0 for no limit.",
+        "How often all visitors at one IP address may ask in an hour; 0 for no limit.",
         ADDRESS_PER_HOUR,
         scopes=SERVERS_ONLY,
     ),

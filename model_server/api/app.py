@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from http_server import LIMITS, Limits, listening
+from http_server.listening import LIMITS, Limits, listening
 from model_server.api import openapi
 from model_server.api.auth import Authenticator, check_exposure
 from model_server.api.routes import JOB, STREAM, TRUSTED, Routes

@@ -9,7 +9,7 @@ import pytest
 from fakes.core.clock import run_in_virtual_time
 from fakes.platforms.request_body import make_request, send
 
-from http_server import SlowBody, steady_body
+from http_server.bodies import SlowBody, steady_body
 
 WINDOW = 10.0
 

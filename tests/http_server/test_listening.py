@@ -10,7 +10,7 @@ from aiohttp import web
 from fakes.model_server.gateway import eventually
 from fakes.platforms.raw_client import RawClient, raw_client, request
 
-from http_server import Limits, listening
+from http_server.listening import Limits, listening
 
 QUICK = Limits(request_seconds=0.3, body_seconds=0.3, stall_seconds=0.5)
 
@@ -77,8 +77,8 @@ async def test_a_body_that_stops_or_trickles_is_refused() -> None:
         await asyncio.gather(more, return_exceptions=True)
 
 
-async def test_an_unhurried_address_limits_its_bodies_itself() -> None:
-    async with serving(QUICK, unhurried=("/own",)) as (_, url), raw_client(url) as first, raw_client(url) as second:
+async def test_an_exempt_path_limits_its_bodies_itself() -> None:
+    async with serving(QUICK, exempt=("/own",)) as (_, url), raw_client(url) as first, raw_client(url) as second:
         await first.send(request(url, "POST", "/own", Content_Length="2"))
         await second.send(request(url, "POST", "/echo", Content_Length="2"))
         assert (await second.read()).startswith(b"HTTP/1.1 408")

@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from http_server import AddressShares
+from http_server.shares import AddressShares
 
 
 @pytest.mark.parametrize(

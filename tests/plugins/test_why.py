@@ -55,7 +55,7 @@ async def test_the_limit_of_ones_own_address_is_a_reason(bot: Bot) -> None:
     await moderate(bot, "limits.address.hour 1")
     await last(bot, ask("/ask hi", address="cafe"))
     assert (await last(bot, ask("/why ask", BEN, address="cafe"))).text.startswith(
-        "- The limit here is 1 per hour for all who share your internet address, and it is used up."
+        "- The limit here is 1 per hour for all who share your IP address, and it is used up."
     )
     assert (await why(bot, "ask", BEN)).text == "You can use /ask here."
 

@@ -27,7 +27,7 @@ from bot.platforms.slack.convert.people import UserDirectory
 from bot.platforms.slack.convert.requests import BotIdentity
 from bot.platforms.slack.incoming.app import build
 from bot.platforms.slack.outgoing.answers import SlackAnswers
-from http_server import LIMITS, Limits, listening
+from http_server.listening import LIMITS, Limits, listening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

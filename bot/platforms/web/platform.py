@@ -26,7 +26,7 @@ from bot.platforms.web.site import Site
 from bot.settings.builtin import DAY_SECONDS
 from bot.storage.key_value import Store
 from bot.storage.secret_key import load_secret
-from http_server import listening
+from http_server.listening import listening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -120,7 +120,7 @@ class WebPlatform:
                     port,
                     limits=self._limits.connections,
                     shared=self._section.proxies,
-                    unhurried=(UPLOADS_PATH,),
+                    exempt=(UPLOADS_PATH,),
                 )
             )
         except OSError as error:

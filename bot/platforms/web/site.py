@@ -15,7 +15,7 @@ from bot.core.i18n import translate
 from bot.platforms.web.access import visitors
 from bot.platforms.web.access.client_address import TrustedProxies
 from bot.platforms.web.access.join_code import JoinCode
-from bot.platforms.web.access.limits import MessageLimit, MessagePaces, Shares, TooMany
+from bot.platforms.web.access.limits import MessageLimit, RateMeter, Shares, TooMany
 from bot.platforms.web.access.login import Login
 from bot.platforms.web.access.origin_check import OriginCheck, add_security_headers
 from bot.platforms.web.chat import protocol
@@ -57,7 +57,7 @@ class Site:
         self._login = Login(code, services.moderators, services.tell_of_sign_in)
         self._limits = limits
         self._pages = Shares(limits.pages)
-        self._paces = MessagePaces(limits.messages), MessagePaces(limits.messages_of_address)
+        self._meters = RateMeter(limits.messages), RateMeter(limits.messages_of_address)
         self._sockets: set[web.WebSocketResponse] = set()
 
     def build_app(self) -> web.Application:
@@ -74,7 +74,7 @@ class Site:
         app.add_routes(
             [
                 *self._login.routes(),
-                *DialPage(self._services).routes(),
+                *DialPage(self._services, self._limits).routes(),
                 *SettingsPage(self._services).routes(),
                 *ModeratorsList(self._services).routes(),
                 *StatsPage(self._services).routes(),
@@ -98,7 +98,7 @@ class Site:
     async def _serve_socket(self, request: web.Request) -> web.StreamResponse:
         secret = visitors.read_or_create_secret(request)
         address, visitor = request.remote or "", visitors.user_from_secret(secret, "", "").id
-        limit = MessageLimit(*self._paces, visitor, address)
+        limit = MessageLimit(*self._meters, visitor, address)
         language = language_of(request)
         if limit.count(OPENING_WEIGHT):
             raise web.HTTPTooManyRequests(text=translate("You are sending too much at once; wait a moment.", language))

@@ -21,6 +21,7 @@ from plugins.explain.lessons.limits import MAX_HEADING_CHARACTERS, Limit, LimitE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
 MAX_FILE_BYTES = 5_000_000
 BEFORE_HTML = re.compile(rb"\s+|<!--.*?-->", re.DOTALL)
 HTML = re.compile(rb"<(?:!doctype html|html|head|body)\b", re.IGNORECASE)

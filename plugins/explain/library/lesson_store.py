@@ -95,8 +95,8 @@ class LessonStore:
             raise UserError("There is room for {most} lessons here. Remove one with /lesson remove.", most=MAX_LESSONS)
         if sum(version.size for lesson in known for version in lesson.versions) + len(data) > MAX_SERVER_BYTES:
             sentence = (
-                "The lessons here have all of their {most} MB, with their earlier versions. Remove one with "
-                "/lesson remove."
+                "The lessons here, with their earlier versions, may have {most} MB; with this file they would have "
+                "more. Remove one with /lesson remove."
             )
             raise UserError(sentence, most=MAX_SERVER_BYTES // 1_000_000)
         digest = hashlib.sha256(data).hexdigest()

@@ -60,7 +60,7 @@ class LessonLibrary:
         self._reference: Index | None = None
         self._reference_model = ""
         self._partly_read: dict[str, dict[tuple[str, Version | None], Lesson]] = {}
-        """The lessons that were read by server, until all of its lessons are."""
+        """By server, the lessons that were read already, until all of its lessons are."""
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def lesson_set(self, server: str) -> LessonSet:

@@ -194,7 +194,7 @@ async def test_a_new_name_for_each_request_does_not_evade_the_limit_of_an_addres
     assert len(refusals) == 400
     assert {error.code for error in refusals if isinstance(error, LimitReached)} == {"address.minute"}
     assert str(refusals[0]).startswith(
-        "The limit here is 900 per minute for all who share your internet address, and it is used up. Ask again in "
+        "The limit here is 900 per minute for all who share your IP address, and it is used up. Ask again in "
     )
     await use(limits, MODERATOR, address="cafe")
     # Somebody from elsewhere, and somebody whose platform knows no addresses.

@@ -5,20 +5,20 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from types import FrameType
 
 import pytest
 from fakes.model_server.gateway import PATIENCE_SECONDS, environment, eventually
 
-from bot.core.watchdog import Patience, Watchdog
+from bot.core.watchdog import Timing, Watchdog
 
-QUICK = Patience(look=0.01, looks=30)
+QUICK = Timing(look=0.01, looks=30)
 """Long enough that a loop on a busy machine is not taken for one that stands still."""
 
 PROGRAM = """
 import asyncio, logging, sys, threading, time
-from bot.core.watchdog import Patience, Watchdog
+from bot.core.watchdog import Timing, Watchdog
 
 def nothing(): pass
 def sleeps(): time.sleep(0.5)
@@ -27,7 +27,7 @@ def turns():
     while True: pass
 
 async def main(block, end):
-    watchdog = Watchdog(lambda frame: "", Patience(look=0.01, end=float(end)))
+    watchdog = Watchdog(lambda frame: "", Timing(look=0.01, end=float(end)))
     watchdog.end_on_signals(asyncio.current_task().cancel)
     watchdog.start()
     print("ready", flush=True)
@@ -75,18 +75,31 @@ async def until_asked(process: asyncio.subprocess.Process) -> None:
         assert process.returncode is None
 
 
-async def test_a_loop_that_stands_still_is_told_once_with_its_place(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "bot.core.watchdog")
-    told, places = threading.Event(), []
-
-    def find_code(frame: FrameType) -> str:
-        places.append(frame)
-        return "the plugin “dice” (dice.py, line 7)"
+@pytest.fixture
+def told() -> Iterator[threading.Event]:
+    """Set when the log says that something blocks the loop."""
+    event = threading.Event()
 
     class Tell(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if "blocks the event loop" in record.getMessage():
-                told.set()
+                event.set()
+
+    tell = Tell()
+    logging.getLogger("bot.core.watchdog").addHandler(tell)
+    yield event
+    logging.getLogger("bot.core.watchdog").removeHandler(tell)
+
+
+async def test_a_loop_that_stands_still_is_told_once_with_its_place(
+    told: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "bot.core.watchdog")
+    places = []
+
+    def find_code(frame: FrameType) -> str:
+        places.append(frame)
+        return "the plugin “dice” (dice.py, line 7)"
 
     def block_the_loop() -> None:
         assert told.wait(PATIENCE_SECONDS)
@@ -95,23 +108,18 @@ async def test_a_loop_that_stands_still_is_told_once_with_its_place(caplog: pyte
         assert not told.wait(0.5)
 
     Watchdog(find_code, QUICK).start()
-    tell = Tell()
-    logging.getLogger("bot.core.watchdog").addHandler(tell)
-    try:
-        for times in (1, 2):
-            block_the_loop()
-            await eventually(lambda: caplog.text.count("The bot answers again.") >= times)  # noqa: B023 - called here
-    finally:
-        logging.getLogger("bot.core.watchdog").removeHandler(tell)
+    for times in (1, 2):
+        block_the_loop()
+        await eventually(lambda: caplog.text.count("The bot answers again.") >= times)  # noqa: B023 - called here
     assert caplog.text.count("because the plugin “dice” (dice.py, line 7) blocks the event loop") == len(places) == 2
     assert caplog.text.count("in block_the_loop\n") == 2
 
 
-async def test_a_place_that_nobody_claims_is_the_innermost_one(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_place_that_nobody_claims_is_the_innermost_one(
+    told: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
     Watchdog(lambda frame: "", QUICK).start()
-    ended = threading.Event()
-    threading.Timer(1, ended.set).start()
-    ended.wait(PATIENCE_SECONDS)
+    assert told.wait(PATIENCE_SECONDS)
     await eventually(lambda: "The bot answers again." in caplog.text)
     assert "because threading.py, line " in caplog.text
 

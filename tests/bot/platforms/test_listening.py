@@ -3,12 +3,15 @@ import socket
 import pytest
 from aiohttp import web
 from fakes.model_server.broken_api import crooked
+from fakes.model_server.gateway import PATIENCE_SECONDS
 
 from bot.platforms.listening import MAX_ANSWER_BYTES, check_port
 
 
 async def check(host: str, port: int) -> tuple[bool, str]:
-    return await check_port("The chat", "TEMPERA_WEB__", host, port, "/", lambda page: b"ours" in page, 5)
+    return await check_port(
+        "The chat", "TEMPERA_WEB__", host, port, "/", lambda page: b"ours" in page, PATIENCE_SECONDS
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from fakes.model_server.client import CHAT, chat
 from fakes.model_server.gateway import eventually, is_ready, serving
 from fakes.platforms.raw_client import raw_client, request
 
-from http_server import Limits
+from http_server.listening import Limits
 
 QUICK = Limits(request_seconds=0.3, body_seconds=0.3, stall_seconds=0.5)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from http_server import parse_address, stands_for_many
+from http_server.addresses import parse_address, stands_for_many
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
 log = logging.getLogger(__name__)
-
 
 SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 """What proxies call the scheme of a request, and what it is here. Some name that of a WebSocket differently."""

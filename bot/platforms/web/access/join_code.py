@@ -9,7 +9,7 @@ from collections import OrderedDict, deque
 from typing import TYPE_CHECKING
 
 from bot.platforms.web.access.visitors import COOKIE_SECONDS, is_secure
-from http_server import network_of
+from http_server.addresses import network_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,18 +9,20 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from http_server import LIMITS, AddressShares, Limits, network_of, stands_for_many
+from http_server.addresses import network_of, stands_for_many
+from http_server.listening import LIMITS, Limits
+from http_server.shares import AddressShares
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
 MAX_REMEMBERED = 4096
-"""Number of visitors and of networks whose pace is known; the one that was silent for the longest is dropped first."""
+"""Number of visitors and of networks whose rate is known; the one that was silent for the longest is dropped first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """How much of something there is in all, for each address and for each visitor."""
+class Capacity:
+    """How much of something there is in all, and how much of it one address and one visitor may hold."""
 
     most: int
     of_address: int
@@ -28,7 +30,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class MessageRate:
     """How many messages may come at once, and how many a second in the long run."""
 
     burst: float
@@ -42,15 +44,20 @@ class WebLimits:
     A school is one address. Its 200 visitors have two pages each, and type at the same time.
     """
 
-    pages: Share = Share(1000, 500, 20)
-    uploads: Share = Share(16, 8, 2)
+    pages: Capacity = Capacity(1000, 500, 20)
+    uploads: Capacity = Capacity(16, 8, 2)
     """Uploads that are read at the same time, each into memory."""
-    waiting_uploads: Share = Share(400, 200, 10)
+    waiting_uploads: Capacity = Capacity(400, 200, 10)
     """Uploads that are read or wait for that."""
     upload_seconds: float = 30.0
     """The window of time in which the pace of an upload is measured."""
-    messages: Pace = Pace(200, 20)
-    messages_of_address: Pace = Pace(4000, 400)
+    distributions: Capacity = Capacity(64, 32, 4)
+    """Distributions that are computed at the same time for the dial.
+
+    A page sends a new request while the one that it gave up may still be computed.
+    """
+    messages: MessageRate = MessageRate(200, 20)
+    messages_of_address: MessageRate = MessageRate(4000, 400)
     connections: Limits = LIMITS
 
 
@@ -68,9 +75,9 @@ class TooMany(Exception):
 class Shares:
     """Counts what visitors and addresses hold, such as open pages. A visitor without a name counts by address alone."""
 
-    def __init__(self, share: Share) -> None:
-        self._of_visitor = share.of_visitor
-        self._addresses = AddressShares(share.most, share.of_address)
+    def __init__(self, capacity: Capacity) -> None:
+        self._of_visitor = capacity.of_visitor
+        self._addresses = AddressShares(capacity.most, capacity.of_address)
         self._visitors: Counter[str] = Counter()
         self._freed = asyncio.Event()
 
@@ -105,11 +112,11 @@ class Shares:
             yield
 
 
-class MessagePaces:
+class RateMeter:
     """Measures how quickly each sender sends. Times are those of `clock`, in seconds."""
 
-    def __init__(self, pace: Pace, clock: Callable[[], float] = time.monotonic) -> None:
-        self._pace = pace
+    def __init__(self, rate: MessageRate, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
         self._clock = clock
         self._senders: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
@@ -120,17 +127,17 @@ class MessagePaces:
         """
         now = self._clock()
         level, counted_at = self._senders.pop(sender, (0.0, now))
-        level = max(0.0, level - (now - counted_at) * self._pace.per_second) + weight
+        level = max(0.0, level - (now - counted_at) * self._rate.per_second) + weight
         self._senders[sender] = level, now
         if len(self._senders) > MAX_REMEMBERED:
             self._senders.popitem(last=False)
-        return max(0.0, level / self._pace.burst - 1)
+        return max(0.0, level / self._rate.burst - 1)
 
 
 class MessageLimit:
     """The limit of what one page may send: all pages of its visitor count, and all pages of its address."""
 
-    def __init__(self, of_visitors: MessagePaces, of_addresses: MessagePaces, visitor: str, address: str) -> None:
+    def __init__(self, of_visitors: RateMeter, of_addresses: RateMeter, visitor: str, address: str) -> None:
         self.address = address
         """Where the page is."""
         self._counts = [(of_visitors, visitor)]
@@ -138,5 +145,5 @@ class MessageLimit:
             self._counts.append((of_addresses, network_of(address)))
 
     def count(self, weight: float = 1.0) -> float:
-        """Count a message. Returns how far it is above what may come at once, as `MessagePaces.count` does."""
-        return max(paces.count(sender, weight) for paces, sender in self._counts)
+        """Count a message. Returns how far it is above what may come at once, as `RateMeter.count` does."""
+        return max(meter.count(sender, weight) for meter, sender in self._counts)

@@ -35,7 +35,7 @@ PACE_SECONDS = 0.05
 MAX_RESTORED_MESSAGES = 200
 """Stored questions and answers that are shown in a room after a restart, besides the ones that began their threads."""
 MAX_ANSWERS_PER_VISITOR, MAX_ANSWERS_PER_ADDRESS, MAX_ANSWERS = 8, 200, 400
-"""How many answers may be under way for one visitor, for all at one internet address, and in all.
+"""How many answers may be under way for one visitor, for all at one IP address, and in all.
 
 The last two do not hold for moderators, and none holds for requests that start no answer, such as Stop.
 """
@@ -329,7 +329,7 @@ class WebAnswers:
         if user.is_moderator:
             return
         if sum(active.address == address for active in self._active.values()) >= MAX_ANSWERS_PER_ADDRESS:
-            sentence = "Too many people at your internet address are asking at the moment; try again shortly."
+            sentence = "Too many people at your IP address are asking at the moment; try again shortly."
             raise Busy(sentence, 5)
         if len(self._active) >= MAX_ANSWERS:
             raise Busy("Too many people are asking at the moment; try again shortly.", 5)

@@ -13,7 +13,7 @@ from bot.core.messages import Request
 from bot.moderation.audit_view import plain_name
 from bot.platforms.web.access.visitors import read_or_create_secret, user_from_secret
 from bot.settings.builtin import LOG_CHANNEL
-from http_server import network_of
+from http_server.addresses import network_of
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -69,7 +69,9 @@ class WebServices:
 
     def tell_of_sign_in(self, user: User) -> None:
         """Tell the other moderators, if there are any, that `user` has become one."""
-        sentence = "{name} has signed in as a moderator. The page of settings lists all moderators, and can end that."
+        sentence = (
+            "{name} has signed in as a moderator. On the page Settings, moderators see all sign-ins, and can end them."
+        )
         self._tell_moderators(Sentence(sentence, {"name": plain_name(user.name)}), user.id)
 
     def tell_of_end(self, caller: User, name: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections import Counter
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bot.core.errors import Busy, UserError
 from bot.core.messages import Request
 from bot.platforms.web.access import visitors
+from bot.platforms.web.access.limits import Shares, TooMany
 from bot.platforms.web.chat.services import DIAL_COMMAND
 from bot.platforms.web.pages.errors import error_response
 from bot.platforms.web.templates import render_page
@@ -22,16 +22,11 @@ if TYPE_CHECKING:
 
     from bot.commands.command import Command
     from bot.core.model_events import Candidate, Dial
+    from bot.platforms.web.access.limits import WebLimits
     from bot.platforms.web.chat.services import WebServices
 
 MAX_TEXT_CHARS = 2000
 MAX_TOKEN_IDS = 2000
-MAX_DIALS_PER_VISITOR, MAX_DIALS_PER_ADDRESS, MAX_DIALS = 4, 32, 64
-"""How many distributions may be computed at once, for one visitor, for all at one internet address, and in all.
-
-One visitor may need several: a page sends a new request while the one that it gave up may still be computed. Who comes
-as a new visitor with each request, as a program without cookies does, leaves half of them to other addresses.
-"""
 KnobLimits = dict[str, tuple[float, float]]
 DEFAULT_LIMITS: KnobLimits = {"temperature": (0, 2), "top_p": (0, 1)}
 """How far the knobs can be turned, unless /odds has other limits."""
@@ -57,10 +52,9 @@ class DialRequest(BaseModel):
 class DialPage:
     """Routes of the dial page."""
 
-    def __init__(self, services: WebServices) -> None:
+    def __init__(self, services: WebServices, limits: WebLimits) -> None:
         self._services = services
-        self._by_visitor: Counter[str] = Counter()
-        self._by_address: Counter[str] = Counter()
+        self._computing = Shares(limits.distributions)
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
@@ -83,7 +77,9 @@ class DialPage:
                 odds = bot.admission.resolve_command(press, odds)
             query, limits = _apply_limits(_parse_request(await request.read()), odds)
             async with bot.admission.count_use(press, odds) if odds is not None and query.writes_on else nullcontext():
-                response = web.json_response(_dial_json(await self._compute_dial(press, query)) | {"limits": limits})
+                with self._counted(request.remote or "", user.id):
+                    dial = await self._compute_dial(press, query)
+                response = web.json_response(_dial_json(dial) | {"limits": limits})
         except UserError as error:
             await self._services.record_refusal(error, user, "dial" if odds is None else DIAL_COMMAND, place)
             response = error_response(error, user, status=422)
@@ -92,39 +88,31 @@ class DialPage:
 
     async def _compute_dial(self, press: Request, query: DialRequest) -> Dial:
         bot, place, user_id = self._services.bot, press.place, press.user.id
-        with self._holding_slot(user_id, press.address):
-            if query.text:
-                await bot.safety.check_all_rules([query.text], place, draws=False)
-                await bot.safety.check_with_classifier([query.text], place, user=user_id)
-            dial = await bot.models.dial(
-                query.ids or query.text,
-                temperature=query.temperature,
-                top_p=query.top_p,
-                seed=query.seed,
-                model=await bot.settings.model("ask.model", place),
-                user=user_id,
-            )
-            if query.ids:
-                await bot.safety.check_answer(b"".join(dial.prompt).decode(errors="replace"), place, user=user_id)
-            return await bot.safety.filter_dial(dial, place)
+        if query.text:
+            await bot.safety.check_all_rules([query.text], place, draws=False)
+            await bot.safety.check_with_classifier([query.text], place, user=user_id)
+        dial = await bot.models.dial(
+            query.ids or query.text,
+            temperature=query.temperature,
+            top_p=query.top_p,
+            seed=query.seed,
+            model=await bot.settings.model("ask.model", place),
+            user=user_id,
+        )
+        if query.ids:
+            await bot.safety.check_answer(b"".join(dial.prompt).decode(errors="replace"), place, user=user_id)
+        return await bot.safety.filter_dial(dial, place)
 
     @contextmanager
-    def _holding_slot(self, user_id: str, address: str) -> Iterator[None]:
+    def _counted(self, address: str, user_id: str) -> Iterator[None]:
         """Count the body of the context as one distribution. Raises Busy if too many are being computed."""
-        if self._by_visitor[user_id] >= MAX_DIALS_PER_VISITOR:
-            raise Busy("Your last distributions are still being computed; wait for them.", 1)
-        if self._by_address[address] >= MAX_DIALS_PER_ADDRESS:
-            sentence = "Too many people at your internet address are turning the dial at the moment; try again shortly."
-            raise Busy(sentence, 2)
-        if self._by_address.total() >= MAX_DIALS:
-            raise Busy("Too many people are turning the dial at the moment; try again shortly.", 2)
-        self._by_visitor[user_id] += 1
-        self._by_address[address] += 1
         try:
-            yield
-        finally:
-            self._by_visitor -= Counter({user_id: 1})
-            self._by_address -= Counter({address: 1})
+            with self._computing.hold(address, user_id):
+                yield
+        except TooMany as error:
+            if error.of_visitor:
+                raise Busy("Your last distributions are still being computed; wait for them.", 1) from None
+            raise Busy("Too many people are turning the dial at the moment; try again shortly.", 2) from None
 
 
 def _parse_request(body: bytes) -> DialRequest:

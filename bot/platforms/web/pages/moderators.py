@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PATH = "/settings/moderators"
 
 
-class End(BaseModel):
+class EndRequest(BaseModel):
     """The id of the moderator whose sign-in is to end. None ends all but one's own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,7 +61,7 @@ class ModeratorsList:
         caller.require_moderator()
         moderators = self._services.moderators
         try:
-            wanted = End.model_validate_json(body)
+            wanted = EndRequest.model_validate_json(body)
         except ValidationError:
             raise UserError("The page sent something that the bot does not understand; reload the page.") from None
         others = [one for one in moderators.signed_in if one.id != caller.user.id]

@@ -12,7 +12,7 @@ from bot.core.messages import Attachment
 from bot.platforms.web.access import visitors
 from bot.platforms.web.access.limits import Shares, TooMany
 from bot.platforms.web.templates import language_of
-from http_server import SlowBody, steady_body
+from http_server.bodies import SlowBody, steady_body
 
 if TYPE_CHECKING:
     from bot.platforms.web.access.limits import WebLimits

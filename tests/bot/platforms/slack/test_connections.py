@@ -19,7 +19,7 @@ from fakes.slack.delivery import Delivery
 from bot.app import Bot
 from bot.config.sections import SlackSection
 from bot.platforms.slack.checks import EVENTS_PATH, examine_port
-from http_server import Limits
+from http_server.listening import Limits
 
 PARIS = "Paris is the capital of France."
 

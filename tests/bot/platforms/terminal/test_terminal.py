@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from fakes.model_server.model_api import FakeModels, png
+from fakes.model_server.model_api import FakeModels
 from fakes.programs.terminal_chat import PATIENCE_SECONDS, PROMPT, Caller, Person, ended
 
 from bot.inference.client import DOWN
@@ -182,28 +182,6 @@ def test_the_language_is_that_of_the_environment(
 # Pictures
 
 
-async def test_a_picture_is_saved_once_and_never_over_another(person: Caller) -> None:
-    first = await person.chat("/face seed:7", "--out", "faces")
-    again = await person.chat("/face seed:7", "--out", "faces")
-    assert first.status == again.status == 0
-    assert first.out == again.out == "faces/face-7.png\n"
-    assert (person.home / "faces/face-7.png").read_bytes() == png(7, 384, 384)
-    described, card = first.err.splitlines()
-    assert "seed 7" in described
-    assert card.startswith("model fake-faces · seed 7 · count 1 · ")
-    (person.home / "faces/face-8.png").write_bytes(b"a holiday")
-    assert (await person.chat("/face seed:8", "--out", "faces")).out == "faces/face-8-2.png\n"
-    assert (person.home / "faces/face-8.png").read_bytes() == b"a holiday"
-    assert (person.home / "faces/face-8-2.png").read_bytes() == png(8, 384, 384)
-
-
-async def test_a_folder_that_cannot_be_written(person: Caller) -> None:
-    (person.home / "file").write_text("")
-    done = await person.chat("/face seed:7", "--out", "file/faces")
-    assert (done.status, done.out) == (1, "")
-    assert done.err == "The file cannot be saved in file/faces (Not a directory). Choose another folder with --out.\n"
-
-
 # A conversation
 
 
@@ -319,23 +297,6 @@ async def test_edit_asks_anew_with_what_was_given(program: Person, models: FakeM
         chat.type("/ask seed:3 still here\r")
         await chat.until("seed 3")
         assert len(models.requests) == 3
-
-
-@pytest.mark.processes
-async def test_an_export_is_saved_for_its_owner_alone(person: Caller) -> None:
-    await person.chat("a red apple")
-    await person.chat("/privacy export", "--out", "mine")
-    assert (person.home / "mine/tempera-data.json").stat().st_mode & 0o077 == 0
-
-
-async def test_a_picture_that_cannot_be_saved_does_not_end_the_conversation(program: Person) -> None:
-    (program.home / "file").write_text("")
-    async with program.sit_down("--out", "file/faces") as chat:
-        chat.type("/face\r")
-        await chat.until("The file cannot be saved in file/faces")
-        await chat.until(PROMPT)
-        chat.type("hi\r")
-        await chat.until(ANSWER)
 
 
 @pytest.mark.processes

@@ -13,8 +13,8 @@ from fakes.platforms.web_page import visitor
 from bot.app import Bot
 from bot.config.sections import WebSection
 from bot.platforms.web import WebPlatform
-from bot.platforms.web.access.limits import WEB_LIMITS, Pace, Share, WebLimits
-from http_server import Limits
+from bot.platforms.web.access.limits import WEB_LIMITS, Capacity, MessageRate, WebLimits
+from http_server.listening import Limits
 
 ANN, BEN, CAT, DAN = (letter * 43 for letter in "abcd")
 SCHOOL, HOME, CAFE = "198.51.100.7", "203.0.113.9", "2001:db8::7"
@@ -58,7 +58,7 @@ async def crowd(bot: Bot, limits: WebLimits) -> AsyncIterator[Crowd]:
 
 
 async def test_neither_a_visitor_nor_an_address_can_take_all_pages(bot: Bot) -> None:
-    async with crowd(bot, replace(WEB_LIMITS, pages=Share(5, 3, 2))) as many:
+    async with crowd(bot, replace(WEB_LIMITS, pages=Capacity(5, 3, 2))) as many:
         assert [await many.open(ANN, SCHOOL) for _ in range(3)] == [(101, ""), (101, ""), (429, MINE)]
         assert await many.open(ANN, HOME) == (429, MINE)
         assert await many.open(BEN, SCHOOL) == (101, "")
@@ -69,13 +69,13 @@ async def test_neither_a_visitor_nor_an_address_can_take_all_pages(bot: Bot) -> 
 
 
 async def test_visitors_without_a_cookie_count_by_their_address(bot: Bot) -> None:
-    async with crowd(bot, replace(WEB_LIMITS, pages=Share(5, 3, 2))) as many:
+    async with crowd(bot, replace(WEB_LIMITS, pages=Capacity(5, 3, 2))) as many:
         assert [(await many.open("", CAFE + str(number)))[0] for number in range(4)] == [101, 101, 101, 503]
         assert (await many.open("", SCHOOL))[0] == 101
 
 
 async def test_a_closed_page_makes_room_for_another(bot: Bot) -> None:
-    async with chat(bot, replace(WEB_LIMITS, pages=Share(5, 3, 1))) as url, visitor(url) as ann:
+    async with chat(bot, replace(WEB_LIMITS, pages=Capacity(5, 3, 1))) as url, visitor(url) as ann:
         for _ in range(3):
             async with ann.page() as page:
                 await page.send("ping")
@@ -107,7 +107,7 @@ async def trickle(client: RawClient) -> None:
 
 
 async def test_a_page_that_reads_nothing_is_disconnected(bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
-    limits = replace(QUICK, pages=Share(5, 3, 1), messages=Pace(1_000_000, 1_000_000))
+    limits = replace(QUICK, pages=Capacity(5, 3, 1), messages=MessageRate(1_000_000, 1_000_000))
     async with crowd(bot, limits) as many, raw_client(many.url) as deaf:
         await deaf.send(upgrade(many.url, Cookie=cookie(ANN)))
         assert (await deaf.read_answer())[0] == 101
@@ -126,7 +126,7 @@ async def test_a_page_that_reads_nothing_is_disconnected(bot: Bot, caplog: pytes
 
 
 async def test_the_chat_ends_though_a_page_reads_nothing(bot: Bot) -> None:
-    limits = replace(WEB_LIMITS, messages=Pace(1_000_000, 1_000_000), connections=Limits(stall_seconds=3600))
+    limits = replace(WEB_LIMITS, messages=MessageRate(1_000_000, 1_000_000), connections=Limits(stall_seconds=3600))
     async with AsyncExitStack() as opened, asyncio.timeout(60), chat(bot, limits) as url:
         deaf = await opened.enter_async_context(raw_client(url))
         await deaf.send(upgrade(url))
@@ -135,7 +135,7 @@ async def test_the_chat_ends_though_a_page_reads_nothing(bot: Bot) -> None:
 
 
 async def test_a_visitor_who_sends_too_much_is_told_so_on_all_pages(bot: Bot) -> None:
-    limits = replace(WEB_LIMITS, messages=Pace(20, 0.01))
+    limits = replace(WEB_LIMITS, messages=MessageRate(20, 0.01))
     async with (
         chat(bot, limits) as url,
         visitor(url) as ann,
@@ -155,7 +155,7 @@ async def test_a_visitor_who_sends_too_much_is_told_so_on_all_pages(bot: Bot) ->
 
 @pytest.mark.parametrize("opcode", [1, 2, 9])
 async def test_a_page_that_does_not_stop_sending_is_closed(bot: Bot, opcode: int) -> None:
-    async with chat(bot, replace(WEB_LIMITS, messages=Pace(50, 1))) as url, raw_client(url) as noisy:
+    async with chat(bot, replace(WEB_LIMITS, messages=MessageRate(50, 1))) as url, raw_client(url) as noisy:
         await noisy.send(upgrade(url))
         assert (await noisy.read_answer())[0] == 101
         await noisy.send(frame(b'{"type": "typing"}', opcode) * 150)
@@ -170,7 +170,7 @@ async def test_pings_are_answered(bot: Bot) -> None:
 
 
 async def test_opening_pages_again_and_again_is_too_much(bot: Bot) -> None:
-    async with crowd(bot, replace(WEB_LIMITS, messages=Pace(20, 1))) as many:
+    async with crowd(bot, replace(WEB_LIMITS, messages=MessageRate(20, 0.01))) as many:
         opened = [await many.open(ANN, SCHOOL) for _ in range(5)]
         assert opened[0] == (101, "")
         assert opened[-1] == (429, "Du sendest zu viel auf einmal; warte einen Moment.")

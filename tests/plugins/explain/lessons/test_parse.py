@@ -305,7 +305,7 @@ WIDE_CELL = b'<w:tc><w:tcPr><w:gridSpan w:val="100001"/></w:tcPr><w:p/></w:tc>'
         (pdf_of_pages(501, PURR), "a.pdf", "has more than 500 pages. Divide it into several lessons."),
         # A tree of ten levels with ten branches each, all of them the same.
         (pdf_of_pages(10, PURR, levels=10), "a.pdf", "has more than 500 pages."),
-        (pdf_of_pages(400, b"(A cat.) Tj " * 6000), "a.pdf", "has more than 2000000 characters of text."),
+        (pdf_of_pages(400, b"(%b) Tj " % (b"A cat. " * 6000)), "a.pdf", "has more than 2000000 characters of text."),
         (word_file(b"<w:p/>" * 20_000), "a.docx", "has more than 10000 paragraphs and rows."),
         (word_file(b"<w:tbl>%s</w:tbl>" % (ROW * 10_001)), "a.docx", "has more than 10000 paragraphs and rows."),
         (word_file(b"<w:tbl><w:tr>%s</w:tr></w:tbl>" % WIDE_CELL), "a.docx", "has a table of more than 100000 cells."),

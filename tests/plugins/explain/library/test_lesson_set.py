@@ -2,13 +2,13 @@
 
 import pytest
 from fakes.core.lesson_files import pdf_of_pages, word_file
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot import UserError
 from plugins.explain.library.lesson_set import read_lesson
 
-EXAMPLES = settings(deadline=None, max_examples=30)
+EXAMPLES = settings(deadline=None, max_examples=30, suppress_health_check=list(HealthCheck))
 MARKDOWN = "\n# *_`[]()<>!|-+:~\\&;1.\"'\tabÄ？ "
 HTML_PIECES = (
     "<p>",

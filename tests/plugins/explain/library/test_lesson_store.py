@@ -140,7 +140,10 @@ async def test_the_files_of_a_server_have_a_largest_size_together(bot: Bot, monk
         await lesson(bot, "add", title=title, file=Attachment("a.html", page))
     refused = await lesson(bot, "add", title="Three", file=Attachment("a.html", page))
     assert (refused.text, refused.error) == (
-        "The lessons here have all of their 1 MB, with their earlier versions. Remove one with /lesson remove.",
+        (
+            "The lessons here, with their earlier versions, may have 1 MB; with this file they would have more. "
+            "Remove one with /lesson remove."
+        ),
         True,
     )
 

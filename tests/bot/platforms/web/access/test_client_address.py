@@ -7,7 +7,7 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
 from bot.platforms.web.access.client_address import TrustedProxies
-from http_server import network_of
+from http_server.addresses import network_of
 
 
 async def seen(headers: list[tuple[str, str]], *proxies: str) -> list[str]:

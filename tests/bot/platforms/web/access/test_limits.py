@@ -7,10 +7,10 @@ import pytest
 
 from bot.platforms.web.access.limits import (
     WEB_LIMITS,
+    Capacity,
     MessageLimit,
-    MessagePaces,
-    Pace,
-    Share,
+    MessageRate,
+    RateMeter,
     Shares,
     TooMany,
 )
@@ -28,7 +28,7 @@ def test_a_school_has_room_for_two_hundred_visitors_with_two_pages() -> None:
 
 
 def test_what_was_held_is_free_again() -> None:
-    shares = Shares(Share(3, 2, 1))
+    shares = Shares(Capacity(3, 2, 1))
     for _ in range(5):
         with shares.hold(SCHOOL, "ann"), pytest.raises(TooMany) as refused, shares.hold(HOME, "ann"):
             pass
@@ -42,7 +42,7 @@ def test_what_was_held_is_free_again() -> None:
 
 
 async def test_those_who_wait_get_their_turn_and_those_who_leave_take_none() -> None:
-    shares, done = Shares(Share(1, 1, 1)), []
+    shares, done = Shares(Capacity(1, 1, 1)), []
 
     async def take(name: str) -> None:
         async with shares.wait_for(HOME, name):
@@ -59,48 +59,48 @@ async def test_those_who_wait_get_their_turn_and_those_who_leave_take_none() -> 
     assert done == ["second", "fourth"]
 
 
-def paces(clock: list[float], burst: float = 10, per_second: float = 2) -> MessagePaces:
-    return MessagePaces(Pace(burst, per_second), lambda: clock[0])
+def make_meter(clock: list[float], burst: float = 10, per_second: float = 2) -> RateMeter:
+    return RateMeter(MessageRate(burst, per_second), lambda: clock[0])
 
 
 def test_messages_beyond_the_burst_are_too_many_until_time_has_passed() -> None:
     clock = [0.0]
-    measured = paces(clock)
-    excess = [measured.count("ann") for _ in range(20)]
+    meter = make_meter(clock)
+    excess = [meter.count("ann") for _ in range(20)]
     assert [one > 0 for one in excess] == [False] * 10 + [True] * 10
     assert (max(excess[:-1]) < 1, excess[-1]) == (True, 1)
-    assert measured.count("ben") == 0
+    assert meter.count("ben") == 0
     clock[0] += 4
-    assert measured.count("ann") > 0
+    assert meter.count("ann") > 0
     clock[0] += 2.5
-    assert measured.count("ann") == 0
+    assert meter.count("ann") == 0
 
 
-def test_a_steady_pace_is_never_too_much() -> None:
+def test_a_steady_rate_is_never_too_much() -> None:
     clock = [0.0]
-    measured = paces(clock)
+    meter = make_meter(clock)
     for _ in range(1000):
         clock[0] += 0.5
-        assert measured.count("ann") == 0
+        assert meter.count("ann") == 0
 
 
 def test_a_heavy_message_counts_for_several() -> None:
-    measured = paces([0.0])
-    assert measured.count("ann", 10) == 0
-    assert measured.count("ann") > 0
+    meter = make_meter([0.0])
+    assert meter.count("ann", 10) == 0
+    assert meter.count("ann") > 0
 
 
-def test_visitors_of_one_address_share_its_pace_unless_it_may_be_a_proxy() -> None:
+def test_visitors_of_one_address_share_its_rate_unless_it_may_be_a_proxy() -> None:
     for address, is_shared in ((SCHOOL, False), ("127.0.0.1", True)):
         clock = [0.0]
-        of_visitors, of_addresses = paces(clock, 10), paces(clock, 15)
+        of_visitors, of_addresses = make_meter(clock, 10), make_meter(clock, 15)
         ann, ben = (MessageLimit(of_visitors, of_addresses, name, address) for name in ("ann", "ben"))
         assert [ann.count() for _ in range(10)] == [0] * 10
         assert [ben.count() > 0 for _ in range(10)] == [False] * 5 + [not is_shared] * 5
 
 
-async def test_the_pace_of_forgotten_visitors_takes_no_memory() -> None:
-    measured = paces([0.0])
+async def test_the_rates_of_forgotten_visitors_takes_no_memory() -> None:
+    meter = make_meter([0.0])
     for number in range(10_000):
-        measured.count(f"visitor {number}")
-    assert len(measured._senders) < 5000
+        meter.count(f"visitor {number}")
+    assert len(meter._senders) < 5000

@@ -215,7 +215,10 @@ async def test_the_other_moderators_are_told_of_a_sign_in(bot: Bot, ann: Visitor
         told = await page.until("exchange")
         assert (told["for_moderators"], told["reply"]["text"]) == (
             True,
-            "**Ben ∗B∗** has signed in as a moderator. The page of settings lists all moderators, and can end that.",
+            (
+                "**Ben ∗B∗** has signed in as a moderator. "
+                "On the page Settings, moderators see all sign-ins, and can end them."
+            ),
         )
         # The page that was open before has the rights, too.
         assert (await other.until("welcome"))["you"]["moderator"]

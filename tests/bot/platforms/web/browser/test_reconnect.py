@@ -10,7 +10,7 @@ from playwright.async_api import expect
 from bot.app import Bot
 from bot.config.sections import WebSection
 from bot.platforms.web import WebPlatform
-from bot.platforms.web.access.limits import WEB_LIMITS, Share
+from bot.platforms.web.access.limits import WEB_LIMITS, Capacity
 
 pytestmark = MARKS
 WATCHED = """
@@ -224,7 +224,7 @@ async def test_a_socket_that_died_in_its_sleep_is_given_up(url: str, models: Fak
 
 
 async def test_a_page_too_many_says_so_until_another_is_closed(bot: Bot, browser: Any) -> None:
-    limits = replace(WEB_LIMITS, pages=Share(9, 9, 1))
+    limits = replace(WEB_LIMITS, pages=Capacity(9, 9, 1))
     async with (
         WebPlatform(bot, WebSection(port=0), limits=limits).serve() as url,
         opened(browser, url, locale="de-DE") as page,

@@ -72,7 +72,7 @@ async def test_a_private_window_does_not_evade_the_limit_of_the_address(bot: Bot
     await bot.settings.write(
         [bot.settings.make_change("limits.address.hour", 3, Scope("web", "web"))], User("m", "M", is_moderator=True)
     )
-    used_up = "The limit here is 3 per hour for all who share your internet address, and it is used up. Ask again in "
+    used_up = "The limit here is 3 per hour for all who share your IP address, and it is used up. Ask again in "
     async with (
         WebPlatform(bot, WebSection(port=0, proxies=("127.0.0.1",))).serve() as url,
         visitor(url, "2001:db8::1") as stranger,
@@ -114,7 +114,7 @@ async def test_private_windows_at_one_address_leave_room_for_others(
         await running(other, 1)
         ref = await other.say("/ask one more")
         told = await other.until("refused")
-        sentence = "Too many people at your internet address are asking at the moment; try again shortly."
+        sentence = "Too many people at your IP address are asking at the moment; try again shortly."
         assert (told["ref"], told["text"]) == (ref, sentence)
         await running(his, 2)
         models.gate.set()

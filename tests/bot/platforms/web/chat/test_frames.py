@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from bot.app import Bot
 from bot.config.sections import WebSection
 from bot.platforms.web import WebPlatform
-from bot.platforms.web.access.limits import WEB_LIMITS, Pace
+from bot.platforms.web.access.limits import WEB_LIMITS, MessageRate
 from bot.platforms.web.access.teachers import WebModerators
 from bot.platforms.web.chat.protocol import MAX_TEXT_CHARS
 
-UNLIMITED = replace(WEB_LIMITS, messages=Pace(1e9, 1e9))
+UNLIMITED = replace(WEB_LIMITS, messages=MessageRate(1e9, 1e9))
 CLOSED = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED)
 
 # Also halves of surrogate pairs, which JSON can contain and UTF-8 cannot.

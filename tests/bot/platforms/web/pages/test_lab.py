@@ -20,9 +20,9 @@ from bot.core.messages import Place, User
 from bot.inference.client import ModelClient
 from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.web import WebPlatform
+from bot.platforms.web.access.limits import WEB_LIMITS
 from bot.platforms.web.access.teachers import WebModerators
 from bot.platforms.web.chat.protocol import tokens_json
-from bot.platforms.web.pages.lab import MAX_DIALS_PER_ADDRESS
 from bot.plugin_host import plugin
 from bot.safety.errors import SENTENCES, WITHHELD
 from bot.settings.scopes import server_scope
@@ -112,12 +112,13 @@ async def test_requests_without_cookies_from_one_address_leave_room_for_others(b
             return await turned(stranger, text="hello")
 
         models.gate.clear()
-        slow = [asyncio.create_task(turned_anew()) for _ in range(MAX_DIALS_PER_ADDRESS)]
-        await models.until(requests=MAX_DIALS_PER_ADDRESS)
-        sentence = "Too many people at your internet address are turning the dial at the moment; try again shortly."
+        most = WEB_LIMITS.distributions.of_address
+        slow = [asyncio.create_task(turned_anew()) for _ in range(most)]
+        await models.until(requests=most)
+        sentence = "Too many people are turning the dial at the moment; try again shortly."
         assert await turned_anew() == (422, {"error": sentence})
         own = asyncio.create_task(turned(pupil, text="mine"))
-        await models.until(requests=MAX_DIALS_PER_ADDRESS + 1)
+        await models.until(requests=most + 1)
         models.gate.set()
         assert {status for status, _ in await asyncio.gather(own, *slow)} == {200}
         assert (await turned_anew())[0] == 200
@@ -303,7 +304,7 @@ async def test_going_on_counts_for_the_address_whoever_the_visitor_says_they_are
         ann.session.cookie_jar.clear()
         outcomes.append(await turned(ann, ids=on, writes_on=True))
     assert [status for status, _ in outcomes] == [200, 200, 422]
-    assert outcomes[-1][1]["error"].startswith("The limit here is 2 per hour for all who share your internet address,")
+    assert outcomes[-1][1]["error"].startswith("The limit here is 2 per hour for all who share your IP address,")
 
 
 async def test_the_knobs_have_the_limits_of_odds(with_lab: tuple[Bot, Visitor], models: FakeModels) -> None:

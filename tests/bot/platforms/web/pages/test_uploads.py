@@ -16,10 +16,10 @@ from fakes.platforms.web_page import Visitor
 from bot.app import Bot
 from bot.config.sections import WebSection
 from bot.platforms.web import WebPlatform
-from bot.platforms.web.access.limits import WEB_LIMITS, Share
+from bot.platforms.web.access.limits import WEB_LIMITS, Capacity
 from bot.platforms.web.chat.files import Files
 from bot.platforms.web.pages.uploads import BUSY_BYTES_PER_SECOND, SLOW_BYTES_PER_SECOND, UploadPage
-from http_server import SlowBody
+from http_server.bodies import SlowBody
 
 ANN, BEN, CAT = (letter * 43 for letter in "abc")
 SCHOOL, HOME = "198.51.100.7", "203.0.113.9"
@@ -57,7 +57,7 @@ async def senders(bot: Bot, **limits: object) -> AsyncIterator[Senders]:
 
 async def test_slow_uploads_of_one_visitor_hold_nobody_else_up(bot: Bot) -> None:
     async with (
-        senders(bot, uploads=Share(3, 3, 2)) as many,
+        senders(bot, uploads=Capacity(3, 3, 2)) as many,
         many.upload(ANN, SCHOOL, b"s", size=9),
         many.upload(ANN, SCHOOL, b"s", size=9),
         many.upload(ANN, SCHOOL, b"s", size=9),
@@ -68,7 +68,7 @@ async def test_slow_uploads_of_one_visitor_hold_nobody_else_up(bot: Bot) -> None
 
 async def test_slow_uploads_of_one_address_hold_no_other_up(bot: Bot) -> None:
     async with (
-        senders(bot, uploads=Share(3, 2, 1)) as many,
+        senders(bot, uploads=Capacity(3, 2, 1)) as many,
         many.upload(ANN, SCHOOL, b"s", size=9),
         many.upload(BEN, SCHOOL, b"s", size=9),
         many.upload(CAT, SCHOOL, b"s", size=9),
@@ -78,7 +78,7 @@ async def test_slow_uploads_of_one_address_hold_no_other_up(bot: Bot) -> None:
 
 async def test_an_upload_waits_for_its_turn(bot: Bot) -> None:
     async with (
-        senders(bot, uploads=Share(3, 3, 1)) as many,
+        senders(bot, uploads=Capacity(3, 3, 1)) as many,
         many.upload(ANN, SCHOOL, b"fir", size=5) as first,
         many.upload(ANN, SCHOOL, b"second") as second,
     ):
@@ -91,7 +91,7 @@ async def test_an_upload_waits_for_its_turn(bot: Bot) -> None:
 
 async def test_only_so_many_uploads_of_a_visitor_wait(bot: Bot) -> None:
     async with (
-        senders(bot, uploads=Share(3, 3, 1), waiting_uploads=Share(9, 9, 2)) as many,
+        senders(bot, uploads=Capacity(3, 3, 1), waiting_uploads=Capacity(9, 9, 2)) as many,
         many.upload(ANN, SCHOOL, b"s", size=9),
         many.upload(ANN, SCHOOL, b"s", size=9),
     ):
@@ -109,7 +109,7 @@ async def test_an_upload_that_stops_is_ended(bot: Bot) -> None:
 def test_an_upload_must_be_quicker_while_others_may_wait(places: int, arrives: bool) -> None:
     async def scene() -> bool:
         services: Any = SimpleNamespace(uploads=Files())
-        page = UploadPage(services, replace(WEB_LIMITS, uploads=Share(places, places, 1)))
+        page = UploadPage(services, replace(WEB_LIMITS, uploads=Capacity(places, places, 1)))
         asked, body = make_request()
         pace = (SLOW_BYTES_PER_SECOND + BUSY_BYTES_PER_SECOND) // 2
         sending = asyncio.create_task(send(body, 100, pace))

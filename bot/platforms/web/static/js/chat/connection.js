@@ -90,4 +90,3 @@ export class Connection {
     return true;
   }
 }
-
