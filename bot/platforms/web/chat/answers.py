@@ -312,9 +312,11 @@ class WebAnswers:
             raise
         self._start(active, replies)
 
-    async def complete(self, user: User, room: Room, command: str, option: str, typed: str, line: str) -> Sequence[str]:
+    async def complete(
+        self, user: User, room: Room, command: str, option: str, typed: str, line: str, *, address: str = ""
+    ) -> Sequence[str]:
         """Return values that complete what was `typed` for an option; `line` is the text before it."""
-        request = Request(user=user, place=room.place(), command=command, text=line)
+        request = Request(user=user, place=room.place(), command=command, text=line, address=address)
         try:
             return await self._bot.complete(request, option, typed)
         except UserError:

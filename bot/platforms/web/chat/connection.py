@@ -335,7 +335,13 @@ class Connection:
     async def _send_completions(self, message: protocol.Complete) -> None:
         try:
             values = await self._services.answers.complete(
-                self._user, self._room, message.command, message.option, message.typed, message.line
+                self._user,
+                self._room,
+                message.command,
+                message.option,
+                message.typed,
+                message.line,
+                address=self._address,
             )
         except Exception:
             log.exception("Completion of %s in /%s failed", message.option, message.command)
