@@ -74,6 +74,7 @@ SENTENCES = {
     ),
     "server": Sentence("The limit here is {most} {span} for the whole server, and it is used up. Ask again in {wait}."),
     "export": Sentence("You can have your data exported {most} times {span}. The next time is in {wait}."),
+    "delete": Sentence("You can have your data deleted {most} times {span}. The next time is in {wait}."),
 }
 
 
