@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.core.errors import BotError, PluginError
+from bot.core.log_lines import log_to_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from bot.config.loading import Config
 
 log = logging.getLogger("bot")
-LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -136,7 +136,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _set_up_logging(level: str) -> None:
-    logging.basicConfig(level=level.upper(), format=LOG_FORMAT, stream=sys.stderr)
+    log_to_stderr(level.upper())
     # Alembic logs each step of a migration.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     for library in ("aiosqlite", "discord"):
@@ -190,7 +190,7 @@ def _chat(options: argparse.Namespace) -> int:
     if options.server:
         section = configuration.model_server.with_url(options.server)
         configuration = configuration.model_copy(update={"model_server": section})
-    logging.basicConfig(level="ERROR", format=LOG_FORMAT, stream=sys.stderr)
+    log_to_stderr("ERROR")
     line = " ".join(options.line)
 
     def chat(bot: Bot) -> int:

@@ -25,6 +25,8 @@ from bot import (
 FILE = "tempera-settings.toml"
 MAX_LISTED_CHARACTERS = 60
 """Limit of a value in a list."""
+MAX_IMPORTED_CHARACTERS = 100_000
+"""Limit of a file of settings: reading one takes a while, in which nobody else gets an answer."""
 
 
 class ConfigPlugin(Plugin):
@@ -123,7 +125,7 @@ class ConfigPlugin(Plugin):
         self,
         ctx: Context,
         file: Attachment | None = None,
-        text: Range[str, 1, 100000] | None = None,
+        text: Range[str, 1, MAX_IMPORTED_CHARACTERS] | None = None,
         server: str | None = None,
     ) -> AsyncIterator[Reply]:
         """Set all that a file of settings says; what it does not name stays.
@@ -284,6 +286,10 @@ def _describe_change(ctx: Context, change: Changed) -> str:
 
 def _decode(file: Attachment) -> str:
     try:
-        return file.data.decode("utf-8")
+        text = file.data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError("{name} is not a text file.", name=file.filename) from error
+    if len(text) > MAX_IMPORTED_CHARACTERS:
+        sentence = "{name} is too long: a file of settings may have {most} characters."
+        raise UserError(sentence, name=file.filename, most=MAX_IMPORTED_CHARACTERS)
+    return text

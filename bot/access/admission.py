@@ -83,6 +83,14 @@ class Admission:
         """Raise PermissionDenied if the asker may not use `command` there."""
         self._policy.check(request.user, command, request.place)
 
+    def count_request(self, request: Request) -> None:
+        """Count a request of a resolved user, whatever it is. Raises UserError if they come too quickly."""
+        self._limits.count_request(request)
+
+    def count_completion(self, request: Request) -> None:
+        """Count a request of a resolved user for suggestions. Raises UserError if they come too quickly."""
+        self._limits.count_completion(request)
+
     def check_press(self, request: Request, action: str) -> None:
         """Raise PermissionDenied if the asker is timed out there; `action` names the button in the error."""
         if (refusal := next(self._policy.timeout_refusals(request.user, request.place), None)) is not None:

@@ -22,7 +22,7 @@ from limits.aio.storage.redis.redispy import RedispyBridge
 from limits.errors import ConfigurationError, StorageError
 from limits.storage import MemoryStorage
 
-from bot.core.errors import ConfigError, LimitReached
+from bot.core.errors import ConfigError, LimitReached, UserError
 from bot.core.i18n import Sentence
 from bot.settings.scopes import server_scope
 from bot.settings.setting import CHANNEL
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
     from bot.commands.command import Command
-    from bot.core.messages import Place, User
+    from bot.core.messages import Place, Request, User
     from bot.settings.resolver import Settings
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,15 @@ SPANS = {
 }
 MEMORY = "memory"
 """The address of the storage in the memory of this process."""
+MAX_REQUESTS, MAX_REQUESTS_AT_ADDRESS = 120, 2400
+"""How many requests of any kind one person, and all at one internet address, may make in a minute.
+
+Free commands, votes and requests that are refused count no uses, but are work, too.
+"""
+STOP_PREFIX = "t:stop:"
+"""How the id of a Stop button begins."""
+MAX_COMPLETIONS, MAX_COMPLETIONS_AT_ADDRESS = 600, 6000
+"""How often suggestions may be asked for in a minute; somebody who types quickly asks five times a second."""
 MAX_REFUNDS = 10**6
 """A number of refunds that nobody reaches."""
 MIN_KEYS = 10_000
@@ -64,6 +73,7 @@ SENTENCES = {
     ),
     "server": Sentence("The limit here is {most} {span} for the whole server, and it is used up. Ask again in {wait}."),
     "export": Sentence("You can have your data exported {most} times {span}. The next time is in {wait}."),
+    "delete": Sentence("You can have your data deleted {most} times {span}. The next time is in {wait}."),
 }
 
 
@@ -168,6 +178,27 @@ class RateLimiter:
         for name, seconds, area in shared:
             if most := self._settings.value(name, place):
                 yield RateLimit(name.removeprefix("limits."), f"{area}/{name}", most, seconds, name)
+
+    def count_request(self, request: Request) -> None:
+        """Count a request, whatever it is. Raises UserError if they come too quickly from its user or its address."""
+        # Whoever has sent too much can still stop what is being made for them.
+        is_stop = request.action is not None and request.action.id.startswith(STOP_PREFIX)
+        self._count_pace(request, "stops" if is_stop else "requests", MAX_REQUESTS, MAX_REQUESTS_AT_ADDRESS)
+
+    def count_completion(self, request: Request) -> None:
+        """Count a request for suggestions, as `count_request` does; these come with every keystroke."""
+        self._count_pace(request, "completions", MAX_COMPLETIONS, MAX_COMPLETIONS_AT_ADDRESS)
+
+    def _count_pace(self, request: Request, kind: str, most: int, most_at_address: int) -> None:
+        user, platform = request.user, request.place.platform
+        if user.is_moderator or user.is_operator:
+            return
+        if not self._local.acquire_entry(f"{platform}/{user.id}/{kind}", most, MINUTE_SECONDS):
+            raise UserError("You are sending too much at once; wait a moment.")
+        by_address = f"{platform}/address {request.address}/{kind}"
+        if request.address and not self._local.acquire_entry(by_address, most_at_address, MINUTE_SECONDS):
+            raise UserError("Too many people at your internet address are asking at the moment; try again shortly.")
+        self._forget_idle_keys()
 
     def check(self, limits: Sequence[RateLimit]) -> None:
         """Raise LimitReached if one of these is used up by the count of this process; nothing is counted."""

@@ -46,8 +46,15 @@ class Dispatcher:
 
     def prepare(self, request: Request) -> Decision:
         """Decide at once, from memory alone, how `request` is acknowledged and what follows."""
+        request = replace(request, user=self._services.admission.resolve_user(request.user, request.place))
+        try:
+            self._services.admission.count_request(request)
+        except UserError as error:
+            return self._refuse(request, error)
+        return self._decide(request)
+
+    def _decide(self, request: Request) -> Decision:
         services = self._services
-        request = replace(request, user=services.admission.resolve_user(request.user, request.place))
         try:
             if request.action is not None:
                 return self._prepare_action(request, request.action)
@@ -101,7 +108,7 @@ class Dispatcher:
         services = self._services
         if action.id.startswith(buttons.FORM_PREFIX):
             command = services.registry.find(action.id.removeprefix(buttons.FORM_PREFIX))
-            return self.prepare(replace(request, action=None, command=command.name, options=action.fields or {}))
+            return self._decide(replace(request, action=None, command=command.name, options=action.fields or {}))
         name, row_id = buttons.parse_id(action.id)
         if not buttons.is_plugin_button(name):
             # A plugin's button runs a command, and the rules for that command are checked when it runs.
@@ -156,6 +163,7 @@ class Dispatcher:
         services = self._services
         request = replace(request, user=services.admission.resolve_user(request.user, request.place))
         try:
+            services.admission.count_completion(request)
             command = services.registry.find(request.command)
             services.admission.check(request, command)
         except UserError:

@@ -12,7 +12,7 @@ from bot.core.errors import DatabaseUnavailable, Expired, RequestRefused, UserEr
 from bot.core.i18n import translate
 from bot.core.messages import Button, Place, Reply
 from bot.safety.errors import ANSWER_PREFIX, Unsafe
-from bot.storage.audit import APPEAL, REFUSAL, AuditEntry, AuditFilter
+from bot.storage.audit import APPEAL, REFUSAL, AuditEntry
 
 if TYPE_CHECKING:
     from bot.core.adapters import Adapters
@@ -78,9 +78,6 @@ class Refusals:
             raise Expired("This has expired: it is no longer stored.")
         if not self._is_moderated(Place(row.platform, row.channel, row.server)):
             raise UserError("Direct messages have no moderators, so nobody could see your appeal.")
-        wanted = AuditFilter(kind=APPEAL, subject=str(number))
-        if await self._audit.find(row.platform, row.server, wanted, limit=1):
-            raise UserError("The moderators have your appeal already.")
         entry = AuditEntry(
             actor=user,
             place=replace(place, server=row.server, channel=row.channel),
@@ -90,7 +87,8 @@ class Refusals:
             before=row.before,
             reason=row.reason,
         )
-        await self._audit.record(entry)
+        if not await self._audit.record_first(entry):
+            raise UserError("The moderators have your appeal already.")
         if not row.before:
             sentence = (
                 "The moderators can now see your appeal and the reason of the refusal, but not the words: "

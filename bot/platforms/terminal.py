@@ -198,7 +198,7 @@ class Terminal:
 
     def _save(self, attachment: Attachment) -> Path:
         """Write the file under its own name and return the path. If another file has the name, a number is added."""
-        name = Path(attachment.filename)
+        name = Path(_without_controls(attachment.filename).replace("\n", " "))
         try:
             self._out.mkdir(parents=True, exist_ok=True)
             number = 1
@@ -233,15 +233,10 @@ class Terminal:
                 print()
                 shown = ""
             if new := reply.text[len(shown) :]:
-                print(
-                    new.translate(CONTROL_CHARACTERS),
-                    end="",
-                    flush=True,
-                    file=sys.stderr if reply.error else sys.stdout,
-                )
+                print(_without_controls(new), end="", flush=True, file=sys.stderr if reply.error else sys.stdout)
                 shown = reply.text
             if reply.status and on_screen and not shown and not reply.final:
-                status = reply.status
+                status = _without_controls(reply.status)
                 print(status, end="", file=sys.stderr, flush=True)
         if shown:
             print(file=sys.stderr if self._last_reply.error else sys.stdout)
@@ -272,8 +267,13 @@ def _read_file(typed: str) -> Attachment:
     return Attachment(path.name, data)
 
 
+def _without_controls(text: str) -> str:
+    """Return `text` without characters that command a terminal; most of what is printed was written by others."""
+    return text.translate(CONTROL_CHARACTERS)
+
+
 def _print_note(text: str) -> None:
-    print(text, file=sys.stderr)
+    print(_without_controls(text), file=sys.stderr)
 
 
 def _open_history() -> History:

@@ -46,6 +46,8 @@ MAX_FILES = 9
 """The most files of a part, since every platform takes that many in one message."""
 MAX_EXPORTS_PER_DAY = 3
 """How often somebody may have each part of their export."""
+MAX_DELETIONS_PER_DAY = 5
+"""How often somebody may have their data deleted: nobody can write while all tables are searched for them."""
 MAX_KNOWN_EXPORTS = 1000
 """Of how many people the number of parts is remembered."""
 BATCH_ROWS = 200
@@ -177,8 +179,19 @@ class PrivacyService:
         """Delete all that is stored about the caller on their platform, except a time-out that is in force.
 
         Records that others are responsible for, such as audit entries, get a pseudonym. `question` is the row of the
-        question that asks for the deletion, which is deleted once it is answered.
+        question that asks for the deletion, which is deleted once it is answered. Raises LimitReached if the caller had
+        that done too often in the last day.
         """
+        name = "/".join((caller.place.platform, caller.user.id, "delete"))
+        limit = RateLimit("delete.day", name, MAX_DELETIONS_PER_DAY, DAY_SECONDS, "")
+        async with self._limits.count_use([limit]) as use:
+            try:
+                await self._delete(caller, question)
+            except Exception:
+                use.refund()
+                raise
+
+    async def _delete(self, caller: Caller, question: int) -> None:
         user, person = caller.user, await self._person(caller.user, caller.place)
         self._parts.pop((person.platform, person.id), None)
         for plugin in self._registry.plugins:

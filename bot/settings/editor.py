@@ -143,12 +143,13 @@ class SettingsEditor:
 
         Raises UserError that lists every mistake; nothing has changed then.
         """
-        try:
-            tables = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise UserError("This is not a file of settings: {reason}.", reason=error) from error
         changes, mistakes = list[Change](), list[Sentence]()
-        for where, name, value in _read_values(tables, scope, mistakes):
+        try:
+            values = list(_read_values(tomllib.loads(text), scope, mistakes))
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            reason = "its tables are nested too deeply" if isinstance(error, RecursionError) else error
+            raise UserError("This is not a file of settings: {reason}.", reason=reason) from error
+        for where, name, value in values:
             try:
                 # A file has ids instead of typed names, and may name channels that are gone or of another deployment.
                 changes.append(await self._settings.make_checked_change(name, value, where))

@@ -10,7 +10,7 @@ from bot.storage.changes import DEFAULTS
 from bot.storage.key_value import NumberedStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from bot.commands.command import Command
     from bot.commands.option import Option
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from bot.storage.database import Database
 
 KINDS_WITH_DEFAULTS = frozenset({"integer", "number", "boolean", "choice"})
+MAX_PEOPLE = 50_000
+"""Of how many people of a platform defaults are kept. They are in memory, and anybody can be a new visitor."""
 
 
 class Defaults:
@@ -86,8 +88,16 @@ class Defaults:
         await self._save(caller, kept)
 
     async def _save(self, caller: Caller, defaults: dict[str, Any]) -> None:
-        if self._store is not None:
-            await self._store.put(_key(caller), defaults or None)
+        if self._store is None:
+            return
+        key, known = _key(caller), self._store.values
+        if defaults and key not in known and _count_people(known, caller.place.platform) >= MAX_PEOPLE:
+            raise UserError("Too many people have defaults of their own already; there is no room for yours.")
+        await self._store.put(key, defaults or None)
+
+
+def _count_people(keys: Iterable[str], platform: str) -> int:
+    return sum(key.startswith(f"{platform}:") for key in keys)
 
 
 def _key(caller: Caller) -> str:

@@ -139,6 +139,16 @@ class Audit:
             await session.flush()
             return row.id
 
+    async def record_first(self, entry: AuditEntry) -> bool:
+        """Store an entry unless its server has one of this kind about this subject already; return whether it did."""
+        place, wanted = entry.place, AuditFilter(kind=entry.kind, subject=entry.subject)
+        query = _select_matching(_is_of(place.platform, place.server, ""), wanted)
+        async with self._database.writing() as session:
+            if await session.scalar(query.limit(1)) is not None:
+                return False
+            add_entry(session, entry)
+        return True
+
     async def get(self, row_id: int) -> AuditRow | None:
         """Return the entry with this id; None if there is none."""
         async with self._database.reading() as session:

@@ -146,8 +146,11 @@ class NumberedStore(Store):
                     row = PluginRow(plugin=self._plugin, scope="", key=key, value=value, change_number=number)
                     session.add(row)
             self._changes.skip(number)
-            others = {other: kept for other, kept in self._values.items() if other != key}
-            self._values = others if value is None else others | {key: value}
+            # Changed in place: a copy for each change takes a time that grows with the number of keys.
+            if value is None:
+                self._values.pop(key, None)
+            else:
+                self._values[key] = value
 
 
 def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:

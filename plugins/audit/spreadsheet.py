@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,11 @@ COLUMNS = (
     *("number", "time (UTC)", "platform", "server", "channel", "kind", "what"),
     *("who (id)", "who", "about (id)", "about", "before", "after", "reason", "times"),
 )
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""Beginnings that make a spreadsheet compute a cell. Anybody can write names, so such cells begin with a '."""
+FORMULA_START = re.compile(r"(^|[;\t\r\n]) *(?=[=+\-@＝＋－＠\t\r])")
+"""Where a spreadsheet may begin to compute: at the start of a cell, and after what separates cells in some countries.
+
+Anybody can write names, so a ' stands there.
+"""
 
 
 def write_csv(entries: Iterable[tuple[AuditRow, Any]]) -> bytes:
@@ -45,7 +49,7 @@ def _format_cell(value: Any) -> str:
 
 
 def _escape_formula(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA_STARTS) and not _is_number(text) else text
+    return text if _is_number(text) else FORMULA_START.sub(r"\g<0>'", text)
 
 
 def _is_number(text: str) -> bool:

@@ -286,6 +286,9 @@ x = 1
         (Attachment("a.toml", b"not toml"), "This is not a file of settings: "),
         (Attachment("a.toml", b"\xff\xfe"), "a.toml is not a text file."),
         (Attachment("a.toml", b""), "There are no settings in it."),
+        (Attachment("a.toml", b"a = " + b"[" * 5000), "This is not a file of settings: "),
+        (Attachment("a.toml", b"[server]\n" + b"#\n" * 50_000), "a.toml is too long: a file of settings may have "),
+        (Attachment("a.toml", b"[server" + b".a" * 5000 + b"]\nb = 1"), "This is not a file of settings: "),
     ],
 )
 async def test_a_malformed_file_is_refused(bot: Bot, file: Attachment, sentence: str) -> None:

@@ -85,7 +85,7 @@ class SlackPlatform:
             api = SlackApi(connect(self._section, session), RateBudgets())
             identity = await _sign_in(api.client)
             answers = await stack.enter_async_context(SlackAnswers(self._bot, api, identity))
-            users = await stack.enter_async_context(UserDirectory(api))
+            users = await stack.enter_async_context(UserDirectory(api, {identity.team, identity.enterprise}))
             stack.enter_context(self._bot.adapters.registered(self.name, SlackAdapter(api, users, identity)))
             await stack.enter_async_context(self._bot.log_channel.post_entries(self.name))
             app = build(answers, users, self._section, session)

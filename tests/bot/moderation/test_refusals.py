@@ -1,12 +1,14 @@
 """Refusals as the audit keeps them, and as the asker is told of them."""
 
+import asyncio
 from collections.abc import Callable
 
 from fakes.core.echo_plugin import Echo
 from fakes.core.requests import ANN, MODERATOR, ROOM, ask, last
 
 from bot.app import Bot
-from bot.storage.audit import AuditFilter
+from bot.core.messages import Action, Request
+from bot.storage.audit import APPEAL, AuditFilter
 
 BLOCKING = {"safety.level": "standard", "safety.words": "radish"}
 
@@ -31,3 +33,13 @@ async def test_repeats_of_a_refusal_have_one_appeal(make_bot: Callable[..., Bot]
         buttons = {(await last(bot, ask("/ask radish"))).buttons[0].id for _ in range(3)}
         [row] = await bot.audit.find("test", ROOM.server)
     assert buttons == {f"t:appeal:{row.id}"}
+
+
+async def test_presses_at_the_same_time_make_one_appeal(make_bot: Callable[..., Bot], echo: Echo) -> None:
+    async with make_bot(echo, settings=BLOCKING) as bot:
+        [button] = (await last(bot, ask("/ask radish"))).buttons
+        appeal = Request(user=ANN, place=ROOM, action=Action(button.id))
+        told = await asyncio.gather(*(last(bot, appeal) for _ in range(5)))
+        appeals = await bot.audit.find("test", ROOM.server, AuditFilter(kind=APPEAL))
+    assert len(appeals) == 1
+    assert sorted(reply.error for reply in told) == [False, True, True, True, True]

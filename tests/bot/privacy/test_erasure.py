@@ -14,6 +14,7 @@ from bot import Context, Plugin, command
 from bot.app import Bot
 from bot.config.sections import PluginsSection
 from bot.core.caller import Caller
+from bot.core.errors import LimitReached
 from bot.core.messages import Attachment, Place, Reply, User
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
@@ -156,3 +157,13 @@ async def test_other_processes_notice_what_a_deletion_removed(bot: Bot) -> None:
     await defaults.refresh()
     assert settings.value("moderators.users", ROOM) == "other"
     assert defaults.get(Caller(person, ROOM)) == {}
+
+
+async def test_deletions_cannot_be_repeated_without_end(bot: Bot) -> None:
+    service, eve = bot.services.privacy, User("eve", "Eve")
+    for _ in range(5):
+        await service.delete(Caller(eve, ROOM))
+    # All tables are searched for whoever asks, and meanwhile nobody can write.
+    with pytest.raises(LimitReached, match=r"^You can have your data deleted 5 times per day\. The next time is in "):
+        await service.delete(Caller(eve, ROOM))
+    await service.delete(Caller(User("ann", "Ann"), ROOM))

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 from fakes.storage.statements import counted_statements
+from sqlalchemy import insert
 
 from bot.config.sections import PluginsSection
 from bot.core.caller import Caller
@@ -9,7 +10,7 @@ from bot.core.errors import UserError
 from bot.core.messages import Place, User
 from bot.plugin_host import plugin
 from bot.settings.user_defaults import Defaults
-from bot.storage.database import Database
+from bot.storage.database import Database, PluginRow
 
 COMMANDS = [
     command
@@ -82,3 +83,20 @@ async def test_a_refresh_reads_one_number_and_then_only_the_defaults_that_others
         await there.refresh()
     assert ["change_number >" in statement for statement in statements] == [False, True]
     assert [there.for_command(person, ASK)["temperature"] for person in people] == [1] * 7 + [2] + [1] * 42
+
+
+async def test_strangers_cannot_fill_the_memory_with_defaults(database: Database) -> None:
+    row = {"plugin": "defaults", "scope": "", "value": {"ask.temperature": 1}}
+    async with database.writing() as session:
+        await session.execute(insert(PluginRow), [row | {"key": f"slack:S{number}"} for number in range(50_000)])
+    defaults = Defaults()
+    await defaults.start(database)
+    with pytest.raises(UserError, match=r"^Too many people have defaults of their own already; "):
+        await defaults.set(ON_SLACK, COMMANDS, "ask.temperature", 2)
+    # Whoever has some can change them, and the people of other platforms are not concerned.
+    known = Caller(User("S7", "Sue"), ON_SLACK.place)
+    await defaults.set(known, COMMANDS, "ask.temperature", 2)
+    await defaults.set(ON_DISCORD, COMMANDS, "ask.temperature", 2)
+    await defaults.reset(known)
+    await defaults.set(ON_SLACK, COMMANDS, "ask.temperature", 2)
+    assert defaults.for_command(ON_SLACK, ASK) == {"temperature": 2}

@@ -28,9 +28,13 @@ class User:
     admin: bool = False
     locale: str = "en-US"
     bot: bool = False
+    team: str = ""
+    """Another workspace, of which they are."""
+    organisation: str = ""
 
     def as_json(self, team: str, *, locale: bool) -> Json:
-        """Return the user as users.info does."""
+        """Return the user as users.info does; `team` is the workspace that asks."""
+        team = self.team or team
         found = {
             "id": self.id,
             "team_id": team,
@@ -44,6 +48,8 @@ class User:
             "tz": "Europe/Berlin",
             "profile": {"real_name": self.name, "display_name": self.name, "team": team},
         }
+        if self.organisation:
+            found["enterprise_user"] = {"id": self.id, "enterprise_id": self.organisation, "teams": [team]}
         return found | ({"locale": self.locale} if locale else {})
 
 

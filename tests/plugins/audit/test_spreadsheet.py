@@ -1,6 +1,9 @@
 import csv
 import io
+import re
 from datetime import UTC, datetime
+
+import pytest
 
 from bot import AuditRow
 from plugins.audit.spreadsheet import write_csv
@@ -67,6 +70,15 @@ def test_text_that_looks_like_a_formula_is_escaped() -> None:
     assert found["who"] == '\'=HYPERLINK("http://x")'
     assert (found["before"], found["after"]) == ("'@SUM(1)", "'-cmd")
     assert (found["about"], found["reason"]) == ("+1", "a=b")
+
+
+@pytest.mark.parametrize("name", ["Eve;=1+1", "Eve; @SUM(1)", "Eve\t-1+1", "Eve\n=1+1", "＝1+1", "x;;+1+1"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_no_cell_is_a_formula_whatever_separates_cells_in_a_country(name: str, separator: str) -> None:
+    text = write_csv([(row(actor_name=name), None)]).decode("utf-8-sig")
+    # Not as a reader of CSV takes quotation marks: a spreadsheet that expects other separators sees none of them.
+    cells = re.split(rf"[{separator}\n]", text)
+    assert not [cell for cell in cells if cell.strip('" ').startswith(tuple("=+-@＝"))]
 
 
 def test_the_file_begins_with_a_byte_order_mark() -> None:

@@ -6,12 +6,13 @@ import asyncio
 import logging
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from bot.core.messages import User
 from bot.platforms.slack.api.errors import SlackError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
     from types import TracebackType
 
     from bot.platforms.slack.api.api import SlackApi
@@ -26,8 +27,10 @@ LOOKUP_SECONDS = 1.0
 class UserDirectory:
     """Finds users by their id. As a context manager, it cancels unfinished lookups at its end."""
 
-    def __init__(self, api: SlackApi) -> None:
+    def __init__(self, api: SlackApi, workspaces: Collection[str]) -> None:
+        """`workspaces` are the ids of the bot's workspace and of its organisation, if it belongs to one."""
         self._api = api
+        self._workspaces = frozenset(workspaces) - {""}
         self._cache: dict[str, tuple[float, User]] = {}
         self._pending: dict[str, asyncio.Task[User | None]] = {}
 
@@ -64,6 +67,14 @@ class UserDirectory:
         until, _ = self._cache.get(user, (0.0, None))
         return found if time.monotonic() < until else None
 
+    def _is_own(self, info: Mapping[str, Any]) -> bool:
+        """Return whether somebody is of the bot's workspace or its organisation.
+
+        People of other workspaces take part in shared channels, where administering their own gives them no rights.
+        """
+        teams = {info.get("team_id"), (info.get("enterprise_user") or {}).get("enterprise_id")}
+        return not teams.isdisjoint(self._workspaces)
+
     async def _fetch(self, user: str) -> User | None:
         try:
             info = await self._api.get_user(user)
@@ -73,7 +84,8 @@ class UserDirectory:
         profile = info.get("profile") or {}
         name = profile.get("display_name") or profile.get("real_name") or info.get("real_name") or info.get("name")
         is_admin = bool(info.get("is_admin") or info.get("is_owner") or info.get("is_primary_owner"))
-        found = User(user, str(name or user), is_moderator=is_admin, locale=str(info.get("locale") or "en"))
+        is_moderator = is_admin and self._is_own(info)
+        found = User(user, str(name or user), is_moderator=is_moderator, locale=str(info.get("locale") or "en"))
         self._cache = {user_id: entry for user_id, entry in self._cache.items() if entry[0] > time.monotonic()}
         self._cache[user] = time.monotonic() + CACHE_SECONDS, found
         return found

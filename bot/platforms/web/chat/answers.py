@@ -9,6 +9,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from bot.answers.buttons import FORM_PREFIX, parse_id
 from bot.core.errors import Busy, DatabaseUnavailable, Expired, UserError
 from bot.core.i18n import translate
 from bot.core.messages import Action, Reply, Request, User
@@ -228,6 +229,9 @@ class WebAnswers:
 
         Raises UserError with a sentence to show in the form if its fields are refused.
         """
+        if not form_id.startswith(FORM_PREFIX) and not self._rooms.shows(parse_id(form_id)[1], user):
+            # A page can send any number, such as that of an answer in a room that was closed.
+            raise Expired("This has expired: it is no longer stored.")
 
         async def act() -> Form | None:
             known_thread, _ = await self._resolve_thread(user, room, thread, 0)
@@ -311,14 +315,6 @@ class WebAnswers:
             await replies.aclose()
             raise
         self._start(active, replies)
-
-    async def complete(self, user: User, room: Room, command: str, option: str, typed: str, line: str) -> Sequence[str]:
-        """Return values that complete what was `typed` for an option; `line` is the text before it."""
-        request = Request(user=user, place=room.place(), command=command, text=line)
-        try:
-            return await self._bot.complete(request, option, typed)
-        except UserError:
-            return ()
 
     def _check_load(self, user: User, address: str) -> None:
         """Raise Busy if too many answers are under way."""

@@ -13,6 +13,7 @@ from aiohttp import WSCloseCode, WSMsgType
 
 from bot.core.caller import Caller
 from bot.core.errors import Expired, UserError
+from bot.core.messages import Request
 from bot.platforms.web.chat import protocol
 from bot.platforms.web.chat.protocol import tokens_json
 from bot.storage.audit import MODERATION, AuditEntry
@@ -334,9 +335,16 @@ class Connection:
 
     async def _send_completions(self, message: protocol.Complete) -> None:
         try:
-            values = await self._services.answers.complete(
-                self._user, self._room, message.command, message.option, message.typed, message.line
+            request = Request(
+                user=self._user,
+                place=self._room.place(),
+                command=message.command,
+                text=message.line,
+                address=self._address,
             )
+            values = await self._services.bot.complete(request, message.option, message.typed)
+        except UserError:
+            values = ()
         except Exception:
             log.exception("Completion of %s in /%s failed", message.option, message.command)
             values = ()

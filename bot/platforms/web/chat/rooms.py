@@ -73,6 +73,10 @@ class Rooms:
         """Return the exchanges whose reply has this row, each with its room. No exchange has row 0."""
         return [(room, exchange) for room, exchange in self._all_exchanges() if row and exchange.reply.row == row]
 
+    def shows(self, row: int, user: User) -> bool:
+        """Return whether a room shows `user` an exchange whose reply has this row."""
+        return any(exchange.is_visible_to(user) for _, exchange in self.find_by_row(row))
+
     def find_of_user(self, user_id: str, rows: Collection[int]) -> list[tuple[Room, Exchange]]:
         """Return the exchanges that a user began or whose reply has one of `rows`, each with its room."""
         return [pair for pair in self._all_exchanges() if pair[1].author.id == user_id or pair[1].reply.row in rows]

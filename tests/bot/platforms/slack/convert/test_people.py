@@ -13,6 +13,8 @@ from bot.platforms.slack.api.client import connect
 from bot.platforms.slack.convert import people
 from bot.platforms.slack.convert.people import UserDirectory
 
+ORGANISATION = "E0OWN"
+
 
 @pytest.fixture
 async def slack() -> AsyncIterator[FakeSlack]:
@@ -25,7 +27,7 @@ async def users(slack: FakeSlack) -> AsyncIterator[UserDirectory]:
     section = SlackSection(bot_token=slack.bot_token, app_token=slack.app_token, api_base=slack.api_base)
     async with (
         aiohttp.ClientSession() as session,
-        UserDirectory(SlackApi(connect(section, session), RateBudgets())) as directory,
+        UserDirectory(SlackApi(connect(section, session), RateBudgets()), {slack.team, ORGANISATION}) as directory,
     ):
         yield directory
 
@@ -47,3 +49,15 @@ async def test_rights_that_have_not_expired_need_no_answer(slack: FakeSlack, use
     slack.refuse("users.info", "internal_error", times=-1)
     assert (await users.find(slack.admin)).is_moderator
     assert await users.find_current(slack.admin) is not None
+
+
+@pytest.mark.parametrize(
+    ("team", "organisation", "is_moderator"),
+    [("", "", True), ("T0PARTNER", "", False), ("T0PARTNER", "E0PARTNER", False), ("T0OTHER", ORGANISATION, True)],
+)
+async def test_an_admin_of_another_workspace_has_no_rights_in_a_shared_channel(
+    slack: FakeSlack, users: UserDirectory, team: str, organisation: str, is_moderator: bool
+) -> None:
+    eve = slack.add_user("Eve", admin=True)
+    slack.workspace.users[eve].team, slack.workspace.users[eve].organisation = team, organisation
+    assert (await users.find(eve)).is_moderator == is_moderator

@@ -147,6 +147,21 @@ async def test_visitors_leave_a_closed_room_and_its_messages_come_back_with_it(t
             assert [exchange["question"] for exchange in his.exchanges.values()] == ["/ask hello"]
 
 
+async def test_nobody_acts_on_answers_of_a_closed_room(bot: Bot, teacher: Visitor, ben: Visitor) -> None:
+    async with teacher.page() as hers:
+        await opened(hers, "lesson")
+        async with ben.page(room="lesson") as his:
+            await his.say("/ask hello")
+            row = (await his.final())["row"]
+        await hers.send("close_room", room="lesson")
+        await hers.until("rooms", lambda message: message["rooms"] == ["general"])
+        async with ben.page() as his:
+            for button in ("up", "again", "edit", "b0"):
+                await his.send("submit", id=f"t:{button}:{row}", fields={}, files={})
+                assert (await his.until("refused"))["text"] == "This has expired: it is no longer stored."
+    assert await bot.messages.count_votes(row) == (0, 0)
+
+
 async def test_an_active_answer_continues_in_its_room_after_that_was_closed_and_opened_again(
     teacher: Visitor, ben: Visitor, models: FakeModels
 ) -> None:
