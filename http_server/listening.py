@@ -6,6 +6,7 @@ import asyncio
 import resource
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -64,7 +65,7 @@ async def listening(
     Addresses in `shared`, such as proxies, bring connections of many clients. Handlers of paths that are `exempt`
     limit the time of a body themselves. `settings` are aiohttp's.
     """
-    app.middlewares.insert(0, _leave_lost_connections)
+    app.middlewares[:0] = [_leave_lost_connections, _refuse_broken_bodies]
     app.middlewares.append(_limit_bodies(limits.body_seconds, exempt))
     server_logger.addFilter(_is_no_malformed_request)
     runner = web.AppRunner(
@@ -103,9 +104,19 @@ async def _leave_lost_connections(request: web.Request, handler: Handler) -> web
         return web.Response()
 
 
+@web.middleware
+async def _refuse_broken_bodies(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer a body that cannot be decoded with 400. aiohttp would answer with 500, and log it with a traceback."""
+    try:
+        return await handler(request)
+    except web.RequestPayloadError:
+        text = "The body cannot be read: it is not what its Content-Encoding or Transfer-Encoding says."
+        return web.Response(status=HTTPStatus.BAD_REQUEST, text=text)
+
+
 def _is_no_malformed_request(record: logging.LogRecord) -> bool:
     """Return whether to log this. A malformed request is answered with 400, and would fill the log with tracebacks."""
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError | web.RequestPayloadError))
 
 
 def _limit_bodies(window: float, exempt: Collection[str]) -> Middleware:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from bot import Context, Plugin, Reply, UserError, autocomplete, command
+from bot import Context, Plugin, Range, Reply, UserError, autocomplete, command
+
+Name = Range[str, 1, 100]
 
 
 class DefaultsPlugin(Plugin):
@@ -25,7 +27,7 @@ class DefaultsPlugin(Plugin):
         yield Reply(text="\n".join(lines), final=True)
 
     @command("defaults set", private=True, free=True)
-    async def set(self, ctx: Context, option: str, value: str) -> AsyncIterator[Reply]:
+    async def set(self, ctx: Context, option: Name, value: Range[str, 1, 1000]) -> AsyncIterator[Reply]:
         """Choose what an option is for you when you do not say.
 
         option: The command and the option, such as ask.temperature
@@ -38,7 +40,7 @@ class DefaultsPlugin(Plugin):
         yield Reply(text=text, final=True)
 
     @command("defaults reset", private=True, free=True)
-    async def reset(self, ctx: Context, option: str | None = None) -> AsyncIterator[Reply]:
+    async def reset(self, ctx: Context, option: Name | None = None) -> AsyncIterator[Reply]:
         """Go back to the bot's own default, for one option or for all.
 
         option: The command and the option, such as ask.temperature; all if you name none

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from bot import Command, Context, Plugin, Reply, UserError, command
+from bot import Command, Context, Plugin, Range, Reply, UserError, command
 
 
 class HelpPlugin(Plugin):
     """The list of commands, and one command in full."""
 
     @command(name="help", private=True, free=True)
-    async def show(self, ctx: Context, command: str | None = None) -> AsyncIterator[Reply]:
+    async def show(self, ctx: Context, command: Range[str, 1, 100] | None = None) -> AsyncIterator[Reply]:
         """Show what this bot can do.
 
         command: The command you want to know more about

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from bot import Context, Plugin, Reply, User, UserError, autocomplete, command
+from bot import Context, Plugin, Range, Reply, User, UserError, autocomplete, command
 
 
 class WhyPlugin(Plugin):
     """Explains why a command cannot be used."""
 
     @command(private=True, free=True)
-    async def why(self, ctx: Context, command: str, user: User | None = None) -> AsyncIterator[Reply]:
+    async def why(self, ctx: Context, command: Range[str, 1, 100], user: User | None = None) -> AsyncIterator[Reply]:
         """Tell why a command cannot be used here.
 
         command: The command, such as imagine

@@ -25,6 +25,8 @@ EMOJI_WORDS = str.maketrans(
     {"\U0001f595": " fuck you ", "\U0001f52a": " knife ", "\U0001f52b": " gun ", "\U0001f4a3": " bomb "}
 )
 """The words for emoji that stand for a word."""
+PHRASES = str.maketrans("\ufdfa\ufdfb", "  ")
+"""Two single characters that Unicode takes apart into whole phrases, and so makes a text many times as long."""
 INVISIBLE = re.compile("[\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5]")
 """Invisible characters that Unicode counts neither as marks nor as formatting."""
 SIGNS_AS_LETTERS = str.maketrans("013456789@$€£!|+(", "oieasgtbgaseliitc")
@@ -121,7 +123,8 @@ def _without_disguise(token: str) -> str:
 def _without_accents(text: str) -> str:
     if text.isascii():
         return text
-    return "".join(one for one in unicodedata.normalize("NFKD", text) if unicodedata.category(one) != "Mn")
+    decomposed = unicodedata.normalize("NFKD", text.translate(PHRASES))
+    return "".join(one for one in decomposed if unicodedata.category(one) != "Mn")
 
 
 def fold(text: str) -> str:
@@ -130,7 +133,7 @@ def fold(text: str) -> str:
         return text.lower()
     kept = [
         character
-        for character in unicodedata.normalize("NFKD", INVISIBLE.sub("", text)).casefold()
+        for character in unicodedata.normalize("NFKD", INVISIBLE.sub("", text.translate(PHRASES))).casefold()
         if unicodedata.category(character) not in {"Mn", "Me", "Cf"}
     ]
     return "".join(kept).translate(LOOKALIKES).translate(EMOJI_WORDS)

@@ -34,20 +34,23 @@ class FamousPeople:
         spellings = [*names, *(name.replace(" ", "") for name in long)]
         self._names = WordMatcher({"people": "\n".join([*spellings, *(f"{name}s" for name in spellings)])})
         self._deletions = {shorter for name in long for shorter in _deletions(name)}
+        self._longest = 1 + max(map(len, long), default=0)
 
     def is_named_in(self, normalized: NormalizedText) -> bool:
         """Return whether the text names one of these people."""
         return self._names.find(normalized) is not None or any(
-            shorter in self._deletions for run in _word_runs(normalized.plain.split(" ")) for shorter in _deletions(run)
+            shorter in self._deletions
+            for run in _word_runs(normalized.plain.split(" "), self._longest)
+            for shorter in _deletions(run)
         )
 
 
-def _word_runs(words: list[str]) -> Iterator[str]:
-    """Yield every run of up to MAX_WORDS neighbouring words that is as long as a name must be."""
+def _word_runs(words: list[str], longest: int) -> Iterator[str]:
+    """Yield every run of up to MAX_WORDS neighbouring words that is as long as a name must be, and no longer."""
     for start in range(len(words)):
         for end in range(start + 1, min(start + MAX_WORDS, len(words)) + 1):
             run = " ".join(words[start:end])
-            if len(run) >= MIN_LETTERS:
+            if MIN_LETTERS <= len(run) <= longest:
                 yield run
 
 

@@ -110,6 +110,16 @@ async def test_what_strangers_send_and_how_they_leave_is_no_error_in_the_log(cap
     assert [one.getMessage() for one in caplog.records if one.exc_info] == []
 
 
+@pytest.mark.parametrize("headers", [b"Content-Encoding: gzip\r\n", b"Content-Encoding: deflate\r\n"])
+async def test_a_body_that_cannot_be_decoded_is_refused_and_no_error_in_the_log(
+    caplog: pytest.LogCaptureFixture, headers: bytes
+) -> None:
+    async with serving(QUICK) as (_, url), raw_client(url) as client:
+        await client.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n" + headers + b"\r\nxxxxx")
+        assert (await client.read_to_end()).startswith(b"HTTP/1.1 400")
+    assert not caplog.records
+
+
 async def is_served(client: RawClient, url: str) -> bool:
     """Return whether the server answers on this connection, and leave it open."""
     with suppress(ConnectionError):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 PLAIN_LABELS = {"system": "", "user": "User: ", "assistant": "Assistant: "}
 PLAIN_STOP = "\nUser:"
+CHARACTERS_PER_TOKEN = 8
+"""About twice as many as in ordinary text: only a text that is longer may be too long to be read as a whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,15 +109,18 @@ class PromptBuilder:
             messages = _drop_oldest_turns(task.messages, dropped)
             return len(self._render(messages, continue_final=task.continue_final)) + reserved <= self._context
 
-        return bisect_left(range(droppable), True, key=fits)
+        # Every turn has at least one token, so no more turns than the context has tokens are worth a try.
+        return bisect_left(range(droppable), True, lo=max(0, droppable - self._context), key=fits)
 
     def _count_free(self, length: int, param: str) -> int:
         """Return the number of tokens that a prompt of `length` leaves for the answer."""
         if not length:
             raise JobRefused("The prompt is empty; write what the model should continue.", param=param)
         if length >= self._context:
+            # Of a longer text nothing more is known.
+            told = f"more than {length - 1:,}" if length == 2 * self._context + 1 else f"{length:,}"
             raise JobRefused(
-                f"The prompt is {length:,} tokens long; this model reads at most {self._context:,}, "
+                f"The prompt is {told} tokens long; this model reads at most {self._context:,}, "
                 "of which at least one is for the answer.",
                 code="context_length_exceeded",
                 param=param,
@@ -151,11 +156,30 @@ class PromptBuilder:
         return self._encode(str(text), add_special_tokens=False)
 
     def _encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
+        """Return the tokens of a text; of one that is far too long, those of a beginning that is too long as well."""
+        if (beginning := self._too_long_beginning(text)) is not None:
+            return beginning
         first, *others = text.split(SPLIT_MARK)
         ids: list[int] = list(self._tokenizer(first, add_special_tokens=add_special_tokens).input_ids)
         for part in others:
             ids += self._tokenizer(part, add_special_tokens=False).input_ids
         return tuple(ids)
+
+    def _too_long_beginning(self, text: str) -> tuple[int, ...] | None:
+        """Return the first tokens of a text that has more than two contexts of them, one more than these, else None.
+
+        Everybody waits while a text is read, and a million characters would take seconds.
+        """
+        stride = CHARACTERS_PER_TOKEN * self._context
+        if len(text) <= stride:
+            return None
+        ids: list[int] = []
+        for start in range(0, len(text), stride):
+            part = text[start : start + stride].replace(SPLIT_MARK, "")
+            ids += self._tokenizer(part, add_special_tokens=False).input_ids
+            if len(ids) > 2 * self._context:
+                return tuple(ids[: 2 * self._context + 1])
+        return None
 
 
 def render_plain_chat(messages: Sequence[ChatTurn], *, continue_final: bool = False) -> str:

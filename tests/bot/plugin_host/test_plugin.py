@@ -30,6 +30,13 @@ def test_built_in_plugins_load_in_the_order_given() -> None:
     assert [loaded.name for loaded in plugin.load(section(None, "help", "ask"))] == ["help", "ask"]
 
 
+def test_every_command_that_anybody_may_type_has_a_longest_line() -> None:
+    commands = [command for loaded in plugin.load(PluginsSection()) for command in loaded.commands()]
+    typed = [command for command in commands if not (command.moderator or command.hidden)]
+    assert {"help", "why", "defaults set"} <= {command.name for command in typed}
+    assert [command.name for command in typed if command.max_characters > 10_000] == []
+
+
 def test_a_file_in_a_folder_is_a_plugin(tmp_path: Path) -> None:
     (tmp_path / "dice.py").write_text(TEN_LINES)
     (tmp_path / "_helper.py").write_text("raise RuntimeError")

@@ -1,8 +1,10 @@
 """Disguised spellings are undone, and ordinary text stays as it is."""
 
+import sys
+
 import pytest
 
-from bot.safety.normalize import remove_disguises
+from bot.safety.normalize import fold, normalize, remove_disguises
 
 
 @pytest.mark.parametrize(
@@ -41,3 +43,13 @@ def test_disguises_are_removed(text: str, meant: str) -> None:
 )
 def test_text_without_disguise_gives_an_empty_string(text: str) -> None:
     assert remove_disguises(text) == ""
+
+
+def test_no_character_makes_a_text_more_than_ten_times_as_long() -> None:
+    longest = max((chr(code) for code in range(sys.maxunicode)), key=lambda one: len(fold(one)))
+    assert len(fold(longest)) <= 10
+    assert len(normalize("\ufdfa" * 1_000).plain) <= 1_000
+
+
+def test_a_word_beside_a_phrase_in_one_character_is_found() -> None:
+    assert normalize("kill\ufdfahim").plain == "kill him"

@@ -1,5 +1,6 @@
 """Names of well-known people are found in any spelling, and other words are not taken for names."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,16 @@ def test_other_words_are_not_names(people: FamousPeople, text: str) -> None:
 )
 def test_ordinary_words_are_not_famous_people(text: str) -> None:
     assert not famous_people().is_named_in(normalize(text))
+
+
+def test_the_memory_for_a_word_longer_than_every_name_does_not_grow_with_the_square_of_its_length(
+    people: FamousPeople,
+) -> None:
+    text = normalize("abcdefghij" * 500)
+    tracemalloc.start()
+    try:
+        assert not people.is_named_in(text)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 1_000 * 5_000

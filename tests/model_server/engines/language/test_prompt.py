@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from transformers import PreTrainedTokenizerFast
@@ -229,3 +230,52 @@ def test_a_system_message_between_turns_stays(builder: PromptBuilder, byte_level
 
 def test_a_short_chat_loses_nothing(builder: PromptBuilder) -> None:
     assert builder.build(chat(*HISTORY[:2], truncation="auto")).dropped_turns == 0
+
+
+class CountingTokenizer:
+    """A tokenizer that counts the characters that it reads, and the turns that it renders."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self._tokenizer = tokenizer
+        self.chat_template = tokenizer.chat_template
+        self.characters = self.turns = 0
+
+    def __call__(self, text: str, **options: Any) -> Any:
+        self.characters += len(text)
+        return self._tokenizer(text, **options)
+
+    def apply_chat_template(self, turns: list[dict[str, str]], **options: Any) -> Any:
+        self.turns += len(turns)
+        return self._tokenizer.apply_chat_template(turns, **options)
+
+
+def counting(tokenizer: PreTrainedTokenizerFast) -> tuple[CountingTokenizer, PromptBuilder]:
+    counter = CountingTokenizer(tokenizer)
+    builder = PromptBuilder(
+        counter,  # type: ignore[arg-type]
+        TokenBytes(tokenizer),
+        size=len(tokenizer),
+        context=CONTEXT,
+        default_max_tokens=40,
+    )
+    return counter, builder
+
+
+@pytest.mark.parametrize("text", ["1" * 100_000, "<|end|>" * 15_000])
+def test_a_prompt_that_is_far_too_long_is_not_read_to_its_end(byte_level: PreTrainedTokenizerFast, text: str) -> None:
+    counter, builder = counting(byte_level)
+    for task in (completion(text), chat(ChatTurn("user", text))):
+        refused = refusal(builder, task)
+        assert refused.code == "context_length_exceeded"
+        assert "more than 240 tokens long" in refused.message
+    assert counter.characters < 5_000
+
+
+def test_turns_that_cannot_fit_are_never_rendered(byte_level: PreTrainedTokenizerFast) -> None:
+    counter, builder = counting(byte_level)
+    turns = [ChatTurn("user", "1")] * 5_000
+    prompt = builder.build(chat(*turns, truncation="auto"))
+    assert len(prompt.ids) < CONTEXT
+    assert prompt.dropped_turns > 4_900
+    assert counter.turns < 1_000
+    assert counter.characters < 10_000
