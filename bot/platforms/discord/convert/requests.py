@@ -12,6 +12,7 @@ import discord
 from bot.core.errors import UserError
 from bot.core.files import require_size
 from bot.core.messages import PRIVATE_THREAD, Attachment, Place, Request, User
+from bot.core.text import strip_mentions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,8 +75,7 @@ def locale_of(message: discord.Message) -> str:
 
 def plain_text(message: discord.Message, bot_id: int) -> str:
     """Return the text of a message without mentions of the bot at its ends, and with names for other mentions."""
-    bot_mention = rf"\s*<@!?{bot_id}>\s*"
-    text = re.sub(rf"\A(?:{bot_mention})+|(?:{bot_mention})+\Z", "", message.content)
+    text = strip_mentions(message.content, re.compile(f"<@!?{bot_id}>"))
     return MENTION.sub(lambda match: _mention_name(message, match["kind"], int(match["id"])) or match[0], text).strip()
 
 

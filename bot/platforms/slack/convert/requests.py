@@ -11,6 +11,7 @@ from bot.core.errors import UserError
 from bot.core.files import MAX_FILE_BYTES, require_size
 from bot.core.messages import Attachment, Place, Request, User
 from bot.core.splitting import append_typed_fields, select_typed_fields
+from bot.core.text import strip_mentions
 from bot.platforms.slack.api.errors import SlackError
 from bot.platforms.slack.convert.commands import adapt_text
 
@@ -85,8 +86,7 @@ class AnswerPlace:
 
 async def read_text(text: str, bot_user: str, users: UserDirectory) -> str:
     """Return a message as plain text: without the bot's own mention, with names for ids and addresses for links."""
-    own_mention = rf"\s*<@{re.escape(bot_user)}(?:\|[^>]*)?>\s*"
-    text = re.sub(rf"\A(?:{own_mention})+|(?:{own_mention})+\Z", "", text)
+    text = strip_mentions(text, re.compile(rf"<@{re.escape(bot_user)}(?:\|[^<>]*)?>"))
     names = {}
     for match in REFERENCE.finditer(text):
         if match["sign"] == "@" and not match["label"]:
