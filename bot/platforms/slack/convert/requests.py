@@ -90,7 +90,7 @@ async def read_text(text: str, bot_user: str, users: UserDirectory) -> str:
     names = {}
     for match in REFERENCE.finditer(text):
         if match["sign"] == "@" and not match["label"]:
-            names[match["target"]] = (await users.find(match["target"])).name
+            names[match["target"]] = await users.find_name(match["target"])
     return unescape(REFERENCE.sub(lambda match: _plain_reference(match, names), text)).strip()
 
 
