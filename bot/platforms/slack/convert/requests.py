@@ -6,6 +6,8 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter
+
 from bot.commands.grammar import join_pairs
 from bot.core.errors import UserError
 from bot.core.files import MAX_FILE_BYTES, require_size
@@ -78,6 +80,11 @@ class AnswerPlace:
     def limit_rights(self, user: User) -> User:
         """Return `user` with the rights that they have here: nobody is a moderator in direct messages."""
         return replace(user, is_moderator=user.is_moderator and not self.is_direct)
+
+    @classmethod
+    def from_json(cls, text: str) -> AnswerPlace:
+        """Return the place of a modal's private_metadata. Raises pydantic's ValidationError."""
+        return TypeAdapter(cls).validate_json(text)
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields as `Request.resume` and a modal's private_metadata store them."""
