@@ -6,6 +6,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterable
 
 
@@ -17,3 +18,19 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 def cut(text: str, limit: int) -> str:
     """Return `text` in at most `limit` characters; a text that is longer is cut and ends with …."""
     return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
+
+
+def strip_mentions(text: str, mention: re.Pattern[str]) -> str:
+    """Return `text` without spaces and matches of `mention` at its ends."""
+    # One pattern for the mentions and the spaces between them could share them out in too many ways.
+    start, end = 0, len(text)
+    matches = list(mention.finditer(text))
+    for match in matches:
+        if text[start : match.start()].strip():
+            break
+        start = match.end()
+    for match in reversed(matches):
+        if match.start() < start or text[match.end() : end].strip():
+            break
+        end = match.start()
+    return text[start:end].strip()

@@ -10,7 +10,7 @@ import discord
 import yarl
 from discord.gateway import DiscordWebSocket
 
-from bot.platforms.discord.convert.requests import PLATFORM
+from bot.platforms.discord.convert.requests import PLATFORM, has_user
 from bot.platforms.discord.incoming.command_tree import Tree
 from bot.platforms.discord.incoming.commands import build
 from bot.platforms.discord.incoming.interactions import Interactions
@@ -20,7 +20,7 @@ from bot.platforms.discord.outgoing.answers import TOKEN_SECONDS, DiscordAnswers
 from bot.platforms.discord.outgoing.targets import NO_PINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from bot.app import Bot
     from bot.config.sections import DiscordSection
@@ -39,6 +39,8 @@ class Client(discord.AutoShardedClient):
             guilds=True, guild_messages=True, dm_messages=True, message_content=section.message_content
         )
         super().__init__(intents=intents, allowed_mentions=NO_PINGS, max_messages=None)
+        parsers = self._connection.parsers
+        parsers.update({event: _without_errors(event, parse) for event, parse in parsers.items() if event != "READY"})
         self.answers = DiscordAnswers(bot, self, token_seconds)
         self._section = section
         self._interactions = Interactions(self.answers)
@@ -88,6 +90,8 @@ class Client(discord.AutoShardedClient):
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         """Answer buttons and forms; commands come through the tree."""
         data: Any = interaction.data
+        if not has_user(interaction):
+            return
         if interaction.type is discord.InteractionType.component:
             self._interactions.press_button(interaction, data["custom_id"])
         elif interaction.type is discord.InteractionType.modal_submit:
@@ -115,3 +119,18 @@ class Client(discord.AutoShardedClient):
     async def on_guild_available(self, guild: discord.Guild) -> None:
         """Greet a server to which the bot was added before it was connected."""
         self.answers.start(self._messages.greet(guild), "discord welcome")
+
+
+def _without_errors(event: str, parse: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Return a parser of discord.py's that logs what it does not understand, such as something new in Discord.
+
+    Its error would end the connection, and somebody who sends the new thing would end the bot for everybody.
+    """
+
+    def parse_known(data: Any) -> None:
+        try:
+            parse(data)
+        except Exception as error:  # noqa: BLE001 - discord.py raises whatever its parser stumbles over
+            log.warning("Discord sent a %s that is not understood and left out: %s", event, type(error).__name__)
+
+    return parse_known

@@ -12,12 +12,18 @@ import discord
 from bot.core.errors import UserError
 from bot.core.files import require_size
 from bot.core.messages import PRIVATE_THREAD, Attachment, Place, Request, User
+from bot.core.text import strip_mentions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PLATFORM = "discord"
 MENTION = re.compile(r"<(?P<kind>@!?|@&|#)(?P<id>[0-9]{1,20})>")
+
+
+def has_user(interaction: discord.Interaction) -> bool:
+    """Return whether Discord says who used, pressed or sent something; only then can it be answered."""
+    return interaction.user is not discord.utils.MISSING
 
 
 def from_interaction(interaction: discord.Interaction, **fields: Any) -> Request:
@@ -74,8 +80,7 @@ def locale_of(message: discord.Message) -> str:
 
 def plain_text(message: discord.Message, bot_id: int) -> str:
     """Return the text of a message without mentions of the bot at its ends, and with names for other mentions."""
-    bot_mention = rf"\s*<@!?{bot_id}>\s*"
-    text = re.sub(rf"\A(?:{bot_mention})+|(?:{bot_mention})+\Z", "", message.content)
+    text = strip_mentions(message.content, re.compile(f"<@!?{bot_id}>"))
     return MENTION.sub(lambda match: _mention_name(message, match["kind"], int(match["id"])) or match[0], text).strip()
 
 

@@ -336,6 +336,10 @@ class SlackApi:
 
     # People and views
 
+    def is_busy(self, method: str) -> bool:
+        """Return whether the calls of a method that are left for now are kept for what matters most."""
+        return self.budgets.method_budget(method).delay(final=False) > 0
+
     async def get_user(self, user: str) -> Mapping[str, Any]:
         """Return what Slack says about a user."""
         async with self._call("users.info"):

@@ -61,6 +61,14 @@ class UserDirectory:
             found = replace(known, is_moderator=False)
         return found or User(user, name or user)
 
+    async def find_name(self, user: str) -> str:
+        """Return the name of somebody whom a text mentions; the id if Slack does not tell it, or is asked too often."""
+        _, known = self._cache.get(user, (0.0, None))
+        # A message can mention hundreds. Those who write must still be found, since their rights depend on it.
+        if self._api.is_busy("users.info"):
+            return user if known is None else known.name
+        return (await self.find(user)).name
+
     async def find_current(self, user: str) -> User | None:
         """Return the user with this id and their current rights; None if Slack does not answer in time."""
         found = await self.find(user)

@@ -6,11 +6,14 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter
+
 from bot.commands.grammar import join_pairs
 from bot.core.errors import UserError
 from bot.core.files import MAX_FILE_BYTES, require_size
 from bot.core.messages import Attachment, Place, Request, User
 from bot.core.splitting import append_typed_fields, select_typed_fields
+from bot.core.text import strip_mentions
 from bot.platforms.slack.api.errors import SlackError
 from bot.platforms.slack.convert.commands import adapt_text
 
@@ -78,6 +81,11 @@ class AnswerPlace:
         """Return `user` with the rights that they have here: nobody is a moderator in direct messages."""
         return replace(user, is_moderator=user.is_moderator and not self.is_direct)
 
+    @classmethod
+    def from_json(cls, text: str) -> AnswerPlace:
+        """Return the place of a modal's private_metadata. Raises pydantic's ValidationError."""
+        return TypeAdapter(cls).validate_json(text)
+
     def as_json(self) -> dict[str, Any]:
         """Return the fields as `Request.resume` and a modal's private_metadata store them."""
         return asdict(self)
@@ -85,12 +93,11 @@ class AnswerPlace:
 
 async def read_text(text: str, bot_user: str, users: UserDirectory) -> str:
     """Return a message as plain text: without the bot's own mention, with names for ids and addresses for links."""
-    own_mention = rf"\s*<@{re.escape(bot_user)}(?:\|[^>]*)?>\s*"
-    text = re.sub(rf"\A(?:{own_mention})+|(?:{own_mention})+\Z", "", text)
+    text = strip_mentions(text, re.compile(rf"<@{re.escape(bot_user)}(?:\|[^<>]*)?>"))
     names = {}
     for match in REFERENCE.finditer(text):
         if match["sign"] == "@" and not match["label"]:
-            names[match["target"]] = (await users.find(match["target"])).name
+            names[match["target"]] = await users.find_name(match["target"])
     return unescape(REFERENCE.sub(lambda match: _plain_reference(match, names), text)).strip()
 
 

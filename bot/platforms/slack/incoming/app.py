@@ -16,6 +16,7 @@ from bot.platforms.slack.incoming.buttons import Buttons
 from bot.platforms.slack.incoming.commands import SHORTCUT, Commands
 from bot.platforms.slack.incoming.forms import Forms
 from bot.platforms.slack.incoming.messages import Messages
+from bot.platforms.slack.incoming.payload_check import BUTTONS, FORMS, check_payload
 from bot.platforms.slack.incoming.request_handler import RequestHandler
 from bot.platforms.slack.incoming.workspace_check import WorkspaceCheck
 
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
     Json = Mapping[str, Any]
 
-BUTTONS = re.compile(r"^t:")
-FORMS = re.compile(r"^[tc]:")
 EVERYTHING = re.compile("")
 
 
@@ -58,6 +57,7 @@ def build(answers: SlackAnswers, users: UserDirectory, section: SlackSection, se
             attaching_conversation_kwargs_enabled=False,
         )
     app.middleware(WorkspaceCheck(identity).check)
+    app.middleware(check_payload)
     home.register(app, answers, users.find)
     _listen(app, RequestHandler(answers, users))
     return app

@@ -8,10 +8,11 @@ from fakes.slack import FakeSlack
 
 from bot.config.sections import SlackSection
 from bot.platforms.slack.api.api import SlackApi
-from bot.platforms.slack.api.budgets import RateBudgets
+from bot.platforms.slack.api.budgets import TIER_4, RateBudgets
 from bot.platforms.slack.api.client import connect
 from bot.platforms.slack.convert import people
 from bot.platforms.slack.convert.people import UserDirectory
+from bot.platforms.slack.convert.requests import read_text
 
 ORGANISATION = "E0OWN"
 
@@ -61,3 +62,20 @@ async def test_an_admin_of_another_workspace_has_no_rights_in_a_shared_channel(
     eve = slack.add_user("Eve", admin=True)
     slack.workspace.users[eve].team, slack.workspace.users[eve].organisation = team, organisation
     assert (await users.find(eve)).is_moderator == is_moderator
+
+
+async def test_a_text_with_many_mentions_leaves_lookups_for_those_who_write(
+    slack: FakeSlack, users: UserDirectory
+) -> None:
+    mentioned = [f"U9{number:08}" for number in range(2 * TIER_4)]
+    text = await read_text("".join(f"<@{one}>" for one in [slack.ben, *mentioned]), slack.bot_user, users)
+    assert text == "".join(f"@{one}" for one in ["Ben", *mentioned])
+    assert 10 < len(slack.called("users.info")) < TIER_4 / 2
+    assert (await users.find(slack.admin)).is_moderator
+
+
+async def test_names_that_are_known_need_no_lookup(slack: FakeSlack, users: UserDirectory) -> None:
+    await users.find(slack.ann)
+    for number in range(TIER_4):
+        await users.find_name(f"U9{number:08}")
+    assert await users.find_name(slack.ann) == "Ann"

@@ -2,16 +2,14 @@
 
 import asyncio
 import json
-import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
 import aiohttp
 import pytest
+from fakes.core.examples import examples, failures, numbers, texts, values
 from fakes.platforms.raw_client import raw_client, upgrade
 from fakes.platforms.web_page import PATIENCE_SECONDS, Page, Visitor, visitor
-from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from bot.app import Bot
@@ -24,11 +22,6 @@ from bot.platforms.web.chat.protocol import MAX_TEXT_CHARS
 UNLIMITED = replace(WEB_LIMITS, messages=MessageRate(1e9, 1e9))
 CLOSED = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED)
 
-# Also halves of surrogate pairs, which JSON can contain and UTF-8 cannot.
-texts = st.text(st.characters(), max_size=20) | st.sampled_from(["/help", "/ask hi", "t:stop:1", "c:ask", "general"])
-numbers = st.integers(-(1 << 70), 1 << 70) | st.sampled_from([0, 1, 1 << 59, 10**4000])
-plain = st.none() | st.booleans() | numbers | st.floats() | texts
-values = st.recursive(plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3))
 files = st.dictionaries(texts, texts, max_size=2)
 FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "say": {"text": texts, "ref": texts, "thread": numbers, "parent": numbers, "files": files},
@@ -64,25 +57,6 @@ def mutated(draw: st.DrawFn) -> Any:
 frames = valid.map(json.dumps) | mutated().map(json.dumps) | values.map(json.dumps) | st.text() | st.binary()
 
 
-async def examples(strategy: st.SearchStrategy[Any], check: Callable[[Any], Awaitable[None]], count: int) -> None:
-    """Check examples in this loop, one after the other."""
-    loop = asyncio.get_running_loop()
-
-    @settings(
-        max_examples=count,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate],
-    )
-    @given(strategy)
-    def holds(example: Any) -> None:
-        asyncio.run_coroutine_threadsafe(check(example), loop).result(2 * PATIENCE_SECONDS)
-
-    await asyncio.to_thread(holds)
-
-
 async def answer_to(page: Page, sent: list[str | bytes]) -> str:
     """Send frames and return what shows that the connection works, or that it was closed."""
     for one in sent:
@@ -95,10 +69,6 @@ async def answer_to(page: Page, sent: list[str | bytes]) -> str:
                 return "closed"
             if got.json()["type"] == "pong":
                 return "pong"
-
-
-def failures(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [one.getMessage() for one in caplog.records if one.exc_info or one.levelno >= logging.ERROR]
 
 
 @pytest.mark.parametrize("is_teacher", [False, True])
