@@ -174,6 +174,11 @@ class Reply:
     tokens: tuple[Token, ...] = ()
     columns: tuple[Column, ...] = ()
 
+    @property
+    def is_unstored_error(self) -> bool:
+        """True if the request failed before anything was stored, so that a button or form can show the error itself."""
+        return self.error and not self.row
+
 
 @dataclass(frozen=True, slots=True)
 class Provenance:

@@ -350,7 +350,7 @@ class Interactions:
 
 def _with_form_values(reply: Reply, pending: PendingInteraction) -> Reply:
     """Return the reply; one that refuses a form gets the values that were typed into it."""
-    if reply.error and not reply.row and pending.form_values:
+    if reply.is_unstored_error and pending.form_values:
         refused = render.refused_form(reply.text, pending.form_values, pending.locale)
         return replace(reply, text=refused.content, attachments=refused.files)
     return reply

@@ -74,7 +74,7 @@ class Buttons:
         row, shown = await self._bot.messages.get(row_id), await self._bot.message_ids(row_id)
         async with aclosing(decision.start()) as replies:
             async for reply in replies:
-                if reply.error and not reply.row:
+                if reply.is_unstored_error:
                     await self._answers.ephemeral_view(place).show(self._answers.adapt_reply(reply))
                     return
                 if reply.deleted:

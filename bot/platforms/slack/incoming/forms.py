@@ -71,7 +71,7 @@ class Forms:
         await asyncio.wait({beginning}, timeout=FORM_OPEN_SECONDS)
         replies = beginning.result() if beginning.done() and beginning.exception() is None else None
         first = None if replies is None else replies.latest.peek()
-        if replies is not None and first is not None and _is_refusal(first):
+        if replies is not None and first is not None and first.is_unstored_error:
             await ack(response_action="errors", errors=self._field_errors(view, first))
             await replies.aclose()
             return
@@ -86,7 +86,7 @@ class Forms:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(replies.aclose)
             first = await replies.first()
-            if first is not None and _is_refusal(first):
+            if first is not None and first.is_unstored_error:
                 # The corrected form is submitted with the same key.
                 await self._bot.database.release_event(PLATFORM, _submission_key(view))
             stack.pop_all()
@@ -128,7 +128,3 @@ class Forms:
 def _submission_key(view: Json) -> str:
     """Return the key by which a submitted form is recognised when it comes again."""
     return f"{view['id']}.{view.get('hash', '')}"
-
-
-def _is_refusal(reply: Reply) -> bool:
-    return reply.error and not reply.row

@@ -287,7 +287,7 @@ class WebAnswers:
         active = ActiveAnswer(user, room, thread, address=address)
         replies = decision.start()
         first = await anext(replies, None)
-        if first is not None and first.error and not first.row:
+        if first is not None and first.is_unstored_error:
             # The error is not stored as a message, so it is shown at the button or in the form, which keeps what was
             # typed. One with buttons can be appealed against, and for that it has to be shown as a message, too.
             if first.buttons:
