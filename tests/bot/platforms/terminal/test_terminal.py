@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from fakes.model_server.model_api import FakeModels, png
+from fakes.model_server.model_api import FakeModels
 from fakes.programs.terminal_chat import PATIENCE_SECONDS, PROMPT, Caller, Person, ended
 
 from bot.inference.client import DOWN
@@ -125,15 +125,6 @@ async def test_an_answer_cannot_command_the_terminal(models: FakeModels, person:
     assert (await person.chat("/ask hi")).out == "a]0;title2J\tb\nc\n"
 
 
-async def test_the_names_of_files_and_lessons_cannot_command_the_terminal(person: Caller) -> None:
-    (person.home / "pets\x1b[2J.md").write_text("# Pets\n\n## Cats\n\nCats purr.\n", "utf-8")
-    await person.chat("/lesson add title:Pets\x1b[31m file:pets\x1b[2J.md")
-    shown = await person.run("chat", "--out", "out", "/lesson", "show", "title:Pets\x1b[31m")
-    assert shown.out.endswith("out/pets[2J.md\n")
-    assert "\x1b" not in shown.out + shown.err
-    assert [file.name for file in (person.home / "out").iterdir()] == ["pets[2J.md"]
-
-
 @pytest.mark.processes
 @pytest.mark.parametrize(
     "encoding",
@@ -186,31 +177,6 @@ def test_the_language_is_that_of_the_environment(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert operator().locale == language
-
-
-# Pictures
-
-
-async def test_a_picture_is_saved_once_and_never_over_another(person: Caller) -> None:
-    first = await person.chat("/face seed:7", "--out", "faces")
-    again = await person.chat("/face seed:7", "--out", "faces")
-    assert first.status == again.status == 0
-    assert first.out == again.out == "faces/face-7.png\n"
-    assert (person.home / "faces/face-7.png").read_bytes() == png(7, 384, 384)
-    described, card = first.err.splitlines()
-    assert "seed 7" in described
-    assert card.startswith("model fake-faces · seed 7 · count 1 · ")
-    (person.home / "faces/face-8.png").write_bytes(b"a holiday")
-    assert (await person.chat("/face seed:8", "--out", "faces")).out == "faces/face-8-2.png\n"
-    assert (person.home / "faces/face-8.png").read_bytes() == b"a holiday"
-    assert (person.home / "faces/face-8-2.png").read_bytes() == png(8, 384, 384)
-
-
-async def test_a_folder_that_cannot_be_written(person: Caller) -> None:
-    (person.home / "file").write_text("")
-    done = await person.chat("/face seed:7", "--out", "file/faces")
-    assert (done.status, done.out) == (1, "")
-    assert done.err == "The file cannot be saved in file/faces (Not a directory). Choose another folder with --out.\n"
 
 
 # A conversation
