@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bot.config.log_lines import log_to_stderr
 from bot.core.errors import BotError, PluginError
-from bot.core.log_lines import log_to_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

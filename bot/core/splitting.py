@@ -32,6 +32,9 @@ _FENCE_LINE = re.compile(
     r"[ \t]*(?P<item>(?:[-*+]|\d{1,9}[.)])[ \t]+)?"
     r"(?P<run>`{3,}|~{3,})(?P<info>\s*(?P<language>[\w+#.-]{0,25})[^\n]*)"
 )
+_FENCE_START = re.compile(r"[ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?(?:`{3}|~{3})")
+_FENCE_START_CHARACTERS = 100
+"""How far such a start is looked for: in a line that is longer than all parts, each look could take a while."""
 _PARAGRAPH = re.compile(r"\n(?:[ \t\r]*\n)+")
 _SENTENCE = re.compile(r"[.!?…][\"'”’»)\]*_]*[ \t]+|[。！？]+")
 _WORD = re.compile(r"(?<=\S)[^\S\n]+|\n")
@@ -47,8 +50,8 @@ class _Fence:
     language: str
 
 
-def split(text: str, limit: int) -> list[str]:
-    """Break `text` into parts of at most `limit` characters, each good Markdown on its own.
+def split(text: str, limit: int, *, most: int | None = None) -> list[str]:
+    """Break `text` into parts of at most `limit` characters, each good Markdown on its own; return the first `most`.
 
     A part ends after a paragraph if possible, otherwise after a line, a sentence or a word, and inside a word as the
     last resort; it ends outside a code block rather than inside one. Characters that are displayed as one stay
@@ -68,7 +71,7 @@ def split(text: str, limit: int) -> list[str]:
         raise ValueError(f"The limit of a part must be at least {MIN_PART_CHARACTERS} characters; it is {limit}.")
     parts: list[str] = []
     position, fence = 0, None
-    while position < len(text):
+    while position < len(text) and len(parts) != most:
         head = f"{fence.run}{fence.language}\n" if fence else ""
         end = _find_part_end(text, position, limit - len(head), fence)
         body = text[position:end]
@@ -177,7 +180,7 @@ def _find_part_end(text: str, start: int, room: int, fence: _Fence | None) -> in
 
     def keeps_fence_lines(end: int) -> bool:
         line = text.rfind("\n", start, end) + 1 or start
-        return line == end or not (_FENCE_LINE.match(text, line) or _FENCE_LINE.match(text, end))
+        return line == end or not (_begins_fence(text, line) or _begins_fence(text, end))
 
     places = [start + place for place in _find_break_points(window, fence)]
     # Not every text has an end that keeps all of these; fence lines are given up first.
@@ -211,6 +214,11 @@ def _find_break_points(window: str, fence: _Fence | None) -> Iterator[int]:
         yield from (position for position in reversed(level) if position >= len(window) / 3)
     yield from (position for position in reversed(words) if position >= len(window) / 8)
     yield from range(len(window), 0, -1)
+
+
+def _begins_fence(text: str, position: int) -> bool:
+    """Return whether a line of a code fence, as it would be at the start of a line, is at `position`."""
+    return _FENCE_START.match(text, position, position + _FENCE_START_CHARACTERS) is not None
 
 
 def _is_cluster_boundary(text: str, position: int) -> bool:
@@ -263,7 +271,8 @@ class SplitReply:
 
 def fit_into_messages(reply: Reply, limits: MessageLimits, *, subtext: str = "{}", locale: str = "en") -> SplitReply:
     """Compose a reply and split it; if it has too many parts, its text becomes a file, and a sentence says so."""
-    parts = split(compose(reply, subtext=subtext), limits.characters)
+    # Looking for good places in all of a text that becomes a file could take seconds.
+    parts = split(compose(reply, subtext=subtext), limits.characters, most=limits.messages + 1)
     if len(parts) <= limits.messages:
         return SplitReply(tuple(parts))
     file = Attachment(OVERFLOW_FILE, reply.text.encode("utf-8", "replace"), "text/markdown")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from fakes.core.growth import growth
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from bot.core.messages import Column, Reply
 from bot.core.splitting import (
     MIN_PART_CHARACTERS,
     MessageLimits,
+    SplitReply,
     append_typed_fields,
     card_line,
     closing,
@@ -298,3 +300,17 @@ def test_the_refusal_of_a_form_repeats_the_typed_values() -> None:
     typed = select_typed_fields({"prompt": "Why ```so```?", "seed": " ", "file": b"four"})
     assert append_typed_fields("No.", typed, "de") == "No.\n\nDas hast du eingegeben:\nprompt:\n```\nWhy ˋˋˋsoˋˋˋ?\n```"
     assert append_typed_fields("No.", {}, "de") == "No."
+
+
+@pytest.mark.parametrize("piece", ["`", "\n", "word ", "🇩🇪"])
+def test_a_text_that_becomes_a_file_is_not_split_to_its_end(piece: str) -> None:
+    def fit(text: str) -> SplitReply:
+        return fit_into_messages(Reply(text=text, final=True), MessageLimits(characters=2000, messages=2))
+
+    assert fit(piece * 9000).file is not None
+    assert growth(fit, piece, 9000) < 2
+
+
+@given(st.text(alphabet=["a", " ", "\n", "`", "-"], max_size=400), st.integers(1, 5))
+def test_the_first_parts_are_those_of_the_whole(text: str, most: int) -> None:
+    assert split(text, MIN_PART_CHARACTERS, most=most) == split(text, MIN_PART_CHARACTERS)[:most]

@@ -67,7 +67,7 @@ def messages(
         if overflow is not None:
             overflow = replace(overflow, data=written.encode("utf-8", "replace"))
     else:
-        parts, overflow = split(compose(reply, subtext=SUBTEXT), LIMITS.characters)[:max_messages], None
+        parts, overflow = split(compose(reply, subtext=SUBTEXT), LIMITS.characters, most=max_messages), None
     files = (*reply.attachments, *([] if overflow is None else [overflow]))
     # Discord takes no message of white space alone.
     *first, last = [part for part in parts if part.strip()] or [""]
@@ -147,7 +147,9 @@ def refused_form(sentence: str, fields: Mapping[str, Any], locale: str) -> Rende
     typed = select_typed_fields(fields)
     text = append_typed_fields(sentence, typed, locale)
     if not typed or len(text) <= LIMITS.characters:
-        return RenderedMessage(split(text, LIMITS.characters)[0])
+        return RenderedMessage(split(text, LIMITS.characters, most=1)[0])
     data = "\n\n".join(f"{name}:\n{value}" for name, value in typed.items()).encode("utf-8", "replace")
     head = f"{sentence}\n\n{translate('This is what you typed:', locale)}"
-    return RenderedMessage(split(head, LIMITS.characters)[0], files=(Attachment(TYPED_FILENAME, data, "text/plain"),))
+    return RenderedMessage(
+        split(head, LIMITS.characters, most=1)[0], files=(Attachment(TYPED_FILENAME, data, "text/plain"),)
+    )

@@ -145,7 +145,7 @@ def render(reply: Reply, *, locale: str) -> RenderedReply:
         if delivered.file is not None:
             overflow = replace(delivered.file, data=reply.text.encode("utf-8", "replace"))
     else:
-        texts = tuple(split(body, limits.characters)[: limits.messages])
+        texts = tuple(split(body, limits.characters, most=limits.messages))
     small = [line for line in (reply.status, card_line(reply.card)) if line]
     blocks = (*small_print(small), *button_blocks(reply.buttons))
     fallback = escape(small[0] if small else PLACEHOLDER)
@@ -157,7 +157,7 @@ def render(reply: Reply, *, locale: str) -> RenderedReply:
 
 
 def _limits(body: str) -> MessageLimits:
-    parts = split(body, LIMITS.characters)
+    parts = split(body, LIMITS.characters, most=LIMITS.messages + 1)
     return LIMITS if all(len(json.dumps(part, ensure_ascii=False)) <= MAX_JSON_CHARACTERS for part in parts) else DENSE
 
 

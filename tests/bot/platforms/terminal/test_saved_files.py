@@ -42,3 +42,12 @@ async def test_a_picture_that_cannot_be_saved_does_not_end_the_conversation(prog
         await chat.until(PROMPT)
         chat.type("hi\r")
         await chat.until("Paris is the capital of France.")
+
+
+async def test_the_names_of_files_and_lessons_cannot_command_the_terminal(person: Caller) -> None:
+    (person.home / "pets\x1b[2J.md").write_text("# Pets\n\n## Cats\n\nCats purr.\n", "utf-8")
+    await person.chat("/lesson add title:Pets\x1b[31m file:pets\x1b[2J.md")
+    shown = await person.run("chat", "--out", "out", "/lesson", "show", "title:Pets\x1b[31m")
+    assert shown.out.endswith("out/pets[2J.md\n")
+    assert "\x1b" not in shown.out + shown.err
+    assert [file.name for file in (person.home / "out").iterdir()] == ["pets[2J.md"]

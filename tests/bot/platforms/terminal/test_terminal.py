@@ -125,15 +125,6 @@ async def test_an_answer_cannot_command_the_terminal(models: FakeModels, person:
     assert (await person.chat("/ask hi")).out == "a]0;title2J\tb\nc\n"
 
 
-async def test_the_names_of_files_and_lessons_cannot_command_the_terminal(person: Caller) -> None:
-    (person.home / "pets\x1b[2J.md").write_text("# Pets\n\n## Cats\n\nCats purr.\n", "utf-8")
-    await person.chat("/lesson add title:Pets\x1b[31m file:pets\x1b[2J.md")
-    shown = await person.run("chat", "--out", "out", "/lesson", "show", "title:Pets\x1b[31m")
-    assert shown.out.endswith("out/pets[2J.md\n")
-    assert "\x1b" not in shown.out + shown.err
-    assert [file.name for file in (person.home / "out").iterdir()] == ["pets[2J.md"]
-
-
 @pytest.mark.processes
 @pytest.mark.parametrize(
     "encoding",
@@ -186,9 +177,6 @@ def test_the_language_is_that_of_the_environment(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert operator().locale == language
-
-
-# Pictures
 
 
 # A conversation
