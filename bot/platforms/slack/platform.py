@@ -223,7 +223,7 @@ class _HttpListener:
             # Slack sends UTF-8; another encoding that a stranger names may not exist, or take long.
             body = (await request.read()).decode()
             # Bolt looks into the body before it checks the signature, and fails at headers that are none.
-            headers = dict(request.headers) if _is_signed(request) else {}
+            headers: dict[str, Any] = dict(request.headers) if _is_signed(request) else {}
             bolt_request = AsyncBoltRequest(body=body, query=request.query_string, headers=headers)
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
             return web.Response(status=400, text="This is none of Slack's requests.")
