@@ -52,7 +52,9 @@ def read_fields(interaction: discord.Interaction) -> dict[str, Any]:
         values = component["values"] if "values" in component else [component.get("value")]
         value = "" if not values or values[0] is None else values[0]
         if value and component["type"] == discord.ComponentType.file_upload.value:
-            value = discord.Attachment(data=files[value], state=interaction.client._connection)
+            value = (
+                discord.Attachment(data=files[value], state=interaction.client._connection) if value in files else ""
+            )
         fields[component["custom_id"]] = value
     return fields
 

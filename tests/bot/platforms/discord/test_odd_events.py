@@ -169,7 +169,7 @@ async def test_whatever_people_write_is_answered(discord: FakeDiscord, caplog: p
             return seed, draw(changed(payload, named, ids))
         return seed, draw(changed(payload, paths(payload, WRITTEN), lines))
 
-    await try_examples(discord, written_payloads(), 50)
+    await try_examples(discord, written_payloads(), 30)
     assert failures(caplog) == []
 
 
@@ -181,7 +181,7 @@ async def test_an_event_with_something_wrong_is_ignored(discord: FakeDiscord, ca
         seed = draw(st.sampled_from(seeds))
         return seed, draw(broken(renewed(seed)))
 
-    await try_examples(discord, broken_payloads(), 40)
+    await try_examples(discord, broken_payloads(), 25)
     assert own_failures(caplog) == []
 
 
@@ -193,3 +193,41 @@ async def test_an_event_that_the_library_does_not_understand_ends_nothing(
     assert (await asked.acknowledged()).private
     [line] = [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
     assert line.startswith("Discord sent a MESSAGE_CREATE that is not understood")
+
+
+async def test_a_message_from_a_server_that_is_not_known_is_not_taken_for_a_direct_one(
+    discord: FakeDiscord, models: FakeModels, caplog: pytest.LogCaptureFixture
+) -> None:
+    message = await discord.say(discord.ann, discord.channel, "To everybody")
+    payload = message.payload() | {"id": snowflake(), "member": discord.guild.member(discord.ann)}
+    discord.gateway.dispatch("MESSAGE_CREATE", payload | {"guild_id": snowflake()})
+    asked = await discord.slash(discord.ann, discord.channel, "whisper", text="hello")
+    await asked.message()
+    await idle(discord)
+    assert discord.messages(discord.channel) == [message]
+    assert models.requests == []
+    assert failures(caplog) == []
+
+
+async def test_a_vanished_command_with_a_long_name_is_told_in_one_message(discord: FakeDiscord) -> None:
+    data = {"id": snowflake(), "name": "x" * 5000, "type": 1, "options": []}
+    asked = discord._interact(interactions.COMMAND, discord.ann, discord.channel, data)
+    assert "is no longer there" in (await asked.acknowledged()).data["content"]
+
+
+async def test_an_interaction_of_nobody_is_ignored(discord: FakeDiscord, caplog: pytest.LogCaptureFixture) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "whisper", text="hello")
+    await asked.message()
+    payload = last_interaction(discord)
+    for kind, data in ((2, payload["data"]), (3, {"custom_id": "t:stop:1", "component_type": 2})):
+        sent = payload | {"id": snowflake(), "type": kind, "data": data}
+        discord.gateway.dispatch("INTERACTION_CREATE", {key: sent[key] for key in sent if key != "member"})
+    asked = await discord.slash(discord.ann, discord.channel, "whisper", text="hello")
+    assert (await asked.acknowledged()).private
+    assert failures(caplog) == []
+
+
+def last_interaction(discord: FakeDiscord) -> Any:
+    """Return the last interaction as Discord sent it."""
+    [session] = discord.gateway.sessions.values()
+    return next(data for _, name, data in reversed(session.events) if name == "INTERACTION_CREATE")

@@ -163,7 +163,7 @@ async def test_whatever_people_write_is_answered(slack: FakeSlack, bot: Bot, cap
                 return seed.kind, draw(changed(payload, named, ids))
             return seed.kind, draw(changed(payload, paths(payload, WRITTEN), texts | lines))
 
-        await try_examples(slack, written_payloads(), 50)
+        await try_examples(slack, written_payloads(), 30)
         assert slack.lost == []
     assert failures(caplog) == []
 
@@ -179,7 +179,7 @@ async def test_a_payload_with_something_wrong_is_ignored(
             seed = draw(st.sampled_from(seeds))
             return seed.kind, draw(broken(renewed(slack, seed.kind, seed.payload)))
 
-        await try_examples(slack, broken_payloads(), 40)
+        await try_examples(slack, broken_payloads(), 25)
     assert [one.getMessage() for one in caplog.records if one.exc_info] == []
 
 

@@ -1,0 +1,73 @@
+"""Checks that events have what the bot reads in them. Only Discord could send others; people cannot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field, InstanceOf
+
+# Not `str` itself, since pydantic takes no halves of surrogate pairs, which people can send.
+Text = InstanceOf[str]
+
+
+class _Message(BaseModel):
+    author: dict[str, Any]
+    channel_id: Text
+    content: Text
+    mentions: list[dict[str, Any]]
+    mention_roles: list[Any]
+    type: int
+
+
+class _File(BaseModel):
+    filename: Text
+    size: int
+    url: Text
+    content_type: Text | None = None
+
+
+class _Resolved(BaseModel):
+    attachments: dict[Text, _File] = Field(default_factory=dict)
+
+
+class _Command(BaseModel):
+    name: Text
+    resolved: _Resolved = Field(default_factory=_Resolved)
+
+
+class _Pressed(BaseModel):
+    custom_id: Text
+
+
+class _Component(BaseModel):
+    type: int
+    custom_id: Text = ""
+    values: list[Text] | None = None
+    components: list[_Component] = Field(default_factory=list)
+    component: _Component | None = None
+
+
+class _Submitted(BaseModel):
+    custom_id: Text
+    components: list[_Component]
+    resolved: _Resolved = Field(default_factory=_Resolved)
+
+
+class _Interaction(BaseModel):
+    type: int
+    locale: Text = ""
+    data: dict[str, Any]
+
+
+INTERACTION_DATA: dict[int, type[BaseModel]] = {2: _Command, 3: _Pressed, 4: _Command, 5: _Submitted}
+"""What is in the data of each type of interaction: command, component, suggestions and modal."""
+
+
+def check_event(event: str, payload: Any) -> None:
+    """Raise pydantic's ValidationError if something that the bot reads is missing or of another type."""
+    if event == "MESSAGE_CREATE":
+        _Message.model_validate(payload)
+    elif event == "INTERACTION_CREATE":
+        interaction = _Interaction.model_validate(payload)
+        if (model := INTERACTION_DATA.get(interaction.type)) is not None:
+            model.model_validate(interaction.data)
