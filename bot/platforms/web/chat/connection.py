@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from bot.core.messages import Attachment, Form, User
     from bot.platforms.web.access.limits import MessageLimit
+    from bot.platforms.web.chat.room import Exchange
     from bot.platforms.web.chat.services import WebServices
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,9 @@ PACE_SECONDS = 0.05
 """Shortest time between two updates of an exchange. The last state is always sent."""
 MAX_QUEUED_MESSAGES = 32
 """How many direct answers may wait for the page. When there are more, its messages are no longer read."""
+
+WELCOME_CHARS = 256 << 10
+"""About how much of a room is sent in one message. What is older follows one by one, as quickly as the page reads."""
 
 WEIGHED_CHARS = 16 << 10
 """A longer message counts for several."""
@@ -158,9 +162,23 @@ class Connection:
             # With this message the page gets the newest state of everything, so no change before it matters.
             self._changed.clear()
             self._is_shown_as_moderator = user.is_moderator
-            return protocol.welcome_message(self._user, self._room, self._services.rooms.names, commands, links)
+            names, newest = self._services.rooms.names, self._newest_exchanges()
+            return protocol.welcome_message(self._user, self._room, names, commands, links, newest)
 
         return make
+
+    def _newest_exchanges(self) -> list[Exchange]:
+        """Return the newest exchanges that fit into a message, oldest first. Those before them are sent afterwards."""
+        visible = self._room.visible_to(self._user)
+        left, count = WELCOME_CHARS, 0
+        for exchange in reversed(visible):
+            left -= protocol.count_characters(exchange)
+            if left < 0:
+                break
+            count += 1
+        earlier = len(visible) - count
+        self._changed.update((exchange.id, None) for exchange in reversed(visible[:earlier]))
+        return visible[earlier:]
 
     async def _write(self) -> None:
         try:

@@ -25,6 +25,9 @@ MAX_MESSAGE_BYTES = 512 << 10
 MAX_TEXT_CHARS = 64 << 10
 """Longest typed message, and longest text in a form."""
 
+EMPTY_EXCHANGE_CHARS = 1000
+"""About how long the message with an exchange is without its texts."""
+
 ShortText = Annotated[str, Field(max_length=200)]
 RowId = Annotated[int, Field(ge=0, lt=1 << 60)]
 
@@ -158,10 +161,11 @@ def welcome_message(
     rooms: Sequence[str],
     commands: Sequence[Command],
     links: Sequence[tuple[str, str]],
+    exchanges: Sequence[Exchange],
 ) -> dict[str, Any]:
     """Return the message for a page that opens or enters another room.
 
-    It has the user, the rooms, the commands and the exchanges. `links` are addresses and names of further pages.
+    It has the user, the rooms, the commands and the `exchanges`. `links` are addresses and names of further pages.
     """
     return {
         "type": "welcome",
@@ -170,8 +174,15 @@ def welcome_message(
         "rooms": list(rooms),
         "links": [{"url": url, "label": label} for url, label in links],
         "commands": [_command_json(command, user.locale) for command in commands],
-        "exchanges": [exchange_message(user, exchange) for exchange in room.visible_to(user)],
+        "exchanges": [exchange_message(user, exchange) for exchange in exchanges],
     }
+
+
+def count_characters(exchange: Exchange) -> int:
+    """Return about how long the message with an exchange is."""
+    reply = exchange.reply
+    columns = sum(len(column.text) for column in reply.columns)
+    return EMPTY_EXCHANGE_CHARS + len(exchange.question) + len(reply.quote) + len(reply.text) + columns
 
 
 def user_json(user: User) -> dict[str, Any]:

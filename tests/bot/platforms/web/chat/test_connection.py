@@ -138,3 +138,33 @@ async def test_values_complete_through_the_plugin(sample: Visitor) -> None:
             ref = await page.send("complete", command="read", option="words", typed=typed, line=line)
             completed = await page.until("completed")
             assert (completed["ref"], completed["values"]) == (ref, values)
+
+
+class Long(Plugin):
+    """Sends texts of which few fit into one message."""
+
+    name = "long"
+
+    @command(free=True)
+    async def long(self, ctx: Context, number: int) -> AsyncIterator[Reply]:
+        """Send a long text."""
+        yield Reply(text=f"{number} {'x' * 60_000}", final=True)
+
+
+async def test_a_long_room_is_sent_in_parts_the_newest_first(models: FakeModels, tmp_path: Path) -> None:
+    bot = Bot(ModelClient(models.url), [Long()], Database(f"sqlite:///{tmp_path}/long.db"))
+    async with bot, WebPlatform(bot, HERE).serve() as url, visitor(url) as ann, ann.page() as page:
+        for number in range(10):
+            await page.say(f"/long number:{number}")
+            await page.until(
+                "exchange", lambda message, number=number: message["reply"]["text"].startswith(str(number))
+            )
+        async with ann.page() as later:
+            welcomed = [one["reply"]["text"][0] for one in later.received[0]["exchanges"]]
+            assert welcomed == [str(number) for number in range(10)][-len(welcomed) :]
+            assert 1 <= len(welcomed) <= (256 << 10) // 60_000
+            rest = [str(number) for number in reversed(range(10 - len(welcomed)))]
+            for number in rest:
+                following = await later.until("exchange")
+                assert following["reply"]["text"][0] == number
+            assert {one["reply"]["text"][0] for one in later.exchanges.values()} == {str(n) for n in range(10)}

@@ -43,14 +43,16 @@ export class Conversation {
   // Shows an exchange. A reader at the bottom stays there; one who has scrolled up is not moved.
   show(exchange) {
     const known = this.#views.get(exchange.id);
-    const follow = this.#follows || (exchange.mine && !known);
+    // The earlier part of a long room comes after its newest.
+    const isEarlier = !known && exchange.reply.final && [...this.#views.keys()].some((id) => id > exchange.id);
+    const follow = this.#follows || (exchange.mine && !known && !isEarlier);
     const ended = exchange.reply.final && !known?.data.reply.final;
     const isNewText = ended || (exchange.reply.final && exchange.reply.text !== known.data.reply.text);
     const placed = this.#put(exchange);
     if (!known || ended) this.#arrange();
     if (follow) this.toBottom();
-    else if (!placed.root.hidden) newer.hidden = false;
-    if (isNewText) announcer.textContent = exchange.reply.text || exchange.reply.pictures.map(({ alt }) => alt).join(" ");
+    else if (!placed.root.hidden && !isEarlier) newer.hidden = false;
+    if (isNewText && !isEarlier) announcer.textContent = exchange.reply.text || exchange.reply.pictures.map(({ alt }) => alt).join(" ");
   }
 
   has(id) {
