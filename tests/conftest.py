@@ -11,6 +11,7 @@ from fakes.programs.deployment import SharedServer
 from fakes.programs.endings import interruptible_children, time_limit
 from fakes.storage.compiled_statements import share_compiled_statements
 from fakes.storage.migrated_tables import copy_migrated_tables
+from hypothesis import HealthCheck, settings
 
 from model_server.catalogue import load_catalogue
 from model_server.engines.contract import EngineSpec
@@ -24,9 +25,13 @@ CATALOGUE = Path(__file__).parent.parent / "config" / "models.toml"
 
 
 def pytest_configure() -> None:
-    """Use one thread in each worker, since more threads would only wait for those of other workers."""
+    """Use one thread in each worker, since more would only wait for others', and let no test fail for its time."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    settings.register_profile(
+        "any machine", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("any machine")
 
 
 @pytest.hookimpl(wrapper=True)

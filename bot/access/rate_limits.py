@@ -45,7 +45,7 @@ SPANS = {
 MEMORY = "memory"
 """The address of the storage in the memory of this process."""
 MAX_REQUESTS, MAX_REQUESTS_AT_ADDRESS = 120, 2400
-"""How many requests of any kind one person, and all at one internet address, may make in a minute.
+"""How many requests of any kind one person, and all at one IP address, may make in a minute.
 
 Free commands, votes and requests that are refused count no uses, but are work, too.
 """
@@ -197,7 +197,7 @@ class RateLimiter:
             raise UserError("You are sending too much at once; wait a moment.")
         by_address = f"{platform}/address {request.address}/{kind}"
         if request.address and not self._local.acquire_entry(by_address, most_at_address, MINUTE_SECONDS):
-            raise UserError("Too many people at your internet address are asking at the moment; try again shortly.")
+            raise UserError("Too many people at your IP address are asking at the moment; try again shortly.")
         self._forget_idle_keys()
 
     def check(self, limits: Sequence[RateLimit]) -> None:

@@ -1,6 +1,6 @@
 import pytest
 from fakes.core.sample_plugin import Sample, ask
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core.errors import OptionError
@@ -50,7 +50,6 @@ LINES = st.lists(
 ).map("".join)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text() | LINES)
 def test_no_text_breaks_the_parser(text: str) -> None:
     try:

@@ -2,7 +2,7 @@
 
 import pytest
 from fakes.core.growth import growth
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core.links import show_addresses
@@ -27,7 +27,6 @@ def test_each_link_outside_code_shows_its_address(written: str, shown: str) -> N
     assert show_addresses(written) == shown
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text("[]()<>!`\\ab:/ \n").map(lambda text: text.replace("ab", "https://a.example")))
 def test_what_is_shown_has_no_more_links_to_show(text: str) -> None:
     once = show_addresses(text)
