@@ -71,6 +71,11 @@ def leaves(payload: Any, path: Path = ()) -> Iterator[Path]:
         yield from leaves(value, (*path, name))
 
 
+def shape(payload: Any) -> str:
+    """Return the same text for payloads that differ in nothing but values."""
+    return repr(sorted(leaves(payload), key=repr))
+
+
 @st.composite
 def changed(draw: st.DrawFn, payload: Any, paths: Sequence[Path], new: st.SearchStrategy[Any], most: int = 3) -> Any:
     """Return a copy of a payload with other values at some of these paths."""

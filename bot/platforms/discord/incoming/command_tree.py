@@ -68,6 +68,10 @@ class Tree(app_commands.CommandTree[discord.Client]):
             log.info("An interaction was not acknowledged by this process: %s", cause)
             return
         name = cut(cast(dict[str, Any], interaction.data)["name"], MAX_NAME)
+        if type(error) is app_commands.AppCommandError:
+            # discord.py's own error for data that Discord never sends.
+            log.warning("Discord sent a use of “%s” that is left out: %s", name, error)
+            return
         if isinstance(error, app_commands.CommandNotFound):
             log.info("Discord still shows “%s”, which no longer exists.", name)
             sentence = Sentence(

@@ -44,7 +44,9 @@ class MessageListener:
         """Answer a message in a task, unless it is from another bot, a webhook or Discord itself."""
         if message.webhook_id is not None or message.author.bot or message.type not in USER_MESSAGE_TYPES:
             return
-        if message.guild is None and not isinstance(message.channel, discord.DMChannel):
+        if message.guild is None and (
+            not isinstance(message.channel, discord.DMChannel) or isinstance(message.author, discord.Member)
+        ):
             # The bot has just left this server, or does not know it yet: what is not allowed there is unknown.
             return
         if self._is_addressed(message) or message.reference is not None or self._is_own_thread(message):

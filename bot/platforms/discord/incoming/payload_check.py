@@ -10,11 +10,18 @@ from pydantic import BaseModel, Field, InstanceOf
 Text = InstanceOf[str]
 
 
+class _User(BaseModel):
+    id: Text
+    username: Text
+    discriminator: Text
+    avatar: Text | None
+
+
 class _Message(BaseModel):
-    author: dict[str, Any]
+    author: _User
     channel_id: Text
     content: Text
-    mentions: list[dict[str, Any]]
+    mentions: list[_User]
     mention_roles: list[Any]
     type: int
 
@@ -30,8 +37,14 @@ class _Resolved(BaseModel):
     attachments: dict[Text, _File] = Field(default_factory=dict)
 
 
+class _Option(BaseModel):
+    name: Text
+    options: list[_Option] = Field(default_factory=list)
+
+
 class _Command(BaseModel):
     name: Text
+    options: list[_Option] = Field(default_factory=list)
     resolved: _Resolved = Field(default_factory=_Resolved)
 
 

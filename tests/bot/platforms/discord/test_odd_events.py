@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.core.examples import broken, changed, examples, failures, leaves, odd_lines, texts
+from fakes.core.examples import broken, changed, examples, failures, leaves, odd_lines, shape, texts
 from fakes.discord import FakeDiscord, interactions
 from fakes.discord.interactions import FakeInteraction
 from fakes.discord.state import snowflake
@@ -88,7 +88,9 @@ async def record(discord: FakeDiscord) -> list[Event]:
     discord.delete_messages(channel, [answer])
     await idle(discord)
     discord.gateway.dispatch = dispatch  # type: ignore[method-assign]
-    return events
+    # Each shape once and in one order, so that examples do not depend on how often an answer was edited meanwhile.
+    shapes = {f"{event.name} {shape(event.payload)}": event for event in events}
+    return [shapes[name] for name in sorted(shapes)]
 
 
 async def idle(discord: FakeDiscord) -> None:
@@ -185,10 +187,12 @@ async def test_an_event_with_something_wrong_is_ignored(discord: FakeDiscord, ca
     assert own_failures(caplog) == []
 
 
+@pytest.mark.parametrize("author", [7, {}, {"id": "1"}])
 async def test_an_event_that_the_library_does_not_understand_ends_nothing(
-    discord: FakeDiscord, caplog: pytest.LogCaptureFixture
+    discord: FakeDiscord, caplog: pytest.LogCaptureFixture, author: object
 ) -> None:
-    discord.gateway.dispatch("MESSAGE_CREATE", {"id": snowflake(), "channel_id": discord.channel.id, "author": 7})
+    message = await discord.say(discord.ann, discord.channel, "To everybody")
+    discord.gateway.dispatch("MESSAGE_CREATE", message.payload() | {"id": snowflake(), "author": author})
     asked = await discord.slash(discord.ann, discord.channel, "whisper", text="hello")
     assert (await asked.acknowledged()).private
     [line] = [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
@@ -213,6 +217,20 @@ async def test_a_vanished_command_with_a_long_name_is_told_in_one_message(discor
     data = {"id": snowflake(), "name": "x" * 5000, "type": 1, "options": []}
     asked = discord._interact(interactions.COMMAND, discord.ann, discord.channel, data)
     assert "is no longer there" in (await asked.acknowledged()).data["content"]
+
+
+async def test_a_menu_of_a_message_that_is_not_sent_along_is_left_out(
+    discord: FakeDiscord, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = await discord.say(discord.ben, discord.channel, QUESTION)
+    used = await discord.use_on_message(discord.ann, said, "Inspect")
+    await used.acknowledged()
+    payload = last_interaction(discord)
+    data = payload["data"] | {"target_id": snowflake()}
+    discord.gateway.dispatch("INTERACTION_CREATE", payload | {"id": snowflake(), "data": data})
+    asked = await discord.slash(discord.ann, discord.channel, "whisper", text="hello")
+    assert (await asked.acknowledged()).private
+    assert failures(caplog) == []
 
 
 async def test_an_interaction_of_nobody_is_ignored(discord: FakeDiscord, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 import pytest
-from fakes.core.examples import broken, changed, examples, failures, leaves, odd_lines, texts, values
+from fakes.core.examples import broken, changed, examples, failures, leaves, odd_lines, shape, texts, values
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_plugins
 from fakes.platforms.slack_bot import on_slack, run_command, speed_up, wait_for_answer
@@ -102,7 +102,9 @@ async def record(slack: FakeSlack) -> list[Delivery]:
     slack.invite(slack.add_channel("other", member=False))
     await idle(slack)
     slack.courier.send = send  # type: ignore[method-assign]
-    return sent
+    # Each shape once and in one order, so that examples do not depend on how often an answer was edited meanwhile.
+    shapes = {f"{one.kind} {shape(one.payload)}": one for one in sent}
+    return [shapes[name] for name in sorted(shapes)]
 
 
 async def submit(slack: FakeSlack, user: str, fields: dict[str, Any]) -> None:
