@@ -15,7 +15,7 @@ from fakes.core.requests import ask, last, press
 from fakes.model_server.gateway import eventually
 from fakes.platforms.web_page import visitor
 from fakes.storage.postgres import server
-from fakes.storage.trouble import full, locked, stopped
+from fakes.storage.trouble import SmallDisk, locked, stopped
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -57,9 +57,11 @@ async def troubled(request: pytest.FixtureRequest, echo: Echo, tmp_path: Path) -
         postgres = request.getfixturevalue("postgresql")
         address = f"postgresql://postgres@/postgres?host={postgres.get_postmaster_info().socket_dir}"
     client = ModelClient("http://127.0.0.1:9")
-    async with Bot(client, [echo], Database(address), settings={"safety.level": "off", "limits.user.hour": 5}) as bot:
+    database = Database(address)
+    disk = SmallDisk(database)
+    async with Bot(client, [echo], database, settings={"safety.level": "off", "limits.user.hour": 5}) as bot:
         troubles = {
-            "full": lambda: full(bot.database),
+            "full": disk.full,
             "locked": lambda: locked(tmp_path / "tempera.db"),
             "stopped": lambda: stopped(postgres),
         }

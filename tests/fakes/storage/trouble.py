@@ -12,23 +12,33 @@ from sqlalchemy import event
 from bot.storage.database import Database
 
 
-@asynccontextmanager
-async def full(database: Database) -> AsyncIterator[None]:
-    """Let an SQLite file take no more pages than it has while the context lasts."""
-    engine = database._engine
+class SmallDisk:
+    """A disk that can be full: then the SQLite file of a database takes no more pages than it has.
 
-    def limit(connection: Any, record: Any) -> None:
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA max_page_count = 1")
-        cursor.close()
+    Made before the database is used, because SQLAlchemy takes no new listener while it connects.
+    """
 
-    event.listen(engine.sync_engine, "connect", limit)
-    await engine.dispose()
-    try:
-        yield
-    finally:
-        event.remove(engine.sync_engine, "connect", limit)
-        await engine.dispose()
+    def __init__(self, database: Database) -> None:
+        self._engine = database._engine
+        self._is_full = False
+        event.listen(self._engine.sync_engine, "connect", self._limit)
+
+    @asynccontextmanager
+    async def full(self) -> AsyncIterator[None]:
+        """Let the disk be full while the context lasts."""
+        self._is_full = True
+        await self._engine.dispose()
+        try:
+            yield
+        finally:
+            self._is_full = False
+            await self._engine.dispose()
+
+    def _limit(self, connection: Any, record: Any) -> None:
+        if self._is_full:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA max_page_count = 1")
+            cursor.close()
 
 
 @asynccontextmanager
