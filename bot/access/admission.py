@@ -83,9 +83,9 @@ class Admission:
         """Raise PermissionDenied if the asker may not use `command` there."""
         self._policy.check(request.user, command, request.place)
 
-    def count_request(self, request: Request) -> None:
+    def count_request(self, request: Request, *, is_stop: bool) -> None:
         """Count a request of a resolved user, whatever it is. Raises UserError if they come too quickly."""
-        self._limits.count_request(request)
+        self._limits.count_request(request, is_stop=is_stop)
 
     def count_completion(self, request: Request) -> None:
         """Count a request of a resolved user for suggestions. Raises UserError if they come too quickly."""

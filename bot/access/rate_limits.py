@@ -24,6 +24,7 @@ from limits.storage import MemoryStorage
 
 from bot.core.errors import ConfigError, LimitReached, UserError
 from bot.core.i18n import Sentence
+from bot.settings.builtin import DAY_SECONDS
 from bot.settings.scopes import server_scope
 from bot.settings.setting import CHANNEL
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MINUTE_SECONDS, HOUR_SECONDS, DAY_SECONDS = 60, 3600, 24 * 3600
+MINUTE_SECONDS, HOUR_SECONDS = 60, 3600
 SPANS = {
     MINUTE_SECONDS: Sentence("per minute"),
     HOUR_SECONDS: Sentence("per hour"),
@@ -49,8 +50,6 @@ MAX_REQUESTS, MAX_REQUESTS_AT_ADDRESS = 120, 2400
 
 Free commands, votes and requests that are refused count no uses, but are work, too.
 """
-STOP_PREFIX = "t:stop:"
-"""How the id of a Stop button begins."""
 MAX_COMPLETIONS, MAX_COMPLETIONS_AT_ADDRESS = 600, 6000
 """How often suggestions may be asked for in a minute; somebody who types quickly asks five times a second."""
 MAX_REFUNDS = 10**6
@@ -179,10 +178,11 @@ class RateLimiter:
             if most := self._settings.value(name, place):
                 yield RateLimit(name.removeprefix("limits."), f"{area}/{name}", most, seconds, name)
 
-    def count_request(self, request: Request) -> None:
-        """Count a request, whatever it is. Raises UserError if they come too quickly from its user or its address."""
-        # Whoever has sent too much can still stop what is being made for them.
-        is_stop = request.action is not None and request.action.id.startswith(STOP_PREFIX)
+    def count_request(self, request: Request, *, is_stop: bool) -> None:
+        """Count a request, whatever it is. Raises UserError if they come too quickly from its user or its address.
+
+        Those that stop something are counted apart: whoever has sent too much can still stop what is made for them.
+        """
         self._count_pace(request, "stops" if is_stop else "requests", MAX_REQUESTS, MAX_REQUESTS_AT_ADDRESS)
 
     def count_completion(self, request: Request) -> None:

@@ -45,6 +45,11 @@ def parse_id(action_id: str) -> tuple[str, int]:
     return match["action"], int(match["row"])
 
 
+def is_stop(action_id: str) -> bool:
+    """Return whether an id begins as those of Stop buttons do."""
+    return action_id.startswith("t:stop:")
+
+
 def check_rights(action: str, row: MessageRow, user: User) -> None:
     """Raise PermissionDenied unless `user` may press `action` under `row`, as the asker and moderators may."""
     if action == FORK and not row.private:

@@ -47,8 +47,9 @@ class Dispatcher:
     def prepare(self, request: Request) -> Decision:
         """Decide at once, from memory alone, how `request` is acknowledged and what follows."""
         request = replace(request, user=self._services.admission.resolve_user(request.user, request.place))
+        is_stop = request.action is not None and buttons.is_stop(request.action.id)
         try:
-            self._services.admission.count_request(request)
+            self._services.admission.count_request(request, is_stop=is_stop)
         except UserError as error:
             return self._refuse(request, error)
         return self._decide(request)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import or_, select
 
-from bot.access.rate_limits import DAY_SECONDS, RateLimit
+from bot.access.rate_limits import RateLimit
 from bot.access.timeouts import TimeOutRow
 from bot.core.errors import UserError
 from bot.core.i18n import Sentence
@@ -18,6 +18,7 @@ from bot.core.messages import Person, StoredQuestion
 from bot.privacy.conditions import is_message_of, is_not_of_question, is_on_platform, is_stored_under, is_vote_of
 from bot.privacy.erasure import Erasure
 from bot.privacy.export_files import ExportFiles, as_json_rows, file_rows, token_rows
+from bot.settings.builtin import DAY_SECONDS
 from bot.settings.scopes import SettingRow
 from bot.storage.audit import REFUSAL, AuditRow
 from bot.storage.database import AttachmentRow, DeliveryRow, MessageRow, PluginRow, TokensRow, VoteRow, now

@@ -5,9 +5,10 @@ import pytest
 from fakes.core.rate_limits import ASK, SCHOOL, Clock, put, refused, use
 from fakes.core.requests import ANN, BEN, MODERATOR, OPERATOR, ROOM
 
-from bot.access.rate_limits import DAY_SECONDS, HOUR_SECONDS, RateLimiter, format_span
+from bot.access.rate_limits import HOUR_SECONDS, RateLimiter, format_span
 from bot.core.errors import LimitReached
 from bot.core.messages import Place, User
+from bot.settings.builtin import DAY_SECONDS
 from bot.settings.resolver import Settings
 from bot.settings.setting import Scope
 
