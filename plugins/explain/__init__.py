@@ -31,6 +31,7 @@ from bot import (
 from plugins.explain import lesson_admin, replies
 from plugins.explain.gaps import Gaps
 from plugins.explain.library.lesson_set import Lesson, LessonSet
+from plugins.explain.library.lesson_store import title_key
 from plugins.explain.library.library import LessonLibrary
 from plugins.explain.simplify import simplify_passage
 
@@ -202,7 +203,7 @@ class ExplainPlugin(Plugin):
             await ctx.audit.note(ctx.caller, scope, "lesson add", title, before=before, after=after)
         # It is read and indexed now, so that the first question need not wait for it.
         await self.library.lesson_set(server_key)
-        if is_new and before_it is not None and before_it.version is not None:
+        if is_new:
             self.spawn(self._delete_embeddings_of(before_it))
         yield Reply(text=lesson_admin.confirm_added(ctx, lesson, version, is_new=is_new), final=True)
 
@@ -224,9 +225,9 @@ class ExplainPlugin(Plugin):
         await self.library.store.remove(server_key, stored)
         before = {"version": stored.newest.number, "file": stored.newest.filename} if stored.versions else None
         await ctx.audit.note(ctx.caller, scope, "lesson remove", stored.title, before=before)
+        # The set in memory must not hold it any more, or its embeddings would count as used.
         await self.library.lesson_set(server_key)
-        if removed is not None and removed.version is not None:
-            self.spawn(self._delete_embeddings_of(removed))
+        self.spawn(self._delete_embeddings_of(removed))
         yield Reply(text=ctx.translate("“{title}” is removed.", title=stored.title), final=True)
 
     @command("lesson show", moderator=True, private=True)
@@ -286,7 +287,7 @@ class ExplainPlugin(Plugin):
         lesson_set = await self.library.lesson_set(server)
         if (lesson := lesson_set.lesson(title)) is None:
             for known, error in lesson_set.left_out.items():
-                if known.casefold() == title.casefold():
+                if title_key(known) == title_key(title):
                     raise UserError("“{title}” is left out: {reason}", title=known, reason=error.sentence)
             names = ", ".join(f"“{lesson.title}”" for lesson in lesson_set.lessons)
             if not names:
@@ -311,7 +312,10 @@ class ExplainPlugin(Plugin):
         except UserError as error:
             log.info("Unused embeddings are not deleted yet: %s", error)
 
-    async def _delete_embeddings_of(self, lesson: Lesson) -> None:
+    async def _delete_embeddings_of(self, lesson: Lesson | None) -> None:
+        """Delete the embeddings of a lesson that is gone, if there was one and it was the server's own."""
+        if lesson is None or lesson.version is None:
+            return
         try:
             await self.library.delete_embeddings_of(lesson)
         except UserError as error:

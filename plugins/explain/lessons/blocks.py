@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from plugins.explain.lessons.limits import Limit, LimitExceeded
+from plugins.explain.lessons.limits import Limit, Tally
 
 BREAK = "  \n"
 """A line break that is kept, as in a poem, in Markdown's notation."""
@@ -71,7 +71,6 @@ def make_table(rows: list[list[str]]) -> Table | Items | Paragraph | None:
         cells = tuple(dict.fromkeys(cell for row in filled for cell in row if cell))
         return Items(cells) if len(cells) > 1 else Paragraph(cells[0]) if cells else None
     width = max(map(len, filled))
-    if width * len(filled) > Limit.CELLS.value:
-        raise LimitExceeded(Limit.CELLS)
+    Tally(Limit.CELLS).add(width * len(filled))
     header, *others = [tuple(row + [""] * (width - len(row))) for row in filled]
     return Table(header, tuple(others))

@@ -58,11 +58,16 @@ def parse_lesson(data: bytes, filename: str) -> ParsedLesson:
     except Exception as error:
         if getattr(error, "code", 0) == LXML_NO_MEMORY:
             raise MemoryError from error
-        raise UserError("{name} cannot be read: it is damaged, or not what its name says.", name=name) from error
+        raise unreadable(name) from error
     if not any(not isinstance(block, Heading) for block in blocks):
         raise UserError("{name} holds no text that could be a lesson.", name=name)
     title = next((block.text for block in blocks if isinstance(block, Heading) and block.level == 1), "")
     return ParsedLesson(title or _title_from_filename(name), tuple(blocks), wordings)
+
+
+def unreadable(name: str) -> UserError:
+    """Return the error for a file that its parser cannot read."""
+    return UserError("{name} cannot be read: it is damaged, or not what its name says.", name=name)
 
 
 def require_lesson_size(data: bytes, name: str) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot import UserError
 from plugins.explain.lessons.limits import Limit
-from plugins.explain.lessons.parse import require_lesson_size
+from plugins.explain.lessons.parse import require_lesson_size, unreadable
 from plugins.explain.library.reader_process import OUT_OF_MEMORY_STATUS, build_lesson
 
 if TYPE_CHECKING:
@@ -124,11 +124,7 @@ def _explain_end(status: int, name: str) -> UserError:
     # A system that runs out of memory kills, too.
     if status == OUT_OF_MEMORY_STATUS or cause == "SIGKILL":
         return Limit.MEMORY_MB.explain(name)
-    return _unreadable(name)
-
-
-def _unreadable(name: str) -> UserError:
-    return UserError("{name} cannot be read: it is damaged, or not what its name says.", name=name)
+    return unreadable(name)
 
 
 def _build(answer: bytes, name: str) -> Lesson:
@@ -140,4 +136,4 @@ def _build(answer: bytes, name: str) -> Lesson:
     if "sentence" in head:
         raise UserError(head["sentence"], **head["values"])
     log.error("The lesson %s cannot be read: %s", name, head["failure"])
-    raise _unreadable(name)
+    raise unreadable(name)

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from bot import UserError
+from plugins.explain.library.lesson_store import title_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
@@ -69,8 +70,8 @@ class Lesson:
         return Size(sum(passage.size for passage in self.passages), len(self.passages))
 
     def has_title(self, title: str) -> bool:
-        """Return True if this is its title, in capitals or not."""
-        return self.title.casefold() == title.casefold()
+        """Return True if this is its title, whatever the capitals and spaces."""
+        return title_key(self.title) == title_key(title)
 
 
 def read_lesson(data: bytes, filename: str, title: str = "") -> Lesson:

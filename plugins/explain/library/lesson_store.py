@@ -76,7 +76,7 @@ class LessonStore:
     async def lesson(self, server: str, title: str) -> StoredLesson | None:
         """Return the lesson with this title, in capitals or not."""
         rows = await self._store.items(scope=_scope(server))
-        return _parse_lesson(_key(title), rows[_key(title)]) if _key(title) in rows else None
+        return _parse_lesson(title_key(title), rows[title_key(title)]) if title_key(title) in rows else None
 
     async def read_file(self, server: str, version: Version) -> bytes:
         """Return the bytes of a version. Raises UserError if they are gone."""
@@ -91,7 +91,7 @@ class LessonStore:
         A file with another suffix differs, too, because the suffix may decide how the same bytes are read.
         """
         known = await self.lessons(server)
-        if len(known) >= MAX_LESSONS and _key(title) not in {_key(lesson.title) for lesson in known}:
+        if len(known) >= MAX_LESSONS and title_key(title) not in {title_key(lesson.title) for lesson in known}:
             raise UserError("There is room for {most} lessons here. Remove one with /lesson remove.", most=MAX_LESSONS)
         if sum(version.size for lesson in known for version in lesson.versions) + len(data) > MAX_SERVER_BYTES:
             sentence = (
@@ -101,7 +101,7 @@ class LessonStore:
             raise UserError(sentence, most=MAX_SERVER_BYTES // 1_000_000)
         digest = hashlib.sha256(data).hexdigest()
         about = {"filename": filename, "size": len(data), "digest": digest, "added": datetime.now(UTC).isoformat()}
-        is_damaged = any(not lesson.versions for lesson in known if _key(lesson.title) == _key(title))
+        is_damaged = any(not lesson.versions for lesson in known if title_key(lesson.title) == title_key(title))
         before: list[dict[str, Any]] = []
 
         def is_same() -> bool:
@@ -115,7 +115,7 @@ class LessonStore:
             return {"title": title, "versions": [*before, {"number": number, **about}][-MAX_VERSIONS:]}
 
         await self._store.set_blobs({digest: data}, scope=_scope(server))
-        row = await self._store.change(_key(title), append_version, scope=_scope(server))
+        row = await self._store.change(title_key(title), append_version, scope=_scope(server))
         await self._store.set(server, True, scope=SERVERS_SCOPE)
         old = await self._all_digests(server) if is_damaged else {version["digest"] for version in before}
         await self._delete_unused_files(server, old)
@@ -123,7 +123,7 @@ class LessonStore:
 
     async def remove(self, server: str, lesson: StoredLesson) -> None:
         """Delete a lesson with all its versions."""
-        await self._store.delete(_key(lesson.title), scope=_scope(server))
+        await self._store.delete(title_key(lesson.title), scope=_scope(server))
         digests = {version.digest for version in lesson.versions} or await self._all_digests(server)
         await self._delete_unused_files(server, digests)
 
@@ -141,7 +141,8 @@ def _scope(server: str) -> str:
     return f"lessons:{server}"
 
 
-def _key(title: str) -> str:
+def title_key(title: str) -> str:
+    """Return what a title is known by: titles that differ in capitals and spaces alone are the same."""
     return " ".join(title.casefold().split())
 
 

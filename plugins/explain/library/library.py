@@ -74,8 +74,9 @@ class LessonLibrary:
                 return self._shared_set
             if (known := self._server_sets.get(server)) is None or known.key != key:
                 self._server_sets[server] = await self._build(key, *await self._read_all(server, stored, known))
+                self._server_sets.move_to_end(server)
+                self._drop_oldest_sets()
             self._server_sets.move_to_end(server)
-            self._drop_oldest_sets()
             return self._server_sets[server]
 
     def _drop_oldest_sets(self) -> None:
@@ -183,8 +184,8 @@ class LessonLibrary:
 
         sets = [*self._server_sets.values(), *filter(None, [self._shared_set])]
         indexes = [*(one.index for one in sets), *filter(None, [self._reference])]
-        others = {passage for index in indexes for passage in index.passages}
-        await delete_passages(self._host.store, self._host.models, set(lesson.passages) - others, others, self._model)
+        kept = [passage for index in indexes for passage in index.passages]
+        await delete_passages(self._host.store, self._host.models, lesson.passages, kept, self._model)
 
     async def _build(
         self, key: tuple[StoredLesson, ...], lessons: Sequence[Lesson], left_out: Mapping[str, UserError]

@@ -47,6 +47,11 @@ async def test_a_file_becomes_a_lesson_and_the_next_one_a_new_version(bot: Bot) 
     assert earlier.attachments == (Attachment("pets.md", PETS.encode()),)
 
 
+async def test_a_title_is_the_same_whatever_its_spaces(bot: Bot) -> None:
+    await lesson(bot, "add", title="Our cats", text=PETS)
+    assert "version 1" in (await lesson(bot, "show", title="our   CATS")).text
+
+
 async def test_the_same_bytes_under_another_suffix_are_a_new_version(bot: Bot) -> None:
     page = b"Pets\n\n<h2>Cats</h2>\n\n<p>Cats purr.</p>\n"
     await lesson(bot, "add", title="Pets", file=Attachment("pets.txt", page))
