@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from bot.storage.database import AttachmentRow, DeliveryRow, MessageRow, PluginR
 from bot.storage.key_value import BlobRow
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 
     from sqlalchemy import ColumnElement
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -111,15 +111,10 @@ class PrivacyService:
             raise UserError("Your export is being put together already; wait until it is there.")
         # How many parts there are is known once they are counted, so until then every part counts as the first one.
         name = "/".join((*key, "export", *([str(part)] if known is not None and part > 1 else ())))
-        limit = RateLimit("export.day", name, MAX_EXPORTS_PER_DAY, DAY_SECONDS, "")
         self._waiting.add(key)
         try:
-            async with self._limits.count_use([limit]) as use, self._building:
-                try:
-                    export = await self._build(caller, question, part)
-                except Exception:
-                    use.refund()
-                    raise
+            async with self._counted("export.day", name, MAX_EXPORTS_PER_DAY), self._building:
+                export = await self._build(caller, question, part)
         finally:
             self._waiting.discard(key)
         self._parts[key] = export.parts
@@ -165,12 +160,10 @@ class PrivacyService:
             if (told := await plugin.stored(person)) is not None:
                 yield "plugins", [{"plugin": plugin.name, "stored": told}]
         async with self._database.reading() as session:
-            for start in range(0, len(ids), BATCH_ROWS):
-                some = ids[start : start + BATCH_ROWS]
+            for some in _batches(ids):
                 async for tokens in _rows_one_by_one(session, TokensRow, TokensRow.message.in_(some)):
                     yield "tokens", token_rows(tokens)
-            for start in range(0, len(ids), BATCH_ROWS):
-                some = ids[start : start + BATCH_ROWS]
+            for some in _batches(ids):
                 async for attachments in _rows_one_by_one(session, AttachmentRow, AttachmentRow.message.in_(some)):
                     yield "files", file_rows(attachments)
             async for blobs in _rows_one_by_one(session, BlobRow, is_stored_under(BlobRow, person)):
@@ -184,10 +177,15 @@ class PrivacyService:
         that done too often in the last day.
         """
         name = "/".join((caller.place.platform, caller.user.id, "delete"))
-        limit = RateLimit("delete.day", name, MAX_DELETIONS_PER_DAY, DAY_SECONDS, "")
-        async with self._limits.count_use([limit]) as use:
+        async with self._counted("delete.day", name, MAX_DELETIONS_PER_DAY):
+            await self._delete(caller, question)
+
+    @asynccontextmanager
+    async def _counted(self, code: str, name: str, most: int) -> AsyncIterator[None]:
+        """Count the body of the context as one of at most `most` uses a day, unless it fails."""
+        async with self._limits.count_use([RateLimit(code, name, most, DAY_SECONDS, "")]) as use:
             try:
-                await self._delete(caller, question)
+                yield
             except Exception:
                 use.refund()
                 raise
@@ -251,12 +249,15 @@ def _no_such_part(part: int, parts: int) -> UserError:
     return UserError(sentence, parts=parts, part=part)
 
 
+def _batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (ids[start : start + BATCH_ROWS] for start in range(0, len(ids), BATCH_ROWS))
+
+
 async def _rows_of_messages(session: AsyncSession, table: Any, column: Any, ids: Sequence[int]) -> AsyncIterator[Any]:
     """Yield the rows of a table whose `column` is one of these ids of messages, in batches and in order."""
     order = (column, *table.__table__.primary_key.columns)
-    for start in range(0, len(ids), BATCH_ROWS):
-        some = column.in_(ids[start : start + BATCH_ROWS])
-        yield list(await session.scalars(select(table).where(some).order_by(*order)))
+    for some in _batches(ids):
+        yield list(await session.scalars(select(table).where(column.in_(some)).order_by(*order)))
 
 
 async def _rows_one_by_one(session: AsyncSession, table: Any, condition: ColumnElement[bool]) -> AsyncIterator[Any]:

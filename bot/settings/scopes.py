@@ -83,9 +83,9 @@ class Scopes:
 
     async def refresh(self) -> None:
         """Read the values that other processes changed."""
-        async with self._lock:
-            async with self._database.reading() as session:
-                rows, is_whole = await self._changes.read(session, select(SettingRow))
+        async with self._lock, self._database.reading() as session:
+            rows, is_whole = await self._changes.read(session, select(SettingRow))
+            # Before anything can be cancelled, since these rows are not read again.
             if is_whole:
                 self._values = {}
             scopes = [Scope(row.platform, row.server, row.channel, row.role) for row in rows]

@@ -222,11 +222,11 @@ class Audit:
 
 async def _record_refusal(session: AsyncSession, entry: AuditEntry) -> int | None:
     """Store or count a refusal; return the id of the entry that has its words, or None."""
-    place, since = entry.place, now() - REPEAT_WINDOW
+    place, current = entry.place, now()
     where = (place.platform, place.server)
-    await counters.count(session, where, counters.REFUSAL, entry.what, entry.reason, counters.day_of(now()))
-    here = (AuditRow.platform == place.platform) & (AuditRow.server == place.server)
-    recent = here & (AuditRow.kind == REFUSAL) & (AuditRow.created >= since)
+    await counters.count(session, where, counters.REFUSAL, entry.what, entry.reason, counters.day_of(current))
+    is_recent = AuditRow.created >= current - REPEAT_WINDOW
+    recent = _is_of(*where, also_by="") & (AuditRow.kind == REFUSAL) & is_recent
     own = list(await session.scalars(select(AuditRow).where(recent, AuditRow.actor == entry.actor.id)))
     row = next((row for row in own if _is_same_refusal(row, entry)), None)
     if row is not None:

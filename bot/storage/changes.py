@@ -60,13 +60,11 @@ class ChangeReader:
         """Return those rows of `query` that changed, and whether they are all rows, since some may be gone."""
         known = await session.execute(select(ChangeRow.number, ChangeRow.removed).where(ChangeRow.kind == self._kind))
         number, removed = known.one_or_none() or (0, 0)
-        seen, self._seen = self._seen, number
+        seen = self._seen
         if seen == number:
             return (), False
         # A number that is smaller than before is that of a database that was restored.
         is_whole = seen is None or seen < removed or number < seen
-        try:
-            return (await session.scalars(query if is_whole else query.where(self._column > seen))).all(), is_whole
-        except BaseException:
-            self._seen = seen
-            raise
+        rows = (await session.scalars(query if is_whole else query.where(self._column > seen))).all()
+        self._seen = number
+        return rows, is_whole

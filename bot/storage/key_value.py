@@ -111,11 +111,13 @@ class Store:
         return table.plugin == self._plugin, table.scope == scope
 
 
-class NumberedStore(Store):
-    """A store whose changes are numbered, so that each process reads only what others changed."""
+class NumberedStore:
+    """The values of one plugin without a scope. Their changes are numbered, so that others read only what changed."""
 
     def __init__(self, database: Database, plugin: str) -> None:
-        super().__init__(database, plugin)
+        self._database = database
+        self._plugin = plugin
+        self._is_ours = (PluginRow.plugin == plugin) & (PluginRow.scope == "")
         self._changes = ChangeReader(plugin, PluginRow.change_number)
         self._values: dict[str, Any] = {}
         # A refresh that began before a write must not overwrite what was written.
@@ -128,10 +130,10 @@ class NumberedStore(Store):
 
     async def refresh(self) -> None:
         """Read the values that other processes changed."""
-        query = select(PluginRow).where(*self._conditions(PluginRow, ""))
-        async with self._lock:
-            async with self._database.reading() as session:
-                rows, is_whole = await self._changes.read(session, query)
+        query = select(PluginRow).where(self._is_ours)
+        async with self._lock, self._database.reading() as session:
+            rows, is_whole = await self._changes.read(session, query)
+            # Before anything can be cancelled, since these rows are not read again.
             changed = {row.key: row.value for row in rows}
             self._values = changed if is_whole else {**self._values, **changed}
 
@@ -140,8 +142,7 @@ class NumberedStore(Store):
         async with self._lock:
             async with self._database.writing() as session:
                 number = await number_change(session, self._plugin, removes=value is None)
-                conditions = (*self._conditions(PluginRow, ""), PluginRow.key == key)
-                await session.execute(delete(PluginRow).where(*conditions))
+                await session.execute(delete(PluginRow).where(self._is_ours, PluginRow.key == key))
                 if value is not None:
                     row = PluginRow(plugin=self._plugin, scope="", key=key, value=value, change_number=number)
                     session.add(row)
