@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 from pydantic.json_schema import models_json_schema
 
+from model_server.api.auth import NONCE
 from model_server.api.image_requests import ImageRequest, VariationRequest
 from model_server.api.multipart import PICTURE, TEXT_FIELDS
 from model_server.api.requests import ApiRequest, ChatRequest, CompletionRequest, EmbeddingRequest, ModerationRequest
@@ -167,6 +168,7 @@ ERRORS = {
     401: "The key is missing or wrong.",
     403: "The request comes from another website, or by a name that is not the server's.",
     404: "There is no such model or job.",
+    408: "The body did not arrive in time.",
     413: "The body is too large.",
     429: "Too many jobs wait.",
     499: "The job was cancelled.",
@@ -175,7 +177,7 @@ ERRORS = {
     504: "The job was not done by its deadline.",
 }
 PLAIN_ERRORS = (401, 403)
-JOB_ERRORS = (400, 401, 403, 404, 413, 429, 499, 500, 503, 504)
+JOB_ERRORS = (400, 401, 403, 404, 408, 413, 429, 499, 500, 503, 504)
 RETRY_STATUSES = (429, 503)
 ANONYMOUS: list[Schema] = [{}]
 """The security of an operation that needs no key."""
@@ -206,8 +208,7 @@ def _job(
     content: Schema = {"schema": _refer(request.__name__)}
     if kind == FORM:
         # What is not plain text is written as JSON in its part.
-        properties = (*VariationRequest.model_fields, PICTURE)
-        others = [field for field in properties if field not in TEXT_FIELDS and field != PICTURE]
+        others = [field for field in request.model_fields if field not in TEXT_FIELDS]
         content["encoding"] = {field: {"contentType": JSON} for field in others}
     body = {"required": True, "content": {kind: content}}
     return _operation(name, summary, answer, JOB_ERRORS, streams=streams, requestBody=body)
@@ -221,7 +222,7 @@ def _paths() -> dict[str, dict[str, Schema]]:
     ready = _operation("ready", "Which models are loaded", "Readiness")
     ready["responses"]["503"] = _response(503, "Some models are not loaded yet", _content(_refer("Readiness")))
     identifier = _parameter("id", "path", {"type": "string", "minLength": 1})
-    digest: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+    digest: Schema = {"type": "string", "pattern": f"^{NONCE.pattern}$"}
     return {
         "/v1/chat/completions": {
             "post": _job("chat", "Answer a conversation", ChatRequest, "ChatCompletion", streams=True)
@@ -271,7 +272,6 @@ def _request_schemas() -> dict[str, Schema]:
     return schemas
 
 
-@cache
 def build_document() -> Schema:
     """Return the document."""
     return {

@@ -55,9 +55,7 @@ class RawClient:
         """Return what arrives until `end` is in it."""
         data = b""
         while end not in data:
-            chunk = await self.read()
-            assert chunk, "the connection was closed"
-            data += chunk
+            data += await self._read_more()
         return data
 
     async def read_answer(self) -> tuple[int, str]:
@@ -65,8 +63,13 @@ class RawClient:
         head, _, body = (await self.read_until(b"\r\n\r\n")).partition(b"\r\n\r\n")
         lengths = re.findall(rb"(?i)^content-length: (\d+)\r?$", head, re.MULTILINE)
         while len(body) < int((lengths or [0])[0]):
-            body += await self.read()
+            body += await self._read_more()
         return int(head.split()[1]), body.decode(errors="replace")
+
+    async def _read_more(self) -> bytes:
+        chunk = await self.read()
+        assert chunk, "the connection was closed"
+        return chunk
 
     async def read_to_end(self) -> bytes:
         """Return all that arrives until the server closes the connection, which it must do."""

@@ -1,11 +1,10 @@
 """Requests that no browser sends, over raw sockets: they are refused or ignored, and never an error of ours."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
 
 import pytest
-from fakes.platforms.web_page import PATIENCE_SECONDS
+from fakes.platforms.raw_client import raw_client
 from pydantic import SecretStr
 
 from bot.app import Bot
@@ -18,14 +17,9 @@ CHAT = b"Host: 127.0.0.1"
 
 async def answered(url: str, request: bytes) -> int:
     """Send a request and return the status of the response."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            writer.write(request)
-            line = await reader.readline()
-    finally:
-        writer.close()
-    return int(line.split()[1])
+    async with raw_client(url) as client:
+        await client.send(request)
+        return (await client.read_answer())[0]
 
 
 def get(path: bytes, *headers: bytes) -> bytes:
