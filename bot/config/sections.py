@@ -73,6 +73,11 @@ def _check_websocket_url(url: str) -> str:
     return _check_address(url, "ws://", "wss://") if url else ""
 
 
+def http_address(host: str, port: int) -> str:
+    """Return the address of what listens there; an IPv6 address stands in brackets."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def random_join_code() -> str:
     """Return a join code that nobody can guess, in groups of four characters."""
     return "-".join("".join(secrets.choice(CODE_CHARS) for _ in range(4)) for _ in range(MIN_JOIN_CODE_CHARS // 4))
@@ -197,8 +202,7 @@ class WebSection(ConfigSection):
 
     def address_at(self, port: int) -> str:
         """Return the address at `port`, with 127.0.0.1 as host if the chat listens on all addresses of this machine."""
-        name = "127.0.0.1" if self.host in WILDCARDS else self.host
-        return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+        return http_address("127.0.0.1" if self.host in WILDCARDS else self.host, port)
 
 
 class DiscordSection(ConfigSection):

@@ -269,13 +269,18 @@ class SplitReply:
     file: Attachment | None = None
 
 
-def fit_into_messages(reply: Reply, limits: MessageLimits, *, subtext: str = "{}", locale: str = "en") -> SplitReply:
-    """Compose a reply and split it; if it has too many parts, its text becomes a file, and a sentence says so."""
+def fit_into_messages(
+    reply: Reply, limits: MessageLimits, *, written: str, subtext: str = "{}", locale: str = "en"
+) -> SplitReply:
+    """Compose a reply and split it; if it has too many parts, a file takes its place, and a sentence says so.
+
+    The file has the text as it was `written`, before it was changed for the platform.
+    """
     # Looking for good places in all of a text that becomes a file could take seconds.
     parts = split(compose(reply, subtext=subtext), limits.characters, most=limits.messages + 1)
     if len(parts) <= limits.messages:
         return SplitReply(tuple(parts))
-    file = Attachment(OVERFLOW_FILE, reply.text.encode("utf-8", "replace"), "text/markdown")
+    file = Attachment(OVERFLOW_FILE, written.encode("utf-8", "replace"), "text/markdown")
     note = replace(reply, text=translate(OVERFLOW, locale, file=OVERFLOW_FILE))
     return SplitReply(tuple(split(compose(note, subtext=subtext), limits.characters)), file)
 

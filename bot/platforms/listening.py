@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
-from bot.config.sections import WILDCARDS
+from bot.config.sections import WILDCARDS, http_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,18 +37,17 @@ async def check_port(
 
     If the port is taken, `is_ours` tells from the answer at `path` whether it is the bot that has it.
     """
-    shown = f"[{host}]" if ":" in host else host
     try:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as tried:
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             tried.bind((host, port))
             tried.listen()
-            return True, f"{name} can listen on http://{shown}:{port}."
+            return True, f"{name} can listen on {http_address(host, port)}."
     except OSError as error:
         taken = explain_listen_error(error, name, prefix, host, port)
         if error.errno != errno.EADDRINUSE:
             return False, taken
-    where = f"http://{'127.0.0.1' if host in WILDCARDS else shown}:{port}"
+    where = http_address("127.0.0.1" if host in WILDCARDS else host, port)
     try:
         async with asyncio.timeout(timeout_seconds):
             answer = await _get(f"{where}{path}")

@@ -10,7 +10,7 @@ import discord
 import yarl
 from discord.gateway import DiscordWebSocket
 
-from bot.platforms.discord.convert.requests import PLATFORM, has_user
+from bot.platforms.discord.convert.requests import PLATFORM
 from bot.platforms.discord.incoming.command_tree import Tree
 from bot.platforms.discord.incoming.commands import build
 from bot.platforms.discord.incoming.interactions import Interactions
@@ -41,6 +41,7 @@ class Client(discord.AutoShardedClient):
         )
         super().__init__(intents=intents, allowed_mentions=NO_PINGS, max_messages=None)
         parsers = self._connection.parsers
+        # Without READY nothing would work, so its error shall end the connection.
         parsers.update({event: _without_errors(event, parse) for event, parse in parsers.items() if event != "READY"})
         self.answers = DiscordAnswers(bot, self, token_seconds)
         self._section = section
@@ -91,8 +92,6 @@ class Client(discord.AutoShardedClient):
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         """Answer buttons and forms; commands come through the tree."""
         data: Any = interaction.data
-        if not has_user(interaction):
-            return
         if interaction.type is discord.InteractionType.component:
             self._interactions.press_button(interaction, data["custom_id"])
         elif interaction.type is discord.InteractionType.modal_submit:
@@ -132,7 +131,8 @@ def _without_errors(event: str, parse: Callable[[Any], None]) -> Callable[[Any],
         try:
             check_event(event, data)
             parse(data)
-        except Exception as error:  # noqa: BLE001 - discord.py raises whatever its parser stumbles over
+        except Exception as error:
             log.warning("Discord sent a %s that is not understood and left out: %s", event, type(error).__name__)
+            log.debug("Why it is left out", exc_info=error)
 
     return parse_known

@@ -17,6 +17,7 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 
+from bot.config.sections import http_address
 from bot.core.errors import BotError
 from bot.platforms.listening import explain_listen_error
 from bot.platforms.slack.adapter import SlackAdapter
@@ -89,7 +90,7 @@ class SlackPlatform:
             api = SlackApi(connect(self._section, session), RateBudgets())
             identity = await _sign_in(api.client)
             answers = await stack.enter_async_context(SlackAnswers(self._bot, api, identity))
-            users = await stack.enter_async_context(UserDirectory(api, {identity.team, identity.enterprise}))
+            users = await stack.enter_async_context(UserDirectory(api, identity.workspaces))
             stack.enter_context(self._bot.adapters.registered(self.name, SlackAdapter(api, users, identity)))
             await stack.enter_async_context(self._bot.log_channel.post_entries(self.name))
             app = build(answers, users, self._section, session)
@@ -127,7 +128,7 @@ class SlackPlatform:
                 bound = await listener.enter_async_context(listening(server, host, port, limits=self._limits))
             except OSError as error:
                 raise BotError(explain_listen_error(error, NAME, VARIABLES, host, port)) from None
-            yield f"http://[{host}]:{bound}{EVENTS_PATH}" if ":" in host else f"http://{host}:{bound}{EVENTS_PATH}"
+            yield f"{http_address(host, bound)}{EVENTS_PATH}"
 
 
 class _TokenRefused(BotError):

@@ -223,7 +223,7 @@ LIMITS = MessageLimits(characters=200, messages=3)
 
 def test_an_answer_that_fits_is_delivered_in_messages() -> None:
     reply = Reply(text="A sentence of it. " * 25, quote="why?", card={"model": "tiny"})
-    messages = fit_into_messages(reply, LIMITS)
+    messages = fit_into_messages(reply, LIMITS, written=reply.text)
     assert messages.file is None
     assert len(messages.parts) == 3
     assert join(messages.parts) == f"> why?\n\n{reply.text}\n\nmodel tiny"
@@ -231,7 +231,7 @@ def test_an_answer_that_fits_is_delivered_in_messages() -> None:
 
 def test_an_answer_that_is_too_long_becomes_a_file_and_keeps_its_quote_and_card() -> None:
     reply = Reply(text="Ein Satz, größer als alles. \ud800" * 40, quote="why?", card={"model": "tiny"})
-    messages = fit_into_messages(reply, LIMITS, subtext="-# {}")
+    messages = fit_into_messages(reply, LIMITS, written=reply.text, subtext="-# {}")
     note = "This answer is too long for messages, so all of it is in the file answer.md."
     assert messages.parts == (f"> why?\n\n{note}\n\n-# model tiny",)
     assert messages.file is not None
@@ -305,7 +305,7 @@ def test_the_refusal_of_a_form_repeats_the_typed_values() -> None:
 @pytest.mark.parametrize("piece", ["`", "\n", "word ", "🇩🇪"])
 def test_a_text_that_becomes_a_file_is_not_split_to_its_end(piece: str) -> None:
     def fit(text: str) -> SplitReply:
-        return fit_into_messages(Reply(text=text, final=True), MessageLimits(characters=2000, messages=2))
+        return fit_into_messages(Reply(text=text, final=True), MessageLimits(characters=2000, messages=2), written=text)
 
     assert fit(piece * 9000).file is not None
     assert growth(fit, piece, 9000) < 2

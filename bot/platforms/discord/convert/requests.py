@@ -21,11 +21,6 @@ PLATFORM = "discord"
 MENTION = re.compile(r"<(?P<kind>@!?|@&|#)(?P<id>[0-9]{1,20})>")
 
 
-def has_user(interaction: discord.Interaction) -> bool:
-    """Return whether Discord says who used, pressed or sent something; only then can it be answered."""
-    return interaction.user is not discord.utils.MISSING
-
-
 def from_interaction(interaction: discord.Interaction, **fields: Any) -> Request:
     """Return the request of a command, a button or a form; `fields` are those of Request that depend on it."""
     is_moderator = interaction.guild_id is not None and _is_moderator(interaction.permissions)

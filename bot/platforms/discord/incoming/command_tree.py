@@ -13,7 +13,6 @@ from discord.app_commands import TranslationContextLocation as Location
 
 from bot.core.i18n import Sentence, translate
 from bot.core.text import cut
-from bot.platforms.discord.convert.requests import has_user
 from bot.platforms.discord.incoming.command_limits import MAX_DESCRIPTION, MAX_NAME
 from bot.platforms.discord.outgoing.render import RenderedMessage
 from bot.platforms.discord.outgoing.targets import ALREADY_ACKNOWLEDGED, UNKNOWN_INTERACTION, send_privately
@@ -47,8 +46,6 @@ class Tree(app_commands.CommandTree[discord.Client]):
 
         discord.py would log a traceback for all that come too late, as they do when somebody types quickly.
         """
-        if not has_user(interaction):
-            return False
         if interaction.type is not discord.InteractionType.autocomplete:
             return True
         command, data = interaction.command, cast(dict[str, Any], interaction.data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, Field, InstanceOf
+from pydantic import BaseModel, Field, InstanceOf, model_validator
 
 # Not `str` itself, since pydantic takes no halves of surrogate pairs, which people can send.
 Text = InstanceOf[str]
@@ -70,6 +70,16 @@ class _Interaction(BaseModel):
     type: int
     locale: Text = ""
     data: dict[str, Any]
+    guild_id: Any = None
+    member: Any = None
+    user: Any = None
+
+    @model_validator(mode="after")
+    def _require_user(self) -> _Interaction:
+        # Only somebody who is named can be answered: a member in a server, a user elsewhere.
+        if not (self.member if self.guild_id else self.user):
+            raise ValueError("nobody used, pressed or sent it")
+        return self
 
 
 INTERACTION_DATA: dict[int, type[BaseModel]] = {2: _Command, 3: _Pressed, 4: _Command, 5: _Submitted}

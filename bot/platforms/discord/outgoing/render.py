@@ -62,10 +62,9 @@ def messages(
     reply = replace(reply, text=show_addresses(reply.text), quote=show_addresses(reply.quote))
     reply = _without_large_files(reply, locale, max_file_bytes)
     if reply.final and max_file_bytes:
-        delivered = fit_into_messages(reply, replace(LIMITS, messages=max_messages), subtext=SUBTEXT, locale=locale)
+        limits = replace(LIMITS, messages=max_messages)
+        delivered = fit_into_messages(reply, limits, written=written, subtext=SUBTEXT, locale=locale)
         parts, overflow = list(delivered.parts), delivered.file
-        if overflow is not None:
-            overflow = replace(overflow, data=written.encode("utf-8", "replace"))
     else:
         parts, overflow = split(compose(reply, subtext=SUBTEXT), LIMITS.characters, most=max_messages), None
     files = (*reply.attachments, *([] if overflow is None else [overflow]))

@@ -140,10 +140,8 @@ def render(reply: Reply, *, locale: str) -> RenderedReply:
     overflow = None
     limits = _limits(body)
     if reply.final:
-        delivered = fit_into_messages(Reply(text=body), limits, locale=locale)
-        texts = delivered.parts
-        if delivered.file is not None:
-            overflow = replace(delivered.file, data=reply.text.encode("utf-8", "replace"))
+        delivered = fit_into_messages(Reply(text=body), limits, written=reply.text, locale=locale)
+        texts, overflow = delivered.parts, delivered.file
     else:
         texts = tuple(split(body, limits.characters, most=limits.messages))
     small = [line for line in (reply.status, card_line(reply.card)) if line]

@@ -12,7 +12,7 @@ from bot.core.messages import User
 from bot.platforms.slack.api.errors import SlackError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
     from types import TracebackType
 
     from bot.platforms.slack.api.api import SlackApi
@@ -27,10 +27,10 @@ LOOKUP_SECONDS = 1.0
 class UserDirectory:
     """Finds users by their id. As a context manager, it cancels unfinished lookups at its end."""
 
-    def __init__(self, api: SlackApi, workspaces: Collection[str]) -> None:
+    def __init__(self, api: SlackApi, workspaces: frozenset[str]) -> None:
         """`workspaces` are the ids of the bot's workspace and of its organisation, if it belongs to one."""
         self._api = api
-        self._workspaces = frozenset(workspaces) - {""}
+        self._workspaces = workspaces
         self._cache: dict[str, tuple[float, User]] = {}
         self._pending: dict[str, asyncio.Task[User | None]] = {}
 

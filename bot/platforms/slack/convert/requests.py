@@ -44,6 +44,11 @@ class BotIdentity:
     enterprise: str = ""
     """The organisation that the workspace belongs to, if any; its other workspaces share channels with this one."""
 
+    @property
+    def workspaces(self) -> frozenset[str]:
+        """The ids of the workspace and of its organisation."""
+        return frozenset({self.team, self.enterprise} - {""})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerPlace:
@@ -96,7 +101,7 @@ async def read_text(text: str, bot_user: str, users: UserDirectory) -> str:
     text = strip_mentions(text, re.compile(rf"<@{re.escape(bot_user)}(?:\|[^<>]*)?>"))
     names = {}
     for match in REFERENCE.finditer(text):
-        if match["sign"] == "@" and not match["label"]:
+        if match["sign"] == "@" and not match["label"] and match["target"] not in names:
             names[match["target"]] = await users.find_name(match["target"])
     return unescape(REFERENCE.sub(lambda match: _plain_reference(match, names), text)).strip()
 

@@ -24,7 +24,7 @@ class WorkspaceCheck:
     """
 
     def __init__(self, identity: BotIdentity) -> None:
-        self._own = {identity.team, identity.enterprise} - {""}
+        self._own = identity.workspaces
         self._has_warned = False
 
     async def check(self, body: Json, next_: Callable[[], Awaitable[BoltResponse]]) -> BoltResponse:

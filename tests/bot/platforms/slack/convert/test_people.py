@@ -28,7 +28,9 @@ async def users(slack: FakeSlack) -> AsyncIterator[UserDirectory]:
     section = SlackSection(bot_token=slack.bot_token, app_token=slack.app_token, api_base=slack.api_base)
     async with (
         aiohttp.ClientSession() as session,
-        UserDirectory(SlackApi(connect(section, session), RateBudgets()), {slack.team, ORGANISATION}) as directory,
+        UserDirectory(
+            SlackApi(connect(section, session), RateBudgets()), frozenset({slack.team, ORGANISATION})
+        ) as directory,
     ):
         yield directory
 
@@ -72,6 +74,13 @@ async def test_a_text_with_many_mentions_leaves_lookups_for_those_who_write(
     assert text == "".join(f"@{one}" for one in ["Ben", *mentioned])
     assert 10 < len(slack.called("users.info")) < TIER_4 / 2
     assert (await users.find(slack.admin)).is_moderator
+
+
+async def test_somebody_who_is_mentioned_again_and_again_is_looked_up_once(
+    slack: FakeSlack, users: UserDirectory
+) -> None:
+    assert await read_text("<@U9NOBODY> " * 3, slack.bot_user, users) == "@U9NOBODY @U9NOBODY @U9NOBODY"
+    assert len(slack.called("users.info")) == 1
 
 
 async def test_names_that_are_known_need_no_lookup(slack: FakeSlack, users: UserDirectory) -> None:
