@@ -22,10 +22,11 @@ async def test_messages_in_a_channel_take_turns_in_order(quick: float) -> None:
         await queue.take_turn()
         posted.append((number, asyncio.get_running_loop().time()))
 
+    # Not from the first post on, which a busy machine may notice late.
+    begun = asyncio.get_running_loop().time()
     await asyncio.gather(*(post(number) for number in range(6)))
     assert [number for number, _ in posted] == list(range(6))
-    (_, first), *_, (_, last) = posted
-    assert last - first >= (6 - budgets.POST_BURST) * quick * 0.99
+    assert posted[-1][1] - begun >= (6 - budgets.POST_BURST) * quick * 0.99
     assert queue.delay() > 0
 
 

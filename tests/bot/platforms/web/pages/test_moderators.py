@@ -58,7 +58,9 @@ async def test_what_somebody_does_is_a_use_and_what_their_page_does_by_itself_is
         await page.send("ping")
         await page.until("pong")
         before = await his()
-        assert (before["name"], before["used"]) == ("Ben", before["since"])
+        assert before["name"] == "Ben"
+        # One of them went through the database, which rounds.
+        assert before["used"] == pytest.approx(before["since"], abs=0.001)
         await page.send("name", name="Benno")
         await page.until("you")
         after = await his()
