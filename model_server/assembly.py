@@ -29,6 +29,8 @@ MODEL_INDEX = {
     "vae": ["diffusers", "AutoencoderKL"],
 }
 PIPELINE_PARTS = ("unet", "vae", "scheduler")
+GGUF_FILE, TENSORS_FILE = "model.gguf", "tensors.json"
+"""The GGUF in the folder of a model that has one, and the list of its tensors, which takes long to read from it."""
 HEAD_FILES = ("moderation.safetensors", "profanity.safetensors", "profanity.txt")
 
 

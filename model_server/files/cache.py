@@ -2,7 +2,8 @@
 
     <cache>/models/NAME/        the files of a model, each with the hash that the catalogue demands; or a folder that
                                 was assembled from weights of this project and another model
-    <cache>/converted/SHA256/   the converted GGUF with that hash, which the language engine opens
+    <cache>/converted/SHA256/   configuration, tokenizer and link of the GGUF with that hash, which the language engine
+                                opens; and its weights in half precision where this machine needs them
     <cache>/partial/NAME/       work in progress; deleted once the model is in place
     <cache>/locks/NAME.lock     held by the one process that works on a model
 
@@ -21,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model_server.assembly import PIPELINE_PARTS, assemble, is_trained
+from model_server.assembly import PIPELINE_PARTS, TENSORS_FILE, assemble, is_trained
 from model_server.errors import OperatorError
 from model_server.files.download import Download, FetchListener, read_json, write_json
 from model_server.files.sources import PROGRESS, SourceError, Sources, folder_size
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from model_server.catalogue import CatalogueEntry, ModelFile
 
 LOCK_POLL_SECONDS = 0.3
-CONVERSION_FACTOR = 2.6
-"""Ratio of the size of a converted 4-bit GGUF to the GGUF, which is kept beside it."""
 
 
 class ModelCache:
@@ -61,7 +60,7 @@ class ModelCache:
             return folder if whole and is_trained(folder) else None
         if entry.gguf is not None:
             converted = self._converted_folder(entry.gguf)
-            return converted if converted.is_dir() else None
+            return converted if (converted / TENSORS_FILE).is_file() else None
         return folder if all(_is_verified(folder, file) for file in entry.files) else None
 
     def has_partial(self, entry: CatalogueEntry) -> bool:
@@ -97,7 +96,13 @@ class ModelCache:
         else:
             self._fetch_files(entry, scratch, target, progress)
         if entry.gguf is not None:
-            target = self._convert(target / entry.gguf.name, self._converted_folder(entry.gguf), scratch, progress)
+            converted = self._convert(entry, target / entry.gguf.name, scratch, progress)
+            target = self._converted_folder(entry.gguf)
+            # What an earlier version converted, and packed from that, is not read any more.
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.rmtree(self.folder / "packed", ignore_errors=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            converted.rename(target)
         shutil.rmtree(scratch)
         return target
 
@@ -106,8 +111,7 @@ class ModelCache:
         failed: dict[str, str] = {}
         downloads = {file: Download(file, scratch, self._sources, progress) for file in entry.files}
         missing = [file for file in entry.files if not _is_in_place(target, file, downloads[file])]
-        converted = CONVERSION_FACTOR * entry.gguf.size if entry.gguf else 0
-        needed = sum(file.size for file in missing) + converted - folder_size(scratch)
+        needed = sum(file.size for file in missing) - folder_size(scratch)
         check_free_space(self.folder, f"{entry.name} needs", needed)
         for file in missing:
             downloaded = downloads[file].fetch(entry.sources, failed)
@@ -159,7 +163,7 @@ class ModelCache:
         folders = [entry.weights, *(entry.weights / part for part in PIPELINE_PARTS), encoder]
         return {str(folder): _list_fingerprints(folder) for folder in folders}
 
-    def _convert(self, source: Path, target: Path, scratch: Path, progress: FetchListener) -> Path:
+    def _convert(self, entry: CatalogueEntry, source: Path, scratch: Path, progress: FetchListener) -> Path:
         staging = scratch / "converted"
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -168,7 +172,8 @@ class ModelCache:
                 progress.update(f"converting {source.name}", int(match[1]), int(match[2]))
 
         module = ["model_server.engines.language.convert", str(source), str(staging)]
-        result = self._sources.run_module(module, staging, report, {"OMP_WAIT_POLICY": "passive"})
+        options = [f"--device={entry.device}", f"--dtype={entry.dtype}"]
+        result = self._sources.run_module([*module, *options], staging, report, {"OMP_WAIT_POLICY": "passive"})
         if result.status < 0:
             need = format_size(7 * source.stat().st_size)
             raise OperatorError(
@@ -176,10 +181,7 @@ class ModelCache:
             )
         if result.status:
             raise OperatorError(result.last)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.is_dir():
-            staging.rename(target)
-        return target
+        return staging
 
     def _converted_folder(self, file: ModelFile) -> Path:
         return self.folder / "converted" / file.sha256

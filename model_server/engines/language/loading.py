@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, GgufConfig
 from transformers.utils import logging as transformers_logging
 
+from model_server.assembly import GGUF_FILE
 from model_server.engines.common.device import pick_device, pick_dtype
 from model_server.engines.language.batching import TokenBudget
 from model_server.engines.language.detokenize import TokenBytes
@@ -19,6 +20,8 @@ from model_server.engines.language.runners.solo_runner import SoloRunner
 from model_server.engines.language.runners.torch_runner import TorchRunner, cache_bytes_per_token
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from transformers import PreTrainedTokenizerBase
 
     from model_server.engines.contract import EngineSpec
@@ -99,6 +102,14 @@ def fit_cache(free: int, per_token: int, slots: int | None, context: int) -> tup
     return slots, min(context, tokens // slots)
 
 
+def _open_in_torch(folder: Path, dtype: torch.dtype) -> Any:
+    """Open the model in `folder`; of a GGUF without safetensors every block is unpacked, which takes half a minute."""
+    unpacked = {}
+    if (folder / GGUF_FILE).exists() and not any(folder.glob("*.safetensors")):
+        unpacked = {"gguf_file": GGUF_FILE, "quantization_config": GgufConfig(dequantize=True)}
+    return AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype, local_files_only=True, **unpacked)
+
+
 def _choose_runner(spec: EngineSpec, config: Any) -> tuple[Runner, str]:
     """Return the fastest runner that can run the model, and why it is not a faster one."""
     device = pick_device(spec.device)
@@ -114,8 +125,7 @@ def _choose_runner(spec: EngineSpec, config: Any) -> tuple[Runner, str]:
         except RunnerUnavailable as unavailable:
             why = str(unavailable)
     dtype = pick_dtype(spec.dtype, device)
-    model: Any = AutoModelForCausalLM.from_pretrained(str(spec.folder), dtype=dtype, local_files_only=True)
-    model = model.to(device).eval().requires_grad_(False)
+    model = _open_in_torch(spec.folder, dtype).to(device).eval().requires_grad_(False)
     if reason := unsupported_reason(config):
         return SoloRunner(model, context=context), reason
     if device.type == "cuda":

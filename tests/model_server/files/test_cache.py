@@ -281,17 +281,6 @@ def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return leave
 
 
-def test_the_converted_file_counts_for_the_free_space(model_cache: ModelCache, free: Callable[[int], None]) -> None:
-    content = b"x" * 10_000
-    entry = tiny("/nowhere", files=(described(content, "tiny.gguf"),))
-    free(30_000)
-    assert "tiny needs 36 kB" in refusal(model_cache, entry)
-    put(model_cache.folder / "models/tiny/tiny.gguf", content)
-    assert "tiny.gguf cannot be converted" in refusal(model_cache, entry)
-    free(20_000)
-    assert "tiny needs 26 kB" in refusal(model_cache, entry)
-
-
 def test_partial_files_count_for_the_free_space(
     model_cache: ModelCache, tmp_path: Path, free: Callable[[int], None]
 ) -> None:

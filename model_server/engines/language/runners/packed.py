@@ -1,4 +1,4 @@
-"""A runner for the Llama family on CPUs with AVX-512 VNNI: 8-bit weights and activations, one C++ call per step.
+"""A runner for the Llama family on x86 CPUs: weights of 4 to 8 bits, 8-bit activations, one C++ call per step.
 
 What it does not know: sliding windows, mixtures of experts, biases other than those of queries, keys and values.
 
@@ -18,14 +18,12 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 from model_server.engines.language.runners import architecture, native
 from model_server.engines.language.runners.architecture import head_width
 from model_server.engines.language.runners.native import RunnerUnavailable
-from model_server.engines.language.runners.native.weights import load_weights
+from model_server.engines.language.runners.native.weights import check_types, load_weights
 
 if TYPE_CHECKING:
-    import ctypes
     from collections.abc import Sequence
     from pathlib import Path
 
-    from model_server.engines.language.runners.native.weights import PackedWeights
     from model_server.engines.language.runners.runner import Chunk
 
 __all__ = ["PackedRunner", "RunnerUnavailable"]
@@ -37,8 +35,8 @@ MAX_ROWS = 256
 class PackedRunner:
     """Runs the model in `folder` on `threads` threads. See `Runner` for the rest.
 
-    Weights take 1.06 bytes each; packing them under TEMPERA_CACHE at first use takes seconds. The cache has `slots` ×
-    `context` tokens in float16, and takes memory only as far as it was ever filled.
+    Weights take the bytes that they have in a GGUF, or 1.06 bytes each if they are floats in the files. The cache has
+    `slots` × `context` tokens in float16, and takes memory only as far as it was ever filled.
     Raises RunnerUnavailable if this machine or this model needs another runner.
     """
 
@@ -48,14 +46,24 @@ class PackedRunner:
             raise RunnerUnavailable(why)
         self._library = native.load()
         self.slots, self.context = slots, context
-        self.description = f"8-bit weights and activations, AVX-512 VNNI, {threads} threads"
         self._vocabulary = int(config.vocab_size)
-        self._weights = load_weights(folder, config)
+        self._weights = load_weights(self._library, folder, config, threads)
+        self.description = (
+            f"weights in {' and '.join(self._weights.types)}, 8-bit activations, "
+            f"{native.choose_instructions().name}, {threads} threads"
+        )
         self._rotations = _rotations(config, context)
+        cosines, sines = self._rotations
         self._decoder = self._library.decoder_create(
             _make_shape(config, slots, context, threads),
-            _layer_addresses(config, self._weights),
-            self._shared_addresses(),
+            self._weights.layers,
+            native.SharedWeights(
+                norm=self._weights.norm.data_ptr(),
+                cosines=cosines.data_ptr(),
+                sines=sines.data_ptr(),
+                logits=self._weights.logits,
+                embedding=self._weights.embedding,
+            ),
         )
         if not self._decoder:
             raise RunnerUnavailable(f"there is no memory for {slots} slots of {context:,} tokens")
@@ -64,20 +72,20 @@ class PackedRunner:
     def forward(self, chunks: Sequence[Chunk]) -> torch.Tensor:
         """See `Runner`."""
         self._check(chunks)
-        tokens = torch.tensor([token for chunk in chunks for token in chunk.tokens])
+        tokens = torch.tensor([token for chunk in chunks for token in chunk.tokens], dtype=torch.int32)
         rows = [(chunk.slot, chunk.start + offset) for chunk in chunks for offset in range(len(chunk.tokens))]
         slots, places = torch.tensor(rows, dtype=torch.int32).T.contiguous()
         last_rows = torch.tensor([len(chunk.tokens) for chunk in chunks]).cumsum(0) - 1
         logits = torch.empty(len(chunks), self._vocabulary)
         for first in range(0, len(rows), MAX_ROWS):
             part = slice(first, first + MAX_ROWS)
-            embedded = self._weights.embedding[tokens[part]].float()
+            now = tokens[part]
             begin, end = torch.searchsorted(last_rows, torch.tensor([first, first + MAX_ROWS])).tolist()
             wanted = (last_rows[begin:end] - first).int()
             self._library.decoder_step(
                 self._decoder,
-                len(embedded),
-                embedded.data_ptr(),
+                len(now),
+                now.data_ptr(),
                 slots[part].data_ptr(),
                 places[part].data_ptr(),
                 len(wanted),
@@ -100,12 +108,19 @@ class PackedRunner:
             if not chunk.tokens or not 0 <= min(chunk.tokens) <= max(chunk.tokens) < self._vocabulary:
                 raise ValueError("a chunk should have tokens, all of them of the vocabulary")
 
-    def _shared_addresses(self) -> native.SharedAddresses:
-        cosines, sines = self._rotations
-        parts = self._weights.parts
-        return native.SharedAddresses(
-            norm=parts["norm"], cosines=cosines.data_ptr(), sines=sines.data_ptr(), logits=parts["logits"]
-        )
+    @property
+    def matrix_bytes(self) -> int:
+        """The bytes of all matrices, each of which is read once in a step."""
+        return self._weights.matrix_bytes
+
+
+def check_runnable(folder: Path) -> None:
+    """Raise RunnerUnavailable if PackedRunner cannot run the model in `folder` here. Reads no weights."""
+    config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
+    if why := unsupported_reason(config):
+        raise RunnerUnavailable(why)
+    native.load()
+    check_types(folder, config)
 
 
 def unsupported_reason(config: Any) -> str | None:
@@ -132,14 +147,6 @@ def _make_shape(config: Any, slots: int, context: int, threads: int) -> native.M
         threads=threads,
         epsilon=config.rms_norm_eps,
     )
-
-
-def _layer_addresses(config: Any, weights: PackedWeights) -> ctypes.Array[native.LayerAddresses]:
-    layers = [
-        native.LayerAddresses(**{name: weights.parts.get(f"{number}.{name}") for name in native.LAYER_PART_NAMES})
-        for number in range(config.num_hidden_layers)
-    ]
-    return (native.LayerAddresses * len(layers))(*layers)
 
 
 def _rotations(config: Any, context: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,87 +5,30 @@ from __future__ import annotations
 import hashlib
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import gguf
 import numpy as np
 import pytest
 import torch
+from fakes.engines.gguf_files import write_gguf
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from model_server.catalogue import CatalogueEntry, ModelFile
+from model_server.engines.contract import EngineSpec
 from model_server.engines.language.convert import main
+from model_server.engines.language.loading import load_model
+from model_server.engines.language.runners.packed import PackedRunner, RunnerUnavailable
+from model_server.engines.language.runners.runner import Chunk
 from model_server.files.cache import ModelCache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-WIDTH, HIDDEN, LAYERS, HEADS, KV_HEADS = 32, 64, 2, 4, 2
 Converted = tuple[Path, dict[str, np.ndarray], ModelCache, CatalogueEntry, "ProgressRecorder"]
-SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-TEMPLATE = "{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}"
 
 
-def write_gguf(path: Path, *, tied: bool) -> dict[str, np.ndarray]:
-    """Write a random Qwen2 of two layers with a byte-level tokenizer, and return its tensors."""
-    letters = list(bytes_to_unicode().values())
-    tokens = [*letters, "he", "ll", *SPECIAL]
-    writer = gguf.GGUFWriter(path, "qwen2")
-    writer.add_name("tiny")
-    writer.add_context_length(128)
-    writer.add_embedding_length(WIDTH)
-    writer.add_block_count(LAYERS)
-    writer.add_feed_forward_length(HIDDEN)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(KV_HEADS)
-    writer.add_layer_norm_rms_eps(1e-6)
-    writer.add_rope_freq_base(10000.0)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("qwen2")
-    writer.add_token_list(tokens)
-    writer.add_token_merges(["h e", "l l"])
-    writer.add_token_types([gguf.TokenType.NORMAL] * (len(tokens) - 3) + [gguf.TokenType.CONTROL] * 3)
-    writer.add_bos_token_id(tokens.index("<|endoftext|>"))
-    writer.add_eos_token_id(tokens.index("<|im_end|>"))
-    writer.add_pad_token_id(tokens.index("<|endoftext|>"))
-    writer.add_chat_template(TEMPLATE)
-    tensors = random_tensors(len(tokens), tied=tied)
-    for name, values in tensors.items():
-        writer.add_tensor(name, values)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return tensors
-
-
-def random_tensors(vocabulary: int, *, tied: bool) -> dict[str, np.ndarray]:
-    random = np.random.default_rng(7)
-    narrow = WIDTH * KV_HEADS // HEADS
-    shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (vocabulary, WIDTH), "output_norm.weight": (WIDTH,)}
-    for layer in range(LAYERS):
-        block = f"blk.{layer}"
-        shapes |= {
-            f"{block}.attn_norm.weight": (WIDTH,),
-            f"{block}.ffn_norm.weight": (WIDTH,),
-            f"{block}.attn_q.weight": (WIDTH, WIDTH),
-            f"{block}.attn_q.bias": (WIDTH,),
-            f"{block}.attn_k.weight": (narrow, WIDTH),
-            f"{block}.attn_k.bias": (narrow,),
-            f"{block}.attn_v.weight": (narrow, WIDTH),
-            f"{block}.attn_v.bias": (narrow,),
-            f"{block}.attn_output.weight": (WIDTH, WIDTH),
-            f"{block}.ffn_gate.weight": (HIDDEN, WIDTH),
-            f"{block}.ffn_up.weight": (HIDDEN, WIDTH),
-            f"{block}.ffn_down.weight": (WIDTH, HIDDEN),
-        }
-    if not tied:
-        shapes["output.weight"] = (vocabulary, WIDTH)
-    return {name: random.normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes.items()}
-
-
-def entry_for(path: Path) -> CatalogueEntry:
+def entry_for(path: Path, dtype: Literal["auto", "float16"] = "auto") -> CatalogueEntry:
+    """Return an entry for the GGUF at `path`; with a dtype of its own, it is computed by torch, which needs a copy."""
     content = path.read_bytes()
     file = ModelFile(name=path.name, size=len(content), sha256=hashlib.sha256(content).hexdigest())
     return CatalogueEntry(
@@ -95,6 +38,7 @@ def entry_for(path: Path) -> CatalogueEntry:
         licence="MIT",
         files=(file,),
         sources=(str(path.parent),),
+        dtype=dtype,
     )
 
 
@@ -114,7 +58,8 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Converted:
     """An untied model that the store has converted."""
     folder = tmp_path_factory.mktemp("convert")
     tensors = write_gguf(folder / "tiny.gguf", tied=False)
-    store, entry, progress = ModelCache(folder / "cache"), entry_for(folder / "tiny.gguf"), ProgressRecorder()
+    store, progress = ModelCache(folder / "cache"), ProgressRecorder()
+    entry = entry_for(folder / "tiny.gguf", "float16")
     return store.ensure(entry, progress), tensors, store, entry, progress
 
 
@@ -164,10 +109,35 @@ def test_a_conversion_happens_once_and_keeps_the_source(
 @pytest.mark.processes
 def test_a_tied_output_layer_stays_tied(tmp_path: Path) -> None:
     write_gguf(tmp_path / "tiny.gguf", tied=True)
-    folder = ModelCache(tmp_path / "cache").ensure(entry_for(tmp_path / "tiny.gguf"))
+    folder = ModelCache(tmp_path / "cache").ensure(entry_for(tmp_path / "tiny.gguf", "float16"))
     model: Any = AutoModelForCausalLM.from_pretrained(folder)
     assert model.config.tie_word_embeddings
     assert model.lm_head.weight is model.model.embed_tokens.weight
+
+
+@pytest.mark.processes
+def test_where_the_blocks_themselves_are_computed_from_there_is_no_copy(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "tiny.gguf", types={"attn_q.weight": "Q4_K"})
+    folder = ModelCache(tmp_path / "cache").ensure(entry_for(tmp_path / "tiny.gguf"))
+    try:
+        runner = PackedRunner(folder, 1, 64, 1)
+    except RunnerUnavailable as why:
+        pytest.skip(f"{why}")
+    assert "Q4_K" in runner.description
+    assert not list(folder.glob("*.safetensors"))
+    # Torch unpacks the file itself where it is wanted later.
+    spec = EngineSpec(
+        name="tiny",
+        engine="language",
+        folder=folder,
+        device="cpu",
+        dtype="float32",
+        options={"slots": 1, "context": 64},
+    )
+    served, ids = load_model(spec), Chunk(0, 0, (72, 101))
+    expected, found = served.runner.forward([ids])[0], runner.forward([ids])[0]
+    assert "torch" in served.runner_description
+    assert torch.nn.functional.cosine_similarity(expected, found, dim=0) > 0.995
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@
 
 constexpr int kQueries = 8;
 
-// Half-precision keys and values of every slot, layer and head. Keys are stored in blocks of 16 positions,
-// each block ordered by dimension, so that the scores of 16 positions are one vector. Values are ordered by
+// Half-precision keys and values of every slot, layer and head. Keys are stored in blocks of as many positions
+// as a vector has lanes, each ordered by dimension, so that the scores of a block are one vector. Values are ordered by
 // position.
 class Cache {
 public:
@@ -78,39 +78,33 @@ template <int Count>
 inline void compute_scores(const Cache& cache, const float* queries, const uint16_t* keys, int length,
                            float* scores, Floats* best) {
     const int width = cache.width();
-    for (int i = 0; i < Count; ++i) best[i] = _mm512_set1_ps(-std::numeric_limits<float>::infinity());
+    for (int i = 0; i < Count; ++i) best[i] = broadcast(-std::numeric_limits<float>::infinity());
     for (int from = 0; from < length; from += kLanes) {
         Floats sums[Count];
-        for (int i = 0; i < Count; ++i) sums[i] = _mm512_setzero_ps();
+        for (int i = 0; i < Count; ++i) sums[i] = broadcast(0.0f);
         for (int d = 0; d < width; ++d) {
-            const Floats key = load_half(keys + static_cast<size_t>(from) * width + d * kLanes);
+            const Floats key = load_halves(keys + static_cast<size_t>(from) * width + d * kLanes);
             for (int i = 0; i < Count; ++i)
-                sums[i] = _mm512_fmadd_ps(_mm512_set1_ps(queries[i * width + d]), key, sums[i]);
+                sums[i] = multiply_add(broadcast(queries[i * width + d]), key, sums[i]);
         }
-        const int left = length - from;
-        const __mmask16 valid = left >= kLanes ? 0xffff : (1u << left) - 1;
         for (int i = 0; i < Count; ++i) {
-            const Floats one =
-                _mm512_mask_mov_ps(_mm512_set1_ps(-std::numeric_limits<float>::infinity()), valid, sums[i]);
-            best[i] = _mm512_max_ps(best[i], one);
-            _mm512_storeu_ps(scores + static_cast<size_t>(i) * cache.context() + from, one);
+            const Floats one = first_lanes(length - from, sums[i], broadcast(-std::numeric_limits<float>::infinity()));
+            best[i] = maximum(best[i], one);
+            store(scores + static_cast<size_t>(i) * cache.context() + from, one);
         }
     }
 }
 
 // Turn the scores of one query into unnormalised softmax weights, and return their sum.
 inline float exponentiate_scores(float* scores, int length, Floats best) {
-    const Floats top = _mm512_set1_ps(_mm512_reduce_max_ps(best));
-    Floats total = _mm512_setzero_ps();
+    const Floats top = broadcast(maximum(best));
+    Floats total = broadcast(0.0f);
     for (int from = 0; from < length; from += kLanes) {
-        const int left = length - from;
-        const __mmask16 valid = left >= kLanes ? 0xffff : (1u << left) - 1;
-        const Floats score = _mm512_loadu_ps(scores + from);
-        const Floats weight = _mm512_maskz_mov_ps(valid, exponential(_mm512_sub_ps(score, top)));
-        total = _mm512_add_ps(total, weight);
-        _mm512_storeu_ps(scores + from, weight);
+        const Floats weight = first_lanes(length - from, exponential(load(scores + from) - top), broadcast(0.0f));
+        total = total + weight;
+        store(scores + from, weight);
     }
-    return _mm512_reduce_add_ps(total);
+    return sum(total);
 }
 
 // Write to `out` [Count][width] the attention of `Count` queries [Count][width], which share a head of keys,
@@ -128,18 +122,16 @@ void attend(const Cache& cache, int slot, int layer, int head, int length, const
     const uint16_t* values = cache.values(slot, layer, head);
     for (int d = 0; d < width; d += kLanes) {
         Floats sums[Count];
-        for (int i = 0; i < Count; ++i) sums[i] = _mm512_setzero_ps();
+        for (int i = 0; i < Count; ++i) sums[i] = broadcast(0.0f);
         for (int p = 0; p < length; ++p) {
-            const Floats value = load_half(values + static_cast<size_t>(p) * cache.stride() + d);
+            const Floats value = load_halves(values + static_cast<size_t>(p) * cache.stride() + d);
             for (int i = 0; i < Count; ++i) {
-                const Floats weight = _mm512_set1_ps(scores[static_cast<size_t>(i) * cache.context() + p]);
-                sums[i] = _mm512_fmadd_ps(weight, value, sums[i]);
+                const Floats weight = broadcast(scores[static_cast<size_t>(i) * cache.context() + p]);
+                sums[i] = multiply_add(weight, value, sums[i]);
             }
         }
-        const __mmask16 valid = width - d >= kLanes ? 0xffff : (1u << (width - d)) - 1;
         for (int i = 0; i < Count; ++i)
-            _mm512_mask_storeu_ps(out + i * width + d, valid,
-                                  _mm512_mul_ps(sums[i], _mm512_set1_ps(shrink[i])));
+            store_first(width - d, out + i * width + d, sums[i] * broadcast(shrink[i]));
     }
 }
 

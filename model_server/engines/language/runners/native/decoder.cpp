@@ -17,18 +17,17 @@ struct Shape {
     float epsilon;
 };
 
-// The weights of one layer: pointers into memory that outlives the decoder. Vectors as wide as a row are
-// padded with zeros to a multiple of 64; norms of single heads are not. Null: the layer has no such norm or
-// bias.
+// The weights of one layer, in memory that outlives the decoder. Vectors as wide as a row are padded with zeros to a
+// multiple of 64; norms of single heads are not. Null: the layer has no such norm or bias.
 struct Layer {
-    const float *attention_norm, *inner_norm, *query_norm, *key_norm, *qkv_bias;
-    const Block *qkv, *output, *gate_up, *down;
+    const float *attention_norm, *inner_norm, *query_norm, *key_norm, *query_bias, *key_bias, *value_bias;
+    Matrix query, key, value, output, gate, up, down;
 };
 
-// The weights that belong to no layer.
+// The weights that belong to no layer. The embedding is as in the file: [vocabulary][hidden].
 struct Shared {
     const float *norm, *cosines, *sines;  // rotations: [context][head_width / 2]
-    const Block* logits;
+    Matrix logits, embedding;
 };
 }
 
@@ -53,18 +52,23 @@ private:
 };
 
 struct RowBuffers {
+    // Kernels read rows in eights. The stride is an odd number of cache lines, so that the rows are in different sets.
     RowBuffers(int rows, int width)
         : groups(width / kGroup),
-          values(static_cast<size_t>(rows) * width),
-          scales(static_cast<size_t>(rows) * groups),
-          offsets(static_cast<size_t>(rows) * groups) {}
-    Rows rows() const { return {values.get(), scales.get(), offsets.get(), groups}; }
+          stride(width / kColumns % 2 ? width : width + kColumns),
+          values(round_up(rows, kKernelRows) * static_cast<size_t>(stride)),
+          scales(round_up(rows, kKernelRows) * static_cast<size_t>(groups)),
+          totals(round_up(rows, kKernelRows) * static_cast<size_t>(groups)),
+          negative_sums(round_up(rows, kKernelRows) * static_cast<size_t>(3 * groups)) {}
+    Rows rows() const {
+        return {values.get(), scales.get(), totals.get(), negative_sums.get(), groups, stride};
+    }
 
 private:
-    int groups;
+    int groups, stride;
     Buffer<int8_t> values;
-    Buffer<float> scales;
-    Buffer<int32_t> offsets;
+    Buffer<float> scales, totals;
+    Buffer<int32_t> negative_sums;
 };
 
 struct Scratch {
@@ -88,10 +92,12 @@ public:
           hidden_(round_up(shape.hidden, kColumns)),
           inner_(round_up(shape.inner, kColumns)),
           attended_width_(round_up(shape.heads * shape.head_width, kColumns)),
-          qkv_(round_up((shape.heads + 2 * shape.key_heads) * shape.head_width, kColumns)),
+          keys_at_(round_up(shape.heads * shape.head_width, kColumns)),
+          values_at_(keys_at_ + round_up(shape.key_heads * shape.head_width, kColumns)),
+          projected_width_(2 * values_at_ - keys_at_),
           cache_(shape.slots, shape.layers, shape.key_heads, shape.context, shape.head_width),
           stream_(static_cast<size_t>(shape.rows) * hidden_),
-          projected_(static_cast<size_t>(shape.rows) * qkv_),
+          projected_(static_cast<size_t>(shape.rows) * projected_width_),
           attended_(static_cast<size_t>(shape.rows) * attended_width_),
           quantised_input_(shape.rows, hidden_),
           quantised_attended_(shape.rows, attended_width_),
@@ -100,16 +106,14 @@ public:
             scratch_.push_back(std::make_unique<Scratch>(cache_.context()));
     }
 
-    void step(int rows, const float* embedded, Positions positions, int wanted, const int* wanted_rows,
+    void step(int rows, const int* tokens, Positions positions, int wanted, const int* wanted_rows,
               float* logits) {
-        for (int row = 0; row < rows; ++row)
-            std::memcpy(stream(row), embedded + static_cast<size_t>(row) * shape_.hidden,
-                        sizeof(float) * shape_.hidden);
 #pragma omp parallel num_threads(shape_.threads)
         {
 #pragma omp single
             team_.begin(omp_get_num_threads());
             Scratch& scratch = *scratch_[omp_get_thread_num()];
+            team_.share(rows, [&](int row) { embed(tokens[row], stream(row)); });
             for (int layer = 0; layer < shape_.layers; ++layer) {
                 attention(layer, rows, positions, scratch);
                 feed_forward(layers_[layer], rows, scratch);
@@ -122,18 +126,16 @@ public:
 
 private:
     float* stream(int row) { return stream_.get() + static_cast<size_t>(row) * hidden_; }
-    float* projected(int row) { return projected_.get() + static_cast<size_t>(row) * qkv_; }
+    float* projected(int row) { return projected_.get() + static_cast<size_t>(row) * projected_width_; }
     float* attended(int row) { return attended_.get() + static_cast<size_t>(row) * attended_width_; }
 
     void attention(int index, int rows, Positions positions, Scratch& scratch) {
         const Layer& layer = layers_[index];
         team_.share(rows, [&](int row) { normalise(stream(row), layer.attention_norm, row); });
-        multiply({layer.qkv, qkv_ / kColumns, hidden_ / kGroup}, quantised_input_.rows(), rows, scratch,
-                [&](int row, int column, const float* sums) {
-                    float* to = projected(row) + column;
-                    std::memcpy(to, sums, sizeof(float) * kColumns);
-                    for (int i = 0; layer.qkv_bias && i < kColumns; ++i) to[i] += layer.qkv_bias[column + i];
-                });
+        const Product products[] = {{layer.query, layer.query_bias, 0},
+                                    {layer.key, layer.key_bias, keys_at_},
+                                    {layer.value, layer.value_bias, values_at_}};
+        project(products, rows, scratch);
         team_.share(rows, [&](int row) { store_keys_and_values(index, row, positions); });
         const int sharing = shape_.heads / shape_.key_heads;
         team_.share(rows * shape_.key_heads, [&](int piece) {
@@ -145,50 +147,75 @@ private:
         team_.share(rows, [&](int row) {
             quantised_attended_.rows().quantise(row, 0, attended_width_ / kGroup, attended(row));
         });
-        add_product({layer.output, hidden_ / kColumns, attended_width_ / kGroup}, quantised_attended_.rows(),
-                    rows, scratch);
+        add_product(layer.output, quantised_attended_.rows(), rows, scratch);
     }
 
     void feed_forward(const Layer& layer, int rows, Scratch& scratch) {
         team_.share(rows, [&](int row) { normalise(stream(row), layer.inner_norm, row); });
-        const Matrix gate_up{layer.gate_up, 2 * inner_ / kColumns, hidden_ / kGroup};
         const int parts = (rows + kRowsAtOnce - 1) / kRowsAtOnce;
         Rows inner = quantised_inner_.rows();
         constexpr int groups = kColumns / kGroup;
-        // Tiles of gate and up projection alternate, so that a pair of them gives whole groups of inputs for
-        // the down projection.
+        // A tile of the gate and one of the up projection give whole groups of inputs for the down projection.
         team_.share(inner_ / kColumns * parts, [&](int piece) {
-            const int pair = piece / parts, first = piece % parts * kRowsAtOnce;
+            const int tile = piece / parts, first = piece % parts * kRowsAtOnce;
             const int count = std::min(rows - first, kRowsAtOnce);
             float *gate = scratch.sums.get(), *up = scratch.more_sums.get();
-            multiply_tile(gate_up, 2 * pair, quantised_input_.rows(), first, count, gate);
-            multiply_tile(gate_up, 2 * pair + 1, quantised_input_.rows(), first, count, up);
+            multiply_tile(layer.gate, tile, quantised_input_.rows(), first, count, gate);
+            multiply_tile(layer.up, tile, quantised_input_.rows(), first, count, up);
             for (int row = 0; row < count; ++row) {
                 for (int i = row * kColumns; i < (row + 1) * kColumns; i += kLanes)
-                    _mm512_store_ps(gate + i,
-                                    _mm512_mul_ps(silu(_mm512_load_ps(gate + i)), _mm512_load_ps(up + i)));
-                inner.quantise(first + row, pair * groups, (pair + 1) * groups, gate + row * kColumns);
+                    store(gate + i, silu(load(gate + i)) * load(up + i));
+                inner.quantise(first + row, tile * groups, (tile + 1) * groups, gate + row * kColumns);
             }
         });
-        add_product({layer.down, hidden_ / kColumns, inner_ / kGroup}, inner, rows, scratch);
+        add_product(layer.down, inner, rows, scratch);
     }
 
     void predict(int wanted, const int* wanted_rows, float* logits, Scratch& scratch) {
         team_.share(wanted, [&](int i) { normalise(stream(wanted_rows[i]), shared_.norm, i); });
-        const int tiles = round_up(shape_.vocabulary, kColumns) / kColumns;
-        multiply({shared_.logits, tiles, hidden_ / kGroup}, quantised_input_.rows(), wanted, scratch,
+        multiply(shared_.logits, quantised_input_.rows(), wanted, scratch,
                 [&](int row, int column, const float* sums) {
                     float* to = logits + static_cast<size_t>(row) * shape_.vocabulary + column;
                     std::memcpy(to, sums, sizeof(float) * std::min(kColumns, shape_.vocabulary - column));
                 });
     }
 
+    struct Product {
+        const Matrix& matrix;
+        const float* bias;
+        int column;  // where it begins in `projected`
+    };
+
+    // Multiply the input by the matrices of queries, keys and values.
+    void project(const Product (&products)[3], int rows, Scratch& scratch) {
+        const int parts = (rows + kRowsAtOnce - 1) / kRowsAtOnce;
+        team_.share(projected_width_ / kColumns * parts, [&](int piece) {
+            const int column = piece / parts * kColumns, first = piece % parts * kRowsAtOnce;
+            const int count = std::min(rows - first, kRowsAtOnce);
+            const Product& product = products[column >= values_at_ ? 2 : column >= keys_at_ ? 1 : 0];
+            const int tile = (column - product.column) / kColumns;
+            multiply_tile(product.matrix, tile, quantised_input_.rows(), first, count, scratch.sums.get());
+            for (int row = 0; row < count; ++row) {
+                float* to = projected(first + row) + column;
+                std::memcpy(to, scratch.sums.get() + row * kColumns, sizeof(float) * kColumns);
+                for (int i = 0; product.bias && i < kColumns; ++i) to[i] += product.bias[tile * kColumns + i];
+            }
+        });
+    }
+
+    void embed(int token, float* to) const {
+        const Matrix& embedding = shared_.embedding;
+        const BlockSize size = block_size(embedding.type);
+        const size_t row_bytes = static_cast<size_t>(shape_.hidden) / size.inputs * size.bytes;
+        read_floats(embedding.type, embedding.data + token * row_bytes, shape_.hidden, to);
+    }
+
     // Multiply rows by a matrix, and call `consume(row, first column, numbers)` for each row's 64 numbers of
     // a tile.
     template <typename Consume>
-    void multiply(Matrix matrix, const Rows& from, int rows, Scratch& scratch, Consume&& consume) {
+    void multiply(const Matrix& matrix, const Rows& from, int rows, Scratch& scratch, Consume&& consume) {
         const int parts = (rows + kRowsAtOnce - 1) / kRowsAtOnce;
-        team_.share(matrix.tiles * parts, [&](int piece) {
+        team_.share(matrix.tiles() * parts, [&](int piece) {
             const int tile = piece / parts, first = piece % parts * kRowsAtOnce;
             const int count = std::min(rows - first, kRowsAtOnce);
             multiply_tile(matrix, tile, from, first, count, scratch.sums.get());
@@ -197,7 +224,7 @@ private:
         });
     }
 
-    void add_product(Matrix matrix, const Rows& from, int rows, Scratch& scratch) {
+    void add_product(const Matrix& matrix, const Rows& from, int rows, Scratch& scratch) {
         multiply(matrix, from, rows, scratch, [&](int row, int column, const float* sums) {
             for (int i = 0; i < kColumns; ++i) stream(row)[column + i] += sums[i];
         });
@@ -205,19 +232,17 @@ private:
 
     // Quantise the root-mean-square norm of `from` into row `row` of the next product's input.
     void normalise(const float* from, const float* weights, int row) {
-        Floats squares = _mm512_setzero_ps();
+        Floats squares = broadcast(0.0f);
         for (int i = 0; i < hidden_; i += kLanes) {
-            const Floats x = _mm512_load_ps(from + i);
-            squares = _mm512_fmadd_ps(x, x, squares);
+            const Floats x = load(from + i);
+            squares = multiply_add(x, x, squares);
         }
-        const float mean = _mm512_reduce_add_ps(squares) / shape_.hidden;
-        const Floats factor = _mm512_set1_ps(1.0f / std::sqrt(mean + shape_.epsilon));
+        const float mean = sum(squares) / shape_.hidden;
+        const Floats factor = broadcast(1.0f / std::sqrt(mean + shape_.epsilon));
         alignas(64) float group[kGroup];
         for (int g = 0; g < hidden_ / kGroup; ++g) {
-            for (int i = 0; i < kGroup; i += kLanes) {
-                const Floats scaled = _mm512_mul_ps(_mm512_load_ps(from + g * kGroup + i), factor);
-                _mm512_store_ps(group + i, _mm512_mul_ps(scaled, _mm512_load_ps(weights + g * kGroup + i)));
-            }
+            for (int i = 0; i < kGroup; i += kLanes)
+                store(group + i, load(from + g * kGroup + i) * factor * load(weights + g * kGroup + i));
             quantised_input_.rows().quantise(row, g, group);
         }
     }
@@ -227,8 +252,8 @@ private:
     void store_keys_and_values(int layer, int row, Positions positions) {
         const int width = shape_.head_width, place = positions.places[row];
         float* queries = projected(row);
-        float* keys = queries + shape_.heads * width;
-        const float* values = keys + shape_.key_heads * width;
+        float* keys = queries + keys_at_;
+        const float* values = queries + values_at_;
         const float shrink = 1.0f / std::sqrt(static_cast<float>(width));
         for (int head = 0; head < shape_.heads; ++head) {
             normalise_head(queries + head * width, layers_[layer].query_norm);
@@ -264,7 +289,8 @@ private:
     Shape shape_;
     std::vector<Layer> layers_;
     Shared shared_;
-    int hidden_, inner_, attended_width_, qkv_;  // padded widths
+    int hidden_, inner_, attended_width_;  // padded widths
+    int keys_at_, values_at_, projected_width_;
     Cache cache_;
     Buffer<float> stream_, projected_, attended_;
     RowBuffers quantised_input_, quantised_attended_, quantised_inner_;
@@ -287,13 +313,50 @@ Decoder* decoder_create(const Shape* shape, const Layer* layers, const Shared* s
 
 void decoder_destroy(Decoder* decoder) { delete decoder; }
 
-// `embedded` is [rows][hidden]. Writes logits [wanted][vocabulary] after the rows in `wanted_rows`.
-void decoder_step(Decoder* decoder, int rows, const float* embedded, const int* slots, const int* positions,
+// Writes logits [wanted][vocabulary] after the rows in `wanted_rows`.
+void decoder_step(Decoder* decoder, int rows, const int* tokens, const int* slots, const int* positions,
                   int wanted, const int* wanted_rows, float* logits) {
-    decoder->step(rows, embedded, {slots, positions}, wanted, wanted_rows, logits);
+    decoder->step(rows, tokens, {slots, positions}, wanted, wanted_rows, logits);
 }
 
 void decoder_copy(Decoder* decoder, int source, int target, int length) {
     decoder->copy(source, target, length);
+}
+
+// Returns the bytes of a packed matrix, or 0 for a type that is not supported.
+size_t matrix_bytes(int type, int outputs, int inputs) {
+    size_t bytes = 0;
+    visit_format(type, [&](auto tag) { bytes = tile_bytes<typename decltype(tag)::type>(inputs); });
+    return bytes * ((outputs + kColumns - 1) / kColumns);
+}
+
+// Pack a matrix into `target`, which is aligned to 64 bytes and must be zeros.
+void matrix_pack(const Source* source, uint8_t* target, int threads) {
+    const int tiles = (source->outputs + kColumns - 1) / kColumns;
+    visit_format(source->type, [&](auto tag) {
+        using Format = typename decltype(tag)::type;
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+        for (int tile = 0; tile < tiles; ++tile)
+            pack_tile<Format>(*source, tile, target + tile * tile_bytes<Format>(source->inputs));
+    });
+}
+
+// Multiply `count` rows of floats [count][inputs] by a packed matrix into `products` [count][outputs], on one thread.
+// For tests.
+void matrix_multiply(const Matrix* matrix, int count, const float* rows, float* products) {
+    const int width = round_up(matrix->inputs, kColumns);
+    const RowBuffers quantised(count, width);
+    Buffer<float> row(width), sums(static_cast<size_t>(round_up(count, kKernelRows)) * kColumns);
+    for (int r = 0; r < count; ++r) {
+        std::memcpy(row.get(), rows + static_cast<size_t>(r) * matrix->inputs, sizeof(float) * matrix->inputs);
+        quantised.rows().quantise(r, 0, width / kGroup, row.get());
+    }
+    for (int tile = 0; tile < matrix->tiles(); ++tile) {
+        multiply_tile(*matrix, tile, quantised.rows(), 0, count, sums.get());
+        const int columns = std::min(kColumns, matrix->outputs - tile * kColumns);
+        for (int r = 0; r < count; ++r)
+            std::memcpy(products + static_cast<size_t>(r) * matrix->outputs + tile * kColumns,
+                        sums.get() + r * kColumns, sizeof(float) * columns);
+    }
 }
 }

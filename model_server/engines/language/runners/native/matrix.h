@@ -1,74 +1,54 @@
-// Products of 8-bit weights and 8-bit activations, exact within a group of inputs and then summed in float.
+// Products of packed weights and 8-bit activations: exact within a group of inputs, and then summed in float.
 //
-// Each number of a product is computed from its own row and column in a fixed order, so that other rows do
-// not change it by a bit.
+// Each number of a product is computed from its own row and column in a fixed order, so that other rows do not change
+// it by a bit.
 #pragma once
 
-#include <cstring>
+#include <utility>
 
-#include "vectors.h"
+#include "formats.h"
 
-constexpr int kColumns = 64;
-constexpr int kGroup = 2 * kLanes;
-constexpr int kVectors = kColumns / kLanes;
-constexpr int kPrefetchBytes = 4352;  // bytes to prefetch: two blocks
+constexpr int kKernelRows = 8;  // the most rows that meet a vector of weights while it is in a register
+constexpr int kPrefetchBytes = 4608;
 
-// The weights of one group of inputs and one tile of columns. Four inputs of a column are adjacent, as VNNI
-// reads them; 128 is added to each weight, because VNNI's first operand is unsigned.
-struct alignas(64) Block {
-    uint16_t scales[kColumns];  // bfloat16
-    uint8_t weights[kGroup / 4][kColumns][4];
-};
-
-// Blocks ordered by tile, then by group, so that the blocks of a tile are contiguous.
 struct Matrix {
-    const Block* blocks;
-    int tiles;
-    int groups;
+    int type;  // as in the file
+    const uint8_t* data;
+    int outputs, inputs;
+
+    int tiles() const { return (outputs + kColumns - 1) / kColumns; }
 };
 
-// Multiply a group by the Hadamard matrix whose entries are 1 and -1. The weights are multiplied by its
-// inverse, so that products stay the same. A single large number, which would make quantisation of its group
-// coarse, is spread over all of the group (QuaRot, arXiv 2404.00456).
-inline void hadamard_transform(Floats& low, Floats& high) {
-    const Floats sum = _mm512_add_ps(low, high);
-    high = _mm512_sub_ps(low, high);
-    low = sum;
-    const Floats one = _mm512_set1_ps(1.0f);
-    const auto signs = [&](__mmask16 lanes) {
-        return _mm512_mask_sub_ps(one, lanes, _mm512_setzero_ps(), one);
-    };
-    for (Floats* x : {&low, &high}) {
-        *x = _mm512_fmadd_ps(*x, signs(0xaaaa), _mm512_permute_ps(*x, 0xb1));
-        *x = _mm512_fmadd_ps(*x, signs(0xcccc), _mm512_permute_ps(*x, 0x4e));
-        *x = _mm512_fmadd_ps(*x, signs(0xf0f0), _mm512_shuffle_f32x4(*x, *x, 0xb1));
-        *x = _mm512_fmadd_ps(*x, signs(0xff00), _mm512_shuffle_f32x4(*x, *x, 0x4e));
-    }
-}
-
-// Rows of quantised activations: each group is transformed, and then divided by its own scale.
+// Rows of quantised activations: each group of 32 is divided by its own scale.
 struct Rows {
-    int8_t* values;    // [rows][groups * kGroup]
-    float* scales;     // [rows][groups]
-    int32_t* offsets;  // [rows][groups]: -128 times the sum of a group, which undoes the weights' 128
+    int8_t* values;   // [rows][stride]
+    float* scales;    // [rows][groups]
+    float* totals;    // [rows][groups]: the sum of a group, times its scale
+    int32_t* negative_sums;  // [rows][groups][3]: minus the sums of each half of a group, and of all of it
     int groups;
+    int stride;
 
     void quantise(int row, int group, const float* from) {
-        Floats part[] = {_mm512_load_ps(from), _mm512_load_ps(from + kLanes)};
-        hadamard_transform(part[0], part[1]);
-        const Floats largest = _mm512_max_ps(_mm512_abs_ps(part[0]), _mm512_abs_ps(part[1]));
-        const float bound = _mm512_reduce_max_ps(largest);
-        const Floats factor = _mm512_set1_ps(bound > 0 ? 127.0f / bound : 0.0f);
+        constexpr int kParts = kGroup / kLanes;
+        Floats parts[kParts], largest = broadcast(0.0f);
+        for (int i = 0; i < kParts; ++i) {
+            parts[i] = load(from + i * kLanes);
+            largest = maximum(largest, magnitude(parts[i]));
+        }
+        const float bound = maximum(largest);
+        const Floats factor = broadcast(bound > 0 ? 127.0f / bound : 0.0f);
         const size_t place = static_cast<size_t>(row) * groups + group;
-        __m512i sum = _mm512_setzero_si512();
-        for (int i = 0; i < 2; ++i) {
-            const __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(part[i], factor));
-            sum = _mm512_add_epi32(sum, whole);
-            auto* to = reinterpret_cast<__m128i*>(values + place * kGroup + i * kLanes);
-            _mm_storeu_si128(to, _mm512_cvtsepi32_epi8(whole));
+        int halves[2] = {};
+        for (int i = 0; i < kParts; ++i) {
+            const Ints whole = to_nearest_ints(parts[i] * factor);
+            store_as_bytes(values + static_cast<size_t>(row) * stride + group * kGroup + i * kLanes, whole);
+            halves[2 * i / kParts] += sum(whole);
         }
         scales[place] = bound / 127.0f;
-        offsets[place] = -128 * _mm512_reduce_add_epi32(sum);
+        totals[place] = scales[place] * static_cast<float>(halves[0] + halves[1]);
+        negative_sums[3 * place] = -halves[0];
+        negative_sums[3 * place + 1] = -halves[1];
+        negative_sums[3 * place + 2] = -halves[0] - halves[1];
     }
 
     // Quantise the groups from `group` to `end`; `from` has the numbers of all of them.
@@ -77,62 +57,111 @@ struct Rows {
     }
 };
 
-// Add the products of one block with `Count` adjacent rows to `sums` [Count][64]. `Cold`: the weights are not
-// in the processor's cache yet.
-template <int Count, bool Cold>
-inline void multiply_block(const Block& block, const Rows& rows, int row, int group, float* sums) {
-    const size_t first = static_cast<size_t>(row) * rows.groups + group;
-    __m512i total[Count][kVectors];
-    for (int r = 0; r < Count; ++r)
-        for (int i = 0; i < kVectors; ++i)
-            total[r][i] = _mm512_set1_epi32(rows.offsets[first + r * rows.groups]);
-    for (int k = 0; k < kGroup / 4; ++k) {
-        __m512i weights[kVectors];
-        for (int i = 0; i < kVectors; ++i) {
-            const char* from = reinterpret_cast<const char*>(block.weights[k][i * kLanes]);
-            // The hardware prefetcher stops at every page, and while the rows after the first four are
-            // computed.
-            if constexpr (Cold) _mm_prefetch(from + kPrefetchBytes, _MM_HINT_T0);
-            weights[i] = _mm512_load_si512(from);
+template <class Function, int... kIndices>
+inline __attribute__((always_inline)) void for_each_index(std::integer_sequence<int, kIndices...>, Function&& function) {
+    (function(std::integral_constant<int, kIndices>()), ...);
+}
+
+// Call `function` with constants from 0 to kCount - 1.
+template <int kCount, class Function>
+inline __attribute__((always_inline)) void for_each_index(Function&& function) {
+    for_each_index(std::make_integer_sequence<int, kCount>(), function);
+}
+
+// Add the products of the weights in one group of 32 inputs with `kCount` rows to `totals`: of the first or, if `kOdd`,
+// the second group of a pair. `values` and `place` are those of this group in the first row.
+template <class Format, int kCount, int kOdd>
+inline __attribute__((always_inline)) void multiply_group(const Format& format, int pair, const Rows& rows,
+                                                          const int8_t* values, size_t place, Floats* totals) {
+    constexpr int kAtOnce = kVectorsAtOnce<Format::kBits>;
+    constexpr int kVectors = kGroupVectors / Format::kScales;
+    for_each_index<Format::kScales>([&](auto part) __attribute__((always_inline)) {
+        Ints sums[kCount];
+#pragma GCC unroll 8
+        for (int r = 0; r < kCount; ++r) {
+            sums[r] = broadcast_int(0);
+            if constexpr (Format::kOffsetBits > 0) {
+                const int32_t* own = rows.negative_sums + 3 * (place + static_cast<size_t>(r) * rows.groups);
+                sums[r] = shift_left(broadcast_int(own[Format::kScales == 2 ? part : 2]), Format::kOffsetBits);
+            }
         }
-        for (int r = 0; r < Count; ++r) {
-            int32_t four;
-            std::memcpy(&four, rows.values + (first + r * rows.groups) * kGroup + k * 4, sizeof four);
-            for (int i = 0; i < kVectors; ++i)
-                total[r][i] = _mm512_dpbusd_epi32(total[r][i], weights[i], _mm512_set1_epi32(four));
-        }
-    }
-    for (int i = 0; i < kVectors; ++i) {
-        const Floats scale = load_bfloat(block.scales + i * kLanes);
-        for (int r = 0; r < Count; ++r) {
-            float* to = sums + r * kColumns + i * kLanes;
-            const Floats factor = _mm512_mul_ps(scale, _mm512_set1_ps(rows.scales[first + r * rows.groups]));
-            _mm512_store_ps(to, _mm512_fmadd_ps(_mm512_cvtepi32_ps(total[r][i]), factor, _mm512_load_ps(to)));
-        }
+        for_each_index<kVectors / kAtOnce>([&](auto step) __attribute__((always_inline)) {
+            constexpr int kFirst = part * kVectors + step * kAtOnce;
+            Ints weights[kAtOnce];
+            for_each_index<kAtOnce>([&](auto i) __attribute__((always_inline)) {
+                weights[i] = format.template weights<kOdd, kFirst + i>(pair);
+            });
+#pragma GCC unroll 8
+            for (int r = 0; r < kCount; ++r)
+                sums[r] = add_products<kAtOnce, Format::kBits>(
+                    sums[r], weights, values + static_cast<size_t>(r) * rows.stride + 4 * kFirst);
+        });
+        const Floats scale = format.scale((2 * pair + kOdd) * Format::kScales + part);
+#pragma GCC unroll 8
+        for (int r = 0; r < kCount; ++r)
+            totals[r] = multiply_add(to_floats(sums[r]),
+                                     scale * broadcast(rows.scales[place + static_cast<size_t>(r) * rows.groups]),
+                                     totals[r]);
+    });
+    if constexpr (Format::kHasMinimums) {
+        const Floats minimum = format.minimum(2 * pair + kOdd);
+#pragma GCC unroll 8
+        for (int r = 0; r < kCount; ++r)
+            totals[r] = subtract_product(
+                minimum, broadcast(rows.totals[place + static_cast<size_t>(r) * rows.groups]), totals[r]);
     }
 }
 
-// Write the product of rows `first` to `first + count` with one tile of columns to `sums` [count][64].
-inline void multiply_tile(const Matrix& matrix, int tile, const Rows& rows, int first, int count,
-                          float* sums) {
-    std::memset(sums, 0, sizeof(float) * kColumns * count);
-    const Block* blocks = matrix.blocks + static_cast<size_t>(tile) * matrix.groups;
-    for (int group = 0; group < matrix.groups; ++group) {
-        const Block& block = blocks[group];
-        if (count >= 4) multiply_block<4, true>(block, rows, first, group, sums);
-        int r = count >= 4 ? 4 : 0;
-        for (; r + 4 <= count; r += 4)
-            multiply_block<4, false>(block, rows, first + r, group, sums + r * kColumns);
-        switch (count - r) {
-            case 3:
-                multiply_block<3, true>(block, rows, first + r, group, sums + r * kColumns);
-                break;
-            case 2:
-                multiply_block<2, true>(block, rows, first + r, group, sums + r * kColumns);
-                break;
-            case 1:
-                multiply_block<1, true>(block, rows, first + r, group, sums + r * kColumns);
-                break;
+// Add the products of one unit of a tile with `kCount` adjacent rows to `sums` [kCount][64].
+// `cold`: the weights are not in the processor's cache yet. The hardware prefetcher stops at every page, and while
+// further rows are computed.
+template <class Format, int kCount>
+void multiply_unit(const uint8_t* unit, const Rows& rows, int row, int group, bool cold, float* sums) {
+    constexpr int kGroups = Format::kInputs / kGroup, kPairs = (kGroups + 1) / 2;
+    constexpr auto kHint = kCount <= 2 ? _MM_HINT_T0 : _MM_HINT_T1;
+    for (int strip = 0; strip < kStrips; ++strip)
+        for (int half = 0; half < kStripColumns / kLanes; ++half) {
+            const int8_t* values = rows.values + static_cast<size_t>(row) * rows.stride + group * kGroup;
+            size_t place = static_cast<size_t>(row) * rows.groups + group;
+            const Format format(unit, strip, half);
+            float* to = sums + strip * kStripColumns + half * kLanes;
+            Floats totals[kCount];
+#pragma GCC unroll 8
+            for (int r = 0; r < kCount; ++r) totals[r] = load(to + r * kColumns);
+            const uint8_t* ahead = unit + Format::kHeader + strip * Format::kStrip + kPrefetchBytes;
+#pragma GCC unroll 1
+            for (int pair = 0; pair < kPairs; ++pair, values += 2 * kGroup, place += 2) {
+                if (cold && half == 0)
+                    for (int i = 0; i < Format::kStrip / kPairs; i += kVector, ahead += kVector)
+                        _mm_prefetch(reinterpret_cast<const char*>(ahead), kHint);
+                multiply_group<Format, kCount, 0>(format, pair, rows, values, place, totals);
+                if constexpr (kGroups > 1)
+                    multiply_group<Format, kCount, 1>(format, pair, rows, values + kGroup, place + 1, totals);
+            }
+#pragma GCC unroll 8
+            for (int r = 0; r < kCount; ++r) store(to + r * kColumns, totals[r]);
         }
+}
+
+// Write the product of rows `first` to `first + count` with one tile to `sums` [count, rounded up to 8][64]. Rows up to
+// that number must exist in memory, whatever they hold.
+template <class Format>
+void multiply_tile(const Matrix& matrix, int tile, const Rows& rows, int first, int count, float* sums) {
+    std::memset(sums, 0, sizeof(float) * kColumns * round_up(count, kKernelRows));
+    const uint8_t* unit = matrix.data + tile * tile_bytes<Format>(matrix.inputs);
+    const int groups = (matrix.inputs + kGroup - 1) / kGroup;
+    for (int group = 0; group < groups; group += Format::kInputs / kGroup, unit += unit_bytes<Format>()) {
+        if (count == 1) multiply_unit<Format, 1>(unit, rows, first, group, true, sums);
+        else if (count == 2) multiply_unit<Format, 2>(unit, rows, first, group, true, sums);
+        else if (count <= 4) multiply_unit<Format, 4>(unit, rows, first, group, true, sums);
+        else multiply_unit<Format, 8>(unit, rows, first, group, true, sums);
+        for (int r = kKernelRows; r < count; r += kKernelRows)
+            multiply_unit<Format, 8>(unit, rows, first + r, group, false, sums + r * kColumns);
     }
+}
+
+inline void multiply_tile(const Matrix& matrix, int tile, const Rows& rows, int first, int count, float* sums) {
+    visit_format(matrix.type, [&](auto tag) {
+        multiply_tile<typename decltype(tag)::type>(matrix, tile, rows, first, count, sums);
+    });
 }

@@ -1,184 +1,188 @@
-"""Packs weights as the C++ decoder reads them: 8 bits each, written to a file once and then mapped into memory.
+"""Packs the matrices of a model as the C++ decoder reads them, in memory, each time that the model is loaded.
 
-A matrix becomes tiles of 64 outputs, a tile becomes blocks of 32 inputs, and a block is 64 bfloat16 scales and 2048
-bytes in the order of matrix.h. Every width is padded to a multiple of 64 with zeros. The 32 inputs of a block are first
-multiplied by a Hadamard matrix, as the activations will be: products stay the same, and rounding loses less.
+A GGUF's blocks are only reordered, number by number as they are in the file. Matrices of floats, as in safetensors, are
+quantised to Q8_0.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
-import tempfile
+import ctypes
+import mmap
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy
 import torch
-from filelock import FileLock
-from safetensors import safe_open
-from torch.nn import functional
 
 from model_server.engines.language.runners.architecture import head_width
-from model_server.engines.language.runners.native import RunnerUnavailable, cache_folder
+from model_server.engines.language.runners.native import (
+    LayerWeights,
+    Matrix,
+    MatrixSource,
+    RunnerUnavailable,
+)
+from model_server.engines.language.runners.native.files import open_tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
+    from pathlib import Path
 
-LAYOUT = 3
-"""The version of the file format; weights packed with another one are packed again."""
-TILE_COLUMNS, GROUP_INPUTS = 64, 32
-"""kColumns and kGroup of matrix.h."""
+    from model_server.engines.language.runners.native.files import FileTensor, TensorFiles
+
+ROW_MULTIPLE = 64
+"""Vectors that are as wide as a row are padded with zeros to a multiple of this."""
 EMBEDDING = "model.embed_tokens.weight"
-ROWS_PER_PIECE = 4096
-"""Rows of a matrix that are packed at a time, because a float32 copy of the largest one would fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class PackedWeights:
-    """`parts`: addresses in `memory` by name. `embedding`: [V, hidden], mapped from the model's own files."""
+    """The weights of a model. `matrix_bytes`: of all matrices; `types`: of their numbers, the commonest first."""
 
-    memory: torch.Tensor
-    parts: dict[str, int]
-    embedding: torch.Tensor
-
-
-class TensorFiles:
-    """The tensors of a folder with safetensors, mapped into memory, so that unread ones take none."""
-
-    def __init__(self, folder: Path) -> None:
-        index = folder / "model.safetensors.index.json"
-        if index.exists():
-            names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-        else:
-            names = ["model.safetensors"]
-        if missing := [name for name in names if not (folder / name).exists()]:
-            raise RunnerUnavailable(f"its folder has no {missing[0]}")
-        opened: list[Any] = [safe_open(str(folder / name), "pt") for name in names]
-        self._file_by_tensor = {name: file for file in opened for name in file.keys()}  # noqa: SIM118 - it is no dict
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._file_by_tensor
-
-    def read(self, name: str, *shape: int) -> torch.Tensor:
-        """Return the tensor `name`. Raises RunnerUnavailable if it is missing or has another shape."""
-        if name not in self._file_by_tensor:
-            raise RunnerUnavailable(f"its files have no {name}")
-        tensor: torch.Tensor = self._file_by_tensor[name].get_tensor(name)
-        if tuple(tensor.shape) != shape:
-            raise RunnerUnavailable(f"its {name} is {tuple(tensor.shape)} where its configuration says {shape}")
-        return tensor
+    layers: ctypes.Array[LayerWeights]
+    norm: torch.Tensor
+    logits: Matrix
+    embedding: Matrix
+    matrix_bytes: int
+    types: tuple[str, ...]
+    owners: tuple[Any, ...]
+    """Keep the addresses valid."""
 
 
-def load_weights(folder: Path, config: Any) -> PackedWeights:
-    """Return the packed weights of the model in `folder` with transformers' `config`.
+@dataclass(frozen=True, slots=True)
+class _MatrixPlan:
+    """A matrix that will be packed: `part` names it in `LayerWeights`; `layer` None: the logits."""
 
-    They are packed at the first use, which takes seconds, and 1.06 bytes of the disk for each weight.
-    Raises RunnerUnavailable if tensors are missing or the disk is full.
+    layer: int | None
+    part: str
+    tensor: FileTensor
+    heads: int = 0
+    """The number of heads whose rows are to be reordered; 0: none."""
+
+
+def load_weights(library: ctypes.CDLL, folder: Path, config: Any, threads: int) -> PackedWeights:
+    """Return the packed weights of the model in `folder` with transformers' `config`, which takes seconds.
+
+    Raises RunnerUnavailable if tensors are missing or in an unknown format, or if there is not enough memory.
     """
-    cache = cache_folder() / "packed"
-    model, state = _identify(folder)
-    target = cache / f"{model}-{state}"
+    files = open_tensors(folder)
+    plans = list(_plan_matrices(files, config))
+    sizes = [_packed_size(library, plan.tensor) for plan in plans]
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(cache / f"{model}.lock"):
-            if not target.is_dir():
-                for old in cache.glob(f"{model}-*"):
-                    shutil.rmtree(old)
-                _pack(folder, config, target)
+        memory = mmap.mmap(-1, sum(sizes), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError as error:
-        raise RunnerUnavailable(f"its packed weights cannot be kept ({error.strerror})") from error
-    parts: dict[str, list[int]] = json.loads((target / "parts.json").read_text())
-    size = sum(length for _, length in parts.values())
-    memory = torch.from_file(str(target / "weights"), shared=False, size=size, dtype=torch.uint8)
-    addresses = {name: memory.data_ptr() + start for name, (start, _) in parts.items()}
-    # A new mapping, because the pages that packing read would stay in memory with the old one.
-    embedding = TensorFiles(folder).read(EMBEDDING, config.vocab_size, config.hidden_size)
-    return PackedWeights(memory, addresses, embedding)
+        raise RunnerUnavailable(f"there is no memory for its weights ({sum(sizes):,} bytes)") from error
+    memory.madvise(mmap.MADV_HUGEPAGE)
+    view = numpy.frombuffer(memory, numpy.uint8)
+    layers = (LayerWeights * config.num_hidden_layers)()
+    address, bytes_by_type = view.ctypes.data, dict[str, int]()
+    logits = Matrix()
+    for plan, size in zip(plans, sizes, strict=True):
+        matrix = _pack(library, plan, address, head_width(config), threads)
+        if plan.layer is None:
+            logits = matrix
+        else:
+            setattr(layers[plan.layer], plan.part, matrix)
+        bytes_by_type[plan.tensor.type] = bytes_by_type.get(plan.tensor.type, 0) + size
+        address += size
+    vectors = []
+    for layer, part, vector in _read_vectors(files, config):
+        setattr(layers[layer], part, vector.data_ptr())
+        vectors.append(vector)
+    norm = _read_vector(files, "model.norm.weight", config.hidden_size, pad=True)
+    # Opened anew, because the pages that packing read would stay in memory with the old mapping.
+    del files, plans
+    shape = (config.vocab_size, config.hidden_size)
+    embedding = open_tensors(folder).read(EMBEDDING, *shape)
+    return PackedWeights(
+        layers=layers,
+        norm=norm,
+        logits=logits,
+        embedding=Matrix(embedding.type_number, embedding.address, *shape),
+        matrix_bytes=sum(sizes),
+        types=tuple(sorted(bytes_by_type, key=lambda name: -bytes_by_type[name])),
+        owners=(view, vectors, embedding.owner),
+    )
 
 
-def _identify(folder: Path) -> tuple[str, str]:
-    """Return hashes of the model's path and of the state of its files."""
-    paths = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
-    files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    texts = str(folder.resolve()), json.dumps([LAYOUT, files])
-    model, state = (hashlib.sha256(text.encode()).hexdigest()[:16] for text in texts)
-    return model, state
+def check_types(folder: Path, config: Any) -> None:
+    """Raise RunnerUnavailable if a tensor is missing, or in a format that cannot be packed. Reads no weights."""
+    files = open_tensors(folder)
+    for plan in _plan_matrices(files, config):
+        _ = plan.tensor.type_number
+    _ = files.read(EMBEDDING, config.vocab_size, config.hidden_size).type_number
 
 
-def _pack(model: Path, config: Any, target: Path) -> None:
-    source = TensorFiles(model)
-    # The prefix is the target's name, so that the next attempt removes what a killed process left.
-    with tempfile.TemporaryDirectory(prefix=target.name, dir=target.parent) as name:
-        folder = Path(name) / target.name
-        folder.mkdir()
-        extents: dict[str, tuple[int, int]] = {}
-        with (folder / "weights").open("wb") as file:
-            for part, pieces in _iterate_parts(source, config):
-                start = file.tell()
-                for piece in pieces:
-                    file.write(piece.numpy().data)
-                extents[part] = start, file.tell() - start
-        (folder / "parts.json").write_text(json.dumps(extents))
-        folder.rename(target)
+def _plan_matrices(files: TensorFiles, config: Any) -> Iterator[_MatrixPlan]:
+    """Yield the matrices in the order in which a step reads them."""
+    hidden, inner, width = config.hidden_size, config.intermediate_size, head_width(config)
+    heads, key_heads = config.num_attention_heads, config.num_key_value_heads
+    shapes = {
+        "query": ("self_attn.q_proj", heads * width, hidden, heads),
+        "key": ("self_attn.k_proj", key_heads * width, hidden, key_heads),
+        "value": ("self_attn.v_proj", key_heads * width, hidden, 0),
+        "output": ("self_attn.o_proj", hidden, heads * width, 0),
+        "gate": ("mlp.gate_proj", inner, hidden, 0),
+        "up": ("mlp.up_proj", inner, hidden, 0),
+        "down": ("mlp.down_proj", hidden, inner, 0),
+    }
+    for layer in range(config.num_hidden_layers):
+        for part, (name, outputs, inputs, reordered) in shapes.items():
+            tensor = files.read(f"model.layers.{layer}.{name}.weight", outputs, inputs)
+            yield _MatrixPlan(layer, part, tensor, reordered if files.pairs_rotated else 0)
+    name = EMBEDDING if config.tie_word_embeddings else "lm_head.weight"
+    yield _MatrixPlan(None, "logits", files.read(name, config.vocab_size, hidden))
 
 
-def _iterate_parts(source: TensorFiles, config: Any) -> Iterator[tuple[str, Iterable[torch.Tensor]]]:
-    """Yield name and bytes of each part that the decoder needs."""
-    hidden, inner, vocabulary = config.hidden_size, config.intermediate_size, config.vocab_size
-    width = head_width(config)
-    heads = {"q": config.num_attention_heads, "k": config.num_key_value_heads, "v": config.num_key_value_heads}
+def _packed_size(library: ctypes.CDLL, tensor: FileTensor) -> int:
+    """Return the bytes of a packed matrix, a multiple of 64."""
+    size: int = library.matrix_bytes(tensor.type_number, *tensor.shape)
+    return size
+
+
+def _pack(library: ctypes.CDLL, plan: _MatrixPlan, address: int, width: int, threads: int) -> Matrix:
+    tensor = plan.tensor
+    order = _order_of_rows(plan.heads, width) if plan.heads else None
+    source = MatrixSource(
+        tensor.type_number, tensor.address, *tensor.shape, None if order is None else order.data_ptr()
+    )
+    library.matrix_pack(source, address, threads)
+    return Matrix(tensor.type_number, address, *tensor.shape)
+
+
+def _order_of_rows(heads: int, width: int) -> torch.Tensor:
+    """Return for each row of queries or keys in transformers' order its row in a GGUF of Llama's architecture.
+
+    There the two numbers that are rotated together are neighbours; in transformers they are half a head apart.
+    """
+    rows = torch.arange(heads * width, dtype=torch.int32).view(heads, width // 2, 2)
+    return rows.transpose(1, 2).contiguous().view(-1)
+
+
+def _read_vectors(files: TensorFiles, config: Any) -> Iterator[tuple[int, str, torch.Tensor]]:
+    """Yield layer, part and numbers of each norm and bias."""
+    hidden, width = config.hidden_size, head_width(config)
+    heads = {
+        "query": config.num_attention_heads,
+        "key": config.num_key_value_heads,
+        "value": config.num_key_value_heads,
+    }
     for layer in range(config.num_hidden_layers):
         at = f"model.layers.{layer}."
-        attention = at + "self_attn."
-        yield f"{layer}.attention_norm", _pack_vector(source.read(at + "input_layernorm.weight", hidden))
-        yield f"{layer}.inner_norm", _pack_vector(source.read(at + "post_attention_layernorm.weight", hidden))
-        if attention + "q_norm.weight" in source:
-            yield f"{layer}.query_norm", _pack_vector(source.read(attention + "q_norm.weight", width))
-            yield f"{layer}.key_norm", _pack_vector(source.read(attention + "k_norm.weight", width))
-        if attention + "q_proj.bias" in source:
-            biases = [source.read(f"{attention}{name}_proj.bias", count * width) for name, count in heads.items()]
-            yield f"{layer}.qkv_bias", _pack_vector(torch.cat(biases))
-        qkv = [source.read(f"{attention}{name}_proj.weight", count * width, hidden) for name, count in heads.items()]
-        yield f"{layer}.qkv", _pack_matrix(torch.cat(qkv))
-        yield f"{layer}.output", _pack_matrix(source.read(attention + "o_proj.weight", hidden, heads["q"] * width))
-        pair = [_pad(source.read(f"{at}mlp.{name}_proj.weight", inner, hidden), 0) for name in ("gate", "up")]
-        tiles = torch.stack([matrix.view(-1, TILE_COLUMNS, hidden) for matrix in pair], dim=1)
-        yield f"{layer}.gate_up", _pack_matrix(tiles.view(-1, hidden))
-        yield f"{layer}.down", _pack_matrix(source.read(at + "mlp.down_proj.weight", hidden, inner))
-    yield "norm", _pack_vector(source.read("model.norm.weight", hidden))
-    logits = EMBEDDING if config.tie_word_embeddings else "lm_head.weight"
-    yield "logits", _pack_matrix(source.read(logits, vocabulary, hidden))
+        yield layer, "attention_norm", _read_vector(files, at + "input_layernorm.weight", hidden, pad=True)
+        yield layer, "inner_norm", _read_vector(files, at + "post_attention_layernorm.weight", hidden, pad=True)
+        for part, count in heads.items():
+            name = f"{at}self_attn.{part[0]}_"
+            if f"{name}norm.weight" in files:
+                yield layer, f"{part}_norm", _read_vector(files, f"{name}norm.weight", width, pad=False)
+            if f"{name}proj.bias" in files:
+                yield layer, f"{part}_bias", _read_vector(files, f"{name}proj.bias", count * width, pad=True)
 
 
-def _pad(tensor: torch.Tensor, dimension: int) -> torch.Tensor:
-    missing = -tensor.shape[dimension] % TILE_COLUMNS
-    return functional.pad(tensor, (0, 0) * (tensor.dim() - 1 - dimension) + (0, missing))
-
-
-def _pack_vector(vector: torch.Tensor) -> Iterator[torch.Tensor]:
-    yield _pad(vector.float(), 0)
-
-
-def _pack_matrix(matrix: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Yield the blocks of `matrix` [outputs, inputs], some rows at a time."""
-    for start in range(0, len(matrix), ROWS_PER_PIECE):
-        rows = _pad(_pad(matrix[start : start + ROWS_PER_PIECE].float(), 0), 1)
-        groups = rows.view(-1, TILE_COLUMNS, rows.shape[1] // GROUP_INPUTS, GROUP_INPUTS) @ (
-            _make_hadamard(GROUP_INPUTS) / GROUP_INPUTS
-        )
-        # A scale that is rounded down puts the largest weight out of range by less than half a step; it is clamped.
-        scales = (groups.abs().amax(-1) / 127).bfloat16()
-        divisors = scales.float().clamp(min=torch.finfo(torch.bfloat16).tiny).unsqueeze(-1)
-        numbers = (groups / divisors).round_().clamp_(-127, 127).add_(128).to(torch.uint8)
-        fours = numbers.view(*scales.shape, GROUP_INPUTS // 4, 4).permute(0, 2, 3, 1, 4)
-        yield torch.cat((scales.transpose(1, 2).contiguous().view(torch.uint8), fours.flatten(2)), dim=2)
-
-
-def _make_hadamard(size: int) -> torch.Tensor:
-    """Return Sylvester's matrix [size, size] of 1 and -1, its own inverse times `size`; `size` is a power of two."""
-    matrix = torch.ones(1, 1)
-    while len(matrix) < size:
-        matrix = torch.kron(torch.tensor([[1.0, 1.0], [1.0, -1.0]]), matrix)
-    return matrix
+def _read_vector(files: TensorFiles, name: str, size: int, *, pad: bool) -> torch.Tensor:
+    tensor = files.read(name, size)
+    if tensor.type not in ("F32", "F16", "BF16"):
+        raise RunnerUnavailable(f"its {name} is in {tensor.type}")
+    dtype = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}[tensor.type]
+    data = (ctypes.c_char * (size * dtype.itemsize)).from_address(tensor.address)
+    vector = torch.frombuffer(data, dtype=dtype).float()
+    return torch.nn.functional.pad(vector, (0, -size % ROW_MULTIPLE if pad else 0)).clone()

@@ -1,8 +1,7 @@
 """PackedRunner, with small random models of every architecture that it runs."""
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +49,6 @@ KINDS: dict[str, Callable[[], Any]] = {
 COMPUTED_TOKENS = 80
 """Number of tokens that are computed one by one; more than the original context of LLAMA3_ROPE."""
 TEXT = tuple(torch.randint(VOCABULARY, (CONTEXT,), generator=torch.Generator().manual_seed(5)).tolist())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    # Loaded before the cache is replaced, to use a library that was compiled earlier.
-    with contextlib.suppress(RunnerUnavailable):
-        native.load()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TEMPERA_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -187,29 +176,6 @@ def test_chunks_that_do_not_fit_the_cache_are_refused(runner: PackedRunner, chun
 def test_a_copy_that_does_not_fit_is_refused(runner: PackedRunner, source: int, target: int, length: int) -> None:
     with pytest.raises(ValueError, match="cannot copy"):
         runner.copy(source, target, length)
-
-
-def test_weights_are_packed_once_and_again_when_the_model_changes(
-    folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TEMPERA_CACHE", str(tmp_path / "cache"))
-    model = tmp_path / "model"
-    model.mkdir()
-    for file in folder("qwen2").iterdir():
-        (model / file.name).write_bytes(file.read_bytes())
-
-    def packed() -> dict[Path, int]:
-        return {path: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "packed").glob("*/weights")}
-
-    first = PackedRunner(model, 1, 16, 1).forward([Chunk(0, 0, (1, 2))])
-    before = packed()
-    assert torch.equal(PackedRunner(model, 1, 16, 1).forward([Chunk(0, 0, (1, 2))]), first)
-    assert packed() == before
-    tensors = load_file(model / "model.safetensors")
-    save_file({name: tensor * 1.5 for name, tensor in tensors.items()}, model / "model.safetensors")
-    assert not torch.equal(PackedRunner(model, 1, 16, 1).forward([Chunk(0, 0, (1, 2))]), first)
-    assert len(packed()) == 1
-    assert packed() != before
 
 
 @pytest.mark.parametrize(
