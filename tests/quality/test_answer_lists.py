@@ -1,4 +1,4 @@
-"""The two lists of questions whose answers a program can judge have the right format and balance, and their patterns work."""
+"""The two lists of questions with checkable answers have the right format and balance, and their patterns work."""
 
 import json
 import re
