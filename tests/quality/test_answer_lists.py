@@ -41,6 +41,8 @@ def test_every_question_has_the_right_keys_and_patterns(half: str) -> None:
         assert question["accept"]
         for pattern in question["accept"] + question["reject"]:
             assert not re.search(pattern, "", re.IGNORECASE), f"{question['id']}: {pattern} is found in anything"
+            # Tried at each letter, a look-ahead over a whole answer takes a minute for a long one.
+            assert not pattern.startswith(("(?=.*", "(?s)(?=.*")), f"{question['id']}: {pattern} needs \\A"
 
 
 def test_no_question_stands_in_both_halves_or_twice_in_one() -> None:
