@@ -1,0 +1,59 @@
+"""Turns German and Spanish questions into English words, for lessons that are not in these languages.
+
+The embedding model that comes with Tempera knows English alone. To find a passage, the words of a question are enough:
+those that questions are made of, and those of the default lesson's subject. Other words stay as they are, so that a
+question about something else finds nothing.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from plugins.explain.search.vocabulary import words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from plugins.explain.search.vocabulary import Vocabulary
+
+FILE = Path(__file__).with_name("glossary.toml")
+MIN_TELLING_WORDS, MIN_TELLING_SHARE = 2, 1 / 3
+"""The number and the share of a question's words that must be such as tell its language."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Language:
+    """The words that tell this language, and the English translations of these and others."""
+
+    telling_words: frozenset[str]
+    translations: Mapping[str, str]
+
+
+def translate_question(question: str, known: Vocabulary) -> str:
+    """Return the English words of a German or Spanish question, or any other question unchanged.
+
+    Words that are `known` to the lessons, as those of a German lesson are, do not tell that a question is foreign.
+    """
+    typed = words(question)
+    for language in _languages():
+        count = sum(word in language.telling_words and word not in known for word in typed)
+        if count >= MIN_TELLING_WORDS and count >= MIN_TELLING_SHARE * len(typed):
+            return " ".join(language.translations.get(word, word) for word in typed)
+    return question
+
+
+@cache
+def _languages() -> list[_Language]:
+    languages = []
+    for tables in tomllib.loads(FILE.read_text("utf-8")).values():
+        telling, others = _invert(tables["questions"]), _invert(tables["subject"])
+        languages.append(_Language(frozenset(telling), telling | others))
+    return languages
+
+
+def _invert(table: Mapping[str, str]) -> dict[str, str]:
+    return {word: english for english, foreign in table.items() for word in foreign.split()}

@@ -1,0 +1,39 @@
+import tomllib
+
+import pytest
+
+from plugins.explain.search.glossary import FILE, translate_question
+from plugins.explain.search.vocabulary import Vocabulary, fold
+
+ENGLISH = Vocabulary(["The temperature of a language model says how random the next token is."])
+
+
+@pytest.mark.parametrize(
+    ("question", "translated"),
+    [
+        ("Was bewirkt die Temperatur bei einem Sprachmodell?", "what changes the temperature at a language model"),
+        ("Wie funktioniert ein Token?", "how works a token"),
+        ("¿Qué es un modelo de lenguaje?", "what is a model of language"),
+        ("Wie koche ich eine Suppe", "how koche i a suppe"),
+        # These are English, or nothing that could be told.
+        ("What was in the die?", "What was in the die?"),
+        ("Is it an ist or a que?", "Is it an ist or a que?"),
+        ("wie", "wie"),
+        ("", ""),
+    ],
+)
+def test_words_of_german_and_spanish_questions_become_english(question: str, translated: str) -> None:
+    assert translate_question(question, ENGLISH) == translated
+
+
+def test_a_question_in_the_language_of_a_lesson_stays_as_it_is() -> None:
+    german = Vocabulary(["Die Temperatur ist bei einem Sprachmodell das, was der Zufall bewirkt."])
+    question = "Was bewirkt die Temperatur bei einem Sprachmodell?"
+    assert translate_question(question, german) == question
+
+
+def test_each_word_of_the_glossary_is_folded_and_there_once() -> None:
+    for tables in tomllib.loads(FILE.read_text("utf-8")).values():
+        foreign = [word for table in tables.values() for others in table.values() for word in others.split()]
+        assert foreign == [fold(word) for word in foreign]
+        assert [word for word in set(foreign) if foreign.count(word) > 1] == []
