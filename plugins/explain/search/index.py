@@ -147,11 +147,18 @@ class Index:
         return np.asarray(directions / np.linalg.norm(directions, axis=1, keepdims=True), np.float32)
 
     def read_question(self, question: str) -> Query:
-        """Read a question. Its texts to embed are the question and, if that differs, the corrected question."""
+        """Read a question. Its texts to embed are the question and, if that differs, the corrected question.
+
+        Of a translated question it is the translation, beside the question itself if a word of it has none.
+        """
         translated = translate_question(question, self._vocabulary)
-        # A foreign word is no typing error of an English one.
-        corrected = self._vocabulary.correct_words(question) if translated == question else words(translated)
-        question, text = translated, _without_fillers(corrected)
+        if translated != question:
+            known = words(translated)
+            is_complete = all(word in self._vocabulary for word in known)
+            texts = (translated,) if is_complete else (question, translated)
+            return Query(translated, tuple(dict.fromkeys(stems(known))), texts)
+        corrected = self._vocabulary.correct_words(question)
+        text = _without_fillers(corrected)
         texts = (question, text) if text and text != " ".join(words(question)) else (question,)
         return Query(question, tuple(dict.fromkeys(stems(corrected))), texts)
 

@@ -11,7 +11,7 @@ TIDES = """# The tide
 
 ## Ebb and flow
 
-The moon pulls at the ocean, so the tide rises. Between two tides lie about twelve hours, which makes one ebb and one flow.
+The moon pulls at the ocean, so the tide rises. Between two tides lie about twelve hours, with one ebb and one flow.
 
 ## Spring tides
 
