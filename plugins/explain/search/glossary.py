@@ -33,8 +33,16 @@ class _Language:
     translations: Mapping[str, str]
 
 
-def translate_question(question: str, known: Vocabulary) -> str:
-    """Return the English words of a German or Spanish question, or any other question unchanged.
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """The English words of a question; `is_complete` is False if words stayed as they are that no lesson has."""
+
+    text: str
+    is_complete: bool
+
+
+def translate_question(question: str, known: Vocabulary) -> Translation | None:
+    """Return the English words of a German or Spanish question; None if it is neither.
 
     Words that are `known` to the lessons, as those of a German lesson are, do not tell that a question is foreign.
     """
@@ -42,8 +50,9 @@ def translate_question(question: str, known: Vocabulary) -> str:
     for language in _languages():
         count = sum(word in language.telling_words and word not in known for word in typed)
         if count >= MIN_TELLING_WORDS and count >= MIN_TELLING_SHARE * len(typed):
-            return " ".join(language.translations.get(word, word) for word in typed)
-    return question
+            is_complete = all(word in language.translations or word in known for word in typed)
+            return Translation(" ".join(language.translations.get(word, word) for word in typed), is_complete)
+    return None
 
 
 @cache

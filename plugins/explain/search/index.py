@@ -151,12 +151,10 @@ class Index:
 
         Of a translated question it is the translation, beside the question itself if a word of it has none.
         """
-        translated = translate_question(question, self._vocabulary)
-        if translated != question:
-            known = words(translated)
-            is_complete = all(word in self._vocabulary for word in known)
-            texts = (translated,) if is_complete else (question, translated)
-            return Query(translated, tuple(dict.fromkeys(stems(known))), texts)
+        if translation := translate_question(question, self._vocabulary):
+            text = translation.text
+            texts = (text,) if translation.is_complete else (question, text)
+            return Query(text, tuple(dict.fromkeys(stems(words(text)))), texts)
         corrected = self._vocabulary.correct_words(question)
         text = _without_fillers(corrected)
         texts = (question, text) if text and text != " ".join(words(question)) else (question,)

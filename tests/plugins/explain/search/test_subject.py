@@ -88,5 +88,5 @@ def test_each_lesson_has_its_own_subject() -> None:
 
 def test_nothing_is_known_about_the_words_of_a_lesson_that_is_not_english() -> None:
     index = index_of(GEZEITEN)
-    assert index.may_answer(index.read_question("warum steigt das Wasser"))
+    assert index.may_answer(index.read_question("Hallo"))
     assert answer(index, "Zwischen Ebbe und Flut liegen wie viele Stunden") == "Ebbe und Flut"
