@@ -78,8 +78,11 @@ class ExplainPlugin(Plugin):
         passage = await self.library.find_answer(_server_of(place), question, CONTEXT_EMBEDDING_SECONDS, user=user.id)
         if passage is None:
             return None
+        from plugins.explain.search.glossary import name_language
+
         # An answer below “What is temperature in AI?” begins with “It is”.
-        return Reference(f"{passage.heading}\n{passage.plain_text}", replies.breadcrumb(passage))
+        text = f"{passage.heading}\n{passage.plain_text}"
+        return Reference(text, replies.breadcrumb(passage), name_language(question))
 
     async def forget(self, person: Person) -> None:
         requests = [(one.command, one.server or person.platform, one.text) for one in person.asked]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from plugins.explain.search.vocabulary import words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from plugins.explain.search.vocabulary import Vocabulary
 
@@ -29,6 +29,7 @@ MIN_TELLING_WORDS, MIN_TELLING_SHARE = 2, 1 / 3
 class _Language:
     """The words that tell this language, and the English translations of these and others."""
 
+    name: str
     telling_words: frozenset[str]
     translations: Mapping[str, str]
 
@@ -47,11 +48,26 @@ def translate_question(question: str, known: Vocabulary) -> Translation | None:
     Words that are `known` to the lessons, as those of a German lesson are, do not tell that a question is foreign.
     """
     typed = words(question)
+    language = _detect([word for word in typed if word not in known], len(typed))
+    if language is None:
+        return None
+    is_complete = all(word in language.translations or word in known for word in typed)
+    return Translation(" ".join(language.translations.get(word, word) for word in typed), is_complete)
+
+
+def name_language(question: str) -> str:
+    """Return the English name of the language of a German or Spanish question; "" for any other question."""
+    typed = words(question)
+    language = _detect(typed, len(typed))
+    return language.name if language else ""
+
+
+def _detect(telling: Sequence[str], count: int) -> _Language | None:
+    """Return the language of a question of `count` words, of which those in `telling` may tell it."""
     for language in _languages():
-        count = sum(word in language.telling_words and word not in known for word in typed)
-        if count >= MIN_TELLING_WORDS and count >= MIN_TELLING_SHARE * len(typed):
-            is_complete = all(word in language.translations or word in known for word in typed)
-            return Translation(" ".join(language.translations.get(word, word) for word in typed), is_complete)
+        found = sum(word in language.telling_words for word in telling)
+        if found >= MIN_TELLING_WORDS and found >= MIN_TELLING_SHARE * count:
+            return language
     return None
 
 
@@ -60,7 +76,7 @@ def _languages() -> list[_Language]:
     languages = []
     for tables in tomllib.loads(FILE.read_text("utf-8")).values():
         telling, others = _invert(tables["questions"]), _invert(tables["subject"])
-        languages.append(_Language(frozenset(telling), telling | others))
+        languages.append(_Language(tables["name"], frozenset(telling), telling | others))
     return languages
 
 

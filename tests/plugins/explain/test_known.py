@@ -23,6 +23,13 @@ async def test_a_passage_is_lent_with_its_heading_and_source(bot: Bot) -> None:
     known = await explain_plugin(bot).knows(ROOM, "What does the temperature of a language model change?", ANN)
     assert known.text.startswith("The temperature knob\nTemperature is a number that says how boldly")
     assert known.source == "What is generative AI? › The temperature knob"
+    assert known.language == ""
+
+
+async def test_the_language_of_a_question_is_told_with_an_english_passage(bot: Bot) -> None:
+    known = await explain_plugin(bot).knows(ROOM, "Was bewirkt die Temperatur bei einem Sprachmodell?", ANN)
+    assert "Temperature" in known.text
+    assert known.language == "German"
 
 
 @pytest.mark.parametrize(
