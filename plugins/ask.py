@@ -34,7 +34,9 @@ REPLACEMENT_CHARACTER = "\ufffd"
 
 def add_lesson(prompt: str, lesson: Reference) -> str:
     """Return the prompt with the text of a lesson before it; small models follow what stands next to the question."""
-    return f"The lesson says:\n\n{lesson.text}\n\nAnswer in your own words, by what the lesson says: {prompt}"
+    # Beside an English text, they answer a German question in English unless the language is named.
+    language = f"in {lesson.language} and " if lesson.language else ""
+    return f"The lesson says:\n\n{lesson.text}\n\nAnswer {language}in your own words, by what the lesson says: {prompt}"
 
 
 class AskPlugin(Plugin):

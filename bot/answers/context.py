@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOOKUP_SECONDS = 1.0
+LOOKUP_SECONDS = 5.0
 """How long another plugin may take to look up what it knows; an answer that waits for it must not seem slow."""
 
 

@@ -258,7 +258,11 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A text of a plugin that answers a question, for a language model to read, and the name of its source."""
+    """A text of a plugin that answers a question, for a language model to read, and the name of its source.
+
+    `language` is the English name of the question's language, or "" if the plugin cannot tell or it is English.
+    """
 
     text: str
     source: str
+    language: str = ""

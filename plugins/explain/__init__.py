@@ -43,7 +43,7 @@ EMBEDDINGS_WAIT_SECONDS, TERMINAL_WAIT_SECONDS = 2.0, 30.0
 It waits longer in a terminal: a bot that is started for one question ends with the answer, so that the embeddings would
 never be finished.
 """
-QUESTION_EMBEDDING_SECONDS, CONTEXT_EMBEDDING_SECONDS = 5.0, 0.3
+QUESTION_EMBEDDING_SECONDS, CONTEXT_EMBEDDING_SECONDS = 5.0, 1.0
 """How long the embedding of a question may take for /explain, and where the answer is only context for another command.
 """
 MAX_CONTEXT_QUESTION_CHARACTERS = 500
@@ -76,7 +76,13 @@ class ExplainPlugin(Plugin):
         if len(question) > MAX_CONTEXT_QUESTION_CHARACTERS:
             return None
         passage = await self.library.find_answer(_server_of(place), question, CONTEXT_EMBEDDING_SECONDS, user=user.id)
-        return Reference(passage.plain_text, replies.breadcrumb(passage)) if passage else None
+        if passage is None:
+            return None
+        from plugins.explain.search.glossary import name_language
+
+        # An answer below “What is temperature in AI?” begins with “It is”.
+        text = f"{passage.heading}\n{passage.plain_text}"
+        return Reference(text, replies.breadcrumb(passage), name_language(question))
 
     async def forget(self, person: Person) -> None:
         requests = [(one.command, one.server or person.platform, one.text) for one in person.asked]

@@ -7,7 +7,7 @@ from fakes.core.requests import ANN, BEN, ROOM, ask, last, press, replies, speak
 from fakes.model_server.broken_api import crooked, plainly
 from fakes.model_server.model_api import FakeModels
 
-from bot import LikelyToken, Token, User, UserError
+from bot import LikelyToken, Reference, Token, User, UserError
 from bot.app import Bot
 from bot.commands.option import format_number
 from bot.config.sections import ExplainSection, PluginsSection
@@ -16,7 +16,7 @@ from bot.core.messages import Action, Place, Request
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
 from bot.storage.database import Database
-from plugins.ask import fork_tokens
+from plugins.ask import add_lesson, fork_tokens
 
 ANSWER = "Paris is the capital of France."
 
@@ -323,6 +323,11 @@ async def test_the_text_of_a_lesson_goes_to_the_model_and_the_card_names_it(
     assert given.endswith(ASKED)
     assert reply.card["lesson"] == "Eggs › Tempera"
     assert reply.quote == ASKED
+
+
+def test_the_model_is_told_in_which_language_to_answer_by_an_english_lesson() -> None:
+    asked = add_lesson("Was ist ein Ei?", Reference("An egg is round.", "Eggs", "German"))
+    assert asked.endswith("Answer in German and in your own words, by what the lesson says: Was ist ein Ei?")
 
 
 @pytest.mark.parametrize("question", ["who won the cup", f"{ASKED} {'and more ' * 80}"])

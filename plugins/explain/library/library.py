@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from plugins.explain.lessons.passages import Passage
     from plugins.explain.search.decision import Decision
     from plugins.explain.search.index import Index
+    from plugins.explain.search.types import Query
 
 log = logging.getLogger(__name__)
 
@@ -110,12 +111,19 @@ class LessonLibrary:
         """
         index = lesson_set.index
         query = await asyncio.to_thread(index.read_question, question)
+        embeddings = await self._embed_question(lesson_set, query, max_seconds, user)
+        return await asyncio.to_thread(lambda: index.decide(index.rank(query, embeddings)))
+
+    async def _embed_question(
+        self, lesson_set: LessonSet, query: Query, max_seconds: float, user: str
+    ) -> list[list[float]] | None:
+        """Return the embeddings of a question; None if they take longer than `max_seconds` or cannot be had."""
         embeddings: list[list[float]] | None = None
         if lesson_set.model:
             try:
                 async with asyncio.timeout(max_seconds):
                     embeddings = await self._host.models.embed(query.texts, model=lesson_set.model, user=user)
-                if not index.has_width_of(embeddings):
+                if not lesson_set.index.has_width_of(embeddings):
                     log.info(
                         "The embedding model was replaced: only words are searched until lessons are embedded again."
                     )
@@ -130,21 +138,24 @@ class LessonLibrary:
                 # A full queue loses no embeddings. Otherwise the first of several failed questions starts the work.
                 if not isinstance(error, Busy):
                     self._embed_again(lesson_set)
-        return await asyncio.to_thread(lambda: index.decide(index.rank(query, embeddings)))
+        return embeddings
 
     async def find_answer(self, server: str, question: str, max_seconds: float, *, user: str) -> Passage | None:
-        """Return the passage that answers a question of the user with the id `user`; None if there is none.
+        """Return the passage that answers a question that may be about anything; None if there is none.
 
-        It takes at most `max_seconds` for each of two steps, once the lessons are read.
+        A question that does not name the subject of a lesson waits for nothing. Another one waits at most `max_seconds`
+        for each of two steps, once the lessons are read. `user` is the id of the user who waits.
         """
-        from plugins.explain.search.decision import Answer
-
         lesson_set = await self.lesson_set(server)
+        index = lesson_set.index
+        query = await asyncio.to_thread(index.read_question, question)
+        if not index.may_answer(query):
+            return None
         with suppress(TimeoutError):
             async with asyncio.timeout(max_seconds):
                 await lesson_set.ready.wait()
-        decision = await self.find(lesson_set, question, max_seconds, user=user)
-        return decision.passage if isinstance(decision, Answer) else None
+        embeddings = await self._embed_question(lesson_set, query, max_seconds, user)
+        return await asyncio.to_thread(lambda: index.answer_by_the_way(query, index.rank(query, embeddings)))
 
     async def read_file(
         self, server: str, lesson: Lesson, stored: StoredLesson | None, number: int | None

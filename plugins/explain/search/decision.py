@@ -63,6 +63,12 @@ class Ranking:
             or self.features[REFERENCE_COVERAGE_FEATURE] > MIN_REFERENCE_COVERAGE
         )
 
+    @property
+    def answer_threshold(self) -> float:
+        """The log-odds from which on the first passage is an answer to a question about the lessons."""
+        model = HYBRID if self.with_embeddings else LEXICAL
+        return model.answer if self.is_aided else model.answer_unaided
+
 
 @dataclass(frozen=True, slots=True)
 class DecisionModel:
@@ -102,8 +108,7 @@ LEXICAL = DecisionModel(
 def decide(ranking: Ranking, topics: Mapping[str, Sequence[str]]) -> Decision:
     """Choose between an answer, suggestions and a refusal by the confidence of a ranking."""
     model = HYBRID if ranking.with_embeddings else LEXICAL
-    threshold = model.answer if ranking.is_aided else model.answer_unaided
-    if ranking.passages and ranking.confidence >= threshold:
+    if ranking.passages and ranking.confidence >= ranking.answer_threshold:
         return Answer(ranking.passages[0], ranking.passages[1:])
     if ranking.passages and ranking.confidence >= model.suggest:
         return DidYouMean(ranking.passages)

@@ -27,9 +27,11 @@ from plugins.explain.lessons.passages import topics_by_lesson
 from plugins.explain.search.answer_type import lacks_answer_type
 from plugins.explain.search.decision import FEATURE_COUNT, HYBRID, LEXICAL, MAX_SUGGESTIONS, Decision, Ranking, decide
 from plugins.explain.search.embedded_texts import TEXT_GROUPS, known_questions, text_groups
+from plugins.explain.search.glossary import translate_question
 from plugins.explain.search.ngrams import CharacterNgrams, gather_ranges
 from plugins.explain.search.reference_lesson import ReferenceLesson
 from plugins.explain.search.section_classifier import MAX_TEXTS, SectionClassifier
+from plugins.explain.search.subject import MIN_WEIGHT, Subject, answers_by_the_way
 from plugins.explain.search.types import Floats, PassageScores, Query
 from plugins.explain.search.vocabulary import FILLER_WORDS, Vocabulary, join_compounds, stems, words
 
@@ -84,8 +86,14 @@ class Index:
         self._is_introduction = np.array([_is_introduction(passage) for passage in passages])
         self._exact_positions: dict[str, int] = {}
         for position, passage in enumerate(passages):
-            for text in filter(None, (_without_fillers(words(text)) for text in (*passage.wordings, passage.heading))):
+            # The text right below a lesson's title only introduces the lesson, even if the title is a question.
+            exact = (*passage.wordings, *([passage.heading] if passage.path else []))
+            for text in filter(None, (_without_fillers(words(text)) for text in exact)):
                 self._exact_positions.setdefault(text, position)
+        by_lesson: dict[str, list[Passage]] = {}
+        for passage in passages:
+            by_lesson.setdefault(passage.lesson_title, []).append(passage)
+        self._subjects = {title: Subject(own) for title, own in by_lesson.items()}
         self._whole_embeddings: Floats | None = None
         self._section_classifier: SectionClassifier | None = None
         self._reference = reference
@@ -139,7 +147,14 @@ class Index:
         return np.asarray(directions / np.linalg.norm(directions, axis=1, keepdims=True), np.float32)
 
     def read_question(self, question: str) -> Query:
-        """Read a question. Its texts to embed are the question and, if that differs, the corrected question."""
+        """Read a question. Its texts to embed are the question and, if that differs, the corrected question.
+
+        Of a translated question it is the translation, beside the question itself if a word of it has none.
+        """
+        if translation := translate_question(question, self._vocabulary):
+            text = translation.text
+            texts = (text,) if translation.is_complete else (question, text)
+            return Query(text, tuple(dict.fromkeys(stems(words(text)))), texts)
         corrected = self._vocabulary.correct_words(question)
         text = _without_fillers(corrected)
         texts = (question, text) if text and text != " ".join(words(question)) else (question,)
@@ -196,6 +211,18 @@ class Index:
     def decide(self, ranking: Ranking) -> Decision:
         """Choose between an answer, suggestions and a refusal with the topics."""
         return decide(ranking, self.topics)
+
+    def may_answer(self, query: Query) -> bool:
+        """Return True if a question that may be about anything names the subject of a lesson."""
+        return any(subject.weigh(_corrected_words(query)) >= MIN_WEIGHT for subject in self._subjects.values())
+
+    def answer_by_the_way(self, query: Query, ranking: Ranking) -> Passage | None:
+        """Return the passage that answers a question that may be about anything; None if none does."""
+        if not ranking.passages:
+            return None
+        passage = ranking.passages[0]
+        weight = self._subjects[passage.lesson_title].weigh(_corrected_words(query))
+        return passage if answers_by_the_way(ranking, weight) else None
 
     def _direction(self, embeddings: Sequence[Sequence[float]] | None) -> Floats | None:
         """Return the mean direction of a question's embeddings; None if they or the passages' are missing."""
@@ -301,6 +328,10 @@ class Index:
         return np.array(
             [sum(rarity[s] for s in query_stems if s in self._stems[position]) / total for position in chosen]
         )
+
+
+def _corrected_words(query: Query) -> list[str]:
+    return words(query.texts[-1])
 
 
 def _without_fillers(question_words: Sequence[str]) -> str:

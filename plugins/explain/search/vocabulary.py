@@ -97,8 +97,12 @@ def _stemmer() -> Stemmer:
 
 def stems(words: Iterable[str]) -> list[str]:
     """Return the stems of some words, without stop words."""
-    content_words: Sequence[str] = [word for word in words if word not in STOP_WORDS]
-    return list(_stemmer().stemWords(content_words))
+    return all_stems([word for word in words if word not in STOP_WORDS])
+
+
+def all_stems(words: Sequence[str]) -> list[str]:
+    """Return the stem of each word, of stop words as well."""
+    return list(_stemmer().stemWords(words))
 
 
 class Vocabulary:

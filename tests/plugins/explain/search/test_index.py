@@ -60,6 +60,25 @@ def test_words_alone_find_the_passage(index: Index, question: str, heading: str)
     assert rank_by_words(index, question).passages[0].heading == heading
 
 
+def test_the_text_below_a_title_that_is_a_question_does_not_answer_it() -> None:
+    text = "# What is a pet?\n\nThis lesson has two parts.\n\n## Pets\n\nA pet is an animal that lives with people.\n"
+    index = Index(split_passages(parse_lesson(text.encode(), "pets.md")))
+    assert rank_by_words(index, "what is a pet").passages[0].heading == "Pets"
+
+
+@pytest.mark.parametrize(
+    ("question", "texts"),
+    [
+        ("Wie funktioniert ein Hamster?", ("how works a hamster",)),
+        ("Wie funktioniert ein Auto?", ("Wie funktioniert ein Auto?", "how works a auto")),
+    ],
+)
+def test_a_foreign_question_is_embedded_as_it_is_only_where_a_word_has_no_translation(
+    index: Index, question: str, texts: tuple[str, ...]
+) -> None:
+    assert index.read_question(question).texts == texts
+
+
 def test_a_confident_result_is_an_answer_with_the_next_best_passages(index: Index) -> None:
     decision = index.decide(rank_by_words(index, "do dogs bark at the postman"))
     assert isinstance(decision, Answer)
