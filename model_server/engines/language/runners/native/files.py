@@ -63,6 +63,9 @@ class TensorFiles(Protocol):
     def read(self, name: str, *shape: int) -> FileTensor:
         """Return the tensor `name`. Raises RunnerUnavailable if it is missing or has another shape."""
 
+    def release(self, tensor: FileTensor) -> None:
+        """Let go of the memory in which a tensor was read, where that can be done; it can be read again."""
+
 
 class SafetensorsFiles:
     """The tensors of a folder with safetensors."""
@@ -92,6 +95,9 @@ class SafetensorsFiles:
         type_name = TORCH_TYPES.get(tensor.dtype, str(tensor.dtype).removeprefix("torch."))
         return FileTensor(name, type_name, shape, tensor.data_ptr(), tensor)
 
+    def release(self, tensor: FileTensor) -> None:
+        """See `TensorFiles`. The mapping is not ours: it goes with the last of its tensors."""
+
 
 class GgufFile:
     """The tensors of the GGUF in a folder that also lists them."""
@@ -101,8 +107,8 @@ class GgufFile:
         self.pairs_rotated = listed["architecture"] == "llama"
         self._tensors: dict[str, tuple[str, list[int], int]] = listed["tensors"]
         with (folder / GGUF_FILE).open("rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._bytes = numpy.frombuffer(mapped, numpy.uint8)
+            self._mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._bytes = numpy.frombuffer(self._mapped, numpy.uint8)
 
     def __contains__(self, name: str) -> bool:
         return gguf_name(name) in self._tensors
@@ -114,6 +120,10 @@ class GgufFile:
         type_name, found, start = listed
         _check_shape(name, tuple(found), shape)
         return FileTensor(gguf_name(name), type_name, shape, self._bytes.ctypes.data + start, self._bytes)
+
+    def release(self, tensor: FileTensor) -> None:
+        """See `TensorFiles`. The pages of all tensors go; the system may still have them in its cache of the file."""
+        self._mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def open_tensors(folder: Path) -> TensorFiles:

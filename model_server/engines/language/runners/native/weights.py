@@ -82,6 +82,7 @@ def load_weights(library: ctypes.CDLL, folder: Path, config: Any, threads: int) 
             logits = matrix
         else:
             setattr(layers[plan.layer], plan.part, matrix)
+        files.release(plan.tensor)
         bytes_by_type[plan.tensor.type] = bytes_by_type.get(plan.tensor.type, 0) + size
         address += size
     vectors = []
