@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from model_server.engines.contract import EngineSpec
-from model_server.engines.language import engine, prompt_lookup
+from model_server.engines.language import engine
 from model_server.engines.language.engine import LanguageEngine
 from model_server.engines.language.prompt_lookup import PromptLookup
 from model_server.engines.language.runners import native
@@ -66,7 +66,6 @@ def make_engine(
             pytest.skip(f"{why}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEMPERA_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(prompt_lookup, "NGRAM_LENGTH", 1)
         patch.setattr(engine, "PromptLookup", InformedLookup)
         yield build
 
