@@ -51,7 +51,7 @@ class Engine(Protocol):
         """Accept a job without looking at it. The next step checks it, and reports a mistake in it as `Failed`."""
 
     def step(self) -> Sequence[Event]:
-        """Advance the active jobs: by one decoded token, one denoising step, one face, or one batch of texts."""
+        """Advance the active jobs: by decoded tokens, one denoising step, one face, or one batch of texts."""
 
     def remove(self, job_id: str) -> None:
         """Drop a job at once. Unknown ids are ignored, since a job may end while its cancellation is on the way."""

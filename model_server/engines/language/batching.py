@@ -1,4 +1,7 @@
-"""Plans each step of the batch: one token of each sequence that decodes, and chunks of prompts (chunked prefill)."""
+"""Plans each step of the batch: one token of each sequence that decodes, and chunks of prompts (chunked prefill).
+
+A sequence that has the step for itself gets guesses of its next tokens, too.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
 
     from model_server.engines.language.generation import LogitsConsumer
     from model_server.engines.language.kv_slots import SlotTable
+    from model_server.engines.language.prompt_lookup import PromptLookup
 
 OLDEST_PROMPT_DIVISOR = 4
 """The oldest prompt gets at least the budget of a step divided by this."""
@@ -24,6 +28,7 @@ class BatchedSequence:
 
     `tokens`: the prompt and the tokens drawn since. `computed`: how many of them its slot holds.
     `cached`: the number of the prompt's tokens that its slot held from the start. `consumer` gets the logits.
+    `lookup` guesses its next tokens from `tokens`; None: nothing may be guessed.
     """
 
     job_id: str
@@ -32,6 +37,7 @@ class BatchedSequence:
     slot: int | None = None
     computed: int = 0
     cached: int = 0
+    lookup: PromptLookup | None = None
     prompt_length: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,8 +73,10 @@ class StepPlanner:
         """Plan the next step for `sequences` in order of arrival: at least one token if there are any.
 
         Short prompts go first, so that few wait for a long one. The oldest prompt always gets a share, so that it does
-        not wait for ever.
+        not wait for ever. Guesses would make the step longer for others, so that only a sequence alone has them.
         """
+        if len(sequences) == 1 and sequences[0].is_decoding and sequences[0].lookup is not None:
+            return [(sequences[0], _make_chunk(sequences[0], 1, sequences[0].lookup.guess()))]
         decoding = [sequence for sequence in sequences if sequence.is_decoding]
         prefilling = [sequence for sequence in sequences if not sequence.is_decoding]
         counts = dict.fromkeys(decoding, 1)
@@ -99,9 +107,9 @@ def _is_computing_prefix_of(other: BatchedSequence, sequence: BatchedSequence) -
     )
 
 
-def _make_chunk(sequence: BatchedSequence, count: int) -> Chunk:
+def _make_chunk(sequence: BatchedSequence, count: int, guesses: tuple[int, ...] = ()) -> Chunk:
+    """Return the next `count` tokens and guesses of those after them: logits are wanted from before the first guess."""
     if sequence.slot is None:
         raise RuntimeError("A sequence without a slot was planned.")
-    return Chunk(
-        sequence.slot, sequence.computed, tuple(sequence.tokens[sequence.computed : sequence.computed + count])
-    )
+    tokens = tuple(sequence.tokens[sequence.computed : sequence.computed + count])
+    return Chunk(sequence.slot, sequence.computed, tokens + guesses, 1 + len(guesses))

@@ -1,12 +1,14 @@
 """The language engine: decodes many sequences together, each as if it were alone.
 
-What it does not know: how logits are computed, which a runner does; speculative decoding; images or tools in a prompt.
+What it does not know: how logits are computed, which a runner does; a second model that guesses tokens; images or tools
+in a prompt.
 """
 
 from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +20,7 @@ from model_server.engines.language.generation import Generation, NextTokenProbe
 from model_server.engines.language.kv_slots import SlotTable
 from model_server.engines.language.loading import load_model
 from model_server.engines.language.prompt import PromptBuilder
+from model_server.engines.language.prompt_lookup import GuessLog, PromptLookup
 from model_server.jobs import Chat, Completion, Progress, Started
 
 if TYPE_CHECKING:
@@ -63,6 +66,9 @@ class LanguageEngine:
         self.capacity = model.runner.slots
         self._table = SlotTable(model.runner, reuse=model.can_reuse_prefixes)
         self._planner = StepPlanner(self._table, model.budget)
+        # A guess that was wrong stays in the slot until it is cut back, as for a prompt that reuses a prefix.
+        self._may_guess = model.can_reuse_prefixes
+        self._guess_log = GuessLog()
         size = (self.capacity, model.runner.context)
         log.info("%s: %s; %d sequences at once, %d tokens each.", self._spec.name, model.runner_description, *size)
 
@@ -98,7 +104,10 @@ class LanguageEngine:
             if task.dial
             else Generation(job.id, prompt, task.sampling, self._vocabulary, self._end_tokens)
         )
-        self._sequences[job.id] = BatchedSequence(job.id, list(prompt.ids), consumer)
+        sequence = BatchedSequence(job.id, list(prompt.ids), consumer)
+        if self._may_guess:
+            sequence.lookup = PromptLookup(sequence.tokens, len(prompt.ids) + prompt.max_tokens)
+        self._sequences[job.id] = sequence
         return [Started(job.id, len(prompt.ids), prompt.dropped_turns)]
 
     def _run_plan(self, plan: Plan) -> list[Event]:
@@ -111,15 +120,37 @@ class LanguageEngine:
             half = len(plan) // 2
             return self._run_plan(plan[:half]) + self._run_plan(plan[half:])
         logits[:, self._unused_ids] = float("-inf")
+        rows = iter(logits.unbind())
         with _single_thread():
-            rows = zip(plan, logits, strict=True)
-            return [event for (sequence, chunk), row in rows for event in self._accept_logits(sequence, chunk, row)]
+            return [
+                event
+                for sequence, chunk in plan
+                for event in self._accept_logits(sequence, chunk, list(islice(rows, chunk.wanted)))
+            ]
 
-    def _accept_logits(self, sequence: BatchedSequence, chunk: Chunk, logits: torch.Tensor) -> list[Event]:
-        self._table.record(chunk.slot, chunk.start, chunk.tokens)
-        sequence.computed += len(chunk.tokens)
+    def _accept_logits(self, sequence: BatchedSequence, chunk: Chunk, rows: list[torch.Tensor]) -> list[Event]:
+        """Take the logits after each wanted token of a chunk, as far as its guesses are the tokens that were drawn."""
+        sure = len(chunk.tokens) - chunk.wanted + 1
+        guesses = chunk.tokens[sure:]
+        self._table.record(chunk.slot, chunk.start, chunk.tokens[:sure])
+        sequence.computed += sure
         if not sequence.is_decoding:
             return [Progress(sequence.job_id, sequence.computed, sequence.prompt_length)]
+        events = self._draw(sequence, rows[0])
+        if not guesses:
+            return events
+        for guess, row in zip(guesses, rows[1:], strict=True):
+            if sequence.tokens[sequence.computed :] != [guess]:
+                # Another token was drawn, or the text has ended.
+                break
+            self._table.record(chunk.slot, sequence.computed, (guess,))
+            sequence.computed += 1
+            events += self._draw(sequence, row)
+        self._guess_log.record(len(guesses), sequence.computed - chunk.start - sure)
+        return events
+
+    def _draw(self, sequence: BatchedSequence, logits: torch.Tensor) -> list[Event]:
+        """Draw the next token of a sequence, or end it."""
         try:
             token, events = sequence.consumer.accept(logits, sequence.cached)
         except JobRefused as refused:

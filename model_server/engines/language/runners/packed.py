@@ -19,6 +19,7 @@ from model_server.engines.language.runners import architecture, native
 from model_server.engines.language.runners.architecture import head_width
 from model_server.engines.language.runners.native import RunnerUnavailable
 from model_server.engines.language.runners.native.weights import check_types, load_weights
+from model_server.engines.language.runners.runner import find_wanted_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,13 +76,13 @@ class PackedRunner:
         tokens = torch.tensor([token for chunk in chunks for token in chunk.tokens], dtype=torch.int32)
         rows = [(chunk.slot, chunk.start + offset) for chunk in chunks for offset in range(len(chunk.tokens))]
         slots, places = torch.tensor(rows, dtype=torch.int32).T.contiguous()
-        last_rows = torch.tensor([len(chunk.tokens) for chunk in chunks]).cumsum(0) - 1
-        logits = torch.empty(len(chunks), self._vocabulary)
+        wanted_rows = torch.tensor(find_wanted_rows(chunks))
+        logits = torch.empty(len(wanted_rows), self._vocabulary)
         for first in range(0, len(rows), MAX_ROWS):
             part = slice(first, first + MAX_ROWS)
             now = tokens[part]
-            begin, end = torch.searchsorted(last_rows, torch.tensor([first, first + MAX_ROWS])).tolist()
-            wanted = (last_rows[begin:end] - first).int()
+            begin, end = torch.searchsorted(wanted_rows, torch.tensor([first, first + MAX_ROWS])).tolist()
+            wanted = (wanted_rows[begin:end] - first).int()
             self._library.decoder_step(
                 self._decoder,
                 len(now),
@@ -107,6 +108,8 @@ class PackedRunner:
                 raise ValueError(f"slot {chunk.slot} has no room for {len(chunk.tokens)} tokens from {chunk.start} on")
             if not chunk.tokens or not 0 <= min(chunk.tokens) <= max(chunk.tokens) < self._vocabulary:
                 raise ValueError("a chunk should have tokens, all of them of the vocabulary")
+            if not 1 <= chunk.wanted <= len(chunk.tokens):
+                raise ValueError(f"logits after {chunk.wanted} of {len(chunk.tokens)} tokens cannot be wanted")
 
     @property
     def matrix_bytes(self) -> int:

@@ -7,6 +7,7 @@ on the other chunks of a call: the same tokens in a slot give the same numbers, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -17,11 +18,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Tokens to append to a slot, which holds `start` tokens already: the first one gets position `start`."""
+    """Tokens to append to a slot, which holds `start` tokens already: the first one gets position `start`.
+
+    `wanted`: the number of its last tokens after which logits are wanted, at least one.
+    """
 
     slot: int
     start: int
     tokens: tuple[int, ...]
+    wanted: int = 1
+
+
+def find_wanted_rows(chunks: Sequence[Chunk]) -> list[int]:
+    """Return which of all tokens of the chunks, one chunk after the other, logits are wanted after."""
+    ends = accumulate(len(chunk.tokens) for chunk in chunks)
+    return [row for chunk, end in zip(chunks, ends, strict=True) for row in range(end - chunk.wanted, end)]
 
 
 class Runner(Protocol):
@@ -35,7 +46,7 @@ class Runner(Protocol):
     """How it computes, for the log, such as "torch, bfloat16, 2 threads"."""
 
     def forward(self, chunks: Sequence[Chunk]) -> torch.Tensor:
-        """Compute chunks, at most one per slot; return float32 logits [len(chunks), V] after the last token of each.
+        """Compute chunks, at most one per slot; return float32 logits [sum of `wanted`, V] in the order of the tokens.
 
         Tokens of a slot from `start` on are overwritten, so that a chunk with an earlier `start` cuts the slot back.
         """

@@ -18,7 +18,8 @@ class SoloRunner:
     """Runs models whose cache does not fit slots of a fixed size: sliding windows, hybrids, unknown architectures.
 
     A chunk must start where the sequence ends, or at 0: not every cache can be cut back, and other chunks would change
-    the last bits of the logits, and so the text of a seed. See `Runner` for the rest.
+    the last bits of the logits, and so the text of a seed. So it gives logits only after the last token of a chunk. See
+    `Runner` for the rest.
     """
 
     slots = 1
@@ -33,6 +34,8 @@ class SoloRunner:
     def forward(self, chunks: Sequence[Chunk]) -> torch.Tensor:
         """See `Runner`. The result is on the CPU."""
         (chunk,) = chunks
+        if chunk.wanted != 1:
+            raise ValueError("this runner gives logits only after the last token of a chunk")
         if chunk.start == 0:
             self._cache = None
         ids = torch.tensor([chunk.tokens], device=self._model.device)

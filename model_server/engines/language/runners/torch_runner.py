@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from model_server.engines.common.device import dtype_name
 from model_server.engines.language.runners.architecture import head_width
+from model_server.engines.language.runners.runner import find_wanted_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -146,9 +147,9 @@ class TorchRunner:
             rows = rows + layer.output_projection(mixed, self._block)
             gate, up = layer.gate_up_projection(self._normalise(rows, layer.mlp_norm), self._block).chunk(2, dim=1)
             rows = rows + layer.down_projection(self._map_in_parts(functional.silu, gate) * up, self._block)
-        ends = torch.tensor([len(chunk.tokens) for chunk in chunks]).cumsum(0) - 1
-        last = rows[functional.pad(ends, (0, -len(ends) % self._block)).to(self._device)]
-        logits = self._head(self._normalise(last, self._norm), self._block)[: len(chunks)]
+        wanted = find_wanted_rows(chunks)
+        padded = wanted + [0] * (-len(wanted) % self._block)
+        logits = self._head(self._normalise(rows[self._tensor(padded)], self._norm), self._block)[: len(wanted)]
         return logits.to("cpu", torch.float32)
 
     @torch.inference_mode()

@@ -2,6 +2,7 @@
 
 from model_server.engines.language.batching import OLDEST_PROMPT_DIVISOR, BatchedSequence, StepPlanner, TokenBudget
 from model_server.engines.language.kv_slots import SlotTable
+from model_server.engines.language.prompt_lookup import PromptLookup
 from model_server.engines.language.runners.runner import Chunk
 
 BUDGET = TokenBudget(with_decoding=40, without_decoding=100)
@@ -35,9 +36,12 @@ class PlannedTable:
             sequence.tokens.append(0)
         return sequence
 
+    def plan(self) -> list[tuple[BatchedSequence, Chunk]]:
+        return self._planner.plan(self.sequences)
+
     def step(self) -> dict[str, int]:
         """Return the number of tokens of each sequence in the next step."""
-        plan = self._planner.plan(self.sequences)
+        plan = self.plan()
         assert len({chunk.slot for _, chunk in plan}) == len(plan)
         for sequence, chunk in plan:
             assert chunk == Chunk(
@@ -112,3 +116,18 @@ def test_no_prompt_waits_for_a_removed_one() -> None:
 
 def test_without_sequences_the_plan_is_empty() -> None:
     assert PlannedTable().step() == {}
+
+
+def test_only_a_sequence_alone_in_the_step_gets_guesses() -> None:
+    planned = PlannedTable()
+    sequence = planned.add("a", range(50), read=True)
+    sequence.tokens[-4:] = (0, 20, 21, 22)
+    sequence.lookup = PromptLookup(sequence.tokens, 100)
+    [(_, chunk)] = planned.plan()
+    count = len(chunk.tokens) - 1
+    assert chunk == Chunk(chunk.slot, 50, (22, *range(23, 23 + count)), 1 + count)
+    assert count > 0
+    other = planned.add("b", range(1000, 1100))
+    assert planned.plan()[0][1] == Chunk(chunk.slot, 50, (22,))
+    other.computed = other.prompt_length
+    assert planned.plan()[0][1] == Chunk(chunk.slot, 50, (22,))

@@ -132,6 +132,12 @@ def test_the_rows_of_a_call_keep_their_order_over_several_passes(runner: PackedR
     assert torch.equal(found, reference[[length - 1 for length in lengths]])
 
 
+def test_logits_after_several_tokens_are_those_of_single_steps(runner: PackedRunner, reference: torch.Tensor) -> None:
+    runner.forward([Chunk(1, 0, TEXT[:14])])
+    found = runner.forward([Chunk(2, 0, TEXT[: MAX_ROWS + 9], 20), Chunk(0, 0, TEXT[:5]), Chunk(1, 14, TEXT[14:18], 4)])
+    assert torch.equal(found, reference[[*range(MAX_ROWS - 11, MAX_ROWS + 9), 4, *range(14, 18)]])
+
+
 @pytest.mark.parametrize("threads", [1, 3, 8])
 def test_the_number_of_threads_changes_nothing(
     folder: Callable[[str], Path], reference: torch.Tensor, threads: int
@@ -165,10 +171,12 @@ def test_an_earlier_start_cuts_a_slot_back(runner: PackedRunner, reference: torc
         Chunk(0, 0, ()),
         Chunk(0, 0, (VOCABULARY,)),
         Chunk(0, 0, (-1,)),
+        Chunk(0, 0, (1, 2), 0),
+        Chunk(0, 0, (1, 2), 3),
     ],
 )
 def test_chunks_that_do_not_fit_the_cache_are_refused(runner: PackedRunner, chunk: Chunk) -> None:
-    with pytest.raises(ValueError, match=r"room|vocabulary"):
+    with pytest.raises(ValueError, match=r"room|vocabulary|wanted"):
         runner.forward([Chunk(1, 0, (1,)), chunk])
 
 

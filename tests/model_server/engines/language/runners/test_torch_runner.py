@@ -97,6 +97,14 @@ def test_other_rows_chunks_and_slots_change_no_bit(name: str, dtype: torch.dtype
         assert all(torch.equal(row, alone[end]) for end, row in found.items())
 
 
+def test_logits_after_several_tokens_are_those_of_single_steps() -> None:
+    runner = TorchRunner(make_model("qwen3, normed heads"), slots=3, context=CONTEXT)
+    single = compute(runner, 0, [1] * 60)
+    runner.forward([Chunk(1, 0, TOKENS[:14])])
+    found = runner.forward([Chunk(2, 0, TOKENS[:60], 20), Chunk(0, 0, TOKENS[:5]), Chunk(1, 14, TOKENS[14:18], 4)])
+    assert torch.equal(found, torch.stack([single[end] for end in [*range(41, 61), 5, *range(15, 19)]]))
+
+
 def test_a_copied_prefix_equals_a_computed_one() -> None:
     runner = TorchRunner(make_model("qwen3, normed heads"), slots=3, context=CONTEXT)
     expected = compute(runner, 0, [100, 50])
