@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -20,14 +21,14 @@ from model_server.workers.served_models import ServedModels
 from model_server.workers.supervisor import FACTORY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from aiohttp.typedefs import Handler, Middleware
 
     from model_server.api.sse import EventStream
     from model_server.catalogue import CatalogueEntry
     from model_server.files.cache import ModelCache
-    from model_server.files.download import FetchListener
+    from model_server.workers.served_model import ShowProgress
 
 log = logging.getLogger(__name__)
 requests_log = logging.getLogger("model_server.requests")
@@ -56,7 +57,7 @@ async def serve(
     trusted_key: str | None = None,
     stand_ins: Mapping[str, CatalogueEntry] | None = None,
     notes: Sequence[str] = (),
-    show_progress: Callable[[], FetchListener | None] = lambda: None,
+    show_progress: ShowProgress = nullcontext,
     factory: str = FACTORY,
     limits: Limits = LIMITS,
 ) -> None:
@@ -65,7 +66,7 @@ async def serve(
     Every request needs `api_key` if there is one. Otherwise the `user` field is believed of requests that bear
     `trusted_key`; all other requests are served, too, as one user for each client address.
     `stand_ins`, keyed by names of `entries`, answer in their place until these are loaded. `notes` are sentences for
-    the operator, which /health/ready has. `show_progress` returns a listener for the fetching of each model.
+    the operator, which /health/ready has. `show_progress` shows the progress of fetching a model.
     `factory` names the function that creates engines in the workers, as `module:function`; `limits` are those of
     connections.
     Raises ValueError if `host` is open to the network without a key, OSError if it cannot be listened on.
@@ -73,7 +74,7 @@ async def serve(
     check_exposure(host, api_key)
 
     def build(entry: CatalogueEntry) -> ServedModel:
-        return ServedModel(entry, model_cache, factory=factory, progress=show_progress())
+        return ServedModel(entry, model_cache, factory=factory, show_progress=show_progress)
 
     models = ServedModels(map(build, entries), {name: build(entry) for name, entry in (stand_ins or {}).items()})
     app = build_application(models, notes, authenticator=Authenticator(host, api_key, trusted_key))

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from model_server.engines.contract import EngineSpec
@@ -14,6 +15,8 @@ from model_server.scheduling.queue import JobQueue, QueueClosed, QueueFull
 from model_server.workers.supervisor import FACTORY, Supervisor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from model_server.catalogue import CatalogueEntry
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from model_server.files.download import FetchListener
     from model_server.jobs import Job
     from model_server.scheduling.ticket import Ticket
+
+    ShowProgress = Callable[[], AbstractContextManager[FetchListener | None]]
 
 log = logging.getLogger(__name__)
 
@@ -45,15 +50,16 @@ class ServedModel:
         model_cache: ModelCache,
         *,
         factory: str = FACTORY,
-        progress: FetchListener | None = None,
+        show_progress: ShowProgress = nullcontext,
     ) -> None:
-        """`progress` is told of the progress of fetching, in the thread that fetches."""
+        """`show_progress` makes what is told of the progress of fetching, in the thread that fetches."""
         self.name = entry.name
         self.entry = entry
         self.task = TASK_OF_ENGINE[entry.engine]
         self.queue = JobQueue()
         self._model_cache = model_cache
-        self._progress = progress
+        self._show_progress = show_progress
+        self._progress: FetchListener | None = None
         self._factory = factory
         self._fetch_status = "looking for its files"
         self._problem = ""
@@ -116,13 +122,15 @@ class ServedModel:
         finally:
             threads.shutdown(wait=False)
 
+    def _ensure(self) -> Path:
+        with self._show_progress() as self._progress:
+            return self._model_cache.ensure(self.entry, self)
+
     async def _fetch_in(self, threads: ThreadPoolExecutor) -> Path:
         pause = FIRST_RETRY_SECONDS
         while True:
             try:
-                return await asyncio.get_running_loop().run_in_executor(
-                    threads, self._model_cache.ensure, self.entry, self
-                )
+                return await asyncio.get_running_loop().run_in_executor(threads, self._ensure)
             except OperatorError as error:
                 self._problem = str(error)
                 log.warning("%s", error)

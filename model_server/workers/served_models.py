@@ -64,6 +64,8 @@ class ServedModels:
             for name, stand_in in tuple(self._stand_ins.items()):
                 task = tasks.create_task(stand_in.run())
                 tasks.create_task(self._hand_over(stand_in, self._models[name], task))
+            # A server without models serves as well.
+            await asyncio.Event().wait()
 
     async def _hand_over(self, stand_in: ServedModel, model: ServedModel, task: asyncio.Task[None]) -> None:
         """Let `model` take over once it is loaded, and end the `task` of its stand-in once that has no jobs."""

@@ -89,7 +89,7 @@ class LabPlugin(Plugin):
         """
         if not TOKEN_IDS.fullmatch(ids):
             raise UserError("This button has expired.")
-        present = await ctx.settings.model("ask.model", earlier=model or "")
+        present = await ctx.settings.model("ask.model", earlier=model or "") or model
         if model and present != model:
             # The ids are tokens of another vocabulary, so the present model begins with the text again.
             ids, draw, ended = "", False, False
