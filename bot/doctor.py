@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bot.app import Bot
     from bot.config.loading import Config
     from bot.config.sections import ModelServerSection
+    from bot.core.model_events import Readiness
 
     Findings = Iterable[tuple[bool | None, str]]
     """Whether something is right, and a sentence about it; None for what is accepted but most likely a mistake."""
@@ -130,9 +131,20 @@ async def _check_model_server(section: ModelServerSection, timeout_seconds: floa
         unknown = (
             f" If neither “make run” nor “tempera run” started it, {WARNING_WITHOUT_KEY}." if not section.key else ""
         )
-        return [(True, f"{where} is ready: {', '.join(state.models)}.{unknown}")]
+        return [(True, f"{where} is ready: {', '.join(state.models)}.{unknown}"), *_describe_models(state)]
     waiting = "; ".join(f"{name}: {what}" for name, what in state.states.items())
-    return [(False, f"{where} is not ready yet. {waiting}.")]
+    return [(False, f"{where} is not ready yet. {waiting}."), *_describe_models(state)]
+
+
+def _describe_models(state: Readiness) -> Findings:
+    """Yield what the model server says about the choice of its models, and of one that is still to come."""
+    yield from ((True, note) for note in state.notes)
+    for name, what in state.coming.items():
+        has_failed = what.startswith("failed")
+        yield (
+            None if has_failed else True,
+            f"A smaller model answers until {name} is ready. {name}: {what.rstrip('.')}.",
+        )
 
 
 def _explain_failure(section: ModelServerSection, error: UserError) -> str:

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 from model_server.catalogue import CatalogueEntry, choose, load_catalogue
 from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache, check_trained, format_size
+from model_server.files.choice import Choice, Choices, replace_by_chosen
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 log = logging.getLogger("model_server")
 
@@ -39,6 +40,8 @@ examples:
   tempera-models serve --model all-minilm-l6-v2 --port 9000
   tempera-models serve --catalogue gpu          the models of config/presets/gpu.toml
   tempera-models pull                           fetch the files of the default models; resumes an interrupted pull
+  tempera-models choose qwen2.5-coder-1.5b-instruct
+                                                serve this language model in place of the one chosen at the first start
   tempera-models list
   ls $(tempera-models path digiface-dcgan)
 
@@ -82,11 +85,17 @@ def _run(options: argparse.Namespace) -> int:
     model_cache = ModelCache()
     match options.command:
         case "serve":
-            return _serve(options, choose(catalogue, options.model), model_cache)
+            return _serve(options, catalogue, model_cache)
         case "pull":
-            _pull(choose(catalogue, options.names), model_cache)
+            entries = choose(catalogue, options.names)
+            if not options.names:
+                entries = replace_by_chosen(entries, Choices(catalogue, model_cache).make(entries))
+            _pull(entries, model_cache)
+        case "choose":
+            choice = Choices(catalogue, model_cache).choose(options.name)
+            print(f"{choice.chosen.name} is served from the next start on; tempera-models pull fetches it now.")
         case "list":
-            _list(list(catalogue.values()), model_cache)
+            _list(catalogue, model_cache)
         case "path":
             [entry] = choose(catalogue, [options.name])
             check_trained(entry)
@@ -114,6 +123,8 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     pull = commands.add_parser("pull", parents=[shared], help="fetch model files")
     pull.add_argument("names", nargs="*", metavar="NAME", help="a model (default: all models served by default)")
+    chosen = commands.add_parser("choose", parents=[shared], help="choose the language model that is served by default")
+    chosen.add_argument("name", metavar="NAME", help="the model to serve from the next start on")
     commands.add_parser("list", parents=[shared], help="show the models of the catalogue")
     path = commands.add_parser("path", parents=[shared], help="print the folder that a model's engine opens")
     path.add_argument("name", metavar="NAME", help="a model whose files are fetched")
@@ -160,7 +171,8 @@ def _run_training_command(name: str, arguments: Sequence[str]) -> int:
     return command.main(arguments) if name == "train" else judging.main(arguments)
 
 
-def _list(entries: Sequence[CatalogueEntry], model_cache: ModelCache) -> None:
+def _list(catalogue: Mapping[str, CatalogueEntry], model_cache: ModelCache) -> None:
+    entries, choices = list(catalogue.values()), Choices(catalogue, model_cache)
     rows = [("NAME", "WHAT", "LICENCE", "SIZE", "STATE")]
     rows += [
         (
@@ -168,7 +180,7 @@ def _list(entries: Sequence[CatalogueEntry], model_cache: ModelCache) -> None:
             entry.engine,
             entry.licence,
             format_size(entry.size) if entry.size else "-",
-            _describe_state(entry, model_cache),
+            _describe_state(entry, model_cache, choices.find(catalogue[entry.instead_of or entry.name])),
         )
         for entry in entries
     ]
@@ -179,20 +191,27 @@ def _list(entries: Sequence[CatalogueEntry], model_cache: ModelCache) -> None:
             print(f"  {entry.description}")
 
 
-def _describe_state(entry: CatalogueEntry, model_cache: ModelCache) -> str:
+def _describe_state(entry: CatalogueEntry, model_cache: ModelCache, choice: Choice | None) -> str:
     if entry.is_untrained:
         return "without weights"
     if model_cache.find_ready_folder(entry):
         state = "ready"
     else:
         state = "begun" if model_cache.has_partial(entry) else "not fetched"
-    return state if entry.serve else f"{state}, only served when named"
+    if not entry.serve or (choice is not None and not choice.alternatives[0].serve):
+        return f"{state}, only served when named"
+    if choice is None:
+        return state
+    return f"{state}, chosen" if entry == choice.chosen else f"{state}, served when chosen"
 
 
-def _serve(options: argparse.Namespace, entries: Sequence[CatalogueEntry], model_cache: ModelCache) -> int:
+def _serve(options: argparse.Namespace, catalogue: Mapping[str, CatalogueEntry], model_cache: ModelCache) -> int:
     from model_server.api.auth import is_loopback
 
     _require_packages()
+    entries = choose(catalogue, options.model)
+    choices = [] if options.model else Choices(catalogue, model_cache).make(entries)
+    entries = replace_by_chosen(entries, choices)
     if not entries:
         raise OperatorError("No model of the catalogue is served by default; name one with --model.")
     for entry in entries:
@@ -212,8 +231,10 @@ def _serve(options: argparse.Namespace, entries: Sequence[CatalogueEntry], model
                 entry.name,
                 entry.repository,
             )
+    for choice in choices:
+        log.info("%s", choice.describe())
     try:
-        asyncio.run(_serve_until_cancelled(options, entries, model_cache, api_key, trusted_key))
+        asyncio.run(_serve_until_cancelled(options, entries, choices, model_cache, api_key, trusted_key))
     except asyncio.CancelledError:
         return 0
     except OSError as error:
@@ -226,11 +247,13 @@ def _serve(options: argparse.Namespace, entries: Sequence[CatalogueEntry], model
 async def _serve_until_cancelled(
     options: argparse.Namespace,
     entries: Sequence[CatalogueEntry],
+    choices: Sequence[Choice],
     model_cache: ModelCache,
     api_key: str | None,
     trusted_key: str | None,
 ) -> None:
     from model_server.api.app import serve
+    from model_server.files.progress import progress_on_stderr
 
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
@@ -247,6 +270,11 @@ async def _serve_until_cancelled(
             model_cache=model_cache,
             api_key=api_key,
             trusted_key=trusted_key,
+            stand_ins={
+                choice.chosen.name: smaller for choice in choices if (smaller := choice.find_stand_in(model_cache))
+            },
+            notes=[choice.describe() for choice in choices],
+            show_progress=progress_on_stderr,
         )
     finally:
         # A fetch runs in a thread, which is not cancelled with its task.

@@ -12,7 +12,8 @@ A catalogue is a TOML file with one table per model:
 A source that is a string is a folder with the files under their own names; a source that is a list of strings names the
 parts of the only file, which are joined in order. In place of `files` and `sources` an entry may have `repository`
 (with an optional `revision`), `folder`, or `weights`, a folder of weights that were trained in this project, together
-with `text_encoder`, the name of another model.
+with `text_encoder`, the name of another model. With `instead_of`, the name of a smaller model, and `memory_gb` an entry
+is an alternative to that model: one of them is chosen at set-up, and the others are not served (see files/choice.py).
 """
 
 from __future__ import annotations
@@ -126,6 +127,10 @@ class CatalogueEntry(_Strict):
     weights: Path | None = None
     text_encoder: CatalogueEntry | None = None
     """In the TOML file, the name of that model."""
+    instead_of: str | None = None
+    """The name of the smaller model in whose place this one may be chosen."""
+    memory_gb: Annotated[int, Field(gt=0)] | None = None
+    """The memory of a machine for which this one is chosen, in GB (10⁹ bytes)."""
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     serve: bool = True
@@ -166,6 +171,8 @@ class CatalogueEntry(_Strict):
             raise ValueError("revision should only stand beside repository")
         if self.gguf and len(self.files) > 1:
             raise ValueError("a .gguf file should be the only file of its model")
+        if (self.instead_of is None) != (self.memory_gb is None):
+            raise ValueError("instead_of and memory_gb should come together")
         self._check_sources()
         return self
 
@@ -207,13 +214,21 @@ def load_catalogue(*paths: Path) -> dict[str, CatalogueEntry]:
                 f"itself, but {encoder!r} is not."
             )
         entries[name] = _build_entry(name, tables[name] | {"text_encoder": entries[encoder]}, origin[name])
+    for name, entry in entries.items():
+        smaller = entries.get(entry.instead_of or "")
+        if entry.instead_of and (smaller is None or smaller.instead_of or smaller.engine != entry.engine):
+            raise OperatorError(
+                f"{origin[name].name}, model {name!r}: its instead_of should be the name of another {entry.engine} "
+                f"model that has none itself, but {entry.instead_of!r} is not."
+            )
     return {name: entries[name] for name in tables}
 
 
 def choose(catalogue: Mapping[str, CatalogueEntry], names: Iterable[str]) -> list[CatalogueEntry]:
     """Return the entries called `names`, or the entries served by default if no name is given.
 
-    A model without weights is only chosen by name, because the server would never become ready with it.
+    Of alternatives, only the smallest is served by default; files/choice.py puts the chosen one in its place. A model
+    without weights is only chosen by name, because the server would never become ready with it.
     Raises OperatorError for an unknown name.
     """
     wanted = list(dict.fromkeys(names))
@@ -221,8 +236,14 @@ def choose(catalogue: Mapping[str, CatalogueEntry], names: Iterable[str]) -> lis
         if name not in catalogue:
             raise OperatorError(f"There is no model {name!r} in the catalogue{_suggest_nearest(name, catalogue)}.")
     return [catalogue[name] for name in wanted] or [
-        entry for entry in catalogue.values() if entry.serve and not entry.is_untrained
+        entry for entry in catalogue.values() if entry.serve and not entry.is_untrained and not entry.instead_of
     ]
+
+
+def find_alternatives(catalogue: Mapping[str, CatalogueEntry], smallest: CatalogueEntry) -> list[CatalogueEntry]:
+    """Return the models of which one is chosen, the smallest first: it alone if there is nothing to choose."""
+    larger = [entry for entry in catalogue.values() if entry.serve and entry.instead_of == smallest.name]
+    return [smallest, *sorted(larger, key=lambda entry: entry.memory_gb or 0)]
 
 
 def _read_tables(path: Path) -> dict[str, dict[str, Any]]:

@@ -22,10 +22,14 @@ MODELS = ("qwen2.5-coder-0.5b-instruct", "digiface-dcgan", "all-minilm-l6-v2")
 
 
 @pytest.fixture(scope="module")
-def running(weights: Callable[[str], EngineSpec], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def running(
+    weights: Callable[[str], EngineSpec], request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
     for name in MODELS:
         weights(name)
-    with deployment(tmp_path_factory.mktemp("home")) as made:
+    # Made only now that the models are in place.
+    cache = request.getfixturevalue("small_model_cache")
+    with deployment(tmp_path_factory.mktemp("home"), extra={"TEMPERA_CACHE": str(cache)}) as made:
         yield made
 
 

@@ -20,7 +20,7 @@ from bot.core.splitting import closing, join_growing_columns, merge_columns
 from bot.moderation.actions import answer_place
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from bot.answers.context import Context
     from bot.answers.context_factory import ContextFactory
@@ -165,13 +165,15 @@ class AnswerExecutor:
     ) -> Reply:
         """Run the handler and return its last reply; every error becomes a reply, here and nowhere else."""
         request, command, private = job.request, job.command, run.newest.private
-        spoiler, locale = context.settings["answers.spoiler"], context.user.locale
+        spoiler, locale, earlier_model = context.settings["answers.spoiler"], context.user.locale, ""
 
         async def show(reply: Reply) -> None:
-            run.newest = _decorate(reply, note, locale, private=private, spoiler=spoiler)
+            notes = context.settings.model_notes(earlier_model)
+            run.newest = _decorate(reply, note, notes, locale, private=private, spoiler=spoiler)
             await publish(run.newest)
 
         try:
+            earlier_model = await self._find_earlier_model(job)
             async with run.stoppable():
                 # Loading the plugin made sure that the handler is an async generator function.
                 handler = cast(AsyncGenerator[Reply, None], command.handler(context, **job.options))
@@ -204,6 +206,11 @@ class AnswerExecutor:
             run.newest = replace(run.newest, final=True, status="")
         await publish(run.newest)
         return run.newest
+
+    async def _find_earlier_model(self, job: AnswerJob) -> str:
+        """Return the model that made the answer whose button led here; "" if there is none."""
+        row = None if job.source is None else await self._services.messages.get(job.source)
+        return str(row.card.get("model", "")) if row is not None else ""
 
     async def run_page_turn(self, turn: PageTurn, replies: Latest[Reply]) -> None:
         """Make another page and put it in the place of the one that an answer shows.
@@ -333,12 +340,23 @@ def _ending_status(state: str, locale: str) -> str:
             return ""
 
 
-def _decorate(reply: Reply, note: Sentence | None, locale: str, *, private: bool, spoiler: bool) -> Reply:
-    """Return a handler's reply as people see it: columns as text, a note for the asker, pictures as spoilers."""
+def _decorate(
+    reply: Reply,
+    note: Sentence | None,
+    model_notes: Sequence[Sentence],
+    locale: str,
+    *,
+    private: bool,
+    spoiler: bool,
+) -> Reply:
+    """Return a handler's reply as people see it: columns as text, notes for the asker, pictures as spoilers."""
     if reply.columns:
         reply = replace(reply, text=join_growing_columns(reply.columns))
     if note is not None and (reply.final or not reply.status):
         reply = replace(reply, status=" ".join(filter(None, (reply.status, note.in_language(locale)))))
+    if model_notes:
+        sentences = [sentence.in_language(locale) for sentence in model_notes]
+        reply = replace(reply, status=" ".join(filter(None, (reply.status, *sentences))))
     if spoiler:
         reply = replace(reply, attachments=tuple(replace(file, spoiler=True) for file in reply.attachments))
     return replace(reply, private=reply.private or private)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -186,11 +186,31 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """The state of the model server. `states` maps each model that is not ready to its state."""
+    """The state of the model server. `states` maps each model that is not ready to its state.
+
+    `coming` does the same for models in whose place others answer, and `notes` are sentences for the operator.
+    """
 
     ready: bool
     models: tuple[str, ...]
     states: Mapping[str, str]
+    coming: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """The model called `name` was chosen among those `offered`.
+
+    `gone` is the one that was wanted and is no longer served; "" if there is none. While `name` is not loaded,
+    `stand_in` may answer in its place; `state` then says how far it has come.
+    """
+
+    name: str
+    offered: tuple[str, ...]
+    gone: str = ""
+    stand_in: str = ""
+    state: str = ""
 
 
 def new_seed() -> int:

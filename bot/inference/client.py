@@ -17,7 +17,7 @@ from aiohttp.http_exceptions import LineTooLong
 
 from bot.core.errors import Busy, ModelError, ModelUnavailable
 from bot.core.i18n import Sentence
-from bot.core.model_events import Answered, Delta, Pictures, Readiness, Step, Waiting
+from bot.core.model_events import Answered, Delta, ModelChoice, Pictures, Readiness, Step, Waiting
 from bot.inference import logprobs
 from bot.inference.images import LINE_BUFFER_BYTES, PictureStream, build_form
 from bot.inference.logprobs import TokenReader, read_entropies
@@ -114,12 +114,13 @@ class ModelClient:
         if goes_on:
             body["continue_final_message"] = True
         reader = TokenReader()
-        finish, extra, usage = "stop", dict[str, Any](), dict[str, Any]()
+        finish, extra, usage, model_name = "stop", dict[str, Any](), dict[str, Any](), str(body["model"])
         async with contextlib.aclosing(self._stream("/v1/chat/completions", json=body)) as chunks:
             async for chunk in chunks:
                 news = chunk.get("tempera") or {}
                 extra |= news
                 usage = chunk.get("usage") or usage
+                model_name = str(chunk.get("model") or model_name)
                 if queue := news.get("queue"):
                     yield Waiting(queue["place"], queue.get("eta_s"))
                 if "step" in news:
@@ -132,7 +133,7 @@ class ModelClient:
                     if text or tokens:
                         yield Delta(text, tokens, entropies)
         yield Answered(
-            model=body["model"],
+            model=model_name,
             seed=extra.get("seed", seed),
             finish_reason=finish,
             prompt_tokens=usage.get("prompt_tokens", 0),
@@ -166,7 +167,7 @@ class ModelClient:
         }
         answer = await self._post("/v1/completions", body)
         with _checked_format():
-            return logprobs.read_dial(body["model"], answer["tempera"]["dial"])
+            return logprobs.read_dial(str(answer.get("model") or body["model"]), answer["tempera"]["dial"])
 
     async def faces(
         self,
@@ -279,26 +280,36 @@ class ModelClient:
 
     async def offered(self, task: str) -> list[str]:
         """Return the names of the models that the server has for `task`, its default first. Errors as for `chat`."""
+        return list(await self._listed(task))
+
+    async def _listed(self, task: str) -> dict[str, Mapping[str, Any]]:
+        """Return what the server says about each model that it has for `task`, keyed by name."""
         listed = await self._request("GET", "/v1/models")
         with _checked_format():
-            return [str(model["id"]) for model in listed["data"] if (model.get("tempera") or {}).get("task") == task]
+            described = [(str(model["id"]), model.get("tempera") or {}) for model in listed["data"]]
+            return {name: about for name, about in described if about.get("task") == task}
+
+    async def choose(self, task: str, *wanted: str) -> ModelChoice:
+        """Return the first of the `wanted` models that the server offers for `task`, or else its first one.
+
+        Names that are "" are passed over. Raises ModelUnavailable if the server has no model for `task`.
+        """
+        listed = await self._listed(task)
+        if not listed:
+            raise ModelUnavailable("The model server offers no model for {task}.", task=task)
+        named = [name for name in wanted if name]
+        chosen = next((name for name in named if name in listed), next(iter(listed)))
+        gone = named[0] if named and named[0] != chosen else ""
+        stand_in, state = (str(listed[chosen].get(key) or "") for key in ("stand_in", "state"))
+        return ModelChoice(chosen, tuple(listed), gone, stand_in, state)
 
     async def chosen(self, task: str, name: str) -> str:
-        """Return `name`, the model that a setting chooses for `task`, or the server's first model if it is "".
-
-        Raises ModelUnavailable if the server no longer offers that model.
-        """
-        offered = await self.offered(task)
-        if not offered:
-            raise ModelUnavailable("The model server offers no model for {task}.", task=task)
-        if name and name not in offered:
-            sentence = "The model “{name}”, which is set here, is gone; moderators can choose another one: {offered}."
-            raise ModelUnavailable(sentence, name=name, offered=", ".join(offered))
-        return name or offered[0]
+        """Return `name` if the server offers that model for `task`, or else the name of its first one."""
+        return (await self.choose(task, name)).name
 
     async def first(self, task: str) -> str:
         """Return the name of the first model that the server offers for `task`."""
-        return await self.chosen(task, "")
+        return (await self.choose(task)).name
 
     async def readiness(self) -> Readiness:
         """Return which models are ready, and the states of others. Raises ModelUnavailable if the server is down."""
@@ -311,7 +322,9 @@ class ModelClient:
             raise ModelUnavailable(DOWN) from error
         with _checked_format():
             missing = {str(name): str(state) for name, state in (body.get("missing") or {}).items()}
-            return Readiness(response.status == 200, tuple(map(str, body["models"])), missing)
+            coming = {str(name): str(state) for name, state in (body.get("coming") or {}).items()}
+            notes = tuple(map(str, body.get("notes") or ()))
+            return Readiness(response.status == 200, tuple(map(str, body["models"])), missing, coming, notes)
 
     def _require_session(self) -> aiohttp.ClientSession:
         if self._session is None:

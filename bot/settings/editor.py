@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from bot.core.caller import Caller
     from bot.core.messages import Channel, Role
+    from bot.core.model_events import ModelChoice
     from bot.settings.resolver import Level, Settings
     from bot.settings.setting import Changed, Setting
 
@@ -33,6 +34,7 @@ class SettingsView:
     def __init__(self, settings: Settings, caller: Caller) -> None:
         self._settings = settings
         self._caller = caller
+        self._choices: list[ModelChoice] = []
 
     def __getattr__(self, name: str) -> Any:
         if name not in MOVED_METHODS:
@@ -96,9 +98,38 @@ class SettingsView:
         """Return the title of the group of settings that `name` belongs to."""
         return self._settings.group(name, self._caller.user.locale)
 
-    async def model(self, name: str) -> str | None:
-        """Return the model that the setting `name` chooses here; None if it is not declared. Raises ModelError."""
-        return await self._settings.model(name, self._caller.place)
+    async def model(self, name: str, *, earlier: str = "") -> str | None:
+        """Return the model that the setting `name` chooses here; None if it is not declared. Raises ModelError.
+
+        `earlier` is the model of an answer that is gone on from, which goes before it. In the place of a model that is
+        no longer served it is the server's first one; the answer then says so.
+        """
+        choice = await self._settings.model(name, self._caller.place, earlier)
+        if choice is None:
+            return None
+        self._choices.append(choice)
+        return choice.name
+
+    def model_notes(self, earlier: str = "") -> list[Sentence]:
+        """Return what the asker should know about the models that `model` returned.
+
+        `earlier` is the model that made the answer whose button was pressed, or "".
+        """
+        notes = []
+        for choice in self._choices:
+            answering = choice.stand_in or choice.name
+            if choice.gone:
+                sentence = "The model {gone} is no longer served, so {model} answers."
+                notes.append(Sentence(sentence, {"gone": choice.gone, "model": answering}))
+            if choice.stand_in:
+                sentence = "{stand_in} answers until the larger {model} is ready: {state}."
+                values = {"stand_in": choice.stand_in, "model": choice.name, "state": choice.state.rstrip(".")}
+                notes.append(Sentence(sentence, values))
+        if earlier and self._choices and not any(earlier in (choice.gone, *choice.offered) for choice in self._choices):
+            first = self._choices[0]
+            sentence = "The model {gone} is no longer served, so {model} answers."
+            notes.append(Sentence(sentence, {"gone": earlier, "model": first.stand_in or first.name}))
+        return notes
 
     async def choices(self, setting: Setting) -> tuple[str, ...]:
         """Return the values to choose from for a setting; none if other values are allowed, too."""

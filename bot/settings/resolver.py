@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
     from bot.core.messages import Place, User
+    from bot.core.model_events import ModelChoice
     from bot.inference.client import ModelClient
     from bot.storage.database import Database
 
@@ -277,11 +278,15 @@ class Settings:
             return tuple(dict.fromkeys([*offered, *([now] if now else [])]))
         return ()
 
-    async def model(self, name: str, place: Place) -> str | None:
-        """Return the model that the setting `name` chooses in `place`, or None without it. Raises ModelError."""
+    async def model(self, name: str, place: Place, earlier: str = "") -> ModelChoice | None:
+        """Return the model that the setting `name` chooses in `place`, or None if it is not declared.
+
+        The model that wrote `earlier` text, which is to be gone on from, goes before it. Where neither is served any
+        more, it is the server's first one. Raises ModelError.
+        """
         if self._models is None or (setting := self._declared.get(name)) is None:
             return None
-        return await self._models.chosen(setting.task, self.value(name, place))
+        return await self._models.choose(setting.task, earlier, self.value(name, place))
 
     async def _offered_models(self, setting: Setting) -> list[str]:
         return [] if self._models is None else await self._models.offered(setting.task)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -16,17 +16,19 @@ from model_server.api.auth import Authenticator, check_exposure
 from model_server.api.routes import JOB, STREAM, TRUSTED, Routes
 from model_server.errors import RETRY_AFTER_SECONDS, ApiError, invalid_value
 from model_server.scheduling.ticket import CANCELLED_STATUS
-from model_server.workers.served_model import ServedModel, find_model
+from model_server.workers.served_model import ServedModel
+from model_server.workers.served_models import ServedModels
 from model_server.workers.supervisor import FACTORY
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from aiohttp.typedefs import Handler, Middleware
 
     from model_server.api.sse import EventStream
     from model_server.catalogue import CatalogueEntry
     from model_server.files.cache import ModelCache
+    from model_server.workers.served_model import ShowProgress
 
 log = logging.getLogger(__name__)
 requests_log = logging.getLogger("model_server.requests")
@@ -53,6 +55,9 @@ async def serve(
     model_cache: ModelCache,
     api_key: str | None,
     trusted_key: str | None = None,
+    stand_ins: Mapping[str, CatalogueEntry] | None = None,
+    notes: Sequence[str] = (),
+    show_progress: ShowProgress = nullcontext,
     factory: str = FACTORY,
     limits: Limits = LIMITS,
 ) -> None:
@@ -60,29 +65,34 @@ async def serve(
 
     Every request needs `api_key` if there is one. Otherwise the `user` field is believed of requests that bear
     `trusted_key`; all other requests are served, too, as one user for each client address.
+    `stand_ins`, keyed by names of `entries`, answer in their place until these are loaded. `notes` are sentences for
+    the operator, which /health/ready has. `show_progress` shows the progress of fetching a model.
     `factory` names the function that creates engines in the workers, as `module:function`; `limits` are those of
     connections.
     Raises ValueError if `host` is open to the network without a key, OSError if it cannot be listened on.
     """
     check_exposure(host, api_key)
-    models = [ServedModel(entry, model_cache, factory=factory) for entry in entries]
-    app = build_application(models, authenticator=Authenticator(host, api_key, trusted_key))
+
+    def build(entry: CatalogueEntry) -> ServedModel:
+        return ServedModel(entry, model_cache, factory=factory, show_progress=show_progress)
+
+    models = ServedModels(map(build, entries), {name: build(entry) for name, entry in (stand_ins or {}).items()})
+    app = build_application(models, notes, authenticator=Authenticator(host, api_key, trusted_key))
     # Cancels the job of a client that closed its connection; aiohttp's default is off.
     async with listening(app, host, port, limits=limits, handler_cancellation=True):
         log.info("Listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
-        async with asyncio.TaskGroup() as tasks:
-            for model in models:
-                tasks.create_task(model.run())
-            await asyncio.Event().wait()
+        await models.run()
 
 
-def build_application(models: Sequence[ServedModel], *, authenticator: Authenticator) -> web.Application:
+def build_application(
+    models: ServedModels, notes: Sequence[str] = (), *, authenticator: Authenticator
+) -> web.Application:
     """Return the application: the routes, and middlewares that log, render errors and check access."""
     app = web.Application(
         client_max_size=MAX_BODY_BYTES, middlewares=[_log_request, render_errors, _check_access_with(authenticator)]
     )
     app.add_routes(Routes(models).table())
-    app.add_routes(_StatusRoutes(models, authenticator).table())
+    app.add_routes(_StatusRoutes(models, notes, authenticator).table())
     app.add_routes([web.get(openapi.PATH, openapi.serve_document)])
     return app
 
@@ -90,8 +100,9 @@ def build_application(models: Sequence[ServedModel], *, authenticator: Authentic
 class _StatusRoutes:
     """The routes that list the models and tell whether they are ready."""
 
-    def __init__(self, models: Sequence[ServedModel], authenticator: Authenticator) -> None:
+    def __init__(self, models: ServedModels, notes: Sequence[str], authenticator: Authenticator) -> None:
         self._models = models
+        self._notes = list(notes)
         self._authenticator = authenticator
         self._created = int(time.time())
 
@@ -105,11 +116,14 @@ class _StatusRoutes:
         ]
 
     async def models(self, _: web.Request) -> web.Response:
-        return web.json_response({"object": "list", "data": [self._describe_model(model) for model in self._models]})
+        return web.json_response(
+            {"object": "list", "data": [self._describe_model(model) for model in self._models.listed()]}
+        )
 
     async def model(self, request: web.Request) -> web.Response:
-        models = {model.name: model for model in self._models}
-        return web.json_response(self._describe_model(find_model(models, request.match_info["id"])))
+        name = request.match_info["id"]
+        listed = next((model for model in self._models.listed() if model.name == name), None)
+        return web.json_response(self._describe_model(listed or self._models.find(name)))
 
     async def live(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "live"})
@@ -119,18 +133,27 @@ class _StatusRoutes:
         return web.json_response({"proof": self._authenticator.prove(query.get("nonce", ""), query.get("claim", ""))})
 
     async def ready(self, _: web.Request) -> web.Response:
-        missing = {model.name: model.state for model in self._models if model.state != "ready"}
-        loaded = [model.name for model in self._models if model.name not in missing]
+        listed = self._models.listed()
+        states = {model.name: model.state for model in listed if model.state != "ready"}
+        loaded = [model.name for model in listed if model.name not in states]
+        # Nobody has to wait for a model while another one answers in its place.
+        coming = {model.name for model in listed if (other := self._models.stand_in(model)) and other.name in loaded}
+        missing = {name: state for name, state in states.items() if name not in coming}
+        body = {
+            "status": "starting" if missing else "ready",
+            "models": loaded,
+            "missing": missing,
+            "coming": {name: state for name, state in states.items() if name in coming},
+            "notes": self._notes,
+        }
+        body = {name: value for name, value in body.items() if value or name == "models"}
         if not missing:
-            return web.json_response({"status": "ready", "models": loaded})
-        return web.json_response(
-            {"status": "starting", "models": loaded, "missing": missing},
-            status=503,
-            headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
-        )
+            return web.json_response(body)
+        return web.json_response(body, status=503, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
     def _describe_model(self, model: ServedModel) -> dict[str, object]:
-        entry = model.entry
+        entry, stand_in = model.entry, self._models.stand_in(model)
+        waiting = {"stand_in": stand_in.name, "state": model.public_state} if stand_in is not None else {}
         return {
             "id": model.name,
             "object": "model",
@@ -141,6 +164,7 @@ class _StatusRoutes:
                 "description": entry.description,
                 "licence": entry.licence,
                 "ready": model.state == "ready",
+                **waiting,
             },
         }
 

@@ -31,13 +31,14 @@ from model_server.api.responses import (
 from model_server.api.sse import EventStream
 from model_server.errors import ApiError
 from model_server.jobs import Chat, Completion, Failed, Finished, Job, Scores, Vectors
-from model_server.workers.served_model import ServedModel, find_model
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable
 
     from model_server.jobs import Faces, Imagine, Task
     from model_server.scheduling.ticket import Ticket, TicketEvent
+    from model_server.workers.served_model import ServedModel
+    from model_server.workers.served_models import ServedModels
 
 ImageRequests = ImageRequest | VariationRequest
 ParsedRequest = ChatRequest | CompletionRequest | ImageRequests | EmbeddingRequest | ModerationRequest
@@ -60,8 +61,8 @@ TASK_ENDPOINTS = {
 class Routes:
     """The handlers and the models that they use."""
 
-    def __init__(self, models: Iterable[ServedModel]) -> None:
-        self._models = {model.name: model for model in models}
+    def __init__(self, models: ServedModels) -> None:
+        self._models = models
 
     def table(self) -> list[web.RouteDef]:
         """Return the route definitions."""
@@ -124,13 +125,13 @@ class Routes:
 
     async def queue(self, request: web.Request) -> web.Response:
         """GET /v1/queue: the jobs of every model, without their content; their users only for clients with a key."""
-        data = [_describe_queue(model, with_users=request[TRUSTED]) for model in self._models.values()]
+        data = [_describe_queue(model, with_users=request[TRUSTED]) for model in self._models.at_work()]
         return web.json_response({"object": "list", "data": data})
 
     async def cancel(self, request: web.Request) -> web.Response:
         """DELETE /v1/jobs/{id}. A client without a key can only cancel jobs from its own address."""
         job_id = request.match_info["id"]
-        tickets = (model.queue.find(job_id) for model in self._models.values())
+        tickets = (model.queue.find(job_id) for model in self._models.at_work())
         ticket = next(filter(None, tickets), None)
         if ticket is None or not (request[TRUSTED] or ticket.job.user == _queue_user(request, None)):
             raise ApiError(404, "There is no such job; it may have ended already.", code="job_not_found")
@@ -139,7 +140,7 @@ class Routes:
 
     def _find_model(self, parsed: ParsedRequest, *purposes: str) -> ServedModel:
         """Return the requested model. Raises ApiError if there is none, or if its task is not among `purposes`."""
-        model = find_model(self._models, parsed.model)
+        model = self._models.find(parsed.model)
         if model.task not in purposes:
             sentence = f"{model.name} {TASK_ENDPOINTS[model.task]}, and does nothing else."
             raise ApiError(400, sentence, code="wrong_model", param="model")
@@ -147,17 +148,19 @@ class Routes:
 
     def _first_model_name(self, purpose: str) -> str:
         """Return the name of the first model whose task is `purpose`. Raises ApiError (404) if there is none."""
-        for model in self._models.values():
+        for model in self._models.listed():
             if model.task == purpose:
                 return model.name
         raise ApiError(404, f"No model here is for {purpose}.", code="model_not_found", param="model")
 
     def _submit(self, request: web.Request, parsed: ParsedRequest, task: Task) -> Ticket:
+        # The name of the model that really answers, which may be another one than was asked for.
+        model = self._models.find(parsed.model)
         job = Job(
-            id=f"job_{secrets.token_hex(12)}", model=parsed.model, task=task, user=_queue_user(request, parsed.user)
+            id=f"job_{secrets.token_hex(12)}", model=model.name, task=task, user=_queue_user(request, parsed.user)
         )
         request[JOB] = job
-        return find_model(self._models, parsed.model).submit(job, deadline_s=parsed.deadline_s)
+        return model.submit(job, deadline_s=parsed.deadline_s)
 
     async def _answer_text(
         self, request: web.Request, parsed: ChatRequest | CompletionRequest, kind: type[TextAnswer]

@@ -6,6 +6,7 @@
                                 opens; and its weights in half precision where this machine needs them
     <cache>/partial/NAME/       work in progress; deleted once the model is in place
     <cache>/locks/NAME.lock     held by the one process that works on a model
+    <cache>/choice.json         which of several models was chosen at set-up (see choice.py)
 
 A file gets its name by a rename after its hash was verified, so that a partial file is never seen. A killed run leaves
 whole parts in `partial`, from which the next run resumes; a repository is only resumed for the same revision and
@@ -62,6 +63,11 @@ class ModelCache:
             converted = self._converted_folder(entry.gguf)
             return converted if (converted / TENSORS_FILE).is_file() else None
         return folder if all(_is_verified(folder, file) for file in entry.files) else None
+
+    def has_files(self, entry: CatalogueEntry) -> bool:
+        """Return whether all files of `entry` are there in their full size, also if the user put them there."""
+        folder = self.folder / "models" / entry.name
+        return bool(entry.files) and all(_has_size(folder / file.name, file.size) for file in entry.files)
 
     def has_partial(self, entry: CatalogueEntry) -> bool:
         """Return whether there is an interrupted run that `ensure` will resume."""
@@ -235,10 +241,10 @@ class _NoProgress:
 
 
 def format_size(size: float) -> str:
-    """Format a number of bytes for people: 491 MB."""
+    """Format a number of bytes for people: 491 MB, 1.1 GB."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000:
-            return f"{size:.0f} {unit}"
+            return f"{size:.1f} {unit}" if unit == "GB" and size < 10 else f"{size:.0f} {unit}"
         size /= 1000
     return f"{size:,.0f} TB"
 
@@ -294,12 +300,16 @@ def check_free_space(folder: Path, who: str, needed: float) -> None:
         )
 
 
+def _has_size(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
+
+
 def _is_in_place(folder: Path, file: ModelFile, download: Download) -> bool:
     """Return whether the verified file is in place already, also if the user put it there."""
     if _is_verified(folder, file):
         return True
     path = folder / file.name
-    if not path.is_file() or path.stat().st_size != file.size or download.hash_file(path) != file.sha256:
+    if not _has_size(path, file.size) or download.hash_file(path) != file.sha256:
         return False
     _record_verified(folder, file)
     return True

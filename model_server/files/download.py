@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol, Self
 
 from model_server.catalogue import Location, ModelFile
-from model_server.files.sources import SourceError, Sources
+from model_server.files.sources import POLL_SECONDS, SourceError, Sources
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 CHUNK_BYTES = 1 << 20
+AT_ONCE = 2
+"""The pieces of a file that are downloaded at the same time."""
 
 
 class FetchListener(Protocol):
@@ -81,17 +84,19 @@ class Download:
         self._reported = 0
         names = [str(piece) for piece in pieces]
         count, size = self._find_resume_point(names)
-        for index in range(count, len(pieces)):
-            on_bytes = partial(self._report, size)
-            whole = self._sources.download_file(pieces[0], self._scratch, on_bytes) if len(pieces) == 1 else None
-            if whole is not None:
-                size = self._move_into_part(whole)
-            else:
-                with self._sources.open(pieces[index], self._scratch, on_bytes) as piece:
-                    size = self._append(piece, size)
-            write_json(self._journal, {"pieces": names, "count": index + 1, "size": size})
-            if len(pieces) > 1:
-                self._sources.discard(pieces[index], self._scratch)
+        with PiecesAhead(self._sources, self._scratch, pieces[count:]) as ahead:
+            for index in range(count, len(pieces)):
+                on_bytes = partial(self._report, size)
+                whole = self._sources.download_file(pieces[0], self._scratch, on_bytes) if len(pieces) == 1 else None
+                if whole is not None:
+                    size = self._move_into_part(whole)
+                else:
+                    ahead.wait_for(index - count, on_bytes)
+                    with self._sources.open(pieces[index], self._scratch, on_bytes) as piece:
+                        size = self._append(piece, size)
+                write_json(self._journal, {"pieces": names, "count": index + 1, "size": size})
+                if len(pieces) > 1:
+                    self._sources.discard(pieces[index], self._scratch)
 
     def _find_resume_point(self, names: list[str]) -> tuple[int, int]:
         """Return how many pieces an earlier run joined, and their total size."""
@@ -136,6 +141,48 @@ class Download:
         self._part.unlink()
         for piece in pieces:
             self._sources.discard(piece, self._scratch)
+
+
+class PiecesAhead:
+    """Downloads pieces in order, at most two at a time: starting pip takes as long as half a piece takes to arrive.
+
+    Leaving the context waits for downloads that have begun.
+    """
+
+    def __init__(self, sources: Sources, scratch: Path, pieces: Sequence[Location]) -> None:
+        self._sources = sources
+        self._scratch = scratch
+        self._pieces = pieces if len(pieces) > 1 else ()
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="piece")
+        self._running: dict[int, Future[None]] = {}
+        self._arrived: dict[int, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.shutdown(cancel_futures=True)
+
+    def wait_for(self, index: int, on_bytes: Callable[[int], None]) -> None:
+        """Return once piece `index` is downloaded, and begin with the next one meanwhile.
+
+        `on_bytes` is called with the bytes of all pieces that are arriving. Raises SourceError.
+        """
+        if not self._pieces:
+            return
+        for each in range(index, min(index + AT_ONCE, len(self._pieces))):
+            if each not in self._running:
+                self._running[each] = self._threads.submit(self._download, each)
+        while not wait([self._running[index]], POLL_SECONDS).done:
+            on_bytes(sum(self._arrived.values()))
+        self._arrived.pop(index, None)
+        self._running.pop(index).result()
+
+    def _download(self, index: int) -> None:
+        def note(size: int) -> None:
+            self._arrived[index] = size
+
+        self._sources.download_ahead(self._pieces[index], self._scratch, note)
 
 
 def read_json(path: Path) -> dict[str, Any]:

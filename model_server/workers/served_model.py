@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import logging
 import secrets
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from model_server.engines.contract import EngineSpec
@@ -15,18 +15,21 @@ from model_server.scheduling.queue import JobQueue, QueueClosed, QueueFull
 from model_server.workers.supervisor import FACTORY, Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from model_server.catalogue import CatalogueEntry
     from model_server.files.cache import ModelCache
+    from model_server.files.download import FetchListener
     from model_server.jobs import Job
     from model_server.scheduling.ticket import Ticket
+
+    ShowProgress = Callable[[], AbstractContextManager[FetchListener | None]]
 
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 30.0, 3600.0
-MAX_SHOWN_NAME_LENGTH = 80
 
 TASK_OF_ENGINE = {
     "language": "chat",
@@ -38,25 +41,25 @@ TASK_OF_ENGINE = {
 """The task of the models of each kind of engine, as /v1/models names it."""
 
 
-def find_model(models: Mapping[str, ServedModel], name: str) -> ServedModel:
-    """Return the model called `name`. Raises ApiError (404) that suggests the nearest name."""
-    if name in models:
-        return models[name]
-    close = difflib.get_close_matches(name, models, n=1, cutoff=0.4)
-    hint = f"the nearest is {close[0]}" if close else f"there is {', '.join(models) or 'none'}"
-    shown = name if len(name) <= MAX_SHOWN_NAME_LENGTH else f"{name[:MAX_SHOWN_NAME_LENGTH]}…"
-    raise ApiError(404, f"There is no model {shown} here; {hint}.", code="model_not_found", param="model")
-
-
 class ServedModel:
     """One entry of the catalogue with its queue and its worker."""
 
-    def __init__(self, entry: CatalogueEntry, model_cache: ModelCache, *, factory: str = FACTORY) -> None:
+    def __init__(
+        self,
+        entry: CatalogueEntry,
+        model_cache: ModelCache,
+        *,
+        factory: str = FACTORY,
+        show_progress: ShowProgress = nullcontext,
+    ) -> None:
+        """`show_progress` makes what is told of the progress of fetching, in the thread that fetches."""
         self.name = entry.name
         self.entry = entry
         self.task = TASK_OF_ENGINE[entry.engine]
         self.queue = JobQueue()
         self._model_cache = model_cache
+        self._show_progress = show_progress
+        self._progress: FetchListener | None = None
         self._factory = factory
         self._fetch_status = "looking for its files"
         self._problem = ""
@@ -70,9 +73,16 @@ class ServedModel:
             return self._supervisor.state
         return f"failed: {self._problem}" if self._problem else self._fetch_status
 
+    @property
+    def public_state(self) -> str:
+        """The same for users, who must not see what names folders."""
+        return "its files could not be fetched" if self._problem else self.state
+
     def update(self, what: str, done: int, total: int | None) -> None:
         """Note the progress of fetching (see `FetchListener`). Called from the thread that fetches."""
         self._fetch_status = f"{what}, {100 * done // total}%" if total else what
+        if self._progress is not None:
+            self._progress.update(what, done, total)
 
     def submit(self, job: Job, *, deadline_s: float | None = None) -> Ticket:
         """Queue a job. Raises ApiError: 503 while the model is not loaded, 429 if too many jobs wait."""
@@ -82,10 +92,9 @@ class ServedModel:
             code = "user_queue_full" if full.is_user_limit else "queue_full"
             raise ApiError(429, str(full), code=code, retry_after=full.retry_after) from None
         except QueueClosed:
-            reason = "its files could not be fetched" if self._problem else self.state
             raise ApiError(
                 503,
-                f"{self.name} is not ready yet: {reason.rstrip('.')}.",
+                f"{self.name} is not ready yet: {self.public_state.rstrip('.')}.",
                 code="model_not_ready",
                 retry_after=RETRY_AFTER_SECONDS,
             ) from None
@@ -113,13 +122,15 @@ class ServedModel:
         finally:
             threads.shutdown(wait=False)
 
+    def _ensure(self) -> Path:
+        with self._show_progress() as self._progress:
+            return self._model_cache.ensure(self.entry, self)
+
     async def _fetch_in(self, threads: ThreadPoolExecutor) -> Path:
         pause = FIRST_RETRY_SECONDS
         while True:
             try:
-                return await asyncio.get_running_loop().run_in_executor(
-                    threads, self._model_cache.ensure, self.entry, self
-                )
+                return await asyncio.get_running_loop().run_in_executor(threads, self._ensure)
             except OperatorError as error:
                 self._problem = str(error)
                 log.warning("%s", error)

@@ -85,7 +85,7 @@ class ImaginePlugin(Plugin):
         sweep: One picture for each of several values of a knob: guidance=1,3,7 or steps=5,15,30
         """
         parsed_sweep = _parse_sweep(ctx, sweep) if sweep else None
-        model = await ctx.models.chosen("images", ctx.settings["imagine.model"])
+        model = await ctx.settings.model("imagine.model") or await ctx.models.first("images")
         request = _build_request(prompt, guidance, steps, seed, 1 if parsed_sweep else count, negative, model=model)
         if parsed_sweep:
             replies = self._draw_sweep(ctx, request, parsed_sweep, count)

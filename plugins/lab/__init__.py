@@ -89,7 +89,11 @@ class LabPlugin(Plugin):
         """
         if not TOKEN_IDS.fullmatch(ids):
             raise UserError("This button has expired.")
-        request = OddsRequest(text, temperature, top_p, seed, tuple(map(int, ids.split())), model, fixed)
+        present = await ctx.settings.model("ask.model", earlier=model or "") or model
+        if model and present != model:
+            # The ids are tokens of another vocabulary, so the present model begins with the text again.
+            ids, draw, ended = "", False, False
+        request = OddsRequest(text, temperature, top_p, seed, tuple(map(int, ids.split())), present, fixed)
         if ended:
             yield odds.build_last_reply(ctx, await request.fetch_odds(ctx), request)
             return

@@ -273,6 +273,17 @@ async def test_a_model_server_that_loads(configure: Set, capsys: pytest.CaptureF
         assert await findings(capsys) == (1, [expected])
 
 
+async def test_what_the_model_server_says_about_its_models(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
+    body = {"models": ["small"], "coming": {"large": "fetching, 40 %", "odd": "failed: no room."}, "notes": ["Chosen."]}
+    async with crooked(plainly(json.dumps(body).encode()), "/health/ready") as url:
+        configure("MODEL_SERVER__URL", url)
+        assert await examine(load, build) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "ok       Chosen." in lines
+    assert "ok       A smaller model answers until large is ready. large: fetching, 40 %." in lines
+    assert "warning  A smaller model answers until odd is ready. odd: failed: no room." in lines
+
+
 @pytest.mark.parametrize(
     ("configured", "verified", "told"),
     [

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from model_server.catalogue import Location, choose, load_catalogue
+from model_server.catalogue import Location, choose, find_alternatives, load_catalogue
 from model_server.errors import OperatorError
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -43,6 +43,31 @@ def test_the_built_in_catalogue_serves_one_model_of_each_family() -> None:
     language = catalogue["qwen2.5-coder-0.5b-instruct"]
     assert language.gguf is not None
     assert language.size == 491_400_064
+
+
+def test_the_built_in_catalogue_has_two_language_models_to_choose_between() -> None:
+    catalogue = load_catalogue(CONFIG / "models.toml")
+    small, large = find_alternatives(catalogue, catalogue["qwen2.5-coder-0.5b-instruct"])
+    assert (large.name, large.size, large.memory_gb) == ("qwen2.5-coder-1.5b-instruct", 1_117_320_768, 8)
+    assert small in choose(catalogue, [])
+    assert large not in choose(catalogue, [])
+    [_, parts] = large.sources
+    assert len(parts) == 22
+
+
+@pytest.mark.parametrize("other", ["nobody", "chat", "tiny"])
+def test_an_alternative_names_another_model_of_its_kind(tmp_path: Path, other: str) -> None:
+    text = f'{ENTRY}{FILES}{LANGUAGE}instead_of = "{other}"\nmemory_gb = 8\n'
+    assert sentence(written(tmp_path, text)) == (
+        "models.toml, model 'chat': its instead_of should be the name of another language model that has none itself, "
+        f"but {other!r} is not."
+    )
+
+
+def test_an_alternative_states_its_memory(tmp_path: Path) -> None:
+    assert "instead_of and memory_gb should come together" in sentence(
+        written(tmp_path, f'{ENTRY}{FILES}instead_of = "other"\n')
+    )
 
 
 @pytest.mark.parametrize("preset", sorted((CONFIG / "presets").glob("gpu.toml")), ids=lambda path: path.stem)

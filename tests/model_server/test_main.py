@@ -101,6 +101,26 @@ def test_pull_then_path_then_list(
     assert "digiface-dcgan               face        MIT         14 MB    not fetched\n" in rows
 
 
+def test_the_chosen_language_model_is_listed_and_said_at_the_start(
+    cache: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, server_url: str
+) -> None:
+    name = "qwen2.5-coder-0.5b-instruct"
+    assert main(["choose", "parrot"]) == 1
+    assert "'parrot' is none of the models to choose between: qwen2.5-coder-0.5b" in capsys.readouterr().err
+    assert main(["choose", name]) == 0
+    assert f"{name} is served from the next start on" in capsys.readouterr().out
+    assert main(["list"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.rpartition("  ")[2] for row in rows if "  language " in row] == [
+        "not fetched, chosen",
+        "not fetched, served when chosen",
+    ]
+    caplog.set_level("INFO")
+    # The port is taken, so that the server ends at once.
+    assert main(["serve", "--port", server_url.rpartition(":")[2]]) == 1
+    assert f"The model {name} was chosen by the operator." in caplog.text
+
+
 def test_an_unknown_model_exits_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["pull", "digiface-dcgna"]) == 1
     captured = capsys.readouterr()

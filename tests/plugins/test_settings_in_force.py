@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.core.requests import ANN, MODERATOR, ROOM, ask, last
+from fakes.core.requests import ANN, MODERATOR, ROOM, ask, last, pressed, speaking
 from fakes.model_server.model_api import FakeModels
 
 from bot.app import Bot
@@ -230,11 +230,59 @@ async def test_odds_go_on_with_the_model_whose_tokens_they_are(bot: Bot, several
     assert [body["model"] for body in several.requests] == ["other-chat"] * 2
 
 
-async def test_a_model_that_is_no_longer_served_is_named(bot: Bot, several: FakeModels) -> None:
+GONE = "The model other-chat is no longer served, so fake-chat answers."
+
+
+@pytest.mark.parametrize("line", ["/ask hi", "/dial hi", "/odds hi", "/compare a cat"])
+async def test_in_the_place_of_a_model_that_is_no_longer_served_the_present_one_answers_and_says_so(
+    bot: Bot, several: FakeModels, line: str
+) -> None:
     await last(bot, ask("/config set ask.model other-chat", MODERATOR))
     del several.listed["other-chat"]
-    assert await seen(bot, several, "/ask hi", ROOM, text) == (
-        "The model “other-chat”, which is set here, is gone; moderators can choose another one: fake-chat."
-    )
+    reply = await last(bot, ask(line))
+    assert (reply.error, reply.status) == (False, GONE)
+    assert "fake-chat" in str(reply.card)
+
+
+async def test_a_picture_is_drawn_by_the_present_model_as_well(bot: Bot, several: FakeModels) -> None:
+    await last(bot, ask("/config set imagine.model other-images", MODERATOR))
+    del several.listed["other-images"]
+    reply = await last(bot, ask("/imagine a cat"))
+    assert reply.status.endswith("The model other-images is no longer served, so fake-images answers.")
+    assert not reply.error
+
+
+@pytest.mark.parametrize("label", ["Again", "Edit"])
+async def test_buttons_of_an_answer_by_a_model_that_is_no_longer_served_use_the_present_one(
+    bot: Bot, several: FakeModels, label: str
+) -> None:
+    await last(bot, ask("/config set ask.model other-chat", MODERATOR))
+    first = await last(bot, ask("/ask hi"))
+    assert (first.card["model"], first.status) == ("other-chat", "")
     await last(bot, ask("/config reset ask.model", MODERATOR))
-    assert not await seen(bot, several, "/ask hi", ROOM, refused)
+    # Both are served, so there is nothing to say.
+    assert (await pressed(bot, first, label, prompt="hi")).status == ""
+    del several.listed["other-chat"]
+    again = await pressed(bot, first, label, prompt="hi")
+    assert (again.error, again.card["model"], again.status) == (False, "fake-chat", GONE)
+
+
+async def test_odds_begin_again_where_the_model_of_their_tokens_is_no_longer_served(
+    bot: Bot, several: FakeModels
+) -> None:
+    await last(bot, ask("/config set ask.model other-chat", MODERATOR))
+    odds = await last(bot, ask("/odds The cat"))
+    del several.listed["other-chat"]
+    reply = await last(bot, Request(user=ANN, place=ROOM, action=Action(odds.buttons[0].id)))
+    assert (several.requests[-1]["model"], several.requests[-1]["prompt"]) == ("fake-chat", "The cat")
+    assert reply.status == GONE
+
+
+async def test_a_model_that_stands_in_for_a_larger_one_is_named_and_says_how_far_that_is(
+    bot: Bot, models: FakeModels
+) -> None:
+    models.told_of["fake-chat"] = {"stand_in": "small-chat", "state": "fetching large.gguf, 40%"}
+    seen = [reply async for reply in bot.prepare(ask("/ask hi", speaking("de"))).start()]
+    status = "small-chat antwortet, bis das größere fake-chat bereit ist: fetching large.gguf, 40%."
+    assert (seen[-1].card["model"], seen[-1].status) == ("small-chat", status)
+    assert {status} == {reply.status for reply in seen if reply.text}

@@ -9,7 +9,7 @@ from fakes.model_server.model_api import FakeModels, png
 
 from bot import Answered, Delta, Step, Turn, Waiting
 from bot.core.errors import Busy, ModelError, ModelUnavailable
-from bot.core.model_events import Pictures, Readiness
+from bot.core.model_events import ModelChoice, Pictures, Readiness
 from bot.inference.client import BROKEN, DOWN, ModelClient, Timing
 
 QUESTION = [Turn("user", "hi")]
@@ -112,6 +112,16 @@ async def test_readiness_lists_ready_and_missing_models(status: int) -> None:
     given = plainly(json.dumps(body).encode(), status)
     async with crooked(given, "/health/ready") as url, ModelClient(url) as client:
         assert await client.readiness() == Readiness(status == 200, ("a",), {"b": "40 %"})
+
+
+async def test_the_first_wanted_model_that_is_offered_is_chosen(models: FakeModels) -> None:
+    models.listed |= {"other-chat": "chat"}
+    offered = ("fake-chat", "other-chat")
+    async with ModelClient(models.url) as client:
+        assert await client.choose("chat") == ModelChoice("fake-chat", offered)
+        assert await client.choose("chat", "", "other-chat") == ModelChoice("other-chat", offered)
+        assert await client.choose("chat", "gone", "other-chat") == ModelChoice("other-chat", offered, "gone")
+        assert await client.choose("chat", "gone") == ModelChoice("fake-chat", offered, "gone")
 
 
 # Closing

@@ -58,8 +58,9 @@ class FakeModels:
     `moderation_gate` moderations, `listing_gate` the list of models. `requests` are the bodies received, `running` is
     the number of requests being answered, `dropped` that of requests whose client left before the end. `failure`
     (status, sentence) refuses the requests for which `failing` is true; `place` puts every chat and drawing into a
-    queue first, while the gate is closed. `listed` maps its models to their tasks; `candidates` is the number of tokens
-    in a dial. `scores` maps a part of a text to its moderation scores; None is a server without moderation.
+    queue first, while the gate is closed. `listed` maps its models to their tasks, and `told_of` to what else is listed
+    of them, such as a `stand_in`; `candidates` is the number of tokens in a dial. `scores` maps a part of a text to its
+    moderation scores; None is a server without moderation.
     `moderated` are the texts of moderations and `moderated_for` their users; the first `crowd` of them find the queue
     full. `guided_by` and the fields in `told` are added to pictures. `unlikely` sets the probability of pieces of the
     answer; `unshown` are further pieces that only have tokens and no text. `opening` is a special token before the text
@@ -75,6 +76,7 @@ class FakeModels:
         self.failure: tuple[int, str] | None = None
         self.failing: Callable[[dict[str, Any]], bool] = lambda body: True
         self.listed = dict(LISTED)
+        self.told_of: dict[str, dict[str, str]] = {}
         self.candidates = len(VOCABULARY)
         self.place: int | None = None
         self.guided_by = ""
@@ -178,7 +180,10 @@ class FakeModels:
 
     async def _models(self, request: web.Request) -> web.Response:
         await self.listing_gate.wait()
-        data = [{"id": name, "object": "model", "tempera": {"task": task}} for name, task in self.listed.items()]
+        data = [
+            {"id": name, "object": "model", "tempera": {"task": task} | self.told_of.get(name, {})}
+            for name, task in self.listed.items()
+        ]
         return web.json_response({"object": "list", "data": data})
 
     async def _live(self, request: web.Request) -> web.Response:
@@ -223,7 +228,8 @@ class FakeModels:
                 choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
                 told = {"entropy": [0.5]} if body.get("logprobs") else {}
                 listed = {"content": [self._token(piece, number, body["top_logprobs"])]} if told else None
-                await send({"choices": [choice | {"logprobs": listed}], "tempera": told})
+                model = self.told_of.get(body["model"], {}).get("stand_in", body["model"])
+                await send({"model": model, "choices": [choice | {"logprobs": listed}], "tempera": told})
             await send({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
             usage = {"prompt_tokens": 5, "completion_tokens": len(self.answer)}
             await send({"choices": [], "usage": usage, "tempera": {"seed": body.get("seed"), "seconds": 0.5}})

@@ -27,6 +27,7 @@ from model_server.api.app import build_application
 from model_server.api.auth import Authenticator
 from model_server.api.openapi import FORM, JSON, build_document
 from model_server.images import encode
+from model_server.workers.served_models import ServedModels
 
 OPERATIONS = [(method, path) for path, operations in build_document()["paths"].items() for method in operations]
 MODELS = {
@@ -53,7 +54,7 @@ CHECKS = [status_code_conformance, content_type_conformance, response_schema_con
 
 
 def test_the_document_has_every_route_and_no_other() -> None:
-    app = build_application([], authenticator=Authenticator("127.0.0.1", None))
+    app = build_application(ServedModels([]), authenticator=Authenticator("127.0.0.1", None))
     routes = {
         (route.method.lower(), route.resource.canonical)
         for route in app.router.routes()

@@ -91,12 +91,13 @@ class DialPage:
         if query.text:
             await bot.safety.check_all_rules([query.text], place, draws=False)
             await bot.safety.check_with_classifier([query.text], place, user=user_id)
+        chosen = await bot.settings.model("ask.model", place)
         dial = await bot.models.dial(
             query.ids or query.text,
             temperature=query.temperature,
             top_p=query.top_p,
             seed=query.seed,
-            model=await bot.settings.model("ask.model", place),
+            model=None if chosen is None else chosen.name,
             user=user_id,
         )
         if query.ids:

@@ -1,0 +1,146 @@
+"""The choice between alternative models, such as a large and a small language model: made once, at set-up, and kept.
+
+The catalogue says which models are alternatives (`instead_of`). What was chosen is in <cache>/choice.json, keyed by the
+smallest of them. It is chosen by the memory of the machine or by the operator, except that a model that was fetched
+before there was a choice is kept until the operator agrees to a larger download.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from model_server.catalogue import find_alternatives
+from model_server.errors import OperatorError
+from model_server.files.cache import format_size, shorten
+from model_server.files.download import read_json, write_json
+from model_server.files.memory import read_memory_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from model_server.catalogue import CatalogueEntry
+    from model_server.files.cache import ModelCache
+
+FILE_NAME = "choice.json"
+GB = 10**9
+
+Reason = Literal["memory", "operator", "earlier"]
+"""Chosen by the machine's memory, by the operator, or because it was there before there was a choice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The model that was `chosen` out of `alternatives`, the smallest first; `fitting` is the one for this memory."""
+
+    chosen: CatalogueEntry
+    alternatives: tuple[CatalogueEntry, ...]
+    fitting: CatalogueEntry
+    reason: Reason
+
+    def describe(self) -> str:
+        """Return a sentence or two for the operator: what is served, why, and how to change that."""
+        name, others = self.chosen.name, [entry.name for entry in self.alternatives if entry != self.chosen]
+        if self.reason == "earlier":
+            download = format_size(self.fitting.size or 0)
+            return (
+                f"The model {name} is kept, because it was here already. For the better {self.fitting.name}, which "
+                f"takes {download} more, run tempera-models choose {self.fitting.name} and start again."
+            )
+        why = "by the operator" if self.reason == "operator" else "at set-up, for the memory of this machine"
+        return (
+            f"The model {name} was chosen {why}. To choose another one, run tempera-models choose "
+            f"{' or '.join(others)} and start again."
+        )
+
+    def find_stand_in(self, model_cache: ModelCache) -> CatalogueEntry | None:
+        """Return the best smaller model that is in place and can answer while the chosen one is being fetched.
+
+        None if there is no such model, or if the chosen one is in place.
+        """
+        if model_cache.find_ready_folder(self.chosen) is not None:
+            return None
+        smaller = self.alternatives[: self.alternatives.index(self.chosen)]
+        return next((entry for entry in reversed(smaller) if _is_there(entry, model_cache)), None)
+
+
+class Choices:
+    """The choices of an installation. Nothing is stored before `make`."""
+
+    def __init__(
+        self, catalogue: Mapping[str, CatalogueEntry], model_cache: ModelCache, memory: int | None = None
+    ) -> None:
+        """`memory` is the machine's, in bytes."""
+        self._catalogue = catalogue
+        self._model_cache = model_cache
+        self._memory = read_memory_bytes() if memory is None else memory
+        self._path = model_cache.folder / FILE_NAME
+
+    def find(self, smallest: CatalogueEntry) -> Choice | None:
+        """Return what is chosen among the alternatives to `smallest`, or would be; None if there are none."""
+        alternatives = tuple(find_alternatives(self._catalogue, smallest))
+        if len(alternatives) == 1:
+            return None
+        fitting = [entry for entry in alternatives if (entry.memory_gb or 0) * GB <= self._memory][-1]
+        stored = read_json(self._path).get(smallest.name, {})
+        chosen = next((entry for entry in alternatives if entry.name == stored.get("model")), None)
+        if chosen is not None:
+            return Choice(chosen, alternatives, fitting, stored.get("by", "operator"))
+        smaller = alternatives[: alternatives.index(fitting)]
+        kept = [] if _is_there(fitting, self._model_cache) else [e for e in smaller if _is_there(e, self._model_cache)]
+        if kept:
+            return Choice(kept[-1], alternatives, fitting, "earlier")
+        return Choice(fitting, alternatives, fitting, "memory")
+
+    def make(self, entries: Iterable[CatalogueEntry]) -> list[Choice]:
+        """Return the choices for those of `entries` that have alternatives; store those that are new."""
+        made = []
+        for entry in entries:
+            if (choice := self.find(entry)) is not None:
+                made.append(choice)
+                if entry.name not in read_json(self._path):
+                    # Where the folder cannot be written, the next start chooses again, and the same.
+                    with contextlib.suppress(OSError):
+                        self._store(choice)
+        return made
+
+    def choose(self, name: str) -> Choice:
+        """Choose the model called `name`, as the operator wishes. Raises OperatorError if it is no alternative."""
+        offered = {
+            entry.name: alternatives[0]
+            for smallest in self._catalogue.values()
+            if smallest.serve and len(alternatives := find_alternatives(self._catalogue, smallest)) > 1
+            for entry in alternatives
+        }
+        if name not in offered:
+            raise OperatorError(
+                f"{name!r} is none of the models to choose between: {', '.join(offered)}. Other models are served with "
+                "tempera-models serve --model NAME, or by a catalogue of yours."
+            )
+        present = self.find(offered[name])
+        assert present is not None  # noqa: S101 - it has alternatives
+        choice = Choice(self._catalogue[name], present.alternatives, present.fitting, "operator")
+        try:
+            self._store(choice)
+        except OSError as error:
+            raise OperatorError(
+                f"The choice cannot be kept in {shorten(self._path)}: {error.strerror}. Make that folder writable, or "
+                "set TEMPERA_CACHE to another one."
+            ) from error
+        return choice
+
+    def _store(self, choice: Choice) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        stored = {"model": choice.chosen.name, "by": choice.reason}
+        write_json(self._path, read_json(self._path) | {choice.alternatives[0].name: stored})
+
+
+def replace_by_chosen(entries: Iterable[CatalogueEntry], choices: Iterable[Choice]) -> list[CatalogueEntry]:
+    """Return `entries` with the chosen model in the place of the smallest of its alternatives."""
+    chosen = {choice.alternatives[0].name: choice.chosen for choice in choices}
+    return [chosen.get(entry.name, entry) for entry in entries]
+
+
+def _is_there(entry: CatalogueEntry, model_cache: ModelCache) -> bool:
+    return model_cache.find_ready_folder(entry) is not None or model_cache.has_files(entry)

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import pytest
+from fakes.engines.stored_models import put
+
+from model_server.catalogue import CatalogueEntry, ModelFile
+from model_server.errors import OperatorError
+from model_server.files.cache import ModelCache
+from model_server.files.choice import Choices, replace_by_chosen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+GB = 10**9
+CONTENT = b"weights"
+
+
+def entry(name: str, **fields: object) -> CatalogueEntry:
+    file = ModelFile(name="weights.bin", size=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest())
+    common = {"engine": "face", "description": "", "licence": "MIT", "files": (file,), "sources": ("nowhere",)}
+    return CatalogueEntry.model_validate({"name": name, **common, **fields})
+
+
+def larger(name: str, memory_gb: int, **fields: object) -> CatalogueEntry:
+    return entry(name, instead_of="small", memory_gb=memory_gb, **fields)
+
+
+CATALOGUE = {one.name: one for one in (entry("small"), entry("other"), larger("huge", 32), larger("large", 8))}
+SMALL, LARGE = CATALOGUE["small"], CATALOGUE["large"]
+SERVED = (SMALL, CATALOGUE["other"])
+
+
+@pytest.fixture
+def model_cache(tmp_path: Path) -> ModelCache:
+    return ModelCache(tmp_path / "cache")
+
+
+def served(model_cache: ModelCache, memory: int, catalogue: Mapping[str, CatalogueEntry] = CATALOGUE) -> list[str]:
+    """The names of the models that an installation with so much memory serves."""
+    choices = Choices(catalogue, model_cache, memory).make(SERVED)
+    return [one.name for one in replace_by_chosen(SERVED, choices)]
+
+
+def install(model_cache: ModelCache, one: CatalogueEntry) -> None:
+    put(model_cache.folder / "models" / one.name / "weights.bin", CONTENT)
+
+
+@pytest.mark.parametrize(("memory", "name"), [(8 * GB - 1, "small"), (8 * GB, "large"), (64 * GB, "huge")])
+def test_a_new_installation_gets_the_model_for_its_memory(model_cache: ModelCache, memory: int, name: str) -> None:
+    assert served(model_cache, memory) == [name, "other"]
+
+
+def test_the_choice_stays_when_the_memory_changes(model_cache: ModelCache) -> None:
+    assert served(model_cache, 8 * GB)[0] == "large"
+    assert served(model_cache, GB)[0] == "large"
+
+
+def test_an_installation_that_has_the_small_model_keeps_it_until_its_operator_chooses(model_cache: ModelCache) -> None:
+    install(model_cache, SMALL)
+    assert served(model_cache, 8 * GB)[0] == "small"
+    [choice] = Choices(CATALOGUE, model_cache, 8 * GB).make(SERVED)
+    assert "kept" in choice.describe()
+    assert "tempera-models choose large and start again" in choice.describe()
+    Choices(CATALOGUE, model_cache, 8 * GB).choose("large")
+    assert served(model_cache, 8 * GB)[0] == "large"
+    [choice] = Choices(CATALOGUE, model_cache, 8 * GB).make(SERVED)
+    assert "by the operator" in choice.describe()
+    assert "tempera-models choose small or huge" in choice.describe()
+
+
+def test_a_small_model_that_fits_the_machine_is_not_said_to_be_kept(model_cache: ModelCache) -> None:
+    install(model_cache, SMALL)
+    [choice] = Choices(CATALOGUE, model_cache, GB).make(SERVED)
+    assert (choice.chosen, choice.reason) == (SMALL, "memory")
+
+
+def test_looking_stores_no_choice(model_cache: ModelCache) -> None:
+    found = Choices(CATALOGUE, model_cache, 8 * GB).find(SMALL)
+    assert found is not None
+    assert found.chosen == LARGE
+    assert not model_cache.folder.exists()
+
+
+def test_only_alternatives_can_be_chosen(model_cache: ModelCache) -> None:
+    with pytest.raises(OperatorError, match="'other' is none of the models to choose between: small, large, huge"):
+        Choices(CATALOGUE, model_cache, GB).choose("other")
+
+
+def test_a_larger_model_that_is_switched_off_is_not_chosen(model_cache: ModelCache) -> None:
+    catalogue = CATALOGUE | {"large": larger("large", 8, serve=False)}
+    assert served(model_cache, 8 * GB, catalogue)[0] == "small"
+
+
+def test_a_choice_that_cannot_be_kept_is_made_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file in the place of the folder")
+    model_cache = ModelCache(tmp_path / "cache")
+    assert served(model_cache, 8 * GB)[0] == "large"
+    with pytest.raises(OperatorError, match="cannot be kept"):
+        Choices(CATALOGUE, model_cache, GB).choose("large")
+
+
+def test_a_smaller_model_stands_in_if_it_is_there_and_the_chosen_one_is_not(model_cache: ModelCache) -> None:
+    choice = Choices(CATALOGUE, model_cache, 8 * GB).choose("large")
+    assert choice.find_stand_in(model_cache) is None
+    install(model_cache, SMALL)
+    assert choice.find_stand_in(model_cache) == SMALL
+    install(model_cache, LARGE)
+    assert model_cache.ensure(LARGE)
+    assert choice.find_stand_in(model_cache) is None
