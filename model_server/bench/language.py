@@ -41,7 +41,8 @@ async def language(options: BenchOptions) -> AsyncIterator[str]:
     """Run the comparison and return the text to print, part by part. Raises OperatorError if it cannot be made here."""
     peers, left_out = await find_peers(options.instructions)
     entry, folder, gguf = await asyncio.to_thread(find_model, options)
-    yield "\n".join(filter(None, [describe_machine(options), *(peer.describe() for peer in peers), left_out, ""]))
+    described = [describe_machine(options, "torch", "transformers"), *(peer.describe() for peer in peers)]
+    yield "\n".join([*described, *([left_out] if left_out else []), ""])
     traffic, quality = await asyncio.to_thread(Traffic.of, gguf), {}
     if missing := missing_memory(traffic):
         yield f"{missing}\n"

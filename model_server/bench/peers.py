@@ -102,7 +102,7 @@ async def start_llama_cpp(peer: Peer, gguf: Path, threads: int) -> AsyncIterator
             "--n-gpu-layers": 0,
         }
         arguments = [str(part) for option in options.items() for part in option]
-        command = ["-m", "model_server.bench.until_eof", str(find_native_server()), *arguments, "--no-webui"]
+        command = ["-m", "model_server.bench.until_eof", str(find_native_server()), *arguments, "--no-ui"]
         worker = "llama-server"
     async with start_server(peer.name, command, {}, port, "/health", {}) as side:
         side.worker = worker

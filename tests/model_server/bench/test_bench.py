@@ -25,7 +25,7 @@ def test_options_below_one_are_refused(wrong: list[str]) -> None:
 
 
 def test_without_vllm_the_error_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(bench.vllm.__globals__, "PROGRAM", tmp_path / "vllm")
+    monkeypatch.setitem(bench.vllm.__globals__, "PROGRAM", tmp_path / "python")
     with pytest.raises(OperatorError, match=r"`make bench-vllm` does that\.$"):
         bench.main(["vllm"])
 
