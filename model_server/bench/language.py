@@ -81,7 +81,9 @@ async def _measure(
     slots, context = int(entry.options.get("slots", SLOTS)), int(entry.options.get("context", SLOT_TOKENS))
     async with contextlib.AsyncExitStack() as stack:
         ours = await stack.enter_async_context(start_tempera(options))
-        theirs = [await stack.enter_async_context(start_llama_cpp(peer, gguf, options.threads)) for peer in peers]
+        theirs = [
+            await stack.enter_async_context(start_llama_cpp(gguf, options.threads, peer.package)) for peer in peers
+        ]
         sides = [ours, *theirs]
         empty = [await _measure_empty(side, model) for side in sides]
         await stack.enter_async_context(sampling_memory(sides))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PEER_CONTEXT = 2048
 """Context of each client of llama.cpp, in tokens."""
 WHEEL, NATIVE = "xllamacpp", "llama-cpp-python"
+NAMES = {WHEEL: "llama.cpp, wheel", NATIVE: "llama.cpp, native"}
 READ_BUILD = {
     WHEEL: "import xllamacpp; print(xllamacpp.get_system_info())",
     NATIVE: "import llama_cpp; print(llama_cpp.llama_print_system_info().decode())",
@@ -43,7 +44,7 @@ class Peer:
     @property
     def name(self) -> str:
         """The heading of its column."""
-        return "llama.cpp, wheel" if self.package == WHEEL else "llama.cpp, native"
+        return NAMES[self.package]
 
     def describe(self) -> str:
         """Return its package, version and features."""
@@ -83,10 +84,10 @@ def find_native_server(package: str = "llama_cpp") -> Path | None:
 
 
 @contextlib.asynccontextmanager
-async def start_llama_cpp(peer: Peer, gguf: Path, threads: int) -> AsyncIterator[BenchServer]:
-    """Run the server of a build with the same file."""
+async def start_llama_cpp(gguf: Path, threads: int, package: str = WHEEL) -> AsyncIterator[BenchServer]:
+    """Run the server of a build with a file. Raises OperatorError if it does not start."""
     port = find_free_port()
-    if peer.package == WHEEL:
+    if package == WHEEL:
         numbers = map(str, (port, threads, CLIENTS, PEER_CONTEXT))
         command = ["-m", "model_server.bench.peer", str(gguf), *numbers]
         worker = ""
@@ -104,7 +105,7 @@ async def start_llama_cpp(peer: Peer, gguf: Path, threads: int) -> AsyncIterator
         arguments = [str(part) for option in options.items() for part in option]
         command = ["-m", "model_server.bench.until_eof", str(find_native_server()), *arguments, "--no-ui"]
         worker = "llama-server"
-    async with start_server(peer.name, command, {}, port, "/health", {}) as side:
+    async with start_server(NAMES[package], command, {}, port, "/health", {}) as side:
         side.worker = worker
         yield side
 

@@ -126,7 +126,8 @@ async def start_server(
         stderr=subprocess.PIPE,
         env=os.environ | environment,
     )
-    timeout, connector = aiohttp.ClientTimeout(total=None), aiohttp.TCPConnector(limit=0)
+    # llama.cpp closes a connection that idles while others have their turn; a request that just then takes it fails.
+    timeout, connector = aiohttp.ClientTimeout(total=None), aiohttp.TCPConnector(limit=0, force_close=True)
     log = asyncio.create_task(_read_last_line(child))
     try:
         async with aiohttp.ClientSession(
