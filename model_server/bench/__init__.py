@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_server.bench.diffusion import diffusion
+from model_server.bench.goals import LARGE
 from model_server.bench.language import language
 from model_server.bench.machine import BenchOptions
+from model_server.bench.vllm import vllm
 from model_server.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -31,6 +33,10 @@ def main(arguments: Sequence[str]) -> int:
             "--runs", type=int, default=3, help="number of runs; the medians are shown (default: %(default)s)"
         )
         command.add_argument("--threads", type=int, default=2, help="threads of each server (default: %(default)s)")
+        if name == "language":
+            command.add_argument(
+                "--instructions", choices=["avx2"], help="keep both sides from newer instructions of the processor"
+            )
     options = parser.parse_args(arguments)
     if options.benchmark is None:
         parser.print_help()
@@ -42,6 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         runs=options.runs,
         threads=options.threads,
         overlays=tuple(map(Path, options.catalogue)),
+        instructions=getattr(options, "instructions", None),
     )
     asyncio.run(_print(BENCHMARKS[options.benchmark][2](bench_options)))
     return 0
@@ -56,9 +63,10 @@ async def _print(parts: AsyncIterator[str]) -> None:
 BENCHMARKS: dict[str, tuple[str, str, Callable[[BenchOptions], AsyncIterator[str]]]] = {
     "language": (
         "a chat model beside llama.cpp: speed, waiting times, memory, quality, fairness",
-        "qwen2.5-coder-0.5b-instruct",
+        LARGE,
         language,
     ),
+    "vllm": ("a chat model beside vLLM: speed and waiting times", LARGE, vllm),
     "diffusion": (
         "pictures beside diffusers: speed for one and many users, first preview, cancelling",
         "emoji-diffusion",

@@ -260,7 +260,7 @@ def rows(results: DiffusionResults) -> list[TableRow]:
         TableRow(
             what=f"one picture, {STEPS} steps with guidance, seconds; beside the bare loop",
             ours=f"{alone:.2f}",
-            theirs=f"{loop:.2f}",
+            theirs=(f"{loop:.2f}",),
             figure=alone / loop,
             ratio=True,
             goal=Goal("≤", 1.1),
@@ -268,7 +268,7 @@ def rows(results: DiffusionResults) -> list[TableRow]:
         TableRow(
             what=f"{CLIENTS} users at once, pictures/s; beside the pipeline as it comes, one after the other",
             ours=f"{together:.2f}",
-            theirs=f"{stock:.2f}",
+            theirs=(f"{stock:.2f}",),
             figure=together / stock,
             ratio=True,
             goal=Goal("≥", 1.5),
@@ -276,7 +276,7 @@ def rows(results: DiffusionResults) -> list[TableRow]:
         TableRow(
             what=f"the same beside the pipeline in {results.dtype}",
             ours=f"{together:.2f}",
-            theirs=f"{stock_served:.2f}",
+            theirs=(f"{stock_served:.2f}",),
             figure=together / stock_served,
             ratio=True,
             goal=Goal("≥", 1.0),

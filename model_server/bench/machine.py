@@ -29,6 +29,17 @@ class BenchOptions:
     threads: int
     overlays: tuple[Path, ...] = ()
     """Files that overlay the built-in catalogue."""
+    instructions: str | None = None
+    """"avx2" keeps all sides from newer instructions of the processor."""
+
+    @property
+    def restriction(self) -> dict[str, str]:
+        """Return the environment variables that keep our programs from newer instructions."""
+        return {"TEMPERA_NATIVE": self.instructions} if self.instructions else {}
+
+    def has_vnni(self) -> bool:
+        """Return whether AVX-512 VNNI may be used, and the processor has it."""
+        return self.instructions != "avx2" and "avx512_vnni" in _read_processor("flags").split()
 
     def catalogue(self) -> dict[str, CatalogueEntry]:
         """Return all models. Raises OperatorError for an invalid overlay."""
@@ -38,8 +49,9 @@ class BenchOptions:
 def describe_machine(options: BenchOptions, *packages: str) -> str:
     """Describe the model, the machine, and the versions of Python and `packages`."""
     versions = [f"{name} {importlib.metadata.version(name)}" for name in packages]
+    limit = f" with {options.instructions} at most" if options.instructions else ""
     return (
-        f"{options.model}, {_processor()}, {options.threads} threads for each, "
+        f"{options.model}, {_processor()}{limit}, {options.threads} threads for each, "
         f"medians of {options.runs} runs in turns\n"
         f"Python {platform.python_version()}, {', '.join(versions)}"
     )
@@ -71,8 +83,14 @@ def child_environment(threads: int) -> dict[str, str]:
 
 
 def _processor() -> str:
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    if name := _read_processor("model name"):
         return f"{name}, {os.cpu_count()} of its cores"
     return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def _read_processor(field: str) -> str:
+    """Return a field of /proc/cpuinfo, or "" where there is none."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith(field))
+    return ""

@@ -1,12 +1,10 @@
-"""Starts the two servers that are compared in processes of their own, and measures their memory and CPU time."""
+"""Starts the servers that are compared in processes of their own, and measures their memory and CPU time."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import os
-import re
 import secrets
 import socket
 import subprocess
@@ -22,15 +20,14 @@ from model_server.errors import OperatorError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
-    from pathlib import Path
 
     from model_server.bench.machine import BenchOptions
 
-PEER = "xllamacpp"
 CLIENTS = 8
-PEER_CONTEXT = 2048
-"""Context of each client of llama.cpp, in tokens."""
+"""Requests that are sent at once."""
 POLL_SECONDS = 0.5
+START_TIMEOUT_SECONDS = 900.0
+"""A first start compiles; vLLM's takes minutes on a busy machine."""
 STOP_TIMEOUT_SECONDS = 10.0
 
 
@@ -46,13 +43,16 @@ class BenchServer:
     peak: int = 0
     """The highest memory that was sampled, in bytes."""
 
-    def sample_memory(self) -> None:
-        """Sample the memory of the process that holds the model."""
+    def sample_memory(self) -> int:
+        """Return the memory of the process that holds the model in bytes, which also goes into `peak`."""
+        memory = 0
         holders = self.process.children(recursive=True) if self.worker else [self.process]
         for holder in holders:
             with contextlib.suppress(psutil.Error):
                 if self.worker in " ".join(holder.cmdline()):
-                    self.peak = max(self.peak, holder.memory_info().rss)
+                    memory += holder.memory_info().rss
+        self.peak = max(self.peak, memory)
+        return memory
 
 
 class OtherProcesses:
@@ -77,43 +77,17 @@ class OtherProcesses:
         return busy, sum(times.user + times.system for times in own)
 
 
-def require_peer(package: str = PEER) -> None:
-    """Raise OperatorError if llama.cpp is not installed."""
-    if importlib.util.find_spec(package) is None:
-        raise OperatorError(f"The comparison needs llama.cpp; install it with pip install {package}.")
-
-
-async def read_peer_build() -> str:
-    """Return the CPU features that llama.cpp was built for; a generic wheel uses none of the newest."""
-    code = f"import {PEER}; print({PEER}.get_system_info())"
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", code), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    out, _ = await child.communicate()
-    flags = re.findall(r"(\w+) = 1", out.decode())
-    return ", ".join(flags) or "an unknown processor"
-
-
 @contextlib.asynccontextmanager
 async def start_tempera(options: BenchOptions) -> AsyncIterator[BenchServer]:
     """Run `tempera-models serve` with one model."""
-    port, key = _free_port(), secrets.token_hex(16)
+    port, key = find_free_port(), secrets.token_hex(16)
     command = ["-m", "model_server", "serve", "--model", options.model, "--port", str(port), "--exit-on-eof"]
     command += [f"--catalogue={overlay}" for overlay in options.overlays]
     environment = {"OMP_NUM_THREADS": str(options.threads), "TEMPERA_MODEL_SERVER__TRUSTED_KEY": key}
+    environment |= options.restriction
     headers = {"Authorization": f"Bearer {os.environ.get('TEMPERA_MODEL_SERVER__API_KEY') or key}"}
-    async with _start_server("Tempera", command, environment, port, "/health/ready", headers) as side:
+    async with start_server("Tempera", command, environment, port, "/health/ready", headers) as side:
         side.worker = "model_server.workers.worker"
-        yield side
-
-
-@contextlib.asynccontextmanager
-async def start_llama_cpp(gguf: Path, threads: int) -> AsyncIterator[BenchServer]:
-    """Run llama.cpp's server with the same file. Raises OperatorError if it is not installed."""
-    require_peer()
-    port = _free_port()
-    command = ["-m", "model_server.bench.peer", str(gguf), *map(str, (port, threads, CLIENTS, PEER_CONTEXT))]
-    async with _start_server("llama.cpp", command, {}, port, "/health", {}) as side:
         yield side
 
 
@@ -137,9 +111,13 @@ async def sampling_memory(servers: Sequence[BenchServer]) -> AsyncIterator[None]
 
 
 @contextlib.asynccontextmanager
-async def _start_server(
+async def start_server(
     name: str, command: list[str], environment: dict[str, str], port: int, ready: str, headers: dict[str, str]
 ) -> AsyncIterator[BenchServer]:
+    """Run `python COMMAND`, which ends when its standard input is closed; it is ready when `ready` has status 200.
+
+    Raises OperatorError if it ends, or is not ready in time.
+    """
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         *command,
@@ -148,15 +126,19 @@ async def _start_server(
         stderr=subprocess.PIPE,
         env=os.environ | environment,
     )
-    timeout, connector = aiohttp.ClientTimeout(total=None), aiohttp.TCPConnector(limit=0)
+    # llama.cpp closes a connection that idles while others have their turn; a request that just then takes it fails.
+    timeout, connector = aiohttp.ClientTimeout(total=None), aiohttp.TCPConnector(limit=0, force_close=True)
     log = asyncio.create_task(_read_last_line(child))
     try:
         async with aiohttp.ClientSession(
             f"http://127.0.0.1:{port}", headers=headers, timeout=timeout, connector=connector
         ) as session:
+            given_up = time.monotonic() + START_TIMEOUT_SECONDS
             while not await _is_ready(session, ready):
                 if child.returncode is not None:
                     raise OperatorError(f"{name} ended before anything was measured: {await log}")
+                if time.monotonic() > given_up:
+                    raise OperatorError(f"{name} was not ready after {START_TIMEOUT_SECONDS:.0f} seconds.")
                 await asyncio.sleep(POLL_SECONDS)
             yield BenchServer(name, session, psutil.Process(child.pid))
     finally:
@@ -182,16 +164,20 @@ async def _is_ready(session: aiohttp.ClientSession, path: str) -> bool:
 
 
 async def _stop(child: asyncio.subprocess.Process) -> None:
-    if child.returncode is None:
-        child.terminate()
+    assert child.stdin is not None  # noqa: S101 - it was started with a pipe
+    child.stdin.close()
     try:
         async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
             await child.wait()
     except TimeoutError:
+        with contextlib.suppress(psutil.Error):
+            for process in psutil.Process(child.pid).children(recursive=True):
+                process.kill()
         child.kill()
         await child.wait()
 
 
-def _free_port() -> int:
+def find_free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])

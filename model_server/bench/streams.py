@@ -62,11 +62,16 @@ def make_prompt(tokens: int, seed: object) -> str:
     return f"{' '.join(chosen)}\n{TASK}"
 
 
-async def ask(session: aiohttp.ClientSession, model: str, text: str, tokens: int, **fields: Any) -> StreamResult:
-    """Stream one answer of at most `tokens` tokens. Raises OperatorError if the server refuses."""
+async def ask(
+    session: aiohttp.ClientSession, model: str, prompt: str | list[dict[str, str]], tokens: int, **fields: Any
+) -> StreamResult:
+    """Stream one answer of at most `tokens` tokens to a text or to the messages of a chat.
+
+    Raises OperatorError if the server refuses.
+    """
     body = {
         "model": model,
-        "messages": [{"role": "user", "content": text}],
+        "messages": [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt,
         "max_tokens": tokens,
         "temperature": 0,
         "stream": True,

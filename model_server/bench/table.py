@@ -23,27 +23,34 @@ class Goal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableRow:
-    """One row. The goal is about `figure`, which is shown with × if it is a ratio."""
+    """One row. The goal, if there is one, is about `figure`, which is shown with × if it is a ratio."""
 
     what: str
     ours: str
-    theirs: str = ""
+    theirs: tuple[str, ...] = ()
+    """The figure of each compared program, in the order of the headings; empty if it has none."""
     figure: float
     ratio: bool = False
-    goal: Goal
+    goal: Goal | None
 
-    def cells(self) -> tuple[str, ...]:
-        """Return the text of each column; a missed goal says by how much."""
-        sign = " ×" if self.ratio else ""
-        met = "yes" if self.goal.is_met_by(self.figure) else f"no, by {_percent(self.figure, self.goal.bound)}"
+    def cells(self, peers: int = 1) -> tuple[str, ...]:
+        """Return the text of each column, of which `peers` are compared programs; a missed goal says by how much."""
+        theirs = (*self.theirs, *[""] * peers)[:peers]
         compared = f"{self.figure:.2f} ×" if self.ratio else ""
-        return (self.what, self.ours, self.theirs, compared, f"{self.goal.comparison} {self.goal.bound:g}{sign}", met)
+        return (self.what, self.ours, *theirs, compared, *self._judge())
+
+    def _judge(self) -> tuple[str, str]:
+        if self.goal is None:
+            return "", ""
+        met = "yes" if self.goal.is_met_by(self.figure) else f"no, by {_percent(self.figure, self.goal.bound)}"
+        return f"{self.goal.comparison} {self.goal.bound:g}{' ×' if self.ratio else ''}", met
 
 
-def markdown(rows: Iterable[TableRow], peer: str) -> str:
-    """Return the table of `rows`, in which the compared program is called `peer`."""
-    headings = ("", "Tempera", peer, "compared", "goal", "met")
-    lines = [headings, ("---", *["---:"] * 4, "---"), *(row.cells() for row in rows)]
+def markdown(rows: Iterable[TableRow], *peers: str) -> str:
+    """Return the table of `rows`, in which the compared programs are called `peers`."""
+    headings = ("", "Tempera", *peers, "compared", "goal", "met")
+    rules = ("---", *["---:"] * (len(headings) - 2), "---")
+    lines = [headings, rules, *(row.cells(len(peers)) for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 

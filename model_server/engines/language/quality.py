@@ -1,22 +1,30 @@
-"""Measures the loss of the served weights against float32: `python -m model_server.engines.language.quality SPEC`.
+"""Measures the loss of the served weights: `python -m model_server.engines.language.quality SPEC GGUF [FOLDER]`.
 
-SPEC is an EngineSpec as JSON. The last line on stdout is a JSON object: `kl`, the mean Kullback-Leibler divergence of
-the served distribution of the next token from that of float32, in nats; `top1`, the share of positions at which both
-have the same most probable token; `positions`, their number; `served`, a description of the runner.
+SPEC is an EngineSpec as JSON. The reference are the weights of the file GGUF, unpacked to float32. FOLDER has the
+logits of another program for the same texts: `logits-N.npy`, float32 [tokens, V], and the token ids in `tokens.json`.
+
+The last line on stdout is a JSON object: `kl`, the mean Kullback-Leibler divergence of the served distribution of the
+next token from that of float32, in nats; `top1`, the share of positions at which both have the same most probable
+token; `positions`, their number; `served`, a description of the runner; `bytes_per_token`, what the runner says that
+it reads from memory for a token, if it does; `peer_kl` and `peer_top1` of the other program, if it reads texts as the
+same tokens.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, GgufConfig
 
 from model_server.engines.contract import EngineSpec
 from model_server.engines.language.loading import load_model
+from model_server.engines.language.quality_texts import read_texts
 from model_server.engines.language.runners.runner import Chunk
 
 if TYPE_CHECKING:
@@ -24,25 +32,59 @@ if TYPE_CHECKING:
 
     from model_server.engines.language.runners.runner import Runner
 
-TEXTS = Path(__file__).with_name("quality.txt")
-"""Prose, a recipe, code, a dialogue, German, a table and queries."""
-SEPARATOR = "\n%%\n"
+
+@dataclass(slots=True)
+class Loss:
+    """The divergence from the reference, summed over `positions`, at `agreed` of which the first guess is the same."""
+
+    divergence: float = 0.0
+    agreed: int = 0
+    positions: int = 0
+
+    def add(self, exact: torch.Tensor, rows: torch.Tensor) -> None:
+        """Add the positions of a text: log-probabilities of the reference, and logits of another one, [tokens, V]."""
+        logits = rows.log_softmax(-1)
+        self.divergence += float((exact.exp() * (exact - logits)).nansum())
+        self.agreed += int((exact.argmax(-1) == logits.argmax(-1)).sum())
+        self.positions += len(rows)
+
+    @property
+    def kl(self) -> float:
+        """The mean divergence in nats."""
+        return self.divergence / self.positions
+
+    @property
+    def top1(self) -> float:
+        """The share of positions with the same most probable token."""
+        return self.agreed / self.positions
 
 
-def measure(runner: Runner, reference: Any, texts: Sequence[tuple[int, ...]]) -> dict[str, float]:
-    """Return `kl`, `top1` and `positions` of a runner over token ids. `reference`: transformers' model in float32."""
-    divergence, agreed, positions = 0.0, 0, 0
+def measure(
+    runner: Runner, reference: Any, texts: Sequence[tuple[int, ...]], peer: Sequence[torch.Tensor] = ()
+) -> dict[str, float]:
+    """Return `kl`, `top1` and `positions` of a runner over token ids. `reference`: transformers' model in float32.
+
+    `peer`: logits of another program for each text, which add `peer_kl` and `peer_top1`.
+    """
+    own, other = Loss(), Loss()
     with torch.inference_mode():
         for begin in range(0, len(texts), runner.slots):
             group = texts[begin : begin + runner.slots]
             served = _compute_logits(runner, group)
-            for ids, rows in zip(group, served, strict=True):
+            for number, (ids, rows) in enumerate(zip(group, served, strict=True), begin):
                 exact = reference(input_ids=torch.tensor([ids])).logits[0].float().log_softmax(-1)
-                logits = rows.log_softmax(-1)
-                divergence += float((exact.exp() * (exact - logits)).nansum())
-                agreed += int((exact.argmax(-1) == logits.argmax(-1)).sum())
-                positions += len(ids)
-    return {"kl": divergence / positions, "top1": agreed / positions, "positions": positions}
+                own.add(exact, rows)
+                if peer:
+                    other.add(exact, peer[number])
+    found = {"kl": own.kl, "top1": own.top1, "positions": own.positions}
+    return found | ({"peer_kl": other.kl, "peer_top1": other.top1} if peer else {})
+
+
+def read_peer(folder: Path, texts: Sequence[tuple[int, ...]]) -> list[torch.Tensor]:
+    """Return the logits of another program for each text, or none if it has split the texts into other tokens."""
+    if [tuple(ids) for ids in json.loads((folder / "tokens.json").read_text("utf-8"))] != list(texts):
+        return []
+    return [torch.from_numpy(np.load(folder / f"logits-{number}.npy")) for number in range(len(texts))]
 
 
 def _compute_logits(runner: Runner, texts: Sequence[tuple[int, ...]]) -> list[torch.Tensor]:
@@ -55,14 +97,29 @@ def _compute_logits(runner: Runner, texts: Sequence[tuple[int, ...]]) -> list[to
     return [torch.stack(logits) for logits in rows]
 
 
+def open_reference(gguf: Path) -> Any:
+    """Return transformers' model with the weights of a file, unpacked from their blocks to float32."""
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        gguf.parent,
+        gguf_file=gguf.name,
+        quantization_config=GgufConfig(dequantize=True),
+        dtype=torch.float32,
+        local_files_only=True,
+    )
+    return model.eval()
+
+
 def main() -> None:
-    """Measure the model of the first argument."""
-    spec = EngineSpec.from_json(sys.argv[1])
+    """Measure the model of the first argument against the file of the second."""
+    spec, gguf = EngineSpec.from_json(sys.argv[1]), Path(sys.argv[2])
     served = load_model(spec)
-    texts = [tuple(served.tokenizer(text).input_ids) for text in TEXTS.read_text("utf-8").split(SEPARATOR)]
-    reference: Any = AutoModelForCausalLM.from_pretrained(str(spec.folder), dtype=torch.float32, local_files_only=True)
-    found = measure(served.runner, reference.eval(), texts)
-    sys.stdout.write(json.dumps(found | {"served": served.runner_description}) + "\n")
+    texts = [tuple(served.tokenizer(text).input_ids) for text in read_texts()]
+    peer = read_peer(Path(sys.argv[3]), texts) if sys.argv[3:] else []
+    found: dict[str, Any] = dict(measure(served.runner, open_reference(gguf), texts, peer))
+    found["served"] = served.runner_description
+    if (traffic := getattr(served.runner, "bytes_per_token", None)) is not None:
+        found["bytes_per_token"] = traffic
+    sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
 """The divergence of a runner from a reference, with numbers that are known beforehand."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
-from model_server.engines.language.quality import SEPARATOR, TEXTS, measure
+from model_server.engines.language.quality import measure, read_peer
+from model_server.engines.language.quality_texts import read_texts
 from model_server.engines.language.runners.runner import Chunk
 
 V = 11
@@ -67,7 +71,19 @@ def test_the_divergence_is_measured_from_the_reference() -> None:
     assert found["top1"] < 1
 
 
+def test_another_program_is_judged_by_the_same_reference(tmp_path: Path) -> None:
+    (tmp_path / "tokens.json").write_text(json.dumps(TOKENS), "utf-8")
+    for number, ids in enumerate(TOKENS):
+        rows = [logits_after(ids[: end + 1]) + 2 * torch.eye(V)[0] for end in range(len(ids))]
+        np.save(tmp_path / f"logits-{number}.npy", torch.stack(rows).numpy())
+    found = measure(Echo(), reference, TOKENS, read_peer(tmp_path, TOKENS))
+    shifted = measure(Echo(shift=2.0), reference, TOKENS)
+    assert found["kl"] == pytest.approx(0, abs=1e-6)
+    assert (found["peer_kl"], found["peer_top1"]) == (pytest.approx(shifted["kl"], rel=1e-4), shifted["top1"])
+    assert read_peer(tmp_path, [(1, 2), *TOKENS[1:]]) == []
+
+
 def test_the_texts_are_long_enough() -> None:
-    texts = TEXTS.read_text("utf-8").split(SEPARATOR)
+    texts = read_texts()
     assert len(texts) == 8
     assert all(len(text.split()) > 30 for text in texts)
