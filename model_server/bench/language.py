@@ -30,6 +30,7 @@ from model_server.bench.table import Goal, TableRow, markdown
 from model_server.catalogue import choose
 from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache
+from model_server.files.progress import progress_on_stderr
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -80,13 +81,7 @@ async def language(options: BenchOptions) -> AsyncIterator[str]:
     require_peer()
     model, threads = options.model, options.threads
     [entry] = choose(options.catalogue(), [model])
-    if entry.engine != "language" or entry.gguf is None:
-        raise OperatorError(f"{model} is no language model that comes as a GGUF, which llama.cpp could read too.")
-    model_cache = ModelCache()
-    folder = await asyncio.to_thread(model_cache.ensure, entry)
-    gguf = model_cache.folder / "models" / entry.name / entry.gguf.name
-    if not gguf.is_file():
-        raise OperatorError(f"llama.cpp needs {gguf.name} itself, which is no longer there; please put it back.")
+    folder, gguf = await find_files(entry)
     yield f"{describe_machine(options, 'torch', 'transformers', PEER)} (built for {await read_peer_build()})\n"
     report_stage("quality")
     quality = await measure_quality(entry, folder, threads)
@@ -113,6 +108,22 @@ async def language(options: BenchOptions) -> AsyncIterator[str]:
     )
     yield markdown(rows(results), "llama.cpp")
     yield _notes(results)
+
+
+async def find_files(entry: CatalogueEntry) -> tuple[Path, Path]:
+    """Return the folder that our engine opens and the GGUF that llama.cpp reads; fetch them if need be.
+
+    Raises OperatorError if there is no GGUF.
+    """
+    if entry.engine != "language" or entry.gguf is None:
+        raise OperatorError(f"{entry.name} is no language model that comes as a GGUF, which llama.cpp could read too.")
+    model_cache = ModelCache()
+    with progress_on_stderr() as progress:
+        folder = await asyncio.to_thread(model_cache.ensure, entry, progress)
+    gguf = model_cache.folder / "models" / entry.name / entry.gguf.name
+    if not gguf.is_file():
+        raise OperatorError(f"llama.cpp needs {gguf.name} itself, which is no longer there; please put it back.")
+    return folder, gguf
 
 
 async def compare(
