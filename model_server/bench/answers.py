@@ -83,15 +83,15 @@ async def answers(options: BenchOptions, plan: AnswersPlan) -> AsyncIterator[str
     verdicts: dict[str, list[Verdict]] = {}
     packages = ["torch", "transformers", *([PEER] if PEER_NAME not in plan.without else [])]
     yield f"{describe_machine(options, *packages)}\n{len(questions)} questions of {plan.questions.name}\n"
-    chats: list[RecordedChat | None] = []
+    shown: dict[str, list[BotAnswer]] = {}
     for side in files:
         report_stage(f"the answers of {models[side]}")
-        shown = await ask_model(replace(options, model=models[side]), helpers, questions)
-        verdicts[side] = [_judge(question, answer) for question, answer in zip(questions, shown, strict=True)]
-        chats = [answer.chat for answer in shown]
+        shown[side] = await ask_model(replace(options, model=models[side]), helpers, questions)
+        verdicts[side] = [_judge(question, answer) for question, answer in zip(questions, shown[side], strict=True)]
     if PEER_NAME not in plan.without:
         report_stage(f"the answers of {PEER_NAME}")
         _, gguf = files[DEFAULT]
+        chats = [answer.chat for answer in shown[DEFAULT]]
         async with start_llama_cpp(gguf, options.threads) as server:
             verdicts[PEER_NAME] = await ask_peer(server.session, questions, chats)
     yield tabulate(questions, verdicts)

@@ -123,8 +123,8 @@ def _not_below(name: str, ours: Sequence[Verdict], theirs: Sequence[Verdict], pl
     worse = sum(theirs[place].is_right and not ours[place].is_right for place in places)
     probability = sign_test(better, worse)
     return TableRow(
-        what=f"right where the other is wrong, {name}; p of the sign test",
-        ours=f"{better}; p = {probability:.2f}",
+        what=f"right where the other is wrong, {name} (p of the sign test)",
+        ours=f"{better} (p = {probability:.2f})",
         theirs=str(worse),
         figure=probability,
         goal=Goal("≥", SIGNIFICANCE),

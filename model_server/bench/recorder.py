@@ -85,8 +85,10 @@ class Recorder:
                 if chat is not None:
                     chat.answer.feed(part)
                 await response.write(part)
+        # The bot closes a stream once it has read its last event.
+        with contextlib.suppress(ConnectionError):
             await response.write_eof()
-            return response
+        return response
 
     def _record(self, request: web.Request, data: bytes) -> RecordedChat | None:
         if request.method != "POST" or request.path not in (CHAT_PATH, EMBEDDINGS_PATH):

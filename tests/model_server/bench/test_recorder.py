@@ -74,15 +74,18 @@ async def test_a_stream_passes_as_it_comes_and_is_recorded(backend: Backend, rec
     body: dict[str, Any] = {"messages": [{"role": "user", "content": "Grüße"}], "temperature": 0, "user": "ann"}
     sent = json.dumps(body, ensure_ascii=False).encode()
     received = b""
-    async with asyncio.timeout(PATIENCE_SECONDS), aiohttp.ClientSession() as client:
-        async with client.post(f"{recorder.url}{CHAT_PATH}", data=sent) as response:
-            assert (response.headers["Content-Type"], response.headers["X-Job-Id"]) == ("text/event-stream", "7")
-            for part in PARTS:
-                # The next part is only sent once this one has arrived: nothing is held back.
-                backend.allowed.put_nowait(None)
-                received += await response.content.readexactly(len(part))
-                assert received.endswith(part)
-            assert await response.content.read() == b""
+    async with (
+        asyncio.timeout(PATIENCE_SECONDS),
+        aiohttp.ClientSession() as client,
+        client.post(f"{recorder.url}{CHAT_PATH}", data=sent) as response,
+    ):
+        assert (response.headers["Content-Type"], response.headers["X-Job-Id"]) == ("text/event-stream", "7")
+        for part in PARTS:
+            # The next part is only sent once this one has arrived: nothing is held back.
+            backend.allowed.put_nowait(None)
+            received += await response.content.readexactly(len(part))
+            assert received.endswith(part)
+        assert await response.content.read() == b""
     assert backend.asked == [("POST", CHAT_PATH, sent, "Bearer key")]
     [chat] = recorder.chats
     assert (chat.body, chat.user) == (body, "ann")
