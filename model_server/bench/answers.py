@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 
 from model_server.bench.answers_table import DEFAULT, PEER_NAME, SMALL, Verdict, describe_failures, tabulate
 from model_server.bench.chat_bot import ELLIPSIS, ask_bot, start_bot
-from model_server.bench.language import find_files
+from model_server.bench.language import find_model
 from model_server.bench.machine import CHECKOUT, ProgressLine, describe_machine, report_stage
 from model_server.bench.questions import load_questions
 from model_server.bench.recorder import CHAT_PATH, RecordedChat, StreamedAnswer, recording
 from model_server.bench.servers import CLIENTS, PEER, require_peer, start_llama_cpp, start_tempera
 from model_server.bench.streams import read_error
-from model_server.catalogue import choose
 from model_server.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -73,24 +72,23 @@ async def answers(options: BenchOptions, plan: AnswersPlan) -> AsyncIterator[str
             "name other questions, such as --questions tests/data/answers_tuning.jsonl."
         )
     questions = await asyncio.to_thread(load_questions, plan.questions)
-    catalogue = options.catalogue()
-    models = {SMALL: plan.small, DEFAULT: options.model}
-    chosen = {side: choose(catalogue, [name])[0] for side, name in models.items() if side not in plan.without}
     if PEER_NAME not in plan.without:
         require_peer()
-    files = {side: await find_files(entry) for side, entry in chosen.items()}
-    helpers = [entry.name for entry in catalogue.values() if entry.engine in HELPERS]
+    names = {SMALL: plan.small, DEFAULT: options.model}
+    sides = {side: replace(options, model=name) for side, name in names.items() if side not in plan.without}
+    files = {side: await asyncio.to_thread(find_model, asked) for side, asked in sides.items()}
+    helpers = [entry.name for entry in options.catalogue().values() if entry.engine in HELPERS]
     verdicts: dict[str, list[Verdict]] = {}
     packages = ["torch", "transformers", *([PEER] if PEER_NAME not in plan.without else [])]
     yield f"{describe_machine(options, *packages)}\n{len(questions)} questions of {plan.questions.name}\n"
     shown: dict[str, list[BotAnswer]] = {}
-    for side in files:
-        report_stage(f"the answers of {models[side]}")
-        shown[side] = await ask_model(replace(options, model=models[side]), helpers, questions)
+    for side, asked in sides.items():
+        report_stage(f"the answers of {asked.model}")
+        shown[side] = await ask_model(asked, helpers, questions)
         verdicts[side] = [_judge(question, answer) for question, answer in zip(questions, shown[side], strict=True)]
     if PEER_NAME not in plan.without:
         report_stage(f"the answers of {PEER_NAME}")
-        _, gguf = files[DEFAULT]
+        _, _, gguf = files[DEFAULT]
         chats = [answer.chat for answer in shown[DEFAULT]]
         async with start_llama_cpp(gguf, options.threads) as server:
             verdicts[PEER_NAME] = await ask_peer(server.session, questions, chats)

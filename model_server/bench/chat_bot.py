@@ -5,17 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
-import os
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from model_server.bench.machine import CHECKOUT
-from model_server.bench.servers import CLIENTS, free_port, start_server
+from model_server.bench.servers import CLIENTS, find_free_port, start_server
 from model_server.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -23,8 +19,6 @@ if TYPE_CHECKING:
 
     from model_server.bench.recorder import RecordedChat, Recorder
 
-QUOTAS = ("user.minute", "user.hour", "user.day", "address.minute", "address.hour", "server.hour", "server.day")
-SETTINGS = {f"limits.{name}": 0 for name in ("cooldown", *QUOTAS)}
 ANSWER_SECONDS = 3600.0
 """The longest time that an answer may take, with those that the model server gives at the same time."""
 WARM_UP_SECONDS, WARM_UP_PAUSE_SECONDS = 120.0, 0.5
@@ -47,28 +41,11 @@ class BotAnswer:
 
 @contextlib.asynccontextmanager
 async def start_bot(models_url: str) -> AsyncIterator[str]:
-    """Run `tempera run` with a model server; yield the address of its web chat.
-
-    It has a home and a database of its own, which are deleted at the end, and defaults in all but three things: it
-    limits no use, keeps no conversation, and loads no further plugins.
-    """
+    """Run the bot with a model server, and a home of its own that is deleted; yield the address of its web chat."""
     with tempfile.TemporaryDirectory(prefix="tempera-bench-") as home:
-        port = free_port()
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("TEMPERA_")}
-        environment = inherited | {
-            "HOME": home,
-            "PYTHONPATH": os.pathsep.join(filter(None, (str(CHECKOUT), os.environ.get("PYTHONPATH")))),
-            "TEMPERA_MODEL_SERVER__URL": models_url,
-            "TEMPERA_MODEL_SERVER__VERIFY": "false",
-            "TEMPERA_WEB__PORT": str(port),
-            "TEMPERA_DATABASE__URL": f"sqlite:///{home}/tempera.db",
-            # No message is kept, so that each question begins a conversation.
-            "TEMPERA_DATABASE__RETENTION_DAYS": "0",
-            "TEMPERA_PLUGINS__ENTRY_POINTS": "false",
-            "TEMPERA_SETTINGS": json.dumps(SETTINGS),
-        }
-        command = ["-m", "bot", "run", "--no-models"]
-        async with start_server("The bot", command, environment, port, "/", {}, Path(home)):
+        port = find_free_port()
+        command = ["-m", "model_server.bench.bot_process", home, str(port), models_url]
+        async with start_server("The bot", command, {}, port, "/", {}):
             yield f"http://127.0.0.1:{port}"
 
 

@@ -30,7 +30,6 @@ from model_server.bench.table import Goal, TableRow, markdown
 from model_server.catalogue import choose
 from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache
-from model_server.files.progress import progress_on_stderr
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -80,8 +79,7 @@ async def language(options: BenchOptions) -> AsyncIterator[str]:
     """Run the comparison and return the text to print, part by part. Raises OperatorError if it cannot be made here."""
     require_peer()
     model, threads = options.model, options.threads
-    [entry] = choose(options.catalogue(), [model])
-    folder, gguf = await find_files(entry)
+    entry, folder, gguf = await asyncio.to_thread(find_model, options)
     yield f"{describe_machine(options, 'torch', 'transformers', PEER)} (built for {await read_peer_build()})\n"
     report_stage("quality")
     quality = await measure_quality(entry, folder, threads)
@@ -110,20 +108,19 @@ async def language(options: BenchOptions) -> AsyncIterator[str]:
     yield _notes(results)
 
 
-async def find_files(entry: CatalogueEntry) -> tuple[Path, Path]:
-    """Return the folder that our engine opens and the GGUF that llama.cpp reads; fetch them if need be.
-
-    Raises OperatorError if there is no GGUF.
-    """
+def find_model(options: BenchOptions) -> tuple[CatalogueEntry, Path, Path]:
+    """Return the model, the folder that our engine opens, and its GGUF; blocks. Raises OperatorError without one."""
+    [entry] = choose(options.catalogue(), [options.model])
     if entry.engine != "language" or entry.gguf is None:
-        raise OperatorError(f"{entry.name} is no language model that comes as a GGUF, which llama.cpp could read too.")
+        raise OperatorError(
+            f"{options.model} is no language model that comes as a GGUF, which llama.cpp could read too."
+        )
     model_cache = ModelCache()
-    with progress_on_stderr() as progress:
-        folder = await asyncio.to_thread(model_cache.ensure, entry, progress)
+    folder = model_cache.ensure(entry)
     gguf = model_cache.folder / "models" / entry.name / entry.gguf.name
     if not gguf.is_file():
         raise OperatorError(f"llama.cpp needs {gguf.name} itself, which is no longer there; please put it back.")
-    return folder, gguf
+    return entry, folder, gguf
 
 
 async def compare(

@@ -21,7 +21,7 @@ import psutil
 from model_server.errors import OperatorError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from model_server.bench.machine import BenchOptions
@@ -95,13 +95,13 @@ async def read_peer_build() -> str:
 
 
 @contextlib.asynccontextmanager
-async def start_tempera(options: BenchOptions, also: Iterable[str] = ()) -> AsyncIterator[BenchServer]:
+async def start_tempera(options: BenchOptions, also: Sequence[str] = ()) -> AsyncIterator[BenchServer]:
     """Run `tempera-models serve` with one model, and with those that are named in `also`."""
-    port, key = free_port(), secrets.token_hex(16)
-    command = ["-m", "model_server", "serve", "--port", str(port), "--exit-on-eof"]
-    command += [f"--model={name}" for name in (options.model, *also)]
+    port, key = find_free_port(), secrets.token_hex(16)
+    command = ["-m", "model_server", "serve", "--model", options.model, "--port", str(port), "--exit-on-eof"]
     command += [f"--catalogue={overlay}" for overlay in options.overlays]
-    environment = os.environ | {"OMP_NUM_THREADS": str(options.threads), "TEMPERA_MODEL_SERVER__TRUSTED_KEY": key}
+    command += [f"--model={name}" for name in also]
+    environment = {"OMP_NUM_THREADS": str(options.threads), "TEMPERA_MODEL_SERVER__TRUSTED_KEY": key}
     headers = {"Authorization": f"Bearer {os.environ.get('TEMPERA_MODEL_SERVER__API_KEY') or key}"}
     async with start_server("Tempera", command, environment, port, "/health/ready", headers) as side:
         side.worker = "model_server.workers.worker"
@@ -112,9 +112,9 @@ async def start_tempera(options: BenchOptions, also: Iterable[str] = ()) -> Asyn
 async def start_llama_cpp(gguf: Path, threads: int) -> AsyncIterator[BenchServer]:
     """Run llama.cpp's server with the same file. Raises OperatorError if it is not installed."""
     require_peer()
-    port = free_port()
+    port = find_free_port()
     command = ["-m", "model_server.bench.peer", str(gguf), *map(str, (port, threads, CLIENTS, PEER_CONTEXT))]
-    async with start_server("llama.cpp", command, os.environ, port, "/health", {}) as side:
+    async with start_server("llama.cpp", command, {}, port, "/health", {}) as side:
         yield side
 
 
@@ -139,17 +139,11 @@ async def sampling_memory(servers: Sequence[BenchServer]) -> AsyncIterator[None]
 
 @contextlib.asynccontextmanager
 async def start_server(
-    name: str,
-    command: list[str],
-    environment: Mapping[str, str],
-    port: int,
-    ready: str,
-    headers: Mapping[str, str],
-    folder: Path | None = None,
+    name: str, command: list[str], environment: dict[str, str], port: int, ready: str, headers: dict[str, str]
 ) -> AsyncIterator[BenchServer]:
-    """Run a Python program that serves at `port`, and wait until its path `ready` answers with success.
+    """Run `python COMMAND` until the block ends; it is ready when its path `ready` has status 200.
 
-    `folder` is its working directory. Raises OperatorError with its last line if it ends before.
+    Raises OperatorError if it ends before.
     """
     child = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -157,8 +151,7 @@ async def start_server(
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env=environment,
-        cwd=folder,
+        env=os.environ | environment,
     )
     timeout, connector = aiohttp.ClientTimeout(total=None), aiohttp.TCPConnector(limit=0)
     log = asyncio.create_task(_read_last_line(child))
@@ -204,7 +197,7 @@ async def _stop(child: asyncio.subprocess.Process) -> None:
         await child.wait()
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     """Return a port of this machine that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])

@@ -54,14 +54,11 @@ def servers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[Fa
     made = [FakeModels("It is **Par", "is**"), FakeModels("It is not Paris", " but 42.")]
     started = iter(made)
 
-    async def find_files(_: object) -> tuple[Path, Path]:
-        return tmp_path, tmp_path
-
     # The package has a function of the module's name, so the module cannot be imported by name.
     module = sys.modules[AnswersPlan.__module__]
     monkeypatch.setattr(module, "start_tempera", lambda *_: side_of(next(started)))
     monkeypatch.setattr(module, "start_llama_cpp", lambda *_: side_of(next(started)))
-    monkeypatch.setattr(module, "find_files", find_files)
+    monkeypatch.setattr(module, "find_model", lambda _: (None, tmp_path, tmp_path))
     monkeypatch.setattr(module, "require_peer", lambda: None)
     monkeypatch.setattr(module, "PEER", "aiohttp")
     yield made
