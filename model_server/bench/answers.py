@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import aiohttp
+
 from model_server.bench.answers_table import DEFAULT, PEER_NAME, SMALL, Verdict, describe_failures, tabulate
 from model_server.bench.chat_bot import ELLIPSIS, ask_bot, start_bot
 from model_server.bench.language import find_model
@@ -24,13 +26,12 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import AsyncIterator, Sequence
 
-    import aiohttp
-
     from model_server.bench.chat_bot import BotAnswer
     from model_server.bench.machine import BenchOptions
     from model_server.bench.questions import Question
 
 SMALL_MODEL, DEFAULT_MODEL = "qwen2.5-coder-0.5b-instruct", "qwen2.5-coder-1.5b-instruct"
+TRIES = 3
 HELD_OUT = CHECKOUT / "tests" / "data" / "answers_held_out.jsonl"
 HELPERS = ("embedding", "moderation")
 """The engines whose models the bot asks as well: about its lessons, and about the safety of what is said."""
@@ -138,12 +139,20 @@ async def ask_peer(
 
 
 async def _stream(session: aiohttp.ClientSession, chat: RecordedChat) -> StreamedAnswer:
+    """Return the answer to a chat. Raises OperatorError if the server refuses, or does not finish it."""
     answer = StreamedAnswer()
-    async with session.post(CHAT_PATH, json=chat.body) as response:
-        if response.status != 200:
-            raise OperatorError(f"{PEER_NAME} refused: {await read_error(response)}")
-        async for part in response.content.iter_any():
-            answer.feed(part)
+    for tries_left in reversed(range(TRIES)):
+        try:
+            async with session.post(CHAT_PATH, json=chat.body) as response:
+                if response.status != 200:
+                    raise OperatorError(f"{PEER_NAME} refused: {await read_error(response)}")
+                async for part in response.content.iter_any():
+                    answer.feed(part)
+                break
+        except aiohttp.ClientError as error:
+            # A server may close a connection that was idle at the moment in which it is used again.
+            if answer.text or not tries_left:
+                raise OperatorError(f"The connection to {PEER_NAME} failed: {error}.") from None
     if not answer.finish_reason:
         raise OperatorError(f"{PEER_NAME} did not finish an answer. {answer.error}".strip())
     return answer

@@ -11,13 +11,15 @@ from typing import Any
 import aiohttp
 import psutil
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from fakes.model_server.model_api import FakeModels
 
 from model_server import bench
-from model_server.bench.answers import AnswersPlan, ask_peer
+from model_server.bench.answers import TRIES, AnswersPlan, ask_peer
 from model_server.bench.answers_table import Verdict, describe_failures, goal_rows, tabulate
 from model_server.bench.questions import Question, load_questions
-from model_server.bench.recorder import RecordedChat
+from model_server.bench.recorder import CHAT_PATH, RecordedChat
 from model_server.bench.servers import BenchServer
 from model_server.bench.table import markdown
 from model_server.errors import OperatorError
@@ -106,6 +108,29 @@ async def test_the_sentence_of_llama_cpp_is_raised(file: Path) -> None:
     async with side_of(models) as side:
         with pytest.raises(OperatorError, match=r"^llama\.cpp refused: No\.$"):
             await ask_peer(side.session, questions, [chat] * len(questions))
+
+
+@pytest.mark.parametrize("closed", [2, 3])
+async def test_a_connection_that_llama_cpp_closed_is_opened_again(file: Path, closed: int) -> None:
+    left = closed
+
+    async def chat(request: web.Request) -> web.StreamResponse:
+        nonlocal left
+        left -= 1
+        if left >= 0 and request.transport is not None:
+            request.transport.close()
+        stream = b'data: {"choices": [{"delta": {"content": "42"}, "finish_reason": "stop"}]}\n\n'
+        return web.Response(body=stream)
+
+    app = web.Application()
+    app.router.add_post(CHAT_PATH, chat)
+    async with TestServer(app) as server, aiohttp.ClientSession(server.make_url("/")) as session:
+        asking = ask_peer(session, load_questions(file)[-1:], [RecordedChat({})])
+        if closed < TRIES:
+            assert [verdict.is_right for verdict in await asking] == [True]
+        else:
+            with pytest.raises(OperatorError, match=r"The connection to llama\.cpp failed"):
+                await asking
 
 
 def test_held_out_questions_are_not_printed() -> None:
