@@ -17,7 +17,7 @@ from model_server.bench.chat_bot import ELLIPSIS, ask_bot, start_bot
 from model_server.bench.language import find_model
 from model_server.bench.machine import CHECKOUT, ProgressLine, describe_machine, report_stage
 from model_server.bench.questions import load_questions
-from model_server.bench.recorder import CHAT_PATH, RecordedChat, StreamedAnswer, recording
+from model_server.bench.recorder import CHAT_PATH, StreamedAnswer, recording
 from model_server.bench.servers import CLIENTS, PEER, require_peer, start_llama_cpp, start_tempera
 from model_server.bench.streams import read_error
 from model_server.errors import OperatorError
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from model_server.bench.chat_bot import BotAnswer
     from model_server.bench.machine import BenchOptions
     from model_server.bench.questions import Question
+    from model_server.bench.recorder import RecordedChat
 
 SMALL_MODEL, DEFAULT_MODEL = "qwen2.5-coder-0.5b-instruct", "qwen2.5-coder-1.5b-instruct"
 TRIES = 3
@@ -90,9 +91,8 @@ async def answers(options: BenchOptions, plan: AnswersPlan) -> AsyncIterator[str
     if PEER_NAME not in plan.without:
         report_stage(f"the answers of {PEER_NAME}")
         _, _, gguf = files[DEFAULT]
-        chats = [answer.chat for answer in shown[DEFAULT]]
         async with start_llama_cpp(gguf, options.threads) as server:
-            verdicts[PEER_NAME] = await ask_peer(server.session, questions, chats)
+            verdicts[PEER_NAME] = await ask_peer(server.session, questions, shown[DEFAULT])
     yield tabulate(questions, verdicts)
     if plan.failures:
         yield describe_failures(questions, verdicts)
@@ -110,16 +110,17 @@ async def ask_model(options: BenchOptions, helpers: Sequence[str], questions: Se
 
 
 async def ask_peer(
-    session: aiohttp.ClientSession, questions: Sequence[Question], chats: Sequence[RecordedChat | None]
+    session: aiohttp.ClientSession, questions: Sequence[Question], shown: Sequence[BotAnswer]
 ) -> list[Verdict]:
-    """Send the recorded chats to another server, several at a time, and judge what it answers.
+    """Send the chats behind the bot's answers to another server, several at a time, and judge what it answers.
 
     A question without a chat was refused by the bot, so it counts as not answered. Raises OperatorError if the server
     refuses or fails.
     """
     progress, free = ProgressLine(len(questions)), asyncio.Semaphore(CLIENTS)
 
-    async def ask_one(question: Question, chat: RecordedChat | None) -> Verdict:
+    async def ask_one(question: Question, ours: BotAnswer) -> Verdict:
+        chat = ours.chat
         async with free:
             answer = StreamedAnswer() if chat is None else await _stream(session, chat)
         progress.advance()
@@ -128,11 +129,12 @@ async def ask_peer(
             is_right=chat is not None and question.is_answered_by(answer.text),
             is_cut=answer.finish_reason == "length",
             is_refused=chat is None,
+            has_lesson=ours.has_lesson,
         )
 
     try:
         async with asyncio.TaskGroup() as tasks:
-            asked = [tasks.create_task(ask_one(*pair)) for pair in zip(questions, chats, strict=True)]
+            asked = [tasks.create_task(ask_one(*pair)) for pair in zip(questions, shown, strict=True)]
     except* OperatorError as group:
         raise group.exceptions[0] from None
     return [task.result() for task in asked]

@@ -18,6 +18,7 @@ from fakes.model_server.model_api import FakeModels
 from model_server import bench
 from model_server.bench.answers import TRIES, AnswersPlan, ask_peer
 from model_server.bench.answers_table import Verdict, describe_failures, goal_rows, tabulate
+from model_server.bench.chat_bot import BotAnswer
 from model_server.bench.questions import Question, load_questions
 from model_server.bench.recorder import CHAT_PATH, RecordedChat
 from model_server.bench.servers import BenchServer
@@ -105,9 +106,10 @@ async def test_the_sentence_of_llama_cpp_is_raised(file: Path) -> None:
     models.failure = 400, "No."
     questions = load_questions(file)
     chat = RecordedChat({"model": "fake-chat", "messages": [{"role": "user", "content": "?"}], "stream": True})
+    shown = BotAnswer(text="", chat=chat, has_lesson=False)
     async with side_of(models) as side:
         with pytest.raises(OperatorError, match=r"^llama\.cpp refused: No\.$"):
-            await ask_peer(side.session, questions, [chat] * len(questions))
+            await ask_peer(side.session, questions, [shown] * len(questions))
 
 
 @pytest.mark.parametrize("closed", [2, 3])
@@ -124,10 +126,11 @@ async def test_a_connection_that_llama_cpp_closed_is_opened_again(file: Path, cl
 
     app = web.Application()
     app.router.add_post(CHAT_PATH, chat)
+    shown = BotAnswer(text="", chat=RecordedChat({}), has_lesson=True)
     async with TestServer(app) as server, aiohttp.ClientSession(server.make_url("/")) as session:
-        asking = ask_peer(session, load_questions(file)[-1:], [RecordedChat({})])
+        asking = ask_peer(session, load_questions(file)[-1:], [shown])
         if closed < TRIES:
-            assert [verdict.is_right for verdict in await asking] == [True]
+            assert await asking == [Verdict(text="42", is_right=True, has_lesson=True)]
         else:
             with pytest.raises(OperatorError, match=r"The connection to llama\.cpp failed"):
                 await asking

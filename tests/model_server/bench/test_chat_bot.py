@@ -1,6 +1,7 @@
 """Questions to the real bot in this process, with a fake model server behind the recorder."""
 
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from fakes.model_server.model_api import FakeModels
 from bot.config.sections import WebSection
 from bot.platforms.web import WebPlatform
 from model_server.bench import chat_bot
-from model_server.bench.chat_bot import BotAnswer, ask_bot
+from model_server.bench.chat_bot import BotAnswer, Visitor, ask_bot
 from model_server.bench.recorder import Recorder, recording
 from model_server.errors import OperatorError
 
@@ -67,3 +68,28 @@ async def test_a_failure_of_the_model_server_ends_the_benchmark(tmp_path: Path) 
     models.failure = 500, "It broke."
     with pytest.raises(OperatorError, match="The bot could not answer: It broke"):
         await asked(tmp_path, models, ["Why?"], retention_days=0)
+
+
+class ScriptedSocket:
+    """A WebSocket that receives prepared messages."""
+
+    def __init__(self, *messages: dict[str, Any]) -> None:
+        self._messages = list(messages)
+
+    async def send_json(self, message: dict[str, Any]) -> None:
+        """Take a line."""
+
+    async def receive(self) -> aiohttp.WSMessage:
+        message = self._messages.pop(0)
+        return aiohttp.WSMessage(aiohttp.WSMsgType.TEXT, json.dumps(message), "")
+
+
+def exchange(number: int, text: str, *, final: bool = True, mine: bool = True) -> dict[str, Any]:
+    return {"type": "exchange", "id": number, "mine": mine, "reply": {"text": text, "final": final}}
+
+
+async def test_a_final_answer_that_is_sent_again_is_no_answer_to_the_next_question() -> None:
+    first = [exchange(1, "On", final=False), exchange(2, "Others.", mine=False), exchange(1, "One.")]
+    socket: Any = ScriptedSocket(*first, exchange(1, "One."), exchange(3, "Two."))
+    visitor = Visitor(socket)
+    assert [(await visitor.ask(line))["text"] for line in ("1", "2")] == ["One.", "Two."]
