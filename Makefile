@@ -51,6 +51,7 @@ bench: $(VENV)/.bench-$(INSTRUCTIONS)
 	$(BIN)/tempera-models bench language --model qwen2.5-coder-0.5b-instruct $(BENCH_OPTIONS)
 	$(BIN)/python -m plugins.explain.evaluation.measure tests/data/explain_held_out_3.jsonl \
 	  --also tests/data/plain_lesson.txt tests/data/plain_lesson_headings.json
+	$(BIN)/tempera-models bench answers
 	$(BIN)/tempera-models serve --model classroom-moderation --port 8409 & server=$$!; \
 	  PYTHONPATH=tests $(BIN)/python -m quality.safety tests/data/safety_held_out_4.jsonl --server http://127.0.0.1:8409; \
 	  status=$$?; kill $$server; exit $$status

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model_server.bench.answers.command import DEFAULT_MODEL, AnswersPlan, add_arguments, answers
 from model_server.bench.diffusion import diffusion
-from model_server.bench.goals import LARGE
-from model_server.bench.language import language
+from model_server.bench.language.command import language
+from model_server.bench.language.goals import LARGE
 from model_server.bench.machine import BenchOptions
 from model_server.bench.vllm import vllm
 from model_server.errors import OperatorError
@@ -18,31 +19,50 @@ from model_server.errors import OperatorError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+ANSWERS = "answers"
+ANSWERS_SUMMARY = "right answers to questions asked through the bot: a small model, the default one, and llama.cpp"
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run the named benchmark, or list all of them. Raises OperatorError if it cannot be run here."""
     parser = argparse.ArgumentParser(prog="tempera-models bench", description=__doc__)
     commands = parser.add_subparsers(dest="benchmark", metavar="BENCHMARK")
     for name, (summary, model, _) in BENCHMARKS.items():
-        command = commands.add_parser(name, help=summary, description=summary)
-        command.add_argument("--model", default=model, help="default: %(default)s")
-        command.add_argument(
-            "--catalogue", action="append", default=[], metavar="FILE", help="overlays the built-in catalogue"
-        )
+        command = _add_command(commands, name, summary, model)
         command.add_argument(
             "--runs", type=int, default=3, help="number of runs; the medians are shown (default: %(default)s)"
         )
-        command.add_argument("--threads", type=int, default=2, help="threads of each server (default: %(default)s)")
         if name == "language":
             command.add_argument(
                 "--instructions", choices=["avx2"], help="keep both sides from newer instructions of the processor"
             )
+    command = _add_command(commands, ANSWERS, ANSWERS_SUMMARY, DEFAULT_MODEL)
+    command.set_defaults(runs=1)
+    add_arguments(command)
     options = parser.parse_args(arguments)
     if options.benchmark is None:
         parser.print_help()
         return 0
     if options.runs < 1 or options.threads < 1:
         raise OperatorError("--runs and --threads should be at least 1.")
+    asyncio.run(_print(_start(options)))
+    return 0
+
+
+def _add_command(commands: Commands, name: str, summary: str, model: str) -> argparse.ArgumentParser:
+    """Add a benchmark with the options that all have."""
+    command = commands.add_parser(name, help=summary, description=summary)
+    command.add_argument("--model", default=model, help="default: %(default)s")
+    command.add_argument(
+        "--catalogue", action="append", default=[], metavar="FILE", help="overlays the built-in catalogue"
+    )
+    command.add_argument("--threads", type=int, default=2, help="threads of each server (default: %(default)s)")
+    return command
+
+
+def _start(options: argparse.Namespace) -> AsyncIterator[str]:
     bench_options = BenchOptions(
         model=options.model,
         runs=options.runs,
@@ -50,8 +70,15 @@ def main(arguments: Sequence[str]) -> int:
         overlays=tuple(map(Path, options.catalogue)),
         instructions=getattr(options, "instructions", None),
     )
-    asyncio.run(_print(BENCHMARKS[options.benchmark][2](bench_options)))
-    return 0
+    if options.benchmark == ANSWERS:
+        plan = AnswersPlan(
+            small=options.small,
+            questions=options.questions,
+            without=frozenset(options.without),
+            failures=options.failures,
+        )
+        return answers(bench_options, plan)
+    return BENCHMARKS[options.benchmark][2](bench_options)
 
 
 async def _print(parts: AsyncIterator[str]) -> None:

@@ -17,7 +17,9 @@ from model_server.catalogue import load_catalogue
 if TYPE_CHECKING:
     from model_server.catalogue import CatalogueEntry
 
-CATALOGUE = Path(__file__).resolve().parents[2] / "config" / "models.toml"
+CHECKOUT = Path(__file__).resolve().parents[2]
+CATALOGUE = CHECKOUT / "config" / "models.toml"
+LINE_INTERVAL = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +49,12 @@ class BenchOptions:
 
 
 def describe_machine(options: BenchOptions, *packages: str) -> str:
-    """Describe the model, the machine, and the versions of Python and `packages`."""
+    """Describe the model, the machine, the runs if there are several, and the versions of Python and `packages`."""
     versions = [f"{name} {importlib.metadata.version(name)}" for name in packages]
     limit = f" with {options.instructions} at most" if options.instructions else ""
+    runs = f", medians of {options.runs} runs in turns" if options.runs > 1 else ""
     return (
-        f"{options.model}, {_processor()}{limit}, {options.threads} threads for each, "
-        f"medians of {options.runs} runs in turns\n"
+        f"{options.model}, {_processor()}{limit}, {options.threads} threads for each{runs}\n"
         f"Python {platform.python_version()}, {', '.join(versions)}"
     )
 
@@ -61,6 +63,23 @@ def report_stage(what: str) -> None:
     """Write the current stage to stderr, because stages take minutes and stdout is for the table."""
     sys.stderr.write(f"measuring {what} …\n")
     sys.stderr.flush()
+
+
+class ProgressLine:
+    """Writes to stderr how many of a number of things are done: on a terminal in place, otherwise every tenth."""
+
+    def __init__(self, total: int) -> None:
+        self._done, self._total = 0, total
+
+    def advance(self) -> None:
+        """Count one more."""
+        self._done += 1
+        is_last = self._done == self._total
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r  {self._done} of {self._total}{os.linesep if is_last else ''}")
+        elif is_last or self._done % LINE_INTERVAL == 0:
+            sys.stderr.write(f"  {self._done} of {self._total}\n")
+        sys.stderr.flush()
 
 
 def spec_as_json(entry: CatalogueEntry, folder: Path) -> str:

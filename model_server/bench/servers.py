@@ -78,11 +78,12 @@ class OtherProcesses:
 
 
 @contextlib.asynccontextmanager
-async def start_tempera(options: BenchOptions) -> AsyncIterator[BenchServer]:
-    """Run `tempera-models serve` with one model."""
+async def start_tempera(options: BenchOptions, also: Sequence[str] = ()) -> AsyncIterator[BenchServer]:
+    """Run `tempera-models serve` with one model, and with those that are named in `also`."""
     port, key = find_free_port(), secrets.token_hex(16)
     command = ["-m", "model_server", "serve", "--model", options.model, "--port", str(port), "--exit-on-eof"]
     command += [f"--catalogue={overlay}" for overlay in options.overlays]
+    command += [f"--model={name}" for name in also]
     environment = {"OMP_NUM_THREADS": str(options.threads), "TEMPERA_MODEL_SERVER__TRUSTED_KEY": key}
     environment |= options.restriction
     headers = {"Authorization": f"Bearer {os.environ.get('TEMPERA_MODEL_SERVER__API_KEY') or key}"}

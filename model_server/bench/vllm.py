@@ -14,10 +14,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_server.bench.goals import find_goals
-from model_server.bench.language import find_model
+from model_server.bench.language.command import find_model
+from model_server.bench.language.goals import find_goals
+from model_server.bench.language.report import PeerResults, vllm_rows
+from model_server.bench.language.speeds import compare
 from model_server.bench.machine import describe_machine, report_stage
-from model_server.bench.report import PeerResults, vllm_rows
 from model_server.bench.servers import (
     CLIENTS,
     OtherProcesses,
@@ -26,7 +27,6 @@ from model_server.bench.servers import (
     start_server,
     start_tempera,
 )
-from model_server.bench.speeds import compare
 from model_server.bench.table import markdown
 from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache

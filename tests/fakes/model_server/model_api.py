@@ -53,12 +53,13 @@ class FakeModels:
     It refuses every request that the real server would refuse. If there was such a request, leaving the context fails
     with the sentences in `refused`; a test that sends one on purpose clears them.
 
-    A chat streams the pieces of `answer`. Clear `gate` to hold back chats after their first `before_gate` pieces,
-    drawings after their first preview, and dials and faces altogether; `embedding_gate` holds back embeddings,
-    `moderation_gate` moderations, `listing_gate` the list of models. `requests` are the bodies received, `running` is
-    the number of requests being answered, `dropped` that of requests whose client left before the end. `failure`
-    (status, sentence) refuses the requests for which `failing` is true; `place` puts every chat and drawing into a
-    queue first, while the gate is closed. `listed` maps its models to their tasks, and `told_of` to what else is listed
+    A chat streams the pieces of `answer`, and ends with `finish_reason`. Clear `gate` to hold back chats after their
+    first `before_gate` pieces, drawings after their first preview, and dials and faces altogether; `embedding_gate`
+    holds back embeddings, `moderation_gate` moderations, `listing_gate` the list of models. `requests` are the bodies
+    received, `running` is the number of requests being answered, `dropped` that of requests whose client left before
+    the end. `failure` (status, sentence) refuses the requests for which `failing` is true; `place` puts every chat and
+    drawing into a queue first, while the gate is closed. `listed` maps its models to their tasks, and `told_of` to what
+    else is listed
     of them, such as a `stand_in`; `candidates` is the number of tokens in a dial. `scores` maps a part of a text to its
     moderation scores; None is a server without moderation.
     `moderated` are the texts of moderations and `moderated_for` their users; the first `crowd` of them find the queue
@@ -72,6 +73,7 @@ class FakeModels:
         self._gates = [asyncio.Event() for _ in range(4)]
         self.gate, self.embedding_gate, self.moderation_gate, self.listing_gate = self._gates
         self._open_gates()
+        self.finish_reason = "stop"
         self.before_gate = 1
         self.failure: tuple[int, str] | None = None
         self.failing: Callable[[dict[str, Any]], bool] = lambda body: True
@@ -230,7 +232,7 @@ class FakeModels:
                 listed = {"content": [self._token(piece, number, body["top_logprobs"])]} if told else None
                 model = self.told_of.get(body["model"], {}).get("stand_in", body["model"])
                 await send({"model": model, "choices": [choice | {"logprobs": listed}], "tempera": told})
-            await send({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+            await send({"choices": [{"index": 0, "delta": {}, "finish_reason": self.finish_reason}]})
             usage = {"prompt_tokens": 5, "completion_tokens": len(self.answer)}
             await send({"choices": [], "usage": usage, "tempera": {"seed": body.get("seed"), "seconds": 0.5}})
             await response.write(b"data: [DONE]\n\n")

@@ -8,8 +8,8 @@ import pytest
 
 from model_server import bench
 from model_server.bench import machine, quality
+from model_server.bench.language.traffic import Traffic
 from model_server.bench.machine import BenchOptions
-from model_server.bench.traffic import Traffic
 from model_server.errors import OperatorError
 
 

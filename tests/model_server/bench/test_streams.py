@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from fakes.model_server.scribe import Scribe, fail, refuse, side_of
 
-from model_server.bench.lessons import lesson_messages
+from model_server.bench.language.lessons import lesson_messages
 from model_server.bench.streams import ask, ask_together, make_prompt
 from model_server.errors import OperatorError
 

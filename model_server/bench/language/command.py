@@ -9,17 +9,17 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from model_server.bench.company import fill_slots, measure_fairness, measure_sameness
-from model_server.bench.goals import find_goals
+from model_server.bench.language.company import fill_slots, measure_fairness, measure_sameness
+from model_server.bench.language.goals import find_goals
+from model_server.bench.language.quality import measure_quality, missing_memory
+from model_server.bench.language.report import LanguageResults, PeerResults, notes, rows
+from model_server.bench.language.speeds import compare
+from model_server.bench.language.traffic import BandwidthProbe, Traffic
 from model_server.bench.machine import describe_machine, report_stage
 from model_server.bench.peers import find_peers, start_llama_cpp
-from model_server.bench.quality import measure_quality, missing_memory
-from model_server.bench.report import LanguageResults, PeerResults, notes, rows
 from model_server.bench.servers import OtherProcesses, sampling_memory, start_tempera
-from model_server.bench.speeds import compare
 from model_server.bench.streams import ask, make_prompt
 from model_server.bench.table import markdown
-from model_server.bench.traffic import BandwidthProbe, Traffic
 from model_server.catalogue import choose
 from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_server.bench.traffic import Traffic
+from model_server.bench.language.traffic import Traffic
 
 
 def write_gguf(path: Path, *, tied: bool) -> Path:

@@ -1,4 +1,4 @@
-"""Computes llama.cpp's logits: `python -m model_server.bench.peer_logits GGUF THREADS FOLDER`.
+"""Computes llama.cpp's logits: `python -m model_server.bench.language.peer_logits GGUF THREADS FOLDER`.
 
 Standard input has a list of texts as JSON. Token by token, as in decoding, it writes FOLDER/logits-N.npy, float32
 [tokens, V], for text number N, and FOLDER/tokens.json, the token ids of all texts.

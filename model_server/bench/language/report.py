@@ -6,17 +6,17 @@ import statistics
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from model_server.bench.company import MANY_REQUESTS, SAME_PROMPTS
+from model_server.bench.language.company import MANY_REQUESTS, SAME_PROMPTS
+from model_server.bench.language.speeds import LONG, SHORT
 from model_server.bench.servers import CLIENTS
-from model_server.bench.speeds import LONG, SHORT
 from model_server.bench.table import Goal, TableRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from model_server.bench.goals import LanguageGoals
-    from model_server.bench.speeds import LanguageSpeeds
-    from model_server.bench.traffic import Traffic
+    from model_server.bench.language.goals import LanguageGoals
+    from model_server.bench.language.speeds import LanguageSpeeds
+    from model_server.bench.language.traffic import Traffic
 
 TOGETHER = f"{CLIENTS} streams, tokens/s in total, prefill of {SHORT}-token prompts included"
 WAIT = f"seconds to the first token, {LONG}-token prompts, {CLIENTS} at once, median"

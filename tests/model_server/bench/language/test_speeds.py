@@ -3,8 +3,8 @@
 import pytest
 from fakes.model_server.scribe import Scribe, side_of
 
-from model_server.bench.speeds import compare
-from model_server.bench.traffic import BandwidthProbe
+from model_server.bench.language.speeds import compare
+from model_server.bench.language.traffic import BandwidthProbe
 
 
 async def test_all_sides_get_the_same_requests_and_take_turns() -> None:

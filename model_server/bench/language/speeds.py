@@ -7,7 +7,7 @@ import statistics
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from model_server.bench.lessons import lesson_messages
+from model_server.bench.language.lessons import lesson_messages
 from model_server.bench.machine import report_stage
 from model_server.bench.servers import CLIENTS
 from model_server.bench.streams import Request, StreamResult, ask, ask_together, make_prompt
@@ -15,8 +15,8 @@ from model_server.bench.streams import Request, StreamResult, ask, ask_together,
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from model_server.bench.language.traffic import BandwidthProbe
     from model_server.bench.servers import BenchServer
-    from model_server.bench.traffic import BandwidthProbe
 
 SHORT, LONG = 50, 400
 """Lengths of a prompt in tokens."""

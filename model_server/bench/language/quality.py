@@ -18,8 +18,8 @@ from model_server.errors import OperatorError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from model_server.bench.language.traffic import Traffic
     from model_server.bench.machine import BenchOptions
-    from model_server.bench.traffic import Traffic
     from model_server.catalogue import CatalogueEntry
 
 REFERENCE_BYTES = 4.5
@@ -49,7 +49,7 @@ async def measure_quality(
     with tempfile.TemporaryDirectory(dir=gguf.parent) as logits:
         if native:
             report_stage("quality of llama.cpp")
-            module = ["model_server.bench.peer_logits", str(gguf), str(options.threads), logits]
+            module = ["model_server.bench.language.peer_logits", str(gguf), str(options.threads), logits]
             await _run(module, environment, json.dumps(read_texts()))
             arguments.append(logits)
         report_stage("quality")

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from model_server.bench.goals import LARGE, SMALL, LanguageGoals, find_goals
-from model_server.bench.report import LanguageResults, PeerResults, notes, rows, vllm_rows
-from model_server.bench.speeds import LanguageSpeeds
+from model_server.bench.language.goals import LARGE, SMALL, LanguageGoals, find_goals
+from model_server.bench.language.report import LanguageResults, PeerResults, notes, rows, vllm_rows
+from model_server.bench.language.speeds import LanguageSpeeds
+from model_server.bench.language.traffic import Traffic
 from model_server.bench.table import markdown
-from model_server.bench.traffic import Traffic
 
 GOALS = find_goals(LARGE, vnni=True)
 QUALITY = {"kl": 0.0025, "top1": 0.985, "positions": 800, "served": "blocks", "peer_kl": 0.004, "peer_top1": 0.97}

@@ -1,0 +1,1 @@
+"""Measures how good the answers are, with questions whose answers a program can check."""
