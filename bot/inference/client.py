@@ -21,6 +21,7 @@ from bot.core.model_events import Answered, Delta, ModelChoice, Pictures, Readin
 from bot.inference import logprobs
 from bot.inference.images import LINE_BUFFER_BYTES, PictureStream, build_form
 from bot.inference.logprobs import TokenReader, read_entropies
+from bot.inference.models import choose_model, read_models, read_readiness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
@@ -286,26 +287,16 @@ class ModelClient:
         """Return what the server says about each model that it has for `task`, keyed by name."""
         listed = await self._request("GET", "/v1/models")
         with _checked_format():
-            described = [(str(model["id"]), model.get("tempera") or {}) for model in listed["data"]]
-            return {name: about for name, about in described if about.get("task") == task}
+            return read_models(listed, task)
 
     async def choose(self, task: str, *wanted: str) -> ModelChoice:
         """Return the first of the `wanted` models that the server offers for `task`, or else its first one.
 
         Names that are "" are passed over. Raises ModelUnavailable if the server has no model for `task`.
         """
-        listed = await self._listed(task)
-        if not listed:
+        if not (listed := await self._listed(task)):
             raise ModelUnavailable("The model server offers no model for {task}.", task=task)
-        named = [name for name in wanted if name]
-        chosen = next((name for name in named if name in listed), next(iter(listed)))
-        gone = named[0] if named and named[0] != chosen else ""
-        stand_in, state = (str(listed[chosen].get(key) or "") for key in ("stand_in", "state"))
-        return ModelChoice(chosen, tuple(listed), gone, stand_in, state)
-
-    async def chosen(self, task: str, name: str) -> str:
-        """Return `name` if the server offers that model for `task`, or else the name of its first one."""
-        return (await self.choose(task, name)).name
+        return choose_model(listed, wanted)
 
     async def first(self, task: str) -> str:
         """Return the name of the first model that the server offers for `task`."""
@@ -321,10 +312,7 @@ class ModelClient:
         except (aiohttp.ClientError, LineTooLong, TimeoutError, ValueError) as error:
             raise ModelUnavailable(DOWN) from error
         with _checked_format():
-            missing = {str(name): str(state) for name, state in (body.get("missing") or {}).items()}
-            coming = {str(name): str(state) for name, state in (body.get("coming") or {}).items()}
-            notes = tuple(map(str, body.get("notes") or ()))
-            return Readiness(response.status == 200, tuple(map(str, body["models"])), missing, coming, notes)
+            return read_readiness(body, is_ready=response.status == 200)
 
     def _require_session(self) -> aiohttp.ClientSession:
         if self._session is None:

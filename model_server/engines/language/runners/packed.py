@@ -112,8 +112,8 @@ class PackedRunner:
                 raise ValueError(f"logits after {chunk.wanted} of {len(chunk.tokens)} tokens cannot be wanted")
 
     @property
-    def matrix_bytes(self) -> int:
-        """The bytes of all matrices, each of which is read once in a step."""
+    def bytes_per_token(self) -> int:
+        """The bytes of weights that a step reads for a single token: all matrices, and one row of the embedding."""
         return self._weights.matrix_bytes
 
 
