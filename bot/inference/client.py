@@ -290,10 +290,7 @@ class ModelClient:
             return read_models(listed, task)
 
     async def choose(self, task: str, *wanted: str) -> ModelChoice:
-        """Return the first of the `wanted` models that the server offers for `task`, or else its first one.
-
-        Names that are "" are passed over. Raises ModelUnavailable if the server has no model for `task`.
-        """
+        """Return the first of the `wanted` models that is offered for `task`, "" passed over, or else the first one."""
         if not (listed := await self._listed(task)):
             raise ModelUnavailable("The model server offers no model for {task}.", task=task)
         return choose_model(listed, wanted)
