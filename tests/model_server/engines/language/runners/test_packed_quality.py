@@ -1,12 +1,15 @@
-"""The divergence of the real model with 8-bit weights."""
+"""The real models, computed from the blocks of their files."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from fakes.engines.language import divergence
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+from model_server.assembly import GGUF_FILE
 from model_server.engines.contract import EngineSpec
 from model_server.engines.language.runners.packed import PackedRunner, RunnerUnavailable
 from model_server.engines.language.runners.runner import Chunk
@@ -44,18 +47,39 @@ def test_the_real_model_keeps_its_quality(
 ) -> None:
     place = weights("qwen2.5-coder-0.5b-instruct").folder
     text = tuple(AutoTokenizer.from_pretrained(place)(TEXT)["input_ids"])
-    try:
-        runner = PackedRunner(place, 2, 1024, 2)
-    except RunnerUnavailable as why:
-        pytest.skip(f"{why}")
+    runner = open_runner(place, 2)
     found = torch.cat([runner.forward([Chunk(0, at, (token,))]) for at, token in enumerate(text)])
     assert torch.equal(runner.forward([Chunk(1, 0, text)])[0], found[-1])
-    model = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32).eval()
+    unpacked = GgufConfig(dequantize=True)
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        place, gguf_file=GGUF_FILE, quantization_config=unpacked, dtype=torch.float32
+    )
     with torch.inference_mode():
-        expected = model(torch.tensor([text])).logits[0]
+        expected = model.eval()(torch.tensor([text])).logits[0]
     loss = divergence(expected, found).mean()
     agreement = (expected.argmax(-1) == found.argmax(-1)).float().mean()
     with capsys.disabled():
         print(f"\n{len(text)} tokens: KL to float32 {loss:.5f} nats, the same best token for {agreement:.2%}")
-    assert loss <= 0.02
-    assert agreement >= 0.97
+    assert loss <= 0.003
+    assert agreement >= 0.98
+
+
+@pytest.mark.weights
+def test_the_larger_model_knows_what_everybody_knows(larger_language_model: Path) -> None:
+    tokenizer: Any = AutoTokenizer.from_pretrained(larger_language_model)
+    runner = open_runner(larger_language_model, 1)
+    question = [{"role": "user", "content": "How many legs does a spider have?"}]
+    tokens = tokenizer(tokenizer.apply_chat_template(question, tokenize=False, add_generation_prompt=True)).input_ids
+    logits, answer = runner.forward([Chunk(0, 0, tuple(tokens))]), list[int]()
+    for place in range(len(tokens), len(tokens) + 8):
+        answer.append(int(logits[0].argmax()))
+        logits = runner.forward([Chunk(0, place, (answer[-1],))])
+    assert "eight legs" in tokenizer.decode(answer)
+
+
+def open_runner(folder: Path, slots: int) -> PackedRunner:
+    """Return the C++ runner; the test is skipped where it cannot run."""
+    try:
+        return PackedRunner(folder, slots, 1024, 2)
+    except RunnerUnavailable as why:
+        pytest.skip(f"{why}")
