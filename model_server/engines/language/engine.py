@@ -20,14 +20,14 @@ from model_server.engines.language.generation import Generation, NextTokenProbe
 from model_server.engines.language.kv_slots import SlotTable
 from model_server.engines.language.loading import load_model
 from model_server.engines.language.prompt import PromptBuilder
-from model_server.engines.language.prompt_lookup import GuessLog, PromptLookup
+from model_server.engines.language.prompt_lookup import GuessLog, PromptLookup, measure_step_costs
+from model_server.engines.language.runners.runner import Chunk
 from model_server.jobs import Chat, Completion, Progress, Started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from model_server.engines.contract import EngineSpec
-    from model_server.engines.language.runners.runner import Chunk
     from model_server.jobs import Event, Job
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 DEFAULT_MAX_TOKENS = 1024
 """The longest answer to a request without a limit; `options.max_tokens` in the catalogue changes it."""
 
-Plan = list[tuple[BatchedSequence, "Chunk"]]
+Plan = list[tuple[BatchedSequence, Chunk]]
 
 
 class LanguageEngine:
@@ -68,9 +68,14 @@ class LanguageEngine:
         self._planner = StepPlanner(self._table, model.budget)
         # A guess that was wrong stays in the slot until it is cut back, as for a prompt that reuses a prefix.
         self._may_guess = model.can_reuse_prefixes
+        self._step_costs = measure_step_costs(self._compute_rows) if self._may_guess else ()
         self._guess_log = GuessLog()
         size = (self.capacity, model.runner.context)
         log.info("%s: %s; %d sequences at once, %d tokens each.", self._spec.name, model.runner_description, *size)
+
+    @torch.inference_mode()
+    def _compute_rows(self, rows: int) -> None:
+        self._runner.forward([Chunk(0, 0, (0,) * rows, wanted=rows)])
 
     def add(self, job: Job) -> None:
         self._new.append(job)
@@ -106,7 +111,7 @@ class LanguageEngine:
         )
         sequence = BatchedSequence(job.id, list(prompt.ids), consumer)
         if self._may_guess:
-            sequence.lookup = PromptLookup(sequence.tokens, len(prompt.ids) + prompt.max_tokens)
+            sequence.lookup = PromptLookup(sequence.tokens, len(prompt.ids) + prompt.max_tokens, self._step_costs)
         self._sequences[job.id] = sequence
         return [Started(job.id, len(prompt.ids), prompt.dropped_turns)]
 

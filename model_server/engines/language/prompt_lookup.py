@@ -11,16 +11,17 @@ were found so seldom that they saved half as much; the longest one that is found
 from __future__ import annotations
 
 import logging
-from itertools import accumulate
+import time
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 log = logging.getLogger(__name__)
 
-STEP_COSTS = (1.0, 1.05, 1.25, 1.5, 1.75, 2.0, 2.1, 2.25)
-"""The time of a step by its number of guesses, in steps without any: as measured on the C++ runner."""
+MEASURED_ROWS = (1, 2, 4, 8)
+MEASUREMENTS = 3
 FIRST_RATE = 0.3
 """The share of right guesses that is assumed when an answer begins."""
 RATE_SMOOTHING = 0.1
@@ -31,13 +32,15 @@ GUESSES_PER_REPORT = 1000
 class PromptLookup:
     """Guesses for one sequence, whose `tokens` grow outside. `limit`: the most tokens that it can have.
 
+    `costs`: the time of a step by its number of guesses, in steps without any.
     It keeps to the place that the text seems to be copied from, and judges every token by it, also those for which
     nothing was guessed, so that it notices when guesses pay again.
     """
 
-    def __init__(self, tokens: Sequence[int], limit: int) -> None:
+    def __init__(self, tokens: Sequence[int], limit: int, costs: Sequence[float]) -> None:
         self._tokens = tokens
         self._limit = limit
+        self._costs = costs
         self._followers: dict[int, int] = {}
         """The place after the last occurrence of each token, but for the end of the text."""
         self._seen = 0
@@ -51,7 +54,7 @@ class PromptLookup:
         if self._source is None:
             return ()
         # The step draws one token more than it guesses.
-        count = min(choose_count(self._rate), self._limit - len(self._tokens) - 1)
+        count = min(choose_count(self._rate, self._costs), self._limit - len(self._tokens) - 1)
         return tuple(self._tokens[self._source : self._source + count])
 
     def _read_new_tokens(self) -> None:
@@ -71,11 +74,31 @@ class PromptLookup:
         self._seen = len(tokens)
 
 
-def choose_count(rate: float) -> int:
+def choose_count(rate: float, costs: Sequence[float]) -> int:
     """Return the number of guesses per step that writes the fastest if each is right with the probability `rate`."""
-    written = accumulate(rate**count for count in range(len(STEP_COSTS)))
-    speeds = [tokens / cost for tokens, cost in zip(written, STEP_COSTS, strict=True)]
+    written = accumulate(rate**count for count in range(len(costs)))
+    speeds = [tokens / cost for tokens, cost in zip(written, costs, strict=True)]
     return speeds.index(max(speeds))
+
+
+def measure_step_costs(compute: Callable[[int], object]) -> tuple[float, ...]:
+    """Return the time of a step with 0 to 7 guesses, in steps without any. `compute` computes that many rows.
+
+    It depends on the runner and the machine: where the memory decides, a second row is nearly free.
+    """
+    times: list[float] = []
+    for rows in MEASURED_ROWS:
+        taken = []
+        for _ in range(MEASUREMENTS):
+            began = time.perf_counter()
+            compute(rows)
+            taken.append(time.perf_counter() - began)
+        # More rows never take less: that was noise.
+        times.append(max([min(taken), *times[-1:]]))
+    costs = [times[0]]
+    for (few, short), (many, long) in pairwise(zip(MEASURED_ROWS, times, strict=True)):
+        costs += [short + (long - short) * (rows - few) / (many - few) for rows in range(few + 1, many + 1)]
+    return tuple(cost / times[0] for cost in costs)
 
 
 class GuessLog:

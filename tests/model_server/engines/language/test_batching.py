@@ -122,7 +122,7 @@ def test_only_a_sequence_alone_in_the_step_gets_guesses() -> None:
     planned = PlannedTable()
     sequence = planned.add("a", range(50), read=True)
     sequence.tokens[-4:] = (0, 20, 21, 22)
-    sequence.lookup = PromptLookup(sequence.tokens, 100)
+    sequence.lookup = PromptLookup(sequence.tokens, 100, (1.0, 1.05, 1.25, 1.5))
     [(_, chunk)] = planned.plan()
     count = len(chunk.tokens) - 1
     assert chunk == Chunk(chunk.slot, 50, (22, *range(23, 23 + count)), 1 + count)

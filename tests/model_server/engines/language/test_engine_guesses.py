@@ -23,8 +23,8 @@ Answers = dict[str, list[Event]]
 class InformedLookup(PromptLookup):
     """Guesses up to three tokens with which `TEXTS` goes on, and then what the text suggests or any token at all."""
 
-    def __init__(self, tokens: Sequence[int], limit: int) -> None:
-        super().__init__(tokens, limit)
+    def __init__(self, tokens: Sequence[int], limit: int, costs: Sequence[float]) -> None:
+        super().__init__(tokens, limit, costs)
         self._text = TEXTS.get(tuple(tokens), [])
         self._rng = Random(limit)
 
