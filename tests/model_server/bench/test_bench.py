@@ -7,7 +7,8 @@ import psutil
 import pytest
 
 from model_server import bench
-from model_server.bench import machine, quality
+from model_server.bench import machine
+from model_server.bench.language import quality
 from model_server.bench.language.traffic import Traffic
 from model_server.bench.machine import BenchOptions
 from model_server.errors import OperatorError

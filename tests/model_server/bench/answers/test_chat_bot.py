@@ -14,7 +14,7 @@ from fakes.model_server.model_api import FakeModels
 
 from bot.config.sections import WebSection
 from bot.platforms.web import WebPlatform
-from model_server.bench import chat_bot
+from model_server.bench.answers import chat_bot
 from model_server.bench.answers.chat_bot import BotAnswer, Visitor, ask_bot
 from model_server.bench.answers.recorder import Recorder, recording
 from model_server.errors import OperatorError

@@ -8,7 +8,7 @@ import pytest
 from fakes.model_server.gateway import eventually, is_ready, serving
 from fakes.model_server.scribe import Scribe, side_of
 
-from model_server.bench import company
+from model_server.bench.language import company
 from model_server.bench.language.company import fill_slots, measure_fairness, measure_sameness
 from model_server.bench.servers import BenchServer
 
