@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from model_server.bench.answers.questions import load_questions
+
 DATA = Path(__file__).parents[1] / "data"
 HALVES = ("tuning", "held_out")
 KEYS = {"id", "category", "language", "question", "accept", "reject"}
@@ -21,13 +23,9 @@ def read_half(half: str) -> list[Question]:
 
 
 def is_right(question: Question, answer: str) -> bool:
-    """Whether an answer has one of the patterns in `accept` and none of those in `reject`."""
-    text = re.sub(r"\\boxed\{([^{}]*)\}", r"\1", answer)
-    text = " ".join(re.sub(r"\\[()]|[$*_`]", "", text).split())
-    accepted, rejected = (
-        any(re.search(pattern, text, re.IGNORECASE) for pattern in question[key]) for key in ("accept", "reject")
-    )
-    return accepted and not rejected
+    """Whether the benchmark takes an answer for right."""
+    [found] = [one for one in load_questions(DATA / "answers_tuning.jsonl") if one.id == question["id"]]
+    return found.is_answered_by(answer)
 
 
 @pytest.mark.filterwarnings("error:Possible nested set")
