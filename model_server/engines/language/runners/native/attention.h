@@ -135,15 +135,19 @@ void attend(const Cache& cache, int slot, int layer, int head, int length, const
     }
 }
 
+using Attend = void (*)(const Cache&, int, int, int, int, const float*, float*, float*);
+
+// Not in the function: static variables of inline functions are shared by all libraries of a process, also by those for
+// other instructions.
+constexpr Attend kAttendByCount[] = {attend<1>, attend<2>, attend<3>, attend<4>,
+                                     attend<5>, attend<6>, attend<7>, attend<8>};
+
 // The same for any number of queries.
 inline void attend(const Cache& cache, int slot, int layer, int head, int length, int count,
                    const float* queries, float* scores, float* out) {
-    using Attend = void (*)(const Cache&, int, int, int, int, const float*, float*, float*);
-    static constexpr Attend by_count[] = {attend<1>, attend<2>, attend<3>, attend<4>,
-                                          attend<5>, attend<6>, attend<7>, attend<8>};
     for (int i = 0; i < count; i += kQueries) {
         const int now = count - i < kQueries ? count - i : kQueries;
-        by_count[now - 1](cache, slot, layer, head, length, queries + i * cache.width(), scores,
-                          out + i * cache.width());
+        kAttendByCount[now - 1](cache, slot, layer, head, length, queries + i * cache.width(), scores,
+                                out + i * cache.width());
     }
 }
