@@ -30,7 +30,8 @@ GGUF_NAMES = (
     (r"model\.layers\.(\d+)\.mlp\.(gate|up|down)_proj", r"blk.\1.ffn_\2"),
 )
 """Names of transformers, and what they are in a GGUF."""
-TORCH_TYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
+DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+TYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,8 @@ class TensorFiles(Protocol):
     def read(self, name: str, *shape: int) -> FileTensor:
         """Return the tensor `name`. Raises RunnerUnavailable if it is missing or has another shape."""
 
-    def release(self, tensor: FileTensor) -> None:
-        """Let go of the memory in which a tensor was read, where that can be done; it can be read again."""
+    def release(self) -> None:
+        """Let go of the memory in which tensors were read, where that can be done; they can be read again."""
 
 
 class SafetensorsFiles:
@@ -92,10 +93,10 @@ class SafetensorsFiles:
             raise RunnerUnavailable(f"its files have no {name}")
         tensor: torch.Tensor = self._file_by_tensor[name].get_tensor(name)
         _check_shape(name, tuple(tensor.shape), shape)
-        type_name = TORCH_TYPES.get(tensor.dtype, str(tensor.dtype).removeprefix("torch."))
+        type_name = TYPE_NAMES.get(tensor.dtype, str(tensor.dtype).removeprefix("torch."))
         return FileTensor(name, type_name, shape, tensor.data_ptr(), tensor)
 
-    def release(self, tensor: FileTensor) -> None:
+    def release(self) -> None:
         """See `TensorFiles`. The mapping is not ours: it goes with the last of its tensors."""
 
 
@@ -121,7 +122,7 @@ class GgufFile:
         _check_shape(name, tuple(found), shape)
         return FileTensor(gguf_name(name), type_name, shape, self._bytes.ctypes.data + start, self._bytes)
 
-    def release(self, tensor: FileTensor) -> None:
+    def release(self) -> None:
         """See `TensorFiles`. The pages of all tensors go; the system may still have them in its cache of the file."""
         self._mapped.madvise(mmap.MADV_DONTNEED)
 

@@ -21,7 +21,7 @@ from model_server.engines.language.runners.native import (
     MatrixSource,
     RunnerUnavailable,
 )
-from model_server.engines.language.runners.native.files import open_tensors
+from model_server.engines.language.runners.native.files import DTYPES, open_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +82,7 @@ def load_weights(library: ctypes.CDLL, folder: Path, config: Any, threads: int) 
             logits = matrix
         else:
             setattr(layers[plan.layer], plan.part, matrix)
-        files.release(plan.tensor)
+        files.release()
         bytes_by_type[plan.tensor.type] = bytes_by_type.get(plan.tensor.type, 0) + size
         address += size
     vectors = []
@@ -181,9 +181,8 @@ def _read_vectors(files: TensorFiles, config: Any) -> Iterator[tuple[int, str, t
 
 def _read_vector(files: TensorFiles, name: str, size: int, *, pad: bool) -> torch.Tensor:
     tensor = files.read(name, size)
-    if tensor.type not in ("F32", "F16", "BF16"):
+    if (dtype := DTYPES.get(tensor.type)) is None:
         raise RunnerUnavailable(f"its {name} is in {tensor.type}")
-    dtype = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}[tensor.type]
     data = (ctypes.c_char * (size * dtype.itemsize)).from_address(tensor.address)
     vector = torch.frombuffer(data, dtype=dtype).float()
     return torch.nn.functional.pad(vector, (0, -size % ROW_MULTIPLE if pad else 0)).clone()
