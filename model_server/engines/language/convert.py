@@ -115,14 +115,10 @@ def _write_safetensors(source: Path, target: Path, generation: Any) -> None:
     if shutil.disk_usage(target).free < UNPACKED_FACTOR * source.stat().st_size:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     import torch
-    from transformers import AutoModelForCausalLM, GgufConfig
 
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        source.parent,
-        gguf_file=source.name,
-        quantization_config=GgufConfig(dequantize=True),
-        dtype=torch.float16,
-    )
+    from model_server.engines.language.loading import unpack_gguf
+
+    model = unpack_gguf(source, torch.float16)
     # The weights are not quantised any more; while the model says they are, transformers refuses to save it.
     model.hf_quantizer = None
     model.is_quantized = False

@@ -102,12 +102,22 @@ def fit_cache(free: int, per_token: int, slots: int | None, context: int) -> tup
     return slots, min(context, tokens // slots)
 
 
+def unpack_gguf(gguf: Path, dtype: torch.dtype) -> Any:
+    """Return transformers' model with the weights of a GGUF, unpacked from their blocks, which takes half a minute."""
+    return AutoModelForCausalLM.from_pretrained(
+        str(gguf.parent),
+        gguf_file=gguf.name,
+        quantization_config=GgufConfig(dequantize=True),
+        dtype=dtype,
+        local_files_only=True,
+    )
+
+
 def _open_in_torch(folder: Path, dtype: torch.dtype) -> Any:
-    """Open the model in `folder`; of a GGUF without safetensors every block is unpacked, which takes half a minute."""
-    unpacked = {}
-    if (folder / GGUF_FILE).exists() and not any(folder.glob("*.safetensors")):
-        unpacked = {"gguf_file": GGUF_FILE, "quantization_config": GgufConfig(dequantize=True)}
-    return AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype, local_files_only=True, **unpacked)
+    gguf = folder / GGUF_FILE
+    if gguf.exists() and not any(folder.glob("*.safetensors")):
+        return unpack_gguf(gguf, dtype)
+    return AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype, local_files_only=True)
 
 
 def _choose_runner(spec: EngineSpec, config: Any) -> tuple[Runner, str]:

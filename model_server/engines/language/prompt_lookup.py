@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 MEASURED_ROWS = (1, 2, 4, 8)
 MEASUREMENTS = 3
+"""How often the time of a step is measured at most; the shortest one counts."""
+LONG_STEP_SECONDS = 0.3
+"""A step that takes longer is measured once: noise is small beside it, and the model should be ready soon."""
 FIRST_RATE = 0.3
 """The share of right guesses that is assumed when an answer begins."""
 RATE_SMOOTHING = 0.1
@@ -93,6 +96,8 @@ def measure_step_costs(compute: Callable[[int], object]) -> tuple[float, ...]:
             began = time.perf_counter()
             compute(rows)
             taken.append(time.perf_counter() - began)
+            if taken[-1] > LONG_STEP_SECONDS:
+                break
         # More rows never take less: that was noise.
         times.append(max([min(taken), *times[-1:]]))
     costs = [times[0]]

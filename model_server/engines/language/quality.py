@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, GgufConfig
 
 from model_server.engines.contract import EngineSpec
-from model_server.engines.language.loading import load_model
+from model_server.engines.language.loading import load_model, unpack_gguf
 from model_server.engines.language.quality_texts import read_texts
 from model_server.engines.language.runners.runner import Chunk
 
@@ -97,25 +96,13 @@ def _compute_logits(runner: Runner, texts: Sequence[tuple[int, ...]]) -> list[to
     return [torch.stack(logits) for logits in rows]
 
 
-def open_reference(gguf: Path) -> Any:
-    """Return transformers' model with the weights of a file, unpacked from their blocks to float32."""
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        gguf.parent,
-        gguf_file=gguf.name,
-        quantization_config=GgufConfig(dequantize=True),
-        dtype=torch.float32,
-        local_files_only=True,
-    )
-    return model.eval()
-
-
 def main() -> None:
     """Measure the model of the first argument against the file of the second."""
     spec, gguf = EngineSpec.from_json(sys.argv[1]), Path(sys.argv[2])
     served = load_model(spec)
     texts = [tuple(served.tokenizer(text).input_ids) for text in read_texts()]
     peer = read_peer(Path(sys.argv[3]), texts) if sys.argv[3:] else []
-    found: dict[str, Any] = dict(measure(served.runner, open_reference(gguf), texts, peer))
+    found: dict[str, Any] = dict(measure(served.runner, unpack_gguf(gguf, torch.float32).eval(), texts, peer))
     found["served"] = served.runner_description
     if (traffic := getattr(served.runner, "bytes_per_token", None)) is not None:
         found["bytes_per_token"] = traffic

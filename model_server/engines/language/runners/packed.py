@@ -42,9 +42,7 @@ class PackedRunner:
     """
 
     def __init__(self, folder: Path, slots: int, context: int, threads: int) -> None:
-        config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
-        if why := unsupported_reason(config):
-            raise RunnerUnavailable(why)
+        config = _read_supported_config(folder)
         self._library = native.load()
         self.slots, self.context = slots, context
         self._vocabulary = int(config.vocab_size)
@@ -119,11 +117,16 @@ class PackedRunner:
 
 def check_runnable(folder: Path) -> None:
     """Raise RunnerUnavailable if PackedRunner cannot run the model in `folder` here. Reads no weights."""
+    config = _read_supported_config(folder)
+    native.load()
+    check_types(folder, config)
+
+
+def _read_supported_config(folder: Path) -> Any:
     config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
     if why := unsupported_reason(config):
         raise RunnerUnavailable(why)
-    native.load()
-    check_types(folder, config)
+    return config
 
 
 def unsupported_reason(config: Any) -> str | None:
