@@ -42,8 +42,8 @@ inline uint16_t read_half(const uint8_t* from) {
     return bits;
 }
 
-// One block, taken apart. A number is scale × group scale × (code - offset) - minimum × group minimum, where a group has
-// 16 inputs in Q6_K, and 32 otherwise.
+// One block, taken apart. A number is scale × group scale × (code - offset) - minimum × group minimum, where a group
+// has 16 inputs in Q6_K, and 32 otherwise.
 struct Block {
     uint16_t scale = 0, minimum = 0;  // half precision
     int offset = 0;

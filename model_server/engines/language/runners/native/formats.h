@@ -20,7 +20,8 @@ inline uint8_t* lane(uint8_t* vector, int column) { return vector + 4 * column; 
 
 // Each format has
 // - kInputs, kHeader, kStrip: inputs of a unit, bytes before its strips, bytes of a strip;
-// - kBits of a weight; kOffsetBits: 2 to this power is to be subtracted from it, but nothing for 0; kScales: scales in a group of 32 inputs;
+// - kBits of a weight; kOffsetBits: 2 to this power is to be subtracted from it, but nothing for 0;
+// - kScales: scales in a group of 32 inputs;
 // - kHasMinimums: whether groups have minimums;
 // - pack(): writes one output of a unit;
 // - objects that give the vectors of one strip, or half a strip, in the kernel.
@@ -173,7 +174,8 @@ struct SixBits {
     template <int kOdd, int k>
     Ints weights(int pair) const {
         const Ints high = load_ints(at_ + high_bits(2 * pair, k)), low = load_ints(at_ + low_bits(2 * pair, k));
-        return either(both(kOdd ? shift_pairs_right(high, 2) : shift_pairs_left(high, 2), broadcast_byte(60)),
+        const Ints upper = kOdd ? shift_pairs_right(high, 2) : shift_pairs_left(high, 2);
+        return either(both(upper, broadcast_byte(60)),
                       both(shift_pairs_right(low, low_shift(kOdd, k)), broadcast_byte(3)));
     }
 
@@ -182,8 +184,8 @@ private:
     Floats scales_[16];
 };
 
-// Call `visit` with an object of the format for `type`, as std::visit does; false for a type that has none. Numbers that
-// are not quantised are stored as Q8_0.
+// Call `visit` with a Tag of the format for `type`; false for a type that has none. Numbers that are not quantised are
+// stored as Q8_0.
 template <class Format>
 struct Tag {
     using type = Format;

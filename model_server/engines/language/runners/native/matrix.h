@@ -9,7 +9,7 @@
 #include "formats.h"
 
 constexpr int kKernelRows = 8;  // the most rows that meet a vector of weights while it is in a register
-constexpr int kPrefetchBytes = 4608;
+constexpr int kPrefetchBytes = 4608;  // how far ahead weights are fetched from memory: two strips or so
 
 struct Matrix {
     int type;  // as in the file
@@ -21,9 +21,9 @@ struct Matrix {
 
 // Rows of quantised activations: each group of 32 is divided by its own scale.
 struct Rows {
-    int8_t* values;   // [rows][stride]
-    float* scales;    // [rows][groups]
-    float* totals;    // [rows][groups]: the sum of a group, times its scale
+    int8_t* values;          // [rows][stride]
+    float* scales;           // [rows][groups]
+    float* totals;           // [rows][groups]: the sum of a group, times its scale
     int32_t* negative_sums;  // [rows][groups][3]: minus the sums of each half of a group, and of all of it
     int groups;
     int stride;
@@ -58,7 +58,8 @@ struct Rows {
 };
 
 template <class Function, int... kIndices>
-inline __attribute__((always_inline)) void for_each_index(std::integer_sequence<int, kIndices...>, Function&& function) {
+inline __attribute__((always_inline)) void for_each_index(std::integer_sequence<int, kIndices...>,
+                                                          Function&& function) {
     (function(std::integral_constant<int, kIndices>()), ...);
 }
 
