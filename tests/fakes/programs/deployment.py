@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -72,6 +73,16 @@ class Deployment:
         """Stop the bot if it still runs."""
         if self.process is not None and self.process.poll() is None:
             self.stop()
+
+    def wait_for_stored_text(self, answers: int) -> None:
+        """Wait until the first words of that many growing answers are stored: they are shown a moment earlier."""
+        end, stored = time.monotonic() + READY_SECONDS, 0
+        while stored < answers:
+            assert time.monotonic() < end, f"of {answers} growing answers, only {stored} are stored with text"
+            time.sleep(0.02)
+            with contextlib.closing(sqlite3.connect(self.folder / "tempera.db")) as database:
+                growing = "SELECT count(*) FROM messages WHERE state = 'running' AND text <> ''"
+                [stored] = database.execute(growing).fetchone()
 
     def chat(self, line: str, *options: str) -> subprocess.CompletedProcess[str]:
         """Run one command with `tempera chat` and return its outcome."""

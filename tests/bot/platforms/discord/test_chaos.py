@@ -61,6 +61,7 @@ async def test_answers_survive_a_kill_of_the_bot(deployed: Deployment, server: F
     direct = await server.until(lambda: next((one for one in server.messages(said.channel) if one.reference), None))
     for message in (streaming, direct):
         await server.until(lambda message=message: "Paris" in message.content)
+    await asyncio.to_thread(deployed.wait_for_stored_text, 2)
     models.place = 7
     waiting = await (await server.slash(server.ann, server.channel, "ask", prompt="another")).message()
     await server.until(lambda: not waiting.loading)

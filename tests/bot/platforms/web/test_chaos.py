@@ -32,6 +32,7 @@ async def test_no_acknowledged_message_is_lost_when_the_process_is_killed(models
             assert (await page.final())["reply"]["text"]
         models.gate.clear()
         await asyncio.gather(*(begin(person, number) for number, person in enumerate(people)))
+        await asyncio.to_thread(made.wait_for_stored_text, PEOPLE)
 
         await asyncio.to_thread(made.stop, signal.SIGKILL)
         await models.until(running=0)
