@@ -159,6 +159,7 @@ class TestInABrowser:
             await expect(page.locator("#input")).to_have_value("/explain Cats")
             await page.get_by_role("link", name="Lessons").click()
             await expect(page.locator(".pages a")).to_have_count(4)
+            assert "null" not in await page.locator("#text").inner_text()
 
     @pytest.mark.usefixtures("in_one_room")
     async def test_the_lesson_leads_back_to_the_room_it_was_opened_from(self, url: str, browser: Any) -> None:

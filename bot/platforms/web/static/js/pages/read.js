@@ -35,7 +35,7 @@ function showList(pages) {
   if (pages.length === 1) return location.replace(`/read/${plugin}/${pages[0].name}${search}`);
   byId("text").replaceChildren(
     element("h1", {}, t("Lessons")),
-    pages.length ? null : element("p", {}, t("There is nothing to read here yet.")),
+    ...(pages.length ? [] : [element("p", {}, t("There is nothing to read here yet."))]),
     element("ul", { class: "pages" }, ...pages.map((page) => element("li", {},
       element("a", { href: `/read/${plugin}/${page.name}${search}`, dir: "auto" }, page.title)))));
 }
