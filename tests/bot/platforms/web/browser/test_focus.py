@@ -68,11 +68,15 @@ async def test_it_stays_at_the_sign_under_a_page_that_is_turned(url: str, models
         await page.get_by_role("button", name="How it was made").press("Enter")
         await page.get_by_role("button", name="Step by step ▶").press("Enter")
         messages, forward = page.locator("#exchanges > li:not(.day)"), page.get_by_role("button", name="▶", exact=True)
+        await expect(forward).to_be_visible()
+        place = await forward.bounding_box()
         for step in (1, 2):
             await forward.press("Enter")
             await expect(messages.nth(2)).to_contain_text(f"After step {step} of 12.")
             await expect(page.locator("#announcer")).to_have_text(f"After step {step} of 12.")
             await expect(forward).to_be_focused()
+            # Nothing moves under the pointer of somebody who presses it again and again.
+            assert await forward.bounding_box() == place
         await expect(messages).to_have_count(3)
 
 

@@ -6,6 +6,7 @@ import { element, icon, setIcon } from "../shared/dom.js";
 import { showHeat } from "../shared/heat.js";
 import { Markdown } from "../shared/markdown.js";
 import { avatar, botAvatar } from "./people.js";
+import { withLocalTimes } from "../shared/times.js";
 import { t } from "../shared/words.js";
 
 // Translations of the names in a card, except for names of options.
@@ -13,6 +14,9 @@ const CARD_NAMES = new Map(Object.entries({
   model: t("model"), models: t("models"), tokens: t("tokens"), seconds: t("seconds"), size: t("size"), lesson: t("lesson"),
   temperature: t("temperature"), temperatures: t("temperatures"), steps: t("steps"), count: t("count"),
 }));
+// Buttons that turn the pages of an answer. Where some of them are missing, as on the first page, they are shown as
+// disabled, so that the others keep their places.
+const PAGE_BUTTONS = ["◀◀", "◀", "▶", "▶▶"];
 const LONG_QUESTION = 900, LONG_LINES = 12;
 const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 
@@ -59,6 +63,15 @@ export class ExchangeView {
   }
 
   update(data) {
+    const pressed = this.buttons.contains(document.activeElement) ? document.activeElement : null;
+    const top = pressed?.getBoundingClientRect().top;
+    this.#showNewest(data);
+    const now = pressed && [...this.buttons.children].find(({ textContent }) => textContent === pressed.textContent);
+    // A page that is longer than the one before must not push the button from under the pointer.
+    if (now && this.root.isConnected) this.root.closest("main").scrollTop += now.getBoundingClientRect().top - top;
+  }
+
+  #showNewest(data) {
     const { reply } = this.data = data;
     this.root.classList.toggle("running", !reply.final);
     this.root.classList.toggle("failed", reply.error);
@@ -175,10 +188,10 @@ export class ExchangeView {
   // moves to the message, so that the next key does not press another button.
   #showButtons(buttons) {
     const focused = this.buttons.contains(document.activeElement) ? document.activeElement : null;
-    this.buttons.replaceChildren(...buttons.map(({ id, style, label }) => (
-      element("button", { type: "button", class: style, "data-id": id, onclick: () => this.actions.press(this.data.id, id) }, label))));
+    this.buttons.replaceChildren(...withAllPageButtons(buttons).map(({ id, style = "secondary", label }) => (
+      element("button", { type: "button", class: style, "data-id": id, disabled: !id, onclick: () => this.actions.press(this.data.id, id) }, label))));
     if (!focused) return;
-    const now = [...this.buttons.children], { dataset: { id }, textContent: label } = focused;
+    const now = [...this.buttons.querySelectorAll(":enabled")], { dataset: { id }, textContent: label } = focused;
     (now.find(({ dataset }) => dataset.id === id) ?? now.find(({ textContent }) => textContent === label) ?? this.root).focus();
   }
 
@@ -212,12 +225,22 @@ export class ExchangeView {
     this.tools.replaceChildren(...[
       canFollow && !data.thread && tool("reply", t("Reply"), () => this.actions.reply(this)),
       canFollow && !data.thread && tool("thread", t("Go on in a thread"), () => this.actions.thread(data.row)),
-      data.reply.final && data.reply.text && tool("copy", t("Copy the text"), (event) => copyText(event.currentTarget, () => this.data.reply.text)),
+      data.reply.final && data.reply.text && tool("copy", t("Copy the text"), (event) => copyText(event.currentTarget, () => withLocalTimes(this.data.reply.text))),
       data.reply.tokens && tool("tokens", t("Show how surprising each token was"), () => this.actions.tokens(this)),
       moderates && tool("bin", t("Remove this, as a moderator"), () => this.actions.remove(this)),
       moderates && !data.mine && tool("clock", t("Time {name} out", { name: data.author.name }), () => this.actions.timeOut(this)),
     ].filter(Boolean));
   }
+}
+
+// Returns the buttons; if some turn pages, with all of those, the missing ones without an id.
+function withAllPageButtons(buttons) {
+  const first = buttons.findIndex(({ label }) => PAGE_BUTTONS.includes(label));
+  if (first < 0) return buttons;
+  const others = buttons.filter(({ label }) => !PAGE_BUTTONS.includes(label));
+  const isWide = buttons.some(({ label }) => label.length === 2 && PAGE_BUTTONS.includes(label));
+  const pages = PAGE_BUTTONS.filter((label) => isWide || label.length === 1).map((label) => buttons.find((button) => button.label === label) ?? { label });
+  return [...others.slice(0, first), ...pages, ...others.slice(first)];
 }
 
 // Returns a line of text as nodes, with the parts in backticks as code.
