@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from bot import Context, Plugin, Provenance, Reply, UserError, command, message_command
-from plugins.shared.times import format_utc
 
 
 class InspectPlugin(Plugin):
@@ -27,7 +26,8 @@ class InspectPlugin(Plugin):
         if is_from_button := command is not None and command.hidden:
             command = ctx.plugins.get(command.known_as) or command
         asked = ctx.translate("asked by {name}", name=provenance.author_name)
-        lines = [f"**/{command.name if command else provenance.command}** – {asked}, {format_utc(provenance.created)}"]
+        when = ctx.capabilities().show_time(provenance.created)
+        lines = [f"**/{command.name if command else provenance.command}** – {asked}, {when}"]
         facts = dict(provenance.card)
         for name, value in provenance.options.items():
             option = None if command is None else command.option(name)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from bot import Button, Context, Plugin, Range, Reply, Scope, User, UserError, autocomplete, command, message_command
-from plugins.shared.times import format_utc, parse_duration
+from plugins.shared.times import parse_duration
 
 MAX_TIMEOUT = timedelta(days=28)
 MAX_LISTED = 20
@@ -49,7 +49,7 @@ class ModerationPlugin(Plugin):
         scope, span = ctx.settings.scope(), parse_timeout(duration)
         timed_out = await ctx.moderation.time_out(ctx.caller, user, scope, span, reason or "")
         sentence = "{name} cannot use me until {until}. `/timeouts lift` ends it before."
-        about = {"name": _escape_markdown(timed_out.name), "until": format_utc(timed_out.until)}
+        about = {"name": _escape_markdown(timed_out.name), "until": ctx.capabilities().show_time(timed_out.until)}
         yield Reply(text=ctx.translate(sentence, **about), final=True)
 
     @command("timeouts list", moderator=True, private=True)
@@ -68,7 +68,7 @@ class ModerationPlugin(Plugin):
                 sentence,
                 number=one.id,
                 name=_escape_markdown(name),
-                until=format_utc(one.until),
+                until=ctx.capabilities().show_time(one.until),
                 moderator=_escape_markdown(one.actor_name),
             )
             lines.append(f"{line}: {_escape_markdown(one.reason)}" if one.reason else line)

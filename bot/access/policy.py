@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from bot.access.timeouts import TimeOut, TimeOuts
     from bot.commands.command import Command
+    from bot.core.adapters import Capabilities
     from bot.core.messages import Place, User
     from bot.settings.resolver import Settings
 
@@ -85,7 +86,11 @@ class Policy:
         """Yield the refusal of a resolved `user` who is timed out in `place`; nothing for anybody else."""
         timeout = None if self._timeouts is None or user.is_moderator else self._timeouts.find_active(user, place)
         if timeout is not None:
-            yield Refusal("timeout", _timeout_sentence(timeout), LIFT_COMMAND)
+            yield Refusal(
+                "timeout",
+                _timeout_sentence(timeout, self._settings.adapters.capabilities(place.platform)),
+                LIFT_COMMAND,
+            )
 
     def _channel_refusals(self, place: Place) -> Iterator[Refusal]:
         allowed = self._settings.value("access.channels", place).split()
@@ -118,8 +123,8 @@ class Policy:
             raise refusal.as_error(command.name)
 
 
-def _timeout_sentence(timeout: TimeOut) -> Sentence:
-    values = {"until": f"{timeout.until:%Y-%m-%d %H:%M} UTC", "reason": timeout.reason}
+def _timeout_sentence(timeout: TimeOut, capabilities: Capabilities) -> Sentence:
+    values = {"until": capabilities.show_time(timeout.until), "reason": timeout.reason}
     if timeout.reason:
         return Sentence(
             "Moderators have timed you out: you can use me again at {until}. Their reason: {reason}", values

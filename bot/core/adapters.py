@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bot.core.errors import UserError
@@ -11,6 +12,7 @@ from bot.core.errors import UserError
 if TYPE_CHECKING:
     import re
     from collections.abc import Collection, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from bot.core.messages import Place, User
 
@@ -43,6 +45,13 @@ class Capabilities:
     def mention_channel(self, channel: str) -> str:
         """Return the Markdown that shows a channel by its name, or "" if there is none."""
         return self.channel_mention.format(id=channel)
+
+    def show_time(self, moment: datetime) -> str:
+        """Return a time to the minute, in the reader's time zone if the platform knows that; else it says its zone."""
+        if self.time_mention:
+            return self.time_mention.format(seconds=int(moment.timestamp()))
+        # At the terminal, the reader's zone is that of this machine.
+        return f"{moment.astimezone(None if self.is_local else UTC):%Y-%m-%d %H:%M %Z}"
 
 
 @dataclass(frozen=True, slots=True)

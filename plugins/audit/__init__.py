@@ -25,7 +25,6 @@ from bot import (
 )
 from plugins.audit.period import parse_period
 from plugins.audit.spreadsheet import write_csv
-from plugins.shared.times import format_utc
 
 PAGE_ENTRIES = 10
 """Entries in one message; each takes a line or two."""
@@ -116,17 +115,10 @@ def _build_page(ctx: Context, rows: Sequence[AuditRow], scope: Scope, options: M
 
 
 def _format_line(ctx: Context, row: AuditRow, scope: Scope) -> str:
-    line = f"- `#{row.id}` {_format_time(ctx, row)} {ctx.audit.line(ctx.caller, row)}"
+    line = f"- `#{row.id}` {ctx.capabilities().show_time(row.created)} {ctx.audit.line(ctx.caller, row)}"
     if (row.platform, row.server) == (scope.platform, scope.server):
         return line
     return f"{line} ({ctx.translate('server {id}', id=f'{row.platform}:{row.server}')})"
-
-
-def _format_time(ctx: Context, row: AuditRow) -> str:
-    """Return the time of an entry, in the time zone of the reader where the platform can show that."""
-    if mention := ctx.capabilities(row.platform).time_mention:
-        return mention.format(seconds=int(row.created.timestamp()))
-    return format_utc(row.created)
 
 
 async def _build_file_reply(ctx: Context, scope: Scope, audit_filter: AuditFilter) -> Reply:

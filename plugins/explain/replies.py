@@ -150,7 +150,9 @@ def _has_words(name: str, beginnings: Sequence[str]) -> bool:
 
 def describe_version(ctx: Context, version: Version) -> str:
     """Return the number and the date of a version, for people."""
-    return ctx.translate("version {number} of {date}", number=version.number, date=version.date)
+    return ctx.translate(
+        "version {number} of {date}", number=version.number, date=ctx.capabilities().show_time(version.added)
+    )
 
 
 def _escape_brackets(text: str) -> str:

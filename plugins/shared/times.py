@@ -1,10 +1,10 @@
-"""Durations and points in time as people type and read them."""
+"""Durations as people type them."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 DURATION_PART = re.compile(r"(?P<count>[0-9]{1,5})\s*(?P<unit>[^\W\d_]*)")
 UNITS = {
@@ -22,8 +22,3 @@ def parse_duration(text: str) -> timedelta | None:
     if not parts or DURATION_PART.sub("", words).strip() or any(part["unit"] not in UNITS for part in parts):
         return None
     return sum((int(part["count"]) * UNITS[part["unit"]] for part in parts), timedelta())
-
-
-def format_utc(moment: datetime) -> str:
-    """Return a point in time to the minute, in UTC."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -9,7 +9,6 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from bot import UserError
-from plugins.shared.times import format_utc
 
 if TYPE_CHECKING:
     from collections.abc import Set
@@ -33,11 +32,6 @@ class Version:
     """In bytes."""
     added: datetime
     digest: str
-
-    @property
-    def date(self) -> str:
-        """The time when it was added, for people."""
-        return format_utc(self.added)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
 """The registry of platform adapters, and the capabilities of all platforms."""
 
 import ast
+import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,25 @@ def test_nothing_is_an_id_on_platforms_where_names_are_ids(platform: Capabilitie
     assert platform.mention_channel("room") == ""
 
 
+@pytest.mark.parametrize(
+    ("platform", "shown"),
+    [
+        (DISCORD, "<t:1774960259:f>"),
+        (WEB, "<t:1774960259:f>"),
+        (SLACK, "2026-03-31 12:30 UTC"),
+        (TERMINAL, "2026-03-31 14:30 CEST"),
+    ],
+)
+def test_a_time_is_in_the_readers_zone_or_names_its_own(
+    platform: Capabilities, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        assert platform.show_time(datetime(2026, 3, 31, 12, 30, 59, tzinfo=UTC)) == shown
+    time.tzset()
+
+
 @pytest.mark.parametrize(("adapter", "platform"), [(DiscordAdapter, DISCORD), (SlackAdapter, SLACK), (WebAdapter, WEB)])
 def test_every_adapter_implements_the_whole_protocol(adapter: type, platform: Capabilities) -> None:
     wanted = {name for name in vars(PlatformAdapter) if not name.startswith("_")}
@@ -100,7 +121,7 @@ def test_capabilities_are_known_without_the_library_of_a_platform() -> None:
         ("home", {"web", "terminal"}),
         ("ids", {"discord", "slack"}),
         ("channel_mention", {"discord"}),
-        ("time_mention", {"discord"}),
+        ("time_mention", {"discord", "web"}),
     ],
 )
 def test_each_capability_belongs_to_the_expected_platforms(capability: str, platforms: set[str]) -> None:

@@ -25,7 +25,7 @@ async def audit(bot: Bot, line: str = "", user: User = MODERATOR, place: Place =
 
 def entry_lines(reply: Reply) -> list[str]:
     """Return the entries without their numbers and times."""
-    return [re.sub(r"^- `#\d+` \d{4}-\d\d-\d\d \d\d:\d\d UTC ", "", one) for one in reply.text.splitlines()]
+    return [re.sub(r"^- `#\d+` (\d{4}-\d\d-\d\d \d\d:\d\d UTC|<t:\d+:f>) ", "", one) for one in reply.text.splitlines()]
 
 
 async def create_entries(bot: Bot) -> None:

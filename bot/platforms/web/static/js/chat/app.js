@@ -8,6 +8,7 @@ import { byId, element, icon, setIcon } from "../shared/dom.js";
 import { closeForm, refuseForm, showForm } from "./form.js";
 import * as look from "../shared/look.js";
 import * as rail from "./rail.js";
+import { withLocalTimes } from "../shared/times.js";
 import { language, t } from "../shared/words.js";
 import { open } from "./viewer.js";
 
@@ -81,7 +82,8 @@ const receive = {
     if (ref === formRef) closeForm();
     if (opened && opened !== room) location.hash = encodeURIComponent(opened);
   },
-  refused({ ref, text }) {
+  refused({ ref, text: sentence }) {
+    const text = withLocalTimes(sentence);
     awaitingTokens.delete(ref);
     if (composer.onRefused(ref, text)) return;
     if (ref && ref === formRef) refuseForm(text);

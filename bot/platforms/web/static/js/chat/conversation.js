@@ -3,6 +3,7 @@
 import { byId, element } from "../shared/dom.js";
 import { ExchangeView } from "./exchange.js";
 import { groupBy } from "../shared/group.js";
+import { withLocalTimes } from "../shared/times.js";
 import { t } from "../shared/words.js";
 
 const FLASH_MS = 1600;
@@ -52,7 +53,7 @@ export class Conversation {
     if (!known || ended) this.#arrange();
     if (follow) this.toBottom();
     else if (!placed.root.hidden && !isEarlier) newer.hidden = false;
-    if (isNewText && !isEarlier) announcer.textContent = exchange.reply.text || exchange.reply.pictures.map(({ alt }) => alt).join(" ");
+    if (isNewText && !isEarlier) announcer.textContent = withLocalTimes(exchange.reply.text) || exchange.reply.pictures.map(({ alt }) => alt).join(" ");
   }
 
   has(id) {

@@ -1,5 +1,6 @@
 // Fetches JSON from the chat.
 
+import { withLocalTimes } from "./times.js";
 import { t } from "./words.js";
 
 // Returns the answer. Throws an Error whose message is a sentence, with the `status` of the response if there was one;
@@ -17,6 +18,6 @@ export async function fetchJson(address, options) {
       : t("The chat cannot be reached. Try again.");
     throw Object.assign(new Error(sentence), { status: response?.status });
   }
-  if (!response.ok) throw new Error(answer.error);
+  if (!response.ok) throw new Error(withLocalTimes(answer.error ?? ""));
   return answer;
 }

@@ -4,6 +4,7 @@ import { copyText } from "./copy.js";
 import { element, setIcon } from "./dom.js";
 import { Marked } from "../../vendor/marked.esm.js";
 import DOMPurify from "../../vendor/purify.es.mjs";
+import { timeExtension } from "./times.js";
 import { t } from "./words.js";
 
 const ENTITIES = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
@@ -19,15 +20,15 @@ const COMMON = {
   },
 };
 // In chat messages a line break is meant as one; in files lines are often wrapped by hand.
-const chatMarkdown = new Marked({ ...COMMON, breaks: true });
+const chatMarkdown = new Marked({ ...COMMON, breaks: true, extensions: [timeExtension] });
 export const documentMarkdown = new Marked({ ...COMMON, breaks: false });
 
 const ALLOWED = {
   ALLOWED_TAGS: [
     "a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre",
-    "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
+    "strong", "table", "tbody", "td", "th", "thead", "time", "tr", "ul",
   ],
-  ALLOWED_ATTR: ["href", "start", "align"],
+  ALLOWED_ATTR: ["href", "start", "align", "datetime"],
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
   // Of the pages of this chat an answer may only link to those for reading.
