@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bot.answers.context import Context
 from bot.commands.command import Command
 from bot.commands.decorators import autocomplete, command, message_command
-from bot.commands.option import Choice, Range
+from bot.commands.option import Choice, Numbers, Range
 from bot.core.background import SerialExecutor, repeat
 from bot.core.errors import Busy, UserError
 from bot.core.messages import (
@@ -71,6 +71,7 @@ __all__ = [
     "Host",
     "LikelyToken",
     "ModelClient",
+    "Numbers",
     "Page",
     "Part",
     "Person",

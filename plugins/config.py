@@ -267,6 +267,8 @@ async def _describe_one(ctx: Context, setting: Setting, scope: Scope) -> str:
     for level in levels:
         mark = f" ← {ctx.translate('counts here')}" if level is levels[-1] else ""
         lines.append(f"- {_name_level(ctx, level.where)}: **{_format_full(ctx, setting, level.value)}**{mark}")
+    if (narrower := ctx.settings.narrower(setting, scope)) is not None:
+        lines.append(narrower.in_language(ctx.user.locale))
     return "\n".join([*lines, *_list_exceptions(ctx, setting, scope)])
 
 

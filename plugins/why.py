@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from bot import Context, Plugin, Range, Reply, User, UserError, autocomplete, command
+from bot import Command, Context, Plugin, Range, Reply, User, UserError, autocomplete, command
 
 
 class WhyPlugin(Plugin):
@@ -27,7 +27,8 @@ class WhyPlugin(Plugin):
         known = ctx.plugins.find(command.strip().removeprefix("/").casefold())
         reasons = await ctx.why(known, user)
         if not reasons and user is None:
-            yield Reply(text=ctx.translate("You can use /{command} here.", command=known.name), final=True)
+            lines = [ctx.translate("You can use /{command} here.", command=known.name), *_list_limits(ctx, known)]
+            yield Reply(text="\n".join(lines), final=True)
             return
         if not reasons:
             sentence = "{name} can use /{command} here."
@@ -56,3 +57,15 @@ class WhyPlugin(Plugin):
         """Return all commands, including those that cannot be used here."""
         prefix = typed.removeprefix("/").casefold()
         return [known.name for known in ctx.plugins.commands if prefix in known.name]
+
+
+def _list_limits(ctx: Context, command: Command) -> list[str]:
+    """Return a line for each option of a command that moderators have narrowed for the asker, with the settings."""
+    narrowed = next((known for known in ctx.commands if known.name == command.name), command)
+    lines = []
+    for option in narrowed.options:
+        if settings := [f"`{name}`" for name in dict.fromkeys((option.minimum_by, option.maximum_by)) if name]:
+            sentence = "- {option} must be {expected}. Moderators can change that: {setting}"
+            about = {"option": f"`{option.name}`", "expected": option.expects(), "setting": ", ".join(settings)}
+            lines.append(ctx.translate(sentence, **about))
+    return lines

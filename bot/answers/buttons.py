@@ -138,7 +138,7 @@ def changed_options(action: str, command: Command, row: MessageRow, fields: Mapp
             if option is None or "temperature" not in options:
                 raise UserError("/{command} has no temperature.", command=command.name)
             value = options["temperature"] + (TEMPERATURE_STEP if action == "warmer" else -TEMPERATURE_STEP)
-            options["temperature"] = round(_clamp(option, value), 2)
+            options["temperature"] = round(option.clamp(value), 2)
             # The same seed, so that only the temperature differs; only an answer with a card has a seed of its own.
             if row.seed is not None:
                 options["seed"] = row.seed
@@ -162,23 +162,16 @@ def make_form(command: Command, values: Mapping[str, Any], form_id: str) -> Form
 
 def make_field(option: Option, value: Any) -> Field:
     """Return the field of an option, filled in with `value`, or with the nearest value that is accepted now."""
-    if option.type in (int, float) and isinstance(value, (int, float)):
-        value = option.type(_clamp(option, value))
     return Field(
         name=option.name,
         label=option.description or option.name,
         kind=option.kind,
-        value=_field_text(value),
+        value=_field_text(option.clamp(value)),
         required=option.required,
         minimum=option.minimum,
         maximum=option.maximum,
         choices=tuple(map(str, option.choices)),
     )
-
-
-def _clamp(option: Option, value: float) -> float:
-    value = value if option.minimum is None else max(value, option.minimum)
-    return value if option.maximum is None else min(value, option.maximum)
 
 
 def _field_text(value: Any) -> str:

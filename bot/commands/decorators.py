@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from bot.commands.command import Command, Traits
-from bot.commands.option import KINDS, Bounds, Option
+from bot.commands.option import KINDS, Bounds, Numbers, Option
 from bot.commands.source import describe_handler
 from bot.core.errors import PluginError
 
@@ -161,10 +161,11 @@ def _read_option(
 ) -> Option:
     if typing.get_origin(hint) in (Union, types.UnionType):
         hint = next(part for part in typing.get_args(hint) if part is not type(None))
-    bounds = Bounds(None, None)
+    bounds, numbers = Bounds(None, None), None
     choices: tuple[Any, ...] = ()
     if typing.get_origin(hint) is Annotated:
         bounds = next((part for part in hint.__metadata__ if isinstance(part, Bounds)), bounds)
+        numbers = next((part for part in hint.__metadata__ if isinstance(part, Numbers)), None)
         hint = hint.__origin__
     if typing.get_origin(hint) is Literal:
         choices = typing.get_args(hint)
@@ -182,5 +183,6 @@ def _read_option(
         minimum=bounds.minimum,
         maximum=bounds.maximum,
         choices=choices,
+        numbers=numbers,
         form=parameter.name in declared.form,
     )

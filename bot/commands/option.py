@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,7 +11,7 @@ from bot.core.errors import OptionError
 from bot.core.i18n import Sentence
 from bot.core.messages import Attachment, Channel, Role, User
 
-__all__ = ["KINDS", "Autocomplete", "Bounds", "Choice", "Option", "Range"]
+__all__ = ["KINDS", "Autocomplete", "Bounds", "Choice", "Numbers", "Option", "Range"]
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -24,6 +25,40 @@ class Bounds:
 
     minimum: float | None
     maximum: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Makes an option a text of numbers, such as "0, 0.7, 1.5": `Annotated[str, Numbers(0, 2, most=5)]`.
+
+    `minimum` and `maximum` are inclusive limits of each number, and `most` is how many there may be.
+    """
+
+    minimum: float
+    maximum: float
+    most: int
+
+    def parse(self, text: str) -> list[float]:
+        """Return the numbers in a text, each once; between semicolons, a comma is a decimal comma.
+
+        Raises ValueError if something is no number, if one is beyond the limits, or if there are none or too many.
+        """
+        values = read_numbers(text)
+        if not 1 <= len(values) <= self.most or not all(self.minimum <= value <= self.maximum for value in values):
+            raise ValueError(text)
+        return values
+
+    def clamp(self, text: str) -> str:
+        """Return a text of numbers with each moved into the limits. Raises ValueError if something is no number."""
+        moved = (min(max(value, self.minimum), self.maximum) for value in read_numbers(text))
+        return ", ".join(dict.fromkeys(map(format_number, moved)))
+
+
+def read_numbers(text: str) -> list[float]:
+    """Return the numbers in a text, each once. Raises ValueError if something is no number."""
+    words = text.replace(",", ".").split(";") if ";" in text else re.split(r"[,\s]+", text)
+    # Rounded to what is shown, so that no two look alike; and -0 becomes 0.
+    return list(dict.fromkeys(float(f"{float(word):g}") or 0.0 for word in words if word.strip()))
 
 
 if TYPE_CHECKING:
@@ -81,8 +116,11 @@ class Option:
     free_text: bool = False
     """True if it takes the words that follow the `name:value` pairs."""
     complete: Autocomplete | None = None
-    is_moderated: bool = False
-    """True if moderators have set narrower limits than the plugin did."""
+    numbers: Numbers | None = None
+    """For a text of numbers: the limits of each of them; `minimum` and `maximum` are those of its length."""
+    minimum_by: str = ""
+    maximum_by: str = ""
+    """The settings by which moderators have narrowed the limits of the number or numbers."""
 
     @property
     def kind(self) -> str:
@@ -98,8 +136,23 @@ class Option:
             return MAX_TYPED_CHARACTERS
         return math.inf if self.maximum is None else self.maximum
 
+    def clamp(self, value: Any) -> Any:
+        """Return the value of a number or numbers that is nearest and within the limits; other values as they are."""
+        if self.numbers is not None and isinstance(value, str):
+            try:
+                return self.numbers.clamp(value)
+            except ValueError:
+                return value
+        if self.type not in (int, float) or not isinstance(value, (int, float)):
+            return value
+        value = value if self.minimum is None else max(value, self.minimum)
+        return self.type(value if self.maximum is None else min(value, self.maximum))
+
     def expects(self) -> Sentence:
         """Return a description of the allowed values, as a part of a sentence."""
+        if (numbers := self.numbers) is not None:
+            limits = {"low": format_number(numbers.minimum), "high": format_number(numbers.maximum)}
+            return Sentence("one to {most} different numbers from {low} to {high}", {"most": numbers.most, **limits})
         if self.choices:
             return Sentence("one of {choices}", {"choices": ", ".join(map(str, self.choices))})
         noun = {
@@ -145,6 +198,11 @@ class Option:
             (self.minimum is not None and size < self.minimum) or (self.maximum is not None and size > self.maximum)
         ):
             raise self._error_for(raw)
+        if self.numbers is not None:
+            try:
+                self.numbers.parse(value)
+            except ValueError:
+                raise self._error_for(raw) from None
         return value
 
     def _error_for(self, raw: Any) -> OptionError:
@@ -152,10 +210,30 @@ class Option:
         given = Sentence("“{text}”", {"text": shown})
         if len(shown) > 60:
             given = Sentence("{count} characters", {"count": len(shown)})
-        sentence = "{name} must be {expected}; you gave {given}."
-        if self.is_moderated:
-            sentence = "{name} must be {expected}, as moderators have set it here; you gave {given}."
-        return OptionError(self.name, sentence, name=self.name, expected=self.expects(), given=given)
+        settings = " ".join(f"`{name}`" for name in self._settings_against(raw))
+        values = {"name": self.name, "expected": self.expects(), "given": given}
+        if not settings:
+            return OptionError(self.name, "{name} must be {expected}; you gave {given}.", **values)
+        sentence = "{name} must be {expected}, as moderators have set it here with {settings}; you gave {given}."
+        return OptionError(self.name, sentence, settings=settings, **values)
+
+    def _settings_against(self, raw: Any) -> list[str]:
+        """Return the settings that exclude a refused value; all that limit this option if none of them alone does."""
+        try:
+            values = read_numbers(raw) if isinstance(raw, str) and self.numbers else [float(self._convert_type(raw))]
+        except (ValueError, TypeError, OverflowError):
+            values = []
+        limits = self.numbers or self
+        low, high = limits.minimum, limits.maximum
+        exceeded = [
+            name
+            for name, is_beyond in (
+                (self.minimum_by, low is not None and any(value < low for value in values)),
+                (self.maximum_by, high is not None and any(value > high for value in values)),
+            )
+            if name and is_beyond
+        ]
+        return exceeded or [name for name in dict.fromkeys((self.minimum_by, self.maximum_by)) if name]
 
     def _convert_type(self, raw: Any) -> Any:
         if self.type is bool:

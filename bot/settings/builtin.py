@@ -150,12 +150,35 @@ AUDIT = (
         check=_check_single_channel,
     ),
 )
-CORE_SETTINGS = (*ANSWERS, *MODERATORS, *ACCESS, *LIMITS, *AUDIT)
+MAX_TEMPERATURE = 2
+"""The highest temperature that language models are asked for."""
+TEMPERATURE = (
+    Setting(
+        name="temperature.minimum",
+        type=float,
+        default=0.0,
+        minimum=0,
+        maximum=MAX_TEMPERATURE,
+        among=min,
+        description="The least that a temperature may be, in every command, under every button and on the dial’s page.",
+    ),
+    Setting(
+        name="temperature.maximum",
+        type=float,
+        default=float(MAX_TEMPERATURE),
+        minimum=0,
+        maximum=MAX_TEMPERATURE,
+        among=max,
+        description="The most that a temperature may be, in every command, under every button and on the dial’s page.",
+    ),
+)
+CORE_SETTINGS = (*ANSWERS, *MODERATORS, *ACCESS, *LIMITS, *TEMPERATURE, *AUDIT)
 GROUP_TITLES = {
     "answers": "Answers",
     "moderators": "Moderators",
     "access": "Who may use the bot, and where",
     "limits": "How often one may ask",
+    "temperature": "Temperature",
     "audit": "The record (/audit)",
     "safety": "Safety",
 }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.core.errors import UserError
 from bot.core.i18n import Sentence
+from bot.settings.option_limits import find_narrower
 from bot.settings.scopes import Change, server_scope
 from bot.settings.setting import Scope
 
@@ -89,6 +90,10 @@ class SettingsView:
     def levels(self, name: str, scope: Scope) -> list[Level]:
         """Return each level that gives `name` a value in `scope`, from the weakest to the one that applies."""
         return self._settings.levels(name, scope.place, scope.role)
+
+    def narrower(self, setting: Setting, scope: Scope) -> Sentence | None:
+        """Return a sentence that names a limit of all commands if it is narrower in `scope` than `setting` is."""
+        return find_narrower(setting, self._settings, scope.place)
 
     def within(self, scope: Scope) -> Mapping[Scope, Mapping[str, Any]]:
         """Return the values set for a server, its channels and its roles, by scope and name."""

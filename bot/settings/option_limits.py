@@ -1,7 +1,8 @@
 """The limits and defaults that moderators set for the options of commands.
 
 Every number with limits has three settings, such as ask.temperature.default, .minimum and .maximum. A hidden command,
-which only buttons run, follows the settings of the plugin's visible command that has the same option.
+which only buttons run, follows the settings of the plugin's visible command that has the same option. A temperature
+follows temperature.minimum and .maximum as well, in every command; where both limit it, the narrower counts.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from bot.commands.option import format_number
 from bot.core.i18n import Sentence
+from bot.settings.builtin import MAX_TEMPERATURE
 from bot.settings.setting import Setting
 
 if TYPE_CHECKING:
@@ -19,6 +22,10 @@ if TYPE_CHECKING:
     from bot.commands.option import Option
     from bot.core.messages import Place, User
     from bot.settings.resolver import Settings
+
+TEMPERATURE = "temperature"
+"""The prefix of the two settings that limit all temperatures."""
+TEMPERATURE_OPTIONS = (TEMPERATURE, "temperatures")
 
 
 def _setting_prefix(command: Command, option: Option) -> str:
@@ -77,9 +84,7 @@ def narrow(
     for option in command.options:
         owner = command if not command.hidden else _find_owner(option, siblings)
         name = "" if owner is None or not _is_numeric(option) else _setting_prefix(owner, option)
-        options.append(
-            _narrow_option(option, name, settings, place, user) if settings.knows(f"{name}.maximum") else option
-        )
+        options.append(narrow_option(option, name, settings, place, user))
     return command if tuple(options) == command.options else replace(command, options=tuple(options))
 
 
@@ -89,17 +94,57 @@ def _find_owner(option: Option, siblings: Sequence[Command]) -> Command | None:
     return next((command for command in visible if (same := command.option(option.name)) and _is_numeric(same)), None)
 
 
-def _narrow_option(option: Option, name: str, settings: Settings, place: Place, user: User | None) -> Option:
-    if option.minimum is None or option.maximum is None:
+def _is_temperature(option: Option) -> bool:
+    """Return whether it is the temperature of a language model, rather than that of the weather."""
+    limits = option.numbers or option
+    if option.name not in TEMPERATURE_OPTIONS or limits.minimum is None or limits.maximum is None:
+        return False
+    return (
+        option.type is float or option.numbers is not None
+    ) and 0 <= limits.minimum <= limits.maximum <= MAX_TEMPERATURE
+
+
+def narrow_option(option: Option, prefix: str, settings: Settings, place: Place, user: User | None = None) -> Option:
+    """Return `option` with its limits and its default in `place` for `user`.
+
+    `prefix` is that of its own settings, such as "ask.temperature", if it has any.
+    """
+    prefixes = [prefix] if settings.knows(f"{prefix}.maximum") else []
+    prefixes += [TEMPERATURE] if _is_temperature(option) else []
+    limits = option.numbers or option
+    if not prefixes or limits.minimum is None or limits.maximum is None:
         return option
-    low = max(option.minimum, settings.value(f"{name}.minimum", place, user))
-    high = min(option.maximum, settings.value(f"{name}.maximum", place, user))
-    # The upper limit protects the server, so it wins if the two limits exclude each other.
-    low = min(low, high)
-    default = settings.value(f"{name}.default", place, user) if settings.knows(f"{name}.default") else option.default
+    low, low_by, high, high_by = limits.minimum, "", limits.maximum, ""
+    for name in prefixes:
+        if (least := settings.value(f"{name}.minimum", place, user)) > low:
+            low, low_by = least, f"{name}.minimum"
+        if (most := settings.value(f"{name}.maximum", place, user)) < high:
+            high, high_by = most, f"{name}.maximum"
+    if low > high:
+        # The upper limit protects the server, so it wins if the two limits exclude each other.
+        low, low_by = high, high_by
+    default = (
+        settings.value(f"{prefix}.default", place, user) if settings.knows(f"{prefix}.default") else option.default
+    )
+    if option.numbers is not None:
+        narrowed = replace(option, numbers=replace(option.numbers, minimum=low, maximum=high))
+    else:
+        narrowed = replace(option, minimum=low, maximum=high)
     # For a default of None the handler chooses a value, and keeps to the settings itself.
-    default = None if default is None else min(max(default, low), high)
-    is_narrower = (low, high) != (option.minimum, option.maximum)
-    if not is_narrower and default == option.default:
-        return option
-    return replace(option, minimum=low, maximum=high, default=default, is_moderated=is_narrower)
+    narrowed = replace(narrowed, minimum_by=low_by, maximum_by=high_by, default=narrowed.clamp(default))
+    return option if narrowed == option else narrowed
+
+
+def find_narrower(setting: Setting, settings: Settings, place: Place) -> Sentence | None:
+    """Return a sentence that names the limit of all temperatures if it is narrower in `place` than `setting` is."""
+    prefix, _, end = setting.name.rpartition(".")
+    shared = f"{TEMPERATURE}.{end}"
+    if not prefix.endswith(f".{TEMPERATURE}") or not settings.knows(shared):
+        return None
+    own, common = settings.value(setting.name, place), settings.value(shared, place)
+    if (own <= common) if end == "maximum" else (own >= common):
+        return None
+    return Sentence(
+        "`{setting}` is {value} here, which is narrower and counts.",
+        {"setting": shared, "value": format_number(common)},
+    )

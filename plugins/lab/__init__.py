@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from typing import Annotated
 
 from bot import Context, Plugin, Range, Reply, SerialExecutor, UserError, command, new_seed
 from plugins.lab import compare, dial, odds
@@ -30,18 +31,18 @@ class LabPlugin(Plugin):
         self,
         ctx: Context,
         prompt: Range[str, 1, 2000],
-        temperatures: Range[str, 1, 60] = dial.EXAMPLE,
+        temperatures: Annotated[Range[str, 1, 60], dial.TEMPERATURES] = dial.EXAMPLE,
         seed: Range[int, 0, 2147483647] | None = None,
         max_tokens: Range[int, 1, 400] = 80,
     ) -> AsyncIterator[Reply]:
         """See one prompt answered at several temperatures, side by side.
 
         prompt: What all of them are asked
-        temperatures: Up to five numbers from 0 to 2, such as 0, 0.7, 1.5
+        temperatures: Up to five temperatures, with commas between
         seed: The same seed gives the same answers again
         max_tokens: The longest answer, in tokens
         """
-        values = dial.parse_temperatures(temperatures)
+        values = dial.TEMPERATURES.parse(temperatures)
         seed = new_seed() if seed is None else seed
         async for reply in dial.compare_temperatures(ctx, prompt, values, seed, max_tokens):
             yield reply

@@ -64,12 +64,13 @@ class Language(Family):
         return self.ctx.translate("Language model")
 
     async def work(self) -> AsyncIterator[None]:
+        settings = self.ctx.settings
         events = self.ctx.models.chat(
             [Turn("user", self.prompt)],
-            temperature=TEMPERATURE,
+            temperature=min(max(TEMPERATURE, settings["temperature.minimum"]), settings["temperature.maximum"]),
             seed=self.seed,
             max_tokens=MAX_TOKENS,
-            model=await self.ctx.settings.model("ask.model"),
+            model=await settings.model("ask.model"),
             user=self.ctx.user.id,
         )
         async with aclosing(events):

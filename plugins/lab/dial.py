@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
-from bot import Answered, Column, Context, Delta, Reply, Turn, UserError, Waiting
+from bot import Answered, Column, Context, Delta, Numbers, Reply, Turn, Waiting
 from plugins.lab.parallel import ParallelPart, close_markdown, run_parallel
 
-MIN_TEMPERATURE, MAX_TEMPERATURE, MAX_TEMPERATURES = 0, 2, 5
+TEMPERATURES = Numbers(0, 2, most=5)
 EXAMPLE = "0, 0.7, 1.5"
-
-
-def parse_temperatures(text: str) -> list[float]:
-    """Parse temperatures such as "0, 0.7, 1.5", each kept once. Between semicolons, a comma is a decimal comma.
-
-    Raises UserError for anything else.
-    """
-    words = text.replace(",", ".").split(";") if ";" in text else re.split(r"[,\s]+", text)
-    values = list(dict.fromkeys(_parse_temperature(word.strip()) for word in words if word.strip()))
-    if not 1 <= len(values) <= MAX_TEMPERATURES:
-        sentence = "temperatures are one to {most} different numbers, like “{example}”; yours are {count}."
-        raise UserError(sentence, most=MAX_TEMPERATURES, example=EXAMPLE, count=len(values))
-    return values
-
-
-def _parse_temperature(word: str) -> float:
-    try:
-        # Rounded to what is shown, so that no two look alike; and -0 becomes 0.
-        value = float(f"{float(word):g}") or 0.0
-    except ValueError:
-        value = -1.0
-    if MIN_TEMPERATURE <= value <= MAX_TEMPERATURE:
-        return value
-    sentence = "temperatures are numbers from {low} to {high}, like “{example}”; “{word}” is none of them."
-    raise UserError(sentence, low=MIN_TEMPERATURE, high=MAX_TEMPERATURE, example=EXAMPLE, word=word)
 
 
 class TemperatureAnswer(ParallelPart):

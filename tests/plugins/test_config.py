@@ -38,7 +38,10 @@ async def test_a_change_shows_the_value_before_and_after(bot: Bot, line: str) ->
     assert decision.private
     assert [reply.text async for reply in decision.start()][-1] == f"`ask.temperature.maximum` ({where}): 2 → 1"
     refused = await last(bot, ask("/ask temperature:1.5 hi"))
-    assert refused.text == ("temperature must be a number from 0 to 1, as moderators have set it here; you gave “1.5”.")
+    assert refused.text == (
+        "temperature must be a number from 0 to 1, as moderators have set it here with `ask.temperature.maximum`; "
+        "you gave “1.5”."
+    )
 
 
 async def test_one_channel_never_changes_another(bot: Bot, models: FakeModels) -> None:

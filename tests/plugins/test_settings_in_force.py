@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.core.requests import ANN, MODERATOR, ROOM, ask, last, pressed, speaking
+from fakes.core.requests import ANN, MODERATOR, ROOM, ask, last, press, pressed, speaking
 from fakes.model_server.model_api import FakeModels
 
 from bot.app import Bot
@@ -173,6 +173,91 @@ async def test_a_setting_takes_effect_in_every_process(bot: Bot, several: FakeMo
         await second.settings.refresh()
         assert await seen(second, several, "/ask hi", ROOM, field("model")) == "other-chat"
         assert await seen(second, several, "/ask hi", HALL, field("model")) == "fake-chat"
+
+
+# Temperatures
+
+TOO_HOT = (
+    "{name} must be {expected} from 0 to 1, as moderators have set it here with `temperature.maximum`; "
+    "you gave “{given}”."
+)
+ONE, SOME = "a number", "one to 5 different numbers"
+
+
+@pytest.mark.parametrize(
+    ("line", "button", "name", "expected", "given"),
+    [
+        ("/ask temperature:1.5 hi", "", "temperature", ONE, "1.5"),
+        ('/dial temperatures:"0, 2" hi', "", "temperatures", SOME, "0, 2"),
+        ("/odds temperature:1.5 The cat", "", "temperature", ONE, "1.5"),
+        ("/ask temperature:1.5 hi", "again", "temperature", ONE, "1.5"),
+        ("/ask temperature:1 hi", "edit", "temperature", ONE, "1.2"),
+        ("/ask temperature:1.5 hi", "fork", "temperature", ONE, "1.5"),
+        ('/dial temperatures:"0, 2" hi', "again", "temperatures", SOME, "0, 2"),
+        ("/odds temperature:1.5 The cat", "b0", "temperature", ONE, "1.5"),
+    ],
+)
+async def test_one_limit_refuses_every_way_to_a_higher_temperature(
+    bot: Bot, models: FakeModels, line: str, button: str, name: str, expected: str, given: str
+) -> None:
+    fields = {"edit": {"prompt": "hi", "temperature": given}, "fork": {"at": 1, "choice": 0}}.get(button, {})
+    stored = (await last(bot, ask(line))).row if button else 0
+    await last(bot, ask("/config set temperature.maximum 1", MODERATOR))
+    models.requests.clear()
+    refused = await last(bot, press(button, stored, **fields) if button else ask(line))
+    assert (refused.text, refused.error) == (TOO_HOT.format(name=name, expected=expected, given=given), True)
+    assert models.requests == []
+
+
+@pytest.mark.parametrize(
+    ("line", "button", "temperatures"),
+    [
+        ("/ask hi", "", [0.5]),
+        ("/ask temperature:0.4 hi", "warmer", [0.5]),
+        ("/ask temperature:1.5 hi", "cooler", [0.5]),
+        ("/dial hi", "", [0, 0.5]),
+        ("/odds The cat", "", [0.5]),
+        ("/compare a cat", "", [0.5]),
+    ],
+)
+async def test_one_limit_moves_every_temperature_that_nobody_typed(
+    bot: Bot, models: FakeModels, line: str, button: str, temperatures: list[float]
+) -> None:
+    stored = (await last(bot, ask(line))).row if button else 0
+    await last(bot, ask("/config set temperature.maximum 0.5", MODERATOR))
+    models.requests.clear()
+    assert not (await last(bot, press(button, stored) if button else ask(line))).error
+    assert sorted(body["temperature"] for body in models.requests if "temperature" in body) == temperatures
+
+
+@pytest.mark.parametrize(
+    ("lines", "typed", "setting"),
+    [
+        (("temperature.maximum 1", "ask.temperature.maximum 0.5"), 0.8, "ask.temperature.maximum"),
+        (("temperature.maximum 0.5", "ask.temperature.maximum 1"), 0.8, "temperature.maximum"),
+        (("temperature.minimum 0.5",), 0.2, "temperature.minimum"),
+        (("temperature.minimum 0.2", "temperature.maximum 1"), 1.2, "temperature.maximum"),
+        (("temperature.maximum 0.5 role:@pupils",), 0.8, "temperature.maximum"),
+    ],
+)
+async def test_the_narrower_limit_counts_and_is_named(
+    bot: Bot, lines: tuple[str, ...], typed: float, setting: str
+) -> None:
+    for line in lines:
+        assert not (await last(bot, ask(f"/config set {line}", MODERATOR))).error
+    refused = await last(bot, ask(f"/ask temperature:{typed} hi", PUPIL))
+    assert f"as moderators have set it here with `{setting}`; you gave" in refused.text
+    why = await last(bot, ask("/why ask", PUPIL))
+    assert f"`{setting}`" in why.text
+
+
+async def test_a_setting_says_where_the_limit_of_all_temperatures_is_narrower(bot: Bot) -> None:
+    note = "`temperature.maximum` is 1 here, which is narrower and counts."
+    await last(bot, ask("/config set temperature.maximum 1", MODERATOR))
+    assert (await last(bot, ask("/config show ask.temperature.maximum", MODERATOR))).text.endswith(note)
+    for own in ("ask.temperature.maximum", "temperature.maximum"):
+        await last(bot, ask("/config set ask.temperature.maximum 0.5", MODERATOR))
+        assert note not in (await last(bot, ask(f"/config show {own}", MODERATOR))).text
 
 
 # Models

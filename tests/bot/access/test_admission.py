@@ -101,7 +101,10 @@ async def refusal(bot: Bot, request: Any) -> str:
     return reply.text
 
 
-NARROW = "temperature must be a number from 0 to 1, as moderators have set it here; you gave “{given}”."
+NARROW = (
+    "temperature must be a number from 0 to 1, as moderators have set it here with `warm.temperature.maximum`; "
+    "you gave “{given}”."
+)
 
 
 async def test_the_limit_of_an_option_holds_for_commands_lines_buttons_and_forms(bot: Bot, toys: Toys) -> None:

@@ -83,7 +83,9 @@ def test_limits_and_defaults_fit_together(values: dict[str, float], bounds: tupl
 def test_a_value_beyond_a_limit_is_refused_as_set_by_moderators() -> None:
     with pytest.raises(OptionError) as caught:
         set_to(speed_maximum=4).bind({"sides": 6, "speed": 5})
-    assert str(caught.value) == ("speed must be a number from 0 to 4, as moderators have set it here; you gave “5”.")
+    assert str(caught.value) == (
+        "speed must be a number from 0 to 4, as moderators have set it here with `throw.speed.maximum`; you gave “5”."
+    )
     assert set_to(speed_maximum=4).bind({"sides": 6})["speed"] == 4
     with pytest.raises(OptionError, match="sides must be a whole number from 2 to 6, as moderators"):
         set_to(sides_maximum=6).bind({"sides": 7})

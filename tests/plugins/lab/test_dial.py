@@ -6,13 +6,13 @@ from fakes.core.requests import ask, last, press, replies, speaking
 from fakes.model_server.broken_api import crooked, plainly
 from fakes.model_server.model_api import FakeModels
 
-from bot import Column, Reply, UserError
+from bot import Column, Reply
 from bot.app import Bot
 from bot.config.sections import PluginsSection
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
 from bot.storage.database import Database
-from plugins.lab.dial import parse_temperatures
+from plugins.lab.dial import TEMPERATURES
 
 TEXT = "Paris is the capital of France."
 MEASURED = "*Entropy 0.72 bits a token; 3 of 6 tokens were not the most probable one.*"
@@ -125,27 +125,18 @@ async def test_a_single_temperature_asks_for_another(bot: Bot) -> None:
     ],
 )
 def test_temperatures_are_parsed_as_people_write_them(text: str, values: list[float]) -> None:
-    assert parse_temperatures(text) == values
+    assert TEMPERATURES.parse(text) == values
 
 
 @pytest.mark.parametrize(("text", "shown"), [("-0", "0"), ("0.33333331, 0.33333332", "0.333333"), ("1e-9", "1e-09")])
 def test_a_temperature_is_rounded_to_what_is_shown(text: str, shown: str) -> None:
-    (value,) = parse_temperatures(text)
+    (value,) = TEMPERATURES.parse(text)
     assert f"{value:g}" == shown
     assert float(shown) == value
 
 
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("hot", "temperatures are numbers from 0 to 2, like “0, 0.7, 1.5”; “hot” is none of them."),
-        ("0, 2.1", "temperatures are numbers from 0 to 2, like “0, 0.7, 1.5”; “2.1” is none of them."),
-        ("nan", "temperatures are numbers from 0 to 2, like “0, 0.7, 1.5”; “nan” is none of them."),
-        (",", "temperatures are one to 5 different numbers, like “0, 0.7, 1.5”; yours are 0."),
-        ("0,1,2,.1,.2,.3", "temperatures are one to 5 different numbers, like “0, 0.7, 1.5”; yours are 6."),
-    ],
-)
-def test_malformed_temperatures_are_refused(text: str, sentence: str) -> None:
-    with pytest.raises(UserError) as raised:
-        parse_temperatures(text)
-    assert str(raised.value) == sentence
+@pytest.mark.parametrize("text", ["hot", "0, 2.1", "-0.1", "nan", ",", "0,1,2,.1,.2,.3"])
+async def test_other_temperatures_are_refused_before_anything_runs(bot: Bot, models: FakeModels, text: str) -> None:
+    sentence = f"temperatures must be one to 5 different numbers from 0 to 2; you gave “{text}”."
+    refused = await last(bot, ask(f'/dial temperatures:"{text}" hi'))
+    assert (refused.text, refused.row, models.requests) == (sentence, 0, [])

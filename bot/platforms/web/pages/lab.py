@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bot.commands.option import Option
 from bot.core.errors import Busy, UserError
 from bot.core.messages import Request
 from bot.platforms.web.access import visitors
@@ -16,6 +17,8 @@ from bot.platforms.web.access.limits import Shares, TooMany
 from bot.platforms.web.chat.services import DIAL_COMMAND
 from bot.platforms.web.pages.errors import error_response
 from bot.platforms.web.templates import render_page
+from bot.settings.builtin import MAX_TEMPERATURE
+from bot.settings.option_limits import narrow_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +31,11 @@ if TYPE_CHECKING:
 MAX_TEXT_CHARS = 2000
 MAX_TOKEN_IDS = 2000
 KnobLimits = dict[str, tuple[float, float]]
-DEFAULT_LIMITS: KnobLimits = {"temperature": (0, 2), "top_p": (0, 1)}
-"""How far the knobs can be turned, unless /odds has other limits."""
+KNOBS = tuple(
+    Option(name=name, type=float, minimum=0, maximum=most)
+    for name, most in (("temperature", MAX_TEMPERATURE), ("top_p", 1))
+)
+"""How far the knobs can be turned, unless the settings or /odds have other limits."""
 
 
 class DialRequest(BaseModel):
@@ -75,7 +81,7 @@ class DialPage:
                 bot.admission.check_press(press, "dial")
             else:
                 odds = bot.admission.resolve_command(press, odds)
-            query, limits = _apply_limits(_parse_request(await request.read()), odds)
+            query, limits = self._apply_limits(_parse_request(await request.read()), press, odds)
             async with bot.admission.count_use(press, odds) if odds is not None and query.writes_on else nullcontext():
                 with self._counted(request.remote or "", user.id):
                     dial = await self._compute_dial(press, query)
@@ -85,6 +91,23 @@ class DialPage:
             response = error_response(error, user, status=422)
         visitors.set_visitor_cookie(request, response, secret)
         return response
+
+    def _apply_limits(self, query: DialRequest, press: Request, odds: Command | None) -> tuple[DialRequest, KnobLimits]:
+        """Return the request within its limits, and these. A knob that nobody turned is moved into them.
+
+        Raises OptionError if a knob was turned beyond its limits.
+        """
+        limits, moved = KnobLimits(), {}
+        for knob in KNOBS:
+            option = odds and odds.option(knob.name)
+            option = option or narrow_option(knob, "", self._services.bot.settings, press.place, press.user)
+            limits[knob.name] = (option.clamp(knob.minimum), option.clamp(knob.maximum))
+            value = getattr(query, knob.name)
+            if knob.name in query.model_fields_set:
+                option.convert(value)
+            else:
+                moved[knob.name] = option.clamp(value)
+        return query.model_copy(update=moved), limits
 
     async def _compute_dial(self, press: Request, query: DialRequest) -> Dial:
         bot, place, user_id = self._services.bot, press.place, press.user.id
@@ -131,25 +154,6 @@ def _parse_request(body: bytes) -> DialRequest:
     if not query.text and not query.ids:
         raise UserError("There is nothing that could be gone on with: type a few words.")
     return query
-
-
-def _apply_limits(query: DialRequest, odds: Command | None) -> tuple[DialRequest, KnobLimits]:
-    """Return the request within the limits of /odds, and these limits. A knob that nobody turned is moved into them.
-
-    Raises OptionError if a knob was turned beyond its limits.
-    """
-    limits, moved = dict(DEFAULT_LIMITS), {}
-    for name in DEFAULT_LIMITS:
-        option = None if odds is None else odds.option(name)
-        if option is None or option.minimum is None or option.maximum is None:
-            continue
-        limits[name] = (option.minimum, option.maximum)
-        value = getattr(query, name)
-        if name in query.model_fields_set:
-            option.convert(value)
-        else:
-            moved[name] = min(max(value, option.minimum), option.maximum)
-    return query.model_copy(update=moved), limits
 
 
 def _dial_json(dial: Dial) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from bot.core.errors import UserError
 from bot.platforms.web.pages.errors import error_response
 from bot.platforms.web.templates import render_page
 from bot.settings.editor import NOT_ALLOWED, SettingsEditor
+from bot.settings.option_limits import find_narrower
 from bot.settings.scopes import server_scope
 from bot.settings.setting import CHANNEL, Scope
 from bot.storage.audit import SETTING, Audit, AuditFilter
@@ -107,10 +108,12 @@ class SettingsPage:
         levels = settings.levels(setting.name, scope.place)
         changed = last.get((setting.name, scope.channel))
         choices = await settings.choices(setting, levels[-1].value)
+        narrower = find_narrower(setting, settings, scope.place)
+        notes = [] if narrower is None else [narrower.in_language(user.locale)]
         return {
             "name": setting.name,
             "group": settings.group(setting.name, user.locale),
-            "about": setting.about(user.locale),
+            "about": " ".join([setting.about(user.locale), *notes]),
             "kind": setting.option.kind,
             "minimum": setting.minimum,
             "maximum": setting.maximum,

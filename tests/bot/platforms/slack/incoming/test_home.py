@@ -325,7 +325,10 @@ async def test_narrower_limits_are_shown_in_the_form(slack: FakeSlack, bot: Bot)
     form = await slack.until(lambda: slack.modal(slack.ann))
     await change_setting(slack, bot, "ask.temperature.maximum", 0.5)
     sent = await slack.submit(slack.ann, form, {"temperature": "0.6"})
-    sentence = "temperature must be a number from 0 to 0.5, as moderators have set it here; you gave “0.6”."
+    sentence = (
+        "temperature must be a number from 0 to 0.5, as moderators have set it here with `ask.temperature.maximum`; "
+        "you gave “0.6”."
+    )
     assert sent.errors == {"temperature": sentence}
     assert defaults(bot, slack.ann) == {}
     assert (await slack.submit(slack.ann, form, {"temperature": "0.4"})).closed

@@ -319,8 +319,24 @@ async def test_the_knobs_have_the_limits_of_odds(with_lab: tuple[Bot, Visitor], 
     assert (await turned(ann, ids=dial["ids"], temperature=0, top_p=0))[0] == 200
     asked = len(models.requests)
     for knob, value, most in (("temperature", 1, "0.5"), ("top_p", 0.95, "0.9")):
-        sentence = f"{knob} must be a number from 0 to {most}, as moderators have set it here; you gave “{value:.4g}"
+        sentence = (
+            f"{knob} must be a number from 0 to {most}, as moderators have set it here with `odds.{knob}.maximum`; "
+            f"you gave “{value:.4g}"
+        )
         status, answer = await turned(ann, ids=dial["ids"], **{knob: value})
         assert status == 422
         assert answer["error"].startswith(sentence)
     assert len(models.requests) == asked
+    await put(bot, "temperature.maximum", 0.3)
+    assert (await turned(ann, text="The cat"))[1]["limits"]["temperature"] == [0, 0.3]
+    status, answer = await turned(ann, ids=dial["ids"], temperature=0.4)
+    assert (status, "`temperature.maximum`" in answer["error"]) == (422, True)
+
+
+async def test_the_knobs_have_the_limit_of_all_temperatures_where_there_is_no_odds(
+    ann: Visitor, bot: Bot, models: FakeModels
+) -> None:
+    await put(bot, "temperature.maximum", 0.3)
+    _, dial = await turned(ann, text="The cat")
+    assert (dial["limits"]["temperature"], models.requests[-1]["temperature"]) == ([0, 0.3], 0.3)
+    assert "`temperature.maximum`" in (await turned(ann, ids=dial["ids"], temperature=0.4))[1]["error"]
