@@ -14,6 +14,7 @@ from bot.core.background import repeated
 from bot.core.errors import BotError
 from bot.platforms.listening import explain_listen_error
 from bot.platforms.web.access.limits import WEB_LIMITS, WebLimits
+from bot.platforms.web.access.people import People
 from bot.platforms.web.access.teachers import NAMESPACE, WebModerators, teacher_link
 from bot.platforms.web.adapter import WebAdapter
 from bot.platforms.web.chat.answers import WebAnswers
@@ -90,11 +91,18 @@ class WebPlatform:
         async with WebAnswers(self._bot, rooms) as answers, AsyncExitStack() as ending:
             await ending.enter_async_context(repeated(self._moderators.refresh, REFRESH_SECONDS))
             await answers.restore()
+            people = People()
+            for _, exchange in rooms.all_exchanges():
+                people.remember(exchange.author, exchange.began)
+            await ending.enter_async_context(repeated(people.drop_old, PURGE_SECONDS))
             if days := self._bot.retention_days:
                 drop_expired = partial(self._drop_expired, rooms, days)
                 await ending.enter_async_context(repeated(drop_expired, PURGE_SECONDS, at_once=True))
             uploads = Files(MAX_ALL_UPLOADS_BYTES, MAX_VISITORS_UPLOADS_BYTES)
-            services = WebServices(self._bot, rooms, answers, self._moderators, files, uploads)
+            services = WebServices(self._bot, rooms, answers, self._moderators, people, files, uploads)
+            services.show_badges()
+            self._moderators.add_listener(services.show_badges)
+            ending.callback(self._moderators.remove_listener, services.show_badges)
             pass_key, _ = await load_secret(self._bot.database)
             site = Site(services, self._section, self._limits, pass_key)
             port = await self._listen(site.build_app(), ending)

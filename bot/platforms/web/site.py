@@ -54,7 +54,7 @@ class Site:
         self._proxies = TrustedProxies(section.proxies)
         self._origin_check = OriginCheck(section.host, section.names)
         code = JoinCode(section.join_code.get_secret_value(), pass_key)
-        self._login = Login(code, services.moderators, services.tell_of_sign_in)
+        self._login = Login(code, services.moderators, services.people, services.tell_of_sign_in)
         self._limits = limits
         self._pages = Shares(limits.pages)
         self._meters = RateMeter(limits.messages), RateMeter(limits.messages_of_address)
@@ -131,7 +131,8 @@ class Site:
         try:
             query = request.query
             address = self._services.address_of(request)
-            connection = Connection(socket, secret, self._services, limit, address)
+            agent = request.headers.get("User-Agent", "")
+            connection = Connection(socket, secret, self._services, limit, address, agent)
             await connection.serve(query.get("name", ""), query.get("locale", ""), query.get("room", ""))
         finally:
             self._sockets.discard(socket)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 60
 """How long a test waits before it fails. No test depends on this time."""
 WITHOUT_REF = frozenset({"name", "enter", "typing", "ping", "sign_out"})
-"""Types of messages without a reference, since the chat does not confirm them."""
+"""Types of messages that need no reference."""
 
 
 class Page:
@@ -55,8 +55,9 @@ class Page:
 
     async def send(self, kind: str, **values: Any) -> str:
         """Send a message, with a new reference unless one is given, and return the reference."""
-        ref = values.pop("ref", None) or f"r{next(self._refs)}"
-        fields = values if kind in WITHOUT_REF else {**values, "ref": ref}
+        given = values.pop("ref", None)
+        ref = given or f"r{next(self._refs)}"
+        fields = values if kind in WITHOUT_REF and not given else {**values, "ref": ref}
         await self.socket.send_json({"type": kind, **fields})
         return ref
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from bot.core.messages import User
     from bot.platforms.web.access.join_code import JoinCode
+    from bot.platforms.web.access.people import People
     from bot.platforms.web.access.teachers import WebModerators
 
 OPEN_PATHS = frozenset({"/join", "/teacher"})
@@ -33,11 +35,14 @@ PAGE_PATHS = frozenset({"/", "/dial", "/settings", "/statistics"})
 class Login:
     """Asks for the join code if one is set, and makes visitors with a teacher's code moderators."""
 
-    def __init__(self, code: JoinCode, moderators: WebModerators, tell_others: Callable[[User], None]) -> None:
+    def __init__(
+        self, code: JoinCode, moderators: WebModerators, people: People, tell_others: Callable[[User], None]
+    ) -> None:
         """`tell_others` tells the other moderators of somebody who has signed in."""
         self._join_code = code
         self._wrong_tries = WrongTries()
         self._moderators = moderators
+        self._people = people
         self._tell_others = tell_others
 
     def routes(self) -> list[web.RouteDef]:
@@ -78,7 +83,9 @@ class Login:
         """Sign a teacher in. Only by POST, because programs that preview links must not use the code up."""
         form = await _read_form(request)
         secret = visitors.read_or_create_secret(request)
-        user = visitors.user_from_secret(secret, form.get("name", ""), "")
+        user = visitors.user_from_secret(secret, "", "")
+        # As the moderator that they are about to become, who may be called a teacher.
+        user = replace(user, name=self._people.name_of(replace(user, is_moderator=True), form.get("name", "")))
         try:
             await self._moderators.sign_in(form.get("code", ""), user)
         except UserError as error:

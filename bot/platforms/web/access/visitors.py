@@ -18,6 +18,10 @@ COOKIE_SECONDS = 365 * 24 * 3600
 SECRET_PATTERN = re.compile(r"[A-Za-z0-9_-]{43}")
 LOCALE_PATTERN = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}")
 MAX_NAME_CHARS = 32
+MAX_MARKS = 2
+"""How many accents one letter keeps; more of them cover the lines above and below."""
+INVISIBLE_LETTERS = frozenset("\u115f\u1160\u3164\uffa0\u2800\u034f\u17b4\u17b5")
+"""Characters that show nothing, although Unicode counts them as letters, signs or marks."""
 
 
 def read_secret(request: web.Request) -> str | None:
@@ -61,10 +65,16 @@ def user_from_secret(secret: str, name: str, locale: str) -> User:
 
 
 def clean_name(name: str, length: int = MAX_NAME_CHARS) -> str:
-    """Return the name on one line of at most `length` characters, without invisible ones."""
-    visible = (" " if char.isspace() else char for char in name)
-    kept = "".join(char for char in visible if not unicodedata.category(char).startswith("C"))
-    return " ".join(kept.split())[:length].strip()
+    """Return the name on one line of at most `length` characters, without those that are invisible or change others."""
+    # Bounded before it is normalised, since one character can become several.
+    visible = (" " if char.isspace() else char for char in unicodedata.normalize("NFC", name[: 4 * length]))
+    kept: list[str] = []
+    for char in visible:
+        category = unicodedata.category(char)
+        is_covering = category == "Mn" and all(map(unicodedata.combining, kept[-MAX_MARKS:])) and len(kept) >= MAX_MARKS
+        if not (category[0] == "C" or category == "Me" or char in INVISIBLE_LETTERS or is_covering):
+            kept.append(char)
+    return " ".join("".join(kept).split())[:length].strip()
 
 
 def clean_filename(name: str) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from bot.core.messages import Attachment, Form, User
     from bot.platforms.web.access.limits import MessageLimit
-    from bot.platforms.web.chat.room import Exchange
+    from bot.platforms.web.chat.room import Exchange, Room
     from bot.platforms.web.chat.services import WebServices
 
 log = logging.getLogger(__name__)
@@ -57,12 +57,14 @@ class Connection:
         services: WebServices,
         limit: MessageLimit,
         address: str,
+        agent: str,
     ) -> None:
-        """`address` is the `Request.address` of what the page sends."""
+        """`address` is the `Request.address` of what the page sends, and `agent` how the browser describes itself."""
         self._socket = socket
         self._limit = limit
         self._secret = secret
         self._address = address
+        self._agent = agent
         self._services = services
         self._changed: dict[int, None] = {}
         self._notices: dict[str, dict[str, Any]] = {}
@@ -74,16 +76,20 @@ class Connection:
 
     async def serve(self, name: str, locale: str, room: str) -> None:
         """Send the welcome message and serve the page, which shows `room` first; returns when the page has closed."""
-        self._name, self._locale = name, locale
+        self._locale = locale
+        people = self._services.people
         self._user = self._visitor()
-        self._room = self._services.rooms.get(room)
-        self._room.add_watcher(self)
+        problem = people.arrive(self, self._user, name, self._address, self._agent)
+        self._show_room(self._services.rooms.get(room))
         self._services.rooms.add_listener(self)
         self._services.moderators.add_listener(self.moderators_changed)
         try:
             await self._welcome()
+            if problem is not None:
+                await self._send({"type": "refused", "ref": "", "text": problem.in_language(self._user.locale)})
             await self._read_and_write()
         finally:
+            people.leave(self, self._user.id)
             self._services.moderators.remove_listener(self.moderators_changed)
             self._services.rooms.remove_listener(self)
             self._room.remove_watcher(self)
@@ -102,7 +108,7 @@ class Connection:
 
     def _visitor(self) -> User:
         """Return the user with their present rights, which may be taken away while the page is open."""
-        return self._services.identify(self._secret, self._name, self._locale)
+        return self._services.identify(self._secret, "", self._locale)
 
     # Notifications from the rooms
 
@@ -130,9 +136,28 @@ class Connection:
 
     def moderators_changed(self) -> None:
         """Welcome the visitor anew if they have become a moderator, or are one no longer."""
-        if self._visitor().is_moderator != self._is_shown_as_moderator:
+        user = self._visitor()
+        if user.is_moderator != self._is_shown_as_moderator:
+            self._services.people.recheck(user)
             self._has_other_rights = True
             self._wake.set()
+
+    def name_changed(self) -> None:
+        """Tell the page what its visitor is called now."""
+        self._user = self._visitor()
+        you = protocol.own_user_json(self._user, is_named=self._is_named)
+        self._queue_notice("you", {"type": "you", "you": you})
+
+    @property
+    def _is_named(self) -> bool:
+        known = self._services.people.find(self._user.id)
+        return known is not None and known.is_named
+
+    def _show_room(self, room: Room) -> None:
+        self._room = room
+        room.add_watcher(self)
+        if (known := self._services.people.find(self._user.id)) is not None:
+            known.room = room.name
 
     def _queue_notice(self, key: str, notice: dict[str, Any]) -> None:
         """Send this as soon as possible; a later notice with the same key replaces one that still waits."""
@@ -163,7 +188,8 @@ class Connection:
             self._changed.clear()
             self._is_shown_as_moderator = user.is_moderator
             names, newest = self._services.rooms.names, self._newest_exchanges()
-            return protocol.welcome_message(self._user, self._room, names, commands, links, newest)
+            about = self._user, self._room, names, commands, links, newest
+            return protocol.welcome_message(*about, is_named=self._is_named)
 
         return make
 
@@ -267,10 +293,11 @@ class Connection:
                     self._completion.cancel()
                 self._completion = tasks.create_task(self._send_completions(incoming), name="web completion")
             case protocol.Name():
-                self._name = incoming.name
-                self._user = self._visitor()
+                self._services.people.choose(user, incoming.name)
+                self.name_changed()
                 self._services.moderators.note_use(self._user)
-                await self._send({"type": "you", "you": protocol.own_user_json(self._user)})
+                if incoming.ref:
+                    await self._confirm(incoming.ref, None)
             case protocol.Typing():
                 room.notify_typing(user)
             case protocol.Enter():
@@ -315,8 +342,7 @@ class Connection:
         # The page is sent all that the room shows.
         self._limit.count(ENTERING_WEIGHT)
         self._room.remove_watcher(self)
-        self._room = self._services.rooms.get(name)
-        self._room.add_watcher(self)
+        self._show_room(self._services.rooms.get(name))
         await self._welcome()
 
     async def _change_rooms(self, message: protocol.MakeRoom | protocol.CloseRoom) -> str:
@@ -328,6 +354,7 @@ class Connection:
             return ""
         room = await self._services.rooms.open(message.name)
         await self._services.answers.restore_room(room)
+        self._services.show_badges()
         await self._record_in_audit("open room", room.name)
         return room.name
 

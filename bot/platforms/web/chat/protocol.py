@@ -92,6 +92,7 @@ class Name(ClientMessage):
 
     type: Literal["name"]
     name: ShortText
+    ref: ShortText = ""
 
 
 class Enter(ClientMessage):
@@ -162,6 +163,8 @@ def welcome_message(
     commands: Sequence[Command],
     links: Sequence[tuple[str, str]],
     exchanges: Sequence[Exchange],
+    *,
+    is_named: bool,
 ) -> dict[str, Any]:
     """Return the message for a page that opens or enters another room.
 
@@ -169,7 +172,7 @@ def welcome_message(
     """
     return {
         "type": "welcome",
-        "you": own_user_json(user),
+        "you": own_user_json(user, is_named=is_named),
         "room": room.name,
         "rooms": list(rooms),
         "links": [{"url": url, "label": label} for url, label in links],
@@ -187,12 +190,12 @@ def count_characters(exchange: Exchange) -> int:
 
 def user_json(user: User) -> dict[str, Any]:
     """Return a user as others see them."""
-    return {"id": user.id, "name": user.name}
+    return {"id": user.id, "name": user.name, "moderator": user.is_moderator}
 
 
-def own_user_json(user: User) -> dict[str, Any]:
-    """Return a user as their own page knows them."""
-    return user_json(user) | {"moderator": user.is_moderator}
+def own_user_json(user: User, *, is_named: bool) -> dict[str, Any]:
+    """Return a user as their own page knows them; a guest has no name to keep."""
+    return user_json(user) | {"named": is_named}
 
 
 def exchange_message(user: User, exchange: Exchange) -> dict[str, Any]:

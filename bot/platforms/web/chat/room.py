@@ -136,6 +136,13 @@ class Room:
         exchange = self.open_exchange(BOT, "", private=True, for_moderators=True)
         self.show(exchange, Reply(text=text, final=True, private=True))
 
+    def change_author(self, exchange: Exchange, author: User) -> None:
+        """Show an exchange with the name and the badge that its author has now."""
+        before = exchange.author
+        exchange.author = replace(before, name=author.name, is_moderator=author.is_moderator)
+        if exchange.author != before:
+            self._notify(exchange.id)
+
     def release_files(self, exchange: Exchange, stored: Sequence[StoredFile]) -> None:
         """Drop the files of a final reply from memory, if all of them are `stored` in the database."""
         available = [describe_stored(file) for file in stored]

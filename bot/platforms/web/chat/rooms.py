@@ -67,11 +67,11 @@ class Rooms:
 
     def recent_authors(self) -> list[User]:
         """Return the authors of all exchanges that are kept, each with the name that they had then."""
-        return [exchange.author for _, exchange in self._all_exchanges()]
+        return [exchange.author for _, exchange in self.all_exchanges()]
 
     def find_by_row(self, row: int) -> list[tuple[Room, Exchange]]:
         """Return the exchanges whose reply has this row, each with its room. No exchange has row 0."""
-        return [(room, exchange) for room, exchange in self._all_exchanges() if row and exchange.reply.row == row]
+        return [(room, exchange) for room, exchange in self.all_exchanges() if row and exchange.reply.row == row]
 
     def shows(self, row: int, user: User) -> bool:
         """Return whether a room shows `user` an exchange whose reply has this row."""
@@ -79,14 +79,15 @@ class Rooms:
 
     def find_of_user(self, user_id: str, rows: Collection[int]) -> list[tuple[Room, Exchange]]:
         """Return the exchanges that a user began or whose reply has one of `rows`, each with its room."""
-        return [pair for pair in self._all_exchanges() if pair[1].author.id == user_id or pair[1].reply.row in rows]
+        return [pair for pair in self.all_exchanges() if pair[1].author.id == user_id or pair[1].reply.row in rows]
 
     def remove_file(self, name: str) -> None:
         """Stop showing a file, whichever room it is in."""
         for room in self._rooms.values():
             room.remove_file(name)
 
-    def _all_exchanges(self) -> list[tuple[Room, Exchange]]:
+    def all_exchanges(self) -> list[tuple[Room, Exchange]]:
+        """Return all exchanges that are kept, each with its room."""
         return [(room, exchange) for room in self._rooms.values() for exchange in room.exchanges]
 
     async def open(self, typed: str) -> Room:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bot.app import Bot
     from bot.core.errors import UserError
     from bot.core.messages import Place, User
+    from bot.platforms.web.access.people import People
     from bot.platforms.web.access.teachers import WebModerators
     from bot.platforms.web.chat.answers import WebAnswers
     from bot.platforms.web.chat.files import Files
@@ -32,20 +33,33 @@ DIAL_COMMAND = "odds"
 
 @dataclass(frozen=True, slots=True)
 class WebServices:
-    """The bot, the rooms and their answers, the moderators, and the files that pages show and upload."""
+    """The bot, the rooms and their answers, the moderators, who is here, and the files that pages show and upload."""
 
     bot: Bot
     rooms: Rooms
     answers: WebAnswers
     moderators: WebModerators
+    people: People
     files: Files
     uploads: Files
 
     def identify(self, secret: str, name: str, locale: str) -> User:
-        """Return the user who has this secret, with their present rights in this chat."""
-        user = user_from_secret(secret, name, locale)
+        """Return the user who has this secret, with their present name and rights in this chat.
+
+        `name` is what they wish to be called, which counts only while no page of theirs is open.
+        """
+        user = self.resolve(user_from_secret(secret, "", locale))
+        return replace(user, name=self.people.name_of(user, name))
+
+    def resolve(self, user: User) -> User:
+        """Return a visitor with the rights that they have in this chat now."""
         user = replace(user, is_moderator=user.id in self.moderators)
         return self.bot.resolve_user(user, self.rooms.get("").place())
+
+    def show_badges(self) -> None:
+        """Show the badge of a moderator at all that present moderators asked, and at nothing else."""
+        for room, exchange in self.rooms.all_exchanges():
+            room.change_author(exchange, self.resolve(exchange.author))
 
     def identify_request(self, request: web.Request) -> User:
         """Return the user who sends a request, with the name and the locale of its query."""

@@ -60,7 +60,7 @@ const composer = new Composer({ send: (message) => connection.send(message), whe
 const receive = {
   welcome({ you: me, room: entered, rooms, links, commands, exchanges }) {
     const isSame = entered === room;
-    you = me;
+    keepName(me);
     room = entered;
     forgetWriters(...writers.keys());
     rail.show({ you, room, rooms, links });
@@ -92,7 +92,7 @@ const receive = {
   completed: ({ ref, values }) => composer.showCompletions(ref, values),
   form: (form) => showForm(form, (filled) => sendForm({ type: "submit", id: form.id, thread: conversation.thread, ...filled })),
   you({ you: me }) {
-    you = me;
+    keepName(me);
     rail.show({ you });
   },
   rooms: ({ rooms }) => rail.show({ rooms }),
@@ -112,6 +112,12 @@ const receive = {
     showWriters();
   },
 };
+
+// Keeps what the visitor is called, for the next time; the bot decides whether they can be called as they wish.
+function keepName(me) {
+  you = me;
+  localStorage.setItem(NAME, me.named ? me.name : "");
+}
 
 // The fragment of the address names the room and the thread, so that links and the back button work.
 function address() {
@@ -186,11 +192,8 @@ const oneField = (label, value = "") => [
 ];
 
 rail.begin({
-  rename: () => showForm({ title: t("Your name"), submit: t("Save"), fields: oneField(t("How others see you"), you.name) }, ({ fields }) => {
-    localStorage.setItem(NAME, fields.name);
-    connection.send({ type: "name", name: fields.name.slice(0, 200) });
-    closeForm();
-  }),
+  rename: () => showForm({ title: t("Your name"), submit: t("Save"), fields: oneField(t("How others see you"), you.name) },
+    ({ fields, ref }) => sendForm({ type: "name", name: fields.name.slice(0, 200), ref })),
   signOut() {
     if (sendOrNotify({ type: "sign_out" })) byId("look").hidePopover();
   },

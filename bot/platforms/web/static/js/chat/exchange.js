@@ -5,7 +5,7 @@ import { copyText } from "../shared/copy.js";
 import { element, icon, setIcon } from "../shared/dom.js";
 import { showHeat } from "../shared/heat.js";
 import { Markdown } from "../shared/markdown.js";
-import { avatar, botAvatar } from "./people.js";
+import { avatar, badge, botAvatar } from "./people.js";
 import { withLocalTimes } from "../shared/times.js";
 import { t } from "../shared/words.js";
 
@@ -34,11 +34,12 @@ export class ExchangeView {
     this.question = element("div", { class: "text" });
     this.more = element("div", { class: "more" });
     this.author = element("span", { class: "name" });
+    this.badge = badge();
     this.above = element("div", { class: "above" });
     this.asked = element("div", { class: "question" },
       avatar(data.author),
       element("div", { class: "body" },
-        element("p", { class: "by" }, this.author, element("time", { datetime: stamp(data.at) }, time.format(data.at * 1000))),
+        element("p", { class: "by" }, this.author, this.badge, element("time", { datetime: stamp(data.at) }, time.format(data.at * 1000))),
         this.question, this.more));
     this.quote = element("p", { class: "quote" });
     this.text = element("div", { class: "markdown" });
@@ -79,6 +80,7 @@ export class ExchangeView {
     this.root.setAttribute("aria-busy", String(!reply.final));
     this.marked.hidden = !data.private;
     this.author.textContent = data.author.name;
+    this.badge.hidden = !data.author.moderator;
     this.asked.hidden = !data.question;
     this.#updatePart("question", data.question, (text) => this.#showQuestion(text));
     // Right under the question itself a quote of it would be repetition.

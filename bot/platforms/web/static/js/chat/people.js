@@ -1,6 +1,7 @@
-// Avatars of people and of the bot.
+// Avatars of people and of the bot, and the badge of moderators.
 
-import { element } from "../shared/dom.js";
+import { element, icon } from "../shared/dom.js";
+import { t } from "../shared/words.js";
 
 const HUES = 360;
 
@@ -12,3 +13,6 @@ export function avatar(person) {
 }
 
 export const botAvatar = () => element("img", { class: "avatar", src: new URL("../../icon.svg", import.meta.url), alt: "", width: 40, height: 40 });
+
+// The badge that stands beside a moderator's name: a shape and a word. No name can hold such a sign.
+export const badge = () => element("span", { class: "badge moderator" }, icon("shield"), t("Moderator"));

@@ -42,7 +42,7 @@ export function show(changes) {
   if (!shown.you) return;
   const who = byId("who");
   const role = shown.you.moderator ? t("Moderator") : t("Change your name");
-  who.replaceChildren(avatar(shown.you), element("span", {}, element("b", {}, shown.you.name), element("small", {}, role)));
+  who.replaceChildren(avatar(shown.you), element("span", {}, element("b", {}, shown.you.name), element("small", {}, shown.you.moderator ? icon("shield") : null, role)));
   who.hidden = false;
   byId("make-room").hidden = byId("sign-out").hidden = !shown.you.moderator;
 }

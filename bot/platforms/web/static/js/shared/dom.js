@@ -27,6 +27,7 @@ const ICONS = {
   lesson: "M4 5h7v14H4zM13 5h7v14h-7z",
   settings: "M4 7h9M17 7h3M4 17h3M11 17h9M13 5v4M7 15v4",
   chart: "M5 20v-7M12 20V5M19 20v-11",
+  shield: "M12 3l8 3v6c0 5-4 8-8 9-4-1-8-4-8-9V6zM8.5 12l2.5 2.5 4.5-5",
   room: "M9 4L7 20M17 4l-2 16M4 9h16M4 15h16",
 };
 
