@@ -176,8 +176,12 @@ class AskPlugin(Plugin):
     @command(free=True)
     async def new(self, ctx: Context) -> AsyncIterator[Reply]:
         """Start a new conversation: what was said here before is no longer read."""
-        await ctx.history.restart()
-        yield Reply(text=ctx.translate("A fresh start. I no longer read what was said here before."), final=True)
+        if ctx.history.begins_afresh:
+            text = ctx.translate("Here each question begins afresh anyway; to go on from an answer, reply to it.")
+        else:
+            await ctx.history.restart()
+            text = ctx.translate("A fresh start. For your questions, I no longer read what was said here before.")
+        yield Reply(text=text, final=True)
 
 
 def tokens_within(text: str, tokens: Sequence[Token]) -> tuple[Token, ...]:

@@ -1,4 +1,7 @@
-"""The conversation that a question continues: a chain of replies, a thread, a room or a direct message."""
+"""The earlier turns that a question continues: of a thread, of a conversation with the bot alone, or of a reply.
+
+In a place that people share, a question that neither replies to anything nor stands in a thread has none.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,18 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, or_, select, true
 
-from bot.core.messages import PRIVATE_THREAD, Provenance
+from bot.core.messages import ALONE, PRIVATE_THREAD, Provenance
 from bot.core.model_events import Turn
+from bot.moderation.actions import answer_place
 from bot.storage.database import ANSWERED, MessageRow, TokensRow, now
+from bot.storage.messages import select_external
 from bot.storage.tokens import unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Sequence
+    from typing import Any
 
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import ColumnElement, Row
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from bot.core.model_events import Token
@@ -52,31 +58,36 @@ class History:
         self._question = question
         public = MessageRow.private.is_(False)
         self._visible = or_(public, MessageRow.author == reader)
+        self._alone = alone
         self._is_for_reader_alone = private or alone
         self._usable = self._visible if self._is_for_reader_alone else public
         self._reader = reader
         self._is_reply = is_reply
 
+    @property
+    def begins_afresh(self) -> bool:
+        """True where each question begins without earlier turns, unless it is a reply: people share the place."""
+        here = self._question
+        return here is not None and not (_is_in_thread(here) or self._is_conversation(here))
+
     async def turns(self) -> list[Turn]:
-        """Return questions and answers in turn, the oldest first, without the present question."""
+        """Return questions and answers in turn, the oldest first, without the present question.
+
+        Of a long conversation only the end is returned. Where that begins changes seldom, so that the model server need
+        not read most of it again.
+        """
         if self._question is None:
             return []
         async with self._database.reading() as session:
-            continued: Collection[int] = ()
-            if self._question.parent is not None:
-                questions, continued = await self._reply_chain(session, self._question)
-            else:
-                questions = await self._questions_here(session, self._question)
-            answers = await self._answers(session, [question.id for question in questions], continued)
-        turns: list[Turn] = []
-        room = MAX_CHARACTERS
-        for question in reversed(questions):
-            if answer := answers.get(question.id):
-                room -= len(question.text) + len(answer)
-                if room < 0:
-                    break
-                turns += [Turn("assistant", answer), Turn("user", question.text)]
-        return turns[::-1]
+            here = await self._first_asked(session, self._question)
+            found, continued = await self._find_questions(session, here)
+            kept = sorted(found)[first_kept([1] * len(found), MAX_QUESTIONS) :]
+            newest = await self._answers(session, kept, {continued[one] for one in kept if one in continued}, here.id)
+            asked = select(MessageRow.id, MessageRow.text).where(MessageRow.id.in_(kept)).order_by(MessageRow.id)
+            questions = [(row.text, newest.get(row.id, "")) for row in await session.execute(asked)]
+        pairs = [(question, answer) for question, answer in questions if question.strip() and answer]
+        pairs = pairs[first_kept([len(question) + len(answer) for question, answer in pairs], MAX_CHARACTERS) :]
+        return [turn for question, answer in pairs for turn in (Turn("user", question), Turn("assistant", answer))]
 
     async def tokens(self, answer: int) -> tuple[Token, ...]:
         """Return the tokens of an earlier answer to this question; none if they are not stored."""
@@ -92,7 +103,8 @@ class History:
     async def made(self) -> Provenance | None:
         """Return how an answer was made: the one that this request replies to, or else the last one here with a card.
 
-        In a channel, its threads are included, except those that not everybody there may read.
+        In a channel, its threads are included, except those that not everybody there may read. In a thread, the answer
+        that it hangs under is.
         """
         if (here := self._question) is None:
             return None
@@ -107,70 +119,163 @@ class History:
                 earlier = answers.where(_is_earlier(here, threads=not here.thread), is_open)
                 rows = await session.scalars(earlier.order_by(MessageRow.id.desc()).limit(20))
                 row = next((row for row in rows if row.card), None)
+                if row is None and (root := await self._root(session, here)) is not None:
+                    row = await session.scalar(answers.where(MessageRow.id == root.id))
         return None if row is None else Provenance(row.command, row.options, row.card, row.author_name, row.created)
 
     async def restart(self) -> None:
-        """Begin a new conversation here: earlier turns are no longer read."""
+        """Begin a new conversation here for the asker: their questions no longer read earlier turns."""
         if (here := self._question) is None:
             return
+        thread = here.thread if _is_in_thread(here) else ""
         async with self._database.writing() as session:
             session.add(
                 MessageRow(
-                    platform=here.platform, server=here.server, channel=here.channel, thread=here.thread,
+                    platform=here.platform, server=here.server, channel=here.channel, thread=thread,
                     external="", parent=None, author=here.author, author_name="", role="break", text="", command="",
                     options={}, seed=None, card={}, buttons=[], private=here.private, state="done", instance="",
                     resume={}, created=now(),
                 )
             )  # fmt: skip
 
-    async def _questions_here(self, session: AsyncSession, here: MessageRow) -> list[MessageRow]:
-        """Return the questions to the same command in this place since the last new beginning, the oldest first."""
-        last_break = await self._last_break(session, here)
+    def _is_conversation(self, question: MessageRow) -> bool:
+        """Return whether its asker was alone with the bot; what was stored before that was kept is as the place is."""
+        return bool(question.resume.get(ALONE, self._alone))
+
+    async def _first_asked(self, session: AsyncSession, question: MessageRow) -> MessageRow:
+        """Return the question that `question` is an edited form of; it reads the same earlier turns as that."""
+        # A follow-up of a button has the answer with the button as its parent as well as its source.
+        while question.source is not None and question.source != question.parent:
+            answer = await session.get(MessageRow, question.source)
+            first = None if answer is None or answer.parent is None else await session.get(MessageRow, answer.parent)
+            if first is None:
+                break
+            question = first
+        return question
+
+    async def _find_questions(self, session: AsyncSession, here: MessageRow) -> tuple[list[int], dict[int, int]]:
+        """Return the questions that were read before `here`, and the answers that were continued, by their questions.
+
+        A reply goes on from the answer it replies to, so it reads what that had read. A thread does so from the message
+        that it hangs under.
+        """
+        found: list[int] = []
+        continued: dict[int, int] = {}
+        since = await self._last_break(session, here) if _is_in_thread(here) else 0
+        row, parent = here, here.parent
+        while True:
+            if parent is not None:
+                top = await self._go_up(session, parent, since, found, continued)
+                if top is None:
+                    break
+                row = await self._first_asked(session, top)
+            found += await self._questions_here(session, row, here.command, since)
+            root = await self._root(session, row)
+            if root is None or not since < root.id < row.id:
+                break
+            # The question above a thread may belong to the thread itself.
+            row, parent = (root, root.parent) if root.id in found else (row, root.id)
+        return found, continued
+
+    async def _go_up(
+        self, session: AsyncSession, parent: int, since: int, found: list[int], continued: dict[int, int]
+    ) -> MessageRow | None:
+        """Add the questions up the chain of replies from `parent`; return the first, or None if the chain is broken."""
+        answer = None
+        for link in (chain := await _read_chain(session, parent)):
+            if link.id <= since or (link.private and link.author != self._reader):
+                return None
+            if link.role != "user":
+                answer = link.id
+                continue
+            if self._is_for_reader_alone or not link.private:
+                found.append(link.id)
+            if answer is not None:
+                continued[link.id] = answer
+        if not chain or chain[-1].parent is not None:
+            return None
+        return await session.get(MessageRow, chain[-1].id)
+
+    async def _questions_here(self, session: AsyncSession, here: MessageRow, command: str, since: int) -> list[int]:
+        """Return the questions to `command` before `here`: of its thread, or of the conversation with the bot alone."""
+        if not (_is_in_thread(here) or self._is_conversation(here)):
+            return []
+        begin = max(since, await self._last_break(session, here))
         is_question = (
             (MessageRow.role == "user")
             & (MessageRow.state == "done")
-            & (MessageRow.command == here.command)
-            & (MessageRow.id > last_break)
+            & (MessageRow.command == command)
+            & (MessageRow.id > begin)
         )
-        newest = select(MessageRow).where(_is_earlier(here), self._usable, is_question).order_by(MessageRow.id.desc())
-        return list(await session.scalars(newest.limit(MAX_QUESTIONS)))[::-1]
+        return list(await session.scalars(select(MessageRow.id).where(_is_before(here), self._usable, is_question)))
 
     async def _last_break(self, session: AsyncSession, here: MessageRow) -> int:
-        """Return the row of the last new beginning in this place; 0 if there was none."""
-        breaks = select(func.max(MessageRow.id)).where(_is_earlier(here), self._visible, MessageRow.role == "break")
+        """Return the row of the asker's last new beginning in this place; 0 if there was none."""
+        mine = (MessageRow.role == "break") & (MessageRow.author == here.author)
+        breaks = select(func.max(MessageRow.id)).where(_is_before(here), self._visible, mine)
         return await session.scalar(breaks) or 0
 
-    async def _reply_chain(self, session: AsyncSession, here: MessageRow) -> tuple[list[MessageRow], set[int]]:
-        """Return the questions up the chain of replies, and the rows of the answers that were replied to."""
-        # A reply in a channel names the answer that it continues, even one before a new beginning; in a thread each
-        # message may be a reply to the one before.
-        last_break = await self._last_break(session, here) if here.thread else 0
-        questions: list[MessageRow] = []
-        continued: set[int] = set()
-        parent = here.parent
-        while parent is not None and parent > last_break and len(questions) < MAX_QUESTIONS:
-            row = await session.get(MessageRow, parent)
-            if row is None or not self._may_read(row):
-                break
-            if row.role != "user":
-                continued.add(row.id)
-            elif self._is_for_reader_alone or not row.private:
-                questions.append(row)
-            parent = row.parent
-        return questions[::-1], continued
+    async def _root(self, session: AsyncSession, here: MessageRow) -> MessageRow | None:
+        """Return the message that the thread of `here` hangs under, if it is stored."""
+        if not _is_in_thread(here):
+            return None
+        number = await session.scalar(select_external(answer_place(here), here.thread))
+        return None if number is None else await session.get(MessageRow, number)
 
-    async def _answers(self, session: AsyncSession, questions: list[int], continued: Collection[int]) -> dict[int, str]:
-        """Return the finished answer to each question: the one in `continued`, else the newest."""
-        rows = await session.scalars(
-            select(MessageRow)
-            .where(self._usable, MessageRow.parent.in_(questions))
+    async def _answers(
+        self, session: AsyncSession, questions: Sequence[int], continued: set[int], before: int
+    ) -> dict[int, str]:
+        """Return the finished answer to each question: the one in `continued`, else the newest `before` a row."""
+        rows = await session.execute(
+            select(MessageRow.parent, MessageRow.text)
+            .where(self._usable, MessageRow.parent.in_(questions), MessageRow.id < before)
             .where(MessageRow.role == "assistant", MessageRow.state.in_(ANSWERED))
             .order_by(MessageRow.id.in_(continued), MessageRow.id)
         )
-        return {row.parent: row.text for row in rows if row.parent is not None and row.text}
+        return {row.parent: row.text for row in rows if row.text}
 
     def _may_read(self, row: MessageRow) -> bool:
         return not row.private or row.author == self._reader
+
+
+def first_kept(sizes: Sequence[int], budget: int) -> int:
+    """Return from which place on `sizes` are kept, so that together they are at most `budget`.
+
+    Whenever the sum exceeds the budget, so many of the oldest are dropped that at most half of it is left, or only the
+    newest. So the place depends on what comes before the newest, and changes seldom while more is added.
+    """
+    first = total = 0
+    for place, size in enumerate(sizes):
+        total += size
+        if total <= budget:
+            continue
+        while first < place and total > budget // 2:
+            total -= sizes[first]
+            first += 1
+        if total > budget:
+            first, total = place + 1, 0
+    return first
+
+
+async def _read_chain(session: AsyncSession, start: int) -> Sequence[Row[Any]]:
+    """Return the links of the chain of replies above the message `start`, which is the first of them."""
+    columns = (MessageRow.id, MessageRow.parent, MessageRow.role, MessageRow.private, MessageRow.author)
+    chain = select(*columns).where(MessageRow.id == start).cte("chain", recursive=True)
+    above = (MessageRow.id == chain.c.parent) & (MessageRow.id < chain.c.id)
+    chain = chain.union_all(select(*columns).join(chain, above))
+    return (await session.execute(select(chain).order_by(chain.c.id.desc()))).all()
+
+
+def _is_in_thread(question: MessageRow) -> bool:
+    """Return whether a question stands in a thread that it did not begin itself."""
+    return question.thread not in ("", question.external)
+
+
+def _is_before(here: MessageRow) -> ColumnElement[bool]:
+    """Return the condition for earlier messages in the thread of `here`, or outside of threads if it is in none."""
+    if _is_in_thread(here):
+        return _is_earlier(here)
+    return _is_earlier(here, threads=True) & ((MessageRow.thread == "") | (MessageRow.thread == MessageRow.external))
 
 
 def _is_earlier(here: MessageRow, *, threads: bool = False) -> ColumnElement[bool]:

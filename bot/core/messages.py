@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 PRIVATE_THREAD = "private_thread"
 """The key of `Request.resume` that is true in a thread that not everybody in its channel may read."""
 
+ALONE = "alone"
+"""The key under which `Request.alone` is stored with a question and with its answers."""
+
 
 @dataclass(frozen=True, slots=True)
 class User:

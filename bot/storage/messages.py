@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import LargeBinary, delete, func, select, true, union_all, update
 
 from bot.core.errors import Expired
-from bot.core.messages import Button, Reply
+from bot.core.messages import ALONE, Button, Reply
 from bot.storage import counters
 from bot.storage.audit import add_entry
 from bot.storage.database import MAX_ID, UNFINISHED, AttachmentRow, DeliveryRow, MessageRow, TokensRow, VoteRow
@@ -86,6 +86,7 @@ class MessageStore:
         pressed.
         """
         text = "" if command.free_text is None else str(options[command.free_text.name] or "")
+        alone = {ALONE: request.alone}
         common = request_columns(request, command, options) | {"private": private, "source": source}
         async with self._database.writing() as session:
             if question is not None:
@@ -94,13 +95,13 @@ class MessageStore:
                     raise Expired("This has expired: the question is no longer stored.")
             else:
                 if request.reply_to:
-                    parent = await session.scalar(_select_external(request.place, request.reply_to))
+                    parent = await session.scalar(select_external(request.place, request.reply_to))
                 written = {"role": "user", "state": "done", "text": text, "external": request.message}
-                question_row = MessageRow(**common, **written, parent=parent, instance="", resume={})
+                question_row = MessageRow(**common, **written, parent=parent, instance="", resume=alone)
                 session.add(question_row)
                 await session.flush()
             queued = {"role": "assistant", "state": "queued", "text": "", "external": ""}
-            resume = {"instance": self._instance.id, "resume": dict(request.resume)}
+            resume = {"instance": self._instance.id, "resume": {**request.resume, **alone}}
             answer = MessageRow(**common, **queued, **resume, parent=question_row.id)
             session.add(answer)
         return question_row, answer
@@ -220,7 +221,7 @@ class MessageStore:
     async def find(self, place: Place, external: str) -> MessageRow | None:
         """Return the message with the platform's id `external`, or the answer that it shows; None if unknown."""
         async with self._database.reading() as session:
-            row_id = await session.scalar(_select_external(place, external))
+            row_id = await session.scalar(select_external(place, external))
         return None if row_id is None else await self.get(row_id)
 
     async def recent(self, place: Place, limit: int, *, threads: bool = False) -> list[MessageRow]:
@@ -382,7 +383,7 @@ def _is_in_channel(place: Place) -> ColumnElement[bool]:
     return _is_in_server(place.platform, place.server) & (MessageRow.channel == place.channel)
 
 
-def _select_external(place: Place, external: str) -> Select[Any]:
+def select_external(place: Place, external: str) -> Select[Any]:
     """Select the id of the question with this id of the platform, or of the answer that such a message shows."""
     question = select(MessageRow.id).where(
         MessageRow.platform == place.platform,

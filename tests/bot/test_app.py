@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from fakes.core.echo_plugin import Echo, names
-from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, press, replies
+from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, THREAD, ask, last, press, replies
 from fakes.model_server.gateway import PATIENCE_SECONDS, eventually
 
 from bot import UserError
@@ -131,40 +131,53 @@ async def test_a_slow_reader_does_not_hold_the_handler_up(bot: Bot, echo: Echo) 
 # The conversation
 
 
-async def test_a_room_is_a_conversation_and_a_thread_another(bot: Bot) -> None:
-    await last(bot, ask("/ask one"))
-    thread = replace(ROOM, thread="7")
-    assert (await last(bot, ask("/ask two", place=thread))).card["turns"] == ""
-    assert (await last(bot, ask("/ask three"))).card["turns"] == "user:one|assistant:<one> done"
-    assert (await last(bot, ask("/ask four", place=thread))).card["turns"] == "user:two|assistant:<two> done"
+async def test_in_a_room_each_question_begins_afresh_and_other_places_are_conversations(bot: Bot) -> None:
+    direct = {"place": replace(ROOM, server="", channel="direct"), "alone": True}
+    for where, earlier in (
+        ({}, ""),
+        ({"place": THREAD}, "user:one|assistant:<one> done"),
+        (direct, "user:one|assistant:<one> done"),
+    ):
+        await last(bot, ask("/ask one", **where))
+        second = await last(bot, ask("/ask two", **where))
+        assert second.card["turns"] == earlier
+        # Another answer, and that to an edited question, read the same as the first.
+        for button, fields in (("again", {}), ("warmer", {}), ("edit", {"prompt": "2"})):
+            request = replace(press(button, second.row, **fields), **where)
+            assert (await last(bot, request)).card["turns"] == earlier
 
 
-async def test_new_begins_a_new_conversation(bot: Bot) -> None:
-    await last(bot, ask("/ask one"))
-    await last(bot, ask("/new"))
-    assert (await last(bot, ask("/ask two"))).card["turns"] == ""
-    assert (await last(bot, ask("/ask three"))).card["turns"] == "user:two|assistant:<two> done"
+async def test_new_begins_a_new_conversation_for_the_asker(bot: Bot) -> None:
+    await last(bot, ask("/ask one", place=THREAD))
+    await last(bot, ask("/new", place=THREAD))
+    assert (await last(bot, ask("/ask two", place=THREAD))).card["turns"] == ""
+    assert (await last(bot, ask("/ask three", place=THREAD))).card["turns"] == "user:two|assistant:<two> done"
+    his = await last(bot, ask("/ask four", BEN, place=THREAD))
+    assert [turn for turn in his.card["turns"].split("|") if "user" in turn] == ["user:one", "user:two", "user:three"]
 
 
 async def test_a_reply_follows_its_own_chain(bot: Bot) -> None:
     first = await last(bot, ask("/ask one", message="m1"))
     await bot.record_delivery(first.row, ["a1"])
     await last(bot, ask("/ask elsewhere"))
-    assert (await last(bot, ask("two", message="m2", reply_to="a1"))).card["turns"] == "user:one|assistant:<one> done"
+    reply = await last(bot, ask("two", BEN, message="m2", reply_to="a1"))
+    assert reply.card["turns"] == "user:one|assistant:<one> done"
+    again = await last(bot, press("again", reply.row, BEN))
+    assert again.card["turns"] == "user:one|assistant:<one> done"
 
 
 async def test_another_members_private_words_stay_private(make_bot: Callable[..., Bot], echo: Echo) -> None:
     async with make_bot(echo, settings={"answers.private": True}) as bot:
-        await last(bot, ask("/ask mine"))
-        assert (await last(bot, ask("/ask yours", BEN))).card["turns"] == ""
-        assert (await last(bot, ask("/ask more"))).card["turns"] == "user:mine|assistant:<mine> done"
+        await last(bot, ask("/ask mine", place=THREAD))
+        assert (await last(bot, ask("/ask yours", BEN, place=THREAD))).card["turns"] == ""
+        assert (await last(bot, ask("/ask more", place=THREAD))).card["turns"] == "user:mine|assistant:<mine> done"
 
 
 async def test_the_conversation_survives_a_restart(make_bot: Callable[..., Bot]) -> None:
     async with make_bot(Echo()) as bot:
-        await last(bot, ask("/ask one"))
+        await last(bot, ask("/ask one", place=THREAD))
     async with make_bot(Echo()) as bot:
-        assert (await last(bot, ask("/ask two"))).card["turns"] == "user:one|assistant:<one> done"
+        assert (await last(bot, ask("/ask two", place=THREAD))).card["turns"] == "user:one|assistant:<one> done"
 
 
 # Many at once

@@ -3,7 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes.core.requests import ANN, BEN, ROOM, ask, last, press, replies, speaking
+from fakes.core.requests import ANN, BEN, ROOM, THREAD, ask, last, press, replies, speaking
 from fakes.model_server.broken_api import crooked, plainly
 from fakes.model_server.model_api import FakeModels
 
@@ -49,12 +49,27 @@ async def test_without_a_seed_one_is_drawn_and_shown(bot: Bot, models: FakeModel
 
 
 async def test_the_conversation_goes_on_until_new(bot: Bot, models: FakeModels) -> None:
-    await last(bot, ask("one"))
-    await last(bot, ask("two"))
+    await last(bot, ask("one", place=THREAD))
+    await last(bot, ask("two", place=THREAD))
     assert [turn["content"] for turn in models.requests[-1]["messages"]][1:] == ["one", ANSWER, "two"]
-    assert (await last(bot, ask("/new"))).text == "A fresh start. I no longer read what was said here before."
-    await last(bot, ask("three"))
+    told = await last(bot, ask("/new", place=THREAD))
+    assert told.text == "A fresh start. For your questions, I no longer read what was said here before."
+    await last(bot, ask("three", place=THREAD))
     assert [turn["content"] for turn in models.requests[-1]["messages"]][1:] == ["three"]
+
+
+async def test_in_a_shared_place_the_next_question_begins_afresh_and_new_says_so(bot: Bot, models: FakeModels) -> None:
+    """What one person asked changed what another was told, such as a fox that flies like the owl before it."""
+    for user, line in (
+        (ANN, "/ask temperature:0 Tell me about an owl that can fly very high"),
+        (ANN, "/ask temperature:0 Tell me about a fox"),
+        (ANN, "My name is Zoe"),
+        (BEN, "What is my name?"),
+    ):
+        await last(bot, ask(line, user))
+        assert [turn["content"] for turn in models.requests[-1]["messages"]][1:] == [line.rpartition(":0 ")[2]]
+    told = "Here each question begins afresh anyway; to go on from an answer, reply to it."
+    assert (await last(bot, ask("/new"))).text == told
 
 
 async def test_the_place_in_the_queue_is_shown(bot: Bot, models: FakeModels) -> None:
@@ -208,8 +223,8 @@ async def test_the_setting_keep_tokens_can_be_switched_off(models: FakeModels, t
 
 
 async def test_a_fork_keeps_the_beginning_and_goes_on(bot: Bot, models: FakeModels) -> None:
-    await last(bot, ask("before"))
-    first = await last(bot, ask("/ask temperature:1.5 max_tokens:9 Where?"))
+    await last(bot, ask("before", place=THREAD))
+    first = await last(bot, ask("/ask temperature:1.5 max_tokens:9 Where?", place=THREAD))
     models.answer = (" happy", ".")
     forked = await last(bot, fork(first.row, 3, 0, BEN))
     assert forked.text == "Paris is the so happy."
@@ -223,7 +238,7 @@ async def test_a_fork_keeps_the_beginning_and_goes_on(bot: Bot, models: FakeMode
     models.answer = ("?",)
     assert (await last(bot, fork(forked.row, 1, 2))).text == "Paris if?"
     assert (await last(bot, press("again", forked.row, BEN))).text == "Paris is the so?"
-    await last(bot, ask("next"))
+    await last(bot, ask("next", place=THREAD))
     assert [turn["content"] for turn in models.requests[-1]["messages"]][-2] == "Paris is the so?"
 
 
@@ -274,11 +289,11 @@ async def test_only_the_author_can_fork_a_private_answer(bot: Bot, models: FakeM
 async def test_private_messages_are_not_in_the_fork_of_somebody_else(models: FakeModels, tmp_path: Path) -> None:
     plugins = plugin.load(PluginsSection(enabled=("ask",), entry_points=False))
     async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db")) as bot:
-        assert (await last(bot, ask("call me on 0151 23456789"))).private
-        assert (await last(bot, ask("or on 0151 23456780"))).private
+        assert (await last(bot, ask("call me on 0151 23456789", place=THREAD))).private
+        assert (await last(bot, ask("or on 0151 23456780", place=THREAD))).private
         assert "23456789" in str(models.requests[-1]["messages"])
         # Everybody can read this answer, so it knows neither private message, and its forks do not either.
-        hello = await last(bot, ask("Say hello"))
+        hello = await last(bot, ask("Say hello", place=THREAD))
         assert "0151" not in str(models.requests[-1]["messages"])
         assert not (await last(bot, fork(hello.row, 0, 1, BEN))).error
         assert [turn["content"] for turn in models.requests[-1]["messages"]][1:] == ["Say hello", " so"]

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from fakes.core.echo_plugin import Echo, names
-from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, press, replies
+from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, THREAD, ask, last, press, replies
 
 from bot import UserError
 from bot.app import Bot
@@ -39,9 +39,9 @@ async def test_the_dial_ends_where_the_range_ends(bot: Bot) -> None:
 
 
 async def test_only_the_newest_answer_to_a_question_is_a_turn(bot: Bot) -> None:
-    first = await last(bot, ask("/ask hi"))
+    first = await last(bot, ask("/ask hi", place=THREAD))
     await last(bot, press("again", first.row))
-    assert (await last(bot, ask("/ask next"))).card["turns"] == "user:hi|assistant:<hi> done"
+    assert (await last(bot, ask("/ask next", place=THREAD))).card["turns"] == "user:hi|assistant:<hi> done"
 
 
 async def test_what_was_said_privately_is_only_in_the_askers_own_private_answers(
@@ -49,12 +49,12 @@ async def test_what_was_said_privately_is_only_in_the_askers_own_private_answers
 ) -> None:
     async with make_bot(echo, settings={"safety.level": "standard"}) as bot:
         secret = "call me on 0151 23456789"
-        assert (await last(bot, ask(f"/ask {secret}"))).private
+        assert (await last(bot, ask(f"/ask {secret}", place=THREAD))).private
         # Everybody reads this answer, so that the model must not repeat in it what the warning kept to one person.
-        hello = await last(bot, ask("/ask hello"))
+        hello = await last(bot, ask("/ask hello", place=THREAD))
         assert (hello.private, hello.card["turns"]) == (False, "")
         assert (await last(bot, press("again", hello.row, MODERATOR))).card["turns"] == ""
-        follow_up = await last(bot, ask("/ask or on 0151 23456780"))
+        follow_up = await last(bot, ask("/ask or on 0151 23456780", place=THREAD))
         assert follow_up.private
         assert [secret in follow_up.card["turns"], "user:hello" in follow_up.card["turns"]] == [True, True]
 
@@ -74,7 +74,7 @@ async def test_edit_opens_a_form_and_leads_to_a_new_answer(bot: Bot) -> None:
 async def test_edit_takes_only_what_its_form_has(bot: Bot) -> None:
     first = await last(bot, ask("/ask seed:5 hi"))
     edited = await last(bot, press("edit", first.row, prompt="bye", seed="5", depth="9"))
-    assert (edited.text, edited.card["seed"]) == ("<bye> done", "1002")
+    assert (edited.text, edited.card["seed"]) == ("<bye> done", "1000")
 
 
 async def test_a_bare_command_opens_a_form_where_forms_can_be_shown(bot: Bot) -> None:
@@ -114,7 +114,7 @@ async def test_a_stopped_answer_keeps_its_status_as_long_as_it_is_stored(
 ) -> None:
     echo.gate.clear()
     async with make_bot(echo) as bot:
-        async for reply in bot.prepare(ask("/ask hi")).start():
+        async for reply in bot.prepare(ask("/ask hi", place=THREAD)).start():
             if reply.text and not reply.final:
                 await replies(bot, press("stop", reply.row))
         voted = await last(bot, press("up", reply.row, BEN))
@@ -125,7 +125,7 @@ async def test_a_stopped_answer_keeps_its_status_as_long_as_it_is_stored(
         assert row is not None
         assert (await again.snapshot(row, "de", files=False)).status == "Gestoppt."
         # It is a turn of the conversation all the same.
-        assert (await last(again, ask("/ask next"))).card["turns"] == "user:hi|assistant:<hi>"
+        assert (await last(again, ask("/ask next", place=THREAD))).card["turns"] == "user:hi|assistant:<hi>"
 
 
 @pytest.mark.parametrize("user", [ANN, MODERATOR])
@@ -172,12 +172,12 @@ async def test_stop_before_the_first_word_makes_nothing_public(make_bot: Callabl
 
 
 async def test_delete_removes_the_text(bot: Bot) -> None:
-    first = await last(bot, ask("/ask hi"))
+    first = await last(bot, ask("/ask hi", place=THREAD))
     (gone,) = await replies(bot, press("delete", first.row))
     assert (gone.deleted, gone.row) == (True, first.row)
     assert (await last(bot, press("again", first.row))).text == "This has expired: it is no longer stored."
-    assert (await last(bot, ask("/ask next"))).card["turns"] == ""
-    assert [row.text for row in await bot.messages.recent(ROOM, 10)] == ["next", "<next> done"]
+    assert (await last(bot, ask("/ask next", place=THREAD))).card["turns"] == ""
+    assert [row.text for row in await bot.messages.recent(THREAD, 10)] == ["next", "<next> done"]
 
 
 async def test_delete_stops_a_running_answer(bot: Bot, echo: Echo) -> None:

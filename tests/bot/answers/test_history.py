@@ -1,13 +1,29 @@
 """The turns that a question continues, from rows written by hand; the way through `prepare` is in test_app.py."""
 
+from itertools import pairwise
+from typing import Any
+
 import pytest
-from fakes.storage.rows import exchange, keep
+from fakes.storage import rows
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bot import Token
-from bot.answers.history import MAX_CHARACTERS, MAX_QUESTIONS, History
-from bot.core.messages import PRIVATE_THREAD
-from bot.storage.database import Database, MessageRow, TokensRow
+from bot.answers.history import MAX_CHARACTERS, MAX_QUESTIONS, History, first_kept
+from bot.core.messages import ALONE, PRIVATE_THREAD
+from bot.storage.database import Database, DeliveryRow, MessageRow, TokensRow
 from bot.storage.tokens import pack
+
+THREAD = {"thread": "thread"}
+"""Where most of these tests take place: everybody reads it, and it is a conversation."""
+
+
+async def keep(database: Database, **values: Any) -> MessageRow:
+    return await rows.keep(database, **THREAD | values)
+
+
+async def exchange(database: Database, question: str, answer: str, **values: Any) -> tuple[MessageRow, MessageRow]:
+    return await rows.exchange(database, question, answer, **THREAD | values)
 
 
 def read(
@@ -121,29 +137,143 @@ async def test_a_private_answer_to_a_public_question_is_read_only_by_its_author(
         assert made.card["seed"] == seed
 
 
-async def test_a_private_restart_counts_only_for_its_author(database: Database) -> None:
+@pytest.mark.parametrize("private", [False, True])
+async def test_a_restart_ends_only_the_conversation_of_its_author(database: Database, private: bool) -> None:
     await exchange(database, "one", "1")
-    await read(database, await keep(database, private=True, author="ben", command="new"), "ben").restart()
-    assert await turns(database) == ["one", "1"]
-    assert await turns(database, author="ben") == []
+    new = await keep(database, private=private, author="ben", command="new")
+    await read(database, new, "ben").restart()
+    await exchange(database, "two", "2", author="ben")
+    assert await turns(database) == ["one", "1", "two", "2"]
+    assert await turns(database, author="ben") == ["two", "2"]
 
 
-async def test_a_long_conversation_is_read_from_its_end(database: Database) -> None:
-    for number in range(MAX_QUESTIONS + 2):
-        await exchange(database, f"q{number}", f"a{number}")
-    found = await turns(database)
-    assert len(found) == 2 * MAX_QUESTIONS
-    assert (found[0], found[-1]) == ("q2", f"a{MAX_QUESTIONS + 1}")
+@pytest.mark.parametrize(
+    ("place", "alone", "kept"),
+    [
+        ({}, False, False),
+        ({"server": ""}, False, False),
+        ({"server": ""}, True, True),
+        # On Slack, each question begins a thread, also in direct messages.
+        ({"thread": "1.2", "external": "1.2"}, False, False),
+        ({"thread": "1.3", "external": "1.3", "server": ""}, True, True),
+        ({"thread": "42"}, False, True),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("stored", [True, False], ids=["now", "stored before"])
+async def test_the_kind_of_place_decides_whether_earlier_turns_are_read(
+    database: Database, place: dict[str, str], alone: bool, kept: bool, stored: bool
+) -> None:
+    place = {"thread": "", "external": ""} | place
+    known = place | ({"resume": {ALONE: alone}} if stored else {})
+    await exchange(database, "one", "1", **(known | {"external": "1.1"} if place["external"] else known))
+    asked = await keep(database, text="now", **known)
+    history = read(database, asked, alone=alone)
+    # The rule of a stored question is that of its own time.
+    later = read(database, asked, alone=not alone) if stored else history
+    for one in (history, later):
+        assert [turn.content for turn in await one.turns()] == (["one", "1"] if kept and not place["external"] else [])
+        assert one.begins_afresh is not kept
+
+
+async def test_in_direct_messages_threads_are_beside_the_conversation(database: Database) -> None:
+    """As on Slack, where each question has a thread below it."""
+    here = {"server": "", "resume": {ALONE: True}}
+    _, first = await exchange(database, "one", "1", thread="1", external="1", **here)
+    await exchange(database, "aside", "a", thread="1", **here)
+    await exchange(database, "two", "2", thread="2", external="2", **here)
+    for thread, read_there in {"3": ["one", "1", "two", "2"], "1": ["one", "1", "aside", "a"]}.items():
+        external = "3" if thread == "3" else ""
+        assert await turns(database, alone=True, thread=thread, external=external, **here) == read_there
+    assert await turns(database, alone=True, thread="2", **here) == ["one", "1", "two", "2"]
+    await read(database, await keep(database, thread="4", external="4", command="new", **here)).restart()
+    assert await turns(database, alone=True, thread="5", external="5", **here) == []
+    assert await turns(database, alone=True, thread="1", **here) == ["one", "1", "aside", "a"]
+    assert await turns(database, alone=True, thread="5", external="5", parent=first.id, **here) == ["one", "1"]
+
+
+async def test_a_thread_includes_the_message_that_it_hangs_under(database: Database) -> None:
+    room = {"thread": ""}
+    _, first = await exchange(database, "one", "1", **room)
+    _, shown = await exchange(database, "two", "2", parent=first.id, command="explain", **room)
+    async with database.writing() as session:
+        session.add(DeliveryRow(platform="test", channel="room", external="77", message=shown.id, part=0))
+    assert await turns(database, thread="77") == ["one", "1", "two", "2"]
+    await exchange(database, "three", "3", thread="77", author="ben")
+    assert await turns(database, thread="77") == ["one", "1", "two", "2", "three", "3"]
+    made = await read(database, await keep(database, thread="77")).made()
+    assert made is not None
+    assert made.command == "explain"
+    await read(database, await keep(database, thread="77", command="new")).restart()
+    assert await turns(database, thread="77") == []
+    assert await turns(database, thread="77", author="ben") == ["one", "1", "two", "2", "three", "3"]
+    # On Slack the question itself begins the thread.
+    await exchange(database, "four", "4", thread="78", external="78", command="explain")
+    assert await turns(database, thread="78") == ["four", "4"]
+
+
+async def test_a_reply_in_a_thread_reads_what_the_answer_had_read(database: Database) -> None:
+    await exchange(database, "one", "1")
+    _, second = await exchange(database, "two", "2")
+    await exchange(database, "three", "3")
+    assert await turns(database, parent=second.id) == ["one", "1", "two", "2"]
+
+
+async def test_an_edited_question_reads_what_it_had_read_before(database: Database) -> None:
+    await exchange(database, "one", "1")
+    _, second = await exchange(database, "two", "2")
+    await exchange(database, "three", "3")
+    edited, answer = await exchange(database, "two?", "2?", source=second.id)
+    assert [turn.content for turn in await read(database, edited).turns()] == ["one", "1"]
+    assert await turns(database, source=answer.id) == ["one", "1"]
+    assert await turns(database, parent=answer.id, source=answer.id) == ["one", "1", "two?", "2?"]
+
+
+async def test_another_answer_reads_what_had_been_answered_then(database: Database) -> None:
+    first, _ = await exchange(database, "one", "1")
+    asked = await keep(database, text="two")
+    await keep(database, role="assistant", parent=first.id, text="1 again")
+    assert [turn.content for turn in await read(database, asked).turns()] == ["one", "1"]
+    assert await turns(database) == ["one", "1 again"]
+
+
+async def test_of_a_long_conversation_only_the_end_is_read(database: Database) -> None:
+    """Whether it is a thread or a chain of replies, half is left out at once, so that the beginning changes seldom."""
+    chain = None
+    for number in range(MAX_QUESTIONS + 1):
+        if number == MAX_QUESTIONS:
+            for asked in (rows.message(id=1000, parent=chain), rows.message(id=1000, **THREAD)):
+                found = await read(database, asked).turns()
+                assert (len(found), found[0].content) == (2 * MAX_QUESTIONS, "q0")
+        _, answer = await exchange(database, f"q{number}", f"a{number}", parent=chain)
+        chain = answer.id
+    for asked in (rows.message(id=1000, parent=chain), rows.message(id=1000, **THREAD)):
+        found = await read(database, asked).turns()
+        assert (len(found), found[0].content) == (MAX_QUESTIONS, f"q{MAX_QUESTIONS // 2 + 1}")
 
 
 async def test_fewer_turns_are_read_if_they_are_long(database: Database) -> None:
     await exchange(database, "short", "1")
     await exchange(database, "q" * (MAX_CHARACTERS // 2), "2")
-    await exchange(database, "three", "a" * (MAX_CHARACTERS // 2 - len("three") - 1))
-    assert [text[:5] for text in await turns(database)] == ["qqqqq", "2", "three", "aaaaa"]
+    assert [text[:5] for text in await turns(database)] == ["short", "1", "qqqqq", "2"]
+    await exchange(database, "three", "a" * (MAX_CHARACTERS // 2 - len("three")))
     await exchange(database, "4", "")
+    assert [text[:5] for text in await turns(database)] == ["three", "aaaaa"]
     await exchange(database, "five", "5")
     assert [text[:5] for text in await turns(database)] == ["three", "aaaaa", "five", "5"]
+
+
+@given(st.lists(st.integers(1, 30), max_size=200), st.integers(1, 100))
+def test_what_is_kept_fits_and_begins_elsewhere_only_when_half_has_been_added(sizes: list[int], budget: int) -> None:
+    begins = [first_kept(sizes[:count], budget) for count in range(len(sizes) + 1)]
+    assert begins == sorted(begins)
+    changes = [count for count in range(1, len(begins)) if begins[count] != begins[count - 1]]
+    for count, begin in enumerate(begins):
+        assert sum(sizes[begin:count]) <= budget
+    for one, other in pairwise(changes):
+        # What was added since the change before, with what was left then, exceeded the budget.
+        assert sum(sizes[begins[one] : other]) > budget
+        assert sum(sizes[begins[one] : one]) <= max(budget // 2, sizes[one - 1])
 
 
 async def test_a_chain_of_replies_leaves_out_other_messages(database: Database) -> None:

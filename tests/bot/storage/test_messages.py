@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from bot import Attachment, Button, Context, LikelyToken, Plugin, Reply, Token, command
 from bot.core.errors import Expired
-from bot.core.messages import Place, Request
+from bot.core.messages import ALONE, Place, Request
 from bot.storage import messages as stored_messages
 from bot.storage.database import AttachmentRow, Database, VoteRow
 from bot.storage.instances import Instance
@@ -53,7 +53,8 @@ async def test_an_exchange_is_stored_before_its_handler_runs(store: MessageStore
     assert (question.role, question.state, question.text, question.external) == ("user", "done", "hi", "m1")
     assert (answer.role, answer.state, answer.text, answer.parent) == ("assistant", "queued", "", question.id)
     assert (answer.author, answer.author_name, answer.command, answer.private) == ("ann", "Ann", "ask", True)
-    assert (answer.options, answer.resume) == ({"prompt": "hi", "seed": 1}, {"line": "/ask hi"})
+    assert (answer.options, answer.resume) == ({"prompt": "hi", "seed": 1}, {"line": "/ask hi", ALONE: False})
+    assert question.resume == {ALONE: False}
     assert answer.instance
     assert (answer.platform, answer.server, answer.channel, answer.thread) == ("test", "school", "room", "")
 

@@ -11,6 +11,8 @@ ANN, BEN = User("ann", "Ann"), User("ben", "Ben")
 MODERATOR = User("mod", "Mod", is_moderator=True)
 OPERATOR = User("op", "Op", is_moderator=True, is_operator=True)
 ROOM = Place("test", "room", server="school")
+THREAD = replace(ROOM, thread="7")
+"""A thread in that room, which is a conversation."""
 
 
 def ask(text: str, user: User = ANN, place: Place = ROOM, **more: object) -> Request:

@@ -91,6 +91,11 @@ class AnswerPlace:
         """Return the place of a modal's private_metadata. Raises pydantic's ValidationError."""
         return TypeAdapter(cls).validate_json(text)
 
+    @classmethod
+    def from_stored(cls, resume: Mapping[str, Any]) -> AnswerPlace:
+        """Return the place that was stored with an answer, beside values of the core."""
+        return cls(**{name: value for name, value in resume.items() if name in cls.__slots__})
+
     def as_json(self) -> dict[str, Any]:
         """Return the fields as `Request.resume` and a modal's private_metadata store them."""
         return asdict(self)

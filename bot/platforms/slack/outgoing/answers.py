@@ -131,7 +131,7 @@ class SlackAnswers(AnswerTasks["AnswerView"]):
         await self.api.delete_all(channel, await self.bot.delete_shown(PLATFORM, [ts]))
 
     async def _find_view(self, row: MessageRow) -> AnswerView:
-        place = AnswerPlace(**row.resume)
+        place = AnswerPlace.from_stored(row.resume)
         shown = await self.bot.message_ids(row.id)
         if row.private:
             return self.ephemeral_view(place)

@@ -174,20 +174,16 @@ class WebAnswers:
         return None
 
     async def _resolve_thread(self, user: User, room: Room, thread: int, parent: int) -> tuple[int, int]:
-        """Return the thread and the parent of a new message, as rows. Raises UserError if it cannot reply to them.
-
-        In a thread each message replies to the one before it, so that the bot reads the thread as one conversation.
-        """
+        """Return the thread and the parent of a new message, as rows. Raises UserError if it cannot reply to them."""
         for row in (thread, parent):
             known = room.find_by_row(row)
             if row and (known is None or not known.is_visible_to(user)):
                 raise Expired("What you reply to is no longer here.")
             if known is not None and known.private:
                 raise UserError("Only you can see that answer, so nobody can reply to it; ask again instead.")
-        if thread and not parent:
-            parent = room.newest_row_of(thread)
-        if parent:
-            await self._bot.record_delivery(parent, [str(parent)])
+        # The core finds what a thread hangs under, and what a reply replies to, by the id of the message that shows it.
+        for row in {thread, parent} - {0}:
+            await self._bot.record_delivery(row, [str(row)])
         return thread, parent
 
     def _add_files(self, request: Request, files: Mapping[str, Attachment]) -> Request:

@@ -198,11 +198,6 @@ class Room:
         """Return the exchanges that this user may see, oldest first."""
         return [exchange for exchange in self._exchanges.values() if exchange.is_visible_to(user)]
 
-    def newest_row_of(self, thread: int) -> int:
-        """Return the row of the newest public answer in a thread, or that of the answer which began it."""
-        rows = [known.reply.row for known in self._exchanges.values() if known.thread == thread and not known.private]
-        return next((row for row in reversed(rows) if row), thread)
-
     def add_watcher(self, watcher: Watcher) -> None:
         """Tell `watcher` of changes from now on."""
         self._watchers.add(watcher)

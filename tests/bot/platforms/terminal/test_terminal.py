@@ -182,6 +182,22 @@ def test_the_language_is_that_of_the_environment(
 # A conversation
 
 
+async def test_at_the_terminal_each_line_reads_what_was_said_before(person: Caller, models: FakeModels) -> None:
+    for line, read in (
+        ("/ask one", ["one"]),
+        ("/ask two", ["one", "two"]),
+        # The rows are those of two exchanges, each a question and an answer.
+        ("!again 4", ["one", "two"]),
+        ("!warmer 2", ["one"]),
+        ("/new", None),
+        ("/ask three", ["three"]),
+        ("!again 4", ["one", "two"]),
+    ):
+        assert (await person.chat(line)).status == 0
+        if read is not None:
+            assert [turn["content"] for turn in models.requests[-1]["messages"][1::2]] == read
+
+
 @pytest.mark.processes
 async def test_a_conversation(program: Person, models: FakeModels) -> None:
     async with program.sit_down() as chat:

@@ -298,11 +298,3 @@ def test_only_pictures_without_scripts_are_shown_inline() -> None:
 )
 def test_a_room_name_has_lower_case_letters_digits_and_single_hyphens(typed: str, name: str) -> None:
     assert clean_room_name(typed) == name
-
-
-def test_the_next_message_of_a_thread_replies_to_its_newest_public_answer() -> None:
-    room = Room(Files(100))
-    for row, private in ((5, False), (6, True), (7, False), (8, True)):
-        room.show(room.open_exchange(ANN, "more", private=private, thread=4), Reply(row=row))
-    room.show(room.open_exchange(ANN, "elsewhere", private=False), Reply(row=9))
-    assert (room.newest_row_of(4), room.newest_row_of(9)) == (7, 9)

@@ -164,7 +164,7 @@ async def test_in_direct_messages_private_questions_are_context(
         await slack.until(lambda: len(find_answers(slack, PARIS)) == 5)
     # Where Slack does not tell whose direct messages these are, others may read them.
     whole = [SECRET, PARIS, QUESTION]
-    assert prompts_of(models) == [[SECRET], whole, [QUESTION], whole, [SECRET, PARIS, QUESTION, PARIS, "And of Spain?"]]
+    assert prompts_of(models) == [[SECRET], whole, [QUESTION], whole, [SECRET, PARIS, "And of Spain?"]]
 
 
 async def test_in_a_foreign_channel_pictures_go_to_the_asker(slack: FakeSlack) -> None:

@@ -1,6 +1,7 @@
 """Rooms, threads and replies of the web chat, over real sockets."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from fakes.model_server.model_api import FakeModels
@@ -206,10 +207,10 @@ async def test_a_thread_is_one_conversation_and_survives_a_restart(bot: Bot, mod
         await page.final()
         await page.say("/ask deeper", thread=root)
         first = await page.final()
-        assert (first["thread"], first["parent"]) == (root, root)
+        assert (first["thread"], first["parent"]) == (root, 0)
         assert contents(models)[::2] == ["root", "deeper"]
         await page.say("/ask deepest", thread=root)
-        assert (await page.final())["parent"] == first["row"]
+        await page.final()
         assert contents(models)[::2] == ["root", "deeper", "deepest"]
         await page.press(first, "Warmer")
         assert (await page.until("exchange", lambda one: ["temperature", "1"] in one["reply"]["card"]))[
@@ -217,14 +218,12 @@ async def test_a_thread_is_one_conversation_and_survives_a_restart(bot: Bot, mod
         ] == root
         await page.say("/ask beside it")
         await page.final()
-        assert contents(models)[::2] == ["root", "aside", "beside it"]
+        assert contents(models) == ["beside it"]
     async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ben, ben.page() as page:
         stored = {
             one["question"] or one["reply"]["quote"]: (one["thread"], one["parent"]) for one in page.exchanges.values()
         }
-        assert stored["/ask deeper"] == (root, root)
-        assert stored["/ask deepest"] == (root, first["row"])
-        assert stored["/ask beside it"] == (0, 0)
+        assert (stored["/ask deeper"], stored["/ask beside it"]) == ((root, 0), (0, 0))
 
 
 async def test_a_thread_in_use_stays_however_much_is_asked_in_its_room(
@@ -261,43 +260,50 @@ async def test_a_thread_begins_with_the_same_answer_after_a_restart(
         await page.final()
     async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ben, ben.page() as page:
         shown = [(one["question"], one["thread"], one["parent"]) for one in page.exchanges.values()]
-        assert shown == [("/ask root", 0, before), ("/ask deeper", root, root)]
+        assert shown == [("/ask root", 0, before), ("/ask deeper", root, 0)]
         await page.say("/ask deepest", thread=root)
         assert (await page.final())["thread"] == root
 
 
-async def test_new_only_clears_the_conversation_of_its_thread(ann: Visitor, models: FakeModels) -> None:
-    async with ann.page() as page:
-        await page.say("/ask root")
-        root = (await page.final())["row"]
-        await page.say("/ask deeper", thread=root)
-        await page.final()
-        await page.say("/new", thread=root)
-        await page.final()
-        await page.say("/ask afresh", thread=root)
-        await page.final()
-        assert contents(models) == ["afresh"]
-        await page.say("/ask and on", thread=root)
-        await page.final()
-        assert contents(models)[::2] == ["afresh", "and on"]
-        await page.say("/ask outside")
-        await page.final()
-        assert contents(models)[::2] == ["root", "outside"]
-        await page.say("/ask more of the root", parent=root)
-        await page.final()
-        assert contents(models)[::2] == ["root", "more of the root"]
+async def test_who_reads_what_was_said_before(ann: Visitor, ben: Visitor, models: FakeModels) -> None:
+    """In a room each question begins afresh; a reply reads its chain, and a thread what it hangs under."""
+    async with ann.page("Ann") as hers, ben.page("Ben") as his:
+        named: dict[str, dict[str, Any]] = {}
 
+        async def act(page: Page, what: str, about: str = "", text: str = "") -> dict[str, Any]:
+            if what in ("say", "reply", "thread"):
+                where = {} if what == "say" else {"parent" if what == "reply" else "thread": named[about]["row"]}
+                await page.say(text, **where)
+            elif what == "edit":
+                fields = {"prompt": text, "temperature": "1", "max_tokens": "9", "seed": ""}
+                await page.send("submit", id=f"t:edit:{named[about]['row']}", fields=fields, files={})
+            elif what == "fork":
+                fields = {"at": "1", "choice": "1"}
+                await page.send("submit", id=f"t:fork:{named[about]['row']}", fields=fields, files={})
+            else:
+                await page.press(page.exchanges[named[about]["id"]], what)
+            known = {one["row"] for one in named.values()}
+            return await page.until("exchange", lambda one: one["reply"]["final"] and one["row"] not in known)
 
-async def test_a_reply_continues_the_answer_that_it_replies_to(ann: Visitor, models: FakeModels) -> None:
-    async with ann.page() as page:
-        await page.say("/ask one")
-        one = await page.final()
-        await page.say("/ask two")
-        await page.final()
-        await page.say("/ask more of one", parent=one["row"])
-        answer = await page.final()
-        assert (answer["parent"], answer["thread"]) == (one["row"], 0)
-        assert contents(models)[::2] == ["one", "more of one"]
+        for name, page, what, about, text, read in (
+            ("owl", hers, "say", "", "owl", ["owl"]),
+            ("fox", his, "say", "", "fox", ["fox"]),
+            ("reply", his, "reply", "owl", "and?", ["owl", "and?"]),
+            ("again", his, "Again", "reply", "", ["owl", "and?"]),
+            ("edited", his, "edit", "reply", "or?", ["owl", "or?"]),
+            ("forked", hers, "fork", "reply", "", ["owl", "and?"]),
+            ("afresh", hers, "Again", "owl", "", ["owl"]),
+            ("deep", hers, "thread", "reply", "deep", ["owl", "and?", "deep"]),
+            ("deeper", his, "thread", "reply", "deeper", ["owl", "and?", "deep", "deeper"]),
+            ("warmer", hers, "Warmer", "deep", "", ["owl", "and?", "deep"]),
+            ("new", hers, "thread", "reply", "/new", None),
+            ("mine", hers, "thread", "reply", "mine", ["mine"]),
+            ("his", his, "thread", "reply", "his", ["owl", "and?", "deep", "deeper", "mine", "his"]),
+            ("more", his, "reply", "his", "more", ["owl", "and?", "deep", "deeper", "mine", "his", "more"]),
+        ):
+            named[name] = await act(page, what, about, text)
+            if read is not None:
+                assert contents(models)[::2] == read, name
 
 
 async def test_private_and_deleted_answers_cannot_be_replied_to(ann: Visitor, ben: Visitor) -> None:
