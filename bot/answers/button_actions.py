@@ -6,17 +6,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bot.answers import buttons
+from bot.answers.cause import CAUSE, describe_press
 from bot.answers.executor import AnswerJob, PageTurn
 from bot.core.errors import Expired, UserError
 from bot.core.messages import Reply
 from bot.moderation.actions import moderation_entry
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bot.answers.executor import AnswerExecutor
     from bot.answers.services import Services
     from bot.commands.command import Command
     from bot.core.latest import Latest
     from bot.core.messages import Button, Form, Place, Request, User
+    from bot.core.model_events import Token
     from bot.storage.audit import AuditEntry
     from bot.storage.database import MessageRow
 
@@ -34,6 +38,7 @@ class ButtonActions:
         self._messages = services.messages
         self._admission = services.admission
         self._adapters = services.adapters
+        self._safety = services.safety
         self._executor = executor
 
     async def form(self, request: Request, row_id: int) -> Form:
@@ -112,25 +117,31 @@ class ButtonActions:
             if (button := _find_button(action, row)) is None:
                 raise Expired("This button has expired.")
             command = self._admission.resolve_command(request, self._registry.find_any(button.command))
-            given = button.options
+            given, label = button.options, button.label
             question, parent = None, row.id
         else:
             command = self._fork_command(row) if action == buttons.FORK else self._registry.find_any(row.command)
             command = self._admission.resolve_command(request, command)
             fields = (request.action.fields if request.action else None) or {}
-            given = buttons.changed_options(action, command, row, fields)
+            given, label = buttons.changed_options(action, command, row, fields), ""
             request = replace(request, options=buttons.accepted_fields(action, command, fields))
             repeats = action in buttons.REPEATS
             question, parent = (row.parent, None) if repeats else (None, await self._parent_of_question(row))
+        options = self._admission.bind(request, command, given)
+        tokens = await self._read_tokens(row, request.place) if action == buttons.FORK else ()
+        cause = describe_press(action, label, row, command, options, tokens)
         return AnswerJob(
-            request=request,
+            request=replace(request, resume={**request.resume, CAUSE: cause}),
             command=command,
-            options=self._admission.bind(request, command, given),
+            options=options,
             private=row.private or command.private,
             question=question,
             parent=parent,
             source=row.id,
         )
+
+    async def _read_tokens(self, row: MessageRow, place: Place) -> Sequence[Token]:
+        return await self._safety.filter_tokens(await self._messages.load_tokens(row.id), place)
 
     def _fork_command(self, row: MessageRow) -> Command:
         """Return the hidden command that continues from the middle of an answer; its name ends with “-fork”."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from bot.answers import buttons
+from bot.answers.cause import read_cause
 from bot.commands.source import describe_handler
 from bot.core.errors import DatabaseUnavailable, RequestRefused, UserError
 from bot.core.i18n import Sentence, translate
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from bot.answers.services import Services
     from bot.commands.command import Command
     from bot.core.latest import Latest
-    from bot.core.messages import Button, Place, Request
+    from bot.core.messages import Button, Cause, Place, Request
     from bot.core.running import ActiveRun
     from bot.storage.database import MessageRow
 
@@ -271,12 +272,12 @@ class AnswerExecutor:
         }
 
     def _with_buttons(self, reply: Reply, row: MessageRow, locale: str) -> Reply:
-        """Return the reply with its row, its quoted question and its buttons."""
+        """Return the reply with its row, its quoted question, its cause and its buttons."""
         if reply.final:
             offered = buttons.finished_buttons(self._command_of(row), row, reply, (0, 0), locale)
         else:
             offered = buttons.running_buttons(row.id, locale)
-        return replace(reply, row=row.id, quote=self._quote(row), buttons=offered)
+        return replace(reply, row=row.id, quote=self._quote(row), cause=self._cause(row, locale), buttons=offered)
 
     def _quote(self, row: MessageRow) -> str:
         """Return the question of a public answer in one line; "" if it is not quoted."""
@@ -285,6 +286,13 @@ class AnswerExecutor:
             return ""
         text = row.options.get(command.free_text.name) if command.free_text is not None else None
         return " ".join(str(text or "").split())
+
+    def _cause(self, row: MessageRow, locale: str) -> Cause | None:
+        """Return what led to an answer, in `locale` unless the platform translates such notes for each reader."""
+        cause = read_cause(row)
+        if cause is None or self._services.adapters.capabilities(row.platform).translates_notes:
+            return cause
+        return replace(cause, sentence=Sentence(cause.sentence.in_language(locale)))
 
     async def snapshot(self, row: MessageRow, locale: str, *, files: bool = True) -> Reply:
         """Return a stored answer as it should look now, with the buttons that it has now.
@@ -299,7 +307,8 @@ class AnswerExecutor:
         votes = await store.count_votes(row.id)
         status = _ending_status(row.state, locale)
         offered = buttons.finished_buttons(self._command_of(row), row, reply, votes, locale)
-        return replace(reply, final=True, status=status, buttons=offered, row=row.id, quote=self._quote(row))
+        shown = replace(reply, quote=self._quote(row), cause=self._cause(row, locale))
+        return replace(shown, final=True, status=status, buttons=offered, row=row.id)
 
     def _command_of(self, row: MessageRow) -> Command | None:
         command = self._services.registry.get(row.command)

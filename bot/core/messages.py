@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from bot.core.i18n import Sentence
     from bot.core.model_events import Token
 
 
@@ -145,6 +146,21 @@ class Column:
     final: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The press of a button that led to an answer.
+
+    `source` is the row of the answer with the button, 0 if unknown. Where a token was replaced, `mark` is the new one,
+    and `at` its place in the text, in units of UTF-16. `asks` is true if the question is not that of the source.
+    """
+
+    sentence: Sentence
+    source: int = 0
+    mark: str = ""
+    at: int = 0
+    asks: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """The whole message as it should look now, never a change to it.
@@ -154,10 +170,10 @@ class Reply:
     `tokens` are the tokens that a language model wrote; they are stored with the answer. Parts that grow at the same
     time are `columns` until the answer is complete. The core makes `text` of them, up to the first one that still
     grows, and a platform with enough room shows them side by side. The last reply has all in `text`. The core sets the
-    other fields: `quote`, the question that a public answer begins with; `row`, the number of the message; `deleted`,
-    true if the message must be removed; `option`, the option that an error is about, for forms; `partial`, true if an
-    error ends an answer of which something was shown; `refused`, true if a rule forbids the request, which only the
-    asker should see.
+    other fields: `quote`, the question that a public answer begins with; `cause`, the button that led here, if one did;
+    `row`, the number of the message; `deleted`, true if the message must be removed; `option`, the option that an error
+    is about, for forms; `partial`, true if an error ends an answer of which something was shown; `refused`, true if a
+    rule forbids the request, which only the asker should see.
     """
 
     text: str = ""
@@ -169,6 +185,7 @@ class Reply:
     private: bool = False
     error: bool = False
     quote: str = ""
+    cause: Cause | None = None
     row: int = 0
     deleted: bool = False
     option: str = ""

@@ -288,13 +288,16 @@ def fit_into_messages(
 def compose(reply: Reply, *, subtext: str = "{}") -> str:
     """Return the Markdown that shows `reply` as one text: quote, text, status and card, with blank lines between them.
 
+    The quote says what led to the answer, if that was a button, and the question.
     `subtext` is the platform's template for small print, "-# {}" or "_{}_".
     """
     text = reply.text
     small = [line for line in (reply.status, card_line(reply.card)) if line]
     if small and (fence := _fence_after(text, None)):
         text += fence.run if text.endswith("\n") else f"\n{fence.run}"
-    return "\n\n".join(block for block in (quote_line(reply.quote), text, *map(subtext.format, small)) if block)
+    cause = "" if reply.cause is None else reply.cause.sentence.in_language("en")
+    quote = quote_line(" · ".join(filter(None, (cause, reply.quote))))
+    return "\n\n".join(block for block in (quote, text, *map(subtext.format, small)) if block)
 
 
 def append_typed_fields(sentence: str, typed: Mapping[str, str], locale: str) -> str:

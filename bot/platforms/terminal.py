@@ -225,6 +225,8 @@ class Terminal:
         shown, status = "", ""
         on_screen = sys.stderr.isatty()
         async for reply in replies:
+            if reply.cause is not None and self._last_reply.cause is None:
+                _print_note(reply.cause.sentence.in_language(self.user.locale))
             self._last_reply = reply
             if status:
                 print(CLEAR_LINE, end="", file=sys.stderr, flush=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bot.commands.command import Command
-    from bot.core.messages import Form, Reply, User
+    from bot.core.messages import Cause, Form, Reply, User
     from bot.core.model_events import Token
     from bot.platforms.web.chat.files import File
     from bot.platforms.web.chat.room import Exchange, Room
@@ -200,8 +200,10 @@ def own_user_json(user: User, *, is_named: bool) -> dict[str, Any]:
 
 def exchange_message(user: User, exchange: Exchange) -> dict[str, Any]:
     """Return the message with the newest state of an exchange, as `user` sees it."""
-    reply = exchange.reply
+    reply, cause = exchange.reply, exchange.reply.cause
     mine = exchange.author.id == user.id
+    # What a button asked again is quoted in the answer; it is no question that somebody typed.
+    asked = reply.quote if cause is None or cause.asks else ""
     shown = [(file, name) for file, name in exchange.files if file.media_type in PICTURE_TYPES]
     return {
         "type": "exchange",
@@ -214,7 +216,8 @@ def exchange_message(user: User, exchange: Exchange) -> dict[str, Any]:
         "parent": exchange.parent,
         "private": exchange.private,
         "for_moderators": exchange.for_moderators,
-        "question": exchange.question or reply.quote,
+        "question": exchange.question or asked,
+        "cause": None if cause is None else _cause_json(cause, user.locale),
         "reply": _reply_json(reply, user.locale, may_change=mine or user.is_moderator)
         | {
             "pictures": [_picture_json(file, name) for file, name in shown],
@@ -262,6 +265,15 @@ def _reply_json(reply: Reply, locale: str, *, may_change: bool) -> dict[str, Any
             for button in reply.buttons
             if button.id and (may_change or button.command or button.action in actions.ANYBODY)
         ],
+    }
+
+
+def _cause_json(cause: Cause, locale: str) -> dict[str, Any]:
+    return {
+        "text": cause.sentence.in_language(locale),
+        "source": cause.source,
+        "mark": cause.mark,
+        "at": cause.at,
     }
 
 

@@ -36,13 +36,13 @@ async def test_stop_ends_an_answer_with_the_text_so_far(discord: FakeDiscord, mo
 
 async def test_again_gives_another_answer_and_warmer_a_warmer_one(discord: FakeDiscord, models: FakeModels) -> None:
     first = await answered(discord, temperature=0.5, seed=7)
-    for label in ("Again", "Warmer", "Cooler"):
+    for label, change in (("Again", ""), ("Warmer", " → 0.8"), ("Cooler", " → 0.2")):
         pressed = await discord.press(discord.ann, first, label)
         ack = await pressed.acknowledged()
         assert (ack.kind, ack.private) == ("defer", False)
         message = await finished(discord, await pressed.message())
         assert message is not first
-        assert message.content.startswith("> Why?\n\nParis")
+        assert message.content.startswith(f"> Ann pressed {label}{change} · Why?\n\nParis")
     original, again, warmer, cooler = models.requests
     assert again["seed"] != original["seed"]
     assert (warmer["seed"], warmer["temperature"]) == (7, 0.8)
@@ -139,7 +139,7 @@ async def test_edit_opens_a_form_that_asks_again(discord: FakeDiscord, models: F
     sent = await discord.submit(discord.ann, pressed, {"prompt": "How?"})
     assert (await sent.acknowledged()).kind == "defer"
     edited = await finished(discord, await sent.message())
-    assert edited.content.startswith("> How?\n\nParis")
+    assert edited.content.startswith("> Ann pressed Edit · How?\n\nParis")
     assert models.requests[-1]["temperature"] == 0.5
     assert not message.deleted
 

@@ -39,7 +39,7 @@ async def test_again_answers_once_more_in_the_same_thread(slack: FakeSlack, mode
     await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
     _, second = find_answers(slack, PARIS)
     assert second.thread_ts == first.thread_ts
-    assert second.shown.startswith(f"> {QUESTION}\n\n{PARIS}")
+    assert second.shown.startswith(f"> Ann pressed Again · {QUESTION}\n\n{PARIS}")
     assert models.requests[0]["seed"] != models.requests[1]["seed"]
     await press(slack, slack.admin, second, "Warmer")
     await slack.until(lambda: len(find_answers(slack, PARIS)) == 3)
@@ -74,7 +74,7 @@ async def test_another_page_with_a_file_comes_as_a_new_message(slack: FakeSlack,
     both = await wait_for_thread(slack, asked, 6)
     assert [(text.shown, [file["name"] for file in files.files]) for text, files in (both[:2], both[3:5])] == [
         ("Page 1", ["1.png"]),
-        ("Page 2", ["2.png"]),
+        ("> Ben pressed ▶\n\nPage 2", ["2.png"]),
     ]
     assert both[:3] == first
 
@@ -131,7 +131,7 @@ async def test_message_ids_are_stored_before_delete_can_be_pressed(
 
 
 async def test_delete_keeps_a_question_with_other_answers(slack: FakeSlack) -> None:
-    await ask(slack, "/tempera", "stretch length:20000")
+    await ask(slack, "/tempera", "stretch length:15000")
     first = await wait_for_answer(slack, "word")
     await press(slack, slack.ann, first, "Again")
     await slack.until(lambda: len(find_answers(slack, "word")) == 2)

@@ -66,7 +66,7 @@ async def test_a_reply_what_was_opened_and_the_place_of_a_reader_are_kept(
         await expect(page.locator(".tokens .token")).to_have_count(6)
         assert await page.locator("#scroller").evaluate("shown => shown.scrollTop") == 40
         await page.locator("#input").press("Enter")
-        await expect(page.locator(".to-parent:visible")).to_contain_text("Paris is the capital of France.")
+        await expect(page.locator(".origin:visible")).to_contain_text("Paris is the capital of France.")
 
 
 async def test_whoever_stands_somewhere_by_keyboard_stays_there(url: str, models: FakeModels, browser: Any) -> None:

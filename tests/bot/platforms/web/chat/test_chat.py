@@ -117,7 +117,8 @@ async def test_buttons_change_their_message_or_make_a_new_one(ann: Visitor, ben:
             "exchange", lambda message: message["id"] != answer["id"] and message["reply"]["final"]
         )
         assert ["temperature", "0.8"] in warmer["reply"]["card"]
-        assert (warmer["question"], warmer["reply"]["quote"]) == ("hello", "hello")
+        assert (warmer["question"], warmer["reply"]["quote"]) == ("", "hello")
+        assert warmer["cause"]["text"].endswith(" pressed Warmer → 0.8")
         await hers.press(answer, "Delete")
         await his.until("gone", lambda message: message["id"] == answer["id"])
         await hers.send("press", exchange=answer["id"], id="t:again:1")

@@ -139,6 +139,13 @@ async def test_an_answer_shows_its_tokens_and_can_be_forked(ann: Visitor, ben: V
             "exchange", lambda message: message["row"] != answer["row"] and message["reply"]["final"]
         )
         assert forked["reply"]["text"].startswith("Paris so")
+        assert forked["cause"] == {
+            "text": f"{forked['author']['name']} chose “so” instead of “is”",
+            "source": answer["row"],
+            "mark": "so",
+            "at": 6,
+        }
+        assert (forked["question"], forked["reply"]["quote"]) == ("", "hello")
     assert models.requests[-1]["continue_final_message"]
 
 

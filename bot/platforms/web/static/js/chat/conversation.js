@@ -16,7 +16,7 @@ export class Conversation {
   thread = 0;
 
   constructor(actions) {
-    this.actions = { ...actions, parent: (row) => this.#goTo(row) };
+    this.actions = { ...actions, origin: (row) => this.#goTo(row) };
     newer.addEventListener("click", () => this.toBottom());
     scroller.addEventListener("scroll", () => {
       this.#follows = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 80;
@@ -110,7 +110,7 @@ export class Conversation {
     for (const view of views) {
       const { data } = view;
       view.root.hidden = this.thread ? data.row !== this.thread && data.thread !== this.thread : data.thread > 0;
-      view.showParent(this.#withRow(data.parent));
+      view.showOrigin(this.#withRow(data.cause?.source || data.parent));
       view.showReplies(this.thread || !data.row ? 0 : replies.get(data.row)?.length ?? 0);
       if (view.root.hidden) continue;
       const date = day.format(data.at * 1000);

@@ -4,7 +4,7 @@ import { Columns } from "./columns.js";
 import { copyText } from "../shared/copy.js";
 import { element, icon, setIcon } from "../shared/dom.js";
 import { showHeat } from "../shared/heat.js";
-import { Markdown } from "../shared/markdown.js";
+import { Markdown, MARKS } from "../shared/markdown.js";
 import { avatar, badge, botAvatar } from "./people.js";
 import { withLocalTimes } from "../shared/times.js";
 import { t } from "../shared/words.js";
@@ -27,7 +27,7 @@ export class ExchangeView {
   #shownPictureUpdate = 0;
   #markdown;
 
-  // `actions` has press(id, button), open(picture), reply(view), thread(row), parent(row), tokens(view), moderates(), remove(view)
+  // `actions` has press(id, button), open(picture), reply(view), thread(row), origin(row), tokens(view), moderates(), remove(view)
   // and timeOut(view).
   constructor(data, actions) {
     this.actions = actions;
@@ -39,7 +39,7 @@ export class ExchangeView {
     this.asked = element("div", { class: "question" },
       avatar(data.author),
       element("div", { class: "body" },
-        element("p", { class: "by" }, this.author, this.badge, element("time", { datetime: stamp(data.at) }, time.format(data.at * 1000))),
+        element("p", { class: "by" }, this.author, this.badge, timeOf(data)),
         this.question, this.more));
     this.quote = element("p", { class: "quote" });
     this.text = element("div", { class: "markdown" });
@@ -92,7 +92,7 @@ export class ExchangeView {
     const isCompared = reply.columns.length > 0 || /^\/dial\b/.test(data.question) || facts.has("temperatures");
     if (isCompared && !(this.#markdown instanceof Columns)) this.#markdown = new Columns(this.text);
     const isWhole = reply.final && (reply.error || facts.has("temperatures"));
-    this.#updatePart("text", [reply.text, reply.columns, isWhole], (shown) => this.#markdown.show(...shown));
+    this.#updatePart("text", [isCompared ? reply.text : marked(reply.text, data.cause), reply.columns, isWhole], (shown) => this.#markdown.show(...shown));
     this.#updatePart("pictures", reply.pictures, (list) => this.#showPictures(list));
     this.#updatePart("files", reply.files, (list) => this.files.replaceChildren(...list.map(fileItem)));
     this.#updatePart("card", reply.card, (facts) => this.card.replaceChildren(...facts.map(fact)));
@@ -125,14 +125,21 @@ export class ExchangeView {
     this.more.replaceChildren(more);
   }
 
-  // Shows a line above the message that leads to the one it replies to. `parent` is a view, or null.
-  showParent(parent) {
-    const { data } = this;
-    if (!data.parent || data.thread || !parent) return this.above.replaceChildren();
-    const text = parent.data.reply.text || parent.data.question;
-    this.#updatePart("parent", text.slice(0, 120), (start) => this.above.replaceChildren(
-      element("button", { type: "button", class: "to-parent", onclick: () => this.actions.parent(data.parent) },
-        icon("reply"), element("b", {}, "Tempera"), " ", element("span", {}, start))));
+  // Shows a line above the message: which button led to it, or what it replies to. It leads to `origin`, that message's
+  // view, or null.
+  showOrigin(origin) {
+    const { data } = this, { cause } = data;
+    if (!cause && (!data.parent || data.thread || !origin)) return this.above.replaceChildren();
+    const row = cause ? cause.source : data.parent;
+    const start = cause ? cause.text : (origin.data.reply.text || origin.data.question).slice(0, 120);
+    this.#updatePart("origin", [start, row, Boolean(origin)], () => {
+      const parts = cause
+        ? [avatar(data.author), element("span", {}, start), timeOf(data)]
+        : [icon("reply"), element("b", {}, "Tempera"), element("span", {}, start)];
+      this.above.replaceChildren(origin
+        ? element("button", { type: "button", class: "origin", onclick: () => this.actions.origin(row) }, ...parts)
+        : element("p", { class: "origin" }, ...parts));
+    });
   }
 
   // Shows how many messages its thread has.
@@ -245,6 +252,15 @@ function withAllPageButtons(buttons) {
   return [...others.slice(0, first), ...pages, ...others.slice(first)];
 }
 
+// Returns the text with marks around the token that a fork put there. Where they could change what the Markdown means,
+// as in an address, there are none.
+function marked(text, cause) {
+  const { mark = "", at = 0 } = cause ?? {};
+  const before = text.slice(0, at), after = text.slice(at + mark.length);
+  if (!/^\p{L}[\p{L}\p{N}’'-]*$/u.test(mark) || !text.startsWith(mark, at) || !/(^|[\s("“„«])$/.test(before)) return text;
+  return before + MARKS[0] + mark + MARKS[1] + after;
+}
+
 // Returns a line of text as nodes, with the parts in backticks as code.
 function withCode(line) {
   return line.split(/`([^`]+)`/).map((part, place) => place % 2 ? element("code", {}, part) : part);
@@ -272,7 +288,7 @@ function splitLine(line) {
 
 // Returns the text in the answer of /odds, with the tokens that were pressed: the only code block there.
 const fencedText = (markdown) => markdown.match(/^(`{3,})\n([^]*?)\n\1$/m)?.[2] ?? "";
-const stamp = (seconds) => new Date(seconds * 1000).toISOString();
+const timeOf = ({ at }) => element("time", { datetime: new Date(at * 1000).toISOString() }, time.format(at * 1000));
 const fact = ([name, value]) => element("div", {}, element("dt", {}, CARD_NAMES.get(name) ?? name), element("dd", {}, value));
 const fileItem = (file) => element("li", {},
   element("a", { href: file.url, download: file.name }, file.name), ` ${Math.max(1, Math.round(file.size / 1024))} KB`);

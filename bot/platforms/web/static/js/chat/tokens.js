@@ -16,9 +16,10 @@ const level = (probability) => LEVEL_BITS.filter((bound) => surprise(probability
 // continues with another token.
 export function show(view, tokens, fork) {
   const alternatives = element("div", { class: "runners", "aria-live": "polite" });
+  const { cause } = view.data;
   const pieces = joinCharacters(tokens).map((piece) => element("button", {
-    type: "button", class: `token s${level(piece.probability)}`, tabindex: -1, "aria-pressed": "false",
-    title: formatPercent(piece.probability), onclick: (event) => choose(event.currentTarget, piece),
+    type: "button", class: `token s${level(piece.probability)}${isForked(piece, cause) ? " forked" : ""}`, tabindex: -1, "aria-pressed": "false",
+    title: isForked(piece, cause) ? cause.text : formatPercent(piece.probability), onclick: (event) => choose(event.currentTarget, piece),
   }, piece.text.replaceAll("\n", "⏎\n")));
   const line = element("div", { class: "tokens", role: "group", "aria-label": t("The tokens of this answer; arrow keys go from one to the next") }, ...pieces);
   const close = element("button", { type: "button", class: "secondary", onclick: () => hide(view) }, t("Back to the text"));
@@ -56,20 +57,24 @@ export function hide(view) {
 // Joins tokens that form one character into one piece, at which the first of them can be replaced.
 function joinCharacters(tokens) {
   const pieces = [];
-  let open = null;
+  let open = null, start = 0;
   tokens.forEach(([text, probability, likely], place) => {
     if (open) {
       open.text += text;
       open.probability *= probability;
       open.splits = true;
     } else {
-      open = { text, probability, likely, place, splits: false };
+      open = { text, probability, likely, place, start, splits: false };
       pieces.push(open);
     }
+    start += text.length;
     if (text) open = null;
   });
   return pieces.filter(({ text }) => text);
 }
+
+// Whether it is the token that a fork put there.
+const isForked = ({ text, start }, cause) => Boolean(cause?.mark) && start <= cause.at && cause.at < start + text.length;
 
 function explain({ text, probability, likely, place, splits }, fork) {
   const bits = number.format(surprise(probability));

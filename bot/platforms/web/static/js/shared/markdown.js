@@ -23,6 +23,11 @@ const COMMON = {
 const chatMarkdown = new Marked({ ...COMMON, breaks: true, extensions: [timeExtension] });
 export const documentMarkdown = new Marked({ ...COMMON, breaks: false });
 
+// Two characters without a meaning of their own, between which a part of a text is marked.
+export const MARKS = ["\ue000", "\ue001"];
+const MARKED = /\ue000([^\ue001]*)\ue001/;
+const ALL_MARKS = /[\ue000\ue001]/g;
+
 const ALLOWED = {
   ALLOWED_TAGS: [
     "a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre",
@@ -62,6 +67,19 @@ function showTargets(root) {
   return root;
 }
 
+// Turns the marks of a text into elements.
+function showMarks(root) {
+  const words = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+  for (let node = words.nextNode(); node; node = words.nextNode()) {
+    const found = node.data.match(MARKED);
+    if (!found) continue;
+    const after = node.splitText(found.index);
+    after.data = after.data.slice(found[0].length);
+    after.before(element("mark", {}, found[1]));
+  }
+  return root;
+}
+
 // Shows a text that grows. Only blocks that changed are rendered again, so that a selection in the others stays.
 export class Markdown {
   #blocks = [];
@@ -87,12 +105,13 @@ export class Markdown {
 
   #clean(token) {
     const clean = DOMPurify.sanitize(this.parser.parser([token]), ALLOWED);
-    for (const block of clean.children) block.dir = "auto";
+    for (const block of showMarks(clean).children) block.dir = "auto";
     return this.parser === chatMarkdown ? showTargets(clean) : clean;
   }
 }
 
-function codeBlock({ text, lang }) {
+function codeBlock({ text: raw, lang }) {
+  const text = raw.replace(ALL_MARKS, "");
   const code = element("code", { tabindex: 0 }, text);
   const name = (lang ?? "").trim().split(/\s/)[0].toLowerCase();
   const copy = setIcon(element("button", { type: "button", class: "icon" }), "copy", t("Copy the code"));
