@@ -37,7 +37,8 @@ MIN_PHRASE_CHARACTERS, MAX_SHOWN_CHARACTERS = 4, 39
 """Shorter texts identify nobody, and of longer ones lists show only the beginning."""
 LOOKALIKES = frozenset(MARKDOWN_LOOKALIKES.values())
 """Unicode counts some of these as letters, but in a list they stand for punctuation."""
-REASON = "reason"
+OF_A_PERSON = frozenset({"reason", "name"})
+"""The keys of a moderator's reason and of a name that a moderator gave, in entries of the audit about somebody."""
 
 
 class Erasure:
@@ -188,7 +189,7 @@ class Erasure:
                     row.before, row.reason = null(), SENSITIVE_CODES.get(row.reason, row.reason)
             if row.subject == self._person.id:
                 row.subject = row.subject_name = self._pseudonym
-                row.before, row.after = _without_reason(row.before), _without_reason(row.after)
+                row.before, row.after = _without_words(row.before), _without_words(row.after)
 
     async def _pseudonymise_settings(self, session: AsyncSession) -> None:
         listed = SettingRow.name.in_(self._people_settings) & self._contains_id(SettingRow.value)
@@ -253,6 +254,8 @@ def _decode(data: bytes) -> str:
         return ""
 
 
-def _without_reason(value: Any) -> Any:
-    """Return the value of an audit entry without a moderator's reason."""
-    return {name: inner for name, inner in value.items() if name != REASON} if isinstance(value, dict) else value
+def _without_words(value: Any) -> Any:
+    """Return the value of an audit entry without what a moderator wrote about somebody."""
+    return (
+        {name: inner for name, inner in value.items() if name not in OF_A_PERSON} if isinstance(value, dict) else value
+    )

@@ -14,6 +14,8 @@ from bot.platforms.capabilities import WEB
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from bot.platforms.web.access.known import KnownVisitors
+    from bot.platforms.web.access.people import People
     from bot.platforms.web.access.teachers import WebModerators
     from bot.platforms.web.chat.answers import WebAnswers
     from bot.platforms.web.chat.files import Files
@@ -29,11 +31,21 @@ class WebAdapter:
 
     capabilities = WEB
 
-    def __init__(self, rooms: Rooms, moderators: WebModerators, answers: WebAnswers, uploads: Files) -> None:
+    def __init__(
+        self,
+        rooms: Rooms,
+        moderators: WebModerators,
+        answers: WebAnswers,
+        uploads: Files,
+        people: People,
+        known: KnownVisitors,
+    ) -> None:
         self._rooms = rooms
         self._moderators = moderators
         self._answers = answers
         self._uploads = uploads
+        self._people = people
+        self._known = known
 
     async def find_user(self, name: str, place: Place) -> User | None:
         """Return a visitor by their id, or by a name that only one of those who wrote here lately has."""
@@ -63,7 +75,8 @@ class WebAdapter:
     async def forget_user(self, user_id: str, gone: Collection[int]) -> None:
         """Stop showing what a visitor asked, and the answers whose rows are `gone`.
 
-        Their forms, the files that they uploaded and their rights as a moderator are forgotten, too.
+        Their forms, the files that they uploaded, their rights as a moderator, and what moderators decided about them
+        are forgotten, too.
         """
         self._answers.forget_forms(user_id)
         self._uploads.drop_owner(user_id)
@@ -72,6 +85,8 @@ class WebAdapter:
             if exchange.reply.final or exchange.reply.row in gone:
                 room.show(exchange, Reply(deleted=True, final=True))
         await self._moderators.refresh()
+        self._people.forget(user_id)
+        await self._known.forget(user_id)
 
     def locale(self, server: str) -> str:
         """Return English: the chat has no language of its own."""

@@ -13,6 +13,7 @@ from bot.app import PURGE_SECONDS, REFRESH_SECONDS
 from bot.core.background import repeated
 from bot.core.errors import BotError
 from bot.platforms.listening import explain_listen_error
+from bot.platforms.web.access.known import KnownVisitors
 from bot.platforms.web.access.limits import WEB_LIMITS, WebLimits
 from bot.platforms.web.access.people import People
 from bot.platforms.web.access.teachers import NAMESPACE, WebModerators, teacher_link
@@ -91,7 +92,9 @@ class WebPlatform:
         async with WebAnswers(self._bot, rooms) as answers, AsyncExitStack() as ending:
             await ending.enter_async_context(repeated(self._moderators.refresh, REFRESH_SECONDS))
             await answers.restore()
-            people = People()
+            people, known = People(), KnownVisitors(self._bot.database)
+            await known.refresh()
+            await ending.enter_async_context(repeated(known.refresh, REFRESH_SECONDS))
             for _, exchange in rooms.all_exchanges():
                 people.remember(exchange.author, exchange.began)
             await ending.enter_async_context(repeated(people.drop_old, PURGE_SECONDS))
@@ -99,7 +102,7 @@ class WebPlatform:
                 drop_expired = partial(self._drop_expired, rooms, days)
                 await ending.enter_async_context(repeated(drop_expired, PURGE_SECONDS, at_once=True))
             uploads = Files(MAX_ALL_UPLOADS_BYTES, MAX_VISITORS_UPLOADS_BYTES)
-            services = WebServices(self._bot, rooms, answers, self._moderators, people, files, uploads)
+            services = WebServices(self._bot, rooms, answers, self._moderators, people, known, files, uploads)
             services.show_badges()
             self._moderators.add_listener(services.show_badges)
             ending.callback(self._moderators.remove_listener, services.show_badges)
@@ -107,7 +110,7 @@ class WebPlatform:
             site = Site(services, self._section, self._limits, pass_key)
             port = await self._listen(site.build_app(), ending)
             # Only once it listens: if another chat of this bot has the port, that chat's adapter stays registered.
-            adapter = WebAdapter(rooms, self._moderators, answers, uploads)
+            adapter = WebAdapter(rooms, self._moderators, answers, uploads, people, known)
             ending.enter_context(self._bot.adapters.registered(self.name, adapter))
             await ending.enter_async_context(self._bot.log_channel.post_entries(self.name))
             yield self._section.address_at(port)

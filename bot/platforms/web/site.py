@@ -24,6 +24,7 @@ from bot.platforms.web.chat.files import PICTURE_TYPES
 from bot.platforms.web.pages.lab import DialPage
 from bot.platforms.web.pages.lessons_page import LessonPages
 from bot.platforms.web.pages.moderators import ModeratorsList
+from bot.platforms.web.pages.people_page import PeoplePage
 from bot.platforms.web.pages.settings_page import SettingsPage
 from bot.platforms.web.pages.stats_page import StatsPage
 from bot.platforms.web.pages.uploads import UploadPage
@@ -77,6 +78,7 @@ class Site:
                 *DialPage(self._services, self._limits).routes(),
                 *SettingsPage(self._services).routes(),
                 *ModeratorsList(self._services).routes(),
+                *PeoplePage(self._services).routes(),
                 *StatsPage(self._services).routes(),
                 *LessonPages(self._services).routes(),
                 *UploadPage(self._services, self._limits).routes(),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 OPEN_PATHS = frozenset({"/join", "/teacher"})
 OPEN_FILES = frozenset({"css/style.css", "js/shared/theme.js", "js/pages/teacher.js", "icon.svg"})
 """Files in `static/` that are served without the join code, since the two forms need them."""
-PAGE_PATHS = frozenset({"/", "/dial", "/settings", "/statistics"})
+PAGE_PATHS = frozenset({"/", "/dial", "/people", "/settings", "/statistics"})
 """Pages for people. Without the join code these redirect to its form, while all other paths answer with 401."""
 
 

@@ -51,6 +51,7 @@ class Person:
     address: str = ""
     agent: str = ""
     room: str = ""
+    locale: str = "en"
     pages: set[OpenPage] = field(default_factory=set)
 
     @property
@@ -97,7 +98,7 @@ class People:
         known = self._people.pop(user.id, None) or Person(user.id, self._guest_name(user), now, now)
         if not known.is_here and now - known.seen > SHORT_ABSENCE_SECONDS:
             known.since = now
-        known.seen, known.address, known.agent = now, address, agent[:MAX_AGENT_CHARS]
+        known.seen, known.address, known.agent, known.locale = now, address, agent[:MAX_AGENT_CHARS], user.locale
         self._put(known)
         problem = self._settle(known, user, wished)
         known.pages.add(page)
@@ -131,6 +132,15 @@ class People:
         if name and (problem := self._problem(user, name)) is not None:
             raise problem
         self._call(known, name or self._guest_name(user), is_named=bool(name))
+
+    def give_name(self, user: User, wished: str) -> str:
+        """Call a visitor as a moderator wishes, and return the name. Raises UserError if nobody can be called so."""
+        name = clean_name(wished)
+        if (problem := self._problem(user, name)) is not None:
+            raise problem
+        if (known := self._people.get(user.id)) is not None:
+            self._call(known, name)
+        return name
 
     def recheck(self, user: User) -> None:
         """Call a visitor a guest if they can no longer have their name, as one who was a moderator until now."""

@@ -79,11 +79,13 @@ class Connection:
         self._locale = locale
         people = self._services.people
         self._user = self._visitor()
+        name = self._services.known[self._user.id].name or name
         problem = people.arrive(self, self._user, name, self._address, self._agent)
         self._show_room(self._services.rooms.get(room))
         self._services.rooms.add_listener(self)
         self._services.moderators.add_listener(self.moderators_changed)
         try:
+            await self._services.known.note_visit(self._user.id)
             await self._welcome()
             if problem is not None:
                 await self._send({"type": "refused", "ref": "", "text": problem.in_language(self._user.locale)})
@@ -293,6 +295,8 @@ class Connection:
                     self._completion.cancel()
                 self._completion = tasks.create_task(self._send_completions(incoming), name="web completion")
             case protocol.Name():
+                if self._services.known[user.id].name:
+                    raise UserError("A moderator has given you this name. Ask them if you would like another one.")
                 self._services.people.choose(user, incoming.name)
                 self.name_changed()
                 self._services.moderators.note_use(self._user)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bot.app import Bot
     from bot.core.errors import UserError
     from bot.core.messages import Place, User
+    from bot.platforms.web.access.known import KnownVisitors
     from bot.platforms.web.access.people import People
     from bot.platforms.web.access.teachers import WebModerators
     from bot.platforms.web.chat.answers import WebAnswers
@@ -40,6 +41,7 @@ class WebServices:
     answers: WebAnswers
     moderators: WebModerators
     people: People
+    known: KnownVisitors
     files: Files
     uploads: Files
 
@@ -49,7 +51,7 @@ class WebServices:
         `name` is what they wish to be called, which counts only while no page of theirs is open.
         """
         user = self.resolve(user_from_secret(secret, "", locale))
-        return replace(user, name=self.people.name_of(user, name))
+        return replace(user, name=self.people.name_of(user, self.known[user.id].name or name))
 
     def resolve(self, user: User) -> User:
         """Return a visitor with the rights that they have in this chat now."""
@@ -111,6 +113,7 @@ class WebServices:
             label = pages[0].title if len(pages) == 1 else translate("Lessons", user.locale)
             links.append((f"{PAGES_PATH}/{plugin}?room={quote(place.channel)}", label))
         if user.is_moderator:
+            links.append(("/people", translate("Who is here", user.locale)))
             links.append(("/settings", translate("Settings", user.locale)))
             links.append(("/statistics", translate("Statistics", user.locale)))
         return links

@@ -75,6 +75,7 @@ function roomItem(name) {
 function iconFor(url) {
   if (url.startsWith("/dial")) return "dial";
   if (url.startsWith("/read")) return "lesson";
+  if (url.startsWith("/people")) return "people";
   return url.startsWith("/settings") ? "settings" : "chart";
 }
 

@@ -1,0 +1,174 @@
+"""The list of who is here, and what moderators do to the people in it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sqlalchemy import update
+
+from bot.core.errors import Expired, UserError
+from bot.core.i18n import Sentence
+from bot.core.messages import Reply, User
+from bot.moderation.audit_view import plain_name
+from bot.platforms.web.access.devices import describe_device
+from bot.settings.scopes import server_scope
+from bot.storage.audit import MODERATION, AuditEntry, add_entry
+from bot.storage.database import MessageRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime, timedelta
+
+    from bot.core.caller import Caller
+    from bot.platforms.web.access.people import Person
+    from bot.platforms.web.chat.services import WebServices
+
+LISTED_SECONDS = 15 * 60.0
+"""How long somebody who has left is still in the list."""
+MARK_LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
+MAX_ASKED_CHARS = 160
+GONE = "This person is no longer here."
+IS_MODERATOR = "This person is a moderator. Sign-ins of moderators are ended on the page Settings."
+RENAMED = (
+    "{moderator} has given you the name “{name}”. Names matter here: everybody must be able to tell who says what, and "
+    "no name may hurt anybody. If you would like another one, ask them."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attendee:
+    """A person in the list. `mark` tells people with similar names apart: two letters, and a hue in degrees.
+
+    `at_address` is how many in the list come from the same IP address, `met` how many of them are no moderators, and
+    `asked` what the person asked last.
+    """
+
+    person: Person
+    is_moderator: bool
+    device: Sentence
+    mark: tuple[str, int]
+    at_address: int
+    met: int
+    asked: str
+    timed_out_until: datetime | None
+    has_given_name: bool
+
+
+class Attendance:
+    """The people who are here. Everything raises PermissionDenied unless the caller is a moderator."""
+
+    def __init__(self, services: WebServices) -> None:
+        self._services = services
+
+    def list(self, caller: Caller) -> Sequence[Attendee]:
+        """Return those who are here or left a short while ago, in the order in which they came."""
+        caller.require_moderator()
+        people = self._listed()
+        counts = Counter(one.address for one in people)
+        met = Counter(one.address for one in people if not self._user(one).is_moderator)
+        asked = {
+            exchange.author.id: exchange.question
+            for _, exchange in self._services.rooms.all_exchanges()
+            if exchange.question and exchange.is_visible_to(caller.user)
+        }
+        return [self._attendee(one, counts[one.address], met[one.address], asked.get(one.id, "")) for one in people]
+
+    def _listed(self) -> Sequence[Person]:
+        return self._services.people.seen_since(time.time() - LISTED_SECONDS)
+
+    def _attendee(self, person: Person, at_address: int, met: int, asked: str) -> Attendee:
+        user, timeouts = self._user(person), self._services.bot.timeouts
+        timeout = None if user.is_moderator else timeouts.find_active(user, self._services.rooms.get("").place())
+        digest = timeouts.hash_person("mark", person.id)
+        number = int(digest[:8], 16)
+        letters = MARK_LETTERS[number % len(MARK_LETTERS)] + MARK_LETTERS[number // 64 % len(MARK_LETTERS)]
+        return Attendee(
+            person=person,
+            is_moderator=user.is_moderator,
+            device=describe_device(person.agent),
+            mark=(letters, int(digest[8:12], 16) % 360),
+            at_address=at_address,
+            met=met,
+            asked=asked[:MAX_ASKED_CHARS],
+            timed_out_until=None if timeout is None else timeout.until,
+            has_given_name=bool(self._services.known[person.id].name),
+        )
+
+    async def time_out(self, caller: Caller, user_id: str, span: timedelta) -> None:
+        """Keep somebody from the bot for a while."""
+        caller.require_moderator()
+        await self._time_out(caller, self._find(user_id), span)
+
+    async def time_out_address(self, caller: Caller, user_id: str, span: timedelta, count: int) -> None:
+        """Time out all who come from the same IP address as somebody, except moderators.
+
+        `count` is how many the caller was told there are. Raises UserError if there are more or fewer by now.
+        """
+        caller.require_moderator()
+        address = self._find(user_id).address
+        met = [one for one in self._listed() if one.address == address and not self._user(one).is_moderator]
+        if len(met) != count:
+            sentence = "There are {count} people at this address by now. Look at the list again."
+            raise UserError(sentence, count=len(met))
+        for person in met:
+            await self._time_out(caller, person, span)
+
+    async def _time_out(self, caller: Caller, person: Person, span: timedelta) -> None:
+        scope = server_scope(caller.place)
+        await self._services.bot.moderation.time_out(caller, self._user(person), scope, span, "")
+
+    async def lift(self, caller: Caller, user_id: str) -> None:
+        """End somebody's time-out before its time."""
+        caller.require_moderator()
+        timeout = self._services.bot.timeouts.find_active(self._user(self._find(user_id)), caller.place)
+        if timeout is None:
+            raise Expired("This time-out has ended already.")
+        await self._services.bot.moderation.lift(caller, timeout.id, server_scope(caller.place))
+
+    async def rename(self, caller: Caller, user_id: str, wished: str) -> None:
+        """Give somebody another name, also at what they have asked; they cannot change it, and are told why.
+
+        Raises UserError if nobody can have this name.
+        """
+        caller.require_moderator()
+        person = self._find_pupil(user_id)
+        before = self._user(person)
+        name = self._services.people.give_name(before, wished)
+        await self._services.known.change(user_id, name=name)
+        entry = AuditEntry(
+            actor=caller.user,
+            place=caller.place,
+            kind=MODERATION,
+            what="rename",
+            subject=user_id,
+            subject_name=before.name,
+            after={"name": name},
+        )
+        theirs = update(MessageRow).where(MessageRow.platform == "web", MessageRow.author == user_id)
+        async with self._services.bot.database.writing() as session:
+            await session.execute(theirs.values(author_name=name))
+            add_entry(session, entry)
+        for room, exchange in self._services.rooms.find_of_user(user_id, ()):
+            room.change_author(exchange, replace(exchange.author, name=name))
+        sentence = Sentence(RENAMED, {"moderator": plain_name(caller.user.name), "name": name})
+        room = self._services.rooms.get(person.room)
+        told = room.open_exchange(replace(before, name=name), "", private=True)
+        room.show(told, Reply(text=sentence.in_language(person.locale), final=True, private=True))
+
+    def _find(self, user_id: str) -> Person:
+        person = self._services.people.find(user_id)
+        if person is None:
+            raise Expired(GONE)
+        return person
+
+    def _find_pupil(self, user_id: str) -> Person:
+        person = self._find(user_id)
+        if self._user(person).is_moderator:
+            raise UserError(IS_MODERATOR)
+        return person
+
+    def _user(self, person: Person) -> User:
+        return self._services.resolve(User(person.id, person.name))

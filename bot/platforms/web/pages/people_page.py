@@ -1,0 +1,114 @@
+"""The page of who is here, and what a moderator does there."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bot.core.caller import Caller
+from bot.core.errors import UserError
+from bot.platforms.web.chat.attendance import Attendance
+from bot.platforms.web.pages.errors import error_response
+from bot.platforms.web.templates import render_page
+
+if TYPE_CHECKING:
+    from bot.core.messages import User
+    from bot.platforms.web.chat.attendance import Attendee
+    from bot.platforms.web.chat.services import WebServices
+
+DATA_PATH = "/people/data"
+
+
+class Act(BaseModel):
+    """What a moderator does to the person with this `id`.
+
+    `seconds` is the length of a time-out, `count` how many people one of an address meets, and `name` a new name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    do: Literal["time_out", "time_out_address", "lift", "rename"]
+    id: Annotated[str, Field(max_length=64)]
+    seconds: Annotated[int, Field(ge=60, le=24 * 3600)] = 60
+    count: Annotated[int, Field(ge=0)] = 0
+    name: Annotated[str, Field(max_length=200)] = ""
+
+
+class PeoplePage:
+    """Routes of the page and of its data."""
+
+    def __init__(self, services: WebServices) -> None:
+        self._services = services
+        self._attendance = Attendance(services)
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes."""
+        return [
+            web.get("/people", self._serve_page),
+            web.get(DATA_PATH, self._serve_list),
+            web.post(DATA_PATH, self._serve_act),
+        ]
+
+    async def _serve_page(self, request: web.Request) -> web.Response:
+        return await render_page(request, "people")
+
+    async def _serve_list(self, request: web.Request) -> web.Response:
+        user = self._services.identify_request(request)
+        try:
+            listed = self._attendance.list(self._caller(user))
+        except UserError as error:
+            return error_response(error, user)
+        return web.json_response({"people": [_row(one, user) for one in listed]})
+
+    async def _serve_act(self, request: web.Request) -> web.Response:
+        user = self._services.identify_request(request)
+        try:
+            await self._act(self._caller(user), await request.read())
+        except UserError as error:
+            await self._services.record_refusal(error, user, "people")
+            return error_response(error, user)
+        return await self._serve_list(request)
+
+    async def _act(self, caller: Caller, body: bytes) -> None:
+        caller.require_moderator()
+        try:
+            act = Act.model_validate_json(body)
+        except ValidationError:
+            raise UserError("The page sent something that the bot does not understand; reload the page.") from None
+        span = timedelta(seconds=act.seconds)
+        match act.do:
+            case "time_out":
+                await self._attendance.time_out(caller, act.id, span)
+            case "time_out_address":
+                await self._attendance.time_out_address(caller, act.id, span, act.count)
+            case "lift":
+                await self._attendance.lift(caller, act.id)
+            case "rename":
+                await self._attendance.rename(caller, act.id, act.name)
+
+    def _caller(self, user: User) -> Caller:
+        return Caller(user, self._services.rooms.get("").place())
+
+
+def _row(one: Attendee, reader: User) -> dict[str, Any]:
+    person = one.person
+    return {
+        "id": person.id,
+        "name": person.name,
+        "moderator": one.is_moderator,
+        "own": person.id == reader.id,
+        "room": person.room,
+        "here": person.is_here,
+        "since": person.since,
+        "seen": person.seen,
+        "device": one.device.in_language(reader.locale),
+        "mark": {"letters": one.mark[0], "hue": one.mark[1]},
+        "at_address": one.at_address,
+        "met": one.met,
+        "asked": one.asked,
+        "timed_out": one.timed_out_until and one.timed_out_until.timestamp(),
+        "given": one.has_given_name,
+    }

@@ -1,0 +1,137 @@
+// The list of who is here, for moderators: tells people apart, and lets one rename them and time them out.
+
+import { element, icon } from "./dom.js";
+import { fetchJson } from "./json.js";
+import { language, t } from "./words.js";
+
+const PAUSE_MS = 4000;
+const time = new Intl.DateTimeFormat(document.documentElement.lang || undefined, { hour: "2-digit", minute: "2-digit" });
+const clock = (seconds) => time.format(seconds * 1000);
+
+// Shows the list in `root` and keeps it up to date while the page can be seen.
+export function showPeople(root) {
+  const list = element("ul"), count = element("p", { role: "status" }), error = element("p", { class: "error", role: "alert" });
+  const dialog = element("dialog", { "aria-labelledby": "person-title" });
+  root.classList.add("people");
+  root.append(error, count, list, dialog);
+  let shown = "";
+
+  async function load(act) {
+    try {
+      const query = new URLSearchParams({ name: localStorage.getItem("tempera-name") ?? "", locale: language });
+      const answer = await fetchJson(`/people/data?${query}`, act && { method: "POST", body: JSON.stringify(act) });
+      error.textContent = "";
+      const text = JSON.stringify(answer);
+      if (text !== shown) fill(answer);
+      shown = text;
+    } catch (problem) {
+      if (act) throw problem;
+      error.textContent = problem.message;
+    }
+  }
+
+  function fill({ people }) {
+    const focused = list.contains(document.activeElement) ? document.activeElement.dataset.key : "";
+    const here = people.filter((person) => person.here).length;
+    count.textContent = here === 1 ? t("One person is here.") : t("{count} people are here.", { count: here });
+    list.replaceChildren(...people.map(row));
+    if (focused) list.querySelector(`[data-key="${focused}"]`)?.focus();
+  }
+
+  function row(person) {
+    const { id, name, mark } = person;
+    const sign = element("span", { class: "mark", role: "img", "aria-label": t("mark {letters}", mark) }, mark.letters);
+    sign.style.setProperty("--hue", String(mark.hue));
+    const button = (key, label, onclick) => element("button", {
+      type: "button", "data-key": `${id}-${key}`, "aria-label": t("{action}: {name}, mark {letters}", { action: label, name, letters: mark.letters }), onclick,
+    }, label);
+    const buttons = person.own || person.moderator ? [] : [
+      button("rename", t("Rename"), () => rename(person)),
+      person.timed_out ? button("lift", t("Let them ask again"), () => act({ do: "lift", id })) : button("out", t("Time out"), () => timeOut(person)),
+      person.met > 1 && !person.timed_out ? button("all", t("Whole address"), () => timeOutAddress(person)) : null,
+    ];
+    return element("li", {}, sign,
+      element("div", {},
+        element("h3", {}, name, ...states(person)),
+        element("p", {}, facts(person).join(" · ")),
+        person.asked ? element("p", { class: "asked" }, person.asked) : null),
+      element("div", { class: "buttons" }, ...buttons));
+  }
+
+  // Does something at once, and says below the heading why it was refused.
+  async function act(what) {
+    try {
+      await load(what);
+    } catch (problem) {
+      error.textContent = problem.message;
+    }
+  }
+
+  const rename = ({ id, name }) => ask({
+    title: t("Rename {name}", { name }), submit: t("Rename"),
+    about: t("They are told who renamed them and why names matter, and cannot change the name themselves. It stands at what they asked before, too."),
+    field: element("input", { name: "value", type: "text", required: true, maxlength: 32, value: name }), label: t("New name"),
+    act: (value) => ({ do: "rename", id, name: value }),
+  });
+
+  const timeOut = ({ id, name }) => ask({
+    title: t("Time out {name}", { name }), submit: t("Time out"), about: t("They can read on, but ask nothing."),
+    field: spans(), label: t("For how long"), act: (value) => ({ do: "time_out", id, seconds: Number(value) }),
+  });
+
+  const timeOutAddress = ({ id, met }) => ask({
+    title: t("A whole address"), submit: t("Time them all out"), isGrave: true,
+    about: t("This meets {count} people. Time them all out?", { count: met }),
+    field: spans(), label: t("For how long"), act: (value) => ({ do: "time_out_address", id, seconds: Number(value), count: met }),
+  });
+
+  // Asks for a value in the dialog, which closes once what `act(value)` returns has been done.
+  function ask({ title, about, field, label, submit, act: make, isGrave }) {
+    const why = element("p", { class: "error", role: "alert" });
+    const cancel = element("button", { type: "button", onclick: () => dialog.close() }, t("Cancel"));
+    field.id = "person-value";
+    dialog.replaceChildren(element("form", { onsubmit: async (event) => {
+      event.preventDefault();
+      try {
+        await load(make(field.value));
+        dialog.close();
+      } catch (problem) {
+        why.textContent = problem.message;
+      }
+    } },
+    element("h2", { id: "person-title" }, title), element("p", {}, about),
+    element("div", { class: "field" }, element("label", { for: field.id }, label), field), why,
+    element("div", { class: "buttons" }, element("button", { type: "submit", class: isGrave ? "primary grave" : "primary" }, submit), cancel)));
+    dialog.showModal();
+    if (isGrave) cancel.focus();
+  }
+
+  const refresh = () => { if (!document.hidden) load(); };
+  setInterval(refresh, PAUSE_MS);
+  document.addEventListener("visibilitychange", refresh);
+  load();
+}
+
+function states({ moderator, own, here, timed_out: until }) {
+  return [
+    moderator ? element("span", { class: "state" }, icon("shield"), " ", t("Moderator")) : null,
+    own ? element("span", { class: "state" }, t("this browser")) : null,
+    here ? null : element("span", { class: "state" }, t("has left")),
+    until ? element("span", { class: "state" }, icon("clock"), " ", t("timed out until {time}", { time: clock(until) })) : null,
+  ].filter(Boolean);
+}
+
+function facts({ room, since, seen, here, device, given, at_address: count }) {
+  return [
+    `# ${room}`, here ? t("since {time}", { time: clock(since) }) : t("until {time}", { time: clock(seen) }), device,
+    count > 1 ? t("same address as {count} others", { count: count - 1 }) : "", given ? t("renamed by a moderator") : "",
+  ].filter(Boolean);
+}
+
+// Offers how long a time-out lasts. The day ends at midnight where the moderator is.
+function spans() {
+  const midnight = new Date().setHours(24, 0, 0, 0);
+  const rest = Math.max(60, Math.floor((midnight - Date.now()) / 1000));
+  return element("select", { name: "value" }, ...[[300, t("5 minutes")], [3600, t("1 hour")], [rest, t("the rest of the day")]].map(
+    ([seconds, label]) => element("option", { value: seconds }, label)));
+}
