@@ -57,7 +57,7 @@ struct RowBuffers {
         : groups(width / kGroup),
           stride(width / kColumns % 2 ? width : width + kColumns),
           values(round_up(rows, kKernelRows) * static_cast<size_t>(stride)),
-          scales(round_up(rows, kKernelRows) * static_cast<size_t>(groups)),
+          scales(round_up(rows, kKernelRows) * static_cast<size_t>(2 * groups)),
           totals(round_up(rows, kKernelRows) * static_cast<size_t>(groups)),
           negative_sums(round_up(rows, kKernelRows) * static_cast<size_t>(3 * groups)) {}
     Rows rows() const {
@@ -131,7 +131,7 @@ private:
 
     void attention(int index, int rows, Positions positions, Scratch& scratch) {
         const Layer& layer = layers_[index];
-        team_.share(rows, [&](int row) { normalise(stream(row), layer.attention_norm, row); });
+        team_.share(rows, [&](int row) { normalise(stream(row), layer.attention_norm, row, false); });
         const Product products[] = {{layer.query, layer.query_bias, 0},
                                     {layer.key, layer.key_bias, keys_at_},
                                     {layer.value, layer.value_bias, values_at_}};
@@ -145,15 +145,17 @@ private:
                    projected(row) + place, scratch.scores.get(), attended(row) + place);
         });
         team_.share(rows, [&](int row) {
-            quantised_attended_.rows().quantise(row, 0, attended_width_ / kGroup, attended(row));
+            quantised_attended_.rows().quantise(row, 0, attended_width_ / kGroup, attended(row),
+                                                scales_halves(layer.output.type));
         });
         add_product(layer.output, quantised_attended_.rows(), rows, scratch);
     }
 
     void feed_forward(const Layer& layer, int rows, Scratch& scratch) {
-        team_.share(rows, [&](int row) { normalise(stream(row), layer.inner_norm, row); });
+        team_.share(rows, [&](int row) { normalise(stream(row), layer.inner_norm, row, false); });
         const int parts = (rows + kRowsAtOnce - 1) / kRowsAtOnce;
         Rows inner = quantised_inner_.rows();
+        const bool halves = scales_halves(layer.down.type);
         constexpr int groups = kColumns / kGroup;
         // A tile of the gate and one of the up projection give whole groups of inputs for the down projection.
         team_.share(inner_ / kColumns * parts, [&](int piece) {
@@ -165,14 +167,15 @@ private:
             for (int row = 0; row < count; ++row) {
                 for (int i = row * kColumns; i < (row + 1) * kColumns; i += kLanes)
                     store(gate + i, silu(load(gate + i)) * load(up + i));
-                inner.quantise(first + row, tile * groups, (tile + 1) * groups, gate + row * kColumns);
+                inner.quantise(first + row, tile * groups, (tile + 1) * groups, gate + row * kColumns, halves);
             }
         });
         add_product(layer.down, inner, rows, scratch);
     }
 
     void predict(int wanted, const int* wanted_rows, float* logits, Scratch& scratch) {
-        team_.share(wanted, [&](int i) { normalise(stream(wanted_rows[i]), shared_.norm, i); });
+        const bool halves = scales_halves(shared_.logits.type);
+        team_.share(wanted, [&](int i) { normalise(stream(wanted_rows[i]), shared_.norm, i, halves); });
         multiply(shared_.logits, quantised_input_.rows(), wanted, scratch,
                 [&](int row, int column, const float* sums) {
                     float* to = logits + static_cast<size_t>(row) * shape_.vocabulary + column;
@@ -230,8 +233,9 @@ private:
         });
     }
 
-    // Quantise the root-mean-square norm of `from` into row `row` of the next product's input.
-    void normalise(const float* from, const float* weights, int row) {
+    // Quantise the root-mean-square norm of `from` into row `row` of the next product's input. `halves`: with a scale
+    // for each half of a group, which is for a product whose weights all have them.
+    void normalise(const float* from, const float* weights, int row, bool halves) {
         Floats squares = broadcast(0.0f);
         for (int i = 0; i < hidden_; i += kLanes) {
             const Floats x = load(from + i);
@@ -243,7 +247,7 @@ private:
         for (int g = 0; g < hidden_ / kGroup; ++g) {
             for (int i = 0; i < kGroup; i += kLanes)
                 store(group + i, load(from + g * kGroup + i) * factor * load(weights + g * kGroup + i));
-            quantised_input_.rows().quantise(row, g, group);
+            quantised_input_.rows().quantise(row, g, group, halves);
         }
     }
 
@@ -349,7 +353,7 @@ void matrix_multiply(const Matrix* matrix, int count, const float* rows, float* 
     Buffer<float> row(width), sums(static_cast<size_t>(round_up(count, kKernelRows)) * kColumns);
     for (int r = 0; r < count; ++r) {
         std::memcpy(row.get(), rows + static_cast<size_t>(r) * matrix->inputs, sizeof(float) * matrix->inputs);
-        quantised.rows().quantise(r, 0, width / kGroup, row.get());
+        quantised.rows().quantise(r, 0, width / kGroup, row.get(), scales_halves(matrix->type));
     }
     for (int tile = 0; tile < matrix->tiles(); ++tile) {
         multiply_tile(*matrix, tile, quantised.rows(), 0, count, sums.get());

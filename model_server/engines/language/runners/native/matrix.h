@@ -19,43 +19,54 @@ struct Matrix {
     int tiles() const { return (outputs + kColumns - 1) / kColumns; }
 };
 
-// Rows of quantised activations: each group of 32 is divided by its own scale.
+// Rows of quantised activations: each half of a group of 32 is divided by its own scale, or both by the same one.
 struct Rows {
     int8_t* values;          // [rows][stride]
-    float* scales;           // [rows][groups]
-    float* totals;           // [rows][groups]: the sum of a group, times its scale
+    float* scales;           // [rows][groups][2]: of each half of a group
+    float* totals;           // [rows][groups]: the sum of a group, times its scales
     int32_t* negative_sums;  // [rows][groups][3]: minus the sums of each half of a group, and of all of it
     int groups;
     int stride;
 
-    void quantise(int row, int group, const float* from) {
+    // `halves`: with a scale for each half.
+    void quantise(int row, int group, const float* from, bool halves) {
         constexpr int kParts = kGroup / kLanes;
-        Floats parts[kParts], largest = broadcast(0.0f);
+        Floats parts[kParts], largest[2] = {broadcast(0.0f), broadcast(0.0f)};
         for (int i = 0; i < kParts; ++i) {
             parts[i] = load(from + i * kLanes);
-            largest = maximum(largest, magnitude(parts[i]));
+            largest[2 * i / kParts] = maximum(largest[2 * i / kParts], magnitude(parts[i]));
         }
-        const float bound = maximum(largest);
-        const Floats factor = broadcast(bound > 0 ? 127.0f / bound : 0.0f);
+        if (!halves) largest[0] = largest[1] = maximum(largest[0], largest[1]);
+        const float bounds[2] = {maximum(largest[0]), maximum(largest[1])};
         const size_t place = static_cast<size_t>(row) * groups + group;
-        int halves[2] = {};
+        int sums[2] = {};
         for (int i = 0; i < kParts; ++i) {
-            const Ints whole = to_nearest_ints(parts[i] * factor);
+            const float bound = bounds[2 * i / kParts];
+            const Ints whole = to_nearest_ints(parts[i] * broadcast(bound > 0 ? 127.0f / bound : 0.0f));
             store_as_bytes(values + static_cast<size_t>(row) * stride + group * kGroup + i * kLanes, whole);
-            halves[2 * i / kParts] += sum(whole);
+            sums[2 * i / kParts] += sum(whole);
         }
-        scales[place] = bound / 127.0f;
-        totals[place] = scales[place] * static_cast<float>(halves[0] + halves[1]);
-        negative_sums[3 * place] = -halves[0];
-        negative_sums[3 * place + 1] = -halves[1];
-        negative_sums[3 * place + 2] = -halves[0] - halves[1];
+        totals[place] = 0;
+        for (int half = 0; half < 2; ++half) {
+            scales[2 * place + half] = bounds[half] / 127.0f;
+            totals[place] += scales[2 * place + half] * static_cast<float>(sums[half]);
+            negative_sums[3 * place + half] = -sums[half];
+        }
+        negative_sums[3 * place + 2] = -sums[0] - sums[1];
     }
 
     // Quantise the groups from `group` to `end`; `from` has the numbers of all of them.
-    void quantise(int row, int group, int end, const float* from) {
-        for (; group < end; ++group, from += kGroup) quantise(row, group, from);
+    void quantise(int row, int group, int end, const float* from, bool halves) {
+        for (; group < end; ++group, from += kGroup) quantise(row, group, from, halves);
     }
 };
+
+// Whether weights of a type have a scale for each half of a group, so that finer activations cost nothing.
+inline bool scales_halves(int type) {
+    bool halves = false;
+    visit_format(type, [&](auto tag) { halves = decltype(tag)::type::kScales == 2; });
+    return halves;
+}
 
 template <class Function, int... kIndices>
 inline __attribute__((always_inline)) void for_each_index(std::integer_sequence<int, kIndices...>,
@@ -99,10 +110,10 @@ inline __attribute__((always_inline)) void multiply_group(const Format& format, 
         });
         const Floats scale = format.scale((2 * pair + kOdd) * Format::kScales + part);
 #pragma GCC unroll 8
-        for (int r = 0; r < kCount; ++r)
-            totals[r] = multiply_add(to_floats(sums[r]),
-                                     scale * broadcast(rows.scales[place + static_cast<size_t>(r) * rows.groups]),
-                                     totals[r]);
+        for (int r = 0; r < kCount; ++r) {
+            const float own = rows.scales[2 * (place + static_cast<size_t>(r) * rows.groups) + part];
+            totals[r] = multiply_add(to_floats(sums[r]), scale * broadcast(own), totals[r]);
+        }
     });
     if constexpr (Format::kHasMinimums) {
         const Floats minimum = format.minimum(2 * pair + kOdd);

@@ -50,11 +50,15 @@ def read_blocks(kind: str, rows: NDArray[np.uint8]) -> NDArray[np.float64]:
     return quants.dequantize(rows, GGMLQuantizationType[kind]).astype(np.float64)
 
 
-def whole_activations(count: int, inputs: int, random: np.random.Generator) -> Floats:
-    """Return rows that 8 bits hold exactly: each group of 32 has whole numbers up to 127, times a power of two."""
-    groups = random.integers(-127, 128, (count, inputs // 32, 32)).astype(np.float32)
-    groups[:, :, random.integers(32)] = 127
-    return (groups * 2.0 ** random.integers(-8, 3, (count, inputs // 32, 1))).reshape(count, inputs).astype(np.float32)
+def whole_activations(kind: str, count: int, inputs: int, random: np.random.Generator) -> Floats:
+    """Return rows that 8 bits hold exactly: each group has whole numbers up to 127, times a power of two.
+
+    The groups have 32 numbers, or 16 beside weights with a scale for 16.
+    """
+    size = 16 if kind == "Q6_K" else 32
+    groups = random.integers(-127, 128, (count, inputs // size, size)).astype(np.float32)
+    groups[:, :, random.integers(size)] = 127
+    return (groups * 2.0 ** random.integers(-8, 3, (*groups.shape[:2], 1))).reshape(count, inputs).astype(np.float32)
 
 
 @pytest.mark.parametrize("kind", QUANTISED)
@@ -64,7 +68,7 @@ def test_products_are_those_of_the_numbers_in_the_file(library: ctypes.CDLL, kin
     def check(seed: int, blocks: int, count: int) -> None:
         random = np.random.default_rng(seed)
         inputs = blocks * gguf.GGML_QUANT_SIZES[GGMLQuantizationType[kind]][0]
-        rows, activations = random_blocks(kind, OUTPUTS, inputs, random), whole_activations(count, inputs, random)
+        rows, activations = random_blocks(kind, OUTPUTS, inputs, random), whole_activations(kind, count, inputs, random)
         weights = read_blocks(kind, rows)
         found = Packed(library, kind, rows, inputs).multiply(activations)
         bound = np.abs(activations.astype(np.float64)) @ np.abs(weights).T
