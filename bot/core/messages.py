@@ -93,6 +93,12 @@ class Button:
     """"primary", "secondary" or "danger"."""
     turns: bool = False
     """True if the new answer replaces the one above the button, on platforms that can do that."""
+    title: str = ""
+    """What it does, for platforms with room for more than the label."""
+    picture: int = 0
+    """The number of the picture in a grid that the button is about; 0 if it is about the whole answer."""
+    aside: bool = False
+    """True if it may stand in a menu, on platforms that have one."""
 
 
 @dataclass(frozen=True, slots=True)

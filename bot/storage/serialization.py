@@ -64,6 +64,9 @@ def reply_columns(reply: Reply) -> dict[str, Any]:
                 "options": dict(button.options),
                 "id": button.id,
                 "turns": button.turns,
+                "title": button.title,
+                "picture": button.picture,
+                "aside": button.aside,
             }
             for button in reply.buttons
             if button.command

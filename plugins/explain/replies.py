@@ -72,7 +72,7 @@ def make_buttons(
         buttons.append(Button(ctx.translate("Next topic"), "explain-at", button_options(lesson_set, after)))
     if not is_simple:
         buttons.append(Button(ctx.translate("Simpler"), "explain-simpler", options))
-    buttons.append(Button(ctx.translate("That did not help"), "explain-missed", options))
+    buttons.append(Button(ctx.translate("That did not help"), "explain-missed", options, aside=True))
     return tuple(buttons)
 
 

@@ -21,10 +21,16 @@ def build_picture_buttons(ctx: Context, drawn: Drawn, first: Recipe, count: int)
     if count == 1:
         return (*how, *([_build_variations_button(ctx.translate("Variations"), first)] if drawn.starts else []))
     numbered = list(enumerate((replace(first, seed=first.seed + number) for number in range(count)), 1))
-    numbers = [build_single_button(str(number), recipe) for number, recipe in numbered]
-    variations = [_build_variations_button(f"V{number}", recipe) for number, recipe in numbered] if drawn.starts else []
+    alone, vary = ctx.translate("Draw it alone"), ctx.translate("Variations")
+    numbers = [
+        replace(build_single_button(str(number), recipe), title=alone, picture=number) for number, recipe in numbered
+    ]
+    variations = [
+        replace(_build_variations_button(f"V{number}", recipe), title=vary, picture=number)
+        for number, recipe in numbered
+    ]
     # In this order, the buttons of four pictures fill Discord's rows of five.
-    return (*numbers, *how, *variations)
+    return (*numbers, *how, *(variations if drawn.starts else []))
 
 
 def build_single_button(label: str, recipe: Recipe) -> Button:

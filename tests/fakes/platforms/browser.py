@@ -76,6 +76,12 @@ async def opened(browser: Any, url: str, *, expected: str = "", **context: Any) 
     assert [problem for problem in problems if not expected or expected not in problem] == []
 
 
+async def choose(place: Any, name: str) -> None:
+    """Choose from the menu under the first answer in this place, a page or a message."""
+    await place.get_by_role("button", name="More actions").first.click()
+    await place.get_by_role("button", name=name).click()
+
+
 def axe() -> str:
     """The program that looks for what keeps people out; skips the test where it cannot be had."""
     try:

@@ -261,6 +261,9 @@ def _reply_json(reply: Reply, locale: str, *, may_change: bool) -> dict[str, Any
                 "id": button.id,
                 "label": translate(button.label, locale) if button.action else button.label,
                 "style": button.style,
+                "title": button.title,
+                "picture": button.picture,
+                "aside": button.aside,
             }
             for button in reply.buttons
             if button.id and (may_change or button.command or button.action in actions.ANYBODY)

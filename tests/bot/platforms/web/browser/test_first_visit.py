@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, opened
+from fakes.platforms.browser import MARKS, choose, opened
 from playwright.async_api import expect
 
 pytestmark = MARKS
@@ -167,7 +167,7 @@ async def test_a_preview_gives_its_place_to_the_picture_without_a_gap(page: Any,
     await page.locator("#input").press("Enter")
     await expect(exchange(page, 0).locator(".status")).to_contain_text("Number 3 in the queue")
     await exchange(page, 0).get_by_role("button", name="Stop").click()
-    await exchange(page, 0).get_by_role("button", name="Delete").click()
+    await choose(exchange(page, 0), "Delete")
     await expect(page.locator(".exchange")).to_have_count(0)
     models.place = None
     await page.locator("#input").fill("/imagine seed:7 steps:9 a cat")

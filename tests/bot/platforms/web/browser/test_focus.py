@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, opened
+from fakes.platforms.browser import MARKS, choose, opened
 from fakes.platforms.web_page import visitor
 from playwright.async_api import expect
 
@@ -44,11 +44,10 @@ async def say(page: Any, line: str) -> None:
 
 async def test_it_goes_to_the_tokens_and_back_to_what_opened_them(page: Any) -> None:
     await say(page, "/ask What is the capital of France?")
-    tool = page.get_by_role("button", name="Show how surprising each token was")
-    await tool.press("Enter")
+    await choose(page, "Show how surprising each word was")
     await expect(page.locator(".tokens .token").first).to_be_focused()
     await page.get_by_role("button", name="Back to the text").press("Enter")
-    await expect(tool).to_be_focused()
+    await expect(page.get_by_role("button", name="More actions")).to_be_focused()
 
 
 async def test_it_goes_to_the_dials_slider_and_back_to_what_opened_it(page: Any) -> None:

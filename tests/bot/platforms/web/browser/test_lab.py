@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fakes.model_server.model_api import START, FakeModels
-from fakes.platforms.browser import MARKS, opened
+from fakes.platforms.browser import MARKS, choose, opened
 from playwright.async_api import expect
 
 from bot.app import Bot
@@ -167,7 +167,7 @@ async def test_tokens_are_coloured_and_one_of_them_forks_the_answer(url: str, mo
     async with opened(browser, url) as page:
         await page.locator("#input").fill("/ask What is the capital of France?")
         await page.locator("#input").press("Enter")
-        await page.get_by_role("button", name="Show how surprising each token was").click()
+        await choose(page, "Show how surprising each word was")
         tokens = page.locator(".tokens .token")
         await expect(tokens).to_have_count(6)
         await expect(tokens.first).to_be_focused()
@@ -181,7 +181,7 @@ async def test_tokens_are_coloured_and_one_of_them_forks_the_answer(url: str, mo
         await expect(forked.locator(".markdown mark")).to_have_text("so")
         await expect(forked.locator(".origin")).to_contain_text("chose “so” instead of “is”")
         await expect(forked.locator(".question")).to_be_hidden()
-        await forked.get_by_role("button", name="Show how surprising each token was").click()
+        await choose(forked, "Show how surprising each word was")
         await expect(forked.locator(".token.forked")).to_have_text(" so")
         await forked.get_by_role("button", name="Back to the text").click()
         await page.get_by_role("button", name="Back to the text").click()
@@ -196,7 +196,7 @@ async def test_a_token_that_was_hardly_possible_is_the_more_surprising(
     async with opened(browser, url) as page:
         await page.locator("#input").fill("/ask What is the capital of France?")
         await page.locator("#input").press("Enter")
-        await page.get_by_role("button", name="Show how surprising each token was").click()
+        await choose(page, "Show how surprising each word was")
         await page.locator(".tokens .token").nth(1).click()
         await expect(page.locator(".runners")).to_contain_text("had a probability of < 0.1 %: a surprise of 40 bits.")
 

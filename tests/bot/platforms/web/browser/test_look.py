@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, axe, opened, violations
+from fakes.platforms.browser import MARKS, axe, choose, opened, violations
 from playwright.async_api import expect
 from pydantic import SecretStr
 
@@ -45,7 +45,7 @@ async def test_the_chat_keeps_nobody_out(colours: str, url: str, models: FakeMod
         await say(page, "/ask temperature:0.5 hello")
         await say(page, "/face seed:7")
         await say(page, "/nothing")
-        await page.get_by_role("button", name="Go on in a thread").first.click()
+        await choose(page, "Go on in a thread")
         await say(page, "/ask deeper")
         await page.get_by_role("link", name="Back to general").click()
         await expect(page.locator(".hljs-keyword").first).to_be_visible()
@@ -53,7 +53,9 @@ async def test_the_chat_keeps_nobody_out(colours: str, url: str, models: FakeMod
         await page.locator("#input").press_sequentially("/imagine se")
         await expect(page.get_by_role("option")).to_have_count(1)
         assert await violations(page, program) == []
-        await page.get_by_role("button", name="Show how surprising").first.click()
+        await page.get_by_role("button", name="More actions").first.click()
+        assert await violations(page, program) == []
+        await page.get_by_role("button", name="Show how surprising").click()
         await page.locator(".tokens .token").first.click()
         await page.get_by_role("button", name="Appearance").click()
         assert await violations(page, program) == []
@@ -182,7 +184,7 @@ async def test_a_browser_of_some_years_ago_shows_the_chat_and_its_settings(url: 
         await page.get_by_role("button", name="Sign in").click()
         await expect(page.locator("#who")).to_contain_text("Moderator")
         await say(page, "/ask hello")
-        await page.get_by_role("button", name="Go on in a thread").click()
+        await choose(page, "Go on in a thread")
         await say(page, "deeper")
         await page.get_by_role("link", name="Back to general").click()
         await expect(page.get_by_role("button", name="1 reply")).to_be_visible()

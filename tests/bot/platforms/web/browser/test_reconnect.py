@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, opened
+from fakes.platforms.browser import MARKS, choose, opened
 from playwright.async_api import expect
 
 from bot.app import Bot
@@ -55,7 +55,7 @@ async def test_a_reply_what_was_opened_and_the_place_of_a_reader_are_kept(
             await say(page, f"/ask question {number}")
             await expect(page.locator(".exchange .card:not(:empty)")).to_have_count(number + 1)
         first = page.locator(".exchange").first
-        await first.get_by_role("button", name="Show how surprising each token was").click()
+        await choose(first, "Show how surprising each word was")
         await expect(page.locator(".tokens .token")).to_have_count(6)
         await first.get_by_role("button", name="Reply", exact=True).click()
         await page.locator("#input").fill("/ask and why?")
@@ -73,10 +73,10 @@ async def test_whoever_stands_somewhere_by_keyboard_stays_there(url: str, models
     async with opened(browser, url) as page:
         await watched(page)
         await say(page, "/ask hello")
-        vote = page.get_by_role("button", name="👍")
+        again = page.get_by_role("button", name="Again")
         await page.locator("#input").fill("/ask Why?")
         for place in (
-            vote,
+            again,
             page.get_by_label("temperature", exact=True),
             page.get_by_role("link", name="The temperature dial"),
             page.get_by_role("link", name="general", exact=True),
@@ -111,13 +111,12 @@ async def test_what_is_pressed_without_a_connection_says_so(url: str, models: Fa
     async with opened(browser, url, expected="ERR_INTERNET_DISCONNECTED") as page:
         await watched(page)
         await say(page, "/ask hello")
-        tokens = page.get_by_role("button", name="Show how surprising each token was")
-        await tokens.click()
+        await choose(page, "Show how surprising each word was")
         await page.get_by_role("button", name="Paris").click()
         other = page.get_by_role("button", name="Go on from here with").first
         await expect(other).to_be_visible()
         notice = page.locator("#notice")
-        for pressed in (page.get_by_role("button", name="👍"), tokens, other):
+        for pressed in (page.get_by_role("button", name="Again"), other):
             await page.context.set_offline(True)
             await page.evaluate("() => { told.length = 0; sockets.at(-1).close(); }")
             await expect(page.locator("#connection")).to_have_text("reconnecting …")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, opened
+from fakes.platforms.browser import MARKS, choose, opened
 from fakes.platforms.web_page import visitor
 from playwright.async_api import expect
 
@@ -60,7 +60,7 @@ async def test_a_pupil_follows_a_teacher_into_a_new_room(bot: Bot, url: str, mod
 async def test_a_thread_and_a_reply(url: str, models: FakeModels, browser: Any) -> None:
     async with opened(browser, url) as page:
         await say(page, "/ask first")
-        await page.get_by_role("button", name="Go on in a thread").click()
+        await choose(page, "Go on in a thread")
         await expect(page.get_by_role("heading", level=1)).to_have_text("Thread in general")
         await say(page, "/ask deeper")
         await expect(page.locator(".exchange:visible .question .text")).to_have_text(["/ask first", "/ask deeper"])
@@ -88,12 +88,12 @@ async def test_what_is_pressed_under_the_beginning_of_a_thread_is_answered_in_it
 ) -> None:
     async with opened(browser, url) as page:
         await say(page, "/ask first")
-        await page.get_by_role("button", name="Go on in a thread").click()
+        await choose(page, "Go on in a thread")
         await expect(page.get_by_role("heading", level=1)).to_have_text("Thread in general")
         await page.get_by_role("button", name="Warmer").click()
         shown = page.locator(".exchange:visible .card")
         await expect(shown).to_have_count(2)
-        await page.locator(".exchange:visible").first.get_by_role("button", name="Show how surprising").click()
+        await choose(page.locator(".exchange:visible").first, "Show how surprising")
         await page.get_by_role("button", name="Paris").first.click()
         await page.get_by_role("button", name="Go on from here with").first.click()
         await expect(shown).to_have_count(3)
@@ -196,6 +196,8 @@ async def test_what_an_answer_says_is_copied(url: str, models: FakeModels, brows
     async with opened(browser, url, permissions=["clipboard-read", "clipboard-write"]) as page:
         await say(page, "/ask code")
         for name, text in (("Copy the code", "print(1)"), ("Copy the text", models.answer[0])):
+            if name == "Copy the text":
+                await page.get_by_role("button", name="More actions").click()
             await page.get_by_role("button", name=name).click()
             await expect(page.get_by_role("button", name="Copied")).to_be_visible()
             assert await page.evaluate("() => navigator.clipboard.readText()") == text
@@ -232,9 +234,20 @@ async def test_everything_by_keyboard(url: str, models: FakeModels, browser: Any
         await long.get_by_role("button", name="Stop").press("Enter")
         await expect(long.locator(".status")).to_have_text("Stopped.")
         await expect(long).to_be_focused()
-        await long.get_by_role("button", name="👍").press("Space")
-        await expect(long.get_by_role("button", name="👍 1")).to_be_focused()
-        await long.get_by_role("button", name="Delete").press("Enter")
+        more = long.get_by_role("button", name="More actions")
+        await more.press("Enter")
+        for name in ("Cooler", "Delete", "Not a good answer", "A good answer"):
+            await expect(long.get_by_role("button", name=name, exact=True)).to_be_focused()
+            await keys.press("ArrowUp" if name != "A good answer" else "Space")
+        await expect(long.get_by_role("button", name="👍 1")).to_be_visible()
+        await expect(more).to_be_focused()
+        await keys.press("Enter")
+        await keys.press("Escape")
+        await expect(more).to_have_attribute("aria-expanded", "false")
+        await expect(more).to_be_focused()
+        await keys.press("Enter")
+        await keys.press("ArrowUp")
+        await keys.press("Enter")
         await expect(page.locator(".exchange")).to_have_count(2)
         await expect(page.locator("#input")).to_be_focused()
     assert [request["temperature"] for request in models.requests] == [0.75, 1.05, 0.7]

@@ -1,8 +1,9 @@
 // The view of one exchange: a question with the bot's reply under it. `update` shows the newest state.
 
+import { Actions } from "./actions.js";
 import { Columns } from "./columns.js";
 import { copyText } from "../shared/copy.js";
-import { element, icon, setIcon } from "../shared/dom.js";
+import { element, icon } from "../shared/dom.js";
 import { showHeat } from "../shared/heat.js";
 import { Markdown, MARKS } from "../shared/markdown.js";
 import { avatar, badge, botAvatar } from "./people.js";
@@ -14,6 +15,8 @@ const CARD_NAMES = new Map(Object.entries({
   model: t("model"), models: t("models"), tokens: t("tokens"), seconds: t("seconds"), size: t("size"), lesson: t("lesson"),
   temperature: t("temperature"), temperatures: t("temperatures"), steps: t("steps"), count: t("count"),
 }));
+const VOTES = { up: { sign: "👍", title: t("A good answer") }, down: { sign: "👎", title: t("Not a good answer") } };
+const ICONS = { again: "reset", cooler: "cooler", warmer: "warmer", edit: "pen", delete: "bin" };
 // Buttons that turn the pages of an answer. Where some of them are missing, as on the first page, they are shown as
 // disabled, so that the others keep their places.
 const PAGE_BUTTONS = ["◀◀", "◀", "▶", "▶▶"];
@@ -49,8 +52,7 @@ export class ExchangeView {
     this.files = element("ul", { class: "files" });
     this.status = element("p", { class: "status" });
     this.card = element("dl", { class: "card" });
-    this.buttons = element("div", { class: "buttons" });
-    this.tools = element("div", { class: "tools" });
+    this.bar = new Actions();
     this.replies = element("div", { class: "replies" });
     this.marked = element("p", { class: "private", hidden: true }, icon("hidden"),
       data.for_moderators ? t("Only moderators can see this") : t("Only you can see this"));
@@ -58,16 +60,16 @@ export class ExchangeView {
       element("div", { class: "body" },
         element("p", { class: "by" }, element("span", { class: "name" }, "Tempera"), element("span", { class: "badge" }, t("bot")), this.marked),
         this.quote, this.text, this.lab, this.pictures, this.files, this.status, this.card,
-        element("div", { class: "under" }, this.buttons, this.tools), this.replies));
+        this.bar.root, this.replies));
     this.root = element("li", { class: "exchange", tabindex: -1 }, this.above, this.asked, this.reply);
     this.update(data);
   }
 
   update(data) {
-    const pressed = this.buttons.contains(document.activeElement) ? document.activeElement : null;
+    const pressed = this.bar.root.contains(document.activeElement) ? document.activeElement : null;
     const top = pressed?.getBoundingClientRect().top;
     this.#showNewest(data);
-    const now = pressed && [...this.buttons.children].find(({ textContent }) => textContent === pressed.textContent);
+    const now = pressed && [...this.bar.buttons.children].find(({ textContent }) => textContent === pressed.textContent);
     // A page that is longer than the one before must not push the button from under the pointer.
     if (now && this.root.isConnected) this.root.closest("main").scrollTop += now.getBoundingClientRect().top - top;
   }
@@ -96,10 +98,10 @@ export class ExchangeView {
     this.#updatePart("pictures", reply.pictures, (list) => this.#showPictures(list));
     this.#updatePart("files", reply.files, (list) => this.files.replaceChildren(...list.map(fileItem)));
     this.#updatePart("card", reply.card, (facts) => this.card.replaceChildren(...facts.map(fact)));
-    this.#updatePart("buttons", reply.buttons, (buttons) => this.#showButtons(buttons));
     const dialText = isCompared ? reply.quote || splitLine(data.question).words.trim() : facts.has("top_p") ? fencedText(reply.text) : "";
     this.#updatePart("odds", reply.final && !reply.error ? dialText : "", (text) => this.#offerDial(text));
-    this.#updatePart("tools", [reply.final, reply.error, data.private, Boolean(reply.text), Boolean(reply.tokens), data.thread, this.actions.moderates()], () => this.#showTools());
+    const decides = [reply.buttons, reply.final, reply.error, data.private, Boolean(reply.text), Boolean(reply.tokens), data.thread, this.actions.moderates()];
+    this.#updatePart("actions", decides, () => this.#showActions());
     const waiting = !reply.final && !reply.text && !reply.status;
     // Columns show all parts at once, so the status would add nothing.
     const status = waiting ? "…" : reply.columns.length ? "" : reply.status;
@@ -193,17 +195,6 @@ export class ExchangeView {
     return link;
   }
 
-  // Shows the buttons. The keyboard focus stays on the same button, or on one with the same label. If there is neither, it
-  // moves to the message, so that the next key does not press another button.
-  #showButtons(buttons) {
-    const focused = this.buttons.contains(document.activeElement) ? document.activeElement : null;
-    this.buttons.replaceChildren(...withAllPageButtons(buttons).map(({ id, style = "secondary", label }) => (
-      element("button", { type: "button", class: style, "data-id": id, disabled: !id, onclick: () => this.actions.press(this.data.id, id) }, label))));
-    if (!focused) return;
-    const now = [...this.buttons.querySelectorAll(":enabled")], { dataset: { id }, textContent: label } = focused;
-    (now.find(({ dataset }) => dataset.id === id) ?? now.find(({ textContent }) => textContent === label) ?? this.root).focus();
-  }
-
   // Offers the live dial for the text of /odds or /dial, in place of the answer and its picture.
   #offerDial(text) {
     if (!text) return this.lab.replaceChildren();
@@ -226,20 +217,49 @@ export class ExchangeView {
     this.lab.replaceChildren(element("button", { type: "button", class: "to-thread", onclick: open }, icon("dial"), t("Turn the dial")));
   }
 
-  #showTools() {
-    const { data } = this;
-    const tool = (name, label, onclick) => setIcon(element("button", { type: "button", class: "icon", "data-tool": name, onclick }), name, label);
-    const canFollow = data.reply.final && !data.reply.error && !data.private;
-    const moderates = this.actions.moderates() && data.row > 0 && !data.private;
-    this.tools.replaceChildren(...[
-      canFollow && !data.thread && tool("reply", t("Reply"), () => this.actions.reply(this)),
-      canFollow && !data.thread && tool("thread", t("Go on in a thread"), () => this.actions.thread(data.row)),
-      data.reply.final && data.reply.text && tool("copy", t("Copy the text"), (event) => copyText(event.currentTarget, () => withLocalTimes(this.data.reply.text))),
-      data.reply.tokens && tool("tokens", t("Show how surprising each token was"), () => this.actions.tokens(this)),
-      moderates && tool("bin", t("Remove this, as a moderator"), () => this.actions.remove(this)),
-      moderates && !data.mine && tool("clock", t("Time {name} out", { name: data.author.name }), () => this.actions.timeOut(this)),
-    ].filter(Boolean));
+  // Shows what can be done with the answer: the buttons that the bot offers, and what the page itself can do.
+  #showActions() {
+    const { data, actions } = this, { reply } = data;
+    const canFollow = reply.final && !reply.error && !data.private && !data.thread;
+    const moderates = actions.moderates() && data.row > 0 && !data.private;
+    const has = (condition, name, label, press, more = {}) => condition && { name, label, press, ...more };
+    const offered = [
+      ...numbered(reply.buttons, (buttons) => this.#zoom(buttons)),
+      ...withAllPageButtons(reply.buttons.filter(({ picture }) => !picture)).map((button) => this.#offered(button)),
+      has(canFollow, "reply", t("Reply"), () => actions.reply(this), { icon: "reply" }),
+      has(canFollow, "thread", t("Go on in a thread"), () => actions.thread(data.row), { icon: "thread" }),
+      has(reply.tokens, "tokens", t("Show how surprising each word was"), () => actions.tokens(this), { icon: "tokens" }),
+      has(reply.final && reply.text && !reply.error, "copy", t("Copy the text"), () => copyText(this.bar.more, () => withLocalTimes(this.data.reply.text)), { icon: "copy" }),
+      has(moderates, "bin", t("Remove this, as a moderator"), () => actions.remove(this), { icon: "bin" }),
+      has(moderates && !data.mine, "clock", t("Time {name} out", { name: data.author.name }), () => actions.timeOut(this), { icon: "clock" }),
+    ].filter(Boolean);
+    this.bar.show(offered, reply.pictures.length ? ["again", "edit", "reply"] : ["again", "warmer", "reply", "edit", "cooler"], this.root);
   }
+
+  // Returns a button of the bot's as an action.
+  #offered({ id, style = "secondary", label, aside }) {
+    const name = id ? id.split(":")[1] : label, isPage = PAGE_BUTTONS.includes(label);
+    const action = { name, label, style, isPage, press: id && (() => this.actions.press(this.data.id, id)) };
+    if (name in VOTES) return { ...action, isShown: label !== VOTES[name].sign, ...VOTES[name] };
+    return { ...action, icon: ICONS[name], isShown: isPage || (/^(b|p|stop)/.test(name) && !aside) };
+  }
+
+  // Shows one picture of several large, with the buttons that are about it.
+  #zoom(buttons) {
+    const count = Math.max(...this.data.reply.buttons.map(({ picture }) => picture));
+    this.actions.open(this.data.reply.pictures[0], {
+      number: buttons[0].picture, count, actions: buttons.map(({ id, title, label }) => ({ label: title || label, press: () => this.actions.press(this.data.id, id) })),
+    });
+  }
+}
+
+// Returns an action for each picture that buttons are about: what they do can be chosen once `zoom` has shown it large.
+function numbered(buttons, zoom) {
+  const numbers = [...new Set(buttons.map(({ picture }) => picture).filter(Boolean))];
+  return numbers.map((number) => ({
+    name: `picture-${number}`, label: String(number), title: t("Picture {number}, large", { number }), isShown: true, isPage: true,
+    press: () => zoom(buttons.filter(({ picture }) => picture === number)),
+  }));
 }
 
 // Returns the buttons; if some turn pages, with all of those, the missing ones without an id.

@@ -51,7 +51,7 @@ export function show(view, tokens, fork) {
 export function hide(view) {
   view.text.hidden = false;
   view.lab.replaceChildren();
-  (view.tools.querySelector("[data-tool=tokens]") ?? view.root).focus();
+  view.bar.more.focus();
 }
 
 // Joins tokens that form one character into one piece, at which the first of them can be replaced.

@@ -7,14 +7,18 @@ const SHOWN_MS = 1500;
 
 // Copies what `text()` returns, and says so on the button.
 export async function copyText(button, text) {
-  const label = button.getAttribute("aria-label");
+  const label = button.getAttribute("aria-label"), drawn = [...button.childNodes];
   try {
     await write(text());
   } catch {
     return;
   }
   setIcon(button, "check", t("Copied"));
-  setTimeout(() => setIcon(button, "copy", label), SHOWN_MS);
+  setTimeout(() => {
+    button.replaceChildren(...drawn);
+    button.setAttribute("aria-label", label);
+    button.title = label;
+  }, SHOWN_MS);
 }
 
 async function write(text) {
