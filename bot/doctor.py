@@ -14,9 +14,9 @@ from bot.access import rate_limits
 from bot.config.loading import NOTHING_TO_RUN
 from bot.core.errors import BotError, UserError
 from bot.core.text import cut
-from bot.inference.client import BROKEN, DOWN, KEY_REFUSED
 from bot.inference.key_proof import UNPROVEN, connect
 from bot.inference.local_server import WARNING_WITHOUT_KEY, check_packages
+from bot.inference.responses import BROKEN, DOWN, KEY_REFUSED
 from bot.storage import inspection
 
 if TYPE_CHECKING:

@@ -22,6 +22,7 @@ from bot import (
     ellipsis,
     new_seed,
 )
+from plugins.shared.sampling import MIN_P
 
 INSTRUCTIONS = (
     "You are Tempera, a friendly assistant in a chat room. Answer briefly, in plain words, and in the language "
@@ -84,6 +85,7 @@ class AskPlugin(Plugin):
         temperature: Range[float, 0, 2] = 0.7,
         max_tokens: Range[int, 1, 4096] = 512,
         seed: Range[int, 0, 2147483647] | None = None,
+        min_p: Range[float, 0, 1] = MIN_P,
     ) -> AsyncIterator[Reply]:
         """Ask the language model a question.
 
@@ -91,8 +93,9 @@ class AskPlugin(Plugin):
         temperature: 0 always takes the most probable word, 2 dares the wildest
         max_tokens: The longest answer, in tokens (a token is about three quarters of a word)
         seed: The same seed gives the same answer to the same conversation again
+        min_p: Leaves out tokens less probable than this share of the most probable one; 0 leaves nothing out
         """
-        async for reply in self._answer(ctx, prompt, (), temperature, max_tokens, seed):
+        async for reply in self._answer(ctx, prompt, (), temperature, min_p, max_tokens, seed):
             yield reply
 
     @command("ask-fork", hidden=True)
@@ -106,6 +109,7 @@ class AskPlugin(Plugin):
         temperature: Range[float, 0, 2] = 0.7,
         max_tokens: Range[int, 1, 4096] = 512,
         seed: Range[int, 0, 2147483647] | None = None,
+        min_p: Range[float, 0, 1] = MIN_P,
     ) -> AsyncIterator[Reply]:
         """Go on from the middle of an answer, with another token in the place of one of its own.
 
@@ -114,7 +118,7 @@ class AskPlugin(Plugin):
         choice: Which of the tokens that were likely there to put in its place, counted from 0
         """
         beginning = fork_tokens(await ctx.history.tokens(answer), at, choice)
-        async for reply in self._answer(ctx, prompt, beginning, temperature, max_tokens, seed):
+        async for reply in self._answer(ctx, prompt, beginning, temperature, min_p, max_tokens, seed):
             yield reply
 
     async def _answer(
@@ -123,6 +127,7 @@ class AskPlugin(Plugin):
         prompt: str,
         beginning: Sequence[Token],
         temperature: float,
+        min_p: float,
         max_tokens: int,
         seed: int | None,
     ) -> AsyncIterator[Reply]:
@@ -142,6 +147,7 @@ class AskPlugin(Plugin):
             temperature=temperature,
             seed=new_seed() if seed is None else seed,
             max_tokens=max_tokens,
+            min_p=min_p,
             likely=LIKELY_TOKENS if ctx.settings["ask.keep_tokens"] else None,
             goes_on=bool(beginning),
             user=ctx.user.id,
@@ -164,6 +170,8 @@ class AskPlugin(Plugin):
                     "model": event.model,
                     "temperature": f"{temperature:g}",
                     "seed": str(event.seed),
+                    # At temperature 0 the most probable token alone is drawn, whatever min_p says.
+                    **({"min_p": f"{min_p:g}"} if min_p and temperature else {}),
                     "tokens": str(event.completion_tokens),
                     "seconds": f"{event.seconds:.1f}",
                 }

@@ -33,6 +33,8 @@ FORK = "fork"
 """The action of a click on a token: another answer that continues from that token."""
 FORK_FIELDS = ("at", "choice")
 """The fields of such a click: the token, and which of the likely tokens takes its place."""
+EARLIER_VALUES = {"min_p": 0.0}
+"""What answers were made with that were stored before there was such an option."""
 REPEATS = frozenset({"again", "cooler", "warmer", FORK})
 """Buttons that lead to another answer to the same question."""
 
@@ -129,7 +131,8 @@ def accepted_fields(action: str, command: Command, fields: Mapping[str, Any]) ->
 
 def changed_options(action: str, command: Command, row: MessageRow, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of the answer that `action` under `row` asks for, with the `fields` that it accepts."""
-    options = {name: value for name, value in row.options.items() if command.option(name) is not None}
+    known = EARLIER_VALUES | row.options
+    options = {name: value for name, value in known.items() if command.option(name) is not None}
     match action:
         case "again":
             options["seed"] = None

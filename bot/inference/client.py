@@ -15,28 +15,19 @@ from typing import TYPE_CHECKING, Any, Self
 import aiohttp
 from aiohttp.http_exceptions import LineTooLong
 
-from bot.core.errors import Busy, ModelError, ModelUnavailable
-from bot.core.i18n import Sentence
+from bot.core.errors import ModelUnavailable
 from bot.core.model_events import Answered, Delta, ModelChoice, Pictures, Readiness, Step, Waiting
 from bot.inference import logprobs
 from bot.inference.images import LINE_BUFFER_BYTES, PictureStream, build_form
 from bot.inference.logprobs import TokenReader, read_entropies
 from bot.inference.models import choose_model, read_models, read_readiness
+from bot.inference.responses import BROKEN, DOWN, checked_format, connection_errors, raise_error, require_object
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
     from types import TracebackType
 
     from bot.core.model_events import Dial, Drawn, Layout, Preview, Turn
-
-DOWN = (
-    "The model server does not answer. It may still be starting; whoever runs this bot can see why with "
-    "“tempera doctor”."
-)
-BROKEN = "The connection to the model server broke off in the middle of the answer. Please ask again."
-KEY_REFUSED = "The model server refuses this bot's key; whoever runs it must set the same one on both sides."
-DEFAULT_RETRY_SECONDS = 5.0
-"""When to ask a busy server again if its answer has no Retry-After header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +78,7 @@ class ModelClient:
         temperature: float,
         seed: int,
         max_tokens: int | None = None,
+        min_p: float = 0.0,
         likely: int | None = None,
         goes_on: bool = False,
         model: str | None = None,
@@ -94,9 +86,11 @@ class ModelClient:
     ) -> AsyncGenerator[Waiting | Step | Delta | Answered, None]:
         """Stream an answer to the last turn. The oldest turns are left out if the model cannot read them all.
 
-        `likely` (0 to 20) requests the tokens, each with so many of the most probable ones. With `goes_on`, the last
-        turn is the beginning of the answer, and only the rest of it is streamed. Ends with `Answered`. Raises
-        ModelError if the server refuses, and ModelUnavailable if it cannot be reached.
+        `min_p` leaves out tokens that are less probable at this temperature than this share of the most probable one;
+        0 is not sent, since not every server knows it. `likely` (0 to 20) requests the tokens, each with so many of the
+        most probable ones. With `goes_on`, the last turn is the beginning of the answer, and only the rest of it is
+        streamed. Ends with `Answered`. Raises ModelError if the server refuses, and ModelUnavailable if it cannot be
+        reached.
         """
         body: dict[str, Any] = {
             "model": model or await self.first("chat"),
@@ -110,6 +104,8 @@ class ModelClient:
         }
         if max_tokens is not None:
             body["max_tokens"] = max_tokens
+        if min_p > 0:
+            body["min_p"] = min_p
         if likely is not None:
             body |= {"logprobs": True, "top_logprobs": likely}
         if goes_on:
@@ -129,7 +125,7 @@ class ModelClient:
                 for choice in chunk.get("choices", ()):
                     finish = choice.get("finish_reason") or finish
                     text = choice["delta"].get("content") or ""
-                    with _checked_format():
+                    with checked_format():
                         tokens, entropies = reader.read_tokens(choice), read_entropies(choice, news)
                     if text or tokens:
                         yield Delta(text, tokens, entropies)
@@ -167,7 +163,7 @@ class ModelClient:
             "user": user,
         }
         answer = await self._post("/v1/completions", body)
-        with _checked_format():
+        with checked_format():
             return logprobs.read_dial(str(answer.get("model") or body["model"]), answer["tempera"]["dial"])
 
     async def faces(
@@ -259,11 +255,11 @@ class ModelClient:
             sent = self._stream("/v1/images/variations", data=build_form(body, source), read_bufsize=LINE_BUFFER_BYTES)
         async with contextlib.aclosing(sent) as chunks:
             async for chunk in chunks:
-                with _checked_format():
+                with checked_format():
                     event = stream.read(chunk)
                 if event is not None:
                     yield event
-        with _checked_format():
+        with checked_format():
             drawn = stream.result()
         yield drawn
 
@@ -276,7 +272,7 @@ class ModelClient:
     async def moderate(self, texts: Sequence[str], *, user: str = "") -> list[dict[str, float]]:
         """Return for each text its probability of belonging to each of OpenAI's categories. Errors as for `chat`."""
         answer = await self._post("/v1/moderations", {"input": list(texts), "user": user})
-        with _checked_format():
+        with checked_format():
             return [{name: float(value) for name, value in one["category_scores"].items()} for one in answer["results"]]
 
     async def offered(self, task: str) -> list[str]:
@@ -286,7 +282,7 @@ class ModelClient:
     async def _listed(self, task: str) -> dict[str, Mapping[str, Any]]:
         """Return what the server says about each model that it has for `task`, keyed by name."""
         listed = await self._request("GET", "/v1/models")
-        with _checked_format():
+        with checked_format():
             return read_models(listed, task)
 
     async def choose(self, task: str, *wanted: str) -> ModelChoice:
@@ -304,11 +300,11 @@ class ModelClient:
         try:
             async with self._require_session().get(f"{self.url}/health/ready", allow_redirects=False) as response:
                 if response.status not in (200, 503):
-                    await _raise_error(response)
-                body = _require_object(await response.json(content_type=None))
+                    await raise_error(response)
+                body = require_object(await response.json(content_type=None))
         except (aiohttp.ClientError, LineTooLong, TimeoutError, ValueError) as error:
             raise ModelUnavailable(DOWN) from error
-        with _checked_format():
+        with checked_format():
             return read_readiness(body, is_ready=response.status == 200)
 
     def _require_session(self) -> aiohttp.ClientSession:
@@ -321,78 +317,29 @@ class ModelClient:
 
     async def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         session = self._require_session()
-        with _connection_errors():
+        with connection_errors():
             async with session.request(method, f"{self.url}{path}", json=body) as response:
                 if response.status >= 400:
-                    await _raise_error(response)
-                return _require_object(await response.json())
+                    await raise_error(response)
+                return require_object(await response.json())
 
     async def _stream(self, path: str, **request: Any) -> AsyncGenerator[Mapping[str, Any], None]:
         """Yield the chunks of a stream of server-sent events. `request` has the arguments of aiohttp's `post`."""
         session = self._require_session()
         finished = False
-        with _connection_errors():
+        with connection_errors():
             async with session.post(f"{self.url}{path}", **request) as response:
                 if response.status >= 400:
-                    await _raise_error(response)
+                    await raise_error(response)
                 async for line in response.content:
                     data = line.strip().removeprefix(b"data:").strip() if line.startswith(b"data:") else b""
                     if data == b"[DONE]":
                         finished = True
                         break
                     if data:
-                        chunk = _require_object(json.loads(data))
+                        chunk = require_object(json.loads(data))
                         if problem := chunk.get("error"):
-                            raise ModelUnavailable("{message}", message=_require_object(problem)["message"])
+                            raise ModelUnavailable("{message}", message=require_object(problem)["message"])
                         yield chunk
         if not finished:
             raise ModelUnavailable(BROKEN)
-
-
-@contextlib.contextmanager
-def _connection_errors() -> Iterator[None]:
-    """Raise ModelUnavailable if the server cannot be reached, or if its response breaks off or cannot be read."""
-    try:
-        yield
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-        raise ModelUnavailable(DOWN) from error
-    except (aiohttp.ClientError, LineTooLong, TimeoutError, ValueError, KeyError) as error:
-        raise ModelUnavailable(BROKEN) from error
-
-
-@contextlib.contextmanager
-def _checked_format() -> Iterator[None]:
-    """Raise ModelUnavailable if a field of the response is missing or has the wrong type."""
-    try:
-        yield
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ModelUnavailable(BROKEN) from error
-
-
-def _require_object(value: Any) -> Mapping[str, Any]:
-    """Return `value` if it is a JSON object; raise ValueError otherwise."""
-    if not isinstance(value, dict):
-        raise ValueError(f"a JSON object was expected, not {type(value).__name__}")  # noqa: TRY004 - as json raises
-    return value
-
-
-def _read_retry_seconds(response: aiohttp.ClientResponse) -> float:
-    """Return the seconds of the Retry-After header; a date in it is ignored."""
-    text = response.headers.get("Retry-After", "")
-    return float(text) if text.isdecimal() else DEFAULT_RETRY_SECONDS
-
-
-async def _raise_error(response: aiohttp.ClientResponse) -> None:
-    """Raise the error for the status of a response, with the sentence of the server if it sent one."""
-    message: object = Sentence("The model server answered with status {status}.", {"status": response.status})
-    code = None
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        error = (await response.json(content_type=None))["error"]
-        message, code = str(error["message"]), error.get("code")
-    if response.status == 429:
-        raise Busy("{message}", _read_retry_seconds(response), message=message)
-    if response.status == 401 or code == "invalid_api_key":
-        raise ModelUnavailable(KEY_REFUSED)
-    if response.status == 403 or response.status >= 500:
-        raise ModelUnavailable("{message}", message=message)
-    raise ModelError("{message}", message=message)

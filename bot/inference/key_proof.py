@@ -17,7 +17,8 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from bot.core.errors import ModelUnavailable
-from bot.inference.client import DOWN, ModelClient, Timing
+from bot.inference.client import ModelClient, Timing
+from bot.inference.responses import DOWN
 
 if TYPE_CHECKING:
     from bot.config.sections import ModelServerSection

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bot.commands.command import MAX_SHOWN_CHARACTERS
 from bot.commands.source import find_place
@@ -130,6 +130,12 @@ class Registry:
         """Return `command` with the limits that moderators have set in `place` and for the roles of `user`."""
         siblings = [other for other in self._commands.values() if other.plugin == command.plugin]
         return narrow(command, siblings, self._settings, place, user)
+
+    def find_default(self, command: str, option: str, place: Place, user: User) -> Any:
+        """Return the default of an option that applies in `place` to `user`; None if there is no such option."""
+        found = self.get(command)
+        known = None if found is None else self.narrow(found, place, user).option(option)
+        return None if known is None else known.default
 
     def get(self, name: str) -> Command | None:
         """Return the command called `name`, which may be hidden; None if there is none."""

@@ -10,6 +10,7 @@ from bot import Context, Plugin, Range, Reply, SerialExecutor, UserError, comman
 from plugins.lab import compare, dial, odds
 from plugins.lab.chart import draw_chart
 from plugins.lab.odds import DrawnToken, OddsRequest
+from plugins.shared.sampling import MIN_P
 
 TOKEN_IDS = re.compile(r"\d+( \d+)*")
 
@@ -34,6 +35,7 @@ class LabPlugin(Plugin):
         temperatures: Annotated[Range[str, 1, 60], dial.TEMPERATURES] = dial.EXAMPLE,
         seed: Range[int, 0, 2147483647] | None = None,
         max_tokens: Range[int, 1, 400] = 80,
+        min_p: Range[float, 0, 1] = MIN_P,
     ) -> AsyncIterator[Reply]:
         """See one prompt answered at several temperatures, side by side.
 
@@ -41,10 +43,11 @@ class LabPlugin(Plugin):
         temperatures: Up to five temperatures, with commas between
         seed: The same seed gives the same answers again
         max_tokens: The longest answer, in tokens
+        min_p: Leaves out tokens less probable than this share of the most probable one; 0 leaves nothing out
         """
         values = dial.TEMPERATURES.parse(temperatures)
         seed = new_seed() if seed is None else seed
-        async for reply in dial.compare_temperatures(ctx, prompt, values, seed, max_tokens):
+        async for reply in dial.compare_temperatures(ctx, prompt, values, seed, max_tokens, min_p):
             yield reply
 
     @command(form=("text", "temperature", "top_p", "seed"))

@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 from bot import Answered, Attachment, Context, Delta, Drawn, Preview, Reply, Step, Turn
 from plugins.lab.parallel import ParallelPart, close_markdown, run_parallel
+from plugins.shared.sampling import MIN_P
 
 TEMPERATURE = 0.7
 MAX_TOKENS = 120
@@ -68,6 +69,7 @@ class Language(Family):
         events = self.ctx.models.chat(
             [Turn("user", self.prompt)],
             temperature=min(max(TEMPERATURE, settings["temperature.minimum"]), settings["temperature.maximum"]),
+            min_p=MIN_P,
             seed=self.seed,
             max_tokens=MAX_TOKENS,
             model=await settings.model("ask.model"),

@@ -20,7 +20,7 @@ class TemperatureAnswer(ParallelPart):
     """
 
     def __init__(
-        self, ctx: Context, model: str | None, prompt: str, temperature: float, seed: int, max_tokens: int
+        self, ctx: Context, model: str | None, prompt: str, temperature: float, seed: int, max_tokens: int, min_p: float
     ) -> None:
         super().__init__()
         self.temperature = temperature
@@ -34,6 +34,7 @@ class TemperatureAnswer(ParallelPart):
             temperature=temperature,
             seed=seed,
             max_tokens=max_tokens,
+            min_p=min_p,
             likely=1,
             model=model,
             user=ctx.user.id,
@@ -61,20 +62,20 @@ class TemperatureAnswer(ParallelPart):
 
 
 async def compare_temperatures(
-    ctx: Context, prompt: str, temperatures: Sequence[float], seed: int, tokens: int
+    ctx: Context, prompt: str, temperatures: Sequence[float], seed: int, tokens: int, min_p: float
 ) -> AsyncIterator[Reply]:
     """Yield the message in which the answers grow side by side.
 
     Platforms without columns show the first answer that is not finished; the status tells how far the others are.
     """
     model = await ctx.settings.model("ask.model")
-    parts = [TemperatureAnswer(ctx, model, prompt, temperature, seed, tokens) for temperature in temperatures]
+    parts = [TemperatureAnswer(ctx, model, prompt, temperature, seed, tokens, min_p) for temperature in temperatures]
     yield Reply(status=ctx.translate("Thinking …"))
     async with aclosing(run_parallel(parts)) as changes:
         async for _ in changes:
             yield Reply(columns=_build_columns(ctx, parts), status=_build_status(ctx, parts))
     text = "\n\n".join([*(_build_section(ctx, part) for part in parts), _explain(ctx, parts)])
-    yield Reply(text=text, card=_build_card(parts, seed), final=True)
+    yield Reply(text=text, card=_build_card(parts, seed, min_p), final=True)
 
 
 def _build_columns(ctx: Context, parts: Sequence[TemperatureAnswer]) -> tuple[Column, ...]:
@@ -125,11 +126,12 @@ def _explain(ctx: Context, parts: Sequence[TemperatureAnswer]) -> str:
     )
 
 
-def _build_card(parts: Sequence[TemperatureAnswer], seed: int) -> dict[str, str]:
+def _build_card(parts: Sequence[TemperatureAnswer], seed: int, min_p: float) -> dict[str, str]:
     answers = [part.answered for part in parts if part.answered is not None]
     return {
         "model": ", ".join(dict.fromkeys(answer.model for answer in answers)),
         "temperatures": ", ".join(f"{part.temperature:g}" for part in parts),
         "seed": str(seed),
+        **({"min_p": f"{min_p:g}"} if min_p else {}),
         "seconds": f"{max((answer.seconds for answer in answers), default=0):.1f}",
     }

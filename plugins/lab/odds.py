@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from bot import Attachment, Button, Candidate, Context, Dial, Reply, new_seed
 from plugins.lab.chart import Bar, OddsChart, format_percent
+from plugins.shared.sampling import usual_min_p
 
 SHOWN_TOKENS, OFFERED_TOKENS = 10, 5
 """Tokens in the list and the chart, and tokens that have a button."""
@@ -129,6 +130,7 @@ def build_reply(ctx: Context, dial: Dial, request: OddsRequest, png: bytes, draw
         fence(decode_prompt(dial)),
         ctx.translate("What may come next, by the model’s own odds → {draw}:", draw=_describe_sampling(ctx, request)),
         "\n".join([*lines, others]),
+        *_describe_cut(ctx, dial, request),
         ctx.translate("Choose a token, or let one be drawn. That is all a language model does, again and again."),
     ]
     return Reply(
@@ -205,6 +207,22 @@ def _describe_sampling(ctx: Context, request: OddsRequest) -> str:
     if request.top_p >= 1:
         return ctx.translate("at temperature {temperature}", temperature=temperature)
     return ctx.translate("at temperature {temperature}, top-p {top_p}", temperature=temperature, top_p=top_p)
+
+
+def _describe_cut(ctx: Context, dial: Dial, request: OddsRequest) -> list[str]:
+    """Return a sentence that says which of the listed tokens /ask would leave out; nothing if it leaves none out."""
+    min_p = usual_min_p(ctx)
+    shown = dial.candidates[:SHOWN_TOKENS]
+    # Cut after the temperature, the odds are as if cut before it at min_p to the power of the temperature.
+    least = min_p**request.temperature * max(one.before for one in shown)
+    kept = sum(one.before >= least for one in shown)
+    if not min_p or request.temperature == 0 or kept == len(shown):
+        return []
+    sentence = (
+        "These are the odds without `min_p`. /ask leaves out all from number {number} on, because at this temperature "
+        "each has less than {share} of what the most probable token has (min_p {min_p})."
+    )
+    return [ctx.translate(sentence, number=kept + 1, share=format_percent(min_p), min_p=f"{min_p:g}")]
 
 
 def _build_card(dial: Dial, request: OddsRequest, drawn: DrawnToken | None) -> dict[str, str]:

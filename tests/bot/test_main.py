@@ -77,7 +77,7 @@ async def test_commands_prints_every_command_as_json(person: Caller) -> None:
     ]
     ask = listed["ask"]
     assert (ask["plugin"], ask["moderator"], ask["private"]) == ("ask", False, False)
-    assert ask["usage"] == "/ask [temperature:…] [max_tokens:…] [seed:…] prompt"
+    assert ask["usage"] == "/ask [temperature:…] [max_tokens:…] [seed:…] [min_p:…] prompt"
     assert ask["options"][1] == {
         "name": "temperature",
         "type": "number",

@@ -15,7 +15,7 @@ from bot.core.errors import Expired
 from bot.core.messages import Action, Place, Request
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
-from bot.storage.database import Database
+from bot.storage.database import Database, MessageRow
 from plugins.ask import add_lesson, fork_tokens
 
 ANSWER = "Paris is the capital of France."
@@ -33,12 +33,14 @@ async def test_the_answer_grows_and_its_card_tells_how_it_was_made(bot: Bot, mod
     assert dict(seen[-1].card) == {
         "model": "fake-chat",
         "temperature": "1.5",
+        "min_p": "0.05",
         "seed": "7",
         "tokens": "6",
         "seconds": "0.5",
     }
     body = models.requests[0]
     assert (body["temperature"], body["seed"], body["max_tokens"], body["user"]) == (1.5, 7, 9, "ann")
+    assert body["min_p"] == 0.05
     assert [turn["role"] for turn in body["messages"]] == ["system", "user"]
 
 
@@ -154,7 +156,7 @@ async def test_wrong_options_are_refused_in_the_askers_language(
     ],
 )
 async def test_a_missing_prompt_is_named(bot: Bot, locale: str, start: str) -> None:
-    usage = "/ask [temperature:…] [max_tokens:…] [seed:…] prompt"
+    usage = "/ask [temperature:…] [max_tokens:…] [seed:…] [min_p:…] prompt"
     assert (await last(bot, ask("/ask", speaking(locale)))).text == f"{start}{usage}"
 
 
@@ -169,6 +171,27 @@ async def test_a_refusal_of_the_model_server_is_shown_and_the_next_question_work
 async def test_the_temperature_is_written_as_people_write_it(bot: Bot, temperature: float) -> None:
     reply = await last(bot, ask(f"/ask temperature:{temperature} hi", ANN))
     assert reply.card["temperature"] == format_number(temperature)
+
+
+@pytest.mark.parametrize(("options", "sent", "shown"), [("min_p:0", None, None), ("temperature:0", 0.05, None)])
+async def test_the_card_names_min_p_where_it_leaves_something_out(
+    bot: Bot, models: FakeModels, options: str, sent: float | None, shown: str | None
+) -> None:
+    reply = await last(bot, ask(f"/ask {options} hi"))
+    assert (models.requests[0].get("min_p"), reply.card.get("min_p")) == (sent, shown)
+
+
+async def test_an_answer_of_before_min_p_is_repeated_without_it(bot: Bot, models: FakeModels) -> None:
+    present, earlier = [(await last(bot, ask("/ask temperature:1.5 hi"))).row for _ in range(2)]
+    async with bot.database.writing() as session:
+        row = await session.get(MessageRow, earlier)
+        assert row is not None
+        row.options = {name: value for name, value in row.options.items() if name != "min_p"}
+    models.requests.clear()
+    for row_id in (present, earlier):
+        for request in (press("again", row_id), press("cooler", row_id), fork(row_id, 1, 0)):
+            assert not (await last(bot, request)).error
+    assert [body.get("min_p") for body in models.requests] == [0.05] * 3 + [None] * 3
 
 
 # Tokens and forks

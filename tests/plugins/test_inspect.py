@@ -19,13 +19,17 @@ async def test_the_last_answer_is_shown_with_its_options_and_facts(bot: Bot) -> 
     assert decision.private
     lines = [reply async for reply in decision.start()][-1].text.splitlines()
     assert lines[0].startswith("**/ask** – asked by Ann, 20")
-    assert lines[1:5] == [
+    assert lines[1:6] == [
         "- `prompt`: Which city? – What you want to know",
         "- `temperature`: 0.2 – 0 always takes the most probable word, 2 dares the wildest",
         "- `max_tokens`: 512 – The longest answer, in tokens (a token is about three quarters of a word)",
         "- `seed`: 7 – The same seed gives the same answer to the same conversation again",
+        (
+            "- `min_p`: 0.05 – Leaves out tokens less probable than this share of the most probable one; "
+            "0 leaves nothing out"
+        ),
     ]
-    assert lines[5:] == ["- model: fake-chat", "- tokens: 6", "- seconds: 0.5"]
+    assert lines[6:] == ["- model: fake-chat", "- tokens: 6", "- seconds: 0.5"]
 
 
 async def test_a_reply_inspects_the_answer_it_replies_to(bot: Bot) -> None:

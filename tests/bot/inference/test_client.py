@@ -10,7 +10,8 @@ from fakes.model_server.model_api import FakeModels, png
 from bot import Answered, Delta, Step, Turn, Waiting
 from bot.core.errors import Busy, ModelError, ModelUnavailable
 from bot.core.model_events import ModelChoice, Pictures, Readiness
-from bot.inference.client import BROKEN, DOWN, ModelClient, Timing
+from bot.inference.client import ModelClient, Timing
+from bot.inference.responses import BROKEN, DOWN
 
 QUESTION = [Turn("user", "hi")]
 
@@ -45,6 +46,7 @@ async def test_a_chat_streams_text_and_ends_with_its_facts(models: FakeModels) -
     (body,) = models.requests
     assert body["messages"] == [{"role": "user", "content": "hi"}]
     assert (body["temperature"], body["seed"], body["max_tokens"], body["user"]) == (1, 1, 9, "ann")
+    assert "min_p" not in body
     assert (body["truncation"], body["stream_options"]["include_progress"]) == ("auto", True)
 
 

@@ -10,7 +10,8 @@ from fakes.model_server.model_api import GIF, FakeModels, png
 from bot import Drawn, Preview, Step, Waiting
 from bot.core.errors import ModelError, ModelUnavailable
 from bot.core.model_events import EncodedPrompt
-from bot.inference.client import BROKEN, ModelClient
+from bot.inference.client import ModelClient
+from bot.inference.responses import BROKEN
 
 PATH = "/v1/images/generations"
 TOLD = {

@@ -15,8 +15,9 @@ from bot.config.sections import ModelServerSection
 from bot.core.errors import ModelUnavailable
 from bot.core.model_events import Turn
 from bot.inference import key_proof
-from bot.inference.client import DOWN, ModelClient
+from bot.inference.client import ModelClient
 from bot.inference.key_proof import UNPROVEN, connect
+from bot.inference.responses import DOWN
 
 SECRET = "my secret question"
 

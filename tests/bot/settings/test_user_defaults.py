@@ -23,7 +23,7 @@ ON_SLACK, ON_DISCORD = (Caller(User("U1", "Ada"), Place(platform, "C1")) for pla
 
 
 def test_free_text_required_options_and_seeds_have_no_default_of_ones_own() -> None:
-    assert list(Defaults.offered(COMMANDS)) == ["ask.temperature", "ask.max_tokens"]
+    assert list(Defaults.offered(COMMANDS)) == ["ask.temperature", "ask.max_tokens", "ask.min_p"]
 
 
 async def test_two_processes_agree_after_a_refresh(database: Database) -> None:

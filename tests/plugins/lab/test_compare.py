@@ -32,6 +32,7 @@ async def test_three_families_answer_one_prompt(bot: Bot, models: FakeModels) ->
     assert [file.filename for file in reply.attachments] == ["diffusion.png", "gan.png"]
     assert [file.data for file in reply.attachments] == [png(7, 384, 384), png(7, 384, 384)]
     assert reply.attachments[0].alt == "The diffusion model’s picture of “a red apple”"
+    assert [body["min_p"] for body in models.requests if "min_p" in body] == [0.05]
     assert dict(reply.card) == {"seed": "7", "models": "fake-chat, fake-images, fake-faces"}
     by_model = {body["model"]: body for body in models.requests}
     assert by_model["fake-chat"]["messages"][-1]["content"] == by_model["fake-images"]["prompt"] == "a red apple"

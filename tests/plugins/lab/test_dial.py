@@ -32,12 +32,14 @@ async def test_three_answers_with_their_measurements_and_an_explanation(bot: Bot
     assert dict(seen[-1].card) == {
         "model": "fake-chat",
         "temperatures": "0, 0.7, 1.5",
+        "min_p": "0.05",
         "seed": "7",
         "seconds": "0.5",
     }
     assert sorted(body["temperature"] for body in models.requests) == [0, 0.7, 1.5]
     for body in models.requests:
         assert (body["seed"], body["max_tokens"], body["top_logprobs"], body["user"]) == (7, 9, 1, "ann")
+        assert body["min_p"] == 0.05
         assert body["messages"] == [{"role": "user", "content": "Where?"}]
 
 

@@ -1,4 +1,5 @@
 import asyncio
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,20 @@ async def test_the_ten_most_probable_tokens_are_shown_in_words_and_as_a_picture(
     assert f"␣mat {percent(0)} → {percent(0, kept)}; ␣floor" in picture.alt
     assert [button.label for button in reply.buttons][:6] == ["␣mat", "␣floor", "␣roof", "↵", "…", "🎲 Draw one"]
     assert dict(reply.card) == {"model": "fake-chat", "temperature": "1", "top_p": "0.9"}
+
+
+@pytest.mark.parametrize(
+    ("temperature", "top_p", "min_p", "number"),
+    [(1, 1, 0.05, 6), (2, 1, 0.05, 10), (1, 0.5, 0.05, 6), (1, 1, 0.3, 3), (1, 1, 0, 0), (0, 1, 0.05, 0)],
+)
+async def test_odds_say_which_tokens_ask_leaves_out(
+    bot: Bot, temperature: float, top_p: float, min_p: float, number: int
+) -> None:
+    moderator = User("m", "M", is_moderator=True)
+    await bot.settings.write([bot.settings.make_change("ask.min_p.default", min_p, server_scope(ROOM))], moderator)
+    reply = await last(bot, ask(f"/odds temperature:{temperature} top_p:{top_p} The cat sat on the"))
+    told = re.findall(r"/ask leaves out all from number (\d+) on", reply.text)
+    assert told == ([str(number)] if number else [])
 
 
 async def test_a_forbidden_token_is_hidden_and_the_others_are_shown(bot: Bot) -> None:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 MAX_TEXT_CHARS = 2000
 MAX_TOKEN_IDS = 2000
+MIN_P_OPTION = ("ask", "min_p")
+"""The option whose default says which tokens answers leave out, which the page shows."""
 KnobLimits = dict[str, tuple[float, float]]
 KNOBS = tuple(
     Option(name=name, type=float, minimum=0, maximum=most)
@@ -85,7 +87,9 @@ class DialPage:
             async with bot.admission.count_use(press, odds) if odds is not None and query.writes_on else nullcontext():
                 with self._counted(request.remote or "", user.id):
                     dial = await self._compute_dial(press, query)
-                response = web.json_response(_dial_json(dial) | {"limits": limits})
+                min_p = bot.registry.find_default(*MIN_P_OPTION, place, user) or 0.0
+                about = {"limits": limits, "min_p": min_p}
+                response = web.json_response(_dial_json(dial) | about)
         except UserError as error:
             await self._services.record_refusal(error, user, "dial" if odds is None else DIAL_COMMAND, place)
             response = error_response(error, user, status=422)

@@ -194,11 +194,14 @@ async def test_a_token_that_was_hardly_possible_is_the_more_surprising(
 ) -> None:
     models.answer, models.unlikely = ("Paris", " banana"), {" banana": 2.0**-40}
     async with opened(browser, url) as page:
-        await page.locator("#input").fill("/ask What is the capital of France?")
+        await page.locator("#input").fill("/ask temperature:1 min_p:0.4 What is the capital of France?")
         await page.locator("#input").press("Enter")
         await choose(page, "Show how surprising each word was")
         await page.locator(".tokens .token").nth(1).click()
         await expect(page.locator(".runners")).to_contain_text("had a probability of < 0.1 %: a surprise of 40 bits.")
+        await expect(page.locator(".choices .share")).to_have_text(
+            ["50 %", "25 %", "12.5 % · left out by min_p", "6.2 % · left out by min_p"]
+        )
 
 
 @pytest.fixture
@@ -329,6 +332,8 @@ async def test_the_dial_turns_as_far_as_moderators_let_it(models: FakeModels, tm
     async with dial_with(models, tmp_path, browser, limits) as page:
         value = page.locator(".dial-value")
         await expect(value).to_have_text("0.5")
+        # At 0.5 each token is a quarter as probable as the one before it.
+        await expect(page.locator(".bars > li").nth(3)).to_have_text("/ask leaves out what follows (min_p 0.05)")
         # At 0.5 the first token has 75 % by itself, so that top-p leaves it alone.
         await expect(page.locator(".bars .share").first).to_have_text("100 %")
         await page.get_by_label("top-p").press("End")

@@ -334,7 +334,10 @@ async def test_the_knobs_have_the_limits_of_odds(with_lab: tuple[Bot, Visitor], 
         assert status == 422
         assert answer["error"].startswith(sentence)
     assert len(models.requests) == asked
+    assert dial["min_p"] == 0.05
+    await put(bot, "ask.min_p.default", 0)
     await put(bot, "temperature.maximum", 0.3)
+    assert (await turned(ann, text="The cat"))[1]["min_p"] == 0
     assert (await turned(ann, text="The cat"))[1]["limits"]["temperature"] == [0, 0.3]
     status, answer = await turned(ann, ids=dial["ids"], temperature=0.4)
     assert (status, "`temperature.maximum`" in answer["error"]) == (422, True)

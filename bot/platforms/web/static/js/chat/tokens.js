@@ -12,9 +12,11 @@ const number = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
 const surprise = (probability) => -Math.log2(Math.max(probability, Number.MIN_VALUE));
 const level = (probability) => LEVEL_BITS.filter((bound) => surprise(probability) >= bound).length;
 
-// Shows `tokens`, as the bot sends them, in place of the view's text. `fork(place, choice)` asks for an answer that
-// continues with another token.
+// Shows `tokens`, as the bot sends them, in place of the view's text. The facts of the answer say which tokens it could not
+// draw. `fork(place, choice)` asks for an answer that continues with another token.
 export function show(view, tokens, fork) {
+  const facts = new Map(view.data.reply.card);
+  const minP = Number(facts.get("min_p") ?? 0), temperature = Number(facts.get("temperature") ?? 1);
   const alternatives = element("div", { class: "runners", "aria-live": "polite" });
   const { cause } = view.data;
   const pieces = joinCharacters(tokens).map((piece) => element("button", {
@@ -27,7 +29,7 @@ export function show(view, tokens, fork) {
   function choose(button, piece) {
     for (const other of pieces) other.setAttribute("aria-pressed", String(other === button));
     focus(button, false);
-    alternatives.replaceChildren(...explain(piece, fork));
+    alternatives.replaceChildren(...explain(piece, fork, minP ** temperature));
   }
 
   function focus(button, move = true) {
@@ -76,7 +78,9 @@ function joinCharacters(tokens) {
 // Whether it is the token that a fork put there.
 const isForked = ({ text, start }, cause) => Boolean(cause?.mark) && start <= cause.at && cause.at < start + text.length;
 
-function explain({ text, probability, likely, place, splits }, fork) {
+// `least` is the share of the most probable token's own probability below which the answer left tokens out. Cut after the
+// temperature t, probabilities p are as if cut before it at min_p to the power of t.
+function explain({ text, probability, likely, place, splits }, fork, least) {
   const bits = number.format(surprise(probability));
   const head = element("p", {}, element("code", {}, showWhitespace(text)), " ",
     t("had a probability of {share}: a surprise of {bits} bits.", { share: formatPercent(probability), bits }));
@@ -86,7 +90,7 @@ function explain({ text, probability, likely, place, splits }, fork) {
     const label = element("span", { class: "token plain" }, name);
     return element("li", {}, canFork
       ? element("button", { type: "button", class: "token", onclick: () => fork(place, choice), "aria-label": t("Go on from here with “{token}”, {share}", { token: other, share: formatPercent(share) }) }, name)
-      : label, element("span", { class: "share" }, formatPercent(share)));
+      : label, element("span", { class: "share" }, formatPercent(share), share < least * likely[0][1] ? ` · ${t("left out by min_p")}` : ""));
   });
   return [head, element("p", { class: "faint" }, t("Choose another token, and the answer goes on from there:")), element("ul", { class: "choices" }, ...choices)];
 }

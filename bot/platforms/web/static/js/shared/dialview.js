@@ -189,6 +189,7 @@ export class DialView {
     const rest = candidates.length - SHOWN_BARS;
     this.further = bar(t("{count} further tokens", { count: rest }));
     this.other = bar(t("all other tokens"));
+    this.cutLine = element("li", { class: "cut-line" }, t("/ask leaves out what follows (min_p {share})", { share: number.format(this.#dial.min_p) }));
     const shown = this.#rows.slice(0, this.#showsAll ? undefined : SHOWN_BARS);
     this.bars.replaceChildren(...[...shown, this.#showsAll || rest <= 0 ? null : this.further, this.other].filter(Boolean).map(({ root }) => root));
     this.more.hidden = rest <= 0;
@@ -247,6 +248,7 @@ export class DialView {
     const sum = (list) => list.slice(SHOWN_BARS).reduce((total, share) => total + share, 0);
     this.further.show(sum(shares), sum(before.shares), most);
     this.other.show(other, before.other, most);
+    this.#showCut();
     this.value.textContent = number.format(this.#temperature);
     this.slider.setAttribute("aria-valuetext", this.value.textContent);
     this.topPValue.textContent = number.format(Number(this.topP.value));
@@ -256,6 +258,15 @@ export class DialView {
     this.meaning.textContent = this.#explain(oddsAt(this.#dial, this.#temperature), before);
     this.facts.textContent = entropy === null ? "" : entropy < 0.005 ? t("Uncertainty: 0 bits. Nothing is left to chance.")
       : t("Uncertainty: {bits} bits, as if {count} tokens were equally likely.", { bits: number.format(entropy), count: rough.format(2 ** entropy) });
+  }
+
+  // Draws the line between the tokens that /ask can draw at this temperature and those that its min_p leaves out.
+  #showCut() {
+    const { min_p: minP } = this.#dial, { shares } = oddsAt(this.#dial, this.#temperature);
+    const kept = shares.filter((share) => share >= minP * Math.max(...shares)).length;
+    const next = minP > 0 && this.#temperature > 0 && this.#rows[kept]?.root;
+    if (next && next.parentNode === this.bars) this.bars.insertBefore(this.cutLine, next);
+    else this.cutLine.remove();
   }
 
   // Says in words what the temperature does to these odds. What top-p does is shown by the bars.
