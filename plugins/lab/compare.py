@@ -12,6 +12,8 @@ from plugins.shared.sampling import MIN_P
 TEMPERATURE = 0.7
 MAX_TOKENS = 120
 """The text is short, because it is to be compared."""
+INSTRUCTIONS = "Write two or three sentences about whatever the message names, or do what it asks for."
+"""The task of the language model. Asked for “a red apple” and nothing else, it answers that it lacks the context."""
 PICTURE_PIXELS = 384
 """Longer side of the pictures, in pixels."""
 PREVIEWS = 5
@@ -66,8 +68,10 @@ class Language(Family):
 
     async def work(self) -> AsyncIterator[None]:
         settings = self.ctx.settings
+        # As in a first question to /ask. No earlier turns: the other two families read none either.
+        asked = [settings["ask.system_prompt"]] if settings.knows("ask.system_prompt") else []
         events = self.ctx.models.chat(
-            [Turn("user", self.prompt)],
+            [Turn("system", " ".join([*asked, INSTRUCTIONS])), Turn("user", self.prompt)],
             temperature=min(max(TEMPERATURE, settings["temperature.minimum"]), settings["temperature.maximum"]),
             min_p=MIN_P,
             seed=self.seed,

@@ -9,6 +9,7 @@ from bot.config.sections import PluginsSection
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
 from bot.storage.database import Database
+from plugins.lab.compare import INSTRUCTIONS
 
 TABLE = """```
                 steps  seconds  ms a step
@@ -38,6 +39,17 @@ async def test_three_families_answer_one_prompt(bot: Bot, models: FakeModels) ->
     assert by_model["fake-chat"]["messages"][-1]["content"] == by_model["fake-images"]["prompt"] == "a red apple"
     assert by_model["fake-faces"]["prompt"] == ""
     assert {body["seed"] for body in models.requests} == {7}
+
+
+async def test_in_a_used_room_the_model_is_told_what_a_first_question_is_and_what_to_do(
+    bot: Bot, models: FakeModels
+) -> None:
+    for line in ("/ask seed:1 Who are you?", "/compare seed:2 a green pear", "/compare seed:7 a red apple"):
+        assert not (await last(bot, ask(line))).error
+    first, *_, compared = [body["messages"] for body in models.requests if body["model"] == "fake-chat"]
+    assert [turn["role"] for turn in first] == [turn["role"] for turn in compared] == ["system", "user"]
+    assert compared[0]["content"] == f"{first[0]['content']} {INSTRUCTIONS}"
+    assert compared[1]["content"] == "a red apple"
 
 
 async def test_the_families_work_at_the_same_time_and_stop_together(bot: Bot, models: FakeModels) -> None:
