@@ -14,7 +14,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Literal
 
 from plugins.explain.lessons.blocks import BREAK, Block, Code, Heading, Items, Paragraph, Table
-from plugins.explain.lessons.plain import FAQ, is_question
+from plugins.explain.lessons.plain import FAQ, is_question, remove_answer_label
 from plugins.explain.lessons.to_markdown import escape, fence, to_plain, unwrap_code
 
 if TYPE_CHECKING:
@@ -160,6 +160,10 @@ def _add_question_headings(blocks: Sequence[Block]) -> Iterator[Block]:
         if isinstance(block, Heading) and (FAQ.search(block.text) or block.level <= faq_level):
             in_faq = bool(FAQ.search(block.text))
             faq_level = block.level if in_faq else 0
+        if isinstance(block, Items) and (answered := _answered_questions(block)):
+            for item_question, item_answer in answered:
+                yield from (Heading(6, unwrap_code(item_question)), Paragraph(item_answer))
+            continue
         if not isinstance(block, Paragraph):
             yield block
             continue
@@ -170,6 +174,16 @@ def _add_question_headings(blocks: Sequence[Block]) -> Iterator[Block]:
             yield from [Paragraph(answer.strip())] if answer.strip() else []
         else:
             yield block
+
+
+def _answered_questions(block: Items) -> list[tuple[str, str]]:
+    """Return the question and the answer of each item of a list; nothing unless each item has both."""
+    parts = [SENTENCE_END.split(item, maxsplit=1) for item in block.items]
+    answered = [(part[0], remove_answer_label(part[1], below_question=True)) for part in parts if len(part) == 2]
+    is_faq = len(answered) == len(parts) and all(
+        is_question(question) and not is_question(answer) for question, answer in answered
+    )
+    return answered if is_faq else []
 
 
 def _make_anchor(heading: str, used: dict[str, int]) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FAQ = re.compile(
     r"\b(faqs?|frequently asked|questions? (and|&) answers?|q ?& ?a|common questions|häufige fragen|häufig gestellt\w*"
-    r"|preguntas frecuentes)\b",
+    r"|preguntas frecuentes)\b|\A(questions|fragen|preguntas)\Z",
     re.IGNORECASE,
 )
 MAX_WRAPPED_WIDTH = 160

@@ -90,9 +90,14 @@ NUMBERED = re.compile(r"\b(lessons?|chapters?|units?|pages?|exercises?|parts?|we
 """A thing that has a number, such as “lesson 3”."""
 
 
-def lacks_answer_type(question: str, passage: str) -> bool:
-    """Return True if the question asks for a type of answer, or for a numbered thing, that the passage lacks."""
-    if any(kind.question.search(question) and not kind.answer.search(passage) for kind in ANSWER_TYPES):
+def lacks_answer_type(question: str, passage: str, passage_question: str = "") -> bool:
+    """Return True if the question asks for a type of answer, or for a numbered thing, that the passage lacks.
+
+    `passage_question` is the question that the author gave the passage as an answer to: it has what that one asks for,
+    in whatever words.
+    """
+    asked = [kind for kind in ANSWER_TYPES if kind.question.search(question)]
+    if any(not kind.answer.search(passage) and not kind.question.search(passage_question) for kind in asked):
         return True
     in_passage = {(thing.casefold(), number) for thing, number in NUMBERED.findall(passage)}
     return any((thing.casefold(), number) not in in_passage for thing, number in NUMBERED.findall(question))

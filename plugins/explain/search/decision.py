@@ -48,12 +48,21 @@ Decision = Answer | DidYouMean | NotInLessons
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The best passage of each of the best headings, and the log-odds that the first one answers the question."""
+    """The best passage of each of the best headings, and the log-odds that the first one answers the question.
+
+    `is_literal`: the question stands in the first passage, or is its heading or a further wording of it.
+    """
 
     passages: tuple[Passage, ...]
     features: tuple[float, ...]
     confidence: float
     with_embeddings: bool
+    is_literal: bool = False
+
+    @property
+    def is_answered(self) -> bool:
+        """True if the first passage answers a question about the lessons."""
+        return self.is_literal or (bool(self.passages) and self.confidence >= self.answer_threshold)
 
     @property
     def is_aided(self) -> bool:
@@ -108,7 +117,7 @@ LEXICAL = DecisionModel(
 def decide(ranking: Ranking, topics: Mapping[str, Sequence[str]]) -> Decision:
     """Choose between an answer, suggestions and a refusal by the confidence of a ranking."""
     model = HYBRID if ranking.with_embeddings else LEXICAL
-    if ranking.passages and ranking.confidence >= ranking.answer_threshold:
+    if ranking.is_answered:
         return Answer(ranking.passages[0], ranking.passages[1:])
     if ranking.passages and ranking.confidence >= model.suggest:
         return DidYouMean(ranking.passages)

@@ -24,16 +24,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plugins.explain.lessons.passages import topics_by_lesson
+from plugins.explain.lessons.plain import is_question
 from plugins.explain.search.answer_type import lacks_answer_type
 from plugins.explain.search.decision import FEATURE_COUNT, HYBRID, LEXICAL, MAX_SUGGESTIONS, Decision, Ranking, decide
 from plugins.explain.search.embedded_texts import TEXT_GROUPS, known_questions, text_groups
 from plugins.explain.search.glossary import translate_question
+from plugins.explain.search.literal import LiteralQuestions, is_same, without_fillers
 from plugins.explain.search.ngrams import CharacterNgrams, gather_ranges
 from plugins.explain.search.reference_lesson import ReferenceLesson
 from plugins.explain.search.section_classifier import MAX_TEXTS, SectionClassifier
 from plugins.explain.search.subject import MIN_WEIGHT, Subject, answers_by_the_way
 from plugins.explain.search.types import Floats, PassageScores, Query
-from plugins.explain.search.vocabulary import FILLER_WORDS, Vocabulary, join_compounds, stems, words
+from plugins.explain.search.vocabulary import Vocabulary, join_compounds, stems, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,12 +86,7 @@ class Index:
         self._stems = [frozenset(chain(*parts)) for parts in zip(*stemmed, strict=True)]
         self._stem_counts = Counter(chain.from_iterable(self._stems))
         self._is_introduction = np.array([_is_introduction(passage) for passage in passages])
-        self._exact_positions: dict[str, int] = {}
-        for position, passage in enumerate(passages):
-            # The text right below a lesson's title only introduces the lesson, even if the title is a question.
-            exact = (*passage.wordings, *([passage.heading] if passage.path else []))
-            for text in filter(None, (_without_fillers(words(text)) for text in exact)):
-                self._exact_positions.setdefault(text, position)
+        self._literal_questions = LiteralQuestions(passages)
         by_lesson: dict[str, list[Passage]] = {}
         for passage in passages:
             by_lesson.setdefault(passage.lesson_title, []).append(passage)
@@ -149,16 +146,23 @@ class Index:
     def read_question(self, question: str) -> Query:
         """Read a question. Its texts to embed are the question and, if that differs, the corrected question.
 
-        Of a translated question it is the translation, beside the question itself if a word of it has none.
+        Of a translated question it is the translation, beside the question itself if a word of it has none. A question
+        that stands in a lesson needs neither correction nor translation.
         """
+        if self.has_literally(question):
+            return Query(question, tuple(dict.fromkeys(stems(words(question)))), (question,))
         if translation := translate_question(question, self._vocabulary):
             text = translation.text
             texts = (text,) if translation.is_complete else (question, text)
             return Query(text, tuple(dict.fromkeys(stems(words(text)))), texts)
         corrected = self._vocabulary.correct_words(question)
-        text = _without_fillers(corrected)
+        text = without_fillers(corrected)
         texts = (question, text) if text and text != " ".join(words(question)) else (question,)
         return Query(question, tuple(dict.fromkeys(stems(corrected))), texts)
+
+    def has_literally(self, question: str) -> bool:
+        """Return True if a question stands in a lesson, so that its answer is certain without embeddings."""
+        return self._literal_questions.find(question) is not None
 
     def rank(
         self, query: Query, embeddings: Sequence[Sequence[float]] | None = None, scores: PassageScores | None = None
@@ -173,7 +177,10 @@ class Index:
         if self._reference_lesson:
             reference = self._reference_lesson.score(query, embeddings if direction is not None else None)
         relevance = reference.relevance if reference else np.zeros(len(self.passages))
+        literal = self._literal_position(query)
         chosen = self._candidates(lexical, direction, relevance)
+        if literal is not None:
+            chosen = np.union1d(chosen, [literal])
         if not len(chosen):
             return Ranking((), (0.0,) * FEATURE_COUNT, -math.inf, direction is not None)
         scores = scores.select(chosen) if scores else self._score(query, direction, lexical, chosen)
@@ -182,11 +189,12 @@ class Index:
         order = np.argsort(-total, kind="stable")
         best = [order[rank] for rank in self._best_per_section(chosen[order])]
         first, passage = best[0], self.passages[chosen[best[0]]]
+        passage_text = f"{' '.join(passage.path)} {passage.plain_text}"
         features = (
             float(scores.similarity[first]),
             float(scores.best_similarity[first]),
             float(scores.word_coverage[first]),
-            float(lacks_answer_type(query.question, f"{' '.join(passage.path)} {passage.plain_text}")),
+            float(lacks_answer_type(query.question, passage_text, passage.question or "")),
             min(len(query.stems), 4) / 4,
             min(float(total[first] - total[best[1]]), 1.0) if len(best) > 1 else 1.0,
             float(bool(passage.wordings)),
@@ -196,7 +204,9 @@ class Index:
         )
         confidence = (LEXICAL if direction is None else HYBRID).confidence(features)
         passages = tuple(self.passages[chosen[position]] for position in best)
-        return Ranking(passages, features, confidence, direction is not None)
+        title = passage.lesson_title
+        is_literal = chosen[first] == literal or (is_question(title) and is_same(query.question, title))
+        return Ranking(passages, features, confidence, direction is not None, bool(is_literal))
 
     def score_all(self, query: Query, embeddings: Sequence[Sequence[float]] | None) -> PassageScores:
         """Score every passage for a question. The totals only compare passages."""
@@ -230,14 +240,19 @@ class Index:
             return None
         return _normalize(np.asarray(embeddings, np.float32).mean(axis=0))
 
+    def _literal_position(self, query: Query) -> int | None:
+        """Return the position of the passage that has the question, as typed or as corrected; None if none has it."""
+        found = (self._literal_questions.find(text) for text in (query.question, query.texts[-1]))
+        return next((position for position in found if position is not None), None)
+
     def _score(
         self, query: Query, direction: Floats | None, lexical: Floats, chosen: NDArray[np.intp]
     ) -> PassageScores:
         coverage = self._word_coverage(query.stems, chosen)
         ngrams = self._ngrams.overlap(query.question, chosen)
         introduction = self._is_introduction[chosen]
-        exact_position = self._exact_positions.get(_without_fillers(words(query.texts[-1])), -1)
-        exact = EXACT_MATCH_SCORE * (chosen == exact_position)
+        literal = self._literal_position(query)
+        exact = EXACT_MATCH_SCORE * (chosen == (-1 if literal is None else literal))
         if direction is None:
             none = np.zeros(len(chosen))
             total = exact + coverage + BM25_WEIGHT * lexical[chosen] + BM25_INTRODUCTION_SCORE * introduction
@@ -332,10 +347,6 @@ class Index:
 
 def _corrected_words(query: Query) -> list[str]:
     return words(query.texts[-1])
-
-
-def _without_fillers(question_words: Sequence[str]) -> str:
-    return " ".join(word for word in question_words if word not in FILLER_WORDS)
 
 
 def _stems(text: str) -> list[str]:

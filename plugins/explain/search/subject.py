@@ -74,7 +74,8 @@ def answers_by_the_way(ranking: Ranking, weight: float) -> bool:
     `weight` is that of the question's words for the lesson of the passage.
     """
     advantage = CLEAR_ADVANTAGE if weight >= CLEAR_WEIGHT else 0.0
-    return weight >= MIN_WEIGHT and ranking.confidence >= ranking.answer_threshold - advantage
+    is_answered = ranking.is_literal or ranking.confidence >= ranking.answer_threshold - advantage
+    return weight >= MIN_WEIGHT and is_answered
 
 
 def _keyness(in_lesson: float, in_english: float) -> float:

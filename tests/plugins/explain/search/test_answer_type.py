@@ -27,6 +27,13 @@ def test_a_passage_without_the_type_of_answer_is_no_answer(question: str, told: 
     assert not lacks_answer_type(question, told)
 
 
+def test_an_answer_has_the_type_that_its_own_question_asks_for() -> None:
+    hooke = "Robert Hooke saw them first."
+    assert lacks_answer_type("who discovered cells", hooke)
+    assert not lacks_answer_type("who discovered cells", hooke, "Who found cells?")
+    assert lacks_answer_type("who discovered cells", hooke, "How many cells are there?")
+
+
 def test_another_number_is_another_lesson() -> None:
     assert lacks_answer_type("what is lesson 3 about", "Lesson 8 is about transformers.")
     assert not lacks_answer_type("what is Lesson 8 about", "Lesson 8 is about transformers.")

@@ -79,6 +79,11 @@ def test_a_question_that_clearly_names_the_subject_needs_less_confidence(
     assert answers_by_the_way(uncertain, weight) is is_answer
 
 
+def test_a_question_that_stands_in_the_lesson_is_answered_if_it_names_the_subject(tides: Index) -> None:
+    ranking = replace(tides.rank(tides.read_question("when is a spring tide")), confidence=-9.0, is_literal=True)
+    assert [answers_by_the_way(ranking, weight) for weight in (0.5, 1.0)] == [False, True]
+
+
 def test_each_lesson_has_its_own_subject() -> None:
     cooking = "# Eggs\n\n## Omelette\n\nBeat three eggs with a whisk. The omelette is done when the egg is firm.\n"
     both = index_of(TIDES, cooking)
