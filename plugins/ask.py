@@ -37,7 +37,8 @@ def add_lesson(prompt: str, lesson: Reference) -> str:
     """Return the prompt with the text of a lesson before it; small models follow what stands next to the question."""
     # Beside an English text, they answer a German question in English unless the language is named.
     language = f"in {lesson.language} and " if lesson.language else ""
-    return f"The lesson says:\n\n{lesson.text}\n\nAnswer {language}in your own words, by what the lesson says: {prompt}"
+    task = f"Answer {language}in your own words, by what the lesson says."
+    return f"The lesson says:\n\n{lesson.text}\n\n{task}\n\nQuestion: {prompt}"
 
 
 class AskPlugin(Plugin):

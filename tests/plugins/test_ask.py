@@ -365,7 +365,9 @@ async def test_the_text_of_a_lesson_goes_to_the_model_and_the_card_names_it(
 
 def test_the_model_is_told_in_which_language_to_answer_by_an_english_lesson() -> None:
     asked = add_lesson("Was ist ein Ei?", Reference("An egg is round.", "Eggs", "German"))
-    assert asked.endswith("Answer in German and in your own words, by what the lesson says: Was ist ein Ei?")
+    assert asked.endswith(
+        "Answer in German and in your own words, by what the lesson says.\n\nQuestion: Was ist ein Ei?"
+    )
 
 
 @pytest.mark.parametrize("question", ["who won the cup", f"{ASKED} {'and more ' * 80}"])

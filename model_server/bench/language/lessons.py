@@ -11,7 +11,7 @@ SYSTEM_PROMPT = (
     "You are Tempera, a friendly assistant in a chat room. Answer briefly, in plain words, and in the language "
     "of the question. If you are not sure, say so."
 )
-FORM = "The lesson says:\n\n{passage}\n\nAnswer in your own words, by what the lesson says: {question}"
+FORM = "The lesson says:\n\n{passage}\n\nAnswer in your own words, by what the lesson says.\n\nQuestion: {question}"
 
 
 def lesson_messages() -> list[list[dict[str, str]]]:
