@@ -17,6 +17,7 @@ ADDRESS_PER_MINUTE, ADDRESS_PER_HOUR = 30 * PERSON_PER_MINUTE, 30 * PERSON_PER_H
 READERS_OWN = "each"
 """The value of `answers.language` that stands for each reader's own language."""
 LOG_CHANNEL = "audit.channel"
+TEACHERS_READ = "web.teachers_read_private"
 SERVERS_ONLY = frozenset({SERVER})
 ROLES_ONLY = frozenset({ROLE})
 
@@ -172,7 +173,16 @@ TEMPERATURE = (
         description="The most that a temperature may be, in every command, under every button and on the dial’s page.",
     ),
 )
-CORE_SETTINGS = (*ANSWERS, *MODERATORS, *ACCESS, *LIMITS, *TEMPERATURE, *AUDIT)
+WEB = (
+    Setting(
+        name=TEACHERS_READ,
+        type=bool,
+        default=False,
+        description="Let teachers read in the web chat what is asked in “Just me” from now on; it says so there.",
+        scopes=SERVERS_ONLY,
+    ),
+)
+CORE_SETTINGS = (*ANSWERS, *MODERATORS, *ACCESS, *LIMITS, *TEMPERATURE, *AUDIT, *WEB)
 GROUP_TITLES = {
     "answers": "Answers",
     "moderators": "Moderators",
@@ -181,5 +191,6 @@ GROUP_TITLES = {
     "temperature": "Temperature",
     "audit": "The record (/audit)",
     "safety": "Safety",
+    "web": "The web chat",
 }
 """Titles of the groups of settings, keyed by the first part of their names; a plugin's `title` is that of its group."""

@@ -20,7 +20,7 @@ from bot.storage.changes import SETTINGS, ChangeReader, number_change
 from bot.storage.database import Base, now
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -73,6 +73,8 @@ class Scopes:
     def __init__(self) -> None:
         self._values: dict[Scope, dict[str, Any]] = {}
         self._changes = ChangeReader(SETTINGS, SettingRow.change_number)
+        self.listeners: set[Callable[[], None]] = set()
+        """Called after a value was changed, in this process or another one."""
         # A refresh that began before a write must not overwrite what was written.
         self._lock = asyncio.Lock()
 
@@ -119,6 +121,8 @@ class Scopes:
             else:
                 values[change.scope][change.name] = change.value
         self._values = self._values | values
+        for listener in tuple(self.listeners) if changes else ():
+            listener()
 
 
 async def _write_change(session: AsyncSession, change: Change, actor: User, number: int) -> None:

@@ -302,8 +302,8 @@ class ExplainPlugin(Plugin):
         return lesson_set, lesson
 
     async def _count_gap(self, ctx: Context, question: str) -> None:
-        # No teacher could read the gaps of a direct message.
-        if ctx.place.server or ctx.capabilities().is_local:
+        # No teacher could read the gaps of a direct message, and none may read those of a private place.
+        if (ctx.place.server and not ctx.request.alone) or ctx.capabilities().is_local:
             await self.gaps.count_question(_server_of(ctx.place), question)
 
     async def _prepare_lessons(self) -> None:

@@ -78,7 +78,7 @@ class WebAdapter:
         Their forms, the files that they uploaded, their rights as a moderator, and what moderators decided about them
         are forgotten, too.
         """
-        self._answers.forget_forms(user_id)
+        self._answers.forms.forget(user_id)
         self._uploads.drop_owner(user_id)
         for room, exchange in self._rooms.find_of_user(user_id, gone):
             # The answer to the command that deletes the data may itself be one of these, and is still being written.

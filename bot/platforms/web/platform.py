@@ -101,6 +101,9 @@ class WebPlatform:
             if days := self._bot.retention_days:
                 drop_expired = partial(self._drop_expired, rooms, days)
                 await ending.enter_async_context(repeated(drop_expired, PURGE_SECONDS, at_once=True))
+            listeners = self._bot.settings.scopes.listeners
+            listeners.add(rooms.notify_offers)
+            ending.callback(listeners.discard, rooms.notify_offers)
             uploads = Files(MAX_ALL_UPLOADS_BYTES, MAX_VISITORS_UPLOADS_BYTES)
             services = WebServices(self._bot, rooms, answers, self._moderators, people, known, files, uploads)
             services.show_badges()
@@ -117,8 +120,8 @@ class WebPlatform:
 
     async def _drop_expired(self, rooms: Rooms, days: float) -> None:
         """Remove the exchanges from memory whose messages the database no longer keeps."""
-        for name in rooms.names:
-            rooms.get(name).drop_older_than(time.time() - days * DAY_SECONDS)
+        for room in rooms.all:
+            room.drop_older_than(time.time() - days * DAY_SECONDS)
 
     async def _listen(self, app: web.Application, ending: AsyncExitStack) -> int:
         """Serve `app` until `ending`; returns the port. Raises BotError if it cannot listen."""

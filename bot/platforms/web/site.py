@@ -25,6 +25,7 @@ from bot.platforms.web.pages.lab import DialPage
 from bot.platforms.web.pages.lessons_page import LessonPages
 from bot.platforms.web.pages.moderators import ModeratorsList
 from bot.platforms.web.pages.people_page import PeoplePage
+from bot.platforms.web.pages.private_places import PrivatePlacesPage
 from bot.platforms.web.pages.settings_page import SettingsPage
 from bot.platforms.web.pages.stats_page import StatsPage
 from bot.platforms.web.pages.uploads import UploadPage
@@ -81,6 +82,7 @@ class Site:
                 *PeoplePage(self._services).routes(),
                 *StatsPage(self._services).routes(),
                 *LessonPages(self._services).routes(),
+                *PrivatePlacesPage(self._services).routes(),
                 *UploadPage(self._services, self._limits).routes(),
             ]
         )
@@ -100,6 +102,8 @@ class Site:
     async def _serve_socket(self, request: web.Request) -> web.StreamResponse:
         secret = visitors.read_or_create_secret(request)
         address, visitor = request.remote or "", visitors.user_from_secret(secret, "", "").id
+        # Somebody new begins by themselves, unless others are here.
+        begins_alone = visitors.read_secret(request) is None and self._pages.is_unused
         limit = MessageLimit(*self._meters, visitor, address)
         language = language_of(request)
         if limit.count(OPENING_WEIGHT):
@@ -109,7 +113,7 @@ class Site:
                 if "Upgrade" not in request.headers:
                     # A page asks why its WebSocket was refused, which the browser does not tell it.
                     return web.Response(status=204)
-                return await self._connect(request, secret, limit)
+                return await self._connect(request, secret, limit, begins_alone=begins_alone)
         except TooMany as error:
             if error.of_visitor:
                 text = translate("You have too many pages of this chat open; close one first.", language)
@@ -117,7 +121,9 @@ class Site:
             text = translate("Too many pages are open; try again shortly.", language)
             raise web.HTTPServiceUnavailable(text=text) from None
 
-    async def _connect(self, request: web.Request, secret: str, limit: MessageLimit) -> web.WebSocketResponse:
+    async def _connect(
+        self, request: web.Request, secret: str, limit: MessageLimit, *, begins_alone: bool
+    ) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(
             timeout=CLOSE_SECONDS,
             heartbeat=HEARTBEAT_SECONDS,
@@ -135,14 +141,16 @@ class Site:
             address = self._services.address_of(request)
             agent = request.headers.get("User-Agent", "")
             connection = Connection(socket, secret, self._services, limit, address, agent)
-            await connection.serve(query.get("name", ""), query.get("locale", ""), query.get("room", ""))
+            room = query.get("room", "") or (connection.private_place if begins_alone else "")
+            await connection.serve(query.get("name", ""), query.get("locale", ""), room)
         finally:
             self._sockets.discard(socket)
         return socket
 
     async def _serve_file(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        file = self._services.files.get(name) or await self._read_stored(name)
+        is_readable = self._services.may_read_files_of(self._services.files.reader_of(name), request)
+        file = (self._services.files.get(name) or await self._read_stored(name)) if is_readable else None
         if file is None:
             raise web.HTTPNotFound(text="This file is no longer kept.")
         is_picture = file.media_type in PICTURE_TYPES

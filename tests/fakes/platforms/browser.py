@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from fakes.model_server.gateway import free_port
@@ -59,7 +60,8 @@ async def connected(url: str) -> AsyncIterator[Any]:
 @asynccontextmanager
 async def opened(browser: Any, url: str, *, expected: str = "", **context: Any) -> AsyncIterator[Any]:
     """A page of somebody who was never here before. At its end nothing may have gone wrong in it unseen, but for
-    complaints of the browser's that hold the `expected` words.
+    complaints of the browser's that hold the `expected` words. Where only the chat's address is given, it is the room
+    “general”; somebody who is there first and alone would be in a place of their own.
     """
     person = await browser.new_context(**{"locale": "en-GB", **context})
     page = await person.new_page()
@@ -69,7 +71,7 @@ async def opened(browser: Any, url: str, *, expected: str = "", **context: Any) 
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))
     try:
-        await page.goto(url)
+        await page.goto(f"{url}/#general" if urlsplit(url).path == urlsplit(url).fragment == "" else url)
         yield page
     finally:
         await person.close()

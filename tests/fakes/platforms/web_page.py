@@ -79,8 +79,10 @@ class Visitor:
         self.url = url
 
     @asynccontextmanager
-    async def page(self, name: str = "", room: str = "", locale: str = "en", **options: Any) -> AsyncIterator[Page]:
-        """Open a page and read its welcome message."""
+    async def page(
+        self, name: str = "", room: str = "general", locale: str = "en", **options: Any
+    ) -> AsyncIterator[Page]:
+        """Open a page and read its welcome message. Without a `room` it opens where the chat decides."""
         address = f"{self.url}/socket?name={name}&locale={locale}&room={room}"
         async with self.session.ws_connect(address, origin=self.url, max_msg_size=0, **options) as socket:
             page = Page(socket)

@@ -81,6 +81,11 @@ class Shares:
         self._visitors: Counter[str] = Counter()
         self._freed = asyncio.Event()
 
+    @property
+    def is_unused(self) -> bool:
+        """True if nobody holds anything."""
+        return not self._visitors
+
     def is_full(self, address: str) -> bool:
         """Return whether this address can hold no more."""
         return self._addresses.is_full(address)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 from bot.answers.buttons import FORM_PREFIX, parse_id
 from bot.core.errors import Busy, DatabaseUnavailable, Expired, UserError
@@ -16,9 +15,11 @@ from bot.core.messages import Action, Reply, Request, User
 from bot.core.splitting import closing
 from bot.core.throttle import Throttle, throttled
 from bot.platforms.answer_tasks import FAILED
+from bot.platforms.web.chat.sent_forms import SentForms
+from bot.settings.builtin import TEACHERS_READ
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
     from bot.app import Bot
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
     from bot.platforms.web.chat.rooms import Rooms
     from bot.storage.database import MessageRow
 
-ResultT = TypeVar("ResultT")
-
 log = logging.getLogger(__name__)
 
 PACE_SECONDS = 0.05
+READ_ALONG = "read_along"
+"""The key of `Request.resume` that is true in a private place in which teachers may read along."""
 MAX_RESTORED_MESSAGES = 200
 """Stored questions and answers that are shown in a room after a restart, besides the ones that began their threads."""
 MAX_ANSWERS_PER_VISITOR, MAX_ANSWERS_PER_ADDRESS, MAX_ANSWERS = 8, 200, 400
@@ -40,8 +41,6 @@ MAX_ANSWERS_PER_VISITOR, MAX_ANSWERS_PER_ADDRESS, MAX_ANSWERS = 8, 200, 400
 
 The last two do not hold for moderators, and none holds for requests that start no answer, such as Stop.
 """
-MAX_REMEMBERED_FORMS = 1000
-"""How many forms of all visitors are remembered, so that one which is sent twice is carried out once."""
 
 
 @dataclass(slots=True)
@@ -71,7 +70,7 @@ class WebAnswers:
         self._bot = bot
         self._rooms = rooms
         self._active: dict[asyncio.Task[None], ActiveAnswer] = {}
-        self._forms: dict[tuple[str, str], asyncio.Future[Any]] = {}
+        self.forms = SentForms()
 
     async def __aenter__(self) -> Self:
         return self
@@ -119,6 +118,7 @@ class WebAnswers:
             began=row.created.timestamp(),
             thread=int(row.thread or 0),
             parent=(question.parent or 0) if question is not None else 0,
+            read_along=bool(row.resume.get(READ_ALONG)),
         )
         room.show(exchange, reply, stored)
 
@@ -146,14 +146,16 @@ class WebAnswers:
             raise UserError("There is nothing to send: type a question, or / for the commands.")
         self._check_load(user, address)
         thread, parent = await self._resolve_thread(user, room, thread, parent)
+        read_along = self.is_read_along(room)
         request = Request(
             user=user,
             place=room.place(thread),
             text=text,
             reply_to=str(parent) if parent else "",
+            alone=bool(room.owner),
             can_show_forms=True,
             address=address,
-            resume={"line": text.strip()},
+            resume={"line": text.strip(), **_resume_of(read_along=read_along)},
         )
         if files:
             request = self._add_files(request, files)
@@ -169,9 +171,14 @@ class WebAnswers:
             thread=thread,
             parent=parent,
             unchecked=True,
+            read_along=read_along,
         )
         self._start(ActiveAnswer(user, room, thread, exchange, address=address), decision.start())
         return None
+
+    def is_read_along(self, room: Room) -> bool:
+        """Return whether teachers may read what is asked in a room from now on; it is a private place then."""
+        return bool(room.owner) and bool(self._bot.settings.value(TEACHERS_READ, room.place()))
 
     async def _resolve_thread(self, user: User, room: Room, thread: int, parent: int) -> tuple[int, int]:
         """Return the thread and the parent of a new message, as rows. Raises UserError if it cannot reply to them."""
@@ -225,45 +232,19 @@ class WebAnswers:
 
         Raises UserError with a sentence to show in the form if its fields are refused.
         """
-        if not form_id.startswith(FORM_PREFIX) and not self._rooms.shows(parse_id(form_id)[1], user):
-            # A page can send any number, such as that of an answer in a room that was closed.
-            raise Expired("This has expired: it is no longer stored.")
+        if not form_id.startswith(FORM_PREFIX):
+            shown = self._rooms.find_shown(parse_id(form_id)[1], user)
+            if shown is None:
+                # A page can send any number, such as that of an answer in a room that was closed.
+                raise Expired("This has expired: it is no longer stored.")
+            # The page may show another room by now, where others could read the answer.
+            room = shown
 
         async def act() -> Form | None:
             known_thread, _ = await self._resolve_thread(user, room, thread, 0)
             return await self._perform(user, room, known_thread, Action(form_id, dict(fields)), address)
 
-        return await self.run_once(user, client_ref, act)
-
-    async def run_once(self, user: User, client_ref: str, act: Callable[[], Awaitable[ResultT]]) -> ResultT:
-        """Call `act` once, however often this is called with the same `client_ref`; every caller gets its outcome."""
-        key = user.id, client_ref
-        while (first := self._forms.get(key)) is not None:
-            await asyncio.wait([first])
-            # A first call that was cancelled has no outcome, so this one takes its place.
-            if not first.cancelled():
-                result: ResultT = first.result()
-                return result
-        outcome: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
-        self._forms[key] = outcome
-        if len(self._forms) > MAX_REMEMBERED_FORMS:
-            # Of whoever sent the most, so that nobody pushes out those of others.
-            ((sender, _),) = Counter(user_id for user_id, _ in self._forms).most_common(1)
-            del self._forms[next(key for key in self._forms if key[0] == sender)]
-        try:
-            outcome.set_result(await act())
-        except BaseException as error:
-            # A form that was refused may be sent again.
-            self._forms.pop(key, None)
-            if not isinstance(error, UserError):
-                outcome.cancel()
-                raise
-            outcome.set_exception(error)
-        return outcome.result()
-
-    def forget_forms(self, user_id: str) -> None:
-        """Forget which forms a visitor sent."""
-        self._forms = {key: outcome for key, outcome in self._forms.items() if key[0] != user_id}
+        return await self.forms.run_once(user, client_ref, act)
 
     async def _perform(self, user: User, room: Room, thread: int, action: Action, address: str) -> Form | None:
         # A problem with a form that was sent is shown in that form; a second form would hide it.
@@ -271,9 +252,11 @@ class WebAnswers:
             user=user,
             place=room.place(thread),
             action=action,
+            alone=bool(room.owner),
             can_show_forms=action.fields is None,
             can_turn_pages=True,
             address=address,
+            resume=_resume_of(read_along=self.is_read_along(room)),
         )
         decision = self._bot.prepare(request)
         if decision.form is not None:
@@ -363,7 +346,7 @@ class WebAnswers:
     def _show(self, active: ActiveAnswer, reply: Reply) -> None:
         """Show a reply in the exchange that was opened for it, in the one that has its row, or in a new one."""
         room = self._rooms.get(active.room.name)
-        if room is not active.room and (stored := room.find_by_row(reply.row)) is not None:
+        if not active.room.owner and room is not active.room and (stored := room.find_by_row(reply.row)) is not None:
             # The room was closed meanwhile and opened again, with exchanges made from the stored messages.
             active.room, active.exchange = room, stored
         room = active.room
@@ -371,7 +354,9 @@ class WebAnswers:
         if shown is None and active.in_place and reply.row:
             return
         if shown is None:
-            shown = active.exchange = room.open_exchange(active.user, "", private=reply.private, thread=active.thread)
+            shown = active.exchange = room.open_exchange(
+                active.user, "", private=reply.private, thread=active.thread, read_along=self.is_read_along(room)
+            )
         active.shown, was_unchecked = shown, shown.unchecked
         room.show(shown, reply)
         if was_unchecked and not (shown.unchecked or shown.private):
@@ -380,10 +365,17 @@ class WebAnswers:
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         # This is a callback of the task, because one that is cancelled before its first step never runs its own code.
         active = self._active.pop(task)
+        if active.user.is_moderator:
+            # They may have changed a lesson.
+            self._rooms.notify_offers()
         if active.exchange is not None and not active.exchange.reply.final:
             status = translate("Stopped.", active.user.locale)
             last = replace(active.exchange.reply, final=True, status=status, buttons=())
             active.room.show(active.exchange, last)
+
+
+def _resume_of(*, read_along: bool) -> dict[str, bool]:
+    return {READ_ALONG: True} if read_along else {}
 
 
 def _is_button_of(exchange: Exchange, button_id: str) -> bool:

@@ -154,7 +154,7 @@ class Attendance:
         for room, exchange in self._services.rooms.find_of_user(user_id, ()):
             room.change_author(exchange, replace(exchange.author, name=name))
         sentence = Sentence(RENAMED, {"moderator": plain_name(caller.user.name), "name": name})
-        room = self._services.rooms.get(person.room)
+        room = self._services.rooms.at(person.room)
         told = room.open_exchange(replace(before, name=name), "", private=True)
         room.show(told, Reply(text=sentence.in_language(person.locale), final=True, private=True))
 

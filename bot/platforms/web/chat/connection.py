@@ -5,25 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSCloseCode, WSMsgType
 
-from bot.core.caller import Caller
 from bot.core.errors import Expired, UserError
 from bot.core.messages import Request
 from bot.platforms.web.chat import protocol
 from bot.platforms.web.chat.protocol import tokens_json
-from bot.storage.audit import MODERATION, AuditEntry
+from bot.platforms.web.chat.room import GENERAL, private_name
+from bot.platforms.web.chat.room_changes import change_rooms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from aiohttp import web
 
-    from bot.core.messages import Attachment, Form, User
+    from bot.core.messages import Form, User
     from bot.platforms.web.access.limits import MessageLimit
     from bot.platforms.web.chat.room import Exchange, Room
     from bot.platforms.web.chat.services import WebServices
@@ -70,23 +69,31 @@ class Connection:
         self._notices: dict[str, dict[str, Any]] = {}
         self._outbox: asyncio.Queue[Callable[[], dict[str, Any]]] = asyncio.Queue(MAX_QUEUED_MESSAGES)
         self._wake = asyncio.Event()
+        self._offers: dict[str, Any] = {}
+        self._offers_are_old = False
         self._is_shown_as_moderator = False
         self._has_other_rights = False
         self._completion: asyncio.Task[None] | None = None
+
+    @property
+    def private_place(self) -> str:
+        """The name of the visitor's private place."""
+        return private_name(self._services.identify(self._secret, "", "").id)
 
     async def serve(self, name: str, locale: str, room: str) -> None:
         """Send the welcome message and serve the page, which shows `room` first; returns when the page has closed."""
         self._locale = locale
         people = self._services.people
         self._user = self._visitor()
+        entered, notice = await self._services.enter(self._user, room)
         name = self._services.known[self._user.id].name or name
         problem = people.arrive(self, self._user, name, self._address, self._agent)
-        self._show_room(self._services.rooms.get(room))
+        self._show_room(entered)
         self._services.rooms.add_listener(self)
         self._services.moderators.add_listener(self.moderators_changed)
         try:
             await self._services.known.note_visit(self._user.id)
-            await self._welcome()
+            await self._welcome(notice)
             if problem is not None:
                 await self._send({"type": "refused", "ref": "", "text": problem.in_language(self._user.locale)})
             await self._read_and_write()
@@ -133,8 +140,13 @@ class Connection:
         """Send the names of the rooms; if the page shows a room that was closed, tell it."""
         names = self._services.rooms.names
         self._queue_notice("rooms", {"type": "rooms", "rooms": names})
-        if self._room.name not in names:
+        if not self._room.owner and self._room.name not in names:
             self._queue_notice("closed", {"type": "closed", "room": self._room.name})
+
+    def offers_changed(self) -> None:
+        """Send the commands, their limits and the links again, if they have changed."""
+        self._offers_are_old = True
+        self._wake.set()
 
     def moderators_changed(self) -> None:
         """Welcome the visitor anew if they have become a moderator, or are one no longer."""
@@ -176,35 +188,35 @@ class Connection:
         await self._outbox.put(make)
         self._wake.set()
 
-    async def _welcome(self) -> None:
-        await self._put(await self._make_welcome())
+    async def _welcome(self, notice: str = "") -> None:
+        await self._put(await self._make_welcome(notice))
 
-    async def _make_welcome(self) -> Callable[[], dict[str, Any]]:
-        bot, place = self._services.bot, self._room.place()
+    async def _make_welcome(self, notice: str = "") -> Callable[[], dict[str, Any]]:
         user = self._user = self._visitor()
-        commands = bot.commands_for(user, place)
-        links = await self._services.page_links(place, user)
+        offers = await self._services.make_offers(self._user, self._room)
 
         def make() -> dict[str, Any]:
             # With this message the page gets the newest state of everything, so no change before it matters.
             self._changed.clear()
-            self._is_shown_as_moderator = user.is_moderator
+            self._is_shown_as_moderator, self._offers = user.is_moderator, offers
             names, newest = self._services.rooms.names, self._newest_exchanges()
-            about = self._user, self._room, names, commands, links, newest
-            return protocol.welcome_message(*about, is_named=self._is_named)
+            return protocol.welcome_message(
+                self._user, self._room, names, offers, newest, notice, is_named=self._is_named
+            )
 
         return make
+
+    async def _send_offers(self) -> None:
+        self._offers_are_old = False
+        offers = await self._services.make_offers(self._user, self._room)
+        if offers != self._offers:
+            self._offers = offers
+            await self._socket.send_json({"type": "offers", **offers})
 
     def _newest_exchanges(self) -> list[Exchange]:
         """Return the newest exchanges that fit into a message, oldest first. Those before them are sent afterwards."""
         visible = self._room.visible_to(self._user)
-        left, count = WELCOME_CHARS, 0
-        for exchange in reversed(visible):
-            left -= protocol.count_characters(exchange)
-            if left < 0:
-                break
-            count += 1
-        earlier = len(visible) - count
+        earlier = len(visible) - protocol.count_fitting(visible, WELCOME_CHARS)
         self._changed.update((exchange.id, None) for exchange in reversed(visible[:earlier]))
         return visible[earlier:]
 
@@ -219,6 +231,8 @@ class Connection:
                     self._has_other_rights = False
                     make = await self._make_welcome()
                     await self._socket.send_json(make())
+                if self._offers_are_old:
+                    await self._send_offers()
                 notices, self._notices = self._notices, {}
                 for notice in notices.values():
                     await self._socket.send_json(notice)
@@ -285,7 +299,7 @@ class Connection:
             case protocol.Submit():
                 for value in incoming.fields.values():
                     _check_length(value)
-                fields = {**incoming.fields, **self._find_uploads(incoming.files)}
+                fields = {**incoming.fields, **self._services.find_uploads(user, incoming.files)}
                 form = await answers.submit(
                     user, room, incoming.thread, incoming.id, fields, incoming.ref, address=self._address
                 )
@@ -307,7 +321,9 @@ class Connection:
             case protocol.Enter():
                 await self._enter(incoming.room)
             case protocol.MakeRoom() | protocol.CloseRoom():
-                room_name = await answers.run_once(user, incoming.ref, partial(self._change_rooms, incoming))
+                room_name = await answers.forms.run_once(
+                    user, incoming.ref, partial(change_rooms, self._services, user, incoming)
+                )
                 await self._send({"type": "taken", "ref": incoming.ref, "room": room_name})
             case protocol.Tokens():
                 await self._send_tokens(incoming)
@@ -318,7 +334,7 @@ class Connection:
 
     async def _say(self, message: protocol.Say) -> Form | None:
         _check_length(message.text)
-        files = self._find_uploads(message.files)
+        files = self._services.find_uploads(self._user, message.files)
         return await self._services.answers.say(
             self._user,
             self._room,
@@ -345,26 +361,14 @@ class Connection:
     async def _enter(self, name: str) -> None:
         # The page is sent all that the room shows.
         self._limit.count(ENTERING_WEIGHT)
-        self._room.remove_watcher(self)
-        self._show_room(self._services.rooms.get(name))
-        await self._welcome()
-
-    async def _change_rooms(self, message: protocol.MakeRoom | protocol.CloseRoom) -> str:
-        """Open or close a room. Returns the name of the room that was opened, else ""."""
-        Caller(self._user, self._room.place()).require_moderator("Only moderators can open and close rooms.")
-        if isinstance(message, protocol.CloseRoom):
-            await self._services.rooms.close(message.room)
-            await self._record_in_audit("close room", message.room)
-            return ""
-        room = await self._services.rooms.open(message.name)
-        await self._services.answers.restore_room(room)
-        self._services.show_badges()
-        await self._record_in_audit("open room", room.name)
-        return room.name
-
-    async def _record_in_audit(self, what: str, name: str) -> None:
-        place = replace(self._room.place(), channel=name)
-        await self._services.bot.audit.record(AuditEntry(actor=self._user, place=place, kind=MODERATION, what=what))
+        left = self._room
+        room, notice = await self._services.enter(self._user, name)
+        if room.name == GENERAL and not left.owner and self._services.rooms.find(left.name) is None:
+            # The page comes here because the room that it showed was closed.
+            _, notice = await self._services.enter(self._user, left.name)
+        left.remove_watcher(self)
+        self._show_room(room)
+        await self._welcome(notice)
 
     async def _confirm(self, ref: str, form: Form | None) -> None:
         """Tell the page that its message was accepted, and send the form that it opened, if any."""
@@ -372,31 +376,15 @@ class Connection:
         if form is not None:
             await self._send(protocol.form_message(form))
 
-    def _find_uploads(self, files: Mapping[str, str]) -> dict[str, Attachment]:
-        """Return the uploaded files by field. Raises UserError if one is no longer kept."""
-        uploads = {}
-        for field, name in files.items():
-            file = self._services.uploads.get(name, self._user.id)
-            if file is None:
-                raise UserError("The file for “{field}” is no longer here; choose it again.", field=field)
-            uploads[field] = file
-        return uploads
-
     async def _send_completions(self, message: protocol.Complete) -> None:
-        try:
-            request = Request(
-                user=self._user,
-                place=self._room.place(),
-                command=message.command,
-                text=message.line,
-                address=self._address,
-            )
-            values = await self._services.bot.complete(request, message.option, message.typed)
-        except UserError:
-            values = ()
-        except Exception:
-            log.exception("Completion of %s in /%s failed", message.option, message.command)
-            values = ()
+        request = Request(
+            user=self._user,
+            place=self._room.place(),
+            command=message.command,
+            text=message.line,
+            address=self._address,
+        )
+        values = await self._services.complete(request, message.option, message.typed)
         await self._send({"type": "completed", "ref": message.ref, "values": list(values)[:25]})
 
 

@@ -80,9 +80,13 @@ class Files:
         self._retired: dict[tuple[str, str], None] = {}
         self._stored: dict[str, tuple[int, int]] = {}
         self._confidential: dict[str, tuple[str, ...]] = {}
+        self._readers: dict[str, str] = {}
 
-    def keep(self, file: Attachment, owner: str = "") -> str:
-        """Keep a file and return its name. A file with an `owner` is only returned to calls that name them."""
+    def keep(self, file: Attachment, owner: str = "", *, reader: str = "") -> str:
+        """Keep a file and return its name. A file with an `owner` is only returned to calls that name them.
+
+        `reader` is the only visitor who may fetch it, if not everybody who knows the name may.
+        """
         size = _cost(file)
         while self._sizes[owner] and self._sizes[owner] + size > self._limit_of_owner:
             self._remove_oldest(owner)
@@ -90,6 +94,8 @@ class Files:
             self._remove_oldest(max(self._sizes, key=self._sizes.__getitem__))
         name = secrets.token_urlsafe(24)
         self._kept[owner, name] = file
+        if reader:
+            self._readers[name] = reader
         self._size += size
         self._sizes[owner] += size
         return name
@@ -98,13 +104,19 @@ class Files:
         """Return the file, or None if it is not kept in memory."""
         return self._kept.get((owner, name))
 
-    def keep_stored(self, stored: StoredFile, name: str = "") -> str:
+    def keep_stored(self, stored: StoredFile, name: str = "", *, reader: str = "") -> str:
         """Keep the ids of a stored file alone, and drop it from memory. Returns `name`, or a new one if it is empty."""
-        name = name or secrets.token_urlsafe(24)
+        name, reader = name or secrets.token_urlsafe(24), reader or self.reader_of(name)
         if ("", name) in self._kept:
             self._remove(("", name))
         self._stored[name] = stored.message, stored.id
+        if reader:
+            self._readers[name] = reader
         return name
+
+    def reader_of(self, name: str) -> str:
+        """Return the only visitor who may fetch a file; "" if everybody who knows its name may."""
+        return self._readers.get(name, "")
 
     def keep_briefly(self, visitor: str, names: Sequence[str]) -> None:
         """Drop these confidential files after some minutes, and those that the same visitor had before at once.
@@ -148,6 +160,7 @@ class Files:
         """Drop a file. Unknown names are ignored, since the file may have made way for newer ones."""
         if not owner:
             self._stored.pop(name, None)
+            self._readers.pop(name, None)
         if (owner, name) in self._kept:
             self._remove((owner, name))
 
@@ -161,6 +174,7 @@ class Files:
 
     def _remove(self, key: tuple[str, str]) -> None:
         file = self._kept.pop(key)
+        self._readers.pop(key[1], None)
         size = _cost(file)
         self._size -= size
         self._sizes[key[0]] -= size

@@ -10,9 +10,10 @@ from bot.answers import buttons as actions
 from bot.core.errors import UserError
 from bot.core.i18n import translate
 from bot.platforms.web.chat.files import PICTURE_TYPES
+from bot.platforms.web.chat.room import private_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from bot.commands.command import Command
     from bot.core.messages import Cause, Form, Reply, User
@@ -160,28 +161,51 @@ def welcome_message(
     user: User,
     room: Room,
     rooms: Sequence[str],
-    commands: Sequence[Command],
-    links: Sequence[tuple[str, str]],
+    offers: Mapping[str, Any],
     exchanges: Sequence[Exchange],
+    notice: str,
     *,
     is_named: bool,
 ) -> dict[str, Any]:
     """Return the message for a page that opens or enters another room.
 
-    It has the user, the rooms, the commands and the `exchanges`. `links` are addresses and names of further pages.
+    It has the user, the rooms, the `exchanges` and what the page offers. `notice` is a sentence to show, or "".
     """
     return {
         "type": "welcome",
         "you": own_user_json(user, is_named=is_named),
         "room": room.name,
+        "private": private_name(user.id),
         "rooms": list(rooms),
-        "links": [{"url": url, "label": label} for url, label in links],
-        "commands": [_command_json(command, user.locale) for command in commands],
         "exchanges": [exchange_message(user, exchange) for exchange in exchanges],
+        "notice": notice,
+        **offers,
     }
 
 
-def count_characters(exchange: Exchange) -> int:
+def offers_json(
+    user: User, commands: Sequence[Command], links: Sequence[tuple[str, str]], about: str
+) -> dict[str, Any]:
+    """Return what a page offers: commands, addresses and names of further pages, and a sentence about the place."""
+    return {
+        "links": [{"url": url, "label": label} for url, label in links],
+        "commands": [_command_json(command, user.locale) for command in commands],
+        "about": about,
+    }
+
+
+def count_fitting(exchanges: Sequence[Exchange], most: int) -> int:
+    """Return how many of the last `exchanges` fit into a message of about `most` characters."""
+    count = 0
+    for exchange in reversed(exchanges):
+        most -= _count_characters(exchange)
+        if most < 0:
+            break
+        count += 1
+    return count
+
+
+def _count_characters(exchange: Exchange) -> int:
     """Return about how long the message with an exchange is."""
     reply = exchange.reply
     columns = sum(len(column.text) for column in reply.columns)

@@ -1,4 +1,4 @@
-"""A room of the chat: its latest exchanges, kept in memory, and the watchers that are told of changes."""
+"""A room of the chat, or the private place of one visitor: its latest exchanges, and the watchers told of changes."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ BOT = User("", "Tempera")
 """The author of what the bot posts by itself."""
 GENERAL = "general"
 """The room that always exists."""
+PRIVATE_MARK = "~"
+"""The names of private places begin with it, and those of rooms never do."""
 MAX_PUBLIC_EXCHANGES, MAX_PRIVATE_EXCHANGES = 200, 400
 """How many finished exchanges are kept of each kind, so that private ones never push out public ones.
 
@@ -37,7 +39,9 @@ class Exchange:
     replies to; 0 is none. `files` has the reply's attachments with their names in the file store, `former_files` the
     names of earlier ones, such as previews.
     A private exchange is visible to its author alone, or to all moderators if it is `for_moderators`. One that is
-    `unchecked` is visible to its author alone until the question has passed the safety checks.
+    `unchecked` is visible to its author alone until the question has passed the safety checks. One in a private place
+    has an `owner`, the id of the only visitor who sees it in the chat. Teachers have a page on which they read those
+    that are `read_along`: when these were written, the visitor was told so.
     """
 
     id: int
@@ -50,15 +54,37 @@ class Exchange:
     parent: int = 0
     for_moderators: bool = False
     unchecked: bool = False
+    owner: str = ""
+    read_along: bool = False
     reply: Reply = field(default_factory=Reply)
     files: tuple[tuple[File, str], ...] = ()
     former_files: list[str] = field(default_factory=list)
 
     def is_visible_to(self, user: User) -> bool:
-        """Return whether this user may see the exchange."""
+        """Return whether this user may see the exchange in the chat."""
+        if self.owner:
+            return self.owner == user.id
         if self.for_moderators and self.private:
             return user.is_moderator
         return not (self.private or self.unchecked) or self.author.id == user.id
+
+    @property
+    def is_for_teachers(self) -> bool:
+        """True if teachers may read it in the private place of its author."""
+        return self.read_along and not (self.private or self.unchecked)
+
+
+def private_name(user_id: str) -> str:
+    """Return the name of a visitor's private place."""
+    return f"{PRIVATE_MARK}{user_id}"
+
+
+def room_place(name: str, thread: int = 0) -> Place:
+    """Return a room or a private place, or one of its threads, as a place of the core.
+
+    Private places belong to the server “web”, too, so that its settings, limits, moderators and statistics count there.
+    """
+    return Place(platform="web", server="web", channel=name, thread=str(thread) if thread else "")
 
 
 class Watcher(Protocol):
@@ -74,8 +100,10 @@ class Watcher(Protocol):
 class Room:
     """The exchanges of a room, in order. `ids` is shared by all rooms, so that no two exchanges have the same id."""
 
-    def __init__(self, files: Files, name: str = GENERAL, ids: Iterator[int] | None = None) -> None:
+    def __init__(self, files: Files, name: str = GENERAL, ids: Iterator[int] | None = None, *, owner: str = "") -> None:
+        """`owner` is the id of the only visitor who sees the room, if it is a private place."""
         self.name = name
+        self.owner = owner
         self._files = files
         self._exchanges: dict[int, Exchange] = {}
         self._ids = itertools.count(1) if ids is None else ids
@@ -83,7 +111,7 @@ class Room:
 
     def place(self, thread: int = 0) -> Place:
         """Return the room, or one of its threads, as a place of the core."""
-        return Place(platform="web", server="web", channel=self.name, thread=str(thread) if thread else "")
+        return room_place(self.name, thread)
 
     def open_exchange(
         self,
@@ -97,6 +125,7 @@ class Room:
         parent: int = 0,
         for_moderators: bool = False,
         unchecked: bool = False,
+        read_along: bool = False,
     ) -> Exchange:
         """Add an exchange with an empty reply. `began` is in seconds since the epoch; 0 is now."""
         exchange = Exchange(
@@ -110,6 +139,8 @@ class Room:
             parent,
             for_moderators=for_moderators,
             unchecked=unchecked,
+            owner=self.owner,
+            read_along=read_along,
         )
         self._exchanges[exchange.id] = exchange
         self._trim(private)
@@ -127,7 +158,7 @@ class Room:
         exchange.private = exchange.private or reply.private
         # The core gives a reply its row once the question has passed all checks that could refuse it.
         exchange.unchecked = exchange.unchecked and not reply.row
-        described = tuple((describe_stored(file), self._files.keep_stored(file)) for file in stored)
+        described = tuple((describe_stored(file), self._files.keep_stored(file, reader=self.owner)) for file in stored)
         exchange.files = described or self._name_files(exchange, reply)
         self._notify(exchange.id)
 
@@ -161,6 +192,16 @@ class Room:
         if exchange.id in self._exchanges and names:
             self._files.keep_briefly(exchange.author.id, names)
             exchange.reply = replace(exchange.reply, attachments=())
+
+    @property
+    def is_idle(self) -> bool:
+        """True if no page shows it and no answer is under way in it."""
+        return not self._watchers and all(known.reply.final for known in self._exchanges.values())
+
+    def clear(self) -> None:
+        """Stop showing everything, and drop its files from memory."""
+        for exchange in self.exchanges:
+            self._remove(exchange)
 
     def drop_older_than(self, moment: float) -> None:
         """Remove the finished exchanges that began before `moment`, in seconds since the epoch."""
@@ -220,7 +261,7 @@ class Room:
             known = next((pair for pair in before if pair[0].is_same(file)), None)
             if known is not None:
                 before.remove(known)
-            files.append(known or (file, self._files.keep(attachment)))
+            files.append(known or (file, self._files.keep(attachment, reader=self.owner)))
         for _, name in before:
             self._files.retire(name)
             exchange.former_files.append(name)

@@ -9,8 +9,8 @@ import unicodedata
 from typing import TYPE_CHECKING, Protocol
 
 from bot.core.errors import UserError
-from bot.core.messages import Reply
-from bot.platforms.web.chat.room import GENERAL, Room
+from bot.platforms.web.chat.private_places import PrivatePlaces
+from bot.platforms.web.chat.room import GENERAL, Room, private_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -34,15 +34,23 @@ class Listener(Protocol):
     def message_arrived(self, room: str, user: User) -> None:
         """Called when somebody asked something in a room that is visible to everybody there."""
 
+    def offers_changed(self) -> None:
+        """Called when commands, their limits or pages may have changed."""
+
 
 class Rooms:
-    """All rooms, by name. “general” always exists; the names of the others are kept in `store`."""
+    """All rooms, by name. “general” always exists; the names of the others are kept in `store`.
+
+    Private places are no rooms that anybody can name: they are in `private`.
+    """
 
     def __init__(self, files: Files, store: Store) -> None:
         self._files = files
         self._store = store
         self._ids: Iterator[int] = itertools.count(1)
         self._rooms = {GENERAL: self._create(GENERAL)}
+        self._closers: dict[str, str] = {}
+        self.private = PrivatePlaces(lambda owner: Room(files, private_name(owner), self._ids, owner=owner))
         self._listeners: set[Listener] = set()
         self._changing = asyncio.Lock()
 
@@ -60,9 +68,26 @@ class Rooms:
         """Return the room of this name, or “general” if there is none."""
         return self._rooms.get(name, self._rooms[GENERAL])
 
+    def find(self, name: str) -> Room | None:
+        """Return the room of this name, or None."""
+        return self._rooms.get(name)
+
+    def at(self, name: str) -> Room:
+        """Return the room or the private place of this name; “general” if there is none in memory."""
+        return next((room for room in self.all if room.name == name), self._rooms[GENERAL])
+
+    def closer_of(self, name: str) -> str:
+        """Return the name of whoever closed a room; "" if this process does not know."""
+        return self._closers.get(name, "")
+
+    @property
+    def all(self) -> tuple[Room, ...]:
+        """All rooms, and the private places that are in memory."""
+        return (*self._rooms.values(), *self.private.rooms)
+
     def find_exchange(self, exchange_id: int) -> tuple[Room, Exchange] | None:
         """Return an exchange and the room that it is in, or None."""
-        candidates = ((room, room.get(exchange_id)) for room in self._rooms.values())
+        candidates = ((room, room.get(exchange_id)) for room in self.all)
         return next(((room, exchange) for room, exchange in candidates if exchange is not None), None)
 
     def recent_authors(self) -> list[User]:
@@ -73,9 +98,10 @@ class Rooms:
         """Return the exchanges whose reply has this row, each with its room. No exchange has row 0."""
         return [(room, exchange) for room, exchange in self.all_exchanges() if row and exchange.reply.row == row]
 
-    def shows(self, row: int, user: User) -> bool:
-        """Return whether a room shows `user` an exchange whose reply has this row."""
-        return any(exchange.is_visible_to(user) for _, exchange in self.find_by_row(row))
+    def find_shown(self, row: int, user: User) -> Room | None:
+        """Return the room that shows `user` an exchange whose reply has this row, or None."""
+        shown = (room for room, exchange in self.find_by_row(row) if exchange.is_visible_to(user))
+        return next(shown, None)
 
     def find_of_user(self, user_id: str, rows: Collection[int]) -> list[tuple[Room, Exchange]]:
         """Return the exchanges that a user began or whose reply has one of `rows`, each with its room."""
@@ -83,12 +109,12 @@ class Rooms:
 
     def remove_file(self, name: str) -> None:
         """Stop showing a file, whichever room it is in."""
-        for room in self._rooms.values():
+        for room in self.all:
             room.remove_file(name)
 
     def all_exchanges(self) -> list[tuple[Room, Exchange]]:
         """Return all exchanges that are kept, each with its room."""
-        return [(room, exchange) for room in self._rooms.values() for exchange in room.exchanges]
+        return [(room, exchange) for room in self.all for exchange in room.exchanges]
 
     async def open(self, typed: str) -> Room:
         """Open a room, whose name is made from what was typed. Raises UserError if there cannot be such a room."""
@@ -102,11 +128,15 @@ class Rooms:
                 raise UserError("There can be {most} rooms; close one first.", most=MAX_ROOMS)
             await self._store.set(name, True, scope=SCOPE)
             room = self._rooms[name] = self._create(name)
+            self._closers.pop(name, None)
         self._notify()
         return room
 
-    async def close(self, name: str) -> None:
-        """Close a room. Its messages stay in the database, and are shown again in a new room of that name."""
+    async def close(self, name: str, closer: str = "") -> None:
+        """Close a room. Its messages stay in the database, and are shown again in a new room of that name.
+
+        Whoever was there is told the name of the `closer`.
+        """
         if name == GENERAL:
             raise UserError("The room “{name}” is always there.", name=name)
         async with self._changing:
@@ -114,8 +144,10 @@ class Rooms:
                 raise UserError("There is no room “{name}”.", name=name)
             await self._store.delete(name, scope=SCOPE)
             room = self._rooms.pop(name)
-        for exchange in room.exchanges:
-            room.show(exchange, Reply(deleted=True))
+            self._closers[name] = closer
+            for known in [*self._closers][:-MAX_ROOMS]:
+                del self._closers[known]
+        room.clear()
         self._notify()
 
     def add_listener(self, listener: Listener) -> None:
@@ -127,9 +159,14 @@ class Rooms:
         self._listeners.discard(listener)
 
     def notify_message(self, room: Room, user: User) -> None:
-        """Tell all listeners that `user` asked something in a room."""
-        for listener in tuple(self._listeners):
+        """Tell all listeners that `user` asked something in a room. Of private places nobody is told."""
+        for listener in () if room.owner else tuple(self._listeners):
             listener.message_arrived(room.name, user)
+
+    def notify_offers(self) -> None:
+        """Tell all listeners that commands, their limits or pages may have changed."""
+        for listener in tuple(self._listeners):
+            listener.offers_changed()
 
     def _create(self, name: str) -> Room:
         return Room(self._files, name, self._ids)

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from bot.answers.context_factory import PAGES_PATH
-from bot.core.errors import RequestRefused
+from bot.core.errors import DatabaseUnavailable, RequestRefused, UserError
 from bot.core.i18n import Sentence, translate
 from bot.core.messages import Request
 from bot.moderation.audit_view import plain_name
 from bot.platforms.web.access.visitors import read_or_create_secret, user_from_secret
-from bot.settings.builtin import LOG_CHANNEL
+from bot.platforms.web.chat.protocol import offers_json
+from bot.platforms.web.chat.room import GENERAL, PRIVATE_MARK, private_name, room_place
+from bot.settings.builtin import LOG_CHANNEL, TEACHERS_READ
 from http_server.addresses import network_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from aiohttp import web
 
     from bot.app import Bot
-    from bot.core.errors import UserError
-    from bot.core.messages import Place, User
+    from bot.core.messages import Attachment, Place, User
     from bot.platforms.web.access.known import KnownVisitors
     from bot.platforms.web.access.people import People
     from bot.platforms.web.access.teachers import WebModerators
     from bot.platforms.web.chat.answers import WebAnswers
     from bot.platforms.web.chat.files import Files
+    from bot.platforms.web.chat.room import Room
     from bot.platforms.web.chat.rooms import Rooms
+
+log = logging.getLogger(__name__)
 
 DIAL_COMMAND = "odds"
 """The command whose rules hold for the dial page, too. If it is not loaded, everybody may use the page."""
@@ -74,6 +81,75 @@ class WebServices:
         """Return the `Request.address` of what comes with a request."""
         return self.bot.timeouts.hash_person("address", network_of(request.remote or ""))
 
+    async def open_private(self, user_id: str) -> Room:
+        """Return the private place of a visitor."""
+        return await self.rooms.private.open(user_id, self.answers.restore_room)
+
+    async def enter(self, user: User, name: str) -> tuple[Room, str]:
+        """Return the room of this name, or the user's own private place.
+
+        If they cannot be there, it is “general”, with a sentence that says why.
+        """
+        if name == private_name(user.id):
+            try:
+                return await self.open_private(user.id), ""
+            except DatabaseUnavailable as error:
+                return self.rooms.get(""), error.sentence.in_language(user.locale)
+        if (room := self.rooms.find(name)) is not None or not name:
+            return room or self.rooms.get(""), ""
+        closer = self.rooms.closer_of(name)
+        sentence = "There is no room “{room}”. You are in “{here}” now."
+        if name.startswith(PRIVATE_MARK):
+            sentence = (
+                "That is the private place of somebody else, and only they can be there. You are in “{here}” now."
+            )
+        elif closer:
+            sentence = "{name} has closed the room “{room}”. You are in “{here}” now."
+        values = {"room": name[:60], "name": closer, "here": GENERAL}
+        return self.rooms.get(""), translate(sentence, user.locale, **values)
+
+    def place_of(self, user: User, room: str) -> Place:
+        """Return the place from which a user opened a page beside the chat: a room, or their own private place."""
+        is_known = self.rooms.find(room) is not None or room == private_name(user.id)
+        return room_place(room if is_known else GENERAL)
+
+    def reads_along(self, user: User) -> bool:
+        """Return whether a user may read what others ask in private places."""
+        return user.is_moderator and bool(self.bot.settings.value(TEACHERS_READ, self.rooms.get("").place()))
+
+    def may_read_files_of(self, reader: str, request: web.Request) -> bool:
+        """Return whether a file may be sent that is for one `reader` alone; without one it is for everybody."""
+        if not reader:
+            return True
+        user = self.identify_request(request)
+        return user.id == reader or self.reads_along(user)
+
+    async def make_offers(self, user: User, room: Room) -> dict[str, Any]:
+        """Return what a page offers: commands with their limits, links, and who can read a private place."""
+        place = room.place()
+        links = await self.page_links(place, user)
+        return offers_json(user, self.bot.commands_for(user, place), links, self.about_place(room, user))
+
+    def find_uploads(self, user: User, files: Mapping[str, str]) -> dict[str, Attachment]:
+        """Return the files that a user uploaded, by field. Raises UserError if one is no longer kept."""
+        uploads = {}
+        for field, name in files.items():
+            file = self.uploads.get(name, user.id)
+            if file is None:
+                raise UserError("The file for “{field}” is no longer here; choose it again.", field=field)
+            uploads[field] = file
+        return uploads
+
+    async def complete(self, request: Request, option: str, typed: str) -> Sequence[str]:
+        """Return suggestions for the value of an option; none if it cannot be completed."""
+        try:
+            return await self.bot.complete(request, option, typed)
+        except UserError:
+            return ()
+        except Exception:
+            log.exception("Completion of %s in /%s failed", option, request.command)
+            return ()
+
     async def record_refusal(self, error: UserError, user: User, what: str, place: Place | None = None) -> None:
         """Record in the audit that `user` was refused `what`, which is no command. Other errors are not recorded.
 
@@ -82,6 +158,15 @@ class WebServices:
         if isinstance(error, RequestRefused):
             error.what = error.what or what
             await self.bot.refusals.record(Request(user=user, place=place or self.rooms.get("").place()), error)
+
+    def about_place(self, room: Room, user: User) -> str:
+        """Return the sentence that says who can read a private place; "" for a room."""
+        if not room.owner:
+            return ""
+        sentence = "Nobody else can read what you write here, but for whoever runs the computer that Tempera is on."
+        if self.answers.is_read_along(room):
+            sentence = "Teachers can read along here, and so can whoever runs the computer that Tempera is on."
+        return translate(sentence, user.locale)
 
     def tell_of_sign_in(self, user: User) -> None:
         """Tell the other moderators, if there are any, that `user` has become one."""
@@ -112,6 +197,8 @@ class WebServices:
         for plugin, pages in (await self.bot.pages(place)).items():
             label = pages[0].title if len(pages) == 1 else translate("Lessons", user.locale)
             links.append((f"{PAGES_PATH}/{plugin}?room={quote(place.channel)}", label))
+        if self.reads_along(user):
+            links.append(("/private", translate("Private places", user.locale)))
         if user.is_moderator:
             links.append(("/people", translate("Who is here", user.locale)))
             links.append(("/settings", translate("Settings", user.locale)))

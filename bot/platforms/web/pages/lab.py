@@ -73,8 +73,9 @@ class DialPage:
 
     async def _serve_dial(self, request: web.Request) -> web.Response:
         secret = visitors.read_or_create_secret(request)
-        bot, place = self._services.bot, self._services.rooms.get(request.query.get("room", "")).place()
-        user = bot.resolve_user(self._services.identify(secret, "", request.query.get("locale", "")), place)
+        bot, user = self._services.bot, self._services.identify(secret, "", request.query.get("locale", ""))
+        place = self._services.place_of(user, request.query.get("room", ""))
+        user = bot.resolve_user(user, place)
         press = Request(user=user, place=place, address=self._services.address_of(request))
         odds = bot.registry.get(DIAL_COMMAND)
         try:

@@ -56,5 +56,6 @@ class LessonPages:
         return web.json_response({"title": page.title, "parts": parts})
 
     async def _find_pages(self, request: web.Request) -> Sequence[Page]:
-        pages = await self._services.bot.pages(self._services.rooms.get(request.query.get("room", "")).place())
+        user = self._services.identify_request(request)
+        pages = await self._services.bot.pages(self._services.place_of(user, request.query.get("room", "")))
         return pages.get(request.match_info["plugin"], ())

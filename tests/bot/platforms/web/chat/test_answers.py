@@ -14,7 +14,7 @@ from bot.core.messages import Attachment, Form, User
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.access.teachers import WebModerators
 from bot.platforms.web.adapter import WebAdapter
-from bot.platforms.web.chat import answers
+from bot.platforms.web.chat import answers, sent_forms
 from bot.platforms.web.chat.answers import WebAnswers
 from bot.platforms.web.chat.files import Files
 from bot.platforms.web.chat.rooms import Rooms
@@ -225,7 +225,7 @@ async def test_a_cancelled_form_is_carried_out_by_its_next_copy(
 async def test_only_the_newest_forms_are_remembered(
     asking: WebAnswers, rooms: Rooms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "MAX_REMEMBERED_FORMS", 1)
+    monkeypatch.setattr(sent_forms, "MAX_REMEMBERED_FORMS", 1)
     for client_ref, begun in (("first", 1), ("second", 2), ("second", 2), ("first", 3)):
         await sending(asking, rooms, "Why?", client_ref)
         assert len(rooms.get("general").exchanges) == begun
@@ -234,14 +234,14 @@ async def test_only_the_newest_forms_are_remembered(
 async def test_forms_of_one_visitor_push_out_none_of_another(
     asking: WebAnswers, rooms: Rooms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "MAX_REMEMBERED_FORMS", 3)
+    monkeypatch.setattr(sent_forms, "MAX_REMEMBERED_FORMS", 3)
     done: list[str] = []
 
     async def send(user: str, ref: str) -> None:
         async def act() -> None:
             done.append(f"{user} {ref}")
 
-        await asking.run_once(User(user, user), ref, act)
+        await asking.forms.run_once(User(user, user), ref, act)
 
     await send("ann", "first")
     for number in range(10):

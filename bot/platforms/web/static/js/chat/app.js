@@ -12,7 +12,7 @@ import { withLocalTimes } from "../shared/times.js";
 import { language, t } from "../shared/words.js";
 import { open } from "./viewer.js";
 
-const NAME = "tempera-name";
+const NAME = "tempera-name", LAST_ROOM = "tempera-room";
 const TYPING_MS = 5000;
 const EXAMPLES = [
   ["/ask What is a neural network?", t("A language model answers, word by word")],
@@ -27,10 +27,10 @@ look.begin();
 
 // Who is writing, by user id; and views that wait for their tokens, by the reference of the request.
 const writers = new Map(), awaitingTokens = new Map();
-let you = null, room = "", offeredCommands = "", formRef = "";
+let you = null, room = "", own = "", offeredCommands = "", formRef = "";
 
 const connection = new Connection({
-  query: () => ({ name: localStorage.getItem(NAME) ?? "", locale: language, room: address().room }),
+  query: () => ({ name: localStorage.getItem(NAME) ?? "", locale: language, room: address().room || (localStorage.getItem(LAST_ROOM) ?? "") }),
   onMessage: (message) => receive[message.type]?.(message),
   onState: (isOpen, why) => {
     byId("connection").textContent = isOpen ? "" : why || t("reconnecting …");
@@ -58,18 +58,28 @@ const conversation = new Conversation({
 const composer = new Composer({ send: (message) => connection.send(message), where: () => ({ room, thread: conversation.thread }) });
 
 const receive = {
-  welcome({ you: me, room: entered, rooms, links, commands, exchanges }) {
+  welcome({ you: me, room: entered, private: mine, rooms, exchanges, notice, ...offers }) {
     const isSame = entered === room;
     keepName(me);
     room = entered;
+    own = mine;
+    localStorage.setItem(LAST_ROOM, room);
     forgetWriters(...writers.keys());
-    rail.show({ you, room, rooms, links });
-    offer(commands);
+    rail.show({ you, room, own, rooms });
+    receive.offers(offers);
     composer.resend(room);
     conversation.fill(exchanges, isSame);
     // If the room of the address no longer exists, the bot shows another one.
     if (address().room !== room) history.replaceState(null, "", `#${encodeURIComponent(room)}`);
     showThread(isSame);
+    if (notice) composer.showNotice(notice);
+  },
+  // What the page offers: commands, pages, and who can read a private place.
+  offers({ links, commands, about }) {
+    rail.show({ links });
+    offer(commands);
+    byId("about-place").textContent = about;
+    byId("about-place").hidden = !about;
   },
   exchange(exchange) {
     // Not for an older answer of theirs, which may grow while they write.
@@ -119,10 +129,11 @@ function keepName(me) {
   localStorage.setItem(NAME, me.named ? me.name : "");
 }
 
-// The fragment of the address names the room and the thread, so that links and the back button work.
+// The fragment of the address names the room and the thread, so that links and the back button work. Without one, the
+// page is where its visitor was last; the bot decides where somebody begins who is new.
 function address() {
   const [name, thread] = location.hash.slice(1).split("/");
-  return { room: decodeFragment(name || "general"), thread: Number(thread) || 0 };
+  return { room: decodeFragment(name), thread: Number(thread) || 0 };
 }
 
 // Shows the thread in the address, or the room. If both are the same as before, a reply that was begun stays.
@@ -132,9 +143,10 @@ function showThread(isSame = true) {
   const exists = conversation.enter(thread);
   composer.showNotice(exists ? "" : t("The beginning of this thread is no longer here."));
   if (isUnchanged) return;
-  const title = thread ? t("Thread in {room}", { room }) : room;
-  const back = thread && setIcon(element("a", { class: "icon", href: `#${encodeURIComponent(room)}` }), "back", t("Back to {room}", { room }));
-  byId("title").replaceChildren(back || icon("room"), element("span", {}, title));
+  const name = room === own ? t("Just me") : room;
+  const title = thread ? t("Thread in {room}", { room: name }) : name;
+  const back = thread && setIcon(element("a", { class: "icon", href: `#${encodeURIComponent(room)}` }), "back", t("Back to {room}", { room: name }));
+  byId("title").replaceChildren(back || icon(room === own ? "person" : "room"), element("span", {}, title));
   document.title = `${title} · Tempera`;
   composer.replyTo(0);
 }

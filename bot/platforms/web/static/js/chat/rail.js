@@ -7,7 +7,7 @@ import { t } from "../shared/words.js";
 const rail = byId("rail"), menu = byId("menu"), veil = byId("veil");
 const narrow = matchMedia("(max-width: 52rem)");
 const unread = new Set();
-let shown = { rooms: [], room: "", you: null };
+let shown = { rooms: [], room: "", own: "", you: null };
 
 // `actions` has rename(), signOut(), makeRoom() and closeRoom(name).
 export function begin(actions) {
@@ -30,11 +30,11 @@ export function begin(actions) {
   open(false);
 }
 
-// Shows what has changed: any of rooms, room, links and you.
+// Shows what has changed: any of rooms, room, links, you, and own, the name of the visitor's private place.
 export function show(changes) {
   shown = { ...shown, ...changes };
   unread.delete(shown.room);
-  replaceItems(byId("rooms"), shown.rooms.map((name) => roomItem(name)));
+  replaceItems(byId("rooms"), [...(shown.own ? [shown.own] : []), ...shown.rooms].map((name) => roomItem(name)));
   if (changes.links) {
     replaceItems(byId("pages"), changes.links.map(({ url, label }) => element("li", {},
       element("a", { href: url }, icon(iconFor(url)), element("span", {}, label)))));
@@ -66,8 +66,8 @@ function replaceItems(list, items) {
 function roomItem(name) {
   const here = name === shown.room, isNew = unread.has(name);
   const link = element("a", { href: `#${encodeURIComponent(name)}`, "aria-current": here ? "page" : null, class: isNew ? "unread" : null },
-    icon("room"), element("span", {}, name), isNew ? element("span", { class: "unseen" }, t("unread")) : null);
-  const closes = shown.you?.moderator && name !== "general";
+    icon(name === shown.own ? "person" : "room"), element("span", {}, name === shown.own ? t("Just me") : name), isNew ? element("span", { class: "unseen" }, t("unread")) : null);
+  const closes = shown.you?.moderator && name !== "general" && name !== shown.own;
   const close = closes && setIcon(element("button", { type: "button", class: "icon", "data-close": name }), "close", t("Close the room {room}", { room: name }));
   return element("li", {}, link, close || null);
 }
@@ -76,6 +76,7 @@ function iconFor(url) {
   if (url.startsWith("/dial")) return "dial";
   if (url.startsWith("/read")) return "lesson";
   if (url.startsWith("/people")) return "people";
+  if (url.startsWith("/private")) return "person";
   return url.startsWith("/settings") ? "settings" : "chart";
 }
 

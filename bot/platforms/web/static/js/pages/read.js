@@ -12,16 +12,26 @@ const [, , plugin, name] = location.pathname.split("/");
 const { search } = location;
 const wide = matchMedia("(min-width: 60rem)");
 
+let shown = "";
+
 look.begin();
 byId("home").href = chatAddress();
 show();
+// A teacher may have changed the lesson while the page was in the background.
+document.addEventListener("visibilitychange", () => { if (document.visibilityState === "visible") show(); });
 
 async function show() {
   const text = byId("text");
   try {
-    if (name) showPage(await fetchJson(`/reading/${plugin}/${name}${search}`));
-    else showList((await fetchJson(`/reading/${plugin}${search}`)).pages);
+    const found = await fetchJson(`/reading/${plugin}${name ? `/${name}` : ""}${search}`);
+    if (JSON.stringify(found) === shown) return;
+    const isFirst = !shown;
+    shown = JSON.stringify(found);
+    if (name) showPage(found);
+    else showList(found.pages);
+    if (isFirst) scrollToFragment();
   } catch (error) {
+    if (shown && error.status !== 404) return;
     console.warn("The page could not be shown.", error);
     text.replaceChildren(...error.status === 404 ? [
       element("h1", {}, t("There is no such page")),
@@ -48,7 +58,6 @@ function showPage({ title, parts }) {
   byId("contents").hidden = parts.length < 2;
   foldContents();
   markWhatIsRead();
-  scrollToFragment();
 }
 
 function section({ heading, text, anchor, level, ask }) {

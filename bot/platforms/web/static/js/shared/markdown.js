@@ -38,6 +38,7 @@ const ALLOWED = {
   ALLOW_ARIA_ATTR: false,
   // Of the pages of this chat an answer may only link to those for reading.
   ALLOWED_URI_REGEXP: /^(?:(?:https?|mailto):|\/read\/)/i,
+  ADD_URI_SAFE_ATTR: ["start", "align", "datetime"],
   RETURN_DOM_FRAGMENT: true,
 };
 const ALLOWED_IN_CODE = { ALLOWED_TAGS: ["span"], ALLOWED_ATTR: ["class"], RETURN_DOM_FRAGMENT: true };

@@ -123,7 +123,7 @@ function states({ moderator, own, here, timed_out: until }) {
 
 function facts({ room, since, seen, here, device, given, at_address: count }) {
   return [
-    `# ${room}`, here ? t("since {time}", { time: clock(since) }) : t("until {time}", { time: clock(seen) }), device,
+    room.startsWith("~") ? t("Just me") : `# ${room}`, here ? t("since {time}", { time: clock(since) }) : t("until {time}", { time: clock(seen) }), device,
     count > 1 ? t("same address as {count} others", { count: count - 1 }) : "", given ? t("renamed by a moderator") : "",
   ].filter(Boolean);
 }

@@ -1,6 +1,6 @@
 // Times that the bot's texts name as <t:seconds:f>, in the reader's time zone.
 
-const format = new Intl.DateTimeFormat(document.documentElement.lang || undefined, { dateStyle: "medium", timeStyle: "short" });
+const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const localTime = (seconds) => format.format(seconds * 1000);
 
 // Returns a text with its times as people read them, for places where it is no Markdown.
