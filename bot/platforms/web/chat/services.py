@@ -163,7 +163,7 @@ class WebServices:
         """Return the sentence that says who can read a private place; "" for a room."""
         if not room.owner:
             return ""
-        sentence = "Nobody else can read what you write here, but for whoever runs the computer that Tempera is on."
+        sentence = "Nobody else can read what you write here, except whoever runs the computer that Tempera is on."
         if self.answers.is_read_along(room):
             sentence = "Teachers can read along here, and so can whoever runs the computer that Tempera is on."
         return translate(sentence, user.locale)

@@ -26,7 +26,7 @@ from bot.storage.audit import MODERATION, AuditFilter
 from bot.storage.database import Database
 
 TEACHER = User("m", "Mod", is_moderator=True)
-ALONE = "Nobody else can read what you write here, but for whoever runs the computer that Tempera is on."
+ALONE = "Nobody else can read what you write here, except whoever runs the computer that Tempera is on."
 READ_BY_TEACHERS = "Teachers can read along here, and so can whoever runs the computer that Tempera is on."
 
 
