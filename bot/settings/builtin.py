@@ -17,7 +17,7 @@ ADDRESS_PER_MINUTE, ADDRESS_PER_HOUR = 30 * PERSON_PER_MINUTE, 30 * PERSON_PER_H
 READERS_OWN = "each"
 """The value of `answers.language` that stands for each reader's own language."""
 LOG_CHANNEL = "audit.channel"
-TEACHERS_READ = "web.teachers_read_private"
+TEACHERS_READ = "private.teachers_read"
 SERVERS_ONLY = frozenset({SERVER})
 ROLES_ONLY = frozenset({ROLE})
 
@@ -173,7 +173,7 @@ TEMPERATURE = (
         description="The most that a temperature may be, in every command, under every button and on the dial’s page.",
     ),
 )
-WEB = (
+PRIVATE_PLACES = (
     Setting(
         name=TEACHERS_READ,
         type=bool,
@@ -182,7 +182,7 @@ WEB = (
         scopes=SERVERS_ONLY,
     ),
 )
-CORE_SETTINGS = (*ANSWERS, *MODERATORS, *ACCESS, *LIMITS, *TEMPERATURE, *AUDIT, *WEB)
+CORE_SETTINGS = (*ANSWERS, *MODERATORS, *ACCESS, *LIMITS, *TEMPERATURE, *AUDIT, *PRIVATE_PLACES)
 GROUP_TITLES = {
     "answers": "Answers",
     "moderators": "Moderators",
@@ -191,6 +191,6 @@ GROUP_TITLES = {
     "temperature": "Temperature",
     "audit": "The record (/audit)",
     "safety": "Safety",
-    "web": "The web chat",
+    "private": "Private places",
 }
 """Titles of the groups of settings, keyed by the first part of their names; a plugin's `title` is that of its group."""
