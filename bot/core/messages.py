@@ -261,6 +261,12 @@ class Page:
     name: str
     title: str
     parts: tuple[Part, ...]
+    translations: Mapping[str, Page] = field(default_factory=dict)
+    """The same page in other languages, by code ("de")."""
+
+    def in_language(self, locale: str) -> Page:
+        """Return the translation for `locale` ("de-AT"), or this page if there is none."""
+        return self.translations.get(locale.replace("_", "-").split("-")[0].lower(), self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from bot import (
     Attachment,
@@ -70,15 +71,23 @@ class ExplainPlugin(Plugin):
         self.spawn(repeat(self.gaps.forget_old, FORGET_INTERVAL_SECONDS, at_once=True))
 
     async def pages(self, place: Place) -> Sequence[Page]:
-        return [lesson.page for lesson in (await self.library.lesson_set(_server_of(place))).lessons]
+        lesson_set = await self.library.lesson_set(_server_of(place))
+        return [
+            replace(lesson.page, translations={code: other.page for code, other in lesson.translations.items()})
+            for lesson in lesson_set.lessons
+        ]
 
     async def knows(self, place: Place, question: str, user: User) -> Reference | None:
         if len(question) > MAX_CONTEXT_QUESTION_CHARACTERS:
             return None
-        passage = await self.library.find_answer(_server_of(place), question, CONTEXT_EMBEDDING_SECONDS, user=user.id)
+        from plugins.explain.search.glossary import choose_language, name_language
+
+        language = choose_language(question, user.locale)
+        passage = await self.library.find_answer(
+            _server_of(place), question, language, CONTEXT_EMBEDDING_SECONDS, user=user.id
+        )
         if passage is None:
             return None
-        from plugins.explain.search.glossary import name_language
 
         # An answer below “What is temperature in AI?” begins with “It is”.
         text = f"{passage.heading}\n{passage.plain_text}"
@@ -107,9 +116,11 @@ class ExplainPlugin(Plugin):
         style: The lesson's own words, or a language model's simpler ones
         """
         from plugins.explain.search.decision import Answer, DidYouMean
+        from plugins.explain.search.glossary import choose_language
 
         yield Reply(status=ctx.translate("Looking it up in the lessons …"))
-        lesson_set = await self.library.lesson_set(_server_of(ctx.place))
+        language = choose_language(question, ctx.user.locale)
+        lesson_set = await self.library.lesson_set(_server_of(ctx.place), language)
         async for reply in self._show_progress(ctx, lesson_set):
             yield reply
         decision = await self.library.find(lesson_set, question, QUESTION_EMBEDDING_SECONDS, user=ctx.user.id)
@@ -128,26 +139,27 @@ class ExplainPlugin(Plugin):
     async def complete_question(self, ctx: Context, typed: str) -> Sequence[str]:
         """Suggest questions of FAQs, and headings."""
         # It runs with every keystroke, so it avoids the database.
-        lesson_set = self.library.cached(_server_of(ctx.place)) or await self.library.lesson_set(_server_of(ctx.place))
+        server, language = _server_of(ctx.place), ctx.user.locale.replace("_", "-").split("-")[0]
+        lesson_set = self.library.cached(server, language) or await self.library.lesson_set(server)
         return await asyncio.to_thread(replies.complete_question, lesson_set, typed)
 
     @command("explain-at", hidden=True)
     async def at(self, ctx: Context, question: str, lesson: str, anchor: str, part: int) -> AsyncIterator[Reply]:
         """Show a passage."""
-        lesson_set = await self.library.lesson_set(_server_of(ctx.place))
+        lesson_set = await self.library.set_with(_server_of(ctx.place), lesson)
         yield replies.show_passage(ctx, lesson_set, lesson_set.passage(lesson, anchor, part), question)
 
     @command("explain-simpler", hidden=True)
     async def simpler(self, ctx: Context, question: str, lesson: str, anchor: str, part: int) -> AsyncIterator[Reply]:
         """Show a passage in simpler words."""
-        lesson_set = await self.library.lesson_set(_server_of(ctx.place))
+        lesson_set = await self.library.set_with(_server_of(ctx.place), lesson)
         async for reply in simplify_passage(ctx, lesson_set, lesson_set.passage(lesson, anchor, part), question):
             yield reply
 
     @command("explain-source", hidden=True, private=True, free=True)
     async def source(self, ctx: Context, question: str, lesson: str, anchor: str, part: int) -> AsyncIterator[Reply]:
         """Show where a passage stands."""
-        lesson_set = await self.library.lesson_set(_server_of(ctx.place))
+        lesson_set = await self.library.set_with(_server_of(ctx.place), lesson)
         yield replies.show_source(ctx, lesson_set, lesson_set.passage(lesson, anchor, part))
 
     @command("explain-missed", hidden=True, private=True, free=True)
@@ -164,7 +176,7 @@ class ExplainPlugin(Plugin):
             if lesson is None:
                 await self._count_gap(ctx, question)
             else:
-                lesson_set = await self.library.lesson_set(_server_of(ctx.place))
+                lesson_set = await self.library.set_with(_server_of(ctx.place), lesson)
                 heading = replies.breadcrumb(lesson_set.passage(lesson, anchor, part))
                 await self.gaps.count_unhelpful(_server_of(ctx.place), heading)
         thanks = "Thank you. Teachers see what did not help, and not who said so. Try other words, or /ask."
@@ -290,7 +302,7 @@ class ExplainPlugin(Plugin):
 
     async def _require_lesson(self, server: str, title: str) -> tuple[LessonSet, Lesson]:
         """Return the lesson with this title and its set. Raises UserError if it is left out or unknown."""
-        lesson_set = await self.library.lesson_set(server)
+        lesson_set = await self.library.set_with(server, title)
         if (lesson := lesson_set.lesson(title)) is None:
             for known, error in lesson_set.left_out.items():
                 if title_key(known) == title_key(title):

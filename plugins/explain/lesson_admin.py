@@ -31,7 +31,10 @@ def read_upload(title: str, text: str | None, file: Attachment | None) -> tuple[
 
 def list_lessons(ctx: Context, lesson_set: LessonSet) -> str:
     """List all lessons that are used here, and those of the server that are left out, with the reason."""
-    lines = [f"- {_describe(ctx, lesson)}" for lesson in lesson_set.lessons]
+    lines = []
+    for lesson in lesson_set.lessons:
+        lines.append(f"- {_describe(ctx, lesson)}")
+        lines += [f"  - {_describe(ctx, translated)}" for translated in lesson.translations.values()]
     for title, error in lesson_set.left_out.items():
         lines.append(f"- **{title}** – {ctx.translate('left out: {reason}', reason=error.sentence)}")
     return "\n".join(lines) or ctx.translate("There are no lessons here. /lesson add brings one in.")

@@ -63,6 +63,8 @@ class Lesson:
     page: Page
     version: Version | None = None
     path: Path | None = None
+    translations: Mapping[str, Lesson] = field(default_factory=dict)
+    """The same lesson in other languages, by code ("de"), where whoever runs the bot has files of them."""
 
     @property
     def size(self) -> Size:
@@ -72,6 +74,12 @@ class Lesson:
     def has_title(self, title: str) -> bool:
         """Return True if this is its title, whatever the capitals and spaces."""
         return title_key(self.title) == title_key(title)
+
+    def find_language(self, title: str) -> str | None:
+        """Return the language of the translation with this title, "" if it is the lesson's own, None if neither."""
+        if self.has_title(title):
+            return ""
+        return next((code for code, lesson in self.translations.items() if lesson.has_title(title)), None)
 
 
 def read_lesson(data: bytes, filename: str, title: str = "") -> Lesson:
@@ -109,6 +117,8 @@ class LessonSet:
     """The server's own lessons that cannot be read, by title, each with the reason."""
     reference: Index | None = None
     """The index of the reference lesson that `index` uses; other sets share it."""
+    translated: dict[str, LessonSet] = field(default_factory=dict)
+    """What questions in other languages are answered from, by code, once it was needed."""
     model: str = ""
     """The embedding model, once every passage has its embeddings."""
     progress: tuple[int, int] = (0, 0)
@@ -119,8 +129,8 @@ class LessonSet:
 
     @property
     def size(self) -> Size:
-        """The size of all its lessons."""
-        return sum_sizes(self.lessons)
+        """The size of all its lessons, once more for each language that has an index."""
+        return sum_sizes(lesson for one in (self, *self.translated.values()) for lesson in one.lessons)
 
     def report_progress(self, done: int, total: int) -> None:
         """Set the progress and wake those who watch it."""
@@ -144,6 +154,10 @@ class LessonSet:
     def lesson(self, title: str) -> Lesson | None:
         """Return the lesson with this title, in capitals or not."""
         return next((lesson for lesson in self.lessons if lesson.has_title(title)), None)
+
+    def find_language(self, title: str) -> str:
+        """Return the language of the lesson with this title; "" for the lessons' own, and if there is none."""
+        return next(filter(None, (lesson.find_language(title) for lesson in self.lessons)), "")
 
     def part_number(self, passage: Passage) -> int:
         """Return the position of a passage among the passages of its section, from 0."""

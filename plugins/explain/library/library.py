@@ -15,13 +15,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bot import Attachment, Busy, UserError
+from plugins.explain.library.configured import ConfiguredLessons
 from plugins.explain.library.lesson_reader import MAX_WAIT_SECONDS, LessonReader
-from plugins.explain.library.lesson_set import Lesson, LessonSet, read_lesson, sum_sizes
+from plugins.explain.library.lesson_set import Lesson, LessonSet, sum_sizes
 from plugins.explain.library.lesson_store import LessonStore, StoredLesson, Version
+from plugins.explain.library.translations import (
+    in_language,
+    passages_of,
+    translation_paths,
+    with_distinct_page_names,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from bot import Host
     from plugins.explain.lessons.passages import Passage
@@ -55,26 +61,50 @@ class LessonLibrary:
         self._computing = asyncio.Lock()
         """Held while an index is computed: one thread at a time is enough, and leaves the others to other work."""
         self._model = host.config.embeddings if host.config else ""
-        self._files: Sequence[Path] = host.config.files if host.config else ()
+        self._configured = ConfiguredLessons(host.config.files if host.config else (), self._reader)
         self._shared_set: LessonSet | None = None
         self._server_sets: OrderedDict[str, LessonSet] = OrderedDict()
-        self._reference: Index | None = None
-        self._reference_model = ""
+        self._references: dict[str, Index | None] = {}
+        """The index of the reference lesson by its language, of which "" is English."""
+        self._reference_models: dict[Index, str] = {}
         self._partly_read: dict[str, dict[tuple[str, Version | None], Lesson]] = {}
         """By server, the lessons that were read already, until all of its lessons are."""
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def lesson_set(self, server: str) -> LessonSet:
-        """Return the lessons of `server`; "" stands for a server without own ones. Reads and indexes them if needed."""
+    async def lesson_set(self, server: str, language: str = "") -> LessonSet:
+        """Return the lessons of `server`; "" stands for a server without own ones. Reads and indexes them if needed.
+
+        With a `language` ("de"), those that answer questions in it.
+        """
+        lesson_set = await self._original_set(server)
+        if language in lesson_set.translated:
+            return lesson_set.translated[language]
+        if (lessons := await asyncio.to_thread(in_language, lesson_set.lessons, language)) is None:
+            return lesson_set
+        async with self._locks[f"{language} of {id(lesson_set)}"]:
+            if language not in lesson_set.translated:
+                built = await self._build(lesson_set.key, lessons, lesson_set.left_out, language)
+                lesson_set.translated[language] = built
+                self._embed_in_background(built)
+        return lesson_set.translated[language]
+
+    async def set_with(self, server: str, title: str) -> LessonSet:
+        """Return the lessons of `server` in the language in which one of them has this title."""
+        return await self.lesson_set(server, (await self.lesson_set(server)).find_language(title))
+
+    async def _original_set(self, server: str) -> LessonSet:
         stored = await self.store.lessons(server)
         key = tuple(stored)
         async with self._locks[server if stored else ""]:
             if not stored:
                 self._server_sets.pop(server, None)
-                self._shared_set = self._shared_set or await self._build((), await self._read_configured(), {})
+                if self._shared_set is None:
+                    self._shared_set = await self._build((), await self._configured.read_all(), {})
+                    self._embed_in_background(self._shared_set)
                 return self._shared_set
             if (known := self._server_sets.get(server)) is None or known.key != key:
                 self._server_sets[server] = await self._build(key, *await self._read_all(server, stored, known))
+                self._embed_in_background(self._server_sets[server])
                 self._server_sets.move_to_end(server)
                 self._drop_oldest_sets()
             self._server_sets.move_to_end(server)
@@ -100,9 +130,13 @@ class LessonLibrary:
         read = self._partly_read.setdefault(server, {})
         read[lesson.title, version] = replace(lesson, version=version)
 
-    def cached(self, server: str) -> LessonSet | None:
-        """Return the set that was last used for `server`, without a look at the database; it may be outdated."""
-        return self._server_sets.get(server) or self._shared_set
+    def cached(self, server: str, language: str = "") -> LessonSet | None:
+        """Return the set that was last used for `server`, without a look at the database; it may be outdated.
+
+        It has its own language if none was built for `language` yet.
+        """
+        known = self._server_sets.get(server) or self._shared_set
+        return known and known.translated.get(language, known)
 
     async def find(self, lesson_set: LessonSet, question: str, max_seconds: float, *, user: str = "") -> Decision:
         """Decide what the lessons answer. Words alone decide if embedding the question takes over `max_seconds`.
@@ -127,7 +161,8 @@ class LessonLibrary:
                     log.info(
                         "The embedding model was replaced: only words are searched until lessons are embedded again."
                     )
-                    embeddings, self._reference_model = None, ""
+                    embeddings = None
+                    self._reference_models.clear()
                     self._embed_again(lesson_set)
             except TimeoutError:
                 log.info(
@@ -140,7 +175,9 @@ class LessonLibrary:
                     self._embed_again(lesson_set)
         return embeddings
 
-    async def find_answer(self, server: str, question: str, max_seconds: float, *, user: str) -> Passage | None:
+    async def find_answer(
+        self, server: str, question: str, language: str, max_seconds: float, *, user: str
+    ) -> Passage | None:
         """Return the passage that answers a question that may be about anything; None if there is none.
 
         A question that does not name the subject of a lesson waits for nothing. Another one waits at most `max_seconds`
@@ -151,11 +188,18 @@ class LessonLibrary:
         query = await asyncio.to_thread(index.read_question, question)
         if not index.may_answer(query):
             return None
+        weight = None
+        translated = await self.lesson_set(server, language)
+        if translated is not lesson_set:
+            # Only of English words it is known how usual they are, so the question's words in English are weighed.
+            weight = index.subject_weight(query)
+            lesson_set, index = translated, translated.index
+            query = await asyncio.to_thread(index.read_question, question)
         with suppress(TimeoutError):
             async with asyncio.timeout(max_seconds):
                 await lesson_set.ready.wait()
         embeddings = await self._embed_question(lesson_set, query, max_seconds, user)
-        return await asyncio.to_thread(lambda: index.answer_by_the_way(query, index.rank(query, embeddings)))
+        return await asyncio.to_thread(lambda: index.answer_by_the_way(query, index.rank(query, embeddings), weight))
 
     async def read_file(
         self, server: str, lesson: Lesson, stored: StoredLesson | None, number: int | None
@@ -178,12 +222,12 @@ class LessonLibrary:
         """Delete the embeddings of all texts that are in no lesson any more. It reads all lessons of all servers."""
         from plugins.explain.search.embeddings import delete_unused
 
-        passages = set((await self.lesson_set("")).index.passages)
+        passages = set(passages_of((await self.lesson_set("")).lessons))
         # Only read, not indexed: there may be more servers than sets are kept in memory.
         for server in await self.store.servers():
             lessons, _ = await self._read_all(server, await self.store.lessons(server), self._server_sets.get(server))
-            passages.update(*(lesson.passages for lesson in lessons))
-        passages.update(self._reference.passages if self._reference is not None else ())
+            passages.update(passages_of(lessons))
+        passages.update(*(index.passages for index in self._references.values() if index is not None))
         await delete_unused(self._host.store, self._host.models, passages, self._model)
 
     async def delete_embeddings_of(self, lesson: Lesson) -> None:
@@ -194,66 +238,42 @@ class LessonLibrary:
         from plugins.explain.search.embeddings import delete_passages
 
         sets = [*self._server_sets.values(), *filter(None, [self._shared_set])]
-        indexes = [*(one.index for one in sets), *filter(None, [self._reference])]
-        kept = [passage for index in indexes for passage in index.passages]
+        kept = [passage for one in sets for passage in passages_of(one.lessons)]
+        kept += [passage for index in self._references.values() if index is not None for passage in index.passages]
         await delete_passages(self._host.store, self._host.models, lesson.passages, kept, self._model)
 
     async def _build(
-        self, key: tuple[StoredLesson, ...], lessons: Sequence[Lesson], left_out: Mapping[str, UserError]
+        self,
+        key: tuple[StoredLesson, ...],
+        lessons: Sequence[Lesson],
+        left_out: Mapping[str, UserError],
+        language: str = "",
     ) -> LessonSet:
-        """Index lessons, and start to embed them in the background."""
+        """Index lessons for questions in a language."""
         passages = [passage for lesson in lessons for passage in lesson.passages]
-        reference = await self._reference_for(passages) if passages else None
+        reference = await self._reference_for(passages, language) if passages else None
         async with self._computing:
-            index = await asyncio.to_thread(_build_index, passages, reference)
-        lesson_set = LessonSet(key, _with_distinct_page_names(lessons), index, left_out, reference)
-        if passages:
+            index = await asyncio.to_thread(_build_index, passages, reference, language)
+        lessons = tuple(lessons) if language else with_distinct_page_names(lessons)
+        return LessonSet(key, lessons, index, left_out, reference)
+
+    def _embed_in_background(self, lesson_set: LessonSet) -> None:
+        if lesson_set.index.passages:
             self._spawn(self._embed(lesson_set))
         else:
             lesson_set.end_wait()
-        return lesson_set
 
-    async def _reference_for(self, passages: Sequence[Passage]) -> Index | None:
+    async def _reference_for(self, passages: Sequence[Passage], language: str) -> Index | None:
         """Return the index of the reference lesson; None if its file is missing or `passages` contain it."""
         from plugins.explain.search.reference_lesson import DEFAULT_LESSON
 
         async with self._locks["reference lesson of all servers"]:
-            if self._reference is None and await asyncio.to_thread(DEFAULT_LESSON.exists):
-                lesson = await self._read_from_disk(DEFAULT_LESSON)
-                self._reference = await asyncio.to_thread(_build_index, lesson.passages)
-        return None if self._reference is None or set(self._reference.passages) <= set(passages) else self._reference
-
-    async def _read_configured(self) -> list[Lesson]:
-        """Read the lessons that the configuration names. The log says which of them cannot be read, and why."""
-        lessons: list[Lesson] = []
-        for path in self._files:
-            sentence = "The lesson %s, named in explain.lessons, is left out: %s"
-            titles = {lesson.title.casefold() for lesson in lessons}
-            try:
-                lessons.append(await self._read_from_disk(path, titles))
-            except OSError as error:
-                log.error(sentence, path, f"{error.strerror}.")  # noqa: TRY400 - the sentence says all
-            except UserError as error:
-                log.error(sentence, path, error)  # noqa: TRY400 - the sentence says all
-        return lessons
-
-    async def _read_from_disk(self, path: Path, titles: Collection[str] = ()) -> Lesson:
-        """Read the lesson of a file. A number follows its title if `titles`, which are casefolded, have it already."""
-        data = await asyncio.to_thread(path.read_bytes)
-        lesson = await self._read_configured_file(path, data)
-        title, number = lesson.title, 1
-        while title.casefold() in titles:
-            number += 1
-            title = f"{lesson.title} ({number})"
-        return replace(lesson if number == 1 else await self._read_configured_file(path, data, title), path=path)
-
-    async def _read_configured_file(self, path: Path, data: bytes, title: str = "") -> Lesson:
-        from plugins.explain.search.reference_lesson import DEFAULT_LESSON
-
-        # Tempera's own lesson takes less time than a process needs to start, and the first question waits for it.
-        if await asyncio.to_thread(lambda: path.resolve() == DEFAULT_LESSON.resolve()):
-            return await asyncio.to_thread(read_lesson, data, path.name, title)
-        return await self._reader.read(data, path.name, title)
+            path = translation_paths(DEFAULT_LESSON).get(language, DEFAULT_LESSON)
+            if self._references.get(language) is None and await asyncio.to_thread(path.exists):
+                lesson = await self._configured.read_from_disk(path)
+                self._references[language] = await asyncio.to_thread(_build_index, lesson.passages, None, language)
+            reference = self._references.get(language)
+        return None if reference is None or set(reference.passages) <= set(passages) else reference
 
     async def _read_all(
         self, server: str, stored: Sequence[StoredLesson], before: LessonSet | None
@@ -280,7 +300,8 @@ class LessonLibrary:
         self._partly_read.pop(server, None)
         titles = {lesson.title.casefold() for lesson in own}
         configured = (await self.lesson_set("")).lessons
-        return [lesson for lesson in configured if lesson.title.casefold() not in titles] + own, left_out
+        kept = [lesson for lesson in configured if all(lesson.find_language(title) is None for title in titles)]
+        return kept + own, left_out
 
     async def _read_stored(self, server: str, stored: StoredLesson) -> Lesson:
         data = await self.store.read_file(server, stored.newest)
@@ -318,7 +339,8 @@ class LessonLibrary:
                     return
 
     def _is_used(self, lesson_set: LessonSet) -> bool:
-        return lesson_set is self._shared_set or lesson_set in self._server_sets.values()
+        used = [*self._server_sets.values(), *filter(None, [self._shared_set])]
+        return any(lesson_set is one or lesson_set in one.translated.values() for one in used)
 
     async def _attach_embeddings(self, lesson_set: LessonSet, model: str) -> None:
         import numpy as np
@@ -345,26 +367,17 @@ class LessonLibrary:
             # All sets share the reference lesson, so only the first one embeds it with this model. It comes before the
             # set's own lessons, which are compared with it as soon as they have their embeddings.
             async with self._locks["embeddings of the reference lesson"]:
-                if self._reference_model != model:
+                if self._reference_models.get(reference) != model:
                     await attach(reference, 0)
-                    self._reference_model = model
+                    self._reference_models[reference] = model
         await attach(lesson_set.index, reference_count)
 
 
-def _build_index(passages: Sequence[Passage], reference: Index | None = None) -> Index:
+def _build_index(passages: Sequence[Passage], reference: Index | None = None, language: str = "") -> Index:
     import bm25s  # noqa: F401 - its import sets its own log level to debug
 
+    from plugins.explain.search.glossary import search_language
     from plugins.explain.search.index import Index
 
     logging.getLogger("bm25s").setLevel(logging.WARNING)
-    return Index(passages, reference)
-
-
-def _with_distinct_page_names(lessons: Sequence[Lesson]) -> tuple[Lesson, ...]:
-    """Return the lessons, each with a page address that no other one has."""
-    from plugins.explain.lessons.passages import make_distinct
-
-    used: dict[str, int] = {}
-    return tuple(
-        replace(lesson, page=replace(lesson.page, name=make_distinct(lesson.page.name, used))) for lesson in lessons
-    )
+    return Index(passages, reference, search_language(language))

@@ -22,7 +22,7 @@ def _answer_type(question: str, answer: str) -> _AnswerType:
     return _AnswerType(re.compile(question, re.IGNORECASE), re.compile(answer))
 
 
-ANSWER_TYPES = (
+ENGLISH_TYPES = (
     # The time of something that happened or will happen.
     _answer_type(
         r"\bwhen (?:was|were|did|will)\b|\b(?:what|which) (?:year|date|century)\b|\bhow old\b|\bsince when\b",
@@ -85,18 +85,98 @@ ANSWER_TYPES = (
     ),
 )
 
+GERMAN_TYPES = (
+    # The time of something that happened.
+    _answer_type(
+        r"\bwann (?:wurde|war|kam|ist|hat|haben|schreiben)\b|\bseit wann\b|\bwie alt\b|\bwelche[ms] jahr\b",
+        r"\b1[5-9]\d\d\b|\b20\d\d\b|(?i:\b(?:jahr(?:e|en|hundert)?|monate?|tage?)\b)",
+    ),
+    # Money.
+    _answer_type(
+        r"\b(?:kostet|preis|teuer|billig|kostenlos|gratis|umsonst|bezahlen|kaufen|geld|euro)\b",
+        r"(?i)\b(?:preis von|kostenlos|gratis|bezahl\w*|geld|euro|teuer|billig)\b|[€$]",
+    ),
+    # A number.
+    _answer_type(
+        r"\bwie viele\b",
+        r"(?i)(?<![-\w])\d|\b(?:zwei|drei|vier|fünf|sechs|sieben|acht|neun|zehn|hundert\w*|tausend\w*|einzig\w*)\b",
+    ),
+    # A length of time.
+    _answer_type(
+        r"\bwie lange (?:dauert|braucht|muss)\b",
+        r"(?i)\b(?:sekunden?|minuten?|stunden?|tage|wochen|monate|jahre|schnell\w*|langsam\w*)\b",
+    ),
+    # The way to get or set up something.
+    _answer_type(
+        r"\b(?:installier|download|herunterlad|runterlad|anmeld|einricht)\w*",
+        r"(?i)\b(?:installier|download|herunterlad|runterlad|anmeld|einricht)\w*",
+    ),
+    # Somebody who made or leads something.
+    _answer_type(
+        r"\bwer hat\b.*\b(?:erfunden|gegründet|entwickelt|gebaut|entdeckt|programmiert|gemacht)\b"
+        r"|\b(?:chef|gründer|erfinder|besitzer) von\b|\bvon wem\b",
+        r"(?:von [A-ZÄÖÜ]\w+ (?:erfunden|gegründet|entwickelt|gebaut))|\b(?:Gründer|Erfinder)\w*\b",
+    ),
+    # The law.
+    _answer_type(
+        r"\b(?:illegal|legal|verboten|erlaubt|strafbar)\b",
+        r"(?i)\b(?:gesetz\w*|gerichte?|parlamente?|verboten|erlaubt|strafbar)\b",
+    ),
+)
+SPANISH_TYPES = (
+    # The time of something that happened.
+    _answer_type(
+        r"\bcu[áa]ndo (?:sali[óo]|fue|apareci[óo]|naci[óo]|invent\w+|crearon|es)\b|\bdesde cu[áa]ndo\b"
+        r"|\bqu[ée] a[ñn]o\b|\bcu[áa]ntos a[ñn]os\b",
+        r"\b1[5-9]\d\d\b|\b20\d\d\b|(?i:\b(?:años?|meses|siglos?|días)\b)",
+    ),
+    # Money.
+    _answer_type(
+        r"\b(?:cuestan?|precio|caro|barato|gratis|pagar|comprar|dinero|euros?)\b",
+        r"(?i)\b(?:precio de|gratis|pagar?|dinero|euros?|car[oa]|barat[oa])\b|[€$]",
+    ),
+    # A number.
+    _answer_type(
+        r"\bcu[áa]nt[oa]s\b",
+        r"(?i)(?<![-\w])\d|\b(?:dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|cientos|miles|única|sola)\b",
+    ),
+    # A length of time.
+    _answer_type(
+        r"\bcu[áa]nto (?:tiempo )?(?:se )?(?:tarda|dura)\w*",
+        r"(?i)\b(?:segundos?|minutos?|horas?|días|semanas?|meses|años|rápid\w+|lent\w+)\b",
+    ),
+    # The way to get or set up something.
+    _answer_type(r"\b(?:instal|descarg|registr)\w*", r"(?i)\b(?:instal|descarg|registr)\w*"),
+    # Somebody who made or leads something.
+    _answer_type(
+        r"\bqui[ée]n(?:es)? (?:invent[óo]|cre[óo]|fund[óo]|desarroll[óo]|descubri[óo]|hizo|program[óo])"
+        r"|\b(?:jefe|fundador|inventor|due[ñn]o) de\b",
+        r"(?:inventad|fundad|cread|desarrollad)[oa] por [A-Z]|\b(?:fundador|inventor)\w*\b",
+    ),
+    # The law.
+    _answer_type(
+        r"\b(?:ilegal|legal|prohibid\w+|permitid\w+|delito)\b",
+        r"(?i)\b(?:ley|leyes|jueces|parlamentos?|prohibid\w+|permitid\w+|delito)\b",
+    ),
+)
+ANSWER_TYPES = {"en": ENGLISH_TYPES, "de": GERMAN_TYPES, "es": SPANISH_TYPES}
+"""The types by the language of the question and the passage."""
 
-NUMBERED = re.compile(r"\b(lessons?|chapters?|units?|pages?|exercises?|parts?|weeks?)\s+(\d+)\b", re.IGNORECASE)
+NUMBERED = re.compile(
+    r"\b(lessons?|chapters?|units?|pages?|exercises?|parts?|weeks?|lektion|kapitel|seite|lecci[óo]n|cap[íi]tulo|p[áa]gina)"
+    r"\s+(\d+)\b",
+    re.IGNORECASE,
+)
 """A thing that has a number, such as “lesson 3”."""
 
 
-def lacks_answer_type(question: str, passage: str, passage_question: str = "") -> bool:
+def lacks_answer_type(question: str, passage: str, passage_question: str = "", language: str = "en") -> bool:
     """Return True if the question asks for a type of answer, or for a numbered thing, that the passage lacks.
 
     `passage_question` is the question that the author gave the passage as an answer to: it has what that one asks for,
     in whatever words.
     """
-    asked = [kind for kind in ANSWER_TYPES if kind.question.search(question)]
+    asked = [kind for kind in ANSWER_TYPES[language] if kind.question.search(question)]
     if any(not kind.answer.search(passage) and not kind.question.search(passage_question) for kind in asked):
         return True
     in_passage = {(thing.casefold(), number) for thing, number in NUMBERED.findall(passage)}

@@ -58,11 +58,18 @@ class Ranking:
     confidence: float
     with_embeddings: bool
     is_literal: bool = False
+    is_foreign: bool = False
+    """True for a German or Spanish passage with further wordings."""
 
     @property
     def is_answered(self) -> bool:
         """True if the first passage answers a question about the lessons."""
         return self.is_literal or (bool(self.passages) and self.confidence >= self.answer_threshold)
+
+    @property
+    def model(self) -> DecisionModel:
+        """The model that judges it."""
+        return choose_model(with_embeddings=self.with_embeddings, is_foreign=self.is_foreign)
 
     @property
     def is_aided(self) -> bool:
@@ -75,8 +82,7 @@ class Ranking:
     @property
     def answer_threshold(self) -> float:
         """The log-odds from which on the first passage is an answer to a question about the lessons."""
-        model = HYBRID if self.with_embeddings else LEXICAL
-        return model.answer if self.is_aided else model.answer_unaided
+        return self.model.answer if self.is_aided else self.model.answer_unaided
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +120,34 @@ LEXICAL = DecisionModel(
 )
 
 
+FOREIGN_HYBRID = DecisionModel(
+    weights=(-2.62, 2.4, 2.1, -4.68, 3.35, 1.8, 0.0, 3.77, 0.0, 0.0, 1.82),
+    bias=-6.08,
+    answer=1.6,
+    answer_unaided=1.6,
+    suggest=-1.19,
+)
+FOREIGN_LEXICAL = DecisionModel(
+    weights=(0.0, 0.0, 3.38, -4.86, 2.64, 1.02, 0.0, 3.47, 0.0, 0.0, 0.0),
+    bias=-5.38,
+    answer=1.6,
+    answer_unaided=1.6,
+    suggest=-0.44,
+)
+"""For German and Spanish passages with further wordings: the embedding model that comes along hardly knows them."""
+
+
+def choose_model(*, with_embeddings: bool, is_foreign: bool) -> DecisionModel:
+    """Return the model that judges a ranking."""
+    if is_foreign:
+        return FOREIGN_HYBRID if with_embeddings else FOREIGN_LEXICAL
+    return HYBRID if with_embeddings else LEXICAL
+
+
 def decide(ranking: Ranking, topics: Mapping[str, Sequence[str]]) -> Decision:
     """Choose between an answer, suggestions and a refusal by the confidence of a ranking."""
-    model = HYBRID if ranking.with_embeddings else LEXICAL
     if ranking.is_answered:
         return Answer(ranking.passages[0], ranking.passages[1:])
-    if ranking.passages and ranking.confidence >= model.suggest:
+    if ranking.passages and ranking.confidence >= ranking.model.suggest:
         return DidYouMean(ranking.passages)
     return NotInLessons(topics)

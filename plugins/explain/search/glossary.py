@@ -1,4 +1,6 @@
-"""Turns German and Spanish questions into English words, for lessons that are not in these languages.
+"""Knows the words of German and Spanish: tells the language of a question, and turns it into English words.
+
+Only questions of lessons that are in neither language are turned into English.
 
 The embedding model that comes with Tempera knows English alone. To find a passage, the words of a question are enough:
 those that questions are made of, and those of the default lesson's subject. Other words stay as they are, so that a
@@ -13,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plugins.explain.search.vocabulary import words
+from plugins.explain.search.vocabulary import ENGLISH, SearchLanguage, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +31,9 @@ MIN_TELLING_WORDS, MIN_TELLING_SHARE = 2, 1 / 3
 class _Language:
     """The words that tell this language, and the English translations of these and others."""
 
+    code: str
     name: str
+    search: SearchLanguage
     telling_words: frozenset[str]
     translations: Mapping[str, str]
 
@@ -62,6 +66,36 @@ def name_language(question: str) -> str:
     return language.name if language else ""
 
 
+def choose_language(question: str, locale: str = "") -> str:
+    """Return the code of the language of a question, "de" or "es", or "" for English.
+
+    If its words do not tell, as a name alone does not, it is the language of `locale` ("de-AT").
+    """
+    counts = count_stop_words(question)
+    best = max(counts.values())
+    winners = [code for code, count in counts.items() if count == best]
+    preferred = locale.replace("_", "-").split("-")[0].lower()
+    code = preferred if preferred in winners else winners[0]
+    return "" if code == ENGLISH.code else code
+
+
+def language_codes() -> tuple[str, ...]:
+    """Return the codes of the languages that are known beside English."""
+    return tuple(language.code for language in _languages())
+
+
+def count_stop_words(text: str) -> dict[str, int]:
+    """Return how many of the words of a text are stop words, by the code of the language."""
+    typed = words(text)
+    known = {ENGLISH.code: ENGLISH} | {language.code: language.search for language in _languages()}
+    return {code: sum(word in language.stop_words for word in typed) for code, language in known.items()}
+
+
+def search_language(code: str) -> SearchLanguage:
+    """Return what the search knows about the words of a language; English for one that it does not know."""
+    return next((language.search for language in _languages() if language.code == code), ENGLISH)
+
+
 def _detect(telling: Sequence[str], count: int) -> _Language | None:
     """Return the language of a question of `count` words, of which those in `telling` may tell it."""
     for language in _languages():
@@ -74,9 +108,15 @@ def _detect(telling: Sequence[str], count: int) -> _Language | None:
 @cache
 def _languages() -> list[_Language]:
     languages = []
-    for tables in tomllib.loads(FILE.read_text("utf-8")).values():
+    for code, tables in tomllib.loads(FILE.read_text("utf-8")).items():
         telling, others = _invert(tables["questions"]), _invert(tables["subject"])
-        languages.append(_Language(tables["name"], frozenset(telling), telling | others))
+        search = SearchLanguage(
+            code,
+            tables["name"].lower(),
+            frozenset([*telling, *tables["stop_words"].split()]),
+            tables["chat_forms"],
+        )
+        languages.append(_Language(code, tables["name"], search, frozenset(telling), telling | others))
     return languages
 
 

@@ -26,7 +26,7 @@ import numpy as np
 from plugins.explain.lessons.passages import topics_by_lesson
 from plugins.explain.lessons.plain import is_question
 from plugins.explain.search.answer_type import lacks_answer_type
-from plugins.explain.search.decision import FEATURE_COUNT, HYBRID, LEXICAL, MAX_SUGGESTIONS, Decision, Ranking, decide
+from plugins.explain.search.decision import FEATURE_COUNT, MAX_SUGGESTIONS, Decision, Ranking, choose_model, decide
 from plugins.explain.search.embedded_texts import TEXT_GROUPS, known_questions, text_groups
 from plugins.explain.search.glossary import translate_question
 from plugins.explain.search.literal import LiteralQuestions, is_same, without_fillers
@@ -35,7 +35,7 @@ from plugins.explain.search.reference_lesson import ReferenceLesson
 from plugins.explain.search.section_classifier import MAX_TEXTS, SectionClassifier
 from plugins.explain.search.subject import MIN_WEIGHT, Subject, answers_by_the_way
 from plugins.explain.search.types import Floats, PassageScores, Query
-from plugins.explain.search.vocabulary import Vocabulary, join_compounds, stems, words
+from plugins.explain.search.vocabulary import ENGLISH, SearchLanguage, Vocabulary, join_compounds, stems, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,9 +68,15 @@ INTRODUCTION_SCORE, BM25_INTRODUCTION_SCORE = -0.07, -0.25
 
 
 class Index:
-    """The passages of some lessons, ready for questions. `reference` is the index of their reference lesson."""
+    """The passages of some lessons, ready for questions in `language`.
 
-    def __init__(self, passages: Sequence[Passage], reference: Index | None = None) -> None:
+    `reference` is the index of their reference lesson.
+    """
+
+    def __init__(
+        self, passages: Sequence[Passage], reference: Index | None = None, language: SearchLanguage = ENGLISH
+    ) -> None:
+        self.language = language
         self.passages = tuple(passages)
         self.topics = topics_by_lesson(passages)
         fields = [
@@ -80,8 +86,8 @@ class Index:
         ]
         texts = [" ".join(parts) for parts in zip(*fields, strict=True)]
         self._ngrams = CharacterNgrams(texts)
-        self._vocabulary: Vocabulary = Vocabulary(texts, reference._vocabulary if reference else None)
-        stemmed = [[_stems(text) for text in field] for field in fields]
+        self._vocabulary: Vocabulary = Vocabulary(texts, reference._vocabulary if reference else None, language)
+        stemmed = [[self._stems_of(text) for text in field] for field in fields]
         self._fields = [_bm25(field) for field in stemmed if any(field)]
         self._stems = [frozenset(chain(*parts)) for parts in zip(*stemmed, strict=True)]
         self._stem_counts = Counter(chain.from_iterable(self._stems))
@@ -150,15 +156,15 @@ class Index:
         that stands in a lesson needs neither correction nor translation.
         """
         if self.has_literally(question):
-            return Query(question, tuple(dict.fromkeys(stems(words(question)))), (question,))
-        if translation := translate_question(question, self._vocabulary):
+            return Query(question, tuple(dict.fromkeys(stems(words(question), self.language))), (question,))
+        if self.language is ENGLISH and (translation := translate_question(question, self._vocabulary)):
             text = translation.text
             texts = (text,) if translation.is_complete else (question, text)
             return Query(text, tuple(dict.fromkeys(stems(words(text)))), texts)
         corrected = self._vocabulary.correct_words(question)
         text = without_fillers(corrected)
         texts = (question, text) if text and text != " ".join(words(question)) else (question,)
-        return Query(question, tuple(dict.fromkeys(stems(corrected))), texts)
+        return Query(question, tuple(dict.fromkeys(stems(corrected, self.language))), texts)
 
     def has_literally(self, question: str) -> bool:
         """Return True if a question stands in a lesson, so that its answer is certain without embeddings."""
@@ -194,7 +200,7 @@ class Index:
             float(scores.similarity[first]),
             float(scores.best_similarity[first]),
             float(scores.word_coverage[first]),
-            float(lacks_answer_type(query.question, passage_text, passage.question or "")),
+            float(lacks_answer_type(query.question, passage_text, passage.question or "", self.language.code)),
             min(len(query.stems), 4) / 4,
             min(float(total[first] - total[best[1]]), 1.0) if len(best) > 1 else 1.0,
             float(bool(passage.wordings)),
@@ -202,11 +208,12 @@ class Index:
             *(reference.confidence_for(int(chosen[first])) if reference else (0.0, 0.0)),
             float(scores.section_score[first]),
         )
-        confidence = (LEXICAL if direction is None else HYBRID).confidence(features)
+        is_foreign = self.language is not ENGLISH and bool(passage.wordings)
+        confidence = choose_model(with_embeddings=direction is not None, is_foreign=is_foreign).confidence(features)
         passages = tuple(self.passages[chosen[position]] for position in best)
         title = passage.lesson_title
         is_literal = chosen[first] == literal or (is_question(title) and is_same(query.question, title))
-        return Ranking(passages, features, confidence, direction is not None, bool(is_literal))
+        return Ranking(passages, features, confidence, direction is not None, bool(is_literal), is_foreign)
 
     def score_all(self, query: Query, embeddings: Sequence[Sequence[float]] | None) -> PassageScores:
         """Score every passage for a question. The totals only compare passages."""
@@ -215,7 +222,7 @@ class Index:
 
     def word_overlap(self, other: Passage) -> NDArray[Any]:
         """Return, for each passage, the share of the words of another lesson's passage that it has: 0 to about 1."""
-        other_stems = set(_stems(f"{' '.join(other.path)} {other.plain_text}"))
+        other_stems = set(self._stems_of(f"{' '.join(other.path)} {other.plain_text}"))
         return self._lexical_scores(sorted(other_stems)) / max(sum(map(self._rarity, other_stems)), 1e-9)
 
     def decide(self, ranking: Ranking) -> Decision:
@@ -224,14 +231,22 @@ class Index:
 
     def may_answer(self, query: Query) -> bool:
         """Return True if a question that may be about anything names the subject of a lesson."""
-        return any(subject.weigh(_corrected_words(query)) >= MIN_WEIGHT for subject in self._subjects.values())
+        return self.subject_weight(query) >= MIN_WEIGHT
 
-    def answer_by_the_way(self, query: Query, ranking: Ranking) -> Passage | None:
-        """Return the passage that answers a question that may be about anything; None if none does."""
+    def subject_weight(self, query: Query) -> float:
+        """Return how clearly a question names the subject of a lesson."""
+        return max((subject.weigh(_corrected_words(query)) for subject in self._subjects.values()), default=0.0)
+
+    def answer_by_the_way(self, query: Query, ranking: Ranking, weight: float | None = None) -> Passage | None:
+        """Return the passage that answers a question that may be about anything; None if none does.
+
+        `weight` says how clearly the question names the subject, if the caller knows that better.
+        """
         if not ranking.passages:
             return None
         passage = ranking.passages[0]
-        weight = self._subjects[passage.lesson_title].weigh(_corrected_words(query))
+        if weight is None:
+            weight = self._subjects[passage.lesson_title].weigh(_corrected_words(query))
         return passage if answers_by_the_way(ranking, weight) else None
 
     def _direction(self, embeddings: Sequence[Sequence[float]] | None) -> Floats | None:
@@ -286,7 +301,8 @@ class Index:
 
     def _candidates(self, lexical: Floats, direction: Floats | None, relevance: NDArray[Any]) -> NDArray[np.intp]:
         """Return the positions of the passages that a search names, in ascending order."""
-        if direction is not None and len(lexical) <= 2 * MAX_CANDIDATES:
+        # Stems match less well in other languages, so that a question may share nothing but n-grams with its answer.
+        if (direction is not None or self.language is not ENGLISH) and len(lexical) <= 2 * MAX_CANDIDATES:
             return np.arange(len(lexical))
         chosen = np.union1d(_best_positions(lexical), _best_positions(relevance))
         if direction is None or self._whole_embeddings is None:
@@ -331,6 +347,9 @@ class Index:
         scores = self._section_classifier.score(self._compare(direction, products, self._training_rows)[1])
         return np.where(self._section_of >= 0, scores[self._section_of], 0.0)
 
+    def _stems_of(self, text: str) -> list[str]:
+        return stems([*words(text), *join_compounds(text)], self.language)
+
     def _rarity(self, stem: str) -> float:
         """Return the inverse document frequency of a stem, as BM25 defines it."""
         count = self._stem_counts.get(stem, 0)
@@ -347,10 +366,6 @@ class Index:
 
 def _corrected_words(query: Query) -> list[str]:
     return words(query.texts[-1])
-
-
-def _stems(text: str) -> list[str]:
-    return stems([*words(text), *join_compounds(text)])
 
 
 def _joint_similarity(by_group: NDArray[Any], has_questions: NDArray[np.bool_]) -> NDArray[Any]:

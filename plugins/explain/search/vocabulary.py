@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from plugins.explain.search import spelling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from Stemmer import Stemmer
 
@@ -59,6 +60,20 @@ FILLER = "bro dude even gimme just lol n ok okay omg please pls really so somebo
 FILLER_WORDS = frozenset(FILLER.split())
 """Stop words that can be left out of a question without changing its meaning."""
 
+
+@dataclass(frozen=True, slots=True)
+class SearchLanguage:
+    """What the search knows about the words of a language. All words are folded."""
+
+    code: str
+    stemmer: str
+    """The name of its Snowball stemmer."""
+    stop_words: frozenset[str]
+    chat_forms: Mapping[str, str]
+
+
+ENGLISH = SearchLanguage("en", "english", STOP_WORDS, CHAT_FORMS)
+
 MIN_CORRECTED_LETTERS = 4
 """The length from which on a word may be corrected."""
 MAX_CORRECTED_WORDS = 20
@@ -89,35 +104,40 @@ def join_compounds(text: str) -> list[str]:
 
 
 @cache
-def _stemmer() -> Stemmer:
+def _stemmer(name: str) -> Stemmer:
     from Stemmer import Stemmer
 
-    return Stemmer("english")
+    return Stemmer(name)
 
 
-def stems(words: Iterable[str]) -> list[str]:
+def stems(words: Iterable[str], language: SearchLanguage = ENGLISH) -> list[str]:
     """Return the stems of some words, without stop words."""
-    return all_stems([word for word in words if word not in STOP_WORDS])
+    return all_stems([word for word in words if word not in language.stop_words], language)
 
 
-def all_stems(words: Sequence[str]) -> list[str]:
+def all_stems(words: Sequence[str], language: SearchLanguage = ENGLISH) -> list[str]:
     """Return the stem of each word, of stop words as well."""
-    return list(_stemmer().stemWords(words))
+    return list(_stemmer(language.stemmer).stemWords(words))
 
 
 class Vocabulary:
-    """The words of some texts and of an `other` vocabulary, to which it corrects the words of questions."""
+    """The words of some texts and of an `other` vocabulary, to which it corrects questions in `language`."""
 
-    def __init__(self, texts: Iterable[str], other: Vocabulary | None = None) -> None:
+    def __init__(
+        self, texts: Iterable[str], other: Vocabulary | None = None, language: SearchLanguage = ENGLISH
+    ) -> None:
+        self._language = language
         self._counts: dict[str, int] = dict(other._counts) if other else {}
         for text in texts:
             for word in (*words(text), *join_compounds(text)):
                 self._counts[word] = self._counts.get(word, 0) + 1
-        self._stems = set(stems(self._counts))
+        self._stems = set(stems(self._counts, language))
         self._corrections = [word for word in self._counts if len(word) >= MIN_CORRECTED_LETTERS and word.isalpha()]
 
     def __contains__(self, word: str) -> bool:
-        return word in self._counts or word in STOP_WORDS or stems([word])[0] in self._stems
+        if word in self._counts or word in self._language.stop_words:
+            return True
+        return stems([word], self._language)[0] in self._stems
 
     def correct_words(self, question: str) -> list[str]:
         """Return the words of a question with short forms written out and unknown words corrected.
@@ -125,9 +145,10 @@ class Vocabulary:
         Two words that the texts write as one are joined. If most words are unknown, the question is in another
         language, and is corrected to the words of the texts alone.
         """
-        typed = [part for word in words(question) for part in CHAT_FORMS.get(word, word).split()]
+        forms = self._language.chat_forms
+        typed = [part for word in words(question) for part in forms.get(word, word).split()]
         unknown = {word for word in typed if word not in self and not spelling.is_word(word)}
-        is_english = 2 * sum(word in unknown for word in typed) <= len(typed)
+        is_english = self._language is ENGLISH and 2 * sum(word in unknown for word in typed) <= len(typed)
         first_unknown = islice(dict.fromkeys(word for word in typed if word in unknown), MAX_CORRECTED_WORDS)
         corrections = {word: self._correct_word(word, is_english) for word in first_unknown}
         corrected: list[str] = []

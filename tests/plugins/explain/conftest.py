@@ -18,7 +18,7 @@ from bot.platforms.capabilities import PLATFORMS
 from bot.plugin_host import plugin
 from bot.storage.database import Database
 from plugins.explain.lessons.passages import Passage
-from plugins.explain.library import library
+from plugins.explain.library import configured, library
 from plugins.explain.library.lesson_reader import LessonReader
 from plugins.explain.library.lesson_set import Lesson
 from plugins.explain.search import reference_lesson
@@ -47,11 +47,13 @@ def _read_once() -> Iterator[None]:
     build_index = library._build_index
     build_once = cache(build_index)
 
-    def build(passages: Sequence[Passage], reference: Index | None = None) -> Index:
-        return build_index(passages, reference) if reference else copy.copy(build_once(tuple(passages)))
+    def build(passages: Sequence[Passage], reference: Index | None = None, language: str = "") -> Index:
+        if reference:
+            return build_index(passages, reference, language)
+        return copy.copy(build_once(tuple(passages), None, language))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(library, "read_lesson", cache(library.read_lesson))
+        patch.setattr(configured, "read_lesson", cache(configured.read_lesson))
         patch.setattr(library, "LessonReader", RememberingReader)
         patch.setattr(library, "_build_index", build)
         yield

@@ -195,7 +195,7 @@ class WebServices:
         if DIAL_COMMAND in allowed or self.bot.registry.get(DIAL_COMMAND) is None:
             links.append((f"/dial?room={quote(place.channel)}", translate("The temperature dial", user.locale)))
         for plugin, pages in (await self.bot.pages(place)).items():
-            label = pages[0].title if len(pages) == 1 else translate("Lessons", user.locale)
+            label = pages[0].in_language(user.locale).title if len(pages) == 1 else translate("Lessons", user.locale)
             links.append((f"{PAGES_PATH}/{plugin}?room={quote(place.channel)}", label))
         if self.reads_along(user):
             links.append(("/private", translate("Private places", user.locale)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from bot.answers.context_factory import PAGES_PATH
-from bot.platforms.web.templates import render_page
+from bot.platforms.web.templates import language_of, render_page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,18 +42,26 @@ class LessonPages:
 
     async def _serve_list(self, request: web.Request) -> web.Response:
         pages = await self._find_pages(request)
-        return web.json_response({"pages": [{"name": page.name, "title": page.title} for page in pages]})
+        shown = [page.in_language(language_of(request)) for page in pages]
+        return web.json_response({"pages": [{"name": page.name, "title": page.title} for page in shown]})
 
     async def _serve_parts(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        page = next((page for page in await self._find_pages(request) if page.name == name), None)
-        if page is None:
+        versions = [{"en": page, **page.translations} for page in await self._find_pages(request)]
+        found = next((all_ for all_ in versions if any(page.name == name for page in all_.values())), None)
+        if found is None:
             raise web.HTTPNotFound(text="There is no such page.")
+        page = next(page for page in found.values() if page.name == name)
+        others = [
+            {"language": code, "name": other.name, "title": other.title}
+            for code, other in found.items()
+            if other is not page
+        ]
         parts = [
             {"heading": part.heading, "text": part.text, "anchor": part.anchor, "level": part.level, "ask": part.ask}
             for part in page.parts
         ]
-        return web.json_response({"title": page.title, "parts": parts})
+        return web.json_response({"title": page.title, "parts": parts, "others": others})
 
     async def _find_pages(self, request: web.Request) -> Sequence[Page]:
         user = self._services.identify_request(request)

@@ -33,7 +33,7 @@ async def test_an_unreadable_lesson_is_logged_and_the_others_are_used(
     with caplog.at_level(logging.ERROR):
         async with make_bot(tmp_path / "none.md", picture, tmp_path, pets) as bot:
             assert (await last(bot, ask(PURR))).text.startswith("Cats purr")
-    messages = [record.getMessage() for record in caplog.records if record.name == "plugins.explain.library.library"]
+    messages = [record.getMessage() for record in caplog.records if record.name == "plugins.explain.library.configured"]
     assert [message.partition(", named in")[0] for message in messages] == [
         f"The lesson {path}" for path in (tmp_path / "none.md", picture, tmp_path)
     ]
