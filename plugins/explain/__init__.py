@@ -84,7 +84,7 @@ class ExplainPlugin(Plugin):
 
         language = choose_language(question, user.locale)
         passage = await self.library.find_answer(
-            _server_of(place), question, language, CONTEXT_EMBEDDING_SECONDS, user=user.id
+            _server_of(place), question, CONTEXT_EMBEDDING_SECONDS, user=user.id, language=language
         )
         if passage is None:
             return None

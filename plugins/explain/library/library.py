@@ -176,7 +176,7 @@ class LessonLibrary:
         return embeddings
 
     async def find_answer(
-        self, server: str, question: str, language: str, max_seconds: float, *, user: str
+        self, server: str, question: str, max_seconds: float, *, user: str, language: str = ""
     ) -> Passage | None:
         """Return the passage that answers a question that may be about anything; None if there is none.
 

@@ -2,7 +2,7 @@ import tomllib
 
 import pytest
 
-from plugins.explain.search.glossary import FILE, Translation, name_language, translate_question
+from plugins.explain.search.glossary import FILE, Translation, choose_language, name_language, translate_question
 from plugins.explain.search.vocabulary import Vocabulary, fold
 
 ENGLISH = Vocabulary(["The temperature of a language model says how random the next token is."])
@@ -44,3 +44,18 @@ def test_each_word_of_the_glossary_is_folded_and_there_once() -> None:
         foreign = [word for others in entries for word in others.split()]
         assert foreign == [fold(word) for word in foreign]
         assert [word for word in set(foreign) if foreign.count(word) > 1] == []
+
+
+@pytest.mark.parametrize(
+    ("question", "locale", "code"),
+    [
+        ("Was macht die Temperatur?", "en", "de"),
+        ("¿Qué hace la temperatura?", "de", "es"),
+        ("what is the temperature", "de", ""),
+        ("Deepfakes", "es-MX", "es"),
+        ("GAN", "en-GB", ""),
+        ("GAN", "fr", ""),
+    ],
+)
+def test_the_words_tell_the_language_and_else_the_reader(question: str, locale: str, code: str) -> None:
+    assert choose_language(question, locale) == code

@@ -50,9 +50,11 @@ function showList(pages) {
       element("a", { href: `/read/${plugin}/${page.name}${search}`, dir: "auto" }, page.title)))));
 }
 
-function showPage({ title, parts }) {
+function showPage({ title, parts, others }) {
   document.title = `${title} · Tempera`;
   byId("text").replaceChildren(...parts.map(section));
+  if (others.length) byId("text").firstElementChild.append(element("p", { class: "languages" }, ...others.map((other) =>
+    element("a", { href: `/read/${plugin}/${other.name}${search}`, lang: other.language, hreflang: other.language }, other.title))));
   byId("headings").replaceChildren(...parts.map(({ heading, anchor, level }) =>
     element("a", { href: `#${anchor}`, class: `level-${level}`, dir: "auto" }, heading)));
   byId("contents").hidden = parts.length < 2;
