@@ -19,8 +19,10 @@ from plugins.imagine.buttons import (
 from plugins.imagine.presentation import (
     build_card,
     build_steps_fact,
+    build_translation_fact,
     build_unread_fact,
     describe_sweep,
+    describe_translation,
     describe_unread,
     quote_prompt,
 )
@@ -28,6 +30,7 @@ from plugins.imagine.progress import DrawingProgress, draw, require_model
 from plugins.imagine.recipe import ImageRequest, Recipe
 from plugins.imagine.story import describe_step, tell_story
 from plugins.imagine.sweep import KNOBS, MAX_VALUES, Sweep, parse_sweep
+from plugins.imagine.translation import translate_prompt
 
 SINGLE_PIXELS, GRID_PIXELS, STRIP_PIXELS, FILM_PIXELS, STEP_PIXELS = 512, 256, 128, 256, 384
 """Longer side of a picture, alone and in each layout: small models draw pictures too small to look at."""
@@ -86,7 +89,9 @@ class ImaginePlugin(Plugin):
         """
         parsed_sweep = _parse_sweep(ctx, sweep) if sweep else None
         model = await ctx.settings.model("imagine.model") or await ctx.models.first("images")
-        request = _build_request(prompt, guidance, steps, seed, 1 if parsed_sweep else count, negative, model=model)
+        request = _build_request(
+            ctx, prompt, guidance, steps, seed, 1 if parsed_sweep else count, negative, model=model
+        )
         if parsed_sweep:
             replies = self._draw_sweep(ctx, request, parsed_sweep, count)
         else:
@@ -114,7 +119,7 @@ class ImaginePlugin(Plugin):
         negative: What the picture should keep away from
         """
         await require_model(ctx, model)
-        request = _build_request(prompt, guidance, steps, seed, 1, negative, model=model)
+        request = _build_request(ctx, prompt, guidance, steps, seed, 1, negative, model=model)
         async for reply in self._draw_pictures(ctx, request):
             yield reply
 
@@ -139,7 +144,7 @@ class ImaginePlugin(Plugin):
         steps: In how many steps the noise is taken away: few are quick and rough
         seed: The same seed and words give the same picture again
         """
-        request = _build_request(prompt, guidance, steps, seed, count, negative, strength=strength)
+        request = _build_request(ctx, prompt, guidance, steps, seed, count, negative, strength=strength)
         async for reply in self._draw_variations(ctx, request, source):
             yield reply
 
@@ -163,7 +168,7 @@ class ImaginePlugin(Plugin):
         steps: In how many steps the noise is taken away: few are quick and rough
         seed: The same seed and words give the same picture again
         """
-        request = _build_request(prompt, guidance, steps, seed, 1, negative, strength=strength)
+        request = _build_request(ctx, prompt, guidance, steps, seed, 1, negative, strength=strength)
         async for reply in self._draw_variations(ctx, request, source):
             yield reply
 
@@ -237,9 +242,9 @@ class ImaginePlugin(Plugin):
             alt = ctx.translate(sentence, prompt=quote_prompt(first.prompt), seed=first.seed, count=count)
             taken = build_steps_fact(ctx, event, progress.steps)
             yield Reply(
-                status=describe_unread(ctx, event),
+                status=_describe_reading(ctx, request, event),
                 attachments=_build_attachments(event, f"imagine-{first.seed}.png", alt),
-                card=build_card(event) | taken | build_unread_fact(ctx, event),
+                card=build_card(event) | taken | _build_reading_facts(ctx, request, event),
                 buttons=build_picture_buttons(ctx, event, first, count),
                 final=True,
             )
@@ -264,15 +269,24 @@ class ImaginePlugin(Plugin):
             )
             yield Reply(
                 text=describe_sweep(ctx, sweep, asked, count),
-                status=describe_unread(ctx, event),
+                status=_describe_reading(ctx, request, event),
                 attachments=_build_attachments(event, f"sweep-{recipe.seed}.png", alt),
-                card=build_card(event) | {knob: values} | build_unread_fact(ctx, event),
+                card=build_card(event) | {knob: values} | _build_reading_facts(ctx, request, event),
                 buttons=tuple(
                     build_single_button(f"{knob} {label}", recipe.with_knob(knob, value))
                     for label, value in zip(sweep.labels, sweep.values, strict=True)
                 ),
                 final=True,
             )
+
+
+def _describe_reading(ctx: Context, request: ImageRequest, drawn: Drawn) -> str:
+    """Return sentences about the words that were not put into English or not read; "" if all were."""
+    return " ".join(filter(None, (describe_translation(ctx, request), describe_unread(ctx, drawn))))
+
+
+def _build_reading_facts(ctx: Context, request: ImageRequest, drawn: Drawn) -> dict[str, str]:
+    return build_translation_fact(ctx, request) | build_unread_fact(ctx, drawn)
 
 
 def _parse_sweep(ctx: Context, text: str) -> Sweep:
@@ -288,6 +302,7 @@ def _parse_sweep(ctx: Context, text: str) -> Sweep:
 
 
 def _build_request(
+    ctx: Context,
     prompt: str,
     guidance: float | None,
     steps: int | None,
@@ -298,18 +313,22 @@ def _build_request(
     model: str | None = None,
     strength: float | None = None,
 ) -> ImageRequest:
-    """Return the request that the options ask for, with a random seed unless one is given."""
+    """Return the request that the options ask for, in English and with a random seed unless one is given."""
     max_seed = MAX_SEED - count + 1
     if seed is not None and seed > max_seed:
         sentence = "Each picture has the next seed, so for {count} of them seed is {most} at most."
         raise UserError(sentence, count=count, most=max_seed)
+    translation = translate_prompt(prompt, ctx.user.locale)
+    unwanted = translate_prompt(negative, ctx.user.locale) if negative else None
     return ImageRequest(
-        prompt=prompt,
+        prompt=translation.text if translation else prompt,
+        is_translated=translation is not None,
+        unknown_words=translation.unknown if translation else (),
         seed=min(new_seed(), max_seed) if seed is None else seed,
         model=model,
         steps=steps,
         guidance=guidance,
-        negative_prompt=negative,
+        negative_prompt=unwanted.text if unwanted else negative,
         strength=strength,
         count=count,
     )

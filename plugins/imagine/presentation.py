@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bot import Context, Drawn, cut_line
+from plugins.imagine.recipe import ImageRequest
 from plugins.imagine.sweep import Sweep
 
 MAX_QUOTE_CHARACTERS = 200
@@ -52,6 +53,20 @@ def build_unread_fact(ctx: Context, drawn: Drawn) -> dict[str, str]:
         return {}
     named = [cut_line(word, MAX_WORD_CHARACTERS) for word in words[:MAX_UNREAD_WORDS]]
     return {ctx.translate("not read"): " ".join((*named, *(["…"] if len(words) > MAX_UNREAD_WORDS else [])))}
+
+
+def describe_translation(ctx: Context, request: ImageRequest) -> str:
+    """Return a sentence about the words of a prompt that could not be put into English; "" if there are none."""
+    if not request.unknown_words:
+        return ""
+    sentence = "My dictionary lacks these words, so they stay as they are: {words}. I draw: “{prompt}”."
+    words = quote_tokens([cut_line(word, MAX_WORD_CHARACTERS) for word in request.unknown_words[:MAX_UNREAD_WORDS]])
+    return ctx.translate(sentence, words=words, prompt=quote_prompt(request.prompt))
+
+
+def build_translation_fact(ctx: Context, request: ImageRequest) -> dict[str, str]:
+    """Return the English words of a prompt in another language as a fact for the card; {} for an English prompt."""
+    return {ctx.translate("drawn as"): quote_prompt(request.prompt)} if request.is_translated else {}
 
 
 def _describe_dropped(ctx: Context, drawn: Drawn) -> str:

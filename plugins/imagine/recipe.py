@@ -34,6 +34,9 @@ class ImageRequest:
     enlarge: int | None = None
     previews: int = 0
     frames: tuple[int, ...] = ()
+    unknown_words: tuple[str, ...] = ()
+    """The words that stayed as they were when the prompt was put into English."""
+    is_translated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,58 @@
+"""Prompts in German and Spanish, put into English with the dictionary."""
+
+import pytest
+from fakes.core.requests import ask, last, speaking
+from fakes.model_server.model_api import FakeModels
+
+from bot.app import Bot
+from plugins.imagine.translation import FILE, translate_prompt
+
+
+@pytest.mark.parametrize(
+    ("prompt", "english"),
+    [
+        ("ein roter Fuchs", "a red fox"),
+        ("Zwei blaue Katzen auf einem grünen Tisch", "two blue cats on a green table"),
+        ("ein Bild von einem Elefanten im Schnee", "a picture of an elephant in the snow"),
+        ("Igel, Pinguin!", "hedgehog, penguin!"),
+        ("un gato rojo con sombrero", "a red cat with hat"),
+        ("dos perros pequeños en la playa", "two small dogs on the beach"),
+        ("una bruja de noche", "a witch at night"),
+    ],
+)
+def test_things_colours_and_places_become_english(prompt: str, english: str) -> None:
+    found = translate_prompt(prompt)
+    assert found is not None
+    assert (found.text, found.unknown) == (english, ())
+
+
+@pytest.mark.parametrize("prompt", ["a red fox", "a Pikachu", "in Paris", "no Pikachu", "🍎 猫", "taxi", "x" * 1000])
+def test_other_prompts_stay_as_they_are(prompt: str) -> None:
+    assert translate_prompt(prompt, "es") is None
+
+
+def test_the_reader_decides_about_words_of_several_languages() -> None:
+    assert translate_prompt("Ball", "en") is None
+    found = translate_prompt("Ball", "de-CH")
+    assert found is not None
+    assert found.text == "football"
+
+
+def test_each_line_of_the_dictionary_has_four_columns() -> None:
+    lines = [line.split("\t") for line in FILE.read_text("utf-8").splitlines() if not line.startswith("#")]
+    assert {len(line) for line in lines} == {4}
+    assert {line[0] for line in lines} == {"noun", "adjective", "other"}
+    assert all(line[1] and (line[2] or line[3]) for line in lines)
+
+
+async def test_the_card_says_what_was_drawn(bot: Bot, models: FakeModels) -> None:
+    reply = await last(bot, ask("/imagine count:1 negative:Hund Ein Xylofon mit einem roten Hut", speaking("de")))
+    assert (models.requests[-1]["prompt"], models.requests[-1]["negative_prompt"]) == (
+        "a Xylofon with a red hat",
+        "dog",
+    )
+    assert reply.card["gezeichnet als"] == "a Xylofon with a red hat"
+    assert reply.status.startswith("Diese Wörter fehlen in meinem Wörterbuch und bleiben, wie sie sind: `Xylofon`.")
+    reply = await last(bot, ask("/imagine count:1 a red fox", speaking("de")))
+    assert not reply.status
+    assert "gezeichnet als" not in reply.card
