@@ -78,6 +78,13 @@ ACCESS = (
     _id_list_setting(
         "access.channels.denied", "channels", "The channels where the bot may not be used.", scopes=SERVERS_ONLY
     ),
+    Setting(
+        name="access.knock",
+        type=bool,
+        default=False,
+        description="Let newcomers to the web chat wait until a moderator lets them in.",
+        scopes=SERVERS_ONLY,
+    ),
     _id_list_setting("access.roles", "roles", "Whoever has one of these roles may use the bot; empty for everybody."),
     _id_list_setting("access.roles.denied", "roles", "Whoever has one of these roles may not use the bot."),
 )

@@ -17,6 +17,7 @@ from bot.platforms.web.access.known import KnownVisitors
 from bot.platforms.web.access.limits import WEB_LIMITS, WebLimits
 from bot.platforms.web.access.people import People
 from bot.platforms.web.access.teachers import NAMESPACE, WebModerators, teacher_link
+from bot.platforms.web.access.waiting import WaitingRoom
 from bot.platforms.web.adapter import WebAdapter
 from bot.platforms.web.chat.answers import WebAnswers
 from bot.platforms.web.chat.files import Files
@@ -93,6 +94,7 @@ class WebPlatform:
             await ending.enter_async_context(repeated(self._moderators.refresh, REFRESH_SECONDS))
             await answers.restore()
             people, known = People(), KnownVisitors(self._bot.database)
+            waiting = WaitingRoom(self._limits.waiting)
             await known.refresh()
             await ending.enter_async_context(repeated(known.refresh, REFRESH_SECONDS))
             for _, exchange in rooms.all_exchanges():
@@ -105,12 +107,13 @@ class WebPlatform:
             listeners.add(rooms.notify_offers)
             ending.callback(listeners.discard, rooms.notify_offers)
             uploads = Files(MAX_ALL_UPLOADS_BYTES, MAX_VISITORS_UPLOADS_BYTES)
-            services = WebServices(self._bot, rooms, answers, self._moderators, people, known, files, uploads)
+            services = WebServices(self._bot, rooms, answers, self._moderators, people, known, waiting, files, uploads)
             services.show_badges()
             self._moderators.add_listener(services.show_badges)
             ending.callback(self._moderators.remove_listener, services.show_badges)
             pass_key, _ = await load_secret(self._bot.database)
             site = Site(services, self._section, self._limits, pass_key)
+            await ending.enter_async_context(repeated(site.open_door, REFRESH_SECONDS))
             port = await self._listen(site.build_app(), ending)
             # Only once it listens: if another chat of this bot has the port, that chat's adapter stays registered.
             adapter = WebAdapter(rooms, self._moderators, answers, uploads, people, known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from bot.core.errors import DatabaseUnavailable
 from bot.core.i18n import translate
 from bot.platforms.web.access import visitors
 from bot.platforms.web.access.client_address import TrustedProxies
+from bot.platforms.web.access.door import Door
 from bot.platforms.web.access.join_code import JoinCode
 from bot.platforms.web.access.limits import MessageLimit, RateMeter, Shares, TooMany
 from bot.platforms.web.access.login import Login
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 MAX_FORM_BYTES = 16 << 10
 HEARTBEAT_SECONDS = 25.0
+HERE_SECONDS = 3600.0
+"""Whoever was here within this time, when newcomers begin to knock, need not."""
 CLOSE_SECONDS = 2.0
 """How long a page may take to confirm that its WebSocket is closed."""
 OPENING_WEIGHT = 5
@@ -56,7 +60,9 @@ class Site:
         self._proxies = TrustedProxies(section.proxies)
         self._origin_check = OriginCheck(section.host, section.names)
         code = JoinCode(section.join_code.get_secret_value(), pass_key)
-        self._login = Login(code, services.moderators, services.people, services.tell_of_sign_in)
+        self._login = Login(code, services.moderators, services.people, services.known, services.tell_of_sign_in)
+        who = services.people, services.known, services.waiting
+        self._door = Door(code, *who, services.resolve, services.must_knock, services.address_of)
         self._limits = limits
         self._pages = Shares(limits.pages)
         self._meters = RateMeter(limits.messages), RateMeter(limits.messages_of_address)
@@ -67,7 +73,7 @@ class Site:
         app = web.Application(
             middlewares=[
                 *(self._proxies.resolve, self._origin_check.check, _tell_unavailable),
-                *(self._login.admit, _compress_static_files),
+                *(self._login.admit, self._door.admit, _compress_static_files),
             ],
             client_max_size=MAX_FORM_BYTES,
         )
@@ -76,6 +82,7 @@ class Site:
         app.add_routes(
             [
                 *self._login.routes(),
+                *self._door.routes(),
                 *DialPage(self._services, self._limits).routes(),
                 *SettingsPage(self._services).routes(),
                 *ModeratorsList(self._services).routes(),
@@ -95,6 +102,12 @@ class Site:
             ]
         )
         return app
+
+    async def open_door(self) -> None:
+        """Let in those who were here before newcomers had to knock, and forget those who wait no longer."""
+        now = time.time()
+        here = [one.id for one in self._services.people.seen_since(now - HERE_SECONDS) if one.room]
+        await self._door.let_in(here)
 
     async def _serve_page(self, request: web.Request) -> web.Response:
         return await render_page(request, "chat")

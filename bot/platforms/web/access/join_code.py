@@ -33,6 +33,11 @@ class JoinCode:
         self._key = key
         self._pass = self._sign(code) if code else ""
 
+    @property
+    def is_set(self) -> bool:
+        """True if there is a code to give."""
+        return bool(self._pass)
+
     def admits(self, request: web.Request) -> bool:
         """Return whether the request comes from somebody who gave the code, or no code is set."""
         given = request.cookies.get(PASS_COOKIE, "")

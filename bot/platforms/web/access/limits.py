@@ -49,6 +49,8 @@ class WebLimits:
     """Uploads that are read at the same time, each into memory."""
     waiting_uploads: Capacity = Capacity(400, 200, 10)
     """Uploads that are read or wait for that."""
+    waiting: Capacity = Capacity(300, 100, 1)
+    """Newcomers who wait to be let in."""
     upload_seconds: float = 30.0
     """The window of time in which the pace of an upload is measured."""
     distributions: Capacity = Capacity(64, 32, 4)

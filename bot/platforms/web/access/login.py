@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
     from bot.core.messages import User
     from bot.platforms.web.access.join_code import JoinCode
+    from bot.platforms.web.access.known import KnownVisitors
     from bot.platforms.web.access.people import People
     from bot.platforms.web.access.teachers import WebModerators
 
 OPEN_PATHS = frozenset({"/join", "/teacher"})
 OPEN_FILES = frozenset({"css/style.css", "js/shared/theme.js", "js/pages/teacher.js", "icon.svg"})
 """Files in `static/` that are served without the join code, since the two forms need them."""
-PAGE_PATHS = frozenset({"/", "/dial", "/people", "/settings", "/statistics"})
+PAGE_PATHS = frozenset({"/", "/dial", "/knock", "/people", "/settings", "/statistics"})
 """Pages for people. Without the join code these redirect to its form, while all other paths answer with 401."""
 
 
@@ -36,13 +37,19 @@ class Login:
     """Asks for the join code if one is set, and makes visitors with a teacher's code moderators."""
 
     def __init__(
-        self, code: JoinCode, moderators: WebModerators, people: People, tell_others: Callable[[User], None]
+        self,
+        code: JoinCode,
+        moderators: WebModerators,
+        people: People,
+        known: KnownVisitors,
+        tell_others: Callable[[User], None],
     ) -> None:
         """`tell_others` tells the other moderators of somebody who has signed in."""
         self._join_code = code
         self._wrong_tries = WrongTries()
         self._moderators = moderators
         self._people = people
+        self._known = known
         self._tell_others = tell_others
 
     def routes(self) -> list[web.RouteDef]:
@@ -58,20 +65,25 @@ class Login:
     async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse requests from those who have not given the join code. An aiohttp middleware."""
         if not _is_open(request.path) and not self._join_code.admits(request):
-            if _is_page(request.path):
+            if is_page(request.path):
                 raise web.HTTPSeeOther("/join" if request.path_qs == "/" else f"/join?to={quote(request.path_qs)}")
             raise web.HTTPUnauthorized(text="Give the join code first, at /join.")
         return await handler(request)
 
     async def _show_join_form(self, request: web.Request) -> web.Response:
-        if self._join_code.admits(request):
+        must_join_again = self._join_code.is_set and self._known[_visitor_id(request)].ended
+        if self._join_code.admits(request) and not must_join_again:
             raise web.HTTPSeeOther(_requested_page(request))
-        return await _render_form(request, "join")
+        sentence = "A moderator has ended your visit. With the join code you can come in again."
+        error = translate(sentence, language_of(request)) if must_join_again else ""
+        return await _render_form(request, "join", error)
 
     async def _submit_join_code(self, request: web.Request) -> web.Response:
         if not self._join_code.matches((await _read_form(request)).get("code", "")):
             error = translate("That is not the code. Ask whoever runs this chat for it.", language_of(request))
             return await self._refuse(request, "join", error)
+        if self._known[user_id := _visitor_id(request)].ended:
+            await self._known.change(user_id, ended=False)
         response = web.Response(status=303, headers={"Location": _requested_page(request)})
         self._join_code.set_pass_cookie(request, response)
         return response
@@ -107,6 +119,11 @@ class Login:
         return response
 
 
+def _visitor_id(request: web.Request) -> str:
+    """Return the id of the visitor; of one without a cookie, an id that nobody else has."""
+    return visitors.user_from_secret(visitors.read_or_create_secret(request), "", "").id
+
+
 async def _read_form(request: web.Request) -> dict[str, str]:
     """Return the fields of a form as our pages send them; whatever else was sent has none of them."""
     return dict(parse_qsl((await request.read()).decode(errors="replace")))
@@ -121,10 +138,11 @@ async def _render_form(request: web.Request, name: str, error: str = "", status:
 def _requested_page(request: web.Request) -> str:
     """Return the page, with its query, that redirected to the join form; the chat if it is none of our pages."""
     target = request.query.get("to", "")
-    return target if _is_page(target.partition("?")[0]) and target.isascii() and target.isprintable() else "/"
+    return target if is_page(target.partition("?")[0]) and target.isascii() and target.isprintable() else "/"
 
 
-def _is_page(path: str) -> bool:
+def is_page(path: str) -> bool:
+    """Return whether a path is that of a page for people."""
     return path in PAGE_PATHS or path.startswith(f"{PAGES_PATH}/")
 
 

@@ -34,11 +34,15 @@ class OpenPage(Protocol):
     def name_changed(self) -> None:
         """Called when its visitor is called something else."""
 
+    def end(self) -> None:
+        """Called when the visit is ended: it closes, and nothing that it sends is done any more."""
+
 
 @dataclass(slots=True, eq=False)
 class Person:
     """A visitor with their open pages. Times are in seconds since the epoch; `seen` is when they left.
 
+    `room` is "" for newcomers who are not let in yet, and for those who were sent out.
     `address` is the `Request.address` of their last page, `agent` how its browser describes itself, and `room` what it
     shows. `is_named` is false for guests, who have chosen no name.
     """
@@ -141,6 +145,24 @@ class People:
         if (known := self._people.get(user.id)) is not None:
             self._call(known, name)
         return name
+
+    def expect(self, user: User, wished: str, address: str, agent: str) -> None:
+        """Keep a name for a newcomer who is not let in yet. Raises UserError if they cannot be called so."""
+        name = clean_name(wished)
+        if (problem := self._problem(user, name)) is not None:
+            raise problem
+        now = self._clock()
+        known = self._people.get(user.id) or Person(user.id, user.name, now, now)
+        known.seen, known.address, known.agent, known.room = now, address, agent[:MAX_AGENT_CHARS], ""
+        self._put(known)
+        self._call(known, name)
+
+    def end(self, user_id: str) -> None:
+        """Close the pages of a visitor, who keeps their name."""
+        if (known := self._people.get(user_id)) is not None:
+            known.room = ""
+            for page in tuple(known.pages):
+                page.end()
 
     def recheck(self, user: User) -> None:
         """Call a visitor a guest if they can no longer have their name, as one who was a moderator until now."""

@@ -19,7 +19,7 @@ from bot.storage.audit import MODERATION, AuditEntry, add_entry
 from bot.storage.database import MessageRow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime, timedelta
 
     from bot.core.caller import Caller
@@ -57,6 +57,16 @@ class Attendee:
     has_given_name: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """A person who waits to be let in since a moment; `at_address` is how many here have the same IP address."""
+
+    person: Person
+    since: float
+    device: Sentence
+    at_address: int
+
+
 class Attendance:
     """The people who are here. Everything raises PermissionDenied unless the caller is a moderator."""
 
@@ -77,7 +87,8 @@ class Attendance:
         return [self._attendee(one, counts[one.address], met[one.address], asked.get(one.id, "")) for one in people]
 
     def _listed(self) -> Sequence[Person]:
-        return self._services.people.seen_since(time.time() - LISTED_SECONDS)
+        people = self._services.people.seen_since(time.time() - LISTED_SECONDS)
+        return [one for one in people if one.room]
 
     def _attendee(self, person: Person, at_address: int, met: int, asked: str) -> Attendee:
         user, timeouts = self._user(person), self._services.bot.timeouts
@@ -157,6 +168,51 @@ class Attendance:
         room = self._services.rooms.at(person.room)
         told = room.open_exchange(replace(before, name=name), "", private=True)
         room.show(told, Reply(text=sentence.in_language(person.locale), final=True, private=True))
+
+    async def end(self, caller: Caller, user_id: str) -> None:
+        """End somebody's visit: their pages close, and they must join again."""
+        caller.require_moderator()
+        person = self._find_pupil(user_id)
+        await self._services.known.change(user_id, ended=True, let_in=False)
+        self._services.people.end(user_id)
+        await self._record(caller, "end visit", person)
+
+    def waiting(self, caller: Caller) -> Sequence[Newcomer]:
+        """Return the newcomers who wait to be let in, whoever knocked first first."""
+        caller.require_moderator()
+        counts = Counter(one.address for one in self._listed())
+        found = ((one, self._services.people.find(one.id)) for one in self._services.waiting.waiting)
+        return [
+            Newcomer(person, one.since, describe_device(person.agent), counts[person.address])
+            for one, person in found
+            if person is not None
+        ]
+
+    async def let_in(self, caller: Caller, user_ids: Collection[str]) -> None:
+        """Let newcomers in who wait. Raises Expired if none of them waits any longer."""
+        for person in self._find_waiting(caller, user_ids):
+            await self._services.known.change(person.id, let_in=True)
+            self._services.waiting.remove([person.id])
+            await self._record(caller, "let in", person)
+
+    async def turn_away(self, caller: Caller, user_ids: Collection[str]) -> None:
+        """Do not let newcomers in for now. Raises Expired if none of them waits any longer."""
+        for person in self._find_waiting(caller, user_ids):
+            self._services.waiting.turn_away([person.id])
+            self._services.people.forget(person.id)
+            await self._record(caller, "turn away", person)
+
+    def _find_waiting(self, caller: Caller, user_ids: Collection[str]) -> Sequence[Person]:
+        caller.require_moderator()
+        found = [self._services.people.find(one) for one in user_ids if one in self._services.waiting]
+        if not found:
+            raise Expired("Nobody of them waits any longer.")
+        return [person for person in found if person is not None]
+
+    async def _record(self, caller: Caller, what: str, person: Person) -> None:
+        about = {"what": what, "subject": person.id, "subject_name": person.name}
+        entry = AuditEntry(actor=caller.user, place=caller.place, kind=MODERATION, **about)
+        await self._services.bot.audit.record(entry)
 
     def _find(self, user_id: str) -> Person:
         person = self._services.people.find(user_id)

@@ -73,6 +73,7 @@ class Connection:
         self._offers_are_old = False
         self._is_shown_as_moderator = False
         self._has_other_rights = False
+        self._has_ended = False
         self._completion: asyncio.Task[None] | None = None
 
     @property
@@ -91,6 +92,7 @@ class Connection:
         self._show_room(entered)
         self._services.rooms.add_listener(self)
         self._services.moderators.add_listener(self.moderators_changed)
+        self._services.waiting.add_listener(self.waiting_changed)
         try:
             await self._services.known.note_visit(self._user.id)
             await self._welcome(notice)
@@ -99,6 +101,7 @@ class Connection:
             await self._read_and_write()
         finally:
             people.leave(self, self._user.id)
+            self._services.waiting.remove_listener(self.waiting_changed)
             self._services.moderators.remove_listener(self.moderators_changed)
             self._services.rooms.remove_listener(self)
             self._room.remove_watcher(self)
@@ -156,6 +159,20 @@ class Connection:
             self._has_other_rights = True
             self._wake.set()
 
+    def waiting_changed(self) -> None:
+        """Tell a moderator's page who waits to be let in."""
+        if not self._is_shown_as_moderator:
+            return
+        waiting = self._services.waiting.waiting
+        people = (self._services.people.find(one.id) for one in waiting)
+        first = next(({"id": one.id, "name": one.name} for one in people if one is not None), None)
+        self._queue_notice("waiting", {"type": "waiting", "first": first, "count": len(waiting) if first else 0})
+
+    def end(self) -> None:
+        """Close the page."""
+        self._has_ended = True
+        self._wake.set()
+
     def name_changed(self) -> None:
         """Tell the page what its visitor is called now."""
         self._user = self._visitor()
@@ -199,6 +216,8 @@ class Connection:
             # With this message the page gets the newest state of everything, so no change before it matters.
             self._changed.clear()
             self._is_shown_as_moderator, self._offers = user.is_moderator, offers
+            if user.is_moderator:
+                self.waiting_changed()
             names, newest = self._services.rooms.names, self._newest_exchanges()
             return protocol.welcome_message(
                 self._user, self._room, names, offers, newest, notice, is_named=self._is_named
@@ -225,6 +244,11 @@ class Connection:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
+                if self._has_ended:
+                    await self._socket.close(
+                        code=WSCloseCode.POLICY_VIOLATION, message=b"a moderator has ended the visit"
+                    )
+                    return
                 while not self._outbox.empty():
                     await self._socket.send_json(self._outbox.get_nowait()())
                 if self._has_other_rights:
@@ -258,6 +282,8 @@ class Connection:
 
     async def _read(self, tasks: asyncio.TaskGroup) -> None:
         async for message in self._socket:
+            if self._has_ended:
+                break
             length = len(message.data) if isinstance(message.data, str | bytes) else 0
             excess = self._limit.count(1 + length // WEIGHED_CHARS)
             if excess >= 1:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bot.platforms.web.access.known import KnownVisitors
     from bot.platforms.web.access.people import People
     from bot.platforms.web.access.teachers import WebModerators
+    from bot.platforms.web.access.waiting import WaitingRoom
     from bot.platforms.web.chat.answers import WebAnswers
     from bot.platforms.web.chat.files import Files
     from bot.platforms.web.chat.room import Room
@@ -49,6 +50,7 @@ class WebServices:
     moderators: WebModerators
     people: People
     known: KnownVisitors
+    waiting: WaitingRoom
     files: Files
     uploads: Files
 
@@ -64,6 +66,10 @@ class WebServices:
         """Return a visitor with the rights that they have in this chat now."""
         user = replace(user, is_moderator=user.id in self.moderators)
         return self.bot.resolve_user(user, self.rooms.get("").place())
+
+    def must_knock(self) -> bool:
+        """Return whether newcomers wait until a moderator lets them in."""
+        return bool(self.bot.settings.value("access.knock", self.rooms.get("").place()))
 
     def show_badges(self) -> None:
         """Show the badge of a moderator at all that present moderators asked, and at nothing else."""

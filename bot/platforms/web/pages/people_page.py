@@ -16,22 +16,26 @@ from bot.platforms.web.templates import render_page
 
 if TYPE_CHECKING:
     from bot.core.messages import User
-    from bot.platforms.web.chat.attendance import Attendee
+    from bot.platforms.web.chat.attendance import Attendee, Newcomer
     from bot.platforms.web.chat.services import WebServices
 
 DATA_PATH = "/people/data"
 
 
+Id = Annotated[str, Field(max_length=64)]
+
+
 class Act(BaseModel):
-    """What a moderator does to the person with this `id`.
+    """What a moderator does to the person with this `id`, or to the newcomers with these `ids`.
 
     `seconds` is the length of a time-out, `count` how many people one of an address meets, and `name` a new name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    do: Literal["time_out", "time_out_address", "lift", "rename"]
-    id: Annotated[str, Field(max_length=64)]
+    do: Literal["time_out", "time_out_address", "lift", "rename", "end", "let_in", "turn_away"]
+    id: Id = ""
+    ids: Annotated[tuple[Id, ...], Field(max_length=300)] = ()
     seconds: Annotated[int, Field(ge=60, le=24 * 3600)] = 60
     count: Annotated[int, Field(ge=0)] = 0
     name: Annotated[str, Field(max_length=200)] = ""
@@ -59,9 +63,11 @@ class PeoplePage:
         user = self._services.identify_request(request)
         try:
             listed = self._attendance.list(self._caller(user))
+            waiting = self._attendance.waiting(self._caller(user))
         except UserError as error:
             return error_response(error, user)
-        return web.json_response({"people": [_row(one, user) for one in listed]})
+        newcomers = [_newcomer_row(one, user) for one in waiting]
+        return web.json_response({"people": [_row(one, user) for one in listed], "waiting": newcomers})
 
     async def _serve_act(self, request: web.Request) -> web.Response:
         user = self._services.identify_request(request)
@@ -88,6 +94,12 @@ class PeoplePage:
                 await self._attendance.lift(caller, act.id)
             case "rename":
                 await self._attendance.rename(caller, act.id, act.name)
+            case "end":
+                await self._attendance.end(caller, act.id)
+            case "let_in":
+                await self._attendance.let_in(caller, act.ids)
+            case "turn_away":
+                await self._attendance.turn_away(caller, act.ids)
 
     def _caller(self, user: User) -> Caller:
         return Caller(user, self._services.rooms.get("").place())
@@ -111,4 +123,14 @@ def _row(one: Attendee, reader: User) -> dict[str, Any]:
         "asked": one.asked,
         "timed_out": one.timed_out_until and one.timed_out_until.timestamp(),
         "given": one.has_given_name,
+    }
+
+
+def _newcomer_row(one: Newcomer, reader: User) -> dict[str, Any]:
+    return {
+        "id": one.person.id,
+        "name": one.person.name,
+        "since": one.since,
+        "device": one.device.in_language(reader.locale),
+        "at_address": one.at_address,
     }

@@ -115,6 +115,10 @@ const receive = {
       type: "submit", id: `t:fork:${view.data.row}`, fields: { at: String(at), choice: String(choice) }, files: {}, ref: createRef(), thread: conversation.thread,
     }));
   },
+  async waiting(waiting) {
+    const { showWaiting } = await import("./knocking.js");
+    showWaiting(waiting, (sentence) => composer.showNotice(sentence));
+  },
   closed: () => connection.send({ type: "enter", room: "general" }),
   typing({ who }) {
     clearTimeout(writers.get(who.id)?.timer);

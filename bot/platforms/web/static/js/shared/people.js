@@ -1,4 +1,5 @@
-// The list of who is here, for moderators: tells people apart, and lets one rename them and time them out.
+// The list of who is here, for moderators: tells people apart, and lets one rename them, time them out and end their visits; and those
+// who wait are let in.
 
 import { element, icon } from "./dom.js";
 import { fetchJson } from "./json.js";
@@ -13,7 +14,8 @@ export function showPeople(root) {
   const list = element("ul"), count = element("p", { role: "status" }), error = element("p", { class: "error", role: "alert" });
   const dialog = element("dialog", { "aria-labelledby": "person-title" });
   root.classList.add("people");
-  root.append(error, count, list, dialog);
+  const waitingList = element("ul", { class: "waiting", hidden: true });
+  root.append(error, waitingList, count, list, dialog);
   let shown = "";
 
   async function load(act) {
@@ -30,12 +32,14 @@ export function showPeople(root) {
     }
   }
 
-  function fill({ people }) {
-    const focused = list.contains(document.activeElement) ? document.activeElement.dataset.key : "";
+  function fill({ people, waiting }) {
+    const focused = root.contains(document.activeElement) ? document.activeElement.dataset.key : "";
     const here = people.filter((person) => person.here).length;
     count.textContent = here === 1 ? t("One person is here.") : t("{count} people are here.", { count: here });
     list.replaceChildren(...people.map(row));
-    if (focused) list.querySelector(`[data-key="${focused}"]`)?.focus();
+    waitingList.hidden = !waiting.length;
+    waitingList.replaceChildren(...(waiting.length > 1 ? [everybody(waiting)] : []), ...waiting.map(newcomer));
+    if (focused) root.querySelector(`[data-key="${focused}"]`)?.focus();
   }
 
   function row(person) {
@@ -48,15 +52,31 @@ export function showPeople(root) {
     const buttons = person.own || person.moderator ? [] : [
       button("rename", t("Rename"), () => rename(person)),
       person.timed_out ? button("lift", t("Let them ask again"), () => act({ do: "lift", id })) : button("out", t("Time out"), () => timeOut(person)),
+      button("end", t("End"), () => end(person)),
       person.met > 1 && !person.timed_out ? button("all", t("Whole address"), () => timeOutAddress(person)) : null,
     ];
     return element("li", {}, sign,
       element("div", {},
-        element("h3", {}, name, ...states(person)),
+        element("p", { class: "who" }, name, ...states(person)),
         element("p", {}, facts(person).join(" · ")),
         person.asked ? element("p", { class: "asked" }, person.asked) : null),
       element("div", { class: "buttons" }, ...buttons));
   }
+
+  const answers = (key, ids, about) => element("div", { class: "buttons" }, ...[["let_in", t("Let in"), "primary"], ["turn_away", t("Not now"), null]].map(([what, label, style]) => element("button", {
+    type: "button", class: style, "data-key": `${key}-${what}`, "aria-label": `${label}: ${about}`, onclick: () => act({ do: what, ids }),
+  }, label)));
+
+  const newcomer = ({ id, name, since, device, at_address: count }) => element("li", {}, icon("door"),
+    element("div", {},
+      element("p", { class: "who" }, t("{name} would like to come in.", { name })),
+      element("p", {}, [t("waits since {time}", { time: clock(since) }), device, count ? t("same address as {count} who are here", { count }) : ""].filter(Boolean).join(" · "))),
+    answers(id, [id], name));
+
+  const everybody = (waiting) => {
+    const about = t("{count} people are waiting", { count: waiting.length });
+    return element("li", {}, icon("people"), element("p", { class: "who" }, about), answers("all", waiting.map(({ id }) => id), about));
+  };
 
   // Does something at once, and says below the heading why it was refused.
   async function act(what) {
@@ -74,6 +94,12 @@ export function showPeople(root) {
     act: (value) => ({ do: "rename", id, name: value }),
   });
 
+  const end = ({ id, name }) => ask({
+    title: t("End the visit of {name}", { name }), submit: t("End it"), isGrave: true,
+    about: t("Their pages close, and they must join again, with the join code if there is one."),
+    act: () => ({ do: "end", id }),
+  });
+
   const timeOut = ({ id, name }) => ask({
     title: t("Time out {name}", { name }), submit: t("Time out"), about: t("They can read on, but ask nothing."),
     field: spans(), label: t("For how long"), act: (value) => ({ do: "time_out", id, seconds: Number(value) }),
@@ -89,18 +115,18 @@ export function showPeople(root) {
   function ask({ title, about, field, label, submit, act: make, isGrave }) {
     const why = element("p", { class: "error", role: "alert" });
     const cancel = element("button", { type: "button", onclick: () => dialog.close() }, t("Cancel"));
-    field.id = "person-value";
+    if (field) field.id = "person-value";
     dialog.replaceChildren(element("form", { onsubmit: async (event) => {
       event.preventDefault();
       try {
-        await load(make(field.value));
+        await load(make(field?.value));
         dialog.close();
       } catch (problem) {
         why.textContent = problem.message;
       }
     } },
     element("h2", { id: "person-title" }, title), element("p", {}, about),
-    element("div", { class: "field" }, element("label", { for: field.id }, label), field), why,
+    field ? element("div", { class: "field" }, element("label", { for: field.id }, label), field) : null, why,
     element("div", { class: "buttons" }, element("button", { type: "submit", class: isGrave ? "primary grave" : "primary" }, submit), cancel)));
     dialog.showModal();
     if (isGrave) cancel.focus();
