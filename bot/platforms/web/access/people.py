@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from bot.core.errors import UserError
 from bot.core.i18n import Sentence
 from bot.platforms.web.access.names import check_name, find_free, look_of, without_wrong_signs
-from bot.platforms.web.access.visitors import clean_name
+from bot.platforms.web.access.visitors import clean_name, guest_name, is_guest_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -84,7 +84,7 @@ class People:
     def remember(self, user: User, seen: float) -> None:
         """Keep the name of somebody whose messages are shown after a start for them, if they were here lately."""
         if seen > self._clock() - LATELY_SECONDS and user.id and user.id not in self._people:
-            self._put(Person(user.id, user.name, seen, seen, is_named=not user.name.startswith(f"Guest {user.id[:4]}")))
+            self._put(Person(user.id, user.name, seen, seen, is_named=not is_guest_name(user.name, user.id)))
 
     def name_of(self, user: User, wished: str) -> str:
         """Return what a visitor is called: as they wish as far as possible, if they have chosen no name yet."""
@@ -245,5 +245,5 @@ class People:
 
     def _guest_name(self, user: User) -> str:
         """Return the name of a guest, with so much of their id that nobody else has it."""
-        names = (f"Guest {user.id[:length]}" for length in (4, 6, 8))
-        return next((name for name in names if self._is_free(name, user.id)), f"Guest {user.id}")
+        names = (guest_name(user.id, user.locale, length) for length in (4, 6, 8))
+        return next((name for name in names if self._is_free(name, user.id)), guest_name(user.id, user.locale, 16))

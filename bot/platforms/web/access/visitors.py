@@ -8,6 +8,7 @@ import secrets
 import unicodedata
 from typing import TYPE_CHECKING
 
+from bot.core.i18n import list_languages, translate
 from bot.core.messages import User
 
 if TYPE_CHECKING:
@@ -61,7 +62,17 @@ def user_from_secret(secret: str, name: str, locale: str) -> User:
     """Return the user who has this secret. Their id is a hash, since others see it and must not learn the secret."""
     user_id = hashlib.sha256(secret.encode()).hexdigest()[:16]
     known = locale if LOCALE_PATTERN.fullmatch(locale) else "en"
-    return User(user_id, clean_name(name) or f"Guest {user_id[:4]}", locale=known)
+    return User(user_id, clean_name(name) or guest_name(user_id, known), locale=known)
+
+
+def guest_name(user_id: str, locale: str, digits: int = 4) -> str:
+    """Return what a visitor without a name is called, in their language, with the first digits of their id."""
+    return f"{translate('Guest', locale)} {user_id[:digits]}"
+
+
+def is_guest_name(name: str, user_id: str) -> bool:
+    """Return True if a visitor has the name of a guest, in any language."""
+    return name.startswith(tuple(guest_name(user_id, code) for code in list_languages()))
 
 
 def clean_name(name: str, length: int = MAX_NAME_CHARS) -> str:

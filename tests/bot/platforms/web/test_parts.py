@@ -8,7 +8,7 @@ from fakes.model_server.model_api import png
 
 from bot.core.messages import Attachment, Reply, User
 from bot.platforms.web.access.origin_check import OriginCheck, is_loopback
-from bot.platforms.web.access.visitors import clean_filename, clean_name, create_secret, user_from_secret
+from bot.platforms.web.access.visitors import clean_filename, clean_name, create_secret, is_guest_name, user_from_secret
 from bot.platforms.web.chat import files as files_module
 from bot.platforms.web.chat import protocol
 from bot.platforms.web.chat import room as room_module
@@ -141,7 +141,9 @@ def test_a_user_id_does_not_reveal_the_secret() -> None:
     secret = create_secret()
     user = user_from_secret(secret, "", "de-AT")
     assert user.id not in secret
-    assert (user.locale, user.name, user.is_moderator) == ("de-AT", f"Guest {user.id[:4]}", False)
+    assert (user.locale, user.name, user.is_moderator) == ("de-AT", f"Gast {user.id[:4]}", False)
+    assert all(is_guest_name(name, user.id) for name in (user.name, f"Guest {user.id[:4]}", f"Guest {user.id}"))
+    assert not is_guest_name("Gast Ada", user.id)
     assert user_from_secret(secret, "Ann", "../../x").locale == "en"
 
 

@@ -160,6 +160,11 @@ async def test_the_page_speaks_the_readers_language(url: str, browser: Any) -> N
             "placeholder", "Frag, oder tipp / für Befehle"
         )
         assert await page.evaluate("() => document.documentElement.lang") == "de"
+        # What is typed stays English; what is shown is not.
+        await page.locator("#input").fill("/ask temperature:0.7 Hallo")
+        await expect(page.locator("label[for=option-temperature]")).to_have_text("Temperatur")
+        await expect(page.locator("output[for=option-temperature]")).to_have_text("0,7")
+        await expect(page.locator("label[for=option-max_tokens]")).to_have_text("höchstens Tokens")
 
 
 async def test_nothing_is_waited_for_before_the_first_paint(url: str, browser: Any) -> None:

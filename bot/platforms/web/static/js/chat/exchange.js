@@ -7,14 +7,10 @@ import { element, icon } from "../shared/dom.js";
 import { showHeat } from "../shared/heat.js";
 import { Markdown, MARKS } from "../shared/markdown.js";
 import { avatar, badge, botAvatar } from "./people.js";
+import { nameOf, shownValue } from "../shared/names.js";
 import { withLocalTimes } from "../shared/times.js";
 import { t } from "../shared/words.js";
 
-// Translations of the names in a card, except for names of options.
-const CARD_NAMES = new Map(Object.entries({
-  model: t("model"), models: t("models"), tokens: t("tokens"), seconds: t("seconds"), size: t("size"), lesson: t("lesson"),
-  temperature: t("temperature"), temperatures: t("temperatures"), steps: t("steps"), count: t("count"),
-}));
 const VOTES = { up: { sign: "👍", title: t("A good answer") }, down: { sign: "👎", title: t("Not a good answer") } };
 const ICONS = { again: "reset", cooler: "cooler", warmer: "warmer", edit: "pen", delete: "bin" };
 // Buttons that turn the pages of an answer. Where some of them are missing, as on the first page, they are shown as
@@ -309,6 +305,6 @@ function splitLine(line) {
 // Returns the text in the answer of /odds, with the tokens that were pressed: the only code block there.
 const fencedText = (markdown) => markdown.match(/^(`{3,})\n([^]*?)\n\1$/m)?.[2] ?? "";
 const timeOf = ({ at }) => element("time", { datetime: new Date(at * 1000).toISOString() }, time.format(at * 1000));
-const fact = ([name, value]) => element("div", {}, element("dt", {}, CARD_NAMES.get(name) ?? name), element("dd", {}, value));
+const fact = ([name, value]) => element("div", {}, element("dt", {}, nameOf(name)), element("dd", {}, shownValue(value)));
 const fileItem = (file) => element("li", {},
   element("a", { href: file.url, download: file.name }, file.name), ` ${Math.max(1, Math.round(file.size / 1024))} KB`);

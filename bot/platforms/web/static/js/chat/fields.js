@@ -4,6 +4,7 @@
 import { byId, element, setIcon } from "../shared/dom.js";
 import { showTemperatureRange } from "../shared/heat.js";
 import { commandOf, valueOf, withValue } from "./line.js";
+import { nameOf, shownValue } from "../shared/names.js";
 import { t } from "../shared/words.js";
 
 const MAX_SEED = 2 ** 31 - 1;
@@ -65,7 +66,7 @@ export class Fields {
 
   #row(option) {
     const id = `option-${option.name}`;
-    const label = element("label", { for: id, title: option.description }, option.name.replaceAll("_", " "));
+    const label = element("label", { for: id, title: option.description }, nameOf(option.name));
     const control = this.#control(option, id);
     control.input.setAttribute("id", id);
     if (option.description) control.input.setAttribute("title", option.description);
@@ -90,8 +91,8 @@ export class Fields {
     const input = element("input", { type: "range", min, max, step });
     if (option.name === "temperature") showTemperatureRange(input, min, max);
     const output = element("output", { for: id });
-    const reset = setIcon(element("button", { type: "button", class: "icon reset" }), "reset", t("{option}: back to the default", { option: option.name }));
-    const [low, high] = ENDS[option.name]?.() ?? [String(min), String(max)];
+    const reset = setIcon(element("button", { type: "button", class: "icon reset" }), "reset", t("{option}: back to the default", { option: nameOf(option.name) }));
+    const [low, high] = ENDS[option.name]?.() ?? [shownValue(min), shownValue(max)];
     const ends = element("span", { class: "ends", "aria-hidden": "true" }, element("span", {}, low), element("span", {}, high));
     input.addEventListener("input", () => this.#set(option, roundValue(input.value)));
     reset.addEventListener("click", () => { this.#set(option, null); input.focus(); });
@@ -100,7 +101,7 @@ export class Fields {
       if (!Number.isNaN(number)) input.value = String(number);
       const share = max > min ? (Number(input.value) - min) / (max - min) : 0;
       input.style.setProperty("--share", `${100 * share}%`);
-      output.textContent = value ?? option.default ?? t("auto");
+      output.textContent = shownValue(value ?? option.default ?? "") || t("auto");
       input.setAttribute("aria-valuetext", output.textContent);
       reset.hidden = value === null;
     };
@@ -108,8 +109,8 @@ export class Fields {
   }
 
   #menu(option, choices) {
-    const standard = option.default === null ? "–" : t("default {value}", { value: option.default.toLowerCase() });
-    const input = element("select", {}, element("option", { value: "" }, standard), ...choices.map((value) => element("option", { value }, value)));
+    const standard = option.default === null ? "–" : t("default {value}", { value: shownValue(option.default) });
+    const input = element("select", {}, element("option", { value: "" }, standard), ...choices.map((value) => element("option", { value }, shownValue(value))));
     input.addEventListener("change", () => this.#set(option, input.value || null));
     return { kind: "menu", input, parts: [input], show: (value) => { input.value = choices.find((one) => one.toLowerCase() === value?.toLowerCase()) ?? ""; } };
   }
