@@ -78,7 +78,7 @@ class AskPlugin(Plugin):
         ),
     )
 
-    @command(form=("prompt", "temperature", "max_tokens", "seed"), threads=True)
+    @command(form=("prompt", "temperature", "max_tokens", "seed"), threads=True, reads_history=True)
     async def ask(
         self,
         ctx: Context,
@@ -99,7 +99,7 @@ class AskPlugin(Plugin):
         async for reply in self._answer(ctx, prompt, (), temperature, min_p, max_tokens, seed):
             yield reply
 
-    @command("ask-fork", hidden=True)
+    @command("ask-fork", hidden=True, reads_history=True)
     async def fork(
         self,
         ctx: Context,
@@ -137,9 +137,10 @@ class AskPlugin(Plugin):
         tokens = tuple(beginning)
         yield Reply(text=text, status=ctx.translate("Thinking …"))
         lesson = await ctx.known(prompt) if ctx.settings["ask.use_lessons"] else None
+        earlier = await ctx.history.turns()
         turns = [
             Turn("system", ctx.settings["ask.system_prompt"]),
-            *await ctx.history.turns(),
+            *earlier,
             Turn("user", prompt if lesson is None else add_lesson(prompt, lesson)),
             *([Turn("assistant", text)] if beginning else ()),
         ]
@@ -178,6 +179,9 @@ class AskPlugin(Plugin):
                 }
                 if lesson is not None:
                     card["lesson"] = lesson.source
+                if (count := len(earlier) // 2 - event.dropped_turns) > 0:
+                    sentence = "1 earlier turn" if count == 1 else "{count} earlier turns"
+                    card[ctx.translate("with")] = ctx.translate(sentence, count=count)
                 if event.dropped_turns:
                     card[ctx.translate("left out")] = ctx.translate("{count} older turns", count=event.dropped_turns)
                 yield Reply(text=text, card=card, tokens=tokens, final=True)
@@ -186,7 +190,11 @@ class AskPlugin(Plugin):
     async def new(self, ctx: Context) -> AsyncIterator[Reply]:
         """Start a new conversation: what was said here before is no longer read."""
         if ctx.history.begins_afresh:
-            text = ctx.translate("Here each question begins afresh anyway; to go on from an answer, reply to it.")
+            text = ctx.translate(
+                "Here each question begins afresh anyway. To go on from an answer, reply to it, or press “{button}” "
+                "where that stands below it.",
+                button=ctx.translate("Continue"),
+            )
         else:
             await ctx.history.restart()
             text = ctx.translate("A fresh start. For your questions, I no longer read what was said here before.")

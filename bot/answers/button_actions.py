@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bot.answers import buttons
 from bot.answers.cause import CAUSE, describe_press
 from bot.answers.executor import AnswerJob, PageTurn
+from bot.commands.command import visible_name
 from bot.core.errors import Expired, UserError
 from bot.core.messages import Reply
 from bot.moderation.actions import moderation_entry
@@ -41,11 +42,16 @@ class ButtonActions:
         self._safety = services.safety
         self._executor = executor
 
-    async def form(self, request: Request, row_id: int) -> Form:
-        """Return the form behind Edit, filled in with what was asked. Raises UserError if the user may not have it."""
-        row = await self._find_answer(request, "edit", row_id)
-        command = self._registry.find_any(row.command)
-        return buttons.make_form(self._admission.resolve_command(request, command), row.options, f"t:edit:{row_id}")
+    async def form(self, request: Request, action: str, row_id: int) -> Form:
+        """Return the form behind Edit, filled in with what was asked, or that behind Continue.
+
+        Raises UserError if the user may not have it.
+        """
+        row = await self._find_answer(request, action, row_id)
+        command = self._admission.resolve_command(request, self._answering_command(action, row))
+        if action == buttons.CONTINUE:
+            return buttons.make_continue_form(command, row_id, request.user.locale)
+        return buttons.make_form(command, row.options, f"t:edit:{row_id}")
 
     async def _find_answer(self, request: Request, action: str, row_id: int) -> MessageRow:
         """Return the answer whose button `action` was pressed. Raises UserError if it is gone or may not be pressed."""
@@ -54,7 +60,7 @@ class ButtonActions:
             raise Expired("This has expired: it is no longer stored.")
         if not buttons.is_plugin_button(action):
             self._admission.check_press(request, action)
-        if action == buttons.FORK and not is_visible(row, request.user, request.place):
+        if action in (buttons.FORK, buttons.CONTINUE) and not is_visible(row, request.user, request.place):
             raise Expired("This has expired: it is no longer stored.")
         buttons.check_rights(action, row, request.user)
         return row
@@ -120,13 +126,15 @@ class ButtonActions:
             given, label = button.options, button.label
             question, parent = None, row.id
         else:
-            command = self._fork_command(row) if action == buttons.FORK else self._registry.find_any(row.command)
-            command = self._admission.resolve_command(request, command)
+            command = self._admission.resolve_command(request, self._answering_command(action, row))
             fields = (request.action.fields if request.action else None) or {}
             given, label = buttons.changed_options(action, command, row, fields), ""
             request = replace(request, options=buttons.accepted_fields(action, command, fields))
-            repeats = action in buttons.REPEATS
-            question, parent = (row.parent, None) if repeats else (None, await self._parent_of_question(row))
+            if action in buttons.REPEATS:
+                question, parent = row.parent, None
+            else:
+                question = None
+                parent = row.id if action == buttons.CONTINUE else await self._parent_of_question(row)
         options = self._admission.bind(request, command, given)
         tokens = await self._read_tokens(row, request.place) if action == buttons.FORK else ()
         cause = describe_press(action, label, row, command, options, tokens)
@@ -142,6 +150,13 @@ class ButtonActions:
 
     async def _read_tokens(self, row: MessageRow, place: Place) -> Sequence[Token]:
         return await self._safety.filter_tokens(await self._messages.load_tokens(row.id), place)
+
+    def _answering_command(self, action: str, row: MessageRow) -> Command:
+        """Return the command that makes the answer which the core's button `action` under `row` asks for."""
+        if action == buttons.FORK:
+            return self._fork_command(row)
+        # The next question about a fork is an ordinary one.
+        return self._registry.find_any(visible_name(row.command) if action == buttons.CONTINUE else row.command)
 
     def _fork_command(self, row: MessageRow) -> Command:
         """Return the hidden command that continues from the middle of an answer; its name ends with “-fork”."""

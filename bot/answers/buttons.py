@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.core.errors import Expired, OptionError, PermissionDenied, UserError
 from bot.core.i18n import translate
-from bot.core.messages import Button, Field, Form
+from bot.core.messages import ALONE, Button, Field, Form
 from bot.storage.database import MAX_ID
 
 if TYPE_CHECKING:
@@ -35,6 +35,10 @@ FORK_FIELDS = ("at", "choice")
 """The fields of such a click: the token, and which of the likely tokens takes its place."""
 EARLIER_VALUES = {"min_p": 0.0}
 """What answers were made with that were stored before there was such an option."""
+CONTINUE = "continue"
+"""The button that asks for the next question about an answer; whoever presses it goes on for themselves."""
+FORMS = frozenset({"edit", CONTINUE})
+"""Buttons that open a form."""
 REPEATS = frozenset({"again", "cooler", "warmer", FORK})
 """Buttons that lead to another answer to the same question."""
 
@@ -54,7 +58,7 @@ def is_stop(action_id: str) -> bool:
 
 def check_rights(action: str, row: MessageRow, user: User) -> None:
     """Raise PermissionDenied unless `user` may press `action` under `row`, as the asker and moderators may."""
-    if action == FORK and not row.private:
+    if action in (FORK, CONTINUE) and not row.private:
         return
     if action in ANYBODY or is_plugin_button(action) or user.is_moderator or user.is_operator or user.id == row.author:
         return
@@ -115,6 +119,8 @@ def finished_buttons(
                 add("warmer", translate("Warmer", locale))
         if any(option.form for option in command.options):
             add("edit", translate("Edit", locale))
+    if command is not None and command.reads_history and _begins_afresh(row) and _is_turn(row, reply):
+        add(CONTINUE, translate("Continue", locale))
     if not reply.private:
         add("delete", translate("Delete", locale), "danger")
         up, down = votes
@@ -123,9 +129,24 @@ def finished_buttons(
     return tuple(offered)
 
 
+def _begins_afresh(row: MessageRow) -> bool:
+    """Return whether the next question at the place of an answer would not go on from it."""
+    return not row.thread and not row.resume.get(ALONE, not row.server)
+
+
+def _is_turn(row: MessageRow, reply: Reply) -> bool:
+    return bool(reply.text) and not reply.error and row.state != "interrupted"
+
+
 def accepted_fields(action: str, command: Command, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of the sent `fields` that `action` accepts; others may have been made up by the sender."""
-    names = {"edit": [option.name for option in command.options if option.form], FORK: FORK_FIELDS}.get(action, ())
+    names: Sequence[str] = ()
+    if action == "edit":
+        names = [option.name for option in command.options if option.form]
+    elif action == FORK:
+        names = FORK_FIELDS
+    elif action == CONTINUE and command.free_text is not None:
+        names = [command.free_text.name]
     return {name: value for name, value in fields.items() if name in names}
 
 
@@ -147,6 +168,10 @@ def changed_options(action: str, command: Command, row: MessageRow, fields: Mapp
                 options["seed"] = row.seed
         case "edit":
             options |= {"seed": None} | accepted_fields(action, command, fields)
+        case "continue":
+            text = command.free_text
+            options = {name: value for name, value in options.items() if text is None or name != text.name}
+            options |= {"seed": None} | accepted_fields(action, command, fields)
         case "fork":
             options |= {"seed": None, "answer": row.id} | accepted_fields(action, command, fields)
         case _:
@@ -161,6 +186,14 @@ def make_form(command: Command, values: Mapping[str, Any], form_id: str) -> Form
         raise OptionError("", "/{command} has no form.", command=command.name)
     fields = tuple(make_field(option, values.get(option.name, option.default)) for option in shown)
     return Form(form_id, f"/{command.known_as}", fields)
+
+
+def make_continue_form(command: Command, row_id: int, locale: str) -> Form:
+    """Return the form behind Continue, with one field for the next question."""
+    if not command.reads_history or command.free_text is None:
+        raise Expired("This button has expired.")
+    fields = (make_field(command.free_text, None),)
+    return Form(f"t:{CONTINUE}:{row_id}", translate("Continue", locale), fields)
 
 
 def make_field(option: Option, value: Any) -> Field:

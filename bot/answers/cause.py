@@ -38,7 +38,7 @@ def describe_press(
     if change := _describe_change(action, row.options, command, options):
         described["change"] = change
     text = command.free_text
-    if action == "edit" and text is not None and row.options.get(text.name) != options.get(text.name):
+    if action in buttons.FORMS and text is not None and row.options.get(text.name) != options.get(text.name):
         described["asks"] = True
     return described
 

@@ -114,8 +114,8 @@ class Dispatcher:
         if not buttons.is_plugin_button(name):
             # A plugin's button runs a command, and the rules for that command are checked when it runs.
             services.admission.check_press(request, name)
-        if name == "edit" and action.fields is None:
-            return Decision(request=request, form=partial(self._button_actions.form, request, row_id))
+        if name in buttons.FORMS and action.fields is None:
+            return Decision(request=request, form=partial(self._button_actions.form, request, name, row_id))
         if name == APPEAL:
 
             async def appeal(request: Request, replies: Latest[Reply]) -> None:

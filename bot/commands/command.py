@@ -38,6 +38,8 @@ class Traits:
     private: bool = False
     threads: bool = False
     """True if its answers may open a thread of their own, on platforms that have threads."""
+    reads_history: bool = False
+    """True if it reads earlier turns, so that a question can continue one of its answers."""
     hidden: bool = False
     """True if only buttons run it: nobody can type it, and no list or menu has it."""
     in_messages: str = ""

@@ -37,6 +37,7 @@ def command(
     moderator: bool = False,
     private: bool = False,
     threads: bool = False,
+    reads_history: bool = False,
     hidden: bool = False,
     draws: bool = False,
     free: bool = False,
@@ -47,9 +48,10 @@ def command(
     The first line of the docstring is the description; its lines of the form `option: text` describe the options.
     `name` is the name of the method by default; "lesson list" is a subcommand. `form` names the options that a form
     shows (five at most). With `moderator`, only moderators may use the command; with `private`, only the asker sees the
-    answer; with `threads`, its answers may open a thread on platforms that have them; with `hidden`, only buttons run
-    it. `draws` says that a picture shows what is written to it, and `free` that no rate limit applies to it. Without
-    `kept`, the request and its buttons are forgotten once it is answered.
+    answer; with `threads`, its answers may open a thread on platforms that have them; with `reads_history`, a button
+    below an answer asks the next question about it; with `hidden`, only buttons run it. `draws` says that a picture
+    shows what is written to it, and `free` that no rate limit applies to it. Without `kept`, the request and its
+    buttons are forgotten once it is answered.
     """
 
     def declare(handler: Handler) -> Handler:
@@ -59,6 +61,7 @@ def command(
             moderator=moderator,
             private=private,
             threads=threads,
+            reads_history=reads_history,
             hidden=hidden,
             draws=draws,
             free=free,

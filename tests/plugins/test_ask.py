@@ -7,7 +7,7 @@ from fakes.core.requests import ANN, BEN, ROOM, THREAD, ask, last, press, replie
 from fakes.model_server.broken_api import crooked, plainly
 from fakes.model_server.model_api import FakeModels
 
-from bot import LikelyToken, Reference, Token, User, UserError
+from bot import LikelyToken, Reference, Reply, Token, User, UserError
 from bot.app import Bot
 from bot.commands.option import format_number
 from bot.config.sections import ExplainSection, PluginsSection
@@ -70,8 +70,61 @@ async def test_in_a_shared_place_the_next_question_begins_afresh_and_new_says_so
     ):
         await last(bot, ask(line, user))
         assert [turn["content"] for turn in models.requests[-1]["messages"]][1:] == [line.rpartition(":0 ")[2]]
-    told = "Here each question begins afresh anyway; to go on from an answer, reply to it."
+    told = (
+        "Here each question begins afresh anyway. To go on from an answer, reply to it, or press “Continue” where that "
+        "stands below it."
+    )
     assert (await last(bot, ask("/new"))).text == told
+
+
+async def test_continue_asks_the_next_question_about_an_answer(bot: Bot, models: FakeModels) -> None:
+    first = await last(bot, ask("/ask temperature:1.5 seed:7 one"))
+    assert "with" not in first.card
+    decision = bot.prepare(replace(press("continue", first.row, BEN), user=speaking("de", BEN)))
+    assert decision.form is not None
+    form = await decision.form()
+    assert (form.id, form.title) == (f"t:continue:{first.row}", "Fortsetzen")
+    assert [(field.name, field.value, field.required) for field in form.fields] == [("prompt", "", True)]
+    second = await last(bot, press("continue", first.row, BEN, prompt="two", seed="7"))
+    body = models.requests[-1]
+    assert [turn["content"] for turn in body["messages"]][1:] == ["one", ANSWER, "two"]
+    assert (body["temperature"], body["user"], second.card["with"]) == (1.5, "ben", "1 earlier turn")
+    assert body["seed"] != 7
+    forked = await last(bot, fork(second.row, 1, 0, ANN))
+    third = await last(bot, press("continue", forked.row, prompt="three"))
+    assert [turn["content"] for turn in models.requests[-1]["messages"]][1::2] == ["one", "two", "three"]
+    assert third.card["with"] == "2 earlier turns"
+    assert (await last(bot, press("continue", first.row, prompt=" "))).error
+    assert (await last(bot, press("again", third.row))).card["with"] == "2 earlier turns"
+
+
+async def test_continue_stands_below_answers_after_which_the_next_question_begins_afresh(bot: Bot) -> None:
+    def offers(reply: Reply) -> bool:
+        return any(button.action == "continue" for button in reply.buttons)
+
+    shown = await last(bot, ask("hi"))
+    assert offers(shown)
+    assert [button.action for button in shown.buttons][3:5] == ["edit", "continue"]
+    assert not offers(await last(bot, ask("hi", place=THREAD)))
+    assert not offers(await last(bot, ask("hi", alone=True)))
+    assert not offers(await last(bot, ask("/face seed:1")))
+    # Not either what was stored in direct messages before that was kept.
+    for server, expected in (("school", True), ("", False)):
+        row = await bot.messages.get(shown.row)
+        assert row is not None
+        row.resume, row.server = {}, server
+        assert offers(await bot.snapshot(row, "en")) is expected
+        row.state = "interrupted"
+        assert not offers(await bot.snapshot(row, "en"))
+
+
+async def test_a_private_answer_is_continued_by_its_asker_alone(models: FakeModels, tmp_path: Path) -> None:
+    plugins, database = plugin.load(PluginsSection(enabled=("ask",), entry_points=False)), f"sqlite:///{tmp_path}/b.db"
+    async with Bot(ModelClient(models.url), plugins, Database(database), settings={"answers.private": True}) as bot:
+        hidden = await last(bot, ask("one"))
+        assert (await last(bot, press("continue", hidden.row, BEN, prompt="two"))).error
+        private = await last(bot, press("continue", hidden.row, prompt="two"))
+    assert (private.private, private.card["with"]) == (True, "1 earlier turn")
 
 
 async def test_the_place_in_the_queue_is_shown(bot: Bot, models: FakeModels) -> None:

@@ -106,10 +106,10 @@ async def test_without_retention_an_answer_is_deleted_and_its_buttons_say_so(add
         assert not answer.deleted
         assert await content(bot) == {}
         assert [button.action for button in answer.buttons] == [
-            *("again", "cooler", "warmer", "edit", "delete", "up", "down")
+            *("again", "cooler", "warmer", "edit", "continue", "delete", "up", "down")
         ]
         for button in answer.buttons:
-            fields = {"prompt": "other"} if button.action == "edit" else {}
+            fields = {"prompt": "other"} if button.action in ("edit", "continue") else {}
             reply = await last(bot, press(button.action, answer.row, **fields))
             assert (reply.text, reply.error, reply.private) == (EXPIRED, True, True), button.action
         faces = await last(bot, ask("/face count:4"))

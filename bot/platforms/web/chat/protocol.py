@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bot.commands.command import Command
-    from bot.core.messages import Cause, Form, Reply, User
+    from bot.core.messages import Button, Cause, Form, Reply, User
     from bot.core.model_events import Token
     from bot.platforms.web.chat.files import File
     from bot.platforms.web.chat.room import Exchange, Room
@@ -242,7 +242,7 @@ def exchange_message(user: User, exchange: Exchange) -> dict[str, Any]:
         "for_moderators": exchange.for_moderators,
         "question": exchange.question or asked,
         "cause": None if cause is None else _cause_json(cause, user.locale),
-        "reply": _reply_json(reply, user.locale, may_change=mine or user.is_moderator)
+        "reply": _reply_json(reply, user.locale, mine=mine, may_change=mine or user.is_moderator)
         | {
             "pictures": [_picture_json(file, name) for file, name in shown],
             "files": [_file_json(file, name) for file, name in exchange.files if (file, name) not in shown],
@@ -268,7 +268,7 @@ def form_message(form: Form) -> dict[str, Any]:
     return {"type": "form", "id": form.id, "title": form.title, "fields": fields}
 
 
-def _reply_json(reply: Reply, locale: str, *, may_change: bool) -> dict[str, Any]:
+def _reply_json(reply: Reply, locale: str, *, mine: bool, may_change: bool) -> dict[str, Any]:
     """Return a reply with its status and its buttons, which are stored in English, in the reader's language."""
     return {
         "quote": reply.quote,
@@ -290,7 +290,7 @@ def _reply_json(reply: Reply, locale: str, *, may_change: bool) -> dict[str, Any
                 "aside": button.aside,
             }
             for button in reply.buttons
-            if button.id and (may_change or button.command or button.action in actions.ANYBODY)
+            if button.id and _is_offered(button, mine=mine, may_change=may_change)
         ],
     }
 
@@ -302,6 +302,13 @@ def _cause_json(cause: Cause, locale: str) -> dict[str, Any]:
         "mark": cause.mark,
         "at": cause.at,
     }
+
+
+def _is_offered(button: Button, *, mine: bool, may_change: bool) -> bool:
+    """Return whether a page shows a button to the asker, to moderators or to others, who can reply to any answer."""
+    if button.action == actions.CONTINUE:
+        return mine
+    return may_change or bool(button.command) or button.action in actions.ANYBODY
 
 
 def _picture_json(file: File, name: str) -> dict[str, Any]:

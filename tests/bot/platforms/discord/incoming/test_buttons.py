@@ -64,7 +64,7 @@ async def test_somebody_elses_thumb_leaves_the_buttons_in_the_language_of_the_as
     message = await answered(discord)
     await discord.press(eva, message, "👍")
     await discord.until(lambda: "👍 1" in message.buttons)
-    assert list(message.buttons) == ["Again", "Cooler", "Warmer", "Edit", "Delete", "👍 1", "👎"]
+    assert list(message.buttons) == ["Again", "Cooler", "Warmer", "Edit", "Continue", "Delete", "👍 1", "👎"]
 
 
 async def test_a_press_that_cannot_change_its_message_is_explained(discord: FakeDiscord) -> None:

@@ -31,8 +31,8 @@ async def test_who_reads_what_was_said_before(discord: FakeDiscord, models: Fake
     def find_reply(said: FakeMessage) -> FakeMessage | None:
         return next((one for one in discord.messages(said.channel) if one.reference is said), None)
 
-    async def edit(message: FakeMessage, prompt: str) -> FakeInteraction:
-        pressed = await discord.press(ben, message, "Edit")
+    async def fill_in(label: str, message: FakeMessage, prompt: str) -> FakeInteraction:
+        pressed = await discord.press(ben, message, label)
         await pressed.acknowledged()
         return await discord.submit(ben, pressed, {"prompt": prompt})
 
@@ -41,7 +41,8 @@ async def test_who_reads_what_was_said_before(discord: FakeDiscord, models: Fake
     await say(discord.say(ann, channel, "lion", mention=True), "lion")
     reply = await say(discord.say(ben, channel, "and?", reply_to=owl), "owl", "and?")
     await use(discord.press(ben, reply, "Again"), "owl", "and?")
-    await use(edit(reply, "or?"), "owl", "or?")
+    await use(fill_in("Edit", reply, "or?"), "owl", "or?")
+    await use(fill_in("Continue", reply, "so?"), "owl", "and?", "so?")
     thread = discord.add_thread(channel, "More", ann, reply)
     await use(discord.slash(ann, thread, "ask", prompt="deep"), "owl", "and?", "deep")
     await use(discord.slash(ann, thread, "new"), "owl", "and?", "deep")
@@ -52,4 +53,5 @@ async def test_who_reads_what_was_said_before(discord: FakeDiscord, models: Fake
         await use(discord.slash(ann, group, "ask", prompt=prompt, installed_by_user=True), prompt)
     await say(discord.say(ann, direct, "one"), "one")
     two = await use(discord.slash(ann, direct, "ask", prompt="two"), "one", "two")
+    assert "Continue" not in two.buttons
     await use(discord.press(ann, two, "Warmer"), "one", "two")

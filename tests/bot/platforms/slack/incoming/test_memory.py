@@ -21,8 +21,8 @@ async def test_who_reads_what_was_said_before(slack: FakeSlack, models: FakeMode
         assert [turn["content"] for turn in models.requests[-1]["messages"][1::2]] == list(read)
         return find_answers(slack, PARIS)[-1]
 
-    async def edit(message: FakeMessage, prompt: str) -> None:
-        await slack.press(ben, message, "Edit")
+    async def fill_in(label: str, message: FakeMessage, prompt: str) -> None:
+        await slack.press(ben, message, label)
         await slack.submit(ben, await slack.view(ben), {"prompt": prompt})
 
     owl = await slack.say(ann, channel, "owl", mention=True)
@@ -32,13 +32,15 @@ async def test_who_reads_what_was_said_before(slack: FakeSlack, models: FakeMode
     await answer(slack.command(ann, channel, "/ask", "lion"), "lion")
     reply = await answer(slack.say(ben, channel, "and?", **below), "owl", "and?")
     await answer(slack.press(ben, reply, "Again"), "owl", "and?")
-    await answer(edit(reply, "or?"), "owl", "or?")
+    await answer(fill_in("Edit", reply, "or?"), "owl", "or?")
+    assert "Continue" not in reply.buttons
     await slack.say(ann, channel, "/new", mention=True, **below)
     await slack.until(lambda: find_answers(slack, "A fresh start."))
     await answer(slack.say(ann, channel, "mine", **below), "mine")
     await answer(slack.say(ben, channel, "his", **below), "owl", "and?", "or?", "mine", "his")
     await answer(slack.command(ann, between, "/ask", "one"), "one")
-    await answer(slack.command(ann, between, "/ask", "two"), "two")
+    two = await answer(slack.command(ann, between, "/ask", "two"), "two")
+    await answer(fill_in("Continue", two, "so?"), "two", "so?")
     await answer(slack.say(ann, direct, "one"), "one")
     two = await answer(slack.command(ann, direct, "/ask", "two"), "one", "two")
     await answer(slack.press(ann, two, "Warmer"), "one", "two")

@@ -274,12 +274,9 @@ async def test_who_reads_what_was_said_before(ann: Visitor, ben: Visitor, models
             if what in ("say", "reply", "thread"):
                 where = {} if what == "say" else {"parent" if what == "reply" else "thread": named[about]["row"]}
                 await page.say(text, **where)
-            elif what == "edit":
-                fields = {"prompt": text, "temperature": "1", "max_tokens": "9", "seed": ""}
-                await page.send("submit", id=f"t:edit:{named[about]['row']}", fields=fields, files={})
-            elif what == "fork":
-                fields = {"at": "1", "choice": "1"}
-                await page.send("submit", id=f"t:fork:{named[about]['row']}", fields=fields, files={})
+            elif what in ("edit", "continue", "fork"):
+                fields = {"at": "1", "choice": "1"} if what == "fork" else {"prompt": text}
+                await page.send("submit", id=f"t:{what}:{named[about]['row']}", fields=fields, files={})
             else:
                 await page.press(page.exchanges[named[about]["id"]], what)
             known = {one["row"] for one in named.values()}
@@ -293,6 +290,7 @@ async def test_who_reads_what_was_said_before(ann: Visitor, ben: Visitor, models
             ("edited", his, "edit", "reply", "or?", ["owl", "or?"]),
             ("forked", hers, "fork", "reply", "", ["owl", "and?"]),
             ("afresh", hers, "Again", "owl", "", ["owl"]),
+            ("continued", hers, "continue", "owl", "so?", ["owl", "so?"]),
             ("deep", hers, "thread", "reply", "deep", ["owl", "and?", "deep"]),
             ("deeper", his, "thread", "reply", "deeper", ["owl", "and?", "deep", "deeper"]),
             ("warmer", hers, "Warmer", "deep", "", ["owl", "and?", "deep"]),

@@ -106,10 +106,12 @@ export class Conversation {
     for (const line of list.querySelectorAll(".day")) line.remove();
     const views = [...this.#views.values()].sort((a, b) => a.data.id - b.data.id);
     const replies = groupBy(views.filter(({ data }) => data.thread), ({ data }) => data.thread);
+    const ownLast = this.thread ? null : views.findLast((view) => view.canContinue);
     let last = "";
     for (const view of views) {
       const { data } = view;
       view.root.hidden = this.thread ? data.row !== this.thread && data.thread !== this.thread : data.thread > 0;
+      view.offerContinue(view === ownLast);
       view.showOrigin(this.#withRow(data.cause?.source || data.parent));
       view.showReplies(this.thread || !data.row ? 0 : replies.get(data.row)?.length ?? 0);
       if (view.root.hidden) continue;

@@ -25,6 +25,7 @@ export class ExchangeView {
   #pictureUpdate = 0;
   #shownPictureUpdate = 0;
   #markdown;
+  #isLast = false;
 
   // `actions` has press(id, button), open(picture), reply(view), thread(row), origin(row), tokens(view), moderates(), remove(view)
   // and timeOut(view).
@@ -96,7 +97,7 @@ export class ExchangeView {
     this.#updatePart("card", reply.card, (facts) => this.card.replaceChildren(...facts.map(fact)));
     const dialText = isCompared ? reply.quote || splitLine(data.question).words.trim() : facts.has("top_p") ? fencedText(reply.text) : "";
     this.#updatePart("odds", reply.final && !reply.error ? dialText : "", (text) => this.#offerDial(text));
-    const decides = [reply.buttons, reply.final, reply.error, data.private, Boolean(reply.text), Boolean(reply.tokens), data.thread, this.actions.moderates()];
+    const decides = [this.#isLast, reply.buttons, reply.final, reply.error, data.private, Boolean(reply.text), Boolean(reply.tokens), data.thread, this.actions.moderates()];
     this.#updatePart("actions", decides, () => this.#showActions());
     const waiting = !reply.final && !reply.text && !reply.status;
     // Columns show all parts at once, so the status would add nothing.
@@ -138,6 +139,18 @@ export class ExchangeView {
         ? element("button", { type: "button", class: "origin", onclick: () => this.actions.origin(row) }, ...parts)
         : element("p", { class: "origin" }, ...parts));
     });
+  }
+
+  // Whether it has Continue, which only the last of one's own answers in the room shows: others can be replied to.
+  get canContinue() {
+    const { data } = this;
+    return data.mine && !data.thread && data.reply.final && data.reply.buttons.some(isContinue);
+  }
+
+  offerContinue(isLast) {
+    if (this.#isLast === isLast) return;
+    this.#isLast = isLast;
+    this.update(this.data);
   }
 
   // Shows how many messages its thread has.
@@ -217,27 +230,36 @@ export class ExchangeView {
   #showActions() {
     const { data, actions } = this, { reply } = data;
     const canFollow = reply.final && !reply.error && !data.private && !data.thread;
+    // Under the last of one's own answers Continue takes the place of Reply.
+    const isContinued = this.#isLast && this.canContinue;
+    const buttons = reply.buttons.filter((button) => !button.picture && (isContinued || !isContinue(button)));
     const moderates = actions.moderates() && data.row > 0 && !data.private;
     const has = (condition, name, label, press, more = {}) => condition && { name, label, press, ...more };
     const offered = [
       ...numbered(reply.buttons, (buttons) => this.#zoom(buttons)),
-      ...withAllPageButtons(reply.buttons.filter(({ picture }) => !picture)).map((button) => this.#offered(button)),
-      has(canFollow, "reply", t("Reply"), () => actions.reply(this), { icon: "reply" }),
+      ...withAllPageButtons(buttons).map((button) => this.#offered(button)),
+      has(canFollow && !isContinued, "reply", t("Reply"), () => actions.reply(this), { icon: "reply" }),
       has(canFollow, "thread", t("Go on in a thread"), () => actions.thread(data.row), { icon: "thread" }),
       has(reply.tokens, "tokens", t("Show how surprising each word was"), () => actions.tokens(this), { icon: "tokens" }),
       has(reply.final && reply.text && !reply.error, "copy", t("Copy the text"), () => copyText(this.bar.more, () => withLocalTimes(this.data.reply.text)), { icon: "copy" }),
       has(moderates, "bin", t("Remove this, as a moderator"), () => actions.remove(this), { icon: "bin" }),
       has(moderates && !data.mine, "clock", t("Time {name} out", { name: data.author.name }), () => actions.timeOut(this), { icon: "clock" }),
     ].filter(Boolean);
-    this.bar.show(offered, reply.pictures.length ? ["again", "edit", "reply"] : ["again", "warmer", "reply", "edit", "cooler"], this.root);
+    this.bar.show(offered, reply.pictures.length ? ["again", "edit", "reply"] : ["again", "warmer", "continue", "reply", "edit", "cooler"], this.root);
   }
 
   // Returns a button of the bot's as an action.
   #offered({ id, style = "secondary", label, aside }) {
     const name = id ? id.split(":")[1] : label, isPage = PAGE_BUTTONS.includes(label);
-    const action = { name, label, style, isPage, press: id && (() => this.actions.press(this.data.id, id)) };
+    const action = { name, label, style, isPage, press: id && (() => this.#press(id)) };
     if (name in VOTES) return { ...action, isShown: label !== VOTES[name].sign, ...VOTES[name] };
     return { ...action, icon: ICONS[name], isShown: isPage || (/^(b|p|stop)/.test(name) && !aside) };
+  }
+
+  // Presses a button. What Continue asks for is typed in the message box, unless nobody can reply to the answer.
+  #press(id) {
+    if (isContinue({ id }) && !this.data.private) this.actions.reply(this);
+    else this.actions.press(this.data.id, id);
   }
 
   // Shows one picture of several large, with the buttons that are about it.
@@ -257,6 +279,8 @@ function numbered(buttons, zoom) {
     press: () => zoom(buttons.filter(({ picture }) => picture === number)),
   }));
 }
+
+const isContinue = ({ id }) => Boolean(id?.startsWith("t:continue:"));
 
 // Returns the buttons; if some turn pages, with all of those, the missing ones without an id.
 function withAllPageButtons(buttons) {
