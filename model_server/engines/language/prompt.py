@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import cached_property
+from itertools import accumulate
+from typing import TYPE_CHECKING, Literal
 
 import jinja2
 
 from model_server.engines.common.refusal import JobRefused, check_encodable
 from model_server.engines.language.detokenize import SPLIT_MARK
-from model_server.jobs import Chat
+from model_server.jobs import Chat, ChatTurn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,12 +20,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from model_server.engines.language.detokenize import TokenBytes
-    from model_server.jobs import ChatTurn, Completion
+    from model_server.jobs import Completion
 
 PLAIN_LABELS = {"system": "", "user": "User: ", "assistant": "Assistant: "}
 PLAIN_STOP = "\nUser:"
 CHARACTERS_PER_TOKEN = 8
 """About twice as many as in ordinary text: only a text that is longer may be too long to be read as a whole."""
+HISTORY_EIGHTHS = 5
+"""How many eighths of the context earlier turns may take; a last turn that needs much takes whole eighths of that."""
+COUNTED_CHARACTERS = 16
+"""How many characters for each token of the context are counted, twice at most, to find out where a chat is cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,16 +107,49 @@ class PromptBuilder:
         )
 
     def _turns_to_drop(self, task: Chat) -> int:
+        """Return how many of the oldest turns are left out.
+
+        Where the rest begins depends on the earlier turns alone as long as the last one needs about as much room, and
+        changes seldom, since half is dropped at once. So the next prompt begins as this one, and most of it is cached.
+        """
+        turns = _droppable_turns(task.messages)
         # At most a quarter of the context, because answers seldom reach their limit, and turns are valuable.
         reserved = max(1, min(task.sampling.max_tokens or self._default_max_tokens, self._context // 4))
-        droppable = len(_droppable_turns(task.messages))
 
-        def fits(dropped: int) -> bool:
+        def left(dropped: int) -> int:
             messages = _drop_oldest_turns(task.messages, dropped)
-            return len(self._render(messages, continue_final=task.continue_final)) + reserved <= self._context
+            return self._context - reserved - len(self._render(messages, continue_final=task.continue_final))
 
-        # Every turn has at least one token, so no more turns than the context has tokens are worth a try.
-        return bisect_left(range(droppable), True, lo=max(0, droppable - self._context), key=fits)
+        if not turns or left(len(turns)) <= 0:
+            return len(turns)
+        step = max(1, self._context // 8)
+        budget = min(left(len(turns)) // step, HISTORY_EIGHTHS) * step
+        start = _first_counted(
+            [sum(len(task.messages[place].content) for place in turn) for turn in turns],
+            COUNTED_CHARACTERS * self._context,
+        )
+        counts = self._count_tokens([task.messages[place].content for turn in turns[start:] for place in turn])
+        places = iter(counts)
+        sizes = [sum(next(places) + self._tokens_around for _ in turn) for turn in turns[start:]]
+        first = start + first_kept(sizes, budget)
+        if left(first) >= 0:
+            return first
+        # The sizes are those of the texts one by one, and a template may change them.
+        return bisect_left(range(len(turns)), True, lo=first, key=lambda dropped: left(dropped) >= 0)
+
+    def _count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Return the number of tokens of each text, of a very long one that of its beginning."""
+        beginnings = [text[: CHARACTERS_PER_TOKEN * self._context].replace(SPLIT_MARK, "") for text in texts]
+        return [len(ids) for ids in self._tokenizer(beginnings, add_special_tokens=False).input_ids] if texts else []
+
+    @cached_property
+    def _tokens_around(self) -> int:
+        """The number of tokens that the template puts around the text of each message, rounded up."""
+        roles: Sequence[Literal["user", "assistant"]] = ("user", "assistant", "user")
+        lengths = [
+            len(self._render([ChatTurn(role, "a") for role in roles[:count]], continue_final=False)) for count in (1, 3)
+        ]
+        return max(1, -(-(lengths[1] - lengths[0]) // 2))
 
     def _count_free(self, length: int, param: str) -> int:
         """Return the number of tokens that a prompt of `length` leaves for the answer."""
@@ -202,6 +241,34 @@ def check_turns(task: Chat) -> None:
             f"The last message is the {task.messages[-1].role}'s; only an assistant's can be continued.",
             param="messages",
         )
+
+
+def first_kept(sizes: Sequence[int], budget: int) -> int:
+    """Return from which place on `sizes` are kept, so that together they are at most `budget`.
+
+    Whenever the sum exceeds the budget, so many of the oldest are dropped that at most half of it is left, or only the
+    newest. So the place depends on what comes before the newest, and changes seldom while more is added.
+    """
+    first = total = 0
+    for place, size in enumerate(sizes):
+        total += size
+        if total <= budget:
+            continue
+        while first < place and total > budget // 2:
+            total -= sizes[first]
+            first += 1
+        if total > budget:
+            first, total = place + 1, 0
+    return first
+
+
+def _first_counted(lengths: Sequence[int], block: int) -> int:
+    """Return from which place on more than one `block` and at most about two blocks of `lengths` remain.
+
+    It moves by whole blocks, counted from the beginning, so that it changes seldom.
+    """
+    begin = (sum(lengths) // block - 1) * block
+    return bisect_right(list(accumulate(lengths, initial=0)), begin - 1) if begin > 0 else 0
 
 
 def _droppable_turns(messages: Sequence[ChatTurn]) -> list[list[int]]:

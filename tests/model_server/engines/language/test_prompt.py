@@ -2,9 +2,12 @@
 
 import copy
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from model_server.engines.common.refusal import JobRefused
@@ -186,21 +189,39 @@ def test_a_long_chat_is_refused_unless_truncation_is_auto(builder: PromptBuilder
 
 
 @pytest.mark.parametrize("max_tokens", [None, 1, 20, 30, 60, CONTEXT, 5000])
-def test_only_as_many_of_the_oldest_turns_are_dropped_as_necessary(
+def test_a_chat_that_is_too_long_loses_its_oldest_turns(
     builder: PromptBuilder, byte_level: PreTrainedTokenizerFast, max_tokens: int | None
 ) -> None:
     prompt = builder.build(chat(*HISTORY, max_tokens=max_tokens, truncation="auto"))
     dropped = prompt.dropped_turns
-
-    def kept(turns: int) -> tuple[ChatTurn, ...]:
-        return (HISTORY[0], *HISTORY[1 + 2 * turns :])
-
     wide = make_builder(byte_level, context=5000)
-    assert prompt.ids == wide.build(chat(*kept(dropped))).ids
+    assert prompt.ids == wide.build(chat(HISTORY[0], *HISTORY[1 + 2 * dropped :])).ids
     quarter = CONTEXT // 4
-    room = min(max_tokens or quarter, quarter)
-    assert len(prompt.ids) + room <= CONTEXT
-    assert len(wide.build(chat(*kept(dropped - 1))).ids) + room > CONTEXT
+    assert len(prompt.ids) + min(max_tokens or quarter, quarter) <= CONTEXT
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=40, max_size=50), st.data())
+@settings(max_examples=8, deadline=None)
+def test_a_long_chat_begins_at_the_same_turn_for_long(
+    byte_level: PreTrainedTokenizerFast, lengths: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    """Each prompt is the one before and more, so that it is cached, however long the last questions are."""
+    builder, context = make_builder(byte_level, context=800), 800
+    turns = [
+        ChatTurn(role, "x" * size) for pair in lengths for role, size in zip(("user", "assistant"), pair, strict=True)
+    ]
+    first, begins = HISTORY[0], []
+    for count in range(0, len(turns) + 1, 2):
+        last = ChatTurn("user", "z" * data.draw(st.integers(1, context // 8 - 60)))
+        prompt = builder.build(chat(first, *turns[:count], last, max_tokens=context // 8, truncation="auto"))
+        assert len(prompt.ids) + context // 8 <= context
+        begins.append(prompt.dropped_turns)
+    assert begins == sorted(begins)
+    changes = [place for place in range(1, len(begins)) if begins[place] != begins[place - 1]]
+    for one, other in pairwise(changes):
+        added = sum(len(turn.content) for turn in turns[2 * one : 2 * other])
+        # Half of what five eighths of the context hold, less the tokens around each message.
+        assert added + 2 * (other - one) * 2 * 30 >= context * 5 // 16 - 80
 
 
 @pytest.mark.parametrize("max_tokens", [90, CONTEXT, 5000])
