@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SOFTWARE = "Tempera"
 BACKGROUND = (24, 24, 27)
+TRANSPARENT = (0, 0, 0, 0)
 TEXT_COLOUR = (228, 228, 231)
 MIN_TEXT_PIXELS = 9
 CAPTION_RATIO, NUMBER_RATIO = 8, 4
@@ -41,11 +42,11 @@ def enlarge(picture: Image.Image, edge: int) -> Image.Image:
 
 
 def make_grid(
-    pictures: Sequence[Image.Image], gap: int = GAP, background: tuple[int, int, int] = BACKGROUND
+    pictures: Sequence[Image.Image], gap: int = GAP, background: tuple[int, ...] = TRANSPARENT
 ) -> Image.Image:
     """Lay pictures of one size out in rows, as nearly square as their number allows and never higher than wide.
 
-    Raises ValueError if there are none or their sizes differ.
+    The gaps are transparent. Raises ValueError if there are none or their sizes differ.
     """
     return _lay_out(pictures, math.ceil(math.sqrt(len(pictures))), gap, background)
 
@@ -189,13 +190,17 @@ def _add_caption(picture: Image.Image, text: str, size: int) -> Image.Image:
     return whole
 
 
-def _lay_out(pictures: Sequence[Image.Image], columns: int, gap: int, background: tuple[int, int, int]) -> Image.Image:
+def _lay_out(pictures: Sequence[Image.Image], columns: int, gap: int, background: tuple[int, ...]) -> Image.Image:
     sizes = {picture.size for picture in pictures}
     if len(sizes) != 1:
         raise ValueError(f"Pictures that lie side by side need one size; these have {len(sizes)}.")
     width, height = sizes.pop()
     rows = math.ceil(len(pictures) / columns)
-    whole = Image.new("RGB", (columns * (width + gap) - gap, rows * (height + gap) - gap), background)
+    whole = Image.new(
+        "RGB" if len(background) == 3 else "RGBA",
+        (columns * (width + gap) - gap, rows * (height + gap) - gap),
+        background,
+    )
     for place, picture in enumerate(pictures):
         row, column = divmod(place, columns)
         whole.paste(picture, (column * (width + gap), row * (height + gap)))

@@ -21,7 +21,7 @@ class FacePlugin(Plugin):
         ctx: Context,
         seed: Range[int, 0, 2147483647] | None = None,
         count: Range[int, 1, 16] = 1,
-        truncation: Range[float, 0.1, 1] = 1.0,
+        truncation: Range[float, 0.1, 1] = 0.6,
     ) -> AsyncIterator[Reply]:
         """Draw faces of people who do not exist.
 

@@ -42,11 +42,14 @@ def test_a_grid_is_as_nearly_square_as_can_be(count: int, columns: int, rows: in
 
 
 def test_pictures_lie_in_rows_with_gaps_of_the_background() -> None:
-    whole = make_grid([square(RED), square(BLUE), square(BLUE)], gap=2, background=(1, 2, 3))
-    assert whole.getpixel((9, 9)) == RED
-    assert whole.getpixel((12, 0)) == BLUE
-    assert whole.getpixel((0, 12)) == BLUE
-    assert {whole.getpixel(place) for place in ((10, 0), (11, 9), (0, 10), (15, 15))} == {(1, 2, 3)}
+    whole = make_strip([square(RED), square(BLUE)], gap=2, background=(1, 2, 3))
+    assert [whole.getpixel((x, 9)) for x in (9, 10, 11, 12)] == [RED, (1, 2, 3), (1, 2, 3), BLUE]
+
+
+def test_a_grid_lets_the_ground_show_between_its_pictures() -> None:
+    whole = make_grid([square(RED), square(BLUE), square(BLUE)], gap=2)
+    assert [whole.getpixel(place) for place in ((9, 9), (12, 0), (0, 12))] == [(*RED, 255), (*BLUE, 255), (*BLUE, 255)]
+    assert [whole.getpixel(place)[3] for place in ((10, 0), (11, 9), (0, 10), (15, 15))] == [0, 0, 0, 0]
 
 
 def test_a_grid_needs_pictures_of_one_size() -> None:

@@ -15,7 +15,7 @@ async def test_one_face_and_a_grid(bot: Bot, models: FakeModels) -> None:
     one = await last(bot, ask("/face seed:7"))
     (picture,) = one.attachments
     assert (picture.filename, picture.media_type, picture.data) == ("face-7.png", "image/png", png(7, 384, 384))
-    assert dict(one.card) == {"model": "fake-faces", "seed": "7", "count": "1", "truncation": "1", "seconds": "0.10"}
+    assert dict(one.card) == {"model": "fake-faces", "seed": "7", "count": "1", "truncation": "0.6", "seconds": "0.10"}
     await last(bot, ask("/face count:16 truncation:0,5 seed:7"))
     body = models.requests[1]
     assert (body["n"], body["size"], body["truncation"], body["layout"]) == (16, "192x192", 0.5, "grid")

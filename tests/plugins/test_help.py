@@ -39,7 +39,7 @@ async def test_one_command_is_shown_in_full(bot: Bot) -> None:
         "- `seed` – The same seed gives the same face again; a whole number from 0 to 2147483647\n"
         "- `count` – How many faces, 1 to 16; a whole number from 1 to 16 (default: 1)\n"
         "- `truncation` – 1 gives the full variety, less gives more ordinary faces; "
-        "a number from 0.1 to 1 (default: 1.0)"
+        "a number from 0.1 to 1 (default: 0.6)"
     )
 
 

@@ -41,6 +41,18 @@ More than nine backticks mark no code here: without an end, the text would be re
 """
 
 
+FIRST_SENTENCE = re.compile(r".*?[.!?](?=\s|$)", re.DOTALL)
+QUESTION_WORDS = (4, 9)
+"""The least and the largest number of words of a question that is offered below a section."""
+QUESTION_START = re.compile(
+    r"(what|which|who|where|when|why|how|can|could|does|do|is|are|has|have|will|should"
+    r"|was|welche[rsmn]?|wer|wem|wo|wann|warum|wieso|wie|kann|können|ist|sind|gibt|hat"
+    r"|qué|que|cuál|cuáles|quién|dónde|cuándo|cómo|como|por qué|para qué|puede|es|son|hay)\b",
+    re.IGNORECASE,
+)
+"""How questions begin in the languages that lessons are in, so that no note in keywords is offered."""
+
+
 @dataclass(frozen=True, slots=True)
 class _HeadingCandidate:
     """A line that may be a heading. Its text begins with `rest`, on the same line, and goes on at the line `after`."""
@@ -64,8 +76,29 @@ def build_page(title: str, lesson: ParsedLesson, data: bytes, filename: str) -> 
     for section, text in zip(sections, texts, strict=True):
         heading = section.path[-1] if section.path else title
         level = min(1 + len(section.path), 6)
-        parts.append(Part(heading=heading, text=text, anchor=section.anchor, level=level, ask=f"/explain {heading}"))
+        question = choose_question(lesson.wordings.get(heading, ()), heading, text)
+        parts.append(Part(heading=heading, text=text, anchor=section.anchor, level=level, ask=f"/explain {question}"))
     return Page(name=make_slug(title), title=title, parts=tuple(parts))
+
+
+def choose_question(wordings: Sequence[str], heading: str, text: str) -> str:
+    """Return a question about a section that its heading and its first sentence do not answer.
+
+    It is one of the further wordings that the author of the lesson gave; the heading if none of them will do.
+    """
+    first = FIRST_SENTENCE.match(text)
+    said = _words(f"{heading} {first[0] if first else ''}")
+    later = _words(text) - said
+    least, most = QUESTION_WORDS
+    asked = [one for one in wordings if least <= len(one.split()) <= most and QUESTION_START.match(one)]
+    best = max(asked, key=lambda wording: len(_words(wording) & later) - len(_words(wording) & said), default="")
+    if not _words(best) & later:
+        return heading
+    return f"{best[0].upper()}{best[1:].rstrip('?')}?"
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w{4,}", text.lower()))
 
 
 def make_slug(title: str) -> str:

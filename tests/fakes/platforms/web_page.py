@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 60
 """How long a test waits before it fails. No test depends on this time."""
-WITHOUT_REF = frozenset({"name", "enter", "typing", "ping", "sign_out"})
+WITHOUT_REF = frozenset({"dismiss", "name", "enter", "typing", "ping", "sign_out"})
 """Types of messages that need no reference."""
 
 

@@ -351,6 +351,8 @@ class Connection:
                     user, incoming.ref, partial(change_rooms, self._services, user, incoming)
                 )
                 await self._send({"type": "taken", "ref": incoming.ref, "room": room_name})
+            case protocol.Dismiss():
+                room.dismiss(incoming.exchange, user)
             case protocol.Tokens():
                 await self._send_tokens(incoming)
             case protocol.Ping():

@@ -125,6 +125,13 @@ class CloseRoom(ClientMessage):
     ref: ShortText
 
 
+class Dismiss(ClientMessage):
+    """Stop showing an exchange that the visitor alone sees."""
+
+    type: Literal["dismiss"]
+    exchange: RowId
+
+
 class Tokens(ClientMessage):
     """Send the tokens of an answer, with the alternatives that were likely."""
 
@@ -145,7 +152,9 @@ class Ping(ClientMessage):
     type: Literal["ping"]
 
 
-Incoming = Say | Press | Submit | Complete | Name | Enter | Typing | MakeRoom | CloseRoom | Tokens | SignOut | Ping
+Incoming = (
+    Say | Press | Submit | Complete | Name | Enter | Typing | MakeRoom | CloseRoom | Dismiss | Tokens | SignOut | Ping
+)
 _INCOMING: TypeAdapter[Incoming] = TypeAdapter(Annotated[Incoming, Field(discriminator="type")])
 
 
@@ -240,6 +249,7 @@ def exchange_message(user: User, exchange: Exchange) -> dict[str, Any]:
         "parent": exchange.parent,
         "private": exchange.private,
         "for_moderators": exchange.for_moderators,
+        "unchecked": exchange.unchecked,
         "question": exchange.question or asked,
         "cause": None if cause is None else _cause_json(cause, user.locale),
         "reply": _reply_json(reply, user.locale, mine=mine, may_change=mine or user.is_moderator)

@@ -208,6 +208,12 @@ class Room:
         for exchange in [known for known in self.exchanges if known.reply.final and known.began < moment]:
             self._remove(exchange)
 
+    def dismiss(self, exchange_id: int, user: User) -> None:
+        """Remove a finished exchange that `user` alone sees; do nothing if there is no such exchange."""
+        exchange = self._exchanges.get(exchange_id)
+        if exchange is not None and exchange.private and exchange.reply.final and exchange.author.id == user.id:
+            self._remove(exchange)
+
     def remove_file(self, name: str) -> None:
         """Stop showing a file, because it is no longer in the database."""
         for exchange in self._exchanges.values():

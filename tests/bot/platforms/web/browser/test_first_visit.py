@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.browser import MARKS, choose, opened
+from fakes.platforms.web_page import visitor
 from playwright.async_api import expect
 
 pytestmark = MARKS
@@ -82,6 +83,34 @@ async def test_a_first_visit(page: Any, models: FakeModels) -> None:
     await expect(page.get_by_role("dialog", name="Picture")).to_be_visible()
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("dialog", name="Picture")).to_be_hidden()
+
+
+async def test_whoever_is_new_is_welcomed_where_others_have_spoken(page: Any, url: str, models: FakeModels) -> None:
+    async with visitor(url) as ann, ann.page("Ann") as hers:
+        await hers.say("/ask hello")
+        await hers.final()
+    box, welcome = page.locator("#input"), page.locator("#welcome")
+    await expect(exchange(page, 0).locator(".markdown")).to_have_text("Paris is the capital of France.")
+    await expect(welcome).to_contain_text("Whoever is in this room can read what you ask and what is answered.")
+    await expect(page.get_by_text("Answers can be wrong.")).to_be_visible()
+    await welcome.get_by_role("button", name="/face").click()
+    await box.press("Enter")
+    await expect(exchange(page, 1).get_by_role("img", name="A computer-made face")).to_be_visible()
+    await expect(welcome).to_be_hidden()
+    assert await exchange(page, 1).locator(".actions .buttons button").all_inner_texts() == ["Again", "Edit", "Reply"]
+
+    await box.fill("/nothing")
+    await box.press("Enter")
+    await expect(exchange(page, 2)).to_contain_text("Only you can see this")
+    await box.press("ArrowUp")
+    await expect(box).to_have_value("/nothing")
+    await exchange(page, 2).get_by_role("button", name="Dismiss this").click()
+    await expect(page.locator(".exchange")).to_have_count(2)
+
+    await page.goto(f"{url}/dial?room=general")
+    await page.get_by_role("link", name="Back to general").click()
+    await expect(exchange(page, 1)).to_be_visible()
+    await expect(welcome).to_be_hidden()
 
 
 async def test_an_answer_can_do_nothing_to_the_page(page: Any, models: FakeModels) -> None:
@@ -184,8 +213,19 @@ async def test_a_preview_gives_its_place_to_the_picture_without_a_gap(page: Any,
     await expect(shown.locator(".picture")).to_have_count(1)
     assert await page.evaluate("() => window.gaps") == []
     assert width > (await grid.bounding_box())["width"] == 256
+    # What the model chose by itself is what it will choose again.
+    await page.locator("#input").fill("/imagine a dog")
+    named, unnamed = (page.locator(".field", has_text=name).locator("output") for name in ("steps", "guidance"))
+    await expect(unnamed).to_have_text("auto · 3")
+    await expect(named).to_have_text("auto")
+    # A number shows its picture large, before it is drawn again.
+    await shown.get_by_role("button", name="2", exact=True).click()
+    large = page.get_by_role("dialog", name="Picture")
+    assert await large.get_by_role("img", name="Picture 2 of 4").evaluate("part => part.width") == (256 - 4) / 2
+    await large.get_by_role("button", name="Draw it alone").click()
+    await expect(exchange(page, 1).locator(".origin")).to_contain_text("pressed 2")
     await shown.get_by_role("button", name="How 1 was made").click()
-    how = exchange(page, 1)
+    how = exchange(page, 2)
     await expect(how.get_by_role("button", name="Step by step ▶")).to_be_visible()
     film = how.get_by_role("img", name="as a film in 9 steps: from noise to picture")
     assert await film.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1

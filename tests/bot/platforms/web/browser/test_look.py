@@ -153,6 +153,64 @@ async def test_colours_and_size_are_chosen_and_kept(url: str, browser: Any) -> N
         assert await fits(page)
 
 
+PRIVATE_SEEN = """() => {
+    window.seen = 0;
+    const look = () => {
+        seen += [...document.querySelectorAll(".hidden-from-others")].filter((one) => one.checkVisibility()).length;
+    };
+    new MutationObserver(look).observe(document.body, { childList: true, subtree: true, attributes: true });
+}"""
+
+
+async def test_a_projector_shows_no_rooms_and_nothing_private(url: str, models: FakeModels, browser: Any) -> None:
+    async with opened(browser, url) as page:
+        await say(page, "/ask hello")
+        await say(page, "/help")
+        await expect(page.locator(".exchange:visible")).to_have_count(2)
+        await page.get_by_role("button", name="Large type for a projector").click()
+        await expect(page.locator("#rail")).to_be_hidden()
+        await expect(page.locator(".exchange:visible")).to_have_count(1)
+        await page.evaluate(PRIVATE_SEEN)
+        await say(page, "/nothing")
+        await expect(page.locator("#notice")).to_contain_text("once you leave the view for a projector")
+        assert await page.evaluate("() => seen") == 0
+        assert await violations(page, axe()) == []
+        await page.get_by_role("button", name="Large type for a projector").click()
+        await expect(page.locator(".exchange:visible")).to_have_count(3)
+        assert await page.evaluate("() => seen") > 0
+
+
+SHIFTS = """
+    window.shifts = [];
+    new PerformanceObserver((list) => {
+        for (const { value, hadRecentInput } of list.getEntries()) if (!hadRecentInput) shifts.push(value);
+    }).observe({ type: "layout-shift", buffered: true });
+"""
+
+
+async def test_nothing_moves_while_a_page_is_loaded(url: str, bot: Bot, models: FakeModels, browser: Any) -> None:
+    teachers = teacher_link(url, await WebModerators(bot.database).create_code())
+    async with opened(browser, teachers) as page:
+        await page.add_init_script(SHIFTS)
+        await page.get_by_role("button", name="Sign in").click()
+        await say(page, "/ask hello")
+        moved = {}
+        for path, whole in (
+            ("/", ".exchange .actions button"),
+            ("/dial", ".bars .bar"),
+            ("/settings", "#moderators-list li"),
+            ("/statistics", "#figures table"),
+            ("/teacher", "#code"),
+        ):
+            await page.goto(f"{url}{path}")
+            await expect(page.locator(whole).first).to_be_attached()
+            await page.evaluate("() => document.fonts.ready")
+            await page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 100)))")
+            moved[path] = await page.evaluate("() => shifts.reduce((sum, one) => sum + one, 0)")
+        print(moved)
+        assert max(moved.values()) < 0.05
+
+
 async def test_the_page_speaks_the_readers_language(url: str, browser: Any) -> None:
     async with opened(browser, url, locale="de-DE") as page:
         await expect(page.get_by_role("heading", name="Was möchtest du ausprobieren?")).to_be_visible()

@@ -68,10 +68,19 @@ async def test_a_private_answer_is_only_shown_to_its_asker(line: str, ann: Visit
         answer = await hers.final()
         assert answer["private"]
         assert answer["reply"]["error"] is (line != "/help")
+        await his.send("dismiss", exchange=answer["id"])
         await hers.say("/ask in public")
         await his.final()
         assert [exchange["question"] for exchange in his.exchanges.values()] == ["/ask in public"]
         assert line not in str(his.received[1:])
+        assert answer["id"] in hers.exchanges
+        await hers.send("dismiss", exchange=answer["id"])
+        await hers.until("gone", lambda message: message["id"] == answer["id"])
+        (public,) = hers.exchanges
+        await hers.send("dismiss", exchange=public)
+        await hers.say("/nothing")
+        await hers.final()
+        assert public in hers.exchanges
 
 
 async def test_an_answer_that_fails_disappears_for_the_others(ann: Visitor, ben: Visitor, models: FakeModels) -> None:

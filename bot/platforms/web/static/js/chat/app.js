@@ -1,6 +1,6 @@
 // Connects the parts of the chat page: passes the bot's messages to the list, the rail, the message box and the dialogs.
 
-import { decodeFragment } from "../shared/address.js";
+import { decodeFragment, LAST_ROOM } from "../shared/address.js";
 import { Composer } from "./composer.js";
 import { Connection, createRef } from "./connection.js";
 import { Conversation } from "./conversation.js";
@@ -12,7 +12,7 @@ import { withLocalTimes } from "../shared/times.js";
 import { language, t } from "../shared/words.js";
 import { open } from "./viewer.js";
 
-const NAME = "tempera-name", LAST_ROOM = "tempera-room";
+const NAME = "tempera-name";
 const TYPING_MS = 5000;
 const EXAMPLES = [
   ["/ask What is a neural network?", t("A language model answers, word by word")],
@@ -41,6 +41,7 @@ const connection = new Connection({
 const conversation = new Conversation({
   open,
   press: (exchange, id) => sendOrNotify({ type: "press", exchange, id, ref: createRef(), thread: conversation.thread }),
+  dismiss: (exchange) => sendOrNotify({ type: "dismiss", exchange }),
   reply: ({ data }) => composer.replyTo(data.row, data.reply.text || data.question),
   room: () => room,
   thread: (row) => { location.hash = `${encodeURIComponent(room)}/${row}`; },
@@ -55,7 +56,7 @@ const conversation = new Conversation({
     if (sendOrNotify({ type: "tokens", exchange: view.data.id, ref })) awaitingTokens.set(ref, view);
   },
 });
-const composer = new Composer({ send: (message) => connection.send(message), where: () => ({ room, thread: conversation.thread }) });
+const composer = new Composer({ send: (message) => connection.send(message), where: () => ({ room, thread: conversation.thread }), usual: (command, option) => conversation.usual(command, option) });
 
 const receive = {
   welcome({ you: me, room: entered, private: mine, rooms, exchanges, notice, ...offers }) {
@@ -63,6 +64,7 @@ const receive = {
     keepName(me);
     room = entered;
     own = mine;
+    byId("who-reads").hidden = room === own;
     localStorage.setItem(LAST_ROOM, room);
     forgetWriters(...writers.keys());
     rail.show({ you, room, own, rooms });
@@ -83,8 +85,11 @@ const receive = {
   },
   exchange(exchange) {
     // Not for an older answer of theirs, which may grow while they write.
+    const isKnown = conversation.has(exchange.id) && !conversation.isRunning(exchange.id);
     if (!conversation.has(exchange.id)) forgetWriters(exchange.author.id);
     conversation.show(exchange);
+    const isHidden = exchange.private && exchange.mine && document.documentElement.dataset.size === "projector";
+    if (isHidden && exchange.reply.final && !isKnown) composer.showNotice(t("Only you may see the answer. It is there once you leave the view for a projector."));
   },
   gone: ({ id }) => conversation.remove(id),
   taken({ ref, room: opened }) {

@@ -3,7 +3,7 @@
 import { hint, suggest, toItems } from "./completion.js";
 import { createRef } from "./connection.js";
 import { byId, element, setIcon } from "../shared/dom.js";
-import { DRAFT, KEPT } from "../shared/draft.js";
+import { DRAFT, KEPT, SENT } from "../shared/draft.js";
 import { Fields, isComposing } from "./fields.js";
 import { uploadFile } from "./upload.js";
 import { t } from "../shared/words.js";
@@ -25,15 +25,16 @@ export class Composer {
   #uploadNames = new Map();
   #uploading = false;
 
-  // `send(message)` returns whether it was sent; `where()` returns the room and the thread that are shown.
-  constructor({ send, where }) {
+  // `send(message)` returns whether it was sent; `where()` returns the room and the thread that are shown; `usual` is as
+  // for Fields.
+  constructor({ send, where, usual }) {
     this.send = send;
     this.where = where;
     this.input = byId("input");
     this.list = byId("suggestions");
     this.notice = byId("notice");
     this.input.value = sessionStorage.getItem(DRAFT) ?? "";
-    this.fields = new Fields({ change: (line) => this.#setLine(line), send: () => this.#submit() });
+    this.fields = new Fields({ change: (line) => this.#setLine(line), send: () => this.#submit(), usual });
     setIcon(byId("send"), "send", t("Send"));
     setIcon(byId("slash"), "slash", t("Commands"));
     byId("slash").addEventListener("click", () => this.fill(this.input.value.startsWith("/") ? this.input.value : `/${this.input.value}`));
@@ -142,6 +143,7 @@ export class Composer {
     if (this.where().room !== room) return;
     const message = { text, ref, thread, parent, files };
     const isSent = this.send({ type: "say", ...message });
+    sessionStorage.setItem(SENT, text);
     // If this line was sent before with the same reference, the bot may still answer that.
     this.#sent = isSent || this.#sent?.ref === ref ? { room, ...message } : null;
     this.showNotice(isSent ? "" : t("Not connected at the moment. Your message is kept here; send it when the connection is back."));
@@ -171,6 +173,10 @@ export class Composer {
       event.preventDefault();
       this.#dismissed = true;
       this.#close();
+    } else if (event.key === "ArrowUp" && !this.input.value && sessionStorage.getItem(SENT)) {
+      event.preventDefault();
+      this.#dismissed = true;
+      this.fill(sessionStorage.getItem(SENT));
     } else if (event.key === "Escape" && this.#parent) {
       this.replyTo(0);
     } else if (event.key === "Enter" && !event.shiftKey) {

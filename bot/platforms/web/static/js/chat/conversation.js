@@ -1,6 +1,6 @@
 // The list of messages: those of the room that is shown, or of one of its threads.
 
-import { byId, element } from "../shared/dom.js";
+import { byId, element, setIcon } from "../shared/dom.js";
 import { ExchangeView } from "./exchange.js";
 import { groupBy } from "../shared/group.js";
 import { withLocalTimes } from "../shared/times.js";
@@ -10,12 +10,21 @@ const FLASH_MS = 1600;
 const day = new Intl.DateTimeFormat(document.documentElement.lang || undefined, { weekday: "long", day: "numeric", month: "long" });
 const list = byId("exchanges"), scroller = byId("scroller"), newer = byId("newer"), announcer = byId("announcer");
 
+// The key under which the browser remembers that somebody has asked something, and needs no welcome.
+const KNOWN = "tempera-known";
+
 export class Conversation {
   #views = new Map();
   #follows = true;
   thread = 0;
 
   constructor(actions) {
+    setIcon(byId("welcome-close"), "close", t("Close"));
+    byId("welcome-close").addEventListener("click", () => {
+      localStorage.setItem(KNOWN, "true");
+      this.#arrange();
+      byId("input").focus();
+    });
     this.actions = { ...actions, origin: (row) => this.#goTo(row) };
     newer.addEventListener("click", () => this.toBottom());
     scroller.addEventListener("scroll", () => {
@@ -60,6 +69,18 @@ export class Conversation {
     return this.#views.has(id);
   }
 
+  // Returns the value of an option in the newest answer to a command whose line does not name it; "" if there is none.
+  usual(command, option) {
+    const left = [...this.#views.values()].map(({ data }) => data).filter(({ question, reply }) => (
+      reply.final && (question === `/${command}` || question.startsWith(`/${command} `)) && !question.includes(`${option}:`)));
+    const value = new Map(left.sort((a, b) => b.id - a.id)[0]?.reply.card).get(option);
+    return Number.isFinite(Number(value)) ? String(value) : "";
+  }
+
+  isRunning(id) {
+    return this.#views.get(id)?.data.reply.final === false;
+  }
+
   remove(id) {
     this.#drop(id);
     this.#arrange();
@@ -77,7 +98,7 @@ export class Conversation {
 
   toBottom() {
     // The welcome of an empty room is read from its top.
-    scroller.scrollTop = byId("welcome").hidden ? scroller.scrollHeight : 0;
+    scroller.scrollTop = list.clientHeight ? scroller.scrollHeight : 0;
     newer.hidden = true;
   }
 
@@ -119,7 +140,10 @@ export class Conversation {
       if (date !== last) view.root.before(element("li", { class: "day" }, element("span", {}, dayName(data.at, date))));
       last = date;
     }
-    byId("welcome").hidden = this.thread > 0 || last !== "";
+    if (views.some(({ data }) => data.mine)) localStorage.setItem(KNOWN, "true");
+    const isEmpty = last === "", welcome = byId("welcome");
+    welcome.hidden = this.thread > 0 || (!isEmpty && Boolean(localStorage.getItem(KNOWN)));
+    welcome.classList.toggle("below", !isEmpty);
   }
 
   #withRow(row) {

@@ -3,7 +3,7 @@
 import { Actions } from "./actions.js";
 import { Columns } from "./columns.js";
 import { copyText } from "../shared/copy.js";
-import { element, icon } from "../shared/dom.js";
+import { element, icon, setIcon } from "../shared/dom.js";
 import { showHeat } from "../shared/heat.js";
 import { Markdown, MARKS } from "../shared/markdown.js";
 import { avatar, badge, botAvatar } from "./people.js";
@@ -27,7 +27,7 @@ export class ExchangeView {
   #markdown;
   #isLast = false;
 
-  // `actions` has press(id, button), open(picture), reply(view), thread(row), origin(row), tokens(view), moderates(), remove(view)
+  // `actions` has press(id, button), dismiss(id), open(picture), reply(view), thread(row), origin(row), tokens(view), moderates(), remove(view)
   // and timeOut(view).
   constructor(data, actions) {
     this.actions = actions;
@@ -52,7 +52,9 @@ export class ExchangeView {
     this.bar = new Actions();
     this.replies = element("div", { class: "replies" });
     this.marked = element("p", { class: "private", hidden: true }, icon("hidden"),
-      data.for_moderators ? t("Only moderators can see this") : t("Only you can see this"));
+      element("span", {}, data.for_moderators ? t("Only moderators can see this") : t("Only you can see this")));
+    this.dismiss = setIcon(element("button", { type: "button", class: "icon", onclick: () => this.actions.dismiss(this.data.id) }), "close", t("Dismiss this"));
+    this.marked.append(this.dismiss);
     this.reply = element("div", { class: "reply" }, botAvatar(),
       element("div", { class: "body" },
         element("p", { class: "by" }, element("span", { class: "name" }, "Tempera"), element("span", { class: "badge" }, t("bot")), this.marked),
@@ -76,8 +78,10 @@ export class ExchangeView {
     this.root.classList.toggle("running", !reply.final);
     this.root.classList.toggle("failed", reply.error);
     this.root.classList.toggle("hidden-from-others", data.private);
+    this.root.classList.toggle("unchecked", data.unchecked);
     this.root.setAttribute("aria-busy", String(!reply.final));
     this.marked.hidden = !data.private;
+    this.dismiss.hidden = !data.mine || !reply.final || data.for_moderators;
     this.author.textContent = data.author.name;
     this.badge.hidden = !data.author.moderator;
     this.asked.hidden = !data.question;

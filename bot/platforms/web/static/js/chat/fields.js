@@ -22,9 +22,11 @@ export class Fields {
   #rows = [];
   #files = new Map();
 
-  // `change(line)` is called with a new line for the box; `send()` sends it.
-  constructor({ change, send }) {
+  // `change(line)` is called with a new line for the box; `send()` sends it. `usual(command, option)` returns the value
+  // that the model chose last where nobody named one, or "".
+  constructor({ change, send, usual }) {
     this.change = change;
+    this.usual = usual;
     this.root = byId("fields");
     this.root.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || isComposing(event) || !event.target.matches("input:not([type=file])")) return;
@@ -97,11 +99,12 @@ export class Fields {
     input.addEventListener("input", () => this.#set(option, roundValue(input.value)));
     reset.addEventListener("click", () => { this.#set(option, null); input.focus(); });
     const show = (value) => {
-      const number = Number(String(value ?? start).replace(",", "."));
+      const chosen = value === null && option.default === null ? this.usual(this.#command.name, option.name) : "";
+      const number = Number(String(value ?? (chosen || start)).replace(",", "."));
       if (!Number.isNaN(number)) input.value = String(number);
       const share = max > min ? (Number(input.value) - min) / (max - min) : 0;
       input.style.setProperty("--share", `${100 * share}%`);
-      output.textContent = shownValue(value ?? option.default ?? "") || t("auto");
+      output.textContent = shownValue(value ?? option.default ?? "") || [t("auto"), shownValue(chosen)].filter(Boolean).join(" · ");
       input.setAttribute("aria-valuetext", output.textContent);
       reset.hidden = value === null;
     };

@@ -15,7 +15,6 @@ const wide = matchMedia("(min-width: 60rem)");
 let shown = "";
 
 look.begin();
-byId("home").href = chatAddress();
 show();
 // A teacher may have changed the lesson while the page was in the background.
 document.addEventListener("visibilitychange", () => { if (document.visibilityState === "visible") show(); });

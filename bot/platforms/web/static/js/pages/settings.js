@@ -16,12 +16,12 @@ let loaded = "";
 let loads = 0;
 
 look.begin();
-moderators.begin();
 byId("scope").addEventListener("change", show);
 byId("find").addEventListener("input", filter);
 byId("only").addEventListener("change", filter);
 byId("choosing").addEventListener("submit", (event) => event.preventDefault());
-show();
+// The list stands below the settings, which would push it away.
+show().then(() => moderators.begin());
 
 function fetchSettings(room, change) {
   return fetchJson(`/settings/data?${queryFor(room)}`, change && { method: "POST", body: JSON.stringify(change) });

@@ -1,10 +1,16 @@
 // Addresses: the fragment after the #, and the room from which a page beside the chat was opened.
 
+// The key under which the browser remembers the room where its visitor was last.
+export const LAST_ROOM = "tempera-room";
+
 // Returns the room from which the page was opened, or "".
 export const openingRoom = () => new URLSearchParams(location.search).get("room") ?? "";
 
-// Returns the address of the chat in that room.
-export const chatAddress = () => openingRoom() ? `/#${encodeURIComponent(openingRoom())}` : "/";
+// Returns the address of the chat in that room, or else in the room where its visitor was last.
+export const chatAddress = () => {
+  const room = openingRoom() || localStorage.getItem(LAST_ROOM);
+  return room ? `/#${encodeURIComponent(room)}` : "/";
+};
 
 // Decodes the text after the #. A % that begins no valid code stays as it is, since somebody may have typed it.
 export const decodeFragment = (text) => text.replace(/(?:%[0-9a-f]{2})+/gi, (code) => {

@@ -1,5 +1,6 @@
 // The appearance of the page: light or dark, and large for a projector. The browser stores it; theme.js restores it.
 
+import { chatAddress, openingRoom } from "./address.js";
 import { byId, element, setIcon } from "./dom.js";
 import { t } from "./words.js";
 
@@ -42,6 +43,9 @@ export function begin() {
     setIcon(byId("look-button"), "look", t("Appearance"));
     if (!panel.showPopover) emulatePopover(panel, byId("look-button"));
   }
+  const home = byId("home"), room = openingRoom();
+  if (home) home.href = chatAddress();
+  if (home && /^[a-z0-9]/.test(room)) home.querySelector("span").textContent = t("Back to {room}", { room });
   if (projector) {
     setIcon(projector, "projector", t("Large type for a projector"));
     projector.addEventListener("click", () => set("size", document.documentElement.dataset.size ? "" : "projector"));
