@@ -6,6 +6,7 @@ It changes nothing. What the start of the bot refuses is checked by the same fun
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
 LABELS = {True: "ok     ", None: "warning", False: "PROBLEM"}
 LONGEST_FINDING = 4000
+FOREIGN_LESSONS = (
+    "The embedding model that comes along knows English. Lessons in other languages are found better with "
+    "`tempera-models serve --catalogue languages` and TEMPERA_EXPLAIN__EMBEDDINGS=multilingual-e5-small."
+)
 API_KEY, TRUSTED_KEY = "TEMPERA_MODEL_SERVER__API_KEY", "TEMPERA_MODEL_SERVER__TRUSTED_KEY"
 
 
@@ -94,7 +99,13 @@ class _Report:
 
 async def _check_lessons(config: Config) -> Findings:
     missing = [str(path) for path in config.explain.files if not await asyncio.to_thread(path.is_file)]
-    return [(None, f"The lesson {path} is not there, so /explain leaves it out.") for path in missing]
+    findings: list[tuple[bool | None, str]] = [
+        (None, f"The lesson {path} is not there, so /explain leaves it out.") for path in missing
+    ]
+    language = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "en")
+    if not config.explain.embeddings and language.split(".")[0] not in ("C", "POSIX") and language[:2] != "en":
+        findings.append((True, FOREIGN_LESSONS))
+    return findings
 
 
 async def _check_database(config: Config) -> Findings:

@@ -55,7 +55,7 @@ ENGINE_OPTIONS: Mapping[str, Mapping[str, bool | int | float | str]] = {
         "tiling": False,
     },
     "face": {},
-    "embedding": {"context": 16},
+    "embedding": {"context": 16, "prefix": ""},
     "moderation": {"context": 16},
 }
 """The options of each engine with their least valid value, whose type is the type of the option."""

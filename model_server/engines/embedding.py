@@ -1,7 +1,8 @@
 """The embedding engine: a BERT-like encoder, pooled as sentence-transformers pools all-MiniLM-L6-v2.
 
 A text's vector is the mean of the last layer over its tokens, scaled to length 1. Of a text longer than
-`options.context` tokens (default 256, on which that model was trained) only the beginning is read.
+`options.context` tokens (default 256, on which that model was trained) only the beginning is read. Models that were
+trained with a word before each text, as E5 with “query: ”, get it by `options.prefix`.
 """
 
 from __future__ import annotations
@@ -120,8 +121,9 @@ class EmbeddingEngine:
         return Vectors(active.job_id, tuple(active.vectors))
 
     def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        prefix = str(self._spec.options.get("prefix", ""))
         ids: list[list[int]] = self._tokenizer(
-            list(texts), truncation=True, max_length=self._context, padding=False
+            [f"{prefix}{text}" for text in texts], truncation=True, max_length=self._context, padding=False
         ).input_ids
         return ids
 

@@ -405,3 +405,21 @@ async def test_slack_by_http(configure: Set, capsys: pytest.CaptureFixture[str],
     *_, unreachable, port = capsys.readouterr().out.splitlines()
     assert unreachable.startswith(f"PROBLEM  Slack cannot be reached at http://127.0.0.1:{unused_tcp_port}/api/: ")
     assert "or set another port in TEMPERA_SLACK__PORT. It takes connections, but does not answer within 0.2 s" in port
+
+
+@pytest.mark.parametrize(
+    ("language", "model", "is_told"),
+    [("de_DE.UTF-8", "", True), ("en_GB", "", False), ("C", "", False), ("es", "x", False)],
+)
+async def test_a_model_for_many_languages_is_suggested_where_english_is_not_spoken(
+    configure: Set,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    language: str,
+    model: str,
+    is_told: bool,
+) -> None:
+    configure("EXPLAIN__EMBEDDINGS", model)
+    monkeypatch.setenv("LC_ALL", language)
+    await examine(load, build)
+    assert ("--catalogue languages" in capsys.readouterr().out) is is_told

@@ -145,7 +145,7 @@ def loaded() -> Callable[..., Engine]:
 
     kinds: set[str] = set()
 
-    def build(kind: str, folder: Path, **options: int) -> Engine:
+    def build(kind: str, folder: Path, **options: int | str) -> Engine:
         spec = EngineSpec(name="tiny", engine=kind, folder=folder, device="cpu", dtype="float32", options=options)
         engine = create(spec)
         engine.load()

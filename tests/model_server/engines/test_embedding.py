@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModel, PreTrainedTokenizerFast
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import AutoModel, BertConfig, BertModel, PreTrainedTokenizerFast
 
 from model_server.engines.contract import Engine, EngineSpec
 from model_server.engines.embedding import TEXTS_PER_STEP
@@ -125,3 +126,25 @@ def test_real_vectors_of_similar_texts_are_similar(weights: Callable[[str], Engi
     assert len(cat) == 384
     assert cat @ kitten > 0.5
     assert cat @ kitten > cat @ rates + 0.4
+
+
+def test_a_model_for_many_languages_is_loaded_and_reads_its_prefix(
+    loaded: Callable[..., Engine], run: Run, tmp_path: Path
+) -> None:
+    """As multilingual E5 and MiniLM: BERT's layers with the pieces of a SentencePiece unigram model."""
+    pieces = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\u2581query:", -1.0), ("\u2581", -2.0)]
+    backend = Tokenizer(models.Unigram([*pieces, *((letter, -3.0) for letter in "kläranío")], unk_id=3))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", pad_token="<pad>")
+    tokenizer.save_pretrained(tmp_path)
+    sizes = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    BertModel(
+        BertConfig(vocab_size=len(tokenizer), max_position_embeddings=64, initializer_range=0.4, **sizes)
+    ).save_pretrained(tmp_path)
+    plain = loaded("embedding", tmp_path)
+    (expected, other) = vectors_of(run(plain, embed("query: klär", "klär")))
+    prefixed = loaded("embedding", tmp_path, prefix="query: ")
+    # The texts differ in length, so the shorter one is padded, with a token that is not the first.
+    (found, _) = vectors_of(run(prefixed, embed("klär", "klaranío lo")))
+    assert found == pytest.approx(expected, abs=1e-5)
+    assert found != pytest.approx(other, abs=1e-2)
