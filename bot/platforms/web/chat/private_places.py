@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -21,7 +22,8 @@ class PrivatePlaces:
     def __init__(self, create: Callable[[str], Room]) -> None:
         self._create = create
         self._rooms: OrderedDict[str, Room] = OrderedDict()
-        self._opening = asyncio.Lock()
+        # One for each owner, so that nobody waits for what others' places are filled with.
+        self._opening: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def rooms(self) -> Collection[Room]:
@@ -30,7 +32,8 @@ class PrivatePlaces:
 
     async def open(self, owner: str, restore: Callable[[Room], Awaitable[None]]) -> Room:
         """Return the place of a visitor. One that is not in memory is filled by `restore`."""
-        async with self._opening:
+        opening = self._opening.setdefault(owner, asyncio.Lock())
+        async with opening:
             if owner not in self._rooms:
                 room = self._create(owner)
                 await restore(room)
