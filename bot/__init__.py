@@ -9,12 +9,14 @@ from bot.commands.command import Command
 from bot.commands.decorators import autocomplete, command, message_command
 from bot.commands.option import Choice, Numbers, Range
 from bot.core.background import SerialExecutor, repeat
+from bot.core.caller import Caller
 from bot.core.errors import Busy, UserError
 from bot.core.messages import (
     Attachment,
     Button,
     Channel,
     Column,
+    Document,
     Page,
     Part,
     Person,
@@ -23,6 +25,7 @@ from bot.core.messages import (
     Reference,
     Reply,
     Role,
+    Shelf,
     StoredQuestion,
     User,
 )
@@ -58,6 +61,7 @@ __all__ = [
     "AuditRow",
     "Busy",
     "Button",
+    "Caller",
     "Candidate",
     "Changed",
     "Channel",
@@ -67,6 +71,7 @@ __all__ = [
     "Context",
     "Delta",
     "Dial",
+    "Document",
     "Drawn",
     "Host",
     "LikelyToken",
@@ -87,6 +92,7 @@ __all__ = [
     "Scope",
     "SerialExecutor",
     "Setting",
+    "Shelf",
     "Step",
     "Store",
     "StoredQuestion",

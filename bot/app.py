@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from bot.answers.decision import Decision
     from bot.commands.command import Command
     from bot.core.adapters import Capabilities
-    from bot.core.messages import Page, Place, Request, User
+    from bot.core.caller import Caller
+    from bot.core.messages import Page, Place, Request, Shelf, User
     from bot.core.model_events import Token
     from bot.inference.client import ModelClient
     from bot.plugin_host.plugin import Plugin
@@ -184,6 +185,12 @@ class Bot:
             except Exception:
                 log.exception("Plugin “%s” could not list its pages", plugin.name)
         return {name: pages for name, pages in pages_by_plugin.items() if pages}
+
+    async def shelves(self, caller: Caller) -> dict[str, Shelf]:
+        """Return what moderators keep with each plugin. Raises PermissionDenied for others."""
+        caller.require_moderator()
+        shelves = {plugin.name: await plugin.shelf(caller) for plugin in self.registry.plugins}
+        return {name: shelf for name, shelf in shelves.items() if shelf is not None}
 
     # Answers on a platform
 

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from bot.settings.user_defaults import Defaults
 
 
+ENDING_ACTIONS = frozenset({"stop", "delete"})
+"""The buttons that only take away; they work while a place is paused."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
     """Why a command cannot be used: a sentence for the asker, and the setting or command, if any, that changes it.
@@ -92,9 +96,23 @@ class Admission:
         self._limits.count_completion(request)
 
     def check_press(self, request: Request, action: str) -> None:
-        """Raise PermissionDenied if the asker is timed out there; `action` names the button in the error."""
-        if (refusal := next(self._policy.timeout_refusals(request.user, request.place), None)) is not None:
-            raise refusal.as_error(action)
+        """Raise PermissionDenied if the asker is timed out there, or nobody may act; `action` names the button.
+
+        While a place is paused, people may still end and delete what they asked.
+        """
+        refusals = list(self._policy.timeout_refusals(request.user, request.place))
+        if action not in ENDING_ACTIONS:
+            refusals += self._policy.pause_refusals(request.user, request.place)
+        if refusals:
+            raise refusals[0].as_error(action)
+
+    def is_read_only(self, place: Place) -> bool:
+        """Return whether nobody but moderators may use the bot in the channel of `place`."""
+        return self._policy.is_read_only(place)
+
+    def paused_by(self, place: Place) -> str | None:
+        """Return who has paused `place`, "" if that is not known; None if it is not paused."""
+        return self._policy.paused_by(place)
 
     async def refresh(self, request: Request, command: Command | None = None) -> None:
         """Read the asker's time-outs again. Raises PermissionDenied if they may not use `command` now."""

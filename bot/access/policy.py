@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bot.core.errors import PermissionDenied
 from bot.core.i18n import Sentence
+from bot.settings.builtin import PAUSED
 from bot.settings.plugin_switches import PINNED, is_on, switch_name
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Policy:
             yield Refusal("moderators", Sentence("/{command} is for moderators.", values))
         # Moderators must be able to undo whatever they set.
         if command.plugin not in PINNED and not user.is_moderator:
+            yield from self.pause_refusals(user, place)
             yield from self._channel_refusals(place)
             yield from self._role_refusals(user, place)
 
@@ -91,6 +93,23 @@ class Policy:
                 _timeout_sentence(timeout, self._settings.adapters.capabilities(place.platform)),
                 LIFT_COMMAND,
             )
+
+    def pause_refusals(self, user: User, place: Place) -> Iterator[Refusal]:
+        """Yield the refusal of a resolved `user` while `place` is paused; nothing for moderators."""
+        if (name := self.paused_by(place)) is not None and not user.is_moderator:
+            named = Sentence("{name} has paused the chat. Wait until it goes on.", {"name": name})
+            yield Refusal("paused", named if name else Sentence("The chat is paused. Wait until it goes on."), PAUSED)
+
+    def paused_by(self, place: Place) -> str | None:
+        """Return who has paused `place`, "" if that is not known; None if it is not paused."""
+        level = self._settings.effective_level(PAUSED, place)
+        if not level.value:
+            return None
+        return "" if level.scope is None else self._settings.scopes.actor_name(level.scope, PAUSED)
+
+    def is_read_only(self, place: Place) -> bool:
+        """Return whether nobody but moderators may use the bot in the channel of `place`."""
+        return next(self._channel_refusals(place), None) is not None
 
     def _channel_refusals(self, place: Place) -> Iterator[Refusal]:
         allowed = self._settings.value("access.channels", place).split()

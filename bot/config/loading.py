@@ -134,6 +134,12 @@ def list_presets() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.toml") if _is_for_the_bot(path))
 
 
+def read_presets() -> dict[str, dict[str, Any]]:
+    """Return the values of the presets that hold nothing but settings, which moderators may apply, too, by name."""
+    files = {path.stem: _read_toml(path, required=True) for path in PRESETS.glob("*.toml")}
+    return {name: dict(values["settings"]) for name, values in files.items() if values.keys() == {"settings"}}
+
+
 def _is_for_the_bot(preset: Path) -> bool:
     return _read_toml(preset, required=True).keys() <= Config.model_fields.keys()
 

@@ -270,6 +270,36 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Document:
+    """A document that moderators keep with a plugin, such as a lesson.
+
+    `page` is the name of its `Page`, `versions` are the number, the file and the time of each that is kept, the newest
+    first; none if it belongs to the deployment. `problem` says why it is not used.
+    """
+
+    title: str
+    page: str = ""
+    versions: tuple[tuple[int, str, datetime], ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shelf:
+    """What moderators keep with a plugin: documents, and what people looked for in vain, each with how often.
+
+    `add`, `restore` and `remove` are the plugin's commands, with the options `title` and `file`, `title` and `version`,
+    and `title`.
+    """
+
+    documents: tuple[Document, ...]
+    missed: tuple[tuple[str, int], ...]
+    unhelpful: tuple[tuple[str, int], ...]
+    add: str
+    restore: str
+    remove: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoredQuestion:
     """A stored text that a user wrote, with its server and its command."""
 

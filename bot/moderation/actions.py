@@ -13,7 +13,7 @@ from bot.core.errors import Expired, UserError
 from bot.core.messages import Place, User
 from bot.settings.scopes import server_scope
 from bot.storage.audit import MODERATION, AuditEntry, AuditFilter
-from bot.storage.database import now
+from bot.storage.database import ANNOUNCEMENT, now
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,7 +118,7 @@ class Moderation:
             rows = await store.find_answers(place.platform, [shown.external])
             rows = [row for row in rows if place.channel in (row.channel, row.thread)]
         here = [row for row in rows if (row.platform, row.server) == (place.platform, place.server)]
-        return [row for row in here if row.role == "assistant"]
+        return [row for row in here if row.role in ("assistant", ANNOUNCEMENT)]
 
     async def _remove_unknown(self, caller: Caller, shown: ShownMessage) -> bool:
         """Delete a message that is not stored, or no longer: a greeting, or an old answer."""

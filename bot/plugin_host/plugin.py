@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from bot.commands.command import Command
     from bot.config.sections import PluginsSection
-    from bot.core.messages import Page, Person, Place, Reference, User
+    from bot.core.caller import Caller
+    from bot.core.messages import Page, Person, Place, Reference, Shelf, User
     from bot.inference.client import ModelClient
     from bot.settings.setting import Setting
     from bot.storage.key_value import Store
@@ -74,6 +75,10 @@ class Plugin:
     async def pages(self, place: Place) -> Sequence[Page]:
         """Return the pages that people can read in `place`, for platforms that show pages."""
         return ()
+
+    async def shelf(self, caller: Caller) -> Shelf | None:
+        """Return what moderators keep with this plugin where `caller` is, or None. Others get PermissionDenied."""
+        return None
 
     async def knows(self, place: Place, question: str, user: User) -> Reference | None:
         """Return what this plugin knows about `question` for certain, or None; other plugins ask on behalf of `user`.

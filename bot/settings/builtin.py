@@ -16,8 +16,9 @@ ADDRESS_PER_MINUTE, ADDRESS_PER_HOUR = 30 * PERSON_PER_MINUTE, 30 * PERSON_PER_H
 """Room for a class behind one address, each of whom uses up their own quota, or for 200 pupils who ask as pupils do."""
 READERS_OWN = "each"
 """The value of `answers.language` that stands for each reader's own language."""
-LOG_CHANNEL = "audit.channel"
+LOG_CHANNEL, PAUSED, TASK = "audit.channel", "access.paused", "room.task"
 TEACHERS_READ = "private.teachers_read"
+MAX_TASK_CHARACTERS = 600
 SERVERS_ONLY = frozenset({SERVER})
 ROLES_ONLY = frozenset({ROLE})
 
@@ -87,6 +88,21 @@ ACCESS = (
     ),
     _id_list_setting("access.roles", "roles", "Whoever has one of these roles may use the bot; empty for everybody."),
     _id_list_setting("access.roles.denied", "roles", "Whoever has one of these roles may not use the bot."),
+    Setting(
+        name=PAUSED,
+        type=bool,
+        default=False,
+        description="Refuse everybody but moderators for now; answers that have begun may end.",
+    ),
+)
+ROOM = (
+    Setting(
+        name=TASK,
+        type=str,
+        default="",
+        maximum=MAX_TASK_CHARACTERS,
+        description="A line of Markdown above the messages until it is taken down; only the web chat shows it.",
+    ),
 )
 LIMITS = (
     Setting(
@@ -189,11 +205,12 @@ PRIVATE_PLACES = (
         scopes=SERVERS_ONLY,
     ),
 )
-CORE_SETTINGS = (*ANSWERS, *MODERATORS, *ACCESS, *LIMITS, *TEMPERATURE, *AUDIT, *PRIVATE_PLACES)
+CORE_SETTINGS = (*ANSWERS, *MODERATORS, *ACCESS, *ROOM, *LIMITS, *TEMPERATURE, *AUDIT, *PRIVATE_PLACES)
 GROUP_TITLES = {
     "answers": "Answers",
     "moderators": "Moderators",
     "access": "Who may use the bot, and where",
+    "room": "Rooms of the web chat",
     "limits": "How often one may ask",
     "temperature": "Temperature",
     "audit": "The record (/audit)",

@@ -169,6 +169,11 @@ class SettingsEditor:
         """Set `name` in `scope`; a `raw` of None removes the value that was set there. Raises UserError."""
         return (await self._write(caller, [await self._settings.make_typed_change(name, raw, scope)]))[0]
 
+    async def set_all(self, caller: Caller, values: Mapping[str, Any], scope: Scope) -> Sequence[Changed]:
+        """Set all these values in `scope`, or none. Raises UserError."""
+        changes = [await self._settings.make_typed_change(name, raw, scope) for name, raw in values.items()]
+        return await self._write(caller, changes)
+
     async def reset(self, caller: Caller, scope: Scope) -> Sequence[Changed]:
         """Remove every value that was set for exactly this scope."""
         known = sorted(name for name in self._settings.scopes.values_at(scope) if self._settings.knows(name))

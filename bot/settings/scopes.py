@@ -72,6 +72,7 @@ class Scopes:
 
     def __init__(self) -> None:
         self._values: dict[Scope, dict[str, Any]] = {}
+        self._actors: dict[tuple[Scope, str], str] = {}
         self._changes = ChangeReader(SETTINGS, SettingRow.change_number)
         self.listeners: set[Callable[[], None]] = set()
         """Called after a value was changed, in this process or another one."""
@@ -88,10 +89,10 @@ class Scopes:
         async with self._lock, self._database.reading() as session:
             rows, is_whole = await self._changes.read(session, select(SettingRow))
             # Before anything can be cancelled, since these rows are not read again.
-            if is_whole:
-                self._values = {}
             scopes = [Scope(row.platform, row.server, row.channel, row.role) for row in rows]
-            self._apply([Change(scope, row.name, row.value) for scope, row in zip(scopes, rows, strict=True)])
+            actors = {(scope, row.name): row.actor_name for scope, row in zip(scopes, rows, strict=True)}
+            changes = [Change(scope, row.name, row.value) for scope, row in zip(scopes, rows, strict=True)]
+            self._apply(changes, actors, is_whole=is_whole)
 
     def values_at(self, scope: Scope) -> Mapping[str, Any]:
         """Return the values set for exactly this scope, by name."""
@@ -102,6 +103,10 @@ class Scopes:
         within = sorted((scope, values) for scope, values in self._values.items() if values and scope.is_within(server))
         return dict(within)
 
+    def actor_name(self, scope: Scope, name: str) -> str:
+        """Return the name of whoever set the value that `scope` has; "" if it has none."""
+        return self._actors.get((scope, name), "") if name in self.values_at(scope) else ""
+
     async def write(self, changes: Sequence[Change], actor: User) -> None:
         """Make all these changes, or none. Each is recorded in the audit."""
         async with self._lock:
@@ -111,17 +116,23 @@ class Scopes:
                 for change in changes:
                     await _write_change(session, change, actor, number)
             self._changes.skip(number)
-            self._apply(changes)
+            self._apply(changes, {(change.scope, change.name): actor.name for change in changes})
 
-    def _apply(self, changes: Sequence[Change]) -> None:
-        values = {scope: dict(self._values.get(scope, {})) for scope in {change.scope for change in changes}}
+    def _apply(
+        self, changes: Sequence[Change], actors: Mapping[tuple[Scope, str], str], *, is_whole: bool = False
+    ) -> None:
+        """Take these changes over, or nothing but them if they are the whole."""
+        before = self._values
+        known = {} if is_whole else before
+        values = {scope: dict(known.get(scope, {})) for scope in {change.scope for change in changes}}
         for change in changes:
             if change.value is None:
                 values[change.scope].pop(change.name, None)
             else:
                 values[change.scope][change.name] = change.value
-        self._values = self._values | values
-        for listener in tuple(self.listeners) if changes else ():
+        self._actors = {**({} if is_whole else self._actors), **actors}
+        self._values = known | values
+        for listener in tuple(self.listeners) if self._values != before else ():
             listener()
 
 

@@ -49,6 +49,8 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 0.05
 WAL_PAUSES_SECONDS = (0.1, 0.5, 2.0)
 """Pauses between attempts to truncate the write-ahead log while other processes read it."""
+ANNOUNCEMENT = "announcement"
+"""The role of a line of a moderator that the bot does not answer."""
 UNFINISHED = ("queued", "running")
 """States of an answer that is being made."""
 ANSWERED = ("done", "stopped")
@@ -108,7 +110,10 @@ class Base(DeclarativeBase):
 
 
 class MessageRow(Base):
-    """A message of a user (`role` "user"), or an answer of the bot (`role` "assistant", `parent` the question)."""
+    """A message of a user (`role` "user"), or an answer of the bot (`role` "assistant", `parent` the question).
+
+    One of a moderator that the bot does not answer is an ANNOUNCEMENT.
+    """
 
     __tablename__ = "messages"
     __table_args__ = (

@@ -11,8 +11,18 @@ from sqlalchemy import LargeBinary, delete, func, select, true, union_all, updat
 from bot.core.errors import Expired
 from bot.core.messages import ALONE, Button, Reply
 from bot.storage import counters
-from bot.storage.audit import add_entry
-from bot.storage.database import MAX_ID, UNFINISHED, AttachmentRow, DeliveryRow, MessageRow, TokensRow, VoteRow
+from bot.storage.audit import MODERATION, AuditEntry, add_entry
+from bot.storage.database import (
+    ANNOUNCEMENT,
+    MAX_ID,
+    UNFINISHED,
+    AttachmentRow,
+    DeliveryRow,
+    MessageRow,
+    TokensRow,
+    VoteRow,
+    now,
+)
 from bot.storage.serialization import (
     DELETED_COLUMNS,
     build_reply_rows,
@@ -30,9 +40,8 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select
 
     from bot.commands.command import Command
-    from bot.core.messages import Attachment, Place, Request
+    from bot.core.messages import Attachment, Place, Request, User
     from bot.core.model_events import Token
-    from bot.storage.audit import AuditEntry
     from bot.storage.database import Database
     from bot.storage.instances import Instance
 
@@ -105,6 +114,25 @@ class MessageStore:
             answer = MessageRow(**common, **queued, **resume, parent=question_row.id)
             session.add(answer)
         return question_row, answer
+
+    async def announce(self, place: Place, user: User, text: str) -> MessageRow:
+        """Store a line of a moderator that nobody answers, and record in the audit that there was one."""
+        where = {"platform": place.platform, "server": place.server, "channel": place.channel, "thread": place.thread}
+        written = {"author": user.id, "author_name": user.name, "role": ANNOUNCEMENT, "text": text, "created": now()}
+        empty: dict[str, Any] = {
+            "external": "",
+            "parent": None,
+            "command": "",
+            "options": {},
+            "seed": None,
+            "card": {},
+            "buttons": [],
+        }
+        row = MessageRow(**where, **written, **empty, private=False, state="done", instance="", resume={})
+        async with self._database.writing() as session:
+            session.add(row)
+            add_entry(session, AuditEntry(actor=user, place=place, kind=MODERATION, what="announce"))
+        return row
 
     async def update(self, answer: int, **values: Any) -> None:
         """Change columns of an answer, unless it has been deleted."""

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from bot import (
     Attachment,
+    Caller,
     Choice,
     Context,
     Page,
@@ -22,6 +23,7 @@ from bot import (
     Range,
     Reference,
     Reply,
+    Shelf,
     User,
     UserError,
     autocomplete,
@@ -76,6 +78,12 @@ class ExplainPlugin(Plugin):
             replace(lesson.page, translations={code: other.page for code, other in lesson.translations.items()})
             for lesson in lesson_set.lessons
         ]
+
+    async def shelf(self, caller: Caller) -> Shelf:
+        caller.require_moderator()
+        server = _server_of(caller.place)
+        lesson_set, stored = await self.library.lesson_set(server), await self.library.store.lessons(server)
+        return lesson_admin.build_shelf(lesson_set, stored, *await self.gaps.list_gaps(server), caller.user.locale)
 
     async def knows(self, place: Place, question: str, user: User) -> Reference | None:
         if len(question) > MAX_CONTEXT_QUESTION_CHARACTERS:
@@ -248,6 +256,25 @@ class ExplainPlugin(Plugin):
         self.spawn(self._delete_embeddings_of(removed))
         yield Reply(text=ctx.translate("“{title}” is removed.", title=stored.title), final=True)
 
+    @command("lesson restore", moderator=True, private=True)
+    async def restore(
+        self, ctx: Context, title: str, version: Range[int, 1, None], server: str | None = None
+    ) -> AsyncIterator[Reply]:
+        """Use an earlier version of a lesson again, as its newest one.
+
+        title: Which one
+        version: Which of its versions
+        server: Another server, such as web; for whoever runs this bot
+        """
+        server_key = _server_of(ctx.settings.scope(server=server).place)
+        stored = await self.library.store.lesson(server_key, title)
+        if stored is None:
+            _, lesson = await self._require_lesson(server_key, title)
+            raise UserError("“{title}” has no versions.", title=lesson.title)
+        file = await self.library.read_version(server_key, stored, version)
+        async for reply in self.add(ctx, stored.title, file, server=server):
+            yield reply
+
     @command("lesson show", moderator=True, private=True)
     async def show(
         self, ctx: Context, title: str, version: Range[int, 1, None] | None = None, server: str | None = None
@@ -279,6 +306,11 @@ class ExplainPlugin(Plugin):
         """Suggest all lessons that are used here."""
         lesson_set = await self.library.lesson_set(_server_of(ctx.place))
         return [lesson.title for lesson in lesson_set.lessons if typed.casefold() in lesson.title.casefold()]
+
+    @autocomplete("lesson restore", "title")
+    async def complete_restore(self, ctx: Context, typed: str) -> Sequence[str]:
+        """Suggest the lessons that have versions."""
+        return await self.complete_remove(ctx, typed)
 
     @autocomplete("lesson remove", "title")
     async def complete_remove(self, ctx: Context, typed: str) -> Sequence[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from bot import Attachment, Context, Reply, UserError
+from bot import Attachment, Context, Document, Reply, Shelf, UserError
 from plugins.explain import replies
 
 if TYPE_CHECKING:
@@ -76,6 +76,32 @@ def _outline(lesson: Lesson) -> str:
     )
     lines = [f"{'  ' * (len(path) - 1)}- {path[-1]}" for path in islice(paths, MAX_LISTED_HEADINGS)]
     return "\n".join([*lines, *(["- …"] if len(paths) > len(lines) else [])]) or f"- {lesson.title}"
+
+
+def build_shelf(
+    lesson_set: LessonSet, stored: Sequence[StoredLesson], asked: Sequence[Gap], unhelpful: Sequence[Gap], locale: str
+) -> Shelf:
+    """Return the lessons of a server with their versions, those that are left out, and the gaps."""
+    versions = {
+        lesson.title: tuple((one.number, one.filename, one.added) for one in reversed(lesson.versions))
+        for lesson in stored
+    }
+    used = [
+        Document(lesson.title, lesson.page.name, versions.get(lesson.title, ()) if lesson.version else ())
+        for lesson in lesson_set.lessons
+    ]
+    left_out = [
+        Document(title, versions=versions.get(title, ()), problem=error.sentence.in_language(locale))
+        for title, error in lesson_set.left_out.items()
+    ]
+    return Shelf(
+        documents=(*used, *left_out),
+        missed=tuple((gap.text, gap.count) for gap in asked[:MAX_LISTED_GAPS]),
+        unhelpful=tuple((gap.text, gap.count) for gap in unhelpful[:MAX_LISTED_GAPS]),
+        add="lesson add",
+        restore="lesson restore",
+        remove="lesson remove",
+    )
 
 
 def list_gaps(ctx: Context, asked: Sequence[Gap], unhelpful: Sequence[Gap]) -> str:

@@ -16,6 +16,7 @@ from bot.core.i18n import translate
 from bot.platforms.web.access import visitors
 from bot.platforms.web.access.client_address import TrustedProxies
 from bot.platforms.web.access.door import Door
+from bot.platforms.web.access.invitation import Inviter
 from bot.platforms.web.access.join_code import JoinCode
 from bot.platforms.web.access.limits import MessageLimit, RateMeter, Shares, TooMany
 from bot.platforms.web.access.login import Login
@@ -30,6 +31,7 @@ from bot.platforms.web.pages.people_page import PeoplePage
 from bot.platforms.web.pages.private_places import PrivatePlacesPage
 from bot.platforms.web.pages.settings_page import SettingsPage
 from bot.platforms.web.pages.stats_page import StatsPage
+from bot.platforms.web.pages.teachers.start_page import StartPage
 from bot.platforms.web.pages.uploads import UploadPage
 from bot.platforms.web.templates import STATIC, language_of, render_page, static_url
 
@@ -63,6 +65,7 @@ class Site:
         self._login = Login(code, services.moderators, services.people, services.known, services.tell_of_sign_in)
         who = services.people, services.known, services.waiting
         self._door = Door(code, *who, services.resolve, services.must_knock, services.address_of)
+        self._inviter = Inviter(section)
         self._limits = limits
         self._pages = Shares(limits.pages)
         self._meters = RateMeter(limits.messages), RateMeter(limits.messages_of_address)
@@ -83,6 +86,7 @@ class Site:
             [
                 *self._login.routes(),
                 *self._door.routes(),
+                *StartPage(self._services, self._inviter).routes(),
                 *DialPage(self._services, self._limits).routes(),
                 *SettingsPage(self._services).routes(),
                 *ModeratorsList(self._services).routes(),

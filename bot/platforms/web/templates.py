@@ -27,6 +27,7 @@ LANGUAGES = frozenset(path.stem for path in WORDS.glob("*.json"))
 TRANSLATED_TEXT = re.compile(r"(<[^<>]*\bdata-t\b[^<>]*>)([^<]+)")
 LABELLED_TAG = re.compile(r"<[^<>]*\bdata-label\b[^<>]*>")
 MODULE_SCRIPT = re.compile(r'( *)<script type="module" src="/static/([^"]+)"')
+WORDS_MODULE = "js/shared/words.js"
 IMPORT = re.compile(r'^(?:import|export)\b[^"();]*"(\.[^"]+)"', re.MULTILINE)
 LABEL_ATTRIBUTE = re.compile(r'\b(aria-label|placeholder|title)="([^"]+)"')
 
@@ -90,8 +91,10 @@ def imported_modules(entry: str) -> tuple[str, ...]:
 def _preload_links(script: re.Match[str], language: str) -> str:
     """Return links that preload everything a script imports, which the browser would else discover file by file."""
     indent, entry = script.groups()
-    links = [f'<link rel="modulepreload" href="/static/{module}">' for module in imported_modules(entry)]
-    if language in LANGUAGES:
+    modules = imported_modules(entry)
+    links = [f'<link rel="modulepreload" href="/static/{module}">' for module in modules]
+    # The forms for codes need no words, and would be refused them before the code is given.
+    if language in LANGUAGES and WORDS_MODULE in modules:
         links.append(f'<link rel="preload" as="fetch" crossorigin href="/static/words/{language}.json">')
     return "".join(f"{indent}{link}\n" for link in links)
 

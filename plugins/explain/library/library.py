@@ -210,7 +210,10 @@ class LessonLibrary:
                 raise UserError("“{title}” has no versions.", title=lesson.title)
             data = await asyncio.to_thread(lesson.path.read_bytes)
             return Attachment(lesson.path.name, data)
-        number = stored.newest.number if number is None else number
+        return await self.read_version(server, stored, stored.newest.number if number is None else number)
+
+    async def read_version(self, server: str, stored: StoredLesson, number: int) -> Attachment:
+        """Return the file of a version. Raises UserError if there is no such version or its file is gone."""
         version = next((version for version in stored.versions if version.number == number), None)
         if version is None:
             numbers = ", ".join(str(version.number) for version in stored.versions)

@@ -229,3 +229,12 @@ async def test_only_commands_that_may_be_used_are_completed(everything: Bot, who
     user, place, is_moderator = PEOPLE[who]
     request = Request(user=user, place=place, command="config set")
     assert bool(await everything.complete(request, "setting", "ask.")) == is_moderator
+
+
+def test_a_pause_refuses_everybody_but_moderators_and_spares_what_everybody_has_a_right_to() -> None:
+    paused = policy(access_paused=True)
+    assert said(paused) == ["The chat is paused. Wait until it goes on."]
+    assert said(paused, MODERATOR) == []
+    assert said(paused, command=HELP) == []
+    assert paused.paused_by(ROOM) == ""
+    assert policy().paused_by(ROOM) is None

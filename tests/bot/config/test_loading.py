@@ -44,7 +44,8 @@ def test_presets_override_the_file_one_after_the_other(elsewhere: Path, monkeypa
 def test_an_unknown_preset_is_answered_with_those_there_are() -> None:
     with pytest.raises(ConfigError) as caught:
         config.load(None, ["school"])
-    assert str(caught.value) == "There is no preset “school”, and no file of this name. The presets are: classroom."
+    offered = "The presets are: classroom, exam, open-community."
+    assert str(caught.value) == f"There is no preset “school”, and no file of this name. {offered}"
     with pytest.raises(ConfigError, match="“gpu” is a preset for the model server: tempera-models serve --catalogue"):
         config.load(None, ["gpu"])
 

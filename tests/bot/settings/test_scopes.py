@@ -205,3 +205,19 @@ def _write(address: str, begin: int, saying: Connection) -> None:
                 saying.send(number)
 
     asyncio.run(write())
+
+
+async def test_listeners_learn_of_changes_here_and_elsewhere_and_who_made_them(database: Database) -> None:
+    here, elsewhere = await opened(database), await opened(database)
+    calls = []
+    here.listeners.add(lambda: calls.append("here"))
+    await here.write([Change(SCHOOL, "a.b", 1)], MODERATOR)
+    assert (calls, here.actor_name(SCHOOL, "a.b")) == (["here"], MODERATOR.name)
+    await here.refresh()
+    assert calls == ["here"]
+    await elsewhere.write([Change(SCHOOL, "a.b", 2)], User("z", "Zoe"))
+    await here.refresh()
+    assert (calls, here.actor_name(SCHOOL, "a.b")) == (["here"] * 2, "Zoe")
+    await elsewhere.write([Change(SCHOOL, "a.b", None)], MODERATOR)
+    await here.refresh()
+    assert (calls, here.actor_name(SCHOOL, "a.b")) == (["here"] * 3, "")

@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from bot.platforms.web.access.teachers import WebModerators
 
 OPEN_PATHS = frozenset({"/join", "/teacher"})
-OPEN_FILES = frozenset({"css/style.css", "js/shared/theme.js", "js/pages/teacher.js", "icon.svg"})
+OPEN_FILES = frozenset({"css/style.css", "js/shared/theme.js", "js/pages/join.js", "js/pages/teacher.js", "icon.svg"})
 """Files in `static/` that are served without the join code, since the two forms need them."""
-PAGE_PATHS = frozenset({"/", "/dial", "/knock", "/people", "/settings", "/statistics"})
+TEACHERS_PATH = "/class"
+"""The teachers' start page, where their sign-in leads."""
+PAGE_PATHS = frozenset({"/", TEACHERS_PATH, "/dial", "/knock", "/people", "/settings", "/statistics"})
 """Pages for people. Without the join code these redirect to its form, while all other paths answer with 401."""
 
 
@@ -103,7 +105,7 @@ class Login:
         except UserError as error:
             return await self._refuse(request, "teacher", error.sentence.in_language(language_of(request)))
         self._tell_others(user)
-        response = web.Response(status=303, headers={"Location": "/"})
+        response = web.Response(status=303, headers={"Location": TEACHERS_PATH})
         visitors.set_visitor_cookie(request, response, secret)
         self._join_code.set_pass_cookie(request, response)
         return response

@@ -54,7 +54,7 @@ class OriginCheck:
 
     def is_own_name(self, host: str) -> bool:
         """Return whether `host`, as it stands in the header Host, is a name of the chat."""
-        name = _strip_port(host).casefold().rstrip(".")
+        name = strip_port(host).casefold().rstrip(".")
         return name in self._names or (self._accepts_any_address and _parse_address(name) is not None)
 
     @web.middleware
@@ -75,7 +75,8 @@ async def add_security_headers(request: web.Request, response: web.StreamRespons
         response.headers.setdefault(name, value)
 
 
-def _strip_port(host: str) -> str:
+def strip_port(host: str) -> str:
+    """Return the name or the address in a header Host."""
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.rpartition(":")[0] if ":" in host else host

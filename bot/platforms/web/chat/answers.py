@@ -15,8 +15,10 @@ from bot.core.messages import Action, Reply, Request, User
 from bot.core.splitting import closing
 from bot.core.throttle import Throttle, throttled
 from bot.platforms.answer_tasks import FAILED
+from bot.platforms.web.chat.announcements import show_announcement
 from bot.platforms.web.chat.sent_forms import SentForms
 from bot.settings.builtin import TEACHERS_READ
+from bot.storage.database import ANNOUNCEMENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -95,7 +97,9 @@ class WebAnswers:
         rows = [*await self._read_thread_starts(rows), *rows]
         questions = {row.id: row for row in rows if row.role == "user"}
         for row in rows:
-            if row.role == "assistant":
+            if row.role == ANNOUNCEMENT:
+                show_announcement(room, row)
+            elif row.role == "assistant":
                 await self._show_stored(room, row, questions.get(row.parent or 0))
 
     async def _read_thread_starts(self, rows: Sequence[MessageRow]) -> list[MessageRow]:

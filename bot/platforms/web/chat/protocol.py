@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -31,6 +32,15 @@ EMPTY_EXCHANGE_CHARS = 1000
 
 ShortText = Annotated[str, Field(max_length=200)]
 RowId = Annotated[int, Field(ge=0, lt=1 << 60)]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What teachers have set for a room: who has paused it, or None; whether it is read-only; the pinned task."""
+
+    paused_by: str | None
+    read_only: bool
+    task: str
 
 
 class ClientMessage(BaseModel):
@@ -193,12 +203,13 @@ def welcome_message(
 
 
 def offers_json(
-    user: User, commands: Sequence[Command], links: Sequence[tuple[str, str]], about: str
+    user: User, commands: Sequence[Command], links: Sequence[tuple[str, str]], rules: Rules, about: str
 ) -> dict[str, Any]:
-    """Return what a page offers: commands, addresses and names of further pages, and a sentence about the place."""
+    """Return what a page offers: commands, addresses and names of further pages, rules, a sentence about the place."""
     return {
         "links": [{"url": url, "label": label} for url, label in links],
         "commands": [_command_json(command, user.locale) for command in commands],
+        "rules": asdict(rules),
         "about": about,
     }
 
@@ -252,6 +263,7 @@ def exchange_message(user: User, exchange: Exchange) -> dict[str, Any]:
         "unchecked": exchange.unchecked,
         "question": exchange.question or asked,
         "cause": None if cause is None else _cause_json(cause, user.locale),
+        "announcement": exchange.announcement,
         "reply": _reply_json(reply, user.locale, mine=mine, may_change=mine or user.is_moderator)
         | {
             "pictures": [_picture_json(file, name) for file, name in shown],

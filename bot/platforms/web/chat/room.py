@@ -41,7 +41,8 @@ class Exchange:
     A private exchange is visible to its author alone, or to all moderators if it is `for_moderators`. One that is
     `unchecked` is visible to its author alone until the question has passed the safety checks. One in a private place
     has an `owner`, the id of the only visitor who sees it in the chat. Teachers have a page on which they read those
-    that are `read_along`: when these were written, the visitor was told so.
+    that are `read_along`: when these were written, the visitor was told so. An `announcement` has a moderator's line as
+    its question, and no answer.
     """
 
     id: int
@@ -56,6 +57,7 @@ class Exchange:
     unchecked: bool = False
     owner: str = ""
     read_along: bool = False
+    announcement: bool = False
     reply: Reply = field(default_factory=Reply)
     files: tuple[tuple[File, str], ...] = ()
     former_files: list[str] = field(default_factory=list)
@@ -126,6 +128,7 @@ class Room:
         for_moderators: bool = False,
         unchecked: bool = False,
         read_along: bool = False,
+        announcement: bool = False,
     ) -> Exchange:
         """Add an exchange with an empty reply. `began` is in seconds since the epoch; 0 is now."""
         exchange = Exchange(
@@ -141,6 +144,7 @@ class Room:
             unchecked=unchecked,
             owner=self.owner,
             read_along=read_along,
+            announcement=announcement,
         )
         self._exchanges[exchange.id] = exchange
         self._trim(private)

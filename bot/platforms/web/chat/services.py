@@ -13,9 +13,9 @@ from bot.core.i18n import Sentence, translate
 from bot.core.messages import Request
 from bot.moderation.audit_view import plain_name
 from bot.platforms.web.access.visitors import read_or_create_secret, user_from_secret
-from bot.platforms.web.chat.protocol import offers_json
+from bot.platforms.web.chat.protocol import Rules, offers_json
 from bot.platforms.web.chat.room import GENERAL, PRIVATE_MARK, private_name, room_place
-from bot.settings.builtin import LOG_CHANNEL, TEACHERS_READ
+from bot.settings.builtin import LOG_CHANNEL, TASK, TEACHERS_READ
 from http_server.addresses import network_of
 
 if TYPE_CHECKING:
@@ -134,7 +134,8 @@ class WebServices:
         """Return what a page offers: commands with their limits, links, and who can read a private place."""
         place = room.place()
         links = await self.page_links(place, user)
-        return offers_json(user, self.bot.commands_for(user, place), links, self.about_place(room, user))
+        about = self.rules_in(place), self.about_place(room, user)
+        return offers_json(user, self.bot.commands_for(user, place), links, *about)
 
     def find_uploads(self, user: User, files: Mapping[str, str]) -> dict[str, Attachment]:
         """Return the files that a user uploaded, by field. Raises UserError if one is no longer kept."""
@@ -194,9 +195,16 @@ class WebServices:
         if (others or settings.value("moderators.users", place)) and not settings.value(LOG_CHANNEL, place):
             room.tell_moderators(sentence.in_language(settings.language(place, "en")))
 
+    def rules_in(self, place: Place) -> Rules:
+        """Return what teachers have set for a room."""
+        admission, settings = self.bot.admission, self.bot.settings
+        return Rules(admission.paused_by(place), admission.is_read_only(place), settings.value(TASK, place))
+
     async def page_links(self, place: Place, user: User) -> list[tuple[str, str]]:
         """Return the address and the name of each page beside the chat that this user may open."""
         links: list[tuple[str, str]] = []
+        if user.is_moderator:
+            links.append((f"/class?room={quote(place.channel)}", translate("Teacher’s page", user.locale)))
         allowed = {command.name for command in self.bot.commands_for(user, place)}
         if DIAL_COMMAND in allowed or self.bot.registry.get(DIAL_COMMAND) is None:
             links.append((f"/dial?room={quote(place.channel)}", translate("The temperature dial", user.locale)))

@@ -37,6 +37,7 @@ async def test_settings_and_statistics_say_it_until_it_is_back(bot: Bot, url: st
     teachers = teacher_link(url, await WebModerators(bot.database).create_code())
     async with opened(browser, teachers, expected="Failed to load resource") as page:
         await page.get_by_role("button", name="Sign in").click()
+        await page.locator("#home").click()
         await page.locator("#input").wait_for()
         for address, choice, other, first in (
             ("/settings", "For", "# general", ""),

@@ -83,6 +83,7 @@ async def test_the_other_pages_keep_nobody_out(colours: str, bot: Bot, browser: 
         await page.goto(teacher_link(url, await WebModerators(bot.database).create_code()))
         assert await violations(page, program) == []
         await page.get_by_role("button", name="Sign in").click()
+        await page.locator("#home").click()
         await expect(page.locator("#who")).to_contain_text("Moderator")
         assert await violations(page, program) == []
         await page.goto(f"{url}/dial")
@@ -245,6 +246,7 @@ async def test_a_browser_of_some_years_ago_shows_the_chat_and_its_settings(url: 
     async with opened(browser, teachers) as page:
         await page.add_init_script("delete Map.groupBy; delete Object.groupBy;")
         await page.get_by_role("button", name="Sign in").click()
+        await page.locator("#home").click()
         await expect(page.locator("#who")).to_contain_text("Moderator")
         await say(page, "/ask hello")
         await choose(page, "Go on in a thread")
@@ -288,6 +290,7 @@ async def test_the_appearance_can_be_chosen_without_popovers(url: str, bot: Bot,
     async with opened(browser, teachers) as page:
         await page.add_init_script(NO_POPOVERS)
         await page.get_by_role("button", name="Sign in").click()
+        await page.locator("#home").click()
         await expect(page.locator("#who")).to_contain_text("Moderator")
         button, panel = page.get_by_role("button", name="Appearance"), page.locator("#look")
         await expect(panel).to_be_hidden()
@@ -334,6 +337,7 @@ async def test_what_a_mouse_would_uncover_is_there_for_fingers(url: str, bot: Bo
     phone = {"viewport": PHONE, "has_touch": True, "is_mobile": True}
     async with opened(browser, teachers, **phone) as page:
         await page.get_by_role("button", name="Sign in").tap()
+        await page.locator("#home").click()
         await page.get_by_role("button", name="Rooms and pages").tap()
         await page.get_by_role("button", name="Open a room").tap()
         await page.get_by_label("Name").fill("Lesson 1")

@@ -37,6 +37,7 @@ async def test_a_teacher_removes_an_answer_and_times_its_asker_out(url: str, bot
     teachers = teacher_link(url, await WebModerators(bot.database).create_code())
     async with opened(browser, teachers) as hers, opened(browser, url) as his:
         await hers.get_by_role("button", name="Sign in").click()
+        await hers.locator("#home").click()
         await expect(hers.locator("#who")).to_be_visible()
         await say(his, "/ask aubergine")
         await expect(his.get_by_role("button", name="Remove this")).to_have_count(0)

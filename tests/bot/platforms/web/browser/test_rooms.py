@@ -30,6 +30,7 @@ async def test_a_pupil_follows_a_teacher_into_a_new_room(bot: Bot, url: str, mod
     async with opened(browser, teachers) as hers, opened(browser, url) as his:
         assert "#" not in hers.url
         await hers.get_by_role("button", name="Sign in").click()
+        await hers.locator("#home").click()
         await expect(hers.locator("#who")).to_contain_text("Moderator")
         await expect(his.get_by_role("button", name="Open a room")).to_have_count(0)
         await hers.get_by_role("button", name="Open a room").click()

@@ -161,6 +161,7 @@ async def test_a_teacher_ends_the_sign_in_of_a_browser_that_was_left_behind(
     link = teacher_link(url, await WebModerators(bot.database).create_code())
     async with opened(browser, link) as page, ben.page("Ben") as left_behind:
         await page.get_by_role("button", name="Sign in").click()
+        await page.locator("#home").click()
         await page.get_by_role("link", name="Settings").click()
         rows = page.get_by_role("region", name="Who is signed in as a moderator").get_by_role("listitem")
         await expect(rows).to_have_count(2)

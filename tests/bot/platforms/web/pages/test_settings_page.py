@@ -150,6 +150,7 @@ async def test_a_teacher_sets_something(bot: Bot, url: str, models: FakeModels, 
     teachers = teacher_link(url, await WebModerators(bot.database).create_code())
     async with opened(browser, teachers, expected="422") as page:
         await page.get_by_role("button", name="Sign in").click()
+        await page.locator("#home").click()
         await page.get_by_role("link", name="Settings").click()
         await page.get_by_label("Find").fill("temperature")
         field = page.get_by_label(MAXIMUM, exact=True)
@@ -178,6 +179,7 @@ async def at_the_page(bot: Bot, url: str, browser: Any) -> AsyncIterator[Any]:
     teachers = teacher_link(url, await WebModerators(bot.database).create_code())
     async with opened(browser, teachers, expected="Failed to load resource") as page:
         await page.get_by_role("button", name="Sign in").click()
+        await page.locator("#home").click()
         await page.get_by_role("link", name="Settings").click()
         await expect(page.get_by_label(MAXIMUM, exact=True)).to_be_visible()
         yield page

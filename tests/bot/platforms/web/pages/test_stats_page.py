@@ -80,7 +80,7 @@ async def at_school(bot: Bot, url: str, browser: Any, **look: Any) -> AsyncItera
         opened(browser, teacher_link(url, await WebModerators(bot.database).create_code()), **look) as page,
     ):
         await page.get_by_role("button").last.click()
-        await page.wait_for_url("**/")
+        await page.wait_for_url("**/class")
         await page.goto(f"{url}/statistics")
         yield page
 

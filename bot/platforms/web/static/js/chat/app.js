@@ -1,6 +1,7 @@
 // Connects the parts of the chat page: passes the bot's messages to the list, the rail, the message box and the dialogs.
 
 import { decodeFragment, LAST_ROOM } from "../shared/address.js";
+import * as board from "./board.js";
 import { Composer } from "./composer.js";
 import { Connection, createRef } from "./connection.js";
 import { Conversation } from "./conversation.js";
@@ -77,9 +78,10 @@ const receive = {
     if (notice) composer.showNotice(notice);
   },
   // What the page offers: commands, pages, and who can read a private place.
-  offers({ links, commands, about }) {
+  offers({ links, commands, rules, about }) {
     rail.show({ links });
     offer(commands);
+    board.show(rules, you.moderator);
     byId("about-place").textContent = about;
     byId("about-place").hidden = !about;
   },

@@ -62,7 +62,7 @@ export class Conversation {
     if (!known || ended) this.#arrange();
     if (follow) this.toBottom();
     else if (!placed.root.hidden && !isEarlier) newer.hidden = false;
-    if (isNewText && !isEarlier) announcer.textContent = withLocalTimes(exchange.reply.text) || exchange.reply.pictures.map(({ alt }) => alt).join(" ");
+    if (isNewText && !isEarlier) announcer.textContent = exchange.announcement ? exchange.question : withLocalTimes(exchange.reply.text) || exchange.reply.pictures.map(({ alt }) => alt).join(" ");
   }
 
   has(id) {

@@ -61,6 +61,7 @@ export class ExchangeView {
         this.quote, this.text, this.lab, this.pictures, this.files, this.status, this.card,
         this.bar.root, this.replies));
     this.root = element("li", { class: "exchange", tabindex: -1 }, this.above, this.asked, this.reply);
+    if (data.announcement) this.#makeAnnouncement();
     this.update(data);
   }
 
@@ -83,7 +84,7 @@ export class ExchangeView {
     this.marked.hidden = !data.private;
     this.dismiss.hidden = !data.mine || !reply.final || data.for_moderators;
     this.author.textContent = data.author.name;
-    this.badge.hidden = !data.author.moderator;
+    this.badge.hidden = !data.author.moderator && !data.announcement;
     this.asked.hidden = !data.question;
     this.#updatePart("question", data.question, (text) => this.#showQuestion(text));
     // Right under the question itself a quote of it would be repetition.
@@ -107,6 +108,14 @@ export class ExchangeView {
     // Columns show all parts at once, so the status would add nothing.
     const status = waiting ? "…" : reply.columns.length ? "" : reply.status;
     this.#updatePart("status", status, (line) => this.status.replaceChildren(...withCode(line)));
+  }
+
+  // Has a teacher's line stand for itself, without an answer.
+  #makeAnnouncement() {
+    this.root.classList.add("announcement");
+    this.reply.hidden = true;
+    this.asked.querySelector(".by").prepend(icon("megaphone"));
+    this.asked.querySelector(".body").append(this.bar.root);
   }
 
   // Loads pictures whose download failed again at the next update.
@@ -233,7 +242,7 @@ export class ExchangeView {
   // Shows what can be done with the answer: the buttons that the bot offers, and what the page itself can do.
   #showActions() {
     const { data, actions } = this, { reply } = data;
-    const canFollow = reply.final && !reply.error && !data.private && !data.thread;
+    const canFollow = reply.final && !reply.error && !data.private && !data.thread && !data.announcement;
     // Under the last of one's own answers Continue takes the place of Reply.
     const isContinued = this.#isLast && this.canContinue;
     const buttons = reply.buttons.filter((button) => !button.picture && (isContinued || !isContinue(button)));
@@ -247,7 +256,7 @@ export class ExchangeView {
       has(reply.tokens, "tokens", t("Show how surprising each word was"), () => actions.tokens(this), { icon: "tokens" }),
       has(reply.final && reply.text && !reply.error, "copy", t("Copy the text"), () => copyText(this.bar.more, () => withLocalTimes(this.data.reply.text)), { icon: "copy" }),
       has(moderates, "bin", t("Remove this, as a moderator"), () => actions.remove(this), { icon: "bin" }),
-      has(moderates && !data.mine, "clock", t("Time {name} out", { name: data.author.name }), () => actions.timeOut(this), { icon: "clock" }),
+      has(moderates && !data.mine && !data.announcement, "clock", t("Time {name} out", { name: data.author.name }), () => actions.timeOut(this), { icon: "clock" }),
     ].filter(Boolean);
     this.bar.show(offered, reply.pictures.length ? ["again", "edit", "reply"] : ["again", "warmer", "continue", "reply", "edit", "cooler"], this.root);
   }

@@ -73,6 +73,7 @@ function roomItem(name) {
 }
 
 function iconFor(url) {
+  if (url.startsWith("/class")) return "class";
   if (url.startsWith("/dial")) return "dial";
   if (url.startsWith("/read")) return "lesson";
   if (url.startsWith("/people")) return "people";

@@ -1,0 +1,1 @@
+"""The teachers' start page: what it shows, and what teachers do there."""

@@ -1,0 +1,47 @@
+"""The settings that most teachers need, which the page shows in plain words; the settings page has all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bot.settings.resolver import Settings
+    from bot.settings.setting import Scope
+
+NAMES = (
+    "safety.level",
+    "limits.user.hour",
+    "limits.cooldown",
+    "ask.max_tokens.maximum",
+    "imagine.count.maximum",
+    "ask.model",
+    "answers.language",
+    "answers.private",
+    "ask.use_lessons",
+    "ask.system_prompt",
+)
+"""In the order in which they are shown. `basics.js` has the words for them."""
+
+
+class Basics:
+    """Reads these settings; they are changed by the address of the settings page."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def describe(self, scope: Scope) -> list[dict[str, Any]]:
+        """Return those that are declared, with their values in a room or in the whole chat, as JSON."""
+        return await asyncio.gather(*(self._setting_json(name, scope) for name in NAMES if self._settings.knows(name)))
+
+    async def _setting_json(self, name: str, scope: Scope) -> dict[str, Any]:
+        setting, value = self._settings.find(name), self._settings.value(name, scope.place)
+        choices = await self._settings.choices(setting, value)
+        return {
+            "name": name,
+            "kind": setting.option.kind,
+            "minimum": setting.minimum,
+            "maximum": setting.maximum,
+            "choices": ["", *choices] if setting.task and choices else choices,
+            "value": value,
+        }

@@ -1,0 +1,37 @@
+// The cards by which a teacher speaks, the pinned task and the announcement, and the one with what was said.
+
+import { byId, element, icon } from "../shared/dom.js";
+import { t } from "../shared/words.js";
+
+const task = byId("task"), announcement = byId("announcement"), unpin = byId("unpin");
+// The task as it was last shown; what somebody has typed since stays.
+let pinned = "";
+
+export function begin(desk) {
+  byId("task-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    pinned = task.value;
+    desk.set("room.task", task.value.trim() || null);
+  });
+  unpin.addEventListener("click", () => {
+    pinned = task.value;
+    desk.set("room.task", null);
+  });
+  byId("announcement-form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const isSent = await desk.order("announcement", { text: announcement.value }, desk.room ? t("Said in {room}.", { room: desk.room }) : t("Said in all rooms."));
+    if (isSent) announcement.value = "";
+  });
+}
+
+export function showTask({ task: now }) {
+  if (task.value === pinned) task.value = now;
+  pinned = now;
+  unpin.hidden = !now;
+}
+
+// Offers the transcript of the chosen room, or of each room.
+export function showTranscripts(rooms, room) {
+  byId("transcripts").replaceChildren(...(room ? [room] : rooms).map((name) => element("li", {},
+    element("a", { class: "file", href: `/class/transcript?${new URLSearchParams({ room: name })}`, download: `${name}.md` }, icon("download"), `${name}.md`))));
+}
