@@ -14,6 +14,7 @@ from model_server.bench.language.goals import find_goals
 from model_server.bench.language.quality import measure_quality, missing_memory
 from model_server.bench.language.report import LanguageResults, PeerResults, notes, rows
 from model_server.bench.language.speeds import compare
+from model_server.bench.language.thread import measure_thread
 from model_server.bench.language.traffic import BandwidthProbe, Traffic
 from model_server.bench.machine import describe_machine, report_stage
 from model_server.bench.peers import find_peers, start_llama_cpp
@@ -94,6 +95,8 @@ async def _measure(
         same = await measure_sameness(ours, model)
         report_stage("fairness")
         waited_for = await measure_fairness(ours, model)
+        report_stage("a long conversation")
+        thread = await measure_thread(ours, model)
         report_stage("memory with full slots")
         filled = await fill_slots(ours, model, slots, context)
         ours.sample_memory()
@@ -112,6 +115,7 @@ async def _measure(
         others=others,
         same=same,
         waited_for=waited_for,
+        thread=thread,
         quality=quality,
     )
 

@@ -51,6 +51,8 @@ class LanguageResults:
     """The share of the machine's CPU time that other processes took during the comparison, from 0 to 1."""
     same: int
     waited_for: int
+    thread: float
+    """How many times as long as the tenth question of a conversation the 200th takes."""
     quality: dict[str, Any] = field(default_factory=dict)
     """As model_server/engines/language/quality.py reports it; empty if it could not be measured."""
 
@@ -96,6 +98,13 @@ def rows(results: LanguageResults, goals: LanguageGoals) -> list[TableRow]:
             ours=str(results.waited_for),
             figure=results.waited_for,
             goal=Goal("≤", 1),
+        ),
+        TableRow(
+            what="the 200th question of a long conversation, compared with the tenth",
+            ours=f"{results.thread:.2f}",
+            figure=results.thread,
+            ratio=True,
+            goal=Goal("≤", 1.5),
         ),
     ]
 

@@ -41,6 +41,7 @@ def results(**changes: Any) -> LanguageResults:
         "bandwidths": [50e9, 60e9, 54e9],
         "same": 50,
         "waited_for": 1,
+        "thread": 1.4,
         "others": 0.1,
         "quality": QUALITY,
     }
@@ -60,6 +61,7 @@ def test_every_goal_can_be_met() -> None:
         ({"same": 49}, "49 of 50 |  |  |  | ≥ 50 | no, by 2%"),
         ({"memory_empty": 2_000_000_000}, "| 2.00 | 1.20 | 1.30 |  | ≤ 1.7 | no, by 18%"),
         ({"memory_full": 3_300_000_000}, "4,000 tokens in each, GB | 3.30 |  |  |  | ≤ 3 | no, by 10%"),
+        ({"thread": 3.0}, "compared with the tenth | 3.00 |  |  | 3.00 × | ≤ 1.5 × | no, by 100%"),
         ({"waited_for": 9}, "| 9 |  |  |  | ≤ 1 | no, by 800%"),
         ({"quality": QUALITY | {"kl": 0.006}}, "| 0.0060 |  | 0.0040 |  | ≤ 0.003 | no, by 100%"),
         ({"quality": QUALITY | {"kl": 0.006}}, "| 0.0060 |  | 0.0040 | 1.50 × | ≤ 1 × | no, by 50%"),
