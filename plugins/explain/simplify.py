@@ -1,7 +1,8 @@
 """Restates a passage in simpler words with the language model, and checks that it adds no names or numbers.
 
 Each sentence of the model is checked before it is shown, because nobody can unread a sentence. At the first sentence
-with a name or a number that the passage lacks, the model is stopped and the passage itself is shown instead. The check
+with a name or a number that the passage lacks, the model is stopped and the passage itself is shown instead. A sentence
+that repeats the passage is left out, because it is no simpler; if all do, the model is asked once more. The check
 is strict and simple: every word with a capital letter counts as a name, except common words at the beginning of a
 sentence.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bot import Answered, Context, Delta, Reply, Turn, UserError, Waiting
@@ -18,19 +20,22 @@ from plugins.explain import replies
 from plugins.explain.search.vocabulary import STOP_WORDS, fold, stems, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from plugins.explain.lessons.passages import Passage
     from plugins.explain.library.lesson_set import LessonSet
 
 INSTRUCTIONS = (
-    "Rewrite the passage in simple words for a child, in the language of the passage. Use only what the passage says. "
-    "Do not add examples, names or numbers. Write two to four short sentences."
+    "Rewrite the passage in simple words for a child, in the language of the passage. Use only what the passage says, "
+    "but other words and shorter sentences. Do not add examples, names or numbers. Write two to four short sentences."
 )
+SECOND_INSTRUCTIONS = "These are the words of the passage. Say it in easier words, as to a child of eight."
 TEMPERATURE = 0.2
 SEED = 7
 MAX_TOKENS = 256
 """The longest restatement."""
+MAX_LIKENESS = 90.0
+"""The likeness of a sentence to a part of the passage, 0 to 100, above which it says the same in the same words."""
 
 SENTENCE = re.compile(r".*?(?:[.!?…]+[”\"’)\]]*(?=\s)|\n)", re.DOTALL)
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
@@ -95,45 +100,76 @@ def _normalize_number(number: str) -> str:
     return decimal.rstrip("0").rstrip(".") if decimal.count(".") == 1 else decimal
 
 
+def repeats(sentence: str, passage: str) -> bool:
+    """Return True if a sentence has hardly any other words than a part of the passage."""
+    from rapidfuzz.fuzz import partial_ratio
+
+    own = " ".join(words(sentence))
+    return len(own) <= len(passage) and partial_ratio(own, " ".join(words(passage))) > MAX_LIKENESS
+
+
+@dataclass(slots=True)
+class _Restatement:
+    """What the language model says instead of a passage. Only `checked` may be shown: other words, and no other facts.
+
+    `source` is the passage with the headings above it. `written` is all that the model wrote.
+    """
+
+    passage: str
+    source: str
+    checked: str = ""
+    written: str = ""
+    is_supported: bool = True
+    _unchecked: str = ""
+
+    def add(self, text: str) -> None:
+        """Add a piece of text, and check the sentences that it ends."""
+        self.written += text
+        self._unchecked += text
+        for sentence in finished_sentences(self._unchecked):
+            self._unchecked = self._unchecked[len(sentence) :]
+            self._check(sentence)
+
+    def end(self, *, is_cut: bool) -> None:
+        """Check the last sentence, or drop it if it is cut."""
+        if not is_cut:
+            self._check(self._unchecked)
+
+    def _check(self, sentence: str) -> None:
+        self.is_supported = self.is_supported and not unsupported_terms(sentence, self.source)
+        if self.is_supported and not repeats(sentence, self.passage):
+            self.checked += sentence
+
+
 async def simplify_passage(
     ctx: Context, lesson_set: LessonSet, passage: Passage, question: str
 ) -> AsyncIterator[Reply]:
-    """Show a passage in simpler words above the original; only the original if that fails or adds something."""
+    """Show a passage in simpler words above the original; only the original if that fails, adds or changes nothing."""
     title = f"*{ctx.translate('In simpler words, written by AI:')}*"
     source = f"{replies.breadcrumb(passage)} {passage.plain_text}"
-    checked, unchecked, card = "", "", {"lesson": replies.breadcrumb(passage)}
+    card = {"lesson": replies.breadcrumb(passage)}
     yield Reply(status=ctx.translate("Looking for simpler words …"))
     turns = [Turn("system", INSTRUCTIONS), Turn("user", passage.plain_text)]
     try:
-        model = await ctx.settings.model("ask.model")
-        events = ctx.models.chat(
-            turns, temperature=TEMPERATURE, seed=SEED, max_tokens=MAX_TOKENS, model=model, user=ctx.user.id
-        )
-        async with aclosing(events):
-            async for event in events:
-                if isinstance(event, Delta):
-                    unchecked += event.text
-                    for sentence in finished_sentences(unchecked):
-                        unchecked = unchecked[len(sentence) :]
-                        if unsupported_terms(sentence, source):
-                            yield _show_original(ctx, lesson_set, passage, question)
-                            return
-                        checked += sentence
-                    status = ctx.translate("Each sentence is checked against the lesson …")
-                    yield Reply(text=f"{title}\n\n{checked}".rstrip() if checked.strip() else "", status=status)
-                elif isinstance(event, Waiting):
-                    status = ctx.translate("Number {place} in the queue …", place=event.place)
-                    yield Reply(text=f"{title}\n\n{checked}".rstrip() if checked.strip() else "", status=status)
-                elif isinstance(event, Answered):
-                    card |= {"model": event.model, "temperature": f"{TEMPERATURE:g}"}
-                    card |= {"tokens": str(event.completion_tokens), "seconds": f"{event.seconds:.1f}"}
-                    unchecked = "" if event.finish_reason == "length" else unchecked
+        # A model that gave the passage back is told so, once.
+        for _ in range(2):
+            told = _Restatement(passage.plain_text, source)
+            async for status in _restate(ctx, turns, told, card):
+                yield Reply(text=f"{title}\n\n{told.checked}".rstrip() if told.checked.strip() else "", status=status)
+            if told.checked.strip() or not told.is_supported or not told.written.strip():
+                break
+            turns += [Turn("assistant", told.written), Turn("user", SECOND_INSTRUCTIONS)]
     except UserError:
         status = ctx.translate("The language model cannot be asked at the moment; these are the lesson's own words.")
         yield replies.show_passage(ctx, lesson_set, passage, question, status)
         return
-    if unsupported_terms(unchecked, source) or not (checked := f"{checked}{unchecked}".strip()):
-        yield _show_original(ctx, lesson_set, passage, question)
+    if not told.is_supported:
+        status = ctx.translate("The simpler words said something that the lesson does not; these are the lesson's own.")
+        yield replies.show_passage(ctx, lesson_set, passage, question, status)
+        return
+    if not (checked := told.checked.strip()):
+        status = ctx.translate("The language model found no simpler words; these are the lesson's own.")
+        yield replies.show_passage(ctx, lesson_set, passage, question, status)
         return
     quote = "\n".join(f"> {line}".rstrip() for line in passage.text.splitlines())
     text = f"{title}\n\n{checked}\n\n{quote}\n\n{replies.format_source(ctx, lesson_set, passage)}"
@@ -141,6 +177,22 @@ async def simplify_passage(
     yield Reply(text=text, card=card, buttons=buttons, final=True)
 
 
-def _show_original(ctx: Context, lesson_set: LessonSet, passage: Passage, question: str) -> Reply:
-    status = ctx.translate("The simpler words said something that the lesson does not; these are the lesson's own.")
-    return replies.show_passage(ctx, lesson_set, passage, question, status)
+async def _restate(ctx: Context, turns: Sequence[Turn], told: _Restatement, card: dict[str, str]) -> AsyncIterator[str]:
+    """Have the language model write, until it is done or says what the passage does not; yield how far it is."""
+    model = await ctx.settings.model("ask.model")
+    events = ctx.models.chat(
+        turns, temperature=TEMPERATURE, seed=SEED, max_tokens=MAX_TOKENS, model=model, user=ctx.user.id
+    )
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, Delta):
+                told.add(event.text)
+                if not told.is_supported:
+                    return
+                yield ctx.translate("Each sentence is checked against the lesson …")
+            elif isinstance(event, Waiting):
+                yield ctx.translate("Number {place} in the queue …", place=event.place)
+            elif isinstance(event, Answered):
+                card |= {"model": event.model, "temperature": f"{TEMPERATURE:g}"}
+                card |= {"tokens": str(event.completion_tokens), "seconds": f"{event.seconds:.1f}"}
+                told.end(is_cut=event.finish_reason == "length")

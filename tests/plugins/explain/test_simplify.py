@@ -11,7 +11,7 @@ SOURCE = (
     "give up to 1,000 tokens in 0.70 seconds. Two networks compete; there are 3 steps and hundreds of pictures."
 )
 QUESTION = "/explain style:simple what does a high temperature do"
-GOOD = ("At a high", " temperature the drawing is freer.", " The answers", " are creative.")
+GOOD = ("With a high", " number it draws more boldly.", " The answers", " have many ideas.")
 MARK = "*In simpler words, written by AI:*"
 
 
@@ -91,10 +91,8 @@ async def test_a_sentence_is_shown_only_after_its_check(bot: Bot, models: FakeMo
 @pytest.mark.parametrize(
     "answer",
     [
-        ("The drawing is freer.", " Google found", " out. ", "And more."),
-        ("The drawing is freer.", " It is 99 times", " so"),
-        ("",),
-        ("  \n",),
+        ("It draws boldly.", " Google found", " out. ", "And more."),
+        ("It draws boldly.", " It is 99 times", " so"),
     ],
 )
 async def test_an_unsupported_sentence_is_never_shown(bot: Bot, models: FakeModels, answer: tuple[str, ...]) -> None:
@@ -104,6 +102,27 @@ async def test_an_unsupported_sentence_is_never_shown(bot: Bot, models: FakeMode
     assert seen[-1].text.startswith("At a high temperature, such as 1.5,")
     assert MARK not in seen[-1].text
     assert seen[-1].status.startswith("The simpler words said something that the lesson does not")
+
+
+@pytest.mark.parametrize(
+    "answer", [("",), ("  \n",), ("The answers are CREATIVE and varied,", " and sometimes they are nonsense.")]
+)
+async def test_the_lessons_own_words_are_never_called_simpler(
+    bot: Bot, models: FakeModels, answer: tuple[str, ...]
+) -> None:
+    models.answer = answer
+    seen = await replies(bot, ask(QUESTION))
+    assert not any(MARK in reply.text for reply in seen)
+    assert seen[-1].text.startswith("At a high temperature, such as 1.5,")
+    assert seen[-1].status.startswith("The language model found no simpler words")
+    last_roles = [turn["role"] for turn in models.requests[-1]["messages"]]
+    assert last_roles == ["system", "user", *(["assistant", "user"] if answer[0].strip() else [])]
+
+
+async def test_a_sentence_that_repeats_the_lesson_is_left_out(bot: Bot, models: FakeModels) -> None:
+    models.answer = ("It draws boldly. ", "That is fun for stories, poems and brainstorming. ", "Many texts are odd.")
+    reply = await last(bot, ask(QUESTION))
+    assert reply.text.startswith(f"{MARK}\n\nIt draws boldly. Many texts are odd.\n\n> At a high")
 
 
 async def test_the_model_is_stopped_at_the_first_unsupported_term(bot: Bot, models: FakeModels) -> None:
