@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from bot import (
     Attachment,
@@ -38,17 +39,20 @@ from plugins.explain.library.lesson_store import title_key
 from plugins.explain.library.library import LessonLibrary
 from plugins.explain.simplify import simplify_passage
 
+if TYPE_CHECKING:
+    from plugins.explain.search.decision import Ranking
+
 log = logging.getLogger(__name__)
 
-EMBEDDINGS_WAIT_SECONDS, TERMINAL_WAIT_SECONDS = 2.0, 30.0
-"""How long a question waits until the lessons are embedded; after that only its words are searched.
-
-It waits longer in a terminal: a bot that is started for one question ends with the answer, so that the embeddings would
-never be finished.
-"""
-QUESTION_EMBEDDING_SECONDS, CONTEXT_EMBEDDING_SECONDS = 5.0, 1.0
+EMBEDDINGS_WAIT_SECONDS = 30.0
+"""How long a question waits until the lessons are embedded; after that only its words are searched."""
+QUESTION_EMBEDDING_SECONDS, CONTEXT_EMBEDDING_SECONDS = 15.0, 1.0
 """How long the embedding of a question may take for /explain, and where the answer is only context for another command.
 """
+WORDS_ALONE = (
+    "Only the words of the question were compared, because the embedding model cannot be used at the moment; "
+    "ask again later for a better result."
+)
 MAX_CONTEXT_QUESTION_CHARACTERS = 500
 """The longest question of another command that is looked up; a longer one is rather a text to work on."""
 MAX_REMEMBERED_PRESSES = 2000
@@ -123,15 +127,29 @@ class ExplainPlugin(Plugin):
         question: What you want to know, in your own words
         style: The lesson's own words, or a language model's simpler ones
         """
-        from plugins.explain.search.decision import Answer, DidYouMean
         from plugins.explain.search.glossary import choose_language
 
         yield Reply(status=ctx.translate("Looking it up in the lessons …"))
         language = choose_language(question, ctx.user.locale)
         lesson_set = await self.library.lesson_set(_server_of(ctx.place), language)
-        async for reply in self._show_progress(ctx, lesson_set):
-            yield reply
-        decision = await self.library.find(lesson_set, question, QUESTION_EMBEDDING_SECONDS, user=ctx.user.id)
+        if not await asyncio.to_thread(lesson_set.index.has_literally, question):
+            lesson_set.want_embeddings()
+            async for reply in self._show_progress(ctx, lesson_set):
+                yield reply
+        ranking = await self.library.rank(lesson_set, question, QUESTION_EMBEDDING_SECONDS, user=ctx.user.id)
+        # The same question gets another result only if it is said why.
+        is_certain = ranking.is_literal or ranking.with_embeddings or not lesson_set.lessons
+        note = "" if is_certain else ctx.translate(WORDS_ALONE)
+        async for reply in self._reply(ctx, lesson_set, ranking, question, style):
+            yield replace(reply, status=reply.status or note) if reply.final else reply
+
+    async def _reply(
+        self, ctx: Context, lesson_set: LessonSet, ranking: Ranking, question: str, style: str
+    ) -> AsyncIterator[Reply]:
+        """Show the answer, suggestions or a refusal."""
+        from plugins.explain.search.decision import Answer, DidYouMean
+
+        decision = lesson_set.index.decide(ranking)
         if isinstance(decision, Answer) and style == "simple":
             async for reply in simplify_passage(ctx, lesson_set, decision.passage, question):
                 yield reply
@@ -325,9 +343,8 @@ class ExplainPlugin(Plugin):
 
     async def _show_progress(self, ctx: Context, lesson_set: LessonSet) -> AsyncIterator[Reply]:
         """Show how many passages are embedded, until all are or the time is up."""
-        max_seconds = TERMINAL_WAIT_SECONDS if ctx.capabilities().is_local else EMBEDDINGS_WAIT_SECONDS
         with suppress(TimeoutError):
-            async with asyncio.timeout(max_seconds):
+            async with asyncio.timeout(EMBEDDINGS_WAIT_SECONDS):
                 async for done, total in lesson_set.watch_progress():
                     counts = {"done": done, "total": total}
                     yield Reply(status=ctx.translate("Getting to know the lessons: {done} of {total} …", **counts))

@@ -125,6 +125,8 @@ class LessonSet:
     """The number of passages that are embedded, and the number of all passages."""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a question need not wait: the embeddings are there, or will not be there soon."""
+    wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set to have the model server asked again at once, instead of after a while."""
     _has_progressed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -143,6 +145,12 @@ class LessonSet:
         self.model = model
         self.ready.set()
         self.report_progress(*self.progress)
+
+    def want_embeddings(self) -> None:
+        """Let the next questions wait for another attempt if the last one to embed the passages has failed."""
+        if self.index.passages and self.ready.is_set() and not self.model:
+            self.ready.clear()
+            self.wanted.set()
 
     async def watch_progress(self) -> AsyncIterator[tuple[int, int]]:
         """Yield the progress now and whenever it changes, until the set is ready."""

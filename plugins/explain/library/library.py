@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from bot import Host
     from plugins.explain.lessons.passages import Passage
-    from plugins.explain.search.decision import Decision
+    from plugins.explain.search.decision import Ranking
     from plugins.explain.search.index import Index
     from plugins.explain.search.types import Query
 
@@ -138,22 +138,22 @@ class LessonLibrary:
         known = self._server_sets.get(server) or self._shared_set
         return known and known.translated.get(language, known)
 
-    async def find(self, lesson_set: LessonSet, question: str, max_seconds: float, *, user: str = "") -> Decision:
-        """Decide what the lessons answer. Words alone decide if embedding the question takes over `max_seconds`.
+    async def rank(self, lesson_set: LessonSet, question: str, max_seconds: float, *, user: str = "") -> Ranking:
+        """Return what the lessons have for a question. Words alone decide if embedding it takes over `max_seconds`.
 
         `user` is the id of the user who waits for the embedding of the question.
         """
         index = lesson_set.index
         query = await asyncio.to_thread(index.read_question, question)
         embeddings = await self._embed_question(lesson_set, query, max_seconds, user)
-        return await asyncio.to_thread(lambda: index.decide(index.rank(query, embeddings)))
+        return await asyncio.to_thread(index.rank, query, embeddings)
 
     async def _embed_question(
         self, lesson_set: LessonSet, query: Query, max_seconds: float, user: str
     ) -> list[list[float]] | None:
         """Return the embeddings of a question; None if they take longer than `max_seconds` or cannot be had."""
         embeddings: list[list[float]] | None = None
-        if lesson_set.model:
+        if lesson_set.model and not lesson_set.index.has_literally(query.question):
             try:
                 async with asyncio.timeout(max_seconds):
                     embeddings = await self._host.models.embed(query.texts, model=lesson_set.model, user=user)
@@ -195,9 +195,10 @@ class LessonLibrary:
             weight = index.subject_weight(query)
             lesson_set, index = translated, translated.index
             query = await asyncio.to_thread(index.read_question, question)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(max_seconds):
-                await lesson_set.ready.wait()
+        if not index.has_literally(question):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max_seconds):
+                    await lesson_set.ready.wait()
         embeddings = await self._embed_question(lesson_set, query, max_seconds, user)
         return await asyncio.to_thread(lambda: index.answer_by_the_way(query, index.rank(query, embeddings), weight))
 
@@ -336,8 +337,11 @@ class LessonLibrary:
                 # Answers need no embeddings, and the error may pass.
                 log.exception("The lessons are searched by their words alone for now")
             if not lesson_set.model:
+                lesson_set.wanted.clear()
                 lesson_set.end_wait()
-                await asyncio.sleep(RETRY_SECONDS)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(RETRY_SECONDS):
+                        await lesson_set.wanted.wait()
                 if not self._is_used(lesson_set):
                     return
 

@@ -13,7 +13,7 @@ from bot.core.messages import Place, Reply, Request, User
 from plugins import explain
 from plugins.explain.library.lesson_set import LessonSet
 from plugins.explain.library.library import LessonLibrary
-from plugins.explain.search.decision import DidYouMean
+from plugins.explain.search.decision import FEATURE_COUNT, Ranking
 
 from .conftest import DEFAULT, MakeBot, explain_plugin
 
@@ -61,14 +61,14 @@ async def test_suggestions_of_the_same_name_show_their_lesson(
     for file in files:
         file.write_text(f"# {file.stem}\n\n## Summary\n\nAll of it.\n\n## Only {file.stem}\n\nMore.\n")
 
-    async def find(
+    async def rank(
         self: LessonLibrary, library: LessonSet, question: str, patience: float, *, user: str = ""
-    ) -> DidYouMean:
-        return DidYouMean(library.index.passages[:3])
+    ) -> Ranking:
+        return Ranking(library.index.passages[:3], (0.0,) * FEATURE_COUNT, 0.0, with_embeddings=True)
 
-    monkeypatch.setattr(LessonLibrary, "find", find)
+    monkeypatch.setattr(LessonLibrary, "rank", rank)
     async with make_bot(*files) as bot:
-        reply = await last(bot, ask("/explain summary"))
+        reply = await last(bot, ask("/explain the summaries"))
         names = ["cats › Summary", "Only cats", "dogs › Summary"]
         assert reply.text.splitlines()[2:] == [f"- {name}" for name in names]
         assert labels(reply)[:3] == names
@@ -100,9 +100,25 @@ async def test_an_answer_links_to_the_lessons_page(make_bot: MakeBot, place: Pla
     assert pages[0].name == "what-is-generative-ai"
 
 
-async def test_without_a_model_server_words_alone_answer(make_bot: MakeBot) -> None:
+async def test_without_a_model_server_words_alone_answer_and_say_so(make_bot: MakeBot) -> None:
     async with make_bot(DEFAULT, url="http://127.0.0.1:9") as bot:
-        assert "such as 1.5" in (await last(bot, ask(f"/explain {KNOWN}"))).text
+        for question, is_certain in ((VAGUE, False), (UNKNOWN, False), (KNOWN, True)):
+            reply = await last(bot, ask(f"/explain {question}"))
+            assert reply.status == ("" if is_certain else explain.WORDS_ALONE)
+    assert "such as 1.5" in reply.text
+
+
+@pytest.mark.usefixtures("without_reference_lesson")
+async def test_a_question_that_stands_in_the_lesson_waits_for_nothing(
+    make_bot: MakeBot, models: FakeModels, pets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explain, "EMBEDDINGS_WAIT_SECONDS", 300)
+    models.listed = {"fake-embeddings": "embeddings"}
+    models.embedding_gate.clear()
+    async with make_bot(pets) as bot:
+        reply = await last(bot, ask("/explain cats"))
+        assert (reply.text.split("\n")[0], reply.status) == ("Cats purr when they are content.", "")
+        models.embedding_gate.set()
 
 
 @pytest.mark.usefixtures("without_reference_lesson")
@@ -135,13 +151,13 @@ async def test_a_question_is_embedded_once_the_lessons_are(
     monkeypatch.setattr(explain, "EMBEDDINGS_WAIT_SECONDS", 300)
     models.listed = {"fake-embeddings": "embeddings"}
     async with make_bot(DEFAULT) as bot:
-        statuses = [reply.status for reply in await replies(bot, ask(f"/explain {KNOWN}"))]
+        statuses = [reply.status for reply in await replies(bot, ask(f"/explain {VAGUE}"))]
         assert "Looking it up in the lessons …" in statuses
-        assert KNOWN in models.requests[-1]["input"]
+        assert VAGUE in models.requests[-1]["input"]
         assert all(request["model"] == "fake-embeddings" for request in models.requests)
         models.requests.clear()
-        await last(bot, ask("/explain what is a token"))
-    assert [(request["input"][0], request["user"]) for request in models.requests] == [("what is a token", ANN.id)]
+        await last(bot, ask(f"/explain {UNKNOWN}"))
+    assert [(request["input"][0], request["user"]) for request in models.requests] == [(UNKNOWN, ANN.id)]
 
 
 async def test_a_question_of_another_command_is_embedded_for_its_user(

@@ -69,6 +69,20 @@ async def test_embeddings_that_cannot_be_stored_are_tried_again_and_words_are_se
         await eventually(is_embedded)
 
 
+@pytest.mark.usefixtures("without_reference_lesson")
+async def test_the_first_question_after_the_model_server_is_back_waits_for_the_embeddings(
+    make_bot: MakeBot, models: FakeModels, pets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library_module, "RETRY_SECONDS", 300)
+    models.listed = {"fake-embeddings": "embeddings"}
+    models.failure = (503, "fake-embeddings is loading.")
+    async with make_bot(pets) as bot:
+        assert (await last(bot, ask(PURR))).status == explain.WORDS_ALONE
+        models.failure = None
+        assert (await last(bot, ask(PURR))).status == ""
+        assert models.requests[-1]["input"][0] == "why do cats purr"
+
+
 async def start_embedded(bot: Bot, work: list[Coroutine[Any, Any, None]]) -> tuple[LessonLibrary, LessonSet]:
     """Return a library whose background tasks are appended to `work`, and its shared set, which is embedded."""
     library = LessonLibrary(explain_plugin(bot).host, work.append)
@@ -86,8 +100,8 @@ async def test_failed_questions_embed_the_lessons_again_once_but_not_after_a_ful
         library, lesson_set = await start_embedded(bot, work)
         for status, expected in ((429, 0), (503, 1)):
             models.failure = (status, "Not now.")
-            decisions = await asyncio.gather(*(library.find(lesson_set, "why do cats purr", 60) for _ in range(5)))
-            assert [decision.passage.heading for decision in decisions] == ["Cats"] * 5
+            rankings = await asyncio.gather(*(library.rank(lesson_set, "why do cats purr", 60) for _ in range(5)))
+            assert [ranking.passages[0].heading for ranking in rankings] == ["Cats"] * 5
             assert (len(work), bool(lesson_set.model)) == (expected, status == 429)
         models.failure = None
         await work.pop()
@@ -107,12 +121,12 @@ async def test_a_model_of_another_width_embeds_all_lessons_again_and_words_decid
         models.listed = {"fake-embeddings": "embeddings"}
         library, lesson_set = await start_embedded(bot, work)
         monkeypatch.setattr(ModelClient, "embed", embed)
-        assert (await library.find(lesson_set, "why do cats purr", 60)).passage.heading == "Cats"
+        assert (await library.rank(lesson_set, "why do cats purr", 60)).passages[0].heading == "Cats"
         assert lesson_set.model == ""
         await work.pop()
         assert lesson_set.model == "fake-embeddings"
         assert {len(index.passage_embeddings()[0]) for index in (lesson_set.index, lesson_set.reference)} == {4}
-        await library.find(lesson_set, "why do cats purr", 60)
+        await library.rank(lesson_set, "why do cats purr", 60)
         assert work == []
 
 
