@@ -194,6 +194,7 @@ async def test_nothing_moves_while_a_page_is_loaded(url: str, bot: Bot, models: 
     async with opened(browser, teachers) as page:
         await page.add_init_script(SHIFTS)
         await page.get_by_role("button", name="Sign in").click()
+        await page.locator("#home").click()
         await say(page, "/ask hello")
         moved = {}
         for path, whole in (

@@ -26,6 +26,7 @@ async def test_a_teacher_lets_pupils_in_and_tells_them_apart(url: str, bot: Bot,
         opened(browser, url, expected=SENT_OUT) as three,
     ):
         await hers.get_by_role("button", name="Sign in").click()
+        await hers.locator("#home").click()
         await expect(hers.locator("#who")).to_be_visible()
         # The first one is let in from the chat, and the page goes on by itself, also after it was loaded again.
         await one.get_by_label("Your name").fill("Ada")

@@ -84,6 +84,7 @@ async def test_a_place_of_ones_own_beside_the_room(bot: Bot, url: str, models: F
         await expect(answers).to_have_count(3)
 
         await theirs.get_by_role("button", name="Sign in").click()
+        await theirs.locator("#home").click()
         await theirs.get_by_role("button", name="Open a room").click()
         await theirs.get_by_label("Name").fill("lesson-1")
         await theirs.get_by_role("button", name="Open it").click()
