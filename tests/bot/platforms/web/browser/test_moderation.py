@@ -43,7 +43,7 @@ async def test_a_teacher_removes_an_answer_and_times_its_asker_out(url: str, bot
         await expect(his.get_by_role("button", name="Remove this")).to_have_count(0)
         await hers.locator(".exchange").hover()
         assert await violations(hers, program) == []
-        await choose(hers, "out")
+        await choose(hers.locator(".exchange").first, "out")
         line = await hers.locator("#input").input_value()
         assert line.startswith('/timeout user:"')
         assert line.endswith('" duration:10m')
