@@ -72,12 +72,11 @@ def plugin_of(bot: Bot) -> Any:
     return next(one for one in bot.registry.plugins if one.name == "explain")
 
 
-async def test_what_nobody_could_answer_is_listed(teacher: Visitor, ben: Visitor) -> None:
-    await said(teacher, title="Cells", file=await uploaded(teacher, CELLS))
-    async with ben.page("Ben") as his:
-        await his.say("/explain qwertz asdfgh yxcvbn")
-        await his.final()
-    assert (await shelf(teacher))["missed"] == [["qwertz asdfgh yxcvbn", 1]]
+async def test_what_nobody_could_answer_is_listed(bot: Bot, teacher: Visitor) -> None:
+    await plugin_of(bot).gaps.count_question("web", "Who found cells?")
+    await plugin_of(bot).gaps.count_unhelpful("web", "Cells › What is a cell")
+    only = await shelf(teacher)
+    assert (only["missed"], only["unhelpful"]) == ([["Who found cells?", 1]], [["Cells › What is a cell", 1]])
 
 
 async def test_what_cannot_be_done_is_said(teacher: Visitor, ben: Visitor) -> None:
