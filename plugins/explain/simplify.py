@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from bot import Answered, Context, Delta, Reply, Turn, UserError, Waiting
 from plugins.explain import replies
+from plugins.explain.lessons.passages import split_sentences
 from plugins.explain.search.vocabulary import STOP_WORDS, fold, stems, words
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ INSTRUCTIONS = (
     "Rewrite the passage in simple words for a child, in the language of the passage. Use only what the passage says, "
     "but other words and shorter sentences. Do not add examples, names or numbers. Write two to four short sentences."
 )
-SECOND_INSTRUCTIONS = "These are the words of the passage. Say it in easier words, as to a child of eight."
+SECOND_INSTRUCTIONS = "Explain it to a child of eight now, in other words. Do not repeat what you wrote."
 TEMPERATURE = 0.2
 SEED = 7
 MAX_TOKENS = 256
@@ -101,11 +102,12 @@ def _normalize_number(number: str) -> str:
 
 
 def repeats(sentence: str, passage: str) -> bool:
-    """Return True if a sentence has hardly any other words than a part of the passage."""
+    """Return True if a sentence has hardly any other words than a part of the passage, or quotes a sentence of it."""
     from rapidfuzz.fuzz import partial_ratio
 
-    own = " ".join(words(sentence))
-    return len(own) <= len(passage) and partial_ratio(own, " ".join(words(passage))) > MAX_LIKENESS
+    own, theirs = " ".join(words(sentence)), " ".join(words(passage))
+    quotes = any(part and part in own for part in (" ".join(words(one)) for one in split_sentences(passage)))
+    return quotes or (len(own) <= len(theirs) and partial_ratio(own, theirs) > MAX_LIKENESS)
 
 
 @dataclass(slots=True)

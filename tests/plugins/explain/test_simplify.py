@@ -120,7 +120,11 @@ async def test_the_lessons_own_words_are_never_called_simpler(
 
 
 async def test_a_sentence_that_repeats_the_lesson_is_left_out(bot: Bot, models: FakeModels) -> None:
-    models.answer = ("It draws boldly. ", "That is fun for stories, poems and brainstorming. ", "Many texts are odd.")
+    models.answer = (
+        "It draws boldly. ",
+        "It says “That is fun for stories, poems and brainstorming.” ",
+        "Many texts are odd.",
+    )
     reply = await last(bot, ask(QUESTION))
     assert reply.text.startswith(f"{MARK}\n\nIt draws boldly. Many texts are odd.\n\n> At a high")
 
