@@ -57,7 +57,7 @@ async def test_a_reply_what_was_opened_and_the_place_of_a_reader_are_kept(
         first = page.locator(".exchange").first
         await choose(first, "Show how surprising each word was")
         await expect(page.locator(".tokens .token")).to_have_count(6)
-        await first.get_by_role("button", name="Continue").click()
+        await first.get_by_role("button", name="Reply", exact=True).click()
         await page.locator("#input").fill("/ask and why?")
         await page.locator("#scroller").evaluate("shown => { shown.scrollTop = 40; }")
         await page.wait_for_function("() => document.getElementById('scroller').scrollTop === 40")
