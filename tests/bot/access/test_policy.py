@@ -141,7 +141,7 @@ EVERYBODY = (
     *("defaults show", "defaults set", "defaults reset", "privacy export", "privacy delete"),
 )
 MODERATORS_ALONE = (
-    *("lesson list", "lesson add", "lesson remove", "lesson show", "lesson gaps"),
+    *("lesson list", "lesson add", "lesson remove", "lesson restore", "lesson show", "lesson gaps"),
     *("config show", "config set", "config reset", "config export", "config import", "audit", "stats"),
     *("plugins list", "plugins enable", "plugins disable", "plugins reload"),
     *("mod remove", "timeout", "timeouts list", "timeouts lift", "queue"),

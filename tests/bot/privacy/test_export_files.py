@@ -31,7 +31,7 @@ ANN = User("100000000000000001", "Ann")
 async def test_a_large_export_is_in_files_that_every_platform_accepts(
     tmp_path: Path, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    most, about = 4000, 600
+    most, about = 5000, 600
     monkeypatch.setattr("bot.privacy.export_files.FILE_BYTES", most)
     async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
         for _ in range(3):

@@ -61,15 +61,15 @@ def test_a_grid_is_one_picture_of_the_same_faces(engine: Engine, run: Run) -> No
     (png,) = pngs(run(engine, faces(count=3, layout="grid")))
     whole = pixels(png)
     separate = [pixels(face) for face in pngs(run(engine, faces(count=3)))]
-    assert whole.shape == (36, 36, 3)
+    assert whole.shape == (36, 36, 4)
     for place, corner in enumerate([(0, 0), (0, 20), (20, 0)]):
         top, left = corner
-        assert np.array_equal(whole[top : top + 16, left : left + 16], separate[place])
+        assert np.array_equal(whole[top : top + 16, left : left + 16, :3], separate[place])
 
 
 def test_the_size_enlarges_each_face(engine: Engine, run: Run) -> None:
     assert pixels(pngs(run(engine, faces(size=48)))[0]).shape == (48, 48, 3)
-    assert pixels(pngs(run(engine, faces(size=48, count=2, layout="grid")))[0]).shape == (48, 100, 3)
+    assert pixels(pngs(run(engine, faces(size=48, count=2, layout="grid")))[0]).shape == (48, 100, 4)
 
 
 def test_the_text_fields_of_a_picture_say_what_made_it(engine: Engine, run: Run) -> None:
