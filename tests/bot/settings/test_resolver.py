@@ -246,7 +246,7 @@ def test_the_value_that_applies_is_that_of_a_simple_model(
     settings = declared(**({} if deployment is None else {"quota": deployment}))
     model: dict[tuple[str, str, str], int] = {}
     for scope, value in steps:
-        settings.scopes._apply([Change(scope, "ask.quota", value)])
+        settings.scopes._apply([Change(scope, "ask.quota", value)], {})
         model.pop((scope.server, scope.channel, scope.role), None)
         if value is not None:
             model[scope.server, scope.channel, scope.role] = value

@@ -28,6 +28,11 @@ async def lesson(bot: Bot, command: str, user: User = MODERATOR, place: Place = 
     return (await replies(bot, request))[-1]
 
 
+async def list_lessons(bot: Bot) -> list[str]:
+    """Return the lines of /lesson list, without those of translations."""
+    return [line for line in (await lesson(bot, "list")).text.splitlines() if line.startswith("- ")]
+
+
 async def test_a_file_becomes_a_lesson_and_the_next_one_a_new_version(bot: Bot) -> None:
     first = await lesson(bot, "add", title="Pets", file=Attachment("pets.md", PETS.encode()))
     assert first.private
@@ -37,7 +42,7 @@ async def test_a_file_becomes_a_lesson_and_the_next_one_a_new_version(bot: Bot) 
     second = await lesson(bot, "add", title="PETS", text="Dogs\n\nDogs bark at strangers.")
     assert second.text.startswith("“PETS” is version 2 now")
 
-    listed = (await lesson(bot, "list")).text.splitlines()
+    listed = await list_lessons(bot)
     assert listed[0].startswith("- **What is generative AI?** – of this bot, ")
     assert listed[1].startswith("- **PETS** – version 2 of 20")
     shown = await lesson(bot, "show", title="pets")
@@ -133,7 +138,7 @@ async def test_lessons_above_the_largest_size_together_are_left_out(bot: Bot, mo
     for title in ("Cats", "Dogs"):
         await plugin.library.store.add("school", title, "a.md", f"{title}\n\n{'They sleep all day. ' * 15}".encode())
     monkeypatch.setattr(lesson_set, "MAX_SERVER_CHARACTERS", 500)
-    listed = (await lesson(bot, "list")).text.splitlines()
+    listed = await list_lessons(bot)
     assert [line.partition(" – ")[0] for line in listed[1:]] == ["- **Cats**", "- **Dogs**"]
     assert listed[2].startswith(f"- **Dogs** – left out: {LONG}")
 
@@ -305,7 +310,7 @@ async def test_a_lesson_whose_file_is_missing_or_breaks_the_parser_is_reported(
         if title == "Gone":
             await plugin.host.store.delete_blobs([version.digest], scope="lessons:school")
     assert (await last(bot, ask("/explain why do cats purr"))).text.startswith("Cats purr")
-    assert sorted((await lesson(bot, "list")).text.splitlines()[2:]) == [
+    assert sorted((await list_lessons(bot))[2:]) == [
         "- **Gone** – left out: This version of the lesson is no longer kept.",
         "- **Odd** – left out: Odd.md cannot be read: it is damaged, or not what its name says.",
     ]

@@ -104,7 +104,8 @@ async def test_an_answer_of_a_user_install_ends_before_its_token(toy_bot: Bot, t
         assert note.startswith("-# Discord lets me write here for 15 minutes only, so your answer ends here. “Again” ")
         pressed = await discord.press(discord.ann, message, "Again")
         toys.say(END)
-        assert (await finished(discord, await pressed.message())).content == "One and all"
+        again = await finished(discord, await pressed.message())
+        assert again.content == "> Ann pressed Again\n\nOne and all"
 
 
 async def test_a_private_answer_ends_before_its_token(toy_bot: Bot, quick: None) -> None:

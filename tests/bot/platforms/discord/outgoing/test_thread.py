@@ -159,7 +159,7 @@ async def test_without_quotes_neither_message_nor_name_shows_the_question(
         assert starter.content == "> /ask"
 
 
-async def test_without_a_thread_the_conversation_continues_in_the_channel(
+async def test_without_a_thread_the_next_question_in_the_channel_begins_afresh(
     discord: FakeDiscord, models: FakeModels
 ) -> None:
     discord.refuse("POST", "/channels/*/threads", 403, code=50013)
@@ -168,7 +168,7 @@ async def test_without_a_thread_the_conversation_continues_in_the_channel(
     assert (await finished(discord, message)).content.startswith(f"> aubergine\n\n{PARIS}")
     asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="And then?")
     await finished(discord, await asked.message())
-    assert [turn["content"] for turn in models.requests[-1]["messages"]][1:] == ["aubergine", PARIS, "And then?"]
+    assert [turn["content"] for turn in models.requests[-1]["messages"]][1:] == ["And then?"]
 
 
 async def test_a_thread_is_opened_after_the_token_expires(discord: FakeDiscord, toys: Toys) -> None:

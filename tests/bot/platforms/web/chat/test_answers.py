@@ -12,6 +12,8 @@ from bot.config.sections import WebSection
 from bot.core.errors import UserError
 from bot.core.messages import Attachment, Form, User
 from bot.platforms.web import WebPlatform
+from bot.platforms.web.access.known import KnownVisitors
+from bot.platforms.web.access.people import People
 from bot.platforms.web.access.teachers import WebModerators
 from bot.platforms.web.adapter import WebAdapter
 from bot.platforms.web.chat import answers, sent_forms
@@ -251,8 +253,12 @@ async def test_forms_of_one_visitor_push_out_none_of_another(
     assert len(done) == 11
 
 
+def make_adapter(bot: Bot, asking: WebAnswers, rooms: Rooms, uploads: Files) -> WebAdapter:
+    return WebAdapter(rooms, WebModerators(bot.database), asking, uploads, People(), KnownVisitors(bot.database))
+
+
 async def test_forms_of_a_deleted_user_are_forgotten(bot: Bot, asking: WebAnswers, rooms: Rooms) -> None:
-    adapter = WebAdapter(rooms, WebModerators(bot.database), asking, Files())
+    adapter = make_adapter(bot, asking, rooms, Files())
     for deleted, begun in (("b", 1), ("a", 1), ("a", 2)):
         await sending(asking, rooms, "Why?")
         assert rooms.get("general").exchanges[-1].id == begun
@@ -263,5 +269,5 @@ async def test_uploads_of_a_deleted_user_are_dropped(bot: Bot, asking: WebAnswer
     uploads = Files()
     file = Attachment("cells.txt", b"Cells divide.", "text/plain")
     hers, his = uploads.keep(file, "a"), uploads.keep(file, "b")
-    await WebAdapter(rooms, WebModerators(bot.database), asking, uploads).forget_user("a", ())
+    await make_adapter(bot, asking, rooms, uploads).forget_user("a", ())
     assert (uploads.get(hers, "a"), uploads.get(his, "b")) == (None, file)

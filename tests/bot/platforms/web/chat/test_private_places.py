@@ -102,7 +102,7 @@ async def test_nobody_else_gets_in(bot: Bot, ann: Visitor, ben: Visitor, models:
         # Not even that something happens there.
         await his.send("ping")
         await his.until("pong")
-        assert {one["type"] for one in his.received} <= {"welcome", "refused", "pong", "rooms", "offers"}
+        assert {one["type"] for one in his.received} <= {"welcome", "refused", "pong", "rooms", "offers", "waiting"}
 
 
 async def test_it_is_a_conversation_that_survives_a_restart_and_is_deleted_like_others(
