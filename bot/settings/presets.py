@@ -58,6 +58,8 @@ class Presets:
     async def apply(self, caller: Caller, name: str, scope: Scope) -> Sequence[Changed]:
         """Set all values of a preset in `scope`, in the place of those of the preset before.
 
+        Those that are for whole servers alone are left out in a channel.
+
         Raises UserError if there is no such preset or a value is refused; nothing has changed then.
         """
         caller.require_moderator(NOT_ALLOWED)
@@ -69,7 +71,7 @@ class Presets:
         changes = [
             await self._settings.make_checked_change(setting, value, scope)
             for setting, value in (former | values).items()
-            if self._settings.knows(setting)
+            if self._settings.can_be_set(setting, scope)
         ]
         taken = {change.name: [own.get(change.name), change.value] for change in changes if change.name in values}
         changed = await self._settings.write(changes, caller.user)
@@ -102,7 +104,7 @@ class Presets:
         """Return the settings that would have other values in `scope` with these; None stands for none of its own."""
         changes = []
         for name, value in values.items():
-            if not self._settings.knows(name):
+            if not self._settings.can_be_set(name, scope):
                 continue
             setting, levels = self._settings.find(name), self._settings.levels(name, scope.place)
             beneath = [level for level in levels if level.scope != scope]

@@ -129,6 +129,10 @@ class Settings:
         """Return whether `name` is declared."""
         return name in self._declared
 
+    def can_be_set(self, name: str, scope: Scope) -> bool:
+        """Return whether `name` is declared and may have a value in `scope`."""
+        return self.knows(name) and _takes(self.find(name), scope)
+
     def find(self, name: str) -> Setting:
         """Return the setting called `name`, or the only one whose name begins with it.
 
@@ -209,9 +213,8 @@ class Settings:
         Raises UserError if there is no such setting, or if it accepts neither that scope nor that value.
         """
         setting = self.find(name)
-        is_server = server_scope(scope.place) == scope
-        where = ROLE if scope.role else SERVER if is_server else CHANNEL
-        if where not in (setting.scopes | {ROLE} if setting.takes_roles else setting.scopes):
+        where = _kind(scope)
+        if not _takes(setting, scope):
             sentence = {
                 ROLE: "{name} cannot be set for a role.",
                 CHANNEL: "{name} cannot be set for a single channel; set it for the whole server.",
@@ -302,3 +305,12 @@ class Settings:
 
     def _effective_value(self, change: Change) -> Any:
         return self.levels(change.name, change.scope.place, change.scope.role)[-1].value
+
+
+def _kind(scope: Scope) -> str:
+    return ROLE if scope.role else SERVER if server_scope(scope.place) == scope else CHANNEL
+
+
+def _takes(setting: Setting, scope: Scope) -> bool:
+    """Return whether a setting may have a value in `scope`."""
+    return _kind(scope) in (setting.scopes | {ROLE} if setting.takes_roles else setting.scopes)

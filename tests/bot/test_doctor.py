@@ -65,7 +65,7 @@ async def test_a_working_set_up_passes_every_check(
     mine = ", ".join(f"/defaults {word}" for word in ("show", "set", "reset"))
     plugins = ", ".join(f"/plugins {word}" for word in ("list", "enable", "disable", "reload"))
     config = ", ".join(f"/config {word}" for word in ("show", "set", "reset", "export", "import"))
-    lessons = ", ".join(f"/lesson {word}" for word in ("list", "add", "remove", "show", "gaps"))
+    lessons = ", ".join(f"/lesson {word}" for word in ("list", "add", "remove", "restore", "show", "gaps"))
     asking = f"/ask, /new, /explain, {lessons}, /imagine, /face, /dial, /odds, /compare"
     keyless = (
         "If neither “make run” nor “tempera run” started it, it treats all users of this bot as one person, so "
@@ -79,7 +79,7 @@ async def test_a_working_set_up_passes_every_check(
     commands = f"{asking}, /inspect, {mine}, /help, /why, {config}, {moderation}, {privacy}, {plugins}"
     assert capsys.readouterr().out.splitlines() == [
         "ok       The configuration can be read.",
-        f"ok       37 commands: {commands}",
+        f"ok       38 commands: {commands}",
         f"ok       The database sqlite:///{tmp_path}/tempera.db is made at the first start.",
         "ok       This process alone counts how often people ask.",
         "ok       The web chat can listen on http://127.0.0.1:0.",

@@ -59,7 +59,7 @@ async def test_commands_prints_every_command_as_json(person: Caller) -> None:
         "ask",
         "new",
         "explain",
-        *(f"lesson {word}" for word in ("list", "add", "remove", "show", "gaps")),
+        *(f"lesson {word}" for word in ("list", "add", "remove", "restore", "show", "gaps")),
         "imagine",
         "face",
         "dial",

@@ -62,6 +62,7 @@ async def test_another_preset_takes_the_place_of_the_one_before(settings: Settin
     await presets.apply(TEACHER, "classroom", HALL)
     assert "ask.enabled" not in own(settings, HALL)
     assert own(settings, HALL)["face.count.maximum"] == 4
+    assert "private.teachers_read" not in own(settings, HALL)
     await presets.take_back(TEACHER, HALL)
     # What somebody changed since the exam began is theirs.
     assert own(settings, HALL) == {"face.enabled": True}

@@ -88,7 +88,7 @@ async def test_unfinished_answers_show_that_they_were_interrupted(
             assert "Stop" in expired.buttons
             pressed = await discord.press(discord.ann, public, "Again")
             toys.say(Reply(text="One and all", final=True))
-            assert (await finished(discord, await pressed.message())).content == "One and all"
+            assert (await finished(discord, await pressed.message())).content == "> Ann pressed Again\n\nOne and all"
 
 
 async def test_an_expired_token_is_not_used(

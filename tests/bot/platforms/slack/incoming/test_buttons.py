@@ -224,7 +224,7 @@ async def test_buttons_under_private_answers_answer_privately(models: FakeModels
     ):
         await ask(slack)
         answer = await last_ephemeral(slack, slack.ann)
-        assert list(answer.buttons) == ["Again", "Cooler", "Warmer", "Edit"]
+        assert list(answer.buttons) == ["Again", "Cooler", "Warmer", "Edit", "Continue"]
         await press(slack, slack.ann, answer, "Again")
         await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 2)
         await press(slack, slack.ann, answer, "Edit")

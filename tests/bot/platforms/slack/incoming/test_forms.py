@@ -105,7 +105,7 @@ async def test_edit_asks_a_new_question(slack: FakeSlack, models: FakeModels) ->
     await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
     second = find_answers(slack, PARIS)[-1]
     assert second.thread_ts == first.thread_ts
-    assert second.shown.startswith("> And of Spain?")
+    assert second.shown.startswith("> Ann pressed Edit · And of Spain?")
 
 
 async def test_edit_opens_no_form_for_others(slack: FakeSlack, toy_bot: Bot) -> None:

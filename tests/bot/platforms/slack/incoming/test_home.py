@@ -254,7 +254,7 @@ def test_any_number_of_commands_fits_into_the_home(bot: Bot, monkeypatch: pytest
     said = all_text(view["blocks"])
     assert len(view["blocks"][1]["elements"][0]["elements"]) == home.MAX_COMMANDS
     assert "There are 200 more: /tempera help lists them all." in said
-    assert f"There are {2 * 300 - home.MAX_OPTIONS} more: /tempera defaults show lists them all." in said
+    assert f"There are {3 * 300 - home.MAX_OPTIONS} more: /tempera defaults show lists them all." in said
 
 
 async def test_the_home_is_published_whenever_it_is_opened(slack: FakeSlack) -> None:
