@@ -122,9 +122,10 @@ async def test_whoever_is_here_when_knocking_begins_need_not_knock(bot: Bot, ann
         await set_knock(bot, "true")
         async with asyncio.timeout(PATIENCE_SECONDS):
             while await state(ann) != "in":
-                # The bot looks every few seconds.
+                # The bot looks every few seconds, and answers a page only so many times in that.
                 await hers.send("ping")
                 await hers.until("pong")
+                await asyncio.sleep(0.2)
         assert await state(ben) == "new"
 
 
