@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Tests without a mark run side by side, heavy ones two at a time, and those that need a machine to themselves alone.
+# Tests without a mark run side by side, heavy ones after them, and those that need a machine to themselves alone.
 # There is one worker more than there are cores, since many tests wait for a moment.
 WORKERS = $(shell expr $$(nproc) + 1)
 HEAVY := browser or processes
@@ -33,7 +33,7 @@ test: setup-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal -m "not ($(HEAVY) or $(ALONE) or quality)"
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "($(HEAVY)) and not ($(ALONE) or quality)"
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal -m "($(HEAVY)) and not ($(ALONE) or quality)"
 	$(BIN)/python -m pytest -m "($(ALONE)) and not quality"
 
 # How well questions are answered and attacks are caught, with all that was held out; `make test` has samples of it.
