@@ -251,7 +251,7 @@ class TestInABrowser:
     async def test_a_page_that_is_gone_says_so(self, url: str, browser: Any) -> None:
         async with opened(browser, f"{url}/read/explain/gone", expected="404") as page:
             await expect(page.get_by_role("heading")).to_have_text("There is no such page")
-            await page.get_by_role("link", name="Back to the chat").click()
+            await page.locator("#text").get_by_role("link", name="Back to the chat").click()
             await expect(page.locator("#input")).to_be_visible()
 
     @pytest.mark.parametrize("status", [0, 502, 503])

@@ -54,13 +54,14 @@ export function markUnread(name) {
   show({});
 }
 
-// Replaces the items of a list. The keyboard focus stays on the item with the same link or button, or else in the list.
+// Replaces the items of a list. The keyboard focus stays on the item with the same link or button, or else goes to the
+// link to what is shown, or to the first one.
 function replaceItems(list, items) {
   const focused = list.contains(document.activeElement) ? document.activeElement : null;
   list.replaceChildren(...items);
   if (!focused) return;
   const all = [...list.querySelectorAll("a, button")];
-  (all.find((one) => one.href === focused.href && one.dataset.close === focused.dataset.close) ?? all[0])?.focus();
+  (all.find((one) => one.href === focused.href && one.dataset.close === focused.dataset.close) ?? list.querySelector("[aria-current]") ?? all[0])?.focus();
 }
 
 function roomItem(name) {
