@@ -75,7 +75,7 @@ async def test_answers_survive_a_kill_of_the_bot(deployed: Deployment, server: F
     assert "Paris" in direct.content
     for message, question in ((streaming, "a question"), (waiting, "another"), (old, "yesterday's question")):
         answer = await press_again(server, message)
-        assert f"> {question}\n" in answer.content
+        assert f"> Ann pressed Again · {question}\n" in answer.content
         assert "Paris is the capital of France." in answer.content
         assert INTERRUPTED not in answer.content
     new = await press_again(server, direct)
