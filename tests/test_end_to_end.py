@@ -155,7 +155,7 @@ def test_doctor_finds_nothing_wrong(running: Deployment) -> None:
 
 @pytest.mark.chaos
 async def test_an_answer_that_a_kill_interrupted(running: Deployment, tmp_path: Path) -> None:
-    """SIGKILL in the middle: the message says so, Again works, and the conversation still knows the turns before."""
+    """SIGKILL in the middle: the message says so, Again works, and a reply still knows the turns before."""
     # Unchecked words are shown as they come, so that the kill meets a short answer, too.
     with deployment(tmp_path, foreign_models=running.models_url) as made:
         async with visitor(made.web_url) as ann:
@@ -178,5 +178,7 @@ async def test_an_answer_that_a_kill_interrupted(running: Deployment, tmp_path: 
                 assert "one" in again["reply"]["text"].casefold()
                 await page.press(again, "Stop")
                 await page.until("exchange", lambda message: message["reply"]["status"] == "Stopped.")
-                await page.say("/ask temperature:0 What is my dog called? Answer with the name alone.")
+                await page.say(
+                    "/ask temperature:0 What is my dog called? Answer with the name alone.", parent=first["row"]
+                )
                 assert "Rex" in (await page.final())["reply"]["text"]

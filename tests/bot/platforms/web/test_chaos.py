@@ -27,9 +27,6 @@ async def test_no_acknowledged_message_is_lost_when_the_process_is_killed(models
     async with AsyncExitStack() as stack:
         stack.push_async_callback(asyncio.to_thread, made.end)
         people = [await stack.enter_async_context(visitor(made.web_url)) for _ in range(PEOPLE)]
-        async with people[0].page("P0") as page:
-            await page.say("/ask an earlier question")
-            assert (await page.final())["reply"]["text"]
         models.gate.clear()
         await asyncio.gather(*(begin(person, number) for number, person in enumerate(people)))
         await asyncio.to_thread(made.wait_for_stored_text, PEOPLE)
@@ -53,7 +50,5 @@ async def test_no_acknowledged_message_is_lost_when_the_process_is_killed(models
                 )
                 assert not again["reply"]["error"]
                 assert again["reply"]["quote"] == f"question {number}"
-        contents = [turn["content"] for turn in models.requests[-1]["messages"]]
-        assert "an earlier question" in contents
-        assert contents[-1] == f"question {PEOPLE - 1}"
+        assert models.requests[-1]["messages"][-1]["content"] == f"question {PEOPLE - 1}"
         assert await asyncio.to_thread(made.stop) == 0
