@@ -61,6 +61,8 @@ class TalkCards:
         if len(text) > MAX_ANNOUNCEMENT_CHARACTERS:
             sentence = "An announcement may have {most} characters; this one has {count}."
             raise UserError(sentence, most=MAX_ANNOUNCEMENT_CHARACTERS, count=len(text))
-        for room in self._desk.rooms(scope.channel):
-            await announce(self._services.bot.messages, caller, self._services.rooms.get(room), text)
-            self._services.rooms.notify_message(self._services.rooms.get(room), caller.user)
+        for name in self._desk.rooms(scope.channel):
+            # It may have been closed while the ones before it were told.
+            if (room := self._services.rooms.find(name)) is not None:
+                await announce(self._services.bot.messages, caller, room, text)
+                self._services.rooms.notify_message(room, caller.user)

@@ -67,7 +67,7 @@ async def test_a_teacher_lets_pupils_in_and_tells_them_apart(url: str, bot: Bot,
         await hers.get_by_role("dialog").get_by_role("button", name="Time out").click()
         await expect(rows.filter(has_text="Ada 2")).to_contain_text("timed out until")
         await hers.get_by_role("button", name="Whole address: Ben").click()
-        await expect(hers.get_by_text("This meets 3 people. Time them all out?")).to_be_visible()
+        await expect(hers.get_by_text("This affects 3 people. Time them all out?")).to_be_visible()
         await hers.get_by_role("button", name="Cancel").click()
         await hers.get_by_role("button", name="End: Ben").click()
         await hers.get_by_role("button", name="End it").click()

@@ -11,8 +11,7 @@ const markdown = new Markdown(text);
 
 // Shows the rules of a room. `moderates` says whether they hold for this visitor.
 export function show({ paused_by, read_only, task: line }, moderates) {
-  if (line) markdown.show(line);
-  else text.replaceChildren();
+  markdown.show(line);
   const sentence = describe(paused_by, read_only, moderates);
   closed.replaceChildren(icon(paused_by === null ? "eye" : "pause"), sentence);
   board.replaceChildren(...[line && task, sentence && closed].filter(Boolean));
@@ -23,7 +22,7 @@ export function show({ paused_by, read_only, task: line }, moderates) {
 function describe(pausedBy, readOnly, moderates) {
   if (pausedBy !== null) {
     if (moderates) return t("The chat is paused for everybody but teachers.");
-    return pausedBy ? t("{name} has paused the chat. You can read; asking goes on later.", { name: pausedBy }) : t("The chat is paused. You can read; asking goes on later.");
+    return pausedBy ? t("{name} has paused the chat. You can read now, and ask again later.", { name: pausedBy }) : t("The chat is paused. You can read now, and ask again later.");
   }
   if (!readOnly) return "";
   return moderates ? t("Only teachers can write in this room.") : t("This room is only for reading.");

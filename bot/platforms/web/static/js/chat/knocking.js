@@ -1,9 +1,11 @@
 // Tells moderators in the chat who waits to be let in.
 
+import { visitorQuery } from "../shared/address.js";
 import { element } from "../shared/dom.js";
 import { fetchJson } from "../shared/json.js";
-import { language, t } from "../shared/words.js";
+import { t } from "../shared/words.js";
 
+const DOUBLE_CLICK_MS = 600;
 const section = element("section", { class: "knocking", role: "status", hidden: true });
 
 // Shows the first of those who wait; `fail(sentence)` is called if an answer to them could not be given.
@@ -11,17 +13,19 @@ export function showWaiting({ first, count }, fail) {
   if (!section.isConnected) document.querySelector(".composer").prepend(section);
   section.hidden = count === 0;
   if (section.hidden) return;
+  const shownAt = Date.now();
   const act = async (what) => {
+    // A double click is one press, and meets the one that it was meant for.
+    if (Date.now() - shownAt < DOUBLE_CLICK_MS) return;
     try {
-      const query = new URLSearchParams({ name: localStorage.getItem("tempera-name") ?? "", locale: language });
-      await fetchJson(`/people/data?${query}`, { method: "POST", body: JSON.stringify({ do: what, ids: [first.id] }) });
+      await fetchJson(`/people/data?${visitorQuery()}`, { method: "POST", body: JSON.stringify({ do: what, ids: [first.id] }) });
     } catch (problem) {
       fail(problem.message);
     }
   };
   section.replaceChildren(
     element("span", {}, t("{name} would like to come in.", { name: first.name })),
-    element("button", { type: "button", class: "primary", onclick: () => act("let_in") }, t("Let in")),
-    element("button", { type: "button", class: "secondary", onclick: () => act("turn_away") }, t("Not now")),
+    element("button", { type: "button", class: "primary", "aria-label": `${t("Let in")}: ${first.name}`, onclick: () => act("let_in") }, t("Let in")),
+    element("button", { type: "button", class: "secondary", "aria-label": `${t("Not now")}: ${first.name}`, onclick: () => act("turn_away") }, t("Not now")),
     ...(count > 1 ? [element("a", { href: "/people" }, t("{count} people are waiting", { count }))] : []));
 }

@@ -5,13 +5,13 @@ import { fill } from "./fill.js";
 import { t } from "../shared/words.js";
 
 const WORDS = new Map([
-  ["safety.level", [t("How strictly everything is checked"), t("“classroom” is the strictest; “off” checks nothing but your own words.")]],
-  ["limits.user.hour", [t("Questions of one person in an hour"), t("0 is any number.")]],
+  ["safety.level", [t("How strictly everything is checked"), t("“classroom” is the strictest; “off” checks only the words that you have forbidden yourself.")]],
+  ["limits.user.hour", [t("Questions of one person in an hour"), t("0 is no limit.")]],
   ["limits.cooldown", [t("Seconds between two questions of one person"), t("0 is no pause.")]],
   ["ask.max_tokens.maximum", [t("Longest answer, in tokens"), t("Three words are about four tokens.")]],
   ["imagine.count.maximum", [t("Most pictures at once"), t("Fewer pictures are a shorter wait for all.")]],
   ["ask.model", [t("The model that answers"), t("A larger one knows more, and takes longer.")]],
-  ["answers.language", [t("The language of the bot’s own words"), t("“each” is everybody’s own.")]],
+  ["answers.language", [t("The language of the bot’s own words"), t("With “each”, everybody reads their own language.")]],
   ["answers.private", [t("Answers are private"), t("Only the person who asked sees them.")]],
   ["ask.use_lessons", [t("/ask knows the lessons"), t("It is told what a lesson says about the question.")]],
   ["ask.system_prompt", [t("What the model is told first"), t("Before every conversation, such as how it should speak.")]],
@@ -25,7 +25,11 @@ function row(setting, desk) {
   const { name, kind } = setting, [title, about] = WORDS.get(name);
   const id = `basic-${name.replaceAll(".", "-")}`;
   const input = control(setting, { id, "aria-describedby": `${id}-about` });
-  const save = () => desk.set(name, input.type === "checkbox" ? String(input.checked) : input.value);
+  const save = () => {
+    delete input.dataset.typed;
+    desk.set(name, input.type === "checkbox" ? String(input.checked) : input.value);
+  };
+  input.addEventListener("input", () => { input.dataset.typed = "yes"; });
   input.addEventListener("change", save);
   const isLong = input.tagName === "TEXTAREA";
   return element("div", { class: isLong ? "basic field long" : kind === "boolean" ? "row basic" : "row basic field" },

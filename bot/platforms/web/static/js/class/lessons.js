@@ -4,28 +4,29 @@ import { uploadFile } from "../chat/upload.js";
 import { byId, element, icon } from "../shared/dom.js";
 import { Markdown } from "../shared/markdown.js";
 import { fill } from "./fill.js";
+import { localTime } from "../shared/times.js";
 import { t } from "../shared/words.js";
 
+const DOUBLE_CLICK_MS = 600;
 const FORMATS = ".md,.markdown,.txt,.html,.htm,.docx,.pdf";
-const when = new Intl.DateTimeFormat(document.documentElement.lang || undefined, { dateStyle: "medium", timeStyle: "short" });
-// What the newest order was answered with, and the lesson whose removal waits for a second press.
+// What the newest order was answered with, the lesson whose removal waits for a second press, and what was shown last.
 let said = "", removing = "";
+let newest = [], armedAt = 0;
 
 export function showLessons(shelves, desk) {
-  fill(byId("lessons"), ...shelves.flatMap((shelf) => shelfView(shelf, shelves, desk)));
+  newest = shelves;
+  fill(byId("lessons"), ...shelves.flatMap((shelf) => shelfView(shelf, desk)));
 }
 
-function shelfView(shelf, shelves, desk) {
-  const { plugin, documents, missed, unhelpful } = shelf;
+function shelfView({ plugin, documents, missed, unhelpful }, desk) {
   const send = async (order) => {
     said = "";
     removing = "";
     const answer = await desk.order("lesson", { plugin, ...order }, "");
     said = answer?.said ?? "";
-    showLessons(shelves.map((one) => one.plugin === plugin ? shelf : one), desk);
-    if (answer) await desk.show();
+    again();
   };
-  const again = () => showLessons(shelves, desk);
+  const again = () => showLessons(newest, desk);
   return [
     dropZone(send, desk),
     said ? answerView() : null,
@@ -64,8 +65,10 @@ function documentView({ title, url, versions, problem }, send, again) {
   if (!versions.length) return element("li", {}, element("div", { class: "row" }, name, element("span", { class: "about" }, problem || t("comes with the bot"))));
   const isSure = removing === title, label = isSure ? t("Remove for good") : t("Remove");
   const remove = element("button", { id: `remove-${title}`, type: "button", class: isSure ? "secondary sure" : "secondary", "aria-label": `${label}: ${title}`, onclick: () => {
+    // A double click is one press.
+    if (isSure && Date.now() - armedAt < DOUBLE_CLICK_MS) return;
     if (isSure) return send({ title });
-    removing = title;
+    [removing, armedAt] = [title, Date.now()];
     return again();
   } }, label);
   return element("li", {}, element("div", { class: "row" }, name, remove),
@@ -81,7 +84,7 @@ function versionView(title, version, isNewest, send) {
   return element("li", { class: "row" }, element("span", { class: "about" }, describe(version)), use);
 }
 
-const describe = ({ number, file, at }) => `${number} · ${file} · ${when.format(at * 1000)}`;
+const describe = ({ number, file, at }) => `${number} · ${file} · ${localTime(at)}`;
 
 function gaps(title, list, none) {
   return element("div", {}, element("h3", {}, title),

@@ -1,12 +1,13 @@
 // The card of what is allowed: pause, only for reading, which commands, the highest temperature.
 
 import { byId, element } from "../shared/dom.js";
+import { showTemperatureRange } from "../shared/heat.js";
 import { fill } from "./fill.js";
 import { t } from "../shared/words.js";
 
 export function showRules(rules, desk) {
   fill(byId("rules"),
-    toggle("pause", t("Pause everybody"), t("Nobody but teachers gets an answer until you switch this off. What is being answered may end."),
+    toggle("pause", t("Pause everybody"), t("Nobody but teachers gets an answer until you switch this off. Answers that have begun are finished."),
       rules.paused, (on) => desk.set("access.paused", String(on))),
     desk.room && toggle("read-only", t("Only for reading"), t("Everybody can read this room, and only teachers can write in it."),
       rules.read_only, (on) => desk.order("read-only", { on })),
@@ -40,11 +41,10 @@ function commands(list, desk) {
 function temperature(value, desk) {
   const shown = element("output", { for: "temperature" }, String(value));
   const input = element("input", {
-    id: "temperature", type: "range", class: "thermometer", min: 0, max: 2, step: 0.1, value, "aria-describedby": "temperature-about",
+    id: "temperature", type: "range", min: 0, max: 2, step: 0.1, value, "aria-describedby": "temperature-about",
     oninput: () => { shown.textContent = input.value; }, onchange: () => desk.set("temperature.maximum", input.value),
   });
-  input.style.setProperty("--lowest", 0);
-  input.style.setProperty("--highest", 2);
+  showTemperatureRange(input, 0, 2);
   return element("div", { class: "heat" },
     element("div", { class: "row" }, element("label", { for: "temperature" }, t("Highest temperature")), shown), input,
     element("p", { class: "about", id: "temperature-about" }, t("Low is safe, 1 is lively, and 2 may be nonsense.")));

@@ -1,6 +1,6 @@
 // The teachers' start page: fetches what it shows in one piece, and hands each card its part.
 
-import { chatAddress } from "../shared/address.js";
+import { chatAddress, visitorQuery } from "../shared/address.js";
 import { byId, element } from "../shared/dom.js";
 import { fetchJson } from "../shared/json.js";
 import * as look from "../shared/look.js";
@@ -11,7 +11,7 @@ import { showPeople } from "../shared/people.js";
 import { showPresets } from "./presets.js";
 import { showRules } from "./rules.js";
 import * as talk from "./talk.js";
-import { language, t } from "../shared/words.js";
+import { t } from "../shared/words.js";
 
 // The room that everything is for; "" is the whole chat.
 let room = "";
@@ -23,11 +23,10 @@ const desk = {
   get room() { return room; },
   order: (path, values, done) => change(`/class/${path}`, { room, ...values }, done),
   set: (name, value) => change("/settings/data", { room, name, value }),
-  show: () => show(),
   fail,
 };
 
-const query = () => new URLSearchParams({ name: localStorage.getItem("tempera-name") ?? "", locale: language, room });
+const query = () => visitorQuery({ room });
 
 look.begin();
 talk.begin(desk);
@@ -35,6 +34,8 @@ byId("home").href = byId("to-chat").href = chatAddress();
 byId("scope").addEventListener("change", () => {
   room = byId("scope").value;
   say("");
+  // What the cards still show is of the room before, and must not be saved for this one.
+  document.querySelector(".cards").inert = true;
   show();
 });
 show();
@@ -53,6 +54,7 @@ async function show() {
     showBasics(data.basics, desk);
     talk.showTask(data.rules);
     talk.showTranscripts(data.rooms, room);
+    document.querySelector(".cards").inert = false;
     if (byId("cards").hidden) showPeople(byId("people"));
     byId("cards").hidden = false;
   } catch (error) {

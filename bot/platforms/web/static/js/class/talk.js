@@ -19,7 +19,10 @@ export function begin(desk) {
   });
   byId("announcement-form").addEventListener("submit", async (event) => {
     event.preventDefault();
+    const send = byId("announce");
+    send.disabled = true;
     const isSent = await desk.order("announcement", { text: announcement.value }, desk.room ? t("Said in {room}.", { room: desk.room }) : t("Said in all rooms."));
+    send.disabled = false;
     if (isSent) announcement.value = "";
   });
 }

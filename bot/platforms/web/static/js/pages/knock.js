@@ -61,6 +61,13 @@ function show({ state, name: called, ended, minutes, waits }) {
 
 // Returns the page of this chat that led here.
 function target() {
-  const wanted = new URL(new URLSearchParams(location.search).get("to") ?? "/", location.origin);
-  return wanted.origin === location.origin ? `${wanted.pathname}${wanted.search}${location.hash}` : "/";
+  let wanted;
+  try {
+    wanted = new URL(new URLSearchParams(location.search).get("to") ?? "/", location.origin);
+  } catch {
+    return "/";
+  }
+  wanted.hash = location.hash;
+  // The whole address: a path that begins with two slashes would lead elsewhere by itself.
+  return wanted.origin === location.origin ? wanted.href : "/";
 }

@@ -1,10 +1,11 @@
 // The list of moderators on the settings page: each sign-in can be ended.
 
+import { visitorQuery } from "../shared/address.js";
 import { byId, element } from "../shared/dom.js";
 import { fetchJson } from "../shared/json.js";
-import { language, t } from "../shared/words.js";
+import { localTime } from "../shared/times.js";
+import { t } from "../shared/words.js";
 
-const when = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
 export function begin() {
   byId("end-others").addEventListener("click", () => end(null));
@@ -12,8 +13,7 @@ export function begin() {
 }
 
 function fetchList(options) {
-  const query = new URLSearchParams({ name: localStorage.getItem("tempera-name") ?? "", locale: language });
-  return fetchJson(`/settings/moderators?${query}`, options);
+  return fetchJson(`/settings/moderators?${visitorQuery()}`, options);
 }
 
 // Shows the list after a request, and returns whether it was granted. Whoever is no moderator reads so above the settings.
@@ -38,7 +38,7 @@ async function end(id, own) {
 }
 
 function row({ id, name, own, ...times }) {
-  const { since, used, ends } = Object.fromEntries(Object.entries(times).map(([key, seconds]) => [key, when.format(seconds * 1000)]));
+  const { since, used, ends } = Object.fromEntries(Object.entries(times).map(([key, seconds]) => [key, localTime(seconds)]));
   return element("li", {},
     element("div", {},
       element("h3", {}, name, " ", own ? element("b", {}, t("this browser")) : null),

@@ -1,20 +1,20 @@
 // The page of private places: lists the visitors, and shows what one of them asked. Nothing there can be pressed.
 
 import { ExchangeView } from "../chat/exchange.js";
+import { visitorQuery } from "../shared/address.js";
 import { byId, element } from "../shared/dom.js";
 import { fetchJson } from "../shared/json.js";
 import * as look from "../shared/look.js";
-import { language, t } from "../shared/words.js";
+import { localTime } from "../shared/times.js";
+import { t } from "../shared/words.js";
 
-const when = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const NO_ACTIONS = new Proxy({}, { get: () => () => false });
 
 look.begin();
 list();
 
 function fetchPart(path) {
-  const query = new URLSearchParams({ name: localStorage.getItem("tempera-name") ?? "", locale: language });
-  return fetchJson(`/private/data${path}?${query}`);
+  return fetchJson(`/private/data${path}?${visitorQuery()}`);
 }
 
 async function list() {
@@ -30,7 +30,7 @@ async function list() {
 function button({ id, name, at, answers }) {
   const shown = element("button", { type: "button", "aria-pressed": "false", onclick: () => show(id, name, shown) },
     element("b", {}, name),
-    element("small", {}, t("Answers: {count}, the last {when}", { count: answers, when: when.format(at * 1000) })));
+    element("small", {}, t("Answers: {count}, the last {when}", { count: answers, when: localTime(at) })));
   return shown;
 }
 

@@ -9,7 +9,7 @@ import { language, t } from "../shared/words.js";
 
 const LONG = 80;
 const when = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-const queryFor = (room) => new URLSearchParams({ name: localStorage.getItem("tempera-name") ?? "", locale: language, room });
+const queryFor = (room) => visitorQuery({ room });
 const rows = [];
 // The room whose settings are shown; "" is the whole chat.
 let loaded = "";

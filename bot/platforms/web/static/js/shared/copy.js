@@ -4,13 +4,18 @@ import { element, setIcon } from "./dom.js";
 import { t } from "./words.js";
 
 const SHOWN_MS = 1500;
+// The buttons that say “Copied” at the moment.
+const copied = new WeakSet();
 
 // Copies what `text()` returns, and says so on the button.
 export async function copyText(button, text) {
+  if (copied.has(button)) return;
+  copied.add(button);
   const label = button.getAttribute("aria-label"), drawn = [...button.childNodes];
   try {
     await write(text());
   } catch {
+    copied.delete(button);
     return;
   }
   setIcon(button, "check", t("Copied"));
@@ -18,6 +23,7 @@ export async function copyText(button, text) {
     button.replaceChildren(...drawn);
     button.setAttribute("aria-label", label);
     button.title = label;
+    copied.delete(button);
   }, SHOWN_MS);
 }
 

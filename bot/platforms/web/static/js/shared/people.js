@@ -1,9 +1,10 @@
 // The list of who is here, for moderators: tells people apart, and lets one rename them, time them out and end their visits; and those
 // who wait are let in.
 
+import { visitorQuery } from "./address.js";
 import { element, icon } from "./dom.js";
 import { fetchJson } from "./json.js";
-import { language, t } from "./words.js";
+import { t } from "./words.js";
 
 const PAUSE_MS = 4000;
 const time = new Intl.DateTimeFormat(document.documentElement.lang || undefined, { hour: "2-digit", minute: "2-digit" });
@@ -20,8 +21,7 @@ export function showPeople(root) {
 
   async function load(act) {
     try {
-      const query = new URLSearchParams({ name: localStorage.getItem("tempera-name") ?? "", locale: language });
-      const answer = await fetchJson(`/people/data?${query}`, act && { method: "POST", body: JSON.stringify(act) });
+      const answer = await fetchJson(`/people/data?${visitorQuery()}`, act && { method: "POST", body: JSON.stringify(act) });
       error.textContent = "";
       const text = JSON.stringify(answer);
       if (text !== shown) fill(answer);
@@ -107,7 +107,7 @@ export function showPeople(root) {
 
   const timeOutAddress = ({ id, met }) => ask({
     title: t("A whole address"), submit: t("Time them all out"), isGrave: true,
-    about: t("This meets {count} people. Time them all out?", { count: met }),
+    about: t("This affects {count} people. Time them all out?", { count: met }),
     field: spans(), label: t("For how long"), act: (value) => ({ do: "time_out_address", id, seconds: Number(value), count: met }),
   });
 
@@ -150,7 +150,7 @@ function states({ moderator, own, here, timed_out: until }) {
 function facts({ room, since, seen, here, device, given, at_address: count }) {
   return [
     room.startsWith("~") ? t("Just me") : `# ${room}`, here ? t("since {time}", { time: clock(since) }) : t("until {time}", { time: clock(seen) }), device,
-    count > 1 ? t("same address as {count} others", { count: count - 1 }) : "", given ? t("renamed by a moderator") : "",
+    count > 2 ? t("same address as {count} others", { count: count - 1 }) : count === 2 ? t("same address as one other") : "", given ? t("renamed by a moderator") : "",
   ].filter(Boolean);
 }
 

@@ -1,7 +1,8 @@
 // Times that the bot's texts name as <t:seconds:f>, in the reader's time zone.
 
 const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-const localTime = (seconds) => format.format(seconds * 1000);
+// Returns a time in seconds since the epoch as people read it.
+export const localTime = (seconds) => format.format(seconds * 1000);
 
 // Returns a text with its times as people read them, for places where it is no Markdown.
 export const withLocalTimes = (text) => text.replace(/<t:(\d{1,11}):f>/g, (mark, seconds) => localTime(seconds));
