@@ -14,7 +14,7 @@ from bot.answers.dispatcher import Dispatcher
 from bot.answers.executor import AnswerExecutor
 from bot.answers.services import Services
 from bot.core.background import repeated
-from bot.core.errors import DatabaseUnavailable, Expired
+from bot.core.errors import DatabaseUnavailable, Expired, UserError
 from bot.core.i18n import translate
 from bot.core.messages import Reply
 from bot.plugin_host.plugin import Host
@@ -189,8 +189,18 @@ class Bot:
     async def shelves(self, caller: Caller) -> dict[str, Shelf]:
         """Return what moderators keep with each plugin. Raises PermissionDenied for others."""
         caller.require_moderator()
-        shelves = {plugin.name: await plugin.shelf(caller) for plugin in self.registry.plugins}
-        return {name: shelf for name, shelf in shelves.items() if shelf is not None}
+        shelves: dict[str, Shelf] = {}
+        for plugin in self.registry.plugins:
+            try:
+                shelf = await plugin.shelf(caller)
+            except UserError:
+                raise
+            except Exception:
+                log.exception("Plugin “%s” could not list what moderators keep with it", plugin.name)
+            else:
+                if shelf is not None:
+                    shelves[plugin.name] = shelf
+        return shelves
 
     # Answers on a platform
 

@@ -166,13 +166,15 @@ async def test_the_kind_of_place_decides_whether_earlier_turns_are_read(
 ) -> None:
     place = {"thread": "", "external": ""} | place
     known = place | ({"resume": {ALONE: alone}} if stored else {})
-    await exchange(database, "one", "1", **(known | {"external": "1.1"} if place["external"] else known))
+    await exchange(
+        database, "one", "1", **(known | {"thread": "1.1", "external": "1.1"} if place["external"] else known)
+    )
     asked = await keep(database, text="now", **known)
     history = read(database, asked, alone=alone)
     # The rule of a stored question is that of its own time.
     later = read(database, asked, alone=not alone) if stored else history
     for one in (history, later):
-        assert [turn.content for turn in await one.turns()] == (["one", "1"] if kept and not place["external"] else [])
+        assert [turn.content for turn in await one.turns()] == (["one", "1"] if kept else [])
         assert one.begins_afresh is not kept
 
 

@@ -87,11 +87,13 @@ def test_nothing_is_an_id_on_platforms_where_names_are_ids(platform: Capabilitie
 def test_a_time_is_in_the_readers_zone_or_names_its_own(
     platform: Capabilities, shown: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch:
-        patch.setenv("TZ", "Europe/Berlin")
+    try:
+        with monkeypatch.context() as patch:
+            patch.setenv("TZ", "Europe/Berlin")
+            time.tzset()
+            assert platform.show_time(datetime(2026, 3, 31, 12, 30, 59, tzinfo=UTC)) == shown
+    finally:
         time.tzset()
-        assert platform.show_time(datetime(2026, 3, 31, 12, 30, 59, tzinfo=UTC)) == shown
-    time.tzset()
 
 
 @pytest.mark.parametrize(("adapter", "platform"), [(DiscordAdapter, DISCORD), (SlackAdapter, SLACK), (WebAdapter, WEB)])

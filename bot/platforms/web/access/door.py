@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from bot.core.errors import UserError
+from bot.core.messages import User
 from bot.platforms.web.access import visitors
 from bot.platforms.web.access.login import OPEN_PATHS, is_page
+from bot.platforms.web.sent_json import parse_body
 from bot.platforms.web.templates import language_of, render_page, static_url
 from http_server.addresses import stands_for_many
 
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler
 
-    from bot.core.messages import User
     from bot.platforms.web.access.join_code import JoinCode
     from bot.platforms.web.access.known import KnownVisitors
     from bot.platforms.web.access.people import People
@@ -39,7 +40,10 @@ class Knock(BaseModel):
 
 
 class Door:
-    """Keeps out who must knock or join again, and lets them do it. Nobody outside can read anything of the chat."""
+    """Keeps out who must knock or join again, and lets them do it.
+
+    Nobody outside can read anything of the chat, except that a name is taken.
+    """
 
     def __init__(
         self,
@@ -130,10 +134,7 @@ class Door:
         known = self._known[user.id]
         if self._admits(user) or (known.ended and self._code.is_set):
             return
-        try:
-            wished = Knock.model_validate_json(body).name
-        except ValidationError:
-            raise UserError("The page sent something that the bot does not understand; reload the page.") from None
+        wished = parse_body(Knock, body).name
         address = "" if stands_for_many(request.remote or "") else self._address_of(request)
         if self._must_knock():
             self._waiting.check(user.id, address)
@@ -145,7 +146,13 @@ class Door:
             self._waiting.knock(user.id, address)
 
     async def let_in(self, here: Collection[str]) -> None:
-        """Let in those who are `here` already if newcomers must knock, and forget those who wait no longer."""
+        """Let in those who are `here` already if newcomers must knock, and forget those who wait no longer.
+
+        Pages of those are closed whose visit another process has ended.
+        """
+        for user_id in here:
+            if self._known[user_id].ended and not self._resolve(User(user_id, "")).is_moderator:
+                self._people.end(user_id)
         for user_id in self._waiting.drop_stale():
             self._people.forget(user_id)
         if self._must_knock():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,8 @@ class KnownVisitors:
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
         self._store = NumberedStore(database, NAMESPACE)
         self._clock = clock
+        # What two changes at once know of a visitor must not be what neither of them has changed.
+        self._changing = asyncio.Lock()
 
     def __getitem__(self, user_id: str) -> Known:
         value = self._store.values.get(user_id)
@@ -56,8 +59,10 @@ class KnownVisitors:
 
     async def change(self, user_id: str, **changes: Any) -> None:
         """Store changes of what is known of a visitor, who is here or about to come."""
-        known = replace(self[user_id], **changes, seen=self._clock())
-        await self._store.put(user_id, None if known == replace(NOTHING, seen=known.seen) else asdict(known))
+        async with self._changing:
+            await self._store.refresh()
+            known = replace(self[user_id], **changes, seen=self._clock())
+            await self._store.put(user_id, None if known == replace(NOTHING, seen=known.seen) else asdict(known))
 
     async def note_visit(self, user_id: str) -> None:
         """Store that a visitor of whom something is stored has come, once a day."""

@@ -105,11 +105,12 @@ def _looks_of_all(names: frozenset[str]) -> frozenset[str]:
 
 
 def find_free(name: str, is_free: Callable[[str], bool]) -> str:
-    """Return `name` with the first number behind it, from 2 on, with which it is free."""
+    """Return `name` with a number from 2 on behind it, with which it is free: a small one, but not always the first."""
     base = re.sub(r" \d{1,4}$", "", name)
     number = 2
     while not is_free(numbered := f"{base[: MAX_NAME_CHARS - 5].rstrip()} {number}"):
-        number += 1
+        # In growing steps, so that few tries are needed however many people are called so.
+        number += 1 + number // 8
     return numbered
 
 

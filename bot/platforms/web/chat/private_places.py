@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bot.platforms.web.chat.room import Room
 
 MAX_KEPT = 200
-"""How many private places are in memory, besides those in use. The others are read from the database when needed."""
+"""How many private places are kept in memory; those in use stay even beyond that. Others are read when needed."""
 
 
 class PrivatePlaces:

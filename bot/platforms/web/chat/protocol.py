@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from bot.answers import buttons as actions
-from bot.core.errors import UserError
 from bot.core.i18n import translate
 from bot.platforms.web.chat.files import PICTURE_TYPES
 from bot.platforms.web.chat.room import private_name
+from bot.platforms.web.sent_json import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -170,10 +170,7 @@ _INCOMING: TypeAdapter[Incoming] = TypeAdapter(Annotated[Incoming, Field(discrim
 
 def parse_message(data: str) -> Incoming:
     """Return a page's message. Raises UserError if it is invalid, which it never is from our own page."""
-    try:
-        return _INCOMING.validate_json(data)
-    except ValidationError:
-        raise UserError("The page sent something that the bot does not understand; reload the page.") from None
+    return parse_json(_INCOMING, data)
 
 
 def welcome_message(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from bot.app import Bot
+    from bot.commands.command import Command
     from bot.core.messages import Attachment, Place, User
     from bot.platforms.web.access.known import KnownVisitors
     from bot.platforms.web.access.people import People
@@ -133,9 +134,9 @@ class WebServices:
     async def make_offers(self, user: User, room: Room) -> dict[str, Any]:
         """Return what a page offers: commands with their limits, links, and who can read a private place."""
         place = room.place()
-        links = await self.page_links(place, user)
-        about = self.rules_in(place), self.about_place(room, user)
-        return offers_json(user, self.bot.commands_for(user, place), links, *about)
+        commands = self.bot.commands_for(user, place)
+        links = await self.page_links(place, user, commands)
+        return offers_json(user, commands, links, self.rules_in(place), self.about_place(room, user))
 
     def find_uploads(self, user: User, files: Mapping[str, str]) -> dict[str, Attachment]:
         """Return the files that a user uploaded, by field. Raises UserError if one is no longer kept."""
@@ -200,12 +201,12 @@ class WebServices:
         admission, settings = self.bot.admission, self.bot.settings
         return Rules(admission.paused_by(place), admission.is_read_only(place), settings.value(TASK, place))
 
-    async def page_links(self, place: Place, user: User) -> list[tuple[str, str]]:
-        """Return the address and the name of each page beside the chat that this user may open."""
+    async def page_links(self, place: Place, user: User, commands: Sequence[Command]) -> list[tuple[str, str]]:
+        """Return the address and the name of each page beside the chat that a user with these commands may open."""
         links: list[tuple[str, str]] = []
         if user.is_moderator:
             links.append((f"/class?room={quote(place.channel)}", translate("Teacher’s page", user.locale)))
-        allowed = {command.name for command in self.bot.commands_for(user, place)}
+        allowed = {command.name for command in commands}
         if DIAL_COMMAND in allowed or self.bot.registry.get(DIAL_COMMAND) is None:
             links.append((f"/dial?room={quote(place.channel)}", translate("The temperature dial", user.locale)))
         for plugin, pages in (await self.bot.pages(place)).items():

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from bot.core.caller import Caller
 from bot.core.errors import Expired, UserError
 from bot.platforms.web.pages.errors import error_response
+from bot.platforms.web.sent_json import parse_body
 
 if TYPE_CHECKING:
     from bot.core.messages import User
@@ -60,10 +61,7 @@ class ModeratorsList:
     async def _end(self, caller: Caller, body: bytes) -> None:
         caller.require_moderator()
         moderators = self._services.moderators
-        try:
-            wanted = EndRequest.model_validate_json(body)
-        except ValidationError:
-            raise UserError("The page sent something that the bot does not understand; reload the page.") from None
+        wanted = parse_body(EndRequest, body)
         others = [one for one in moderators.signed_in if one.id != caller.user.id]
         found = others if wanted.id is None else [one for one in moderators.signed_in if one.id == wanted.id]
         if not found:

@@ -6,12 +6,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from bot.core.caller import Caller
 from bot.core.errors import UserError
 from bot.platforms.web.chat.attendance import Attendance
 from bot.platforms.web.pages.errors import error_response
+from bot.platforms.web.sent_json import parse_body
 from bot.platforms.web.templates import render_page
 
 if TYPE_CHECKING:
@@ -80,10 +81,7 @@ class PeoplePage:
 
     async def _act(self, caller: Caller, body: bytes) -> None:
         caller.require_moderator()
-        try:
-            act = Act.model_validate_json(body)
-        except ValidationError:
-            raise UserError("The page sent something that the bot does not understand; reload the page.") from None
+        act = parse_body(Act, body)
         span = timedelta(seconds=act.seconds)
         match act.do:
             case "time_out":

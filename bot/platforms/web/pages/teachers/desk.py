@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from bot.core.caller import Caller
 from bot.core.errors import UserError
 from bot.platforms.web.pages.errors import error_response
+from bot.platforms.web.sent_json import parse_body
 from bot.settings.scopes import server_scope
 from bot.settings.setting import Scope
 
@@ -71,11 +72,7 @@ class Desk:
         """Carry out an order of a moderator, in JSON, and answer with what `act` says about it; others are refused."""
 
         async def carry_out(caller: Caller, _: Scope) -> web.StreamResponse:
-            try:
-                order = kind.model_validate_json(await request.read())
-            except ValidationError:
-                sentence = "The page sent something that the bot does not understand; reload the page."
-                raise UserError(sentence) from None
+            order = parse_body(kind, await request.read())
             return web.json_response({"said": await act(caller, self.scope(order.room), order) or ""})
 
         return await self.answer(request, carry_out)

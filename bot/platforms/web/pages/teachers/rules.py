@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
 from aiohttp import web
@@ -31,8 +32,14 @@ PRESETS = {
         Sentence("Classroom"),
         Sentence("The strictest checks, and limits for thirty people at one machine."),
     ),
-    "exam": (Sentence("Exam"), Sentence("/explain alone: lessons answer, and no model writes or draws.")),
-    "open-community": (Sentence("Open community"), Sentence("All options as far as they go, with the usual checks.")),
+    "exam": (
+        Sentence("Exam"),
+        Sentence("/explain alone: lessons answer, a model only says them in simpler words, and none draws."),
+    ),
+    "open-community": (
+        Sentence("Open community"),
+        Sentence("High temperatures, long answers and few limits, with the usual checks."),
+    ),
 }
 """The title of each preset that comes with Tempera, and what it is for."""
 
@@ -62,6 +69,8 @@ class RulesCard:
         self._services, self._desk = services, desk
         self._settings = services.bot.settings
         self._presets = Presets(services.bot.settings, services.bot.database)
+        self._changing = asyncio.Lock()
+        """Held while the list of rooms that are only for reading is read and written."""
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
@@ -118,9 +127,12 @@ class RulesCard:
         if not scope.channel:
             raise UserError("Choose a room: the whole chat can be paused.")
         server = Scope(scope.platform, scope.server)
-        others = [room for room in self._settings.value(DENIED, server.place).split() if room != scope.channel]
-        denied = [*others, scope.channel] if order.on else others
-        await SettingsEditor(self._settings).set(caller, DENIED, " ".join(denied) or None, server)
+        async with self._changing:
+            # A room that was closed is no channel that the setting could name.
+            names = set(self._services.rooms.names) - {scope.channel}
+            others = [room for room in self._settings.value(DENIED, server.place).split() if room in names]
+            denied = [*others, scope.channel] if order.on else others
+            await SettingsEditor(self._settings).set(caller, DENIED, " ".join(denied) or None, server)
 
     async def _serve_commands(self, request: web.Request) -> web.StreamResponse:
         return await self._desk.obey(request, CommandsOrder, self._set_commands)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bot.moderation.audit_view import plain_name
 from bot.storage.audit import MODERATION, AuditEntry
 from bot.storage.database import ANNOUNCEMENT, UNFINISHED, now
 
@@ -34,15 +35,16 @@ async def write_transcript(messages: MessageStore, audit: Audit, caller: Caller,
 def _write_row(row: MessageRow, question: MessageRow | None) -> Iterator[str]:
     when = f"{row.created:%Y-%m-%d %H:%M}"
     if row.role == ANNOUNCEMENT:
-        yield f"**{row.author_name}** 📣 {when}"
+        yield f"{plain_name(row.author_name)} 📣 {when}"
         yield _quote(row.text)
     elif row.role == "assistant" and row.state not in UNFINISHED:
         asked = row.resume.get("line") or (question.text if question is not None else "")
         thread = f" (↳ {row.thread})" if row.thread else ""
-        yield f"**{row.author_name}** {when}{thread}"
+        yield f"{plain_name(row.author_name)} {when}{thread}"
         yield _quote(str(asked) or f"/{row.command}")
         yield f"**Tempera** #{row.id}"
-        yield row.text or "…"
+        # Outside a quotation, an answer could look like what somebody else has asked.
+        yield _quote(row.text) or "…"
         if row.card:
             yield "*" + ", ".join(f"{name}: {value}" for name, value in row.card.items()) + "*"
 

@@ -138,8 +138,9 @@ async def test_an_ended_visit_closes_the_page_and_needs_the_join_code_again(bot:
             number = his.received[0]["you"]["id"]
             assert (await act(ben, do="end", id=number))[0] == 403
             assert (await act(ann, do="end", id=number))[0] == 200
-            while not his.socket.closed:
-                await his.socket.receive()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not his.socket.closed:
+                    await his.socket.receive()
         assert (await status_of(ben, "/socket"), await state(ben)) == (403, "code")
         assert (await knock(ben, "Ben"))[1]["state"] == "code"
         async with ben.session.get(f"{url}/join") as response:

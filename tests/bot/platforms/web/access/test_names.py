@@ -112,8 +112,15 @@ def test_nothing_invisible_and_no_heap_of_accents_is_left_of_a_name() -> None:
     assert len(clean_name("\ufdfa" * 1000)) == 32
 
 
-def test_the_free_name_has_the_first_number_that_nobody_has() -> None:
+def test_the_free_name_has_a_number_that_nobody_has() -> None:
     taken = {"Ada 2", "Ada 3"}
     assert find_free("Ada", lambda name: name not in taken) == "Ada 4"
     assert find_free("Ada 2", lambda name: name not in taken) == "Ada 4"
     assert find_free("x" * 32, lambda name: name not in taken) == "x" * 27 + " 2"
+
+
+def test_a_free_name_is_found_with_few_tries() -> None:
+    taken = {f"Max {number}" for number in range(2, 4000)}
+    tried = []
+    assert find_free("Max", lambda name: tried.append(name) or name not in taken) not in taken
+    assert len(tried) < 100

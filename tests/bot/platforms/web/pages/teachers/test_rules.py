@@ -85,6 +85,17 @@ async def test_a_room_can_be_for_reading_alone(bot: Bot, teacher: Visitor, ben: 
         assert await ordered(teacher, "/class/read-only", room, on=True) == (422, sentence)
 
 
+async def test_a_closed_room_does_not_stand_in_the_way_of_others(bot: Bot, teacher: Visitor) -> None:
+    async with teacher.page("Ada") as hers:
+        await hers.send("make_room", name="lesson-1")
+        await hers.until("taken")
+        assert await ordered(teacher, "/class/read-only", "lesson-1", on=True) == (200, "")
+        await hers.send("close_room", room="lesson-1")
+        await hers.until("taken")
+    assert await ordered(teacher, "/class/read-only", "general", on=True) == (200, "")
+    assert dict(bot.settings.scopes.values_at(CHAT)) == {"access.channels.denied": "general"}
+
+
 async def test_one_command_alone_can_be_allowed_in_a_room(teacher: Visitor, ben: Visitor) -> None:
     listed = (await seen(teacher))["rules"]["commands"]
     assert [(one["plugin"], one["names"], one["on"]) for one in listed] == [
