@@ -11,6 +11,7 @@ from bot.commands.option import Choice, Numbers, Range
 from bot.core.background import SerialExecutor, repeat
 from bot.core.caller import Caller
 from bot.core.errors import Busy, UserError
+from bot.core.i18n import language_code
 from bot.core.messages import (
     Attachment,
     Button,
@@ -107,6 +108,7 @@ __all__ = [
     "command",
     "cut_line",
     "ellipsis",
+    "language_code",
     "message_command",
     "new_seed",
     "repeat",

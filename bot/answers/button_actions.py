@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bot.access.admission import ENDING_ACTIONS
 from bot.answers import buttons
 from bot.answers.cause import CAUSE, describe_press
 from bot.answers.executor import AnswerJob, PageTurn
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 
 FORK_SUFFIX = "-fork"
-ENDING_ACTIONS = buttons.IN_PLACE - buttons.ANYBODY
-"""Buttons that stop or delete something, and show nothing."""
 
 
 class ButtonActions:
@@ -136,7 +135,7 @@ class ButtonActions:
                 question = None
                 parent = row.id if action == buttons.CONTINUE else await self._parent_of_question(row)
         options = self._admission.bind(request, command, given)
-        tokens = await self._read_tokens(row, request.place) if action == buttons.FORK else ()
+        tokens = await self._read_tokens(row, request.place, options["at"]) if action == buttons.FORK else ()
         cause = describe_press(action, label, row, command, options, tokens)
         return AnswerJob(
             request=replace(request, resume={**request.resume, CAUSE: cause}),
@@ -148,8 +147,9 @@ class ButtonActions:
             source=row.id,
         )
 
-    async def _read_tokens(self, row: MessageRow, place: Place) -> Sequence[Token]:
-        return await self._safety.filter_tokens(await self._messages.load_tokens(row.id), place)
+    async def _read_tokens(self, row: MessageRow, place: Place, last: int) -> Sequence[Token]:
+        """Return the tokens of an answer up to number `last`; what may not be shown here is hidden in them."""
+        return await self._safety.filter_tokens((await self._messages.load_tokens(row.id))[: last + 1], place)
 
     def _answering_command(self, action: str, row: MessageRow) -> Command:
         """Return the command that makes the answer which the core's button `action` under `row` asks for."""

@@ -102,6 +102,14 @@ class Context:
         """Return `dial` with the candidates hidden that no answer may contain here."""
         return await self._safety.filter_dial(dial, self.place)
 
+    async def check_prompt(self, *texts: str, draws: bool = False) -> None:
+        """Raise Unsafe for what may not be asked for here, for words that a plugin made of the asker's.
+
+        The asker's own words are checked before a handler runs. `draws` says that a picture of the texts is asked for.
+        """
+        await self._safety.check_all_rules(texts, self.place, draws=draws)
+        await self._safety.check_with_classifier(texts, self.place, user=self.user.id)
+
     async def why(self, command: Command, user: User | None = None) -> list[Reason]:
         """Return every reason why `user`, or else the asker, cannot use `command` here, in order of importance."""
         address = self.request.address if user is None else ""

@@ -33,9 +33,14 @@ def list_languages() -> tuple[str, ...]:
     return ("en", *sorted(path.stem for path in FOLDER.glob("*.toml")))
 
 
+def language_code(locale: str) -> str:
+    """Return the code of the language of a locale: "de" for "de-AT" and "de_AT"."""
+    return locale.replace("_", "-").split("-")[0].lower()
+
+
 def translate(sentence: str, locale: str, /, **values: object) -> str:
     """Return `sentence` in the language of `locale` ("de", "de-AT"), with its `{name}` fields filled in."""
-    text = load_translations(locale.replace("_", "-").split("-")[0].lower()).get(sentence, sentence)
+    text = load_translations(language_code(locale)).get(sentence, sentence)
     if not values:
         return text
     return text.format(**{name: _translate_value(value, locale) for name, value in values.items()})

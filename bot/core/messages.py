@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bot.core.i18n import language_code
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -266,7 +268,7 @@ class Page:
 
     def in_language(self, locale: str) -> Page:
         """Return the translation for `locale` ("de-AT"), or this page if there is none."""
-        return self.translations.get(locale.replace("_", "-").split("-")[0].lower(), self)
+        return self.translations.get(language_code(locale), self)
 
 
 @dataclass(frozen=True, slots=True)

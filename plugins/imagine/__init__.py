@@ -5,6 +5,7 @@ No picture is stored. Its buttons hold its recipe, which draws exactly the same 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -89,8 +90,16 @@ class ImaginePlugin(Plugin):
         """
         parsed_sweep = _parse_sweep(ctx, sweep) if sweep else None
         model = await ctx.settings.model("imagine.model") or await ctx.models.first("images")
-        request = _build_request(
-            ctx, prompt, guidance, steps, seed, 1 if parsed_sweep else count, negative, model=model
+        request = await _build_request(
+            ctx,
+            prompt,
+            guidance,
+            steps,
+            seed,
+            1 if parsed_sweep else count,
+            negative,
+            model=model,
+            locale=ctx.user.locale,
         )
         if parsed_sweep:
             replies = self._draw_sweep(ctx, request, parsed_sweep, count)
@@ -119,7 +128,7 @@ class ImaginePlugin(Plugin):
         negative: What the picture should keep away from
         """
         await require_model(ctx, model)
-        request = _build_request(ctx, prompt, guidance, steps, seed, 1, negative, model=model)
+        request = await _build_request(ctx, prompt, guidance, steps, seed, 1, negative, model=model)
         async for reply in self._draw_pictures(ctx, request):
             yield reply
 
@@ -144,7 +153,7 @@ class ImaginePlugin(Plugin):
         steps: In how many steps the noise is taken away: few are quick and rough
         seed: The same seed and words give the same picture again
         """
-        request = _build_request(ctx, prompt, guidance, steps, seed, count, negative, strength=strength)
+        request = await _build_request(ctx, prompt, guidance, steps, seed, count, negative, strength=strength)
         async for reply in self._draw_variations(ctx, request, source):
             yield reply
 
@@ -168,7 +177,7 @@ class ImaginePlugin(Plugin):
         steps: In how many steps the noise is taken away: few are quick and rough
         seed: The same seed and words give the same picture again
         """
-        request = _build_request(ctx, prompt, guidance, steps, seed, 1, negative, strength=strength)
+        request = await _build_request(ctx, prompt, guidance, steps, seed, 1, negative, strength=strength)
         async for reply in self._draw_variations(ctx, request, source):
             yield reply
 
@@ -301,7 +310,7 @@ def _parse_sweep(ctx: Context, text: str) -> Sweep:
     return parse_sweep(text, limits, MAX_VALUES if allowed == count.default else allowed)
 
 
-def _build_request(
+async def _build_request(
     ctx: Context,
     prompt: str,
     guidance: float | None,
@@ -312,14 +321,21 @@ def _build_request(
     *,
     model: str | None = None,
     strength: float | None = None,
+    locale: str = "en",
 ) -> ImageRequest:
-    """Return the request that the options ask for, in English and with a random seed unless one is given."""
+    """Return the request that the options ask for, in English and with a random seed unless one is given.
+
+    Words that several languages have are read in `locale`; what a button brings along is in English already. Raises
+    Unsafe if no picture may be drawn of the translated words.
+    """
     max_seed = MAX_SEED - count + 1
     if seed is not None and seed > max_seed:
         sentence = "Each picture has the next seed, so for {count} of them seed is {most} at most."
         raise UserError(sentence, count=count, most=max_seed)
-    translation = translate_prompt(prompt, ctx.user.locale)
-    unwanted = translate_prompt(negative, ctx.user.locale) if negative else None
+    translation = await asyncio.to_thread(translate_prompt, prompt, locale)
+    unwanted = await asyncio.to_thread(translate_prompt, negative, locale) if negative else None
+    if translated := [one.text for one in (translation, unwanted) if one is not None]:
+        await ctx.check_prompt(*translated, draws=True)
     return ImageRequest(
         prompt=translation.text if translation else prompt,
         is_translated=translation is not None,

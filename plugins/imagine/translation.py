@@ -13,12 +13,22 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bot import language_code
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 FILE = Path(__file__).with_name("dictionary.tsv")
 MAX_PHRASE_WORDS = 4
-IRREGULAR = {"child": "children", "deer": "deer", "fish": "fish", "knife": "knives", "leaf": "leaves", "man": "men"}
+IRREGULAR = {
+    "child": "children",
+    "deer": "deer",
+    "fish": "fish",
+    "foot": "feet",
+    "knife": "knives",
+    "leaf": "leaves",
+    "man": "men",
+}
 IRREGULAR |= {"mouse": "mice", "sheep": "sheep", "wolf": "wolves", "woman": "women"}
 """English nouns whose plural has no s, by their singular."""
 ONE, MANY = ("a", "with a", "one"), ("two", "three", "four", "five", "many")
@@ -29,10 +39,9 @@ PART = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]+")
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """A prompt in English; `language` is the code of the language that it was in, `unknown` its words that stayed."""
+    """A prompt in English; `unknown` are its words that stayed."""
 
     text: str
-    language: str
     unknown: tuple[str, ...]
 
 
@@ -58,16 +67,19 @@ def translate_prompt(prompt: str, locale: str = "") -> Translation | None:
     counts["en"] = sum(_fold(part) in english for part in parts)
     best = max(counts.values())
     winners = [code for code in ("en", "de", "es") if counts[code] == best]
-    preferred = locale.replace("_", "-").split("-")[0].lower()
+    preferred = language_code(locale)
     language = preferred if preferred in winners else winners[0]
     if language == "en" or not _has_content(found[language]):
+        return None
+    # A single word among others may be a name, like the first one of “Mona Lisa”.
+    if counts[language] == 1 < sum(part[0].isalnum() for part in parts) and language != preferred:
         return None
     entries = [entry for _, entry in found[language]]
     if language == "es":
         _put_adjectives_first(entries)
     text = _join(entries)
     unknown = tuple(dict.fromkeys(entry for entry in entries if isinstance(entry, str) and entry[0].isalpha()))
-    return Translation(text, language, unknown) if text.casefold() != prompt.casefold() else None
+    return Translation(text, unknown) if text.casefold() != prompt.casefold() else None
 
 
 def _count_known(entries: list[tuple[int, _Entry | str]]) -> int:

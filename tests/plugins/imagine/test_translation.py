@@ -1,10 +1,11 @@
 """Prompts in German and Spanish, put into English with the dictionary."""
 
 import pytest
-from fakes.core.requests import ask, last, speaking
+from fakes.core.requests import MODERATOR, ROOM, ask, last, speaking
 from fakes.model_server.model_api import FakeModels
 
 from bot.app import Bot
+from bot.settings.scopes import server_scope
 from plugins.imagine.translation import FILE, translate_prompt
 
 
@@ -18,6 +19,8 @@ from plugins.imagine.translation import FILE, translate_prompt
         ("un gato rojo con sombrero", "a red cat with hat"),
         ("dos perros pequeños en la playa", "two small dogs on the beach"),
         ("una bruja de noche", "a witch at night"),
+        ("Große Bäume", "big trees"),
+        ("zwei Füße", "two feet"),
     ],
 )
 def test_things_colours_and_places_become_english(prompt: str, english: str) -> None:
@@ -43,6 +46,19 @@ def test_each_line_of_the_dictionary_has_four_columns() -> None:
     assert {len(line) for line in lines} == {4}
     assert {line[0] for line in lines} == {"noun", "adjective", "other"}
     assert all(line[1] and (line[2] or line[3]) for line in lines)
+
+
+def test_one_foreign_word_among_others_may_be_a_name() -> None:
+    assert translate_prompt("mona lisa", "en") is None
+    assert translate_prompt("mona lisa", "es").text == "monkey lisa"
+
+
+async def test_the_translated_words_are_checked_too(bot: Bot, models: FakeModels) -> None:
+    level = bot.settings.make_change("safety.level", "classroom", server_scope(ROOM))
+    await bot.settings.write([level], MODERATOR)
+    refused = await last(bot, ask("/imagine count:1 Prinz Harry", speaking("de")))
+    assert refused.refused
+    assert not [request for request in models.requests if "Harry" in str(request.get("prompt"))]
 
 
 async def test_the_card_says_what_was_drawn(bot: Bot, models: FakeModels) -> None:
