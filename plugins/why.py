@@ -61,9 +61,8 @@ class WhyPlugin(Plugin):
 
 def _list_limits(ctx: Context, command: Command) -> list[str]:
     """Return a line for each option of a command that moderators have narrowed for the asker, with the settings."""
-    narrowed = next((known for known in ctx.commands if known.name == command.name), command)
     lines = []
-    for option in narrowed.options:
+    for option in ctx.plugins.narrow(command, ctx.place, ctx.user).options:
         if settings := [f"`{name}`" for name in dict.fromkeys((option.minimum_by, option.maximum_by)) if name]:
             sentence = "- {option} must be {expected}. Moderators can change that: {setting}"
             about = {"option": f"`{option.name}`", "expected": option.expects(), "setting": ", ".join(settings)}

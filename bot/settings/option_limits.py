@@ -139,7 +139,10 @@ def find_narrower(setting: Setting, settings: Settings, place: Place) -> Sentenc
     """Return a sentence that names the limit of all temperatures if it is narrower in `place` than `setting` is."""
     prefix, _, end = setting.name.rpartition(".")
     shared = f"{TEMPERATURE}.{end}"
-    if not prefix.endswith(f".{TEMPERATURE}") or not settings.knows(shared):
+    command, _, name = prefix.rpartition(".")
+    # The limits of an option are settings with the limits that the option has by itself.
+    option = replace(setting.option, name=name)
+    if not command or name != TEMPERATURE or not _is_temperature(option) or not settings.knows(shared):
         return None
     own, common = settings.value(setting.name, place), settings.value(shared, place)
     if (own <= common) if end == "maximum" else (own >= common):

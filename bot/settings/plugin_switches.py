@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from bot.settings.resolver import Settings
 
 PINNED = frozenset({"help", "plugins", "config", "why", "privacy"})
-"""Plugins that are never switched off, nor refused because of a channel, a role or a time-out: without them nobody
-could undo a setting or use their right to privacy."""
+"""Plugins that are never switched off, nor refused because of a pause, a channel, a role or a time-out: without them
+nobody could undo a setting or use their right to privacy."""
 
 
 def switch_name(plugin: str) -> str:

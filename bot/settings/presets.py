@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.config.loading import read_presets
 from bot.core.errors import UserError
+from bot.settings.editor import NOT_ALLOWED
 from bot.settings.scopes import Change
 from bot.storage.key_value import Store
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 NAMESPACE, SCOPE = "presets", "applied"
 """Where the newest preset of each scope is stored. No plugin is called so."""
-NOT_ALLOWED = "Only moderators can change settings."
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,8 @@ class Presets:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
         self._store = Store(database, NAMESPACE)
+        self._changing = asyncio.Lock()
+        """Held from the reading of what there was before until that is stored."""
 
     async def preview(self, scope: Scope) -> dict[str, list[PresetChange]]:
         """Return what each preset would change in `scope`, by its name."""
@@ -66,28 +68,30 @@ class Presets:
         values = (await asyncio.to_thread(read_presets)).get(name)
         if values is None:
             raise UserError("There is no preset “{name}”.", name=name[:60])
-        former = self._untouched(await self._stored(scope), scope)
-        own = {**self._settings.scopes.values_at(scope), **former}
-        changes = [
-            await self._settings.make_checked_change(setting, value, scope)
-            for setting, value in (former | values).items()
-            if self._settings.can_be_set(setting, scope)
-        ]
-        taken = {change.name: [own.get(change.name), change.value] for change in changes if change.name in values}
-        changed = await self._settings.write(changes, caller.user)
-        await self._store.set(_key(scope), {"name": name, "values": taken}, scope=SCOPE)
-        return changed
+        async with self._changing:
+            former = self._untouched(await self._stored(scope), scope)
+            own = {**self._settings.scopes.values_at(scope), **former}
+            changes = [
+                await self._settings.make_checked_change(setting, value, scope)
+                for setting, value in (former | values).items()
+                if self._settings.can_be_set(setting, scope)
+            ]
+            taken = {change.name: [own.get(change.name), change.value] for change in changes if change.name in values}
+            changed = await self._settings.write(changes, caller.user)
+            await self._store.set(_key(scope), {"name": name, "values": taken}, scope=SCOPE)
+            return changed
 
     async def take_back(self, caller: Caller, scope: Scope) -> Sequence[Changed]:
         """Set what the newest preset of `scope` changed as it was before; what was changed since stays."""
         caller.require_moderator(NOT_ALLOWED)
-        stored = await self._stored(scope)
-        if not stored:
-            raise UserError("There is no preset to take back here.")
-        changes = [Change(scope, name, before) for name, before in self._untouched(stored, scope).items()]
-        changed = await self._settings.write(changes, caller.user) if changes else []
-        await self._store.delete(_key(scope), scope=SCOPE)
-        return changed
+        async with self._changing:
+            stored = await self._stored(scope)
+            if not stored:
+                raise UserError("There is no preset to take back here.")
+            changes = [Change(scope, name, before) for name, before in self._untouched(stored, scope).items()]
+            changed = await self._settings.write(changes, caller.user) if changes else []
+            await self._store.delete(_key(scope), scope=SCOPE)
+            return changed
 
     async def _stored(self, scope: Scope) -> Mapping[str, Any]:
         return await self._store.get(_key(scope), scope=SCOPE) or {}

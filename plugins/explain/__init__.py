@@ -29,6 +29,7 @@ from bot import (
     UserError,
     autocomplete,
     command,
+    language_code,
     message_command,
     repeat,
 )
@@ -165,7 +166,7 @@ class ExplainPlugin(Plugin):
     async def complete_question(self, ctx: Context, typed: str) -> Sequence[str]:
         """Suggest questions of FAQs, and headings."""
         # It runs with every keystroke, so it avoids the database.
-        server, language = _server_of(ctx.place), ctx.user.locale.replace("_", "-").split("-")[0]
+        server, language = _server_of(ctx.place), language_code(ctx.user.locale)
         lesson_set = self.library.cached(server, language) or await self.library.lesson_set(server)
         return await asyncio.to_thread(replies.complete_question, lesson_set, typed)
 

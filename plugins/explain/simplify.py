@@ -4,7 +4,7 @@ Each sentence of the model is checked before it is shown, because nobody can unr
 with a name or a number that the passage lacks, the model is stopped and the passage itself is shown instead. A sentence
 that repeats the passage is left out, because it is no simpler; if all do, the model is asked once more. The check
 is strict and simple: every word with a capital letter counts as a name, except common words at the beginning of a
-sentence.
+sentence, and nouns in German.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from bot import Answered, Context, Delta, Reply, Turn, UserError, Waiting
 from plugins.explain import replies
 from plugins.explain.lessons.passages import split_sentences
-from plugins.explain.search.vocabulary import STOP_WORDS, fold, stems, words
+from plugins.explain.search.vocabulary import ENGLISH, SearchLanguage, fold, stems, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,10 +48,10 @@ NUMBER_NAMES = (
     "billion trillion zwei drei vier fünf sechs sieben acht neun zehn hundert tausend dos tres cuatro cinco seis siete "
     "ocho nueve diez cien mil"
 )
-NUMBER_WORDS = {word: place for place, word in enumerate(NUMBER_NAMES.split()[:11], 2)} | dict.fromkeys(
-    NUMBER_NAMES.split()[11:], 0
+NUMBER_WORDS = {word: str(place) for place, word in enumerate(NUMBER_NAMES.split()[:11], 2)} | dict.fromkeys(
+    map(fold, NUMBER_NAMES.split()[11:]), ""
 )
-"""Words for numbers, each with the number whose digits mean the same; 0 if there is none."""
+"""Words for numbers, folded, each with the digits that mean the same; "" if they are not known."""
 BEGINNING = """
     almost although always another anyone anything basically both but called computers consider each even every
     everyone first for generally here however imagine in instead later like lots many maybe most never next nobody
@@ -71,8 +71,11 @@ def finished_sentences(text: str) -> Iterator[str]:
         yield match[0]
 
 
-def unsupported_terms(sentence: str, source: str) -> list[str]:
-    """Return the names and numbers in a sentence that its source does not have."""
+def unsupported_terms(sentence: str, source: str, language: SearchLanguage = ENGLISH) -> list[str]:
+    """Return the names and numbers in a sentence that its source does not have.
+
+    In German all nouns have a capital letter, so that only words with further capitals count as names there.
+    """
     known = set(words(source))
     known_stems = set(stems(known))
     known_numbers = {_normalize_number(number) for number in NUMBER.findall(source)}
@@ -83,11 +86,13 @@ def unsupported_terms(sentence: str, source: str) -> list[str]:
         folded = fold(base)
         is_known = all(part in known or part.removesuffix("s") in known for part in words(base))
         if folded in NUMBER_WORDS:
-            if not is_known and str(NUMBER_WORDS[folded]) not in known_numbers:
+            if not is_known and NUMBER_WORDS[folded] not in known_numbers:
                 unsupported.append(word)
         elif word != word.lower() and word != "I" and not is_known:
+            if language.code == "de" and base[1:].islower():
+                continue
             is_first = BEFORE_FIRST_WORD.search(sentence[: match.start()]) and base[1:].islower()
-            is_common = folded in STOP_WORDS or folded in OPENINGS or set(stems([folded])) <= known_stems
+            is_common = folded in language.stop_words or folded in OPENINGS or set(stems([folded])) <= known_stems
             if not (is_first and is_common):
                 unsupported.append(word)
     return unsupported
@@ -119,6 +124,7 @@ class _Restatement:
 
     passage: str
     source: str
+    language: SearchLanguage
     checked: str = ""
     written: str = ""
     is_supported: bool = True
@@ -138,7 +144,7 @@ class _Restatement:
             self._check(self._unchecked)
 
     def _check(self, sentence: str) -> None:
-        self.is_supported = self.is_supported and not unsupported_terms(sentence, self.source)
+        self.is_supported = self.is_supported and not unsupported_terms(sentence, self.source, self.language)
         if self.is_supported and not repeats(sentence, self.passage):
             self.checked += sentence
 
@@ -155,7 +161,7 @@ async def simplify_passage(
     try:
         # A model that gave the passage back is told so, once.
         for _ in range(2):
-            told = _Restatement(passage.plain_text, source)
+            told = _Restatement(passage.plain_text, source, lesson_set.index.language)
             async for status in _restate(ctx, turns, told, card):
                 yield Reply(text=f"{title}\n\n{told.checked}".rstrip() if told.checked.strip() else "", status=status)
             if told.checked.strip() or not told.is_supported or not told.written.strip():

@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from bot import Answered, Attachment, Context, Delta, Drawn, Preview, Reply, Step, Turn
 from plugins.lab.parallel import ParallelPart, close_markdown, run_parallel
-from plugins.shared.sampling import MIN_P
+from plugins.shared.sampling import usual_min_p
 
 TEMPERATURE = 0.7
 MAX_TOKENS = 120
@@ -73,7 +73,7 @@ class Language(Family):
         events = self.ctx.models.chat(
             [Turn("system", " ".join([*asked, INSTRUCTIONS])), Turn("user", self.prompt)],
             temperature=min(max(TEMPERATURE, settings["temperature.minimum"]), settings["temperature.maximum"]),
-            min_p=MIN_P,
+            min_p=usual_min_p(self.ctx),
             seed=self.seed,
             max_tokens=MAX_TOKENS,
             model=await settings.model("ask.model"),

@@ -40,6 +40,8 @@ def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listening: FakeMo
         monkeypatch.setenv(f"TEMPERA_{name}", str(value))
 
     monkeypatch.chdir(tmp_path)
+    # In other languages there is one more line.
+    monkeypatch.setenv("LC_ALL", "C")
     change("MODEL_SERVER__URL", listening.url)
     change("DATABASE__URL", f"sqlite:///{tmp_path}/tempera.db")
     change("WEB__PORT", 0)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LEFT_OUT = "The lesson %s, named in explain.lessons, is left out: %s"
+TRANSLATION_LEFT_OUT = "The translation %s of a lesson in explain.lessons is left out: %s"
+
 
 class ConfiguredLessons:
     """Reads the lesson files that whoever runs the bot has chosen."""
@@ -30,25 +33,36 @@ class ConfiguredLessons:
     async def read_all(self) -> list[Lesson]:
         """Read the lessons that the configuration names. The log says which of them cannot be read, and why."""
         lessons: list[Lesson] = []
+        titles: set[str] = set()
         for path in self._files:
-            sentence = "The lesson %s, named in explain.lessons, is left out: %s"
-            titles = {lesson.title.casefold() for lesson in lessons}
-            try:
-                lesson = await self.read_from_disk(path, titles)
-                lessons.append(replace(lesson, translations=await self._read_translations(path)))
-            except OSError as error:
-                log.error(sentence, path, f"{error.strerror}.")  # noqa: TRY400 - the sentence says all
-            except UserError as error:
-                log.error(sentence, path, error)  # noqa: TRY400 - the sentence says all
+            if (lesson := await self._read_or_log(path, titles, LEFT_OUT)) is None:
+                continue
+            translations = await self._read_translations(path, titles)
+            lessons.append(replace(lesson, translations=translations))
         return lessons
 
-    async def _read_translations(self, path: Path) -> dict[str, Lesson]:
+    async def _read_translations(self, path: Path, titles: set[str]) -> dict[str, Lesson]:
         """Read the files beside a lesson that have it in other languages, unless they are lessons of their own."""
         translations = {}
         for code, translated in translation_paths(path).items():
-            if translated not in self._files and await asyncio.to_thread(translated.is_file):
-                translations[code] = await self.read_from_disk(translated)
+            if translated in self._files or not await asyncio.to_thread(translated.is_file):
+                continue
+            if (lesson := await self._read_or_log(translated, titles, TRANSLATION_LEFT_OUT)) is not None:
+                translations[code] = lesson
         return translations
+
+    async def _read_or_log(self, path: Path, titles: set[str], sentence: str) -> Lesson | None:
+        """Read a lesson and add its title to `titles`; None, with `sentence` in the log, if it cannot be read."""
+        try:
+            lesson = await self.read_from_disk(path, titles)
+        except OSError as error:
+            log.error(sentence, path, f"{error.strerror}.")  # noqa: TRY400 - the sentence says all
+        except UserError as error:
+            log.error(sentence, path, error)  # noqa: TRY400 - the sentence says all
+        else:
+            titles.add(lesson.title.casefold())
+            return lesson
+        return None
 
     async def read_from_disk(self, path: Path, titles: Collection[str] = ()) -> Lesson:
         """Read the lesson of a file. A number follows its title if `titles`, which are casefolded, have it already."""

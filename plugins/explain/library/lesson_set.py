@@ -119,6 +119,8 @@ class LessonSet:
     """The index of the reference lesson that `index` uses; other sets share it."""
     translated: dict[str, LessonSet] = field(default_factory=dict)
     """What questions in other languages are answered from, by code, once it was needed."""
+    translating: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while one of these is built."""
     model: str = ""
     """The embedding model, once every passage has its embeddings."""
     progress: tuple[int, int] = (0, 0)

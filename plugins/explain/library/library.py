@@ -77,11 +77,13 @@ class LessonLibrary:
         With a `language` ("de"), those that answer questions in it.
         """
         lesson_set = await self._original_set(server)
+        if not language:
+            return lesson_set
         if language in lesson_set.translated:
             return lesson_set.translated[language]
         if (lessons := await asyncio.to_thread(in_language, lesson_set.lessons, language)) is None:
             return lesson_set
-        async with self._locks[f"{language} of {id(lesson_set)}"]:
+        async with lesson_set.translating:
             if language not in lesson_set.translated:
                 built = await self._build(lesson_set.key, lessons, lesson_set.left_out, language)
                 lesson_set.translated[language] = built

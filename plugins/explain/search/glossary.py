@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bot import language_code
 from plugins.explain.search.vocabulary import ENGLISH, SearchLanguage, words
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def choose_language(question: str, locale: str = "") -> str:
     counts = count_stop_words(question)
     best = max(counts.values())
     winners = [code for code, count in counts.items() if count == best]
-    preferred = locale.replace("_", "-").split("-")[0].lower()
+    preferred = language_code(locale)
     code = preferred if preferred in winners else winners[0]
     return "" if code == ENGLISH.code else code
 

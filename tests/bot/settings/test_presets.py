@@ -1,5 +1,7 @@
 """Presets: what they would change, that they are applied as a whole, and that they can be taken back."""
 
+import asyncio
+
 import pytest
 from fakes.core.requests import ANN, MODERATOR, ROOM
 
@@ -51,6 +53,13 @@ async def test_a_preset_says_what_it_changes_and_is_taken_back(settings: Setting
     assert (own(settings), await presets.applied(SCHOOL)) == (before, "")
     with pytest.raises(UserError, match="There is no preset to take back here"):
         await presets.take_back(TEACHER, SCHOOL)
+
+
+async def test_a_preset_that_is_applied_twice_at_once_can_be_taken_back(settings: Settings, database: Database) -> None:
+    presets, before = Presets(settings, database), own(settings)
+    await asyncio.gather(*(presets.apply(TEACHER, "exam", SCHOOL) for _ in range(2)))
+    await presets.take_back(TEACHER, SCHOOL)
+    assert own(settings) == before
 
 
 async def test_another_preset_takes_the_place_of_the_one_before(settings: Settings, database: Database) -> None:

@@ -4,6 +4,7 @@ from fakes.model_server.model_api import FakeModels
 
 from bot.app import Bot
 from bot.settings.scopes import server_scope
+from plugins.explain.search.glossary import search_language
 from plugins.explain.simplify import finished_sentences, unsupported_terms
 
 SOURCE = (
@@ -48,6 +49,13 @@ def test_terms_of_the_source_are_supported(sentence: str) -> None:
 )
 def test_names_and_numbers_that_the_source_lacks_are_found(sentence: str, found: list[str]) -> None:
     assert unsupported_terms(sentence, SOURCE) == found
+
+
+def test_german_nouns_are_no_names_and_abbreviations_are() -> None:
+    german, source = search_language("de"), "Die Temperatur sagt, wie frei gezogen wird: 0 heißt immer gleich."
+    assert unsupported_terms("Dann nimmt das Programm das nächste Wort.", source, german) == []
+    assert unsupported_terms("Das sagt die NASA.", source, german) == ["NASA"]
+    assert unsupported_terms("Es sind fünf Wörter oder eine million.", source, german) == ["fünf", "million"]
 
 
 def test_sentences_are_finished_when_something_follows() -> None:

@@ -96,3 +96,25 @@ async def test_each_language_has_its_page(make_bot: MakeBot) -> None:
             "Was ist generative KI?",
             "¿Qué es la IA generativa?",
         ]
+
+
+async def test_a_translation_that_cannot_be_read_leaves_its_lesson(
+    make_bot: MakeBot, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cells, damaged = tmp_path / "cells.md", tmp_path / "cells.de.md"
+    cells.write_text("# Cells\n\n## Walls\n\nA wall of cellulose keeps a plant cell in shape.\n")
+    damaged.write_text("")
+    async with make_bot(cells) as bot:
+        assert (await last(bot, ask("/explain Walls"))).text.startswith("A wall of cellulose")
+    assert f"The translation {damaged} of a lesson in explain.lessons is left out: " in caplog.text
+
+
+async def test_a_translation_may_have_the_title_of_its_lesson(make_bot: MakeBot, tmp_path: Path) -> None:
+    git, german = tmp_path / "git.md", tmp_path / "git.de.md"
+    git.write_text("# Git\n\n## What is a branch?\n\nA branch is a line of work.\n")
+    german.write_text("# Git\n\n## Was ist ein Zweig?\n\nEin Zweig ist eine Reihe von Änderungen.\n")
+    async with make_bot(git) as bot:
+        lesson_set = await explain_plugin(bot).library.lesson_set("", "de")
+        (lesson,) = lesson_set.lessons
+        assert (lesson.title, lesson.passages[0].heading) == ("Git (2)", "Was ist ein Zweig?")
+        assert (await explain_plugin(bot).library.set_with("", lesson.title)) is lesson_set
