@@ -1,11 +1,12 @@
 // The settings page: each setting is saved by itself, and shows its old and new value and who changed it last.
 
+import { visitorQuery } from "../shared/address.js";
 import { byId, element, setIcon } from "../shared/dom.js";
 import { fetchJson } from "../shared/json.js";
 import { groupBy } from "../shared/group.js";
 import * as look from "../shared/look.js";
 import * as moderators from "./moderators.js";
-import { language, t } from "../shared/words.js";
+import { t } from "../shared/words.js";
 
 const LONG = 80;
 const when = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
