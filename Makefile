@@ -22,7 +22,7 @@ test: export PYTHONDONTWRITEBYTECODE =
 
 VLLM := .venv-vllm
 
-.PHONY: run test quality lint bench bench-vllm pictures clean setup setup-dev
+.PHONY: run test quality lint bench bench-vllm pictures lesson clean setup setup-dev
 
 run: setup
 	$(BIN)/tempera run
@@ -64,6 +64,12 @@ bench-vllm: $(VENV)/.dev $(VLLM)/.ready
 # The screenshots of docs/pictures, from the running program; look at each before you keep it.
 pictures: setup-dev
 	PYTHONPATH=tests $(BIN)/python docs/pictures/take.py
+
+# A lesson of a teacher and three pupils, played in browsers with the real models: `make lesson SHOTS=folder`. Look at each
+# picture that it leaves in the folder, and at what it prints at its end.
+SHOTS ?= build/lesson
+lesson: setup-dev
+	PYTHONPATH=tests $(BIN)/python -m quality.lesson $(SHOTS)
 
 clean:
 	rm -rf $(VENV) $(VLLM) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

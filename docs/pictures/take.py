@@ -48,12 +48,12 @@ class Chat:
         return page
 
     async def teacher(self, name: str, **look: Any) -> Any:
-        """The same, of a moderator."""
+        """The start page of a moderator with this name."""
         async with Database(self.made.environment["TEMPERA_DATABASE__URL"]) as database:
             code = await WebModerators(database).create_code()
         page = await self.visit(name, teacher_link("", code), **look)
         await page.get_by_role("button", name="Sign in").click()
-        await expect(page.locator("#who")).to_contain_text("Moderator")
+        await expect(page.locator("#basics label").last).to_be_visible()
         return page
 
 
@@ -75,7 +75,8 @@ async def say(page: Any, line: str) -> Any:
 
 
 async def room(page: Any, name: str) -> None:
-    """Open a room, as a moderator does, and go there."""
+    """Open a room, as a moderator does on the way from the start page, and go there."""
+    await page.get_by_role("link", name="Go to the chat").click()
     await page.get_by_role("button", name="Open a room").click()
     await page.get_by_label("Name").fill(name)
     await page.get_by_role("button", name="Open it").click()
@@ -173,12 +174,17 @@ async def denoising(at: Chat) -> None:
     await take(page, "denoising")
 
 
+async def teacher(at: Chat) -> None:
+    """The start page of a teacher, by which others come in."""
+    await take(await at.teacher("Ada", viewport={"width": 1280, "height": 1000}), "teacher")
+
+
 async def settings(at: Chat) -> None:
     """A setting that was just changed."""
     page = await at.teacher("Ada")
-    await page.get_by_role("link", name="Settings").click()
+    await page.get_by_role("link", name="Advanced: all settings").click()
     await page.get_by_label("Find").fill("temperature")
-    field = page.get_by_label("ask.temperature.maximum", exact=True)
+    field = page.get_by_label("temperature.maximum", exact=True)
     await field.fill("1")
     await field.press("Enter")
     await expect(page.get_by_text("2 → 1")).to_be_visible()
@@ -193,6 +199,7 @@ PICTURES: dict[str, tuple[str, Callable[[Chat], Awaitable[None]]]] = {
     "odds": ("chat", odds),
     "tokens": ("chat", tokens),
     "denoising": ("images", denoising),
+    "teacher": ("", teacher),
     "settings": ("", settings),
 }
 """Each with the kind of model that it cannot do without."""
@@ -208,7 +215,7 @@ async def main(names: list[str]) -> None:
     """Take these pictures, or all."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        made = Deployment(folder)
+        made = Deployment(folder, extra={"TEMPERA_WEB__URL": "https://tempera.school.example"})
         stack.push_async_callback(asyncio.to_thread, made.end)
         await asyncio.to_thread(made.start)
         tools = await stack.enter_async_context(async_playwright())

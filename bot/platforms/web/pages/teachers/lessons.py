@@ -88,6 +88,8 @@ class LessonsCard:
                 reply = newest
         if reply is None or reply.error:
             raise UserError("{text}", text="" if reply is None else reply.text)
+        # Open pages name the lessons.
+        self._services.rooms.notify_offers()
         return reply.text
 
 

@@ -10,9 +10,11 @@ from pydantic import SecretStr
 
 from bot.app import Bot
 from bot.config.sections import WebSection
+from bot.core.messages import User
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.access.teachers import WebModerators, teacher_link
 from bot.platforms.web.templates import static_url
+from bot.settings.setting import Scope
 
 pytestmark = MARKS
 PHONE = {"width": 360, "height": 740}
@@ -152,6 +154,10 @@ async def test_colours_and_size_are_chosen_and_kept(url: str, browser: Any) -> N
         )
         assert await page.evaluate("() => getComputedStyle(document.body).fontSize") == "24px"
         assert await fits(page)
+        # A teacher has other pages open beside the one on the projector.
+        beside = await page.context.new_page()
+        await beside.goto(url)
+        assert await beside.evaluate("() => ({ ...document.documentElement.dataset })") == {"theme": "dark"}
 
 
 PRIVATE_SEEN = """() => {
@@ -191,14 +197,19 @@ SHIFTS = """
 
 async def test_nothing_moves_while_a_page_is_loaded(url: str, bot: Bot, models: FakeModels, browser: Any) -> None:
     teachers = teacher_link(url, await WebModerators(bot.database).create_code())
-    async with opened(browser, teachers) as page:
+    task = bot.settings.make_change("room.task", "Find out **why**.\n\n1. Ask.\n2. Ask again.", Scope("web", "web"))
+    await bot.settings.write([task], User("m", "Mod", is_moderator=True))
+    async with opened(browser, teachers, expected="403") as page:
         await page.add_init_script(SHIFTS)
         await page.get_by_role("button", name="Sign in").click()
         await page.locator("#home").click()
         await say(page, "/ask hello")
         moved = {}
         for path, whole in (
-            ("/", ".exchange .actions button"),
+            ("/", "#board:visible ~ [role=log] .exchange .actions button"),
+            ("/class", "#people li"),
+            ("/people", "#people li"),
+            ("/private", "#refused:not(:empty)"),
             ("/dial", ".bars .bar"),
             ("/settings", "#moderators-list li"),
             ("/statistics", "#figures table"),

@@ -1,5 +1,6 @@
 """A teacher's bin and clock below what others asked, in a browser."""
 
+import re
 from typing import Any
 
 import pytest
@@ -32,14 +33,27 @@ async def say(page: Any, line: str) -> None:
     await expect(page.locator(".exchange.running")).to_have_count(0)
 
 
-async def test_a_teacher_removes_an_answer_and_times_its_asker_out(url: str, bot: Bot, browser: Any) -> None:
+async def test_a_teacher_removes_an_answer_and_times_its_asker_out(
+    url: str, bot: Bot, models: FakeModels, browser: Any
+) -> None:
     program = axe()
     teachers = teacher_link(url, await WebModerators(bot.database).create_code())
     async with opened(browser, teachers) as hers, opened(browser, url) as his:
         await hers.get_by_role("button", name="Sign in").click()
         await hers.locator("#home").click()
         await expect(hers.locator("#who")).to_be_visible()
-        await say(his, "/ask aubergine")
+        models.gate.clear()
+        await his.locator("#input").fill("/ask aubergine")
+        await his.locator("#input").press("Enter")
+        # A class that looks on does not see what can be done to people, nor the examples for newcomers.
+        await expect(hers.get_by_role("button", name="Stop")).to_be_visible()
+        await expect(hers.get_by_role("button", name=re.compile("^Time .* out$"))).to_have_count(0)
+        await expect(hers.locator("#welcome")).to_be_visible()
+        await hers.get_by_role("button", name="Large type for a projector").click()
+        await expect(hers.locator("#welcome")).to_be_hidden()
+        await hers.get_by_role("button", name="Large type for a projector").click()
+        models.gate.set()
+        await expect(his.locator(".exchange.running")).to_have_count(0)
         await expect(his.get_by_role("button", name="Remove this")).to_have_count(0)
         await hers.locator(".exchange").hover()
         assert await violations(hers, program) == []

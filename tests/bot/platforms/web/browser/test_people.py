@@ -37,6 +37,9 @@ async def test_a_teacher_lets_pupils_in_and_tells_them_apart(url: str, bot: Bot,
         await expect(one.get_by_text("You are “Ada”.")).to_be_visible()
         await expect(hers.get_by_text("Ada would like to come in.")).to_be_visible()
         assert await violations(hers, program) == []
+        await hers.get_by_role("button", name="Large type for a projector").click()
+        await expect(hers.get_by_text("Ada would like to come in.")).to_be_hidden()
+        await hers.get_by_role("button", name="Large type for a projector").click()
         await hers.get_by_role("button", name="Let in").click()
         await expect(one.locator("#who")).to_contain_text("Ada")
         # Whose name looks like one that somebody has must take another, which is proposed.

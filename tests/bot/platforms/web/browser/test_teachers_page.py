@@ -74,6 +74,7 @@ async def test_ten_tasks_of_a_newcomer_take_three_clicks_each(bot: Bot, browser:
     async with WebPlatform(bot, section).serve() as url:
         link = teacher_link(url, await WebModerators(bot.database).create_code())
         async with opened(browser, link) as hers, opened(browser, f"{url}/join#code=open%20sesame%21") as his:
+            await hers.get_by_label("Your name").fill("Mx Hill")
             await hers.get_by_role("button", name="Sign in").click()
             clicks = Clicks(hers)
             saved, board = hers.locator("#said"), his.locator("#board")
@@ -90,12 +91,24 @@ async def test_ten_tasks_of_a_newcomer_take_three_clicks_each(bot: Bot, browser:
             await expect(hers.locator("#people li")).to_have_count(1)
             await clicks.end()
 
+            # Silence one pupil.
+            await clicks.press("button", "Time out: Guest")
+            await hers.get_by_role("dialog").get_by_role("button", name="Time out").click()
+            clicks.count += 1
+            await expect(hers.locator("#people li")).to_contain_text("timed out until")
+            await clicks.end()
+            await clicks.press("button", "Let them ask again")
+            await expect(hers.get_by_role("button", name="Time out: Guest")).to_be_visible()
+            await clicks.end()
+
             # Start a lesson.
             await clicks.press("button", "Choose …: Classroom")
             await expect(hers.get_by_role("row", name="How strictly messages and answers are checked")).to_be_visible()
             assert await violations(hers, program) == []
             await clicks.press("button", "Apply it")
-            await expect(hers.get_by_text("“Classroom” was applied here.")).to_be_visible()
+            await expect(hers.get_by_text("“Classroom” was applied here.")).to_be_in_viewport()
+            await expect(saved).to_be_in_viewport()
+            await expect(hers.get_by_role("button", name="Choose …: Classroom")).to_be_focused()
             assert bot.settings.value("safety.level", ROOM) == "classroom"
             await clicks.end()
             await clicks.press("button", "Take it back")
@@ -113,7 +126,7 @@ async def test_ten_tasks_of_a_newcomer_take_three_clicks_each(bot: Bot, browser:
 
             # Silence everybody.
             await clicks.press("switch", "Pause everybody")
-            await expect(board).to_contain_text("has paused the chat")
+            await expect(board).to_contain_text("Mx Hill has paused the chat")
             await say(his, "/explain hello", "has paused the chat")
             assert await violations(his, program) == []
             await clicks.end()
@@ -139,6 +152,7 @@ async def test_ten_tasks_of_a_newcomer_take_three_clicks_each(bot: Bot, browser:
             lesson = {"name": "Cells.md", "mimeType": "text/markdown", "buffer": CELLS}
             await hers.locator("#lesson-file").set_input_files(lesson)
             await expect(hers.locator(".answered")).to_contain_text("“Cells” is version 1 now")
+            await expect(his.get_by_role("link", name="Cells")).to_be_visible()
             await hers.locator("#lesson-file").set_input_files(lesson | {"buffer": b"# Cells\n\nOops.\n"})
             await expect(hers.get_by_text("2 versions")).to_be_visible()
             await hers.get_by_text("2 versions").click()

@@ -28,16 +28,16 @@ export class Actions {
   }
 
   // Shows actions: {name, label, press()} and, as far as it has them, `title`, `icon`, `style`; `sign` is shown in place
-  // of an icon. With `isShown` it is a button in any case, and with `isPage` one beside the three; the others are chosen
-  // by `useful`, a list of names. Without press() it cannot be pressed now. The keyboard focus stays on the same action;
-  // if that is gone, it moves to `fallback`, so that the next key does not press another one.
+  // of an icon. With `isShown` it is a button in any case, with `isPage` one beside the three, and with `isAside` none; the
+  // others are chosen by `useful`, a list of names. Without press() it cannot be pressed now. The keyboard focus stays on the
+  // same action; if that is gone, it moves to `fallback`, so that the next key does not press another one.
   show(actions, useful, fallback) {
     const focused = this.root.contains(document.activeElement) ? document.activeElement : null;
     const free = Math.max(0, SHOWN - actions.filter(({ isShown, isPage }) => isShown && !isPage).length);
     const shown = new Set(actions.filter(({ isShown }) => isShown).map(({ name }) => name));
     const next = useful.filter((name) => actions.some((one) => one.name === name) && !shown.has(name));
     // A menu of one is shown as a button.
-    const isWhole = actions.length - shown.size <= free;
+    const isWhole = actions.length - shown.size <= free && !actions.some(({ isAside }) => isAside);
     for (const name of isWhole ? actions.map((one) => one.name) : next.slice(0, free)) shown.add(name);
     this.buttons.replaceChildren(...actions.filter(({ name }) => shown.has(name)).map((action) => this.#button(action)));
     const hidden = actions.filter(({ name }) => !shown.has(name)).sort((a, b) => LAST.indexOf(a.name) - LAST.indexOf(b.name));

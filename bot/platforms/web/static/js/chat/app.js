@@ -16,11 +16,11 @@ import { open } from "./viewer.js";
 const NAME = "tempera-name";
 const TYPING_MS = 5000;
 const EXAMPLES = [
-  ["/ask What is a neural network?", t("A language model answers, word by word")],
-  ["/ask temperature:1.2 Tell me a story about an egg", t("The same model, more daring")],
-  ["/imagine a red apple", t("A diffusion model takes noise away until an apple is left")],
-  ["/dial Describe the sea in one sentence", t("The same prompt at three temperatures, side by side")],
-  ["/odds The cat sat on the", t("What could come next, and how likely each word is")],
+  [t("/ask What is a neural network?"), t("A language model answers, word by word")],
+  [t("/ask temperature:1.2 Tell me a story about an egg"), t("The same model, more daring")],
+  [t("/imagine a red apple"), t("A diffusion model takes noise away until an apple is left")],
+  [t("/dial Describe the sea in one sentence"), t("The same prompt at three temperatures, side by side")],
+  [t("/odds The cat sat on the"), t("What could come next, and how likely each word is")],
   ["/face", t("A GAN draws a person who does not exist")],
 ];
 
@@ -204,7 +204,10 @@ function offer(commands) {
   if (text === offeredCommands) return;
   offeredCommands = text;
   composer.commands = commands;
-  const examples = EXAMPLES.filter(([line]) => commands.some(({ name }) => line.startsWith(`/${name}`)));
+  const examples = EXAMPLES.filter(([line]) => commands.some(({ name, options }) => {
+    const degree = Number(line.match(/temperature:(\S+)/)?.[1] ?? 0), most = options.find((option) => option.name === "temperature")?.maximum;
+    return line.startsWith(`/${name}`) && degree <= (most ?? degree);
+  }));
   byId("examples").replaceChildren(...examples.map(([line, about]) => element("li", {},
     element("button", { type: "button", onclick: () => composer.fill(line) },
       element("code", {}, line), element("span", {}, about)))));

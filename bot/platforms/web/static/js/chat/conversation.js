@@ -16,6 +16,7 @@ const KNOWN = "tempera-known";
 export class Conversation {
   #views = new Map();
   #follows = true;
+  #top = 0;
   thread = 0;
 
   constructor(actions) {
@@ -28,7 +29,10 @@ export class Conversation {
     this.actions = { ...actions, origin: (row) => this.#goTo(row) };
     newer.addEventListener("click", () => this.toBottom());
     scroller.addEventListener("scroll", () => {
-      this.#follows = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 80;
+      const isAtEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 80;
+      // Only who scrolls up wants to stay there: what has grown since the page itself scrolled moves the end away, too.
+      this.#follows = isAtEnd || (this.#follows && scroller.scrollTop >= this.#top);
+      this.#top = scroller.scrollTop;
       if (this.#follows) newer.hidden = true;
     }, { passive: true });
     // A picture that is loaded, or a message box that grows, must not push the newest message out of sight.

@@ -14,7 +14,7 @@ function open(invitation) {
   copy.addEventListener("click", () => copyText(copy, () => invitation.link));
   return [
     element("div", { class: "invitation" }, code(invitation), element("div", {},
-      element("p", { class: "about" }, t("Pupils scan this, or open the address and type the code.")),
+      element("p", { class: "about" }, invitation.code ? t("Pupils scan this, or open the address and type the code.") : t("Pupils scan this, or open the address.")),
       ...words(invitation),
       element("div", { class: "actions" }, enlarge, copy))),
   ];

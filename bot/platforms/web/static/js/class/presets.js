@@ -25,13 +25,16 @@ function item(preset, rules, desk) {
   const head = element("div", { class: "row" },
     element("div", {}, element("h3", {}, title), element("p", { class: "about" }, about)),
     element("button", { id: `preset-${name}`, type: "button", class: "secondary", "aria-expanded": String(isOpen), "aria-label": `${label}: ${title}`, onclick: toggle }, label));
-  return element("li", {}, head, ...isOpen ? [preview(name, changes, desk)] : []);
+  return element("li", {}, head, ...isOpen ? [preview(preset, rules, desk)] : []);
 }
 
-function preview(name, changes, desk) {
+function preview({ name, changes }, rules, desk) {
   const apply = async () => {
     opened = "";
-    await desk.order("preset", { name });
+    // At once, so that the page does not become shorter later, under somebody who reads on.
+    showPresets(rules, desk);
+    byId(`preset-${name}`).focus();
+    if (await desk.order("preset", { name })) byId("take-back")?.scrollIntoView({ block: "nearest" });
   };
   if (!changes.length) return element("p", { class: "about" }, t("All of this is set already."));
   return element("div", { class: "preview" },

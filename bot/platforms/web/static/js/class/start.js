@@ -15,7 +15,7 @@ import { t } from "../shared/words.js";
 
 // The room that everything is for; "" is the whole chat.
 let room = "";
-let loads = 0;
+let loads = 0, changes = 0;
 
 // What the cards may do: `order` and `set` return the answer, or null if it was refused, and show the page anew. `done` is
 // what is then said.
@@ -68,6 +68,9 @@ function showScope(rooms) {
 }
 
 async function change(address, values, done = t("Saved. Everybody’s page shows it.")) {
+  const mine = changes += 1;
+  // What is being fetched is of before this change.
+  loads += 1;
   say("");
   let answer;
   try {
@@ -78,7 +81,7 @@ async function change(address, values, done = t("Saved. Everybody’s page shows
     return null;
   }
   await show();
-  say(done);
+  if (mine === changes) say(done);
   return answer;
 }
 

@@ -5,5 +5,7 @@ if (code) {
   document.getElementById("code").value = code;
   history.replaceState(null, "", location.pathname);
 }
-// The other moderators are told who has signed in.
-document.getElementById("name").value = localStorage.getItem("tempera-name") ?? "";
+const KEPT = "tempera-name", name = document.getElementById("name");
+name.value = localStorage.getItem(KEPT) ?? "";
+// Everybody sees who speaks and who has paused the chat, and the other moderators who has signed in.
+name.form.addEventListener("submit", () => localStorage.setItem(KEPT, name.value.trim()));

@@ -1,22 +1,23 @@
-// The appearance of the page: light or dark, and large for a projector. The browser stores it; theme.js restores it.
+// The appearance of the page: light or dark, and large for a projector. The browser stores it, the size for this
+// tab alone, since a teacher has other pages open beside the one on the projector; theme.js restores it.
 
 import { chatAddress, openingRoom } from "./address.js";
 import { byId, element, setIcon } from "./dom.js";
 import { t } from "./words.js";
 
 const CHOICES = {
-  theme: ["tempera-theme", () => t("Colours"), [["", () => t("As the system")], ["light", () => t("Light")], ["dark", () => t("Dark")]]],
-  size: ["tempera-size", () => t("Size"), [["", () => t("Normal")], ["projector", () => t("Projector")]]],
+  theme: [localStorage, "tempera-theme", () => t("Colours"), [["", () => t("As the system")], ["light", () => t("Light")], ["dark", () => t("Dark")]]],
+  size: [sessionStorage, "tempera-size", () => t("Size"), [["", () => t("Normal")], ["projector", () => t("Projector")]]],
 };
 
 export function set(name, value) {
-  const [key] = CHOICES[name];
+  const [kept, key] = CHOICES[name];
   if (value) {
     document.documentElement.dataset[name] = value;
-    localStorage.setItem(key, value);
+    kept.setItem(key, value);
   } else {
     delete document.documentElement.dataset[name];
-    localStorage.removeItem(key);
+    kept.removeItem(key);
   }
   show();
   // Elements that measure themselves when the window is resized have to do so now, too.
@@ -35,7 +36,7 @@ export function begin() {
   const panel = byId("look"), projector = byId("projector");
   // In browsers without light-dark(), style.css has only the light colours, so there is no choice.
   const hasDark = CSS.supports("color", "light-dark(#000, #fff)");
-  panel?.prepend(...Object.entries(CHOICES).filter(([name]) => hasDark || name !== "theme").map(([name, [, title, values]]) => element("fieldset", {},
+  panel?.prepend(...Object.entries(CHOICES).filter(([name]) => hasDark || name !== "theme").map(([name, [, , title, values]]) => element("fieldset", {},
     element("legend", {}, title()),
     ...values.map(([value, label]) => element("label", {},
       element("input", { type: "radio", name, value, onchange: () => set(name, value) }), label())))));
