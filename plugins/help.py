@@ -34,9 +34,5 @@ class HelpPlugin(Plugin):
 
     def _describe_command(self, ctx: Context, known: Command) -> str:
         lines = [f"**/{known.name}** – {ctx.translate(known.description)}", f"`{known.usage()}`"]
-        for option in known.options:
-            default = "" if option.default is None else f" ({ctx.translate('default')}: {option.default})"
-            expected = option.expects().in_language(ctx.user.locale)
-            about = f"{ctx.translate(option.description)}; " if option.description else ""
-            lines.append(f"- `{option.name}` – {about}{expected}{default}")
+        lines += [f"- {option.explain(ctx.user.locale)}" for option in known.options]
         return "\n".join(lines)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from bot.core.errors import OptionError
-from bot.core.i18n import Sentence
+from bot.core.i18n import Sentence, shown_name, shown_value, translate
 from bot.core.messages import Attachment, Channel, Role, User
+from bot.core.text import format_number
 
 __all__ = ["KINDS", "Autocomplete", "Bounds", "Choice", "Numbers", "Option", "Range"]
 
@@ -95,11 +96,6 @@ MAX_TYPED_CHARACTERS = 120
 """The longest typed value of an option that is no text: a mention on Slack with the name of its channel."""
 
 
-def format_number(value: float) -> str:
-    """Return a number as people write it: 0.7 as "0.7" and 2.0 as "2"."""
-    return f"{value:g}" if abs(value) < 1e6 else f"{value:.0f}"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
     """An option of a command, with its type, limits and default."""
@@ -151,7 +147,7 @@ class Option:
     def expects(self) -> Sentence:
         """Return a description of the allowed values, as a part of a sentence."""
         if (numbers := self.numbers) is not None:
-            limits = {"low": format_number(numbers.minimum), "high": format_number(numbers.maximum)}
+            limits = {"low": float(numbers.minimum), "high": float(numbers.maximum)}
             return Sentence("one to {most} different numbers from {low} to {high}", {"most": numbers.most, **limits})
         if self.choices:
             return Sentence("one of {choices}", {"choices": ", ".join(map(str, self.choices))})
@@ -167,8 +163,8 @@ class Option:
         }[self.kind]
         if self.minimum is None and self.maximum is None:
             return Sentence(noun)
-        low = None if self.minimum is None else format_number(self.minimum)
-        high = None if self.maximum is None else format_number(self.maximum)
+        low = None if self.minimum is None else float(self.minimum)
+        high = None if self.maximum is None else float(self.maximum)
         unit = Sentence(" characters" if self.type is str else "")
         if high is None:
             return Sentence("{noun} of at least {low}{unit}", {"noun": Sentence(noun), "low": low, "unit": unit})
@@ -176,6 +172,19 @@ class Option:
             return Sentence("{noun} of at most {high}{unit}", {"noun": Sentence(noun), "high": high, "unit": unit})
         values = {"noun": Sentence(noun), "low": low, "high": high, "unit": unit}
         return Sentence("{noun} from {low} to {high}{unit}", values)
+
+    def explain(self, locale: str) -> str:
+        """Return a line about it: what is typed, with what people read elsewhere in brackets, and what it takes."""
+        expected, default = self.expects().in_language(locale), ""
+        if self.choices:
+            choices = (_beside_title(str(choice), str(choice), shown_value(choice, locale)) for choice in self.choices)
+            expected = translate("one of {choices}", locale, choices=", ".join(choices))
+        if self.default is not None:
+            value = self.default if self.choices else shown_value(self.default, locale)
+            default = f" ({translate('default', locale)}: {value})"
+        about = f"{translate(self.description, locale)}; " if self.description else ""
+        name = _beside_title(f"`{self.name}`", shown_name(self.name, "en"), shown_name(self.name, locale))
+        return f"{name} – {about}{expected}{default}"
 
     def convert(self, raw: Any) -> Any:
         """Convert `raw` (typed text, or a value that a platform has converted already) to the type of this option.
@@ -255,3 +264,7 @@ class Option:
         if self.type is User:
             return User(identifier, name or identifier, roles=None)
         return self.type(identifier, name or identifier)
+
+
+def _beside_title(typed: str, english: str, title: str) -> str:
+    return typed if title.casefold() == english.casefold() else f"{typed} ({title})"

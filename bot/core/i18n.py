@@ -12,10 +12,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bot.core.text import format_number
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FOLDER = Path(__file__).parent / "languages"
+DECIMAL_COMMA = frozenset({"de", "es"})
+"""Languages that write 0.7 as “0,7”."""
 
 
 @cache
@@ -46,10 +50,26 @@ def translate(sentence: str, locale: str, /, **values: object) -> str:
     return text.format(**{name: _translate_value(value, locale) for name, value in values.items()})
 
 
+def shown_name(name: str, locale: str) -> str:
+    """Return the name of an option, or of a fact about an answer, as people read it. What is typed stays English."""
+    return translate(name.replace("_", " "), locale)
+
+
+def shown_value(value: object, locale: str) -> str:
+    """Return the value of an option as people read it: a choice in words, a number with its decimal sign."""
+    if isinstance(value, bool):
+        return translate("yes" if value else "no", locale)
+    if isinstance(value, float):
+        return format_number(value).replace(".", "," if language_code(locale) in DECIMAL_COMMA else ".")
+    return translate(str(value), locale)
+
+
 def _translate_value(value: object, locale: str) -> object:
-    """Translate a value that is a Sentence; return a tuple of values as the lines of a list, and others unchanged."""
+    """Return a sentence and a number as people read them, a tuple as the lines of a list, and others unchanged."""
     if isinstance(value, tuple):
         return "".join(f"\n- {_translate_value(one, locale)}" for one in value)
+    if isinstance(value, float):
+        return shown_value(value, locale)
     return value.in_language(locale) if isinstance(value, Sentence) else value
 
 

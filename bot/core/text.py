@@ -15,6 +15,11 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(word.casefold(), list(known), n=1, cutoff=0.55)), None)
 
 
+def format_number(value: float) -> str:
+    """Return a number as people write it: 0.7 as "0.7" and 2.0 as "2"."""
+    return f"{value:g}" if abs(value) < 1e6 else f"{value:.0f}"
+
+
 def cut(text: str, limit: int) -> str:
     """Return `text` in at most `limit` characters; a text that is longer is cut and ends with …."""
     return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"

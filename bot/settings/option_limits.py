@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bot.commands.option import format_number
 from bot.core.i18n import Sentence
+from bot.core.text import format_number
 from bot.settings.builtin import MAX_TEMPERATURE
 from bot.settings.setting import Setting
 

@@ -9,10 +9,10 @@ from fakes.model_server.model_api import FakeModels
 
 from bot import LikelyToken, Reference, Reply, Token, User, UserError
 from bot.app import Bot
-from bot.commands.option import format_number
 from bot.config.sections import ExplainSection, PluginsSection
 from bot.core.errors import Expired
 from bot.core.messages import Action, Place, Request
+from bot.core.text import format_number
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
 from bot.storage.database import Database, MessageRow

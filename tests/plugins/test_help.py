@@ -79,5 +79,18 @@ async def test_help_speaks_the_askers_language(bot: Bot, code: str) -> None:
         assert f"- `/{command.name}` – {known[command.description]}\n" in everything
         one = (await last(bot, ask(f"/help {command.name}", speaking(code)))).text
         for option in command.options:
-            assert f"- `{option.name}` – {known[option.description]}; " in one
+            title = known[option.name.replace("_", " ")]
+            is_same = title.casefold() == option.name.replace("_", " ")
+            name = f"`{option.name}`" if is_same else f"`{option.name}` ({title})"
+            assert f"- {name} – {known[option.description]}; " in one
     assert known["`/help ask` shows the options of a command."] in everything
+
+
+async def test_what_is_typed_stays_english_beside_what_is_shown(bot: Bot) -> None:
+    german = (await last(bot, ask("/help explain", speaking("de")))).text
+    assert "`/explain [style:…] question`" in german
+    assert "- `question` (Frage) – " in german
+    assert "eines von quote (Zitat), simple (einfach) (Standard: quote)" in german
+    face = (await last(bot, ask("/help face", speaking("de")))).text
+    assert "- `truncation` (Abschneiden) – " in face
+    assert "eine Zahl von 0,1 bis 1 (Standard: 0,6)" in face

@@ -13,7 +13,8 @@ import pytest
 from bot.app import Bot
 from bot.config.sections import PluginsSection
 from bot.core import errors
-from bot.core.i18n import FOLDER, Sentence, list_languages, load_translations, translate
+from bot.core.i18n import FOLDER, Sentence, list_languages, load_translations, shown_value, translate
+from bot.platforms.discord.incoming.command_limits import THREAD
 from bot.plugin_host import plugin
 from bot.safety.settings import SETTINGS
 from bot.settings.builtin import CORE_SETTINGS, GROUP_TITLES
@@ -21,6 +22,8 @@ from bot.settings.builtin import CORE_SETTINGS, GROUP_TITLES
 ROOT = Path(__file__).parents[3]
 SOURCES = sorted([*(ROOT / "bot").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")])
 LANGUAGES = ("de", "es")
+FACTS = {"model", "models", "tokens", "seconds", "size", "strength", "lesson"}
+"""What the cards of answers name beside options."""
 PASSED_ON = re.compile(r"\{\w+\}|")
 """A sentence that is only a field, which another sentence fills."""
 
@@ -87,12 +90,15 @@ def sentences() -> frozenset[str]:
     names = {*PluginsSection().enabled, *files}
     plugins = plugin.load(PluginsSection(enabled=tuple(sorted(names)), entry_points=False))
     settings = [*CORE_SETTINGS, *SETTINGS, *(setting for one in plugins for setting in one.settings)]
-    found |= {setting.description for setting in settings} | set(GROUP_TITLES.values())
+    found |= {setting.description for setting in settings} | set(GROUP_TITLES.values()) | FACTS | {THREAD}
     for one in plugins:
         found |= {one.title} - {""}
         for command in one.commands():
             found |= {command.in_messages} - {""}
             found |= {command.description, *(option.description for option in command.options)}
+            options = () if command.hidden else command.options
+            found |= {option.name.replace("_", " ") for option in options}
+            found |= {choice for option in options for choice in option.choices if isinstance(choice, str)}
     return frozenset(sentence for sentence in found if not PASSED_ON.fullmatch(sentence))
 
 
@@ -121,6 +127,11 @@ def test_the_collector_finds_sentences_of_every_kind() -> None:
 def test_the_collector_refuses_a_concatenated_sentence() -> None:
     with pytest.raises(AssertionError, match="put together"):
         Collector(ast.parse('raise UserError(f"No {thing}.")'))
+
+
+def test_plugins_put_these_facts_on_cards() -> None:
+    plugins = "".join(path.read_text("utf-8") for path in SOURCES if ROOT / "plugins" in path.parents)
+    assert {fact for fact in FACTS if f'"{fact}"' not in plugins} == set()
 
 
 def test_the_languages_are_english_german_and_spanish() -> None:
@@ -169,6 +180,22 @@ def test_a_sentence_in_a_sentence_is_translated_too() -> None:
     assert sentence.in_language("en") == "seed must be a whole number; you gave {x}."
     assert load_translations("de")["a whole number"] in sentence.in_language("de")
     assert sentence.in_language("de").endswith("{x} eingegeben.")
+
+
+@pytest.mark.parametrize(
+    ("value", "locale", "shown"),
+    [
+        (0.7, "de-AT", "0,7"),
+        (0.7, "en", "0.7"),
+        (2.0, "es", "2"),
+        (7, "de", "7"),
+        (False, "es", "no"),
+        ("quote", "de", "Zitat"),
+    ],
+)
+def test_a_value_is_shown_as_people_read_it(value: object, locale: str, shown: str) -> None:
+    assert shown_value(value, locale) == shown
+    assert translate("{value}", locale, value=value) == (shown if isinstance(value, float) else str(value))
 
 
 @pytest.mark.parametrize("code", LANGUAGES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from fakes.discord.errors import ApiError, invalid
@@ -15,6 +16,7 @@ CHAT, USER, MESSAGE = 1, 2, 3
 SUBCOMMAND, GROUP, STRING, INTEGER, BOOLEAN, PERSON, CHANNEL, ROLE, MENTIONABLE, NUMBER, FILE = range(1, 12)
 MOST = {CHAT: 100, USER: 5, MESSAGE: 5}
 TOTAL_CHARACTERS = 8000
+NAME = re.compile(r"[-_\w]{1,32}")
 
 
 def replace(world: World, guild_id: str, bodies: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -49,6 +51,12 @@ def _check(body: dict[str, Any], *path: str | int) -> None:
     if len({option["name"] for option in options}) < len(options):
         message = "Option names must be unique"
         raise invalid(*path, "options", code="APPLICATION_COMMAND_OPTIONS_NAME_INVALID", message=message)
+    for locale in {locale for option in options for locale in option.get("name_localizations") or {}}:
+        shown = [(option.get("name_localizations") or {}).get(locale, option["name"]) for option in options]
+        for index, name in enumerate(shown):
+            if not NAME.fullmatch(name) or name != name.lower() or shown.count(name) > 1:
+                field = (*path, "options", index, "name_localizations", locale)
+                raise invalid(*field, code="APPLICATION_COMMAND_INVALID_NAME", message="Command name is invalid")
     for index, option in enumerate(options):
         if option["type"] in (SUBCOMMAND, GROUP):
             _check(option, *path, "options", index)
@@ -61,7 +69,8 @@ def _count_characters(body: dict[str, Any]) -> int:
         texts = [body.get(name) or "", *(body.get(f"{name}_localizations") or {}).values()]
         total += max(map(len, texts))
     for choice in body.get("choices") or ():
-        total += len(choice["name"]) + len(str(choice["value"]))
+        names = [choice["name"], *(choice.get("name_localizations") or {}).values()]
+        total += max(map(len, names)) + len(str(choice["value"]))
     return total + sum(_count_characters(option) for option in body.get("options") or ())
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from bot.core.errors import PluginError
-from bot.core.i18n import Sentence, list_languages, translate
+from bot.core.i18n import Sentence, list_languages, shown_name, translate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +29,7 @@ MAX_COMBINED = 8000
 THREAD = "thread"
 """The option that every command with `threads` has on Discord in addition to its own."""
 THREAD_DESCRIPTION = Sentence("Answer in a thread of its own")
+NAME_SIGNS = re.compile(r"[\w-]{1,32}")
 
 
 def has_suggestions(option: Option) -> bool:
@@ -37,6 +39,16 @@ def has_suggestions(option: Option) -> bool:
     """
     fit = len(option.choices) <= MAX_OPTIONS and all(1 <= len(str(choice)) <= MAX_CHOICE for choice in option.choices)
     return option.type in (str, int, float) and (option.complete is not None or not fit)
+
+
+def localize_names(names: Sequence[str], locale: str) -> dict[str, str]:
+    """Return the names of a command's options as Discord shows them, by name: small letters and no spaces.
+
+    They stay as they are where Discord would refuse a translated one, and where two would read alike.
+    """
+    shown = {name: shown_name(name, locale).lower().replace(" ", "_") for name in names}
+    fit = all(NAME_SIGNS.fullmatch(name) for name in shown.values()) and len(set(shown.values())) == len(shown)
+    return shown if fit else {name: name for name in names}
 
 
 def check_commands(commands: Sequence[Command]) -> None:
@@ -84,9 +96,14 @@ def _check_options(command: Command, prefix: str) -> None:
 
 def _count_characters(command: Command) -> int:
     """Return the number of characters that Discord counts for a command."""
-    texts = [command.description, *(option.description or option.name for option in command.options)]
-    texts += [THREAD_DESCRIPTION.text] * command.threads
-    names = len(command.name) + sum(len(option.name) for option in command.options) + len(THREAD) * command.threads
+    names = [option.name for option in command.options] + [THREAD] * command.threads
     choices = [str(choice) for option in command.options if not has_suggestions(option) for choice in option.choices]
-    longest = (max(min(len(translate(text, code)), MAX_DESCRIPTION) for code in list_languages()) for text in texts)
-    return names + sum(longest) + 2 * sum(map(len, choices))
+    texts = [command.description, *(option.description or option.name for option in command.options), *choices]
+    texts += [THREAD_DESCRIPTION.text] * command.threads
+    localized = [localize_names(names, code) for code in list_languages()]
+    # The value of a choice counts beside its name, which is translated.
+    count = len(command.name) + sum(map(len, choices))
+    count += sum(max(len(known[name]) for known in localized) for name in names)
+    return count + sum(
+        max(min(len(translate(text, code)), MAX_DESCRIPTION) for code in list_languages()) for text in texts
+    )

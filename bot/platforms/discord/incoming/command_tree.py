@@ -13,7 +13,7 @@ from discord.app_commands import TranslationContextLocation as Location
 
 from bot.core.i18n import Sentence, translate
 from bot.core.text import cut
-from bot.platforms.discord.incoming.command_limits import MAX_DESCRIPTION, MAX_NAME
+from bot.platforms.discord.incoming.command_limits import MAX_DESCRIPTION, MAX_NAME, localize_names
 from bot.platforms.discord.outgoing.render import RenderedMessage
 from bot.platforms.discord.outgoing.targets import ALREADY_ACKNOWLEDGED, UNKNOWN_INTERACTION, send_privately
 
@@ -89,15 +89,18 @@ class Tree(app_commands.CommandTree[discord.Client]):
 
 
 class Translations(app_commands.Translator):
-    """Translates descriptions and the labels of message commands; names are the same in all languages."""
+    """Translates what Discord shows of commands, except their names: these are the same in all languages."""
 
     async def translate(
         self, string: app_commands.locale_str, locale: discord.Locale, context: app_commands.TranslationContextTypes
     ) -> str | None:
         """Return the translation; None if there is none."""
         is_label = isinstance(context.data, app_commands.ContextMenu)
-        if context.location in (Location.command_name, Location.group_name, Location.parameter_name) and not is_label:
+        if context.location in (Location.command_name, Location.group_name) and not is_label:
             return None
+        if context.location is Location.parameter_name:
+            name = localize_names([one.name for one in context.data.command.parameters], locale.value)[string.message]
+            return None if name == string.message else name
         sentence = string.extras.get("sentence", string.message)
         text = translate(sentence, locale.value)
         return None if text == sentence else cut(text, MAX_NAME if is_label else MAX_DESCRIPTION)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import discord
 from discord import ui
 
-from bot.commands.option import format_number
-from bot.core.i18n import translate
-from bot.core.text import cut
+from bot.core.i18n import shown_name, translate
+from bot.core.text import cut, format_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -72,7 +71,7 @@ def _labelled_input(field: Field, locale: str) -> ui.Label[Any]:
     label, below = translate(field.label, locale), _truncation_note(field, locale)
     if len(label) > MAX_LABEL:
         # The description has room for the whole sentence.
-        label, below = field.name, below or label
+        label, below = shown_name(field.name, locale), below or label
     return ui.Label(
         text=cut(label, MAX_LABEL), description=cut(below, MAX_DESCRIPTION) or None, component=_input(field, locale)
     )
@@ -91,7 +90,9 @@ def _input(field: Field, locale: str) -> ui.Item[Any]:
         case "choice" if len(field.choices) <= MAX_CHOICES and all(
             1 <= len(choice) <= MAX_CHOICE for choice in field.choices
         ):
-            return _select(field, {choice: choice for choice in field.choices}, field.value)
+            return _select(
+                field, {choice: cut(translate(choice, locale), MAX_CHOICE) for choice in field.choices}, field.value
+            )
         case "boolean":
             labels = {"true": translate("yes", locale), "false": translate("no", locale)}
             return _select(field, labels, field.value.casefold())

@@ -6,11 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bot.answers.buttons import make_field
-from bot.commands.option import format_number
 from bot.core.caller import Caller
 from bot.core.i18n import translate
 from bot.core.messages import Form
-from bot.core.text import cut
+from bot.core.text import cut, format_number
 from bot.platforms.slack.api.blocks import button, plain_text, section
 from bot.platforms.slack.convert.commands import ROOT
 from bot.platforms.slack.incoming import modal

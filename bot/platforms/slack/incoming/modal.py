@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bot.commands.option import KINDS, Option, format_number
+from bot.commands.option import KINDS, Option
 from bot.core.i18n import translate
 from bot.core.messages import Attachment
-from bot.core.text import cut
+from bot.core.text import cut, format_number
 from bot.platforms.slack.api.blocks import plain_text
 
 if TYPE_CHECKING:
@@ -101,7 +101,9 @@ def _element(field: Field, locale: str) -> Json:
         case "choice" if len(field.choices) <= MAX_CHOICES and all(
             1 <= len(choice) <= MAX_VALUE for choice in field.choices
         ):
-            return _choice_element("static_select", {choice: choice for choice in field.choices}, field.value)
+            return _choice_element(
+                "static_select", {choice: translate(choice, locale) for choice in field.choices}, field.value
+            )
         case "boolean":
             labels = {"true": translate("yes", locale), "false": translate("no", locale)}
             return _choice_element("radio_buttons", labels, field.value.casefold())

@@ -402,7 +402,7 @@ class Connection:
         """Tell the page that its message was accepted, and send the form that it opened, if any."""
         await self._send({"type": "taken", "ref": ref})
         if form is not None:
-            await self._send(protocol.form_message(form))
+            await self._send(protocol.form_message(form, self._user.locale))
 
     async def _send_completions(self, message: protocol.Complete) -> None:
         request = Request(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from bot.answers import buttons as actions
-from bot.core.i18n import translate
+from bot.core.i18n import shown_name, shown_value, translate
 from bot.platforms.web.chat.files import PICTURE_TYPES
 from bot.platforms.web.chat.room import private_name
 from bot.platforms.web.sent_json import parse_json
@@ -269,18 +269,19 @@ def exchange_message(user: User, exchange: Exchange) -> dict[str, Any]:
     }
 
 
-def form_message(form: Form) -> dict[str, Any]:
-    """Return the message that shows a form."""
+def form_message(form: Form, locale: str) -> dict[str, Any]:
+    """Return the message that shows a form in the reader's language."""
     fields = [
         {
             "name": field.name,
-            "label": field.label,
+            "title": shown_name(field.name, locale),
+            "label": "" if field.label == field.name else translate(field.label, locale),
             "kind": field.kind,
             "value": field.value,
             "required": field.required,
             "minimum": field.minimum,
             "maximum": field.maximum,
-            "choices": list(field.choices),
+            "choices": _choices_json(field.choices, locale),
         }
         for field in form.fields
     ]
@@ -296,6 +297,7 @@ def _reply_json(reply: Reply, locale: str, *, mine: bool, may_change: bool) -> d
         "final": reply.final,
         "error": reply.error,
         "card": list(reply.card.items()),
+        "card_titles": [shown_name(name, locale) for name in reply.card],
         "columns": [[column.text, column.final] for column in reply.columns],
         "tokens": reply.final and not reply.error and bool(reply.text) and "tokens" in reply.card,
         "buttons": [
@@ -352,6 +354,7 @@ def _command_json(command: Command, locale: str) -> dict[str, Any]:
         "options": [
             {
                 "name": option.name,
+                "title": shown_name(option.name, locale),
                 "description": translate(option.description, locale) if option.description else "",
                 "kind": option.kind,
                 "expects": option.expects().in_language(locale),
@@ -359,13 +362,19 @@ def _command_json(command: Command, locale: str) -> dict[str, Any]:
                 "default": None if option.default is None else str(option.default),
                 "minimum": option.minimum,
                 "maximum": option.maximum,
-                "choices": [str(choice) for choice in option.choices],
+                "choices": _choices_json((True, False) if option.kind == "boolean" else option.choices, locale),
                 "free_text": option.free_text,
                 "completes": option.complete is not None,
             }
             for option in command.options
         ],
     }
+
+
+def _choices_json(choices: Sequence[Any], locale: str) -> list[list[str]]:
+    """Return each choice as it is typed and as people read it."""
+    typed = {True: "true", False: "false"}
+    return [[typed[one] if isinstance(one, bool) else str(one), shown_value(one, locale)] for one in choices]
 
 
 def tokens_json(tokens: Sequence[Token]) -> list[list[Any]]:

@@ -13,7 +13,7 @@ from bot.commands.option import Option
 from bot.config.sections import PluginsSection
 from bot.core.errors import PluginError
 from bot.core.messages import Attachment, Channel, Reply, Role, User
-from bot.platforms.discord.incoming import commands
+from bot.platforms.discord.incoming import command_limits, commands
 from bot.platforms.discord.incoming.command_tree import Translations, Tree
 from bot.platforms.discord.incoming.commands import build
 from bot.plugin_host import plugin
@@ -111,25 +111,53 @@ async def test_ask_has_its_options_on_discord(tree: Tree, recorder: CallRecorder
     assert german <= thread["description_localizations"].items()
 
 
-async def test_texts_are_translated_and_names_are_not(tree: Tree, recorder: CallRecorder) -> None:
+async def test_names_of_options_and_choices_are_translated_and_those_of_commands_are_not(
+    tree: Tree, recorder: CallRecorder
+) -> None:
     face = await payload(tree, recorder.build(built_in()["face"]))
     assert face["description"] == "Draw faces of people who do not exist."
     assert set(face["description_localizations"]) == {"de", "es-ES", "es-419"}
     assert face["description_localizations"]["de"] == "Zeichnet Gesichter von Menschen, die es nicht gibt."
     assert not face["name_localizations"]
-    assert not any(option.get("name_localizations") for option in face["options"])
+    assert [option["name"] for option in face["options"]] == ["seed", "count", "truncation"]
+    shown = [option.get("name_localizations", {}) for option in face["options"]]
+    assert [names.get("de") for names in shown] == [None, "anzahl", "abschneiden"]
+    assert [names.get("es-ES") for names in shown] == ["semilla", "cantidad", "truncamiento"]
+    ask = await payload(tree, recorder.build(built_in()["ask"])[:1])
+    assert {"höchstens_tokens", "thread"} < {
+        option.get("name_localizations", {}).get("de", option["name"]) for option in ask["options"]
+    }
+    style = (await payload(tree, recorder.build(built_in()["explain"])[:1]))["options"][1]
+    assert [(choice["value"], choice["name_localizations"]["de"]) for choice in style["choices"]] == [
+        ("quote", "Zitat"),
+        ("simple", "einfach"),
+    ]
     menu = await payload(tree, recorder.build(built_in()["inspect"])[1:])
     assert (menu["name"], menu["type"], menu["name_localizations"]["de"]) == ("Inspect", 3, "Untersuchen")
 
 
+async def test_names_stay_english_where_two_would_read_alike_or_one_is_too_long(
+    tree: Tree, recorder: CallRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {"what": "was", "which": "was", "who": "wer", "whom": "w" * 33}
+    monkeypatch.setattr(command_limits, "shown_name", lambda name, locale: known[name] if locale == "de" else name)
+    for names, shown in (
+        (("what", "who"), ["was", "wer"]),
+        (("what", "which"), [None] * 2),
+        (("who", "whom"), [None] * 2),
+    ):
+        given = await options(tree, recorder, *(Option(name=name) for name in names))
+        assert [option.get("name_localizations", {}).get("de") for option in given] == shown
+
+
 async def test_every_type_of_option_has_its_type_on_discord(tree: Tree, recorder: CallRecorder) -> None:
     kinds = {str: 3, int: 4, bool: 5, User: 6, Channel: 7, Role: 8, float: 10, Attachment: 11}
-    given = [Option(name=kind.__name__.lower(), type=kind) for kind in kinds]
+    given = [Option(name=f"a_{kind.__name__.lower()}", type=kind) for kind in kinds]
     shown = await options(tree, recorder, *given)
     # Without 4, the categories.
     assert [one.pop("channel_types", None) for one in shown if one["type"] == 7] == [[0, 2, 5, 10, 11, 12, 13, 15]]
     assert shown == [
-        {"name": kind.__name__.lower(), "type": number, "required": True} for kind, number in kinds.items()
+        {"name": f"a_{kind.__name__.lower()}", "type": number, "required": True} for kind, number in kinds.items()
     ]
 
 

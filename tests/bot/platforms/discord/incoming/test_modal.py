@@ -53,7 +53,7 @@ async def test_ask_has_its_form() -> None:
     first, second, *_ = built.to_dict()["components"]
     assert (first["label"], first["component"]["value"]) == ("Was du wissen möchtest", "Why?")
     assert first["component"]["style"] == discord.TextStyle.paragraph.value
-    assert (second["label"], second["component"]["placeholder"]) == ("temperature", "0 – 2")
+    assert (second["label"], second["component"]["placeholder"]) == ("Temperatur", "0 – 2")
     assert second["description"] == "0 nimmt immer das wahrscheinlichste Wort, 2 wagt die wildesten"
 
 

@@ -139,7 +139,8 @@ async def test_every_change_is_registered(changed: Command, server: FakeDiscord,
 async def test_a_new_translation_is_registered(server: FakeDiscord, section: Section) -> None:
     await register(section(), *built_in())
     (face,) = (command for command in server.registered[""] if command["name"] == "face")
-    face["description_localizations"]["de"] = "Anders."
+    assert [option["name_localizations"] for option in face["options"]][1]["de"] == "anzahl"
+    face["options"][1]["name_localizations"]["de"] = "anders"
     await register(section(), *built_in())
     assert server.command_writes == 2
 

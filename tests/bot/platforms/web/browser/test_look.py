@@ -236,6 +236,10 @@ async def test_the_page_speaks_the_readers_language(url: str, browser: Any) -> N
         await expect(page.locator("label[for=option-temperature]")).to_have_text("Temperatur")
         await expect(page.locator("output[for=option-temperature]")).to_have_text("0,7")
         await expect(page.locator("label[for=option-max_tokens]")).to_have_text("höchstens Tokens")
+        await page.locator("#input").fill("/ask")
+        await page.locator("#input").press("Enter")
+        await expect(page.locator("#form label").nth(1)).to_have_text("Temperatur optional")
+        await page.keyboard.press("Escape")
 
 
 async def test_nothing_is_waited_for_before_the_first_paint(url: str, browser: Any) -> None:

@@ -3,7 +3,7 @@
 import { commandOf, quote } from "./line.js";
 import { t } from "../shared/words.js";
 
-const BOOLEANS = ["true", "false"], MAX_LINE = 200;
+const MAX_LINE = 200;
 
 // `before` is the line up to the caret. Returns {start, items, active, ask} or null: each item replaces the text from
 // `start` on; `active` is the index of the item selected at first, or -1; `ask` is a request for values from the bot.
@@ -84,11 +84,10 @@ export const toItems = (values, isText) => values.map((value) => (
 
 function valuesOf(option) {
   const standard = option.default?.toLowerCase();
-  const item = (value, aside = "") => (
-    { insert: value, label: value, detail: "", aside: value.toLowerCase() === standard ? t("default") : aside }
+  const item = (value, aside = "", title = value) => (
+    { insert: value, label: value, detail: title === value ? "" : title, aside: value.toLowerCase() === standard ? t("default") : aside }
   );
-  if (option.choices.length) return option.choices.map((choice) => item(choice));
-  if (option.kind === "boolean") return BOOLEANS.map((value) => item(value));
+  if (option.choices.length) return option.choices.map(([choice, title]) => item(choice, "", title));
   if (option.kind !== "number" && option.kind !== "integer") return [];
   const limits = [[option.minimum, t("smallest")], [option.default, ""], [option.maximum, t("largest")]];
   // Keyed by number, since "2" and "2.0" are one value, and the default may equal a limit.

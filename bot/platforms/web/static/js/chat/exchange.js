@@ -7,7 +7,7 @@ import { element, icon, setIcon } from "../shared/dom.js";
 import { showHeat } from "../shared/heat.js";
 import { Markdown, MARKS } from "../shared/markdown.js";
 import { avatar, badge, botAvatar } from "./people.js";
-import { nameOf, shownValue } from "../shared/names.js";
+import { shownValue } from "../shared/names.js";
 import { withLocalTimes } from "../shared/times.js";
 import { t } from "../shared/words.js";
 
@@ -99,7 +99,7 @@ export class ExchangeView {
     this.#updatePart("text", [isCompared ? reply.text : marked(reply.text, data.cause), reply.columns, isWhole], (shown) => this.#markdown.show(...shown));
     this.#updatePart("pictures", reply.pictures, (list) => this.#showPictures(list));
     this.#updatePart("files", reply.files, (list) => this.files.replaceChildren(...list.map(fileItem)));
-    this.#updatePart("card", reply.card, (facts) => this.card.replaceChildren(...facts.map(fact)));
+    this.#updatePart("card", reply.card, (facts) => this.card.replaceChildren(...facts.map(([, value], place) => fact(reply.card_titles[place], value))));
     const dialText = isCompared ? reply.quote || splitLine(data.question).words.trim() : facts.has("top_p") ? fencedText(reply.text) : "";
     this.#updatePart("odds", reply.final && !reply.error ? dialText : "", (text) => this.#offerDial(text));
     const decides = [this.#isLast, reply.buttons, reply.final, reply.error, data.private, Boolean(reply.text), Boolean(reply.tokens), data.thread, this.actions.moderates()];
@@ -344,6 +344,6 @@ function splitLine(line) {
 // Returns the text in the answer of /odds, with the tokens that were pressed: the only code block there.
 const fencedText = (markdown) => markdown.match(/^(`{3,})\n([^]*?)\n\1$/m)?.[2] ?? "";
 const timeOf = ({ at }) => element("time", { datetime: new Date(at * 1000).toISOString() }, time.format(at * 1000));
-const fact = ([name, value]) => element("div", {}, element("dt", {}, nameOf(name)), element("dd", {}, shownValue(value)));
+const fact = (title, value) => element("div", {}, element("dt", {}, title), element("dd", {}, shownValue(value)));
 const fileItem = (file) => element("li", {},
   element("a", { href: file.url, download: file.name }, file.name), ` ${Math.max(1, Math.round(file.size / 1024))} KB`);

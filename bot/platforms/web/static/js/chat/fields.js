@@ -4,7 +4,7 @@
 import { byId, element, setIcon } from "../shared/dom.js";
 import { showTemperatureRange } from "../shared/heat.js";
 import { commandOf, valueOf, withValue } from "./line.js";
-import { nameOf, shownValue } from "../shared/names.js";
+import { shownValue } from "../shared/names.js";
 import { t } from "../shared/words.js";
 
 const MAX_SEED = 2 ** 31 - 1;
@@ -68,7 +68,7 @@ export class Fields {
 
   #row(option) {
     const id = `option-${option.name}`;
-    const label = element("label", { for: id, title: option.description }, nameOf(option.name));
+    const label = element("label", { for: id, title: option.description }, option.title);
     const control = this.#control(option, id);
     control.input.setAttribute("id", id);
     if (option.description) control.input.setAttribute("title", option.description);
@@ -78,8 +78,7 @@ export class Fields {
   #control(option, id) {
     if (option.kind === "attachment") return this.#file(option);
     if (option.name === "seed") return this.#seed(option);
-    if (option.choices.length) return this.#menu(option, option.choices);
-    if (option.kind === "boolean") return this.#menu(option, ["true", "false"]);
+    if (option.choices.length) return this.#menu(option);
     const isNumber = option.kind === "number" || option.kind === "integer";
     const isRange = isNumber && option.minimum !== null && option.maximum !== null && option.maximum - option.minimum <= MAX_SLIDER_RANGE;
     return isRange ? this.#slider(option, id) : this.#text(option, isNumber);
@@ -93,7 +92,7 @@ export class Fields {
     const input = element("input", { type: "range", min, max, step });
     if (option.name === "temperature") showTemperatureRange(input, min, max);
     const output = element("output", { for: id });
-    const reset = setIcon(element("button", { type: "button", class: "icon reset" }), "reset", t("{option}: back to the default", { option: nameOf(option.name) }));
+    const reset = setIcon(element("button", { type: "button", class: "icon reset" }), "reset", t("{option}: back to the default", { option: option.title }));
     const [low, high] = ENDS[option.name]?.() ?? [shownValue(min), shownValue(max)];
     const ends = element("span", { class: "ends", "aria-hidden": "true" }, element("span", {}, low), element("span", {}, high));
     input.addEventListener("input", () => this.#set(option, roundValue(input.value)));
@@ -111,11 +110,12 @@ export class Fields {
     return { kind: "slider", input, show, parts: [output, reset, element("span", { class: "pull" }, input, ends)] };
   }
 
-  #menu(option, choices) {
-    const standard = option.default === null ? "–" : t("default {value}", { value: shownValue(option.default) });
-    const input = element("select", {}, element("option", { value: "" }, standard), ...choices.map((value) => element("option", { value }, shownValue(value))));
+  #menu(option) {
+    const typed = (text) => option.choices.map(([value]) => value).find((value) => value.toLowerCase() === text?.toLowerCase()) ?? "";
+    const standard = option.default === null ? "–" : t("default {value}", { value: new Map(option.choices).get(typed(option.default)) });
+    const input = element("select", {}, element("option", { value: "" }, standard), ...option.choices.map(([value, title]) => element("option", { value }, title)));
     input.addEventListener("change", () => this.#set(option, input.value || null));
-    return { kind: "menu", input, parts: [input], show: (value) => { input.value = choices.find((one) => one.toLowerCase() === value?.toLowerCase()) ?? ""; } };
+    return { kind: "menu", input, parts: [input], show: (value) => { input.value = typed(value); } };
   }
 
   #seed(option) {

@@ -2,6 +2,7 @@
 
 import { createRef } from "./connection.js";
 import { byId, element } from "../shared/dom.js";
+import { shownValue } from "../shared/names.js";
 import { uploadFile } from "./upload.js";
 import { t } from "../shared/words.js";
 
@@ -49,12 +50,12 @@ export const closeForm = () => dialog.close();
 export const refuseForm = (text) => showFailure?.(text);
 
 function row(field, input) {
-  const name = field.title ?? field.name.replace(/^./, (char) => char.toUpperCase()).replaceAll("_", " ");
+  const name = field.title.replace(/^./, (char) => char.toUpperCase());
   const label = element("label", { for: input.id }, name, field.required ? "" : element("small", {}, ` ${t("optional")}`));
-  const about = field.label === field.name ? null : element("small", { id: `${input.id}-about` }, field.label);
+  const about = field.label ? element("small", { id: `${input.id}-about` }, field.label) : null;
   if (about) input.setAttribute("aria-describedby", about.id);
   const range = [field.minimum, field.maximum].every((limit) => limit !== null) && isNumber(field)
-    ? element("small", { class: "range" }, t("{low} to {high}", { low: field.minimum, high: field.maximum })) : null;
+    ? element("small", { class: "range" }, t("{low} to {high}", { low: shownValue(field.minimum), high: shownValue(field.maximum) })) : null;
   return element("div", { class: `field ${field.kind}` }, label, about, input, range);
 }
 
@@ -77,8 +78,8 @@ function control(field, id) {
     case "boolean":
       return element("input", { id, name: field.name, type: "checkbox", checked: field.value.toLowerCase() === "true" });
     case "choice":
-      return element("select", common, ...[...(field.required ? [] : [""]), ...field.choices].map((choice) => (
-        element("option", { value: choice, selected: choice === field.value }, choice || "–")
+      return element("select", common, ...[...(field.required ? [] : [["", "–"]]), ...field.choices].map(([value, title]) => (
+        element("option", { value, selected: value === field.value }, title)
       )));
     case "attachment":
       return element("input", { ...common, type: "file" });
