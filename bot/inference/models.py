@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from bot.core.model_events import ModelChoice, Readiness
@@ -17,6 +18,16 @@ def read_models(listed: Mapping[str, Any], task: str) -> dict[str, Mapping[str, 
     """
     described = [(str(model["id"]), model.get("tempera") or {}) for model in listed["data"]]
     return {name: about for name, about in described if about.get("task") == task}
+
+
+def read_defaults(model: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers that a model takes for what a request leaves open, by field; {} if it does not tell."""
+    told = model.get("defaults")
+    if not isinstance(told, dict):
+        return {}
+    return {
+        name: float(value) for name, value in told.items() if isinstance(value, int | float) and math.isfinite(value)
+    }
 
 
 def choose_model(listed: Mapping[str, Mapping[str, Any]], wanted: Sequence[str]) -> ModelChoice:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from model_server.engines.contract import EngineSpec
     from model_server.jobs import Event, Job
 
@@ -42,9 +44,10 @@ class RemoveJob:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The engine is ready for `capacity` jobs at once."""
+    """The engine is ready for `capacity` jobs at once; `defaults` are its numbers for what a request leaves open."""
 
     capacity: int
+    defaults: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)

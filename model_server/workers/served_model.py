@@ -15,7 +15,7 @@ from model_server.scheduling.queue import JobQueue, QueueClosed, QueueFull
 from model_server.workers.supervisor import FACTORY, Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -72,6 +72,11 @@ class ServedModel:
         if self._supervisor:
             return self._supervisor.state
         return f"failed: {self._problem}" if self._problem else self._fetch_status
+
+    @property
+    def defaults(self) -> Mapping[str, float]:
+        """The numbers that it takes for what a request leaves open, by field; {} until it was loaded once."""
+        return self._supervisor.defaults if self._supervisor else {}
 
     @property
     def public_state(self) -> str:

@@ -27,6 +27,7 @@ from model_server.workers.ipc import (
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
+    from collections.abc import Mapping
 
     from model_server.engines.contract import EngineSpec
     from model_server.jobs import Event, Job
@@ -95,6 +96,7 @@ class Supervisor:
         self, spec: EngineSpec, listener: WorkerListener, *, factory: str = FACTORY, timeouts: Timeouts | None = None
     ) -> None:
         self.state = "loading"
+        self.defaults: Mapping[str, float] = {}
         self._spec = spec
         self._listener = listener
         self._factory = factory
@@ -171,7 +173,8 @@ class Supervisor:
             while (message := await receive_async(reader)) is not None:
                 self._silent_seconds = 0.0
                 match message:
-                    case Loaded(capacity):
+                    case Loaded(capacity, defaults):
+                        self.defaults = defaults
                         self._loaded_at, self._busy_seconds, self.state = time.monotonic(), 0.0, "ready"
                         log.info("%s is ready.", self._spec.name)
                         self._listener.attach_worker(WorkerConnection(writer), capacity)

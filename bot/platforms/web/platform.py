@@ -21,6 +21,7 @@ from bot.platforms.web.access.waiting import WaitingRoom
 from bot.platforms.web.adapter import WebAdapter
 from bot.platforms.web.chat.answers import WebAnswers
 from bot.platforms.web.chat.files import Files
+from bot.platforms.web.chat.model_defaults import LEARN_SECONDS, ModelDefaults
 from bot.platforms.web.chat.rooms import Rooms
 from bot.platforms.web.chat.services import WebServices
 from bot.platforms.web.checks import NAME, VARIABLES, check_exposure
@@ -107,7 +108,11 @@ class WebPlatform:
             listeners.add(rooms.notify_offers)
             ending.callback(listeners.discard, rooms.notify_offers)
             uploads = Files(MAX_ALL_UPLOADS_BYTES, MAX_VISITORS_UPLOADS_BYTES)
-            services = WebServices(self._bot, rooms, answers, self._moderators, people, known, waiting, files, uploads)
+            defaults = ModelDefaults(self._bot, rooms.notify_offers)
+            await ending.enter_async_context(repeated(defaults.refresh, LEARN_SECONDS, at_once=True))
+            services = WebServices(
+                self._bot, rooms, answers, self._moderators, people, known, waiting, files, uploads, defaults
+            )
             services.show_badges()
             self._moderators.add_listener(services.show_badges)
             ending.callback(self._moderators.remove_listener, services.show_badges)

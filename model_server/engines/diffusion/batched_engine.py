@@ -27,7 +27,7 @@ from model_server.engines.diffusion.request import (
 from model_server.engines.diffusion.solver import NAME, SolverStep, advance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from PIL import Image
 
@@ -101,6 +101,10 @@ class BatchedEngine:
         log.info("%s: %s; %d pictures in one step.", self._spec.name, network.dtype, self.capacity)
         noise = network.make_noise(0, self._capabilities.width, self._capabilities.height)[None]
         network.decode(network.predict(noise, [0], [network.embed_prompt("")]))
+
+    @property
+    def defaults(self) -> Mapping[str, float]:
+        return self._capabilities.defaults
 
     def add(self, job: Job) -> None:
         self._new.append(job)

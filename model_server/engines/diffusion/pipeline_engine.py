@@ -28,7 +28,7 @@ from model_server.engines.diffusion.stepped_thread import CallResult, SteppedThr
 from model_server.images import BACKGROUND
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     import torch
 
@@ -91,6 +91,10 @@ class PipelineEngine:
         self._pipeline = Pipeline(self._spec)
         self._pipeline.run_trial()
         self._thread: SteppedThread[StepState, list[Image.Image]] = SteppedThread(self._spec.name)
+
+    @property
+    def defaults(self) -> Mapping[str, float]:
+        return self._pipeline.capabilities.defaults
 
     def add(self, job: Job) -> None:
         self._new.append(job)

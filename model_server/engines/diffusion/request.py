@@ -60,6 +60,11 @@ class Capabilities:
     guidance_rescale: float = 0.0
     """How much of the contrast that guidance adds is undone, from 0 to 1."""
 
+    @property
+    def defaults(self) -> dict[str, float]:
+        """What a request that leaves these fields open gets."""
+        return {"steps": self.steps, "guidance": self.guidance}
+
 
 def make_capabilities(
     spec: EngineSpec, *, sampler: str, steps: int, guidance: float, edge: int, multiple: int, **more: bool

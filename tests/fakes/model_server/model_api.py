@@ -78,7 +78,7 @@ class FakeModels:
         self.failure: tuple[int, str] | None = None
         self.failing: Callable[[dict[str, Any]], bool] = lambda body: True
         self.listed = dict(LISTED)
-        self.told_of: dict[str, dict[str, str]] = {}
+        self.told_of: dict[str, dict[str, Any]] = {}
         self.candidates = len(VOCABULARY)
         self.place: int | None = None
         self.guided_by = ""

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from bot.answers import buttons as actions
 from bot.core.i18n import shown_name, shown_value, translate
+from bot.core.text import format_number
 from bot.platforms.web.chat.files import PICTURE_TYPES
 from bot.platforms.web.chat.room import private_name
 from bot.platforms.web.sent_json import parse_json
@@ -200,12 +201,20 @@ def welcome_message(
 
 
 def offers_json(
-    user: User, commands: Sequence[Command], links: Sequence[tuple[str, str]], rules: Rules, about: str
+    user: User,
+    commands: Sequence[Command],
+    usual: Mapping[str, Mapping[str, float]],
+    links: Sequence[tuple[str, str]],
+    rules: Rules,
+    about: str,
 ) -> dict[str, Any]:
-    """Return what a page offers: commands, addresses and names of further pages, rules, a sentence about the place."""
+    """Return what a page offers: commands, addresses and names of further pages, rules, a sentence about the place.
+
+    `usual` has the values that models choose where an option has no default, by command and option.
+    """
     return {
         "links": [{"url": url, "label": label} for url, label in links],
-        "commands": [_command_json(command, user.locale) for command in commands],
+        "commands": [_command_json(command, usual[command.name], user.locale) for command in commands],
         "rules": asdict(rules),
         "about": about,
     }
@@ -346,7 +355,7 @@ def _file_json(file: File, name: str) -> dict[str, Any]:
     return {"url": f"/files/{name}", "name": file.filename, "size": file.size}
 
 
-def _command_json(command: Command, locale: str) -> dict[str, Any]:
+def _command_json(command: Command, usual: Mapping[str, float], locale: str) -> dict[str, Any]:
     return {
         "name": command.name,
         "description": translate(command.description, locale),
@@ -360,6 +369,7 @@ def _command_json(command: Command, locale: str) -> dict[str, Any]:
                 "expects": option.expects().in_language(locale),
                 "required": option.required,
                 "default": None if option.default is None else str(option.default),
+                "usual": format_number(usual[option.name]) if option.name in usual else "",
                 "minimum": option.minimum,
                 "maximum": option.maximum,
                 "choices": _choices_json((True, False) if option.kind == "boolean" else option.choices, locale),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bot.platforms.web.access.waiting import WaitingRoom
     from bot.platforms.web.chat.answers import WebAnswers
     from bot.platforms.web.chat.files import Files
+    from bot.platforms.web.chat.model_defaults import ModelDefaults
     from bot.platforms.web.chat.room import Room
     from bot.platforms.web.chat.rooms import Rooms
 
@@ -54,6 +55,7 @@ class WebServices:
     waiting: WaitingRoom
     files: Files
     uploads: Files
+    model_defaults: ModelDefaults
 
     def identify(self, secret: str, name: str, locale: str) -> User:
         """Return the user who has this secret, with their present name and rights in this chat.
@@ -136,7 +138,8 @@ class WebServices:
         place = room.place()
         commands = self.bot.commands_for(user, place)
         links = await self.page_links(place, user, commands)
-        return offers_json(user, commands, links, self.rules_in(place), self.about_place(room, user))
+        usual = {command.name: self.model_defaults.find(command, place) for command in commands}
+        return offers_json(user, commands, usual, links, self.rules_in(place), self.about_place(room, user))
 
     def find_uploads(self, user: User, files: Mapping[str, str]) -> dict[str, Attachment]:
         """Return the files that a user uploaded, by field. Raises UserError if one is no longer kept."""

@@ -215,6 +215,7 @@ def test_defaults_stay_within_the_bounds_of_the_request(
 def test_options_of_the_catalogue_change_the_defaults(loaded: Callable[..., Engine], plain: Path, run: Run) -> None:
     engine = loaded("diffusion", plain, steps=2, guidance=5, size=48, batch=3)
     assert engine.capacity == 3
+    assert getattr(engine, "defaults", None) == {"steps": 2, "guidance": 5.0}
     chosen = next(
         event for event in run(engine, make_job(steps=None, guidance=None)) if isinstance(event, ResolvedSettings)
     )

@@ -86,9 +86,12 @@ async def busy(http: aiohttp.ClientSession) -> AsyncIterator[list[aiohttp.Client
             response.close()
 
 
-async def test_the_model_names_its_task(http: aiohttp.ClientSession) -> None:
+async def test_the_model_names_its_task_and_what_it_chooses_itself(http: aiohttp.ClientSession) -> None:
     async with http.get("/v1/models/tiny") as response:
-        assert (await response.json())["tempera"]["task"] == "images"
+        about = (await response.json())["tempera"]
+    drawn = (await draw(http))["tempera"]
+    assert about["task"] == "images"
+    assert about["defaults"] == {"steps": 4, "guidance": drawn["guidance"]}
 
 
 # Whole answers

@@ -10,7 +10,7 @@ from fakes.model_server.model_api import FakeModels
 from fakes.platforms.browser import MARKS, opened
 from playwright.async_api import expect
 
-from bot import Attachment, Choice, Context, Plugin, Range, Reply, command
+from bot import Attachment, Choice, Context, Plugin, Range, Reply, Setting, command
 from bot.app import Bot
 from bot.config.sections import WebSection
 from bot.inference.client import ModelClient
@@ -56,6 +56,11 @@ class Paint(Plugin):
         """Mix."""
         yield Reply(text=colours, final=True)
 
+
+class Trace(Plugin):
+    name = "trace"
+    settings = (Setting(name="trace.model", type=str, default="", task="images", description="Traces.", maximum=99),)
+
     @command()
     async def trace(
         self,
@@ -71,7 +76,10 @@ class Paint(Plugin):
 
 @pytest.fixture
 async def page(models: FakeModels, tmp_path: Path, browser: Any) -> AsyncIterator[Any]:
-    bot = Bot(ModelClient(models.url), [Paint()], Database(f"sqlite:///{tmp_path}/p.db"), default_command="paint")
+    models.told_of["fake-images"] = {"defaults": {"steps": 12}}
+    bot = Bot(
+        ModelClient(models.url), [Paint(), Trace()], Database(f"sqlite:///{tmp_path}/p.db"), default_command="paint"
+    )
     platform = WebPlatform(bot, WebSection(port=0))
     async with bot, platform.serve() as url, opened(browser, url) as one:
         yield one
@@ -173,11 +181,16 @@ async def test_sliders_reach_their_ends_and_usual_numbers(page: Any) -> None:
 
 async def test_what_the_model_chooses_begins_at_what_is_usual(page: Any) -> None:
     box = page.locator("#input")
-    for name, usual, more in (("guidance", "5", "5.5"), ("steps", "30", "31"), ("width", "51", "52")):
+    # The model server tells one of the values.
+    for name, usual, more, shown in (
+        ("guidance", "5", "5.5", "auto"),
+        ("steps", "12", "13", "auto · 12"),
+        ("width", "51", "52", "auto"),
+    ):
         await box.fill("/trace red")
         slider = page.get_by_label(name, exact=True)
         await expect(slider).to_have_value(usual)
-        await expect(slider).to_have_attribute("aria-valuetext", "auto")
+        await expect(slider).to_have_attribute("aria-valuetext", shown)
         await slider.press("ArrowRight")
         await expect(box).to_have_value(f"/trace {name}:{more} red")
 

@@ -23,7 +23,7 @@ export class Fields {
   #files = new Map();
 
   // `change(line)` is called with a new line for the box; `send()` sends it. `usual(command, option)` returns the value
-  // that the model chose last where nobody named one, or "".
+  // that the model chose last where nobody named one, or "", for models that do not tell what they will choose.
   constructor({ change, send, usual }) {
     this.change = change;
     this.usual = usual;
@@ -98,7 +98,7 @@ export class Fields {
     input.addEventListener("input", () => this.#set(option, roundValue(input.value)));
     reset.addEventListener("click", () => { this.#set(option, null); input.focus(); });
     const show = (value) => {
-      const chosen = value === null && option.default === null ? this.usual(this.#command.name, option.name) : "";
+      const chosen = value === null && option.default === null ? option.usual || this.usual(this.#command.name, option.name) : "";
       const number = Number(String(value ?? (chosen || start)).replace(",", "."));
       if (!Number.isNaN(number)) input.value = String(number);
       const share = max > min ? (Number(input.value) - min) / (max - min) : 0;
