@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     from bot.platforms.web.access.teachers import WebModerators
 
 OPEN_PATHS = frozenset({"/join", "/teacher"})
-OPEN_FILES = frozenset({"css/style.css", "js/shared/theme.js", "js/pages/join.js", "js/pages/teacher.js", "icon.svg"})
+OPEN_FILES = frozenset(
+    {
+        *("css/style.css", "icon.svg", "js/shared/theme.js", "js/shared/fragment.js"),
+        *("js/pages/join.js", "js/pages/teacher.js"),
+    }
+)
 """Files in `static/` that are served without the join code, since the two forms need them."""
 TEACHERS_PATH = "/class"
 """The teachers' start page, where their sign-in leads."""

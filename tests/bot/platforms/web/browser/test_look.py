@@ -206,7 +206,7 @@ async def test_nothing_moves_while_a_page_is_loaded(url: str, bot: Bot, models: 
         await say(page, "/ask hello")
         moved = {}
         for path, whole in (
-            ("/", "#board:visible ~ [role=log] .exchange .actions button"),
+            ("/", ".room-head:has(#board:visible) ~ [role=log] .exchange .actions button"),
             ("/class", "#people li"),
             ("/people", "#people li"),
             ("/private", "#refused:not(:empty)"),

@@ -64,6 +64,8 @@ async def test_a_teacher_lets_pupils_in_and_tells_them_apart(url: str, bot: Bot,
         await hers.get_by_label("New name").fill("Ben")
         assert await violations(hers, program) == []
         await hers.keyboard.press("Enter")
+        # The keyboard stays at the button, though the list was made anew.
+        await expect(hers.get_by_role("button", name="Rename: Ben")).to_be_focused()
         await expect(three.locator("#who")).to_contain_text("Ben")
         await expect(three.locator(".exchange")).to_contain_text("has given you the name “Ben”")
         await hers.get_by_role("button", name="Time out: Ada 2").click()
@@ -74,6 +76,7 @@ async def test_a_teacher_lets_pupils_in_and_tells_them_apart(url: str, bot: Bot,
         await hers.get_by_role("button", name="Cancel").click()
         await hers.get_by_role("button", name="End: Ben").click()
         await hers.get_by_role("button", name="End it").click()
+        await expect(hers.locator("#people [role=status]")).to_be_focused()
         await expect(three.get_by_text("A moderator has ended your visit.")).to_be_visible()
         # The badge stands at what a teacher asks, with its word.
         await hers.goto(url)

@@ -25,6 +25,13 @@ from bot.storage.database import Database
 pytestmark = MARKS
 CHAT = Scope("web", "web")
 TEACHER = User("m", "Mod", is_moderator=True)
+BESIDE = """() => {
+    document.getElementById("exchanges").style.cssText = "display: block; padding-bottom: 3000px";
+    const scroller = document.getElementById("scroller");
+    scroller.scrollTop = 1000;
+    const [about, board] = ["about-place", "board"].map((id) => document.getElementById(id).getBoundingClientRect());
+    return scroller.scrollTop > 0 && about.top >= 0 && about.bottom <= board.top;
+}"""
 PHONE = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark", "has_touch": True, "is_mobile": True}
 
 
@@ -55,6 +62,10 @@ async def test_a_place_of_ones_own_beside_the_room(bot: Bot, url: str, models: F
         )
         await expect(title).to_have_text("Just me")
         await expect(about).to_contain_text("Nobody else can read what you write here")
+        await bot.settings.write([bot.settings.make_change("room.task", "Find out why.", CHAT)], TEACHER)
+        await expect(hers.locator("#board")).to_be_visible()
+        assert await hers.evaluate(BESIDE)
+        await hers.reload()
         await expect(hers.get_by_role("link", name="Just me")).to_have_attribute("aria-current", "page")
         await expect(his.locator("#title")).to_have_text("general")
         await expect(his.locator("#about-place")).to_be_hidden()

@@ -22,7 +22,7 @@ from bot.plugin_host import plugin
 from bot.storage.database import Database
 
 pytestmark = MARKS
-CODE, MOST_CLICKS = "open sesame!", 3
+CODE, MOST_CLICKS = "open 100% sesame", 3
 LONGEST_SHIFT = 0.05
 ROOM = Place("web", "general", "web")
 CELLS = b"# Cells\n\n## What is a cell\n\nA cell is the smallest living thing.\n"
@@ -73,7 +73,10 @@ async def test_ten_tasks_of_a_newcomer_take_three_clicks_each(bot: Bot, browser:
     section = WebSection(port=0, join_code=SecretStr(CODE))
     async with WebPlatform(bot, section).serve() as url:
         link = teacher_link(url, await WebModerators(bot.database).create_code())
-        async with opened(browser, link) as hers, opened(browser, f"{url}/join#code=open%20sesame%21") as his:
+        async with (
+            opened(browser, link, expected="422") as hers,
+            opened(browser, f"{url}/join#code=open%20100%%20sesame") as his,
+        ):
             await hers.get_by_label("Your name").fill("Mx Hill")
             await hers.get_by_role("button", name="Sign in").click()
             clicks = Clicks(hers)
@@ -105,13 +108,13 @@ async def test_ten_tasks_of_a_newcomer_take_three_clicks_each(bot: Bot, browser:
             await clicks.press("button", "Choose …: Classroom")
             await expect(hers.get_by_role("row", name="How strictly messages and answers are checked")).to_be_visible()
             assert await violations(hers, program) == []
-            await clicks.press("button", "Apply it")
+            await clicks.press("button", "Apply it: Classroom")
             await expect(hers.get_by_text("“Classroom” was applied here.")).to_be_in_viewport()
             await expect(saved).to_be_in_viewport()
             await expect(hers.get_by_role("button", name="Choose …: Classroom")).to_be_focused()
             assert bot.settings.value("safety.level", ROOM) == "classroom"
             await clicks.end()
-            await clicks.press("button", "Take it back")
+            await clicks.press("button", "Take it back: Classroom")
             await expect(hers.get_by_text("“Classroom” was applied here.")).to_be_hidden()
             assert bot.settings.value("safety.level", ROOM) == "standard"
             await clicks.end()
@@ -132,6 +135,7 @@ async def test_ten_tasks_of_a_newcomer_take_three_clicks_each(bot: Bot, browser:
             await clicks.end()
             await clicks.press("switch", "Pause everybody")
             await expect(board).to_be_hidden()
+            await expect(saved).to_contain_text("Saved")
             await clicks.end()
 
             # Let nobody write, who may still read.
@@ -163,9 +167,17 @@ async def test_ten_tasks_of_a_newcomer_take_three_clicks_each(bot: Bot, browser:
             await clicks.end()
 
             # Pin a task.
-            await hers.get_by_label("Everybody sees it above the messages").fill("Find out **why**.")
-            await clicks.press("button", "Pin it")
+            task = hers.get_by_label("Everybody sees it above the messages")
+            # A script can send what the field would not take.
+            await task.evaluate("area => area.removeAttribute('maxlength')")
+            await task.fill("Why? " * 121)
+            await hers.get_by_role("button", name="Pin it").click()
+            await expect(hers.get_by_role("alert").first).to_contain_text("at most 600 characters")
+            assert await task.input_value() == "Why? " * 121
+            await task.fill("Find out **why**. ")
+            await clicks.press("button", "Pin it: the task")
             await expect(board).to_contain_text("Find out why.")
+            await expect(task).to_have_value("Find out **why**.")
             await clicks.end()
 
             # Announce something.

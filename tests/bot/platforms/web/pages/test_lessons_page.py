@@ -58,6 +58,7 @@ MARKED = """# Marked
 [later]: javascript:alert(4)
 """
 """A lesson of Markdown alone is shown as written; one with HTML is shown as it was parsed."""
+LOOK_AGAIN = '() => document.dispatchEvent(new Event("visibilitychange"))'
 TEACHER = User("m", "Mod", is_moderator=True)
 HEBREW = "# חתולים\n\nחתולים מגרגרים.\n"
 
@@ -253,6 +254,16 @@ class TestInABrowser:
             await expect(page.get_by_role("heading")).to_have_text("There is no such page")
             await page.locator("#text").get_by_role("link", name="Back to the chat").click()
             await expect(page.locator("#input")).to_be_visible()
+            # One that was there is shown again once it is back.
+            await page.goto(f"{url}/read/explain/pets")
+            await expect(page.locator("section#cats")).to_be_visible()
+            await page.route("**/reading/**", lambda route: route.fulfill(status=404, body="There is no such page."))
+            await page.evaluate(LOOK_AGAIN)
+            await expect(page.get_by_role("heading", name="There is no such page")).to_be_visible()
+            await expect(page.locator("#contents")).to_be_hidden()
+            await page.unroute("**/reading/**")
+            await page.evaluate(LOOK_AGAIN)
+            await expect(page.locator("section#cats")).to_be_visible()
 
     @pytest.mark.parametrize("status", [0, 502, 503])
     async def test_a_page_that_fails_to_load_is_not_called_missing(self, url: str, status: int, browser: Any) -> None:

@@ -50,6 +50,12 @@ export class Actions {
     (same && this.menu.hidden && this.menu.contains(same) ? this.more : same ?? fallback).focus();
   }
 
+  // Puts the keyboard focus on the action of this name, or on “…” if the menu has it.
+  focus(name) {
+    const found = this.root.querySelector(`button[data-name="${name}"]`);
+    (found && !this.menu.contains(found) ? found : this.more).focus();
+  }
+
   close() {
     if (open === this) open = null;
     this.menu.hidden = true;

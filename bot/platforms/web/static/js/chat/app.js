@@ -1,11 +1,12 @@
 // Connects the parts of the chat page: passes the bot's messages to the list, the rail, the message box and the dialogs.
 
-import { decodeFragment, LAST_ROOM } from "../shared/address.js";
+import { LAST_ROOM } from "../shared/address.js";
 import * as board from "./board.js";
 import { Composer } from "./composer.js";
 import { Connection, createRef } from "./connection.js";
 import { Conversation } from "./conversation.js";
 import { byId, element, icon, setIcon } from "../shared/dom.js";
+import { decodeFragment } from "../shared/fragment.js";
 import { closeForm, refuseForm, showForm } from "./form.js";
 import * as look from "../shared/look.js";
 import * as rail from "./rail.js";

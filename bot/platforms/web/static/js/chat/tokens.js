@@ -53,7 +53,7 @@ export function show(view, tokens, fork) {
 export function hide(view) {
   view.text.hidden = false;
   view.lab.replaceChildren();
-  view.bar.more.focus();
+  view.bar.focus("tokens");
 }
 
 // Joins tokens that form one character into one piece, at which the first of them can be replaced.

@@ -9,7 +9,7 @@ export function showInvitation(invitation) {
 }
 
 function open(invitation) {
-  const enlarge = element("button", { type: "button", class: "primary", onclick: () => showLarge(invitation) }, t("Show it large"));
+  const enlarge = element("button", { type: "button", class: "primary", "aria-label": `${t("Show it large")}: ${t("Address")}`, onclick: () => showLarge(invitation) }, t("Show it large"));
   const copy = setIcon(element("button", { type: "button", class: "icon" }), "copy", t("Copy the link"));
   copy.addEventListener("click", () => copyText(copy, () => invitation.link));
   return [

@@ -2,6 +2,7 @@
 
 import { byId, element } from "../shared/dom.js";
 import { fill } from "./fill.js";
+import { formatValue } from "../shared/names.js";
 import { t } from "../shared/words.js";
 
 // The name of the preset whose changes are shown.
@@ -11,7 +12,7 @@ export function showPresets(rules, desk) {
   const newest = rules.presets.find(({ name }) => name === rules.applied);
   const back = newest && element("div", { class: "applied" },
     element("p", {}, t("“{preset}” was applied here.", { preset: newest.title })),
-    element("button", { id: "take-back", type: "button", class: "secondary", onclick: () => desk.order("preset", { name: null }) }, t("Take it back")));
+    element("button", { id: "take-back", type: "button", class: "secondary", "aria-label": `${t("Take it back")}: ${newest.title}`, onclick: () => desk.order("preset", { name: null }) }, t("Take it back")));
   fill(byId("presets"), back, element("ul", { class: "presets" }, ...rules.presets.map((preset) => item(preset, rules, desk))));
 }
 
@@ -28,7 +29,7 @@ function item(preset, rules, desk) {
   return element("li", {}, head, ...isOpen ? [preview(preset, rules, desk)] : []);
 }
 
-function preview({ name, changes }, rules, desk) {
+function preview({ name, title, changes }, rules, desk) {
   const apply = async () => {
     opened = "";
     // At once, so that the page does not become shorter later, under somebody who reads on.
@@ -41,11 +42,6 @@ function preview({ name, changes }, rules, desk) {
     element("table", {},
       element("caption", { class: "unseen" }, t("What changes")),
       element("thead", {}, element("tr", {}, ...[t("Setting"), t("Now"), t("Then")].map((word) => element("th", { scope: "col" }, word)))),
-      element("tbody", {}, ...changes.map((one) => element("tr", {}, element("th", { scope: "row" }, one.about), element("td", {}, value(one.before)), element("td", {}, value(one.after)))))),
-    element("button", { id: `apply-${name}`, type: "button", class: "primary", onclick: apply }, t("Apply it")));
-}
-
-function value(one) {
-  if (one === true || one === false) return one ? t("yes") : t("no");
-  return one === null || one === "" ? "–" : String(one);
+      element("tbody", {}, ...changes.map((one) => element("tr", {}, element("th", { scope: "row" }, one.about), element("td", {}, formatValue(one.before)), element("td", {}, formatValue(one.after)))))),
+    element("button", { id: `apply-${name}`, type: "button", class: "primary", "aria-label": `${t("Apply it")}: ${title}`, onclick: apply }, t("Apply it")));
 }

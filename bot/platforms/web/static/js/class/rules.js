@@ -32,7 +32,7 @@ function commands(list, desk) {
         id: `only-${plugin}`, type: "button", class: "secondary", "aria-label": `${t("Only this")}: ${words}`, onclick: () => desk.order("commands", { plugins: [plugin] }),
       }, t("Only this")));
   };
-  const all = list.every(({ on }) => on) ? null : element("button", { id: "all-commands", type: "button", class: "secondary", onclick: () => desk.order("commands", { plugins: list.map(({ plugin }) => plugin) }) }, t("Allow all of them"));
+  const all = list.every(({ on }) => on) ? null : element("button", { id: "all-commands", type: "button", class: "secondary", "aria-label": `${t("Allow all of them")}: ${t("Commands")}`, onclick: () => desk.order("commands", { plugins: list.map(({ plugin }) => plugin) }) }, t("Allow all of them"));
   return element("fieldset", { class: "commands" },
     element("legend", {}, desk.room ? t("Commands in this room") : t("Commands")),
     element("ul", {}, ...list.map(row)), ...[all].filter(Boolean));

@@ -8,15 +8,13 @@ const task = byId("task"), announcement = byId("announcement"), unpin = byId("un
 let pinned = "";
 
 export function begin(desk) {
-  byId("task-form").addEventListener("submit", (event) => {
+  byId("task-form").addEventListener("submit", async (event) => {
     event.preventDefault();
-    pinned = task.value;
-    desk.set("room.task", task.value.trim() || null);
+    const sent = task.value;
+    // What was refused stays to be mended, and so does what was typed meanwhile.
+    if (await desk.set("room.task", sent.trim() || null) && task.value === sent) task.value = sent.trim();
   });
-  unpin.addEventListener("click", () => {
-    pinned = task.value;
-    desk.set("room.task", null);
-  });
+  unpin.addEventListener("click", () => desk.set("room.task", null));
   byId("announcement-form").addEventListener("submit", async (event) => {
     event.preventDefault();
     const send = byId("announce");
@@ -36,5 +34,5 @@ export function showTask({ task: now }) {
 // Offers the transcript of the chosen room, or of each room.
 export function showTranscripts(rooms, room) {
   byId("transcripts").replaceChildren(...(room ? [room] : rooms).map((name) => element("li", {},
-    element("a", { class: "file", href: `/class/transcript?${new URLSearchParams({ room: name })}`, download: `${name}.md` }, icon("download"), `${name}.md`))));
+    element("a", { class: "file", href: `/class/transcript?${new URLSearchParams({ room: name })}`, "aria-label": `${name}.md: ${t("Keep what was said")}`, download: `${name}.md` }, icon("download"), `${name}.md`))));
 }

@@ -1,8 +1,9 @@
 // The reading page, such as a lesson: shows its parts, each of which can be linked to and asked about.
 
-import { chatAddress, decodeFragment } from "../shared/address.js";
+import { chatAddress } from "../shared/address.js";
 import { byId, element } from "../shared/dom.js";
 import { ASKED, DRAFT, KEPT } from "../shared/draft.js";
+import { decodeFragment } from "../shared/fragment.js";
 import { fetchJson } from "../shared/json.js";
 import * as look from "../shared/look.js";
 import { documentMarkdown, Markdown } from "../shared/markdown.js";
@@ -31,6 +32,9 @@ async function show() {
     if (isFirst) scrollToFragment();
   } catch (error) {
     if (shown && error.status !== 404) return;
+    // It is shown again if it comes back.
+    shown = "";
+    byId("contents").hidden = true;
     console.warn("The page could not be shown.", error);
     text.replaceChildren(...error.status === 404 ? [
       element("h1", {}, t("There is no such page")),

@@ -5,6 +5,7 @@ import { byId, element, setIcon } from "../shared/dom.js";
 import { fetchJson } from "../shared/json.js";
 import { groupBy } from "../shared/group.js";
 import * as look from "../shared/look.js";
+import { formatValue } from "../shared/names.js";
 import * as moderators from "./moderators.js";
 import { t } from "../shared/words.js";
 
@@ -136,11 +137,4 @@ function control(setting, id) {
   const isNumber = kind === "number" || kind === "integer";
   const range = isNumber ? { type: "number", min: setting.minimum, max: setting.maximum, step: kind === "integer" ? 1 : "any" } : { type: "text" };
   return element("input", { ...labelled, ...range, value: text });
-}
-
-function formatValue(value) {
-  if (value === null || value === "") return "–";
-  if (value === true || value === false) return value ? t("yes") : t("no");
-  const text = String(value);
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }

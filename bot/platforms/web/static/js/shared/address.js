@@ -1,4 +1,4 @@
-// Addresses: the fragment after the #, the visitor in a query, and the room from which a page beside the chat was opened.
+// Addresses: the visitor in a query, and the room from which a page beside the chat was opened.
 
 import { language } from "./words.js";
 
@@ -16,12 +16,3 @@ export const chatAddress = () => {
   const room = openingRoom() || localStorage.getItem(LAST_ROOM);
   return room ? `/#${encodeURIComponent(room)}` : "/";
 };
-
-// Decodes the text after the #. A % that begins no valid code stays as it is, since somebody may have typed it.
-export const decodeFragment = (text) => text.replace(/(?:%[0-9a-f]{2})+/gi, (code) => {
-  try {
-    return decodeURIComponent(code);
-  } catch {
-    return code;
-  }
-});

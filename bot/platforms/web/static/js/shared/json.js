@@ -18,6 +18,6 @@ export async function fetchJson(address, options) {
       : t("The chat cannot be reached. Try again.");
     throw Object.assign(new Error(sentence), { status: response?.status });
   }
-  if (!response.ok) throw new Error(withLocalTimes(answer.error ?? ""));
+  if (!response.ok) throw Object.assign(new Error(withLocalTimes(answer.error ?? "")), { status: response.status });
   return answer;
 }

@@ -12,12 +12,12 @@ const clock = (seconds) => time.format(seconds * 1000);
 
 // Shows the list in `root` and keeps it up to date while the page can be seen.
 export function showPeople(root) {
-  const list = element("ul"), count = element("p", { role: "status" }), error = element("p", { class: "error", role: "alert" });
+  const list = element("ul"), count = element("p", { role: "status", tabindex: -1 }), error = element("p", { class: "error", role: "alert" });
   const dialog = element("dialog", { "aria-labelledby": "person-title" });
   root.classList.add("people");
   const waitingList = element("ul", { class: "waiting", hidden: true });
   root.append(error, waitingList, count, list, dialog);
-  let shown = "";
+  let shown = "", opener = "";
 
   async function load(act) {
     try {
@@ -39,8 +39,11 @@ export function showPeople(root) {
     list.replaceChildren(...people.map(row));
     waitingList.hidden = !waiting.length;
     waitingList.replaceChildren(...(waiting.length > 1 ? [everybody(waiting)] : []), ...waiting.map(newcomer));
-    if (focused) root.querySelector(`[data-key="${focused}"]`)?.focus();
+    if (focused) focusOn(focused);
   }
+
+  // Puts the focus on a button of the list. A person may have gone, and the button with them.
+  const focusOn = (key) => (root.querySelector(`[data-key="${key}"]`) ?? count).focus();
 
   function row(person) {
     const { id, name, mark } = person;
@@ -128,10 +131,16 @@ export function showPeople(root) {
     element("h2", { id: "person-title" }, title), element("p", {}, about),
     field ? element("div", { class: "field" }, element("label", { for: field.id }, label), field) : null, why,
     element("div", { class: "buttons" }, element("button", { type: "submit", class: isGrave ? "primary grave" : "primary" }, submit), cancel)));
+    opener = document.activeElement.dataset.key;
     dialog.showModal();
     if (isGrave) cancel.focus();
   }
 
+  // The button that opened the dialog was replaced if the list has changed.
+  dialog.addEventListener("close", () => {
+    const focused = document.activeElement;
+    if (dialog.contains(focused) || !root.contains(focused)) focusOn(opener);
+  });
   const refresh = () => { if (!document.hidden) load(); };
   setInterval(refresh, PAUSE_MS);
   document.addEventListener("visibilitychange", refresh);
