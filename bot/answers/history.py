@@ -14,7 +14,7 @@ from bot.core.messages import ALONE, PRIVATE_THREAD, Provenance
 from bot.core.model_events import Turn
 from bot.moderation.actions import answer_place
 from bot.storage.database import ANSWERED, MessageRow, TokensRow, now
-from bot.storage.messages import select_external
+from bot.storage.places import select_external
 from bot.storage.tokens import unpack
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import LargeBinary, delete, func, select, true, union_all, update
+from sqlalchemy import LargeBinary, delete, func, select, true, update
 
 from bot.core.errors import Expired
 from bot.core.messages import ALONE, Button, Reply
@@ -23,6 +23,7 @@ from bot.storage.database import (
     VoteRow,
     now,
 )
+from bot.storage.places import is_in_channel, is_in_server, select_external
 from bot.storage.serialization import (
     DELETED_COLUMNS,
     build_reply_rows,
@@ -36,8 +37,6 @@ from bot.storage.tokens import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from sqlalchemy import ColumnElement, Select
 
     from bot.commands.command import Command
     from bot.core.messages import Attachment, Place, Request, User
@@ -254,7 +253,7 @@ class MessageStore:
 
     async def recent(self, place: Place, limit: int, *, threads: bool = False) -> list[MessageRow]:
         """Return the last `limit` undeleted messages of a place, oldest first; with `threads`, of its threads, too."""
-        here = _is_in_channel(place) & (true() if threads else MessageRow.thread == place.thread)
+        here = is_in_channel(place) & (true() if threads else MessageRow.thread == place.thread)
         here &= (MessageRow.state != "deleted") & (MessageRow.role != "break")
         async with self._database.reading() as session:
             rows = await session.scalars(select(MessageRow).where(here).order_by(MessageRow.id.desc()).limit(limit))
@@ -262,14 +261,14 @@ class MessageStore:
 
     async def has_public_answer(self, place: Place) -> bool:
         """Return whether a place has an answer that everybody there may read."""
-        here = _is_in_channel(place) & (MessageRow.thread == place.thread)
+        here = is_in_channel(place) & (MessageRow.thread == place.thread)
         public = here & (MessageRow.role == "assistant") & ~MessageRow.private & (MessageRow.state != "deleted")
         async with self._database.reading() as session:
             return await session.scalar(select(MessageRow.id).where(public).limit(1)) is not None
 
     async def has_messages_of(self, place: Place, user: str) -> bool:
         """Return whether messages of a user are stored in the server of `place`."""
-        here = _is_in_server(place.platform, place.server)
+        here = is_in_server(place.platform, place.server)
         async with self._database.reading() as session:
             query = select(MessageRow.id).where(here, MessageRow.author == user)
             return await session.scalar(query.limit(1)) is not None
@@ -360,7 +359,7 @@ class MessageStore:
     async def find_unfinished(self, platform: str, server: str) -> list[MessageRow]:
         """Return the answers that living processes are making in a server, the oldest first."""
         alive = await self._instance.find_living()
-        answers = _is_in_server(platform, server) & (MessageRow.role == "assistant")
+        answers = is_in_server(platform, server) & (MessageRow.role == "assistant")
         unfinished = answers & MessageRow.state.in_(UNFINISHED) & MessageRow.instance.in_(alive)
         async with self._database.reading() as session:
             return list(await session.scalars(select(MessageRow).where(unfinished).order_by(MessageRow.id)))
@@ -399,30 +398,3 @@ class MessageStore:
             for row in rows:
                 row.state = "interrupted"
         return rows
-
-
-def _is_in_server(platform: str, server: str) -> ColumnElement[bool]:
-    """Return the condition for the rows of a server."""
-    return (MessageRow.platform == platform) & (MessageRow.server == server)
-
-
-def _is_in_channel(place: Place) -> ColumnElement[bool]:
-    """Return the condition for the rows of a channel and all of its threads."""
-    return _is_in_server(place.platform, place.server) & (MessageRow.channel == place.channel)
-
-
-def select_external(place: Place, external: str) -> Select[Any]:
-    """Select the id of the question with this id of the platform, or of the answer that such a message shows."""
-    question = select(MessageRow.id).where(
-        MessageRow.platform == place.platform,
-        MessageRow.channel == place.channel,
-        MessageRow.external == external,
-        MessageRow.state != "deleted",
-    )
-    answer = select(DeliveryRow.message).where(
-        DeliveryRow.platform == place.platform,
-        DeliveryRow.channel == place.channel,
-        DeliveryRow.external == external,
-    )
-    ids = union_all(question, answer).subquery()
-    return select(func.max(ids.c.id))

@@ -21,9 +21,9 @@ from bot.platforms.web.access.join_code import JoinCode
 from bot.platforms.web.access.limits import MessageLimit, RateMeter, Shares, TooMany
 from bot.platforms.web.access.login import Login
 from bot.platforms.web.access.origin_check import OriginCheck, add_security_headers
-from bot.platforms.web.chat import protocol
 from bot.platforms.web.chat.connection import Connection
 from bot.platforms.web.chat.files import PICTURE_TYPES
+from bot.platforms.web.chat.incoming import MAX_MESSAGE_BYTES
 from bot.platforms.web.pages.lab import DialPage
 from bot.platforms.web.pages.lessons_page import LessonPages
 from bot.platforms.web.pages.moderators import ModeratorsList
@@ -146,7 +146,7 @@ class Site:
             heartbeat=HEARTBEAT_SECONDS,
             # Pings count as messages, so the connection answers them itself.
             autoping=False,
-            max_msg_size=protocol.MAX_MESSAGE_BYTES,
+            max_msg_size=MAX_MESSAGE_BYTES,
         )
         # Set here and not with the page: when a link on another website opens the page, the browser does not send the
         # strict cookie, and a new one would take the place of the visitor's own.

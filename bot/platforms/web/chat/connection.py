@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSCloseCode, WSMsgType
 
-from bot.core.errors import Expired, UserError
-from bot.core.messages import Request
-from bot.platforms.web.chat import protocol
-from bot.platforms.web.chat.protocol import tokens_json
+from bot.core.errors import UserError
+from bot.platforms.web.chat import incoming as sent
+from bot.platforms.web.chat import protocol, requests
 from bot.platforms.web.chat.room import GENERAL, private_name
-from bot.platforms.web.chat.room_changes import change_rooms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -298,7 +296,7 @@ class Connection:
     async def _answer(self, data: str, tasks: asyncio.TaskGroup, *, is_too_much: bool) -> None:
         ref = ""
         try:
-            incoming = protocol.parse_message(data)
+            incoming = sent.parse_message(data)
             ref = getattr(incoming, "ref", "")
             _check_pace(is_too_much)
             await self._handle(incoming, tasks)
@@ -310,31 +308,26 @@ class Connection:
             text = error.sentence.in_language(self._user.locale)
             await self._send({"type": "refused", "ref": ref, "text": text})
 
-    async def _handle(self, incoming: protocol.Incoming, tasks: asyncio.TaskGroup) -> None:
-        answers, room = self._services.answers, self._room
+    async def _handle(self, incoming: sent.Incoming, tasks: asyncio.TaskGroup) -> None:
+        services, answers, room = self._services, self._services.answers, self._room
         user = self._user = self._visitor()
         # A page that was left open sends pings by itself.
-        if not isinstance(incoming, protocol.Ping):
+        if not isinstance(incoming, sent.Ping):
             self._services.moderators.note_use(user)
         match incoming:
-            case protocol.Say():
-                await self._confirm(incoming.ref, await self._say(incoming))
-            case protocol.Press():
+            case sent.Say():
+                await self._confirm(incoming.ref, await requests.say(services, user, room, incoming, self._address))
+            case sent.Press():
                 form = await answers.press(user, incoming.exchange, incoming.id, incoming.thread, address=self._address)
                 await self._confirm(incoming.ref, form)
-            case protocol.Submit():
-                for value in incoming.fields.values():
-                    _check_length(value)
-                fields = {**incoming.fields, **self._services.find_uploads(user, incoming.files)}
-                form = await answers.submit(
-                    user, room, incoming.thread, incoming.id, fields, incoming.ref, address=self._address
-                )
+            case sent.Submit():
+                form = await requests.submit(services, user, room, incoming, self._address)
                 await self._confirm(incoming.ref, form)
-            case protocol.Complete():
+            case sent.Complete():
                 if self._completion is not None:
                     self._completion.cancel()
                 self._completion = tasks.create_task(self._send_completions(incoming), name="web completion")
-            case protocol.Name():
+            case sent.Name():
                 if self._services.known[user.id].name:
                     raise UserError("A moderator has given you this name. Ask them if you would like another one.")
                 self._services.people.choose(user, incoming.name)
@@ -342,49 +335,27 @@ class Connection:
                 self._services.moderators.note_use(self._user)
                 if incoming.ref:
                     await self._confirm(incoming.ref, None)
-            case protocol.Typing():
+            case sent.Typing():
                 room.notify_typing(user)
-            case protocol.Enter():
+            case sent.Enter():
                 await self._enter(incoming.room)
-            case protocol.MakeRoom() | protocol.CloseRoom():
+            case sent.MakeRoom() | sent.CloseRoom():
                 room_name = await answers.forms.run_once(
-                    user, incoming.ref, partial(change_rooms, self._services, user, incoming)
+                    user, incoming.ref, partial(requests.change_rooms, services, user, incoming)
                 )
                 await self._send({"type": "taken", "ref": incoming.ref, "room": room_name})
-            case protocol.Dismiss():
+            case sent.Dismiss():
                 room.dismiss(incoming.exchange, user)
-            case protocol.Tokens():
+            case sent.Tokens():
                 await self._send_tokens(incoming)
-            case protocol.Ping():
+            case sent.Ping():
                 await self._send({"type": "pong"})
-            case protocol.SignOut():
+            case sent.SignOut():
                 await self._services.moderators.sign_out(user)
 
-    async def _say(self, message: protocol.Say) -> Form | None:
-        _check_length(message.text)
-        files = self._services.find_uploads(self._user, message.files)
-        return await self._services.answers.say(
-            self._user,
-            self._room,
-            message.text,
-            message.ref,
-            thread=message.thread,
-            parent=message.parent,
-            files=files,
-            address=self._address,
-        )
-
-    async def _send_tokens(self, message: protocol.Tokens) -> None:
-        exchange = self._room.get(message.exchange)
-        if exchange is None:
-            raise Expired("This has expired: it is no longer stored.")
-        place = self._room.place(exchange.thread)
-        tokens = await self._services.bot.tokens(exchange.reply.row, self._user, place)
-        if not tokens:
-            raise UserError("No tokens are kept of this answer.")
-        await self._send(
-            {"type": "tokens", "ref": message.ref, "exchange": message.exchange, "tokens": tokens_json(tokens)}
-        )
+    async def _send_tokens(self, message: sent.Tokens) -> None:
+        tokens = protocol.tokens_json(await requests.find_tokens(self._services, self._user, self._room, message))
+        await self._send({"type": "tokens", "ref": message.ref, "exchange": message.exchange, "tokens": tokens})
 
     async def _enter(self, name: str) -> None:
         # The page is sent all that the room shows.
@@ -404,22 +375,9 @@ class Connection:
         if form is not None:
             await self._send(protocol.form_message(form, self._user.locale))
 
-    async def _send_completions(self, message: protocol.Complete) -> None:
-        request = Request(
-            user=self._user,
-            place=self._room.place(),
-            command=message.command,
-            text=message.line,
-            address=self._address,
-        )
-        values = await self._services.complete(request, message.option, message.typed)
-        await self._send({"type": "completed", "ref": message.ref, "values": list(values)[:25]})
-
-
-def _check_length(text: str) -> None:
-    if len(text) > protocol.MAX_TEXT_CHARS:
-        sentence = "A message may have {most} characters; this one has {count}."
-        raise UserError(sentence, most=protocol.MAX_TEXT_CHARS, count=len(text))
+    async def _send_completions(self, message: sent.Complete) -> None:
+        values = await requests.suggest(self._services, self._user, self._room, message, self._address)
+        await self._send({"type": "completed", "ref": message.ref, "values": values})
 
 
 def _check_pace(is_too_much: bool) -> None:

@@ -17,7 +17,7 @@ from bot.config.sections import WebSection
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.access.limits import WEB_LIMITS, MessageRate
 from bot.platforms.web.access.teachers import WebModerators
-from bot.platforms.web.chat.protocol import MAX_TEXT_CHARS
+from bot.platforms.web.chat.incoming import MAX_TEXT_CHARS
 
 UNLIMITED = replace(WEB_LIMITS, messages=MessageRate(1e9, 1e9))
 CLOSED = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED)
