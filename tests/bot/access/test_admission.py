@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, press, replies, speaking
+from fakes.core.settings import put
 
 from bot import Attachment, Button, Context, Plugin, Range, Reply, UserError, command
 from bot.app import Bot
@@ -18,10 +19,7 @@ from bot.inference.client import ModelClient
 from bot.platforms.capabilities import PLATFORMS
 from bot.plugin_host import plugin
 from bot.safety.errors import WITHHELD
-from bot.settings.setting import Scope
 from bot.storage.database import Database
-
-SCHOOL = Scope("test", "school")
 
 
 class Toys(Plugin):
@@ -82,10 +80,6 @@ async def bot(tmp_path: Path, toys: Toys) -> AsyncIterator[Bot]:
         yield made
 
 
-async def put(bot: Bot, name: str, value: Any, scope: Scope = SCHOOL) -> None:
-    await bot.settings.write([bot.settings.make_change(name, value, scope)], MODERATOR)
-
-
 async def answered(bot: Bot, line: str = "/warm hi", user: User = ANN) -> Reply:
     reply = await last(bot, ask(line, user))
     assert not reply.error, reply.text
@@ -109,7 +103,7 @@ NARROW = (
 
 async def test_the_limit_of_an_option_holds_for_commands_lines_buttons_and_forms(bot: Bot, toys: Toys) -> None:
     row = (await answered(bot, "/warm temperature:1.5 hi")).row
-    await put(bot, "warm.temperature.maximum", 1)
+    await put(bot.settings, "warm.temperature.maximum", 1)
     assert await refusal(bot, ask("/warm temperature:1.5 hi")) == NARROW.format(given="1.5")
     assert await refusal(bot, press("again", row)) == NARROW.format(given="1.5")
     assert await refusal(bot, press("edit", row, text="hi", temperature="1.2")) == NARROW.format(given="1.2")
@@ -120,7 +114,7 @@ async def test_the_limit_of_an_option_holds_for_commands_lines_buttons_and_forms
 
 
 async def test_buttons_end_where_the_limit_is(bot: Bot) -> None:
-    await put(bot, "warm.temperature.maximum", 1)
+    await put(bot.settings, "warm.temperature.maximum", 1)
     reply = await answered(bot, "/warm temperature:1 hi")
     assert {button.action for button in reply.buttons} >= {"again", "cooler"}
     assert "warmer" not in {button.action for button in reply.buttons}
@@ -128,7 +122,7 @@ async def test_buttons_end_where_the_limit_is(bot: Bot) -> None:
 
 async def test_a_form_knows_the_limits(bot: Bot) -> None:
     row = (await answered(bot)).row
-    await put(bot, "warm.temperature.maximum", 1)
+    await put(bot.settings, "warm.temperature.maximum", 1)
     decision = bot.prepare(press("edit", row))
     assert decision.form is not None
     form = await decision.form()
@@ -139,7 +133,7 @@ async def test_a_form_knows_the_limits(bot: Bot) -> None:
 async def test_a_users_own_default_gives_way_to_the_limit(bot: Bot) -> None:
     await bot.defaults.set(Caller(ANN, ROOM), bot.commands, "warm.temperature", 1.5)
     assert (await answered(bot)).text == "1.5"
-    await put(bot, "warm.temperature.maximum", 1)
+    await put(bot.settings, "warm.temperature.maximum", 1)
     assert (await answered(bot)).text == "0.7"
 
 
@@ -153,7 +147,7 @@ async def test_a_users_own_default_gives_way_to_the_limit(bot: Bot) -> None:
 )
 async def test_a_refused_command_is_refused_to_buttons_and_forms_too(bot: Bot, setting: str, sentence: str) -> None:
     row = (await answered(bot)).row
-    await put(bot, setting, "no" if setting == "toys.enabled" else "x")
+    await put(bot.settings, setting, "no" if setting == "toys.enabled" else "x")
     decision = bot.prepare(ask("/warm hi"))
     assert (decision.refused, decision.private) == (True, True)
     assert [reply.text async for reply in decision.start()] == [sentence]
@@ -168,7 +162,7 @@ async def test_a_refused_command_is_refused_to_buttons_and_forms_too(bot: Bot, s
 
 
 async def test_refusals_are_kept_with_their_reason(bot: Bot) -> None:
-    await put(bot, "access.roles", "x")
+    await put(bot.settings, "access.roles", "x")
     await refusal(bot, ask("/warm hi"))
     [entry] = [entry for entry in await bot.audit.find("test", "school") if entry.kind == "refusal"]
     assert (entry.what, entry.reason, entry.actor, entry.channel) == ("warm", "role", "ann", "room")
@@ -191,7 +185,7 @@ async def test_rights_in_one_server_are_none_in_another(bot: Bot) -> None:
 
 
 async def test_somebody_elses_private_answer_has_no_buttons_for_others(bot: Bot) -> None:
-    await put(bot, "answers.private", "yes")
+    await put(bot.settings, "answers.private", "yes")
     row = (await answered(bot)).row
     for button in ("b0", "up"):
         assert await refusal(bot, press(button, row, BEN)) == "This has expired: it is no longer stored."
@@ -200,7 +194,7 @@ async def test_somebody_elses_private_answer_has_no_buttons_for_others(bot: Bot)
 
 async def test_the_answer_to_a_button_is_private_once_answers_are_private(bot: Bot) -> None:
     row = (await answered(bot)).row
-    await put(bot, "answers.private", "yes")
+    await put(bot.settings, "answers.private", "yes")
     for button, fields in (("again", {}), ("cooler", {}), ("edit", {"text": "hi"}), ("b0", {})):
         request = press(button, row, **fields)
         assert bot.prepare(request).private
@@ -250,7 +244,7 @@ LIMIT = re.compile(
 
 
 async def test_a_refusal_is_private_and_known_before_anything_is_done(bot: Bot, toys: Toys) -> None:
-    await put(bot, "limits.user.hour", 1)
+    await put(bot.settings, "limits.user.hour", 1)
     row = (await answered(bot)).row
     decision = bot.prepare(ask("/warm hi"))
     assert (decision.refused, decision.private) == (True, True)
@@ -267,7 +261,7 @@ async def test_a_refusal_is_private_and_known_before_anything_is_done(bot: Bot, 
 
 async def test_of_two_admitted_requests_only_one_gets_the_last_use(bot: Bot, toys: Toys) -> None:
     """Two requests are decided before either of them starts."""
-    await put(bot, "limits.user.hour", 1)
+    await put(bot.settings, "limits.user.hour", 1)
     first, second = bot.prepare(ask("/warm hi")), bot.prepare(ask("/warm hi"))
     assert not first.refused
     assert not second.refused
@@ -280,7 +274,7 @@ async def test_of_two_admitted_requests_only_one_gets_the_last_use(bot: Bot, toy
 
 @pytest.mark.parametrize("line", ["/fail", "/fail some words", "/warm temperature:9 hi", "/nothing"])
 async def test_a_use_that_failed_or_was_refused_costs_nothing(bot: Bot, line: str) -> None:
-    await put(bot, "limits.user.hour", 1)
+    await put(bot.settings, "limits.user.hour", 1)
     for _ in range(3):
         assert (await last(bot, ask(line))).error
     await answered(bot)
@@ -288,14 +282,14 @@ async def test_a_use_that_failed_or_was_refused_costs_nothing(bot: Bot, line: st
 
 @pytest.mark.parametrize("line", ["/fail A whole sentence. And", "/show"])
 async def test_a_use_that_failed_after_it_showed_something_counts(bot: Bot, line: str) -> None:
-    await put(bot, "limits.user.hour", 1)
+    await put(bot.settings, "limits.user.hour", 1)
     assert (await last(bot, ask(line))).error
     assert LIMIT.fullmatch(await refusal(bot, ask(line)))
 
 
 async def test_an_answer_that_was_withheld_counts(bot: Bot) -> None:
-    await put(bot, "safety.words", "turnip")
-    await put(bot, "limits.user.hour", 2)
+    await put(bot.settings, "safety.words", "turnip")
+    await put(bot.settings, "limits.user.hour", 2)
     for _ in range(2):
         assert (await last(bot, ask("/blurt hi"))).text == WITHHELD.text
     assert "The limit here is 2 per hour" in await refusal(bot, ask("/blurt hi"))
@@ -306,10 +300,10 @@ async def test_an_answer_that_was_withheld_counts(bot: Bot) -> None:
 
 
 async def test_the_bot_speaks_the_readers_language_or_the_servers(bot: Bot) -> None:
-    await put(bot, "access.roles", "x")
+    await put(bot.settings, "access.roles", "x")
     german = "Nur wer bestimmte Rollen hat, darf mich hier benutzen, und du hast keine davon."
     assert await refusal(bot, ask("/warm hi", speaking("de"))) == german
-    await put(bot, "answers.language", "es")
+    await put(bot.settings, "answers.language", "es")
     assert (await refusal(bot, ask("/warm hi", speaking("de")))).startswith("Aquí solo pueden usarme")
     elsewhere = Place("test", "room", server="other")
     assert bot.resolve_user(speaking("de"), elsewhere).locale == "de"

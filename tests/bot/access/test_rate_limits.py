@@ -2,8 +2,9 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from fakes.core.rate_limits import ASK, SCHOOL, Clock, put, refused, use
+from fakes.core.rate_limits import ASK, Clock, refused, use
 from fakes.core.requests import ANN, BEN, MODERATOR, OPERATOR, ROOM
+from fakes.core.settings import SCHOOL, put
 
 from bot.access.rate_limits import HOUR_SECONDS, RateLimiter, format_span
 from bot.core.errors import LimitReached

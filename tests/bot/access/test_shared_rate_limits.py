@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
-from fakes.core.rate_limits import ASK, Clock, put, refused, use
+from fakes.core.rate_limits import ASK, Clock, refused, use
 from fakes.core.requests import ANN, BEN, MODERATOR, ROOM
+from fakes.core.settings import put
 from fakes.model_server.gateway import free_port
 from fakes.storage.redis import running_redis
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from fakes.core.requests import MODERATOR
+from fakes.core.settings import SCHOOL, put
 
 from bot.core.errors import UserError
 from bot.safety.settings import SETTINGS
@@ -14,7 +15,6 @@ from bot.settings.scopes import Change
 from bot.settings.setting import Scope
 from bot.storage.database import Database
 
-SCHOOL = Scope("test", "school")
 HALL = replace(SCHOOL, channel="hall")
 ALLOWED = "The lists of words, names and patterns of a server may have"
 ENTRIES = f"{ALLOWED} 10000 entries in all; with this they would have {{}}."
@@ -37,10 +37,6 @@ async def refusal(settings: Settings, *values: tuple[str, str, Scope]) -> str:
         await settings.write([settings.make_change(*value) for value in values], MODERATOR)
     assert before == {scope: settings.scopes.values_at(scope) for scope in before}
     return str(refused.value)
-
-
-async def put(settings: Settings, name: str, value: str | None, scope: Scope = SCHOOL) -> None:
-    await settings.write([settings.make_change(name, value, scope)], MODERATOR)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 from fakes.core.requests import ANN, MODERATOR, ROOM
+from fakes.core.settings import SCHOOL, put
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +20,7 @@ from bot.storage.database import Database
 HERE = Place("test", "channel")
 WARMTH = Setting(name="ask.warmth", type=float, default=0.7, minimum=0, maximum=2, description="How warm.")
 QUOTA = Setting(name="ask.quota", type=int, default=0, description="How often.", among=largest_quota)
-SCHOOL, OTHER = Scope("test", "school"), Scope("test", "other")
+OTHER = Scope("test", "other")
 HALL = Place("test", "hall", server="school")
 
 
@@ -34,10 +35,6 @@ async def stored(database: Database, **overrides: Any) -> Settings:
     made = declared(**overrides)
     await made.start(database)
     return made
-
-
-async def put(settings: Settings, name: str, value: Any, scope: Scope = SCHOOL, actor: User = MODERATOR) -> None:
-    await settings.write([settings.make_change(name, value, scope)], actor)
 
 
 # Declarations

@@ -3,16 +3,13 @@
 import time
 
 import pytest
-from fakes.core.requests import ANN, MODERATOR, ROOM
+from fakes.core.requests import ANN, ROOM
 
 from bot.access.rate_limits import RateLimiter
 from bot.commands.command import Command
 from bot.core.errors import LimitReached
 from bot.core.messages import Place, User
-from bot.settings.resolver import Settings
-from bot.settings.setting import Scope
 
-SCHOOL = Scope("test", "school")
 ASK = Command(name="ask", description="Ask.", options=(), handler=lambda: None, plugin="ask")
 
 
@@ -25,10 +22,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self._began + self.passed
-
-
-async def put(settings: Settings, name: str, value: int, scope: Scope = SCHOOL) -> None:
-    await settings.write([settings.make_change(name, value, scope)], MODERATOR)
 
 
 async def use(

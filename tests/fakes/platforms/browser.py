@@ -26,6 +26,13 @@ PATIENCE_MS = 60_000
 """When a test that waits gives up; none of them is about time."""
 expect.set_options(timeout=PATIENCE_MS)
 START_SECONDS = 60
+COUNT_SHIFTS = """
+    window.shift = 0;
+    new PerformanceObserver((list) => {
+        for (const { value, hadRecentInput } of list.getEntries()) if (!hadRecentInput) shift += value;
+    }).observe({ type: "layout-shift", buffered: true });
+"""
+"""A script that adds up in `shift` how much of a page has moved by itself."""
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 

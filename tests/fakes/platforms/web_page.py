@@ -95,6 +95,13 @@ class Visitor:
         async with self.session.post(f"{self.url}/teacher", **about) as response:
             return response.status
 
+    async def act(self, **what: Any) -> tuple[int, Any]:
+        """Do something to people, as their page does for Kim, and return the status and what was answered."""
+        about = {"json": what, "headers": {"Origin": self.url}}
+        async with self.session.post(f"{self.url}/people/data?name=Kim&locale=en", **about) as response:
+            is_json = response.content_type == "application/json"
+            return response.status, await response.json() if is_json else await response.text()
+
 
 @asynccontextmanager
 async def visitor(url: str, address: str = "") -> AsyncIterator[Visitor]:

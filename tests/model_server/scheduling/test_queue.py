@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from fakes.core.clock import ManualClock
 
 from model_server.jobs import Embed, Failed, Finished, Job, Picture, Preview, Progress, Started, Text
 from model_server.scheduling.queue import JobQueue, JobSnapshot, QueueClosed, QueueFull
@@ -22,24 +23,14 @@ class RecordingWorker:
         self.calls.append(f"remove {job_id}")
 
 
-class Clock:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def job(name: str, user: str = "") -> Job:
     return Job(id=name, model="m", task=Embed(texts=("x",)), user=user)
 
 
 def open_queue(
-    capacity: int = 1, limit: int = 64, user_limit: int = 64, clock: Clock | None = None
+    capacity: int = 1, limit: int = 64, user_limit: int = 64, clock: ManualClock | None = None
 ) -> tuple[JobQueue, RecordingWorker]:
-    queue, worker = JobQueue(limit=limit, user_limit=user_limit, clock=clock or Clock()), RecordingWorker()
+    queue, worker = JobQueue(limit=limit, user_limit=user_limit, clock=clock or ManualClock()), RecordingWorker()
     queue.attach_worker(worker, capacity)
     return queue, worker
 
@@ -75,7 +66,7 @@ async def test_only_the_latest_place_is_kept_for_the_reader() -> None:
 
 
 async def test_the_expected_wait_comes_from_measured_jobs() -> None:
-    clock = Clock()
+    clock = ManualClock()
     queue, _ = open_queue(capacity=2, clock=clock)
     queue.submit(job("first"))
     clock.now += 8
@@ -174,7 +165,7 @@ async def test_nothing_comes_after_the_end_and_cancelling_again_changes_nothing(
 
 
 def test_a_full_queue_has_a_retry_time() -> None:
-    clock = Clock()
+    clock = ManualClock()
     queue, _ = open_queue(limit=2, clock=clock)
     for name in "abc":
         queue.submit(job(name))
@@ -189,7 +180,7 @@ def test_a_full_queue_has_a_retry_time() -> None:
 
 
 def test_one_user_cannot_fill_the_queue() -> None:
-    clock = Clock()
+    clock = ManualClock()
     queue, _ = open_queue(limit=4, user_limit=2, clock=clock)
     for number in range(3):
         queue.submit(job(f"a{number}", "a"))
@@ -204,7 +195,7 @@ def test_one_user_cannot_fill_the_queue() -> None:
 
 
 def test_a_users_retry_time_is_that_of_their_own_next_job() -> None:
-    clock = Clock()
+    clock = ManualClock()
     queue, _ = open_queue(user_limit=1, clock=clock)
     queue.submit(job("first", "a"))
     clock.now += 10
@@ -261,7 +252,7 @@ async def test_a_deadline_that_was_met_does_nothing() -> None:
 
 
 def test_snapshots_show_running_and_waiting_jobs() -> None:
-    clock = Clock()
+    clock = ManualClock()
     queue, _ = open_queue(clock=clock)
     queue.submit(job("a0", "a"))
     clock.now += 3
@@ -276,7 +267,7 @@ def test_snapshots_show_running_and_waiting_jobs() -> None:
 
 
 def test_written_tokens_are_measured() -> None:
-    clock = Clock()
+    clock = ManualClock()
     queue, _ = open_queue(clock=clock)
     queue.submit(job("a"))
     for _ in range(4):

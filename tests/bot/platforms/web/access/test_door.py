@@ -5,28 +5,23 @@ from typing import Any
 
 import pytest
 from aiohttp import WSServerHandshakeError
+from fakes.core.clock import ManualClock
+from fakes.core.settings import WEB, put
 from fakes.platforms.web_page import PATIENCE_SECONDS, Visitor, visitor
 from pydantic import SecretStr
 
 from bot.app import Bot
 from bot.config.sections import WebSection
 from bot.core.errors import UserError
-from bot.core.messages import User
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.access import waiting as module
 from bot.platforms.web.access.limits import Capacity
 from bot.platforms.web.access.teachers import WebModerators
 from bot.platforms.web.access.waiting import STALE_SECONDS, TURNED_AWAY_SECONDS, WaitingRoom
-from bot.settings.setting import Scope
 from bot.storage.audit import MODERATION, AuditFilter
 
 CODE = "open sesame!"
 READABLE = ("/dial", "/people", "/people/data", "/settings/data", "/statistics", "/read/explain", "/files/x", "/socket")
-
-
-async def set_knock(bot: Bot, value: str) -> None:
-    plan = bot.settings.make_change("access.knock", value, Scope("web", "web"))
-    await bot.settings.write([plan], User("m", "Mod", is_moderator=True))
 
 
 async def knock(person: Visitor, name: str) -> tuple[int, Any]:
@@ -40,13 +35,6 @@ async def state(person: Visitor) -> str:
         return str((await response.json())["state"])
 
 
-async def act(person: Visitor, **what: Any) -> tuple[int, Any]:
-    about = {"json": what, "headers": {"Origin": person.url}}
-    async with person.session.post(f"{person.url}/people/data?name=Kim&locale=en", **about) as response:
-        is_json = response.content_type == "application/json"
-        return response.status, await response.json() if is_json else await response.text()
-
-
 async def status_of(person: Visitor, path: str) -> int:
     async with person.session.get(person.url + path, allow_redirects=False) as response:
         return int(response.status)
@@ -55,7 +43,7 @@ async def status_of(person: Visitor, path: str) -> int:
 @pytest.fixture
 async def teacher(bot: Bot, ann: Visitor) -> Visitor:
     """A moderator called Kim, of a chat at whose door newcomers must knock."""
-    await set_knock(bot, "true")
+    await put(bot.settings, "access.knock", "true", WEB)
     await ann.sign_in(await WebModerators(bot.database).create_code(), "Kim")
     return ann
 
@@ -77,26 +65,26 @@ async def test_a_newcomer_reads_nothing_until_they_are_let_in(bot: Bot, teacher:
         with pytest.raises(WSServerHandshakeError) as refused:
             await ben.session.ws_connect(f"{ben.url}/socket", origin=ben.url)
         assert refused.value.status == 403
-        assert (await act(ben, do="let_in", ids=[told["first"]["id"]]))[0] == 403
-        status, answer = await act(teacher, do="let_in", ids=[told["first"]["id"]])
+        assert (await ben.act(do="let_in", ids=[told["first"]["id"]]))[0] == 403
+        status, answer = await teacher.act(do="let_in", ids=[told["first"]["id"]])
         assert (status, answer["waiting"]) == (200, [])
         await hers.until("waiting", lambda one: one["count"] == 0)
     assert await state(ben) == "in"
     async with ben.page("Ben") as his:
         assert his.received[0]["you"]["name"] == "Ben"
-    assert (await act(teacher, do="let_in", ids=[told["first"]["id"]]))[0] == 422
+    assert (await teacher.act(do="let_in", ids=[told["first"]["id"]]))[0] == 422
     (entry,) = await bot.audit.find("web", "web", AuditFilter(kind=MODERATION, what="let in"))
     assert (entry.actor_name, entry.subject_name) == ("Kim", "Ben")
 
 
 async def test_a_restart_keeps_who_was_let_in_and_not_who_waits(bot: Bot) -> None:
-    await set_knock(bot, "true")
+    await put(bot.settings, "access.knock", "true", WEB)
     async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ann, visitor(url) as ben:
         await ann.sign_in(await WebModerators(bot.database).create_code(), "Kim")
         async with ann.page("Kim") as hers:
             await knock(ben, "Ben")
             told = await hers.until("waiting", lambda one: one["count"] == 1)
-            await act(ann, do="let_in", ids=[told["first"]["id"]])
+            await ann.act(do="let_in", ids=[told["first"]["id"]])
         async with visitor(url) as eve:
             await knock(eve, "Eve")
             jars = [one.session.cookie_jar for one in (ben, eve)]
@@ -111,15 +99,15 @@ async def test_whoever_is_told_not_now_cannot_knock_again_at_once(bot: Bot, teac
     async with teacher.page("Kim") as hers:
         await knock(ben, "Ben")
         told = await hers.until("waiting", lambda one: one["count"] == 1)
-        assert (await act(ben, do="turn_away", ids=[told["first"]["id"]]))[0] == 403
-        assert (await act(teacher, do="turn_away", ids=[told["first"]["id"]]))[0] == 200
+        assert (await ben.act(do="turn_away", ids=[told["first"]["id"]]))[0] == 403
+        assert (await teacher.act(do="turn_away", ids=[told["first"]["id"]]))[0] == 200
     assert await state(ben) == "turned away"
     assert await knock(ben, "Ben") == (422, {"error": "Not now. You can knock again in 5 minutes."})
 
 
 async def test_whoever_is_here_when_knocking_begins_need_not_knock(bot: Bot, ann: Visitor, ben: Visitor) -> None:
     async with ann.page("Ann") as hers:
-        await set_knock(bot, "true")
+        await put(bot.settings, "access.knock", "true", WEB)
         async with asyncio.timeout(PATIENCE_SECONDS):
             while await state(ann) != "in":
                 # The bot looks every few seconds, and answers a page only so many times in that.
@@ -136,8 +124,8 @@ async def test_an_ended_visit_closes_the_page_and_needs_the_join_code_again(bot:
         await join(ben)
         async with ben.page("Ben") as his:
             number = his.received[0]["you"]["id"]
-            assert (await act(ben, do="end", id=number))[0] == 403
-            assert (await act(ann, do="end", id=number))[0] == 200
+            assert (await ben.act(do="end", id=number))[0] == 403
+            assert (await ann.act(do="end", id=number))[0] == 200
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while not his.socket.closed:
                     await his.socket.receive()
@@ -164,26 +152,19 @@ async def test_whoever_was_sent_out_knocks_again_where_newcomers_must_and_else_s
     async with teacher.page("Kim") as hers:
         await knock(ben, "Ben")
         number = (await hers.until("waiting", lambda one: one["count"] == 1))["first"]["id"]
-        await act(teacher, do="let_in", ids=[number])
+        await teacher.act(do="let_in", ids=[number])
         async with ben.page("Ben"):
-            await act(teacher, do="end", id=number)
+            await teacher.act(do="end", id=number)
         assert await state(ben) == "new"
         assert (await knock(ben, "Ben"))[1]["state"] == "waiting"
-        await act(teacher, do="let_in", ids=[number])
-        await act(teacher, do="end", id=number)
-        await set_knock(bot, "false")
+        await teacher.act(do="let_in", ids=[number])
+        await teacher.act(do="end", id=number)
+        await put(bot.settings, "access.knock", "false", WEB)
         assert (await knock(ben, "Ben"))[1]["state"] == "in"
 
 
-class Clock:
-    now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_only_so_many_wait_at_an_address_and_in_all() -> None:
-    room = WaitingRoom(Capacity(3, 2, 1), Clock())
+    room = WaitingRoom(Capacity(3, 2, 1), ManualClock())
     for number, address in enumerate(("a", "a", "")):
         room.check(str(number), address)
         room.knock(str(number), address)
@@ -201,7 +182,7 @@ def test_whoever_closes_the_page_waits_no_longer_and_who_was_turned_away_may_kno
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "MAX_TURNED_AWAY", 2)
-    clock = Clock()
+    clock = ManualClock()
     room = WaitingRoom(Capacity(9, 9, 1), clock)
     for one in "abcd":
         room.knock(one, "")

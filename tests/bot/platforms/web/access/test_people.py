@@ -1,6 +1,7 @@
 """The visitors who are here: no two are called alike, over real sockets; and what is remembered of those who left."""
 
 import pytest
+from fakes.core.clock import ManualClock
 from fakes.platforms.web_page import Visitor, visitor
 
 from bot.app import Bot
@@ -10,13 +11,6 @@ from bot.platforms.web import WebPlatform
 from bot.platforms.web.access import people as module
 from bot.platforms.web.access.people import LATELY_SECONDS, People
 from bot.platforms.web.access.teachers import WebModerators
-
-
-class Clock:
-    now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Page:
@@ -99,7 +93,7 @@ async def test_names_in_messages_of_lately_are_kept_for_their_authors_after_a_re
 
 
 async def test_a_name_is_free_again_when_its_owner_was_away_for_long() -> None:
-    clock = Clock()
+    clock = ManualClock()
     people, page, ada, bea = People(clock), Page(), guest("a"), guest("b")
     people.arrive(page, ada, "Ada", "here", "Firefox")
     people.leave(page, ada.id)
@@ -112,7 +106,7 @@ async def test_a_name_is_free_again_when_its_owner_was_away_for_long() -> None:
 
 
 def test_somebody_who_comes_back_soon_was_here_all_the_time() -> None:
-    clock = Clock()
+    clock = ManualClock()
     people, page, ada = People(clock), Page(), guest("a")
     for away, since in ((0, clock.now), (60, clock.now), (4000, clock.now + 4060)):
         clock.now += away
@@ -125,7 +119,7 @@ def test_somebody_who_comes_back_soon_was_here_all_the_time() -> None:
 
 def test_only_so_many_are_remembered_and_whoever_left_first_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_PEOPLE", 2)
-    people, page = People(Clock()), Page()
+    people, page = People(ManualClock()), Page()
     for letter in "abc":
         people.arrive(page, guest(letter), letter * 3, "here", "")
         if letter != "a":

@@ -3,18 +3,17 @@
 from typing import Any
 
 import pytest
+from fakes.core.settings import WEB, put
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, axe, choose, opened, violations
+from fakes.platforms.browser import COUNT_SHIFTS, MARKS, axe, choose, opened, violations
 from playwright.async_api import expect
 from pydantic import SecretStr
 
 from bot.app import Bot
 from bot.config.sections import WebSection
-from bot.core.messages import User
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.access.teachers import WebModerators, teacher_link
 from bot.platforms.web.templates import static_url
-from bot.settings.setting import Scope
 
 pytestmark = MARKS
 PHONE = {"width": 360, "height": 740}
@@ -187,20 +186,11 @@ async def test_a_projector_shows_no_rooms_and_nothing_private(url: str, models: 
         assert await page.evaluate("() => seen") > 0
 
 
-SHIFTS = """
-    window.shifts = [];
-    new PerformanceObserver((list) => {
-        for (const { value, hadRecentInput } of list.getEntries()) if (!hadRecentInput) shifts.push(value);
-    }).observe({ type: "layout-shift", buffered: true });
-"""
-
-
 async def test_nothing_moves_while_a_page_is_loaded(url: str, bot: Bot, models: FakeModels, browser: Any) -> None:
     teachers = teacher_link(url, await WebModerators(bot.database).create_code())
-    task = bot.settings.make_change("room.task", "Find out **why**.\n\n1. Ask.\n2. Ask again.", Scope("web", "web"))
-    await bot.settings.write([task], User("m", "Mod", is_moderator=True))
+    await put(bot.settings, "room.task", "Find out **why**.\n\n1. Ask.\n2. Ask again.", WEB)
     async with opened(browser, teachers, expected="403") as page:
-        await page.add_init_script(SHIFTS)
+        await page.add_init_script(COUNT_SHIFTS)
         await page.get_by_role("button", name="Sign in").click()
         await page.locator("#home").click()
         await say(page, "/ask hello")
@@ -219,7 +209,7 @@ async def test_nothing_moves_while_a_page_is_loaded(url: str, bot: Bot, models: 
             await expect(page.locator(whole).first).to_be_attached()
             await page.evaluate("() => document.fonts.ready")
             await page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 100)))")
-            moved[path] = await page.evaluate("() => shifts.reduce((sum, one) => sum + one, 0)")
+            moved[path] = await page.evaluate("() => shift")
         print(moved)
         assert max(moved.values()) < 0.05
 

@@ -2,13 +2,12 @@
 
 from typing import Any
 
+from fakes.core.settings import WEB, put
 from fakes.platforms.browser import MARKS, axe, opened, violations
 from playwright.async_api import expect
 
 from bot.app import Bot
-from bot.core.messages import User
 from bot.platforms.web.access.teachers import WebModerators, teacher_link
-from bot.settings.setting import Scope
 
 pytestmark = MARKS
 NAME_REFUSED, SENT_OUT = "422", "403"
@@ -16,8 +15,7 @@ NAME_REFUSED, SENT_OUT = "422", "403"
 
 async def test_a_teacher_lets_pupils_in_and_tells_them_apart(url: str, bot: Bot, browser: Any) -> None:
     program = axe()
-    plan = bot.settings.make_change("access.knock", "true", Scope("web", "web"))
-    await bot.settings.write([plan], User("m", "Mod", is_moderator=True))
+    await put(bot.settings, "access.knock", "true", WEB)
     link = teacher_link(url, await WebModerators(bot.database).create_code())
     async with (
         opened(browser, link) as hers,

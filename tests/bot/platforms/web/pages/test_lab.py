@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.core.settings import WEB, put
 from fakes.model_server.model_api import VOCABULARY, FakeModels
 from fakes.platforms.web_page import Visitor, visitor
 
@@ -234,11 +235,6 @@ async def with_lab(models: FakeModels, tmp_path: Path) -> AsyncIterator[tuple[Bo
         yield bot, one
 
 
-async def put(bot: Bot, name: str, value: Any) -> None:
-    teacher = User("t", "Teacher", is_moderator=True)
-    await bot.settings.write([bot.settings.make_change(name, value, server_scope(Place("web", "", "web")))], teacher)
-
-
 async def linked(person: Visitor, room: str) -> bool:
     async with person.page(room=room) as page:
         return f"/dial?room={room}" in [one["url"] for one in page.received[-1]["links"]]
@@ -252,12 +248,12 @@ async def test_the_dial_is_available_where_odds_is(with_lab: tuple[Bot, Visitor]
             await page.send("make_room", name="lesson-1")
             await page.until("taken")
     assert await linked(ann, "general")
-    await put(bot, "access.channels", "lesson-1")
+    await put(bot.settings, "access.channels", "lesson-1", WEB)
     elsewhere = "I may be used in some channels alone, and this one is not among them."
     assert await turned(ann, "general", text="hello") == (422, {"error": elsewhere})
     assert (await turned(ann, "lesson-1", text="hello"))[0] == 200
     assert [await linked(ann, "general"), await linked(ann, "lesson-1")] == [False, True]
-    await put(bot, "lab.enabled", "no")
+    await put(bot.settings, "lab.enabled", "no", WEB)
     asked = len(models.requests)
     assert await turned(ann, "lesson-1", text="hello") == (422, {"error": "/odds is switched off here."})
     assert len(models.requests) == asked
@@ -272,7 +268,7 @@ async def test_continuing_a_text_counts_as_a_use_and_turning_the_dial_does_not(
     with_lab: tuple[Bot, Visitor], models: FakeModels
 ) -> None:
     bot, ann = with_lab
-    await put(bot, "limits.user.hour", 1)
+    await put(bot.settings, "limits.user.hour", 1, WEB)
     for _ in range(3):
         status, dial = await turned(ann, text="The cat")
         assert status == 200
@@ -293,7 +289,7 @@ async def test_a_distribution_that_was_withheld_counts(with_lab: tuple[Bot, Visi
     chosen = dial["candidates"][0]
     on = [*dial["ids"], chosen["id"]]
     models.scores = {f"The cat{text(chosen['bytes'])}": {"hate": 0.99}}
-    await put(bot, "limits.user.hour", 1)
+    await put(bot.settings, "limits.user.hour", 1, WEB)
     assert await turned(ann, ids=on, writes_on=True) == (422, {"error": WITHHELD.text})
     status, answer = await turned(ann, ids=on, writes_on=True)
     assert (status, answer["error"][:26]) == (422, "The limit here is 1 per ho")
@@ -303,7 +299,7 @@ async def test_going_on_counts_for_the_address_whoever_the_visitor_says_they_are
     with_lab: tuple[Bot, Visitor], models: FakeModels
 ) -> None:
     bot, ann = with_lab
-    await put(bot, "limits.address.hour", 2)
+    await put(bot.settings, "limits.address.hour", 2, WEB)
     _, dial = await turned(ann, text="The cat")
     on = [*dial["ids"], dial["candidates"][0]["id"]]
     outcomes = []
@@ -318,8 +314,8 @@ async def test_the_knobs_have_the_limits_of_odds(with_lab: tuple[Bot, Visitor], 
     bot, ann = with_lab
     _, free = await turned(ann, text="The cat")
     assert free["limits"] == {"temperature": [0, 2], "top_p": [0, 1]}
-    await put(bot, "odds.temperature.maximum", 0.5)
-    await put(bot, "odds.top_p.maximum", 0.9)
+    await put(bot.settings, "odds.temperature.maximum", 0.5, WEB)
+    await put(bot.settings, "odds.top_p.maximum", 0.9, WEB)
     status, dial = await turned(ann, text="The cat")
     assert (status, dial["limits"]) == (200, {"temperature": [0, 0.5], "top_p": [0, 0.9]})
     assert (models.requests[-1]["temperature"], models.requests[-1]["top_p"]) == (0.5, 0.9)
@@ -335,8 +331,8 @@ async def test_the_knobs_have_the_limits_of_odds(with_lab: tuple[Bot, Visitor], 
         assert answer["error"].startswith(sentence)
     assert len(models.requests) == asked
     assert dial["min_p"] == 0.05
-    await put(bot, "ask.min_p.default", 0)
-    await put(bot, "temperature.maximum", 0.3)
+    await put(bot.settings, "ask.min_p.default", 0, WEB)
+    await put(bot.settings, "temperature.maximum", 0.3, WEB)
     assert (await turned(ann, text="The cat"))[1]["min_p"] == 0
     assert (await turned(ann, text="The cat"))[1]["limits"]["temperature"] == [0, 0.3]
     status, answer = await turned(ann, ids=dial["ids"], temperature=0.4)
@@ -346,7 +342,7 @@ async def test_the_knobs_have_the_limits_of_odds(with_lab: tuple[Bot, Visitor], 
 async def test_the_knobs_have_the_limit_of_all_temperatures_where_there_is_no_odds(
     ann: Visitor, bot: Bot, models: FakeModels
 ) -> None:
-    await put(bot, "temperature.maximum", 0.3)
+    await put(bot.settings, "temperature.maximum", 0.3, WEB)
     _, dial = await turned(ann, text="The cat")
     assert (dial["limits"]["temperature"], models.requests[-1]["temperature"]) == ([0, 0.3], 0.3)
     assert "`temperature.maximum`" in (await turned(ann, ids=dial["ids"], temperature=0.4))[1]["error"]

@@ -24,12 +24,6 @@ async def listed(person: Visitor) -> tuple[int, Any]:
         return response.status, await response.json()
 
 
-async def act(person: Visitor, **what: Any) -> tuple[int, Any]:
-    about = {"json": what, "headers": {"Origin": person.url}}
-    async with person.session.post(f"{person.url}/people/data?name=Kim&locale=en", **about) as response:
-        return response.status, await response.json()
-
-
 @pytest.fixture
 async def teacher(bot: Bot, ann: Visitor) -> Visitor:
     """A moderator called Kim."""
@@ -63,15 +57,15 @@ async def test_the_list_tells_three_people_apart_who_wanted_one_name(teacher: Vi
 
 async def test_somebody_is_timed_out_and_may_ask_again(bot: Bot, teacher: Visitor, ben: Visitor) -> None:
     async with ben.page("Ben") as his:
-        status, answer = await act(teacher, do="time_out", id=id_of(his), seconds=SPAN)
+        status, answer = await teacher.act(do="time_out", id=id_of(his), seconds=SPAN)
         assert status == 200
         assert answer["people"][0]["timed_out"] > answer["people"][0]["since"]
         await his.say("/ask aubergine")
         assert "timed you out" in (await his.final())["reply"]["text"]
-        assert (await act(teacher, do="lift", id=id_of(his)))[1]["people"][0]["timed_out"] is None
+        assert (await teacher.act(do="lift", id=id_of(his)))[1]["people"][0]["timed_out"] is None
         await his.say("/ask aubergine")
         assert not (await his.final())["reply"]["error"]
-        assert (await act(teacher, do="lift", id=id_of(his)))[1] == {"error": "This time-out has ended already."}
+        assert (await teacher.act(do="lift", id=id_of(his)))[1] == {"error": "This time-out has ended already."}
     entries = await bot.audit.find("web", "web", AuditFilter(kind=MODERATION))
     assert [entry.what for entry in entries][:2] == ["lift", "timeout"]
 
@@ -82,9 +76,9 @@ async def test_a_renamed_person_is_told_why_and_has_the_name_at_all_that_they_as
     async with ben.page("Stinker") as his, teacher.page("Kim") as hers:
         await his.say("/ask aubergine")
         asked = await his.final()
-        assert (await act(teacher, do="rename", id=id_of(his), name="Teacher"))[0] == 422
-        assert "“Kim 2” is free" in (await act(teacher, do="rename", id=id_of(his), name="Kim"))[1]["error"]
-        status, answer = await act(teacher, do="rename", id=id_of(his), name="Ben")
+        assert (await teacher.act(do="rename", id=id_of(his), name="Teacher"))[0] == 422
+        assert "“Kim 2” is free" in (await teacher.act(do="rename", id=id_of(his), name="Kim"))[1]["error"]
+        status, answer = await teacher.act(do="rename", id=id_of(his), name="Ben")
         assert (status, answer["people"][0]["name"], answer["people"][0]["given"]) == (200, "Ben", True)
         assert (await his.until("you"))["you"]["name"] == "Ben"
         told = await his.until("exchange", lambda one: one["private"])
@@ -107,13 +101,13 @@ async def test_a_whole_address_is_timed_out_only_with_the_number_that_was_shown(
         row = (await listed(teacher))[1]["people"][0]
         assert row["met"] == 2
         about = {"do": "time_out_address", "id": row["id"], "seconds": SPAN}
-        assert await act(teacher, **about, count=3) == (
+        assert await teacher.act(**about, count=3) == (
             422,
             {"error": "There are 2 people at this address by now. Look at the list again."},
         )
         place = Place("web", "general", "web")
         assert not bot.timeouts.find_active(User(id_of(his), ""), place)
-        people = (await act(teacher, **about, count=2))[1]["people"]
+        people = (await teacher.act(**about, count=2))[1]["people"]
         assert [bool(row["timed_out"]) for row in people] == [True, True, False]
         assert all(bot.timeouts.find_active(User(id_of(page), ""), place) for page in (his, hers))
 
@@ -124,10 +118,10 @@ async def test_nobody_but_moderators_sees_the_list_or_does_anything(do: str, tea
         refused = (403, {"error": "Only moderators can do that."})
         assert await listed(ben) == refused
         for page in (hers, his):
-            assert await act(ben, do=do, id=id_of(page), seconds=SPAN, count=1, name="Zoe") == refused
+            assert await ben.act(do=do, id=id_of(page), seconds=SPAN, count=1, name="Zoe") == refused
         assert {row["name"] for row in (await listed(teacher))[1]["people"]} == {"Kim", "Ben"}
         # Not to themselves, nor to other moderators.
-        assert (await act(teacher, do=do, id=id_of(hers), seconds=SPAN, name="Zoe"))[0] == 422
+        assert (await teacher.act(do=do, id=id_of(hers), seconds=SPAN, name="Zoe"))[0] == 422
 
 
 @pytest.mark.parametrize(
@@ -140,9 +134,9 @@ async def test_what_is_no_request_of_the_page_does_nothing(
     async with ben.page("Ben") as his:
         request = {"do": "time_out", "id": id_of(his), "seconds": SPAN, **wrong} if wrong else {}
         sentence = "The page sent something that the bot does not understand; reload the page."
-        assert await act(teacher, **request) == (422, {"error": sentence})
+        assert await teacher.act(**request) == (422, {"error": sentence})
         assert not any(row["timed_out"] for row in (await listed(teacher))[1]["people"])
 
 
 async def test_somebody_who_is_gone_cannot_be_timed_out(teacher: Visitor) -> None:
-    assert await act(teacher, do="time_out", id="0", seconds=SPAN) == (422, {"error": "This person is no longer here."})
+    assert await teacher.act(do="time_out", id="0", seconds=SPAN) == (422, {"error": "This person is no longer here."})
