@@ -93,7 +93,7 @@ class ExplainPlugin(Plugin):
     async def knows(self, place: Place, question: str, user: User) -> Reference | None:
         if len(question) > MAX_CONTEXT_QUESTION_CHARACTERS:
             return None
-        from plugins.explain.search.glossary import choose_language, name_language
+        from plugins.explain.search.words.glossary import choose_language, name_language
 
         language = choose_language(question, user.locale)
         passage = await self.library.find_answer(
@@ -128,7 +128,7 @@ class ExplainPlugin(Plugin):
         question: What you want to know, in your own words
         style: The lesson's own words, or a language model's simpler ones
         """
-        from plugins.explain.search.glossary import choose_language
+        from plugins.explain.search.words.glossary import choose_language
 
         yield Reply(status=ctx.translate("Looking it up in the lessons …"))
         language = choose_language(question, ctx.user.locale)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from bot import Answered, Context, Delta, Reply, Turn, UserError, Waiting
 from plugins.explain import replies
 from plugins.explain.lessons.passages import split_sentences
-from plugins.explain.search.vocabulary import ENGLISH, SearchLanguage, fold, stems, words
+from plugins.explain.search.words.vocabulary import ENGLISH, SearchLanguage, fold, stems, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

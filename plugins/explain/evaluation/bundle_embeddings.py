@@ -13,8 +13,8 @@ import numpy as np
 from plugins.explain.evaluation.measure import embed_texts, open_model_server
 from plugins.explain.lessons.parse import parse_lesson
 from plugins.explain.lessons.passages import split_passages
-from plugins.explain.search.bundled_embeddings import FILE, MODEL, write_bundled
-from plugins.explain.search.embedded_texts import key_of, texts_of
+from plugins.explain.search.embedding.bundled_embeddings import FILE, MODEL, write_bundled
+from plugins.explain.search.embedding.embedded_texts import key_of, texts_of
 from plugins.explain.search.reference_lesson import DEFAULT_LESSON
 
 

@@ -37,7 +37,8 @@ from plugins.explain.evaluation.calibration import (
 from plugins.explain.lessons.parse import parse_lesson
 from plugins.explain.lessons.passages import Passage, split_passages
 from plugins.explain.search.decision import Ranking
-from plugins.explain.search.embedded_texts import texts_of
+from plugins.explain.search.embedding.embedded_texts import texts_of
+from plugins.explain.search.embedding.scale import UNRELATED_SENTENCES, measure_scale
 from plugins.explain.search.index import Index
 from plugins.explain.search.reference_lesson import DEFAULT_LESSON
 
@@ -66,7 +67,8 @@ async def build_index(lesson: Path, models: ModelClient | None, reference: Index
     index = Index(split_passages(parse_lesson(data, lesson.name)), reference)
     if models is not None:
         texts = list(texts_of(index.passages))
-        index.attach(np.asarray(await embed_texts(models, texts), np.float32))
+        scale = measure_scale(await embed_texts(models, UNRELATED_SENTENCES))
+        index.attach(np.asarray(await embed_texts(models, texts), np.float32), scale)
     return index
 
 
@@ -93,7 +95,7 @@ def median_search_milliseconds(
     seconds = []
     for question, embedding in zip(questions, embeddings, strict=True):
         start = time.perf_counter()
-        index.decide(index.rank(index.read_question(question.question), [embedding]))
+        index.decide(index.rank(index.read_question(question.question, is_about_lessons=False), [embedding]))
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds) * 1000
 
@@ -105,7 +107,7 @@ async def median_embedding_milliseconds(
     seconds = []
     model = await models.first("embeddings")
     for question in questions:
-        texts = index.read_question(question.question).texts
+        texts = index.read_question(question.question).embedded_texts
         start = time.perf_counter()
         await models.embed(texts, model=model)
         seconds.append(time.perf_counter() - start)
@@ -202,7 +204,7 @@ async def rank_questions(
 ) -> list[Ranking]:
     """Rank the passages for each question, by words alone if there are no `models`."""
     queries = [index.read_question(question.question) for question in questions]
-    return [index.rank(query, await models.embed(query.texts) if models else None) for query in queries]
+    return [index.rank(query, await models.embed(query.embedded_texts) if models else None) for query in queries]
 
 
 async def _print_times(

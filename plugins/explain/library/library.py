@@ -158,7 +158,7 @@ class LessonLibrary:
         if lesson_set.model and not lesson_set.index.has_literally(query.question):
             try:
                 async with asyncio.timeout(max_seconds):
-                    embeddings = await self._host.models.embed(query.texts, model=lesson_set.model, user=user)
+                    embeddings = await self._host.models.embed(query.embedded_texts, model=lesson_set.model, user=user)
                 if not lesson_set.index.has_width_of(embeddings):
                     log.info(
                         "The embedding model was replaced: only words are searched until lessons are embedded again."
@@ -187,7 +187,7 @@ class LessonLibrary:
         """
         lesson_set = await self.lesson_set(server)
         index = lesson_set.index
-        query = await asyncio.to_thread(index.read_question, question)
+        query = await asyncio.to_thread(index.read_question, question, is_about_lessons=False)
         if not index.may_answer(query):
             return None
         weight = None
@@ -196,7 +196,7 @@ class LessonLibrary:
             # Only of English words it is known how usual they are, so the question's words in English are weighed.
             weight = index.subject_weight(query)
             lesson_set, index = translated, translated.index
-            query = await asyncio.to_thread(index.read_question, question)
+            query = await asyncio.to_thread(index.read_question, question, is_about_lessons=False)
         if not index.has_literally(question):
             with suppress(TimeoutError):
                 async with asyncio.timeout(max_seconds):
@@ -226,7 +226,7 @@ class LessonLibrary:
 
     async def delete_unused_embeddings(self) -> None:
         """Delete the embeddings of all texts that are in no lesson any more. It reads all lessons of all servers."""
-        from plugins.explain.search.embeddings import delete_unused
+        from plugins.explain.search.embedding.embeddings import delete_unused
 
         passages = set(passages_of((await self.lesson_set("")).lessons))
         # Only read, not indexed: there may be more servers than sets are kept in memory.
@@ -241,7 +241,7 @@ class LessonLibrary:
 
         A lesson that is not in memory and has the same texts gets theirs again when it is used.
         """
-        from plugins.explain.search.embeddings import delete_passages
+        from plugins.explain.search.embedding.embeddings import delete_passages
 
         sets = [*self._server_sets.values(), *filter(None, [self._shared_set])]
         kept = [passage for one in sets for passage in passages_of(one.lessons)]
@@ -354,14 +354,17 @@ class LessonLibrary:
     async def _attach_embeddings(self, lesson_set: LessonSet, model: str) -> None:
         import numpy as np
 
-        from plugins.explain.search.embeddings import embed_passages, load_embeddings
+        from plugins.explain.search.embedding.embedded_texts import texts_of
+        from plugins.explain.search.embedding.embeddings import embed_passages, load_embeddings, model_scale
 
         store, models, reference = self._host.store, self._host.models, lesson_set.reference
         reference_count = len(reference.passages) if reference else 0
         total = reference_count + len(lesson_set.index.passages)
 
+        scale = await model_scale(store, models, model)
+
         async def attach(index: Index, done: int) -> None:
-            known = await load_embeddings(store, models, index.passages, model)
+            known = await load_embeddings(store, models, texts_of(index.passages), model)
             rows = []
             for start in range(0, len(index.passages), PASSAGES_PER_STEP):
                 if not self._is_used(lesson_set):
@@ -370,7 +373,7 @@ class LessonLibrary:
                 passages = index.passages[start : start + PASSAGES_PER_STEP]
                 rows.append(await embed_passages(store, models, passages, model, known))
             async with self._computing:
-                await asyncio.to_thread(index.attach, np.concatenate(rows))
+                await asyncio.to_thread(index.attach, np.concatenate(rows), scale)
 
         if reference is not None:
             # All sets share the reference lesson, so only the first one embeds it with this model. It comes before the
@@ -385,8 +388,8 @@ class LessonLibrary:
 def _build_index(passages: Sequence[Passage], reference: Index | None = None, language: str = "") -> Index:
     import bm25s  # noqa: F401 - its import sets its own log level to debug
 
-    from plugins.explain.search.glossary import search_language
     from plugins.explain.search.index import Index
+    from plugins.explain.search.words.glossary import search_language
 
     logging.getLogger("bm25s").setLevel(logging.WARNING)
     return Index(passages, reference, search_language(language))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from plugins.explain.search.glossary import count_stop_words, language_codes
+from plugins.explain.search.words.glossary import count_stop_words, language_codes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

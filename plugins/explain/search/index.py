@@ -2,13 +2,11 @@
 
 Two searches are joined. The lexical one is BM25 (Robertson and Zaragoza, “The Probabilistic Relevance Framework: BM25
 and Beyond”, 2009) over three fields: the text, the headings with the questions of a FAQ, and further wordings of the
-questions. The semantic one compares sentence embeddings (Reimers and Gurevych, “Sentence-BERT”, 2019) of the question
-with those of each passage as a whole, of each of its sentences, and of each question that it is known to answer. Most
-of the mean of all passages is subtracted first (after Mu and Viswanath, “All-but-the-Top”, 2018), because otherwise the
-subject that all passages share would decide. Both searches name candidates. The score of a candidate joins these
-similarities with the share of the question's words and character n-grams (ngrams.py) that it has, weighted by their
-rarity, and with the results of a reference lesson (reference_lesson.py). A logistic model of a few features, fitted to
-labelled questions, decides whether the best candidate is an answer; for this the mean is not subtracted.
+questions. The semantic one compares sentence embeddings (Reimers and Gurevych, “Sentence-BERT”, 2019;
+embedding/passage_embeddings.py). Both searches name candidates. The score of a candidate joins these similarities with
+the share of the question's words and character n-grams (words/ngrams.py) that it has, weighted by their rarity, and
+with the results of a reference lesson (reference_lesson.py). A logistic model of a few features, fitted to labelled
+questions, decides whether the best candidate is an answer.
 
 Without embeddings the words alone decide, with a model of their own. Everything here computes and never waits: call it
 in a thread.
@@ -18,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -27,15 +26,15 @@ from plugins.explain.lessons.passages import topics_by_lesson
 from plugins.explain.lessons.plain import is_question
 from plugins.explain.search.answer_type import lacks_answer_type
 from plugins.explain.search.decision import FEATURE_COUNT, MAX_SUGGESTIONS, Decision, Ranking, choose_model, decide
-from plugins.explain.search.embedded_texts import TEXT_GROUPS, known_questions, text_groups
-from plugins.explain.search.glossary import translate_question
+from plugins.explain.search.embedding.passage_embeddings import PassageEmbeddings
+from plugins.explain.search.embedding.scale import REFERENCE_SCALE, SimilarityScale
 from plugins.explain.search.literal import LiteralQuestions, is_same, without_fillers
-from plugins.explain.search.ngrams import CharacterNgrams, gather_ranges
 from plugins.explain.search.reference_lesson import ReferenceLesson
-from plugins.explain.search.section_classifier import MAX_TEXTS, SectionClassifier
-from plugins.explain.search.subject import MIN_WEIGHT, Subject, answers_by_the_way
+from plugins.explain.search.subject import MIN_WEIGHT, Subject, answers_by_the_way, put_subject
 from plugins.explain.search.types import Floats, PassageScores, Query
-from plugins.explain.search.vocabulary import ENGLISH, SearchLanguage, Vocabulary, join_compounds, stems, words
+from plugins.explain.search.words.glossary import translate_question
+from plugins.explain.search.words.ngrams import CharacterNgrams
+from plugins.explain.search.words.vocabulary import ENGLISH, SearchLanguage, Vocabulary, join_compounds, stems, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,20 +46,12 @@ if TYPE_CHECKING:
 
 MAX_CANDIDATES = 40
 """The number of passages that each of the searches names."""
-QUESTIONS_WEIGHT = 0.75
-"""The weight of the best known question of a passage, relative to its text."""
-COMMON_SHARE = 0.75
-"""The share of the passages' mean that is subtracted from embeddings."""
 COVERAGE_WEIGHT, NGRAMS_WEIGHT, REFERENCE_WEIGHT = 0.2, 0.3, 2.0
 """The weights relative to the similarity."""
 BM25_WEIGHT, BM25_NGRAMS_WEIGHT, BM25_REFERENCE_WEIGHT = 0.25, 1.0, 6.0
 """The weights relative to the word coverage, without embeddings."""
 SECTION_WEIGHT = 1.0
 """The weight of the section classifier, relative to the similarity."""
-IS_TRAINING_GROUP = (False, False, True, True)
-"""The `text_groups` that the section classifier is trained on: sentences without heading, and known questions."""
-MAX_FULL_PRECISION_TEXTS = 8192
-"""The largest number of texts whose embeddings keep 32 bits, and are all compared; of more, each number has 16 bits."""
 EXACT_MATCH_SCORE = 10.0
 """More than all other scores together: the question is exactly a heading or a known wording."""
 INTRODUCTION_SCORE, BM25_INTRODUCTION_SCORE = -0.07, -0.25
@@ -97,63 +88,31 @@ class Index:
         for passage in passages:
             by_lesson.setdefault(passage.lesson_title, []).append(passage)
         self._subjects = {title: Subject(own) for title, own in by_lesson.items()}
-        self._whole_embeddings: Floats | None = None
-        self._section_classifier: SectionClassifier | None = None
+        self._embeddings: PassageEmbeddings | None = None
         self._reference = reference
         self._reference_lesson = ReferenceLesson(reference, self) if reference and passages else None
 
-    def attach(self, embeddings: Floats) -> None:
+    def attach(self, embeddings: Floats, scale: SimilarityScale = REFERENCE_SCALE) -> None:
         """Add the embeddings: a row of length 1 for each text of all passages' `text_groups`, in their order.
 
-        The reference lesson's embeddings are used if it has got its own before.
+        `scale` is that of the model. The reference lesson's embeddings are used if it has got its own before.
         """
-        counts = [len(group) for passage in self.passages for group in text_groups(passage)]
-        self._bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
-        self._has_questions = np.array([bool(known_questions(passage)) for passage in self.passages])
-        precision = np.float32 if len(embeddings) <= MAX_FULL_PRECISION_TEXTS else np.float16
-        self._embeddings: NDArray[np.floating[Any]] = embeddings.astype(precision)
-        self._whole_embeddings = embeddings[self._bounds[:-1:TEXT_GROUPS]].astype(np.float32)
-        self._common = COMMON_SHARE * self._whole_embeddings.mean(axis=0)
-        self._common_products = embeddings @ self._common
-        self._centred_lengths = np.linalg.norm(embeddings - self._common, axis=1)
-        self._train_section_classifier(embeddings)
-        if self._reference_lesson and self._reference and self._reference._whole_embeddings is not None:
-            self._reference_lesson.attach(self._reference.passage_embeddings(), self.passage_embeddings())
-
-    def _train_section_classifier(self, embeddings: Floats) -> None:
-        """Learn from the further wordings, and from the sentences of the sections that have some."""
-        sections = sorted({passage.section_key for passage in self.passages if passage.wordings})
-        numbers = {section: number for number, section in enumerate(sections)}
-        section_of = np.array([numbers.get(passage.section_key, -1) for passage in self.passages])
-        counts = np.diff(self._bounds)
-        section_of_text = np.repeat(np.repeat(section_of, TEXT_GROUPS), counts)
-        is_training_text = np.repeat(np.tile(IS_TRAINING_GROUP, len(self.passages)), counts)
-        rows = np.flatnonzero((section_of_text >= 0) & is_training_text)
-        self._section_of = section_of
-        self._section_classifier = None
-        if 0 < len(rows) <= MAX_TEXTS:
-            self._training_rows = rows
-            centred = _normalize(embeddings[rows] - self._common)
-            self._section_classifier = SectionClassifier(centred, section_of_text[rows])
+        self._embeddings = PassageEmbeddings(self.passages, embeddings, scale)
+        if self._reference_lesson and self._reference and self._reference._embeddings is not None:
+            guide = self._reference._embeddings.passage_directions()
+            self._reference_lesson.attach(guide, self._embeddings.passage_directions())
 
     def has_width_of(self, embeddings: Sequence[Sequence[float]]) -> bool:
         """Return True if the attached embeddings, also those of the reference lesson, are as wide as `embeddings`."""
         indexes = [index for index in (self, self._reference) if index is not None]
-        attached = [index._whole_embeddings for index in indexes if index._whole_embeddings is not None]
-        return all(rows.shape[1] == len(row) for rows in attached for row in embeddings)
+        widths = {index._embeddings.width for index in indexes if index._embeddings is not None}
+        return all(width == len(row) for width in widths for row in embeddings)
 
-    def passage_embeddings(self) -> Floats:
-        """Return a row of length 1 for each passage: the mean direction of the whole passage and its sentences."""
-        sums = np.add.reduceat(self._embeddings, self._bounds[:-1], dtype=np.float32)
-        by_group = sums.reshape(len(self.passages), TEXT_GROUPS, -1)
-        directions = by_group[:, 0] + by_group[:, 2]
-        return np.asarray(directions / np.linalg.norm(directions, axis=1, keepdims=True), np.float32)
+    def read_question(self, question: str, *, is_about_lessons: bool = True) -> Query:
+        """Read a question; “it” means the subject of the only lesson if the question `is_about_lessons`.
 
-    def read_question(self, question: str) -> Query:
-        """Read a question. Its texts to embed are the question and, if that differs, the corrected question.
-
-        Of a translated question it is the translation, beside the question itself if a word of it has none. A question
-        that stands in a lesson needs neither correction nor translation.
+        The texts of a translated question are the translation, and the question itself if a word of it has none. A
+        question that stands in a lesson needs neither correction nor translation.
         """
         if self.has_literally(question):
             return Query(question, tuple(dict.fromkeys(stems(words(question), self.language))), (question,))
@@ -164,7 +123,10 @@ class Index:
         corrected = self._vocabulary.correct_words(question)
         text = without_fillers(corrected)
         texts = (question, text) if text and text != " ".join(words(question)) else (question,)
-        return Query(question, tuple(dict.fromkeys(stems(corrected, self.language))), texts)
+        titles = list(self._subjects)
+        is_english = is_about_lessons and self.language is ENGLISH
+        with_subject = put_subject(question, titles[0]) if is_english and len(titles) == 1 else ""
+        return Query(question, tuple(dict.fromkeys(stems(corrected, self.language))), texts, with_subject)
 
     def has_literally(self, question: str) -> bool:
         """Return True if a question stands in a lesson, so that its answer is certain without embeddings."""
@@ -173,10 +135,17 @@ class Index:
     def rank(
         self, query: Query, embeddings: Sequence[Sequence[float]] | None = None, scores: PassageScores | None = None
     ) -> Ranking:
-        """Return the best passages. `embeddings` are those of `query.texts`; None lets the words alone decide.
+        """Return the best passages. `embeddings` are those of `query.embedded_texts`; None lets the words alone decide.
 
-        `scores` is the result of `score_all`, if the caller has it.
+        `scores` is the result of `score_all`, if the caller has it. Of the two readings of a question with “it”, the
+        one with the surer answer counts.
         """
+        if query.with_subject:
+            as_typed = replace(query, with_subject="")
+            if embeddings is None:
+                return self.rank(as_typed)
+            readings = [self.rank(as_typed, rows) for rows in (embeddings[:-1], embeddings[-1:])]
+            return max(readings, key=lambda ranking: ranking.confidence)
         direction = self._direction(embeddings)
         lexical = self._lexical_scores(query.stems)
         reference = None
@@ -251,9 +220,9 @@ class Index:
 
     def _direction(self, embeddings: Sequence[Sequence[float]] | None) -> Floats | None:
         """Return the mean direction of a question's embeddings; None if they or the passages' are missing."""
-        if embeddings is None or self._whole_embeddings is None:
+        if embeddings is None or self._embeddings is None:
             return None
-        return _normalize(np.asarray(embeddings, np.float32).mean(axis=0))
+        return self._embeddings.direction(embeddings)
 
     def _literal_position(self, query: Query) -> int | None:
         """Return the position of the passage that has the question, as typed or as corrected; None if none has it."""
@@ -268,18 +237,14 @@ class Index:
         introduction = self._is_introduction[chosen]
         literal = self._literal_position(query)
         exact = EXACT_MATCH_SCORE * (chosen == (-1 if literal is None else literal))
-        if direction is None:
+        if direction is None or self._embeddings is None:
             none = np.zeros(len(chosen))
             total = exact + coverage + BM25_WEIGHT * lexical[chosen] + BM25_INTRODUCTION_SCORE * introduction
             return PassageScores(total + BM25_NGRAMS_WEIGHT * ngrams, none, none, coverage, ngrams, none)
-        products = None
-        if self._embeddings.dtype == np.float32:
-            products = _dot_products(np.asarray(self._embeddings, np.float32), direction)
-        similarity, best, centred = self._similarities(direction, products, chosen)
-        section = self._section_scores(direction, products)[chosen]
-        total = exact + centred + SECTION_WEIGHT * section + COVERAGE_WEIGHT * coverage
+        found = self._embeddings.score(direction, chosen)
+        total = exact + found.centred_similarity + SECTION_WEIGHT * found.section_score + COVERAGE_WEIGHT * coverage
         total = total + INTRODUCTION_SCORE * introduction + NGRAMS_WEIGHT * ngrams
-        return PassageScores(total, similarity, best, coverage, ngrams, section)
+        return PassageScores(total, found.similarity, found.best_similarity, coverage, ngrams, found.section_score)
 
     def _best_per_section(self, order: NDArray[np.intp]) -> Iterator[int]:
         """Yield the ranks of the best passages of the first three sections."""
@@ -305,47 +270,9 @@ class Index:
         if (direction is not None or self.language is not ENGLISH) and len(lexical) <= 2 * MAX_CANDIDATES:
             return np.arange(len(lexical))
         chosen = np.union1d(_best_positions(lexical), _best_positions(relevance))
-        if direction is None or self._whole_embeddings is None:
+        if direction is None or self._embeddings is None:
             return chosen
-        return np.union1d(chosen, _best_positions(_dot_products(self._whole_embeddings, direction)))
-
-    def _similarities(
-        self, direction: Floats, products: Floats | None, chosen: NDArray[np.intp]
-    ) -> tuple[NDArray[Any], ...]:
-        """Return three similarities of each chosen passage: joint, of its best group, and joint without the mean."""
-        rows, begins = gather_ranges(self._bounds[::TEXT_GROUPS], chosen)
-        first_groups = TEXT_GROUPS * chosen[:, None]
-        offsets = self._bounds[first_groups + np.arange(TEXT_GROUPS)] - self._bounds[first_groups]
-        segments = (offsets + begins[:, None]).ravel()
-        has_questions = self._has_questions[chosen]
-        original, centred = self._compare(direction, products, rows)
-        by_group = np.maximum.reduceat(original, segments).reshape(-1, TEXT_GROUPS)
-        centred_by_group = np.maximum.reduceat(centred, segments).reshape(-1, TEXT_GROUPS)
-        return (
-            _joint_similarity(by_group, has_questions),
-            by_group.max(axis=1),
-            _joint_similarity(centred_by_group, has_questions),
-        )
-
-    def _compare(self, direction: Floats, products: Floats | None, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
-        """Return the cosines of a question with some embeddings: the original ones, and those without the mean.
-
-        `products` are the original cosines of all embeddings, if these are few enough to be compared at once.
-        """
-        if products is None:
-            original = _dot_products(np.asarray(self._embeddings[rows], np.float32), direction)
-        else:
-            original = products[rows]
-        centred = original - self._common_products[rows] - (direction - self._common) @ self._common
-        lengths = self._centred_lengths[rows] * np.linalg.norm(direction - self._common)
-        return original, np.asarray(centred / np.maximum(lengths, 1e-9), np.float32)
-
-    def _section_scores(self, direction: Floats, products: Floats | None) -> NDArray[Any]:
-        """Return for each passage the score that the section classifier gives its section; 0 without wordings."""
-        if self._section_classifier is None:
-            return np.zeros(len(self.passages))
-        scores = self._section_classifier.score(self._compare(direction, products, self._training_rows)[1])
-        return np.where(self._section_of >= 0, scores[self._section_of], 0.0)
+        return np.union1d(chosen, _best_positions(self._embeddings.compare_whole(direction)))
 
     def _stems_of(self, text: str) -> list[str]:
         return stems([*words(text), *join_compounds(text)], self.language)
@@ -368,13 +295,6 @@ def _corrected_words(query: Query) -> list[str]:
     return words(query.texts[-1])
 
 
-def _joint_similarity(by_group: NDArray[Any], has_questions: NDArray[np.bool_]) -> NDArray[Any]:
-    """Join the similarities of the four text groups. The last group counts only for passages with known questions."""
-    text = by_group[:, :3].mean(axis=1)
-    questions = np.where(has_questions, by_group[:, 3], text)
-    return np.asarray((text + QUESTIONS_WEIGHT * questions) / (1 + QUESTIONS_WEIGHT))
-
-
 def _is_introduction(passage: Passage) -> bool:
     return not passage.path or passage.kind == "overview"
 
@@ -385,17 +305,6 @@ def _bm25(stemmed_texts: list[list[str]]) -> Any:
     field = bm25s.BM25(k1=1.2, b=0.75)
     field.index(stemmed_texts, show_progress=False)
     return field
-
-
-def _normalize(rows: Floats) -> Floats:
-    """Scale a row, or each of several rows, to length 1."""
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-9), np.float32)
-
-
-def _dot_products(rows: Floats, direction: Floats) -> Floats:
-    """Return the product of each row with `direction`. BLAS is slower if models keep its threads' cores busy."""
-    products: Floats = np.einsum("ij,j->i", rows, direction)
-    return products
 
 
 def _best_positions(scores: NDArray[Any]) -> NDArray[np.intp]:

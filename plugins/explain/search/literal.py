@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from plugins.explain.lessons.passages import split_sentences
 from plugins.explain.lessons.plain import HEADING_NUMBER, QUESTION_LABEL, is_question
-from plugins.explain.search.vocabulary import FILLER_WORDS, fold, words
+from plugins.explain.search.words.vocabulary import FILLER_WORDS, fold, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -4,7 +4,7 @@ from fakes.model_server.model_api import FakeModels
 
 from bot.app import Bot
 from bot.settings.scopes import server_scope
-from plugins.explain.search.glossary import search_language
+from plugins.explain.search.words.glossary import search_language
 from plugins.explain.simplify import finished_sentences, unsupported_terms
 
 SOURCE = (

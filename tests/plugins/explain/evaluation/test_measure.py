@@ -1,6 +1,7 @@
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,12 +18,15 @@ from plugins.explain.evaluation.measure import (
     open_model_server,
     rank_questions,
 )
+from plugins.explain.search.embedding.scale import REFERENCE_SCALE, measure_scale
 from plugins.explain.search.reference_lesson import DEFAULT_LESSON
 
 DATA = Path(__file__).parents[3] / "data"
 HELD_OUT = [DATA / f"explain_held_out{number}.jsonl" for number in ("", "_2", "_3")]
 SAMPLED = 4
 """One of so many questions is in the sample."""
+FIRST_ABOUT_HARM = 475
+"""The development questions from here on ask whether something can hurt people: AI, called “it”, or anything else."""
 PLAIN, HEADINGS = DATA / "plain_lesson.txt", DATA / "plain_lesson_headings.json"
 
 
@@ -88,19 +92,61 @@ def test_a_synthetic_index_has_the_given_size_and_can_be_searched() -> None:
     assert len(index.passages) == 120
     direction = np.random.default_rng(0).standard_normal(384).tolist()
     query = index.read_question(index.passages[7].text)
-    assert index.rank(query, [direction] * len(query.texts)).passages[0] == index.passages[7]
+    assert index.rank(query, [direction] * len(query.embedded_texts)).passages[0] == index.passages[7]
     assert median_search_milliseconds(index, [LabelledQuestion("word1 word2", "plain", frozenset())], [direction]) > 0
 
 
+class RememberingModels(ModelClient):
+    """Embeds no text twice. Once it `is_narrow`, all cosines lie between 0.7 and 1, as those of multilingual E5."""
+
+    is_narrow = False
+
+    def __init__(self, models: ModelClient) -> None:
+        self._models = models
+        self._known: dict[str, list[float]] = {}
+
+    async def embed(self, texts: Sequence[str], **more: Any) -> list[list[float]]:
+        if missing := [text for text in texts if text not in self._known]:
+            self._known |= zip(missing, await self._models.embed(missing, **more), strict=True)
+        rows = np.array([self._known[text] for text in texts])
+        if self.is_narrow:
+            rows[:, ::2] += 1.6 / (rows.shape[1] / 2) ** 0.5
+            rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        return rows.tolist()
+
+
 @pytest.mark.weights
-async def test_a_sample_of_questions_finds_its_passages(weights: Callable[[str], EngineSpec]) -> None:
-    """A sample of the newest questions, with a server of its own; the next test has all of them."""
+async def test_a_sample_of_questions_finds_its_passages(
+    weights: Callable[[str], EngineSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sample of the newest questions, with a server of its own; the next test has all of them.
+
+    A sample of the development questions shows that a model whose similarities are larger decides alike.
+    """
     weights("all-minilm-l6-v2")
     questions = load_questions(HELD_OUT[-1], None)[::SAMPLED]
     async with open_model_server("") as client:
         assert client is not None
+        client = RememberingModels(client)
         index = await build_index(DEFAULT_LESSON, client)
         counted = count_outcomes(index, questions, await rank_questions(index, questions, client))
+        harm = load_questions(DATA / "explain_development.jsonl")[FIRST_ABOUT_HARM:]
+        about_harm = count_outcomes(index, harm, await rank_questions(index, harm, client))
+        client.is_narrow = True
+        sampled = load_questions(DATA / "explain_development.jsonl")[::SAMPLED]
+        decided = []
+        for measure in (measure_scale, lambda _: REFERENCE_SCALE):
+            monkeypatch.setattr("plugins.explain.evaluation.measure.measure_scale", measure)
+            index = await build_index(DEFAULT_LESSON, client)
+            decided.append(count_outcomes(index, sampled, await rank_questions(index, sampled, client)))
+    scaled, unscaled = ({name: hits / of for name, (hits, of) in one.items()} for one in decided)
+    assert scaled["right first"] >= 0.95
+    assert scaled["right answers"] >= 0.85
+    assert scaled["false answers"] <= 0.06
+    assert unscaled["false answers"] >= scaled["false answers"] + 0.08
+    assert about_harm["right first"] == (10, 10)
+    assert about_harm["right answers"] == (9, 10)
+    assert about_harm["false answers"] == about_harm["false suggestions"] == (0, 12)
     shares = {name: hits / of for name, (hits, of) in counted.items()}
     assert shares["right first"] >= 0.93
     assert shares["right in three"] >= 0.97

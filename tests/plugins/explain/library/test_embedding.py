@@ -125,7 +125,7 @@ async def test_a_model_of_another_width_embeds_all_lessons_again_and_words_decid
         assert lesson_set.model == ""
         await work.pop()
         assert lesson_set.model == "fake-embeddings"
-        assert {len(index.passage_embeddings()[0]) for index in (lesson_set.index, lesson_set.reference)} == {4}
+        assert lesson_set.index.has_width_of([[0.0] * 4])
         await library.rank(lesson_set, "why do cats purr", 60)
         assert work == []
 
@@ -266,12 +266,12 @@ async def test_lesson_sets_share_the_reference_lesson_and_its_embeddings(
         plugin = explain_plugin(bot)
         shared = await plugin.library.lesson_set("")
         await shared.ready.wait()
-        classifier = shared.reference._section_classifier
-        assert classifier is not None
+        embeddings = shared.reference._embeddings
+        assert embeddings is not None
         await plugin.library.store.add(ROOM.server, "Birds", "birds.md", b"# Birds\n\n## Robins\n\nRobins sing.\n")
         own = await plugin.library.lesson_set(ROOM.server)
         await own.ready.wait()
         assert own.model == "fake-embeddings"
         assert own is not shared
         assert own.reference is shared.reference
-        assert own.reference._section_classifier is classifier
+        assert own.reference._embeddings is embeddings

@@ -9,8 +9,8 @@ from plugins.explain.evaluation.calibration import count_outcomes, load_question
 from plugins.explain.lessons.parse import parse_lesson
 from plugins.explain.lessons.passages import Passage, split_passages
 from plugins.explain.library.translations import translation_paths
-from plugins.explain.search.glossary import search_language
 from plugins.explain.search.index import Index
+from plugins.explain.search.words.glossary import search_language
 
 from ..conftest import DEFAULT, MakeBot, explain_plugin
 

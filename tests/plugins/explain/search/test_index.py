@@ -6,7 +6,7 @@ import pytest
 from plugins.explain.lessons.parse import parse_lesson
 from plugins.explain.lessons.passages import Passage, split_passages
 from plugins.explain.search.decision import LEXICAL, Answer, DidYouMean, NotInLessons, Ranking
-from plugins.explain.search.embedded_texts import text_groups
+from plugins.explain.search.embedding.embedded_texts import text_groups
 from plugins.explain.search.index import Index
 
 LESSON = """# Pets
@@ -145,6 +145,20 @@ def test_embeddings_find_a_passage_that_shares_no_word() -> None:
     assert rank_by_words(index, question).with_embeddings is False
 
 
+def test_of_two_readings_of_it_the_surer_one_counts() -> None:
+    index = Index(pets_passages())
+    attach_directions(index, {"Dogs": 0, "Cats": 1})
+    query = index.read_question("can it scratch")
+    assert query.embedded_texts == ("can it scratch", "can Pets scratch")
+    nowhere, cats, dogs = ([float(number == axis) for number in range(8)] for axis in (5, 1, 0))
+    for rows, heading in (([nowhere, cats], "Cats"), ([dogs, nowhere], "Dogs")):
+        assert index.rank(query, rows).passages[0].heading == heading
+    # In any other conversation, and with several lessons, “it” may be anything.
+    assert index.read_question("can it scratch", is_about_lessons=False).with_subject == ""
+    two = Index([*pets_passages(), replace(pets_passages()[1], lesson_title="Tigers")])
+    assert two.read_question("can it scratch").with_subject == ""
+
+
 def test_similarity_and_words_are_joined() -> None:
     index = Index(pets_passages())
     attach_directions(index, {"Dogs": 0, "Cats": 0})
@@ -208,7 +222,8 @@ def test_the_section_classifier_scores_all_passages_of_a_section() -> None:
     here, beside, other, unknown = scored.section_score
     assert here == beside > 0 > other
     assert unknown == 0
-    index._section_classifier = None
+    assert index._embeddings is not None
+    index._embeddings._section_classifier = None
     moved = np.sign((scored.total - index.score_all(query, along).total).round(6))
     assert moved.tolist() == [1, 1, -1, 0]
     assert index.score_all(query, None).section_score.tolist() == [0] * 4

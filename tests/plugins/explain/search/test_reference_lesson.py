@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from plugins.explain.lessons.passages import Passage
-from plugins.explain.search.embedded_texts import text_groups
+from plugins.explain.search.embedding.embedded_texts import text_groups
 from plugins.explain.search.index import Index
 from plugins.explain.search.reference_lesson import MIN_CONFIDENCE, ReferenceLesson
 

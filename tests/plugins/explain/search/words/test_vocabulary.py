@@ -1,7 +1,7 @@
 import pytest
 import rapidfuzz.process
 
-from plugins.explain.search.vocabulary import Vocabulary, join_compounds, stems, words
+from plugins.explain.search.words.vocabulary import Vocabulary, join_compounds, stems, words
 
 
 def test_words_are_in_lower_case_without_accents_and_apostrophes() -> None:

@@ -1,6 +1,6 @@
 import numpy as np
 
-from plugins.explain.search.ngrams import CharacterNgrams, gather_ranges
+from plugins.explain.search.words.ngrams import CharacterNgrams, gather_ranges
 
 ALL = np.arange(3)
 

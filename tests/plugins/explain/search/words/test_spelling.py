@@ -1,6 +1,6 @@
 import pytest
 
-from plugins.explain.search.spelling import is_word, nearest_word
+from plugins.explain.search.words.spelling import is_word, nearest_word
 
 
 @pytest.mark.parametrize("word", ["decided", "lawyers", "didnt", "photosynthesis"])

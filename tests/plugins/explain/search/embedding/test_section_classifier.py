@@ -1,6 +1,6 @@
 import numpy as np
 
-from plugins.explain.search.section_classifier import SectionClassifier
+from plugins.explain.search.embedding.section_classifier import SectionClassifier
 
 WIDTH = 30
 

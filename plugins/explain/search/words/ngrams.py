@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from plugins.explain.search.vocabulary import words
+from plugins.explain.search.words.vocabulary import words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

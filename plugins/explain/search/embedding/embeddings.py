@@ -1,5 +1,7 @@
 """Embeds passages, and stores the embeddings in the database so that no text is embedded twice.
 
+The sentences that show the scale of a model are stored in the same way.
+
 Each embedding is stored under a hash of the model's name and the text. So after an edit only the changed texts are
 embedded, equal texts of several lessons share one embedding, and another model starts without any.
 """
@@ -8,19 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from plugins.explain.search.bundled_embeddings import load_bundled
-from plugins.explain.search.embedded_texts import key_of, texts_of
+from plugins.explain.search.embedding.bundled_embeddings import MODEL, load_bundled
+from plugins.explain.search.embedding.embedded_texts import key_of, texts_of
+from plugins.explain.search.embedding.scale import REFERENCE_SCALE, UNRELATED_SENTENCES, measure_scale
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from bot import ModelClient, Store
     from plugins.explain.lessons.passages import Passage
+    from plugins.explain.search.embedding.scale import SimilarityScale
     from plugins.explain.search.types import Floats
 
 SCOPE = "vectors"
@@ -44,15 +48,28 @@ async def embed_passages(
     """Return a row for each text of the passages' `text_groups`, in their order, as `Index.attach` takes them.
 
     `model` "" stands for the first embedding model of the model server. `known` is the result of `load_embeddings` for
-    these passages, if the caller has it; new embeddings are added to it.
+    their texts, if the caller has it; new embeddings are added to it.
 
     Texts without a stored embedding are embedded and stored batch by batch, so that an interruption loses at most one
     batch. Raises what `ModelClient.embed` raises.
     """
     model = model or await models.first("embeddings")
-    texts = list(texts_of(passages))
+    return await _embed_texts(store, models, list(texts_of(passages)), model, known)
+
+
+async def model_scale(store: Store, models: ModelClient, model: str) -> SimilarityScale:
+    """Return the scale of the similarities of a model. Raises what `ModelClient.embed` raises."""
+    if model == MODEL:
+        return REFERENCE_SCALE
+    rows = await _embed_texts(store, models, UNRELATED_SENTENCES, model)
+    return await asyncio.to_thread(measure_scale, rows)
+
+
+async def _embed_texts(
+    store: Store, models: ModelClient, texts: Sequence[str], model: str, known: dict[str, bytes] | None = None
+) -> Floats:
     keys = {text: key_of(model, text) for text in texts}
-    known = await load_embeddings(store, models, passages, model) if known is None else known
+    known = await load_embeddings(store, models, texts, model) if known is None else known
     missing = iter([text for text, key in keys.items() if key not in known])
     while batch := list(islice(missing, TEXTS_PER_REQUEST)):
         rows = await models.embed([text[:MAX_CHARACTERS] for text in batch], model=model)
@@ -65,15 +82,15 @@ async def embed_passages(
 
 
 async def load_embeddings(
-    store: Store, models: ModelClient, passages: Iterable[Passage], model: str
+    store: Store, models: ModelClient, texts_to_embed: Iterable[str], model: str
 ) -> dict[str, bytes]:
-    """Return the embeddings, by key, that exist already: those in the database, and those that come with Tempera.
+    """Return the embeddings of texts that exist already, by key, from the database and from what comes with Tempera.
 
     The model may have been replaced by another one of the same name. So one text of each source is embedded again; if
     the result differs, that source is not used. Raises what `ModelClient.embed` raises, even if all embeddings exist,
     because without the model server no question can be embedded either.
     """
-    texts = {key_of(model, text): text for text in texts_of(passages)}
+    texts = {key_of(model, text): text for text in texts_to_embed}
     stored = await store.blobs(texts, scope=SCOPE)
     if not await _is_current(models, model, texts, stored):
         log.warning("The model %s was replaced by another one of its name: all lessons are embedded again.", model)
@@ -99,7 +116,8 @@ async def _is_current(models: ModelClient, model: str, texts: Mapping[str, str],
 async def delete_unused(store: Store, models: ModelClient, passages: Iterable[Passage], model: str = "") -> None:
     """Delete all embeddings except those of `passages`, which must be the passages of all lessons of all servers."""
     model = model or await models.first("embeddings")
-    used = await asyncio.to_thread(lambda: {key_of(model, text) for text in texts_of(passages)})
+    texts = chain(texts_of(passages), UNRELATED_SENTENCES)
+    used = await asyncio.to_thread(lambda: {key_of(model, text) for text in texts})
     await store.delete_blobs(await store.blob_keys(scope=SCOPE) - used, scope=SCOPE)
 
 
@@ -109,6 +127,8 @@ async def delete_passages(
     """Delete the embeddings of `passages`, except those of texts that passages to be `kept` have, too."""
     model = model or await models.first("embeddings")
     keys = await asyncio.to_thread(
-        lambda: {key_of(model, text) for text in set(texts_of(passages)) - set(texts_of(kept))}
+        lambda: {
+            key_of(model, text) for text in set(texts_of(passages)) - set(chain(texts_of(kept), UNRELATED_SENTENCES))
+        }
     )
     await store.delete_blobs(keys, scope=SCOPE)

@@ -10,8 +10,15 @@ from bot import ModelClient, Store, UserError
 from bot.storage.database import Database
 from plugins.explain.lessons.parse import parse_lesson
 from plugins.explain.lessons.passages import Passage, split_passages
-from plugins.explain.search.embedded_texts import texts_of
-from plugins.explain.search.embeddings import SCOPE, TEXTS_PER_REQUEST, delete_unused, embed_passages
+from plugins.explain.search.embedding.embedded_texts import texts_of
+from plugins.explain.search.embedding.embeddings import (
+    SCOPE,
+    TEXTS_PER_REQUEST,
+    delete_unused,
+    embed_passages,
+    model_scale,
+)
+from plugins.explain.search.embedding.scale import UNRELATED_SENTENCES
 
 LESSON = "# Pets\n\n## Cats\n\nThey purr. They sleep.\n\n## Dogs\n\nThey bark. They run.\n"
 
@@ -172,3 +179,21 @@ async def test_long_texts_fit_a_request_in_any_script(client: ModelClient, tmp_p
     async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
         rows = await embed_passages(Store(database, "explain"), client, long)
     assert len(rows) == len(texts(long))
+
+
+async def test_the_scale_of_a_model_is_measured_once_and_kept(
+    models: FakeModels, client: ModelClient, tmp_path: Path
+) -> None:
+    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
+        store = Store(database, "explain")
+        models.listed["other-embeddings"] = "embeddings"
+        before = await model_scale(store, client, "other-embeddings")
+        assert take_embedded_texts(models) == list(UNRELATED_SENTENCES)
+        await delete_unused(store, client, pets_passages(), "other-embeddings")
+        again = await model_scale(store, client, "other-embeddings")
+        # One sentence shows that it still is the same model.
+        (embedded,) = take_embedded_texts(models)
+        assert embedded in UNRELATED_SENTENCES
+    rows = np.eye(3, dtype=np.float32)
+    assert np.array_equal(before.apply(rows), again.apply(rows))
+    assert not np.allclose(before.apply(rows), rows)

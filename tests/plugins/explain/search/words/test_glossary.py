@@ -2,8 +2,8 @@ import tomllib
 
 import pytest
 
-from plugins.explain.search.glossary import FILE, Translation, choose_language, name_language, translate_question
-from plugins.explain.search.vocabulary import Vocabulary, fold
+from plugins.explain.search.words.glossary import FILE, Translation, choose_language, name_language, translate_question
+from plugins.explain.search.words.vocabulary import Vocabulary, fold
 
 ENGLISH = Vocabulary(["The temperature of a language model says how random the next token is."])
 

@@ -10,10 +10,10 @@ from bot import ModelClient, Store
 from bot.storage.database import Database
 from plugins.explain.lessons.parse import parse_lesson
 from plugins.explain.lessons.passages import Passage, split_passages
-from plugins.explain.search import bundled_embeddings
-from plugins.explain.search.bundled_embeddings import MODEL, write_bundled
-from plugins.explain.search.embedded_texts import key_of, texts_of
-from plugins.explain.search.embeddings import embed_passages
+from plugins.explain.search.embedding import bundled_embeddings
+from plugins.explain.search.embedding.bundled_embeddings import MODEL, write_bundled
+from plugins.explain.search.embedding.embedded_texts import key_of, texts_of
+from plugins.explain.search.embedding.embeddings import embed_passages
 from plugins.explain.search.reference_lesson import DEFAULT_LESSON
 
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from plugins.explain.search.types import Floats
 
-FILE = Path(__file__).parents[3] / "config" / "lessons" / "what-is-generative-ai.npz"
+FILE = Path(__file__).parents[4] / "config" / "lessons" / "what-is-generative-ai.npz"
 MODEL = "all-minilm-l6-v2"
-"""The model that made them."""
+"""The model that made them, to which all weights of the search were fitted."""
 KEY_DIGITS = 16
 """The hexadecimal digits of a key that the file keeps."""
 MAX_VALUE = 127

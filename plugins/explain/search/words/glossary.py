@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot import language_code
-from plugins.explain.search.vocabulary import ENGLISH, SearchLanguage, words
+from plugins.explain.search.words.vocabulary import ENGLISH, SearchLanguage, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from plugins.explain.search.vocabulary import Vocabulary
+    from plugins.explain.search.words.vocabulary import Vocabulary
 
 FILE = Path(__file__).with_name("glossary.toml")
 MIN_TELLING_WORDS, MIN_TELLING_SHARE = 2, 1 / 3

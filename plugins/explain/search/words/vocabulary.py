@@ -9,7 +9,7 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from plugins.explain.search import spelling
+from plugins.explain.search.words import spelling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

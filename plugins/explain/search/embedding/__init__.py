@@ -1,0 +1,1 @@
+"""Embeddings of passages: made, stored, put on one scale for all models, and compared with those of questions."""
