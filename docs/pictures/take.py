@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fakes.platforms.browser import ARGUMENTS, CHROMIUM
+from fakes.platforms.browser import ARGUMENTS, CHROMIUM, choose
 from fakes.programs.deployment import Deployment
 from playwright.async_api import async_playwright, expect
 
@@ -156,7 +156,7 @@ async def tokens(at: Chat) -> None:
     """An answer coloured by surprise, with the runners-up of one token."""
     page = await at.visit("Ada", "/#general")
     answer = await say(page, "/ask temperature:1.1 seed:5 What is a neural network? Two sentences.")
-    await answer.get_by_role("button", name="Show how surprising").click()
+    await choose(answer, "Show how surprising")
     await expect(answer.locator(".tokens")).to_be_visible()
     surprising = answer.locator(".tokens .s3, .tokens .s4")
     await (surprising if await surprising.count() else answer.locator(".tokens .token")).first.click()

@@ -62,6 +62,7 @@ class Site:
         self._proxies = TrustedProxies(section.proxies)
         self._origin_check = OriginCheck(section.host, section.names)
         code = JoinCode(section.join_code.get_secret_value(), pass_key)
+        self._has_join_code = code.is_set
         self._login = Login(code, services.moderators, services.people, services.known, services.tell_of_sign_in)
         who = services.people, services.known, services.waiting
         self._door = Door(code, *who, services.resolve, services.must_knock, services.address_of)
@@ -119,8 +120,9 @@ class Site:
     async def _serve_socket(self, request: web.Request) -> web.StreamResponse:
         secret = visitors.read_or_create_secret(request)
         address, visitor = request.remote or "", visitors.user_from_secret(secret, "", "").id
-        # Somebody new begins by themselves, unless others are here.
-        begins_alone = visitors.read_secret(request) is None and self._pages.is_unused
+        # Somebody new begins by themselves, unless others are here or, as a join code says, about to come.
+        is_alone = self._pages.is_unused and not self._has_join_code
+        begins_alone = visitors.read_secret(request) is None and is_alone
         limit = MessageLimit(*self._meters, visitor, address)
         language = language_of(request)
         if limit.count(OPENING_WEIGHT):
