@@ -118,7 +118,7 @@ class Policy:
             sentence = Sentence("I may be used in some channels alone, and this one is not among them.")
             yield Refusal("channel", sentence, "access.channels")
         if place.channel in denied:
-            yield Refusal("channel", Sentence("I may not be used in this channel."), "access.channels.denied")
+            yield Refusal("channel", Sentence("Only moderators may use me in this channel."), "access.channels.denied")
 
     def _role_refusals(self, user: User, place: Place) -> Iterator[Refusal]:
         allowed = set(self._settings.value("access.roles", place).split())

@@ -116,7 +116,7 @@ async def dial(at: Chat) -> None:
     """The dial, after the same beginning was gone on with at three temperatures."""
     page = await at.visit("Ada", "/dial#The cat sat on the", viewport={"width": 1280, "height": 960})
     await expect(page.locator(".bar").first).to_be_visible()
-    for count, temperature in enumerate((0.1, 0.7, 1.3), 1):
+    for count, temperature in enumerate((0.1, 0.7, 1.1), 1):
         await turn(page, temperature)
         await page.get_by_role("button", name="Write on").click()
         await expect(page.locator(".tries li")).to_have_count(count, timeout=PATIENCE_MS)
@@ -136,7 +136,7 @@ async def turn(page: Any, temperature: float) -> None:
 
 async def columns(at: Chat) -> None:
     """One question at three temperatures, side by side."""
-    page = await at.visit("Ada", "/#general")
+    page = await at.visit("Grace", "/#general")
     answer = await say(page, '/dial temperatures:"0, 1, 1.4" seed:11 max_tokens:45 Describe the sea in one sentence.')
     await answer.evaluate("(shown) => shown.scrollIntoView()")
     await take(page, "columns")
@@ -144,7 +144,7 @@ async def columns(at: Chat) -> None:
 
 async def odds(at: Chat) -> None:
     """The odds of a next token, live in the chat."""
-    page = await at.visit("Ada", "/#general", viewport={"width": 1280, "height": 900})
+    page = await at.visit("Emmy", "/#general", viewport={"width": 1280, "height": 900})
     answer = await say(page, "/odds temperature:0.7 The cat sat on the")
     await answer.get_by_role("button", name="Turn the dial").click()
     await expect(answer.locator(".bar").first).to_be_visible()
@@ -154,7 +154,7 @@ async def odds(at: Chat) -> None:
 
 async def tokens(at: Chat) -> None:
     """An answer coloured by surprise, with the runners-up of one token."""
-    page = await at.visit("Ada", "/#general")
+    page = await at.visit("Alan", "/#general")
     answer = await say(page, "/ask temperature:1.1 seed:5 What is a neural network? Two sentences.")
     await choose(answer, "Show how surprising")
     await expect(answer.locator(".tokens")).to_be_visible()
@@ -166,7 +166,7 @@ async def tokens(at: Chat) -> None:
 
 async def denoising(at: Chat) -> None:
     """A picture out of noise, step by step."""
-    page = await at.visit("Ada", "/#general", viewport={"width": 1280, "height": 900})
+    page = await at.visit("Rosa", "/#general", viewport={"width": 1280, "height": 900})
     answer = await say(page, "/imagine seed:7 count:1 a red heart")
     how = await answered(page, answer.get_by_role("button", name="How it was made").click())
     await expect(how.locator(".picture").first).to_be_visible()

@@ -82,6 +82,7 @@ class Lesson:
             code = await WebModerators(database).create_code()
         await seat.page.goto(teacher_link(self.url, code))
         await self.step("link", seat)
+        await seat.page.get_by_label("Your name").fill("Ms Hill")
         await seat.page.get_by_role("button", name="Sign in").click()
         await expect(seat.page.get_by_role("heading", level=1)).to_have_text("Teacher’s page")
         await expect(seat.page.locator("#basics label").last).to_be_visible()

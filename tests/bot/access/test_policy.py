@@ -42,7 +42,7 @@ def said(rules: Policy, user: User = PUPIL, command: Command = ASK, place: Place
 
 OFF = "/ask is switched off here."
 MODERATORS = "/rule is for moderators."
-NOT_HERE = "I may not be used in this channel."
+NOT_HERE = "Only moderators may use me in this channel."
 ELSEWHERE = "I may be used in some channels alone, and this one is not among them."
 NO_ROLE = "Only people with certain roles may use me here, and you have none of these."
 ROLE_DENIED = "People with one of your roles may not use me here."

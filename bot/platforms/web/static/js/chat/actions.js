@@ -28,9 +28,10 @@ export class Actions {
   }
 
   // Shows actions: {name, label, press()} and, as far as it has them, `title`, `icon`, `style`; `sign` is shown in place
-  // of an icon. With `isShown` it is a button in any case, with `isPage` one beside the three, and with `isAside` none; the
-  // others are chosen by `useful`, a list of names. Without press() it cannot be pressed now. The keyboard focus stays on the
-  // same action; if that is gone, it moves to `fallback`, so that the next key does not press another one.
+  // of an icon. With `isShown` it is a button in any case, with `isPage` one beside the three, and with `isAside` none, since a
+  // whole class may look on; the others are chosen by `useful`, a list of names. Without press() it cannot be pressed now. The
+  // keyboard focus stays on the same action; if that is gone, it moves to `fallback`, so that the next key does not press
+  // another one.
   show(actions, useful, fallback) {
     const focused = this.root.contains(document.activeElement) ? document.activeElement : null;
     const free = Math.max(0, SHOWN - actions.filter(({ isShown, isPage }) => isShown && !isPage).length);

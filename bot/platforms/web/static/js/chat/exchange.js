@@ -247,8 +247,6 @@ export class ExchangeView {
     const isContinued = this.#isLast && this.canContinue;
     const buttons = reply.buttons.filter((button) => !button.picture && (isContinued || !isContinue(button)));
     const moderates = actions.moderates() && data.row > 0 && !data.private;
-    // A whole class may look on.
-    const isAside = !data.announcement;
     const has = (condition, name, label, press, more = {}) => condition && { name, label, press, ...more };
     const offered = [
       ...numbered(reply.buttons, (buttons) => this.#zoom(buttons)),
@@ -257,8 +255,8 @@ export class ExchangeView {
       has(canFollow, "thread", t("Go on in a thread"), () => actions.thread(data.row), { icon: "thread" }),
       has(reply.tokens, "tokens", t("Show how surprising each word was"), () => actions.tokens(this), { icon: "tokens" }),
       has(reply.final && reply.text && !reply.error, "copy", t("Copy the text"), () => copyText(this.bar.more, () => withLocalTimes(this.data.reply.text)), { icon: "copy" }),
-      has(moderates, "bin", t("Remove this, as a moderator"), () => actions.remove(this), { icon: "bin", isAside }),
-      has(moderates && !data.mine && !data.announcement, "clock", t("Time {name} out", { name: data.author.name }), () => actions.timeOut(this), { icon: "clock", isAside }),
+      has(moderates, "bin", t("Remove this, as a moderator"), () => actions.remove(this), { icon: "bin", isAside: true }),
+      has(moderates && !data.mine && !data.announcement, "clock", t("Time {name} out", { name: data.author.name }), () => actions.timeOut(this), { icon: "clock", isAside: true }),
     ].filter(Boolean);
     this.bar.show(offered, reply.pictures.length ? ["again", "edit", "reply"] : ["again", "warmer", "continue", "reply", "edit", "cooler"], this.root);
   }

@@ -7,7 +7,7 @@ import { fetchJson } from "./json.js";
 import { t } from "./words.js";
 
 const PAUSE_MS = 4000;
-const time = new Intl.DateTimeFormat(document.documentElement.lang || undefined, { hour: "2-digit", minute: "2-digit" });
+const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const clock = (seconds) => time.format(seconds * 1000);
 
 // Shows the list in `root` and keeps it up to date while the page can be seen.

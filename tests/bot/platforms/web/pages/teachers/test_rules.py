@@ -72,7 +72,7 @@ async def test_a_room_can_be_for_reading_alone(bot: Bot, teacher: Visitor, ben: 
     async with ben.page("Ben") as his:
         assert await ordered(teacher, "/class/read-only", "general", on=True) == (200, "")
         await rules_of(his, lambda rules: rules["read_only"])
-        assert await said(his, "/ask hello") == "I may not be used in this channel."
+        assert await said(his, "/ask hello") == "Only moderators may use me in this channel."
         assert (await seen(teacher, "general"))["rules"]["read_only"]
         assert not (await seen(teacher))["rules"]["read_only"]
         await ordered(teacher, "/class/read-only", "general", on=False)
