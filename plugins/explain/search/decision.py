@@ -123,8 +123,8 @@ LEXICAL = DecisionModel(
 FOREIGN_HYBRID = DecisionModel(
     weights=(-2.62, 2.4, 2.1, -4.68, 3.35, 1.8, 0.0, 3.77, 0.0, 0.0, 1.82),
     bias=-6.08,
-    answer=1.6,
-    answer_unaided=1.6,
+    answer=2.0,
+    answer_unaided=2.0,
     suggest=-1.19,
 )
 FOREIGN_LEXICAL = DecisionModel(
