@@ -4,10 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Tests without a mark run side by side, heavy ones after them, and those that need a machine to themselves alone.
-# There is one worker more than there are cores, since many tests wait for a moment.
+# There is one worker more than there are cores, since many tests wait for a moment. Models and restarts take two, a
+# file in one of them, since a model that a file shares is loaded once.
 WORKERS = $(shell expr $$(nproc) + 1)
 HEAVY := browser or processes
-ALONE := weights or load or chaos
+MODELS := weights or chaos
+ALONE := load
 
 # What `make bench` compares: llama.cpp built for this processor, or, with INSTRUCTIONS=avx2, both sides with AVX2 alone.
 INSTRUCTIONS ?= native
@@ -32,9 +34,10 @@ test: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal -m "not ($(HEAVY) or $(ALONE) or quality)"
-	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal -m "($(HEAVY)) and not ($(ALONE) or quality)"
-	$(BIN)/python -m pytest -m "($(ALONE)) and not quality"
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal -m "not ($(HEAVY) or $(MODELS) or $(ALONE) or quality)"
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal -m "($(HEAVY)) and not ($(MODELS) or $(ALONE) or quality)"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "($(MODELS)) and not ($(ALONE) or quality)"
+	$(BIN)/python -m pytest -m "$(ALONE) and not quality"
 
 # How well questions are answered and attacks are caught, with all that was held out; `make test` has samples of it.
 quality: setup-dev
