@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -39,13 +40,14 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int) -
     return f"http://127.0.0.1:{unused_tcp_port}"
 
 
-def children(parent: int | None = None) -> list[psutil.Process]:
-    """Return the model servers that a process started, without their own children."""
+def children(url: str, parent: int | None = None) -> list[psutil.Process]:
+    """Return the model servers at `url` that a process started, without their own children."""
+    port = str(urlsplit(url).port)
     found = []
     for child in psutil.Process(parent).children():
         # A process that has just ended has no command line.
         with suppress(psutil.NoSuchProcess):
-            if "model_server" in " ".join(child.cmdline()):
+            if "model_server" in (command := child.cmdline()) and port in command:
                 found.append(child)
     return found
 
@@ -75,7 +77,7 @@ async def kept(url: str, timing: Timing | None = None, **keys: str) -> AsyncIter
 async def test_the_server_starts_and_ends_with_the_bot(url: str) -> None:
     async with kept(url):
         await eventually(lambda: answers(url))
-        (child,) = children()
+        (child,) = children(url)
     assert is_over(child)
     assert not await answers(url)
 
@@ -84,11 +86,11 @@ async def test_the_server_starts_and_ends_with_the_bot(url: str) -> None:
 async def test_a_killed_server_is_restarted(url: str, caplog: pytest.LogCaptureFixture) -> None:
     async with kept(url):
         await eventually(lambda: answers(url))
-        (first,) = children()
+        (first,) = children(url)
         first.send_signal(signal.SIGKILL)
-        await eventually(lambda: any(child.pid != first.pid for child in children()))
+        await eventually(lambda: any(child.pid != first.pid for child in children(url)))
         await eventually(lambda: answers(url))
-        (second,) = children()
+        (second,) = children(url)
     assert "The model server ended with status -9; starting it again in 1 s." in caplog.text
     assert is_over(second)
 
@@ -98,7 +100,7 @@ async def test_the_server_ends_when_the_bot_is_killed(url: str) -> None:
     bot = await asyncio.create_subprocess_exec(sys.executable, "-c", PARENT, url, env=dict(os.environ))
     try:
         await eventually(lambda: answers(url))
-        (child,) = children(bot.pid)
+        (child,) = children(url, bot.pid)
     finally:
         bot.kill()
         await asyncio.wait_for(bot.wait(), PATIENCE_SECONDS)
@@ -124,7 +126,7 @@ async def test_a_server_that_cannot_start_is_tried_ever_more_seldom(url: str, ca
 async def test_the_server_gets_the_key_of_the_bot(url: str, keys: dict[str, str], known_by: str) -> None:
     async with kept(url, **keys):
         await eventually(lambda: answers(url))
-        (child,) = children()
+        (child,) = children(url)
         assert child.environ()["TEMPERA_MODEL_SERVER__TRUSTED_KEY"] == known_by
 
 
@@ -150,7 +152,7 @@ async def test_somebody_elses_server_may_end_and_come_back(
         for times in (1, 2):
             ended = f"The model server at {url} has ended. Tempera did not start it and starts none in its place"
             await eventually(lambda: caplog.text.count(ended) == times)  # noqa: B023 - called in this round
-            assert children() == []
+            assert children(url) == []
             async with listening(url):
                 again = f"The model server at {url} is running again."
                 await eventually(lambda: caplog.text.count(again) == times)  # noqa: B023 - called in this round
@@ -170,7 +172,7 @@ async def test_a_server_that_comes_in_place_of_ours_is_somebody_elses(
             await eventually(lambda: f"A server was already running at {url}" in caplog.text)
             other.close()
             await eventually(lambda: "starts none in its place" in caplog.text)
-            assert children() == []
+            assert children(url) == []
 
 
 @pytest.mark.processes
@@ -187,7 +189,7 @@ async def test_of_two_bots_that_start_at_once_one_has_the_server(url: str) -> No
         assert len(done) == len(waiting) == 1
         loser, winner = (bots[said.index(next(iter(group)))] for group in (done, waiting))
         await eventually(lambda: answers(url))
-        assert (len(children(winner.pid)), children(loser.pid)) == (1, [])
+        assert (len(children(url, winner.pid)), children(url, loser.pid)) == (1, [])
     finally:
         for task in said:
             task.cancel()
