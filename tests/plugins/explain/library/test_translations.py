@@ -41,6 +41,18 @@ def test_words_alone_find_the_right_place_in_other_languages(code: str, name: st
     assert false <= 0.1 * unanswered
 
 
+@pytest.mark.parametrize(("code", "name"), [("de", "german"), ("es", "spanish")])
+def test_words_alone_rarely_answer_what_the_lesson_does_not(code: str, name: str) -> None:
+    index = Index(passages(translation_paths(DEFAULT)[code]), None, search_language(code))
+    questions = load_questions(DATA / f"explain_{name}_held_out.jsonl")
+    rankings = [index.rank(index.read_question(one.question)) for one in questions]
+    outcomes = count_outcomes(index, questions, rankings)
+    in_three, asked = outcomes["right in three"]
+    assert in_three >= 0.8 * asked
+    false, unanswered = outcomes["false answers"]
+    assert false <= 0.08 * unanswered
+
+
 async def test_a_question_is_answered_in_its_language(make_bot: MakeBot) -> None:
     async with make_bot(DEFAULT) as bot:
         english = (await last(bot, ask("/explain what does a high temperature do", GERMAN))).text
