@@ -134,7 +134,7 @@ FOREIGN_LEXICAL = DecisionModel(
     answer_unaided=1.28,
     suggest=-0.99,
 )
-"""For German and Spanish passages with further wordings, by the embedding model that comes along and by multilingual E5."""
+"""For German and Spanish passages with further wordings, with the model that comes along or with multilingual E5."""
 
 
 def choose_model(*, with_embeddings: bool, is_foreign: bool) -> DecisionModel:
