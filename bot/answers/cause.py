@@ -35,8 +35,8 @@ def describe_press(
     if label:
         return {"label": label}
     described: dict[str, Any] = {"action": action}
-    if change := _describe_change(action, row.options, command, options):
-        described["change"] = change
+    if changed := _find_changes(row.options, command, options):
+        described["changed"] = changed
     text = command.free_text
     if action in buttons.FORMS and text is not None and row.options.get(text.name) != options.get(text.name):
         described["asks"] = True
@@ -57,7 +57,11 @@ def read_cause(row: MessageRow) -> Cause | None:
         values = {"name": name, "chosen": chosen, "instead": instead}
     elif stored.get("action") == buttons.FORK:
         sentence = "{name} chose another token"
+    elif changed := stored.get("changed"):
+        sentence = "{name} pressed {button} → {change}"
+        values["change"] = _tell_changes(changed, names=stored["action"] not in ("cooler", "warmer"))
     elif change := stored.get("change"):
+        # Earlier versions stored the words.
         sentence = "{name} pressed {button} → {change}"
         values["change"] = change
     else:
@@ -67,25 +71,28 @@ def read_cause(row: MessageRow) -> Cause | None:
     )
 
 
-def _describe_change(action: str, before: Mapping[str, Any], command: Command, after: Mapping[str, Any]) -> str:
-    """Return the options that differ, "temperature 1.3, max tokens 100"; for Cooler and Warmer the value alone."""
-    changed = [
-        option.name
+def _find_changes(before: Mapping[str, Any], command: Command, after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that differ, with their new values."""
+    return {
+        option.name: after.get(option.name)
         for option in command.options
         if _is_shown(option) and option.name in before and before[option.name] != after.get(option.name)
-    ]
-    if action in ("cooler", "warmer"):
-        return ", ".join(_format(after[name]) for name in changed)
-    return ", ".join(f"{name.replace('_', ' ')} {_format(after.get(name))}" for name in changed)
+    }
+
+
+def _tell_changes(changed: Mapping[str, Any], *, names: bool) -> Sentence:
+    """Return changed options as people read them: "temperature 1.3, max tokens 100", or without `names` "1.3"."""
+    values: dict[str, object] = {}
+    for number, (name, value) in enumerate(changed.items()):
+        values[f"name{number}"] = Sentence(name.replace("_", " "))
+        values[f"value{number}"] = "–" if value is None else Sentence(value) if isinstance(value, str) else value
+    field = "{{name{number}}} {{value{number}}}" if names else "{{value{number}}}"
+    return Sentence(", ".join(field.format(number=number) for number in range(len(changed))), values)
 
 
 def _is_shown(option: Option) -> bool:
     """Return whether a change of the option is named: a text may be long, and each answer has another seed."""
     return option.name != "seed" and (option.type in (int, float, bool) or bool(option.choices))
-
-
-def _format(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else "–" if value is None else str(value)
 
 
 def _describe_fork(tokens: Sequence[Token], at: int, choice: int) -> dict[str, Any]:

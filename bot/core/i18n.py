@@ -65,10 +65,10 @@ def shown_value(value: object, locale: str) -> str:
 
 
 def _translate_value(value: object, locale: str) -> object:
-    """Return a sentence and a number as people read them, a tuple as the lines of a list, and others unchanged."""
+    """Return a sentence, a number and yes or no as people read them, a tuple as a list's lines, others unchanged."""
     if isinstance(value, tuple):
         return "".join(f"\n- {_translate_value(one, locale)}" for one in value)
-    if isinstance(value, float):
+    if isinstance(value, bool | float):
         return shown_value(value, locale)
     return value.in_language(locale) if isinstance(value, Sentence) else value
 

@@ -40,16 +40,26 @@ async def test_what_a_button_did_is_said_and_stored(make_bot: Callable[..., Bot]
     assert warmer.cause.source == first.row
     assert compose(warmer).startswith("> Ann pressed Warmer → 1.3 · hi\n\n<hi> done")
     async with make_bot(Echo()) as later:
-        for reply in (first, warmer):
+        for reply, sentence in (
+            (first, ""),
+            (warmer, "Ann hat Wärmer gedrückt → 1,3"),
+            (edited, "Ann hat Bearbeiten gedrückt → Temperatur 0,5"),
+        ):
             row = await later.messages.get(reply.row)
             assert row is not None
-            assert told(await later.snapshot(row, "de")) == ("Ann hat Wärmer gedrückt → 1.3" if reply is warmer else "")
+            assert told(await later.snapshot(row, "de")) == sentence
 
 
 async def test_a_cause_is_in_the_language_of_its_answer(make_bot: Callable[..., Bot]) -> None:
     async with make_bot(Echo()) as bot:
         first = await last(bot, ask("/ask hi"))
-        assert told(await last(bot, press("cooler", first.row, speaking("es", ANN)))) == "Ann pulsó Más frío → 0.4"
+        assert told(await last(bot, press("cooler", first.row, speaking("es", ANN)))) == "Ann pulsó Más frío → 0,4"
+
+
+def test_words_that_an_earlier_version_stored_are_shown_as_they_are() -> None:
+    cause = read_cause(MessageRow(author_name="Ann", source=5, resume={"cause": {"action": "warmer", "change": "1.3"}}))
+    assert cause is not None
+    assert cause.sentence.in_language("en") == "Ann pressed Warmer → 1.3"
 
 
 LIKELY = (LikelyToken(" garden", 0.5), LikelyToken("\n", 0.1), LikelyToken(" bad", 0.1, hidden=True))

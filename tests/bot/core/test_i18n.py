@@ -195,7 +195,7 @@ def test_a_sentence_in_a_sentence_is_translated_too() -> None:
 )
 def test_a_value_is_shown_as_people_read_it(value: object, locale: str, shown: str) -> None:
     assert shown_value(value, locale) == shown
-    assert translate("{value}", locale, value=value) == (shown if isinstance(value, float) else str(value))
+    assert translate("{value}", locale, value=value) == (shown if isinstance(value, bool | float) else str(value))
 
 
 @pytest.mark.parametrize("code", LANGUAGES)
