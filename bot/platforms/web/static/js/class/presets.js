@@ -17,7 +17,7 @@ export function showPresets(rules, desk) {
 }
 
 function item(preset, rules, desk) {
-  const { name, title, about, changes } = preset, isOpen = opened === name;
+  const { name, title, about } = preset, isOpen = opened === name;
   const label = isOpen ? t("Close") : t("Choose …");
   const toggle = () => {
     opened = isOpen ? "" : name;
