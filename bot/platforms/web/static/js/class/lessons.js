@@ -84,7 +84,7 @@ function versionView(title, version, isNewest, send) {
   return element("li", { class: "row" }, element("span", { class: "about" }, describe(version)), use);
 }
 
-const describe = ({ number, file, at }) => `${number} · ${file} · ${localTime(at)}`;
+const describe = ({ number, file, at }) => `${t("Version {number}", { number })} · ${file} · ${localTime(at)}`;
 
 function gaps(title, list, none) {
   return element("div", {}, element("h3", {}, title),
