@@ -42,7 +42,7 @@ class FakeDiscord(People):
         app = web.Application(client_max_size=128 << 20)
         app.router.add_get("/gateway/", self.gateway.handle)
         self.rest.add_to(app)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         self._lifetime.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", self._port).start()

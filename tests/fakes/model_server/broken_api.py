@@ -21,7 +21,7 @@ async def crooked(answer: Answer, path: str = "/v1/chat/completions") -> AsyncIt
     app.router.add_route("*", path, answer)
     if path != "/v1/models":
         app.router.add_get("/v1/models", models)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
