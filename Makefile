@@ -3,13 +3,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Tests without a mark run side by side, heavy ones after them, and those that need a machine to themselves alone.
-# There is one worker more than there are cores, since many tests wait for a moment. Models and restarts take two, a
-# file in one of them, since a model that a file shares is loaded once.
+# Tests without a mark run side by side, with one worker more than there are cores, since many wait for a moment; then those
+# with a browser or with programs of their own. Models, restarts and loads take two workers, a file in one of them, since a
+# file shares its model; loads come last, where nothing else computes.
 WORKERS = $(shell expr $$(nproc) + 1)
 HEAVY := browser or processes
 MODELS := weights or chaos
-ALONE := load
+LOADS := load
 
 # What `make bench` compares: llama.cpp built for this processor, or, with INSTRUCTIONS=avx2, both sides with AVX2 alone.
 INSTRUCTIONS ?= native
@@ -34,10 +34,10 @@ test: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal -m "not ($(HEAVY) or $(MODELS) or $(ALONE) or quality)"
-	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal -m "($(HEAVY)) and not ($(MODELS) or $(ALONE) or quality)"
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "($(MODELS)) and not ($(ALONE) or quality)"
-	$(BIN)/python -m pytest -m "$(ALONE) and not quality"
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal -m "not ($(HEAVY) or $(MODELS) or $(LOADS) or quality)"
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal -m "($(HEAVY)) and not ($(MODELS) or $(LOADS) or quality)"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "($(MODELS)) and not ($(LOADS) or quality)"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "$(LOADS) and not quality"
 
 # How well questions are answered and attacks are caught, with all that was held out; `make test` has samples of it.
 quality: setup-dev
