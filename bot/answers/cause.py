@@ -57,13 +57,10 @@ def read_cause(row: MessageRow) -> Cause | None:
         values = {"name": name, "chosen": chosen, "instead": instead}
     elif stored.get("action") == buttons.FORK:
         sentence = "{name} chose another token"
-    elif changed := stored.get("changed"):
+    elif "changed" in stored or "change" in stored:
         sentence = "{name} pressed {button} → {change}"
-        values["change"] = _tell_changes(changed, names=stored["action"] not in ("cooler", "warmer"))
-    elif change := stored.get("change"):
         # Earlier versions stored the words.
-        sentence = "{name} pressed {button} → {change}"
-        values["change"] = change
+        values["change"] = stored.get("change") or _tell_changes(stored["changed"], stored["action"])
     else:
         sentence = "{name} pressed {button}"
     return Cause(
@@ -80,14 +77,14 @@ def _find_changes(before: Mapping[str, Any], command: Command, after: Mapping[st
     }
 
 
-def _tell_changes(changed: Mapping[str, Any], *, names: bool) -> Sentence:
-    """Return changed options as people read them: "temperature 1.3, max tokens 100", or without `names` "1.3"."""
+def _tell_changes(changed: Mapping[str, Any], action: str) -> Sentence:
+    """Return changed options as people read them, "temperature 1.3, max tokens 100"; for Warmer the value alone."""
     values: dict[str, object] = {}
     for number, (name, value) in enumerate(changed.items()):
         values[f"name{number}"] = Sentence(name.replace("_", " "))
         values[f"value{number}"] = "–" if value is None else Sentence(value) if isinstance(value, str) else value
-    field = "{{name{number}}} {{value{number}}}" if names else "{{value{number}}}"
-    return Sentence(", ".join(field.format(number=number) for number in range(len(changed))), values)
+    field = "{{value{0}}}" if action in ("cooler", "warmer") else "{{name{0}}} {{value{0}}}"
+    return Sentence(", ".join(map(field.format, range(len(changed)))), values)
 
 
 def _is_shown(option: Option) -> bool:

@@ -277,17 +277,17 @@ class ModelClient:
 
     async def offered(self, task: str) -> list[str]:
         """Return the names of the models that the server has for `task`, its default first. Errors as for `chat`."""
-        return list(await self.listed(task))
+        return list((await self.listed(task))[task])
 
-    async def listed(self, task: str) -> dict[str, Mapping[str, Any]]:
-        """Return what the server says about each model that it has for `task`, keyed by name. Errors as for `chat`."""
+    async def listed(self, *tasks: str) -> dict[str, dict[str, Mapping[str, Any]]]:
+        """Return what the server says about its models for `tasks`, by task and name. Errors as for `chat`."""
         listed = await self._request("GET", "/v1/models")
         with checked_format():
-            return read_models(listed, task)
+            return {task: read_models(listed, task) for task in tasks}
 
     async def choose(self, task: str, *wanted: str) -> ModelChoice:
         """Return the first of the `wanted` models that is offered for `task`, "" passed over, or else the first one."""
-        if not (listed := await self.listed(task)):
+        if not (listed := (await self.listed(task))[task]):
             raise ModelUnavailable("The model server offers no model for {task}.", task=task)
         return choose_model(listed, wanted)
 

@@ -29,8 +29,12 @@ if TYPE_CHECKING:
 OPEN_PATHS = frozenset({"/join", "/teacher"})
 OPEN_FILES = frozenset(
     {
-        *("css/style.css", "icon.svg", "js/shared/theme.js", "js/shared/fragment.js"),
-        *("js/pages/join.js", "js/pages/teacher.js"),
+        "css/style.css",
+        "icon.svg",
+        "js/pages/join.js",
+        "js/pages/teacher.js",
+        "js/shared/fragment.js",
+        "js/shared/theme.js",
     }
 )
 """Files in `static/` that are served without the join code, since the two forms need them."""

@@ -30,9 +30,10 @@ class ModelDefaults:
 
     async def refresh(self) -> None:
         """Ask the model server; while it does not answer, what it told before holds."""
-        tasks = {task for command in self._bot.commands if (task := self._task_of(command))}
+        if not (tasks := {task for command in self._bot.commands if (task := self._task_of(command))}):
+            return
         try:
-            listed = {task: await self._bot.models.listed(task) for task in sorted(tasks)}
+            listed = await self._bot.models.listed(*tasks)
         except UserError:
             return
         if listed != self._listed:

@@ -1,11 +1,10 @@
 // Tells moderators in the chat who waits to be let in.
 
 import { visitorQuery } from "../shared/address.js";
-import { element } from "../shared/dom.js";
+import { DOUBLE_CLICK_MS, element } from "../shared/dom.js";
 import { fetchJson } from "../shared/json.js";
 import { t } from "../shared/words.js";
 
-const DOUBLE_CLICK_MS = 600;
 const section = element("section", { class: "knocking", role: "status", hidden: true });
 
 // Shows the first of those who wait; `fail(sentence)` is called if an answer to them could not be given.
@@ -15,7 +14,7 @@ export function showWaiting({ first, count }, fail) {
   if (section.hidden) return;
   const shownAt = Date.now();
   const act = async (what) => {
-    // A double click is one press, and meets the one that it was meant for.
+    // The second click was not meant for the one who is shown since the first.
     if (Date.now() - shownAt < DOUBLE_CLICK_MS) return;
     try {
       await fetchJson(`/people/data?${visitorQuery()}`, { method: "POST", body: JSON.stringify({ do: what, ids: [first.id] }) });

@@ -1,13 +1,12 @@
 // The card of lessons: adds a file that is chosen or dropped, takes a version back, and lists what was asked in vain.
 
 import { uploadFile } from "../chat/upload.js";
-import { byId, element, icon } from "../shared/dom.js";
+import { byId, DOUBLE_CLICK_MS, element, icon } from "../shared/dom.js";
 import { Markdown } from "../shared/markdown.js";
 import { fill } from "./fill.js";
 import { localTime } from "../shared/times.js";
 import { t } from "../shared/words.js";
 
-const DOUBLE_CLICK_MS = 600;
 const FORMATS = ".md,.markdown,.txt,.html,.htm,.docx,.pdf";
 // What the newest order was answered with, the lesson whose removal waits for a second press, and what was shown last.
 let said = "", removing = "";
@@ -65,7 +64,6 @@ function documentView({ title, url, versions, problem }, send, again) {
   if (!versions.length) return element("li", {}, element("div", { class: "row" }, name, element("span", { class: "about" }, problem || t("comes with the bot"))));
   const isSure = removing === title, label = isSure ? t("Remove for good") : t("Remove");
   const remove = element("button", { id: `remove-${title}`, type: "button", class: isSure ? "secondary sure" : "secondary", "aria-label": `${label}: ${title}`, onclick: () => {
-    // A double click is one press.
     if (isSure && Date.now() - armedAt < DOUBLE_CLICK_MS) return;
     if (isSure) return send({ title });
     [removing, armedAt] = [title, Date.now()];

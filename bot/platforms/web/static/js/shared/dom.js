@@ -1,5 +1,7 @@
 // Makes DOM elements. All pages do so here alone: text always becomes text, never HTML.
 
+// Two clicks within so many milliseconds are one press.
+export const DOUBLE_CLICK_MS = 600;
 const SVG = "http://www.w3.org/2000/svg";
 
 const ICONS = {
