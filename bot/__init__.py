@@ -10,6 +10,7 @@ from bot.commands.decorators import autocomplete, command, message_command
 from bot.commands.option import Choice, Numbers, Range
 from bot.core.background import SerialExecutor, repeat
 from bot.core.caller import Caller
+from bot.core.child_process import ChildFailed, answer_as_child, read_child_answer, run_child
 from bot.core.errors import Busy, UserError
 from bot.core.i18n import language_code
 from bot.core.messages import (
@@ -66,6 +67,7 @@ __all__ = [
     "Candidate",
     "Changed",
     "Channel",
+    "ChildFailed",
     "Choice",
     "Column",
     "Command",
@@ -103,6 +105,7 @@ __all__ = [
     "User",
     "UserError",
     "Waiting",
+    "answer_as_child",
     "autocomplete",
     "closing",
     "command",
@@ -111,7 +114,9 @@ __all__ = [
     "language_code",
     "message_command",
     "new_seed",
+    "read_child_answer",
     "repeat",
+    "run_child",
 ]
 
 
