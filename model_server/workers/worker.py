@@ -100,8 +100,8 @@ class WorkerProcess:
                 self._send(StepEvents(events))
 
     def _apply_commands(self, engine: Engine, jobs: set[str]) -> None:
-        """Apply the commands that came in; wait for one if there is no job."""
-        while not (jobs and self._commands.empty()):
+        """Apply the commands that came in; wait for one if there is nothing to do."""
+        while not ((jobs or getattr(engine, "has_spare_work", False)) and self._commands.empty()):
             match self._commands.get():
                 case AddJob(job):
                     engine.add(job)

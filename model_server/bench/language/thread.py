@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,10 @@ from model_server.bench.streams import WORDS, ask
 if TYPE_CHECKING:
     from model_server.bench.servers import BenchServer
 
-EARLY, LATE = range(5, 16), range(190, 211)
+EARLY, LATE = range(7, 14), range(190, 211)
 """The questions that are asked, around the tenth and the 200th: their means are compared, since few of them are cut."""
+PAUSE_SECONDS = 10.0
+"""How long after an answer the next question comes: few people read an answer and write a question in less."""
 ANSWER_TOKENS = 32
 PASSAGE_WORDS = 40
 """The length of the text that is given with every third question, as that of a lesson."""
@@ -26,6 +29,7 @@ async def measure_thread(side: BenchServer, model: str) -> float:
         for count in counts:
             answer = await ask(side.session, model, _conversation(count), ANSWER_TOKENS, truncation="auto")
             seconds.append(answer.last - answer.asked)
+            await asyncio.sleep(PAUSE_SECONDS)
         means.append(statistics.mean(seconds[1:]))
     return means[1] / means[0]
 

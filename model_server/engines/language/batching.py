@@ -54,6 +54,15 @@ class BatchedSequence:
         return len(self.tokens) - self.computed
 
 
+@dataclass(slots=True, eq=False)
+class Beginning:
+    """The first tokens of a prompt that may come. `computed`: how many of them its slot holds."""
+
+    tokens: list[int]
+    slot: int | None = None
+    computed: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class TokenBudget:
     """The most prompt tokens in one step: with sequences that decode, which must not stall, and without."""
@@ -89,6 +98,13 @@ class StepPlanner:
                 counts[sequence] = counts.get(sequence, 0) + count
                 left -= count
         return [(sequence, _make_chunk(sequence, count)) for sequence, count in counts.items() if count]
+
+    def plan_ahead(self, beginning: Beginning) -> Chunk:
+        """Plan a step for a prompt that may come: a short one, because another may come in the middle of it."""
+        if beginning.slot is None:
+            beginning.slot, beginning.computed = self._table.acquire(beginning.tokens)
+        end = beginning.computed + self._budget.with_decoding
+        return Chunk(beginning.slot, beginning.computed, tuple(beginning.tokens[beginning.computed : end]))
 
     def _ensure_slot(self, sequence: BatchedSequence, prefilling: Sequence[BatchedSequence]) -> bool:
         """Return whether the sequence has a slot; give it one unless another is computing a prefix for it to reuse."""

@@ -7,7 +7,8 @@ in a prompt.
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
+from collections import deque
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import torch
 
 from model_server.engines.common.memory import run_within_memory
 from model_server.engines.common.refusal import JobRefused
-from model_server.engines.language.batching import BatchedSequence, StepPlanner
+from model_server.engines.language.batching import BatchedSequence, Beginning, StepPlanner
 from model_server.engines.language.generation import Generation, NextTokenProbe
 from model_server.engines.language.kv_slots import SlotTable
 from model_server.engines.language.loading import load_model
@@ -35,6 +36,9 @@ log = logging.getLogger(__name__)
 DEFAULT_MAX_TOKENS = 1024
 """The longest answer to a request without a limit; `options.max_tokens` in the catalogue changes it."""
 
+MAX_BEGINNINGS = 8
+"""How many chats may wait for the beginnings of their next prompts to be computed; of more, the newest count."""
+
 Plan = list[tuple[BatchedSequence, Chunk]]
 
 
@@ -51,6 +55,13 @@ class LanguageEngine:
         self._spec = spec
         self._new: list[Job] = []
         self._sequences: dict[str, BatchedSequence] = {}
+        self._chats: dict[str, tuple[Chat, int]] = {}
+        self._beginnings: deque[Beginning] = deque(maxlen=MAX_BEGINNINGS)
+
+    @property
+    def has_spare_work(self) -> bool:
+        """True while the beginning of a chat's next prompt can be computed before somebody waits for it."""
+        return bool(self._beginnings)
 
     def load(self) -> None:
         model = load_model(self._spec)
@@ -82,9 +93,13 @@ class LanguageEngine:
 
     @torch.inference_mode()
     def step(self) -> Sequence[Event]:
-        """Start the new jobs, then compute one planned step."""
+        """Start the new jobs, then compute one planned step; without jobs, a part of a chat's next prompt."""
         events = [event for job in self._new for event in self._start(job)]
         self._new.clear()
+        if not self._sequences:
+            self._compute_beginning()
+            return events
+        self._free_slot_of_beginning()
         plan = self._planner.plan(list(self._sequences.values()))
         if plan:
             events += self._run_plan(plan)
@@ -113,6 +128,8 @@ class LanguageEngine:
         if self._may_guess:
             sequence.lookup = PromptLookup(sequence.tokens, len(prompt.ids) + prompt.max_tokens, self._step_costs)
         self._sequences[job.id] = sequence
+        if isinstance(task, Chat) and not task.dial:
+            self._chats[job.id] = task, prompt.dropped_turns
         return [Started(job.id, len(prompt.ids), prompt.dropped_turns)]
 
     def _run_plan(self, plan: Plan) -> list[Event]:
@@ -162,6 +179,7 @@ class LanguageEngine:
             self._remove_sequence(sequence)
             return [refused.to_event(sequence.job_id)]
         if token is None:
+            self._note_beginning(sequence)
             self._remove_sequence(sequence)
         else:
             sequence.tokens.append(token)
@@ -169,8 +187,39 @@ class LanguageEngine:
 
     def _remove_sequence(self, sequence: BatchedSequence) -> None:
         del self._sequences[sequence.job_id]
+        self._chats.pop(sequence.job_id, None)
         if sequence.slot is not None:
             self._table.release(sequence.slot)
+
+    def _note_beginning(self, sequence: BatchedSequence) -> None:
+        """After an answer, note how the chat's next prompt will begin if that is not cached."""
+        if sequence.job_id not in self._chats or not self._may_guess:
+            return
+        task, dropped = self._chats[sequence.job_id]
+        written = b"".join(map(self._vocabulary.bytes, sequence.tokens[sequence.prompt_length :]))
+        with suppress(JobRefused):
+            if ids := self._prompts.next_beginning(task, written.decode(errors="replace"), dropped):
+                self._beginnings.append(Beginning(list(ids)))
+
+    def _compute_beginning(self) -> None:
+        """Compute a part of the oldest beginning; its slot then holds it for the prompt that begins so."""
+        if not self._beginnings:
+            return
+        beginning = self._beginnings[0]
+        chunk = self._planner.plan_ahead(beginning)
+        fits = run_within_memory(lambda: self._runner.forward([chunk])) is not None
+        if fits:
+            self._table.record(chunk.slot, chunk.start, chunk.tokens)
+            beginning.computed += len(chunk.tokens)
+        if not fits or beginning.computed == len(beginning.tokens):
+            self._free_slot_of_beginning()
+            self._beginnings.popleft()
+
+    def _free_slot_of_beginning(self) -> None:
+        """Free the slot of the beginning that is being computed. Its tokens stay, as those of a sequence do."""
+        if self._beginnings and (slot := self._beginnings[0].slot) is not None:
+            self._table.release(slot)
+            self._beginnings[0].slot = None
 
     def _refuse_for_memory(self, sequence: BatchedSequence) -> list[Event]:
         self._remove_sequence(sequence)

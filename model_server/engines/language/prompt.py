@@ -12,6 +12,7 @@ import jinja2
 
 from model_server.engines.common.refusal import JobRefused, check_encodable
 from model_server.engines.language.detokenize import SPLIT_MARK
+from model_server.engines.language.kv_slots import common_prefix_length
 from model_server.jobs import Chat, ChatTurn
 
 if TYPE_CHECKING:
@@ -88,12 +89,7 @@ class PromptBuilder:
 
     def _chat(self, task: Chat) -> Prompt:
         check_turns(task)
-        # User text must never become a special token: only the template marks where a turn begins and ends.
-        turns = [
-            replace(message, content=self._vocabulary.break_special_tokens(message.content))
-            for message in task.messages
-        ]
-        task = replace(task, messages=tuple(turns))
+        task = self._break_special_tokens(task)
         may_truncate = task.truncation == "auto"
         dropped = self._turns_to_drop(task) if may_truncate else 0
         ids = self._render(_drop_oldest_turns(task.messages, dropped), continue_final=task.continue_final)
@@ -105,6 +101,31 @@ class PromptBuilder:
             dropped_turns=dropped,
             opens_text=not task.continue_final,
         )
+
+    def next_beginning(self, task: Chat, answer: str, dropped_turns: int) -> tuple[int, ...]:
+        """Return the tokens with which a chat's next prompt will begin after `answer`, if it drops more turns.
+
+        `dropped_turns`: those of the present prompt. If the next one drops as many, it begins as the present one, whose
+        tokens are cached, and nothing is returned. Its last turn is taken to be as long as the present one's.
+        """
+        if task.truncation != "auto" or task.continue_final:
+            return ()
+        turns = (*task.messages, ChatTurn("assistant", answer), task.messages[-1])
+        following = self._break_special_tokens(replace(task, messages=turns))
+        dropped = self._turns_to_drop(following)
+        if dropped == dropped_turns:
+            return ()
+        kept = _drop_oldest_turns(following.messages, dropped)[:-1]
+        one, other = (self._render([*kept, ChatTurn("user", text)], continue_final=False) for text in ("a", "1"))
+        return one[: common_prefix_length(one, other)]
+
+    def _break_special_tokens(self, task: Chat) -> Chat:
+        """Return the chat with texts that never become special tokens: only the template marks where a turn begins."""
+        turns = [
+            replace(message, content=self._vocabulary.break_special_tokens(message.content))
+            for message in task.messages
+        ]
+        return replace(task, messages=tuple(turns))
 
     def _turns_to_drop(self, task: Chat) -> int:
         """Return how many of the oldest turns are left out.

@@ -39,8 +39,8 @@ WIDTH = 8
 
 class Parrot:
     """The text engine. Options: `journal`, a file to which each added or removed job is written; `fails_until`, a file
-    without which loading fails; `capacity`; `notes_steps`, True to write steps to the journal as well. Its prefix cache
-    holds every earlier prompt.
+    without which loading fails; `capacity`; `notes_steps`, True to write steps to the journal as well; `spare_steps`,
+    how many it wants without a job. Its prefix cache holds every earlier prompt.
     """
 
     def __init__(self, spec: EngineSpec) -> None:
@@ -48,6 +48,11 @@ class Parrot:
         self._options = spec.options
         self._jobs: dict[str, tuple[Job, int]] = {}
         self._read: set[str] = set()
+        self._spare_steps = int(spec.options.get("spare_steps", 0))
+
+    @property
+    def has_spare_work(self) -> bool:
+        return self._spare_steps > 0
 
     def load(self) -> None:
         print(f"loading in process {os.getpid()}", flush=True)
@@ -66,6 +71,7 @@ class Parrot:
         time.sleep(PAUSE_SECONDS)
         if self._options.get("notes_steps"):
             self._note("step")
+        self._spare_steps -= not self._jobs
         return [event for job, done in list(self._jobs.values()) for event in self._advance(job, done)]
 
     def _advance(self, job: Job, done: int) -> list[Event]:

@@ -96,6 +96,15 @@ async def test_jobs_join_and_leave_between_steps(tmp_path: Path) -> None:
     assert journal.read_text().split("\n")[:4] == ["add endless", "add job", "remove endless", "add job"]
 
 
+async def test_an_engine_with_spare_work_is_stepped_without_jobs(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    async with supervised(tmp_path, journal=str(journal), notes_steps=True, spare_steps=3) as (queue, _):
+        await eventually(lambda: journal.exists() and journal.read_text() == "step\n" * 3)
+        await eventually(lambda: queue.is_open)
+        assert await answer(queue, "a b") == "a b"
+    assert journal.read_text() == "step\n" * 3 + "add job\n" + "step\n" * 2
+
+
 @pytest.mark.chaos
 async def test_a_killed_worker_fails_its_job_and_is_restarted(tmp_path: Path) -> None:
     async with supervised(tmp_path) as (queue, supervisor):
