@@ -197,10 +197,11 @@ class Site:
 
     async def _close_sockets(self, app: web.Application) -> None:
         closing = [socket.close(code=WSCloseCode.GOING_AWAY) for socket in tuple(self._sockets)]
-        # A page that does not read does not take the farewell, either.
+        # A page that does not read does not take the farewell, either. aiohttp lets all who write to a page wait for
+        # one future, so that a writer that is cancelled cancels this, too; that must not end the others' farewells.
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
-                await asyncio.gather(*closing)
+                await asyncio.gather(*closing, return_exceptions=True)
 
 
 @web.middleware
