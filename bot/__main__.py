@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from bot.app import Bot
     from bot.config.loading import Config
+    from bot.provenance.certificates import Identity
 
 log = logging.getLogger("bot")
 
@@ -116,7 +117,18 @@ def _make_bot(configuration: Config, key: str = "", left_out: Mapping[str, str] 
         limits=configuration.limits.storage.get_secret_value(),
         direct_messages=configuration.access.direct_messages,
         platforms=PLATFORMS,
+        identity=_load_identity(configuration),
     )
+
+
+def _load_identity(configuration: Config) -> Identity | None:
+    certificate, key = configuration.pictures.certificate, configuration.pictures.key
+    if certificate is None or key is None:
+        return None
+    # Only who has a certificate waits for the libraries that try it out.
+    from bot.provenance.given_certificate import load_identity
+
+    return load_identity(certificate, key)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -20,6 +20,7 @@ from bot.core.messages import Reply
 from bot.plugin_host.plugin import Host
 from bot.safety.errors import SENSITIVE_CODES
 from bot.storage import counters
+from bot.storage.identity import load_own_identity
 from bot.storage.key_value import Store
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from bot.core.model_events import Token
     from bot.inference.client import ModelClient
     from bot.plugin_host.plugin import Plugin
+    from bot.provenance.certificates import Identity
     from bot.storage.database import Database, MessageRow
 
 log = logging.getLogger(__name__)
@@ -62,12 +64,13 @@ class Bot:
         limits: str = MEMORY,
         direct_messages: bool = True,
         platforms: Mapping[str, Capabilities] | None = None,
+        identity: Identity | None = None,
     ) -> None:
         """`sections` are the configuration's tables for plugins, by the plugin's name.
 
         `limits` is where uses are counted: "memory", or the address of a Redis server. `direct_messages` says whether
         these are answered. `platforms` are the capabilities of all known platforms by name, including those that other
-        processes run.
+        processes run. `identity` signs pictures in the place of the one that the bot makes for itself.
         """
         self.services = services = Services.wire(
             models,
@@ -97,6 +100,7 @@ class Bot:
         self.retention_days, self._audit_days = retention_days, audit_days
         self.direct_messages = direct_messages
         self._sections = sections or {}
+        self._identity = identity
         self.contexts = ContextFactory(services, web_url)
         self.executor = AnswerExecutor(services, self.contexts)
         self._dispatcher = Dispatcher(
@@ -112,6 +116,7 @@ class Bot:
             if not self.retention_days:
                 stack.push_async_callback(self._purge)
             stack.push_async_callback(self.limits.close)
+            self.services.stamper.start(self._identity or await load_own_identity(self.database))
             await self.settings.start(self.database)
             await self.defaults.start(self.database)
             await self.timeouts.start()

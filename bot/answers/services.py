@@ -16,6 +16,7 @@ from bot.moderation.log_channel import LogChannel
 from bot.moderation.refusals import Refusals
 from bot.plugin_host.registry import Registry
 from bot.privacy.export import PrivacyService
+from bot.provenance.stamping import Stamper
 from bot.safety.checks import Safety
 from bot.safety.settings import SETTINGS
 from bot.settings.resolver import Settings
@@ -52,6 +53,7 @@ class Services:
     refusals: Refusals
     instance: Instance
     messages: MessageStore
+    stamper: Stamper
     runs: ActiveRuns
     moderation: Moderation
     privacy: PrivacyService
@@ -111,6 +113,7 @@ class Services:
             refusals=Refusals(audit, adapters, keeps_words=keeps_answers),
             instance=instance,
             messages=messages,
+            stamper=Stamper(),
             runs=runs,
             moderation=moderation,
             privacy=PrivacyService(

@@ -32,6 +32,7 @@ from bot.config.sections import (
     LimitsSection,
     LogSection,
     ModelServerSection,
+    PicturesSection,
     PluginsSection,
     SlackSection,
     WebSection,
@@ -65,6 +66,7 @@ class Config(BaseSettings):
     slack: SlackSection = SlackSection()
     database: DatabaseSection = DatabaseSection()
     access: AccessSection = AccessSection()
+    pictures: PicturesSection = PicturesSection()
     limits: LimitsSection = LimitsSection()
     log: LogSection = LogSection()
     settings: Mapping[str, str | int | float | bool] = Field(default_factory=dict)

@@ -292,6 +292,23 @@ class AccessSection(ConfigSection):
     """Whether it answers direct messages, in which nothing holds that the moderators of a server set."""
 
 
+class PicturesSection(ConfigSection):
+    """The certificate that signs pictures which models made; without one the bot makes its own.
+
+    `certificate` is a PEM file with the certificate and those above it up to a root, `key` one with its private key.
+    """
+
+    certificate: Folder | None = None
+    key: Folder | None = Field(default=None, validate_default=True)
+
+    @field_validator("key")
+    @classmethod
+    def _require_both(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if (key is None) != (info.data.get("certificate") is None):
+            raise ValueError("a certificate and its key are needed together; name the file of each, or of neither")
+        return key
+
+
 class LimitsSection(ConfigSection):
     """The storage of the rate limits."""
 

@@ -125,7 +125,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """Finished pictures as PNG bytes, exactly as the model server made them."""
+    """Finished pictures as PNG bytes, as the model server made them, with labels (`bot/provenance/metadata.py`)."""
 
     model: str
     seed: int
@@ -157,7 +157,7 @@ class EncodedPrompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """Finished pictures, exactly as the model server made them, and the values that they were drawn with.
+    """Finished pictures as the model server made them, with labels, and the values that they were drawn with.
 
     `width` and `height` are those of one picture as the model drew it, in pixels. `seconds` is the time from the first
     step to the last. `strength` is None if the pictures began with noise alone. `guided_by` says how the prompt guided

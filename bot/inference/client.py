@@ -6,6 +6,7 @@ server that the rest of the answer is not needed.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import json
@@ -16,18 +17,19 @@ import aiohttp
 from aiohttp.http_exceptions import LineTooLong
 
 from bot.core.errors import ModelUnavailable
-from bot.core.model_events import Answered, Delta, ModelChoice, Pictures, Readiness, Step, Waiting
+from bot.core.model_events import Answered, Delta, ModelChoice, Pictures, Preview, Readiness, Step, Waiting
 from bot.inference import logprobs
-from bot.inference.images import LINE_BUFFER_BYTES, PictureStream, build_form
+from bot.inference.images import LINE_BUFFER_BYTES, PictureStream, build_form, label_drawn, label_preview
 from bot.inference.logprobs import TokenReader, read_entropies
 from bot.inference.models import choose_model, read_models, read_readiness
 from bot.inference.responses import BROKEN, DOWN, checked_format, connection_errors, raise_error, require_object
+from bot.provenance.labelling import label_picture
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
     from types import TracebackType
 
-    from bot.core.model_events import Dial, Drawn, Layout, Preview, Turn
+    from bot.core.model_events import Dial, Drawn, Layout, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,11 +193,13 @@ class ModelClient:
             body["size"] = f"{face_size}x{face_size}"
         answer = await self._post("/v1/images/generations", body)
         extra = answer.get("tempera") or {}
+        facts = {"model": body["model"], "seed": str(extra.get("seed", seed)), "truncation": f"{truncation:g}"}
+        files = [base64.b64decode(item["b64_json"]) for item in answer["data"]]
         return Pictures(
             model=body["model"],
             seed=extra.get("seed", seed),
             seconds=extra.get("seconds", 0.0),
-            png=tuple(base64.b64decode(item["b64_json"]) for item in answer["data"]),
+            png=tuple([await asyncio.to_thread(label_picture, file, facts) for file in files]),
         )
 
     async def imagine(
@@ -257,11 +261,13 @@ class ModelClient:
             async for chunk in chunks:
                 with checked_format():
                     event = stream.read(chunk)
+                if isinstance(event, Preview):
+                    event = await label_preview(event, body["model"])
                 if event is not None:
                     yield event
         with checked_format():
             drawn = stream.result()
-        yield drawn
+        yield await label_drawn(drawn)
 
     async def embed(self, texts: Sequence[str], *, model: str | None = None, user: str = "") -> list[list[float]]:
         """Return one vector for each text, in order. Errors as for `chat`."""

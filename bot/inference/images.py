@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 from bot.core.model_events import Drawn, EncodedPrompt, Preview, Step, Waiting
+from bot.provenance.labelling import label_picture
+from bot.provenance.metadata import find_media_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,6 +78,29 @@ class PictureStream:
             starts=bool(facts.get("starts", True)),
             shows=bool(facts.get("shows", True)),
         )
+
+
+async def label_preview(preview: Preview, model: str) -> Preview:
+    """Return a preview whose picture has a label."""
+    return replace(preview, png=await asyncio.to_thread(label_picture, preview.png, {"model": model}))
+
+
+async def label_drawn(drawn: Drawn) -> Drawn:
+    """Return finished pictures with labels."""
+    facts = {
+        "model": drawn.model,
+        "seed": str(drawn.seed),
+        "steps": str(drawn.steps),
+        "guidance": f"{drawn.guidance:g}",
+        "sampler": drawn.sampler,
+        "size": f"{drawn.width}x{drawn.height}",
+        **({} if drawn.strength is None else {"strength": f"{drawn.strength:g}"}),
+    }
+    files = tuple([await asyncio.to_thread(label_picture, file, facts) for file in drawn.files])
+    media_type = drawn.media_type
+    with suppress(ValueError):
+        media_type = find_media_type(files[0])
+    return replace(drawn, files=files, media_type=media_type)
 
 
 def _decode_file(chunk: Mapping[str, Any]) -> bytes:

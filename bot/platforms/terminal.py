@@ -21,6 +21,7 @@ from bot.core.errors import UserError
 from bot.core.files import MAX_FILE_BYTES, require_size
 from bot.core.i18n import translate
 from bot.core.messages import Action, Attachment, Place, Reply, Request, User
+from bot.provenance.metadata import without_metadata
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable
@@ -210,7 +211,8 @@ class Terminal:
                     path.touch(0o600 if attachment.confidential else 0o666)
                     path.write_bytes(attachment.data)
                     return path
-                if path.read_bytes() == attachment.data:
+                # Two signatures of one picture differ.
+                if without_metadata(path.read_bytes()) == without_metadata(attachment.data):
                     return path
                 number += 1
         except OSError as error:

@@ -1,7 +1,7 @@
-"""The secret key for hashes, stored apart from the database if possible.
+"""Secrets that are made at first use and stored apart from the database if possible.
 
-For SQLite, it is a file beside that of the database, which only its owner may read. Processes that share a PostgreSQL
-server share no folder, so there it is in the database itself.
+For SQLite, each is a file beside that of the database, which only its owner may read. Processes that share a PostgreSQL
+server share no folder, so there they are in the database itself.
 """
 
 from __future__ import annotations
@@ -15,28 +15,38 @@ from typing import TYPE_CHECKING
 from bot.storage.key_value import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from bot.storage.database import Database
 
-STORE_NAME, STORE_KEY = "core", "key"
+STORE_NAME, HASH_KEY = "core", "key"
 SECRET_BYTES = 32
 
 
 async def load_secret(database: Database) -> tuple[bytes, bool]:
-    """Return the secret of a database, which is made at first use, and whether it was made by this call."""
+    """Return the secret key for hashes of a database, and whether it was made by this call."""
     new = secrets.token_hex(SECRET_BYTES)
-    if (path := database.key_file) is not None:
-        stored = await asyncio.to_thread(_read_or_create, path, new)
-    else:
-        stored = await Store(database, STORE_NAME).change(STORE_KEY, lambda old: old or new)
+    stored = await load_secret_text(database, HASH_KEY, lambda: new)
     return bytes.fromhex(stored), stored == new
 
 
-def _read_or_create(path: Path, new: str) -> str:
-    """Return the content of the file, which is made with `new` if it is missing; only one of several processes does."""
+async def load_secret_text(database: Database, name: str, make: Callable[[], str]) -> str:
+    """Return the secret called `name`, ASCII text that `make` returns at its first use; `make` may take its time."""
+    if (path := database.key_file) is not None:
+        return await asyncio.to_thread(_read_or_create, path.with_suffix(f".{name}"), make)
+    store = Store(database, STORE_NAME)
+    if (stored := await store.get(name)) is not None:
+        return str(stored)
+    new = await asyncio.to_thread(make)
+    return str(await store.change(name, lambda old: old or new))
+
+
+def _read_or_create(path: Path, make: Callable[[], str]) -> str:
+    """Return the content of the file, which is made if it is missing; only that of one of several processes stays."""
     with suppress(FileNotFoundError):
         return path.read_text("ascii").strip()
+    new = make()
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(new)

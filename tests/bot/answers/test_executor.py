@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fakes.core.requests import ask, last
 from fakes.model_server.broken_api import broken_off, crooked
-from fakes.model_server.model_api import png
+from fakes.model_server.model_api import look_at, png
 
 from bot.answers.executor import error_reply
 from bot.app import Bot
@@ -57,7 +57,7 @@ async def test_a_drawing_that_fails_keeps_its_preview(tmp_path: Path) -> None:
     ):
         broken = await last(bot, ask("/imagine a cat"))
         assert (broken.error, broken.final, broken.private) == (True, True, False)
-        assert [file.data for file in broken.attachments] == [png(7)]
+        assert [look_at(file.data) for file in broken.attachments] == [look_at(png(7))]
         row = await bot.messages.get(broken.row)
         assert row is not None
         kept = await bot.snapshot(row, "en")

@@ -328,3 +328,11 @@ def test_a_secret_in_a_file_is_named_by_its_variable(
     assert [warning.split()[-1].rstrip(".") for warning in warnings] == variables
     assert all(warning.startswith("The file mine.toml holds a secret, “") for warning in warnings)
     assert "s3cret" not in "".join(warnings)
+
+
+def test_a_certificate_needs_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPERA_PICTURES__CERTIFICATE", "~/chain.pem")
+    with pytest.raises(ConfigError, match=r"TEMPERA_PICTURES__KEY.*a certificate and its key are needed together"):
+        config.load()
+    monkeypatch.setenv("TEMPERA_PICTURES__KEY", "key.pem")
+    assert config.load().pictures.certificate == Path("~/chain.pem").expanduser()

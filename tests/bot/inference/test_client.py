@@ -5,13 +5,14 @@ from contextlib import aclosing
 import pytest
 from aiohttp import web
 from fakes.model_server.broken_api import LISTED, Answer, broken_off, crooked, plainly
-from fakes.model_server.model_api import FakeModels, png
+from fakes.model_server.model_api import FakeModels, look_at, png
 
 from bot import Answered, Delta, Step, Turn, Waiting
 from bot.core.errors import Busy, ModelError, ModelUnavailable
 from bot.core.model_events import ModelChoice, Pictures, Readiness
 from bot.inference.client import ModelClient, Timing
 from bot.inference.responses import BROKEN, DOWN
+from bot.provenance.metadata import Label, read_label
 
 QUESTION = [Turn("user", "hi")]
 
@@ -66,10 +67,12 @@ async def test_queue_places_and_steps_come_before_the_text() -> None:
     assert (last.finish_reason, last.dropped_turns, last.seed) == ("length", 4, 1)
 
 
-async def test_faces_are_returned_unchanged(models: FakeModels) -> None:
+async def test_faces_are_returned_with_a_label(models: FakeModels) -> None:
     async with ModelClient(models.url) as client:
         drawn = await client.faces(seed=7, count=2, truncation=0.5, face_size=192)
-    assert drawn == Pictures("fake-faces", 7, 0.1, (png(7, 192, 192),))
+    assert drawn == Pictures("fake-faces", 7, 0.1, drawn.png)
+    assert [look_at(file) for file in drawn.png] == [look_at(png(7, 192, 192))]
+    assert read_label(drawn.png[0]) == Label({"model": "fake-faces", "seed": "7", "truncation": "0.5"})
     assert (models.requests[0]["n"], models.requests[0]["truncation"]) == (2, 0.5)
 
 

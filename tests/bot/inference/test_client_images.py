@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 from fakes.model_server.broken_api import broken_off, crooked, plainly
-from fakes.model_server.model_api import GIF, FakeModels, png
+from fakes.model_server.model_api import GIF, FakeModels, look_at, png
 
 from bot import Drawn, Preview, Step, Waiting
 from bot.core.errors import ModelError, ModelUnavailable
 from bot.core.model_events import EncodedPrompt
 from bot.inference.client import ModelClient
 from bot.inference.responses import BROKEN
+from bot.provenance.metadata import Label, read_label
 
 PATH = "/v1/images/generations"
 TOLD = {
@@ -41,17 +42,27 @@ def chunk(kind: str = "image_generation.completed", **fields: Any) -> bytes:
 async def test_steps_and_previews_end_with_a_picture(models: FakeModels) -> None:
     async with ModelClient(models.url) as client:
         *way, last = await events(client, previews=8, user="ann")
-    assert way == [
+    seen = [(look_at(event.png), event.step) if isinstance(event, Preview) else event for event in way]
+    assert seen == [
         Step(1, 4),
-        Preview(png(8), 1, 4),
+        (look_at(png(8)), 1),
         Step(2, 4),
         Step(3, 4),
-        Preview(png(10), 3, 4),
+        (look_at(png(10)), 3),
         Step(4, 4),
+    ]
+    assert isinstance(last, Drawn)
+    assert [look_at(file) for file in last.files] == [look_at(png(7))]
+    facts = {"model": "fake-images", "seed": "7", "steps": "4", "guidance": "3", "sampler": "DDIM", "size": "16x16"}
+    assert read_label(last.files[0]) == Label(facts)
+    # What stays of a drawing that fails is its last preview, so that says the same.
+    assert [read_label(event.png) for event in way if isinstance(event, Preview)] == [
+        Label({"model": "fake-images"}),
+        Label({"model": "fake-images"}),
     ]
     assert last == Drawn(
         model="fake-images",
-        files=(png(7),),
+        files=last.files,
         media_type="image/png",
         seed=7,
         seconds=1.25,
@@ -100,8 +111,9 @@ async def test_several_files_and_other_formats_are_returned(models: FakeModels) 
         *_, film = await events(client, layout="animation")
     assert isinstance(three, Drawn)
     assert isinstance(film, Drawn)
-    assert (three.files, three.media_type) == ((png(7), png(8), png(9)), "image/png")
-    assert (film.files, film.media_type) == ((GIF,), "image/gif")
+    assert [look_at(file) for file in three.files] == [look_at(png(seed)) for seed in (7, 8, 9)]
+    assert [look_at(file) for file in film.files] == [look_at(GIF)]
+    assert (three.media_type, film.media_type) == ("image/png", "image/gif")
 
 
 async def test_a_variation_is_sent_as_a_form_with_the_picture(models: FakeModels) -> None:
@@ -126,7 +138,8 @@ async def test_closing_the_generator_closes_the_connection(models: FakeModels) -
     models.gate.clear()
     async with ModelClient(models.url) as client:
         async with aclosing(client.imagine("a cat", seed=7, previews=1)) as stream:
-            assert [await anext(stream), await anext(stream)] == [Step(1, 4), Preview(png(8), 1, 4)]
+            assert await anext(stream) == Step(1, 4)
+            assert isinstance(await anext(stream), Preview)
             assert models.running == 1
         await models.until(dropped=1, running=0)
 

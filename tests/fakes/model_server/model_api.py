@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 import math
 import re
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from aiohttp import web
 from fakes.model_server.gateway import PATIENCE_SECONDS
 from fakes.model_server.strict_requests import ARTIST, Strictly, chosen
+from PIL import Image
 
 from model_server.api.app import MAX_BODY_BYTES, render_errors
 from model_server.api.multipart import read_form
@@ -45,6 +47,12 @@ def png(seed: int, width: int = 16, height: int = 16) -> bytes:
     rows = (b"\0" + colour * width) * height
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def look_at(data: bytes) -> tuple[object, ...]:
+    """Return the format, the size and the first pixel of a picture, whatever the bot has written into its file."""
+    with Image.open(io.BytesIO(data)) as picture:
+        return picture.format, picture.size, picture.convert("RGB").getpixel((0, 0))
 
 
 class FakeModels:

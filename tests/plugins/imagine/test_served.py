@@ -1,7 +1,7 @@
 """/imagine with the real model server and the fake image engine: both sides speak the same wire format."""
 
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from bot.config.sections import PluginsSection
 from bot.core.messages import Attachment
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
+from bot.provenance.manifest import read_manifest
 from bot.storage.database import Database
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -39,6 +40,15 @@ def pixels(picture: Image.Image) -> bytes:
     return picture.convert("RGB").tobytes()
 
 
+def signed_facts(bot: Bot, file: Attachment) -> Mapping[str, str]:
+    """Return the settings in the manifest of a picture, which this bot has signed; the words are nowhere in it."""
+    manifest = read_manifest(file.data, file.media_type, bot.services.stamper.trust)
+    assert manifest is not None
+    assert (manifest.is_own, manifest.is_ai, manifest.facts["model"]) == (True, True, "sketcher")
+    assert b"apple" not in file.data
+    return manifest.facts
+
+
 async def test_a_grid_and_one_picture_of_it(served: Bot) -> None:
     seen = await replies(served, ask("/imagine seed:7 an apple"))
     grid = seen[-1]
@@ -54,7 +64,8 @@ async def test_a_grid_and_one_picture_of_it(served: Bot) -> None:
     (file,) = grid.attachments
     whole = open_picture(file)
     assert whole.size == (516, 516)
-    assert {"prompt": "an apple", "seed": "7", "count": "4", "Software": "Tempera"}.items() <= whole.text.items()
+    assert {"seed": "7", "count": "4", "Software": "Tempera"}.items() <= whole.text.items()
+    assert signed_facts(served, file)["count"] == "4"
     two = await pressed(served, grid, "2")
     assert open_picture(two.attachments[0]).size == (512, 512)
     small = open_picture(two.attachments[0]).resize((256, 256))
@@ -78,6 +89,7 @@ async def test_a_variation_and_its_story(served: Bot) -> None:
     how = await pressed(served, varied, "How 1 was made")
     assert how.card["steps"] == "6 of 10"
     assert "3. **The steps.** 6 times" in how.text
+    assert [signed_facts(served, file)["layout"] for file in how.attachments] == ["strip", "animation"]
     strip, film = map(open_picture, how.attachments)
     assert (strip.width, 128 < strip.height < 192, film.format, film.n_frames) == (7 * 132 - 4, True, "GIF", 7)
     page = await pressed(served, how, "Step by step ▶")
@@ -111,7 +123,7 @@ async def test_a_sweep(served: Bot, knob: str, values: list[str]) -> None:
     assert not reply.error, reply.text
     whole = open_picture(reply.attachments[0])
     assert (whole.width, whole.height > 256) == (3 * 260 - 4, True)
-    assert whole.text[knob] == reply.card[knob] == ", ".join(values)
+    assert signed_facts(served, reply.attachments[0])[knob] == reply.card[knob] == ", ".join(values)
     assert (await pressed(served, reply, f"{knob} {values[1]}")).card[knob] == values[1]
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 from fakes.core.requests import MODERATOR, ask, last, press, replies
-from fakes.model_server.model_api import FakeModels, png
+from fakes.model_server.model_api import FakeModels, look_at, png
 
 from bot.app import Bot
 from bot.config.sections import PluginsSection
@@ -31,7 +31,7 @@ async def test_three_families_answer_one_prompt(bot: Bot, models: FakeModels) ->
     assert "It cannot read" in lessons
     assert "seed 7" in lessons
     assert [file.filename for file in reply.attachments] == ["diffusion.png", "gan.png"]
-    assert [file.data for file in reply.attachments] == [png(7, 384, 384), png(7, 384, 384)]
+    assert [look_at(file.data) for file in reply.attachments] == [look_at(png(7, 384, 384))] * 2
     assert reply.attachments[0].alt == "The diffusion model’s picture of “a red apple”"
     assert [body["min_p"] for body in models.requests if "min_p" in body] == [0.05]
     assert dict(reply.card) == {"seed": "7", "models": "fake-chat, fake-images, fake-faces"}

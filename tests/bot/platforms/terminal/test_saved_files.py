@@ -1,7 +1,7 @@
 """The files that `tempera chat` saves: where, under which names, and for whom."""
 
 import pytest
-from fakes.model_server.model_api import png
+from fakes.model_server.model_api import look_at, png
 from fakes.programs.terminal_chat import PROMPT, Caller, Person
 
 
@@ -10,14 +10,14 @@ async def test_a_picture_is_saved_once_and_never_over_another(person: Caller) ->
     again = await person.chat("/face seed:7", "--out", "faces")
     assert first.status == again.status == 0
     assert first.out == again.out == "faces/face-7.png\n"
-    assert (person.home / "faces/face-7.png").read_bytes() == png(7, 384, 384)
+    assert look_at((person.home / "faces/face-7.png").read_bytes()) == look_at(png(7, 384, 384))
     described, card = first.err.splitlines()
     assert "seed 7" in described
     assert card.startswith("model fake-faces · seed 7 · count 1 · ")
     (person.home / "faces/face-8.png").write_bytes(b"a holiday")
     assert (await person.chat("/face seed:8", "--out", "faces")).out == "faces/face-8-2.png\n"
     assert (person.home / "faces/face-8.png").read_bytes() == b"a holiday"
-    assert (person.home / "faces/face-8-2.png").read_bytes() == png(8, 384, 384)
+    assert look_at((person.home / "faces/face-8-2.png").read_bytes()) == look_at(png(8, 384, 384))
 
 
 async def test_a_folder_that_cannot_be_written(person: Caller) -> None:

@@ -1,0 +1,1 @@
+"""Says in picture files that a model made them, and reads such files."""

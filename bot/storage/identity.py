@@ -1,0 +1,26 @@
+"""The key and the certificate of its own that the bot signs pictures with; they are made at the first start."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bot.core.errors import ConfigError
+from bot.provenance.certificates import make_identity, read_identity
+from bot.storage.secret_key import load_secret_text
+
+if TYPE_CHECKING:
+    from bot.provenance.certificates import Identity
+    from bot.storage.database import Database
+
+SECRET_NAME = "signing"  # noqa: S105 - the name of a file
+
+
+async def load_own_identity(database: Database) -> Identity:
+    """Return the identity of a database. Raises ConfigError if it was changed by hand."""
+    try:
+        return read_identity(await load_secret_text(database, SECRET_NAME, make_identity))
+    except ValueError:
+        raise ConfigError(
+            f"The key that signs pictures, the secret “{SECRET_NAME}” of the database, is damaged. Delete it: the bot "
+            "makes another one, with which it does not know again what it signed with this one."
+        ) from None

@@ -1,0 +1,36 @@
+"""Pictures as a model server makes them, and identities to sign them with."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from PIL import Image
+
+from bot.provenance.certificates import Identity, make_identity, read_identity
+from bot.provenance.metadata import GIF, PNG
+from model_server.images import animate, encode
+
+SECRET = "a purple cat"
+MADE_BY = {"model": "tiny", "prompt": SECRET, "negative_prompt": SECRET, "seed": "7", "steps": "20", "sampler": "DDIM"}
+FACTS = {"model": "tiny", "seed": "7", "steps": "20", "sampler": "DDIM"}
+FORMATS = (PNG, GIF)
+
+
+def make_image(edge: int = 64, angle: int = 0) -> Image.Image:
+    """Return an image of several colours."""
+    bands = [Image.radial_gradient("L"), Image.linear_gradient("L"), Image.linear_gradient("L").rotate(90)]
+    return Image.merge("RGB", bands).rotate(angle).resize((edge, edge))
+
+
+@cache
+def make_picture(media_type: str = PNG, edge: int = 64) -> bytes:
+    """Return a picture, or a film of three frames, with the fields that a model server writes, prompt included."""
+    if media_type == GIF:
+        return animate([make_image(edge, angle) for angle in (0, 30, 60)], MADE_BY)
+    return encode(make_image(edge), MADE_BY)
+
+
+@cache
+def an_identity(_number: int = 0) -> Identity:
+    """Return an identity; each number has one of its own."""
+    return read_identity(make_identity())
