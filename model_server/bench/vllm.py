@@ -108,6 +108,8 @@ async def _start_vllm(folder: Path, options: BenchOptions) -> AsyncIterator[Benc
         "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, cores)),
         "VLLM_CPU_KVCACHE_SPACE": str(CACHE_GB),
         "VLLM_NO_USAGE_STATS": "1",
+        # Without bfloat16 in the processor, a step with long prompts takes longer than the five minutes that it allows.
+        "VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": "3600",
         "HF_HUB_OFFLINE": "1",
     }
     command = ["-m", "model_server.bench.until_eof", str(PROGRAM), "-m", MODULE, *arguments]
