@@ -250,6 +250,8 @@ class ExplainPlugin(Plugin):
         await self.library.lesson_set(server_key)
         if is_new:
             self.spawn(self._delete_embeddings_of(before_it))
+            fill = lesson_admin.forget_filled_gaps(self.gaps, self.library, server_key, QUESTION_EMBEDDING_SECONDS)
+            self.spawn(fill)
         yield Reply(text=lesson_admin.confirm_added(ctx, lesson, version, is_new=is_new), final=True)
 
     @command("lesson remove", moderator=True, private=True)

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from bot import Store
 
 MAX_CHARACTERS = 200
@@ -49,6 +51,12 @@ class Gaps:
             await self._store.delete(key, scope=scope)
         else:
             await self._store.change(key, lambda row: row | {"count": row["count"] - 1}, scope=scope)
+
+    async def forget_answered(self, server: str, is_answered: Callable[[str], Awaitable[bool]]) -> None:
+        """Delete the questions that are answered by now."""
+        for gap in await self._list(f"asked:{server}"):
+            if await is_answered(gap.text):
+                await self._store.delete(_key_of(gap.text), scope=f"asked:{server}")
 
     async def list_gaps(self, server: str) -> tuple[list[Gap], list[Gap]]:
         """Return the questions and the headings, each list with the most frequent first."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -10,9 +12,10 @@ from bot import Attachment, Context, Document, Reply, Shelf, UserError
 from plugins.explain import replies
 
 if TYPE_CHECKING:
-    from plugins.explain.gaps import Gap
+    from plugins.explain.gaps import Gap, Gaps
     from plugins.explain.library.lesson_set import Lesson, LessonSet
     from plugins.explain.library.lesson_store import StoredLesson, Version
+    from plugins.explain.library.library import LessonLibrary
 
 MAX_LISTED_HEADINGS = 200
 """The number of headings of a lesson that a reply lists."""
@@ -102,6 +105,24 @@ def build_shelf(
         restore="lesson restore",
         remove="lesson remove",
     )
+
+
+async def forget_filled_gaps(gaps: Gaps, library: LessonLibrary, server: str, max_seconds: float) -> None:
+    """Delete the questions that the lessons of a server answer by now.
+
+    The embeddings of the lessons, and of each question, are waited for at most `max_seconds`.
+    """
+    from plugins.explain.search.decision import Answer
+    from plugins.explain.search.words.glossary import choose_language
+
+    async def is_answered(question: str) -> bool:
+        lesson_set = await library.lesson_set(server, choose_language(question, ""))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(lesson_set.ready.wait(), max_seconds)
+        ranking = await library.rank(lesson_set, question, max_seconds)
+        return isinstance(lesson_set.index.decide(ranking), Answer)
+
+    await gaps.forget_answered(server, is_answered)
 
 
 def list_gaps(ctx: Context, asked: Sequence[Gap], unhelpful: Sequence[Gap]) -> str:

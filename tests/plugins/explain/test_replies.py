@@ -239,6 +239,18 @@ async def test_remembered_presses_are_limited(bot: Bot, monkeypatch: pytest.Monk
     assert f"- 3 × {VAGUE}" in await gaps(bot)
 
 
+async def test_a_lesson_fills_the_gaps_that_it_answers(bot: Bot) -> None:
+    async def is_filled() -> bool:
+        return UNKNOWN not in await gaps(bot)
+
+    for question in (UNKNOWN, "who invented the steam engine"):
+        await last(bot, ask(f"/explain {question}"))
+    text = "Zebras.\n\n## Zebra migration\n\nThe zebra migration leads south in spring.\n"
+    await last(bot, ask(f'/lesson add title:Zebras text:"{text}"', MODERATOR))
+    await eventually(is_filled)
+    assert "- 1 × who invented the steam engine" in await gaps(bot)
+
+
 async def test_topics_of_several_lessons_are_listed_by_lesson(bot: Bot) -> None:
     birds = "# Birds\n\n" + "".join(f"## Bird {number}\n\nIt sings {number} songs.\n\n" for number in range(30))
     for title, text in (("Birds", f"{birds}## FAQ\n\n### Do they fly?\n\nYes.\n"), ("Fish", "Fish swim.")):
