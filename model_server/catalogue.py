@@ -14,6 +14,7 @@ parts of the only file, which are joined in order. In place of `files` and `sour
 (with an optional `revision`), `folder`, or `weights`, a folder of weights that were trained in this project, together
 with `text_encoder`, the name of another model. With `instead_of`, the name of a smaller model, and `memory_gb` an entry
 is an alternative to that model: one of them is chosen at set-up, and the others are not served (see files/choice.py).
+`languages` are the codes of those that an embedding model knows, if it does not know many.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+LANGUAGE_CODE = re.compile(r"[a-z]{2}")
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 HUB_LOCATION = re.compile(r"hf:(?P<place>[^/@]+/[^/@]+(@[^/]+)?)(/(?P<path>.*))?")
 PACKAGE_LOCATION = re.compile(r"pypi:(?P<place>[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+)(/(?P<path>.*))?")
@@ -134,6 +136,8 @@ class CatalogueEntry(_Strict):
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     serve: bool = True
+    languages: tuple[str, ...] = ()
+    """Codes of the languages that an embedding model knows, such as "en"; () if it knows many."""
     options: dict[str, bool | int | float | str] = {}
 
     @property
@@ -173,6 +177,8 @@ class CatalogueEntry(_Strict):
             raise ValueError("a .gguf file should be the only file of its model")
         if (self.instead_of is None) != (self.memory_gb is None):
             raise ValueError("instead_of and memory_gb should come together")
+        if not all(LANGUAGE_CODE.fullmatch(code) for code in self.languages):
+            raise ValueError("languages should hold codes of two letters, such as 'en'")
         self._check_sources()
         return self
 
@@ -201,6 +207,9 @@ def load_catalogue(*paths: Path) -> dict[str, CatalogueEntry]:
                 if "repository" in table:
                     # A revision is one of its repository only.
                     others.add("revision")
+                if own[0] in table:
+                    # Another model knows other languages.
+                    others.add("languages")
                 merged = {key: value for key, value in merged.items() if key not in others}
             tables[name] = merged | _resolve_paths(table, path.parent)
             origin[name] = path

@@ -21,7 +21,7 @@ from bot.core.model_events import Answered, Delta, ModelChoice, Pictures, Previe
 from bot.inference import logprobs
 from bot.inference.images import LINE_BUFFER_BYTES, PictureStream, build_form, label_drawn, label_preview
 from bot.inference.logprobs import TokenReader, read_entropies
-from bot.inference.models import choose_model, read_models, read_readiness
+from bot.inference.models import choose_model, read_languages, read_models, read_readiness
 from bot.inference.responses import BROKEN, DOWN, checked_format, connection_errors, raise_error, require_object
 from bot.provenance.labelling import label_picture
 
@@ -300,6 +300,10 @@ class ModelClient:
     async def first(self, task: str) -> str:
         """Return the name of the first model that the server offers for `task`."""
         return (await self.choose(task)).name
+
+    async def languages(self, task: str, model: str) -> frozenset[str] | None:
+        """Return the codes of the languages that a model knows, None if it does not tell. Errors as for `chat`."""
+        return read_languages((await self.listed(task))[task].get(model, {}))
 
     async def readiness(self) -> Readiness:
         """Return which models are ready, and the states of others. Raises ModelUnavailable if the server is down."""

@@ -30,6 +30,12 @@ def read_defaults(model: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
+def read_languages(model: Mapping[str, Any]) -> frozenset[str] | None:
+    """Return the codes of the languages that a model knows; None if it does not tell, as one that knows many."""
+    told = model.get("languages")
+    return frozenset(map(str, told)) if told and isinstance(told, list) else None
+
+
 def choose_model(listed: Mapping[str, Mapping[str, Any]], wanted: Sequence[str]) -> ModelChoice:
     """Return the first of the `wanted` names that is listed, "" passed over, or else the first one of the list."""
     named = [name for name in wanted if name]

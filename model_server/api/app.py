@@ -164,6 +164,7 @@ class _StatusRoutes:
                 "description": entry.description,
                 "licence": entry.licence,
                 "ready": model.state == "ready",
+                **({"languages": entry.languages} if entry.languages else {}),
                 **({"defaults": defaults} if (defaults := (stand_in or model).defaults) else {}),
                 **waiting,
             },

@@ -129,11 +129,12 @@ RESPONSES: dict[str, Schema] = {
         created=COUNT,
         owned_by=TEXT,
         tempera=_object(
-            ("stand_in", "state", "defaults"),
+            ("languages", "stand_in", "state", "defaults"),
             task={"enum": ["chat", "images", "faces", "embeddings", "moderations"]},
             description=TEXT,
             licence=TEXT,
             ready=FLAG,
+            languages=_list(TEXT),
             stand_in=TEXT,
             state=TEXT,
             defaults=SCORES,

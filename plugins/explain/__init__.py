@@ -139,7 +139,7 @@ class ExplainPlugin(Plugin):
                 yield reply
         ranking = await self.library.rank(lesson_set, question, QUESTION_EMBEDDING_SECONDS, user=ctx.user.id)
         # The same question gets another result only if it is said why.
-        is_certain = ranking.is_literal or ranking.with_embeddings or not lesson_set.lessons
+        is_certain = ranking.is_literal or ranking.with_embeddings or not lesson_set.is_to_embed
         note = "" if is_certain else ctx.translate(WORDS_ALONE)
         async for reply in self._reply(ctx, lesson_set, ranking, question, style):
             yield replace(reply, status=reply.status or note) if reply.final else reply

@@ -43,6 +43,7 @@ def test_the_built_in_catalogue_serves_one_model_of_each_family() -> None:
     language = catalogue["qwen2.5-coder-0.5b-instruct"]
     assert language.gguf is not None
     assert language.size == 491_400_064
+    assert catalogue["all-minilm-l6-v2"].languages == ("en",)
 
 
 def test_the_built_in_catalogue_has_two_language_models_to_choose_between() -> None:
@@ -109,10 +110,12 @@ def test_an_overlay_changes_single_keys(tmp_path: Path) -> None:
 
 
 def test_an_overlay_with_a_repository_removes_the_files(tmp_path: Path) -> None:
-    base = written(tmp_path, ENTRY + FILES)
+    base = written(tmp_path, ENTRY + FILES + 'languages = ["en"]\n')
     overlay = written(tmp_path, '[models.tiny]\nrepository = "some/model"\n', "overlay.toml")
     entry = load_catalogue(base, overlay)["tiny"]
-    assert (entry.repository, entry.files, entry.sources) == ("some/model", (), ())
+    assert (entry.repository, entry.files, entry.sources, entry.languages) == ("some/model", (), (), ())
+    mirror = written(tmp_path, '[models.tiny]\nsources = ["elsewhere"]\n', "mirror.toml")
+    assert load_catalogue(base, mirror)["tiny"].languages == ("en",)
 
 
 PIPELINE_PARTS = """
@@ -177,6 +180,7 @@ def test_local_paths_are_relative_to_their_catalogue(tmp_path: Path) -> None:
         (ENTRY + FILES.replace("a.bin", "../a.bin"), ["inside the model's folder"]),
         (ENTRY + FILES.replace("size = 3", "size = 0"), ["files.0.size", "greater than 0"]),
         (ENTRY + FILES + 'device = "tpu"', ["'device' is wrong"]),
+        (ENTRY + FILES + 'languages = ["English"]', ["codes of two letters, such as 'en'"]),
         (LANGUAGE + "options = { slotz = 3 }", ["model 'chat': unknown option 'slotz'; the nearest is 'slots'."]),
         (LANGUAGE + "options = { slots = 0 }", ["the option 'slots' should be at least 1."]),
         (LANGUAGE + "options = { slots = true }", ["the option 'slots' should be a whole number."]),

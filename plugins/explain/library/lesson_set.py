@@ -115,6 +115,8 @@ class LessonSet:
     index: Index
     left_out: Mapping[str, UserError] = field(default_factory=dict)
     """The server's own lessons that cannot be read, by title, each with the reason."""
+    languages: frozenset[str] = frozenset()
+    """The codes of the languages that it is for: that of the questions, or else those of the lessons."""
     reference: Index | None = None
     """The index of the reference lesson that `index` uses; other sets share it."""
     translated: dict[str, LessonSet] = field(default_factory=dict)
@@ -123,6 +125,8 @@ class LessonSet:
     """Held while one of these is built."""
     model: str = ""
     """The embedding model, once every passage has its embeddings."""
+    has_words_alone: bool = False
+    """True once it is known that the embedding model does not know the language: there will be no embeddings."""
     progress: tuple[int, int] = (0, 0)
     """The number of passages that are embedded, and the number of all passages."""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
@@ -130,6 +134,11 @@ class LessonSet:
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set to have the model server asked again at once, instead of after a while."""
     _has_progressed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def is_to_embed(self) -> bool:
+        """True if it has passages that embeddings help to find."""
+        return bool(self.index.passages) and not self.has_words_alone
 
     @property
     def size(self) -> Size:
@@ -148,9 +157,14 @@ class LessonSet:
         self.ready.set()
         self.report_progress(*self.progress)
 
+    def keep_to_words(self) -> None:
+        """Let questions wait no longer, now or later: the embedding model does not know the language."""
+        self.has_words_alone = True
+        self.end_wait()
+
     def want_embeddings(self) -> None:
         """Let the next questions wait for another attempt if the last one to embed the passages has failed."""
-        if self.index.passages and self.ready.is_set() and not self.model:
+        if self.is_to_embed and self.ready.is_set() and not self.model:
             self.ready.clear()
             self.wanted.set()
 

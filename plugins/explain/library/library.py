@@ -21,6 +21,7 @@ from plugins.explain.library.lesson_set import Lesson, LessonSet, sum_sizes
 from plugins.explain.library.lesson_store import LessonStore, StoredLesson, Version
 from plugins.explain.library.translations import (
     in_language,
+    languages_of,
     passages_of,
     translation_paths,
     with_distinct_page_names,
@@ -260,11 +261,12 @@ class LessonLibrary:
         reference = await self._reference_for(passages, language) if passages else None
         async with self._computing:
             index = await asyncio.to_thread(_build_index, passages, reference, language)
+            languages = frozenset({language}) if language else await asyncio.to_thread(languages_of, lessons)
         lessons = tuple(lessons) if language else with_distinct_page_names(lessons)
-        return LessonSet(key, lessons, index, left_out, reference)
+        return LessonSet(key, lessons, index, left_out, languages, reference)
 
     def _embed_in_background(self, lesson_set: LessonSet) -> None:
-        if lesson_set.index.passages:
+        if lesson_set.is_to_embed:
             self._spawn(self._embed(lesson_set))
         else:
             lesson_set.end_wait()
@@ -322,12 +324,15 @@ class LessonLibrary:
     async def _embed(self, lesson_set: LessonSet) -> None:
         """Add the embeddings to a set, and try again until a model server can make them.
 
-        It ends without them once the set is no longer in use: a newer one has replaced it, or it was dropped from
-        memory.
+        It ends without them if the model knows none of the languages, or once the set was replaced or left the memory.
         """
         while not lesson_set.model:
             try:
                 model = self._model or await self._host.models.first("embeddings")
+                known = await self._host.models.languages("embeddings", model)
+                if known is not None and known.isdisjoint(lesson_set.languages):
+                    lesson_set.keep_to_words()
+                    return
                 await self._attach_embeddings(lesson_set, model)
                 lesson_set.end_wait(model)
             except _NoLongerUsed:

@@ -30,7 +30,12 @@ def translation_paths(path: Path) -> dict[str, Path]:
 def in_language(lessons: Sequence[Lesson], code: str) -> tuple[Lesson, ...] | None:
     """Return each lesson in a language if it is there, else as it is; None if none of them is in that language."""
     chosen = tuple(lesson.translations.get(code, lesson) for lesson in lessons)
-    return chosen if any(_language_of(lesson) == code for lesson in chosen) else None
+    return chosen if code in languages_of(chosen) else None
+
+
+def languages_of(lessons: Sequence[Lesson]) -> frozenset[str]:
+    """Return the codes of the languages that some lessons are in, without their translations."""
+    return frozenset(map(_language_of, lessons))
 
 
 def with_translations(lessons: Sequence[Lesson]) -> Iterator[Lesson]:

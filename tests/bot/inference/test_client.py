@@ -129,6 +129,16 @@ async def test_the_first_wanted_model_that_is_offered_is_chosen(models: FakeMode
         assert await client.choose("chat", "gone") == ModelChoice("fake-chat", offered, "gone")
 
 
+@pytest.mark.parametrize(("told", "known"), [(["de", "en"], {"de", "en"}), ([], None), ("en", None), (None, None)])
+async def test_a_model_that_does_not_tell_its_languages_may_know_all(
+    models: FakeModels, told: object, known: set[str] | None
+) -> None:
+    models.told_of = {"fake-embeddings": {"languages": told}}
+    async with ModelClient(models.url) as client:
+        assert await client.languages("embeddings", "fake-embeddings") == known
+        assert await client.languages("embeddings", "another") is None
+
+
 # Closing
 
 

@@ -44,7 +44,7 @@ async def listed(http: aiohttp.ClientSession) -> dict[str, Any]:
 
 async def test_a_smaller_model_answers_until_the_larger_one_takes_over(tmp_path: Path) -> None:
     small = flock(tmp_path)
-    large, cache = small.model_copy(update={"name": "eagle"}), SlowLargeModel(tmp_path)
+    large, cache = small.model_copy(update={"name": "eagle", "languages": ("en",)}), SlowLargeModel(tmp_path)
     settings: dict[str, Any] = {"model_cache": cache, "factory": FACTORY, "notes": ["Chosen."]}
     async with (
         listening(entries=[large], stand_ins={"eagle": small}, **settings) as url,
@@ -62,6 +62,8 @@ async def test_a_smaller_model_answers_until_the_larger_one_takes_over(tmp_path:
         models = await listed(http)
         assert list(models) == ["eagle", "flock"]
         assert (models["eagle"]["stand_in"], models["eagle"]["state"]) == ("flock", "fetching eagle.gguf, 40%")
+        assert models["eagle"]["languages"] == ["en"]
+        assert "languages" not in models["flock"]
 
         # This prompt is answered with the process id, and then without end.
         async with http.post(CHAT, json=chat("pid", stream=True) | {"model": "eagle"}) as stream:

@@ -175,6 +175,37 @@ async def test_the_configured_embedding_model_is_used(models: FakeModels, make_b
     assert {request["model"] for request in models.requests} == {"many-languages"}
 
 
+@pytest.mark.usefixtures("without_reference_lesson")
+@pytest.mark.parametrize("languages", [["en"], ["de", "en"], []])
+async def test_a_lesson_in_a_language_that_the_model_does_not_know_is_searched_by_words_alone(
+    make_bot: MakeBot, models: FakeModels, pets: Path, languages: list[str]
+) -> None:
+    is_unknown = languages == ["en"]
+    models.listed = {"fake-embeddings": "embeddings"}
+    models.told_of = {"fake-embeddings": {"languages": languages}}
+    german = "# Tiere\n\n## Katzen\n\nDie Katze schnurrt, wenn sie zufrieden ist.\n"
+    pets.with_suffix(".de.md").write_text(german)
+    async with make_bot(pets) as bot:
+        await last(bot, ask(PURR))
+        embedded = [models.requests[-1]["input"][0]]
+        # Nobody waits for embeddings that will not come, and no better result is promised for later.
+        if is_unknown:
+            models.embedding_gate.clear()
+        reply = await last(bot, ask("/explain Wann schnurrt eine Katze?"))
+        assert ("Katze" in reply.text, reply.status) == (True, "")
+        embedded.append(models.requests[-1]["input"][0])
+        library = explain_plugin(bot).library
+        translated = await library.lesson_set("", "de")
+        translated.want_embeddings()
+        assert translated.ready.is_set()
+        # The only lesson of this server is in German, and so an English question of it finds words alone, too.
+        await library.store.add(ROOM.server, "Pets", "tiere.md", german.encode())
+        own = await library.lesson_set(ROOM.server)
+        await eventually(own.ready.is_set)
+        assert (own.model == "") == is_unknown
+    assert embedded == ["why do cats purr", "why do cats purr" if is_unknown else "Wann schnurrt eine Katze?"]
+
+
 async def test_embeddings_of_removed_lessons_are_deleted(make_bot: MakeBot, models: FakeModels, pets: Path) -> None:
     bot = make_bot(pets)
     models.listed = {"fake-embeddings": "embeddings"}
