@@ -59,6 +59,7 @@ bench: $(VENV)/.bench-$(INSTRUCTIONS)
 	  PYTHONPATH=tests $(BIN)/python -m quality.safety tests/data/safety_held_out_4.jsonl --server http://127.0.0.1:8409; \
 	  status=$$?; kill $$server; exit $$status
 	$(BIN)/tempera-models bench diffusion
+	PYTHONPATH=tests $(BIN)/python -m quality.pictures
 
 # vLLM beside the language engine. It needs gigabytes of disk and memory, so it is measured on demand.
 bench-vllm: $(VENV)/.dev $(VLLM)/.ready

@@ -24,6 +24,7 @@ from bot.settings.user_defaults import Defaults
 from bot.storage.audit import Audit
 from bot.storage.instances import Instance
 from bot.storage.messages import MessageStore
+from bot.storage.pictures import PictureHashes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,6 +55,7 @@ class Services:
     instance: Instance
     messages: MessageStore
     stamper: Stamper
+    pictures: PictureHashes
     runs: ActiveRuns
     moderation: Moderation
     privacy: PrivacyService
@@ -114,6 +116,7 @@ class Services:
             instance=instance,
             messages=messages,
             stamper=Stamper(),
+            pictures=PictureHashes(database),
             runs=runs,
             moderation=moderation,
             privacy=PrivacyService(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SOFTWARE = "Tempera"
 AI_SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """IPTC's digital source type of what a trained model made."""
+CREATOR = f'xmp:CreatorTool="{SOFTWARE}'
+"""How XMP by this program begins to name the program."""
 FACT_NAMES = (
     *("model", "seed", "steps", "guidance", "guidance_rescale", "sampler", "size", "strength", "source_seed"),
     *("layout", "count", "frames", "truncation"),
@@ -86,7 +88,7 @@ def read_label(data: bytes) -> Label | None:
         _, blocks = _read_blocks(data, media_type)
     except ValueError:
         return None
-    if AI_SOURCE.encode() not in read_xmp(data):
+    if not all(mark in read_xmp(data) for mark in (AI_SOURCE.encode(), CREATOR.encode())):
         return None
     return Label(choose_facts(_read_fields(blocks, media_type)))
 

@@ -23,6 +23,7 @@ from bot.storage.database import (
     VoteRow,
     now,
 )
+from bot.storage.pictures import PictureHashRow, hash_pictures
 from bot.storage.places import is_in_channel, is_in_server, select_external
 from bot.storage.serialization import (
     DELETED_COLUMNS,
@@ -46,11 +47,8 @@ if TYPE_CHECKING:
 
 HEAD_BYTES = 64 << 10
 """The beginning of a file that is read to find out the size of a picture."""
-CONTENT_TABLES: tuple[type[AttachmentRow | TokensRow | VoteRow | DeliveryRow], ...] = (
-    AttachmentRow,
-    TokensRow,
-    VoteRow,
-    DeliveryRow,
+CONTENT_TABLES: tuple[type[AttachmentRow | TokensRow | PictureHashRow | VoteRow | DeliveryRow], ...] = (
+    *(AttachmentRow, TokensRow, PictureHashRow, VoteRow, DeliveryRow),
 )
 """The tables with further rows of an answer."""
 
@@ -176,7 +174,7 @@ class MessageStore:
 
         `waited` is the time until the first visible reply, in seconds; None if there was none.
         """
-        tokens = await pack_tokens(reply)
+        tokens, hashes = await pack_tokens(reply), await hash_pictures(reply)
         async with self._database.writing() as session:
             existing = (MessageRow.id == answer) & (MessageRow.state != "deleted")
             values = reply_columns(reply) | {"state": state}
@@ -184,7 +182,7 @@ class MessageStore:
             if (row := changed.first()) is None:
                 return False
             await counters.count_use(session, row, state, waited)
-            session.add_all(build_reply_rows(answer, reply, tokens))
+            session.add_all(build_reply_rows(answer, reply, tokens, hashes))
         return True
 
     async def turn_page(
@@ -194,7 +192,7 @@ class MessageStore:
 
         Returns False if the answer has been deleted, or shows another page by now.
         """
-        tokens = await pack_tokens(reply)
+        tokens, hashes = await pack_tokens(reply), await hash_pictures(reply)
         values = reply_columns(reply) | {"command": command.name, "options": options_as_json(options), "state": "done"}
         async with self._database.writing() as session:
             answer = await session.get(MessageRow, row.id)
@@ -204,8 +202,9 @@ class MessageStore:
                 setattr(answer, name, value)
             await counters.count_use(session, answer, "done", waited)
             old_files = list(await session.scalars(select(AttachmentRow.id).where(AttachmentRow.message == row.id)))
-            await session.execute(delete(TokensRow).where(TokensRow.message == row.id))
-            session.add_all(build_reply_rows(row.id, reply, tokens))
+            for table in (TokensRow, PictureHashRow):
+                await session.execute(delete(table).where(table.message == row.id))
+            session.add_all(build_reply_rows(row.id, reply, tokens, hashes))
             # The new files are stored before the old ones are deleted, so that they get other ids.
             await session.flush()
             await session.execute(delete(AttachmentRow).where(AttachmentRow.id.in_(old_files)))

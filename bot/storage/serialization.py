@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from bot.core.messages import Attachment
 from bot.storage.database import AttachmentRow, TokensRow, now
+from bot.storage.pictures import PictureHashRow
 from bot.storage.tokens import pack
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from bot.commands.command import Command
     from bot.core.messages import Reply, Request
@@ -80,8 +81,8 @@ async def pack_tokens(reply: Reply) -> bytes:
     return await asyncio.to_thread(pack, reply.tokens) if reply.tokens else b""
 
 
-def build_reply_rows(answer: int, reply: Reply, tokens: bytes) -> list[Base]:
-    """Return the rows that an answer has in other tables: its files and its packed `tokens`."""
+def build_reply_rows(answer: int, reply: Reply, tokens: bytes, hashes: Sequence[bytes]) -> list[Base]:
+    """Return the rows that an answer has in other tables: its files, its packed `tokens`, its pictures' `hashes`."""
     files = [
         AttachmentRow(
             message=answer,
@@ -93,7 +94,8 @@ def build_reply_rows(answer: int, reply: Reply, tokens: bytes) -> list[Base]:
         )
         for file in reply.attachments
     ]
-    return [*files, *([TokensRow(message=answer, data=tokens)] if tokens else [])]
+    hashed = [PictureHashRow(message=answer, hash=one) for one in hashes]
+    return [*files, *hashed, *([TokensRow(message=answer, data=tokens)] if tokens else [])]
 
 
 def read_attachment(row: AttachmentRow) -> Attachment:

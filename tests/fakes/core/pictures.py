@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from bot.provenance.certificates import Identity, make_identity, read_identity
 from bot.provenance.metadata import GIF, PNG
@@ -17,17 +17,21 @@ FORMATS = (PNG, GIF)
 
 
 def make_image(edge: int = 64, angle: int = 0) -> Image.Image:
-    """Return an image of several colours."""
-    bands = [Image.radial_gradient("L"), Image.linear_gradient("L"), Image.linear_gradient("L").rotate(90)]
-    return Image.merge("RGB", bands).rotate(angle).resize((edge, edge))
+    """Return an image of things with edges, as models draw them; of one without, little but noise would be hashed."""
+    scene = Image.new("RGB", (512, 512), "white")
+    draw = ImageDraw.Draw(scene)
+    draw.ellipse((60, 90, 330, 300), "#c02020", "black", 9)
+    draw.polygon(((350, 120), (480, 420), (240, 450)), "#2050c0")
+    draw.arc((90, 260, 260, 470), 20, 290, "#108030", 22)
+    return scene.rotate(angle, fillcolor="white").resize((edge, edge))
 
 
 @cache
-def make_picture(media_type: str = PNG, edge: int = 64) -> bytes:
+def make_picture(media_type: str = PNG, edge: int = 64, angle: int = 0) -> bytes:
     """Return a picture, or a film of three frames, with the fields that a model server writes, prompt included."""
     if media_type == GIF:
-        return animate([make_image(edge, angle) for angle in (0, 30, 60)], MADE_BY)
-    return encode(make_image(edge), MADE_BY)
+        return animate([make_image(edge, angle + turn) for turn in (0, 30, 60)], MADE_BY)
+    return encode(make_image(edge, angle), MADE_BY)
 
 
 @cache

@@ -1,0 +1,63 @@
+"""The perceptual hashes of pictures in stored answers, by which a copy of one is found again."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import ForeignKey, LargeBinary, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from bot.provenance.picture_hash import HASH_BYTES, find_nearest, hash_picture
+from bot.storage.database import Base, MessageRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bot.core.messages import Reply
+    from bot.storage.database import Database
+
+
+class PictureHashRow(Base):
+    """The perceptual hash of a picture that a model made for the answer `message`."""
+
+    __tablename__ = "picture_hashes"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    message: Mapped[int] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"), index=True)
+    hash: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+@dataclass(frozen=True, slots=True)
+class PictureMatch:
+    """The stored answer `row` has a picture that looks like another one, from which `distance` bits differ."""
+
+    row: MessageRow
+    distance: int
+
+
+class PictureHashes:
+    """Finds the answers that pictures come from."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, hashes: Sequence[bytes]) -> PictureMatch | None:
+        """Return the answer with the picture that is most like one of `hashes`; None if none is like it."""
+        async with self._database.reading() as session:
+            stored = (await session.execute(select(PictureHashRow.message, PictureHashRow.hash))).all()
+        known = [(message, one) for message, one in stored if len(one) == HASH_BYTES]
+        nearest = await asyncio.to_thread(find_nearest, hashes, [one for _, one in known])
+        if nearest is None:
+            return None
+        place, distance = nearest
+        async with self._database.reading() as session:
+            row = await session.get(MessageRow, known[place][0])
+        return None if row is None or row.state == "deleted" else PictureMatch(row, distance)
+
+
+async def hash_pictures(reply: Reply) -> list[bytes]:
+    """Return the hashes of a reply's pictures that a model made."""
+    hashes = [await asyncio.to_thread(hash_picture, file.data) for file in reply.attachments]
+    return [one for one in hashes if one is not None]
