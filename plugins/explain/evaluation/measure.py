@@ -4,8 +4,9 @@
 default lesson. `--calibrate` fits the decision to the first file and prints the two models of decision.py. As the
 models also judge the confidence of the reference lesson, copy them there and run it again until they no longer change.
 Nothing is ever fitted to a second file. Other lessons are asked with the default lesson as their reference lesson and
-without any, as lessons on another subject have none. A model server is started unless `--url` names one; if neither
-works, words alone are measured.
+without any, as lessons on another subject have none. `--language de FILE` asks the default lesson in German;
+`--calibrate` fits two further models to the files of all languages together. A model server is started unless `--url`
+names one; if neither works, or if its model does not know the language, words alone are measured.
 """
 
 from __future__ import annotations
@@ -36,11 +37,13 @@ from plugins.explain.evaluation.calibration import (
 )
 from plugins.explain.lessons.parse import parse_lesson
 from plugins.explain.lessons.passages import Passage, split_passages
+from plugins.explain.library.translations import translation_paths
 from plugins.explain.search.decision import Ranking
 from plugins.explain.search.embedding.embedded_texts import texts_of
 from plugins.explain.search.embedding.scale import UNRELATED_SENTENCES, measure_scale
 from plugins.explain.search.index import Index
 from plugins.explain.search.reference_lesson import DEFAULT_LESSON
+from plugins.explain.search.words.glossary import language_codes, search_language
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -61,10 +64,12 @@ async def embed_texts(models: ModelClient, texts: Sequence[str]) -> list[list[fl
     return embeddings
 
 
-async def build_index(lesson: Path, models: ModelClient | None, reference: Index | None = None) -> Index:
-    """Index one lesson, with embeddings if there is a model server."""
+async def build_index(
+    lesson: Path, models: ModelClient | None, reference: Index | None = None, language: str = ""
+) -> Index:
+    """Index one lesson for questions in a language, with embeddings if there is a model server."""
     data = await asyncio.to_thread(lesson.read_bytes)
-    index = Index(split_passages(parse_lesson(data, lesson.name)), reference)
+    index = Index(split_passages(parse_lesson(data, lesson.name)), reference, search_language(language))
     if models is not None:
         texts = list(texts_of(index.passages))
         scale = measure_scale(await embed_texts(models, UNRELATED_SENTENCES))
@@ -151,7 +156,15 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m plugins.explain.evaluation.measure", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="labelled questions")
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="labelled questions")
+    parser.add_argument(
+        "--language",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("CODE", "FILE"),
+        help="labelled questions of the default lesson in another language, such as de",
+    )
     parser.add_argument(
         "--also",
         nargs=2,
@@ -162,41 +175,70 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="another lesson on the same subject, and a JSON object of its headings by those of the default lesson",
     )
     parser.add_argument("--url", default="", help="the address of a running model server")
-    parser.add_argument("--calibrate", action="store_true", help="fit the decision to the first file")
+    parser.add_argument("--calibrate", action="store_true", help="fit the decision")
     parser.add_argument("--sizes", nargs="*", type=int, default=SIZES, help="numbers of passages to measure times with")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if not (options.files or options.language):
+        parser.error("name a file of labelled questions, or one with --language")
+    if unknown := {code for code, _ in options.language} - set(language_codes()):
+        parser.error(f"the languages are {', '.join(language_codes())}, not {', '.join(sorted(unknown))}")
+    return options
 
 
 async def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and print the results."""
     options = _parse_arguments(arguments)
-    also: list[tuple[Path, Mapping[str, Sequence[str]]]]
-    also = [(lesson, json.loads(headings.read_text("utf-8"))) for lesson, headings in options.also]
-    _print_line(f"{os.cpu_count()} cores, Python {platform.python_version()}, bm25s {version('bm25s')}, {MODEL}")
     async with open_model_server(options.url) as models:
-        if models is None:
-            _print_line("There is no model server, so the words alone are measured.")
-        default = await build_index(DEFAULT_LESSON, models)
-        lessons: list[tuple[str, Index, Mapping[str, Sequence[str]] | None]] = [(DEFAULT_LESSON.name, default, None)]
-        for lesson, other_headings in also:
-            lessons.append((lesson.name, await build_index(lesson, models, default), other_headings))
-            name = f"{lesson.name} without a reference lesson"
-            lessons.append((name, await build_index(lesson, models), other_headings))
-        for number, path in enumerate(options.files):
-            for with_embeddings in [True, False] if models else [False]:
-                ranked: list[tuple[LabelledQuestion, Ranking]] = []
-                for name, index, lesson_headings in lessons:
-                    questions = load_questions(path, lesson_headings)
-                    rankings = await rank_questions(index, questions, models if with_embeddings else None)
-                    ranked += zip(questions, rankings, strict=True)
-                    how = "words and embeddings" if with_embeddings else "words alone"
-                    _print_outcomes(f"{path.stem} of {name}, {how}", count_outcomes(index, questions, rankings))
-                if options.calibrate and number == 0:
-                    _print_line(
-                        f"{'HYBRID' if with_embeddings else 'LEXICAL'} = {calibrate(*zip(*ranked, strict=True))}"
-                    )
-        await _print_times(default, load_questions(options.files[0]), models, options.sizes)
+        model = await models.first("embeddings") if models else "no model server, so words alone are measured"
+        _print_line(f"{os.cpu_count()} cores, Python {platform.python_version()}, bm25s {version('bm25s')}, {model}")
+        if options.files:
+            await _measure_files(options, models)
+        if options.language:
+            known = await models.languages("embeddings", model) if models else None
+            knows = known is None or all(code in known for code, _ in options.language)
+            await _measure_languages(options, models if knows else None)
     return 0
+
+
+async def _measure_files(options: argparse.Namespace, models: ModelClient | None) -> None:
+    """Measure the default lesson and the other ones in its language, and the time of a question."""
+    default = await build_index(DEFAULT_LESSON, models)
+    lessons: list[tuple[str, Index, Mapping[str, Sequence[str]] | None]] = [(DEFAULT_LESSON.name, default, None)]
+    for lesson, headings in options.also:
+        other_headings = json.loads(await asyncio.to_thread(headings.read_text, "utf-8"))
+        lessons.append((lesson.name, await build_index(lesson, models, default), other_headings))
+        name = f"{lesson.name} without a reference lesson"
+        lessons.append((name, await build_index(lesson, models), other_headings))
+    for number, path in enumerate(options.files):
+        asked = [(f"{path.stem} of {name}", index, load_questions(path, other)) for name, index, other in lessons]
+        await _measure(asked, models, calibrates=options.calibrate and number == 0)
+    await _print_times(default, load_questions(options.files[0]), models, options.sizes)
+
+
+async def _measure_languages(options: argparse.Namespace, models: ModelClient | None) -> None:
+    """Measure the default lesson in other languages."""
+    asked = []
+    for code, file in options.language:
+        path, lesson = Path(file), translation_paths(DEFAULT_LESSON)[code]
+        index = await build_index(lesson, models, language=code)
+        asked.append((f"{path.stem} of {lesson.name}", index, load_questions(path)))
+    await _measure(asked, models, calibrates=options.calibrate)
+
+
+async def _measure(
+    asked: Sequence[tuple[str, Index, Sequence[LabelledQuestion]]], models: ModelClient | None, *, calibrates: bool
+) -> None:
+    """Print how indexes, each with a name, answer questions, and what the decision becomes if it is fitted to them."""
+    for embedder in [models, None] if models else [None]:
+        how, kind = ("words and embeddings", "HYBRID") if embedder else ("words alone", "LEXICAL")
+        ranked: list[tuple[LabelledQuestion, Ranking]] = []
+        for name, index, questions in asked:
+            rankings = await rank_questions(index, questions, embedder)
+            ranked += zip(questions, rankings, strict=True)
+            _print_outcomes(f"{name}, {how}", count_outcomes(index, questions, rankings))
+        if calibrates:
+            prefix = "FOREIGN_" if any(ranking.is_foreign for _, ranking in ranked) else ""
+            _print_line(f"{prefix}{kind} = {calibrate(*zip(*ranked, strict=True))}")
 
 
 async def rank_questions(

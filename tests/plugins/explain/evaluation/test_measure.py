@@ -78,6 +78,39 @@ async def test_without_a_model_server_words_alone_are_measured(
     assert "words and embeddings" not in out
 
 
+async def test_the_default_lesson_is_measured_and_fitted_to_in_other_languages(
+    tmp_path: Path, models: FakeModels, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--url", models.url, "--calibrate"]
+    for code, name in (("de", "german"), ("es", "spanish")):
+        path = tmp_path / f"{name}.jsonl"
+        lines = (DATA / f"explain_{name}_development.jsonl").read_text("utf-8").splitlines(keepends=True)
+        path.write_text("".join(lines[::8]), "utf-8")
+        arguments += ["--language", code, str(path)]
+    # Vectors of the fake server say nothing, but those of a model for English would not be asked for at all.
+    models.told_of = {"fake-embeddings": {"languages": ["en"]}}
+    assert await main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "words and embeddings" not in out
+    assert "FOREIGN_LEXICAL = DecisionModel(weights=(0.0, 0.0, " in out
+    right, of = row(out, "german of what-is-generative-ai.de.md, words alone", "right first")[2].split(" of ")
+    assert int(right) >= 0.8 * int(of) > 0
+    models.told_of = {}
+    assert await main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "spanish of what-is-generative-ai.es.md, words and embeddings" in out
+    assert out.index("FOREIGN_HYBRID = ") < out.index("FOREIGN_LEXICAL = ")
+
+
+@pytest.mark.parametrize(("arguments", "reason"), [([], "--language"), (["--language", "fr", "x"], "de, es, not fr")])
+async def test_what_is_measured_must_be_said(
+    arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        await main(arguments)
+    assert reason in capsys.readouterr().err
+
+
 async def test_an_index_has_embeddings_where_there_is_a_model_server(models: FakeModels) -> None:
     questions = [LabelledQuestion("What is a token?", "plain", frozenset({"What is a token?"}))]
     async with ModelClient(models.url) as client:
