@@ -350,7 +350,8 @@ class ExplainPlugin(Plugin):
             async with asyncio.timeout(EMBEDDINGS_WAIT_SECONDS):
                 async for done, total in lesson_set.watch_progress():
                     counts = {"done": done, "total": total}
-                    yield Reply(status=ctx.translate("Getting to know the lessons: {done} of {total} …", **counts))
+                    if total:
+                        yield Reply(status=ctx.translate("Getting to know the lessons: {done} of {total} …", **counts))
 
     async def _require_lesson(self, server: str, title: str) -> tuple[LessonSet, Lesson]:
         """Return the lesson with this title and its set. Raises UserError if it is left out or unknown."""

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.core.requests import MODERATOR, ROOM, ask, last
+from fakes.core.requests import MODERATOR, ROOM, ask, last, replies
 from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
 
@@ -191,8 +191,9 @@ async def test_a_lesson_in_a_language_that_the_model_does_not_know_is_searched_b
         # Nobody waits for embeddings that will not come, and no better result is promised for later.
         if is_unknown:
             models.embedding_gate.clear()
-        reply = await last(bot, ask("/explain Wann schnurrt eine Katze?"))
-        assert ("Katze" in reply.text, reply.status) == (True, "")
+        shown = await replies(bot, ask("/explain Wann schnurrt eine Katze?"))
+        assert ("Katze" in shown[-1].text, shown[-1].status) == (True, "")
+        assert not (is_unknown and any(reply.status.startswith("Getting to know") for reply in shown))
         embedded.append(models.requests[-1]["input"][0])
         library = explain_plugin(bot).library
         translated = await library.lesson_set("", "de")
