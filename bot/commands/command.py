@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.commands.grammar import first_pair, last_pair, unquote
 from bot.core.errors import OptionError
+from bot.core.messages import Attachment
 from bot.core.text import cut, nearest
 
 if TYPE_CHECKING:
@@ -93,11 +94,17 @@ class Command(Traits):
         return any(option.required for option in self.options) and any(option.form for option in self.options)
 
     def wants_form(self, given: Mapping[str, Any]) -> bool:
-        """Return whether `given` lacks a required option that a form can ask for without losing the other values."""
+        """Return whether `given` lacks something that a form can ask for without losing the other values.
+
+        That is a required option, or a file that was only named, as in “/inspect file:”.
+        """
         needed = {option.name for option in self.options if option.required}
         missing = {name for name in needed if not str(given.get(name) or "").strip()}
-        known = {option.name for option in self.options if option.form}
-        return self.opens_form and bool(missing) and set(given) <= known and len(needed | set(given)) <= FORM_FIELDS
+        known = {option.name: option for option in self.options if option.form}
+        if not set(given) <= set(known) or len(needed | set(given)) > FORM_FIELDS:
+            return False
+        names_file = any(known[name].type is Attachment and isinstance(given[name], str) for name in given)
+        return names_file or (self.opens_form and bool(missing))
 
     def form_options(self, values: Mapping[str, Any]) -> list[Option]:
         """Return the options of the form, in order. If there are too many, those without a value are left out first."""

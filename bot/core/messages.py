@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bot.core.i18n import language_code
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
 
     from bot.core.i18n import Sentence
@@ -63,6 +63,15 @@ class Attachment:
     spoiler: bool = False
     confidential: bool = False
     """True if it is for the asker alone and for a short time, as an export is: what keeps it must not keep it long."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file on a platform. `fetch` returns it, or raises UserError if it cannot be fetched or is too large."""
+
+    filename: str
+    media_type: str
+    fetch: Callable[[], Awaitable[Attachment]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +149,8 @@ class Request:
     """True if the platform can answer with a form, so that “/ask” without options opens one."""
     can_turn_pages: bool = False
     """True if the platform can replace the text and the files of a message."""
+    message_files: tuple[RemoteFile, ...] = ()
+    """The files of the message in whose menu the command was chosen, or in which it was typed."""
     address: str = ""
     """A keyed hash of the IP address of the request, on platforms where anybody can come as a new user."""
     resume: Mapping[str, Any] = field(default_factory=dict)

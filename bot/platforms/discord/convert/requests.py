@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -11,7 +12,7 @@ import discord
 
 from bot.core.errors import UserError
 from bot.core.files import require_size
-from bot.core.messages import PRIVATE_THREAD, Attachment, Place, Request, User
+from bot.core.messages import PRIVATE_THREAD, Attachment, Place, RemoteFile, Request, User
 from bot.core.text import strip_mentions
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def from_message(message: discord.Message, text: str) -> Request:
         alone=isinstance(message.channel, discord.DMChannel),
         message=str(message.id),
         reply_to=str(reference.message_id or "") if reference is not None else "",
+        message_files=files_of(message),
         resume=_privacy_data(message.channel),
     )
 
@@ -128,14 +130,23 @@ def with_empty_files(request: Request) -> Request:
 
 async def fetch_files(request: Request) -> dict[str, Attachment]:
     """Return the files of the request's options, by option. Raises UserError if one cannot be fetched."""
-    fetched = {}
-    for name, file in _files(request).items():
-        try:
-            data = await file.read()
-        except (discord.HTTPException, aiohttp.ClientError) as error:
-            raise UserError("{file} could not be fetched from Discord; send it again.", file=file.filename) from error
-        fetched[name] = replace(_empty_file(file), data=data)
-    return fetched
+    return {name: await _fetch(file) for name, file in _files(request).items()}
+
+
+def files_of(message: discord.Message) -> tuple[RemoteFile, ...]:
+    """Return the files of a message."""
+    return tuple(
+        RemoteFile(file.filename, file.content_type or "", partial(_fetch, file)) for file in message.attachments
+    )
+
+
+async def _fetch(file: discord.Attachment) -> Attachment:
+    empty = _empty_file(file)
+    try:
+        data = await file.read()
+    except (discord.HTTPException, aiohttp.ClientError) as error:
+        raise UserError("{file} could not be fetched from Discord; send it again.", file=file.filename) from error
+    return replace(empty, data=data)
 
 
 def _values(request: Request) -> Mapping[str, Any]:

@@ -18,7 +18,14 @@ from bot.core.errors import BotError, DatabaseUnavailable, RequestRefused, UserE
 from bot.core.i18n import translate
 from bot.core.messages import Action, Reply, Request
 from bot.platforms.answer_tasks import FAILED, read_refusal
-from bot.platforms.discord.convert.requests import PLATFORM, fetch_files, from_interaction, plain_text, with_empty_files
+from bot.platforms.discord.convert.requests import (
+    PLATFORM,
+    fetch_files,
+    files_of,
+    from_interaction,
+    plain_text,
+    with_empty_files,
+)
 from bot.platforms.discord.incoming import modal
 from bot.platforms.discord.incoming.command_limits import THREAD
 from bot.platforms.discord.outgoing import render
@@ -102,7 +109,8 @@ class Interactions:
         known = next((known for known in self._bot.commands if known.name == command), None)
         text = plain_text(message, interaction.application_id)
         options = {} if known is None else known.options_from_message(text, message.jump_url)
-        request = from_interaction(interaction, command=command, options=options, reply_to=str(message.id))
+        about = {"reply_to": str(message.id), "message_files": files_of(message)}
+        request = from_interaction(interaction, command=command, options=options, **about)
         self._begin(interaction, request)
 
     async def complete(self, interaction: discord.Interaction, command: str, option: str, typed: str) -> Sequence[str]:

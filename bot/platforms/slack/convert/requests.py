@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
@@ -11,7 +12,7 @@ from pydantic import TypeAdapter
 from bot.commands.grammar import join_pairs
 from bot.core.errors import UserError
 from bot.core.files import MAX_FILE_BYTES, require_size
-from bot.core.messages import Attachment, Place, Request, User
+from bot.core.messages import Attachment, Place, RemoteFile, Request, User
 from bot.core.splitting import append_typed_fields, select_typed_fields
 from bot.core.text import strip_mentions
 from bot.platforms.slack.api.errors import SlackError
@@ -168,6 +169,13 @@ def with_empty_files(request: Request) -> Request:
 async def fetch_files(request: Request, api: SlackApi) -> dict[str, Attachment]:
     """Download the files of a form; return them by field. Raises UserError if one cannot be fetched."""
     return {name: await _fetch(file, api) for name, file in form_files(request).items()}
+
+
+def files_of(message: Mapping[str, Any], api: SlackApi) -> tuple[RemoteFile, ...]:
+    """Return the files of a message, as Slack describes it."""
+    described = [file for file in message.get("files") or () if isinstance(file, dict)]
+    empty = [(file, _empty_attachment(file)) for file in described]
+    return tuple(RemoteFile(shown.filename, shown.media_type, partial(_fetch, file, api)) for file, shown in empty)
 
 
 def form_files(request: Request) -> dict[str, Mapping[str, Any]]:

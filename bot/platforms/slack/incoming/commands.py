@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bot.core.errors import UserError
 from bot.platforms.slack.adapter import link_to
 from bot.platforms.slack.convert.commands import read_slash_command
-from bot.platforms.slack.convert.requests import read_text, unescape
+from bot.platforms.slack.convert.requests import files_of, read_text, unescape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,5 +58,6 @@ class Commands:
             await handler.answers.refuse(place, error)
             return
         options = command.options_from_message(text, link_to(body["channel"]["id"], ts))
-        request = handler.build_request(user, place, command=command.name, options=options, reply_to=ts)
+        about = {"reply_to": ts, "message_files": files_of(message, handler.api)}
+        request = handler.build_request(user, place, command=command.name, options=options, **about)
         await handler.answer(request, place, body["trigger_id"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bot.core.messages import Request
 from bot.platforms.slack.api.message_format import note_message
 from bot.platforms.slack.convert.commands import read_message
-from bot.platforms.slack.convert.requests import AnswerPlace, read_text
+from bot.platforms.slack.convert.requests import AnswerPlace, files_of, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,6 +84,7 @@ class Messages:
             # Slack sends the bot no direct messages between other people.
             alone=place.is_direct,
             message=event["ts"],
+            message_files=files_of(event, self._handler.api),
             resume=place.as_json(),
         )
         decision = self._bot.prepare(request)
