@@ -25,6 +25,7 @@ from bot.core.messages import (
     Place,
     Provenance,
     Reference,
+    RemoteFile,
     Reply,
     Role,
     Shelf,
@@ -49,6 +50,7 @@ from bot.core.model_events import (
 from bot.core.splitting import closing, cut_line, ellipsis
 from bot.inference.client import ModelClient
 from bot.plugin_host.plugin import Host, Plugin
+from bot.provenance.findings import PictureFindings
 from bot.settings.setting import Changed, Scope, Setting
 
 if TYPE_CHECKING:
@@ -83,6 +85,7 @@ __all__ = [
     "Page",
     "Part",
     "Person",
+    "PictureFindings",
     "Pictures",
     "Place",
     "Plugin",
@@ -90,6 +93,7 @@ __all__ = [
     "Provenance",
     "Range",
     "Reference",
+    "RemoteFile",
     "Reply",
     "Role",
     "Scope",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bot.access.policy import NO_DIRECT_MESSAGES
 from bot.access.rate_limits import MEMORY
-from bot.answers.button_actions import ButtonActions, is_visible
+from bot.answers.button_actions import ButtonActions
 from bot.answers.context_factory import ContextFactory
 from bot.answers.dispatcher import Dispatcher
 from bot.answers.executor import AnswerExecutor
@@ -22,6 +22,7 @@ from bot.safety.errors import SENSITIVE_CODES
 from bot.storage import counters
 from bot.storage.identity import load_own_identity
 from bot.storage.key_value import Store
+from bot.storage.places import is_visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

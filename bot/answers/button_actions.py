@@ -13,6 +13,7 @@ from bot.commands.command import visible_name
 from bot.core.errors import Expired, UserError
 from bot.core.messages import Reply
 from bot.moderation.actions import moderation_entry
+from bot.storage.places import is_visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from bot.answers.services import Services
     from bot.commands.command import Command
     from bot.core.latest import Latest
-    from bot.core.messages import Button, Form, Place, Request, User
+    from bot.core.messages import Button, Form, Place, Request
     from bot.core.model_events import Token
     from bot.storage.audit import AuditEntry
     from bot.storage.database import MessageRow
@@ -175,12 +176,6 @@ def _find_button(action: str, row: MessageRow) -> Button | None:
     """Return the plugin's button of an answer that `action` names; None if the answer no longer has it."""
     stored = buttons.stored_buttons(row)
     return next((button for button in stored if buttons.parse_id(button.id)[0] == action), None)
-
-
-def is_visible(row: MessageRow, user: User, place: Place) -> bool:
-    """Return whether an answer is shown to `user` in `place`."""
-    here = (row.platform, row.server, row.channel) == (place.platform, place.server, place.channel)
-    return here and (not row.private or row.author == user.id)
 
 
 def _is_own(row: MessageRow, request: Request) -> bool:

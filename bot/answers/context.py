@@ -13,11 +13,12 @@ from bot.core.i18n import translate
 
 if TYPE_CHECKING:
     from bot.access.admission import Admission, Reason
+    from bot.answers.examiner import PictureExaminer
     from bot.answers.history import History
     from bot.commands.command import Command
     from bot.core.adapters import Adapters, Capabilities
     from bot.core.caller import Caller
-    from bot.core.messages import Place, Reference, Request, User
+    from bot.core.messages import Attachment, Place, Reference, Request, User
     from bot.core.model_events import Dial
     from bot.inference.client import ModelClient
     from bot.moderation.actions import Moderation
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from bot.moderation.statistics import Statistics
     from bot.plugin_host.registry import Registry
     from bot.privacy.export import PrivacyService
+    from bot.provenance.findings import PictureFindings
     from bot.safety.checks import Safety
     from bot.settings.editor import SettingsEditor, SettingsView
     from bot.settings.user_defaults import Defaults
@@ -71,6 +73,7 @@ class Context:
     _admission: Admission
     _safety: Safety
     _adapters: Adapters
+    _examiner: PictureExaminer
     pages: str
     """The address of the plugin's pages, for `link`; "" if nobody here could open it."""
 
@@ -109,6 +112,13 @@ class Context:
         """
         await self._safety.check_all_rules(texts, self.place, draws=draws)
         await self._safety.check_with_classifier(texts, self.place, user=self.user.id)
+
+    async def examine(self, picture: Attachment) -> PictureFindings:
+        """Return what is known of a picture that anybody may have made.
+
+        Raises UserError for what is no picture, is damaged or takes too much.
+        """
+        return await self._examiner.examine(picture, self.caller)
 
     async def why(self, command: Command, user: User | None = None) -> list[Reason]:
         """Return every reason why `user`, or else the asker, cannot use `command` here, in order of importance."""

@@ -68,6 +68,7 @@ class ContextFactory:
             _admission=services.admission,
             _safety=services.safety,
             _adapters=services.adapters,
+            _examiner=services.examiner,
             pages=self._pages_address(command.plugin, request.place),
         )
 

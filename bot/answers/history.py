@@ -13,8 +13,9 @@ from sqlalchemy import func, or_, select, true
 from bot.core.messages import ALONE, PRIVATE_THREAD, Provenance
 from bot.core.model_events import Turn
 from bot.moderation.actions import answer_place
-from bot.storage.database import ANSWERED, MessageRow, TokensRow, now
+from bot.storage.database import ANSWERED, AttachmentRow, MessageRow, TokensRow, now
 from bot.storage.places import select_external
+from bot.storage.serialization import read_attachment
 from bot.storage.tokens import unpack
 
 if TYPE_CHECKING:
@@ -121,7 +122,12 @@ class History:
                 row = next((row for row in rows if row.card), None)
                 if row is None and (root := await self._root(session, here)) is not None:
                     row = await session.scalar(answers.where(MessageRow.id == root.id))
-        return None if row is None else Provenance(row.command, row.options, row.card, row.author_name, row.created)
+            if row is None:
+                return None
+            is_picture = (AttachmentRow.message == row.id) & AttachmentRow.media_type.startswith("image/")
+            pictures = await session.scalars(select(AttachmentRow).where(is_picture).order_by(AttachmentRow.id))
+            files = tuple(map(read_attachment, pictures))
+        return Provenance(row.command, row.options, row.card, row.author_name, row.created, files)
 
     async def restart(self) -> None:
         """Begin a new conversation here for the asker: their questions no longer read earlier turns."""

@@ -9,6 +9,7 @@ from bot.access.admission import Admission
 from bot.access.policy import Policy
 from bot.access.rate_limits import RateLimiter
 from bot.access.timeouts import TimeOuts
+from bot.answers.examiner import PictureExaminer
 from bot.core.adapters import Adapters
 from bot.core.running import ActiveRuns
 from bot.moderation.actions import Moderation
@@ -56,6 +57,7 @@ class Services:
     messages: MessageStore
     stamper: Stamper
     pictures: PictureHashes
+    examiner: PictureExaminer
     runs: ActiveRuns
     moderation: Moderation
     privacy: PrivacyService
@@ -87,6 +89,7 @@ class Services:
         limiter, safety = RateLimiter(resolved, limits), Safety(resolved, models)
         policy = Policy(resolved, timeouts, direct_messages=direct_messages)
         instance, runs = Instance(database), ActiveRuns()
+        stamper, pictures = Stamper(), PictureHashes(database)
         messages = MessageStore(database, instance)
         moderation = Moderation(
             audit=audit, messages=messages, runs=runs, timeouts=timeouts, policy=policy, adapters=adapters
@@ -115,8 +118,9 @@ class Services:
             refusals=Refusals(audit, adapters, keeps_words=keeps_answers),
             instance=instance,
             messages=messages,
-            stamper=Stamper(),
-            pictures=PictureHashes(database),
+            stamper=stamper,
+            pictures=pictures,
+            examiner=PictureExaminer(stamper, pictures, messages),
             runs=runs,
             moderation=moderation,
             privacy=PrivacyService(

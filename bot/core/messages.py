@@ -221,13 +221,17 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """How an answer was made: the request, and the facts on the card."""
+    """How an answer was made: the request, and the facts on the card; and the pictures in it.
+
+    `author_name` is empty, and so are `options`, for somebody who may not see the answer.
+    """
 
     command: str
     options: Mapping[str, Any]
     card: Mapping[str, str]
     author_name: str
     created: datetime
+    pictures: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

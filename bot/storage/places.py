@@ -1,4 +1,4 @@
-"""Conditions for the stored messages of a server, of a channel, and of a message that a platform shows."""
+"""Where messages are: conditions for those of a server or a channel, and who sees them there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bot.storage.database import DeliveryRow, MessageRow
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select
 
-    from bot.core.messages import Place
+    from bot.core.messages import Place, User
 
 
 def is_in_server(platform: str, server: str) -> ColumnElement[bool]:
@@ -22,6 +22,12 @@ def is_in_server(platform: str, server: str) -> ColumnElement[bool]:
 def is_in_channel(place: Place) -> ColumnElement[bool]:
     """Return the condition for the rows of a channel and all of its threads."""
     return is_in_server(place.platform, place.server) & (MessageRow.channel == place.channel)
+
+
+def is_visible(row: MessageRow, user: User, place: Place) -> bool:
+    """Return whether an answer is shown to `user` in `place`."""
+    here = (row.platform, row.server, row.channel) == (place.platform, place.server, place.channel)
+    return here and (not row.private or row.author == user.id)
 
 
 def select_external(place: Place, external: str) -> Select[Any]:

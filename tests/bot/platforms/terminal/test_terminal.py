@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from fakes.core.pictures import make_picture
 from fakes.model_server.model_api import FakeModels
 from fakes.programs.terminal_chat import PATIENCE_SECONDS, PROMPT, Caller, Person, ended
 
@@ -74,6 +75,13 @@ async def test_a_file_that_cannot_be_had(person: Caller, path: str, sentence: st
             file.truncate(size)
     done = await person.chat(f"/lesson add title:Pets file:{path}")
     assert (done.status, done.out, done.err) == (1, "", f"{sentence}\n")
+
+
+async def test_a_picture_on_the_disk_is_inspected(person: Caller) -> None:
+    (person.home / "a.png").write_bytes(make_picture())
+    done = await person.chat("/inspect file:~/a.png")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith("**Nothing found. That proves nothing:")
 
 
 async def test_a_server_that_is_down(person: Caller, unused_tcp_port: int) -> None:

@@ -4,12 +4,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from fakes.core.pictures import examine_here, make_picture
 from fakes.core.requests import wait_until_delivered
 from fakes.discord import FakeChannel, FakeDiscord, FakeMessage
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
 
+from bot.answers import examiner
 from bot.app import Bot
+from bot.core import files
 from bot.core.messages import Reply
 
 
@@ -292,6 +295,29 @@ async def test_inspecting_a_message_that_is_no_answer_is_refused(discord: FakeDi
     told = await inspected.message()
     await discord.until(lambda: told.content)
     assert told.content == "There is no answer of mine to inspect here, or it is no longer stored."
+
+
+async def test_a_picture_of_anybody_is_inspected_from_its_menu_and_as_a_file(
+    discord: FakeDiscord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(examiner, "examine_in_child", examine_here)
+    said = await discord.say(discord.ben, discord.channel, "Look!", files=[("a.png", make_picture())])
+    inspected = await discord.use_on_message(discord.ann, said, "Inspect")
+    ack = await inspected.acknowledged()
+    assert (ack.kind, ack.private) == ("defer", True)
+    assert (await finished(discord, await inspected.message())).content.startswith("**Nothing found.")
+    face = await finished(discord, await (await discord.slash(discord.ann, discord.channel, "face")).message())
+    inspected = await discord.use_on_message(discord.ben, face, "Inspect")
+    told = await finished(discord, await inspected.message())
+    assert told.content.startswith("**Made by this bot, unchanged.**\n**/face** – asked by Ann")
+    drawing = {"file": ("a.svg", b"<svg/>")}
+    inspected = await discord.slash(discord.ann, discord.channel, "inspect", files=drawing)
+    told = await finished(discord, await inspected.message())
+    assert told.content == "This is no picture that I can read; send a PNG, JPEG, WebP or GIF file."
+    monkeypatch.setattr(files, "MAX_FILE_BYTES", 100)
+    inspected = await discord.use_on_message(discord.ann, said, "Inspect")
+    told = await finished(discord, await inspected.message())
+    assert told.content.startswith("a.png is too large: I take files of up to")
 
 
 async def test_explaining_a_message_without_words_is_refused(discord: FakeDiscord) -> None:

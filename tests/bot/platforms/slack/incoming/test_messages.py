@@ -4,12 +4,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from fakes.core.pictures import examine_here, make_picture
 from fakes.core.requests import wait_until_delivered
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_toys
 from fakes.platforms.slack_bot import find_answers, on_slack, speed_up, wait_for_answer
 from fakes.slack import FakeMessage, FakeSlack
 
+from bot.answers import examiner
 from bot.app import Bot
 
 PARIS = "Paris is the capital of France."
@@ -222,6 +224,25 @@ async def test_a_message_that_is_no_answer_cannot_be_inspected(slack: FakeSlack)
     await (await slack.shortcut(slack.ben, said, "m:inspect")).acknowledged()
     [message] = await slack.until(lambda: slack.ephemeral(slack.ben))
     assert "There is no answer of mine to inspect here, or it is no longer stored." in message.shown
+
+
+async def test_a_picture_of_anybody_is_inspected(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examiner, "examine_in_child", examine_here)
+    pictures = [("a.png", make_picture()), ("b.png", b"no picture")]
+    said = await slack.say(slack.ben, slack.channel, "Look!", files=pictures)
+    await (await slack.shortcut(slack.ann, said, "m:inspect")).acknowledged()
+    message = (await slack.until(lambda: [one for one in slack.ephemeral(slack.ann) if "Hash" in one.shown]))[-1]
+    assert "Nothing found. That proves nothing" in message.shown
+    assert "This is no picture that I can read" in message.shown
+    asked = await slack.command(slack.ann, slack.channel, "/tempera", "inspect file:")
+    await asked.acknowledged()
+    view = await slack.view(slack.ann)
+    file = slack.add_file(slack.ann, "c.png", b"no picture either")
+    assert (await slack.submit(slack.ann, view, {"file": file})).closed
+    await slack.until(lambda: slack.ephemeral(slack.ann)[-1].shown.startswith("This is no picture that I can read"))
+    typed = await slack.say(slack.ben, slack.channel, "/tempera inspect", mention=True, files=pictures[:1])
+    await slack.until(lambda: [one for one in slack.ephemeral(slack.ben) if "Nothing found." in one.shown])
+    assert all(one.user != slack.bot_user for one in slack.thread(slack.channel, typed.ts))
 
 
 async def test_a_shortcut_works_in_a_channel_without_the_bot(slack: FakeSlack) -> None:

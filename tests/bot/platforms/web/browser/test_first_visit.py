@@ -1,13 +1,23 @@
 """The web chat in a real Chromium, as somebody who comes for the first time uses it."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.core.pictures import examine_here, make_picture
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.browser import MARKS, choose, opened
 from fakes.platforms.web_page import visitor
 from playwright.async_api import expect
+
+from bot.answers import examiner
+from bot.app import Bot
+from bot.config.sections import PluginsSection
+from bot.inference.client import ModelClient
+from bot.platforms.capabilities import PLATFORMS
+from bot.plugin_host import plugin
+from bot.storage.database import Database
 
 pytestmark = MARKS
 
@@ -21,6 +31,15 @@ MARKDOWN = (
     "www.plain.example ann@plain.example\n\n",
     "| a | b |\n|---|---|\n| 1 | 2 |\n",
 )
+
+
+@pytest.fixture
+async def bot(models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bot]:
+    monkeypatch.setattr(examiner, "examine_in_child", examine_here)
+    plugins = plugin.load(PluginsSection(enabled=("ask", "imagine", "face", "help", "inspect"), entry_points=False))
+    database, settings = Database(f"sqlite:///{tmp_path}/tempera.db"), {"safety.level": "off"}
+    async with Bot(ModelClient(models.url), plugins, database, settings=settings, platforms=PLATFORMS) as running:
+        yield running
 
 
 @pytest.fixture
@@ -106,6 +125,17 @@ async def test_whoever_is_new_is_welcomed_where_others_have_spoken(page: Any, ur
     await expect(box).to_have_value("/nothing")
     await exchange(page, 2).get_by_role("button", name="Dismiss this").click()
     await expect(page.locator(".exchange")).to_have_count(2)
+
+    await choose(exchange(page, 1), "Inspect")
+    await expect(exchange(page, 2)).to_contain_text("Made by this bot, unchanged.")
+    await expect(exchange(page, 2)).to_contain_text("Only you can see this")
+    await exchange(page, 2).get_by_role("button", name="Dismiss this").click()
+    await expect(page.locator(".exchange")).to_have_count(2)
+    await box.fill("/inspect ")
+    file = {"name": "a.png", "mimeType": "image/png", "buffer": make_picture()}
+    await page.get_by_label("file", exact=True).set_input_files(file)
+    await box.press("Enter")
+    await expect(exchange(page, 2)).to_contain_text("Nothing found.")
 
     await page.goto(f"{url}/dial?room=general")
     await page.get_by_role("link", name="Back to general").click()

@@ -29,7 +29,7 @@ look.begin();
 
 // Who is writing, by user id; and views that wait for their tokens, by the reference of the request.
 const writers = new Map(), awaitingTokens = new Map();
-let you = null, room = "", own = "", offeredCommands = "", formRef = "";
+let you = null, room = "", own = "", offeredCommands = "", canInspect = false, formRef = "";
 
 const connection = new Connection({
   query: () => ({ name: localStorage.getItem(NAME) ?? "", locale: language, room: address().room || (localStorage.getItem(LAST_ROOM) ?? "") }),
@@ -47,6 +47,8 @@ const conversation = new Conversation({
   reply: ({ data }) => composer.replyTo(data.row, data.reply.text || data.question),
   room: () => room,
   thread: (row) => { location.hash = `${encodeURIComponent(room)}/${row}`; },
+  canInspect: () => canInspect,
+  inspect: (row) => sendOrNotify({ type: "say", text: "/inspect", ref: createRef(), thread: conversation.thread, parent: row, files: {} }),
   moderates: () => Boolean(you?.moderator),
   remove: ({ data }) => showForm({
     title: t("Remove this message?"), submit: t("Remove it"), grave: true, fields: [],
@@ -205,6 +207,7 @@ function offer(commands) {
   if (text === offeredCommands) return;
   offeredCommands = text;
   composer.commands = commands;
+  canInspect = commands.some(({ name }) => name === "inspect");
   const examples = EXAMPLES.filter(([line]) => commands.some(({ name, options }) => {
     const degree = Number(line.match(/temperature:(\S+)/)?.[1] ?? 0), most = options.find((option) => option.name === "temperature")?.maximum;
     return line.startsWith(`/${name}`) && degree <= (most ?? degree);

@@ -27,8 +27,8 @@ export class ExchangeView {
   #markdown;
   #isLast = false;
 
-  // `actions` has press(id, button), dismiss(id), open(picture), reply(view), thread(row), origin(row), tokens(view), moderates(), remove(view)
-  // and timeOut(view).
+  // `actions` has press(id, button), dismiss(id), open(picture), reply(view), thread(row), canInspect(), inspect(row), origin(row), tokens(view), moderates(),
+  // remove(view) and timeOut(view).
   constructor(data, actions) {
     this.actions = actions;
     this.question = element("div", { class: "text" });
@@ -102,7 +102,7 @@ export class ExchangeView {
     this.#updatePart("card", reply.card, (facts) => this.card.replaceChildren(...facts.map(([, value], place) => fact(reply.card_titles[place], value))));
     const dialText = isCompared ? reply.quote || splitLine(data.question).words.trim() : facts.has("top_p") ? fencedText(reply.text) : "";
     this.#updatePart("odds", reply.final && !reply.error ? dialText : "", (text) => this.#offerDial(text));
-    const decides = [this.#isLast, reply.buttons, reply.final, reply.error, data.private, Boolean(reply.text), Boolean(reply.tokens), data.thread, this.actions.moderates()];
+    const decides = [this.#isLast, reply.buttons, reply.final, reply.error, data.private, reply.pictures.length, this.actions.canInspect(), Boolean(reply.text), Boolean(reply.tokens), data.thread, this.actions.moderates()];
     this.#updatePart("actions", decides, () => this.#showActions());
     const waiting = !reply.final && !reply.text && !reply.status;
     // Columns show all parts at once, so the status would add nothing.
@@ -246,6 +246,7 @@ export class ExchangeView {
     // Under the last of one's own answers Continue takes the place of Reply.
     const isContinued = this.#isLast && this.canContinue;
     const buttons = reply.buttons.filter((button) => !button.picture && (isContinued || !isContinue(button)));
+    const canInspect = actions.canInspect() && reply.final && !reply.error && !data.private && reply.pictures.length > 0;
     const moderates = actions.moderates() && data.row > 0 && !data.private;
     const has = (condition, name, label, press, more = {}) => condition && { name, label, press, ...more };
     const offered = [
@@ -255,6 +256,7 @@ export class ExchangeView {
       has(canFollow, "thread", t("Go on in a thread"), () => actions.thread(data.row), { icon: "thread" }),
       has(reply.tokens, "tokens", t("Show how surprising each word was"), () => actions.tokens(this), { icon: "tokens" }),
       has(reply.final && reply.text && !reply.error, "copy", t("Copy the text"), () => copyText(this.bar.more, () => withLocalTimes(this.data.reply.text)), { icon: "copy" }),
+      has(canInspect, "inspect", t("Inspect"), () => actions.inspect(data.row), { icon: "eye", isAside: true }),
       has(moderates, "bin", t("Remove this, as a moderator"), () => actions.remove(this), { icon: "bin", isAside: true }),
       has(moderates && !data.mine && !data.announcement, "clock", t("Time {name} out", { name: data.author.name }), () => actions.timeOut(this), { icon: "clock", isAside: true }),
     ].filter(Boolean);

@@ -1,0 +1,73 @@
+"""Finds out where a picture file comes from: by the hashes of stored pictures, its manifest and its metadata."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from bot.core.errors import UserError
+from bot.core.messages import PRIVATE_THREAD, Provenance
+from bot.provenance.child_examination import examine_in_child
+from bot.provenance.findings import PictureFindings
+from bot.provenance.metadata import choose_facts
+from bot.storage.places import is_visible
+
+if TYPE_CHECKING:
+    from bot.core.caller import Caller
+    from bot.core.messages import Attachment
+    from bot.provenance.stamping import Stamper
+    from bot.storage.database import MessageRow
+    from bot.storage.messages import MessageStore
+    from bot.storage.pictures import PictureHashes
+
+MAX_PROCESSES = 2
+"""Pictures that are examined at once; the others wait for their turn."""
+MAX_WAIT_SECONDS = 60.0
+"""The time that somebody waits for their turn."""
+
+
+class PictureExaminer:
+    """Examines pictures that anybody may have made: each in a process of its own, a few at once, one of each user."""
+
+    def __init__(self, stamper: Stamper, pictures: PictureHashes, messages: MessageStore) -> None:
+        self._stamper = stamper
+        self._pictures = pictures
+        self._messages = messages
+        self._turns = asyncio.Semaphore(MAX_PROCESSES)
+        self._turns_of: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+
+    async def examine(self, file: Attachment, caller: Caller) -> PictureFindings:
+        """Return what is known of a picture. Raises UserError if it is none, is damaged, or its turn does not come."""
+        trust = self._stamper.trust
+        mine = self._turns_of.setdefault((caller.place.platform, caller.user.id), asyncio.Lock())
+        try:
+            async with asyncio.timeout(MAX_WAIT_SECONDS) as waiting, mine, self._turns:
+                waiting.reschedule(None)
+                examination = await examine_in_child(file, trust)
+        except TimeoutError:
+            raise UserError("Other pictures are being examined at the moment; try it again in a minute.") from None
+        match = await self._pictures.find(examination.hashes)
+        stored = None if match is None else await self._messages.load_reply(match.row)
+        return PictureFindings(
+            made=None if match is None else _describe(match.row, caller),
+            is_stored=stored is not None and any(one.data == file.data for one in stored.attachments),
+            manifest=examination.manifest,
+            label=examination.label,
+            is_vouched_for=not trust.is_local,
+        )
+
+
+def _describe(row: MessageRow, caller: Caller) -> Provenance:
+    """Return how an answer was made: all of it for those who may see it, else only by which model and when."""
+    if _may_see(row, caller):
+        return Provenance(row.command, row.options, row.card, row.author_name, row.created)
+    return Provenance(row.command, {}, choose_facts(row.card), "", row.created)
+
+
+def _may_see(row: MessageRow, caller: Caller) -> bool:
+    user, place = caller.user, caller.place
+    if (row.platform, row.author) == (place.platform, user.id):
+        return True
+    is_elsewhere = bool(row.resume.get(PRIVATE_THREAD)) and row.thread != place.thread
+    return is_visible(row, user, place) and not is_elsewhere
