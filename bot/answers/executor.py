@@ -205,7 +205,7 @@ class AnswerExecutor:
             )
         elif not run.newest.final:
             run.newest = replace(run.newest, final=True, status="")
-        run.newest = await self._services.stamper.stamp(run.newest)
+        run.newest = await self._services.stamper.stamp(run.newest, marks=context.settings["answers.mark"])
         await publish(run.newest)
         return run.newest
 

@@ -22,6 +22,10 @@ ALONE = "alone"
 """The key under which `Request.alone` is stored with a question and with its answers."""
 
 
+MODEL_FACTS = frozenset({"model", "models"})
+"""The facts on a card that name what made the answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """A user of a platform. The adapter decides by the platform's rights whether they are a moderator in a place."""
@@ -217,6 +221,11 @@ class Reply:
     def is_unstored_error(self) -> bool:
         """True if the request failed before anything was stored, so that a button or form can show the error itself."""
         return self.error and not self.row
+
+
+def is_made_by_ai(card: Mapping[str, str]) -> bool:
+    """Return whether the card of an answer says that a model made it."""
+    return not MODEL_FACTS.isdisjoint(card)
 
 
 @dataclass(frozen=True, slots=True)

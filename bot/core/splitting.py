@@ -12,7 +12,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from bot.core.i18n import translate
-from bot.core.messages import Attachment
+from bot.core.messages import Attachment, is_made_by_ai
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -277,22 +277,22 @@ def fit_into_messages(
     The file has the text as it was `written`, before it was changed for the platform.
     """
     # Looking for good places in all of a text that becomes a file could take seconds.
-    parts = split(compose(reply, subtext=subtext), limits.characters, most=limits.messages + 1)
+    parts = split(compose(reply, subtext=subtext, locale=locale), limits.characters, most=limits.messages + 1)
     if len(parts) <= limits.messages:
         return SplitReply(tuple(parts))
     file = Attachment(OVERFLOW_FILE, written.encode("utf-8", "replace"), "text/markdown")
     note = replace(reply, text=translate(OVERFLOW, locale, file=OVERFLOW_FILE))
-    return SplitReply(tuple(split(compose(note, subtext=subtext), limits.characters)), file)
+    return SplitReply(tuple(split(compose(note, subtext=subtext, locale=locale), limits.characters)), file)
 
 
-def compose(reply: Reply, *, subtext: str = "{}") -> str:
+def compose(reply: Reply, *, subtext: str = "{}", locale: str = "en") -> str:
     """Return the Markdown that shows `reply` as one text: quote, text, status and card, with blank lines between them.
 
     The quote says what led to the answer, if that was a button, and the question.
     `subtext` is the platform's template for small print, "-# {}" or "_{}_".
     """
     text = reply.text
-    small = [line for line in (reply.status, card_line(reply.card)) if line]
+    small = [line for line in (reply.status, card_line(reply.card, locale)) if line]
     if small and (fence := _fence_after(text, None)):
         text += fence.run if text.endswith("\n") else f"\n{fence.run}"
     cause = "" if reply.cause is None else reply.cause.sentence.in_language("en")
@@ -313,9 +313,10 @@ def select_typed_fields(fields: Mapping[str, object]) -> dict[str, str]:
     return {name: value for name, value in fields.items() if isinstance(value, str) and value.strip()}
 
 
-def card_line(card: Mapping[str, str]) -> str:
-    """Return the card as one line: "model qwen · temperature 0.7"; empty for an empty card."""
-    return " · ".join(" ".join(f"{name} {value}".split()) for name, value in card.items())
+def card_line(card: Mapping[str, str], locale: str = "en") -> str:
+    """Return the card as one line: "made by AI · model qwen · temperature 0.7"; empty for an empty card."""
+    label = [translate("made by AI", locale)] if is_made_by_ai(card) else []
+    return " · ".join([*label, *(" ".join(f"{name} {value}".split()) for name, value in card.items())])
 
 
 def quote_line(prompt: str, limit: int = 200) -> str:

@@ -21,6 +21,7 @@ from bot.core.errors import UserError
 from bot.core.files import MAX_FILE_BYTES, require_size
 from bot.core.i18n import translate
 from bot.core.messages import Action, Attachment, Place, Reply, Request, User
+from bot.core.splitting import card_line
 from bot.provenance.metadata import without_metadata
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ class Terminal:
         if last.status:
             _print_note(last.status)
         if last.card:
-            _print_note(" · ".join(f"{name} {value}" for name, value in last.card.items()))
+            _print_note(card_line(last.card, self.user.locale))
         if self._session is not None and last.buttons:
             _print_note("  ".join(map(_format_button, last.buttons)))
         return 130 if self._was_stopped else 0

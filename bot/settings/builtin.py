@@ -54,6 +54,12 @@ ANSWERS = (
         description="Hide pictures until somebody wants to see them; Slack always shows them.",
     ),
     Setting(
+        name="answers.mark",
+        type=bool,
+        default=True,
+        description="Put a small “AI” into a corner of the pictures that a model made.",
+    ),
+    Setting(
         name="answers.language",
         type=str,
         default=READERS_OWN,

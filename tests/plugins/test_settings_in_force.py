@@ -1,5 +1,6 @@
 """Each setting that moderators can change takes effect at the next request, there and nowhere else."""
 
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from fakes.core.requests import ANN, MODERATOR, ROOM, ask, last, press, pressed, speaking
 from fakes.model_server.model_api import FakeModels
+from PIL import Image
 
 from bot.app import Bot
 from bot.config.sections import PluginsSection
@@ -33,6 +35,12 @@ def refused(reply: Reply, sent: dict[str, Any]) -> Any:
 
 def hidden(reply: Reply, sent: dict[str, Any]) -> Any:
     return [file.spoiler for file in reply.attachments]
+
+
+def marked(reply: Reply, sent: dict[str, Any]) -> Any:
+    """Return whether anything is drawn on the face, which has one colour here."""
+    with Image.open(io.BytesIO(reply.attachments[0].data)) as picture:
+        return len(picture.getcolors() or ()) > 1
 
 
 def private(reply: Reply, sent: dict[str, Any]) -> Any:
@@ -81,6 +89,7 @@ CASES: list[tuple[str, str, Seen, Any, Any]] = [
     ("answers.private yes", "/ask hi", private, True, False),
     ("answers.quote no", "/ask hi", quote, "", "hi"),
     ("answers.spoiler yes", "/face", hidden, [True], [False]),
+    ("answers.mark no", "/face", marked, False, True),
     ("answers.language de", "/ask temperature:9 hi", text, None, None),
     ("access.roles teachers", "/ask hi", refused, True, False),
     ("access.roles.denied pupils", "/ask hi", refused, True, False),

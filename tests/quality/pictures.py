@@ -120,7 +120,9 @@ class Drawer:
                 data = await draw()
             if file is not None:
                 file.write_bytes(data)
-        stamped = await self._stamper.stamp(Reply(attachments=(Attachment("a.png", data, PNG),), final=True))
+        stamped = await self._stamper.stamp(
+            Reply(attachments=(Attachment("a.png", data, PNG),), final=True), marks=True
+        )
         return stamped.attachments[0].data
 
 

@@ -226,14 +226,14 @@ def test_an_answer_that_fits_is_delivered_in_messages() -> None:
     messages = fit_into_messages(reply, LIMITS, written=reply.text)
     assert messages.file is None
     assert len(messages.parts) == 3
-    assert join(messages.parts) == f"> why?\n\n{reply.text}\n\nmodel tiny"
+    assert join(messages.parts) == f"> why?\n\n{reply.text}\n\nmade by AI · model tiny"
 
 
 def test_an_answer_that_is_too_long_becomes_a_file_and_keeps_its_quote_and_card() -> None:
     reply = Reply(text="Ein Satz, größer als alles. \ud800" * 40, quote="why?", card={"model": "tiny"})
     messages = fit_into_messages(reply, LIMITS, written=reply.text, subtext="-# {}")
     note = "This answer is too long for messages, so all of it is in the file answer.md."
-    assert messages.parts == (f"> why?\n\n{note}\n\n-# model tiny",)
+    assert messages.parts == (f"> why?\n\n{note}\n\n-# made by AI · model tiny",)
     assert messages.file is not None
     assert messages.file.filename == "answer.md"
     assert messages.file.data.decode() == reply.text.replace("\ud800", "?")
@@ -246,12 +246,14 @@ def test_impossible_limits_are_refused() -> None:
 
 def test_text_status_and_card_are_separate_and_outside_code_blocks() -> None:
     reply = Reply(text="```py\nx", status="Step 3 …", card={"model": "a\nb", "temperature": "0.7"})
-    small = "_Step 3 …_\n\n_model a b · temperature 0.7_"
+    small = "_Step 3 …_\n\n_made by AI · model a b · temperature 0.7_"
     assert compose(reply, subtext="_{}_") == f"```py\nx\n```\n\n{small}"
 
 
 def test_a_card_is_one_line() -> None:
-    assert card_line({"model": "x", "temperature": "0.7"}) == "model x · temperature 0.7"
+    assert card_line({"lesson": "x", "temperature": "0.7"}) == "lesson x · temperature 0.7"
+    assert card_line({"model": "x"}) == "made by AI · model x"
+    assert card_line({"models": "x, y"}, "de-AT") == "von KI gemacht · models x, y"
     assert card_line({}) == ""
 
 

@@ -28,7 +28,9 @@ async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bot]
     async with serving(folder, models=("sketcher",)) as url:
         await eventually(lambda: is_ready(url))
         database = Database(f"sqlite:///{folder}/b.db")
-        async with Bot(ModelClient(url), plugins, database, default_command="imagine") as bot:
+        async with Bot(
+            ModelClient(url), plugins, database, default_command="imagine", settings={"answers.mark": False}
+        ) as bot:
             yield bot
 
 

@@ -66,7 +66,10 @@ def messages(
         delivered = fit_into_messages(reply, limits, written=written, subtext=SUBTEXT, locale=locale)
         parts, overflow = list(delivered.parts), delivered.file
     else:
-        parts, overflow = split(compose(reply, subtext=SUBTEXT), LIMITS.characters, most=max_messages), None
+        parts, overflow = (
+            split(compose(reply, subtext=SUBTEXT, locale=locale), LIMITS.characters, most=max_messages),
+            None,
+        )
     files = (*reply.attachments, *([] if overflow is None else [overflow]))
     # Discord takes no message of white space alone.
     *first, last = [part for part in parts if part.strip()] or [""]

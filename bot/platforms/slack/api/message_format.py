@@ -144,7 +144,7 @@ def render(reply: Reply, *, locale: str) -> RenderedReply:
         texts, overflow = delivered.parts, delivered.file
     else:
         texts = tuple(split(body, limits.characters, most=limits.messages))
-    small = [line for line in (reply.status, card_line(reply.card)) if line]
+    small = [line for line in (reply.status, card_line(reply.card, locale)) if line]
     blocks = (*small_print(small), *button_blocks(reply.buttons))
     fallback = escape(small[0] if small else PLACEHOLDER)
     if files := (*reply.attachments, *([] if overflow is None else [overflow])):

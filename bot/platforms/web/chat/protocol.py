@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.answers import buttons as actions
 from bot.core.i18n import shown_name, shown_value, translate
+from bot.core.messages import is_made_by_ai
 from bot.core.text import format_number
 from bot.platforms.web.chat.files import PICTURE_TYPES
 from bot.platforms.web.chat.room import private_name
@@ -158,14 +159,16 @@ def form_message(form: Form, locale: str) -> dict[str, Any]:
 
 def _reply_json(reply: Reply, locale: str, *, mine: bool, may_change: bool) -> dict[str, Any]:
     """Return a reply with its status and its buttons, which are stored in English, in the reader's language."""
+    label = [("made by", translate("AI", locale))] if is_made_by_ai(reply.card) else []
+    titles = [*[translate("made by", locale) for _ in label], *(shown_name(name, locale) for name in reply.card)]
     return {
         "quote": reply.quote,
         "text": reply.text,
         "status": translate(reply.status, locale),
         "final": reply.final,
         "error": reply.error,
-        "card": list(reply.card.items()),
-        "card_titles": [shown_name(name, locale) for name in reply.card],
+        "card": [*label, *reply.card.items()],
+        "card_titles": titles,
         "columns": [[column.text, column.final] for column in reply.columns],
         "tokens": reply.final and not reply.error and bool(reply.text) and "tokens" in reply.card,
         "buttons": [

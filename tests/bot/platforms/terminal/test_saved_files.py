@@ -13,7 +13,7 @@ async def test_a_picture_is_saved_once_and_never_over_another(person: Caller) ->
     assert look_at((person.home / "faces/face-7.png").read_bytes()) == look_at(png(7, 384, 384))
     described, card = first.err.splitlines()
     assert "seed 7" in described
-    assert card.startswith("model fake-faces · seed 7 · count 1 · ")
+    assert card.startswith("made by AI · model fake-faces · seed 7 · count 1 · ")
     (person.home / "faces/face-8.png").write_bytes(b"a holiday")
     assert (await person.chat("/face seed:8", "--out", "faces")).out == "faces/face-8-2.png\n"
     assert (person.home / "faces/face-8.png").read_bytes() == b"a holiday"

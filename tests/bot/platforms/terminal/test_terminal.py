@@ -23,7 +23,7 @@ ANSWER = "Paris is the capital of France."
 async def test_the_answer_goes_to_stdout_and_the_card_to_stderr(program: Person) -> None:
     done = await program.chat("/ask temperature:0.2 seed:7 What is the capital of France?")
     assert (done.status, done.out) == (0, f"{ANSWER}\n")
-    assert done.err == "model fake-chat · temperature 0.2 · seed 7 · min_p 0.05 · tokens 6 · seconds 0.5\n"
+    assert done.err == "made by AI · model fake-chat · temperature 0.2 · seed 7 · min_p 0.05 · tokens 6 · seconds 0.5\n"
 
 
 async def test_the_words_of_a_command_need_no_quotes(person: Caller, models: FakeModels) -> None:

@@ -45,7 +45,7 @@ async def assert_no_reply(discord: FakeDiscord, channel: FakeChannel, toys: Toys
 async def test_a_mention_is_answered(discord: FakeDiscord, models: FakeModels) -> None:
     said = await discord.say(discord.ann, discord.channel, f"What does {discord.ben.mention} mean?", mention=True)
     answer = await answer_to(discord, said)
-    assert answer.content.startswith("Paris is the capital of France.\n\n-# model")
+    assert answer.content.startswith("Paris is the capital of France.\n\n-# made by AI · model")
     assert models.requests[-1]["messages"][-1]["content"] == "What does @Ben mean?"
     assert answer.pings == []
 
@@ -192,7 +192,7 @@ async def test_a_thread_is_opened_under_the_question(discord: FakeDiscord) -> No
     assert thread.name == f"{question[:99].strip()}…"
     (answer,) = await discord.until(lambda: discord.messages(thread))
     await finished(discord, answer)
-    assert answer.content.startswith("Paris is the capital of France.\n\n-# model")
+    assert answer.content.startswith("Paris is the capital of France.\n\n-# made by AI · model")
     assert "Again" in answer.buttons
 
 

@@ -34,7 +34,7 @@ async def test_a_public_question_is_deferred_and_answered(discord: FakeDiscord) 
     message = await finished(discord, await asked.message())
     quote, text, card = message.content.split("\n\n")
     assert (quote, text) == (f"> {QUESTION}", "Paris is the capital of France.")
-    assert card.startswith("-# model fake-chat · temperature 0.2 · seed ")
+    assert card.startswith("-# made by AI · model fake-chat · temperature 0.2 · seed ")
     assert list(message.buttons) == ["Again", "Cooler", "Warmer", "Edit", "Continue", "Delete", "👍", "👎"]
     assert message.embeds == []
 

@@ -105,7 +105,7 @@ async def test_thumbs_are_counted_under_pictures(slack: FakeSlack) -> None:
     card = await wait_for_answer(slack, "fake-faces")
     await press(slack, slack.ben, card, "👍")
     await slack.until(lambda: "👍 1" in card.buttons)
-    assert card.shown.startswith("model fake-faces")
+    assert card.shown.startswith("made by AI · model fake-faces")
 
 
 async def test_delete_removes_the_answer_and_the_question(slack: FakeSlack) -> None:

@@ -38,7 +38,7 @@ async def test_a_question_is_quoted_and_answered_in_its_thread(slack: FakeSlack,
     assert await wait_for_answer(slack, PARIS) is answer
     text, card = answer.shown.split("\n")
     assert text == PARIS
-    assert card.startswith("model fake-chat · temperature 0.2 · seed ")
+    assert card.startswith("made by AI · model fake-chat · temperature 0.2 · seed ")
     assert list(answer.buttons) == BUTTONS
     assert not slack.called("chat.update")
     assert slack.messages(slack.channel) == [posted]
@@ -54,7 +54,7 @@ async def test_a_command_without_a_question_is_quoted_as_it_was_asked(slack: Fak
         "face-7.png",
         "4 computer-made faces, seed 7: people who do not exist.",
     )
-    assert card.shown.startswith("model fake-faces · seed 7 · count 4")
+    assert card.shown.startswith("made by AI · model fake-faces · seed 7 · count 4")
     assert list(card.buttons) == ["Again", "Edit", "Delete", "👍", "👎"]
 
 

@@ -37,6 +37,7 @@ async def test_an_answer_streams_and_its_last_state_arrives(ann: Visitor, models
     assert last["reply"]["text"] == "Paris is the capital of France."
     assert (last["private"], last["reply"]["error"]) == (False, False)
     assert ["temperature", "0.2"] in last["reply"]["card"]
+    assert (last["reply"]["card"][0], last["reply"]["card_titles"][0]) == (["made by", "AI"], "made by")
     texts = [message["reply"]["text"] for message in page.received if message["type"] == "exchange"]
     assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(texts))
     assert models.requests[0]["temperature"] == 0.2
