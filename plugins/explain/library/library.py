@@ -365,7 +365,7 @@ class LessonLibrary:
         store, models, reference = self._host.store, self._host.models, lesson_set.reference
         reference_count = len(reference.passages) if reference else 0
         total = reference_count + len(lesson_set.index.passages)
-
+        lesson_set.report_progress(0, total)
         scale = await model_scale(store, models, model)
 
         async def attach(index: Index, done: int) -> None:

@@ -133,7 +133,7 @@ async def test_a_question_does_not_wait_until_all_lessons_are_embedded(
     async with make_bot(lesson) as bot:
         asked = await replies(bot, ask("/explain when do rare tokens come up"))
         assert asked[-1].text.startswith("Rare tokens come up.")
-        assert any(reply.status.startswith("Getting to know the lessons: 0 of") for reply in asked)
+        assert any(reply.status.startswith("Getting to know the lessons: 0 of 2") for reply in asked)
         # What was embedded is only what the lesson says, and nobody has got it yet.
         assert [len(models.requests), "when do rare tokens come up" in models.requests[0]["input"]] == [1, False]
         models.embedding_gate.set()
