@@ -46,14 +46,17 @@ def examine(data: bytes, trust: Trust) -> Examination:
     """
     from PIL import Image
 
+    too_large = UserError(
+        "The picture has more than {most} million pixels; send a smaller copy of it.", most=MAX_PIXELS // 10**6
+    )
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError:
+        raise too_large from None
     except Exception:  # noqa: BLE001 - Pillow raises many types for what is no picture
         raise UserError("This is no picture that I can read; send a PNG, JPEG, WebP or GIF file.") from None
     if picture.width * picture.height > MAX_PIXELS:
-        sentence = "The picture has {size} pixels; I read pictures of up to {most} million."
-        size = f"{picture.width}×{picture.height}"
-        raise UserError(sentence, size=size, most=MAX_PIXELS // 10**6)
+        raise too_large
     media_type = picture.get_format_mimetype() or ""
     try:
         picture.seek(min(getattr(picture, "n_frames", 1), MAX_FRAMES) - 1)

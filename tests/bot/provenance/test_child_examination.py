@@ -47,11 +47,11 @@ async def test_files_that_cannot_be_examined_are_refused_with_a_sentence() -> No
     whole = io.BytesIO()
     Image.effect_noise((64, 64), 99).save(whole, "PNG")
     bomb, truncated, drawing = await asyncio.gather(
-        refusal(picture_of(8_000, 8_000)),
+        refusal(picture_of(60_000, 60_000)),
         refusal(whole.getvalue()[:2000]),
         refusal(b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
     )
-    assert bomb == "The picture has 8000×8000 pixels; I read pictures of up to 16 million."
+    assert bomb == "The picture has more than 16 million pixels; send a smaller copy of it."
     assert truncated == "The picture is damaged; send another copy of it."
     assert drawing == "This is no picture that I can read; send a PNG, JPEG, WebP or GIF file."
 

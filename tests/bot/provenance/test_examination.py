@@ -47,7 +47,7 @@ def test_what_is_no_picture_or_too_large_or_damaged_is_refused() -> None:
     damaged = make_picture()[:-300]
     for data, sentence in (
         (b"hello", "This is no picture that I can read; send a PNG, JPEG, WebP or GIF file."),
-        (large.getvalue(), "The picture has 5000×5000 pixels; I read pictures of up to 16 million."),
+        (large.getvalue(), "The picture has more than 16 million pixels; send a smaller copy of it."),
         (damaged, "The picture is damaged; send another copy of it."),
     ):
         with pytest.raises(UserError) as caught:
