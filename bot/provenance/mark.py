@@ -26,8 +26,7 @@ def draw_mark(data: bytes, media_type: str) -> bytes | None:
         if min(picture.size) < LEAST_EDGE_PIXELS:
             return None
         if media_type == GIF:
-            frames = [(frame.info.get("duration", 0), _mark(frame)) for frame in ImageSequence.Iterator(picture)]
-            return _encode_frames(frames, loop=picture.info.get("loop"))
+            return _encode_frames([_mark(frame) for frame in ImageSequence.Iterator(picture)])
         buffer = io.BytesIO()
         _mark(picture).save(buffer, "PNG")
         return buffer.getvalue()
@@ -50,15 +49,16 @@ def _mark(picture: Image) -> Image:
     return whole if "A" in picture.getbands() or "transparency" in picture.info else whole.convert("RGB")
 
 
-def _encode_frames(frames: list[tuple[int, Image]], *, loop: int | None) -> bytes:
-    """Return a GIF whose last frame, which rests, has the better of Pillow's two choices of colours."""
+def _encode_frames(frames: list[Image]) -> bytes:
+    """Return a GIF whose last frame, which rests, has the better of Pillow's two choices of colours.
+
+    How long each frame is shown, and how often the film, is in their `info`.
+    """
     from PIL import Image
 
-    *passing, last = [frame.convert("RGB") for _, frame in frames]
+    *passing, last = [frame.convert("RGB") for frame in frames]
     colours = [frame.quantize(256, Image.Quantize.FASTOCTREE) for frame in passing]
     colours.append(last.quantize(256, Image.Quantize.MEDIANCUT))
     buffer = io.BytesIO()
-    repeats = {} if loop is None else {"loop": loop}
-    durations = [duration for duration, _ in frames]
-    colours[0].save(buffer, "GIF", save_all=True, append_images=colours[1:], duration=durations, **repeats)
+    colours[0].save(buffer, "GIF", save_all=True, append_images=colours[1:])
     return buffer.getvalue()

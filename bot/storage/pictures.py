@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ForeignKey, LargeBinary, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from bot.provenance.picture_hash import HASH_BYTES, find_nearest, hash_picture
+from bot.provenance.picture_hash import find_nearest, hash_picture
 from bot.storage.database import Base, MessageRow
 
 if TYPE_CHECKING:
@@ -46,15 +46,16 @@ class PictureHashes:
     async def find(self, hashes: Sequence[bytes]) -> PictureMatch | None:
         """Return the answer with the picture that is most like one of `hashes`; None if none is like it."""
         async with self._database.reading() as session:
-            stored = (await session.execute(select(PictureHashRow.message, PictureHashRow.hash))).all()
-        known = [(message, one) for message, one in stored if len(one) == HASH_BYTES]
-        nearest = await asyncio.to_thread(find_nearest, hashes, [one for _, one in known])
+            known = (await session.scalars(select(PictureHashRow.hash))).all()
+        nearest = await asyncio.to_thread(find_nearest, hashes, known)
         if nearest is None:
             return None
         place, distance = nearest
+        hashed = select(PictureHashRow.message).where(PictureHashRow.hash == known[place])
+        newest = select(MessageRow).where(MessageRow.id.in_(hashed)).order_by(MessageRow.id.desc()).limit(1)
         async with self._database.reading() as session:
-            row = await session.get(MessageRow, known[place][0])
-        return None if row is None or row.state == "deleted" else PictureMatch(row, distance)
+            row = await session.scalar(newest)
+        return None if row is None else PictureMatch(row, distance)
 
 
 async def hash_pictures(reply: Reply) -> list[bytes]:
