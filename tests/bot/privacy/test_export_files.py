@@ -31,13 +31,13 @@ ANN = User("100000000000000001", "Ann")
 async def test_a_large_export_is_in_files_that_every_platform_accepts(
     tmp_path: Path, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    most, about = 5000, 600
+    most, about = 10_000, 600
     monkeypatch.setattr("bot.privacy.export_files.FILE_BYTES", most)
     async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
         for _ in range(3):
             await last(bot, ask("/imagine pumpkin", BEN))
             await last(bot, ask("/ask aubergine", BEN))
-        large = bytes(range(256)) * 20
+        large = bytes(range(256)) * 50
         drawn = await last(bot, ask("/face", BEN))
         async with bot.database.writing() as session:
             session.add(
@@ -81,7 +81,7 @@ async def test_a_row_too_large_for_a_file_comes_in_pieces_that_make_it_up(
 async def test_an_export_comes_nine_files_at_a_time(
     tmp_path: Path, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.privacy.export_files.FILE_BYTES", 1500)
+    monkeypatch.setattr("bot.privacy.export_files.FILE_BYTES", 2500)
     async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
         for _ in range(3):
             await last(bot, ask("/imagine pumpkin", BEN))
@@ -120,9 +120,9 @@ async def test_a_person_can_have_an_export_three_times_a_day(tmp_path: Path, mod
 async def test_each_part_of_an_export_can_be_had_three_times_a_day(
     tmp_path: Path, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.privacy.export_files.FILE_BYTES", 1500)
+    monkeypatch.setattr("bot.privacy.export_files.FILE_BYTES", 3000)
     async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
-        await store_pictures(bot, 12, 900)
+        await store_pictures(bot, 12, 1900)
         wanted = [1, 2, 1, 2, 1, 2, 1, 2]
         got = [await last(bot, ask(f"/privacy export part:{part}", BEN)) for part in wanted]
         beyond = [await last(bot, ask("/privacy export part:3", BEN)) for _ in range(4)]

@@ -60,7 +60,7 @@ async def test_a_line_that_the_bot_refuses_has_no_chat(tmp_path: Path) -> None:
 
 async def test_a_conversation_that_goes_on_is_no_measurement(tmp_path: Path) -> None:
     with pytest.raises(OperatorError, match="sent something else to the model"):
-        await asked(tmp_path, FakeModels(), [f"Question {number}?" for number in range(20)], retention_days=1)
+        await asked(tmp_path, FakeModels(), [f"Question {number}?" for number in range(60)], retention_days=1)
 
 
 async def test_a_failure_of_the_model_server_ends_the_benchmark(tmp_path: Path) -> None:
