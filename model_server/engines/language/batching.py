@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 OLDEST_PROMPT_DIVISOR = 4
 """The oldest prompt gets at least the budget of a step divided by this."""
 
+SPARE_STEP_DIVISOR = 4
+"""A step that nobody waits for has the budget of one with decoding divided by this, since a new prompt waits for it."""
+
 
 @dataclass(slots=True, eq=False)
 class BatchedSequence:
@@ -103,7 +106,7 @@ class StepPlanner:
         """Plan a step for a prompt that may come: a short one, because another may come in the middle of it."""
         if beginning.slot is None:
             beginning.slot, beginning.computed = self._table.acquire(beginning.tokens)
-        end = beginning.computed + self._budget.with_decoding
+        end = beginning.computed + max(1, self._budget.with_decoding // SPARE_STEP_DIVISOR)
         return Chunk(beginning.slot, beginning.computed, tuple(beginning.tokens[beginning.computed : end]))
 
     def _ensure_slot(self, sequence: BatchedSequence, prefilling: Sequence[BatchedSequence]) -> bool:

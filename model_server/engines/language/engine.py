@@ -97,7 +97,9 @@ class LanguageEngine:
         events = [event for job in self._new for event in self._start(job)]
         self._new.clear()
         if not self._sequences:
-            self._compute_beginning()
+            # Whoever was refused does not wait for spare work.
+            if not events:
+                self._compute_beginning()
             return events
         self._free_slot_of_beginning()
         plan = self._planner.plan(list(self._sequences.values()))
