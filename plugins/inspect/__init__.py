@@ -26,7 +26,7 @@ class InspectPlugin(Plugin):
     title = "How an answer or a picture was made (/inspect)"
 
     @message_command("Inspect")
-    @command(form=("file",), private=True, free=True)
+    @command(form=("file",), private=True)
     async def inspect(self, ctx: Context, file: Attachment | None = None) -> AsyncIterator[Reply]:
         """Show how a picture or an answer was made: a file, the one you reply to, or the last one here.
 

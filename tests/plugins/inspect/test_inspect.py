@@ -32,6 +32,11 @@ async def test_the_last_answer_is_shown_with_its_options_and_facts(bot: Bot) -> 
     assert lines[6:] == ["- model: fake-chat", "- tokens: 6", "- seconds: 0.5"]
 
 
+async def test_examining_counts_as_a_use(bot: Bot) -> None:
+    # It may take seconds of computing, so that nobody may ask without end.
+    assert next(command for command in bot.commands if command.name == "inspect").is_limited
+
+
 async def test_a_reply_inspects_the_answer_it_replies_to(bot: Bot) -> None:
     first = await last(bot, ask("/face seed:3"))
     await bot.record_delivery(first.row, ["a1", "a2"])
