@@ -39,7 +39,8 @@ class PictureExaminer:
 
     async def examine(self, file: Attachment, caller: Caller) -> PictureFindings:
         """Return what is known of a picture. Raises UserError if it is none, is damaged, or its turn does not come."""
-        trust = self._stamper.trust
+        # Reading a certificate imports a large library the first time.
+        trust = await asyncio.to_thread(lambda: self._stamper.trust)
         mine = self._turns_of.setdefault((caller.place.platform, caller.user.id), asyncio.Lock())
         try:
             async with asyncio.timeout(MAX_WAIT_SECONDS) as waiting, mine, self._turns:

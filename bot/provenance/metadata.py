@@ -88,7 +88,8 @@ def read_label(data: bytes) -> Label | None:
         _, blocks = _read_blocks(data, media_type)
     except ValueError:
         return None
-    if not all(mark in read_xmp(data) for mark in (AI_SOURCE.encode(), CREATOR.encode())):
+    xmp = _find_xmp(blocks, media_type)
+    if not all(mark.encode() in xmp for mark in (AI_SOURCE, CREATOR)):
         return None
     return Label(choose_facts(_read_fields(blocks, media_type)))
 
@@ -100,7 +101,7 @@ def read_xmp(data: bytes) -> bytes:
         _, blocks = _read_blocks(data, media_type)
     except ValueError:
         return b""
-    return next((block.content for block in blocks if _is_xmp(block, media_type)), b"")
+    return _find_xmp(blocks, media_type)
 
 
 def without_metadata(data: bytes) -> bytes:
@@ -207,6 +208,10 @@ def _is_metadata(block: _Block, media_type: str) -> bool:
         return block.kind in PNG_METADATA
     is_application = block.kind[:1] == bytes([GIF_APPLICATION]) and block.kind[1:] != GIF_REPEAT
     return is_application or block.kind == bytes([GIF_COMMENT])
+
+
+def _find_xmp(blocks: list[_Block], media_type: str) -> bytes:
+    return next((block.content for block in blocks if _is_xmp(block, media_type)), b"")
 
 
 def _is_xmp(block: _Block, media_type: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from plugins.explain.library.lesson_set import Lesson, LessonSet
     from plugins.explain.library.lesson_store import StoredLesson, Version
     from plugins.explain.library.library import LessonLibrary
+
+log = logging.getLogger(__name__)
 
 MAX_LISTED_HEADINGS = 200
 """The number of headings of a lesson that a reply lists."""
@@ -122,7 +125,10 @@ async def forget_filled_gaps(gaps: Gaps, library: LessonLibrary, server: str, ma
         ranking = await library.rank(lesson_set, question, max_seconds)
         return isinstance(lesson_set.index.decide(ranking), Answer)
 
-    await gaps.forget_answered(server, is_answered)
+    try:
+        await gaps.forget_answered(server, is_answered)
+    except UserError as error:
+        log.info("Gaps that a lesson fills stay until the next one is added: %s", error)
 
 
 def list_gaps(ctx: Context, asked: Sequence[Gap], unhelpful: Sequence[Gap]) -> str:

@@ -159,15 +159,17 @@ def form_message(form: Form, locale: str) -> dict[str, Any]:
 
 def _reply_json(reply: Reply, locale: str, *, mine: bool, may_change: bool) -> dict[str, Any]:
     """Return a reply with its status and its buttons, which are stored in English, in the reader's language."""
-    label = [("made by", translate("AI", locale))] if is_made_by_ai(reply.card) else []
-    titles = [*[translate("made by", locale) for _ in label], *(shown_name(name, locale) for name in reply.card)]
+    facts, titles = list(reply.card.items()), [shown_name(name, locale) for name in reply.card]
+    if is_made_by_ai(reply.card):
+        facts.insert(0, ("made by", translate("AI", locale)))
+        titles.insert(0, translate("made by", locale))
     return {
         "quote": reply.quote,
         "text": reply.text,
         "status": translate(reply.status, locale),
         "final": reply.final,
         "error": reply.error,
-        "card": [*label, *reply.card.items()],
+        "card": facts,
         "card_titles": titles,
         "columns": [[column.text, column.final] for column in reply.columns],
         "tokens": reply.final and not reply.error and bool(reply.text) and "tokens" in reply.card,
