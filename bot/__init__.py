@@ -12,7 +12,7 @@ from bot.core.background import SerialExecutor, repeat
 from bot.core.caller import Caller
 from bot.core.child_process import ChildFailed, answer_as_child, read_child_answer, run_child
 from bot.core.errors import Busy, UserError
-from bot.core.i18n import language_code
+from bot.core.i18n import language_code, translate
 from bot.core.messages import (
     Attachment,
     Button,
@@ -24,6 +24,7 @@ from bot.core.messages import (
     Person,
     Place,
     Provenance,
+    ReadFile,
     Reference,
     RemoteFile,
     Reply,
@@ -31,6 +32,7 @@ from bot.core.messages import (
     Shelf,
     StoredQuestion,
     User,
+    add_texts,
 )
 from bot.core.model_events import (
     Answered,
@@ -38,9 +40,12 @@ from bot.core.model_events import (
     Delta,
     Dial,
     Drawn,
+    DuelSheet,
+    FaceTraining,
     LikelyToken,
     Pictures,
     Preview,
+    QueueState,
     Step,
     Token,
     Turn,
@@ -54,6 +59,7 @@ from bot.provenance.findings import PictureFindings
 from bot.settings.setting import Changed, Scope, Setting
 
 if TYPE_CHECKING:
+    from bot.moderation.audit_view import plain_name
     from bot.moderation.statistics import UsageStatistics
     from bot.storage.audit import AuditFilter, AuditRow
     from bot.storage.key_value import Store
@@ -78,6 +84,8 @@ __all__ = [
     "Dial",
     "Document",
     "Drawn",
+    "DuelSheet",
+    "FaceTraining",
     "Host",
     "LikelyToken",
     "ModelClient",
@@ -91,7 +99,9 @@ __all__ = [
     "Plugin",
     "Preview",
     "Provenance",
+    "QueueState",
     "Range",
+    "ReadFile",
     "Reference",
     "RemoteFile",
     "Reply",
@@ -109,6 +119,7 @@ __all__ = [
     "User",
     "UserError",
     "Waiting",
+    "add_texts",
     "answer_as_child",
     "autocomplete",
     "closing",
@@ -118,9 +129,11 @@ __all__ = [
     "language_code",
     "message_command",
     "new_seed",
+    "plain_name",
     "read_child_answer",
     "repeat",
     "run_child",
+    "translate",
 ]
 
 
@@ -129,6 +142,7 @@ LATER = {
     "AuditRow": "storage.audit",
     "Store": "storage.key_value",
     "UsageStatistics": "moderation.statistics",
+    "plain_name": "moderation.audit_view",
 }
 """Names whose modules import the database: loaded on demand, so that `import bot` is quick."""
 RENAMED = {

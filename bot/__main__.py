@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import io
 import logging
 import os
 import secrets
 import sys
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +57,7 @@ def _make_parser() -> argparse.ArgumentParser:
         prog="tempera", description="A chat bot that shows how language models, diffusion and GANs work."
     )
     parser.set_defaults(config=None, preset=[])
+    parser.add_argument("--version", action="version", version=f"Tempera {version('tempera-bot')}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="serve the web chat, and start the model server on this machine")
@@ -78,7 +81,15 @@ def _make_parser() -> argparse.ArgumentParser:
     link = commands.add_parser("teacher-link", help="print a link that makes a moderator of the web chat, once")
     link.set_defaults(action=_teacher_link)
 
-    for command in (run, chat, doctor, listing, link):
+    backup = commands.add_parser("backup", help="write the database into a file, while the bot runs or not")
+    backup.add_argument("file", metavar="FILE", type=Path, help="the new file, such as tempera.backup")
+    backup.set_defaults(action=_backup)
+
+    restore = commands.add_parser("restore", help="put a backup in the place of the database, while the bot is stopped")
+    restore.add_argument("file", metavar="FILE", type=Path, help="a file that “tempera backup” has written")
+    restore.set_defaults(action=_restore)
+
+    for command in (run, chat, doctor, listing, link, backup, restore):
         command.add_argument("--config", metavar="FILE", type=Path, help="a configuration file")
         command.add_argument(
             "--preset", metavar="NAME", action="append", default=[], help="lay a preset over it, such as classroom"
@@ -95,7 +106,7 @@ def _load_config(options: argparse.Namespace) -> Config:
 def _make_bot(configuration: Config, key: str = "", left_out: Mapping[str, str] | None = None) -> Bot:
     """Return the bot without the plugins that are `left_out`: the name of each by its module."""
     from bot.app import Bot
-    from bot.inference.key_proof import connect
+    from bot.inference.connecting import connect_all
     from bot.platforms.capabilities import PLATFORMS
     from bot.plugin_host import plugin
     from bot.storage.database import Database
@@ -106,7 +117,7 @@ def _make_bot(configuration: Config, key: str = "", left_out: Mapping[str, str] 
         name: value for name, value in configuration.settings.items() if name.split(".")[0] not in left_out.values()
     }
     return Bot(
-        connect(configuration.model_server, key),
+        connect_all(configuration.model_server, configuration.upstreams, key),
         plugin.load(configuration.plugins, left_out),
         Database(configuration.database.url),
         settings=settings,
@@ -132,10 +143,13 @@ def _load_identity(configuration: Config) -> Identity | None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from http_server.tracing import set_up_tracing
+
     configuration = _load_config(options)
-    _set_up_logging(configuration.log.level)
+    _set_up_logging(configuration.log.level, as_json=configuration.log.format == "json")
     for warning in configuration.warnings:
         log.warning("%s", warning)
+    set_up_tracing("tempera-bot")
     try:
         asyncio.run(_serve(configuration, own_models=not options.no_models))
     except* BotError as group:
@@ -147,8 +161,11 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _set_up_logging(level: str) -> None:
-    log_to_stderr(level.upper())
+def _set_up_logging(level: str, *, as_json: bool = False) -> None:
+    log_to_stderr(level.upper(), as_json=as_json)
+    if as_json:
+        # For the model server that this process may start.
+        os.environ["TEMPERA_LOG__FORMAT"] = "json"
     # Alembic logs each step of a migration.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     for library in ("aiosqlite", "discord"):
@@ -171,11 +188,19 @@ async def _serve(configuration: Config, *, own_models: bool) -> None:
     bot = _make_bot(configuration, key)
     watchdog = Watchdog(bot.registry.find_code)
     if (task := asyncio.current_task()) is not None:
-        watchdog.end_on_signals(task.cancel)
+        endings = set[asyncio.Task[None]]()
+
+        async def drain(seconds: float) -> None:
+            try:
+                await bot.drain(seconds)
+            finally:
+                task.cancel()
+
+        watchdog.end_on_signals(lambda seconds: endings.add(asyncio.create_task(drain(seconds))))
     watchdog.start()
     async with bot, asyncio.TaskGroup() as tasks:
         running = []
-        if own_models and configuration.model_server.is_local:
+        if own_models and configuration.starts_models:
             server = LocalServer(configuration.model_server, key)
             running.append(tasks.create_task(server.run(), name="model server"))
         if configuration.web.enabled:
@@ -193,6 +218,12 @@ async def _serve(configuration: Config, *, own_models: bool) -> None:
             running.append(tasks.create_task(SlackPlatform(bot, configuration.slack).run(), name="slack"))
         if not running:
             raise BotError(NOTHING_TO_RUN)
+        if configuration.monitoring.port:
+            from bot.monitoring import Monitoring
+
+            tasks.create_task(Monitoring(bot, configuration.monitoring).run(), name="monitoring")
+        # What is there now stays. Each search for garbage in it would hold up all answers for a tenth of a second.
+        gc.freeze()
 
 
 def _chat(options: argparse.Namespace) -> int:
@@ -249,6 +280,20 @@ def _teacher_link(options: argparse.Namespace) -> int:
             return await WebModerators(database).create_code()
 
     print(teacher_link(configuration.web.address, asyncio.run(new_code())))
+    return 0
+
+
+def _backup(options: argparse.Namespace) -> int:
+    from bot.backup import back_up
+
+    print(back_up(_load_config(options).database.url, options.file))
+    return 0
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from bot.backup import restore
+
+    print(restore(_load_config(options).database.url, options.file))
     return 0
 
 

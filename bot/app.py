@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from bot.access.policy import NO_DIRECT_MESSAGES
@@ -157,6 +158,14 @@ class Bot:
         if count := await self.database.purge(self.retention_days):
             log.info("Purged %d messages older than %g days.", count, self.retention_days)
 
+    async def drain(self, seconds: float) -> None:
+        """Take no new requests, and wait until the answers that are being made have ended, but no longer than this."""
+        self.admission.close()
+        if count := len(self.services.runs.ids):
+            log.info("Waiting up to %g s for answers that are being made: %d", seconds, count)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.services.runs.wait_until_idle(), seconds)
+
     # Requests
 
     def prepare(self, request: Request) -> Decision:
@@ -245,8 +254,17 @@ class Bot:
         return await self.executor.snapshot(row, locale, files=files)
 
     async def mark_interrupted(self, platforms: Sequence[str]) -> list[MessageRow]:
-        """Mark the answers that a dead process left unfinished on these platforms as interrupted, and return them."""
-        return await self.messages.mark_interrupted(platforms)
+        """Mark the answers that a dead process left unfinished on these platforms as interrupted, and return them.
+
+        Their plugins may still give them a last reply.
+        """
+        rows = await self.messages.mark_interrupted(platforms)
+        return [last for row in rows if (last := await self.conclude(row.id)) is not None]
+
+    async def conclude(self, row_id: int) -> MessageRow | None:
+        """Let a plugin give a last reply to an answer that was interrupted; return the answer, if it is still there."""
+        await self.executor.conclude(row_id)
+        return await self.messages.get(row_id)
 
     def stop(self, row_id: int) -> bool:
         """Stop the answer of this row, as its Stop button does; return False if this process is not making it."""

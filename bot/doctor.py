@@ -15,9 +15,12 @@ from bot.access import rate_limits
 from bot.config.loading import NOTHING_TO_RUN
 from bot.core.errors import BotError, UserError
 from bot.core.text import cut
+from bot.inference.client import ModelClient
+from bot.inference.connecting import make_upstream
 from bot.inference.key_proof import UNPROVEN, connect
 from bot.inference.local_server import WARNING_WITHOUT_KEY, check_packages
 from bot.inference.responses import BROKEN, DOWN, KEY_REFUSED
+from bot.inference.trial import try_out
 from bot.storage import inspection
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from bot.app import Bot
     from bot.config.loading import Config
     from bot.config.sections import ModelServerSection
+    from bot.config.upstreams import UpstreamSection
     from bot.core.model_events import Readiness
 
     Findings = Iterable[tuple[bool | None, str]]
@@ -36,6 +40,10 @@ LONGEST_FINDING = 4000
 FOREIGN_LESSONS = (
     "The embedding model that comes along knows English. Lessons in other languages are found better with "
     "`tempera-models serve --catalogue languages` and TEMPERA_EXPLAIN__EMBEDDINGS=multilingual-e5-small."
+)
+WITHOUT_CLASSIFIER = (
+    "No local server classifies texts: where safety.level is classroom, nothing is answered, and where it is standard, "
+    "the word lists check alone. Enable [model_server], or name a model for “moderations” in a local upstream."
 )
 API_KEY, TRUSTED_KEY = "TEMPERA_MODEL_SERVER__API_KEY", "TEMPERA_MODEL_SERVER__TRUSTED_KEY"
 
@@ -65,7 +73,14 @@ async def examine(load: Callable[[], Config], build: Callable[[Config], Bot], ti
     await report.run("the rate limits", _check_limits(config))
     await report.run("the platforms", _check_platforms(config))
     await report.run("the web chat", _check_web(config, timeout_seconds))
-    await report.run("the model server", _check_model_server(config.model_server, timeout_seconds))
+    if config.model_server.enabled:
+        await report.run("the model server", _check_model_server(config.model_server, timeout_seconds))
+    elif not config.upstreams:
+        report.add([(False, "There are no models: [model_server] is not enabled, and there are no [[upstreams]].")])
+    elif not any(upstream.is_local and upstream.models.get("moderations") for upstream in config.upstreams):
+        report.add([(None, WITHOUT_CLASSIFIER)])
+    for upstream in config.upstreams:
+        await report.run(f"the upstream {upstream.name}", _check_upstream(upstream, timeout_seconds))
     await report.run("Discord", _check_discord(config, bot))
     await report.run("Slack", _check_slack(config, timeout_seconds))
     return report.status
@@ -117,7 +132,7 @@ async def _check_limits(config: Config) -> Findings:
 
 
 async def _check_platforms(config: Config) -> Findings:
-    if not config.has_platform and not config.model_server.is_local:
+    if not config.has_platform and not config.starts_models:
         return [(False, NOTHING_TO_RUN)]
     return []
 
@@ -145,6 +160,31 @@ async def _check_model_server(section: ModelServerSection, timeout_seconds: floa
         return [(True, f"{where} is ready: {', '.join(state.models)}.{unknown}"), *_describe_models(state)]
     waiting = "; ".join(f"{name}: {what}" for name, what in state.states.items())
     return [(False, f"{where} is not ready yet. {waiting}."), *_describe_models(state)]
+
+
+async def _check_upstream(section: UpstreamSection, timeout_seconds: float) -> Findings:
+    """Try an upstream with tiny requests, and return what it can do."""
+    where = f"The upstream “{section.name}” at {section.url}"
+    async with ModelClient.over([make_upstream(section)]).reaching(remote=True) as client:
+        try:
+            trial = await try_out(client, timeout_seconds)
+        except TimeoutError:
+            return [(False, f"{where} takes a connection but does not answer in time.")]
+        except UserError as error:
+            cause = error.__cause__
+            reason = f"does not answer: {cause}." if isinstance(cause, OSError) else f"cannot be used: {error}"
+            return [(False, f"{where} {reason}")]
+    if not trial.models:
+        return [(False, f"{where} answers, but has no model that the bot could use.")]
+    kind = "local" if section.is_local else "remote: only servers that allow it send there"
+    models = "; ".join(f"{task}: {', '.join(names)}" for task, names in trial.models.items())
+    findings: list[tuple[bool | None, str]] = [(True, f"{where} ({kind}) has models for {models}.")]
+    if trial.tried:
+        seeds = "gave the same text for the same seed" if trial.repeats else "gave other text for the same seed"
+        odds = f"tells the {trial.likely} most probable tokens" if trial.likely else "tells no probabilities of tokens"
+        beginning = "goes on with the beginning of an answer" if trial.goes_on else "cannot go on with a beginning"
+        findings.append((True, f"{trial.tried} {seeds}, {odds}, and {beginning}."))
+    return findings
 
 
 def _describe_models(state: Readiness) -> Findings:
@@ -219,6 +259,4 @@ async def _check_slack(config: Config, timeout_seconds: float) -> Findings:
     from bot.platforms.slack import checks
 
     findings = await checks.examine(config.slack)
-    return (
-        findings if config.slack.uses_sockets else [*findings, await checks.examine_port(config.slack, timeout_seconds)]
-    )
+    return [*findings, await checks.examine_port(config.slack, timeout_seconds)] if config.slack.listens else findings

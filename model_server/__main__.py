@@ -162,12 +162,16 @@ def _run_training_command(name: str, arguments: Sequence[str]) -> int:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
         from model_server.training import command
+        from model_server.training.duel import command as duel
+        from model_server.training.duel import judge as duel_judging
         from model_server.training.judge import command as judging
     except ModuleNotFoundError as error:
         if not str(error.name).startswith("model_server.training"):
             raise
         raise OperatorError(f"`tempera-models {name}` works in a checkout of the repository only.") from error
 
+    if arguments[:1] == ["duel"]:
+        return duel.main(arguments[1:]) if name == "train" else duel_judging.main(arguments[1:])
     return command.main(arguments) if name == "train" else judging.main(arguments)
 
 
@@ -206,6 +210,7 @@ def _describe_state(entry: CatalogueEntry, model_cache: ModelCache, choice: Choi
 
 
 def _serve(options: argparse.Namespace, catalogue: Mapping[str, CatalogueEntry], model_cache: ModelCache) -> int:
+    from http_server.tracing import set_up_tracing
     from model_server.api.auth import is_loopback
 
     _require_packages()
@@ -222,7 +227,8 @@ def _serve(options: argparse.Namespace, catalogue: Mapping[str, CatalogueEntry],
             f"Listening on {options.host} opens the server to the network, which needs a key: set "
             "TEMPERA_MODEL_SERVER__API_KEY, or listen on 127.0.0.1."
         )
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    _set_up_logging()
+    set_up_tracing("tempera-models")
     for entry in entries:
         if not entry.is_pinned:
             log.warning(
@@ -242,6 +248,15 @@ def _serve(options: argparse.Namespace, catalogue: Mapping[str, CatalogueEntry],
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise OperatorError(f"The server cannot listen on {options.host}, port {options.port}: {reason}.") from error
     return 0
+
+
+def _set_up_logging() -> None:
+    """Log to stderr: in lines of text, or of JSON where the variable that also the bot knows says so."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if os.environ.get("TEMPERA_LOG__FORMAT") == "json":
+        from http_server.json_log import make_json_formatter
+
+        logging.getLogger().handlers[0].setFormatter(make_json_formatter())
 
 
 async def _serve_until_cancelled(

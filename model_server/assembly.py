@@ -31,12 +31,18 @@ MODEL_INDEX = {
 PIPELINE_PARTS = ("unet", "vae", "scheduler")
 GGUF_FILE, TENSORS_FILE = "model.gguf", "tensors.json"
 """The GGUF in the folder of a model that has one, and the list of its tensors, which takes long to read from it."""
+DUEL_FILES = ("duel.safetensors", "broken.safetensors", "real.png")
 HEAD_FILES = ("moderation.safetensors", "profanity.safetensors", "profanity.txt")
 
 
 def is_trained(weights: Path) -> bool:
-    """Return whether the folder has all trained parts of an image model, or of a moderation head."""
-    return all((weights / part).is_dir() for part in PIPELINE_PARTS) or is_head(weights)
+    """Return whether the folder has all trained parts of an image model, of a GAN of faces, or of a moderation head."""
+    return all((weights / part).is_dir() for part in PIPELINE_PARTS) or is_duel(weights) or is_head(weights)
+
+
+def is_duel(weights: Path) -> bool:
+    """Return whether the folder has the files of a GAN of faces, which an engine opens as they are."""
+    return all((weights / file).is_file() for file in DUEL_FILES)
 
 
 def is_head(weights: Path) -> bool:

@@ -12,8 +12,9 @@ A catalogue is a TOML file with one table per model:
 A source that is a string is a folder with the files under their own names; a source that is a list of strings names the
 parts of the only file, which are joined in order. In place of `files` and `sources` an entry may have `repository`
 (with an optional `revision`), `folder`, or `weights`, a folder of weights that were trained in this project, together
-with `text_encoder`, the name of another model. With `instead_of`, the name of a smaller model, and `memory_gb` an entry
-is an alternative to that model: one of them is chosen at set-up, and the others are not served (see files/choice.py).
+with `text_encoder`, the name of another model, unless the engine is “duel”. With `instead_of`, the name of a smaller
+model, and `memory_gb` an entry is an alternative to that model: one of them is chosen at set-up, and the others are not
+served (see files/choice.py).
 `languages` are the codes of those that an embedding model knows, if it does not know many.
 """
 
@@ -57,6 +58,7 @@ ENGINE_OPTIONS: Mapping[str, Mapping[str, bool | int | float | str]] = {
         "tiling": False,
     },
     "face": {},
+    "duel": {},
     "embedding": {"context": 16, "prefix": ""},
     "moderation": {"context": 16},
 }
@@ -118,7 +120,7 @@ class CatalogueEntry(_Strict):
     """One model of the catalogue."""
 
     name: str
-    engine: Literal["language", "diffusion", "face", "embedding", "moderation"]
+    engine: Literal["language", "diffusion", "face", "duel", "embedding", "moderation"]
     description: str
     licence: str
     files: tuple[ModelFile, ...] = ()
@@ -167,7 +169,8 @@ class CatalogueEntry(_Strict):
         given = [bool(self.files), self.repository is not None, self.folder is not None, self.weights is not None]
         if sum(given) != 1:
             raise ValueError("it should have exactly one of files, repository, folder and weights")
-        if (self.weights is None) != (self.text_encoder is None):
+        # Faces are drawn of no text.
+        if (self.weights is None or self.engine == "duel") != (self.text_encoder is None):
             raise ValueError("weights and text_encoder should come together")
         if bool(self.files) != bool(self.sources):
             raise ValueError("files and sources should come together")

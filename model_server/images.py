@@ -58,6 +58,11 @@ def make_strip(
     return _lay_out(pictures, len(pictures), gap, background)
 
 
+def make_column(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Lay pictures of one size out one below the other. Raises ValueError as `make_grid` does."""
+    return _lay_out(pictures, 1, GAP, BACKGROUND)
+
+
 def make_rows(pictures: Sequence[Image.Image]) -> Image.Image:
     """Lay pictures of one size out in rows of at most MAX_PER_ROW. Raises ValueError as `make_grid` does."""
     count = math.ceil(len(pictures) / MAX_PER_ROW)

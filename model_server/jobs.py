@@ -11,6 +11,10 @@ from typing import Literal
 FinishReason = Literal["stop", "length"]
 Layout = Literal["separate", "grid", "strip", "animation"]
 """Each image by itself; all images in one; each image as a row of its steps; each image as a GIF of its steps."""
+FaceLayout = Literal["separate", "grid", "strip", "animation", "duel"]
+"""The same for faces, where steps are snapshots of the training; and a numbered sheet of real and generated faces."""
+FaceRun = Literal["good", "broken"]
+"""The training whose networks stayed in balance, or the one in which they lost it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +70,26 @@ class Completion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faces:
-    """Draw `count` faces. `truncation` in (0, 1] scales the latent vector: small values look alike, 1 is varied."""
+    """Draw `count` faces. `truncation` in (0, 1] scales the latent vector: small values look alike, 1 is varied.
+
+    What follows `size` is only for a generator that has a discriminator and snapshots of its training.
+    """
 
     seed: int
     count: int = 1
     truncation: float = 1.0
-    layout: Literal["separate", "grid"] = "separate"
+    layout: FaceLayout = "separate"
     size: int | None = None
     """Edge of one face in pixels; None: the size of the generator."""
+    captions: bool = False
+    """Below each face of a grid or a blend, how probable it is that it is real, as the discriminator sees it."""
+    snapshot: int | None = None
+    """The number of the snapshot that draws; None: the last one."""
+    run: FaceRun = "good"
+    blend: int | None = None
+    """The seed of the last face; the others are on the way to it from the first, whose seed is `seed`."""
+    frames: tuple[int, ...] = ()
+    """The numbers of the snapshots that a strip or an animation shows; empty: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +307,22 @@ class Picture:
     guided_by: GuidedBy | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """How probable it is that each of the faces is real, as the discriminator sees it, in the order of the faces.
+
+    A strip or an animation of snapshots has all faces of a snapshot in a row. `real` tells the truth about a sheet of
+    real and generated faces. `pictures` is the number of real pictures shown to the networks until each snapshot, and
+    `losses` has rows of such a number, the loss of the generator, and that of the discriminator.
+    """
+
+    job: str
+    verdicts: tuple[float, ...]
+    real: tuple[bool, ...] | None = None
+    pictures: tuple[int, ...] | None = None
+    losses: tuple[tuple[int, float, float], ...] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Vectors:
     """One embedding per text, in order."""
@@ -331,4 +363,17 @@ class Failed:
     param: str | None = field(default=None)
 
 
-Event = Started | Text | Dial | Progress | ResolvedSettings | Preview | Picture | Vectors | Scores | Finished | Failed
+Event = (
+    Started
+    | Text
+    | Dial
+    | Progress
+    | ResolvedSettings
+    | Preview
+    | Picture
+    | Judged
+    | Vectors
+    | Scores
+    | Finished
+    | Failed
+)

@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator, Sequence
 from itertools import accumulate
 
 from bot import (
+    Attachment,
     Context,
     Delta,
     Plugin,
     Range,
     Reference,
+    RemoteFile,
     Reply,
     Setting,
     Step,
@@ -18,11 +20,14 @@ from bot import (
     Turn,
     UserError,
     Waiting,
+    add_texts,
     command,
     ellipsis,
     new_seed,
 )
+from plugins.shared.files import build_files_fact, describe_cuts, drop_unread_pictures, read_files
 from plugins.shared.sampling import MIN_P
+from plugins.shared.upstreams import add_upstream_facts
 
 INSTRUCTIONS = (
     "You are Tempera, a friendly assistant in a chat room. Answer briefly, in plain words, and in the language "
@@ -78,11 +83,12 @@ class AskPlugin(Plugin):
         ),
     )
 
-    @command(form=("prompt", "temperature", "max_tokens", "seed"), threads=True, reads_history=True)
+    @command(form=("prompt", "file", "temperature", "max_tokens", "seed"), threads=True, reads_history=True)
     async def ask(
         self,
         ctx: Context,
         prompt: Range[str, 1, 8000],
+        file: Attachment | None = None,
         temperature: Range[float, 0, 2] = 0.7,
         max_tokens: Range[int, 1, 4096] = 512,
         seed: Range[int, 0, 2147483647] | None = None,
@@ -91,12 +97,14 @@ class AskPlugin(Plugin):
         """Ask the language model a question.
 
         prompt: What you want to know
+        file: A text or a PDF to ask about; also a picture, where the model reads pictures
         temperature: 0 always takes the most probable word, 2 dares the wildest
         max_tokens: The longest answer, in tokens (a token is about three quarters of a word)
         seed: The same seed gives the same answer to the same conversation again
         min_p: Leaves out tokens less probable than this share of the most probable one; 0 leaves nothing out
         """
-        async for reply in self._answer(ctx, prompt, (), temperature, min_p, max_tokens, seed):
+        given = ctx.request.message_files if file is None else (file,)
+        async for reply in self._answer(ctx, prompt, given, (), temperature, min_p, max_tokens, seed):
             yield reply
 
     @command("ask-fork", hidden=True, reads_history=True)
@@ -119,29 +127,35 @@ class AskPlugin(Plugin):
         choice: Which of the tokens that were likely there to put in its place, counted from 0
         """
         beginning = fork_tokens(await ctx.history.tokens(answer), at, choice)
-        async for reply in self._answer(ctx, prompt, beginning, temperature, min_p, max_tokens, seed):
+        async for reply in self._answer(ctx, prompt, (), beginning, temperature, min_p, max_tokens, seed):
             yield reply
 
     async def _answer(
         self,
         ctx: Context,
         prompt: str,
+        given: Sequence[Attachment | RemoteFile],
         beginning: Sequence[Token],
         temperature: float,
         min_p: float,
         max_tokens: int,
         seed: int | None,
     ) -> AsyncIterator[Reply]:
-        """Answer the prompt, going on from the tokens `beginning`."""
+        """Answer the prompt and what it asks of the files `given` with it, going on from the tokens `beginning`."""
         text = "".join(token.text for token in beginning)
         tokens = tuple(beginning)
-        yield Reply(text=text, status=ctx.translate("Thinking …"))
-        lesson = await ctx.known(prompt) if ctx.settings["ask.use_lessons"] else None
-        earlier = await ctx.history.turns()
+        status = ctx.translate("Reading the file …") if given else ctx.translate("Thinking …")
+        yield Reply(text=text, status=status)
+        model = await ctx.settings.model("ask.model")
+        files = await read_files(ctx, given, model)
+        # A question about a file is none that lessons answer.
+        lesson = await ctx.known(prompt) if ctx.settings["ask.use_lessons"] and not files else None
+        earlier = await drop_unread_pictures(ctx, await ctx.history.turns(), model)
+        pictures = tuple(file.picture for file in files if file.picture)
         turns = [
             Turn("system", ctx.settings["ask.system_prompt"]),
             *earlier,
-            Turn("user", prompt if lesson is None else add_lesson(prompt, lesson)),
+            Turn("user", add_texts(prompt, files) if lesson is None else add_lesson(prompt, lesson), pictures),
             *([Turn("assistant", text)] if beginning else ()),
         ]
         async for event in ctx.models.chat(
@@ -153,7 +167,7 @@ class AskPlugin(Plugin):
             likely=LIKELY_TOKENS if ctx.settings["ask.keep_tokens"] else None,
             goes_on=bool(beginning),
             user=ctx.user.id,
-            model=await ctx.settings.model("ask.model"),
+            model=model,
         ):
             if isinstance(event, Delta):
                 text += event.text
@@ -179,12 +193,14 @@ class AskPlugin(Plugin):
                 }
                 if lesson is not None:
                     card["lesson"] = lesson.source
+                card |= build_files_fact(ctx, files)
                 if (count := len(earlier) // 2 - event.dropped_turns) > 0:
                     sentence = "1 earlier turn" if count == 1 else "{count} earlier turns"
                     card[ctx.translate("with")] = ctx.translate(sentence, count=count)
                 if event.dropped_turns:
                     card[ctx.translate("left out")] = ctx.translate("{count} older turns", count=event.dropped_turns)
-                yield Reply(text=text, card=card, tokens=tokens, final=True)
+                card = add_upstream_facts(ctx, card, event)
+                yield Reply(text=text, status=describe_cuts(ctx, files), card=card, tokens=tokens, final=True)
 
     @command(free=True)
     async def new(self, ctx: Context) -> AsyncIterator[Reply]:

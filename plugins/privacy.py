@@ -26,7 +26,7 @@ class PrivacyPlugin(Plugin):
             text = ctx.translate(sentence, part=part, parts=parts)
         if part < parts:
             text += f" {ctx.translate('`/privacy export part:{part}` gives you the next one.', part=part + 1)}"
-        yield Reply(text=text, attachments=export.files, final=True)
+        yield Reply(text=" ".join((text, *_describe_remote(ctx))), attachments=export.files, final=True)
 
     @command("privacy delete", private=True, free=True)
     async def delete(self, ctx: Context) -> AsyncIterator[Reply]:
@@ -43,7 +43,8 @@ class PrivacyPlugin(Plugin):
         ]
         if ctx.capabilities().keeps_messages:
             sentence = "What is shown here is kept by {platform}, too: delete there what shall not be read any more."
-            lines.append(ctx.translate(sentence, platform=ctx.place.platform.capitalize()))
+            lines.append(ctx.translate(sentence, platform=ctx.place.platform.partition("/")[0].capitalize()))
+        lines += _describe_remote(ctx)
         button = Button(ctx.translate("Delete all of it"), "privacy-delete", style="danger")
         yield Reply(text="\n\n".join(lines), buttons=(button,), final=True)
 
@@ -52,3 +53,14 @@ class PrivacyPlugin(Plugin):
         """Delete it."""
         await ctx.privacy.delete(ctx.caller, ctx.question)
         yield Reply(text=ctx.translate("Everything that I had stored about you is deleted."), final=True)
+
+
+def _describe_remote(ctx: Context) -> list[str]:
+    """Return a sentence about the remote servers that may get what is asked here; nothing if there are none."""
+    if not ctx.models.remote_names:
+        return []
+    sentence = (
+        "What is asked here may be sent to {upstreams}, without your name. What is kept there, and for how long, is "
+        "not in my hands."
+    )
+    return [ctx.translate(sentence, upstreams=", ".join(ctx.models.remote_names))]

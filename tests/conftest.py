@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+from fakes.model_server.linked_cache import CATALOGUE, SMALL_LANGUAGE_MODEL, link_cache
 from fakes.model_server.model_api import FakeModels
 from fakes.programs.deployment import SharedServer
 from fakes.programs.endings import interruptible_children, time_limit
@@ -17,13 +18,10 @@ from model_server.catalogue import load_catalogue
 from model_server.engines.contract import EngineSpec
 from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache
-from model_server.files.choice import Choices
 
 LONGEST_SETUP_SECONDS, LONGEST_TEST_SECONDS = 3600, 600
 """What is prepared for many tests may have to be downloaded first. No test is about these times."""
-SMALL_LANGUAGE_MODEL = "qwen2.5-coder-0.5b-instruct"
 MEASURED = (SMALL_LANGUAGE_MODEL, "digiface-dcgan", "all-minilm-l6-v2", "classroom-moderation")
-CATALOGUE = Path(__file__).parent.parent / "config" / "models.toml"
 
 
 def pytest_configure() -> None:
@@ -112,18 +110,7 @@ def larger_language_model() -> Path:
 @pytest.fixture(scope="session")
 def small_model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for TEMPERA_CACHE with the fetched models of the real one, and the small language model chosen."""
-    catalogue, real = load_catalogue(CATALOGUE), ModelCache().folder
-    made = ModelCache(tmp_path_factory.mktemp("cache"))
-    (made.folder / "models").mkdir()
-    for name, entry in catalogue.items():
-        if entry.files and (real / "models" / name).is_dir():
-            (made.folder / "models" / name).symlink_to(real / "models" / name)
-    # What is made of the files, such as compiled code.
-    for path in real.glob("*"):
-        if path.is_dir() and path.name not in {"models", "partial", "locks"}:
-            (made.folder / path.name).symlink_to(path)
-    Choices(catalogue, made).choose(SMALL_LANGUAGE_MODEL)
-    return made.folder
+    return link_cache(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

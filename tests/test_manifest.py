@@ -30,6 +30,7 @@ SCOPES_OF_METHODS = {
     "conversations.open": {"im:write"},
     "files.delete": {"files:write"},
     "files.info": {"files:read"},
+    "oauth.v2.access": set(),
 }
 """Of methods that have no file in METHODS."""
 IN_PARTS = {"files_upload_v2": {"files.getUploadURLExternal", "files.completeUploadExternal"}}
@@ -37,10 +38,12 @@ IN_PARTS = {"files_upload_v2": {"files.getUploadURLExternal", "files.completeUpl
 SCOPES_OF_EVENTS = {
     "app_home_opened": set(),
     "app_mention": {"app_mentions:read"},
+    "app_uninstalled": set(),
     "message.channels": {"channels:history"},
     "message.groups": {"groups:history"},
     "message.im": {"im:history"},
     "message.mpim": {"mpim:history"},
+    "tokens_revoked": set(),
 }
 ALWAYS = {"commands", "files:read"}
 """For slash commands and shortcuts; for files in forms, whose addresses are fetched with the token."""

@@ -62,6 +62,7 @@ class Admission:
         self._policy = policy
         self._limits = limits
         self._safety = safety
+        self._is_closed = False
 
     def resolve_user(self, user: User, place: Place) -> User:
         """Return `user` with the rights and the language that the settings of `place` give them."""
@@ -87,8 +88,17 @@ class Admission:
         """Raise PermissionDenied if the asker may not use `command` there."""
         self._policy.check(request.user, command, request.place)
 
-    def count_request(self, request: Request, *, is_stop: bool) -> None:
-        """Count a request of a resolved user, whatever it is. Raises UserError if they come too quickly."""
+    def close(self) -> None:
+        """Refuse all requests from now on but those that act on answers which are being made."""
+        self._is_closed = True
+
+    def count_request(self, request: Request, *, is_stop: bool, goes_on: bool) -> None:
+        """Count a request of a resolved user, whatever it is. Raises UserError if they come too quickly.
+
+        `goes_on` says that it acts on an answer that may be being made, and begins none.
+        """
+        if self._is_closed and not goes_on:
+            raise UserError("The bot is being restarted. Please ask again in a minute.")
         self._limits.count_request(request, is_stop=is_stop)
 
     def count_completion(self, request: Request) -> None:

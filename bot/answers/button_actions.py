@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from bot.access.admission import ENDING_ACTIONS
 from bot.answers import buttons
@@ -41,6 +43,7 @@ class ButtonActions:
         self._adapters = services.adapters
         self._safety = services.safety
         self._executor = executor
+        self._turns: WeakValueDictionary[tuple[str, str, int], asyncio.Lock] = WeakValueDictionary()
 
     async def form(self, request: Request, action: str, row_id: int) -> Form:
         """Return the form behind Edit, filled in with what was asked, or that behind Continue.
@@ -93,6 +96,24 @@ class ButtonActions:
                 await self._turn_page(request, action, row, locale, replies)
             case _:
                 await self._executor.run_answer(await self._follow_up(request, action, row), replies)
+
+    def turn_of(self, request: Request, row_id: int) -> asyncio.Lock:
+        """Return the lock of one person's choices behind a button of the answer `row_id`."""
+        return self._turns.setdefault((request.place.platform, request.user.id, row_id), asyncio.Lock())
+
+    async def choose(self, request: Request, action: str, row_id: int) -> Reply:
+        """Return the reply to a press of a button that leads to choices, or of one of these choices.
+
+        Raises UserError if it may not be pressed.
+        """
+        row = await self._find_answer(request, action, row_id)
+        button, choice = next((one for one in buttons.stored_buttons(row) if one.choices), None), int(action[1:])
+        if button is None or choice > button.choices:
+            raise Expired("This button has expired.")
+        command = self._admission.resolve_command(request, self._registry.find_any(button.command))
+        options = self._admission.bind(request, command, {**button.options, "choice": choice})
+        job = AnswerJob(request=request, command=command, options=options, private=True)
+        return await self._executor.run_choice(job, row)
 
     async def _stop(self, row: MessageRow, entry: AuditEntry | None) -> None:
         """Stop an answer, in whichever process it is made, and record `entry`. Raises UserError if it is finished."""

@@ -39,6 +39,8 @@ CONTINUE = "continue"
 """The button that asks for the next question about an answer; whoever presses it goes on for themselves."""
 FORMS = frozenset({"edit", CONTINUE})
 """Buttons that open a form."""
+CHOICES = "c0"
+"""The button that leads to choices; these are "c1", "c2" …."""
 REPEATS = frozenset({"again", "cooler", "warmer", FORK})
 """Buttons that lead to another answer to the same question."""
 
@@ -56,6 +58,12 @@ def is_stop(action_id: str) -> bool:
     return action_id.startswith("t:stop:")
 
 
+def is_choice(action_id: str) -> bool:
+    """Return whether an id is that of a button that leads to choices, or of one of the choices."""
+    match = BUTTON_ID.fullmatch(action_id)
+    return match is not None and is_choice_button(match["action"])
+
+
 def check_rights(action: str, row: MessageRow, user: User) -> None:
     """Raise PermissionDenied unless `user` may press `action` under `row`, as the asker and moderators may."""
     if action in (FORK, CONTINUE) and not row.private:
@@ -67,8 +75,8 @@ def check_rights(action: str, row: MessageRow, user: User) -> None:
 
 
 def is_plugin_button(action: str) -> bool:
-    """Return whether it is a button of a plugin: "b0", "b1" …, or "p0", "p1" … if it turns a page."""
-    return action[0] in "bp" and action[1:].isdecimal()
+    """Return whether it is a button of a plugin: "b0", "b1" …, "p0", "p1" … if it turns a page, or one of choices."""
+    return action[0] in "bpc" and action[1:].isdecimal()
 
 
 def is_page_button(action: str) -> bool:
@@ -76,11 +84,29 @@ def is_page_button(action: str) -> bool:
     return action[0] == "p" and is_plugin_button(action)
 
 
+def is_choice_button(action: str) -> bool:
+    """Return whether it is a plugin's button that leads to choices, "c0", or one of the choices, "c1", "c2" …."""
+    return action[0] == "c" and is_plugin_button(action)
+
+
 def assign_ids(buttons: Sequence[Button], row_id: int, first: int = 0) -> tuple[Button, ...]:
     """Return a plugin's buttons with ids; those without one are numbered from `first`."""
     return tuple(
-        button if button.id else replace(button, id=f"t:{'p' if button.turns else 'b'}{number}:{row_id}")
+        button if button.id else replace(button, id=f"t:{_action_of(button, number)}:{row_id}")
         for number, button in enumerate(buttons, first)
+    )
+
+
+def _action_of(button: Button, number: int) -> str:
+    if button.choices:
+        return CHOICES
+    return f"{'p' if button.turns else 'b'}{number}"
+
+
+def assign_choice_ids(choices: Sequence[Button], row_id: int) -> tuple[Button, ...]:
+    """Return the choices behind a button of the answer `row_id` with ids; what has one already is no choice."""
+    return tuple(
+        choice if choice.id else replace(choice, id=f"t:c{number}:{row_id}") for number, choice in enumerate(choices, 1)
     )
 
 
@@ -94,9 +120,10 @@ def next_number(row: MessageRow) -> int:
     return max((int(parse_id(button.id)[0][1:]) + 1 for button in stored_buttons(row)), default=0)
 
 
-def running_buttons(row_id: int, locale: str) -> tuple[Button, ...]:
-    """Return the buttons of an answer that is queued or growing."""
-    return (Button(translate("Stop", locale), action="stop", id=f"t:stop:{row_id}", style="danger"),)
+def running_buttons(row_id: int, reply: Reply, locale: str) -> tuple[Button, ...]:
+    """Return the buttons of an answer that is queued or growing: the plugin's, and Stop."""
+    stop = Button(translate("Stop", locale), action="stop", id=f"t:stop:{row_id}", style="danger")
+    return (*assign_ids(reply.buttons, row_id), stop)
 
 
 def finished_buttons(

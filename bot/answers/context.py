@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bot.access.admission import Admission, Reason
     from bot.answers.examiner import PictureExaminer
     from bot.answers.history import History
+    from bot.answers.question_files import QuestionFiles
     from bot.commands.command import Command
     from bot.core.adapters import Adapters, Capabilities
     from bot.core.caller import Caller
@@ -46,8 +47,6 @@ class Context:
     caller: Caller
     """The user who asks, and the place: the services below take it as their first argument."""
     models: ModelClient
-    commands: tuple[Command, ...]
-    """The commands that this user may use here."""
     settings: SettingsView
     """The settings that apply here: `ctx.settings["ask.system_prompt"]`."""
     settings_editor: SettingsEditor
@@ -56,6 +55,8 @@ class Context:
     """The plugin's own JSON values."""
     history: History
     """The conversation so far."""
+    files: QuestionFiles
+    """The files of the question."""
     defaults: Defaults
     """Users' own defaults of options."""
     statistics: Statistics
@@ -68,6 +69,8 @@ class Context:
     """Exports and deletes everything that is stored about the asker."""
     question: int
     """The row of the stored question that is answered; 0 if none is stored."""
+    answer: int
+    """The row of the answer that is made; 0 if none is stored."""
     plugins: Registry
     """The plugins that are loaded; for the plugin that manages them."""
     _admission: Admission
@@ -86,6 +89,11 @@ class Context:
     def place(self) -> Place:
         """The place where they ask."""
         return self.request.place
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        """The commands that this user may use here."""
+        return self._admission.commands_for(self.caller.user, self.caller.place)
 
     def translate(self, sentence: str, /, **values: object) -> str:
         """Return `sentence` in the asker's language, if a translation exists, with its `{name}` fields filled in."""

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from bot.answers.context import Context
 from bot.answers.history import History
+from bot.answers.question_files import QuestionFiles
 from bot.config.sections import LOOPBACK
 from bot.core.caller import Caller
 from bot.moderation.audit_view import AuditReader
@@ -35,18 +36,24 @@ class ContextFactory:
         self.web_url = web_url
 
     def make(
-        self, request: Request, command: Command, question: MessageRow | None = None, *, private: bool = False
+        self,
+        request: Request,
+        command: Command,
+        question: MessageRow | None = None,
+        *,
+        answer: int = 0,
+        private: bool = False,
     ) -> Context:
         """Return the context for a handler or a completer of `command`.
 
-        `question` is the stored question that is answered; `private` says that only the asker sees the answer.
+        `question` is the stored question that is answered, and `answer` the row of the answer; `private` says that only
+        the asker sees that.
         """
         services, caller = self._services, Caller(request.user, request.place)
         return Context(
             request=request,
             caller=caller,
-            models=services.models,
-            commands=services.admission.commands_for(caller.user, caller.place),
+            models=services.settings.models_in(caller.place),
             settings=SettingsView(services.settings, caller),
             settings_editor=self._settings_editor,
             store=Store(services.database, command.plugin),
@@ -58,12 +65,14 @@ class ContextFactory:
                 alone=request.alone,
                 is_reply=bool(request.reply_to),
             ),
+            files=QuestionFiles(services.reader, services.database, services.safety, caller, question),
             defaults=services.defaults,
             audit=self._audit,
             statistics=self._statistics,
             moderation=services.moderation,
             privacy=services.privacy,
             question=question.id if question else 0,
+            answer=answer,
             plugins=services.registry,
             _admission=services.admission,
             _safety=services.safety,

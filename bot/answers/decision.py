@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from bot.core import metrics
 from bot.core.latest import Stream
+from bot.core.messages import base_platform
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -28,6 +32,8 @@ class Decision:
     - `refused`: one private error follows;
     - `form`: await it for the form to show (or a UserError for the asker alone); no replies follow;
     - `in_place`: final replies, if any, are the new state of the message with the pressed button;
+    - `passing`: one private reply follows that is not stored; with `in_place`, too, it takes the place of the message
+      with the pressed button if that is private, unless it is an error. Hold `turn` while it is made and shown;
     - otherwise a new message follows, `private` to the asker or not.
 
     A reply can be private although the acknowledgement was public, as errors are: it then goes to the asker alone, and
@@ -40,8 +46,12 @@ class Decision:
     private: bool = True
     refused: bool = False
     in_place: bool = False
+    passing: bool = False
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False, compare=False)
+    """One for all passing replies of an answer to one person, so that the newest is shown last."""
     form: Callable[[], Awaitable[Form]] | None = None
     _work: Work = field(default=_no_work, repr=False)
+    _made: float = field(default_factory=time.monotonic, repr=False)
 
     def start(self, *, files: Mapping[str, Attachment] | None = None, **known: Any) -> Stream[Reply]:
         """Return the stream of replies; iterating it starts the answer, closing it cancels the answer.
@@ -49,6 +59,9 @@ class Decision:
         `files` are the options whose contents had to be fetched first. `known` replaces fields of the request that are
         known only now: `place`, `message`, `resume` or `alone`.
         """
+        metrics.ACKNOWLEDGEMENT.labels(base_platform(self.request.place.platform)).observe(
+            time.monotonic() - self._made
+        )
         request = replace(self.request, **known)
         if files and request.action is not None:
             fields = {**(request.action.fields or {}), **files}

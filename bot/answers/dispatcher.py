@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from bot.answers import buttons
 from bot.answers.decision import Decision
-from bot.answers.executor import AnswerJob, error_reply
+from bot.answers.executor import AnswerJob
+from bot.answers.replies import error_reply
+from bot.core import metrics
 from bot.core.errors import UserError
-from bot.core.messages import Attachment, Reply
+from bot.core.messages import Attachment, Reply, base_platform
 from bot.storage.audit import APPEAL
 
 if TYPE_CHECKING:
@@ -47,9 +49,11 @@ class Dispatcher:
     def prepare(self, request: Request) -> Decision:
         """Decide at once, from memory alone, how `request` is acknowledged and what follows."""
         request = replace(request, user=self._services.admission.resolve_user(request.user, request.place))
-        is_stop = request.action is not None and buttons.is_stop(request.action.id)
+        pressed = "" if request.action is None else request.action.id
+        is_stop = buttons.is_stop(pressed)
+        goes_on = is_stop or buttons.is_choice(pressed)
         try:
-            self._services.admission.count_request(request, is_stop=is_stop)
+            self._services.admission.count_request(request, is_stop=is_stop, goes_on=goes_on)
         except UserError as error:
             return self._refuse(request, error)
         return self._decide(request)
@@ -68,7 +72,8 @@ class Dispatcher:
             options = services.admission.admit(request, command, given)
         except UserError as error:
             return self._refuse(request, error)
-        private = command.private or self._is_private(request, services.safety.read_free_texts(command, options))
+        texts = services.safety.read_free_texts(command, options)
+        private = command.private or _gives_private(request, command) or self._is_private(request, texts)
         work = self._answer_work(command, options, private=private)
         return Decision(request=request, command=command, private=private, _work=self._with_refusals(work))
 
@@ -122,6 +127,16 @@ class Dispatcher:
                 replies.put(await services.refusals.appeal(request, row_id))
 
             return Decision(request=request, _work=self._with_refusals(appeal))
+        if buttons.is_choice_button(name):
+
+            async def choose(request: Request, replies: Latest[Reply]) -> None:
+                await services.admission.refresh(request)
+                replies.put(await self._button_actions.choose(request, name, row_id))
+
+            # The message with the button that led to the choices stays, as others press that, too.
+            replaces, turn = name != buttons.CHOICES, self._button_actions.turn_of(request, row_id)
+            work = self._with_refusals(choose)
+            return Decision(request=request, passing=True, in_place=replaces, turn=turn, _work=work)
         private = action.private or self._is_private(request, [str(value) for value in (action.fields or {}).values()])
         # A private page cannot take the place of a public one.
         turns = buttons.is_page_button(name) and request.can_turn_pages and private == action.private
@@ -151,6 +166,7 @@ class Dispatcher:
         return guarded
 
     async def _error_reply(self, request: Request, error: UserError) -> Reply:
+        metrics.REFUSALS.labels(base_platform(request.place.platform), type(error).__name__).inc()
         reply = error_reply(Reply(), error.sentence, request, getattr(error, "option", ""))
         return await self._services.refusals.record_and_explain(reply, request, error)
 
@@ -178,3 +194,9 @@ class Dispatcher:
         if known.complete is None:
             return tuple(str(choice) for choice in known.choices if str(choice).startswith(typed))
         return await known.complete(self._contexts.make(request, command), typed)
+
+
+def _gives_private(request: Request, command: Command) -> bool:
+    """Return whether the asker gave an option that others, who read along there, should not see."""
+    others = bool(request.place.server) and not request.alone
+    return others and any(request.options.get(name) is not None for name in command.private_options)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
 
+from bot.core.child_process import ChildTurns
 from bot.core.errors import UserError
 from bot.core.messages import PRIVATE_THREAD, Provenance
 from bot.provenance.child_examination import examine_in_child
@@ -34,17 +34,14 @@ class PictureExaminer:
         self._stamper = stamper
         self._pictures = pictures
         self._messages = messages
-        self._turns = asyncio.Semaphore(MAX_PROCESSES)
-        self._turns_of: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._turns = ChildTurns(MAX_PROCESSES, MAX_WAIT_SECONDS)
 
     async def examine(self, file: Attachment, caller: Caller) -> PictureFindings:
         """Return what is known of a picture. Raises UserError if it is none, is damaged, or its turn does not come."""
         # Reading a certificate imports a large library the first time.
         trust = await asyncio.to_thread(lambda: self._stamper.trust)
-        mine = self._turns_of.setdefault((caller.place.platform, caller.user.id), asyncio.Lock())
         try:
-            async with asyncio.timeout(MAX_WAIT_SECONDS) as waiting, mine, self._turns:
-                waiting.reschedule(None)
+            async with self._turns.take((caller.place.platform, caller.user.id)):
                 examination = await examine_in_child(file, trust)
         except TimeoutError:
             raise UserError("Other pictures are being examined at the moment; try it again in a minute.") from None

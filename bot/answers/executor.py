@@ -7,21 +7,26 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from opentelemetry import trace
+
 from bot.answers import buttons
 from bot.answers.cause import read_cause
-from bot.commands.source import describe_handler
+from bot.answers.replies import check_replies, decorate, ending_status, error_reply
+from bot.core import metrics
 from bot.core.errors import DatabaseUnavailable, RequestRefused, UserError
-from bot.core.i18n import Sentence, translate
-from bot.core.messages import Channel, Reply
-from bot.core.splitting import closing, join_growing_columns, merge_columns
+from bot.core.i18n import Sentence
+from bot.core.messages import Channel, Reply, base_platform
+from bot.core.running import ActiveRun
+from bot.core.splitting import merge_columns
 from bot.moderation.actions import answer_place
+from bot.storage.serialization import buttons_as_json
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping
 
     from bot.answers.context import Context
     from bot.answers.context_factory import ContextFactory
@@ -29,10 +34,10 @@ if TYPE_CHECKING:
     from bot.commands.command import Command
     from bot.core.latest import Latest
     from bot.core.messages import Button, Cause, Place, Request
-    from bot.core.running import ActiveRun
     from bot.storage.database import MessageRow
 
 log = logging.getLogger(__name__)
+tracer = trace.get_tracer("tempera.bot")
 
 SAVE_SECONDS = 2.0
 """How often a growing answer is stored, and so how much of it a crash may lose."""
@@ -88,15 +93,21 @@ class AnswerExecutor:
         marks the answer as interrupted. Raises UserError, before anything is stored, if the question is unsafe, a limit
         is used up, or a channel does not exist.
         """
-        async with self._services.admission.count_use(job.request, job.command) as use:
-            last = await self._make_answer(job, replies)
-            if last.error and not (last.partial or last.refused):
-                use.refund()
+        about = {"tempera.command": job.command.name, "tempera.platform": job.request.place.platform}
+        # An error's sentence may have words of who asked.
+        with tracer.start_as_current_span(
+            "answer", attributes=about, record_exception=False, set_status_on_exception=False
+        ):
+            async with self._services.admission.count_use(job.request, job.command) as use:
+                last = await self._make_answer(job, replies)
+                if last.error and not (last.partial or last.refused):
+                    use.refund()
 
     async def _make_answer(self, job: AnswerJob, replies: Latest[Reply]) -> Reply:
         services, request, command = self._services, job.request, job.command
         store = services.messages
         started, waited, saved = time.monotonic(), None, -SAVE_SECONDS
+        offered: tuple[Button, ...] = ()
         job = replace(job, options=await self._resolve_channels(job.options, request.place))
         note = await services.safety.check(command, job.options, request.place, user=request.user.id)
         if command.moderator:
@@ -109,21 +120,34 @@ class AnswerExecutor:
         is_kept, state, is_stored = services.keeps_answers and command.kept, "interrupted", False
 
         async def publish(reply: Reply) -> None:
-            nonlocal waited, saved
+            nonlocal waited, saved, offered
             if waited is None and (reply.text or reply.attachments) and not reply.error:
                 waited = time.monotonic() - started
             if reply.final:
                 return
+            if reply.buttons != offered:
+                # Before they are shown, so that they can be pressed at once, in any process.
+                await store.update(row.id, buttons=buttons_as_json(reply.buttons))
+                offered = reply.buttons
             replies.put(self._with_buttons(reply, row, request.user.locale))
             if is_kept and reply.text and time.monotonic() - saved > SAVE_SECONDS:
-                await store.update(row.id, text=merge_columns(reply).text, state="running")
+                # What is stored now is only for a crash, so that the answer need not end for it.
+                with suppress(DatabaseUnavailable):
+                    await store.update(row.id, text=merge_columns(reply).text, state="running")
                 saved = time.monotonic()
 
         try:
             replies.put(self._with_buttons(run.newest, row, request.user.locale), keep=True)
-            context = self._contexts.make(request, command, asked, private=private)
+            await store.give_way()
+            context = self._contexts.make(request, command, asked, answer=row.id, private=private)
             last = await self._run_handler(run, job, context, publish, note)
+            if last.buttons != offered:
+                # Whoever still sees a button of an earlier snapshot must not press another one with its number.
+                last = replace(last, buttons=buttons.assign_ids(last.buttons, row.id, len(offered)))
             end = "failed" if last.error else "stopped" if run.stopped else "done"
+            metrics.ANSWERS.labels(base_platform(request.place.platform), command.name, end).inc()
+            if waited is not None:
+                metrics.FIRST_OUTPUT.labels(command.name).observe(waited)
             try:
                 if is_kept:
                     exists = await store.finish(row.id, last, end, waited)
@@ -140,6 +164,8 @@ class AnswerExecutor:
             if not is_stored:
                 text = run.newest.text if is_kept else ""
                 await asyncio.shield(self._settle(row.id, {"text": text, "state": state} if command.kept else {}))
+                if command.kept and state == "interrupted":
+                    await asyncio.shield(self.conclude(row.id))
 
     async def settle(self) -> None:
         """Store how those answers ended that ended while the database could not be written."""
@@ -156,6 +182,33 @@ class AnswerExecutor:
         else:
             self._unsettled.pop(row_id, None)
 
+    async def conclude(self, row_id: int) -> None:
+        """Store the last reply that the plugin has for an answer which was interrupted, if it has one."""
+        services = self._services
+        try:
+            row = await services.messages.get(row_id)
+            plugin = None if row is None else services.registry.plugin_of(row.command)
+            if row is None or plugin is None or (reply := await plugin.conclude(row.id)) is None:
+                return
+            reply = await services.stamper.stamp(
+                reply, marks=services.settings.value("answers.mark", answer_place(row))
+            )
+            offered = buttons.assign_ids(reply.buttons, row.id, buttons.next_number(row))
+            await services.messages.finish(row.id, replace(reply, private=row.private, buttons=offered), "interrupted")
+        except DatabaseUnavailable as error:
+            log.warning("An interrupted answer cannot be concluded: %s", error)
+        except Exception:
+            # A plugin can raise any exception, and the answer has ended in any case.
+            log.exception("The plugin of an interrupted answer could not conclude it")
+
+    async def run_choice(self, job: AnswerJob, row: MessageRow) -> Reply:
+        """Return the reply of a handler to a press behind a button of the answer `row`; nothing of it is stored."""
+        run = ActiveRun(private=True)
+        async with self._services.admission.count_use(job.request, job.command):
+            context = self._contexts.make(job.request, job.command, private=True)
+            await self._run_handler(run, job, context, _publish_nothing)
+        return replace(run.newest, buttons=buttons.assign_choice_ids(run.newest.buttons, row.id))
+
     async def _run_handler(
         self,
         run: ActiveRun,
@@ -170,16 +223,16 @@ class AnswerExecutor:
 
         async def show(reply: Reply) -> None:
             notes = context.settings.model_notes(earlier_model)
-            run.newest = _decorate(reply, note, notes, locale, private=private, spoiler=spoiler)
+            run.newest = decorate(reply, note, notes, locale, private=private, spoiler=spoiler)
             await publish(run.newest)
 
         try:
             earlier_model = await self._find_earlier_model(job)
             async with run.stoppable():
                 # Loading the plugin made sure that the handler is an async generator function.
-                handler = cast(AsyncGenerator[Reply, None], command.handler(context, **job.options))
+                handler = cast(AsyncGenerator[Reply, None], command.call(context, job.options))
                 safe = self._services.safety.reply_filter(command, request.place, user=request.user.id)
-                async with aclosing(_check_replies(command, handler)) as snapshots:
+                async with aclosing(check_replies(command, handler)) as snapshots:
                     async for reply in snapshots:
                         await show(await safe.filter(reply))
                         if run.newest.final:
@@ -196,13 +249,13 @@ class AnswerExecutor:
         except (Exception, SystemExit):
             # Libraries of command lines raise SystemExit, which would end the bot for everybody.
             number = secrets.token_hex(4)
-            log.exception("Error %s in /%s", number, command.name)
+            log.exception("Error %s in /%s", number, command.name, extra={"number": number})
             sentence = "Something went wrong inside the bot (error {id}); its log says more."
             run.newest = error_reply(run.newest, Sentence(sentence, {"id": number}), request)
         if run.stopped:
-            run.newest = replace(
-                merge_columns(run.newest), final=True, status=_ending_status("stopped", request.user.locale)
-            )
+            # What can be pressed while an answer is made is of no use once it has ended.
+            last = replace(merge_columns(run.newest), final=True, buttons=())
+            run.newest = replace(last, status=ending_status("stopped", request.user.locale))
         elif not run.newest.final:
             run.newest = replace(run.newest, final=True, status="")
         run.newest = await self._services.stamper.stamp(run.newest, marks=context.settings["answers.mark"])
@@ -253,7 +306,8 @@ class AnswerExecutor:
         # A message is read by many people, and keeps the language of the person who asked for it.
         speaker = replace(request.user, locale=row.resume.get("locale") or request.user.locale)
         question = None if row.parent is None else await services.messages.get(row.parent)
-        context = self._contexts.make(replace(request, user=speaker), job.command, question, private=private)
+        request = replace(request, user=speaker)
+        context = self._contexts.make(request, job.command, question, answer=row.id, private=private)
         run = services.runs.begin_page_turn(row.id, turn.button.id, private=private)
         try:
             await self._run_handler(run, job, context, _publish_nothing)
@@ -277,7 +331,7 @@ class AnswerExecutor:
         if reply.final:
             offered = buttons.finished_buttons(self._command_of(row), row, reply, (0, 0), locale)
         else:
-            offered = buttons.running_buttons(row.id, locale)
+            offered = buttons.running_buttons(row.id, reply, locale)
         return replace(reply, row=row.id, quote=self._quote(row), cause=self._cause(row, locale), buttons=offered)
 
     def _quote(self, row: MessageRow) -> str:
@@ -306,7 +360,7 @@ class AnswerExecutor:
             return reply if not reply.final else replace(reply, buttons=())
         reply = await store.load_reply(row, files=files)
         votes = await store.count_votes(row.id)
-        status = _ending_status(row.state, locale)
+        status = ending_status(row.state, locale)
         offered = buttons.finished_buttons(self._command_of(row), row, reply, votes, locale)
         shown = replace(reply, quote=self._quote(row), cause=self._cause(row, locale))
         return replace(shown, final=True, status=status, buttons=offered, row=row.id)
@@ -316,68 +370,5 @@ class AnswerExecutor:
         return None if command is None else self._services.registry.narrow(command, answer_place(row))
 
 
-async def _check_replies(command: Command, handler: AsyncGenerator[Reply, None]) -> AsyncGenerator[Reply, None]:
-    """Yield what the handler of a command yields. If that is not one reply or more, log it for the handler's author."""
-    fault = "returned without a reply; it must yield at least one Reply"
-    async with aclosing(handler) as replies:
-        async for reply in replies:
-            if not isinstance(reply, Reply):
-                fault = f"yielded a {type(reply).__name__} instead of a Reply"
-                break
-            fault = ""
-            yield reply
-    if fault:
-        place = describe_handler(command.handler)
-        log.error("/%s of the plugin “%s” %s (%s).", command.name, command.plugin, fault, place)
-        raise UserError(
-            "/{command} has given no answer. Its plugin has a fault, which is described in the bot's log.",
-            command=command.name,
-        )
-
-
 async def _publish_nothing(_reply: Reply) -> None:
     """Publish no snapshots: a page is shown only when it is complete."""
-
-
-def _ending_status(state: str, locale: str) -> str:
-    """Return the status of an answer that was stopped or interrupted; "" for any other."""
-    match state:
-        case "stopped":
-            return translate("Stopped.", locale)
-        case "interrupted":
-            return translate("Interrupted: the bot was restarted.", locale)
-        case _:
-            return ""
-
-
-def _decorate(
-    reply: Reply,
-    note: Sentence | None,
-    model_notes: Sequence[Sentence],
-    locale: str,
-    *,
-    private: bool,
-    spoiler: bool,
-) -> Reply:
-    """Return a handler's reply as people see it: columns as text, notes for the asker, pictures as spoilers."""
-    if reply.columns:
-        reply = replace(reply, text=join_growing_columns(reply.columns))
-    if note is not None and (reply.final or not reply.status):
-        reply = replace(reply, status=" ".join(filter(None, (reply.status, note.in_language(locale)))))
-    if model_notes:
-        sentences = [sentence.in_language(locale) for sentence in model_notes]
-        reply = replace(reply, status=" ".join(filter(None, (reply.status, *sentences))))
-    if spoiler:
-        reply = replace(reply, attachments=tuple(replace(file, spoiler=True) for file in reply.attachments))
-    return replace(reply, private=reply.private or private)
-
-
-def error_reply(last: Reply, sentence: Sentence, request: Request, option: str = "") -> Reply:
-    """Return the last reply with the error under it; the reply is private if nothing was shown before."""
-    text = sentence.in_language(request.user.locale)
-    last = merge_columns(last)
-    if last.text:
-        text = f"{last.text}{closing(last.text)}\n\n{text}"
-    partial = bool(last.text or last.attachments)
-    last = replace(last, text=text, status="", final=True, error=True, partial=partial, option=option)
-    return replace(last, private=last.private or not partial)

@@ -6,11 +6,14 @@ In a place that people share, a question that neither replies to anything nor st
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, or_, select, true
 
-from bot.core.messages import ALONE, PRIVATE_THREAD, Provenance
+from bot.answers.question_files import MAX_FILES, PICTURE, TEXT, read_row
+from bot.core.messages import ALONE, PRIVATE_THREAD, Provenance, ReadFile, add_texts
 from bot.core.model_events import Turn
 from bot.moderation.actions import answer_place
 from bot.storage.database import ANSWERED, AttachmentRow, MessageRow, TokensRow, now
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from bot.storage.database import Database
 
 
+MAX_EARLIER_BYTES = 12_000
+"""How much of each text file of an earlier question is read again: all files of one question leave room for others."""
 MAX_QUESTIONS, MAX_CHARACTERS = 100, 60_000
 """Bounds of what is read and sent. The model server fits it to the model's context, but accepts requests of at most
 1 MiB, in which the JSON of a single character may take twelve bytes.
@@ -74,8 +79,8 @@ class History:
     async def turns(self) -> list[Turn]:
         """Return questions and answers in turn, the oldest first, without the present question.
 
-        Of a long conversation only the end is returned. Where that begins changes seldom, so that the model server need
-        not read most of it again.
+        The texts of their files and the newest pictures are in the questions. Of a long conversation only the end is
+        returned. Where that begins changes seldom, so that the model server need not read most of it again.
         """
         if self._question is None:
             return []
@@ -85,10 +90,15 @@ class History:
             kept = sorted(found)[first_kept([1] * len(found), MAX_QUESTIONS) :]
             newest = await self._answers(session, kept, {continued[one] for one in kept if one in continued}, here.id)
             asked = select(MessageRow.id, MessageRow.text).where(MessageRow.id.in_(kept)).order_by(MessageRow.id)
-            questions = [(row.text, newest.get(row.id, "")) for row in await session.execute(asked)]
-        pairs = [(question, answer) for question, answer in questions if question.strip() and answer]
-        pairs = pairs[first_kept([len(question) + len(answer) for question, answer in pairs], MAX_CHARACTERS) :]
-        return [turn for question, answer in pairs for turn in (Turn("user", question), Turn("assistant", answer))]
+            questions = [(row.id, row.text, newest.get(row.id, "")) for row in await session.execute(asked)]
+            files = await _read_files(session, kept)
+        pairs = [
+            (_build_question(text, files[row]), Turn("assistant", answer))
+            for row, text, answer in questions
+            if text.strip() and answer
+        ]
+        sizes = [len(question.content) + len(answer.content) for question, answer in pairs]
+        return [turn for pair in pairs[first_kept(sizes, MAX_CHARACTERS) :] for turn in pair]
 
     async def tokens(self, answer: int) -> tuple[Token, ...]:
         """Return the tokens of an earlier answer to this question; none if they are not stored."""
@@ -242,6 +252,29 @@ class History:
 
     def _may_read(self, row: MessageRow) -> bool:
         return not row.private or row.author == self._reader
+
+
+def _build_question(text: str, files: Sequence[ReadFile]) -> Turn:
+    return Turn("user", add_texts(text, files), tuple(file.picture for file in files if file.picture))
+
+
+async def _read_files(session: AsyncSession, questions: Sequence[int]) -> defaultdict[int, list[ReadFile]]:
+    """Return the files of each question; of all pictures only the newest ones."""
+    of_questions = AttachmentRow.message.in_(questions)
+    texts = select(
+        *(AttachmentRow.id, AttachmentRow.message, AttachmentRow.filename, AttachmentRow.media_type, AttachmentRow.alt),
+        func.substr(AttachmentRow.data, 1, MAX_EARLIER_BYTES).label("data"),
+    ).where(of_questions, AttachmentRow.media_type == TEXT)
+    pictures = select(AttachmentRow).where(of_questions, AttachmentRow.media_type == PICTURE)
+    newest = pictures.order_by(AttachmentRow.id.desc()).limit(MAX_FILES)
+    rows = [*await session.execute(texts), *await session.scalars(newest)]
+    files = defaultdict[int, list[ReadFile]](list)
+    for row in sorted(rows, key=lambda row: row.id):
+        file = read_row(row)
+        # One more than were read, where it is not known how many there are.
+        more = len(row.data) == MAX_EARLIER_BYTES and file.characters == len(file.text)
+        files[row.message].append(replace(file, characters=file.characters + 1) if more else file)
+    return files
 
 
 def first_kept(sizes: Sequence[int], budget: int) -> int:

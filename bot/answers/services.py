@@ -10,6 +10,7 @@ from bot.access.policy import Policy
 from bot.access.rate_limits import RateLimiter
 from bot.access.timeouts import TimeOuts
 from bot.answers.examiner import PictureExaminer
+from bot.answers.question_files import FileReader
 from bot.core.adapters import Adapters
 from bot.core.running import ActiveRuns
 from bot.moderation.actions import Moderation
@@ -58,6 +59,7 @@ class Services:
     stamper: Stamper
     pictures: PictureHashes
     examiner: PictureExaminer
+    reader: FileReader
     runs: ActiveRuns
     moderation: Moderation
     privacy: PrivacyService
@@ -121,6 +123,7 @@ class Services:
             stamper=stamper,
             pictures=pictures,
             examiner=PictureExaminer(stamper, pictures, messages),
+            reader=FileReader(),
             runs=runs,
             moderation=moderation,
             privacy=PrivacyService(

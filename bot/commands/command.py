@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
 from bot.commands.grammar import first_pair, last_pair, unquote
@@ -25,6 +26,17 @@ MAX_SHOWN_CHARACTERS = 60
 """How much of a wrong name or text an error repeats."""
 
 
+def argument_name(option: str) -> str:
+    """Return the name of the parameter for an option: `from_` for “from”, a word that Python keeps to itself."""
+    return f"{option}_" if iskeyword(option) else option
+
+
+def option_name(parameter: str) -> str:
+    """Return the name of the option for a parameter: `from_` is the option “from”, which Python keeps to itself."""
+    word = parameter.removesuffix("_")
+    return word if iskeyword(word) else parameter
+
+
 def visible_name(name: str) -> str:
     """Return the name of the visible command that a hidden one belongs to: “count” for “count-on”."""
     return name.partition("-")[0]
@@ -37,6 +49,8 @@ class Traits:
     name: str
     moderator: bool = False
     private: bool = False
+    private_options: tuple[str, ...] = ()
+    """Options that only the asker and the bot should see: where others read along, answers to these are private."""
     threads: bool = False
     """True if its answers may open a thread of their own, on platforms that have threads."""
     reads_history: bool = False
@@ -111,6 +125,10 @@ class Command(Traits):
         known = [option for option in self.options if option.form]
         ranked = sorted(known, key=lambda option: not option.required and values.get(option.name) in (None, ""))
         return [option for option in known if option in ranked[:FORM_FIELDS]]
+
+    def call(self, context: Any, options: Mapping[str, Any]) -> AsyncIterator[Reply]:
+        """Call the handler with these options."""
+        return self.handler(context, **{argument_name(name): value for name, value in options.items()})
 
     def options_from_message(self, text: str, link: str = "") -> dict[str, str]:
         """Return the options for a message with this text, which is shortened to fit, and with this `link` to it."""

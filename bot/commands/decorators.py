@@ -9,7 +9,7 @@ import typing
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from bot.commands.command import Command, Traits
+from bot.commands.command import Command, Traits, option_name
 from bot.commands.option import KINDS, Bounds, Numbers, Option
 from bot.commands.source import describe_handler
 from bot.core.errors import PluginError
@@ -36,6 +36,7 @@ def command(
     form: Sequence[str] = (),
     moderator: bool = False,
     private: bool = False,
+    private_options: Sequence[str] = (),
     threads: bool = False,
     reads_history: bool = False,
     hidden: bool = False,
@@ -48,10 +49,10 @@ def command(
     The first line of the docstring is the description; its lines of the form `option: text` describe the options.
     `name` is the name of the method by default; "lesson list" is a subcommand. `form` names the options that a form
     shows (five at most). With `moderator`, only moderators may use the command; with `private`, only the asker sees the
-    answer; with `threads`, its answers may open a thread on platforms that have them; with `reads_history`, a button
-    below an answer asks the next question about it; with `hidden`, only buttons run it. `draws` says that a picture
-    shows what is written to it, and `free` that no rate limit applies to it. Without `kept`, the request and its
-    buttons are forgotten once it is answered.
+    answer, as with one of the `private_options` in a place of several people; with `threads`, its answers may open a
+    thread on platforms that have them; with `reads_history`, a button below an answer asks the next question about it;
+    with `hidden`, only buttons run it. `draws` says that a picture shows what is written to it, and `free` that no rate
+    limit applies to it. Without `kept`, the request and its buttons are forgotten once it is answered.
     """
 
     def declare(handler: Handler) -> Handler:
@@ -60,6 +61,7 @@ def command(
             form=tuple(form),
             moderator=moderator,
             private=private,
+            private_options=tuple(private_options),
             threads=threads,
             reads_history=reads_history,
             hidden=hidden,
@@ -176,16 +178,17 @@ def _read_option(
     if hint not in KINDS:
         allowed = ", ".join(kind.__name__ for kind in KINDS)
         raise PluginError(f"{where}: option “{parameter.name}” must be one of {allowed}, Choice or Range.")
+    name = option_name(parameter.name)
     required = parameter.default is inspect.Parameter.empty
     return Option(
-        name=parameter.name,
+        name=name,
         type=hint,
-        description=texts.get(parameter.name, ""),
+        description=texts.get(name, ""),
         required=required,
         default=None if required else parameter.default,
         minimum=bounds.minimum,
         maximum=bounds.maximum,
         choices=choices,
         numbers=numbers,
-        form=parameter.name in declared.form,
+        form=name in declared.form,
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from pydantic import Field, PrivateAttr, SecretStr, ValidationError
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -32,11 +32,13 @@ from bot.config.sections import (
     LimitsSection,
     LogSection,
     ModelServerSection,
+    MonitoringSection,
     PicturesSection,
     PluginsSection,
     SlackSection,
     WebSection,
 )
+from bot.config.upstreams import UpstreamSection
 from bot.core.errors import ConfigError
 from bot.core.text import nearest
 
@@ -59,6 +61,7 @@ class Config(BaseSettings):
     )
 
     model_server: ModelServerSection = ModelServerSection()
+    upstreams: tuple[UpstreamSection, ...] = ()
     plugins: PluginsSection = PluginsSection()
     explain: ExplainSection = ExplainSection()
     web: WebSection = WebSection()
@@ -69,9 +72,23 @@ class Config(BaseSettings):
     pictures: PicturesSection = PicturesSection()
     limits: LimitsSection = LimitsSection()
     log: LogSection = LogSection()
+    monitoring: MonitoringSection = MonitoringSection()
     settings: Mapping[str, str | int | float | bool] = Field(default_factory=dict)
     """New defaults, for every server, of the settings that the core and the plugins declare."""
     _warnings: tuple[str, ...] = PrivateAttr(default=())
+
+    @field_validator("upstreams")
+    @classmethod
+    def _check_names(cls, upstreams: tuple[UpstreamSection, ...]) -> tuple[UpstreamSection, ...]:
+        names = [upstream.name for upstream in upstreams]
+        if twice := next((name for name in names if names.count(name) > 1), ""):
+            raise ValueError(f"two of them are called “{twice}”; give each a name of its own")
+        return upstreams
+
+    @property
+    def starts_models(self) -> bool:
+        """True if a model server of our own is started on this machine."""
+        return self.model_server.enabled and self.model_server.is_local
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -127,8 +144,21 @@ def load(path: Path | None = None, presets: Sequence[str] = ()) -> Config:
         raise ConfigError(_describe_error(error)) from None
     except ValueError as error:
         raise ConfigError(f"The environment holds a value that cannot be read: {error}.") from None
+    warnings += _set_keys(config.upstreams, dotenv)
     config._warnings = (*variables.find_unread(os.environ, dotenv, Config), *warnings)
     return config
+
+
+def _set_keys(upstreams: Sequence[UpstreamSection], dotenv: Mapping[str, str]) -> list[str]:
+    """Give each upstream its key. Return a sentence for each key that is not there."""
+    missing = []
+    for upstream in upstreams:
+        if not (name := upstream.key_variable):
+            continue
+        upstream.set_key(os.environ.get(name) or dotenv.get(name.upper()) or "")
+        if not upstream.key:
+            missing.append(f"The variable {name}, which holds the key of the upstream “{upstream.name}”, is not set.")
+    return missing
 
 
 def list_presets() -> list[str]:
@@ -210,8 +240,11 @@ def _describe_error(error: ValidationError) -> str:
     variable = variables.PREFIX + "__".join(str(part).upper() for part in first["loc"])
     if first["type"] == "extra_forbidden":
         siblings: Mapping[str, Any] = Config.model_fields
-        for part in first["loc"][:-1]:
-            siblings = getattr(siblings[str(part)].annotation, "model_fields", {})
+        if first["loc"][0] == "upstreams":
+            siblings = UpstreamSection.model_fields
+        else:
+            for part in first["loc"][:-1]:
+                siblings = getattr(siblings[str(part)].annotation, "model_fields", {})
         close = nearest(str(first["loc"][-1]), siblings)
         hint = f" Did you mean “{close}”?" if close else ""
         return f"The configuration has no “{key}” ({variable}).{hint}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 
+from http_server.json_log import make_json_formatter
+
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 ESCAPES = {
     code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029) if chr(code) not in "\n\t"
@@ -24,8 +26,8 @@ class LineFormatter(logging.Formatter):
         return super().format(record).translate(ESCAPES).replace("\n", f"\n{INDENT}")
 
 
-def log_to_stderr(level: str) -> None:
+def log_to_stderr(level: str, *, as_json: bool = False) -> None:
     """Log records of `level` and above to stderr, unless something logs already."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LineFormatter())
+    handler.setFormatter(make_json_formatter() if as_json else LineFormatter())
     logging.basicConfig(level=level, handlers=[handler])

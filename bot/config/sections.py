@@ -102,6 +102,8 @@ class ConfigSection(BaseModel):
 class ModelServerSection(ConfigSection):
     """The address of the model server, and the keys that are sent to it as bearer tokens."""
 
+    enabled: bool = True
+    """Whether there is one at all; without it, upstreams do all the work."""
     url: Url = "http://127.0.0.1:8400"
     api_key: SecretStr = SecretStr("")
     trusted_key: SecretStr = SecretStr("")
@@ -126,9 +128,9 @@ class ModelServerSection(ConfigSection):
         return self.address[0] in LOOPBACK
 
     def with_url(self, url: str) -> ModelServerSection:
-        """Return this section with another address. Raises ConfigError if `url` is not an address."""
+        """Return this section, enabled, with another address. Raises ConfigError if `url` is not an address."""
         try:
-            return ModelServerSection.model_validate({**self.model_dump(), "url": url})
+            return ModelServerSection.model_validate({**self.model_dump(), "url": url, "enabled": True})
         except ValidationError:
             raise ConfigError(f"“{url}” is not an address like http://127.0.0.1:8400.") from None
 
@@ -141,11 +143,13 @@ class PluginsSection(ConfigSection):
         "explain",
         "imagine",
         "face",
+        "duel",
         "lab",
         "inspect",
         "defaults",
         "help",
         "why",
+        "status",
         "config",
         "audit",
         "stats",
@@ -227,25 +231,35 @@ class DiscordSection(ConfigSection):
 
 
 class SlackSection(ConfigSection):
-    """The bot on Slack; an empty bot token switches it off. With an app token it uses Socket Mode, otherwise HTTP."""
+    """The bot on Slack; without a bot token or a client id it is off. With an app token it uses Socket Mode, else HTTP.
+
+    The bot token is that of one workspace. With a client id and its secret, others can add the bot to theirs.
+    """
 
     bot_token: Secret = SecretStr("")
+    client_id: str = ""
+    client_secret: Secret = Field(default=SecretStr(""), validate_default=True)
     app_token: Secret = Field(default=SecretStr(""), validate_default=True)
     signing_secret: Secret = Field(default=SecretStr(""), validate_default=True)
     host: str = "127.0.0.1"
     port: Port = 3000
-    """The port for Slack's requests without Socket Mode."""
+    """The port for Slack's requests without Socket Mode, and for the pages that add the bot to a workspace."""
     api_base: BaseUrl = "https://slack.com/api/"
 
     @property
     def is_configured(self) -> bool:
-        """True if there is a bot token."""
-        return bool(self.bot_token.get_secret_value())
+        """True if there is a bot token, or if workspaces can add the bot."""
+        return bool(self.bot_token.get_secret_value() or self.client_id)
 
     @property
     def uses_sockets(self) -> bool:
         """True if events come through a connection that the bot opens (Socket Mode), not as HTTP requests."""
         return bool(self.app_token.get_secret_value())
+
+    @property
+    def listens(self) -> bool:
+        """True if the bot listens on the port: for Slack's requests, or for those who add it to a workspace."""
+        return bool(self.client_id) or not self.uses_sockets
 
     @field_validator("bot_token", "app_token")
     @classmethod
@@ -257,10 +271,17 @@ class SlackSection(ConfigSection):
             raise ValueError(f"it must begin with {own}{hint}")
         return token
 
+    @field_validator("client_secret")
+    @classmethod
+    def _check_client(cls, secret: SecretStr, info: ValidationInfo) -> SecretStr:
+        if bool(secret) != bool(info.data.get("client_id")):
+            raise ValueError("it and TEMPERA_SLACK__CLIENT_ID need each other, and one of them is empty")
+        return secret
+
     @field_validator("app_token", "signing_secret")
     @classmethod
     def _check_companions(cls, secret: SecretStr, info: ValidationInfo) -> SecretStr:
-        if secret and info.data.get("bot_token") == SecretStr(""):
+        if secret and info.data.get("bot_token") == SecretStr("") and not info.data.get("client_id"):
             raise ValueError("it needs TEMPERA_SLACK__BOT_TOKEN, which is empty, beside it")
         if info.field_name == "signing_secret" and not secret:
             cls._require_transport(info.data)
@@ -268,10 +289,9 @@ class SlackSection(ConfigSection):
 
     @staticmethod
     def _require_transport(known: Mapping[str, Any]) -> None:
-        if known.get("bot_token") and known.get("app_token") == SecretStr(""):
-            raise ValueError(
-                "with a bot token there must be this one for HTTP, or TEMPERA_SLACK__APP_TOKEN for sockets"
-            )
+        if (known.get("bot_token") or known.get("client_id")) and known.get("app_token") == SecretStr(""):
+            given = "bot token" if known.get("bot_token") else "client id"
+            raise ValueError(f"with a {given} there must be this one for HTTP, or TEMPERA_SLACK__APP_TOKEN for sockets")
 
 
 class DatabaseSection(ConfigSection):
@@ -320,3 +340,21 @@ class LogSection(ConfigSection):
     """The log on standard error."""
 
     level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    format: Literal["text", "json"] = "text"
+
+
+class MonitoringSection(ConfigSection):
+    """The listener for programs that watch the bot; 0 as its port switches it off."""
+
+    host: str = "127.0.0.1"
+    port: Port = 0
+    key: Secret = Field(default=SecretStr(""), validate_default=True)
+    """What a program that reads the figures has to send."""
+
+    @field_validator("key")
+    @classmethod
+    def _require_key(cls, key: SecretStr, info: ValidationInfo) -> SecretStr:
+        host = info.data.get("host", "")
+        if host not in LOOPBACK and info.data.get("port") and not key.get_secret_value():
+            raise ValueError(f"figures for everybody who reaches {host or 'every address'} need a key")
+        return key

@@ -8,6 +8,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bot.core.errors import UserError
+from bot.core.messages import base_platform
 
 if TYPE_CHECKING:
     import re
@@ -38,6 +39,9 @@ class Capabilities:
     time_mention: str = ""
     """The Markdown that shows a time in the reader's time zone, with “{seconds}” since 1970. Empty if there is none."""
 
+    countdown: str = ""
+    """The Markdown that counts down to a time by itself, with “{seconds}” since 1970. Empty if there is none."""
+
     def is_id(self, text: str) -> bool:
         """Return whether `text` is an id; False on platforms where names are ids."""
         return self.ids is not None and self.ids.fullmatch(text) is not None
@@ -45,6 +49,10 @@ class Capabilities:
     def mention_channel(self, channel: str) -> str:
         """Return the Markdown that shows a channel by its name, or "" if there is none."""
         return self.channel_mention.format(id=channel)
+
+    def show_countdown(self, seconds: float) -> str:
+        """Return the Markdown that counts down to a time in seconds since 1970, or "" if there is none."""
+        return self.countdown.format(seconds=round(seconds))
 
     def show_time(self, moment: datetime) -> str:
         """Return a time to the minute, in the reader's time zone if the platform knows that; else it says its zone."""
@@ -131,13 +139,13 @@ class Adapters:
 
     def is_known(self, platform: str) -> bool:
         """Return whether there is a platform of this name, here or in another process."""
-        return platform in self._known or platform in self._adapters
+        return base_platform(platform) in self._known or platform in self._adapters
 
     def capabilities(self, platform: str) -> Capabilities:
         """Return the capabilities of a platform, whether it runs in this process or in another."""
         if (adapter := self.get(platform)) is not None:
             return adapter.capabilities
-        return self._known.get(platform, Capabilities())
+        return self._known.get(base_platform(platform), Capabilities())
 
     async def resolve_channel(self, typed: str, place: Place) -> str:
         """Return the id of a channel given as #name or as its id; `typed` itself if the platform runs elsewhere.

@@ -1,12 +1,13 @@
-"""Background work: repeated at an interval, or run in a single thread one call after another."""
+"""Background work: repeated at an interval, tried until it succeeds, or run in a thread one call after another."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from bot.core.errors import DatabaseUnavailable
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+
+RETRY_SECONDS = 2.0
+"""The pause before work that must not be left out is tried again."""
 
 
 async def repeat(work: Callable[[], Awaitable[None]], seconds: float, *, at_once: bool = False) -> None:
@@ -43,6 +47,45 @@ async def repeated(
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def until_stored(work: Callable[[], Awaitable[Result]]) -> Result:
+    """Return the result of `work`, which is called again as long as the database is away."""
+    while True:
+        try:
+            return await work()
+        except DatabaseUnavailable as error:
+            log.debug("Something waits until the database is back: %s", error)
+        await asyncio.sleep(RETRY_SECONDS)
+
+
+async def in_daemon_thread(work: Callable[[], Result], name: str) -> Result:
+    """Return the result of `work`, which is called in a thread of its own that does not keep the program alive.
+
+    `name` is the name of the thread in debuggers and stack dumps.
+    """
+    loop = asyncio.get_running_loop()
+    called: asyncio.Future[Result] = loop.create_future()
+
+    def finish(result: Result | None, error: BaseException | None) -> None:
+        if called.cancelled():
+            return
+        if error is not None:
+            called.set_exception(error)
+        else:
+            called.set_result(cast("Result", result))
+
+    def call() -> None:
+        try:
+            result, error = work(), None
+        except BaseException as raised:  # noqa: BLE001 - it is raised where the result is awaited
+            result, error = None, raised
+        # The program may be ending.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(finish, result, error)
+
+    threading.Thread(target=call, name=name, daemon=True).start()
+    return await called
 
 
 class SerialExecutor:

@@ -15,14 +15,15 @@ import signal
 import sys
 import threading
 import traceback
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakValueDictionary
 
 from bot.core.errors import UserError
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping
 
     Json = Mapping[str, Any]
 
@@ -42,6 +43,35 @@ class ChildFailed(Exception):
     def __init__(self, cause: Literal["time", "memory", "fault"], detail: str) -> None:
         super().__init__(detail)
         self.cause = cause
+
+
+class ChildTurns:
+    """The turns of child processes: `most` at once, and one for each key."""
+
+    def __init__(self, most: int, max_wait: float, max_waiting: int = 1000) -> None:
+        """`max_wait` is how long a turn is waited for, in seconds, and `max_waiting` by how many at most."""
+        self._max_wait = max_wait
+        self._max_waiting = max_waiting
+        self._waiting = 0
+        self._turns = asyncio.Semaphore(most)
+        self._turns_of: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def take(self, key: Hashable) -> AsyncIterator[None]:
+        """Wait for a turn and hold it. Raises TimeoutError if it does not come, or too many wait."""
+        if self._waiting >= self._max_waiting:
+            raise TimeoutError
+        mine = self._turns_of.setdefault(key, asyncio.Lock())
+        self._waiting += 1
+        is_waiting = True
+        try:
+            async with asyncio.timeout(self._max_wait) as waiting, mine, self._turns:
+                waiting.reschedule(None)
+                self._waiting -= 1
+                is_waiting = False
+                yield
+        finally:
+            self._waiting -= is_waiting
 
 
 async def run_child(program: str, request: Json, data: bytes, *, seconds: float) -> bytes:

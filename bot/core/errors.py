@@ -11,6 +11,7 @@
         │   ├── PermissionDenied
         │   └── LimitReached     asked too often; `retry_after` seconds
         ├── Expired          the message or question behind a button is no longer stored
+        ├── UnknownFormat    a file is in none of the formats of texts
         ├── DatabaseUnavailable   it is full, locked, broken or away
         └── ModelError       the model server refused the request, in a sentence
             ├── ModelUnavailable   down, loading, or its worker died
@@ -94,6 +95,10 @@ class Expired(UserError):
     """The message or the question behind a button is no longer stored."""
 
 
+class UnknownFormat(UserError):
+    """A file is in none of the formats that can be read as text."""
+
+
 class DatabaseUnavailable(UserError):
     """The database cannot be read or written at the moment. The log already has the reason, in a line."""
 
@@ -107,6 +112,11 @@ class DatabaseUnavailable(UserError):
 
 class ModelError(UserError):
     """The model server refused the request, in a sentence of its own."""
+
+    status = 0
+    """The status of its HTTP response; 0 if there was none."""
+    detail = ""
+    """What a program may read of its reason, which is not for users: codes, names of fields, its own words."""
 
 
 class ModelUnavailable(ModelError):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from bot.core.i18n import language_code
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
     from bot.core.i18n import Sentence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PRIVATE_THREAD = "private_thread"
 """The key of `Request.resume` that is true in a thread that not everybody in its channel may read."""
 
-ALONE = "alone"
+ALONE, WITH_FILES = "alone", "files"
 """The key under which `Request.alone` is stored with a question and with its answers."""
 
 
@@ -77,6 +77,28 @@ class RemoteFile:
     media_type: str
     fetch: Callable[[], Awaitable[Attachment]]
 
+    @classmethod
+    def of(cls, file: Attachment) -> Self:
+        """Return a file that is here already."""
+
+        async def fetch() -> Attachment:
+            return file
+
+        return cls(file.filename, file.media_type, fetch)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadFile:
+    """A file of a question as a model reads it: a text, or a `picture` as JPEG.
+
+    `characters` is the length of the whole text, of which `text` may be the beginning.
+    """
+
+    filename: str
+    text: str = ""
+    characters: int = 0
+    picture: bytes = b""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -89,6 +111,15 @@ class Place:
     channel: str
     server: str = ""
     thread: str = ""
+
+
+def base_platform(platform: str) -> str:
+    """Return the platform itself: “slack” for “slack/T0123”, the name of one of its workspaces.
+
+    A platform whose ids count in one workspace alone has a name for each workspace, so that no row, limit or setting is
+    found in another one.
+    """
+    return platform.partition("/")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +145,13 @@ class Button:
     """The number of the picture in a grid that the button is about; 0 if it is about the whole answer."""
     aside: bool = False
     """True if it may stand in a menu, on platforms that have one."""
+    choices: int = 0
+    """If not 0, whoever presses it gets, for themselves alone, the reply of `command` with `choice=0`.
+
+    Of the buttons of that reply, the first one runs the command with `choice=1`, the second one with `choice=2` and so
+    on, up to this number, and each time the new reply takes the place of the one before. Neither presses nor replies
+    are stored. A message has one such button at most.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +230,12 @@ class Reply:
     final reply a note on how it ended. `card` has the facts of how the answer was made, value by name, in order.
     `tokens` are the tokens that a language model wrote; they are stored with the answer. Parts that grow at the same
     time are `columns` until the answer is complete. The core makes `text` of them, up to the first one that still
-    grows, and a platform with enough room shows them side by side. The last reply has all in `text`. The core sets the
-    other fields: `quote`, the question that a public answer begins with; `cause`, the button that led here, if one did;
-    `row`, the number of the message; `deleted`, true if the message must be removed; `option`, the option that an error
-    is about, for forms; `partial`, true if an error ends an answer of which something was shown; `refused`, true if a
-    rule forbids the request, which only the asker should see.
+    grows, and a platform with enough room shows them side by side. The last reply has all in `text`. The buttons
+    of a reply that is not final can be pressed while the handler goes on. The core sets the other fields: `quote`, the
+    question that a public answer begins with; `cause`, the button that led here, if one did; `row`, the number of the
+    message; `deleted`, true if the message must be removed; `option`, the option that an error is about, for forms;
+    `partial`, true if an error ends an answer of which something was shown; `refused`, true if a rule forbids the
+    request, which only the asker should see.
     """
 
     text: str = ""
@@ -354,3 +393,18 @@ class Reference:
     text: str
     source: str
     language: str = ""
+
+
+def add_texts(prompt: str, files: Sequence[ReadFile]) -> str:
+    """Return a prompt with the texts of its files before it."""
+    texts = [
+        f"The file “{file.filename}” {'begins' if len(file.text) < file.characters else 'says'}:\n\n{file.text}"
+        for file in files
+        if file.text
+    ]
+    return "\n\n".join([*texts, f"Question: {prompt}"]) if texts else prompt
+
+
+def has_files(request: Request, options: Mapping[str, Any]) -> bool:
+    """Return whether files came with a question, in its message or as options."""
+    return bool(request.message_files) or any(isinstance(value, Attachment) for value in options.values())

@@ -12,14 +12,17 @@ if TYPE_CHECKING:
 Role = Literal["system", "user", "assistant"]
 Layout = Literal["separate", "grid", "strip", "animation"]
 """Each picture as a file; all in one file; each as a row of its steps; each as a GIF of its steps."""
+FaceLayout = Literal["grid", "strip", "animation"]
+"""The same for faces: all in one file; and all as rows or as one GIF, of the snapshots of a training or of a blend."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message of a conversation, as the model reads it."""
+    """One message of a conversation, as the model reads it. `images` are pictures that belong to it, as JPEG."""
 
     role: Role
     content: str
+    images: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,10 @@ class Dial:
     At each of `temperatures`, P(token) = exp(logit / temperature - log_sum_exp), where `log_sum_exp` and `entropy`
     (bits) are over the whole vocabulary. `prompt` and `prompt_ids` are the tokens that were read; a special token,
     which is not part of the text, has no bytes.
+
+    If it `is_partial`, the server told only the candidates: all odds but those `before` are among these alone. There
+    are no ids of the prompt then, and those of the candidates mean nothing: the text is what is gone on with.
+    `sent_to` is as in `Answered`.
     """
 
     model: str
@@ -108,11 +115,17 @@ class Dial:
     temperatures: tuple[float, ...]
     log_sum_exp: tuple[float, ...]
     entropy: tuple[float, ...]
+    is_partial: bool = False
+    sent_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The answer is complete. `seconds` is the time from the first step to the last."""
+    """The answer is complete. `seconds` is the time from the first step to the last.
+
+    `repeats` is true if the same seed gives the same text again. `left_out` are the names of options that the model
+    does not know, such as "temperature". `sent_to` is the remote upstream that answered; "" if it was a local one.
+    """
 
     model: str
     seed: int
@@ -121,16 +134,57 @@ class Answered:
     completion_tokens: int
     seconds: float
     dropped_turns: int
+    repeats: bool = True
+    left_out: tuple[str, ...] = ()
+    sent_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """Finished pictures as PNG bytes, as the model server made them, with labels (`bot/provenance/metadata.py`)."""
+    """Finished pictures as PNG bytes, as the model server made them, with labels (`bot/provenance/metadata.py`).
+
+    An animation is a GIF. Where the model has a detective beside its forger, `verdicts` are the probabilities that each
+    face is real, as the detective judges. `training` is there if snapshots of it were asked for; a snapshot's verdicts
+    come in a row then.
+    """
 
     model: str
     seed: int
     seconds: float
     png: tuple[bytes, ...]
+    verdicts: tuple[float, ...] = ()
+    training: FaceTraining | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LossPoint:
+    """The losses of forger and detective after `pictures` real pictures were shown to them."""
+
+    pictures: int
+    forger: float
+    detective: float
+
+
+@dataclass(frozen=True, slots=True)
+class FaceTraining:
+    """How forger and detective learnt: how many real pictures had been shown at each snapshot, and their losses."""
+
+    pictures: tuple[int, ...]
+    losses: tuple[LossPoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DuelSheet:
+    """One numbered sheet of faces as a PNG: for each face, whether it is real, and how sure the detective is of that.
+
+    `verdicts` are probabilities that a face is real, as the detective judges from the picture alone.
+    """
+
+    png: bytes
+    real: tuple[bool, ...]
+    verdicts: tuple[float, ...]
+    model: str
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +218,9 @@ class Drawn:
     each step: a "comparison" of two predictions, with the prompt and without it; one prediction by a network that got
     the guidance as an "input"; one that got only the "prompt"; or one that got "nothing". `starts` is true if the model
     can start from a picture, and `shows` if it can show pictures between its steps.
+
+    A model of a server by others takes the words alone: it draws one picture, and tells nothing of how it did. Then
+    `left_out` names the options that it does not know. `repeats` and `sent_to` are as in `Answered`.
     """
 
     model: str
@@ -182,6 +239,9 @@ class Drawn:
     negative_prompt: EncodedPrompt | None
     starts: bool = True
     shows: bool = True
+    repeats: bool = True
+    left_out: tuple[str, ...] = ()
+    sent_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,9 +259,20 @@ class Readiness:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelChoice:
-    """The model called `name` was chosen among those `offered`.
+class QueueState:
+    """How many requests a model has, and how many tokens it writes in a second for all together, if that is known."""
 
+    model: str
+    running: int
+    waiting: int
+    tokens_per_second: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """The model called `name` was chosen among those `offered`, of which `picture_readers` read pictures.
+
+    `context` is the number of tokens that the chosen one reads and writes together, 0 if the server does not tell.
     `gone` is the one that was wanted and is no longer served; "" if there is none. While `name` is not loaded,
     `stand_in` may answer in its place; `state` then says how far it has come.
     """
@@ -211,6 +282,13 @@ class ModelChoice:
     gone: str = ""
     stand_in: str = ""
     state: str = ""
+    picture_readers: tuple[str, ...] = ()
+    context: int = 0
+
+    @property
+    def reads_images(self) -> bool:
+        """True if the model that answers reads pictures."""
+        return (self.stand_in or self.name) in self.picture_readers
 
 
 def new_seed() -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from bot.core.messages import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
 
 class ActiveRun:
@@ -49,15 +49,39 @@ class ActiveRuns:
     def __init__(self) -> None:
         self._runs: dict[int, ActiveRun] = {}
         self._page_turns: dict[int, tuple[str, ActiveRun]] = {}
+        self._shown = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def begin(self, row_id: int, *, private: bool) -> ActiveRun:
         """Register a run for an answer."""
         run = self._runs[row_id] = ActiveRun(private=private)
+        self._idle.clear()
         return run
 
     def end(self, row_id: int) -> None:
         """Forget the run of an answer."""
         del self._runs[row_id]
+        self._note_idle()
+
+    @contextmanager
+    def showing(self) -> Iterator[None]:
+        """Keep `wait_until_idle` waiting while a platform shows an answer, which takes a little longer than its run."""
+        self._shown += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._shown -= 1
+            self._note_idle()
+
+    def _note_idle(self) -> None:
+        if not (self._runs or self._shown):
+            self._idle.set()
+
+    async def wait_until_idle(self) -> None:
+        """Wait until no answer is being made or shown."""
+        await self._idle.wait()
 
     def begin_page_turn(self, row_id: int, button: str, *, private: bool) -> ActiveRun:
         """Register a run that makes another page of an answer, and stop an earlier one for the same answer."""

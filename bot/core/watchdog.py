@@ -32,6 +32,8 @@ class Timing:
     """How many looks the loop may leave unanswered. Unlike a time, this does not count while the process is stopped."""
     end: float = 15.0
     """How long an end in order may take. The model server alone is given ten seconds for it."""
+    drain: float = 30.0
+    """How long it may take longer after SIGTERM, by which services are restarted: answers are finished first."""
 
 
 class Watchdog:
@@ -52,11 +54,11 @@ class Watchdog:
         """Start the thread, which ends with the loop or the process."""
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
-    def end_on_signals(self, stop: Callable[[], object]) -> None:
+    def end_on_signals(self, stop: Callable[[float], object]) -> None:
         """Let the first SIGINT or SIGTERM call `stop` in the loop, and the second end the process at once.
 
-        The process also ends if `stop` has not ended it in time. The handlers of the loop itself would not do: they
-        run only when nothing blocks it.
+        `stop` gets the seconds that may pass before it begins to end what runs. The process also ends if `stop` has not
+        ended it in time. The handlers of the loop itself would not do: they run only when nothing blocks it.
         """
 
         def end(number: int, frame: FrameType | None) -> None:
@@ -64,10 +66,14 @@ class Watchdog:
                 os._exit(128 + number)
             # No more than this may be done in a signal handler: it may have interrupted anything.
             self._signal = signal.Signals(number)
-            self._loop.call_soon_threadsafe(stop)
+            self._loop.call_soon_threadsafe(stop, self._drain_seconds)
 
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, end)
+
+    @property
+    def _drain_seconds(self) -> float:
+        return self._timing.drain if self._signal is signal.SIGTERM else 0.0
 
     def _watch(self) -> None:
         answered, missed, asked, signalled = threading.Event(), 0, time.monotonic(), 0.0
@@ -79,8 +85,8 @@ class Watchdog:
                 if not signalled:
                     signalled = now
                     log.info("Tempera ends after %s. A second one ends it at once.", self._signal.name)
-                elif now - signalled > self._timing.end:
-                    log.error("Tempera did not end within %g s; it is ended now.", self._timing.end)
+                elif now - signalled > (limit := self._timing.end + self._drain_seconds):
+                    log.error("Tempera did not end within %g s; it is ended now.", limit)
                     os._exit(128 + self._signal)
             if answered.is_set():
                 # Compared by the time, too: while C code keeps the interpreter's lock, this thread looks at nothing.

@@ -1,77 +1,91 @@
-"""The client of the model server: it speaks OpenAI's HTTP formats and returns typed events.
+"""The client of models: it speaks OpenAI's HTTP formats and returns typed events.
 
-It works with any server that speaks these formats. Closing one of its generators closes the connection, which tells the
-server that the rest of the answer is not needed.
+It works with any server that speaks these formats, and with several at once. Closing one of its generators closes the
+connection, which tells the server that the rest of the answer is not needed.
 """
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import contextlib
-import json
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 from aiohttp.http_exceptions import LineTooLong
 
-from bot.core.errors import ModelUnavailable
-from bot.core.model_events import Answered, Delta, ModelChoice, Pictures, Preview, Readiness, Step, Waiting
-from bot.inference import logprobs
+from bot.core.errors import ModelError, ModelUnavailable
+from bot.core.model_events import Answered, Delta, ModelChoice, Preview, QueueState, Readiness, Step, Waiting
+from bot.inference import faces, logprobs
+from bot.inference.chat import ChatReader, ChatRequest
 from bot.inference.images import LINE_BUFFER_BYTES, PictureStream, build_form, label_drawn, label_preview
-from bot.inference.logprobs import TokenReader, read_entropies
-from bot.inference.models import choose_model, read_languages, read_models, read_readiness
-from bot.inference.responses import BROKEN, DOWN, checked_format, connection_errors, raise_error, require_object
-from bot.provenance.labelling import label_picture
+from bot.inference.models import choose_model, read_languages, read_queues, read_readiness, read_scores
+from bot.inference.partial_dial import fetch_partial_dial
+from bot.inference.plain_images import draw_plain, require_plain
+from bot.inference.responses import DOWN, broken, checked_format
+from bot.inference.upstreams.abilities import CONTINUE, is_too_long
+from bot.inference.upstreams.routing import Load, Route, no_model
+from bot.inference.upstreams.upstream import DONE, Address, Timing, Upstream
+from bot.inference.vectors import read_vectors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
     from types import TracebackType
 
-    from bot.core.model_events import Dial, Drawn, Layout, Turn
+    from bot.core.model_events import Dial, Drawn, DuelSheet, FaceLayout, Layout, Pictures, Turn
+    from bot.inference.upstreams.routing import Target
 
+__all__ = ["ModelClient", "Timing"]
 
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """The longest times that a model server may take, in seconds."""
-
-    connect: float = 5
-    silence: float = 300
-    """The longest time without data, so that a request can wait in the queue but not for ever."""
+CANNOT_GO_ON = "“{model}” cannot go on from the middle of an answer; ask anew instead."
 
 
 class ModelClient:
-    """A connection pool to one model server. Use it as an async context manager."""
+    """The models of one or more upstreams. Use it as an async context manager.
+
+    Remote upstreams get nothing, unless it was made by `reaching(remote=True)`.
+    """
 
     def __init__(
         self, url: str, api_key: str = "", timing: Timing | None = None, traces: Sequence[aiohttp.TraceConfig] = ()
     ) -> None:
-        """`traces` are called by aiohttp while it connects, and may refuse the server (see key_proof.py)."""
-        self.url = url.rstrip("/")
-        self._timing = timing or Timing()
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._traces = list(traces)
-        self._session: aiohttp.ClientSession | None = None
+        """Make the client of one server; `over` makes that of several.
+
+        `traces` are called by aiohttp while it connects, and may refuse the server (see key_proof.py).
+        """
+        url = url.rstrip("/")
+        self._upstreams: tuple[Upstream, ...] = (
+            Upstream(Address(url=url, base=f"{url}/v1", api_key=api_key), timing, traces),
+        )
+        self._route = Route(self._upstreams)
+
+    @classmethod
+    def over(cls, upstreams: Sequence[Upstream]) -> Self:
+        """Return the client of several upstreams; the first one that has a model for a task is the default."""
+        client = cls.__new__(cls)
+        client._upstreams, client._route = tuple(upstreams), Route(upstreams)
+        return client
+
+    def reaching(self, *, remote: bool) -> Self:
+        """Return this client with remote upstreams, or without them. It shares the connections of this one."""
+        client = type(self).over(self._upstreams)
+        client._route = self._route.reaching(remote=remote)
+        return client
+
+    @property
+    def remote_names(self) -> tuple[str, ...]:
+        """The names of the remote upstreams that may get what it is asked."""
+        return tuple(one.name for one in self._route.upstreams if not one.is_local)
 
     async def __aenter__(self) -> Self:
-        timeout = aiohttp.ClientTimeout(sock_connect=self._timing.connect, sock_read=self._timing.silence)
-        # The server's queue is fair between users; a limited pool would be a second queue that is not.
-        connector = aiohttp.TCPConnector(limit=0)
-        self._session = aiohttp.ClientSession(
-            headers=self._headers,
-            timeout=timeout,
-            connector=connector,
-            read_bufsize=1 << 22,
-            trace_configs=self._traces,
-        )
+        for upstream in self._upstreams:
+            upstream.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        for upstream in self._upstreams:
+            await upstream.close()
 
     async def chat(
         self,
@@ -94,52 +108,22 @@ class ModelClient:
         streamed. Ends with `Answered`. Raises ModelError if the server refuses, and ModelUnavailable if it cannot be
         reached.
         """
-        body: dict[str, Any] = {
-            "model": model or await self.first("chat"),
-            "messages": [{"role": turn.role, "content": turn.content} for turn in turns],
-            "temperature": temperature,
-            "seed": seed,
-            "stream": True,
-            "stream_options": {"include_usage": True, "include_progress": True},
-            "truncation": "auto",
-            "user": user,
-        }
-        if max_tokens is not None:
-            body["max_tokens"] = max_tokens
-        if min_p > 0:
-            body["min_p"] = min_p
-        if likely is not None:
-            body |= {"logprobs": True, "top_logprobs": likely}
-        if goes_on:
-            body["continue_final_message"] = True
-        reader = TokenReader()
-        finish, extra, usage, model_name = "stop", dict[str, Any](), dict[str, Any](), str(body["model"])
-        async with contextlib.aclosing(self._stream("/v1/chat/completions", json=body)) as chunks:
-            async for chunk in chunks:
-                news = chunk.get("tempera") or {}
-                extra |= news
-                usage = chunk.get("usage") or usage
-                model_name = str(chunk.get("model") or model_name)
-                if queue := news.get("queue"):
-                    yield Waiting(queue["place"], queue.get("eta_s"))
-                if "step" in news:
-                    yield Step(news["step"], news["steps"])
-                for choice in chunk.get("choices", ()):
-                    finish = choice.get("finish_reason") or finish
-                    text = choice["delta"].get("content") or ""
-                    with checked_format():
-                        tokens, entropies = reader.read_tokens(choice), read_entropies(choice, news)
-                    if text or tokens:
-                        yield Delta(text, tokens, entropies)
-        yield Answered(
-            model=model_name,
-            seed=extra.get("seed", seed),
-            finish_reason=finish,
-            prompt_tokens=usage.get("prompt_tokens", 0),
-            completion_tokens=usage.get("completion_tokens", 0),
-            seconds=extra.get("seconds", 0.0),
-            dropped_turns=extra.get("dropped_turns", 0),
+        request = ChatRequest(
+            turns=turns,
+            temperature=temperature,
+            seed=seed,
+            max_tokens=max_tokens,
+            min_p=min_p,
+            likely=likely,
+            goes_on=goes_on,
+            user=user,
         )
+        targets = await self._route.find("chat", model, reads_images=any(turn.images for turn in turns))
+        load = Load(user, sum(len(turn.content) for turn in turns))
+        answer = self._route.stream(targets, lambda target: _chat(target, request), load)
+        async with contextlib.aclosing(answer) as events:
+            async for event in events:
+                yield event
 
     async def dial(
         self,
@@ -155,8 +139,7 @@ class ModelClient:
 
         `prompt` is a text or the ids of its tokens. It is continued as it is, not as a turn of a conversation.
         """
-        body: dict[str, Any] = {
-            "model": model or await self.first("chat"),
+        fields: dict[str, Any] = {
             "prompt": prompt if isinstance(prompt, str) else list(prompt),
             "temperature": temperature,
             "top_p": top_p,
@@ -164,9 +147,20 @@ class ModelClient:
             "dial": True,
             "user": user,
         }
-        answer = await self._post("/v1/completions", body)
-        with checked_format():
-            return logprobs.read_dial(str(answer.get("model") or body["model"]), answer["tempera"]["dial"])
+
+        async def ask(target: Target) -> Dial:
+            if not (await target.upstream.abilities(target.model)).is_ours:
+                if not isinstance(prompt, str):
+                    raise ModelError("“{model}” goes on with texts alone, not with single tokens.", model=target.name)
+                dial = await fetch_partial_dial(target, prompt, temperature=temperature, top_p=top_p, seed=seed)
+                return replace(dial, sent_to=target.sent_to)
+            answer = await target.upstream.request("POST", "/completions", {"model": target.model, **fields})
+            with checked_format(target.upstream.shown_name):
+                told = str(answer.get("model") or target.model)
+                dial = logprobs.read_dial(target.named(told), answer["tempera"]["dial"])
+            return replace(dial, sent_to=target.sent_to)
+
+        return await self._route.call(await self._route.find("chat", model), ask, Load(user, len(prompt)))
 
     async def faces(
         self,
@@ -175,32 +169,48 @@ class ModelClient:
         count: int = 1,
         truncation: float = 1.0,
         face_size: int | None = None,
+        layout: FaceLayout = "grid",
+        captions: bool = False,
+        snapshot: int | None = None,
+        broken: bool = False,
+        blend: int | None = None,
         model: str | None = None,
         user: str = "",
     ) -> Pictures:
-        """Draw `count` faces into one grid; `face_size` is the edge of each in pixels. Errors as for `chat`."""
-        body: dict[str, Any] = {
-            "model": model or await self.first("faces"),
-            "prompt": "",
-            "n": count,
-            "seed": seed,
-            "truncation": truncation,
-            "layout": "grid",
-            "response_format": "b64_json",
-            "user": user,
-        }
-        if face_size is not None:
-            body["size"] = f"{face_size}x{face_size}"
-        answer = await self._post("/v1/images/generations", body)
-        extra = answer.get("tempera") or {}
-        facts = {"model": body["model"], "seed": str(extra.get("seed", seed)), "truncation": f"{truncation:g}"}
-        files = [base64.b64decode(item["b64_json"]) for item in answer["data"]]
-        return Pictures(
-            model=body["model"],
-            seed=extra.get("seed", seed),
-            seconds=extra.get("seconds", 0.0),
-            png=tuple([await asyncio.to_thread(label_picture, file, facts) for file in files]),
+        """Draw `count` faces into one file; `face_size` is the edge of each in pixels. Errors as for `chat`.
+
+        What follows `layout` is for a model that has a detective (`faces.DUEL_MODEL`). With `captions`, its verdict
+        stands below each face. `snapshot` is the number of the one that draws, the last one by default, and `broken`
+        asks for the training that lost its balance. `blend` is the seed of the last face, to which the others lead. As
+        strip or animation, what is no blend shows the training.
+        """
+        fields = faces.build_fields(
+            seed=seed,
+            count=count,
+            layout=layout,
+            user=user,
+            truncation=truncation,
+            size=f"{face_size}x{face_size}" if face_size is not None else None,
+            captions=captions or None,
+            snapshot=snapshot,
+            run="broken" if broken else None,
+            blend=blend,
         )
+        # No other model has the same faces.
+        targets = await self._route.find("faces", model, others=model is None)
+        return await self._route.call(targets, lambda target: faces.draw_faces(target, fields), Load(user, 0))
+
+    async def duel(
+        self, *, seed: int, count: int = 12, snapshot: int | None = None, model: str | None = None, user: str = ""
+    ) -> DuelSheet:
+        """Return one numbered sheet of `count` faces, half of them real and half forged. Errors as for `chat`.
+
+        `snapshot` is the moment of the training, from 0, at which both networks draw and judge; None is its end.
+        """
+        size = f"{faces.FACE_PIXELS}x{faces.FACE_PIXELS}"
+        fields = faces.build_fields(seed=seed, count=count, layout="duel", user=user, size=size, snapshot=snapshot)
+        targets = await self._route.find("faces", model or faces.DUEL_MODEL, others=False)
+        return await self._route.call(targets, lambda target: faces.draw_duel(target, fields), Load(user, 0))
 
     async def imagine(
         self,
@@ -229,10 +239,9 @@ class ModelClient:
         an encoded picture, the pictures are variations of it: `strength` in (0, 1] says how much of it is replaced.
         `enlarge` is the longer side of each picture in pixels, `previews` the number of previews, and `frames` the
         steps that a strip or an animation shows. `sweep` ({"guidance": [1, 3, 7]} or "steps") draws one picture for
-        each value instead, in a row.
+        each value instead, in a row. Models of servers by others draw one picture of the words (see plain_images.py).
         """
-        body: dict[str, Any] = {
-            "model": model or await self.first("images"),
+        fields: dict[str, Any] = {
             "prompt": prompt,
             "n": count,
             "seed": seed,
@@ -251,105 +260,141 @@ class ModelClient:
             "response_format": "b64_json",
             "user": user,
         }
-        body = {name: value for name, value in body.items() if value is not None}
-        stream = PictureStream(body["model"])
-        if source is None:
-            sent = self._stream("/v1/images/generations", json=body, read_bufsize=LINE_BUFFER_BYTES)
-        else:
-            sent = self._stream("/v1/images/variations", data=build_form(body, source), read_bufsize=LINE_BUFFER_BYTES)
-        async with contextlib.aclosing(sent) as chunks:
-            async for chunk in chunks:
-                with checked_format():
-                    event = stream.read(chunk)
-                if isinstance(event, Preview):
-                    event = await label_preview(event, body["model"])
-                if event is not None:
-                    yield event
-        with checked_format():
-            drawn = stream.result()
-        yield await label_drawn(drawn)
+        fields = {name: value for name, value in fields.items() if value is not None}
+        targets = await self._route.find("images", model, others=source is None)
+        drawing = self._route.stream(targets, lambda target: _draw(target, fields, source), Load(user, len(prompt)))
+        async with contextlib.aclosing(drawing) as events:
+            async for event in events:
+                yield event
 
     async def embed(self, texts: Sequence[str], *, model: str | None = None, user: str = "") -> list[list[float]]:
         """Return one vector for each text, in order. Errors as for `chat`."""
-        body = {"model": model or await self.first("embeddings"), "input": list(texts), "user": user}
-        answer = await self._post("/v1/embeddings", body)
-        return [item["embedding"] for item in sorted(answer["data"], key=lambda item: item["index"])]
+
+        async def ask(target: Target) -> list[list[float]]:
+            body = {"model": target.model, "input": list(texts)} | ({"user": user} if target.upstream.is_ours else {})
+            answer = await target.upstream.request("POST", "/embeddings", body)
+            with checked_format(target.upstream.shown_name):
+                return read_vectors(answer, len(texts), is_ours=target.upstream.is_ours)
+
+        # The vectors of two models have nothing to do with each other.
+        targets = await self._route.find("embeddings", model, others=False)
+        return await self._route.call(targets, ask, Load(user, sum(map(len, texts))))
 
     async def moderate(self, texts: Sequence[str], *, user: str = "") -> list[dict[str, float]]:
         """Return for each text its probability of belonging to each of OpenAI's categories. Errors as for `chat`."""
-        answer = await self._post("/v1/moderations", {"input": list(texts), "user": user})
-        with checked_format():
-            return [{name: float(value) for name, value in one["category_scores"].items()} for one in answer["results"]]
+
+        async def ask(target: Target) -> list[dict[str, float]]:
+            body = {"input": list(texts)} | ({"user": user} if target.upstream.is_ours else {})
+            answer = await target.upstream.request(
+                "POST", "/moderations", body | ({"model": target.model} if target.model else {})
+            )
+            with checked_format(target.upstream.shown_name):
+                return read_scores(answer, len(texts))
+
+        return await self._route.call(self._route.moderators(), ask, None)
 
     async def offered(self, task: str) -> list[str]:
-        """Return the names of the models that the server has for `task`, its default first. Errors as for `chat`."""
+        """Return the names of the models that there are for `task`, the default first. Errors as for `chat`."""
         return list((await self.listed(task))[task])
 
     async def listed(self, *tasks: str) -> dict[str, dict[str, Mapping[str, Any]]]:
-        """Return what the server says about its models for `tasks`, by task and name. Errors as for `chat`."""
-        listed = await self._request("GET", "/v1/models")
-        with checked_format():
-            return {task: read_models(listed, task) for task in tasks}
+        """Return what is said about the models for `tasks`, by task and name. Errors as for `chat`."""
+        return await self._route.listed(*tasks)
 
     async def choose(self, task: str, *wanted: str) -> ModelChoice:
         """Return the first of the `wanted` models that is offered for `task`, "" passed over, or else the first one."""
         if not (listed := (await self.listed(task))[task]):
-            raise ModelUnavailable("The model server offers no model for {task}.", task=task)
+            raise no_model(task)
         return choose_model(listed, wanted)
 
     async def first(self, task: str) -> str:
-        """Return the name of the first model that the server offers for `task`."""
-        return (await self.choose(task)).name
+        """Return the name of the first model that there is for `task`, in the order of the configuration."""
+        return await self._route.first(task)
 
     async def languages(self, task: str, model: str) -> frozenset[str] | None:
         """Return the codes of the languages that a model knows, None if it does not tell. Errors as for `chat`."""
         return read_languages((await self.listed(task))[task].get(model, {}))
 
+    async def queues(self) -> list[QueueState]:
+        """Return the queues of our model server's models; none if it does not tell them."""
+        for upstream in self._route.upstreams:
+            if upstream.is_ours and upstream.is_local:
+                with contextlib.suppress(ModelError), checked_format():
+                    return read_queues(await upstream.request("GET", "/queue"))
+        return []
+
     async def readiness(self) -> Readiness:
-        """Return which models are ready, and the states of others. Raises ModelUnavailable if the server is down."""
+        """Return which models of our model server are ready, and the states of others.
+
+        Raises ModelUnavailable if it is down.
+        """
+        if (own := next((one for one in self._upstreams if not one.name), None)) is None:
+            raise ModelUnavailable(DOWN)
         try:
-            async with self._require_session().get(f"{self.url}/health/ready", allow_redirects=False) as response:
-                if response.status not in (200, 503):
-                    await raise_error(response)
-                body = require_object(await response.json(content_type=None))
+            status, body = await own.get("/health/ready")
         except (aiohttp.ClientError, LineTooLong, TimeoutError, ValueError) as error:
             raise ModelUnavailable(DOWN) from error
         with checked_format():
-            return read_readiness(body, is_ready=response.status == 200)
+            return read_readiness(body, is_ready=status == 200)
 
-    def _require_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            raise RuntimeError("ModelClient is used before it was entered")
-        return self._session
 
-    async def _post(self, path: str, body: Mapping[str, Any]) -> Any:
-        return await self._request("POST", path, body)
+async def _chat(target: Target, request: ChatRequest) -> AsyncGenerator[Waiting | Step | Delta | Answered, None]:
+    """Stream the answer of one model. What it refuses is left out and remembered, before anything is shown."""
+    upstream = target.upstream
+    abilities = await upstream.abilities(target.model)
+    if request.goes_on and CONTINUE in abilities.refused:
+        raise ModelError(CANNOT_GO_ON, model=target.name)
+    while True:
+        body = request.build_body(target.model, abilities)
+        reader = ChatReader(request, target, abilities)
+        try:
+            async with contextlib.aclosing(upstream.stream("/chat/completions", json=body)) as chunks:
+                async for chunk in chunks:
+                    for event in reader.read(chunk):
+                        yield event
+        except ModelError as error:
+            if not reader.is_empty:
+                raise
+            shorter = request.shorten() if is_too_long(error) and not abilities.is_ours else None
+            if shorter is None and not abilities.learn(error, body):
+                raise
+            request = shorter or request
+            if request.goes_on and CONTINUE in abilities.refused:
+                raise ModelError(CANNOT_GO_ON, model=target.name) from error
+        else:
+            yield reader.finish()
+            return
 
-    async def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        session = self._require_session()
-        with connection_errors():
-            async with session.request(method, f"{self.url}{path}", json=body) as response:
-                if response.status >= 400:
-                    await raise_error(response)
-                return require_object(await response.json())
 
-    async def _stream(self, path: str, **request: Any) -> AsyncGenerator[Mapping[str, Any], None]:
-        """Yield the chunks of a stream of server-sent events. `request` has the arguments of aiohttp's `post`."""
-        session = self._require_session()
-        finished = False
-        with connection_errors():
-            async with session.post(f"{self.url}{path}", **request) as response:
-                if response.status >= 400:
-                    await raise_error(response)
-                async for line in response.content:
-                    data = line.strip().removeprefix(b"data:").strip() if line.startswith(b"data:") else b""
-                    if data == b"[DONE]":
-                        finished = True
-                        break
-                    if data:
-                        chunk = require_object(json.loads(data))
-                        if problem := chunk.get("error"):
-                            raise ModelUnavailable("{message}", message=require_object(problem)["message"])
-                        yield chunk
-        if not finished:
-            raise ModelUnavailable(BROKEN)
+async def _draw(
+    target: Target, fields: Mapping[str, Any], source: bytes | None
+) -> AsyncGenerator[Waiting | Step | Preview | Drawn, None]:
+    """Stream the pictures of one model."""
+    upstream, body = target.upstream, {"model": target.model, **fields}
+    if not (await upstream.abilities(target.model)).is_ours:
+        require_plain(target, fields, source)
+        yield await draw_plain(target, fields)
+        return
+    stream = PictureStream(target.name)
+    if source is None:
+        sent = upstream.stream("/images/generations", json=body, read_bufsize=LINE_BUFFER_BYTES)
+    else:
+        form = build_form(upstream.anonymous(body), source)
+        sent = upstream.stream("/images/variations", data=form, read_bufsize=LINE_BUFFER_BYTES)
+    is_done = False
+    async with contextlib.aclosing(sent) as chunks:
+        async for chunk in chunks:
+            if chunk is DONE:
+                is_done = True
+                break
+            with checked_format(upstream.shown_name):
+                event = stream.read(chunk)
+            if isinstance(event, Preview):
+                event = await label_preview(event, target.name)
+            if event is not None:
+                yield event
+    if not is_done:
+        raise broken(upstream.shown_name)
+    with checked_format(upstream.shown_name):
+        drawn = stream.result()
+    yield replace(await label_drawn(drawn), sent_to=target.sent_to)

@@ -18,6 +18,7 @@ from bot.provenance.metadata import find_media_type
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+JPEG_SIGNATURE = b"\xff\xd8"
 LINE_BUFFER_BYTES = 1 << 25
 """The buffer for one line of the stream, which has a whole file; a line may be twice as long."""
 
@@ -25,7 +26,8 @@ LINE_BUFFER_BYTES = 1 << 25
 def build_form(body: Mapping[str, Any], source: bytes) -> aiohttp.FormData:
     """Return `body` as a form with the picture `source`: strings as they are, other values as JSON."""
     form = aiohttp.FormData()
-    form.add_field("image", source, filename="source.png", content_type="image/png")
+    kind = "jpeg" if source.startswith(JPEG_SIGNATURE) else "png"
+    form.add_field("image", source, filename=f"source.{kind}", content_type=f"image/{kind}")
     for name, value in body.items():
         form.add_field(name, value if isinstance(value, str) else json.dumps(value))
     return form

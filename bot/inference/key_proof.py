@@ -17,8 +17,9 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from bot.core.errors import ModelUnavailable
-from bot.inference.client import ModelClient, Timing
+from bot.inference.client import ModelClient
 from bot.inference.responses import DOWN
+from bot.inference.upstreams.upstream import Address, Timing, Upstream
 
 if TYPE_CHECKING:
     from bot.config.sections import ModelServerSection
@@ -35,7 +36,12 @@ UNPROVEN = (
 
 
 def connect(section: ModelServerSection, made_up_key: str = "", timing: Timing | None = None) -> ModelClient:
-    """Return the client for a model server, which has to prove that it knows the key if the key is configured.
+    """Return the client for the model server alone; see `prove`."""
+    return ModelClient.over([prove(section, made_up_key, timing)])
+
+
+def prove(section: ModelServerSection, made_up_key: str = "", timing: Timing | None = None) -> Upstream:
+    """Return the model server, which has to prove that it knows the key if the key is configured.
 
     `made_up_key` is the one that the server gets if this bot starts it, in use if none is configured. A server that
     somebody else started does not know it and is accepted, but not any more once one has proved that it does.
@@ -44,7 +50,7 @@ def connect(section: ModelServerSection, made_up_key: str = "", timing: Timing |
     traces = []
     if key and section.verify and section.is_local:
         traces.append(KeyProof(section.url, key, is_required=bool(section.key)).trace())
-    return ModelClient(section.url, key, timing, traces)
+    return Upstream(Address(url=section.url, base=f"{section.url}/v1", api_key=key), timing, traces)
 
 
 class KeyProof:
@@ -90,7 +96,8 @@ class KeyProof:
                 # The length is checked, since what answers may be anything.
                 if response.status == 200 and (response.content_length or MAX_BYTES) < MAX_BYTES:
                     return str(json.loads(await response.read())["proof"])
-        except OSError as error:
+        except (OSError, aiohttp.ServerDisconnectedError) as error:
+            # A server that ends while it is asked is no other server.
             raise ModelUnavailable(DOWN) from error
         except (aiohttp.ClientError, HttpProcessingError, ValueError, LookupError, TypeError, RecursionError):
             # It is another web server, or none at all.

@@ -23,16 +23,17 @@ class TokenReader:
 
     def read_tokens(self, choice: Mapping[str, Any]) -> tuple[Token, ...]:
         """Return the tokens in the choice of a chunk without special ones; none if it has no log-probabilities."""
-        text = choice["delta"].get("content") or ""
+        text = (choice.get("delta") or choice.get("message") or {}).get("content") or ""
         return tuple(self._read_token(entry, text) for entry in _token_entries(choice) if not entry.get("special"))
 
     def _read_token(self, entry: Mapping[str, Any], answer: str) -> Token:
-        text = self._decoder.decode(bytes(entry["bytes"]))
+        text = self._decoder.decode(bytes_of(entry))
         if self._is_first and text.startswith(" ") and not answer.startswith(" "):
             # Some models begin every text with a space, which is not part of the answer.
             text = text[1:]
         self._is_first = self._is_first and not text
-        return Token(text, math.exp(entry["logprob"]), tuple(map(_read_likely_token, entry["top_logprobs"])))
+        likely = sorted(map(_read_likely_token, entry.get("top_logprobs") or ()), key=lambda one: -one.probability)
+        return Token(text, math.exp(entry["logprob"]), tuple(likely))
 
 
 def read_entropies(choice: Mapping[str, Any], news: Mapping[str, Any]) -> tuple[float, ...]:
@@ -61,6 +62,12 @@ def _token_entries(choice: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return (choice.get("logprobs") or {}).get("content") or ()
 
 
+def bytes_of(entry: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a token; some servers tell only its text."""
+    told = entry.get("bytes")
+    return str(entry["token"]).encode() if told is None else bytes(told)
+
+
 def _read_candidate(entry: Mapping[str, Any], normal: float) -> Candidate:
     return Candidate(
         id=entry["id"],
@@ -73,5 +80,5 @@ def _read_candidate(entry: Mapping[str, Any], normal: float) -> Candidate:
 
 
 def _read_likely_token(entry: Mapping[str, Any]) -> LikelyToken:
-    text = "" if entry.get("special") else bytes(entry["bytes"]).decode(errors="replace")
+    text = "" if entry.get("special") else bytes_of(entry).decode(errors="replace")
     return LikelyToken(text, math.exp(entry["logprob"]))

@@ -1,8 +1,12 @@
-"""Turns what goes wrong with a model server's response into errors with sentences for users."""
+"""Turns what goes wrong with the response of an upstream into errors with sentences for users."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import json
+import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -14,34 +18,78 @@ from bot.core.i18n import Sentence
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+log = logging.getLogger(__name__)
+
 DOWN = (
     "The model server does not answer. It may still be starting; whoever runs this bot can see why with "
     "“tempera doctor”."
 )
 BROKEN = "The connection to the model server broke off in the middle of the answer. Please ask again."
 KEY_REFUSED = "The model server refuses this bot's key; whoever runs it must set the same one on both sides."
+UPSTREAM_DOWN = "“{upstream}” does not answer; whoever runs this bot can see why with “tempera doctor”."
+UPSTREAM_BROKEN = (
+    "The answer of “{upstream}” broke off, or came in a form that I do not know. Please ask again; whoever runs this "
+    "bot can see more with “tempera doctor”."
+)
+UPSTREAM_KEY_REFUSED = "“{upstream}” refuses this bot's key; whoever runs this bot must set the right one."
+UPSTREAM_FAILED = "“{upstream}” could not answer (status {status}). Please try again later."
+UPSTREAM_BUSY = "“{upstream}” has too much to do at the moment; please try again in {seconds} seconds."
+UPSTREAM_REFUSED = "“{upstream}” refused this (status {status}): {message}"
 DEFAULT_RETRY_SECONDS = 5.0
 """When to ask a busy server again if its answer has no Retry-After header."""
+MOST_RETRY_SECONDS = 3600.0
+MAX_ERROR_BYTES = 1 << 16
+ERROR_SECONDS = 10.0
+"""How long the words of an error may take to come."""
+MAX_ANSWER_BYTES = 1 << 26
+"""The largest answer that does not stream: larger than several pictures."""
+MAX_MESSAGE_CHARACTERS = 300
+UNFIT_TO_SHOW = re.compile(r"Traceback|Bearer|\bsk-|(/[\w.~-]+){2,}|\\\\|File \"")
+"""What looks like a trace, a path or a key in the words of another server."""
+CLASS_NAMES = re.compile(r"^(?:[\w.]*(?:Error|Exception)\s*[:-]\s*)+")
+"""The kinds of errors that proxies put before the words of the server behind them. More follows in further lines."""
+
+
+def down(upstream: str) -> ModelUnavailable:
+    """Return the error for an upstream that cannot be reached; "" is the model server."""
+    return ModelUnavailable(UPSTREAM_DOWN, upstream=upstream) if upstream else ModelUnavailable(DOWN)
+
+
+def broken(upstream: str) -> ModelUnavailable:
+    """Return the error for a response that breaks off or cannot be read."""
+    return ModelUnavailable(UPSTREAM_BROKEN, upstream=upstream) if upstream else ModelUnavailable(BROKEN)
+
+
+def refused(upstream: str, status: int, message: str) -> ModelError:
+    """Return the error for a request that a server by others refused with these words."""
+    first = next(iter(message.strip().splitlines()), "")
+    line = CLASS_NAMES.sub("", " ".join(first.split()))[:MAX_MESSAGE_CHARACTERS]
+    if not line or UNFIT_TO_SHOW.search(line):
+        error = ModelError(UPSTREAM_FAILED, upstream=upstream, status=status)
+    else:
+        error = ModelError(UPSTREAM_REFUSED, upstream=upstream, status=status, message=line)
+    error.status, error.detail = status, message
+    return error
 
 
 @contextlib.contextmanager
-def connection_errors() -> Iterator[None]:
+def connection_errors(upstream: str = "") -> Iterator[None]:
     """Raise ModelUnavailable if the server cannot be reached, or if its response breaks off or cannot be read."""
     try:
         yield
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-        raise ModelUnavailable(DOWN) from error
-    except (aiohttp.ClientError, LineTooLong, TimeoutError, ValueError, KeyError) as error:
-        raise ModelUnavailable(BROKEN) from error
+        raise down(upstream) from error
+    except (aiohttp.ClientError, LineTooLong, TimeoutError, ValueError, KeyError, RecursionError) as error:
+        raise broken(upstream) from error
 
 
 @contextlib.contextmanager
-def checked_format() -> Iterator[None]:
+def checked_format(upstream: str = "") -> Iterator[None]:
     """Raise ModelUnavailable if a field of the response is missing or has the wrong type."""
     try:
         yield
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ModelUnavailable(BROKEN) from error
+    except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
+        raise broken(upstream) from error
 
 
 def require_object(value: Any) -> Mapping[str, Any]:
@@ -51,23 +99,60 @@ def require_object(value: Any) -> Mapping[str, Any]:
     return value
 
 
+async def read_object(response: aiohttp.ClientResponse) -> Mapping[str, Any]:
+    """Return the JSON object that a response has; raise ValueError if it has none, or one that is too large."""
+    data = bytearray()
+    async for part in response.content.iter_any():
+        data += part
+        if len(data) > MAX_ANSWER_BYTES:
+            raise ValueError("an answer is too large")
+    return require_object(json.loads(data))
+
+
 def _read_retry_seconds(response: aiohttp.ClientResponse) -> float:
     """Return the seconds of the Retry-After header; a date in it is ignored."""
     text = response.headers.get("Retry-After", "")
-    return float(text) if text.isdecimal() else DEFAULT_RETRY_SECONDS
+    return min(float(text), MOST_RETRY_SECONDS) if text.isdecimal() else DEFAULT_RETRY_SECONDS
 
 
-async def raise_error(response: aiohttp.ClientResponse) -> None:
+async def raise_error(response: aiohttp.ClientResponse, upstream: str = "") -> None:
     """Raise the error for the status of a response, with the sentence of the server if it sent one."""
+    try:
+        async with asyncio.timeout(ERROR_SECONDS):
+            data = await response.content.readexactly(MAX_ERROR_BYTES)
+    except asyncio.IncompleteReadError as incomplete:
+        data = incomplete.partial
+    error = _foreign_error(upstream, response, data) if upstream else _own_error(response, data)
+    error.status, error.detail = response.status, data.decode(errors="replace")
+    raise error
+
+
+def _own_error(response: aiohttp.ClientResponse, data: bytes) -> ModelError:
+    """Return the error of a server of ours, whose words are for users."""
     message: object = Sentence("The model server answered with status {status}.", {"status": response.status})
     code = None
     with contextlib.suppress(ValueError, KeyError, TypeError):
-        error = (await response.json(content_type=None))["error"]
-        message, code = str(error["message"]), error.get("code")
+        told = json.loads(data)["error"]
+        message, code = str(told["message"]), told.get("code")
     if response.status == 429:
-        raise Busy("{message}", _read_retry_seconds(response), message=message)
+        return Busy("{message}", _read_retry_seconds(response), message=message)
     if response.status == 401 or code == "invalid_api_key":
-        raise ModelUnavailable(KEY_REFUSED)
+        return ModelUnavailable(KEY_REFUSED)
     if response.status == 403 or response.status >= 500:
-        raise ModelUnavailable("{message}", message=message)
-    raise ModelError("{message}", message=message)
+        return ModelUnavailable("{message}", message=message)
+    return ModelError("{message}", message=message)
+
+
+def _foreign_error(upstream: str, response: aiohttp.ClientResponse, data: bytes) -> ModelError:
+    """Return the error of a server by others, whose words are shown only where they are about the request."""
+    status, retry_after, message = response.status, _read_retry_seconds(response), ""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        message = str(json.loads(data)["error"]["message"])
+    log.info("“%s” answered a request with status %d.", upstream, status)
+    if status == 429:
+        return Busy(UPSTREAM_BUSY, retry_after, upstream=upstream, seconds=round(retry_after))
+    if status in (401, 403):
+        return ModelUnavailable(UPSTREAM_KEY_REFUSED, upstream=upstream)
+    if status in (402, 404, 408) or status >= 500:
+        return ModelUnavailable(UPSTREAM_FAILED, upstream=upstream, status=status)
+    return refused(upstream, status, message)

@@ -1,6 +1,6 @@
 """Tasks that show answers, as Discord and Slack share them: retries, the end of the bot, and answers cut short.
 
-`FAILED` and `read_refusal` serve the other platforms, too.
+`FAILED` and `read_only_reply` serve the other platforms, too.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from bot.core.background import until_stored
 from bot.core.errors import DatabaseUnavailable
 from bot.core.i18n import Sentence
+from bot.core.messages import base_platform
 from bot.core.throttle import throttled
 
 if TYPE_CHECKING:
@@ -61,7 +64,7 @@ class AnswerTasks(ABC, Generic[ViewT]):
     def __init__(self, bot: Bot, platform: str) -> None:
         self.bot = bot
         self._platform = platform
-        self._name = platform.capitalize()
+        self._name = base_platform(platform).capitalize()
         self._is_closing = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._views: dict[ViewT, asyncio.Task[None] | None] = {}
@@ -88,7 +91,7 @@ class AnswerTasks(ABC, Generic[ViewT]):
 
     @abstractmethod
     async def _show_stored(self, view: ViewT, row: MessageRow) -> None:
-        """Show a stored answer that was cut short. Logs what the platform refuses."""
+        """Show a stored answer that was cut short. Logs what the platform refuses; raises DatabaseUnavailable."""
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Run `work` as a task that ends with this object at the latest. Its errors are logged."""
@@ -113,9 +116,10 @@ class AnswerTasks(ABC, Generic[ViewT]):
         """Show `replies` until they end, each changed by `change`. Raises nothing but its own cancellation."""
         self._views[view] = asyncio.current_task()
         try:
-            async with aclosing(throttled(replies, self._throttle(view))) as newest:
-                async for reply in newest:
-                    await self._show(view, reply if change is None else change(reply))
+            with self.bot.services.runs.showing():
+                async with aclosing(throttled(replies, self._throttle(view))) as newest:
+                    async for reply in newest:
+                        await self._show(view, reply if change is None else change(reply))
         except Exception as error:  # noqa: BLE001 - the platform logs what it does not expect
             await self._end_after(view, error)
         finally:
@@ -138,9 +142,11 @@ class AnswerTasks(ABC, Generic[ViewT]):
 
     async def restore(self) -> None:
         """Show that the answers which another process left unfinished were cut short, with the buttons that remain."""
-        for row in await self.bot.mark_interrupted([self._platform]):
-            if view := await self._find_view(row):
-                await self._show_stored(view, row)
+        # Each step is repeated by itself: what is marked is not found again, and a view knows what it has posted.
+        for row in await until_stored(partial(self.bot.messages.mark_interrupted, [self._platform])):
+            last = await until_stored(partial(self.bot.conclude, row.id))
+            if last is not None and (view := await until_stored(partial(self._find_view, last))) is not None:
+                await until_stored(partial(self._show_stored, view, last))
 
     async def close(self) -> None:
         """Cancel what still runs, and show in each unfinished answer that it was cut short."""
@@ -161,12 +167,14 @@ class AnswerTasks(ABC, Generic[ViewT]):
         return True
 
     async def _show_cut_short(self, view: ViewT) -> None:
-        row = await self.bot.messages.get(view.row) if view.row else None
-        if row is not None:
-            await self._show_stored(view, row)
+        # The next process finds what is not marked now.
+        with suppress(DatabaseUnavailable):
+            row = await self.bot.messages.get(view.row) if view.row else None
+            if row is not None:
+                await self._show_stored(view, row)
 
 
-async def read_refusal(replies: Stream[Reply]) -> Reply:
-    """Return the only reply of a refused request."""
+async def read_only_reply(replies: Stream[Reply]) -> Reply:
+    """Return the reply to a request that has just one, such as one that is refused."""
     async with aclosing(replies):
         return await anext(replies)

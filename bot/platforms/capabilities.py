@@ -18,6 +18,7 @@ DISCORD = Capabilities(
     keeps_messages=True,
     channel_mention="<#{id}>",
     time_mention=TIME_MENTION,
+    countdown="<t:{seconds}:R>",
 )
 SLACK = Capabilities(ids=re.compile(r"[A-Z][A-Z0-9]{5,20}"), keeps_messages=True)
 WEB = Capabilities(home=Place("web", "", "web"), has_pages=True, translates_notes=True, time_mention=TIME_MENTION)

@@ -20,13 +20,13 @@ from bot.core.errors import ConfigError, PluginError
 from bot.core.text import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Coroutine, Iterator, Sequence
+    from collections.abc import Collection, Container, Coroutine, Iterator, Sequence
     from types import CodeType, ModuleType
 
     from bot.commands.command import Command
     from bot.config.sections import PluginsSection
     from bot.core.caller import Caller
-    from bot.core.messages import Page, Person, Place, Reference, Shelf, User
+    from bot.core.messages import Page, Person, Place, Reference, Reply, Shelf, User
     from bot.inference.client import ModelClient
     from bot.settings.setting import Setting
     from bot.storage.key_value import Store
@@ -87,12 +87,23 @@ class Plugin:
         """
         return None
 
+    async def conclude(self, answer: int) -> Reply | None:
+        """Return the last reply of an answer that was interrupted, or None to leave it as it is.
+
+        `answer` is its row, as in `Context.answer`. The process that made it has ended, or is about to.
+        """
+        return None
+
     async def stored(self, person: Person) -> Any:
         """Return what this plugin keeps about somebody beside values under their id, as JSON; None for nothing."""
         return None
 
-    async def forget(self, person: Person) -> None:
-        """Delete what this plugin keeps about somebody, and of what they wrote, beside values under their id."""
+    async def forget(self, person: Person) -> Collection[int] | None:
+        """Delete what this plugin keeps about somebody, and of what they wrote, beside values under their id.
+
+        May return the rows of other people's answers that name them, which are deleted as well.
+        """
+        return None
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run `work` in the background for as long as the plugin is loaded."""
@@ -225,7 +236,7 @@ def import_file(path: Path, module_name: str) -> ModuleType:
 
 def _remove_modules(module_name: str) -> dict[str, ModuleType]:
     """Remove this module and those below it from `sys.modules`, and return them."""
-    names = [name for name in sys.modules if f"{name}.".startswith(f"{module_name}.")]
+    names = [name for name in list(sys.modules) if f"{name}.".startswith(f"{module_name}.")]
     return {name: sys.modules.pop(name) for name in names}
 
 

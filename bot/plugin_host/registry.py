@@ -141,6 +141,11 @@ class Registry:
         """Return the command called `name`, which may be hidden; None if there is none."""
         return self._commands.get(name)
 
+    def plugin_of(self, command: str) -> Plugin | None:
+        """Return the plugin that has a command, which may be hidden; None if there is none."""
+        found = self.get(command)
+        return None if found is None else self._plugins.get(found.plugin)
+
     def find_any(self, name: str) -> Command:
         """Return the command of a button or an answer, which may be hidden. Raises UnknownCommand if it is gone."""
         return self.get(name) or self.find(name)

@@ -52,18 +52,21 @@ class Erasure:
         *,
         moderator_commands: Collection[str],
         people_settings: Collection[str],
+        naming_answers: Collection[int],
         spared_question: int,
     ) -> None:
         """`person_hash` is the person's hash among time-outs. Answers of `moderator_commands` may mention others.
 
-        `people_settings` are the settings that are lists of people, and `spared_question` is the row of the question
-        that asks for the deletion, which stays until it is answered.
+        `people_settings` are the settings that are lists of people, `naming_answers` the rows of answers that name the
+        person, and `spared_question` is the row of the question that asks for the deletion, which stays until it is
+        answered.
         """
         self._user = user
         self._person = person
         self._person_hash = person_hash
         self._moderator_commands = moderator_commands
         self._people_settings = people_settings
+        self._naming_answers = naming_answers
         self._spared_question = spared_question
         self._pseudonym = f"deleted-{secrets.token_hex(4)}"
         self._id = re.compile(rf"(?<!\w){re.escape(person.id)}(?!\w)")
@@ -98,8 +101,22 @@ class Erasure:
         tree = tree.union(following)
         deletion = delete(MessageRow).where(MessageRow.id.in_(select(tree.c.id)))
         deleted = list(await session.scalars(deletion.returning(MessageRow.id)))
+        deleted += await self._delete_naming_answers(session)
         await session.execute(delete(VoteRow).where(is_vote_of(self._person)))
         return deleted
+
+    async def _delete_naming_answers(self, session: AsyncSession) -> list[int]:
+        """Delete the answers that name them, but not what followed from these, and questions without another answer."""
+        naming = MessageRow.id.in_(self._naming_answers) & is_not_of_question(self._spared_question)
+        deletion = delete(MessageRow).where(naming).returning(MessageRow.id, MessageRow.parent)
+        found = (await session.execute(deletion)).all()
+        parents = MessageRow.parent.in_([parent for _, parent in found])
+        answered = select(MessageRow.parent).where(
+            parents, MessageRow.role == "assistant", MessageRow.state != "deleted"
+        )
+        unanswered = MessageRow.id.in_([parent for _, parent in found]) & MessageRow.id.not_in(answered)
+        questions = await session.scalars(delete(MessageRow).where(unanswered).returning(MessageRow.id))
+        return [*(answer for answer, _ in found), *questions]
 
     async def _rows_naming(self, session: AsyncSession) -> list[int]:
         """Return the rows that have the person's id as an option."""

@@ -193,13 +193,20 @@ class PrivacyService:
     async def _delete(self, caller: Caller, question: int) -> None:
         user, person = caller.user, await self._person(caller.user, caller.place)
         self._parts.pop((person.platform, person.id), None)
+        naming: set[int] = set()
         for plugin in self._registry.plugins:
-            await plugin.forget(person)
+            naming.update(await plugin.forget(person) or ())
         moderators = {command.name for command in self._registry.all_commands if command.moderator}
         people = {setting.name for setting in self._settings.declared if setting.ids == "users"}
         person_hash = self._timeouts.hash_person(person.platform, person.id)
         erasure = Erasure(
-            user, person, person_hash, moderator_commands=moderators, people_settings=people, spared_question=question
+            user,
+            person,
+            person_hash,
+            moderator_commands=moderators,
+            people_settings=people,
+            naming_answers=naming,
+            spared_question=question,
         )
         deleted = await erasure.run(self._database)
         await self._defaults.refresh()

@@ -13,11 +13,14 @@ from bot.provenance.metadata import AI_SOURCE, MAX_FACT_CHARACTERS, Label, choos
 from bot.provenance.picture_hash import FORMATS, hash_image
 
 if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
     from bot.provenance.certificates import Trust
     from bot.provenance.manifest import Manifest
 
 MAX_PIXELS = 16_000_000
 """The largest picture that is read, because a small file may decode to a huge one."""
+DAMAGED = "The picture is damaged; send another copy of it."
 MAX_FRAMES = 100
 """The number of the last frame of a film that is looked at."""
 SYSTEM = re.compile(r"AISystemUsed(?:=\"|>)([^\"<]*)")
@@ -44,26 +47,14 @@ def examine(data: bytes, trust: Trust) -> Examination:
     It reads what strangers send, so it belongs into a process that may take only so much memory and time. Raises
     UserError if the file is no picture, too large or damaged.
     """
-    from PIL import Image
-
-    too_large = UserError(
-        "The picture has more than {most} million pixels; send a smaller copy of it.", most=MAX_PIXELS // 10**6
-    )
-    try:
-        picture = Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.DecompressionBombError:
-        raise too_large from None
-    except Exception:  # noqa: BLE001 - Pillow raises many types for what is no picture
-        raise UserError("This is no picture that I can read; send a PNG, JPEG, WebP or GIF file.") from None
-    if picture.width * picture.height > MAX_PIXELS:
-        raise too_large
+    picture = open_picture(data, MAX_PIXELS)
     media_type = picture.get_format_mimetype() or ""
     try:
         picture.seek(min(getattr(picture, "n_frames", 1), MAX_FRAMES) - 1)
         hashes = (hash_image(picture),)
         packet = picture.info.get("xmp") or b""
-    except Exception:  # noqa: BLE001 - as above, for damaged files
-        raise UserError("The picture is damaged; send another copy of it.") from None
+    except Exception:  # noqa: BLE001 - as in open_picture, for damaged files
+        raise UserError(DAMAGED) from None
     return Examination(
         media_type=media_type,
         size=picture.size,
@@ -71,6 +62,24 @@ def examine(data: bytes, trust: Trust) -> Examination:
         label=read_label(data) or _read_foreign_label(read_xmp(data) or packet),
         manifest=read_manifest(data, media_type, trust),
     )
+
+
+def open_picture(data: bytes, most_pixels: int) -> ImageFile:
+    """Return a picture that is not decoded yet. Raises UserError if it is none, or has more than `most_pixels`."""
+    from PIL import Image
+
+    too_large = UserError(
+        "The picture has more than {most} million pixels; send a smaller copy of it.", most=most_pixels // 10**6
+    )
+    try:
+        picture = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError:
+        raise too_large from None
+    except Exception:  # noqa: BLE001 - Pillow raises many types for what is no picture
+        raise UserError("This is no picture that I can read; send a PNG, JPEG, WebP or GIF file.") from None
+    if picture.width * picture.height > most_pixels:
+        raise too_large
+    return picture
 
 
 def _read_foreign_label(packet: bytes | str) -> Label | None:

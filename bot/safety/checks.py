@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bot.core.errors import Busy, ModelError
+from bot.core.errors import Busy, ModelError, UserError
 from bot.core.i18n import Sentence
 from bot.safety.compiled import PATTERNS, WORDS, CompiledLists
 from bot.safety.errors import (
@@ -24,12 +24,12 @@ from bot.safety.normalize import normalize, remove_disguises
 from bot.safety.people import famous_people
 from bot.safety.personal_data import find_personal_data
 from bot.safety.rules import built_in_rules
-from bot.safety.settings import CLASSROOM, OFF, STANDARD
+from bot.safety.settings import CLASSROOM, OFF, PICTURES, STANDARD
 from bot.safety.stream_filter import ReplyFilter
 from bot.safety.token_filter import filter_dial, filter_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
     from bot.commands.command import Command
@@ -61,6 +61,8 @@ RETRY_SECONDS = 0.5
 """When the classifier is asked again after its queue was full: its jobs are short, so there is soon room."""
 
 
+FILE_PIECE_CHARACTERS, FILE_BATCH = 1000, 8
+"""In pieces of this length the text of a file is checked, so many at once by the classifier."""
 LIST_KINDS = {"safety.words": WORDS, "safety.patterns": PATTERNS, "safety.people": WORDS}
 """The settings that are lists of a server's own, and how each is compiled."""
 
@@ -177,6 +179,29 @@ class Safety:
         if code := await self._classify([*texts, *undisguised], level, PROMPT_THRESHOLDS[level], user):
             raise self._make_refusal(code, "\n".join(texts), place)
 
+    def check_picture(self, place: Place) -> None:
+        """Raise UserError if nobody may attach a picture here."""
+        if not self._settings.value(PICTURES, place):
+            raise UserError(
+                "No pictures can be attached here; moderators decide that with {setting}.", setting=PICTURES
+            )
+
+    async def check_file(self, text: str, place: Place, *, user: str = "") -> None:
+        """Raise Unsafe if nobody may ask about a file with this text here: by the rules of prompts.
+
+        For the classifier it is like an answer: it has many sentences, which somebody else may have written.
+        """
+        rules, pieces = await self._rules_at(place), list(_split(text))
+        for piece in pieces:
+            if code := await asyncio.to_thread(rules.find_reason, piece, draws=False):
+                raise self._make_refusal(code, piece, place)
+        if rules.level == OFF:
+            return
+        for first in range(0, len(pieces), FILE_BATCH):
+            some = pieces[first : first + FILE_BATCH]
+            if code := await self._classify(some, rules.level, ANSWER_THRESHOLDS[rules.level], user):
+                raise self._make_refusal(code, "\n".join(some)[:FILE_PIECE_CHARACTERS], place)
+
     def find_personal_data_warning(self, texts: Sequence[str], place: Place) -> Sentence | None:
         """Return the warning for a message that seems to contain personal data, else None."""
         if self._level(place) == OFF or not (kind := find_personal_data(texts)):
@@ -260,3 +285,14 @@ class Safety:
     def _level(self, place: Place) -> str:
         level: str = self._settings.value("safety.level", place)
         return level
+
+
+def _split(text: str) -> Iterator[str]:
+    """Yield a text in pieces, which end with a line or a word where that is possible."""
+    while text:
+        end = len(text)
+        if end > FILE_PIECE_CHARACTERS:
+            ends = (text.rfind(sign, FILE_PIECE_CHARACTERS // 2, FILE_PIECE_CHARACTERS) for sign in ("\n", " "))
+            end = next((place for place in ends if place > 0), FILE_PIECE_CHARACTERS)
+        yield text[:end]
+        text = text[end:].lstrip()

@@ -8,6 +8,7 @@ from bot.safety.words import count_entries
 from bot.settings.setting import Setting
 
 OFF, STANDARD, CLASSROOM = "off", "standard", "classroom"
+PICTURES = "safety.pictures"
 MAX_LIST_CHARACTERS, MAX_HELP_CHARACTERS = 200_000, 2000
 """What is read of a list that was stored before all lists of a server were limited together; and a help text."""
 
@@ -57,6 +58,12 @@ SETTINGS = (
         maximum=MAX_LIST_CHARACTERS,
         count_entries=count_entries,
         description="Names of people whom pictures may not show, beside those known to the bot; with commas between.",
+    ),
+    Setting(
+        name=PICTURES,
+        type=bool,
+        default=True,
+        description="Whether people may attach pictures, of which nobody checks what they show.",
     ),
     Setting(
         name="safety.help_text",

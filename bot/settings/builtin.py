@@ -18,6 +18,9 @@ READERS_OWN = "each"
 """The value of `answers.language` that stands for each reader's own language."""
 LOG_CHANNEL, PAUSED, TASK = "audit.channel", "access.paused", "room.task"
 TEACHERS_READ = "private.teachers_read"
+UPSTREAMS = "upstreams.allowed"
+LOCAL, REMOTE = "local", "local and remote"
+"""The values of `upstreams.allowed`."""
 MAX_TASK_CHARACTERS = 600
 SERVERS_ONLY = frozenset({SERVER})
 ROLES_ONLY = frozenset({ROLE})
@@ -211,7 +214,27 @@ PRIVATE_PLACES = (
         scopes=SERVERS_ONLY,
     ),
 )
-CORE_SETTINGS = (*ANSWERS, *MODERATORS, *ACCESS, *ROOM, *LIMITS, *TEMPERATURE, *AUDIT, *PRIVATE_PLACES)
+UPSTREAM_RULES = (
+    Setting(
+        name=UPSTREAMS,
+        type=str,
+        default=LOCAL,
+        choices=(LOCAL, REMOTE),
+        description="Which servers may get what is asked: those of whoever runs the bot, or remote ones as well.",
+        scopes=SERVERS_ONLY,
+    ),
+)
+CORE_SETTINGS = (
+    *ANSWERS,
+    *MODERATORS,
+    *ACCESS,
+    *ROOM,
+    *LIMITS,
+    *TEMPERATURE,
+    *AUDIT,
+    *PRIVATE_PLACES,
+    *UPSTREAM_RULES,
+)
 GROUP_TITLES = {
     "answers": "Answers",
     "moderators": "Moderators",
@@ -222,5 +245,6 @@ GROUP_TITLES = {
     "audit": "The record (/audit)",
     "safety": "Safety",
     "private": "Private places",
+    "upstreams": "Where models run",
 }
 """Titles of the groups of settings, keyed by the first part of their names; a plugin's `title` is that of its group."""

@@ -138,7 +138,8 @@ class SettingsView:
 
     async def choices(self, setting: Setting) -> tuple[str, ...]:
         """Return the values to choose from for a setting; none if other values are allowed, too."""
-        return await self._settings.choices(setting, self._settings.value(setting.name, self._caller.place))
+        place = self._caller.place
+        return await self._settings.choices(setting, self._settings.value(setting.name, place), place)
 
     def export(self, scope: Scope) -> str:
         """Return the values set for a server, its channels and its roles as TOML that `SettingsEditor.load` reads."""

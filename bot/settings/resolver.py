@@ -16,7 +16,8 @@ from bot.core.adapters import Adapters
 from bot.core.errors import ConfigError, OptionError, PluginError, UserError
 from bot.core.i18n import translate
 from bot.core.text import nearest
-from bot.settings.builtin import CORE_SETTINGS, GROUP_TITLES, READERS_OWN
+from bot.inference.models import find_name
+from bot.settings.builtin import CORE_SETTINGS, GROUP_TITLES, READERS_OWN, REMOTE, UPSTREAMS
 from bot.settings.list_limits import check_lists
 from bot.settings.scopes import Change, Scopes, enclosing_scopes, server_scope
 from bot.settings.setting import CHANNEL, ROLE, SERVER, Changed, Scope, Setting
@@ -165,6 +166,16 @@ class Settings:
         language = str(self.value("answers.language", place))
         return locale if language == READERS_OWN else language
 
+    def models_in(self, place: Place) -> ModelClient:
+        """Return the models that may be asked in `place`: those of remote upstreams only where that is allowed."""
+        if self._models is None:
+            raise RuntimeError("these settings know no models")
+        return self._models.reaching(remote=self.reaches_remote(place))
+
+    def reaches_remote(self, place: Place) -> bool:
+        """Return whether remote upstreams may get what is asked in `place`."""
+        return bool(self.value(UPSTREAMS, place) == REMOTE)
+
     def levels(self, name: str, place: Place, role: str = "") -> list[Level]:
         """Return each level that gives `name` a value in `place`, from the weakest to the one that applies.
 
@@ -234,7 +245,7 @@ class Settings:
         `check_new` refuses.
         """
         change, setting = self.make_change(name, raw, scope), self.find(name)
-        await self._check_model(setting, change.value)
+        await self._check_model(setting, change.value, scope.place)
         if setting.check_new is not None and change.value is not None:
             await asyncio.to_thread(setting.check_new, change.value)
         return change
@@ -268,8 +279,8 @@ class Settings:
             for change, old in zip(changes, before, strict=True)
         ]
 
-    async def choices(self, setting: Setting, now: Any) -> tuple[str, ...]:
-        """Return the values to choose from; for a model those that the server has, and the value of `now`.
+    async def choices(self, setting: Setting, now: Any, place: Place) -> tuple[str, ...]:
+        """Return the values to choose from; for a model those that may be asked in `place`, and the value of `now`.
 
         There are none if any other value is allowed, too, or while the model server does not answer.
         """
@@ -277,7 +288,7 @@ class Settings:
             return tuple(map(str, setting.choices))
         with suppress(UserError, TimeoutError):
             async with asyncio.timeout(MODEL_NAMES_SECONDS):
-                offered = await self._offered_models(setting)
+                offered = await self._offered_models(setting, place)
             return tuple(dict.fromkeys([*offered, *([now] if now else [])]))
         return ()
 
@@ -289,17 +300,17 @@ class Settings:
         """
         if self._models is None or (setting := self._declared.get(name)) is None:
             return None
-        return await self._models.choose(setting.task, earlier, self.value(name, place))
+        return await self.models_in(place).choose(setting.task, earlier, self.value(name, place))
 
-    async def _offered_models(self, setting: Setting) -> list[str]:
-        return [] if self._models is None else await self._models.offered(setting.task)
+    async def _offered_models(self, setting: Setting, place: Place) -> list[str]:
+        return [] if self._models is None else await self.models_in(place).offered(setting.task)
 
-    async def _check_model(self, setting: Setting, name: str | None) -> None:
-        if not setting.task or not name or name in (offered := await self._offered_models(setting)):
+    async def _check_model(self, setting: Setting, name: str | None, place: Place) -> None:
+        if not setting.task or not name or find_name(offered := await self._offered_models(setting, place), name):
             return
         if not offered:
-            raise OptionError(setting.name, "The model server has no model that {name} could name.", name=setting.name)
-        sentence = "{name} must be one of the model server's models for it: {offered}; you gave “{text}”."
+            raise OptionError(setting.name, "There is no model that {name} could name.", name=setting.name)
+        sentence = "{name} must be one of the models there are for it: {offered}; you gave “{text}”."
         values = {"name": setting.name, "offered": ", ".join(offered), "text": name[:60]}
         raise OptionError(setting.name, sentence, **values)
 

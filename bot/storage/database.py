@@ -1,7 +1,7 @@
 """The tables and the connection to them: SQLAlchemy 2, async, on the database systems of engine.py.
 
 Every change is one transaction that holds the write lock from its first statement, so two processes on one database
-wait for each other and never fail half-way. Readers never wait.
+wait for each other and never fail half-way. Readers wait for none of them, as long as a connection is free.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import logging
 import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sqlalchemy import (
     JSON,
@@ -30,21 +31,24 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.types import TypeDecorator
 
+from bot.core.background import in_daemon_thread
 from bot.core.errors import ConfigError
 from bot.storage.engine import BUSY_SECONDS, create_backend, prepare_file, truncate_wal
 from bot.storage.failures import Failures
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
     from types import TracebackType
 
-    from sqlalchemy import Connection, Dialect
+    from sqlalchemy import Connection, Dialect, Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 RETRY_SECONDS = 0.05
 WAL_PAUSES_SECONDS = (0.1, 0.5, 2.0)
@@ -257,10 +261,10 @@ class Database:
             await prepare_file(self._backend.file)
             await self._migrate_when_free()
         except ConfigError:
-            await self._engine.dispose()
+            await self._backend.dispose()
             raise
         except self._backend.open_errors as error:
-            await self._engine.dispose()
+            await self._backend.dispose()
             log.debug("The database cannot be opened", exc_info=error)
             raise ConfigError(self._backend.failure_sentence) from None
         return self
@@ -268,7 +272,7 @@ class Database:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._engine.dispose()
+        await self._backend.dispose()
 
     async def _migrate_when_free(self) -> None:
         latest = time.monotonic() + BUSY_SECONDS
@@ -300,6 +304,18 @@ class Database:
         with self._failures.reported("writing"):
             async with _session(self._engine) as session, session.begin():
                 yield session
+
+    async def write(self, work: Callable[[Session], Result]) -> Result:
+        """Return the result of `work` in one transaction, which is committed at the end or rolled back.
+
+        Unlike `writing`, it waits for the event loop as little as the driver lets it. If this is cancelled, the
+        transaction may still be committed. Raises DatabaseUnavailable if the database cannot be used.
+        """
+        if self._backend.blocking is None:
+            async with self.writing() as session:
+                return await session.run_sync(work)
+        with self._failures.reported("writing"):
+            return await in_daemon_thread(partial(_write, self._backend.blocking, work), "database writer")
 
     async def migrate(self, target: str = "head") -> None:
         """Migrate the tables to the newest revision, or to `target`."""
@@ -345,6 +361,11 @@ class Database:
         """Mark an event as not handled, since handling it failed."""
         async with self.writing() as session:
             await session.execute(delete(EventRow).where(EventRow.platform == platform, EventRow.id == event_id))
+
+
+def _write(engine: Engine, work: Callable[[Session], Result]) -> Result:
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        return work(session)
 
 
 @asynccontextmanager

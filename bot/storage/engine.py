@@ -1,7 +1,7 @@
 """The database systems: SQLite in a file, or PostgreSQL on a server.
 
 On both, a transaction that writes waits for all others that write from its first statement on. So what it reads is
-still true when it writes. Readers never wait.
+still true when it writes. Readers wait for none of them, as long as a connection is free.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import event
+from sqlalchemy import create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from bot.core.errors import ConfigError
+from bot.storage.sqlite_driver import connect
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Connection
+    from sqlalchemy import URL, Connection, Engine
 
 BUSY_SECONDS = 30
 WAL_BUSY_SECONDS = 0.2
@@ -49,10 +50,18 @@ class Backend:
     """Those that the driver raises itself when a connection is made later, beside OSError."""
     failure_sentence: str
     """The sentence to show then."""
+    blocking: Engine | None = None
+    """An engine that runs a whole transaction in one visit to a thread; None if the driver is asynchronous itself."""
     file: Path | None = None
     """The file of the database, if it has one."""
     key_file: Path | None = None
     """The file for a secret that must not be in the database; None if its processes share no folder."""
+
+    async def dispose(self) -> None:
+        """Close all connections that nothing uses."""
+        await self.engine.dispose()
+        if self.blocking is not None:
+            self.blocking.dispose()
 
 
 def create_backend(address: str) -> Backend:
@@ -75,25 +84,31 @@ def create_backend(address: str) -> Backend:
 
 def _create_sqlite(url: URL) -> Backend:
     path = Path(url.database or "tempera.db").expanduser()
-    arguments = {"timeout": BUSY_SECONDS, "factory": _SQLiteConnection}
+    arguments = {"timeout": BUSY_SECONDS, "factory": _SQLiteConnection, "async_creator_fn": connect}
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args=arguments, hide_parameters=True)
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def _connect(connection: Any, record: Any) -> None:
-        # The driver's own transactions begin too late, so it must begin none.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "secure_delete=ON"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    # A deferred transaction that reads before it writes would fail if another one writes in between.
-    _begin_transactions_with(engine, "BEGIN IMMEDIATE")
+    arguments = {"timeout": BUSY_SECONDS, "factory": _SQLiteConnection}
+    # Each transaction is in a thread of its own, one after the other.
+    blocking = create_engine(f"sqlite:///{path}", connect_args=arguments, hide_parameters=True)
+    for one in (engine.sync_engine, blocking):
+        event.listen(one, "connect", _prepare_connection)
+        # A deferred transaction that reads before it writes would fail if another one writes in between.
+        _begin_transactions_with(one, "BEGIN IMMEDIATE")
     reader = engine.execution_options(**{READ_ONLY: True})
     name = url.render_as_string()
     open_errors = (OSError, DBAPIError)
     failure_sentence = f"The database {path} cannot be opened; is the folder writable?"
-    return Backend(engine, reader, name, open_errors, (), failure_sentence, path, path.with_name(f"{path.name}.key"))
+    return Backend(
+        engine, reader, name, open_errors, (), failure_sentence, blocking, path, path.with_name(f"{path.name}.key")
+    )
+
+
+def _prepare_connection(connection: Any, record: Any) -> None:
+    # The driver's own transactions begin too late, so it must begin none.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "secure_delete=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
 
 
 def _create_postgresql(url: URL) -> Backend:
@@ -111,10 +126,11 @@ def _create_postgresql(url: URL) -> Backend:
         # At a stricter level, a writer would see the state before it got the lock.
         isolation_level="READ COMMITTED",
     )
-    _begin_transactions_with(engine, f"SELECT pg_advisory_xact_lock({WRITER_LOCK_ID})")
+    _begin_transactions_with(engine.sync_engine, f"SELECT pg_advisory_xact_lock({WRITER_LOCK_ID})")
     name = url.set(query={}).render_as_string(hide_password=True)
     failure_sentence = (
-        f"The database {name} cannot be opened; are address, user and password right, and is the server running?"
+        f"The database {name} cannot be opened. Is the server running, has it this database, and are address, user "
+        "and password right?"
     )
     # The driver raises TypeError or ValueError for unknown options and values in the address.
     driver_errors = (InterfaceError, PostgresError)
@@ -123,8 +139,8 @@ def _create_postgresql(url: URL) -> Backend:
     return Backend(engine, reader, name, open_errors, driver_errors, failure_sentence)
 
 
-def _begin_transactions_with(engine: AsyncEngine, statement: str) -> None:
-    @event.listens_for(engine.sync_engine, "begin")
+def _begin_transactions_with(engine: Engine, statement: str) -> None:
+    @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         if not connection.get_execution_options().get(READ_ONLY):
             connection.exec_driver_sql(statement)

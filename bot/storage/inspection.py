@@ -41,7 +41,7 @@ async def inspect(address: str) -> str:
     except backend.open_errors:
         raise ConfigError(backend.failure_sentence) from None
     finally:
-        await backend.engine.dispose()
+        await backend.dispose()
     scripts = ScriptDirectory(str(MIGRATIONS))
     if revision is None:
         return f"The database {backend.name} opens; its tables are made at the first start."

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import LargeBinary, delete, func, select, true, update
 
-from bot.core.errors import Expired
-from bot.core.messages import ALONE, Button, Reply
+from bot.core.messages import ALONE, WITH_FILES, Button, Reply, has_files
 from bot.storage import counters
 from bot.storage.audit import MODERATION, AuditEntry, add_entry
 from bot.storage.database import (
@@ -23,6 +22,7 @@ from bot.storage.database import (
     VoteRow,
     now,
 )
+from bot.storage.exchanges import ExchangeWriter, NewExchange
 from bot.storage.pictures import PictureHashRow, hash_pictures
 from bot.storage.places import is_in_channel, is_in_server, select_external
 from bot.storage.serialization import (
@@ -73,6 +73,7 @@ class MessageStore:
     def __init__(self, database: Database, instance: Instance) -> None:
         self._database = database
         self._instance = instance
+        self._exchanges = ExchangeWriter(database)
 
     async def create_exchange(
         self,
@@ -92,25 +93,23 @@ class MessageStore:
         pressed.
         """
         text = "" if command.free_text is None else str(options[command.free_text.name] or "")
-        alone = {ALONE: request.alone}
+        alone, files = {ALONE: request.alone}, ({WITH_FILES: True} if has_files(request, options) else {})
         common = request_columns(request, command, options) | {"private": private, "source": source}
-        async with self._database.writing() as session:
-            if question is not None:
-                question_row = await session.get(MessageRow, question)
-                if question_row is None or question_row.state == "deleted":
-                    raise Expired("This has expired: the question is no longer stored.")
-            else:
-                if request.reply_to:
-                    parent = await session.scalar(select_external(request.place, request.reply_to))
-                written = {"role": "user", "state": "done", "text": text, "external": request.message}
-                question_row = MessageRow(**common, **written, parent=parent, instance="", resume=alone)
-                session.add(question_row)
-                await session.flush()
-            queued = {"role": "assistant", "state": "queued", "text": "", "external": ""}
-            resume = {"instance": self._instance.id, "resume": {**request.resume, **alone}}
-            answer = MessageRow(**common, **queued, **resume, parent=question_row.id)
-            session.add(answer)
-        return question_row, answer
+        asked = {"role": "user", "state": "done", "text": text, "external": request.message, "parent": parent}
+        queued = {"role": "assistant", "state": "queued", "text": "", "external": ""}
+        resume = {"instance": self._instance.id, "resume": {**request.resume, **alone}}
+        new = NewExchange(
+            place=request.place,
+            answer=common | queued | resume,
+            asked=common | asked | {"instance": "", "resume": alone | files},
+            question=question,
+            reply_to=request.reply_to,
+        )
+        return await self._exchanges.store(new)
+
+    async def give_way(self) -> None:
+        """Let the questions that wait be stored first, unless that takes long."""
+        await self._exchanges.give_way()
 
     async def announce(self, place: Place, user: User, text: str) -> MessageRow:
         """Store a line of a moderator that nobody answers, and record in the audit that there was one."""
@@ -316,12 +315,13 @@ class MessageStore:
         async with self._database.writing() as session:
             if entry is not None:
                 add_entry(session, entry)
-            await session.execute(update(MessageRow).where(MessageRow.id == row.id).values(**DELETED_COLUMNS))
+            is_other = (MessageRow.parent == row.parent) & (MessageRow.state != "deleted") & (MessageRow.id != row.id)
+            gone = [row.id]
+            if row.parent is not None and await session.scalar(select(MessageRow.id).where(is_other)) is None:
+                gone.append(row.parent)
+            await session.execute(update(MessageRow).where(MessageRow.id.in_(gone)).values(**DELETED_COLUMNS))
             for table in CONTENT_TABLES:
-                await session.execute(delete(table).where(table.message == row.id))
-            others = select(MessageRow.id).where(MessageRow.parent == row.parent, MessageRow.state != "deleted")
-            if row.parent is not None and await session.scalar(others) is None:
-                await session.execute(update(MessageRow).where(MessageRow.id == row.parent).values(**DELETED_COLUMNS))
+                await session.execute(delete(table).where(table.message.in_(gone)))
 
     async def vote(self, row_id: int, user: str, value: int) -> None:
         """Store the vote of a user, 1 or -1; the same vote again withdraws it."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bot.commands.command import Command
-    from bot.core.messages import Reply, Request
+    from bot.core.messages import Button, Reply, Request
     from bot.storage.database import Base
 
 DELETED_COLUMNS: Mapping[str, Any] = {
@@ -58,21 +58,27 @@ def reply_columns(reply: Reply) -> dict[str, Any]:
         "card": dict(reply.card),
         "private": reply.private,
         "seed": int(seed) if seed is not None and seed.isdecimal() else None,
-        "buttons": [
-            {
-                "label": button.label,
-                "command": button.command,
-                "options": dict(button.options),
-                "id": button.id,
-                "turns": button.turns,
-                "title": button.title,
-                "picture": button.picture,
-                "aside": button.aside,
-            }
-            for button in reply.buttons
-            if button.command
-        ],
+        "buttons": buttons_as_json(reply.buttons),
     }
+
+
+def buttons_as_json(buttons: Sequence[Button]) -> list[dict[str, Any]]:
+    """Return the buttons of a plugin as JSON; those of the core are left out."""
+    return [
+        {
+            "label": button.label,
+            "command": button.command,
+            "options": dict(button.options),
+            "id": button.id,
+            "turns": button.turns,
+            "title": button.title,
+            "picture": button.picture,
+            "aside": button.aside,
+            "choices": button.choices,
+        }
+        for button in buttons
+        if button.command
+    ]
 
 
 async def pack_tokens(reply: Reply) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import time
@@ -9,8 +10,11 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from opentelemetry import propagate, trace
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from http_server.listening import LIMITS, Limits, listening
+from model_server import metrics
 from model_server.api import openapi
 from model_server.api.auth import Authenticator, check_exposure
 from model_server.api.routes import JOB, STREAM, TRUSTED, Routes
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from model_server.workers.served_model import ShowProgress
 
 log = logging.getLogger(__name__)
+tracer = trace.get_tracer("tempera.models")
 requests_log = logging.getLogger("model_server.requests")
 
 ERROR_CODE = web.RequestKey("ERROR_CODE", str)
@@ -113,6 +118,7 @@ class _StatusRoutes:
             web.get(LIVE, self.live),
             web.get(PROOF, self.prove),
             web.get("/health/ready", self.ready),
+            web.get("/metrics", self.metrics),
         ]
 
     async def models(self, _: web.Request) -> web.Response:
@@ -151,6 +157,18 @@ class _StatusRoutes:
             return web.json_response(body)
         return web.json_response(body, status=503, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
+    async def metrics(self, _: web.Request) -> web.Response:
+        for model in self._models.at_work():
+            jobs = model.queue.snapshots()
+            waiting = sum(job.place is not None for job in jobs)
+            metrics.READY.labels(model.name).set(model.state == "ready")
+            metrics.WAITING.labels(model.name).set(waiting)
+            metrics.RUNNING.labels(model.name).set(len(jobs) - waiting)
+            metrics.CAPACITY.labels(model.name).set(model.queue.capacity)
+            metrics.MEMORY.labels(model.name).set(model.memory_bytes)
+        metrics.TASKS.set(len(asyncio.all_tasks()))
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
     def _describe_model(self, model: ServedModel) -> dict[str, object]:
         entry, stand_in = model.entry, self._models.stand_in(model)
         waiting = {"stand_in": stand_in.name, "state": model.public_state} if stand_in is not None else {}
@@ -166,6 +184,7 @@ class _StatusRoutes:
                 "ready": model.state == "ready",
                 **({"languages": entry.languages} if entry.languages else {}),
                 **({"defaults": defaults} if (defaults := (stand_in or model).defaults) else {}),
+                **({"context": context} if (context := (stand_in or model).context) else {}),
                 **waiting,
             },
         }
@@ -176,17 +195,23 @@ async def _log_request(request: web.Request, handler: Handler) -> web.StreamResp
     """Log one line for each request, without its content."""
     started = time.monotonic()
     status = CANCELLED_STATUS
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource else "-"
+    context = propagate.extract(request.headers)
+    span = tracer.start_span(f"{request.method} {route}", context=context, kind=trace.SpanKind.SERVER)
     try:
-        response = await handler(request)
+        with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
+            response = await handler(request)
         status = response.status
         return response
     finally:
-        route, job = request.match_info.route.resource, request.get(JOB)
+        job = request.get(JOB)
+        metrics.REQUESTS.labels(route, status, request.get(ERROR_CODE, "")).inc()
         requests_log.log(
-            logging.DEBUG if request.path.startswith("/health/") else logging.INFO,
+            logging.DEBUG if request.path.startswith(("/health/", "/metrics")) else logging.INFO,
             "method=%s route=%s status=%d ms=%d model=%s job=%s error=%s",
             request.method,
-            route.canonical if route else "-",
+            route,
             status,
             1000 * (time.monotonic() - started),
             job.model if job else "-",

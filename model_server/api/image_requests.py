@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from model_server.api.requests import ApiRequest, Count, new_seed, quote_value
 from model_server.errors import invalid_value
-from model_server.jobs import Faces, Imagine, Layout, Sweep
+from model_server.jobs import FaceLayout, FaceRun, Faces, Imagine, Layout, Sweep
 
 SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
 MAX_FRAMES = 151
@@ -21,10 +21,12 @@ MULTI_STEP_LAYOUTS = ("strip", "animation")
 BOUND_FIELDS = ("least_steps", "most_steps", "least_guidance", "most_guidance")
 """Fields that bound the model's own choice."""
 UNUSED_FOR_FACES: dict[str, Any] = dict.fromkeys(
-    ("steps", "guidance", *BOUND_FIELDS, "negative_prompt", "frames", "enlarge", "sweep")
+    ("steps", "guidance", *BOUND_FIELDS, "negative_prompt", "enlarge", "sweep")
 )
 UNUSED_FOR_FACES |= {"stream": False, "partial_images": 0}
 """Fields that have no meaning for faces, each with the value that changes nothing."""
+FACE_FIELDS: dict[str, Any] = {"truncation": None, "snapshot": None, "run": None, "blend": None, "captions": False}
+"""Fields that only have a meaning for faces, each with the value that changes nothing."""
 
 
 class SweepRequest(BaseModel):
@@ -137,6 +139,12 @@ class ImageRequest(_BaseImageRequest):
     prompt: Annotated[str, StringConstraints(max_length=MAX_PROMPT_CHARACTERS)] | None = None
     truncation: Annotated[float, Field(gt=0, le=1)] | None = None
     sweep: SweepRequest | None = None
+    # One layout more than pictures of a prompt have.
+    layout: FaceLayout | None = None  # type: ignore[assignment]
+    snapshot: Annotated[int, Field(ge=0, lt=MAX_FRAMES)] | None = None
+    run: FaceRun | None = None
+    blend: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    captions: bool | None = None
 
     @model_validator(mode="after")
     def _check_sweep(self) -> ImageRequest:
@@ -149,10 +157,6 @@ class ImageRequest(_BaseImageRequest):
         for name, neutral in UNUSED_FOR_FACES.items():
             if getattr(self, name) not in (None, neutral):
                 raise invalid_value(f"`{name}` has no meaning for faces; please leave it out.", name)
-        if self.layout in MULTI_STEP_LAYOUTS:
-            raise invalid_value(
-                f"`layout` must be separate or grid for faces, but {quote_value(self.layout)} was given.", "layout"
-            )
         if self.dimensions and self.dimensions[0] != self.dimensions[1]:
             sentence = f"`size` must be a square such as 256x256 for faces, but {quote_value(self.size)} was given."
             raise invalid_value(sentence, "size")
@@ -160,16 +164,24 @@ class ImageRequest(_BaseImageRequest):
             seed=self.chosen_seed,
             count=self.n or 1,
             truncation=self.truncation or 1.0,
-            layout="grid" if self.layout == "grid" else "separate",
+            layout=self.layout or "separate",
             size=self.dimensions[0] if self.dimensions else None,
+            captions=bool(self.captions),
+            snapshot=self.snapshot,
+            run=self.run or "good",
+            blend=self.blend,
+            frames=tuple(sorted(set(self.frames or ()))),
         )
 
     def to_imagine(self) -> Imagine:
         """Return the task for an engine that draws a prompt. Raises ApiError for fields that it cannot take."""
         if not (self.prompt or "").strip():
             raise invalid_value("`prompt` must not be empty; say what the picture shall show.", "prompt")
-        if self.truncation is not None:
-            raise invalid_value("`truncation` only has a meaning for faces; please leave it out.", "truncation")
+        for name, neutral in FACE_FIELDS.items():
+            if getattr(self, name) not in (None, neutral):
+                raise invalid_value(f"`{name}` only has a meaning for faces; please leave it out.", name)
+        if self.layout == "duel":
+            raise invalid_value("The layout duel only has a meaning for faces; please choose another one.", "layout")
         return self._build_imagine(self.prompt or "", sweep=self.sweep.to_sweep() if self.sweep else None)
 
 

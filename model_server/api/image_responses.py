@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from model_server.api.responses import to_api_error
 from model_server.images import measure_size
-from model_server.jobs import Failed, Finished, Picture, Preview, Progress, ResolvedSettings
+from model_server.jobs import Failed, Finished, Judged, Picture, Preview, Progress, ResolvedSettings
 from model_server.scheduling.ticket import Queued
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ class ImageAnswer:
                 self._pictures.append(event)
                 if event.guided_by is not None:
                     self._tempera["guided_by"] = event.guided_by
+            case Judged():
+                told = asdict(event)
+                del told["job"]
+                self._tempera |= {name: value for name, value in told.items() if value is not None}
             case Finished():
                 self._tempera["seconds"] = round(self._ticket.run_seconds, 3)
             case Failed():

@@ -129,7 +129,7 @@ RESPONSES: dict[str, Schema] = {
         created=COUNT,
         owned_by=TEXT,
         tempera=_object(
-            ("languages", "stand_in", "state", "defaults"),
+            ("languages", "stand_in", "state", "defaults", "context"),
             task={"enum": ["chat", "images", "faces", "embeddings", "moderations"]},
             description=TEXT,
             licence=TEXT,
@@ -138,6 +138,7 @@ RESPONSES: dict[str, Schema] = {
             stand_in=TEXT,
             state=TEXT,
             defaults=SCORES,
+            context=COUNT,
         ),
     ),
     "Models": _object(object=_constant("list"), data=_list(_refer("Model"))),
@@ -228,6 +229,8 @@ def _parameter(name: str, where: str, schema: Schema) -> Schema:
 def _paths() -> dict[str, dict[str, Schema]]:
     ready = _operation("ready", "Which models are loaded", "Readiness")
     ready["responses"]["503"] = _response(503, "Some models are not loaded yet", _content(_refer("Readiness")))
+    measured = _operation("metrics", "What is counted and measured, for Prometheus", "Document")
+    measured["responses"]["200"]["content"] = {"text/plain": {"schema": TEXT}}
     identifier = _parameter("id", "path", {"type": "string", "minLength": 1})
     digest: Schema = {"type": "string", "pattern": f"^{NONCE.pattern}$"}
     return {
@@ -263,6 +266,7 @@ def _paths() -> dict[str, dict[str, Schema]]:
             )
         },
         "/health/ready": {"get": ready},
+        "/metrics": {"get": measured},
         PATH: {"get": _operation("describe", "This document", "Document", (403,), security=ANONYMOUS)},
     }
 

@@ -39,8 +39,8 @@ class Engine(Protocol):
     """A model that works in steps; between two steps jobs join and leave.
 
     Every job that is added ends with exactly one `Finished` or `Failed`, unless it is removed first. An engine may have
-    `defaults` once it is loaded: numbers by field of a request, for what a request leaves open. Where it has a true
-    `has_spare_work`, it is stepped without any job, too.
+    `defaults` once it is loaded: numbers by field of a request, for what a request leaves open; and a `context`, the
+    tokens that it reads and writes together. Where it has a true `has_spare_work`, it is stepped without any job, too.
     """
 
     capacity: int

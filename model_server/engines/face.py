@@ -7,7 +7,7 @@ faces were asked for: face 3 of seed 7 is face 0 of seed 10.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -20,12 +20,12 @@ from model_server.images import encode, enlarge, make_grid
 from model_server.jobs import Faces, Finished, Picture, Progress, Started
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from PIL import Image
 
     from model_server.engines.contract import EngineSpec
-    from model_server.jobs import Event, Job
+    from model_server.jobs import Event, FaceLayout, Job
 
 WEIGHTS_FILE = "weights.tar"
 STATE_KEY = "netG_state_dict"
@@ -33,17 +33,20 @@ MAX_FACES = 16
 """The most faces in one request."""
 EDGE_RANGE_PIXELS = (16, 1024)
 """The smallest and the largest edge of a face that a request can ask for."""
+DUEL_FIELDS: dict[str, Any] = {"captions": False, "snapshot": None, "run": "good", "blend": None, "frames": ()}
+"""Fields that need a discriminator or snapshots, each with the value that changes nothing."""
 CAPACITY = 8
 CANDIDATE_COUNT = 256
 NEAREST_COUNT = 16
 
 
 @dataclass(slots=True)
-class _FaceJob:
-    """An active job: `done` of its faces are drawn, and `faces` are kept for its grid."""
+class FaceJob:
+    """An active job: `done` of its `total` faces are drawn, and `faces` are kept for what shows them together."""
 
     job_id: str
     task: Faces
+    total: int
     done: int = 0
     faces: list[Image.Image] = field(default_factory=list)
 
@@ -57,12 +60,14 @@ class FaceEngine:
     """
 
     capacity = CAPACITY
+    layouts: tuple[FaceLayout, ...] = ("separate", "grid")
+    has_discriminator = False
 
     def __init__(self, spec: EngineSpec) -> None:
         self._spec = spec
         self._device = pick_device(spec.device)
         self._new: list[Job] = []
-        self._running: list[_FaceJob] = []
+        self._running: list[FaceJob] = []
 
     def load(self) -> None:
         weights = torch.load(self._spec.folder / WEIGHTS_FILE, map_location="cpu", weights_only=True)[STATE_KEY]
@@ -83,7 +88,7 @@ class FaceEngine:
         events = [self._start(job) for job in new]
         for face_job in self._running:
             events += self._advance(face_job)
-        self._running = [face_job for face_job in self._running if face_job.done < face_job.task.count]
+        self._running = [face_job for face_job in self._running if face_job.done < face_job.total]
         return events
 
     def remove(self, job_id: str) -> None:
@@ -95,8 +100,11 @@ class FaceEngine:
             task = self._check(job)
         except JobRefused as refused:
             return refused.to_event(job.id)
-        self._running.append(_FaceJob(job.id, task))
+        self._running.append(self._plan(job.id, task))
         return Started(job.id)
+
+    def _plan(self, job_id: str, task: Faces) -> FaceJob:
+        return FaceJob(job_id, task, task.count)
 
     def _check(self, job: Job) -> Faces:
         task = job.task
@@ -108,13 +116,20 @@ class FaceEngine:
             raise JobRefused(
                 f"The truncation is {task.truncation:g}; it must be over 0 and at most 1.", param="truncation"
             )
+        for name, neutral in DUEL_FIELDS.items():
+            if getattr(task, name) != neutral and not self.has_discriminator:
+                sentence = f"{self._spec.name} has neither a discriminator nor snapshots of its training, so that "
+                raise JobRefused(f"{sentence}`{name}` has no meaning for it.", param=name)
+        if task.layout not in self.layouts:
+            sentence = f"{self._spec.name} has the layouts {', '.join(self.layouts)}, but not {task.layout}."
+            raise JobRefused(sentence, param="layout")
         smallest, largest = EDGE_RANGE_PIXELS
         if task.size is not None and not smallest <= task.size <= largest:
             sentence = f"The size is {task.size} pixels; it must be from {smallest} to {largest}."
             raise JobRefused(sentence, param="size")
         return task
 
-    def _advance(self, face_job: _FaceJob) -> list[Event]:
+    def _advance(self, face_job: FaceJob) -> list[Event]:
         task = face_job.task
         seed = task.seed + face_job.done
         face = self._draw(self._truncate(draw_latent(seed, self._latent_size), task.truncation))
@@ -126,16 +141,19 @@ class FaceEngine:
         else:
             face_job.faces.append(face)
         face_job.done += 1
-        events.append(Progress(face_job.job_id, face_job.done, task.count))
+        events.append(Progress(face_job.job_id, face_job.done, face_job.total))
         if face_job.done == task.count:
             if task.layout == "grid":
                 events.append(self._make_picture(face_job, make_grid(face_job.faces), seed=task.seed, count=task.count))
             events.append(Finished(face_job.job_id))
         return events
 
-    def _make_picture(self, face_job: _FaceJob, picture: Image.Image, **made_by: int) -> Picture:
-        stamp = {"model": self._spec.name, "truncation": f"{face_job.task.truncation:g}"}
-        return Picture(face_job.job_id, encode(picture, stamp | {name: str(value) for name, value in made_by.items()}))
+    def _make_picture(self, face_job: FaceJob, picture: Image.Image, **made_by: int) -> Picture:
+        stamp = self._stamp(face_job.task) | {name: str(value) for name, value in made_by.items()}
+        return Picture(face_job.job_id, encode(picture, stamp))
+
+    def _stamp(self, task: Faces) -> dict[str, str]:
+        return {"model": self._spec.name, "truncation": f"{task.truncation:g}"}
 
     def _truncate(self, z: torch.Tensor, truncation: float) -> torch.Tensor:
         if truncation == 1:
@@ -177,7 +195,7 @@ def build_generator(weights: Mapping[str, torch.Tensor]) -> nn.Sequential:
 
 
 @torch.inference_mode()
-def find_ordinary_latent(generator: nn.Module, length: int) -> torch.Tensor:
+def find_ordinary_latent(generator: Callable[[torch.Tensor], torch.Tensor], length: int) -> torch.Tensor:
     """Find the latent (L numbers) of an ordinary face: the mean of those whose faces are nearest to the mean face."""
     candidates = torch.stack([draw_latent(seed, length) for seed in range(CANDIDATE_COUNT)])
     faces = generator(candidates.reshape(CANDIDATE_COUNT, length, 1, 1))

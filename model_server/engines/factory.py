@@ -19,6 +19,10 @@ def create(spec: EngineSpec) -> Engine:
             from model_server.engines.face import FaceEngine
 
             return FaceEngine(spec)
+        case "duel":
+            from model_server.engines.duel.engine import DuelEngine
+
+            return DuelEngine(spec)
         case "embedding":
             from model_server.engines.embedding import EmbeddingEngine
 
@@ -34,5 +38,5 @@ def create(spec: EngineSpec) -> Engine:
         case _:
             raise ValueError(
                 f"There is no engine named {spec.engine!r}; "
-                "there are language, diffusion, face, embedding and moderation."
+                "there are language, diffusion, face, duel, embedding and moderation."
             )

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model_server.assembly import PIPELINE_PARTS, TENSORS_FILE, assemble, is_trained
+from model_server.assembly import DUEL_FILES, PIPELINE_PARTS, TENSORS_FILE, assemble, is_trained
 from model_server.errors import OperatorError
 from model_server.files.download import Download, FetchListener, read_json, write_json
 from model_server.files.sources import PROGRESS, SourceError, Sources, folder_size
@@ -56,6 +56,8 @@ class ModelCache:
         folder = self.folder / "models" / entry.name
         if entry.repository is not None:
             return folder if read_json(folder / ".origin.json") == _origin(entry) else None
+        if entry.weights is not None and entry.text_encoder is None:
+            return entry.weights if is_trained(entry.weights) else None
         if entry.weights is not None:
             whole = read_json(folder / ".assembled.json") == self._recipe(entry)
             return folder if whole and is_trained(folder) else None
@@ -229,9 +231,10 @@ class ModelCache:
 def check_trained(entry: CatalogueEntry) -> None:
     """Raise OperatorError for a model of our own that has not been trained yet."""
     if entry.is_untrained:
+        parts = ", ".join(DUEL_FILES) if entry.engine == "duel" else "the folders unet, vae and scheduler"
         raise OperatorError(
-            f"{entry.name} has no weights: {shorten(Path(str(entry.weights)))} should hold the folders unet, vae and "
-            "scheduler, as tempera-models train writes them with --export."
+            f"{entry.name} has no weights: {shorten(Path(str(entry.weights)))} should hold {parts}, as tempera-models "
+            "train writes them with --export."
         )
 
 

@@ -12,7 +12,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from model_server.jobs import Event, Failed, Finished
+from model_server import metrics
+from model_server.jobs import Event, Failed, Finished, Imagine, Progress, Text
 from model_server.scheduling.cost import JobCost
 from model_server.scheduling.fair_queue import FairQueue
 from model_server.scheduling.throughput import ThroughputMeter
@@ -151,6 +152,7 @@ class JobQueue:
         if ticket is None:
             return
         before = ticket.cost.tokens
+        self._measure(ticket, event)
         self._fair_queue.charge(ticket, event)
         self.throughput.tick(self._clock(), ticket.cost.tokens - before, busy=True)
         if not isinstance(event, Finished | Failed):
@@ -162,6 +164,21 @@ class JobQueue:
             self.throughput.record_finished(event, ticket.run_seconds)
         ticket.put(event)
         self._schedule()
+
+    def _measure(self, ticket: Ticket, event: Event) -> None:
+        model, task = ticket.job.model, ticket.job.task
+        is_step = isinstance(event, Progress) and isinstance(task, Imagine)
+        if not ticket.has_output and (is_step or isinstance(event, Text)):
+            ticket.has_output = True
+            ticket.span.add_event("first output")
+            metrics.FIRST_OUTPUT.labels(model).observe(self._clock() - ticket.submitted_at)
+        if is_step:
+            metrics.STEPS.labels(model).inc()
+        if isinstance(event, Finished):
+            metrics.RUN.labels(model).observe(self._clock() - (ticket.started_at or 0.0))
+            metrics.PROMPT_TOKENS.labels(model).inc(event.prompt_tokens)
+            metrics.CACHED_TOKENS.labels(model).inc(event.cached_tokens)
+            metrics.TOKENS.labels(model).inc(event.completion_tokens)
 
     def detach_worker(self, message: str, status: int, code: str) -> None:
         """Forget the worker that ended. Its running jobs fail with this error; waiting jobs go on waiting."""
@@ -190,6 +207,7 @@ class JobQueue:
         while self._worker and self._fair_queue and len(self._fair_queue.running) < self.capacity:
             ticket = self._fair_queue.pop()
             ticket.started_at = self._clock()
+            ticket.span.add_event("started")
             self._worker.add(ticket.job)
         self.throughput.tick(self._clock(), 0, busy=bool(self._fair_queue.running))
         for place, ticket in enumerate(self._fair_queue, 1):

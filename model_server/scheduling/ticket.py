@@ -7,6 +7,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from opentelemetry import trace
+
 from model_server.jobs import Event, Failed, Finished, Preview, Progress
 
 if TYPE_CHECKING:
@@ -50,8 +52,13 @@ class Ticket:
         """Time of submission, in seconds of the queue's clock."""
         self.started_at: float | None = None
         """Time at which the worker got the job, in seconds of the same clock."""
+        self.has_output = False
+        """Whether the first token or step has come."""
         self.run_seconds = 0.0
         """Time that the job spent in the worker; set when it ends."""
+        self.span = trace.get_current_span()
+        """What a trace of the request is told of the job's way."""
+        self.span.set_attribute("tempera.model", job.model)
         self._withdraw = withdraw
         self._deadline: asyncio.TimerHandle | None = None
         self._events: deque[TicketEvent] = deque()

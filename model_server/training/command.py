@@ -40,6 +40,8 @@ same command resumes from there, with the same result as without the interruptio
 def main(arguments: Sequence[str]) -> int:
     """Train, or with --export write the trained weights. Raises OperatorError with a sentence for the user."""
     options = _parser().parse_args(arguments)
+    if options.model == "duel":
+        raise OperatorError("Write duel before its options: tempera-models train duel --threads 2.")
     store = ModelCache()
     folder = store.folder / "training" / options.model
     run_name = _run_name(options.weights)
@@ -110,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tempera-models train", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("model", choices=["emoji-diffusion"], help="the model to train")
+    parser.add_argument("model", choices=["emoji-diffusion", "duel"], help="what to train; duel has options of its own")
     parser.add_argument(
         "--pictures",
         type=positive_integer,

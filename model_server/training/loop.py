@@ -99,6 +99,7 @@ class TrainingRun(Generic[TaskT]):
             self.task.module.load_state_dict(state["module"])
             self.averaged.load_state_dict(state["averaged"])
             self._optimizer.load_state_dict(state["optimizer"])
+            self._load_more(state)
         except (RuntimeError, ValueError, KeyError) as error:
             raise OperatorError(
                 f"The saved training of {self.plan.name} has another shape than the network of this version. "
@@ -116,8 +117,16 @@ class TrainingRun(Generic[TaskT]):
             "module": self.task.module.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimizer": self._optimizer.state_dict(),
+            **self._more_state(),
         }
         save_atomically(state, self._state_file)
+
+    def _more_state(self) -> dict[str, Any]:
+        """Return what else the next step depends on."""
+        return {}
+
+    def _load_more(self, state: dict[str, Any]) -> None:
+        """Load what `_more_state` returned."""
 
     def train(self, log: Log, until: int | None = None) -> None:
         """Train to the last step of the plan, or to `until`, and save.

@@ -44,10 +44,14 @@ class RemoveJob:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The engine is ready for `capacity` jobs at once; `defaults` are its numbers for what a request leaves open."""
+    """The engine is ready for `capacity` jobs at once.
+
+    `defaults` are its numbers for what a request leaves open; `context` is 0 if it has none.
+    """
 
     capacity: int
     defaults: Mapping[str, float]
+    context: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +87,15 @@ def pack(message: IpcMessage) -> bytes:
 
 def receive(stream: BinaryIO) -> IpcMessage | None:
     """Wait for the next message. Return None if the other side is gone, also in the middle of a message."""
-    header = stream.read(LENGTH.size)
-    if len(header) < LENGTH.size:
+    try:
+        header = stream.read(LENGTH.size)
+        if len(header) < LENGTH.size:
+            return None
+        (length,) = LENGTH.unpack(header)
+        body = stream.read(length)
+    except ConnectionError:
+        # The other side was killed before it had read everything.
         return None
-    (length,) = LENGTH.unpack(header)
-    body = stream.read(length)
     return _unpack(body) if len(body) == length else None
 
 

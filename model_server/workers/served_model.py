@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
+import psutil
+
 from model_server.engines.contract import EngineSpec
 from model_server.errors import RETRY_AFTER_SECONDS, ApiError, OperatorError
 from model_server.scheduling.queue import JobQueue, QueueClosed, QueueFull
@@ -35,6 +37,7 @@ TASK_OF_ENGINE = {
     "language": "chat",
     "diffusion": "images",
     "face": "faces",
+    "duel": "faces",
     "embedding": "embeddings",
     "moderation": "moderations",
 }
@@ -74,9 +77,23 @@ class ServedModel:
         return f"failed: {self._problem}" if self._problem else self._fetch_status
 
     @property
+    def memory_bytes(self) -> int:
+        """The resident memory of its process; 0 while there is none."""
+        pid = self._supervisor.pid if self._supervisor else None
+        try:
+            return int(psutil.Process(pid).memory_info().rss) if pid is not None else 0
+        except psutil.Error:
+            return 0
+
+    @property
     def defaults(self) -> Mapping[str, float]:
         """The numbers that it takes for what a request leaves open, by field; {} until it was loaded once."""
         return self._supervisor.defaults if self._supervisor else {}
+
+    @property
+    def context(self) -> int:
+        """The tokens that it reads and writes together; 0 until it was loaded once, or if it has no such limit."""
+        return self._supervisor.context if self._supervisor else 0
 
     @property
     def public_state(self) -> str:

@@ -97,6 +97,9 @@ class Supervisor:
     ) -> None:
         self.state = "loading"
         self.defaults: Mapping[str, float] = {}
+        self.context = 0
+        self.pid: int | None = None
+        """The worker's process; None while there is none."""
         self._spec = spec
         self._listener = listener
         self._factory = factory
@@ -135,6 +138,7 @@ class Supervisor:
             return -1
         finally:
             worker_end.close()
+        self.pid = child.pid
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._copy_log(child))
@@ -146,6 +150,7 @@ class Supervisor:
                     _kill_group(child)
         finally:
             await child.wait()
+            self.pid = None
         return child.returncode or 0
 
     async def _spawn(self, link: socket.socket) -> Process:
@@ -173,8 +178,8 @@ class Supervisor:
             while (message := await receive_async(reader)) is not None:
                 self._silent_seconds = 0.0
                 match message:
-                    case Loaded(capacity, defaults):
-                        self.defaults = defaults
+                    case Loaded(capacity, defaults, context):
+                        self.defaults, self.context = defaults, context
                         self._loaded_at, self._busy_seconds, self.state = time.monotonic(), 0.0, "ready"
                         log.info("%s is ready.", self._spec.name)
                         self._listener.attach_worker(WorkerConnection(writer), capacity)

@@ -76,7 +76,7 @@ class WorkerProcess:
             engine = _create(launch)
             engine.load()
             self._busy_since = None
-            self._send(Loaded(engine.capacity, getattr(engine, "defaults", {})))
+            self._send(Loaded(engine.capacity, getattr(engine, "defaults", {}), getattr(engine, "context", 0)))
             action, hint = f"Working with {name}", WORK_HINT
             self._serve(engine)
         except Misconfigured as error:

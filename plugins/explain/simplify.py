@@ -19,6 +19,7 @@ from bot import Answered, Context, Delta, Reply, Turn, UserError, Waiting
 from plugins.explain import replies
 from plugins.explain.lessons.passages import split_sentences
 from plugins.explain.search.words.vocabulary import ENGLISH, SearchLanguage, fold, stems, words
+from plugins.shared.upstreams import add_upstream_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -203,4 +204,5 @@ async def _restate(ctx: Context, turns: Sequence[Turn], told: _Restatement, card
             elif isinstance(event, Answered):
                 card |= {"model": event.model, "temperature": f"{TEMPERATURE:g}"}
                 card |= {"tokens": str(event.completion_tokens), "seconds": f"{event.seconds:.1f}"}
+                card |= add_upstream_facts(ctx, card, event)
                 told.end(is_cut=event.finish_reason == "length")

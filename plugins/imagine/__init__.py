@@ -25,13 +25,15 @@ from plugins.imagine.presentation import (
     describe_sweep,
     describe_translation,
     describe_unread,
+    describe_unused,
     quote_prompt,
 )
-from plugins.imagine.progress import DrawingProgress, draw, require_model
+from plugins.imagine.progress import DrawingProgress, draw, read_picture, require_model
 from plugins.imagine.recipe import ImageRequest, Recipe
 from plugins.imagine.story import describe_step, tell_story
 from plugins.imagine.sweep import KNOBS, MAX_VALUES, Sweep, parse_sweep
 from plugins.imagine.translation import translate_prompt
+from plugins.shared.upstreams import add_upstream_facts
 
 SINGLE_PIXELS, GRID_PIXELS, STRIP_PIXELS, FILM_PIXELS, STEP_PIXELS = 512, 256, 128, 256, 384
 """Longer side of a picture, alone and in each layout: small models draw pictures too small to look at."""
@@ -66,28 +68,38 @@ class ImaginePlugin(Plugin):
         ),
     )
 
-    @command(form=("prompt", "guidance", "steps", "negative", "seed", "sweep"), draws=True)
+    @command(form=("prompt", "image", "guidance", "steps", "negative", "seed", "sweep"), draws=True)
     async def imagine(
         self,
         ctx: Context,
         prompt: PromptText,
+        image: Attachment | None = None,
         guidance: Guidance | None = None,
         steps: Steps | None = None,
         seed: Seed | None = None,
         count: Count = 4,
         negative: PromptText | None = None,
         sweep: Range[str, 1, 100] | None = None,
+        strength: Strength | None = None,
     ) -> AsyncIterator[Reply]:
         """Have pictures drawn from words, and watch them come out of the noise.
 
         prompt: What to draw
+        image: A picture to begin with, instead of noise alone
         guidance: How closely to follow the words: 1 dreams along, 5 listens, 15 exaggerates
         steps: In how many steps the noise is taken away: few are quick and rough
         seed: The same seed and words give the same picture again
         count: How many pictures, 1 to 4
         negative: What the picture should keep away from
         sweep: One picture for each of several values of a knob: guidance=1,3,7 or steps=5,15,30
+        strength: How much of the picture to give up: 0.3 keeps most of it, 1 next to nothing
         """
+        given = ctx.request.message_files[:1] if image is None else (image,)
+        if given:
+            yield Reply(status=ctx.translate("Reading the file …"))
+        picture = await read_picture(ctx, given)
+        if picture and sweep:
+            raise UserError("A sweep begins with noise alone; leave out the picture or the sweep.")
         parsed_sweep = _parse_sweep(ctx, sweep) if sweep else None
         model = await ctx.settings.model("imagine.model") or await ctx.models.first("images")
         request = await _build_request(
@@ -99,12 +111,13 @@ class ImaginePlugin(Plugin):
             1 if parsed_sweep else count,
             negative,
             model=model,
+            strength=(strength or DEFAULT_STRENGTH) if picture else None,
             locale=ctx.user.locale,
         )
         if parsed_sweep:
             replies = self._draw_sweep(ctx, request, parsed_sweep, count)
         else:
-            replies = self._draw_pictures(ctx, request)
+            replies = self._draw_pictures(ctx, replace(request, picture=picture))
         async for reply in replies:
             yield reply
 
@@ -118,6 +131,8 @@ class ImaginePlugin(Plugin):
         steps: Steps | None = None,
         seed: Seed | None = None,
         negative: PromptText | None = None,
+        strength: Strength | None = None,
+        picture: int = 0,
     ) -> AsyncIterator[Reply]:
         """Draw one of several pictures alone.
 
@@ -128,8 +143,8 @@ class ImaginePlugin(Plugin):
         negative: What the picture should keep away from
         """
         await require_model(ctx, model)
-        request = await _build_request(ctx, prompt, guidance, steps, seed, 1, negative, model=model)
-        async for reply in self._draw_pictures(ctx, request):
+        request = await _build_request(ctx, prompt, guidance, steps, seed, 1, negative, model=model, strength=strength)
+        async for reply in self._draw_pictures(ctx, replace(request, picture=picture)):
             yield reply
 
     @command("imagine-vary", hidden=True, draws=True, form=("prompt", "strength", "guidance", "steps", "seed"))
@@ -237,23 +252,28 @@ class ImaginePlugin(Plugin):
 
     async def _draw_pictures(self, ctx: Context, request: ImageRequest) -> AsyncIterator[Reply]:
         """Draw one picture, or several in a grid."""
-        count, progress = request.count, DrawingProgress(ctx)
-        size = GRID_PIXELS if count > 1 else SINGLE_PIXELS
+        progress = DrawingProgress(ctx)
+        size = GRID_PIXELS if request.count > 1 else SINGLE_PIXELS
         request = replace(request, layout="grid", enlarge=size, previews=PREVIEWS)
         async for event in draw(ctx, request, progress):
             if isinstance(event, Reply):
                 yield event
                 continue
             first = Recipe.from_drawn(event, request)
+            count = request.count if event.repeats else 1
             sentence = "A computer-made picture of “{prompt}”, seed {seed}"
-            if count > 1:
+            if not event.repeats:
+                sentence = "A computer-made picture of “{prompt}”"
+            elif count > 1:
                 sentence = "{count} computer-made pictures of “{prompt}”, from seed {seed} on"
             alt = ctx.translate(sentence, prompt=quote_prompt(first.prompt), seed=first.seed, count=count)
             taken = build_steps_fact(ctx, event, progress.steps)
             yield Reply(
                 status=_describe_reading(ctx, request, event),
                 attachments=_build_attachments(event, f"imagine-{first.seed}.png", alt),
-                card=build_card(event) | taken | _build_reading_facts(ctx, request, event),
+                card=add_upstream_facts(
+                    ctx, build_card(event) | taken | _build_reading_facts(ctx, request, event), event
+                ),
                 buttons=build_picture_buttons(ctx, event, first, count),
                 final=True,
             )
@@ -290,8 +310,9 @@ class ImaginePlugin(Plugin):
 
 
 def _describe_reading(ctx: Context, request: ImageRequest, drawn: Drawn) -> str:
-    """Return sentences about the words that were not put into English or not read; "" if all were."""
-    return " ".join(filter(None, (describe_translation(ctx, request), describe_unread(ctx, drawn))))
+    """Return sentences about what was not put into English, not read or not used; "" if all was."""
+    told = (describe_translation(ctx, request), describe_unread(ctx, drawn), describe_unused(ctx, drawn))
+    return " ".join(filter(None, told))
 
 
 def _build_reading_facts(ctx: Context, request: ImageRequest, drawn: Drawn) -> dict[str, str]:

@@ -43,7 +43,8 @@ def build_single_button(label: str, recipe: Recipe) -> Button:
         "negative": recipe.negative,
     }
     if recipe.source is None:
-        return Button(label, "imagine-one", options | {"model": recipe.model})
+        begun = {"picture": recipe.picture, "strength": recipe.strength} if recipe.picture else {}
+        return Button(label, "imagine-one", options | {"model": recipe.model} | begun)
     start = {"strength": recipe.strength, "source": recipe.source.to_json()}
     return Button(label, "imagine-vary-one", options | start)
 

@@ -94,6 +94,15 @@ def _describe_unknown(ctx: Context, drawn: Drawn) -> str:
     )
 
 
+def describe_unused(ctx: Context, drawn: Drawn) -> str:
+    """Return a sentence about given options that a model by others does not know; "" if there are none."""
+    unused = [name for name in ("count", *drawn.left_out) if _is_given(ctx, name)] if drawn.left_out else []
+    if not unused:
+        return ""
+    sentence = "This model draws one picture, from the words alone; it does not know: {options}."
+    return ctx.translate(sentence, options=", ".join(unused))
+
+
 def describe_sweep(ctx: Context, sweep: Sweep, asked: float | None, count: int) -> str:
     """Return sentences about a sweep: the value that changes, and the options that it did not use.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
-from bot import Attachment, Context, Drawn, Preview, Reply, Step, UserError, Waiting
+from bot import Attachment, Context, Drawn, Preview, RemoteFile, Reply, Step, UserError, Waiting
 from plugins.imagine.recipe import ImageRequest
 from plugins.imagine.sweep import KNOBS
 
@@ -67,6 +67,20 @@ async def require_model(ctx: Context, model: str) -> None:
         )
 
 
+async def read_picture(ctx: Context, given: Sequence[Attachment | RemoteFile]) -> int:
+    """Store the picture that was `given` to begin with, and return the row of its question; 0 if there is none.
+
+    Raises UserError if it is no picture.
+    """
+    files = await ctx.files.read(given) if given else await ctx.files.stored()
+    for file in files:
+        if not file.picture:
+            raise UserError("{file} is no picture; send a PNG, JPEG, WebP or GIF file.", file=file.filename)
+    if given:
+        await ctx.files.keep(files)
+    return ctx.question if files else 0
+
+
 async def draw(ctx: Context, request: ImageRequest, progress: DrawingProgress) -> AsyncGenerator[Reply | Drawn, None]:
     """Draw `request`: yield the messages that show the progress, and `Drawn` at the end.
 
@@ -82,6 +96,8 @@ async def draw(ctx: Context, request: ImageRequest, progress: DrawingProgress) -
             else:
                 status = source_event.status.removeprefix(note).strip()
                 yield replace(source_event, status=f"{note} {status}")
+    if request.picture and progress.source_image is None:
+        progress.source_image = await _load_picture(ctx, request.picture)
     yield progress.start()
     least, most = ({knob: ctx.settings[f"imagine.{knob}.{end}"] for knob in KNOBS} for end in ("minimum", "maximum"))
     drawing = ctx.models.imagine(
@@ -106,6 +122,14 @@ async def draw(ctx: Context, request: ImageRequest, progress: DrawingProgress) -
     async with aclosing(drawing) as events:
         async for event in events:
             yield event if isinstance(event, Drawn) else progress.reply(event)
+
+
+async def _load_picture(ctx: Context, question: int) -> bytes:
+    """Return the picture that came with the question in a row. Raises UserError if it was deleted."""
+    for file in await ctx.files.of(question):
+        if file.picture:
+            return file.picture
+    raise UserError("The picture that this began with is no longer stored. Begin anew with /imagine.")
 
 
 def _check_limits(ctx: Context, request: ImageRequest) -> None:

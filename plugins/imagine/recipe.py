@@ -15,7 +15,8 @@ from plugins.imagine.sweep import Sweep
 class ImageRequest:
     """A drawing to ask the model server for. A value of None is left to the model.
 
-    With `source` it is a variation of that picture, and `strength` in (0, 1] says how much of it is given up.
+    With `source` it is a variation of that picture, with `picture` of the one that came with the question in that row;
+    `strength` in (0, 1] says how much of it is given up.
     Picture i of `count` has the seed `seed + i`. `enlarge` is the longer side of each picture in pixels; `previews` is
     the number of unfinished pictures to show on the way; `frames` are the steps that a strip shows, all if empty.
     """
@@ -28,6 +29,7 @@ class ImageRequest:
     negative_prompt: str | None = None
     strength: float | None = None
     source: Recipe | None = None
+    picture: int = 0
     count: int = 1
     sweep: Sweep | None = None
     layout: Literal["separate", "grid", "strip", "animation"] = "separate"
@@ -43,7 +45,8 @@ class ImageRequest:
 class Recipe:
     """Everything that is needed to draw one picture again. `source` is the picture of which it is a variation.
 
-    The buttons below old messages hold recipes as JSON, so the names of the fields never change.
+    `picture` is the row of the question that brought the picture it began with, 0 if none did. The buttons below old
+    messages hold recipes as JSON, so the names of the fields never change.
     """
 
     model: str
@@ -54,6 +57,7 @@ class Recipe:
     negative: str | None = None
     strength: float | None = None
     source: Recipe | None = None
+    picture: int = 0
 
     @classmethod
     def from_drawn(cls, drawn: Drawn, request: ImageRequest) -> Recipe:
@@ -67,6 +71,7 @@ class Recipe:
             negative=request.negative_prompt,
             strength=drawn.strength,
             source=request.source,
+            picture=request.picture,
         )
 
     @classmethod
@@ -106,4 +111,5 @@ class Recipe:
             negative_prompt=self.negative,
             strength=self.strength,
             source=self.source,
+            picture=self.picture,
         )

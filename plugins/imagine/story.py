@@ -26,7 +26,7 @@ def describe_step(ctx: Context, recipe: Recipe, step: int, last: int) -> str:
         return ctx.translate("After the last of {last} steps: the picture, without noise.", last=last)
     if step > 0:
         return ctx.translate("After step {step} of {last}.", step=step, last=last)
-    if recipe.source is not None:
+    if recipe.strength is not None:
         return ctx.translate("Before step 1 of {last}: the picture that it begins with, under noise.", last=last)
     return ctx.translate("Before step 1 of {last}: only noise, made from the seed {seed}.", last=last, seed=recipe.seed)
 

@@ -12,7 +12,7 @@ from plugins.lab.chart import draw_chart
 from plugins.lab.odds import DrawnToken, OddsRequest
 from plugins.shared.sampling import MIN_P
 
-TOKEN_IDS = re.compile(r"\d+( \d+)*")
+TOKEN_IDS = re.compile(r"(\d+( \d+)*)?")
 
 
 class LabPlugin(Plugin):
@@ -75,7 +75,7 @@ class LabPlugin(Plugin):
         self,
         ctx: Context,
         text: Range[str, 1, 1000],
-        ids: str,
+        ids: str = "",
         draw: bool = False,
         ended: bool = False,
         temperature: Range[float, 0, 2] = 0.7,
@@ -127,7 +127,7 @@ class LabPlugin(Plugin):
             if drawn.token.ends:
                 yield odds.build_last_reply(ctx, distribution, request, drawn)
                 return
-            request = request.with_ids(*request.ids, drawn.token.id)
+            request = request.after(distribution, drawn.token)
         distribution = await request.fetch_odds(ctx)
         picture = await self._drawing_thread.run(draw_chart, odds.build_chart(ctx, distribution, request))
         yield odds.build_reply(ctx, distribution, request, picture, drawn)

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from bot import Answered, Attachment, Context, Delta, Drawn, Preview, Reply, Step, Turn
 from plugins.lab.parallel import ParallelPart, close_markdown, run_parallel
 from plugins.shared.sampling import usual_min_p
+from plugins.shared.upstreams import add_upstream_facts
 
 TEMPERATURE = 0.7
 MAX_TOKENS = 120
@@ -61,6 +62,7 @@ class Language(Family):
 
     text = ""
     is_cut = False
+    answered: Answered | None = None
 
     @property
     def name(self) -> str:
@@ -88,6 +90,7 @@ class Language(Family):
                 elif isinstance(event, Answered):
                     self.steps, self.seconds, self.model = event.completion_tokens, event.seconds, event.model
                     self.is_cut = event.finish_reason == "length"
+                    self.answered = event
 
     def describe(self) -> str:
         return self.ctx.translate(
@@ -98,6 +101,8 @@ class Language(Family):
 
 class Diffusion(Family):
     """The diffusion model draws what the prompt says."""
+
+    drawn: Drawn | None = None
 
     @property
     def name(self) -> str:
@@ -127,11 +132,14 @@ class Diffusion(Family):
                 elif isinstance(event, Preview):
                     self.files = (Attachment("diffusion.png", event.png, "image/png", alt=alt),)
                 elif isinstance(event, Drawn):
+                    self.drawn = event
                     self.steps, self.seconds, self.model = event.steps, event.seconds, event.model
                     self.files = (Attachment("diffusion.png", event.files[0], event.media_type, alt=alt),)
                 yield
 
     def describe(self) -> str:
+        if not self.steps:
+            return self.ctx.translate("The image model drew this from the words, and does not tell in how many steps.")
         return self.ctx.translate(
             "The diffusion model began with noise and took some of it away {steps} times, everywhere at once.",
             steps=self.steps,
@@ -163,7 +171,8 @@ class Gan(Family):
 async def compare_families(ctx: Context, prompt: str, seed: int) -> AsyncIterator[Reply]:
     """Yield the message that grows with the text. The status tells how far each family is; the end has a table."""
     language = Language(ctx, prompt, seed)
-    families: tuple[Family, ...] = (language, Diffusion(ctx, prompt, seed), Gan(ctx, prompt, seed))
+    diffusion = Diffusion(ctx, prompt, seed)
+    families: tuple[Family, ...] = (language, diffusion, Gan(ctx, prompt, seed))
     yield Reply(status=ctx.translate("All three begin …"))
     async with aclosing(run_parallel(families)) as changes:
         async for _ in changes:
@@ -184,7 +193,11 @@ async def compare_families(ctx: Context, prompt: str, seed: int) -> AsyncIterato
     yield Reply(
         text="\n\n".join(filter(None, parts)),
         attachments=_collect_files(families),
-        card={"seed": str(seed), "models": ", ".join(family.model for family in succeeded)},
+        card=add_upstream_facts(
+            ctx,
+            {"seed": str(seed), "models": ", ".join(family.model for family in succeeded)},
+            *(made for made in (language.answered, diffusion.drawn) if made is not None),
+        ),
         final=True,
     )
 

@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 from bot import Answered, Column, Context, Delta, Numbers, Reply, Turn, Waiting
 from plugins.lab.parallel import ParallelPart, close_markdown, run_parallel
+from plugins.shared.upstreams import add_upstream_facts
 
 TEMPERATURES = Numbers(0, 2, most=5)
 EXAMPLE = "0, 0.7, 1.5"
@@ -51,7 +52,7 @@ class TemperatureAnswer(ParallelPart):
                     self.text += event.text
                     self.entropies += event.entropies
                     self.unlikely_tokens += sum(
-                        token.probability < token.likely[0].probability for token in event.tokens
+                        bool(token.likely) and token.probability < token.likely[0].probability for token in event.tokens
                     )
                     yield
                 elif isinstance(event, Waiting):
@@ -75,7 +76,7 @@ async def compare_temperatures(
         async for _ in changes:
             yield Reply(columns=_build_columns(ctx, parts), status=_build_status(ctx, parts))
     text = "\n\n".join([*(_build_section(ctx, part) for part in parts), _explain(ctx, parts)])
-    yield Reply(text=text, card=_build_card(parts, seed, min_p), final=True)
+    yield Reply(text=text, card=_build_card(ctx, parts, seed, min_p), final=True)
 
 
 def _build_columns(ctx: Context, parts: Sequence[TemperatureAnswer]) -> tuple[Column, ...]:
@@ -126,12 +127,13 @@ def _explain(ctx: Context, parts: Sequence[TemperatureAnswer]) -> str:
     )
 
 
-def _build_card(parts: Sequence[TemperatureAnswer], seed: int, min_p: float) -> dict[str, str]:
+def _build_card(ctx: Context, parts: Sequence[TemperatureAnswer], seed: int, min_p: float) -> dict[str, str]:
     answers = [part.answered for part in parts if part.answered is not None]
-    return {
+    card = {
         "model": ", ".join(dict.fromkeys(answer.model for answer in answers)),
         "temperatures": ", ".join(f"{part.temperature:g}" for part in parts),
         "seed": str(seed),
         **({"min_p": f"{min_p:g}"} if min_p else {}),
         "seconds": f"{max((answer.seconds for answer in answers), default=0):.1f}",
     }
+    return add_upstream_facts(ctx, card, *answers)

@@ -11,6 +11,8 @@ from plugins.shared.sampling import usual_min_p
 
 SHOWN_TOKENS, OFFERED_TOKENS = 10, 5
 """Tokens in the list and the chart, and tokens that have a button."""
+MAX_TEXT_CHARACTERS = 1000
+"""The longest text that is gone on with."""
 MAX_TITLE_CHARACTERS, MAX_LABEL_CHARACTERS, MAX_ALT_CHARACTERS = 60, 40, 200
 """Limits of the end of the text in the title and in the description of the chart, and of a token on a button."""
 VISIBLE_SIGNS = str.maketrans({" ": "␣", "\n": "↵", "\t": "⇥", "\r": "↵"})
@@ -59,12 +61,15 @@ class OddsRequest:
         Each token is drawn with its own seed, made from `seed` and its place, so the same seed writes the same text.
         """
         seed = new_seed() if self.seed is None else self.seed
-        dial = await self.fetch_odds(ctx, (seed + len(self.ids)) % 2**31)
+        dial = await self.fetch_odds(ctx, (seed + (len(self.ids) or len(self.text))) % 2**31)
         return dial, DrawnToken(dial.drawn, seed)
 
-    def with_ids(self, *ids: int) -> OddsRequest:
-        """Return a copy with other tokens."""
-        return replace(self, ids=ids)
+    def after(self, dial: Dial, *tokens: Candidate) -> OddsRequest:
+        """Return the request for the text of a dial and further tokens."""
+        if not dial.is_partial:
+            return replace(self, ids=(*dial.prompt_ids, *(token.id for token in tokens)), model=dial.model)
+        text = b"".join((*dial.prompt, *(token.bytes for token in tokens))).decode(errors="replace")
+        return replace(self, text=text, ids=(), model=dial.model)
 
     def to_button(self, label: str, *, draw: bool = False, ended: bool = False) -> Button:
         """Return the button that goes on from these tokens.
@@ -131,13 +136,14 @@ def build_reply(ctx: Context, dial: Dial, request: OddsRequest, png: bytes, draw
         ctx.translate("What may come next, by the model’s own odds → {draw}:", draw=_describe_sampling(ctx, request)),
         "\n".join([*lines, others]),
         *_describe_cut(ctx, dial, request),
+        *_describe_partial(ctx, dial),
         ctx.translate("Choose a token, or let one be drawn. That is all a language model does, again and again."),
     ]
     return Reply(
         text="\n\n".join(parts),
         attachments=(picture,),
         buttons=_build_buttons(ctx, dial, request),
-        card=_build_card(dial, request, drawn),
+        card=_build_card(ctx, dial, request, drawn),
         final=True,
     )
 
@@ -149,7 +155,7 @@ def build_last_reply(ctx: Context, dial: Dial, request: OddsRequest, drawn: Draw
         fence(decode_prompt(dial)),
         ctx.translate("The end: this, too, is a token, and after it nothing comes."),
     ]
-    return Reply(text="\n\n".join(parts), card=_build_card(dial, request, drawn), final=True)
+    return Reply(text="\n\n".join(parts), card=_build_card(ctx, dial, request, drawn), final=True)
 
 
 def fence(text: str) -> str:
@@ -164,6 +170,8 @@ def _build_bars(ctx: Context, dial: Dial) -> list[Bar]:
     """Return bars for the most probable tokens, and one for all others together."""
     shown, others = dial.candidates[:SHOWN_TOKENS], dial.candidates[SHOWN_TOKENS:]
     before = _sum_others([one.before for one in shown], [one.before for one in others])
+    if dial.is_partial:
+        before = max(0.0, 1 - sum(one.before for one in shown))
     after = _sum_others([one.after for one in shown], [one.after for one in others])
     bars = [Bar(label_candidate(ctx, one), one.before, one.after) for one in shown]
     return [*bars, Bar(ctx.translate("all others"), before, after)]
@@ -184,13 +192,13 @@ def _format_change(bar: Bar) -> str:
 
 
 def _build_buttons(ctx: Context, dial: Dial, request: OddsRequest) -> tuple[Button, ...]:
-    here = replace(request, ids=dial.prompt_ids, model=dial.model)
+    here = request.after(dial)
     offered = [
         here.to_button(label_candidate(ctx, one), ended=True)
         if one.ends
-        else here.with_ids(*dial.prompt_ids, one.id).to_button(label_candidate(ctx, one))
+        else request.after(dial, one).to_button(label_candidate(ctx, one))
         for one in dial.candidates[:OFFERED_TOKENS]
-        if not one.hidden
+        if not one.hidden and not (dial.is_partial and len(request.after(dial, one).text) > MAX_TEXT_CHARACTERS)
     ]
     return (*offered, here.to_button(ctx.translate("🎲 Draw one"), draw=True))
 
@@ -225,10 +233,22 @@ def _describe_cut(ctx: Context, dial: Dial, request: OddsRequest) -> list[str]:
     return [ctx.translate(sentence, number=kept + 1, share=format_percent(min_p), min_p=f"{min_p:g}")]
 
 
-def _build_card(dial: Dial, request: OddsRequest, drawn: DrawnToken | None) -> dict[str, str]:
+def _describe_partial(ctx: Context, dial: Dial) -> list[str]:
+    """Return a sentence about what the server did not tell; nothing if it told all."""
+    if not dial.is_partial:
+        return []
+    sentence = (
+        "{model} tells only its {count} most probable tokens. So one of these is drawn, and what they have at another "
+        "temperature is their share among themselves."
+    )
+    return [ctx.translate(sentence, model=dial.model, count=len(dial.candidates))]
+
+
+def _build_card(ctx: Context, dial: Dial, request: OddsRequest, drawn: DrawnToken | None) -> dict[str, str]:
     facts = {"model": dial.model, "temperature": f"{request.temperature:g}", "top_p": f"{request.top_p:g}"}
     seed = request.seed if drawn is None else drawn.seed
-    return facts | ({} if seed is None else {"seed": str(seed)})
+    facts |= {} if seed is None else {"seed": str(seed)}
+    return facts | ({ctx.translate("sent to"): dial.sent_to} if dial.sent_to else {})
 
 
 def _escape_code(text: str) -> str:

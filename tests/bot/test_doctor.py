@@ -11,6 +11,7 @@ from fakes.discord import FakeDiscord
 from fakes.model_server.broken_api import Answer, crooked, plainly
 from fakes.model_server.gateway import serving
 from fakes.model_server.model_api import FakeModels
+from fakes.model_server.other_server import OtherServer
 
 from bot.app import Bot
 from bot.config.loading import NOTHING_TO_RUN, Config, load
@@ -68,7 +69,7 @@ async def test_a_working_set_up_passes_every_check(
     plugins = ", ".join(f"/plugins {word}" for word in ("list", "enable", "disable", "reload"))
     config = ", ".join(f"/config {word}" for word in ("show", "set", "reset", "export", "import"))
     lessons = ", ".join(f"/lesson {word}" for word in ("list", "add", "remove", "restore", "show", "gaps"))
-    asking = f"/ask, /new, /explain, {lessons}, /imagine, /face, /dial, /odds, /compare"
+    asking = f"/ask, /new, /explain, {lessons}, /imagine, /face, /duel, /dial, /odds, /compare"
     keyless = (
         "If neither “make run” nor “tempera run” started it, it treats all users of this bot as one person, so "
         "somebody who asks a lot keeps the others waiting, and nothing proves that it is yours: any program of this "
@@ -78,10 +79,10 @@ async def test_a_working_set_up_passes_every_check(
     models = "fake-chat, fake-faces, fake-images, fake-embeddings"
     moderation = "/audit, /stats, /mod remove, /timeout, /timeouts list, /timeouts lift, /queue"
     privacy = "/privacy export, /privacy delete"
-    commands = f"{asking}, /inspect, {mine}, /help, /why, {config}, {moderation}, {privacy}, {plugins}"
+    commands = f"{asking}, /inspect, {mine}, /help, /why, /status, {config}, {moderation}, {privacy}, {plugins}"
     assert capsys.readouterr().out.splitlines() == [
         "ok       The configuration can be read.",
-        f"ok       38 commands: {commands}",
+        f"ok       40 commands: {commands}",
         f"ok       The database sqlite:///{tmp_path}/tempera.db is made at the first start.",
         "ok       This process alone counts how often people ask.",
         "ok       The web chat can listen on http://127.0.0.1:0.",
@@ -388,6 +389,42 @@ async def test_a_model_server_that_hangs(configure: Set, capsys: pytest.CaptureF
         expected = f"The model server at {url} takes a connection but does not answer; restart it."
         assert await findings(capsys, timeout_seconds=0.2) == (1, [expected])
     assert asked.is_set()
+
+
+async def test_upstreams_are_tried(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
+    async with OtherServer(listed=[{"id": "tiny"}, {"id": "nomic-embed-text"}]) as other:
+        other.unknown = {"continue_final_message"}
+        near = {"name": "near", "url": other.url}
+        far = {"name": "far", "url": other.url, "local": False, "models": {"images": ["flux"]}}
+        configure("UPSTREAMS", json.dumps([near, far]))
+        configure("MODEL_SERVER__ENABLED", "false")
+        assert await examine(load, build) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("warning  No local server classifies texts") for line in lines)
+    assert f"ok       The upstream “near” at {other.url} (local) has models for chat: tiny@near; " in "\n".join(lines)
+    does = "gave the same text for the same seed, tells no probabilities of tokens, and cannot go on with a beginning"
+    assert f"ok       tiny@near {does}." in lines
+    far_line = (
+        f"The upstream “far” at {other.url} (remote: only servers that allow it send there) has models for images"
+    )
+    assert f"ok       {far_line}: flux@far." in lines
+    assert "The model server at" not in "\n".join(lines)
+
+
+async def test_an_upstream_that_is_not_there(
+    configure: Set, capsys: pytest.CaptureFixture[str], unused_tcp_port: int
+) -> None:
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    configure("UPSTREAMS", json.dumps([{"name": "near", "url": url}]))
+    status, (line,) = await findings(capsys)
+    assert status == 1
+    assert line.startswith(f"The upstream “near” at {url} does not answer: ")
+    configure("UPSTREAMS", "[]")
+    configure("MODEL_SERVER__ENABLED", "false")
+    assert (
+        "There are no models: [model_server] is not enabled, and there are no [[upstreams]]."
+        in (await findings(capsys))[1]
+    )
 
 
 async def test_half_of_slack(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,28 +1,15 @@
 """`tempera run` beside a model server of somebody else's, and with a plugin that blocks."""
 
-import asyncio
 import re
 import signal
 from contextlib import ExitStack
+from typing import Any
 
 import psutil
 import pytest
 from fakes.model_server.gateway import is_ready, running_gateway
 from fakes.platforms.web_page import visitor
-from fakes.programs.terminal_chat import PATIENCE_SECONDS, Person, ended
-
-
-async def read_until(process: asyncio.subprocess.Process, text: str) -> str:
-    """Return what a program writes to its log up to the line that has this text."""
-    assert process.stderr is not None
-    said = ""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while text not in said:
-            line = (await process.stderr.readline()).decode()
-            assert line, said
-            said += line
-    return said
-
+from fakes.programs.terminal_chat import Person, ended, read_until
 
 BLOCKING = """
 from bot import *
@@ -54,6 +41,51 @@ async def test_a_plugin_that_blocks_is_named_and_does_not_outlive_a_second_signa
             await read_until(process, "Tempera ends after SIGTERM. A second one ends it at once.")
             process.send_signal(signal.SIGTERM)
             assert (await ended(process)).status == 143
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await ended(process)
+
+
+SLOW = """
+import asyncio
+from pathlib import Path
+from bot import *
+class Slow(Plugin):
+    @command()
+    async def slow(self, ctx: Context):
+        '''Answer when there is a file.'''
+        yield Reply(text="begun")
+        while not Path("go").exists():
+            await asyncio.sleep(0.05)
+        yield Reply(text="begun and finished", final=True)
+"""
+
+
+def said(message: dict[str, Any]) -> str:
+    """Return the text of the answer in a message of the page."""
+    return str((message.get("reply") or {}).get("text"))
+
+
+@pytest.mark.processes
+async def test_sigterm_lets_answers_finish_and_refuses_new_ones(program: Person) -> None:
+    (program.home / "mine").mkdir()
+    (program.home / "mine" / "slow.py").write_text(SLOW)
+    program.more = {"TEMPERA_WEB__PORT": "0", "TEMPERA_PLUGINS__FOLDER": "mine"}
+    process = await program.start("run", "--no-models")
+    try:
+        found = re.search(r"The web chat is at (http://\S+)", await read_until(process, "The web chat is at http"))
+        assert found is not None
+        async with visitor(found[1]) as ann, ann.page("Ann") as page:
+            await page.say("/slow")
+            await page.until("exchange", lambda message: said(message) == "begun")
+            process.send_signal(signal.SIGTERM)
+            await read_until(process, "Waiting up to 30 s for answers that are being made: 1")
+            await page.say("/slow")
+            await page.until("exchange", lambda message: "Please ask again in a minute" in said(message))
+            (program.home / "go").touch()
+            await page.until("exchange", lambda message: said(message) == "begun and finished")
+        assert (await ended(process)).status == 0
     finally:
         if process.returncode is None:
             process.kill()

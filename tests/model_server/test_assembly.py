@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from model_server.__main__ import main
-from model_server.assembly import MAX_TOKENS, PIPELINE_PARTS
+from model_server.assembly import DUEL_FILES, MAX_TOKENS, PIPELINE_PARTS
 from model_server.catalogue import CatalogueEntry, load_catalogue
 from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache
@@ -88,6 +88,18 @@ def test_missing_weights_are_named(model_cache: ModelCache, catalogue: Path, tmp
     (tmp_path / "encoder" / "model.safetensors").unlink()
     with pytest.raises(OperatorError, match=r"model.safetensors of encoder could not be fetched"):
         model_cache.ensure(drawer(catalogue))
+
+
+def test_a_gan_of_faces_is_opened_where_its_weights_are(model_cache: ModelCache, tmp_path: Path) -> None:
+    written = tmp_path / "models.toml"
+    written.write_text('[models.faces]\nengine = "duel"\ndescription = "Faces"\nlicence = "MIT"\nweights = "faces"\n')
+    entry = load_catalogue(written)["faces"]
+    with pytest.raises(OperatorError, match="should hold duel.safetensors, broken.safetensors, real.png, as tempera"):
+        model_cache.ensure(entry)
+    (tmp_path / "faces").mkdir()
+    for file in DUEL_FILES:
+        (tmp_path / "faces" / file).touch()
+    assert model_cache.ensure(entry) == tmp_path / "faces"
 
 
 def test_the_path_command_prints_the_assembled_folder(

@@ -37,6 +37,7 @@ def test_the_built_in_catalogue_serves_one_model_of_each_family() -> None:
         "language",
         "diffusion",
         "face",
+        "duel",
         "embedding",
         "moderation",
     }
@@ -149,6 +150,7 @@ def test_a_model_with_weights_names_its_text_encoder(tmp_path: Path) -> None:
         (PIPELINE_PARTS.replace('"tiny"', '"trained"'), "but 'trained' is not."),
         (PIPELINE_PARTS.replace('"tiny"', '["tiny"]') + ENTRY + FILES, "but ['tiny'] is not."),
         (PIPELINE_PARTS.replace('text_encoder = "tiny"', ""), "weights and text_encoder should come together"),
+        (PIPELINE_PARTS.replace("diffusion", "duel") + ENTRY + FILES, "weights and text_encoder should come together"),
         (ENTRY + FILES + 'weights = "a"', "exactly one of files, repository, folder and weights"),
     ],
     ids=str,

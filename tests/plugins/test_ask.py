@@ -186,9 +186,9 @@ async def test_a_cut_answer_or_conversation_says_so(tmp_path: Path, locale: str,
             "prompt debe ser un texto de 1 a 8000 caracteres; has escrito 8001 caracteres.",
         ),
         (
-            "/face foo:1",
+            "/face zzz:1",
             "de",
-            "/face hat keine Option „foo“; es gibt seed, count, truncation.",
+            "/face hat keine Option „zzz“; es gibt seed, count, truncation, style, show, from, to, broken.",
         ),
     ],
 )
@@ -209,7 +209,7 @@ async def test_wrong_options_are_refused_in_the_askers_language(
     ],
 )
 async def test_a_missing_prompt_is_named(bot: Bot, locale: str, start: str) -> None:
-    usage = "/ask [temperature:…] [max_tokens:…] [seed:…] [min_p:…] prompt"
+    usage = "/ask [file:…] [temperature:…] [max_tokens:…] [seed:…] [min_p:…] prompt"
     assert (await last(bot, ask("/ask", speaking(locale)))).text == f"{start}{usage}"
 
 

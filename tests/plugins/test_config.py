@@ -276,7 +276,7 @@ x = 1
             "- There is no setting “limits.coldown”. Did you mean “limits.cooldown”?",
             "- ask.temperature.maximum must be a number from 0 to 2; you gave “9”.",
             "- answers.private must be yes or no; a list or a table is none.",
-            "- ask.model must be one of the model server's models for it: fake-chat; you gave “other”.",
+            "- ask.model must be one of the models there are for it: fake-chat; you gave “other”.",
             "- access.channels cannot be set for a single channel; set it for the whole server.",
         ]
     )

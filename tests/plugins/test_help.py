@@ -16,6 +16,7 @@ async def test_help_lists_the_commands_that_the_asker_may_use(bot: Bot) -> None:
         "/explain",
         "/imagine",
         "/face",
+        "/duel",
         "/dial",
         "/odds",
         "/compare",
@@ -25,6 +26,7 @@ async def test_help_lists_the_commands_that_the_asker_may_use(bot: Bot) -> None:
         "/defaults reset",
         "/help",
         "/why",
+        "/status",
         "/privacy export",
         "/privacy delete",
     ]
@@ -34,12 +36,19 @@ async def test_help_lists_the_commands_that_the_asker_may_use(bot: Bot) -> None:
 
 async def test_one_command_is_shown_in_full(bot: Bot) -> None:
     assert (await last(bot, ask("/help face"))).text == (
-        "**/face** – Draw faces of people who do not exist.\n"
-        "`/face [seed:…] [count:…] [truncation:…]`\n"
+        "**/face** – Draw faces of people who do not exist, or of emoji that a detective judges.\n"
+        "`/face [seed:…] [count:…] [truncation:…] [style:…] [show:…] [from:…] [to:…] [broken:…]`\n"
         "- `seed` – The same seed gives the same face again; a whole number from 0 to 2147483647\n"
         "- `count` – How many faces, 1 to 16; a whole number from 1 to 16 (default: 1)\n"
         "- `truncation` – 1 gives the full variety, less gives more ordinary faces; "
-        "a number from 0.1 to 1 (default: 0.6)"
+        "a number from 0.1 to 1 (default: 0.6)\n"
+        "- `style` – portrait draws people, emoji has a detective that says how real each face looks; "
+        "one of portrait, emoji\n"
+        "- `show` – timeline shows how forger and detective learned, blend the way from one face to another; "
+        "one of faces, timeline, blend\n"
+        "- `from` – The seed of the first face of a blend; a whole number from 0 to 2147483647\n"
+        "- `to` – The seed of the last face of a blend; a whole number from 0 to 2147483647\n"
+        "- `broken` – Show the training in which forger and detective fell out of balance; yes or no (default: no)"
     )
 
 

@@ -131,7 +131,7 @@ async def test_names_complete_to_those_that_can_be_switched(bot: Bot) -> None:
         return list(await bot.complete(request, "name", typed))
 
     assert await complete("plugins enable", "") == ["face"]
-    able = ["ask", "explain", "imagine", "lab", "inspect", "defaults", "audit", "stats", "moderation"]
+    able = ["ask", "explain", "imagine", "duel", "lab", "inspect", "defaults", "status", "audit", "stats", "moderation"]
     assert await complete("plugins disable", "") == able
     assert await complete("plugins disable", "in") == ["inspect"]
     assert await complete("plugins reload", "f") == ["face"]

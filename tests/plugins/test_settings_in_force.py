@@ -277,15 +277,12 @@ async def test_a_setting_says_where_the_limit_of_all_temperatures_is_narrower(bo
     [
         (
             "/config set ask.model fake-images",
-            (
-                "ask.model must be one of the model server's models for it: fake-chat, other-chat; you gave "
-                "“fake-images”."
-            ),
+            ("ask.model must be one of the models there are for it: fake-chat, other-chat; you gave “fake-images”."),
         ),
         (
             "/config set imagine.model fake-chat channel:#room",
             (
-                "imagine.model must be one of the model server's models for it: fake-images, other-images; you gave "
+                "imagine.model must be one of the models there are for it: fake-images, other-images; you gave "
                 "“fake-chat”."
             ),
         ),
@@ -306,7 +303,7 @@ async def test_the_models_are_listed(bot: Bot, several: FakeModels) -> None:
 async def test_without_models_none_can_be_set(bot: Bot, models: FakeModels) -> None:
     models.listed = {"fake-chat": "chat"}
     reply = await last(bot, ask("/config set imagine.model fake-images", MODERATOR))
-    assert reply.text == "The model server has no model that imagine.model could name."
+    assert reply.text == "There is no model that imagine.model could name."
 
 
 async def test_compare_uses_the_model_that_is_set_for_each_family(bot: Bot, several: FakeModels) -> None:

@@ -10,6 +10,7 @@ import discord
 import yarl
 from discord.gateway import DiscordWebSocket
 
+from bot.core import metrics
 from bot.platforms.discord.convert.requests import PLATFORM
 from bot.platforms.discord.incoming.command_tree import Tree
 from bot.platforms.discord.incoming.commands import build
@@ -77,6 +78,7 @@ class Client(discord.AutoShardedClient):
 
     async def on_connect(self) -> None:
         """Register the commands and restore unfinished answers, at the first connection."""
+        metrics.CONNECTIONS.labels(PLATFORM).inc()
         if not self._was_ready:
             self._was_ready = True
             log.info("Discord: connected as %s", self.user)

@@ -14,7 +14,6 @@ from bot.platforms.capabilities import SLACK
 from bot.platforms.slack.api import message_format
 from bot.platforms.slack.api.errors import ChannelClosed, MessageGone, NotInChannel, SlackError
 from bot.platforms.slack.convert import commands
-from bot.platforms.slack.convert.requests import PLATFORM
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -44,7 +43,7 @@ def link_to(channel: str, ts: str) -> str:
 
 
 class SlackAdapter:
-    """Finds, posts and deletes in the workspace that the bot is in."""
+    """Finds, posts and deletes in one workspace that the bot is in."""
 
     capabilities = SLACK
 
@@ -75,7 +74,9 @@ class SlackAdapter:
         if (match := LINK.fullmatch(link.strip())) is None:
             return None
         server = "" if match["channel"].startswith("D") else self._identity.team
-        return ShownMessage(Place(PLATFORM, match["channel"], server), f"{match['seconds']}.{match['rest']}")
+        return ShownMessage(
+            Place(self._identity.platform, match["channel"], server), f"{match['seconds']}.{match['rest']}"
+        )
 
     async def delete_messages(self, shown: ShownMessage, externals: Sequence[str]) -> bool:
         """Delete messages and files, and the question that the bot posted; Slack deletes none but the bot's own."""

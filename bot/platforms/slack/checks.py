@@ -11,6 +11,7 @@ from slack_sdk.errors import SlackApiError
 from bot.platforms.listening import check_port
 from bot.platforms.slack.api.client import connect, error_code
 from bot.platforms.slack.api.errors import INVALID_TOKEN
+from bot.platforms.slack.installations import INSTALL_PATH, REDIRECT_PATH
 
 if TYPE_CHECKING:
     from slack_sdk.web.async_client import AsyncWebClient
@@ -50,8 +51,10 @@ async def examine(section: SlackSection) -> Findings:
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS), aiohttp.ClientSession() as session:
             slack = connect(section, session)
-            findings = await _check_bot_token(slack)
+            findings = await _check_bot_token(slack) if section.bot_token.get_secret_value() else []
             findings.append(await _check_socket(slack, section) if section.uses_sockets else _request_url(section))
+            if section.client_id:
+                findings.append(await _check_client(slack, section))
             return findings
     except TimeoutError:
         return [(False, f"Slack does not answer at {section.api_base} within {TIMEOUT_SECONDS:g} seconds.")]
@@ -102,6 +105,26 @@ async def _check_socket(slack: AsyncWebClient, section: SlackSection) -> tuple[b
             return False, f"The token TEMPERA_SLACK__APP_TOKEN lacks the scope connections:write. {how}"
         return _unexpected_answer(slack, error)
     return True, "Slack lets it connect by Socket Mode."
+
+
+async def _check_client(slack: AsyncWebClient, section: SlackSection) -> tuple[bool, str]:
+    """Check the client id and its secret with a code that does not exist, which Slack looks at after them."""
+    slack.token = None
+    secret = section.client_secret.get_secret_value()
+    try:
+        await slack.oauth_v2_access(client_id=section.client_id, client_secret=secret, code="none")
+    except SlackApiError as error:
+        if (why := error_code(error)) in ("bad_client_secret", "invalid_client_id"):
+            how = f"Copy both anew from {APPS_URL}: your app, Basic Information, App Credentials."
+            return False, f"Slack refuses TEMPERA_SLACK__CLIENT_ID or TEMPERA_SLACK__CLIENT_SECRET ({why}). {how}"
+        if why != "invalid_code":
+            return _unexpected_answer(slack, error)
+    address = f"http://{section.host}:{section.port}"
+    told = (
+        f"Workspaces add the bot at https://YOUR-ADDRESS{INSTALL_PATH}, which must lead to {address} by HTTPS; the "
+        f"Redirect URL at {APPS_URL} is https://YOUR-ADDRESS{REDIRECT_PATH}."
+    )
+    return True, told
 
 
 def _request_url(section: SlackSection) -> tuple[bool, str]:

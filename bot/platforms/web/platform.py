@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bot.app import PURGE_SECONDS, REFRESH_SECONDS
-from bot.core.background import repeated
+from bot.core.background import repeated, until_stored
 from bot.core.errors import BotError
 from bot.platforms.listening import explain_listen_error
 from bot.platforms.web.access.known import KnownVisitors
@@ -70,7 +70,10 @@ class WebPlatform:
         self._moderators = WebModerators(bot.database)
 
     async def run(self) -> None:
-        """Serve until cancelled."""
+        """Serve until cancelled. While the database is away, the chat waits for it and does not end the bot."""
+        await until_stored(self._serve_for_ever)
+
+    async def _serve_for_ever(self) -> None:
         async with self.serve() as url:
             log.info("The web chat is at %s", url)
             if self._announce is None:

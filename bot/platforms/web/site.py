@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from aiohttp import WSCloseCode, web
+from aiohttp import web
 
 from bot.core.errors import DatabaseUnavailable
 from bot.core.i18n import translate
@@ -24,6 +24,8 @@ from bot.platforms.web.access.origin_check import OriginCheck, add_security_head
 from bot.platforms.web.chat.connection import Connection
 from bot.platforms.web.chat.files import PICTURE_TYPES
 from bot.platforms.web.chat.incoming import MAX_MESSAGE_BYTES
+from bot.platforms.web.chat.room import private_name
+from bot.platforms.web.pages.duel import DuelPage
 from bot.platforms.web.pages.lab import DialPage
 from bot.platforms.web.pages.lessons_page import LessonPages
 from bot.platforms.web.pages.moderators import ModeratorsList
@@ -70,7 +72,7 @@ class Site:
         self._limits = limits
         self._pages = Shares(limits.pages)
         self._meters = RateMeter(limits.messages), RateMeter(limits.messages_of_address)
-        self._sockets: set[web.WebSocketResponse] = set()
+        self._connections: set[Connection] = set()
 
     def build_app(self) -> web.Application:
         """Return the aiohttp application with all routes and middlewares."""
@@ -82,13 +84,14 @@ class Site:
             client_max_size=MAX_FORM_BYTES,
         )
         app.on_response_prepare.append(add_security_headers)
-        app.on_shutdown.append(self._close_sockets)
+        app.on_shutdown.append(self._close_pages)
         app.add_routes(
             [
                 *self._login.routes(),
                 *self._door.routes(),
                 *StartPage(self._services, self._inviter).routes(),
                 *DialPage(self._services, self._limits).routes(),
+                *DuelPage(self._services, self._limits).routes(),
                 *SettingsPage(self._services).routes(),
                 *ModeratorsList(self._services).routes(),
                 *PeoplePage(self._services).routes(),
@@ -129,10 +132,14 @@ class Site:
             raise web.HTTPTooManyRequests(text=translate("You are sending too much at once; wait a moment.", language))
         try:
             with self._pages.hold(address, visitor):
+                room = request.query.get("room", "") or (private_name(visitor) if begins_alone else "")
+                if room == private_name(visitor):
+                    # While it can still be refused with a sentence.
+                    await self._services.open_private(visitor)
                 if "Upgrade" not in request.headers:
                     # A page asks why its WebSocket was refused, which the browser does not tell it.
                     return web.Response(status=204)
-                return await self._connect(request, secret, limit, begins_alone=begins_alone)
+                return await self._connect(request, secret, limit, room)
         except TooMany as error:
             if error.of_visitor:
                 text = translate("You have too many pages of this chat open; close one first.", language)
@@ -141,7 +148,7 @@ class Site:
             raise web.HTTPServiceUnavailable(text=text) from None
 
     async def _connect(
-        self, request: web.Request, secret: str, limit: MessageLimit, *, begins_alone: bool
+        self, request: web.Request, secret: str, limit: MessageLimit, room: str
     ) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(
             timeout=CLOSE_SECONDS,
@@ -154,16 +161,15 @@ class Site:
         # strict cookie, and a new one would take the place of the visitor's own.
         visitors.set_visitor_cookie(request, socket, secret)
         await socket.prepare(request)
-        self._sockets.add(socket)
+        query = request.query
+        address = self._services.address_of(request)
+        agent = request.headers.get("User-Agent", "")
+        connection = Connection(socket, secret, self._services, limit, address, agent)
+        self._connections.add(connection)
         try:
-            query = request.query
-            address = self._services.address_of(request)
-            agent = request.headers.get("User-Agent", "")
-            connection = Connection(socket, secret, self._services, limit, address, agent)
-            room = query.get("room", "") or (connection.private_place if begins_alone else "")
             await connection.serve(query.get("name", ""), query.get("locale", ""), room)
         finally:
-            self._sockets.discard(socket)
+            self._connections.discard(connection)
         return socket
 
     async def _serve_file(self, request: web.Request) -> web.Response:
@@ -195,8 +201,8 @@ class Site:
         # The file may have been removed from the page while it was read; then nobody gets it.
         return file if files.find_stored(name) is not None else None
 
-    async def _close_sockets(self, app: web.Application) -> None:
-        closing = [socket.close(code=WSCloseCode.GOING_AWAY) for socket in tuple(self._sockets)]
+    async def _close_pages(self, app: web.Application) -> None:
+        closing = [connection.leave() for connection in tuple(self._connections)]
         # A page that does not read does not take the farewell, either. aiohttp lets all who write to a page wait for
         # one future, so that a writer that is cancelled cancels this, too; that must not end the others' farewells.
         with suppress(TimeoutError):

@@ -74,7 +74,7 @@ class LanguageEngine:
             context=model.runner.context,
             default_max_tokens=int(self._spec.options.get("max_tokens", DEFAULT_MAX_TOKENS)),
         )
-        self.capacity = model.runner.slots
+        self.capacity, self.context = model.runner.slots, model.runner.context
         self._table = SlotTable(model.runner, reuse=model.can_reuse_prefixes)
         self._planner = StepPlanner(self._table, model.budget)
         # A guess that was wrong stays in the slot until it is cut back, as for a prompt that reuses a prefix.

@@ -103,21 +103,25 @@ class PromptBuilder:
         )
 
     def next_beginning(self, task: Chat, answer: str, dropped_turns: int) -> tuple[int, ...]:
-        """Return the tokens with which a chat's next prompt will begin after `answer`, if it drops more turns.
+        """Return the tokens with which one of a chat's next two prompts begins after `answer`, if it drops more turns.
 
-        `dropped_turns`: those of the present prompt. If the next one drops as many, it begins as the present one, whose
-        tokens are cached, and nothing is returned. Its last turn is taken to be as long as the present one's.
+        `dropped_turns`: those of the present prompt. Prompts that drop as many begin as the present one, whose tokens
+        are cached, and nothing is returned for them. Two prompts are foreseen, because few people leave enough time
+        before the next one to read half a context. Turns to come are taken to be as long as the present one.
         """
         if task.truncation != "auto" or task.continue_final:
             return ()
-        turns = (*task.messages, ChatTurn("assistant", answer), task.messages[-1])
-        following = self._break_special_tokens(replace(task, messages=turns))
-        dropped = self._turns_to_drop(following)
-        if dropped == dropped_turns:
-            return ()
-        kept = _drop_oldest_turns(following.messages, dropped)[:-1]
-        one, other = (self._render([*kept, ChatTurn("user", text)], continue_final=False) for text in ("a", "1"))
-        return one[: common_prefix_length(one, other)]
+        turn = (ChatTurn("assistant", answer), task.messages[-1])
+        following = self._break_special_tokens(replace(task, messages=(*task.messages, *turn)))
+        for later in (following, replace(following, messages=(*following.messages, *turn))):
+            dropped = self._turns_to_drop(later)
+            if dropped != dropped_turns:
+                kept = _drop_oldest_turns(following.messages, dropped)[:-1]
+                one, other = (
+                    self._render([*kept, ChatTurn("user", text)], continue_final=False) for text in ("a", "1")
+                )
+                return one[: common_prefix_length(one, other)]
+        return ()
 
     def _break_special_tokens(self, task: Chat) -> Chat:
         """Return the chat with texts that never become special tokens: only the template marks where a turn begins."""
@@ -267,15 +271,16 @@ def check_turns(task: Chat) -> None:
 def first_kept(sizes: Sequence[int], budget: int) -> int:
     """Return from which place on `sizes` are kept, so that together they are at most `budget`.
 
-    Whenever the sum exceeds the budget, so many of the oldest are dropped that at most half of it is left, or only the
-    newest. So the place depends on what comes before the newest, and changes seldom while more is added.
+    Whenever the sum exceeds the budget, so many of the oldest are dropped that what comes before the newest is at most
+    half of it, and that a quarter of it is free. So the place changes seldom while more is added, and can be told
+    before the newest is known, unless that one is very long.
     """
     first = total = 0
     for place, size in enumerate(sizes):
         total += size
         if total <= budget:
             continue
-        while first < place and total > budget // 2:
+        while first < place and (total - size > budget // 2 or total > budget * 3 // 4):
             total -= sizes[first]
             first += 1
         if total > budget:

@@ -48,6 +48,8 @@ guidance, and of 54 prompts that are in no emoji set. The judge also uses a netw
 def main(arguments: Sequence[str]) -> int:
     """Evaluate a model, and write the figures and pictures. Raises OperatorError with a sentence for the user."""
     options = _parser().parse_args(arguments)
+    if options.model == "duel":
+        raise OperatorError("Write duel before its options: tempera-models judge duel --threads 2.")
     if options.threads:
         torch.set_num_threads(options.threads)
     store = ModelCache()
@@ -196,7 +198,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tempera-models judge", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("model", choices=["emoji-diffusion"], help="the model to evaluate")
+    parser.add_argument(
+        "model", choices=["emoji-diffusion", "duel"], help="what to evaluate; duel has options of its own"
+    )
     parser.add_argument(
         "--from",
         type=Path,

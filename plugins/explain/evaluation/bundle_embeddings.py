@@ -10,8 +10,8 @@ import sys
 
 import numpy as np
 
+from bot.documents.parse import parse_document
 from plugins.explain.evaluation.measure import embed_texts, open_model_server
-from plugins.explain.lessons.parse import parse_lesson
 from plugins.explain.lessons.passages import split_passages
 from plugins.explain.search.embedding.bundled_embeddings import FILE, MODEL, write_bundled
 from plugins.explain.search.embedding.embedded_texts import key_of, texts_of
@@ -21,7 +21,7 @@ from plugins.explain.search.reference_lesson import DEFAULT_LESSON
 async def main() -> int:
     """Embed the lesson with a new model server, and write the file of bundled embeddings."""
     data = await asyncio.to_thread(DEFAULT_LESSON.read_bytes)
-    texts = list(dict.fromkeys(texts_of(split_passages(parse_lesson(data, DEFAULT_LESSON.name)))))
+    texts = list(dict.fromkeys(texts_of(split_passages(parse_document(data, DEFAULT_LESSON.name)))))
     async with open_model_server("") as models:
         if models is None:
             sys.stderr.write(f"There is no {MODEL} to embed the lesson with: `tempera-models pull {MODEL}`.\n")

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bot import ModelClient, UserError
+from bot.documents.parse import parse_document
 from plugins.explain.evaluation.calibration import (
     LabelledQuestion,
     calibrate,
@@ -35,7 +36,6 @@ from plugins.explain.evaluation.calibration import (
     load_questions,
     wilson_interval,
 )
-from plugins.explain.lessons.parse import parse_lesson
 from plugins.explain.lessons.passages import Passage, split_passages
 from plugins.explain.library.translations import translation_paths
 from plugins.explain.search.decision import Ranking
@@ -69,7 +69,7 @@ async def build_index(
 ) -> Index:
     """Index one lesson for questions in a language, with embeddings if there is a model server."""
     data = await asyncio.to_thread(lesson.read_bytes)
-    index = Index(split_passages(parse_lesson(data, lesson.name)), reference, search_language(language))
+    index = Index(split_passages(parse_document(data, lesson.name)), reference, search_language(language))
     if models is not None:
         texts = list(texts_of(index.passages))
         scale = measure_scale(await embed_texts(models, UNRELATED_SENTENCES))

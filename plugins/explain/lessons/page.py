@@ -11,20 +11,20 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from bot import Page, Part
-from plugins.explain.lessons import author_wordings, markup
-from plugins.explain.lessons.blocks import BREAK, Block, Code, Items, Paragraph, Table
-from plugins.explain.lessons.encoding import decode
-from plugins.explain.lessons.parse import is_html
+from bot.documents import author_wordings, markup
+from bot.documents.blocks import BREAK, Block, Code, Items, Paragraph, Table
+from bot.documents.encoding import decode
+from bot.documents.parse import is_html
+from bot.documents.plain import BOLD, QUESTION_LABEL, is_question, remove_answer_label
+from bot.documents.to_markdown import CODE, escape_line_start, fence
 from plugins.explain.lessons.passages import hyphenate, split_sections
-from plugins.explain.lessons.plain import BOLD, QUESTION_LABEL, is_question, remove_answer_label
-from plugins.explain.lessons.to_markdown import CODE, escape_line_start, fence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from markdown_it.token import Token
 
-    from plugins.explain.lessons.parse import ParsedLesson
+    from bot.documents.parse import ParsedDocument
     from plugins.explain.lessons.passages import Section
 
 SIGNS = re.compile(rf"(?P<code>{CODE.pattern})|[\\`*_{{}}\[\]<>|~&#$]")
@@ -63,7 +63,7 @@ class _HeadingCandidate:
     rest: str = ""
 
 
-def build_page(title: str, lesson: ParsedLesson, data: bytes, filename: str) -> Page:
+def build_page(title: str, lesson: ParsedDocument, data: bytes, filename: str) -> Page:
     """Build the page of a lesson that was parsed from `data`."""
     sections = list(split_sections(lesson))
     source = _markdown_source(data, filename)

@@ -13,14 +13,14 @@ from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Literal
 
-from plugins.explain.lessons.blocks import BREAK, Block, Code, Heading, Items, Paragraph, Table
-from plugins.explain.lessons.plain import FAQ, is_question, remove_answer_label
-from plugins.explain.lessons.to_markdown import escape, fence, to_plain, unwrap_code
+from bot.documents.blocks import BREAK, Block, Code, Heading, Items, Paragraph, Table
+from bot.documents.plain import FAQ, is_question, remove_answer_label
+from bot.documents.to_markdown import escape, fence, to_plain, unwrap_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from plugins.explain.lessons.parse import ParsedLesson
+    from bot.documents.parse import ParsedDocument
 
 MAX_CHARACTERS = 1600
 """The longest passage, before escapes. A longer section becomes several, each of whole paragraphs, sentences or lines
@@ -84,13 +84,13 @@ class Section:
     blocks: list[Block]
 
 
-def split_passages(lesson: ParsedLesson) -> list[Passage]:
+def split_passages(lesson: ParsedDocument) -> list[Passage]:
     """Return all passages of a lesson, in order."""
     sections = list(split_sections(lesson))
     return [passage for place, _ in enumerate(sections) for passage in _section_passages(lesson, sections, place)]
 
 
-def _section_passages(lesson: ParsedLesson, sections: Sequence[Section], place: int) -> Iterator[Passage]:
+def _section_passages(lesson: ParsedDocument, sections: Sequence[Section], place: int) -> Iterator[Passage]:
     """Yield the passages of the section at `place`."""
     section = sections[place]
     heading = section.path[-1] if section.path else lesson.title
@@ -120,7 +120,7 @@ def _overview_lines(sections: Sequence[Section], place: int) -> Iterator[str]:
             yield f"- {escape(section.path[depth])}: {escape(_first_sentence(section))}"
 
 
-def split_sections(lesson: ParsedLesson) -> Iterator[Section]:
+def split_sections(lesson: ParsedDocument) -> Iterator[Section]:
     """Yield the sections of a lesson in order. The first one is the text above all headings, and may be empty."""
     stack: list[tuple[int, str]] = []
     used: dict[str, int] = {}

@@ -9,8 +9,8 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from bot import ChildFailed, UserError, read_child_answer, run_child
-from plugins.explain.lessons.limits import Limit
-from plugins.explain.lessons.parse import require_lesson_size, unreadable
+from bot.documents.limits import Limit
+from bot.documents.parse import require_document_size, unreadable
 from plugins.explain.library.reader_process import build_lesson
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class LessonReader:
         is no lesson, takes too much, or has waited for more than `max_wait` seconds. A cancelled reading is ended.
         """
         name = PurePath(filename).name
-        require_lesson_size(data, name)
+        require_document_size(data, name)
         try:
             # Of a server's files one at a time waits among those of all servers.
             async with asyncio.timeout(max_wait) as waiting, self._turns_of[server], self._turns:

@@ -88,12 +88,12 @@ def read_lesson(data: bytes, filename: str, title: str = "") -> Lesson:
     A file that strangers gave may keep this busy: use LessonReader for it. Raises UserError, with a sentence for the
     user who gave it, if the file is no lesson.
     """
-    from plugins.explain.lessons.limits import Limit, LimitExceeded, Tally
+    from bot.documents.limits import Limit, LimitExceeded, Tally
+    from bot.documents.parse import parse_document
     from plugins.explain.lessons.page import build_page
-    from plugins.explain.lessons.parse import parse_lesson
     from plugins.explain.lessons.passages import split_passages
 
-    parsed = parse_lesson(data, filename)
+    parsed = parse_document(data, filename)
     title = title or parsed.title
     passages = tuple(replace(passage, lesson_title=title) for passage in split_passages(parsed))
     characters = Tally(Limit.SEARCHED_CHARACTERS)

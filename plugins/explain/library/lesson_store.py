@@ -61,7 +61,7 @@ class LessonStore:
     async def lessons(self, server: str) -> list[StoredLesson]:
         """Return the lessons of a server, sorted by title."""
         rows = await self._store.items(scope=_scope(server))
-        return sorted((_parse_lesson(key, row) for key, row in rows.items()), key=lambda one: one.title.casefold())
+        return sorted((_parse_document(key, row) for key, row in rows.items()), key=lambda one: one.title.casefold())
 
     async def servers(self) -> list[str]:
         """Return every server that has, or had, lessons of its own."""
@@ -70,7 +70,7 @@ class LessonStore:
     async def lesson(self, server: str, title: str) -> StoredLesson | None:
         """Return the lesson with this title, in capitals or not."""
         rows = await self._store.items(scope=_scope(server))
-        return _parse_lesson(title_key(title), rows[title_key(title)]) if title_key(title) in rows else None
+        return _parse_document(title_key(title), rows[title_key(title)]) if title_key(title) in rows else None
 
     async def read_file(self, server: str, version: Version) -> bytes:
         """Return the bytes of a version. Raises UserError if they are gone."""
@@ -102,7 +102,7 @@ class LessonStore:
             return bool(before) and _content_of(before[-1]) == _content_of(about)
 
         def append_version(row: Any) -> dict[str, Any]:
-            before[:] = row["versions"] if _parse_lesson(title, row).versions else []
+            before[:] = row["versions"] if _parse_document(title, row).versions else []
             if is_same():
                 return {"title": title, "versions": before}
             number = before[-1]["number"] + 1 if before else 1
@@ -113,7 +113,7 @@ class LessonStore:
         await self._store.set(server, True, scope=SERVERS_SCOPE)
         old = await self._all_digests(server) if is_damaged else {version["digest"] for version in before}
         await self._delete_unused_files(server, old)
-        return _parse_lesson(title, row).newest, not is_same()
+        return _parse_document(title, row).newest, not is_same()
 
     async def remove(self, server: str, lesson: StoredLesson) -> None:
         """Delete a lesson with all its versions."""
@@ -145,7 +145,7 @@ def _content_of(version: dict[str, Any]) -> tuple[str, str]:
     return version["digest"], PurePath(version["filename"]).suffix.casefold()
 
 
-def _parse_lesson(title: str, row: Any) -> StoredLesson:
+def _parse_document(title: str, row: Any) -> StoredLesson:
     """Return the lesson of a stored row; one with this title and no versions if the row is damaged."""
     try:
         return StoredLesson(str(row["title"]), tuple(map(_parse_version, row["versions"])))

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from bot import Page, Part, answer_as_child
-from plugins.explain.lessons.limits import Limit
+from bot.documents.limits import Limit
 from plugins.explain.lessons.passages import Passage
 from plugins.explain.library.lesson_set import Lesson, read_lesson
 

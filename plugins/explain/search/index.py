@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bot.documents.plain import is_question
 from plugins.explain.lessons.passages import topics_by_lesson
-from plugins.explain.lessons.plain import is_question
 from plugins.explain.search.answer_type import lacks_answer_type
 from plugins.explain.search.decision import FEATURE_COUNT, MAX_SUGGESTIONS, Decision, Ranking, choose_model, decide
 from plugins.explain.search.embedding.passage_embeddings import PassageEmbeddings

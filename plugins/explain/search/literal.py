@@ -9,8 +9,8 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from bot.documents.plain import HEADING_NUMBER, QUESTION_LABEL, is_question
 from plugins.explain.lessons.passages import split_sentences
-from plugins.explain.lessons.plain import HEADING_NUMBER, QUESTION_LABEL, is_question
 from plugins.explain.search.words.vocabulary import FILLER_WORDS, fold, words
 
 if TYPE_CHECKING:

@@ -137,7 +137,8 @@ def test_a_pinned_plugin_has_no_switch() -> None:
 # Every command, every role, every platform: what the adapters' own people may use
 
 EVERYBODY = (
-    *("ask", "new", "explain", "imagine", "face", "dial", "odds", "compare", "inspect", "help", "why"),
+    *("ask", "new", "explain", "imagine", "face", "duel", "dial", "odds", "compare", "inspect"),
+    *("help", "why", "status"),
     *("defaults show", "defaults set", "defaults reset", "privacy export", "privacy delete"),
 )
 MODERATORS_ALONE = (
@@ -147,7 +148,7 @@ MODERATORS_ALONE = (
     *("mod remove", "timeout", "timeouts list", "timeouts lift", "queue"),
 )
 ON_BUTTONS = {
-    *("ask-fork", "odds-next", "imagine-one", "imagine-vary", "imagine-vary-one"),
+    *("duel-mark", "duel-truth", "ask-fork", "odds-next", "imagine-one", "imagine-vary", "imagine-vary-one"),
     *("imagine-how", "imagine-step"),
     *("explain-at", "explain-simpler", "explain-source", "explain-missed", "privacy-delete"),
 }

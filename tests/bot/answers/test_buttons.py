@@ -129,7 +129,7 @@ def test_a_plugins_buttons_come_first_and_are_unchanged() -> None:
 
 
 def test_buttons_are_in_the_readers_language() -> None:
-    (stop,) = actions.running_buttons(5, "de-DE")
+    (stop,) = actions.running_buttons(5, Reply(), "de-DE")
     assert (stop.label, stop.id, stop.style) == ("Stopp", "t:stop:5", "danger")
 
 

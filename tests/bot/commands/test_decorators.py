@@ -36,6 +36,26 @@ def test_decorators_store_the_traits_of_a_command() -> None:
     )
 
 
+class Ways(Plugin):
+    name = "ways"
+
+    @command(form=("from",))
+    async def way(self, ctx: Context, from_: int, to: int = 9) -> AsyncIterator[Reply]:
+        """Show a way.
+
+        from: Where it begins
+        """
+        yield Reply(text=f"{from_} to {to}")
+
+
+async def test_an_option_may_have_a_name_that_python_keeps_to_itself() -> None:
+    (way,) = Ways().commands()
+    begin = way.options[0]
+    assert (begin.name, begin.description, begin.form) == ("from", "Where it begins", True)
+    assert way.parse("from:3") == {"from": "3"}
+    assert [reply.text async for reply in way.call(None, {"from": 3})] == ["3 to 9"]
+
+
 class Numbers(Plugin):
     name = "numbers"
 

@@ -199,6 +199,9 @@ def test_slack_is_configured_with_matching_tokens(
             "(TEMPERA_SLACK__APP_TOKEN) is wrong: it must begin with xapp-.",
         ),
         ({"BOT_TOKEN": "xoxb-1"}, "there must be this one for HTTP, or TEMPERA_SLACK__APP_TOKEN for sockets."),
+        ({"CLIENT_ID": "1.2"}, "(TEMPERA_SLACK__CLIENT_SECRET) is wrong: it and TEMPERA_SLACK__CLIENT_ID need"),
+        ({"CLIENT_SECRET": "s3cret"}, "need each other, and one of them is empty."),
+        ({"CLIENT_ID": "1.2", "CLIENT_SECRET": "s3cret"}, "with a client id there must be this one for HTTP"),
         ({"APP_TOKEN": "xapp-1"}, "(TEMPERA_SLACK__APP_TOKEN) is wrong: it needs TEMPERA_SLACK__BOT_TOKEN"),
         ({"SIGNING_SECRET": "s3cret"}, "(TEMPERA_SLACK__SIGNING_SECRET) is wrong: it needs TEMPERA_SLACK__BOT_TOKEN"),
     ],
@@ -274,7 +277,7 @@ def test_a_set_up_without_mistakes_has_no_warnings(elsewhere: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("TEMPERA_PORT", " Did you mean TEMPERA_WEB__PORT or TEMPERA_SLACK__PORT?"),
+        ("TEMPERA_PORT", " Did you mean TEMPERA_WEB__PORT or TEMPERA_SLACK__PORT or TEMPERA_MONITORING__PORT?"),
         ("TEMPERA_WEB_PORT", " Did you mean TEMPERA_WEB__PORT?"),
         ("tempera_retention_days", " Did you mean TEMPERA_DATABASE__RETENTION_DAYS?"),
         ("TEMPERA_MODEL_SERVER_API_KEY", " Did you mean TEMPERA_MODEL_SERVER__API_KEY?"),

@@ -1,6 +1,7 @@
 """What the log of a running bot looks like where others wrote a part of it."""
 
 import io
+import json
 import logging
 from collections.abc import Iterator
 
@@ -13,13 +14,15 @@ log = logging.getLogger("bot.test")
 
 
 @pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    """What the log of a running bot gets, from its own handlers alone."""
+def written(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
+    """What the log of a running bot gets, from its own handlers alone; as JSON if that is the fixture's parameter."""
+    as_json = getattr(request, "param", "") == "json"
+    monkeypatch.setenv("TEMPERA_LOG__FORMAT", "")
     stream, root = io.StringIO(), logging.getLogger()
     handlers, level = root.handlers[:], root.level
     root.handlers.clear()
     monkeypatch.setattr("sys.stderr", stream)
-    _set_up_logging("info")
+    _set_up_logging("info", as_json=as_json)
     try:
         yield stream
     finally:
@@ -45,3 +48,17 @@ def test_the_sentence_of_an_error_is_told_apart_from_other_lines(written: io.Str
     first, *trace = written.getvalue().splitlines()
     assert first.endswith(" ERROR   bot.test: It failed")
     assert trace == ["  ValueError: bad \\x1b[2J", f"  {FORGED}"]
+
+
+@pytest.mark.parametrize("written", ["json"], indirect=True)
+def test_as_json_a_line_is_an_object_with_the_number_that_the_user_sees(written: io.StringIO) -> None:
+    try:
+        int(FORGED)
+    except ValueError:
+        log.exception("Error %s in /ask\n%s", "1a2b", FORGED, extra={"number": "1a2b"})
+    (line,) = written.getvalue().splitlines()
+    record = json.loads(line)
+    assert (record["level"], record["logger"], record["number"]) == ("ERROR", "bot.test", "1a2b")
+    assert FORGED in record["message"]
+    assert "ValueError" in record["exc_info"]
+    assert record["time"]

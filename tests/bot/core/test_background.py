@@ -6,7 +6,9 @@ import threading
 import pytest
 
 from bot import SerialExecutor
-from bot.core.background import repeat
+from bot.core import background
+from bot.core.background import in_daemon_thread, repeat, until_stored
+from bot.core.errors import DatabaseUnavailable
 
 
 async def test_work_that_fails_is_logged_and_repeated(caplog: pytest.LogCaptureFixture) -> None:
@@ -77,3 +79,31 @@ async def test_waiting_work_is_finished_after_leave_and_a_new_thread_runs_later_
     assert old is same is not later
     await asyncio.to_thread(old.join)
     executor.leave()
+
+
+async def test_work_is_tried_until_the_database_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "RETRY_SECONDS", 0.001)
+    tries = 0
+
+    async def work() -> str:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise DatabaseUnavailable
+        return "stored"
+
+    assert await until_stored(work) == "stored"
+    assert tries == 3
+
+
+async def test_what_a_thread_raises_is_raised_where_it_is_awaited() -> None:
+    def work() -> bool:
+        if fails:
+            raise ZeroDivisionError
+        return threading.current_thread().daemon
+
+    fails = False
+    assert await in_daemon_thread(work, "work")
+    fails = True
+    with pytest.raises(ZeroDivisionError):
+        await in_daemon_thread(work, "work")

@@ -27,8 +27,9 @@ def turns():
     while True: pass
 
 async def main(block, end):
-    watchdog = Watchdog(lambda frame: "", Timing(look=0.01, end=float(end)))
-    watchdog.end_on_signals(asyncio.current_task().cancel)
+    watchdog = Watchdog(lambda frame: "", Timing(look=0.01, end=float(end), drain=0))
+    task = asyncio.current_task()
+    watchdog.end_on_signals(lambda _seconds: task.cancel())
     watchdog.start()
     print("ready", flush=True)
     globals()[block]()

@@ -10,6 +10,7 @@ from fakes.model_server.model_api import FakeModels, look_at, png
 from bot import Answered, Delta, Step, Turn, Waiting
 from bot.core.errors import Busy, ModelError, ModelUnavailable
 from bot.core.model_events import ModelChoice, Pictures, Readiness
+from bot.inference import responses
 from bot.inference.client import ModelClient, Timing
 from bot.inference.responses import BROKEN, DOWN
 from bot.provenance.metadata import Label, read_label
@@ -83,18 +84,24 @@ async def test_vectors_are_in_the_order_of_their_texts() -> None:
         assert await client.embed(["a", "b"]) == [[1.0], [2.0]]
 
 
+SCORED = {"category_scores": {"violence": 0.1}}
+
+
 async def test_embedding_and_moderation_are_requested_for_a_user() -> None:
     sent = []
 
     async def asked(request: web.Request) -> web.Response:
         sent.append((await request.json())["user"])
-        return web.json_response({"data": [], "results": []})
+        return web.json_response({"data": [{"index": 0, "embedding": [1.0]}], "results": [SCORED]})
 
     async with crooked(asked, "/v1/embeddings") as url, ModelClient(url) as client:
         await client.embed(["a"], model="m", user="ann")
     async with crooked(asked, "/v1/moderations") as url, ModelClient(url) as client:
-        await client.moderate(["a"], user="ben")
-    assert sent == ["ann", "ben"]
+        assert await client.moderate(["a"], user="ben") == [{"violence": 0.1}]
+        # A text without scores would count as harmless.
+        with pytest.raises(ModelUnavailable):
+            await client.moderate(["a", "b"], user="ben")
+    assert sent == ["ann", "ben", "ben"]
 
 
 async def test_the_key_is_sent() -> None:
@@ -271,8 +278,20 @@ async def test_a_malformed_picture_response_is_a_broken_connection(body: bytes) 
     assert str(caught.value) == BROKEN
 
 
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/chat/completions"])
+async def test_an_answer_that_is_too_large_is_not_read(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(responses, "MAX_ANSWER_BYTES", 9000)
+    choice = b'{"message": {"content": "x"}, "finish_reason": "stop"}'
+    body = b'{"data": [], "choices": [' + choice + b"]" + b" " * 9000 + b"}"
+    given = plainly(body, Content_Type="application/json")
+    async with crooked(given, path) as url, ModelClient(url) as client:
+        with pytest.raises(ModelUnavailable) as caught:
+            await (client.embed([]) if "embed" in path else answer(client))
+    assert str(caught.value) == BROKEN
+
+
 async def test_a_task_without_a_model_is_unavailable() -> None:
-    given = plainly(b'{"data": [{"id": "other"}]}', Content_Type="application/json")
+    given = plainly(b'{"data": [{"id": "nomic-embed-text"}]}', Content_Type="application/json")
     async with crooked(given, "/v1/models") as url, ModelClient(url) as client:
         with pytest.raises(ModelUnavailable, match="offers no model for chat"):
             await answer(client)

@@ -16,7 +16,7 @@ from bot.core.errors import ModelUnavailable
 from bot.core.model_events import Turn
 from bot.inference import key_proof
 from bot.inference.client import ModelClient
-from bot.inference.key_proof import UNPROVEN, connect
+from bot.inference.key_proof import UNPROVEN, connect, prove
 from bot.inference.responses import DOWN
 
 SECRET = "my secret question"
@@ -152,6 +152,18 @@ async def test_no_server_at_all(unused_tcp_port: int) -> None:
         assert await ask(client) == DOWN
 
 
+async def test_a_server_that_ends_while_it_is_asked_is_not_taken_for_another_one() -> None:
+    async def end(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    ending = Impostor(end)
+    async with ending.listening() as url, connect(section(url, api_key="s3cret")) as client:
+        assert await ask(client) == DOWN
+    assert ending.received == []
+
+
 async def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(key_proof, "SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
@@ -162,4 +174,4 @@ async def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(("url", "keys"), [("http://10.0.0.5:8400", {"api_key": "a"}), ("http://127.0.0.1:8400", {})])
 def test_nothing_is_proved_without_a_key_or_over_a_network(url: str, keys: dict[str, str]) -> None:
-    assert connect(section(url, **keys))._traces == []
+    assert prove(section(url, **keys)).traces == []

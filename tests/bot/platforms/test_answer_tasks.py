@@ -5,6 +5,7 @@ import pytest
 
 from bot.core.latest import Stream
 from bot.core.messages import Reply
+from bot.core.running import ActiveRuns
 from bot.core.throttle import Throttle
 from bot.platforms.answer_tasks import AnswerTasks
 
@@ -28,7 +29,8 @@ class Tasks(AnswerTasks[View]):
         async def get(row: int) -> str:
             return f"row {row}"
 
-        super().__init__(SimpleNamespace(messages=SimpleNamespace(get=get)), "test")
+        services = SimpleNamespace(runs=ActiveRuns())
+        super().__init__(SimpleNamespace(messages=SimpleNamespace(get=get), services=services), "test")
         self.ended: list[str] = []
         self.stored: list[str] = []
 

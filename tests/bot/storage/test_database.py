@@ -18,6 +18,7 @@ from sqlalchemy import JSON, Text, column, func, insert, inspect, select, table,
 from bot.platforms.web.access.teachers import WebModerators
 from bot.settings.resolver import Settings
 from bot.settings.setting import Scope
+from bot.storage import installations  # noqa: F401 - so that all tables are known
 from bot.storage.database import AttachmentRow, Base, Database, EventRow, MessageRow, PluginRow, UtcDateTime, now
 
 

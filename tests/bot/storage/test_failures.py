@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import WSServerHandshakeError
 from fakes.core.echo_plugin import Echo
 from fakes.core.requests import ask, last, press
 from fakes.model_server.gateway import eventually
@@ -165,6 +166,30 @@ async def test_the_page_shows_the_sentence(
     assert [line.partition("cannot")[1] for line in failures(caplog)] == ["cannot", ""]
 
 
+async def test_the_web_chat_waits_for_the_database(
+    make_bot: Callable[..., Bot],
+    echo: Echo,
+    tmp_path: Path,
+    unused_tcp_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("bot.core.background.RETRY_SECONDS", 0.05)
+    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG, "bot.core.background")
+    async with make_bot(echo) as bot:
+        async with locked(tmp_path / "tempera.db"):
+            running = asyncio.create_task(WebPlatform(bot, WebSection(port=unused_tcp_port)).run())
+            await eventually(lambda: running.done() or "Something waits until the database is back" in caplog.text)
+        await eventually(lambda: running.done() or "The web chat is at" in caplog.text)
+        assert not running.done()
+        async with visitor(f"http://127.0.0.1:{unused_tcp_port}") as ann, ann.page() as page:
+            await page.say("/ask why")
+            assert (await page.final())["reply"]["text"] == "<why> done"
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
 @pytest.mark.processes
 async def test_a_file_of_an_answer_is_there_again_when_the_database_is(echo: Echo, postgresql: Any) -> None:
     address = f"postgresql://postgres@/postgres?host={postgresql.get_postmaster_info().socket_dir}"
@@ -183,6 +208,30 @@ async def test_a_file_of_an_answer_is_there_again_when_the_database_is(echo: Ech
             async with stopped(postgresql):
                 assert await fetch() == (HTTPStatus.SERVICE_UNAVAILABLE, SENTENCE)
             assert await fetch() == (HTTPStatus.OK, "png")
+
+
+@pytest.mark.processes
+async def test_nobody_is_moved_out_of_their_private_place_while_it_cannot_be_read(echo: Echo, postgresql: Any) -> None:
+    address = f"postgresql://postgres@/postgres?host={postgresql.get_postmaster_info().socket_dir}"
+    async with (
+        Bot(ModelClient("http://127.0.0.1:9"), [echo], Database(address)) as bot,
+        WebPlatform(bot, WebSection(port=0)).serve() as url,
+        visitor(url) as ann,
+        ann.page() as page,
+    ):
+        own = page.received[0]["private"]
+        async with stopped(postgresql):
+            with pytest.raises(WSServerHandshakeError) as refused:
+                async with ann.page(room=own):
+                    pass
+            assert refused.value.status == HTTPStatus.SERVICE_UNAVAILABLE
+            async with ann.session.get(f"{url}/socket?room={own}") as response:
+                assert await response.text() == SENTENCE
+            await page.send("enter", room=own)
+            stayed = await page.until("welcome")
+            assert (stayed["room"], stayed["notice"]) == ("general", SENTENCE)
+        await page.send("enter", room=own)
+        assert (await page.until("welcome"))["room"] == own
 
 
 async def test_a_wrong_statement_is_no_failure_of_the_database(database: Database) -> None:

@@ -1,39 +1,20 @@
 """The message store by itself; test_app.py tests it with `Bot.prepare`."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 from fakes.core.requests import ANN, BEN, ROOM
-from fakes.storage.rows import exchange, keep
+from fakes.storage.rows import ASK, exchange, keep
 from sqlalchemy import func, select
 
-from bot import Attachment, Button, Context, LikelyToken, Plugin, Reply, Token, command
+from bot import Attachment, Button, LikelyToken, Reply, Token
 from bot.core.errors import Expired
 from bot.core.messages import ALONE, Place, Request
 from bot.storage import messages as stored_messages
 from bot.storage.database import AttachmentRow, Database, VoteRow
-from bot.storage.instances import Instance
 from bot.storage.messages import MessageStore
 
-
-class Sample(Plugin):
-    name = "sample"
-
-    @command()
-    async def ask(self, ctx: Context, prompt: str, seed: int = 0) -> AsyncIterator[Reply]:
-        """Ask."""
-        yield Reply(text=prompt)
-
-
-(ASK,) = Sample().commands()
 PICTURE = Attachment("a.png", b"\x89png", "image/png", alt="a dot", spoiler=True)
-
-
-@pytest.fixture
-async def store(database: Database) -> AsyncIterator[MessageStore]:
-    async with Instance(database) as instance:
-        yield MessageStore(database, instance)
 
 
 def typed(text: str = "hi", **more: object) -> Request:

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-import pytest
 from fakes.core.pictures import make_image, make_picture
 from fakes.core.requests import ANN, ROOM
 from sqlalchemy import func, select
@@ -13,7 +12,6 @@ from bot.core.messages import Request
 from bot.provenance.metadata import GIF, PNG, write_label
 from bot.provenance.picture_hash import HASH_BYTES, hash_image
 from bot.storage.database import Database
-from bot.storage.instances import Instance
 from bot.storage.messages import MessageStore
 from bot.storage.pictures import PictureHashes, PictureHashRow
 
@@ -28,12 +26,6 @@ class Sample(Plugin):
 
 
 (DRAW,) = Sample().commands()
-
-
-@pytest.fixture
-async def store(database: Database) -> AsyncIterator[MessageStore]:
-    async with Instance(database) as instance:
-        yield MessageStore(database, instance)
 
 
 def shown(angle: int, media_type: str = PNG) -> Reply:

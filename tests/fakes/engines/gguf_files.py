@@ -30,7 +30,12 @@ def random_blocks(
 
 
 def write_gguf(
-    path: Path, *, tied: bool = False, architecture: str = "qwen2", types: Mapping[str, str] | None = None
+    path: Path,
+    *,
+    tied: bool = False,
+    architecture: str = "qwen2",
+    types: Mapping[str, str] | None = None,
+    context: int = 128,
 ) -> dict[str, NDArray[np.float32]]:
     """Write a random model with a byte-level tokenizer, and return its tensors.
 
@@ -38,7 +43,7 @@ def write_gguf(
     """
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_name("tiny")
-    writer.add_context_length(128)
+    writer.add_context_length(context)
     writer.add_embedding_length(WIDTH)
     writer.add_block_count(LAYERS)
     writer.add_feed_forward_length(INNER)

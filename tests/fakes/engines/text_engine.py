@@ -44,7 +44,7 @@ class Parrot:
     """
 
     def __init__(self, spec: EngineSpec) -> None:
-        self.capacity = int(spec.options.get("capacity", 1))
+        self.capacity, self.context = int(spec.options.get("capacity", 1)), 64
         self._options = spec.options
         self._jobs: dict[str, tuple[Job, int]] = {}
         self._read: set[str] = set()

@@ -22,6 +22,7 @@ from typing import Any
 import aiohttp
 from fakes.core.stack_dump import show_stacks
 
+from http_server.tracing import set_up_tracing
 from model_server.api.app import serve
 from model_server.catalogue import CatalogueEntry
 from model_server.files.cache import ModelCache
@@ -187,4 +188,5 @@ async def _main(port: int, folder: Path, api_key: str | None) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
+    set_up_tracing("tempera-models")
     asyncio.run(_main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None))

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
 LISTED = {"fake-chat": "chat", "fake-faces": "faces", "fake-images": "images", "fake-embeddings": "embeddings"}
+DUEL_MODEL = "emoji-faces"
+"""A model with a detective, which a test lists if it wants it."""
 EDGE = ARTIST.width
 """Size of the image model's pictures in pixels."""
 VOCABULARY = (" mat", " floor", " roof", "\n", "…", "<end>", " bed", " sofa", " table", " moon", " grass", " sun")
@@ -70,7 +72,7 @@ class FakeModels:
     drawing into a queue first, while the gate is closed. `listed` maps its models to their tasks, and `told_of` to what
     else is listed
     of them, such as a `stand_in`; `candidates` is the number of tokens in a dial. `scores` maps a part of a text to its
-    moderation scores; None is a server without moderation.
+    moderation scores; None is a server without moderation. `queues`: what runs and waits for a model, and its speed.
     `moderated` are the texts of moderations and `moderated_for` their users; the first `crowd` of them find the queue
     full. `guided_by` and the fields in `told` are added to pictures. `unlikely` sets the probability of pieces of the
     answer; `unshown` are further pieces that only have tokens and no text. `opening` is a special token before the text
@@ -88,6 +90,7 @@ class FakeModels:
         self.failing: Callable[[dict[str, Any]], bool] = lambda body: True
         self.listed = dict(LISTED)
         self.told_of: dict[str, dict[str, Any]] = {}
+        self.queues: dict[str, tuple[int, int, float | None]] = {}
         self.candidates = len(VOCABULARY)
         self.place: int | None = None
         self.guided_by = ""
@@ -113,6 +116,7 @@ class FakeModels:
         app.add_routes(
             [
                 web.get("/v1/models", self._models),
+                web.get("/v1/queue", self._queue),
                 web.get("/health/live", self._live),
                 web.get("/health/ready", self._live),
                 web.post("/v1/chat/completions", self._chat),
@@ -189,6 +193,13 @@ class FakeModels:
         found = [next((score for part, score in self.scores.items() if part in text), {"hate": 0.0}) for text in texts]
         return web.json_response({"results": [{"category_scores": score} for score in found]})
 
+    async def _queue(self, request: web.Request) -> web.Response:
+        data = [
+            {"model": model, "running": running, "waiting": waiting, "tokens_per_second": speed}
+            for model, (running, waiting, speed) in self.queues.items()
+        ]
+        return web.json_response({"object": "list", "data": data})
+
     async def _models(self, request: web.Request) -> web.Response:
         await self.listing_gate.wait()
         data = [
@@ -218,7 +229,8 @@ class FakeModels:
         return web.json_response({"error": error}, status=status)
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        body = await self._received(request, Strictly(self.listed).chat)
+        seeing = {name for name, told in self.told_of.items() if told.get("reads_images")}
+        body = await self._received(request, Strictly(self.listed, seeing).chat)
         if refusal := self._refusal(body):
             return refusal
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Job-Id": "fake"})
@@ -314,6 +326,8 @@ class FakeModels:
 
     async def _pictures(self, request: web.Request) -> web.StreamResponse:
         body = await self._received(request, Strictly(self.listed).picture)
+        if body.get("layout") == "duel":
+            return await self._duel(body)
         if self.listed.get(body["model"]) == "images":
             return await self._drawn(request, body)
         if refusal := self._refusal(body):
@@ -327,8 +341,21 @@ class FakeModels:
         finally:
             await asyncio.shield(self._count(running=-1))
         width, height = map(int, body.get("size", "64x64").split("x"))
-        picture = base64.b64encode(png(body.get("seed", 0), width, height)).decode()
-        return web.json_response({"data": [{"b64_json": picture}], "tempera": {"seed": body["seed"], "seconds": 0.1}})
+        whole = GIF if body["layout"] == "animation" else png(body.get("seed", 0), width, height)
+        told = {"seed": body["seed"], "seconds": 0.1} | (judged(body) if body["model"] == DUEL_MODEL else {})
+        return web.json_response({"data": [{"b64_json": base64.b64encode(whole).decode()}], "tempera": told})
+
+    async def _duel(self, body: dict[str, Any]) -> web.Response:
+        """Answer with a sheet of one colour. Faces with odd numbers are real, and the detective is wrong about two."""
+        if refusal := self._refusal(body):
+            return refusal
+        await self.gate.wait()
+        edge, columns = int(body["size"].split("x")[0]), math.ceil(math.sqrt(body["n"]))
+        sheet = base64.b64encode(png(body["seed"], columns * edge, body["n"] // columns * edge)).decode()
+        real = [number % 2 == 0 for number in range(body["n"])]
+        verdicts = [0.9 if is_real != (number < 2) else 0.2 for number, is_real in enumerate(real)]
+        told = {"seed": body["seed"], "seconds": 0.1, "real": real, "verdicts": verdicts}
+        return web.json_response({"data": [{"b64_json": sheet}], "tempera": told})
 
     async def _embeddings(self, request: web.Request) -> web.Response:
         body = await self._received(request, Strictly(self.listed).embedding)
@@ -338,6 +365,15 @@ class FakeModels:
         texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
         vectors = [[float(len(text)), float(text.count(" ")), 1.0] for text in texts]
         return web.json_response({"data": [{"index": i, "embedding": v} for i, v in enumerate(vectors)]})
+
+
+def judged(body: dict[str, Any]) -> dict[str, Any]:
+    """Return what a model with a detective tells of faces: of three snapshots if the request shows a training."""
+    shows_training = body["layout"] in {"strip", "animation"} and "blend" not in body
+    count = body["n"] * (3 if shows_training else 1)
+    verdicts = {"verdicts": [(25 + 50 * (number % 2)) / 100 for number in range(count)]}
+    training = {"pictures": [0, 160, 3200], "losses": [[160, 0.5, 1.5], [3200, 0.75, 1.25]]}
+    return verdicts | (training if shows_training else {})
 
 
 def token(text: str, number: int, count: int) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Validates requests as the real model server and its engines do, as far as that needs no neural network."""
 
-from collections.abc import Iterator, Mapping
+import base64
+import json
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,17 +15,25 @@ from model_server.engines.language.prompt import check_turns
 from model_server.errors import ApiError
 from model_server.jobs import Imagine
 
+JPEG_URL = "data:image/jpeg;base64,"
 ARTIST = Capabilities(name="fake-images", sampler="DDIM", steps=4, guidance=3.0, width=16, height=16, multiple=8)
 """The capabilities and defaults of the fake image model."""
 
 
 class Strictly:
-    """Validates request bodies for the models in `listed`, which maps names to tasks. Raises ApiError."""
+    """Validates request bodies for the models in `listed`, which maps names to tasks. Raises ApiError.
 
-    def __init__(self, listed: Mapping[str, str]) -> None:
+    The models in `seeing` read pictures, as those of other servers do.
+    """
+
+    def __init__(self, listed: Mapping[str, str], seeing: Container[str] = ()) -> None:
         self.listed = listed
+        self.seeing = seeing
 
     def chat(self, body: bytes) -> None:
+        whole = json.loads(body)
+        if whole.get("model") in self.seeing:
+            body = json.dumps(whole | {"messages": [_without_pictures(turn) for turn in whole["messages"]]}).encode()
         parsed = parse(ChatRequest, body)
         self._find(parsed.model, "chat")
         with _refusing():
@@ -61,6 +71,21 @@ class Strictly:
         if (task := self.listed.get(model, "")) not in tasks:
             raise ApiError(404, f"There is no model {model} for this here.", code="model_not_found", param="model")
         return task
+
+
+def pictures_of(turn: Mapping[str, Any]) -> list[bytes]:
+    """Return the pictures in a message, which stand in it as data."""
+    parts = turn["content"] if isinstance(turn["content"], list) else []
+    urls = [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
+    if any(not url.startswith(JPEG_URL) for url in urls):
+        raise ApiError(400, "A picture is no JPEG that stands in the message.")
+    return [base64.b64decode(url.removeprefix(JPEG_URL), validate=True) for url in urls]
+
+
+def _without_pictures(turn: dict[str, Any]) -> dict[str, Any]:
+    if not pictures_of(turn):
+        return turn
+    return turn | {"content": [part for part in turn["content"] if part["type"] != "image_url"]}
 
 
 def chosen(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Runs a bot against the fake Slack server, and waits for what it writes."""
 
 import asyncio
+import html
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -9,12 +11,14 @@ import aiohttp
 import pytest
 from fakes.model_server.gateway import free_port
 from fakes.slack import FakeMessage, FakeSlack
+from fakes.slack.oauth import OAuth
 
 from bot.app import Bot
 from bot.config.sections import SlackSection
 from bot.platforms.slack import SlackPlatform
 from bot.platforms.slack.api import budgets
 from bot.platforms.slack.checks import EVENTS_PATH
+from bot.platforms.slack.installations import INSTALL_PATH, REDIRECT_PATH
 from bot.platforms.slack.outgoing import thread_view
 
 HEALTH = "/health"
@@ -34,11 +38,19 @@ def speed_up(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def on_slack(bot: Bot, slack: FakeSlack, *, http: bool = False, **settings: Any) -> AsyncIterator[str]:
-    """Run the platform while the context lasts, in Socket Mode or with `http`; yields its own address."""
+async def on_slack(
+    bot: Bot, slack: FakeSlack, *, http: bool = False, installable: bool = False, token: bool = True, **settings: Any
+) -> AsyncIterator[str]:
+    """Run the platform while the context lasts, in Socket Mode or with `http`; yields its own address.
+
+    With `installable` workspaces can add the bot, beside that of the configured `token` or without one.
+    """
     port = free_port()
-    connection = {"signing_secret": slack.signing_secret, "port": port} if http else {"app_token": slack.app_token}
-    section = SlackSection(bot_token=slack.bot_token, api_base=slack.api_base, **connection)
+    values = {"signing_secret": slack.signing_secret} if http else {"app_token": slack.app_token}
+    if installable:
+        values |= {"client_id": slack.oauth.client_id, "client_secret": slack.oauth.client_secret}
+    own = slack.bot_token if token else ""
+    section = SlackSection(bot_token=own, api_base=slack.api_base, port=port, **values)
     sockets = len(slack.courier.sockets)
     running = asyncio.create_task(SlackPlatform(bot, section, ping_seconds=PING_SECONDS, **settings).run())
     address = f"http://127.0.0.1:{port}"
@@ -108,3 +120,26 @@ async def wait_for_thread(slack: FakeSlack, posted: FakeMessage, count: int = 1)
 async def wait_for_ephemeral(slack: FakeSlack, user: str = "") -> FakeMessage:
     """Wait for a message that only one user sees, and return the newest."""
     return (await slack.until(lambda: slack.ephemeral(user or slack.ann)))[-1]
+
+
+async def add_to_slack(address: str, app: OAuth, workspace: FakeSlack) -> None:
+    """Add the bot to a workspace, in a browser, at the address where the bot listens."""
+    async with browser() as session:
+        query = app.approve(await start_installation(session, address), workspace)
+        async with session.get(f"{address}{REDIRECT_PATH}?{query}") as page:
+            assert page.status == 200, await page.text()
+
+
+def browser() -> aiohttp.ClientSession:
+    """Return a browser; `start_installation` gives it the bot's cookie, which is for HTTPS alone."""
+    return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+
+
+async def start_installation(session: aiohttp.ClientSession, address: str) -> str:
+    """Open the page that adds the bot to a workspace, and return the address at Slack that its button leads to."""
+    async with session.get(address + INSTALL_PATH) as page:
+        found = re.search(r'href="(http[^"]+)"', await page.text())
+        assert found is not None
+        cookies = {name: cookie.value for name, cookie in page.cookies.items()}
+    session.headers.update({"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())})
+    return html.unescape(found[1])

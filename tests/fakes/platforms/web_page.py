@@ -17,6 +17,8 @@ PATIENCE_SECONDS = 60
 """How long a test waits before it fails. No test depends on this time."""
 WITHOUT_REF = frozenset({"dismiss", "name", "enter", "typing", "ping", "sign_out"})
 """Types of messages that need no reference."""
+REFS = itertools.count(1)
+"""The numbers of references: never the same twice, not even after a restart, as in a browser."""
 
 
 class Page:
@@ -26,7 +28,6 @@ class Page:
         self.socket = socket
         self.received: list[dict[str, Any]] = []
         self.exchanges: dict[int, dict[str, Any]] = {}
-        self._refs = itertools.count(1)
 
     async def read(self) -> dict[str, Any]:
         """Return the next message."""
@@ -56,7 +57,7 @@ class Page:
     async def send(self, kind: str, **values: Any) -> str:
         """Send a message, with a new reference unless one is given, and return the reference."""
         given = values.pop("ref", None)
-        ref = given or f"r{next(self._refs)}"
+        ref = given or f"r{next(REFS)}"
         fields = values if kind in WITHOUT_REF and not given else {**values, "ref": ref}
         await self.socket.send_json({"type": kind, **fields})
         return ref

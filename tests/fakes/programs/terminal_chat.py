@@ -226,3 +226,15 @@ class Sitting:
         """Close the pseudo-terminal."""
         asyncio.get_running_loop().remove_reader(self._terminal)
         os.close(self._terminal)
+
+
+async def read_until(process: asyncio.subprocess.Process, text: str) -> str:
+    """Return what a program writes to its log up to the line that has this text."""
+    assert process.stderr is not None
+    said = ""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while text not in said:
+            line = (await process.stderr.readline()).decode()
+            assert line, said
+            said += line
+    return said

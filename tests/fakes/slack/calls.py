@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -109,7 +110,10 @@ async def read_arguments(request: web.Request) -> tuple[Json, str]:
     elif request.method == "POST":
         given |= dict(await request.post())
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme != "Bearer":
+    if scheme == "Basic":
+        given["client_id"], _, given["client_secret"] = base64.b64decode(token).decode().partition(":")
+        token = ""
+    elif scheme != "Bearer":
         token = str(given.pop("token", ""))
     given.pop("token", None)
     return {name: _parse_value(name, value) for name, value in given.items()}, token

@@ -37,11 +37,23 @@ class FakeSlack(Server):
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
+        self._move_in()
+        return self
+
+    def _move_in(self) -> None:
         self.ann = self.add_user("Ann")
         self.ben = self.add_user("Ben")
         self.admin = self.add_user("Ada", admin=True)
         self.channel = self.add_channel("general")
-        return self
+
+    def add_workspace(self, name: str) -> FakeSlack:
+        """Return another workspace with the same app and address. All ids but that of the team are the same."""
+        other = FakeSlack()
+        other.team, other.team_name = f"T0{name.upper()}", name
+        other.app_token, other.signing_secret, other.oauth = self.app_token, self.signing_secret, self.oauth
+        other.courier, other.url = self.courier, self.url
+        other._move_in()
+        return other
 
     @property
     def http_url(self) -> str:

@@ -17,7 +17,7 @@ READ = ("channels:read", "groups:read", "im:read", "mpim:read")
 
 
 async def auth_test(slack: Server, call: Call) -> Json:
-    found: Json = {"url": "https://tempera-test.slack.com/", "team": "Tempera test", "team_id": slack.team}
+    found: Json = {"url": "https://tempera-test.slack.com/", "team": slack.team_name, "team_id": slack.team}
     if call.token == slack.app_token:
         return found | {"app_name": "Tempera", "app_id": slack.app_id}
     return found | {

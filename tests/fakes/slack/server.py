@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from aiohttp import web
 from fakes.core.stack_dump import show_stacks
-from fakes.slack import calls, chat, contract, files, lookups, response_urls, streams, views
+from fakes.slack import calls, chat, contract, files, lookups, oauth, response_urls, streams, views
 from fakes.slack.calls import SCOPES, ApiError, Call, Method
 from fakes.slack.delivery import Courier, Delivery
 from fakes.slack.rates import RateTiers
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Found = TypeVar("Found")
 
-METHODS: dict[str, Method] = chat.METHODS | streams.METHODS | views.METHODS | files.METHODS | lookups.METHODS
+METHODS: dict[str, Method] = (
+    chat.METHODS | streams.METHODS | views.METHODS | files.METHODS | lookups.METHODS | oauth.METHODS
+)
 TRIGGER_SECONDS = 3.0
 STREAM_SECONDS = 300.0
 PATIENCE_SECONDS = 30.0
@@ -54,6 +56,8 @@ class Server:
         self.signing_secret = uuid.uuid4().hex
         self.workspace = Workspace()
         self.team = self.workspace.new_id("T")
+        self.team_name = "Tempera test"
+        self.oauth = oauth.OAuth()
         self.app_id = self.workspace.new_id("A")
         self.bot_id = self.workspace.new_id("B")
         self.bot_user = self.workspace.new_id("U")
@@ -150,6 +154,9 @@ class Server:
     async def _call(self, request: web.Request) -> web.Response:
         arguments, token = await calls.read_arguments(request)
         call = Call(request.match_info["method"], arguments, token, time.monotonic())
+        return await self.oauth.tokens.get(token, self)._answer(call, request)
+
+    async def _answer(self, call: Call, request: web.Request) -> web.Response:
         self.calls.append(call)
         if (event := self.held_methods.get(call.method)) is not None:
             await event.wait()
@@ -163,7 +170,7 @@ class Server:
             call.result = {"ok": False, "error": error.error} | error.extra
             if error.retry_after:
                 headers["Retry-After"] = str(error.retry_after)
-        scopes = {"connections:write"} if token == self.app_token else self.scopes
+        scopes = {"connections:write"} if call.token == self.app_token else self.scopes
         headers["x-oauth-scopes"] = ",".join(sorted(scopes))
         self.notify_waiters()
         if call.method in self.lost_answers and request.transport is not None:
@@ -191,11 +198,13 @@ class Server:
         return method
 
     def _authorise(self, call: Call, method: Method) -> None:
+        if call.method == oauth.METHOD:
+            return
         if not call.token:
             raise ApiError("not_authed")
         if error := self._revoked.get(call.token):
             raise ApiError(error)
-        if call.token not in (self.bot_token, self.app_token):
+        if call.token not in (self.bot_token, self.app_token) and call.token not in self.oauth.tokens:
             raise ApiError("invalid_auth")
         is_app = call.token == self.app_token
         if is_app != method.app_token and not (call.method == "auth.test"):
@@ -216,9 +225,13 @@ class Server:
         for method in streams.METHODS:
             self.refuse(method, "unknown_method", times=-1)
 
+    def revoke_token(self, token: str, error: str) -> None:
+        """Answer calls with this token with an error from now on."""
+        self._revoked[token] = error
+
     def revoke(self, *, error: str = "token_revoked", app_token: bool = False) -> None:
         """Revoke the bot token, or the app token and its sockets."""
-        self._revoked[self.app_token if app_token else self.bot_token] = error
+        self.revoke_token(self.app_token if app_token else self.bot_token, error)
         if app_token:
             self.disconnect("link_disabled")
 

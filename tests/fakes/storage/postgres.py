@@ -38,8 +38,11 @@ def running_server() -> Iterator[str]:
 
 
 @contextmanager
-def server() -> Iterator[Any]:
-    """Run a server and yield it, to be stopped and started. For root it runs as another user, as PostgreSQL demands."""
+def server(parent: Path | None = None) -> Iterator[Any]:
+    """Run a server and yield it, to be stopped and started. For root it runs as another user, as PostgreSQL demands.
+
+    Its files are in a new folder, which is made in `parent` if that is given.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -48,7 +51,7 @@ def server() -> Iterator[Any]:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip("there is no PostgreSQL for this machine in the package index")
-    folder = Path(tempfile.mkdtemp(prefix="tempera-postgres-"))
+    folder = Path(tempfile.mkdtemp(prefix="tempera-postgres-", dir=parent))
     running = pgserver.get_server(folder, cleanup_mode=None)
     try:
         # The data need not survive a crash; with fsync, every new database would wait for the disk.

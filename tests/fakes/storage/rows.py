@@ -1,8 +1,24 @@
-"""Message rows that tests store directly."""
+"""Message rows that tests store directly, and a command for those that are stored as by the bot."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
+from bot import Context, Plugin, Reply, command
 from bot.storage.database import Database, MessageRow, now
+
+
+class Sample(Plugin):
+    """Has the command."""
+
+    name = "sample"
+
+    @command()
+    async def ask(self, ctx: Context, prompt: str, seed: int = 0) -> AsyncIterator[Reply]:
+        """Ask."""
+        yield Reply(text=prompt)
+
+
+(ASK,) = Sample().commands()
 
 
 def message(**values: Any) -> MessageRow:

@@ -19,20 +19,21 @@ class SmallDisk:
     """
 
     def __init__(self, database: Database) -> None:
-        self._engine = database._engine
+        self._backend = database._backend
         self._is_full = False
-        event.listen(self._engine.sync_engine, "connect", self._limit)
+        for engine in filter(None, (self._backend.engine.sync_engine, self._backend.blocking)):
+            event.listen(engine, "connect", self._limit)
 
     @asynccontextmanager
     async def full(self) -> AsyncIterator[None]:
         """Let the disk be full while the context lasts."""
         self._is_full = True
-        await self._engine.dispose()
+        await self._backend.dispose()
         try:
             yield
         finally:
             self._is_full = False
-            await self._engine.dispose()
+            await self._backend.dispose()
 
     def _limit(self, connection: Any, record: Any) -> None:
         if self._is_full:

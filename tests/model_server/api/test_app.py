@@ -17,6 +17,7 @@ import pytest
 from fakes.model_server.client import CHAT, chat, collect, error_of, events_of
 from fakes.model_server.gateway import Gateway, eventually, free_port, is_ready, running_gateway, serving
 from openai import AsyncOpenAI
+from prometheus_client.parser import text_string_to_metric_families
 
 from model_server.api.app import MAX_BODY_BYTES, serve
 from model_server.errors import OperatorError
@@ -281,6 +282,36 @@ class SlowCache:
         return self._folder
 
 
+async def test_metrics_count_what_was_asked_written_and_refused(http: aiohttp.ClientSession) -> None:
+    async def read() -> dict[str, float]:
+        async with http.get("/metrics") as response:
+            assert response.content_type == "text/plain"
+            families = text_string_to_metric_families(await response.text())
+        return {
+            " ".join([sample.name, *sorted(sample.labels.values())]): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+    before = await read()
+    await collect(http, chat("a b", stream=True))
+    async with http.post(CHAT, json={"model": "parrot"}) as response:
+        assert response.status == 400
+    now = await read()
+
+    def grown(name: str) -> float:
+        return now[name] - before.get(name, 0)
+
+    assert grown(f"tempera_models_requests_total  {CHAT} 200") == 1
+    assert grown(f"tempera_models_requests_total {CHAT} 400 invalid_value") == 1
+    assert grown("tempera_models_first_output_seconds_count parrot") == 1
+    assert grown("tempera_models_tokens_total parrot") == 2
+    assert now["tempera_models_ready parrot"] == 1
+    assert now["tempera_models_waiting parrot"] == now["tempera_models_running parrot"] == 0
+    assert now["tempera_models_memory_bytes parrot"] > 1e6
+    assert now["tempera_models_tasks"] > 1
+
+
 async def test_readiness_names_missing_models_and_their_progress(tmp_path: Path) -> None:
     model_cache = SlowCache(tmp_path)
     async with serving(tmp_path, model_cache) as url, aiohttp.ClientSession(url) as http:
@@ -298,6 +329,9 @@ async def test_readiness_names_missing_models_and_their_progress(tmp_path: Path)
         await eventually(lambda: is_ready(url))
         async with http.get("/health/ready") as response:
             assert await response.json() == {"status": "ready", "models": ["parrot"]}
+        async with http.get("/v1/models") as response:
+            told = (await response.json())["data"][0]["tempera"]
+            assert (told["ready"], told["context"]) == (True, 64)
 
 
 async def test_a_failed_fetch_is_explained_to_the_operator_only(tmp_path: Path) -> None:

@@ -33,6 +33,9 @@ def test_faces() -> None:
     full = faces(prompt="", n=16, seed=1, truncation=0.5, size="256x256", layout="grid", response_format="b64_json")
     assert full == Faces(seed=1, count=16, truncation=0.5, size=256, layout="grid")
     assert faces(seed=1, size="auto", stream=False, partial_images=0).size is None
+    assert faces(seed=1, layout="duel", n=12, snapshot=3) == Faces(seed=1, count=12, layout="duel", snapshot=3)
+    shown = faces(seed=1, layout="strip", frames=[2, 0, 2], run="broken", captions=True, blend=5)
+    assert shown == Faces(seed=1, layout="strip", frames=(0, 2), run="broken", captions=True, blend=5)
 
 
 def test_fields_that_are_left_open_are_the_models_choice() -> None:
@@ -104,8 +107,12 @@ def test_variations() -> None:
         ({"size": "256x128"}, "size", "`size` must be a square such as 256x256 for faces, but '256x128' was given."),
         ({"size": "0x0"}, "size", "`size` must be auto or look like 256x256, but '0x0' was given."),
         ({"size": "large"}, "size", "`size` must be auto or look like 256x256, but 'large' was given."),
-        ({"layout": "row"}, "layout", "`layout` must be separate, grid, strip or animation, but 'row' was given."),
-        ({"layout": "strip"}, "layout", "`layout` must be separate or grid for faces, but 'strip' was given."),
+        (
+            {"layout": "row"},
+            "layout",
+            "`layout` must be separate, grid, strip, animation or duel, but 'row' was given.",
+        ),
+        ({"run": "bad"}, "run", "`run` must be good or broken, but 'bad' was given."),
         (
             {"response_format": "url"},
             "response_format",
@@ -143,6 +150,8 @@ def test_mistakes_about_faces(fields: dict[str, Any], param: str, sentence: str)
         ({"partial_images": 17}, "partial_images", "`partial_images` must be at most 16, but 17 was given."),
         ({"partial_images": 2}, "partial_images", "`partial_images` only has a meaning with `stream`: true."),
         ({"truncation": 0.5}, "truncation", "`truncation` only has a meaning for faces; please leave it out."),
+        ({"blend": 3}, "blend", "`blend` only has a meaning for faces; please leave it out."),
+        ({"layout": "duel"}, "layout", "The layout duel only has a meaning for faces; please choose another one."),
         ({"frames": [1]}, "frames", "`frames` only has a meaning with the layout strip or animation."),
         ({"frames": [], "layout": "strip"}, "frames", "`frames` must be a list of at least 1, but 0 were given."),
         ({"frames": [-1], "layout": "strip"}, "frames.0", "`frames.0` must be at least 0, but -1 was given."),

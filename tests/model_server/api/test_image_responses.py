@@ -1,6 +1,7 @@
 """Pictures in the shapes of OpenAI's responses and events."""
 
 import base64
+import json
 from dataclasses import asdict
 
 import pytest
@@ -16,6 +17,7 @@ from model_server.jobs import (
     Finished,
     Imagine,
     Job,
+    Judged,
     Picture,
     Preview,
     Progress,
@@ -53,6 +55,15 @@ def test_face_images_are_returned_unchanged() -> None:
     body = made.build_response()
     assert [base64.b64decode(item["b64_json"]) for item in body["data"]] == [b"\x89PNG\x00", b"\xff"]
     assert body["tempera"] == {"job": "job_1", "seed": 7, "seconds": 1.235}
+
+
+def test_the_response_has_what_the_discriminator_says() -> None:
+    made = answer(Faces(seed=7))
+    judged = Judged(job="job_1", verdicts=(0.25, 0.75), real=(True, False))
+    for event in (Picture("job_1", PNG), judged, Finished("job_1")):
+        made.add(event)
+    told = json.loads(json.dumps(made.build_response()))["tempera"]
+    assert told == {"job": "job_1", "seed": 7, "verdicts": [0.25, 0.75], "real": [True, False], "seconds": 1.235}
 
 
 def test_the_response_has_the_chosen_parameters_and_the_encoded_prompts() -> None:

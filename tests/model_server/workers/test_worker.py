@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -20,7 +21,7 @@ from model_server.engines.contract import EngineSpec
 from model_server.jobs import Chat, ChatTurn, Failed, Finished, Job, Sampling, Text
 from model_server.scheduling.queue import JobQueue, QueueClosed
 from model_server.scheduling.ticket import Ticket, TicketEvent
-from model_server.workers.ipc import StepEvents, pack, receive
+from model_server.workers.ipc import Heartbeat, StepEvents, pack, receive
 from model_server.workers.supervisor import Supervisor, Timeouts
 
 HASTY = Timeouts(silence=2.0, step=1.0, load=60.0, first_pause=0.01, max_pause=0.05, poll_interval=0.1)
@@ -275,3 +276,11 @@ def test_packed_messages_are_received_unchanged() -> None:
     assert receive(io.BytesIO(pack(batch))) == batch
     assert receive(io.BytesIO(pack(batch)[:-1])) is None
     assert receive(io.BytesIO()) is None
+
+
+def test_a_gateway_that_was_killed_before_it_read_everything_is_gone() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, ours.makefile("rb") as stream:
+        ours.sendall(pack(Heartbeat(0.0)))
+        theirs.close()
+        assert receive(stream) is None

@@ -95,7 +95,7 @@ async def test_a_recipe_is_not_shown(bot: Bot) -> None:
     assert "**/imagine** – asked by Ann" in text
     assert "- `prompt`: a cat – What to draw\n" in text
     assert f"- `seed`: {varied.card['seed']} – The same seed and words" in text
-    assert "- strength: 0.6\n" in text
+    assert "- `strength`: 0.6 – How much of the picture to give up" in text
     assert "source" not in text
 
 

@@ -23,7 +23,7 @@ MAX_NAME = 32
 MAX_DESCRIPTION = 100
 MAX_CHOICE = 100
 MAX_TEXT = 6000
-MAX_INTEGER = 2**53
+MAX_INTEGER = 2**53 - 1
 MAX_COMBINED = 8000
 """Length of a command's name, description, options and choices together, each in its longest language."""
 THREAD = "thread"

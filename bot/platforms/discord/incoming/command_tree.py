@@ -99,7 +99,8 @@ class Translations(app_commands.Translator):
         if context.location in (Location.command_name, Location.group_name) and not is_label:
             return None
         if context.location is Location.parameter_name:
-            name = localize_names([one.name for one in context.data.command.parameters], locale.value)[string.message]
+            names = [one.display_name for one in context.data.command.parameters]
+            name = localize_names(names, locale.value)[string.message]
             return None if name == string.message else name
         sentence = string.extras.get("sentence", string.message)
         text = translate(sentence, locale.value)

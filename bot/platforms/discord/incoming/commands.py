@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import discord
 from discord import app_commands
 
+from bot.commands.command import argument_name
 from bot.core.messages import Attachment, Channel, Role, User
 from bot.core.text import cut
 from bot.platforms.discord.convert.requests import mentioned_user
@@ -172,24 +173,30 @@ class OptionTransformer(app_commands.Transformer):
 
 
 def _chat_command(command: Command, run: RunCommand, complete: CompleteOption) -> app_commands.Command[Any, ..., Any]:
+    options = {argument_name(option.name): option for option in command.options}
+    renamed = {argument: option.name for argument, option in options.items() if argument != option.name}
+
     async def call(interaction: discord.Interaction, /, **values: Any) -> None:
-        await run(interaction, command.name, {name: value for name, value in values.items() if value is not None})
+        given = {renamed.get(name, name): value for name, value in values.items() if value is not None}
+        await run(interaction, command.name, given)
 
     parameters = [inspect.Parameter("_", inspect.Parameter.POSITIONAL_ONLY, annotation=discord.Interaction)]
-    for option in command.options:
+    for argument, option in options.items():
         required = option.required and not command.opens_form
-        parameters.append(_parameter(option.name, OptionTransformer(option), required=required))
+        parameters.append(_parameter(argument, OptionTransformer(option), required=required))
     if command.threads:
         parameters.append(_parameter(THREAD, bool, required=False))
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    described = {option.name: _translatable(option.description or option.name) for option in command.options}
+    described = {argument: _translatable(option.description or option.name) for argument, option in options.items()}
     thread = {THREAD: _translatable(THREAD_DESCRIPTION.text)} if command.threads else {}
     completers = {
-        option.name: _suggestion_callback(command.name, option.name, complete)
-        for option in command.options
+        argument: _suggestion_callback(command.name, option.name, complete)
+        for argument, option in options.items()
         if has_suggestions(option)
     }
     callback = app_commands.autocomplete(**completers)(app_commands.describe(**described, **thread)(call))
+    if renamed:
+        callback = app_commands.rename(**renamed)(callback)
     built: app_commands.Command[Any, ..., Any] = app_commands.Command(
         name=command.name.rpartition(" ")[2],
         description=_translatable(command.description),

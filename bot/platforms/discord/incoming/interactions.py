@@ -17,7 +17,7 @@ from bot.answers.buttons import FORM_PREFIX
 from bot.core.errors import BotError, DatabaseUnavailable, RequestRefused, UserError
 from bot.core.i18n import translate
 from bot.core.messages import Action, Reply, Request
-from bot.platforms.answer_tasks import FAILED, read_refusal
+from bot.platforms.answer_tasks import FAILED, read_only_reply
 from bot.platforms.discord.convert.requests import (
     PLATFORM,
     fetch_files,
@@ -171,7 +171,9 @@ class Interactions:
             return
         if decision.refused:
             if await self._may_tell_refusal(pending):
-                await self._tell_privately(pending, await read_refusal(decision.start()))
+                await self._tell_privately(pending, await read_only_reply(decision.start()))
+        elif decision.passing:
+            await self._answer_choice(pending, decision)
         elif decision.in_place:
             await response.defer()
             await self._change_answer(pending, decision)
@@ -194,6 +196,20 @@ class Interactions:
         """Say something to the asker alone, with the values that they typed into a form."""
         message = render.refused_form(reply.text, pending.form_values, pending.locale)
         await send_privately(pending.interaction, message)
+
+    async def _answer_choice(self, pending: PendingInteraction, decision: Decision) -> None:
+        """Show what a choice led to, in the place of the message with the button if the asker alone sees that."""
+        replaces = decision.in_place and _is_private(pending.interaction)
+        await pending.interaction.response.defer(ephemeral=True, thinking=not replaces)
+        async with decision.turn:
+            reply = await read_only_reply(decision.start())
+            if replaces and reply.error:
+                await self._tell_privately(pending, reply)
+                return
+            [shown, *_] = render.messages(reply, locale=pending.locale, max_file_bytes=0, max_messages=1)
+            await pending.interaction.edit_original_response(
+                content=shown.content, view=render.button_view(shown.buttons), allowed_mentions=NO_PINGS
+            )
 
     # Buttons that change the message above them
 

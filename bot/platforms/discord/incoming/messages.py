@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING
 
 import discord
 
+from bot.core.errors import DatabaseUnavailable
 from bot.core.i18n import translate
 from bot.core.latest import Stream
-from bot.core.messages import Place
-from bot.platforms.answer_tasks import read_refusal
+from bot.core.messages import Place, Reply
+from bot.platforms.answer_tasks import read_only_reply
 from bot.platforms.discord.convert.requests import PLATFORM, from_message, plain_text
 from bot.platforms.discord.outgoing import render
 from bot.platforms.discord.outgoing.answer_view import AnswerView
 from bot.platforms.discord.outgoing.answers import resume_data
 
 if TYPE_CHECKING:
-    from bot.core.messages import Reply, Request
+    from bot.core.messages import Request
     from bot.platforms.discord.outgoing.answers import DiscordAnswers
     from bot.platforms.discord.outgoing.targets import ChannelTarget
 
@@ -67,7 +68,11 @@ class MessageListener:
             if self._is_own_thread(message) and not self._reads_all:
                 await self._explain_mentions(message)
             return
-        if not await self._bot.database.claim_event(PLATFORM, str(message.id)):
+        try:
+            if not await self._bot.database.claim_event(PLATFORM, str(message.id)):
+                return
+        except DatabaseUnavailable as error:
+            await self._reply(message, Reply(text=error.sentence.in_language(self._locale(message)), error=True))
             return
         me = self._client.user
         text = plain_text(message, me.id if me is not None else 0)
@@ -101,7 +106,7 @@ class MessageListener:
     async def _answer(self, message: discord.Message, request: Request) -> None:
         decision = self._bot.prepare(request)
         if decision.refused:
-            await self._refuse(message, await read_refusal(decision.start()))
+            await self._refuse(message, await read_only_reply(decision.start()))
             return
         guild, channel = message.guild, self._channel_target(message)
         direct = self._answers.direct_target(message.author.id)

@@ -280,11 +280,15 @@ class AnswerView:
         """Delete what everybody can see, and go on where only the asker reads it."""
         public_target, self._target = self._target, private_target
         sent, self._sent = self._sent, []
-        self._private_target = self._channel_target = None
-        await self._store_ids()
-        for message in sent:
-            with suppress(*FAILURES):
-                await public_target.delete(message.id)
+        self._channel_target = None
+        try:
+            await self._store_ids()
+        finally:
+            # What nobody else should read has to go, whether the database knows it or not.
+            for message in sent:
+                with suppress(*FAILURES):
+                    await public_target.delete(message.id)
+        self._private_target = None
         if self._thread is not None and self._thread.is_open:
             await self._thread.delete_question()
         elif self._thread is not None:

@@ -119,6 +119,8 @@ class DiscordAnswers(AnswerTasks[AnswerView]):
     async def _show_stored(self, view: AnswerView, row: MessageRow) -> None:
         try:
             await view.show(await self.bot.snapshot(row, view.locale))
+        except DatabaseUnavailable:
+            raise
         except FAILURES as error:
             log.warning("An interrupted answer still looks as if it went on: %s", error)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import aiohttp
     from slack_sdk.errors import SlackApiError
@@ -25,7 +27,9 @@ REQUEST_SECONDS = 30
 RETRIES = 5
 """Most repetitions of a call after HTTP status 429, each at the time that Slack allows."""
 
-SECRET = re.compile(r"\b(xox[a-z]|xapp)-[\w-]+|(?<=ticket=)[^&\s'\"]+|(?<=hooks\.slack\.com/)[^\s'\"]+")
+SECRET = re.compile(
+    r"\b(xox[a-z]|xapp)-[\w-]+|(?<=ticket=)[^&\s'\"]+|(?<=hooks\.slack\.com/)[^\s'\"]+|(?<=with code: )\S+"
+)
 
 on_rate_limit: ContextVar[Callable[[float], None]] = ContextVar("on_rate_limit")
 """Called with the Retry-After of the current call, in seconds."""
@@ -64,10 +68,10 @@ def sdk_logger() -> logging.Logger:
     return logger
 
 
-def connect(section: SlackSection, session: aiohttp.ClientSession) -> AsyncWebClient:
-    """Return a client that calls the configured address with the bot's token."""
+def connect(section: SlackSection, session: aiohttp.ClientSession, token: str | None = None) -> AsyncWebClient:
+    """Return a client that calls the configured address with `token`, by default the configured one of the bot."""
     client = AsyncWebClient(
-        section.bot_token.get_secret_value(),
+        section.bot_token.get_secret_value() if token is None else token,
         base_url=section.api_base,
         session=session,
         timeout=REQUEST_SECONDS,
@@ -78,6 +82,16 @@ def connect(section: SlackSection, session: aiohttp.ClientSession) -> AsyncWebCl
     # The SDK would take a proxy from the environment, but only api_base sets another address.
     client.proxy = None
     return client
+
+
+@contextmanager
+def hide_slack_variables() -> Iterator[None]:
+    """Hide the environment variables that Bolt would read: they belong to other apps, and some change its behaviour."""
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("SLACK_")}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def error_code(error: SlackApiError) -> str:

@@ -44,6 +44,8 @@ class BotIdentity:
     workspace: str
     enterprise: str = ""
     """The organisation that the workspace belongs to, if any; its other workspaces share channels with this one."""
+    platform: str = PLATFORM
+    """The name under which the core stores what is of this workspace."""
 
     @property
     def workspaces(self) -> frozenset[str]:
@@ -79,9 +81,9 @@ class AnswerPlace:
         """The thread for messages to the asker only, "" for none: Slack shows them only in threads with messages."""
         return self.thread if self.spoken else ""
 
-    def to_place(self, team: str) -> Place:
-        """Return the place as the core knows it."""
-        return Place(PLATFORM, self.channel, server="" if self.is_direct else team, thread=self.thread)
+    def to_place(self, team: str, platform: str = PLATFORM) -> Place:
+        """Return the place as the core knows it: in the workspace `team`, whose rows are stored under `platform`."""
+        return Place(platform, self.channel, server="" if self.is_direct else team, thread=self.thread)
 
     def limit_rights(self, user: User) -> User:
         """Return `user` with the rights that they have here: nobody is a moderator in direct messages."""

@@ -1,106 +1,140 @@
-"""Bolt's app and its listeners. Each acknowledges at once and starts a task that SlackAnswers owns."""
+"""Bolt's app and its listeners. Each acknowledges at once and starts a task that a workspace's SlackAnswers owns."""
 
 from __future__ import annotations
 
-import os
 import re
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from slack_bolt.async_app import AsyncApp
-from slack_bolt.authorization import AuthorizeResult
 
-from bot.platforms.slack.api.client import connect, sdk_logger
-from bot.platforms.slack.incoming import home
-from bot.platforms.slack.incoming.buttons import Buttons
-from bot.platforms.slack.incoming.commands import SHORTCUT, Commands
-from bot.platforms.slack.incoming.forms import Forms
-from bot.platforms.slack.incoming.messages import Messages
+from bot.platforms.slack.api.client import connect, hide_slack_variables, sdk_logger
+from bot.platforms.slack.incoming import home, home_settings
+from bot.platforms.slack.incoming.commands import SHORTCUT
 from bot.platforms.slack.incoming.payload_check import BUTTONS, FORMS, check_payload
-from bot.platforms.slack.incoming.request_handler import RequestHandler
-from bot.platforms.slack.incoming.workspace_check import WorkspaceCheck
+from bot.platforms.slack.incoming.workspaces import WORKSPACE, Authorize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Awaitable, Callable
 
     from aiohttp import ClientSession
-    from slack_bolt.async_app import AsyncAck
+    from slack_bolt.async_app import AsyncAck, AsyncBoltContext
+    from slack_bolt.oauth.async_oauth_settings import AsyncOAuthSettings
 
     from bot.config.sections import SlackSection
-    from bot.platforms.slack.convert.people import UserDirectory
-    from bot.platforms.slack.outgoing.answers import SlackAnswers
+    from bot.platforms.slack.incoming.workspaces import Workspace, Workspaces
 
-    Json = Mapping[str, Any]
+    Json = dict[str, Any]
+    Left = Callable[[Json], Awaitable[None]]
 
 EVERYTHING = re.compile("")
 
 
-def build(answers: SlackAnswers, users: UserDirectory, section: SlackSection, session: ClientSession) -> AsyncApp:
-    """Return the app. It knows the identity behind its token, so that Bolt does not look it up."""
-    identity, token = answers.identity, section.bot_token.get_secret_value()
+def build(
+    workspaces: Workspaces,
+    section: SlackSection,
+    session: ClientSession,
+    settings: AsyncOAuthSettings | None = None,
+    left: Left | None = None,
+) -> AsyncApp:
+    """Return the app for `workspaces`, whose identities are known, so that Bolt does not look them up.
+
+    With `settings` of OAuth it can add the bot to a workspace, and `left` is called with the event of one that removed
+    it.
+    """
     client = connect(section, session)
     # With `authorize`, Bolt would warn of a token in the client.
     client.token = None
-
-    async def authorize() -> AuthorizeResult:
-        return AuthorizeResult(
-            enterprise_id=None, team_id=identity.team, bot_user_id=identity.user, bot_id=identity.bot, bot_token=token
-        )
-
-    with _hide_slack_variables():
+    with hide_slack_variables():
         app = AsyncApp(
             name="tempera",
             logger=sdk_logger(),
             client=client,
-            authorize=authorize,
+            before_authorize=workspaces.check,
+            authorize=Authorize(),  # type: ignore[arg-type, no-untyped-call]
+            installation_store=None if settings is None else settings.installation_store,
+            oauth_settings=settings,
             signing_secret=section.signing_secret.get_secret_value(),
             attaching_conversation_kwargs_enabled=False,
         )
-    app.middleware(WorkspaceCheck(identity).check)
     app.middleware(check_payload)
-    home.register(app, answers, users.find)
-    _listen(app, RequestHandler(answers, users))
+    _listen(app)
+    _listen_to_home(app)
+    if left is not None:
+        _listen_to_leaving(app, left)
+    _ignore_the_rest(app)
     return app
 
 
-@contextmanager
-def _hide_slack_variables() -> Iterator[None]:
-    """Hide the environment variables that Bolt would read: they belong to other apps, and some change its behaviour."""
-    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("SLACK_")}
-    try:
-        yield
-    finally:
-        os.environ.update(hidden)
+def _workspace(context: AsyncBoltContext) -> Workspace:
+    workspace: Workspace = context[WORKSPACE]
+    return workspace
 
 
-def _listen(app: AsyncApp, handler: RequestHandler) -> None:
-    answers = handler.answers
-    commands, forms, buttons, messages = Commands(handler), Forms(handler), Buttons(handler), Messages(handler)
-
+def _listen(app: AsyncApp) -> None:
     @app.command(EVERYTHING)
-    async def command(ack: AsyncAck, body: Json) -> None:
+    async def command(ack: AsyncAck, context: AsyncBoltContext, body: Json) -> None:
         await ack()
-        answers.start(commands.run_command(body), "slack command")
+        workspace = _workspace(context)
+        workspace.answers.start(workspace.commands.run_command(body), "slack command")
 
     @app.action(BUTTONS)
-    async def press(ack: AsyncAck, body: Json) -> None:
+    async def press(ack: AsyncAck, context: AsyncBoltContext, body: Json) -> None:
         await ack()
-        answers.start(buttons.press(body), "slack button")
+        workspace = _workspace(context)
+        workspace.answers.start(workspace.buttons.press(body), "slack button")
 
     @app.shortcut(re.compile(f"^{SHORTCUT}"))
-    async def shortcut(ack: AsyncAck, body: Json) -> None:
+    async def shortcut(ack: AsyncAck, context: AsyncBoltContext, body: Json) -> None:
         await ack()
-        answers.start(commands.run_shortcut(body), "slack shortcut")
+        workspace = _workspace(context)
+        workspace.answers.start(workspace.commands.run_shortcut(body), "slack shortcut")
 
     @app.view(FORMS)
-    async def submit(ack: AsyncAck, body: Json) -> None:
-        await forms.submit(ack, body)
+    async def submit(ack: AsyncAck, context: AsyncBoltContext, body: Json) -> None:
+        await _workspace(context).forms.submit(ack, body)
 
     @app.event("app_mention")
     @app.event("message")
-    async def message(event: Json) -> None:
-        answers.start(messages.handle(event), "slack message")
+    async def message(context: AsyncBoltContext, event: Json) -> None:
+        workspace = _workspace(context)
+        workspace.answers.start(workspace.messages.handle(event), "slack message")
 
+
+def _listen_to_home(app: AsyncApp) -> None:
+    @app.event("app_home_opened")
+    async def opened(ack: AsyncAck, context: AsyncBoltContext, event: Json) -> None:
+        await _workspace(context).home.opened(ack, event)
+
+    @app.action(re.compile(f"^{home.CHANGE}"))
+    async def change(ack: AsyncAck, context: AsyncBoltContext, body: Json) -> None:
+        await _workspace(context).home.change(ack, body)
+
+    @app.view(re.compile(f"^{home.SET}"))
+    async def set_default(ack: AsyncAck, context: AsyncBoltContext, body: Json, view: Json) -> None:
+        await _workspace(context).home.set(ack, body, view)
+
+    @app.action(home.RESET)
+    async def reset(ack: AsyncAck, context: AsyncBoltContext, body: Json) -> None:
+        await _workspace(context).home.reset(ack, body)
+
+    @app.action(home_settings.PICK)
+    @app.action(re.compile(f"^{home_settings.EDIT}"))
+    async def edit_setting(ack: AsyncAck, context: AsyncBoltContext, body: Json) -> None:
+        await _workspace(context).home.edit_setting(ack, body)
+
+    @app.view(re.compile(f"^{home_settings.SAVE}"))
+    async def save_setting(ack: AsyncAck, context: AsyncBoltContext, body: Json, view: Json) -> None:
+        await _workspace(context).home.save_setting(ack, body, view)
+
+
+def _listen_to_leaving(app: AsyncApp, left: Left) -> None:
+    @app.event("app_uninstalled")
+    @app.event("tokens_revoked")
+    async def leave(body: Json) -> None:
+        await left(body)
+
+
+def _ignore_the_rest(app: AsyncApp) -> None:
     # Bolt would log a warning with the whole payload for each unhandled one.
     @app.event(EVERYTHING)
     @app.action(EVERYTHING)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bot.answers import buttons
 from bot.core.errors import Expired
 from bot.core.messages import Action
+from bot.platforms.answer_tasks import read_only_reply
 from bot.platforms.slack.api.errors import NotInChannel, SlackError
 from bot.platforms.slack.api.message_format import render
 
@@ -39,13 +40,13 @@ class Buttons:
     async def press(self, body: Json) -> None:
         """Handle a press: open a form, change the message, or answer again."""
         handler = self._handler
-        if not await handler.is_new(body["trigger_id"]):
-            return
         container, message = body["container"], body.get("message") or {}
         user = await handler.find_user(body)
         ts, is_private = container["message_ts"], bool(container.get("is_ephemeral"))
         thread = message.get("thread_ts") or container.get("thread_ts") or ""
         place = handler.answer_place(body, user, thread=thread or ("" if is_private else ts), spoken=bool(thread))
+        if not await handler.is_new(body["trigger_id"], place):
+            return
         action = Action(body["actions"][0]["action_id"], private=is_private)
         request = handler.build_request(user, place, action=action)
         request = replace(request, resume={**request.resume, "question": await self._find_question(action)})
@@ -54,10 +55,24 @@ class Buttons:
             await handler.open_form(request, decision.form, place, body["trigger_id"])
         elif decision.refused:
             await self._answers.follow(self._answers.ephemeral_view(place), decision.start())
+        elif decision.passing:
+            await self._answer_choice(decision, place, action)
         elif decision.in_place:
             await self._change_in_place(decision, place, action, ts)
         else:
             await handler.follow(decision.start(alone=await handler.is_alone(request)), place)
+
+    async def _answer_choice(self, decision: Decision, place: AnswerPlace, action: Action) -> None:
+        """Show what a choice led to, in the place of the message with the button if the asker alone sees that.
+
+        This goes through the response_url, which has no limit that a class could reach together.
+        """
+        async with decision.turn:
+            reply = await read_only_reply(decision.start())
+            message = render(self._answers.adapt_reply(reply), locale=place.locale).messages[-1]
+            replaces = decision.in_place and action.private and not reply.error
+            thread = "" if replaces else place.ephemeral_thread
+            await self._api.respond(place.response_url, message, thread=thread, replaces=replaces)
 
     async def _find_question(self, action: Action) -> str:
         """Return the ts of the question that is answered again, so that it is deleted with its last answer."""

@@ -32,22 +32,22 @@ class Commands:
     async def run_command(self, body: Json) -> None:
         """Answer a slash command."""
         handler = self._handler
-        if not await handler.is_new(body["trigger_id"]):
-            return
         user = await handler.users.find(body["user_id"], body.get("user_name", ""))
         place = handler.answer_place(body, user, channel=body["channel_id"])
+        if not await handler.is_new(body["trigger_id"], place):
+            return
         line = read_slash_command(body["command"], unescape(LINK.sub(r"\g<address>", body.get("text", ""))))
         await handler.answer(handler.build_request(user, place, text=line), place, body["trigger_id"])
 
     async def run_shortcut(self, body: Json) -> None:
         """Answer a command that was chosen in the menu of a message."""
         handler = self._handler
-        if not await handler.is_new(body["trigger_id"]):
-            return
         message, ts = body["message"], body["message_ts"]
         user = await handler.find_user(body)
         thread = message.get("thread_ts") or ts
         place = handler.answer_place(body, user, thread=thread, spoken="thread_ts" in message)
+        if not await handler.is_new(body["trigger_id"], place):
+            return
         if stored := await handler.bot.messages.find(handler.to_place(place), ts):
             text = stored.text
         else:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from bot.answers.buttons import FORM_PREFIX
 from bot.core.errors import UserError
 from bot.core.messages import Action
-from bot.platforms.answer_tasks import read_refusal
+from bot.platforms.answer_tasks import read_only_reply
 from bot.platforms.slack.convert.requests import (
-    PLATFORM,
     AnswerPlace,
     fetch_files,
     form_files,
@@ -56,18 +55,20 @@ class Forms:
             return
         decision = self._bot.prepare(with_empty_files(request))
         if decision.refused:
-            await ack(response_action="errors", errors=self._field_errors(view, await read_refusal(decision.start())))
+            await ack(
+                response_action="errors", errors=self._field_errors(view, await read_only_reply(decision.start()))
+            )
             return
         await ack()
         work = self._handler.answer(request, place, decision=decision)
-        self._answers.start(self._run_once(view, work), "slack form")
+        self._answers.start(self._run_once(view, place, work), "slack form")
 
     async def _submit_edit(self, ack: AsyncAck, view: Json, request: Request, place: AnswerPlace) -> None:
         if form_files(request):
             await ack()
-            self._answers.start(self._run_once(view, self._answer_with_files(request, place)), "slack form")
+            self._answers.start(self._run_once(view, place, self._answer_with_files(request, place)), "slack form")
             return
-        beginning = asyncio.create_task(self._begin_edit(view, request), name="slack form")
+        beginning = asyncio.create_task(self._begin_edit(view, request, place), name="slack form")
         await asyncio.wait({beginning}, timeout=FORM_OPEN_SECONDS)
         replies = beginning.result() if beginning.done() and beginning.exception() is None else None
         first = None if replies is None else replies.latest.peek()
@@ -78,9 +79,9 @@ class Forms:
         await ack()
         self._answers.start(self._continue_edit(beginning, request, place), "slack form")
 
-    async def _begin_edit(self, view: Json, request: Request) -> Stream[Reply] | None:
+    async def _begin_edit(self, view: Json, request: Request, place: AnswerPlace) -> Stream[Reply] | None:
         """Begin the answer to an edited question, up to its first reply; None if this form was handled before."""
-        if not await self._handler.is_new(_submission_key(view)):
+        if not await self._handler.is_new(_submission_key(view), place):
             return None
         replies = self._bot.prepare(request).start(alone=await self._handler.is_alone(request))
         async with AsyncExitStack() as stack:
@@ -88,7 +89,7 @@ class Forms:
             first = await replies.first()
             if first is not None and first.is_unstored_error:
                 # The corrected form is submitted with the same key.
-                await self._bot.database.release_event(PLATFORM, _submission_key(view))
+                await self._bot.database.release_event(self._handler.identity.platform, _submission_key(view))
             stack.pop_all()
         return replies
 
@@ -114,9 +115,9 @@ class Forms:
         replies = decision.start(files=files, alone=await self._handler.is_alone(request))
         await self._handler.follow(replies, place, partial(keep_form_input, request=request))
 
-    async def _run_once(self, view: Json, work: Coroutine[Any, Any, None]) -> None:
+    async def _run_once(self, view: Json, place: AnswerPlace, work: Coroutine[Any, Any, None]) -> None:
         """Do `work` unless this form was handled before, as when Slack sends it again after a lost connection."""
-        if await self._handler.is_new(_submission_key(view)):
+        if await self._handler.is_new(_submission_key(view), place):
             await work
         else:
             work.close()

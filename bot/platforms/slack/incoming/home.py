@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +29,7 @@ from bot.platforms.slack.incoming.forms import FORM_OPEN_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncBoltContext
-    from slack_sdk.web.async_client import AsyncWebClient
+    from slack_bolt.async_app import AsyncAck
 
     from bot.app import Bot
     from bot.commands.command import Command
@@ -50,50 +48,42 @@ MAX_COMMANDS, MAX_OPTIONS = 100, 60
 MAX_LINE = 150
 
 
-def register(app: AsyncApp, answers: SlackAnswers, find_user: FindUser) -> None:
-    """Let `app` show the App Home and handle its buttons and forms; `find_user` looks up a Slack id."""
-    home = _Home(app.client, answers, find_user)
-    app.event("app_home_opened")(home.opened)
-    app.action(re.compile(f"^{CHANGE}"))(home.change)
-    app.view(re.compile(f"^{SET}"))(home.set)
-    app.action(RESET)(home.reset)
-    app.action(home_settings.PICK)(home.edit_setting)
-    app.action(re.compile(f"^{home_settings.EDIT}"))(home.edit_setting)
-    app.view(re.compile(f"^{home_settings.SAVE}"))(home.save_setting)
+class Home:
+    """Handles events in the App Home of one workspace. Buttons are acknowledged before they act; a form may be refused.
 
+    `find_user` looks up a Slack id.
+    """
 
-class _Home:
-    """Handles events in the App Home. Buttons are acknowledged before they act; a form may be refused."""
-
-    def __init__(self, client: AsyncWebClient, answers: SlackAnswers, find_user: FindUser) -> None:
+    def __init__(self, answers: SlackAnswers, find_user: FindUser) -> None:
         # Bolt hands its listeners a copy of the client, which would take a proxy from the environment.
-        self._client = client
+        self._client = answers.api.client
         self._answers = answers
+        self._place = Place(answers.identity.platform, "", server=answers.identity.team)
         self._bot = answers.bot
         self._find_user = find_user
 
-    async def opened(self, ack: AsyncAck, context: AsyncBoltContext, event: Json) -> None:
+    async def opened(self, ack: AsyncAck, event: Json) -> None:
         await ack()
         # Slack sends the same event for the other tab, Messages.
         if event.get("tab") == "home":
-            await self._publish(context, event["user"])
+            await self._publish(event["user"])
 
-    async def change(self, ack: AsyncAck, context: AsyncBoltContext, body: Json) -> None:
+    async def change(self, ack: AsyncAck, body: Json) -> None:
         await ack()
         name = body["actions"][0]["action_id"].removeprefix(CHANGE)
         user = await self._find_user(body["user"]["id"])
-        caller, commands = self._caller(user, context.team_id)
+        caller, commands = self._caller(user)
         option = self._bot.defaults.offered(commands).get(name)
         if option is None:
-            await self._publish(context, user.id)
+            await self._publish(user.id)
             return
         form = _form(name, option, self._bot.defaults.mine(caller, commands), user.locale)
-        await _log_refusal(self._client.views_open(trigger_id=body["trigger_id"], view=form, token=context.bot_token))
+        await _log_refusal(self._client.views_open(trigger_id=body["trigger_id"], view=form))
 
-    async def set(self, ack: AsyncAck, context: AsyncBoltContext, body: Json, view: Json) -> None:
+    async def set(self, ack: AsyncAck, body: Json, view: Json) -> None:
         name, locale = view["callback_id"].removeprefix(SET), view["private_metadata"]
         user = await self._find_user(body["user"]["id"])
-        caller, commands = self._caller(user, context.team_id)
+        caller, commands = self._caller(user)
         if (option := self._bot.defaults.offered(commands).get(name)) is not None:
             try:
                 await self._set_default(caller, commands, name, modal.read_fields(view).get(option.name, ""))
@@ -102,56 +92,56 @@ class _Home:
                 await ack(response_action="errors", errors=modal.field_errors(view, option.name, sentence))
                 return
         await ack()
-        await self._publish(context, user.id)
+        await self._publish(user.id)
 
-    async def reset(self, ack: AsyncAck, context: AsyncBoltContext, body: Json) -> None:
+    async def reset(self, ack: AsyncAck, body: Json) -> None:
         await ack()
         user = await self._find_user(body["user"]["id"])
-        caller, _ = self._caller(user, context.team_id)
+        caller, _ = self._caller(user)
         await self._bot.defaults.reset(caller)
-        await self._publish(context, user.id)
+        await self._publish(user.id)
 
-    async def edit_setting(self, ack: AsyncAck, context: AsyncBoltContext, body: Json) -> None:
+    async def edit_setting(self, ack: AsyncAck, body: Json) -> None:
         await ack()
         pressed = body["actions"][0]
         picked = pressed.get("selected_option") or {}
         name = picked.get("value") or pressed["action_id"].removeprefix(home_settings.EDIT)
         user = await self._find_user(body["user"]["id"])
-        settings = home_settings.moderator_view(self._bot, user, _place(context.team_id))
+        settings = home_settings.moderator_view(self._bot, user, self._place)
         if settings is None or not self._bot.settings.knows(name):
-            await self._publish(context, user.id)
+            await self._publish(user.id)
             return
         form = await home_settings.form(settings, name, user.locale)
-        await _log_refusal(self._client.views_open(trigger_id=body["trigger_id"], view=form, token=context.bot_token))
+        await _log_refusal(self._client.views_open(trigger_id=body["trigger_id"], view=form))
 
-    async def save_setting(self, ack: AsyncAck, context: AsyncBoltContext, body: Json, view: Json) -> None:
-        self._answers.start(self._save(ack, context, body, view), "slack setting")
+    async def save_setting(self, ack: AsyncAck, body: Json, view: Json) -> None:
+        self._answers.start(self._save(ack, body, view), "slack setting")
 
-    async def _save(self, ack: AsyncAck, context: AsyncBoltContext, body: Json, view: Json) -> None:
+    async def _save(self, ack: AsyncAck, body: Json, view: Json) -> None:
         """Save a setting. An error appears in the form, or in a direct message if the form had to close first."""
         user = await self._find_user(body["user"]["id"])
         async with asyncio.TaskGroup() as tasks:
-            saving = tasks.create_task(self._save_form(user, context.team_id, view), name="slack setting saved")
+            saving = tasks.create_task(self._save_form(user, view), name="slack setting saved")
             await asyncio.wait({saving}, timeout=FORM_OPEN_SECONDS)
             if saving.done() and saving.result():
                 name = view["callback_id"].removeprefix(home_settings.SAVE)
                 await ack(response_action="errors", errors=modal.field_errors(view, name, saving.result()))
                 return
             await ack()
-        await self._publish(context, user.id)
+        await self._publish(user.id)
         if refusal := saving.result():
             await self._send_direct_message(
                 user.id,
                 append_typed_fields(refusal, select_typed_fields(modal.read_fields(view)), view["private_metadata"]),
             )
 
-    async def _save_form(self, user: User, team: str | None, view: Json) -> str:
+    async def _save_form(self, user: User, view: Json) -> str:
         """Save the setting of a form. Return "", or why it could not be saved, in the reader's language."""
         name = view["callback_id"].removeprefix(home_settings.SAVE)
         typed = str(modal.read_fields(view).get(name, ""))
         try:
-            if home_settings.moderator_view(self._bot, user, _place(team)) is not None:
-                await home_settings.save(self._bot, user, _place(team), name, typed)
+            if home_settings.moderator_view(self._bot, user, self._place) is not None:
+                await home_settings.save(self._bot, user, self._place, name, typed)
         except UserError as error:
             sentence = error.sentence
         except Exception:
@@ -166,10 +156,9 @@ class _Home:
         api = self._answers.api
         await api.post(await api.open_direct_messages(user), note_message(text))
 
-    def _caller(self, user: User, team: str | None) -> tuple[Caller, Sequence[Command]]:
+    def _caller(self, user: User) -> tuple[Caller, Sequence[Command]]:
         """Return the user in their workspace, and the commands that they may use there."""
-        place = _place(team)
-        return Caller(user, place), self._bot.commands_for(user, place)
+        return Caller(user, self._place), self._bot.commands_for(user, self._place)
 
     async def _set_default(self, caller: Caller, commands: Sequence[Command], name: str, typed: str) -> None:
         """Save a typed default. An empty value, or the bot's own default, removes the user's. Raises UserError."""
@@ -181,9 +170,9 @@ class _Home:
         else:
             await defaults.set(caller, commands, name, value)
 
-    async def _publish(self, context: AsyncBoltContext, user: str) -> None:
-        home = view(self._bot, await self._find_user(user), _place(context.team_id))
-        await _log_refusal(self._client.views_publish(user_id=user, view=home, token=context.bot_token))
+    async def _publish(self, user: str) -> None:
+        home = view(self._bot, await self._find_user(user), self._place)
+        await _log_refusal(self._client.views_publish(user_id=user, view=home))
 
 
 async def _log_refusal(call: Awaitable[object]) -> None:
@@ -194,10 +183,6 @@ async def _log_refusal(call: Awaitable[object]) -> None:
         log.info("Slack does not show the App Home: %s", error_code(error) or NO_ANSWER)
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         log.info("Slack does not show the App Home: %s", type(error).__name__)
-
-
-def _place(team: str | None) -> Place:
-    return Place("slack", "", server=team or "")
 
 
 def view(bot: Bot, user: User, place: Place) -> Json:

@@ -54,8 +54,9 @@ class Messages:
         mentioned = set(MENTION.findall(event.get("text") or ""))
         if not await self._is_addressed(event, place, mentioned):
             return
-        # The key is the message and not the event, because a mention comes as two events.
-        if await self._handler.is_new(f"{place.channel}:{event['ts']}"):
+        # The key is the message and not the event, because a mention comes as two events. One of them tells failures.
+        tells = place.is_direct or event["type"] == "app_mention" or self._identity.user not in mentioned
+        if await self._handler.is_new(f"{place.channel}:{event['ts']}", place if tells else None):
             await self._answer(event, place)
 
     async def _is_addressed(self, event: Json, place: AnswerPlace, mentioned: set[str]) -> bool:

@@ -8,14 +8,13 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bot.core.errors import RequestRefused, UserError
+from bot.core.errors import DatabaseUnavailable, RequestRefused, UserError
 from bot.core.i18n import Sentence
 from bot.core.messages import Request
 from bot.platforms.answer_tasks import FAILED
 from bot.platforms.slack.api import message_format
 from bot.platforms.slack.api.errors import ChannelClosed, NotInChannel, SlackError
 from bot.platforms.slack.convert.requests import (
-    PLATFORM,
     AnswerPlace,
     fetch_files,
     keep_form_input,
@@ -55,9 +54,18 @@ class RequestHandler:
 
     # Requests
 
-    async def is_new(self, key: str) -> bool:
-        """Return whether this event has not been handled yet, by this process or another one."""
-        return await self.bot.database.claim_event(PLATFORM, key)
+    async def is_new(self, key: str, place: AnswerPlace | None = None) -> bool:
+        """Return whether this event has not been handled yet, by this process or another one.
+
+        If the database does not say, the asker is told so in `place`, since nobody else will answer what Slack takes
+        for acknowledged.
+        """
+        try:
+            return await self.bot.database.claim_event(self.identity.platform, key)
+        except DatabaseUnavailable as error:
+            if place is not None:
+                await self.answers.ephemeral_view(place).notify_asker(error.sentence)
+            return False
 
     async def find_user(self, body: Json) -> User:
         """Return the user who pressed, chose or submitted something."""
@@ -76,7 +84,7 @@ class RequestHandler:
 
     def to_place(self, place: AnswerPlace) -> Place:
         """Return the place as the core knows it."""
-        return place.to_place(self.identity.team)
+        return place.to_place(self.identity.team, self.identity.platform)
 
     def build_request(self, user: User, place: AnswerPlace, **fields: Any) -> Request:
         """Return a request of `user`; `fields` are those of Request."""

@@ -15,7 +15,7 @@ from bot.platforms.slack.api.api import is_file
 from bot.platforms.slack.api.budgets import ViewThrottle
 from bot.platforms.slack.api.errors import ChannelClosed, MessageGone, NoFeature, NotInChannel, SlackError, TokenInvalid
 from bot.platforms.slack.convert import commands
-from bot.platforms.slack.convert.requests import PLATFORM, AnswerPlace, keep_form_input
+from bot.platforms.slack.convert.requests import AnswerPlace, keep_form_input
 from bot.platforms.slack.outgoing.private import EphemeralView, ResponseUrlView
 from bot.platforms.slack.outgoing.thread_view import ThreadView
 
@@ -42,7 +42,7 @@ class SlackAnswers(AnswerTasks["AnswerView"]):
     refusals = (SlackError,)
 
     def __init__(self, bot: Bot, api: SlackApi, identity: BotIdentity) -> None:
-        super().__init__(bot, PLATFORM)
+        super().__init__(bot, identity.platform)
         self.api = api
         self.identity = identity
 
@@ -123,12 +123,12 @@ class SlackAnswers(AnswerTasks["AnswerView"]):
     async def _end_deleted(self, view: AnswerView, error: SlackError) -> None:
         log.info("An answer ends, as its message was deleted: %s", error)
         if isinstance(view, ThreadView):
-            await self.bot.delete_shown(PLATFORM, view.ids)
+            await self.bot.delete_shown(self.identity.platform, view.ids)
         await view.remove()
 
     async def delete_answer_of(self, channel: str, ts: str) -> None:
         """Delete the whole answer of a message that somebody deleted."""
-        await self.api.delete_all(channel, await self.bot.delete_shown(PLATFORM, [ts]))
+        await self.api.delete_all(channel, await self.bot.delete_shown(self.identity.platform, [ts]))
 
     async def _find_view(self, row: MessageRow) -> AnswerView:
         place = AnswerPlace.from_stored(row.resume)

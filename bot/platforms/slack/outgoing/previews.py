@@ -72,6 +72,10 @@ class Previews:
             self.disable(error)
         return False
 
+    def forget_last(self) -> None:
+        """Let the picture that was uploaded last be due again, as no message shows it."""
+        self._last = b""
+
     def disable(self, error: SlackError) -> None:
         """Upload no more previews, because Slack refused one."""
         log.info("Previews of this answer are not shown any more: %s", error)

@@ -111,8 +111,11 @@ class ThreadMessages:
         """Delete all messages and files, log failures, and return the ids."""
         ids, self.sent, self.files = [*self._obsolete, *self.ids], [], []
         self._obsolete, self.previews.files = [], []
-        await self.store_ids()
-        await self._api.delete_all(self._place.channel, ids)
+        try:
+            await self.store_ids()
+        finally:
+            # What nobody else should read has to go, whether the database knows it or not.
+            await self._api.delete_all(self._place.channel, ids)
         return ids
 
     async def store_ids(self) -> None:

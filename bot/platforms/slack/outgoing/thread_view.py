@@ -146,12 +146,24 @@ class ThreadView:
             await self._show_growing(replace(reply, attachments=()), reply.attachments)
 
     async def _show_growing(self, reply: Reply, pictures: Sequence[Attachment]) -> None:
-        if reply.text.strip():
+        if any(button.command for button in reply.buttons):
+            await self._show_board(reply, pictures)
+        elif reply.text.strip():
             await self._grow(reply)
         elif not (pictures and await self._show_preview(reply, pictures[-1])):
             await self._show_status(reply)
         if self._stream is not None or not self._messages.sent:
             await self._offer_stop(reply)
+
+    async def _show_board(self, reply: Reply, pictures: Sequence[Attachment]) -> None:
+        """Show a reply that people act on while it is made: one message with the picture, the words and the buttons."""
+        if pictures and await self._show_preview(reply, pictures[-1]):
+            return
+        [words, *_] = render(reply, locale=self.place.locale).messages
+        shown = self._messages.sent[0].message if self._messages.sent else None
+        pictured = [] if shown is None else [block for block in shown.blocks if block["type"] == "image"]
+        if not self._messages.edit_delay():
+            await self._messages.write([replace(words, blocks=(*pictured, *words.blocks))])
 
     async def notify_asker(self, sentence: Sentence) -> None:
         """Send a sentence to the asker only; a failure is logged."""
@@ -193,6 +205,8 @@ class ThreadView:
             else:
                 await self._messages.replace_all([sent])
                 return True
+        # The same picture may be all that ever comes.
+        previews.forget_last()
         await self._messages.delete()
         return False
 
@@ -337,10 +351,12 @@ class ThreadView:
 
     async def _show_privately(self, reply: Reply) -> None:
         """Delete what everybody can see, the bot's message with the question too; show the rest to the asker only."""
-        await self.remove()
-        if self.place.question:
-            with suppress(SlackError):
-                await self._api.delete(self.place.channel, self.place.question)
+        try:
+            await self.remove()
+        finally:
+            if self.place.question:
+                with suppress(SlackError):
+                    await self._api.delete(self.place.channel, self.place.question)
         await self._ephemeral.show(reply)
 
     async def remove(self) -> None:

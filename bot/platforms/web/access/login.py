@@ -40,7 +40,9 @@ OPEN_FILES = frozenset(
 """Files in `static/` that are served without the join code, since the two forms need them."""
 TEACHERS_PATH = "/class"
 """The teachers' start page, where their sign-in leads."""
-PAGE_PATHS = frozenset({"/", TEACHERS_PATH, "/dial", "/knock", "/people", "/private", "/settings", "/statistics"})
+PAGE_PATHS = frozenset(
+    {"/", TEACHERS_PATH, "/dial", "/duel", "/knock", "/people", "/private", "/settings", "/statistics"}
+)
 """Pages for people. Without the join code these redirect to its form, while all other paths answer with 401."""
 
 

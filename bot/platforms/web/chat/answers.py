@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 from bot.answers.buttons import FORM_PREFIX, parse_id
 from bot.core.errors import Busy, DatabaseUnavailable, Expired, UserError
 from bot.core.i18n import translate
-from bot.core.messages import Action, Reply, Request, User
+from bot.core.messages import Action, RemoteFile, Reply, Request, User
 from bot.core.splitting import closing
 from bot.core.throttle import Throttle, throttled
-from bot.platforms.answer_tasks import FAILED
+from bot.platforms.answer_tasks import FAILED, read_only_reply
 from bot.platforms.web.chat.announcements import show_announcement
+from bot.platforms.web.chat.choices import show_choices
 from bot.platforms.web.chat.sent_forms import SentForms
 from bot.settings.builtin import TEACHERS_READ
 from bot.storage.database import ANNOUNCEMENT
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PACE_SECONDS = 0.05
+STORED_SECONDS = 1.0
+"""How long a line is not confirmed because it is not stored yet: the page sends again what was not confirmed."""
+CLIENT_REF = "ref"
+"""The key of `Request.resume` for the mark that the page gave a line, so that a new process knows it, too."""
 READ_ALONG = "read_along"
 """The key of `Request.resume` that is true in a private place in which teachers may read along."""
 MAX_RESTORED_MESSAGES = 200
@@ -60,6 +65,8 @@ class ActiveAnswer:
     shown: Exchange | None = None
     in_place: bool = False
     address: str = ""
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the first reply is shown: what was asked is stored then, or refused."""
 
 
 class WebAnswers:
@@ -119,6 +126,7 @@ class WebAnswers:
             User(row.author, row.author_name),
             row.resume.get("line", ""),
             private=row.private,
+            client_ref=row.resume.get(CLIENT_REF, ""),
             began=row.created.timestamp(),
             thread=int(row.thread or 0),
             parent=(question.parent or 0) if question is not None else 0,
@@ -140,9 +148,9 @@ class WebAnswers:
     ) -> Form | None:
         """Start the answer to a typed line, or return the form to show instead. Raises UserError if it is refused.
 
-        `client_ref` identifies the line, so that one which is sent twice is answered once. `thread` and `parent` are
-        rows of answers in the room, or 0; `files` are values for options of the line's command. `address` is that of
-        the `Request`.
+        Returns once the question is stored, unless that takes long. `client_ref` identifies the line, so that one which
+        is sent twice is answered once. `thread` and `parent` are rows of answers in the room, or 0; `files` are values
+        for options of the line's command. `address` is that of the `Request`.
         """
         if room.find_by_client_ref(user.id, client_ref) is not None:
             return None
@@ -159,7 +167,7 @@ class WebAnswers:
             alone=bool(room.owner),
             can_show_forms=True,
             address=address,
-            resume={"line": text.strip(), **_resume_of(read_along=read_along)},
+            resume={"line": text.strip(), CLIENT_REF: client_ref, **_resume_of(read_along=read_along)},
         )
         if files:
             request = self._add_files(request, files)
@@ -177,7 +185,11 @@ class WebAnswers:
             unchecked=True,
             read_along=read_along,
         )
-        self._start(ActiveAnswer(user, room, thread, exchange, address=address), decision.start())
+        active = ActiveAnswer(user, room, thread, exchange, address=address)
+        self._start(active, decision.start())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STORED_SECONDS):
+                await active.begun.wait()
         return None
 
     def is_read_along(self, room: Room) -> bool:
@@ -198,7 +210,12 @@ class WebAnswers:
         return thread, parent
 
     def _add_files(self, request: Request, files: Mapping[str, Attachment]) -> Request:
-        """Return the request with its line parsed into a command and options, and with the files among the options."""
+        """Return the request with its line parsed into a command and options, and with the files among the options.
+
+        Those of a line without a command belong to the message.
+        """
+        if not request.text.lstrip().startswith("/"):
+            return replace(request, message_files=tuple(map(RemoteFile.of, files.values())))
         try:
             command, rest = self._bot.registry.split_line(request.text.strip())
             return replace(request, text="", command=command.name, options={**command.parse(rest), **files})
@@ -219,7 +236,8 @@ class WebAnswers:
         room, exchange = found
         if thread != exchange.reply.row:
             thread = exchange.thread
-        return await self._perform(user, room, thread, Action(button_id, private=exchange.private), address)
+        action = Action(button_id, private=exchange.private)
+        return await self._perform(user, room, thread, action, address, pressed=exchange)
 
     async def submit(
         self,
@@ -250,7 +268,9 @@ class WebAnswers:
 
         return await self.forms.run_once(user, client_ref, act)
 
-    async def _perform(self, user: User, room: Room, thread: int, action: Action, address: str) -> Form | None:
+    async def _perform(
+        self, user: User, room: Room, thread: int, action: Action, address: str, pressed: Exchange | None = None
+    ) -> Form | None:
         # A problem with a form that was sent is shown in that form; a second form would hide it.
         request = Request(
             user=user,
@@ -265,8 +285,13 @@ class WebAnswers:
         decision = self._bot.prepare(request)
         if decision.form is not None:
             return await decision.form()
-        if not (decision.in_place or decision.refused):
+        if decision.passing or not (decision.in_place or decision.refused):
             self._check_load(user, address)
+        if decision.passing and pressed is not None:
+            async with decision.turn:
+                reply = await read_only_reply(decision.start())
+                show_choices(user, room, pressed, reply, replaces=decision.in_place)
+            return None
         active = ActiveAnswer(user, room, thread, address=address)
         replies = decision.start()
         first = await anext(replies, None)
@@ -322,9 +347,10 @@ class WebAnswers:
 
     async def _follow(self, active: ActiveAnswer, replies: Stream[Reply]) -> None:
         try:
-            async with aclosing(throttled(replies, Throttle(PACE_SECONDS))) as newest:
-                async for reply in newest:
-                    self._show(active, reply)
+            with self._bot.services.runs.showing():
+                async with aclosing(throttled(replies, Throttle(PACE_SECONDS))) as newest:
+                    async for reply in newest:
+                        self._show(active, reply)
         except Exception:
             log.exception("An answer could not be shown")
             if active.exchange is not None:
@@ -349,6 +375,7 @@ class WebAnswers:
 
     def _show(self, active: ActiveAnswer, reply: Reply) -> None:
         """Show a reply in the exchange that was opened for it, in the one that has its row, or in a new one."""
+        active.begun.set()
         room = self._rooms.get(active.room.name)
         if not active.room.owner and room is not active.room and (stored := room.find_by_row(reply.row)) is not None:
             # The room was closed meanwhile and opened again, with exchanges made from the stored messages.
@@ -369,6 +396,7 @@ class WebAnswers:
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         # This is a callback of the task, because one that is cancelled before its first step never runs its own code.
         active = self._active.pop(task)
+        active.begun.set()
         if active.user.is_moderator:
             # They may have changed a lesson.
             self._rooms.notify_offers()

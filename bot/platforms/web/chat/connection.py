@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSCloseCode, WSMsgType
 
-from bot.core.errors import UserError
+from bot.core.errors import DatabaseUnavailable, UserError
 from bot.platforms.web.chat import incoming as sent
 from bot.platforms.web.chat import protocol, requests
-from bot.platforms.web.chat.room import GENERAL, private_name
+from bot.platforms.web.chat.room import GENERAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PACE_SECONDS = 0.05
-"""Shortest time between two updates of an exchange. The last state is always sent."""
+PACE_SECONDS, LEAVE_SECONDS = 0.05, 1.0
+"""Shortest time between two updates of an exchange. The last state is always sent, and at the end waited for."""
 MAX_QUEUED_MESSAGES = 32
 """How many direct answers may wait for the page. When there are more, its messages are no longer read."""
 
@@ -67,17 +67,13 @@ class Connection:
         self._notices: dict[str, dict[str, Any]] = {}
         self._outbox: asyncio.Queue[Callable[[], dict[str, Any]]] = asyncio.Queue(MAX_QUEUED_MESSAGES)
         self._wake = asyncio.Event()
+        self._sent = asyncio.Event()
         self._offers: dict[str, Any] = {}
         self._offers_are_old = False
         self._is_shown_as_moderator = False
         self._has_other_rights = False
         self._has_ended = False
         self._completion: asyncio.Task[None] | None = None
-
-    @property
-    def private_place(self) -> str:
-        """The name of the visitor's private place."""
-        return private_name(self._services.identify(self._secret, "", "").id)
 
     async def serve(self, name: str, locale: str, room: str) -> None:
         """Send the welcome message and serve the page, which shows `room` first; returns when the page has closed."""
@@ -171,6 +167,16 @@ class Connection:
         self._has_ended = True
         self._wake.set()
 
+    async def leave(self) -> None:
+        """Close the page, because the bot ends, once everything that has changed has been sent."""
+        self._sent.clear()
+        self._wake.set()
+        # While an answer grows there is always something more.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self._sent.wait()
+        await self._socket.close(code=WSCloseCode.GOING_AWAY)
+
     def name_changed(self) -> None:
         """Tell the page what its visitor is called now."""
         self._user = self._visitor()
@@ -240,6 +246,8 @@ class Connection:
     async def _write(self) -> None:
         try:
             while True:
+                if not self._wake.is_set():
+                    self._sent.set()
                 await self._wake.wait()
                 self._wake.clear()
                 if self._has_ended:
@@ -265,6 +273,8 @@ class Connection:
                     await asyncio.sleep(PACE_SECONDS)
         except ConnectionError:
             log.debug("A page of the web chat closed while it was sent a message")
+        finally:
+            self._sent.set()
 
     def _snapshot(self, exchange_id: int) -> dict[str, Any]:
         exchange = self._room.get(exchange_id)
@@ -361,7 +371,10 @@ class Connection:
         # The page is sent all that the room shows.
         self._limit.count(ENTERING_WEIGHT)
         left = self._room
-        room, notice = await self._services.enter(self._user, name)
+        try:
+            room, notice = await self._services.enter(self._user, name)
+        except DatabaseUnavailable as error:
+            room, notice = left, error.sentence.in_language(self._user.locale)
         if room.name == GENERAL and not left.owner and self._services.rooms.find(left.name) is None:
             # The page comes here because the room that it showed was closed.
             _, notice = await self._services.enter(self._user, left.name)

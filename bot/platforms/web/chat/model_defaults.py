@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bot.core.errors import UserError
-from bot.inference.models import choose_model, read_defaults
+from bot.inference.models import choose_model, find_name, read_defaults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,6 +45,9 @@ class ModelDefaults:
         if not (listed := self._listed.get(self._task_of(command), {})):
             return {}
         wanted = self._bot.settings.value(_model_setting(command), place)
+        if wanted and not find_name(listed, wanted) and self._bot.settings.reaches_remote(place):
+            # Remote models are asked for only where somebody asks them something.
+            return {}
         told = read_defaults(listed[choose_model(listed, (wanted,)).name])
         open_options = (option for option in command.options if option.default is None and option.name in told)
         return {option.name: option.clamp(told[option.name]) for option in open_options}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from bot.answers.context_factory import PAGES_PATH
-from bot.core.errors import DatabaseUnavailable, RequestRefused, UserError
+from bot.core.errors import RequestRefused, UserError
 from bot.core.i18n import Sentence, translate
 from bot.core.messages import Request
 from bot.moderation.audit_view import plain_name
@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 
 DIAL_COMMAND = "odds"
 """The command whose rules hold for the dial page, too. If it is not loaded, everybody may use the page."""
+DUEL_COMMAND = "duel"
+"""The command whose rules hold for the page of forger and detective, too. If it is not loaded, there is no page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +99,11 @@ class WebServices:
     async def enter(self, user: User, name: str) -> tuple[Room, str]:
         """Return the room of this name, or the user's own private place.
 
-        If they cannot be there, it is “general”, with a sentence that says why.
+        If they cannot be there, it is “general”, with a sentence that says why. Raises DatabaseUnavailable if their
+        private place cannot be read: what they would write there must not be written where others read it.
         """
         if name == private_name(user.id):
-            try:
-                return await self.open_private(user.id), ""
-            except DatabaseUnavailable as error:
-                return self.rooms.get(""), error.sentence.in_language(user.locale)
+            return await self.open_private(user.id), ""
         if (room := self.rooms.find(name)) is not None or not name:
             return room or self.rooms.get(""), ""
         closer = self.rooms.closer_of(name)
@@ -212,6 +212,9 @@ class WebServices:
         allowed = {command.name for command in commands}
         if DIAL_COMMAND in allowed or self.bot.registry.get(DIAL_COMMAND) is None:
             links.append((f"/dial?room={quote(place.channel)}", translate("The temperature dial", user.locale)))
+        if DUEL_COMMAND in allowed:
+            title = translate("Forger and detective", user.locale)
+            links.append((f"/duel?room={quote(place.channel)}", title))
         for plugin, pages in (await self.bot.pages(place)).items():
             label = pages[0].in_language(user.locale).title if len(pages) == 1 else translate("Lessons", user.locale)
             links.append((f"{PAGES_PATH}/{plugin}?room={quote(place.channel)}", label))

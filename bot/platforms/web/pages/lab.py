@@ -120,7 +120,7 @@ class DialPage:
             await bot.safety.check_all_rules([query.text], place, draws=False)
             await bot.safety.check_with_classifier([query.text], place, user=user_id)
         chosen = await bot.settings.model("ask.model", place)
-        dial = await bot.models.dial(
+        dial = await bot.settings.models_in(place).dial(
             query.ids or query.text,
             temperature=query.temperature,
             top_p=query.top_p,
@@ -171,6 +171,7 @@ def _dial_json(dial: Dial) -> dict[str, Any]:
         "temperatures": list(dial.temperatures),
         "log_sum_exp": list(dial.log_sum_exp),
         "entropy": list(dial.entropy),
+        "partial": dial.is_partial,
     }
 
 

@@ -107,7 +107,7 @@ class SettingsPage:
         settings = self._services.bot.settings
         levels = settings.levels(setting.name, scope.place)
         changed = last.get((setting.name, scope.channel))
-        choices = await settings.choices(setting, levels[-1].value)
+        choices = await settings.choices(setting, levels[-1].value, scope.place)
         narrower = find_narrower(setting, settings, scope.place)
         notes = [] if narrower is None else [narrower.in_language(user.locale)]
         return {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoConfig
-from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from model_server.engines.language.runners import architecture, native
 from model_server.engines.language.runners.architecture import head_width
@@ -157,7 +157,11 @@ def _make_shape(config: Any, slots: int, context: int, threads: int) -> native.M
 
 def _rotations(config: Any, context: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return cosines and sines [context, width / 2] in float32, scaled as the configuration says."""
-    rotary: Any = LlamaRotaryEmbedding(config)
-    both = rotary(torch.empty(0, dtype=torch.float32), torch.arange(context)[None])
-    cosines, sines = (table[0, :, : head_width(config) // 2].contiguous() for table in both)
-    return cosines, sines
+    # Not transformers' module, which does the same: importing it takes half of the start of a worker.
+    kind, width = config.rope_parameters["rope_type"], head_width(config)
+    if kind == "default":
+        frequencies, scale = 1 / config.rope_parameters["rope_theta"] ** (torch.arange(0, width, 2) / width), 1.0
+    else:
+        frequencies, scale = ROPE_INIT_FUNCTIONS[kind](config)
+    angles = torch.arange(context)[:, None].float() * frequencies
+    return angles.cos() * scale, angles.sin() * scale

@@ -16,6 +16,7 @@ from fakes.core.examples import broken, changed, examples, failures, leaves, odd
 from fakes.discord import FakeDiscord, interactions
 from fakes.discord.interactions import FakeInteraction
 from fakes.discord.state import snowflake
+from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_plugins, finished, on_discord
 from hypothesis import strategies as st
@@ -154,7 +155,8 @@ async def try_examples(discord: FakeDiscord, strategy: Any, count: int) -> None:
     await examples(st.lists(strategy, min_size=5, max_size=10), check, count)
     await idle(discord)
     asked = await discord.slash(discord.ann, discord.channel, "whisper", text="hello")
-    assert (await asked.message()).content
+    message = await asked.message()
+    await eventually(lambda: bool(message.content))
 
 
 async def test_whatever_people_write_is_answered(discord: FakeDiscord, caplog: pytest.LogCaptureFixture) -> None:

@@ -13,8 +13,11 @@ from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord, playing
 
 from bot.app import Bot
+from bot.core import background
+from bot.core.errors import DatabaseUnavailable
 from bot.core.messages import Reply
 from bot.platforms.discord.incoming import interactions
+from bot.storage.database import MessageRow
 
 INTERRUPTED = "Interrupted: the bot was restarted."
 
@@ -89,6 +92,31 @@ async def test_unfinished_answers_show_that_they_were_interrupted(
             pressed = await discord.press(discord.ann, public, "Again")
             toys.say(Reply(text="One and all", final=True))
             assert (await finished(discord, await pressed.message())).content == "> Ann pressed Again\n\nOne and all"
+
+
+async def test_an_answer_shows_that_it_was_interrupted_once_the_database_is_back(
+    models: FakeModels, quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "RETRY_SECONDS", 0.01)
+    async with FakeDiscord() as discord:
+        toys = Toys()
+        async with killed_after(discord, models, toys, tmp_path):
+            _, message = await playing(discord, toys)
+        async with bot_with_toys(models, tmp_path / "after", toys) as bot:
+            snapshot, tries = bot.snapshot, 0
+
+            async def fail_once(row: MessageRow, locale: str) -> Reply:
+                nonlocal tries
+                tries += 1
+                if tries == 1:
+                    raise DatabaseUnavailable
+                return await snapshot(row, locale)
+
+            monkeypatch.setattr(bot, "snapshot", fail_once)
+            async with on_discord(bot, discord):
+                await finished(discord, message)
+                assert message.content.endswith(f"-# {INTERRUPTED}")
+                assert tries == 2
 
 
 async def test_an_expired_token_is_not_used(

@@ -67,6 +67,15 @@ async def test_an_invalid_app_token_is_a_problem(slack: FakeSlack) -> None:
     assert problem.endswith("App-Level Tokens, with the scope connections:write.")
 
 
+async def test_the_client_of_oauth_is_checked(slack: FakeSlack) -> None:
+    client = {"client_id": slack.oauth.client_id, "client_secret": slack.oauth.client_secret}
+    (socket, address) = await examine(section(slack, bot_token="", **client))
+    assert (socket[0], address[0]) == (True, True)
+    assert "https://YOUR-ADDRESS/slack/install, which must lead to http://127.0.0.1:3000 by HTTPS" in address[1]
+    (problem,) = await find_problems(section(slack, **client | {"client_secret": "wr0ng"}))
+    assert problem.startswith("Slack refuses TEMPERA_SLACK__CLIENT_ID or TEMPERA_SLACK__CLIENT_SECRET (bad_client")
+
+
 async def test_an_app_token_without_its_scope_is_a_problem(slack: FakeSlack) -> None:
     slack.refuse("apps.connections.open", "missing_scope")
     (problem,) = await find_problems(section(slack))

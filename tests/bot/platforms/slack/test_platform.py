@@ -18,7 +18,7 @@ from bot.app import Bot
 from bot.config.sections import SlackSection
 from bot.core.errors import BotError
 from bot.core.messages import Request, User
-from bot.platforms.slack import SlackPlatform, platform
+from bot.platforms.slack import SlackPlatform, workspaces
 from bot.platforms.slack.checks import EVENTS_PATH
 from bot.platforms.slack.convert.requests import AnswerPlace
 
@@ -94,7 +94,7 @@ async def test_a_refused_app_token_ends_the_platform(
 async def test_the_platform_waits_for_an_unreachable_slack(
     slack: FakeSlack, bot: Bot, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(platform, "RETRY_SECONDS", (0.01,))
+    monkeypatch.setattr(workspaces, "RETRY_SECONDS", (0.01,))
     slack.refuse("auth.test", "internal_error", status=500, times=3)
     async with on_slack(bot, slack):
         assert len(log_messages(caplog)) == 3

@@ -66,7 +66,7 @@ async def test_an_option_names_a_file_on_the_disk(person: Caller) -> None:
         ("~", "~ is a folder; name a file in it."),
         ("x" * 300, f"{'x' * 300} cannot be read (File name too long)."),
         ("large.md", "large.md is too large: I take files of up to 25 MB."),
-        ("lesson.md", "lesson.md has 6.0 MB; a lesson may have up to 5 MB."),
+        ("lesson.md", "lesson.md has 6.0 MB; a file of text may have up to 5 MB."),
     ],
 )
 async def test_a_file_that_cannot_be_had(person: Caller, path: str, sentence: str) -> None:
@@ -302,6 +302,8 @@ async def test_edit_asks_anew_with_what_was_given(program: Person, models: FakeM
         chat.type("!edit\r")
         await chat.until("What you want to know: hi")
         chat.type(" there\r")
+        await chat.until("A text or a PDF to ask about")
+        chat.type("\r")
         await chat.until("0.2")
         chat.type("\x7f5\r")
         await chat.until("The longest answer")

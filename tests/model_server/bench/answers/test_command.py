@@ -120,7 +120,7 @@ async def test_a_connection_that_llama_cpp_closed_is_opened_again(file: Path, cl
         nonlocal left
         left -= 1
         if left >= 0 and request.transport is not None:
-            request.transport.close()
+            request.transport.abort()
         stream = b'data: {"choices": [{"delta": {"content": "42"}, "finish_reason": "stop"}]}\n\n'
         return web.Response(body=stream)
 

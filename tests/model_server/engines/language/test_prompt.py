@@ -220,8 +220,31 @@ def test_a_long_chat_begins_at_the_same_turn_for_long(
     changes = [place for place in range(1, len(begins)) if begins[place] != begins[place - 1]]
     for one, other in pairwise(changes):
         added = sum(len(turn.content) for turn in turns[2 * one : 2 * other])
-        # Half of what five eighths of the context hold, less the tokens around each message.
-        assert added + 2 * (other - one) * 2 * 30 >= context * 5 // 16 - 80
+        # A quarter of what five eighths of the context hold, less the tokens around each message.
+        assert added + 2 * (other - one) * 2 * 30 >= context * 5 // 32 - 80
+
+
+def test_the_beginning_of_a_prompt_that_drops_turns_is_foreseen_two_prompts_ahead(
+    byte_level: PreTrainedTokenizerFast,
+) -> None:
+    builder = make_builder(byte_level, context=800)
+    # Of different lengths, since where the chat is cut must not depend on a turn that is not known yet.
+    turns = [
+        ChatTurn(role, f"{role} {number}" + "x" * (number % 3 * 9))
+        for number in range(100, 140)
+        for role in ("user", "assistant")
+    ]
+    foreseen: list[tuple[int, ...]] = []
+    for count in range(1, len(turns), 2):
+        task = chat(HISTORY[0], *turns[:count], max_tokens=50, truncation="auto")
+        prompt = builder.build(task)
+        if prompt.dropped_turns:
+            assert prompt.ids[: len(foreseen[-2])] == foreseen[-2] != ()
+            assert len(prompt.ids) - len(foreseen[-2]) < 3 * 60
+            assert foreseen[:-2] == [()] * (len(foreseen) - 2)
+            return
+        foreseen.append(builder.next_beginning(task, turns[count].content, 0))
+    pytest.fail("the chat was never cut")
 
 
 @pytest.mark.parametrize("max_tokens", [90, CONTEXT, 5000])

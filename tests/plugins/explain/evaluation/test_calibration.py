@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bot.documents.parse import parse_document
 from plugins.explain.evaluation.calibration import (
     LabelledQuestion,
     calibrate,
@@ -14,7 +15,6 @@ from plugins.explain.evaluation.calibration import (
     load_questions,
     wilson_interval,
 )
-from plugins.explain.lessons.parse import parse_lesson
 from plugins.explain.lessons.passages import Passage, split_passages
 from plugins.explain.search.decision import FEATURE_COUNT, HAS_WORDINGS_FEATURE, HYBRID, Ranking
 from plugins.explain.search.index import Index
@@ -27,7 +27,7 @@ PLAIN, HEADINGS = DATA / "plain_lesson.txt", DATA / "plain_lesson_headings.json"
 
 
 def headings(lesson: Path) -> set[str]:
-    return {passage.heading for passage in split_passages(parse_lesson(lesson.read_bytes(), lesson.name))}
+    return {passage.heading for passage in split_passages(parse_document(lesson.read_bytes(), lesson.name))}
 
 
 def passage(heading: str, *above: str, kind: str = "text") -> Passage:

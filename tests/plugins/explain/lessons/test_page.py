@@ -4,8 +4,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from bot import Page
+from bot.documents.parse import parse_document
 from plugins.explain.lessons.page import build_page, make_slug
-from plugins.explain.lessons.parse import parse_lesson
 from plugins.explain.lessons.passages import split_passages
 
 from ..conftest import DEFAULT
@@ -53,7 +53,7 @@ To warn others.
 
 def made(text: str | bytes, filename: str = "pets.md", title: str = "Pets") -> Page:
     data = text if isinstance(text, bytes) else text.encode()
-    return build_page(title, parse_lesson(data, filename), data, filename)
+    return build_page(title, parse_document(data, filename), data, filename)
 
 
 def parts(shown: Page) -> list[tuple[str, int, str]]:
@@ -87,7 +87,7 @@ def test_markdown_is_shown_unchanged() -> None:
 def test_every_passage_has_its_anchor_on_the_page(text: str, filename: str) -> None:
     shown = made(text, filename)
     anchors = [part.anchor for part in shown.parts]
-    assert {passage.anchor for passage in split_passages(parse_lesson(text.encode(), filename))} <= set(anchors)
+    assert {passage.anchor for passage in split_passages(parse_document(text.encode(), filename))} <= set(anchors)
     assert len(anchors) == len(set(anchors))
     assert all(part.ask.startswith("/explain ") for part in shown.parts if part.text)
 

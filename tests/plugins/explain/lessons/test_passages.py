@@ -1,7 +1,7 @@
 import pytest
 
-from plugins.explain.lessons.blocks import Heading, Paragraph
-from plugins.explain.lessons.parse import ParsedLesson, parse_lesson
+from bot.documents.blocks import Heading, Paragraph
+from bot.documents.parse import ParsedDocument, parse_document
 from plugins.explain.lessons.passages import MAX_CHARACTERS, Passage, split_passages, split_sentences
 
 TABLE = """# Pets
@@ -36,7 +36,7 @@ Yes.
 
 
 def read_passages(text: str, name: str = "pets.md") -> list[Passage]:
-    return split_passages(parse_lesson(text.encode(), name))
+    return split_passages(parse_document(text.encode(), name))
 
 
 def test_each_section_is_a_passage_with_its_path() -> None:
@@ -64,7 +64,7 @@ def test_each_of_several_headings_of_the_same_name_lists_its_own_sections() -> N
 
 def test_many_headings_of_the_same_name_take_linear_time() -> None:
     # If each of them had all others read again, this would take minutes.
-    lesson = ParsedLesson("Pets", (*[Heading(2, "Care")] * 50_000, Paragraph("Twice a day.")))
+    lesson = ParsedDocument("Pets", (*[Heading(2, "Care")] * 50_000, Paragraph("Twice a day.")))
     assert [p.text for p in split_passages(lesson)] == ["Twice a day."]
 
 

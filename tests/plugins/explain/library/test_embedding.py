@@ -7,6 +7,7 @@ import pytest
 from fakes.core.requests import MODERATOR, ROOM, ask, last, replies
 from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
+from fakes.upstreams.documented import Ollama
 
 from bot import ModelClient
 from bot.app import Bot
@@ -81,6 +82,16 @@ async def test_the_first_question_after_the_model_server_is_back_waits_for_the_e
         models.failure = None
         assert (await last(bot, ask(PURR))).status == ""
         assert models.requests[-1]["input"][0] == "why do cats purr"
+
+
+@pytest.mark.usefixtures("without_reference_lesson")
+async def test_a_model_of_a_server_by_others_embeds_lessons_and_questions(make_bot: MakeBot, pets: Path) -> None:
+    async with Ollama() as server, make_bot(pets, url=server.url) as bot:
+        assert (await last(bot, ask(PURR))).status == ""
+        lesson_set = await explain_plugin(bot).library.lesson_set("")
+        assert lesson_set.model == "nomic-embed-text:latest"
+        assert "why do cats purr" in server.embedded
+        assert any("Dogs bark at strangers." in text for text in server.embedded)
 
 
 async def start_embedded(bot: Bot, work: list[Coroutine[Any, Any, None]]) -> tuple[LessonLibrary, LessonSet]:

@@ -106,7 +106,7 @@ async def test_files_are_read_in_turn_and_each_server_has_one_turn(faulty: Lesso
     assert (await faulty.read(PETS.encode(), "pets.md", server="other")).title == "Pets"
     readings.append(asyncio.create_task(faulty.read(b"sleep", "a.md", server="third")))
     await eventually(lambda: len(processes()) == 2)
-    with pytest.raises(UserError, match="a lesson may have up to 5 MB"):
+    with pytest.raises(UserError, match="a file of text may have up to 5 MB"):
         await faulty.read(b" " * 5_000_001, "a.md", server="other")
     with pytest.raises(UserError, match="^Other lessons are being read at the moment; try it again in a minute.$"):
         await faulty.read(PETS.encode(), "pets.md", server="other", max_wait=0.1)

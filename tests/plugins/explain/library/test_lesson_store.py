@@ -17,7 +17,7 @@ from ..conftest import DEFAULT, MakeBot, explain_plugin
 
 PETS = "# Pets\n\n## Cats\n\nCats purr when they are content.\n\n### Kittens\n\nKittens play all day.\n"
 UNREADABLE = (
-    "is no file that can be read as a lesson. These can: Markdown (.md), plain text (.txt), HTML (.html), Word (.docx) "
+    "is no text that I can read. These I can read: Markdown (.md), plain text (.txt), HTML (.html), Word (.docx) "
     "and PDF (.pdf)."
 )
 WEB = Place("web", "general", server="web")
@@ -176,7 +176,7 @@ def image_only_pdf() -> bytes:
             {"file": Attachment("a.md", b"text"), "text": "text"},
             "Give the lesson either as a file or as text.",
         ),
-        ({"file": Attachment("big.txt", b"x" * 5_100_000)}, "big.txt has 5.1 MB; a lesson may have up to 5 MB."),
+        ({"file": Attachment("big.txt", b"x" * 5_100_000)}, "big.txt has 5.1 MB; a file of text may have up to 5 MB."),
         (
             {"file": Attachment("scan.pdf", image_only_pdf())},
             "scan.pdf holds pictures of pages but no text. Save it as a PDF whose text can be selected.",

@@ -38,7 +38,7 @@ async def test_an_unreadable_lesson_is_logged_and_the_others_are_used(
         f"The lesson {path}" for path in (tmp_path / "none.md", picture, tmp_path)
     ]
     assert "No such file or directory." in messages[0]
-    assert "picture.md is no file that can be read as a lesson." in messages[1]
+    assert "picture.md is no text that I can read." in messages[1]
     assert not any(record.exc_info for record in caplog.records)
 
 
@@ -142,7 +142,7 @@ def test_a_lesson_has_the_given_title() -> None:
 
 
 def test_a_file_without_text_is_refused() -> None:
-    with pytest.raises(UserError, match="holds no text that could be a lesson"):
+    with pytest.raises(UserError, match="holds no text"):
         read_lesson(b"# Only a title\n", "empty.md")
 
 

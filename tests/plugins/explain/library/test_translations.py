@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from fakes.core.requests import ANN, MODERATOR, ROOM, ask, last, pressed, speaking
 
+from bot.documents.parse import parse_document
 from plugins.explain.evaluation.calibration import count_outcomes, load_questions
-from plugins.explain.lessons.parse import parse_lesson
 from plugins.explain.lessons.passages import Passage, split_passages
 from plugins.explain.library.translations import translation_paths
 from plugins.explain.search.index import Index
@@ -19,7 +19,7 @@ GERMAN = speaking("de-AT")
 
 
 def passages(path: Path) -> list[Passage]:
-    return split_passages(parse_lesson(path.read_bytes(), path.name))
+    return split_passages(parse_document(path.read_bytes(), path.name))
 
 
 def test_the_default_lesson_has_the_same_parts_in_all_languages() -> None:

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from plugins.explain.lessons.parse import parse_lesson
+from bot.documents.parse import parse_document
 from plugins.explain.lessons.passages import Passage, split_passages
 from plugins.explain.search.decision import LEXICAL, Answer, DidYouMean, NotInLessons, Ranking
 from plugins.explain.search.embedding.embedded_texts import text_groups
@@ -34,7 +34,7 @@ Most of them live in a shoal.
 
 
 def pets_passages() -> list[Passage]:
-    return split_passages(parse_lesson(LESSON.encode(), "pets.md"))
+    return split_passages(parse_document(LESSON.encode(), "pets.md"))
 
 
 def rank_by_words(index: Index, question: str) -> Ranking:
@@ -62,7 +62,7 @@ def test_words_alone_find_the_passage(index: Index, question: str, heading: str)
 
 def test_the_text_below_a_title_that_is_a_question_does_not_answer_it() -> None:
     text = "# What is a pet?\n\nThis lesson has two parts.\n\n## Pets\n\nA pet is an animal that lives with people.\n"
-    index = Index(split_passages(parse_lesson(text.encode(), "pets.md")))
+    index = Index(split_passages(parse_document(text.encode(), "pets.md")))
     assert rank_by_words(index, "what is a pet").passages[0].heading == "Pets"
 
 

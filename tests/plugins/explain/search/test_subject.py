@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from plugins.explain.lessons.parse import parse_lesson
+from bot.documents.parse import parse_document
 from plugins.explain.lessons.passages import split_passages
 from plugins.explain.search.index import Index
 from plugins.explain.search.subject import answers_by_the_way, put_subject
@@ -31,7 +31,7 @@ Der Mond zieht am Meer, und deshalb steigt das Wasser. Zwischen Ebbe und Flut li
 
 
 def index_of(*lessons: str) -> Index:
-    return Index([passage for lesson in lessons for passage in split_passages(parse_lesson(lesson.encode(), "l.md"))])
+    return Index([passage for lesson in lessons for passage in split_passages(parse_document(lesson.encode(), "l.md"))])
 
 
 @pytest.fixture(scope="module")

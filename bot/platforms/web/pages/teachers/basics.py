@@ -36,7 +36,7 @@ class Basics:
 
     async def _setting_json(self, name: str, scope: Scope) -> dict[str, Any]:
         setting, value = self._settings.find(name), self._settings.value(name, scope.place)
-        choices = await self._settings.choices(setting, value)
+        choices = await self._settings.choices(setting, value, scope.place)
         return {
             "name": name,
             "kind": setting.option.kind,

@@ -72,27 +72,73 @@ private:
     uint16_t* data_;
 };
 
+// How many vectors of keys or values are read together with `count` queries: as many as fit into the registers with
+// their sums and one more. Each number of a query, and each weight, is then read once for all of them.
+constexpr int vectors_together(int count) {
+    for (const int vectors : {4, 2})
+        if (count * vectors + vectors + 1 <= kRegisters) return vectors;
+    return 1;
+}
+
+// Write to `sums` the products of `Count` rows of `length` factors with as many rows of `Vectors` vectors of halves. The
+// rows of factors are `factors_apart`, the rows of halves `rows_apart`, the vectors of a row `vectors_apart`.
+template <int Count, int Vectors>
+inline void sum_products(const float* factors, size_t factors_apart, const uint16_t* halves, size_t rows_apart,
+                         size_t vectors_apart, int length, Floats (&sums)[Count][Vectors]) {
+    // Not `sums` itself, which would be written at each step wherever this is not inlined.
+    Floats own[Count][Vectors];
+#pragma GCC unroll 8
+    for (int i = 0; i < Count; ++i)
+#pragma GCC unroll 8
+        for (int v = 0; v < Vectors; ++v) own[i][v] = broadcast(0.0f);
+    for (int k = 0; k < length; ++k) {
+        Floats row[Vectors];
+#pragma GCC unroll 8
+        for (int v = 0; v < Vectors; ++v) row[v] = load_halves(halves + k * rows_apart + v * vectors_apart);
+#pragma GCC unroll 8
+        for (int i = 0; i < Count; ++i) {
+            const Floats factor = broadcast(factors[i * factors_apart + k]);
+#pragma GCC unroll 8
+            for (int v = 0; v < Vectors; ++v) own[i][v] = multiply_add(factor, row[v], own[i][v]);
+        }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < Count; ++i)
+#pragma GCC unroll 8
+        for (int v = 0; v < Vectors; ++v) sums[i][v] = own[i][v];
+}
+
+// Write the raw scores of `Count` queries with `Blocks` blocks of keys to `scores` [Count][context], and minus infinity
+// from `left` keys on. `best` gets the largest score of each lane so far.
+template <int Count, int Blocks>
+inline void score_blocks(const Cache& cache, const float* queries, const uint16_t* keys, int left, float* scores,
+                         Floats* best) {
+    const size_t width = cache.width();
+    Floats sums[Count][Blocks];
+    sum_products(queries, width, keys, kLanes, width * kLanes, cache.width(), sums);
+    const Floats least = broadcast(-std::numeric_limits<float>::infinity());
+    for (int i = 0; i < Count; ++i)
+        for (int b = 0; b < Blocks; ++b) {
+            const Floats one = first_lanes(left - b * kLanes, sums[i][b], least);
+            best[i] = maximum(best[i], one);
+            store(scores + static_cast<size_t>(i) * cache.context() + b * kLanes, one);
+        }
+}
+
 // Write the raw scores of `Count` queries with `length` keys to `scores` [Count][context], and minus
 // infinity after the last one, up to a whole vector. `best` gets the largest score of each lane.
 template <int Count>
 inline void compute_scores(const Cache& cache, const float* queries, const uint16_t* keys, int length,
                            float* scores, Floats* best) {
-    const int width = cache.width();
+    constexpr int blocks = vectors_together(Count), together = blocks * kLanes;
+    const size_t width = cache.width();
+#pragma GCC unroll 8
     for (int i = 0; i < Count; ++i) best[i] = broadcast(-std::numeric_limits<float>::infinity());
-    for (int from = 0; from < length; from += kLanes) {
-        Floats sums[Count];
-        for (int i = 0; i < Count; ++i) sums[i] = broadcast(0.0f);
-        for (int d = 0; d < width; ++d) {
-            const Floats key = load_halves(keys + static_cast<size_t>(from) * width + d * kLanes);
-            for (int i = 0; i < Count; ++i)
-                sums[i] = multiply_add(broadcast(queries[i * width + d]), key, sums[i]);
-        }
-        for (int i = 0; i < Count; ++i) {
-            const Floats one = first_lanes(length - from, sums[i], broadcast(-std::numeric_limits<float>::infinity()));
-            best[i] = maximum(best[i], one);
-            store(scores + static_cast<size_t>(i) * cache.context() + from, one);
-        }
-    }
+    int from = 0;
+    for (; from + together <= length; from += together)
+        score_blocks<Count, blocks>(cache, queries, keys + from * width, length - from, scores + from, best);
+    for (; from < length; from += kLanes)
+        score_blocks<Count, 1>(cache, queries, keys + from * width, length - from, scores + from, best);
 }
 
 // Turn the scores of one query into unnormalised softmax weights, and return their sum.
@@ -107,32 +153,38 @@ inline float exponentiate_scores(float* scores, int length, Floats best) {
     return sum(total);
 }
 
+// Write to `out` the sums of `length` values, weighted by `scores` [Count][context] and multiplied by `shrink` [Count],
+// in the dimensions of `Vectors` vectors, of which `left` exist.
+template <int Count, int Vectors>
+inline void add_values(const Cache& cache, const uint16_t* values, int length, const float* scores, const float* shrink,
+                       int left, float* out) {
+    Floats sums[Count][Vectors];
+    sum_products(scores, cache.context(), values, cache.stride(), kLanes, length, sums);
+    for (int i = 0; i < Count; ++i)
+        for (int v = 0; v < Vectors; ++v)
+            store_first(left - v * kLanes, out + i * cache.width() + v * kLanes, sums[i][v] * broadcast(shrink[i]));
+}
+
 // Write to `out` [Count][width] the attention of `Count` queries [Count][width], which share a head of keys,
 // over `length` positions. `scores` is scratch memory for [Count][context] numbers.
 template <int Count>
 void attend(const Cache& cache, int slot, int layer, int head, int length, const float* queries,
             float* scores, float* out) {
+    constexpr int vectors = vectors_together(Count), together = vectors * kLanes;
     const int width = cache.width();
     Floats best[Count];
     float shrink[Count];
     compute_scores<Count>(cache, queries, cache.keys(slot, layer, head), length, scores, best);
+#pragma GCC unroll 8
     for (int i = 0; i < Count; ++i)
         shrink[i] =
             1.0f / exponentiate_scores(scores + static_cast<size_t>(i) * cache.context(), length, best[i]);
     const uint16_t* values = cache.values(slot, layer, head);
-    for (int d = 0; d < width; d += kLanes) {
-        Floats sums[Count];
-        for (int i = 0; i < Count; ++i) sums[i] = broadcast(0.0f);
-        for (int p = 0; p < length; ++p) {
-            const Floats value = load_halves(values + static_cast<size_t>(p) * cache.stride() + d);
-            for (int i = 0; i < Count; ++i) {
-                const Floats weight = broadcast(scores[static_cast<size_t>(i) * cache.context() + p]);
-                sums[i] = multiply_add(weight, value, sums[i]);
-            }
-        }
-        for (int i = 0; i < Count; ++i)
-            store_first(width - d, out + i * width + d, sums[i] * broadcast(shrink[i]));
-    }
+    int d = 0;
+    for (; d + together <= width; d += together)
+        add_values<Count, vectors>(cache, values + d, length, scores, shrink, width - d, out + d);
+    for (; d < width; d += kLanes)
+        add_values<Count, 1>(cache, values + d, length, scores, shrink, width - d, out + d);
 }
 
 using Attend = void (*)(const Cache&, int, int, int, int, const float*, float*, float*);

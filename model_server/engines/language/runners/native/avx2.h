@@ -9,6 +9,7 @@
 using Floats = __m256;
 using Ints = __m256i;
 constexpr int kLanes = 8;
+constexpr int kRegisters = 16;
 
 inline Floats broadcast(float x) { return _mm256_set1_ps(x); }
 inline Floats load(const float* from) { return _mm256_loadu_ps(from); }

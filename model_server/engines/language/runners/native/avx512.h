@@ -9,6 +9,7 @@
 using Floats = __m512;
 using Ints = __m512i;
 constexpr int kLanes = 16;
+constexpr int kRegisters = 32;
 
 inline Floats broadcast(float x) { return _mm512_set1_ps(x); }
 inline Floats load(const float* from) { return _mm512_loadu_ps(from); }

@@ -103,8 +103,9 @@ async def test_ask_has_its_options_on_discord(tree: Tree, recorder: CallRecorder
     shown = await payload(tree, [recorder.build(built_in()["ask"])[0]])
     assert (shown["name"], shown["type"], shown["default_member_permissions"]) == ("ask", 1, None)
     assert (shown["contexts"], shown["integration_types"]) == ([0, 1, 2], [0, 1])
-    prompt, temperature, *_, thread = shown["options"]
+    prompt, file, temperature, *_, thread = shown["options"]
     assert (prompt["type"], prompt["required"], prompt["max_length"]) == (3, False, 6000)
+    assert (file["type"], file.get("required", False)) == (11, False)
     assert (temperature["type"], temperature["min_value"], temperature["max_value"]) == (10, 0, 2)
     assert (thread["name"], thread["type"], thread["required"]) == ("thread", 5, False)
     german = {"de": "In einem eigenen Thread antworten"}.items()
@@ -115,12 +116,16 @@ async def test_names_of_options_and_choices_are_translated_and_those_of_commands
     tree: Tree, recorder: CallRecorder
 ) -> None:
     face = await payload(tree, recorder.build(built_in()["face"]))
-    assert face["description"] == "Draw faces of people who do not exist."
+    assert face["description"] == "Draw faces of people who do not exist, or of emoji that a detective judges."
     assert set(face["description_localizations"]) == {"de", "es-ES", "es-419"}
-    assert face["description_localizations"]["de"] == "Zeichnet Gesichter von Menschen, die es nicht gibt."
+    assert (
+        face["description_localizations"]["de"]
+        == "Zeichnet Gesichter von Menschen, die es nicht gibt, oder von Emojis, über die ein Detektiv urteilt."
+    )
     assert not face["name_localizations"]
-    assert [option["name"] for option in face["options"]] == ["seed", "count", "truncation"]
-    shown = [option.get("name_localizations", {}) for option in face["options"]]
+    names = [option["name"] for option in face["options"]]
+    assert names == ["seed", "count", "truncation", "style", "show", "from", "to", "broken"]
+    shown = [option.get("name_localizations", {}) for option in face["options"][:3]]
     assert [names.get("de") for names in shown] == [None, "anzahl", "abschneiden"]
     assert [names.get("es-ES") for names in shown] == ["semilla", "cantidad", "truncamiento"]
     ask = await payload(tree, recorder.build(built_in()["ask"])[:1])
@@ -278,7 +283,7 @@ def test_a_command_over_a_limit_is_refused_with_a_sentence(
 
 async def test_given_options_arrive_as_types_of_the_bot(tree: Tree, recorder: CallRecorder) -> None:
     given = [
-        Option(name="size", type=int), Option(name="who", type=User), Option(name="where", type=Channel),
+        Option(name="from", type=int), Option(name="who", type=User), Option(name="where", type=Channel),
         Option(name="rank", type=Role), Option(name="file", type=Attachment), Option(name="not_given", required=False),
     ]  # fmt: skip
     tree.replace_commands(recorder.build(made("play", *given, threads=True)))
@@ -290,7 +295,7 @@ async def test_given_options_arrive_as_types_of_the_bot(tree: Tree, recorder: Ca
         "attachments": {"8": FILE},
     }  # fmt: skip
     used = [
-        (4, "size", 3),
+        (4, "from", 3),
         (6, "who", "7"),
         (7, "where", "9"),
         (8, "rank", "5"),
@@ -307,7 +312,7 @@ async def test_given_options_arrive_as_types_of_the_bot(tree: Tree, recorder: Ca
     file = found.pop("file")
     assert (name, file.filename) == ("play", "a.png")
     assert found == {
-        "size": 3,
+        "from": 3,
         "who": User("7", "Ann"),
         "where": Channel("9", "general"),
         "rank": Role("5", "wise"),

@@ -50,7 +50,8 @@ async def test_ask_has_its_form() -> None:
     built = modal.build(form, "de-DE")
     assert built.is_finished()
     assert (built.custom_id, built.title) == ("t:edit:42", "/ask")
-    first, second, *_ = built.to_dict()["components"]
+    first, file, second, *_ = built.to_dict()["components"]
+    assert (file["component"]["type"], file["component"]["required"]) == (19, False)
     assert (first["label"], first["component"]["value"]) == ("Was du wissen möchtest", "Why?")
     assert first["component"]["style"] == discord.TextStyle.paragraph.value
     assert (second["label"], second["component"]["placeholder"]) == ("Temperatur", "0 – 2")

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from fakes.core.requests import wait_until_delivered
 from fakes.discord import FakeChannel, FakeDiscord, FakeMessage
 from fakes.discord.interactions import FOLLOWUPS_OF_A_USER_INSTALL
-from fakes.platforms.discord_bot import Toys, finished, on_discord, playing
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord, playing
+from fakes.storage.trouble import locked
 
 from bot.app import Bot
+from bot.core.errors import DatabaseUnavailable
 from bot.core.messages import Reply
 from bot.platforms import answer_tasks
 from bot.platforms.discord.outgoing import targets
@@ -356,3 +360,23 @@ async def test_the_bots_own_deletions_do_not_end_an_answer(discord: FakeDiscord,
     await discord.press(discord.ann, message, "👍")
     await discord.until(lambda: "👍 1" in message.buttons)
     assert await toy_bot.messages.get(2) is not None
+
+
+# A database that goes away
+
+
+async def test_an_answer_that_fails_with_the_database_leaves_nothing_behind_for_others(
+    models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.storage.engine.BUSY_SECONDS", 0.2)
+    toys = Toys()
+    async with bot_with_toys(models, tmp_path, toys) as bot, FakeDiscord() as discord, on_discord(bot, discord):
+        asked = await discord.slash(discord.ann, discord.channel, "play")
+        thinking = await asked.message()
+        await wait_until_delivered(bot, "discord", str(thinking.id))
+        async with locked(tmp_path / "tempera.db"):
+            toys.say(DatabaseUnavailable())
+            await discord.until(lambda: thinking.deleted and asked.followups)
+        [told] = asked.followups
+        assert told.content.startswith("My database cannot be used at the moment")
+        assert told.ephemeral

@@ -125,7 +125,7 @@ def test_the_home_is_valid_for_everybody(bot: Bot, locale: str, is_moderator: bo
     assert (translate("For moderators", locale) in said) == is_moderator
     assert ("/tempera plugins list" in said) == is_moderator
     about = translate("Ask the language model a question.", locale)
-    assert f"/ask [temperature:…] [max_tokens:…] [seed:…] [min_p:…] prompt\n – {about}" in said
+    assert f"/ask [file:…] [temperature:…] [max_tokens:…] [seed:…] [min_p:…] prompt\n – {about}" in said
     assert "Explain this" in said
     if not locale.startswith("en"):
         assert translate("What I can do", locale) in said

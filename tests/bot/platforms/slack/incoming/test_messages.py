@@ -10,6 +10,7 @@ from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_toys
 from fakes.platforms.slack_bot import find_answers, on_slack, speed_up, wait_for_answer
 from fakes.slack import FakeMessage, FakeSlack
+from fakes.storage.trouble import locked
 
 from bot.answers import examiner
 from bot.app import Bot
@@ -288,3 +289,27 @@ async def test_direct_messages_that_are_switched_off_get_one_sentence(
                 told[0].shown == "I do not answer direct messages here. Ask me in a channel of a server that I am in."
             )
     assert models.requests == []
+
+
+async def test_who_asks_while_the_database_is_away_is_told_once(
+    models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.storage.engine.BUSY_SECONDS", 0.2)
+    async with (
+        bot_with_toys(models, tmp_path, Toys()) as bot,
+        FakeSlack() as slack,
+        on_slack(bot, slack),
+    ):
+        async with locked(tmp_path / "tempera.db"):
+            await (await slack.command(slack.ann, slack.channel, "/ask", "Why?")).acknowledged()
+            # A mention comes as two events.
+            said = await slack.say(slack.ben, slack.channel, "Why?", mention=True)
+            for delivery in said.events:
+                await delivery.acknowledged()
+            await slack.until(lambda: slack.ephemeral(slack.ann) and slack.ephemeral(slack.ben))
+        await slack.say(slack.admin, slack.channel, "What is the capital of France?", mention=True)
+        await wait_for_answer(slack, PARIS)
+        for person in (slack.ann, slack.ben):
+            [told] = slack.ephemeral(person)
+            assert told.shown.startswith("My database cannot be used at the moment")
+    assert len(models.requests) == 1

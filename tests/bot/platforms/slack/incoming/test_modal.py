@@ -52,7 +52,9 @@ def test_the_form_of_ask() -> None:
     form = buttons.make_form(command, {"temperature": 0.2, "prompt": "Why?"}, "t:edit:7")
     view = modal.build(form, private_metadata="kept", locale="en")
     assert (view["callback_id"], view["private_metadata"], view["title"]["text"]) == ("t:edit:7", "kept", "/ask")
-    prompt, temperature, tokens, seed = view["blocks"]
+    blocks = {block["block_id"]: block for block in view["blocks"]}
+    assert list(blocks) == ["prompt", "file", "temperature", "max_tokens", "seed"]
+    prompt, temperature, tokens, seed = (blocks[name] for name in ("prompt", "temperature", "max_tokens", "seed"))
     assert prompt["label"]["text"] == "What you want to know"
     assert prompt["hint"]["text"] == "prompt: a text from 1 to 3000 characters"
     assert (prompt["optional"], temperature["optional"]) == (False, True)

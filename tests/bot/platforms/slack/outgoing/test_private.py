@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from fakes.core.requests import wait_until_delivered
 from fakes.model_server.model_api import FakeModels, png
 from fakes.platforms.discord_bot import Toys, bot_with_toys
 from fakes.platforms.slack_bot import (
@@ -17,6 +18,7 @@ from fakes.platforms.slack_bot import (
     wait_for_question,
 )
 from fakes.slack import FakeSlack
+from fakes.storage.trouble import locked
 
 from bot.app import Bot
 from bot.core.errors import UserError
@@ -67,6 +69,25 @@ async def test_an_answer_that_turns_out_private_removes_the_question(slack: Fake
     assert (message.shown, message.via, message.thread_ts) == ("That does not work today.", "api", "")
     assert posted.deleted
     assert slack.messages(slack.channel) == []
+
+
+async def test_an_answer_that_fails_with_the_database_leaves_nothing_behind_for_others(
+    models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.storage.engine.BUSY_SECONDS", 0.2)
+    toys = Toys()
+    async with bot_with_toys(models, tmp_path, toys) as bot, FakeSlack() as slack, on_slack(bot, slack):
+        speed_up(slack, monkeypatch)
+        await run_command(slack, "/tempera", "play something")
+        question = await wait_for_question(slack)
+        toys.say(Reply(text="One"))
+        [shown] = await slack.until(lambda: slack.thread(slack.channel, question.ts))
+        await wait_until_delivered(bot, "slack", shown.ts)
+        async with locked(tmp_path / "tempera.db"):
+            toys.say(Reply(text="One and all", private=True, final=True))
+            message = await wait_for_ephemeral(slack)
+        assert "My database cannot be used at the moment" in message.shown
+        assert slack.messages(slack.channel) == slack.thread(slack.channel, question.ts) == []
 
 
 async def test_a_refusal_is_for_the_asker_only(slack: FakeSlack) -> None:

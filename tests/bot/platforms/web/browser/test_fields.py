@@ -36,6 +36,8 @@ class Paint(Plugin):
         title: str = "",
     ) -> AsyncIterator[Reply]:
         """Paint."""
+        if ctx.request.message_files:
+            picture = await ctx.request.message_files[0].fetch()
         file = f"{picture.filename}={picture.data.decode()}" if picture else "nothing"
         yield Reply(text=f"{subject}|{file}|{heat}|{colour}|{framed}|{seed}|{title}", final=True)
 
@@ -110,6 +112,43 @@ async def test_fields_write_the_line_and_the_line_moves_the_fields(page: Any) ->
     await box.press("Enter")
     await expect(page.locator(".exchange .markdown")).to_have_text(f"an egg|nothing|1.0|None|False|{seed}|")
     await expect(page.locator("#fields")).to_be_hidden()
+
+
+# Gives the box files as a program does that has them in its clipboard, or under the pointer.
+GIVE = """([kind, name, text]) => {
+  const data = new DataTransfer();
+  data.items.add(new File(["yolk"], name, { type: "text/plain" }));
+  if (text) data.items.add(text, "text/plain");
+  const about = { bubbles: true, cancelable: true, clipboardData: data, dataTransfer: data };
+  const event = kind === "paste" ? new ClipboardEvent(kind, about) : new DragEvent(kind, about);
+  return document.querySelector("#input").dispatchEvent(event);
+}"""
+
+
+async def test_a_file_is_chosen_pasted_or_dropped_for_a_question(page: Any) -> None:
+    box, attached, answers = page.locator("#input"), page.locator("#attached"), page.locator(".exchange .markdown")
+    async with page.expect_file_chooser() as chosen:
+        await page.get_by_role("button", name="Attach a file").click()
+    await (await chosen.value).set_files({"name": "egg.txt", "mimeType": "text/plain", "buffer": b"yolk"})
+    await expect(attached).to_have_text("Attached: egg.txt")
+    await box.fill("an egg")
+    await box.press("Enter")
+    await expect(answers.nth(0)).to_have_text("an egg|egg.txt=yolk|1.0|None|False|None|")
+    await expect(attached).to_be_hidden()
+    # Text with a picture of itself is pasted as text.
+    assert await page.evaluate(GIVE, ["paste", "text.png", "an egg"])
+    await expect(attached).to_be_hidden()
+    assert not await page.evaluate(GIVE, ["paste", "pasted.txt", ""])
+    await page.get_by_role("button", name="Do not attach the file").click()
+    await expect(attached).to_be_hidden()
+    assert not await page.evaluate(GIVE, ["drop", "dropped.txt", ""])
+    # An option of the command takes it; a command without one says so.
+    await box.fill("/trace a nest")
+    await box.press("Enter")
+    await expect(page.locator("#notice")).to_have_text("/trace takes no file.")
+    await box.fill("/paint heat:0.5 a nest")
+    await box.press("Enter")
+    await expect(answers.nth(1)).to_have_text("a nest|dropped.txt=yolk|0.5|None|False|None|")
 
 
 async def test_a_file_is_chosen_beside_the_line(page: Any) -> None:

@@ -1,5 +1,6 @@
 """The dial, and the tokens of an answer, in a real Chromium."""
 
+import math
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 from fakes.model_server.model_api import START, FakeModels
+from fakes.model_server.other_server import OtherServer
 from fakes.platforms.browser import MARKS, choose, opened
 from playwright.async_api import expect
 
@@ -316,7 +318,9 @@ async def test_a_press_is_one_use_however_many_tokens_it_writes(
 
 
 @asynccontextmanager
-async def dial_with(models: FakeModels, folder: Path, browser: Any, settings: dict[str, float]) -> AsyncIterator[Any]:
+async def dial_with(
+    models: FakeModels | OtherServer, folder: Path, browser: Any, settings: dict[str, Any]
+) -> AsyncIterator[Any]:
     plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
     bot = Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{folder}/dial.db"), settings=settings)
     async with (
@@ -325,6 +329,25 @@ async def dial_with(models: FakeModels, folder: Path, browser: Any, settings: di
         opened(browser, f"{url}/dial#A dog") as page,
     ):
         yield page
+
+
+async def test_a_server_by_others_gives_the_odds_that_it_tells_and_the_text_goes_on(
+    tmp_path: Path, browser: Any
+) -> None:
+    async with OtherServer() as other:
+        other.completion = {
+            "choices": [{"logprobs": {"top_logprobs": [{" ran": math.log(0.6), " sat": math.log(0.2)}]}}]
+        }
+        async with dial_with(other, tmp_path, browser, {"safety.level": "off"}) as page:
+            told = "tiny tells only its 2 most probable tokens; the odds are among these."
+            await expect(page.locator(".dial-facts")).to_have_text(told)
+            assert await page.locator(".bars .bar:visible .share").all_inner_texts() == ["75 %", "25 %"]
+            await expect(page.get_by_role("button", name="Take it back")).to_be_hidden()
+            await page.get_by_role("button", name="␣sat").click()
+            await expect(page.get_by_label("The text so far")).to_have_value("A dog sat")
+            await page.get_by_label("Temperature").press("Home")
+            await page.get_by_role("button", name="Draw a token").click()
+            await expect(page.get_by_label("The text so far")).to_have_value("A dog sat ran")
 
 
 async def test_the_dial_turns_as_far_as_moderators_let_it(models: FakeModels, tmp_path: Path, browser: Any) -> None:

@@ -228,7 +228,7 @@ async def test_the_page_speaks_the_readers_language(url: str, browser: Any) -> N
         await expect(page.locator("label[for=option-max_tokens]")).to_have_text("höchstens Tokens")
         await page.locator("#input").fill("/ask")
         await page.locator("#input").press("Enter")
-        await expect(page.locator("#form label").nth(1)).to_have_text("Temperatur freiwillig")
+        await expect(page.locator("#form label").nth(2)).to_have_text("Temperatur freiwillig")
         await page.keyboard.press("Escape")
 
 

@@ -19,6 +19,7 @@ from bot.platforms.web.adapter import WebAdapter
 from bot.platforms.web.chat import answers, sent_forms
 from bot.platforms.web.chat.answers import WebAnswers
 from bot.platforms.web.chat.files import Files
+from bot.platforms.web.chat.room import room_place
 from bot.platforms.web.chat.rooms import Rooms
 from bot.settings.setting import Scope
 from bot.storage.key_value import Store
@@ -271,3 +272,16 @@ async def test_uploads_of_a_deleted_user_are_dropped(bot: Bot, asking: WebAnswer
     hers, his = uploads.keep(file, "a"), uploads.keep(file, "b")
     await make_adapter(bot, asking, rooms, uploads).forget_user("a", ())
     assert (uploads.get(hers, "a"), uploads.get(his, "b")) == (None, file)
+
+
+async def test_a_line_that_was_taken_is_stored_and_known_to_a_new_process(bot: Bot) -> None:
+    async with visitor("") as ann:
+        async with WebPlatform(bot, WebSection(port=0)).serve() as ann.url, ann.page() as page:
+            await page.say("/ask hello", ref="same")
+            await page.until("taken")
+            assert [row.text for row in await bot.messages.recent(room_place("general"), 5)][:1] == ["hello"]
+        async with WebPlatform(bot, WebSection(port=0)).serve() as ann.url, ann.page() as page:
+            await page.say("/ask hello", ref="same")
+            await page.until("taken")
+            assert len(page.exchanges) == 1
+    assert [row.role for row in await bot.messages.recent(room_place("general"), 5)] == ["user", "assistant"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from contextlib import AsyncExitStack
 
 import pytest
 from aiohttp import WSMsgType
@@ -336,6 +337,22 @@ async def test_shutdown_stops_answers_and_closes_the_sockets(bot: Bot, models: F
         pass
     assert (message.type, message.data) in [(WSMsgType.CLOSE, 1001), (WSMsgType.CLOSED, None)]
     assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("web")]
+
+
+async def test_the_end_of_the_last_answer_reaches_the_page_before_the_bot_closes_it(
+    bot: Bot, models: FakeModels
+) -> None:
+    models.gate.clear()
+    async with AsyncExitStack() as serving:
+        url = await serving.enter_async_context(WebPlatform(bot, HERE).serve())
+        async with visitor(url) as ann, ann.page("Ann") as page:
+            await page.say("/ask hello")
+            await page.until("exchange", lambda message: bool(message["reply"]["text"]))
+            models.gate.set()
+            await bot.drain(20)
+            closing = asyncio.create_task(serving.aclose())
+            await page.final()
+            await closing
 
 
 async def test_messages_survive_a_restart(bot: Bot, models: FakeModels) -> None:

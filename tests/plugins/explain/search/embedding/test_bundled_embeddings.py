@@ -7,8 +7,8 @@ import pytest
 from fakes.model_server.model_api import FakeModels
 
 from bot import ModelClient, Store
+from bot.documents.parse import parse_document
 from bot.storage.database import Database
-from plugins.explain.lessons.parse import parse_lesson
 from plugins.explain.lessons.passages import Passage, split_passages
 from plugins.explain.search.embedding import bundled_embeddings
 from plugins.explain.search.embedding.bundled_embeddings import MODEL, write_bundled
@@ -24,7 +24,7 @@ async def models() -> AsyncIterator[FakeModels]:
 
 
 def lesson() -> list[Passage]:
-    return split_passages(parse_lesson(DEFAULT_LESSON.read_bytes(), DEFAULT_LESSON.name))
+    return split_passages(parse_document(DEFAULT_LESSON.read_bytes(), DEFAULT_LESSON.name))
 
 
 def test_all_embeddings_of_the_default_lesson_are_bundled() -> None:
@@ -38,7 +38,7 @@ def test_all_embeddings_of_the_default_lesson_are_bundled() -> None:
 async def test_bundled_texts_are_not_embedded(
     models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = split_passages(parse_lesson(b"# Pets\n\n## Cats\n\nThey purr.\n", "pets.md"))
+    own = split_passages(parse_document(b"# Pets\n\n## Cats\n\nThey purr.\n", "pets.md"))
     really, compared = ModelClient.embed, list[str]()
 
     async def embed(self: ModelClient, texts: Sequence[str], *, model: str, **more: Any) -> Any:

@@ -7,8 +7,8 @@ import pytest
 from fakes.model_server.model_api import FakeModels
 
 from bot import ModelClient, Store, UserError
+from bot.documents.parse import parse_document
 from bot.storage.database import Database
-from plugins.explain.lessons.parse import parse_lesson
 from plugins.explain.lessons.passages import Passage, split_passages
 from plugins.explain.search.embedding.embedded_texts import texts_of
 from plugins.explain.search.embedding.embeddings import (
@@ -24,7 +24,7 @@ LESSON = "# Pets\n\n## Cats\n\nThey purr. They sleep.\n\n## Dogs\n\nThey bark. T
 
 
 def pets_passages(text: str = LESSON) -> list[Passage]:
-    return split_passages(parse_lesson(text.encode(), "pets.md"))
+    return split_passages(parse_document(text.encode(), "pets.md"))
 
 
 def texts(passages: list[Passage]) -> list[str]:

@@ -5,7 +5,8 @@ import { createRef } from "./connection.js";
 import { byId, element, setIcon } from "../shared/dom.js";
 import { DRAFT, KEPT, SENT } from "../shared/draft.js";
 import { Fields, isComposing } from "./fields.js";
-import { uploadFile } from "./upload.js";
+import { commandOf } from "./line.js";
+import { AttachedFile, uploadFile } from "./upload.js";
 import { t } from "../shared/words.js";
 
 const MAX_TEXT = 64 * 1024;
@@ -34,6 +35,7 @@ export class Composer {
     this.list = byId("suggestions");
     this.notice = byId("notice");
     this.input.value = sessionStorage.getItem(DRAFT) ?? "";
+    this.attached = new AttachedFile(() => this.input.focus());
     this.fields = new Fields({ change: (line) => this.#setLine(line), send: () => this.#submit(), usual });
     setIcon(byId("send"), "send", t("Send"));
     setIcon(byId("slash"), "slash", t("Commands"));
@@ -84,6 +86,7 @@ export class Composer {
     this.replyTo(0);
     this.#typingSentAt = 0;
     this.fields.forgetFiles();
+    this.attached.forget();
     this.#uploadNames.clear();
     this.showNotice("");
     this.#onChange();
@@ -152,12 +155,22 @@ export class Composer {
 
   // Uploads the chosen files, each once, and returns their names by option.
   async #upload() {
-    const names = {};
-    for (const [option, file] of this.fields.files) {
+    const names = {}, files = this.fields.files;
+    if (this.attached.file) files.set(this.#optionForFile(files), this.attached.file);
+    for (const [option, file] of files) {
       if (!this.#uploadNames.has(file)) this.#uploadNames.set(file, await uploadFile(file));
       names[option] = this.#uploadNames.get(file);
     }
     return names;
+  }
+
+  // Returns the option of the line's command that gets the attached file. A line without a command has only a question.
+  #optionForFile(files) {
+    const command = commandOf(`${this.input.value.trim()} `, this.#commands);
+    if (!command) return "file";
+    const option = command.options.find(({ kind, name }) => kind === "attachment" && !files.has(name));
+    if (!option) throw new Error(t("/{command} takes no file.", { command: command.name }));
+    return option.name;
   }
 
   #onKey(event) {

@@ -75,7 +75,7 @@ export class Connection {
     try {
       const page = await fetch("/", { redirect: "manual", cache: "no-store" });
       if (page.type === "opaqueredirect") return location.assign(`/join${location.hash}`);
-      const refused = await fetch("/socket", { cache: "no-store" });
+      const refused = await fetch(`/socket?${new URLSearchParams(this.query())}`, { cache: "no-store" });
       const why = await refused.text();
       if (REFUSED.includes(refused.status) && !this.#socket) this.onState(false, why);
     } catch {

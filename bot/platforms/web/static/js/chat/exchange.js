@@ -268,7 +268,7 @@ export class ExchangeView {
     const name = id ? id.split(":")[1] : label, isPage = PAGE_BUTTONS.includes(label);
     const action = { name, label, style, isPage, press: id && (() => this.#press(id)) };
     if (name in VOTES) return { ...action, isShown: label !== VOTES[name].sign, ...VOTES[name] };
-    return { ...action, icon: ICONS[name], isShown: isPage || (/^(b|p|stop)/.test(name) && !aside) };
+    return { ...action, icon: ICONS[name], isShown: isPage || (/^(b|p|c\d|stop)/.test(name) && !aside) };
   }
 
   // Presses a button. What Continue asks for is typed in the message box, unless nobody can reply to the answer.

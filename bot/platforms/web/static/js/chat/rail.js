@@ -76,6 +76,7 @@ function roomItem(name) {
 function iconFor(url) {
   if (url.startsWith("/class")) return "class";
   if (url.startsWith("/dial")) return "dial";
+  if (url.startsWith("/duel")) return "eye";
   if (url.startsWith("/read")) return "lesson";
   if (url.startsWith("/people")) return "people";
   if (url.startsWith("/private")) return "person";

@@ -205,12 +205,19 @@ export class DialView {
   // One press counts as one use, however many tokens follow: only the first of them is sent as a press.
   #append(id, ids, temperature, isPress = true) {
     if (this.#isTextNew) return false;
+    if (this.#dial.partial) {
+      // The server knows no single tokens, so the text itself grows.
+      const { bytes } = this.#dial.candidates.find((candidate) => candidate.id === id);
+      this.text.value += decodeTokens([bytes]);
+      return this.#fetch({ text: this.text.value, writes_on: isPress });
+    }
     return this.#fetch({ ids: [...ids, id], writes_on: isPress }, [...this.#added, temperature]);
   }
 
   #enableButtons() {
     this.drawButton.disabled = this.writeButton.disabled = this.#busy;
     this.back.disabled = this.anew.disabled = this.#busy || !this.#added.length;
+    this.back.hidden = this.anew.hidden = this.#dial?.partial ?? false;
   }
 
   // Returns the odds for the knobs. If only the model server can compute them, those without top-p until they arrive.
@@ -248,6 +255,7 @@ export class DialView {
     const sum = (list) => list.slice(SHOWN_BARS).reduce((total, share) => total + share, 0);
     this.further.show(sum(shares), sum(before.shares), most);
     this.other.show(other, before.other, most);
+    this.other.root.hidden = this.#dial.partial;
     this.#showCut();
     this.value.textContent = number.format(this.#temperature);
     this.slider.setAttribute("aria-valuetext", this.value.textContent);
@@ -256,7 +264,9 @@ export class DialView {
     this.needle.style.setProperty("--turn", `${-90 + 180 * Math.min(1, this.#temperature / stops.at(-1))}deg`);
     showHeat(this.bars, this.#temperature);
     this.meaning.textContent = this.#explain(oddsAt(this.#dial, this.#temperature), before);
-    this.facts.textContent = entropy === null ? "" : entropy < 0.005 ? t("Uncertainty: 0 bits. Nothing is left to chance.")
+    this.facts.textContent = this.#dial.partial
+      ? t("{model} tells only its {count} most probable tokens; the odds are among these.", { model: this.#dial.model, count: this.#dial.candidates.length })
+      : entropy === null ? "" : entropy < 0.005 ? t("Uncertainty: 0 bits. Nothing is left to chance.")
       : t("Uncertainty: {bits} bits, as if {count} tokens were equally likely.", { bits: number.format(entropy), count: rough.format(2 ** entropy) });
   }
 

@@ -11,6 +11,7 @@ const ICONS = {
   back: "M15 5l-7 7 7 7",
   send: "M12 19V6m0 0-6 6m6-6 6 6",
   slash: "M4 4h16v16H4zM14 8l-4 8",
+  clip: "M20 11l-8 8a5 5 0 0 1-7-7l9-9a3.5 3.5 0 0 1 5 5l-9 9a2 2 0 0 1-3-3l8-8",
   reply: "M9 7L4 12l5 5M4 12h10a6 6 0 0 1 6 6v1",
   thread: "M4 5h16v11H11l-4 4v-4H4zM8 9h8M8 12h5",
   copy: "M9 9h11v11H9zM5 15H4V4h11v1",

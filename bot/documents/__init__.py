@@ -1,0 +1,1 @@
+"""Reads files of all formats: texts into blocks, which lessons are made of."""

@@ -1,0 +1,163 @@
+"""The wire format of chats: the body of a request, as a model can take it, and the stream that answers it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from bot.core.model_events import Answered, Delta, Step, Waiting
+from bot.inference.logprobs import TokenReader, read_entropies
+from bot.inference.messages import build_message
+from bot.inference.responses import broken, checked_format
+from bot.inference.upstreams.upstream import DONE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from bot.core.model_events import Turn
+    from bot.inference.upstreams.abilities import Abilities
+    from bot.inference.upstreams.routing import Target
+
+    Event = Waiting | Step | Delta | Answered
+
+
+NOTED_FIELDS = frozenset({"temperature", "min_p", "seed"})
+"""Fields without which an answer is not what was asked for."""
+
+
+MAX_ANSWER_CHARACTERS = 500_000
+"""No answer is that long, unless a server takes no notice of the limit that it was given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest:
+    """What `ModelClient.chat` is asked for, whichever server gets it. `dropped_turns` were left out of `turns`."""
+
+    turns: Sequence[Turn]
+    temperature: float
+    seed: int
+    max_tokens: int | None
+    min_p: float
+    likely: int | None
+    goes_on: bool
+    user: str
+    dropped_turns: int = 0
+
+    def build_body(self, model: str, abilities: Abilities) -> dict[str, Any]:
+        """Return the body of the request for a model, without the fields that it does not know."""
+        body: dict[str, Any] = {
+            "model": model,
+            "messages": [build_message(turn) for turn in self.turns],
+            "temperature": self.temperature,
+            "seed": self.seed,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if self.max_tokens is not None:
+            body["max_tokens"] = self.max_tokens
+        if self.likely is not None:
+            body |= {"logprobs": True, "top_logprobs": self.likely}
+        if self.goes_on:
+            body["continue_final_message"] = True
+        if abilities.is_ours:
+            body["stream_options"] = {"include_usage": True, "include_progress": True}
+            body |= {"truncation": "auto", "user": self.user}
+            return body | ({"min_p": self.min_p} if self.min_p > 0 else {})
+        # Where a request is silent, other servers choose for themselves. Who asks is nothing to them.
+        body |= {"min_p": self.min_p, "top_p": 1}
+        if self.likely == 0:
+            # Some servers take 0 for no log-probabilities at all.
+            body["top_logprobs"] = 1
+        if self.goes_on:
+            body["add_generation_prompt"] = False
+        return abilities.adapt(body)
+
+    def shorten(self) -> ChatRequest | None:
+        """Return the request without the older half of the earlier turns; None if there are none to leave out."""
+        first = 1 if self.turns and self.turns[0].role == "system" else 0
+        last = 2 if self.goes_on else 1
+        earlier = self.turns[first : len(self.turns) - last]
+        # A question and its answer are left out together.
+        if not (count := (len(earlier) // 2 + 1) // 2):
+            return None
+        kept = (*self.turns[:first], *earlier[2 * count :], *self.turns[len(self.turns) - last :])
+        return replace(self, turns=kept, dropped_turns=self.dropped_turns + count)
+
+
+class ChatReader:
+    """Converts the chunks of one stream to events. Raises ModelUnavailable for what it cannot read."""
+
+    def __init__(self, request: ChatRequest, target: Target, abilities: Abilities) -> None:
+        self._request = request
+        self._target = target
+        self._upstream = target.upstream.shown_name
+        self._abilities = abilities
+        self._tokens = TokenReader()
+        self._model = target.name
+        self._finish = ""
+        self._is_done = False
+        self._extra: dict[str, Any] = {}
+        self._usage: Mapping[str, Any] = {}
+        self._pieces = self._characters = 0
+        self._began: float | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """True as long as the answer has not begun."""
+        return not self._pieces
+
+    def read(self, chunk: Mapping[str, Any]) -> Iterator[Event]:
+        """Yield the events in a chunk."""
+        if chunk is DONE:
+            self._is_done = True
+            return
+        with checked_format(self._upstream):
+            yield from self._read_checked(chunk)
+
+    def _read_checked(self, chunk: Mapping[str, Any]) -> Iterator[Event]:
+        news = chunk.get("tempera") or {}
+        self._extra |= news
+        self._usage = chunk.get("usage") or self._usage
+        if self._abilities.is_ours and (told := chunk.get("model")):
+            self._model = self._target.named(str(told))
+        if queue := news.get("queue"):
+            yield Waiting(queue["place"], queue.get("eta_s"))
+        if "step" in news:
+            yield Step(news["step"], news["steps"])
+        for choice in chunk.get("choices") or ():
+            self._finish = str(choice.get("finish_reason") or self._finish)
+            if (delta := choice.get("delta")) is None:
+                # The last chunk of some servers has none; an answer that is not streamed has a message.
+                delta = choice.get("message") or {}
+            text = delta.get("content") or ""
+            if not isinstance(text, str):
+                raise TypeError("the text of an answer is not a text")
+            self._characters += len(text)
+            if self._characters > MAX_ANSWER_CHARACTERS and not self._abilities.is_ours:
+                raise ValueError("an answer is too long")
+            tokens = self._tokens.read_tokens(choice)
+            if text or tokens:
+                self._began = self._began or time.monotonic()
+                self._pieces += 1
+                yield Delta(text, tokens, read_entropies(choice, news))
+
+    def finish(self) -> Answered:
+        """Return the last event, once the stream has ended. Raises ModelUnavailable if it broke off before."""
+        if not (self._is_done or self._finish) or (not self._pieces and not self._finish and not self._usage):
+            raise broken(self._upstream)
+        request, extra, usage = self._request, self._extra, self._usage
+        measured = 0.0 if self._began is None else time.monotonic() - self._began
+        with checked_format(self._upstream):
+            return Answered(
+                model=self._model,
+                seed=extra.get("seed", request.seed),
+                finish_reason=self._finish or "stop",
+                prompt_tokens=int(usage.get("prompt_tokens") or 0),
+                completion_tokens=int(usage.get("completion_tokens") or self._pieces),
+                seconds=extra.get("seconds", 0.0 if self._abilities.is_ours else measured),
+                dropped_turns=extra.get("dropped_turns", request.dropped_turns),
+                repeats=self._abilities.is_ours,
+                left_out=tuple(sorted(self._abilities.refused & NOTED_FIELDS)),
+                sent_to=self._target.sent_to,
+            )

@@ -1,0 +1,72 @@
+"""Tries out an upstream with tiny requests, to tell whoever sets it up what it can do."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bot.core.errors import ModelError
+from bot.core.model_events import Delta, Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bot.inference.client import ModelClient
+
+TASKS = ("chat", "images", "faces", "embeddings", "moderations")
+QUESTION = Turn("user", "Name three colours.")
+BEGINNING = Turn("assistant", "Three colours are red,")
+TRIAL_TOKENS, MOST_LIKELY = 12, 20
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What was found out. `models` are the names by task, and the rest is about `tried`, a model that chats.
+
+    `repeats` says whether the same seed gave the same text twice, `likely` how many of the most probable tokens it
+    tells, and `goes_on` whether it takes the beginning of an answer.
+    """
+
+    models: Mapping[str, Sequence[str]]
+    tried: str = ""
+    repeats: bool = False
+    likely: int = 0
+    goes_on: bool = False
+
+
+async def try_out(client: ModelClient, timeout_seconds: float) -> Trial:
+    """Return what the upstream of a client can do. Raises ModelError, and TimeoutError if its list takes too long.
+
+    An answer may take six times as long as the list of models.
+    """
+    async with asyncio.timeout(timeout_seconds):
+        listed = await client.listed(*TASKS)
+    models = {task: list(names) for task, names in listed.items() if names}
+    if not (tried := next(iter(models.get("chat", ())), "")):
+        return Trial(models)
+    async with asyncio.timeout(6 * timeout_seconds):
+        first, second = [await _answer(client, tried, [QUESTION]) for _ in range(2)]
+        try:
+            goes_on = bool((await _answer(client, tried, [QUESTION, BEGINNING], goes_on=True))[0])
+        except ModelError:
+            goes_on = False
+    return Trial(models, tried, first[0] == second[0], first[1], goes_on)
+
+
+async def _answer(client: ModelClient, model: str, turns: Sequence[Turn], *, goes_on: bool = False) -> tuple[str, int]:
+    """Return a short answer, and how many likely tokens were told with its first one."""
+    text, likely = "", 0
+    async for event in client.chat(
+        turns,
+        temperature=1,
+        seed=1,
+        max_tokens=TRIAL_TOKENS,
+        likely=None if goes_on else MOST_LIKELY,
+        goes_on=goes_on,
+        model=model,
+    ):
+        if isinstance(event, Delta):
+            text += event.text
+            likely = likely or max((len(token.likely) for token in event.tokens), default=0)
+    return text, likely

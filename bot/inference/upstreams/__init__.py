@@ -1,0 +1,1 @@
+"""The servers that models are reached through: what each can do, whether it is well, and which one gets a request."""

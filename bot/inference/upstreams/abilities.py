@@ -1,0 +1,87 @@
+"""What a model of an upstream can do, as far as it is known: from what its server lists, and from what it refuses.
+
+Servers agree on the core of OpenAI's formats and differ in everything else. Some ignore a field that they do not know,
+others refuse the whole request and name it. Such a field is left out from then on.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bot.core.errors import ModelError
+
+CONTINUE = "continue_final_message"
+REFUSAL_STATUSES = frozenset({400, 422})
+COMPANIONS = {
+    "top_logprobs": ("logprobs", "top_logprobs"),
+    "logprobs": ("logprobs", "top_logprobs"),
+    CONTINUE: (CONTINUE, "add_generation_prompt"),
+    "add_generation_prompt": (CONTINUE, "add_generation_prompt"),
+}
+"""Fields that are of no use without each other."""
+OPTIONAL = (
+    "response_format",
+    "stream_options",
+    "top_logprobs",
+    "logprobs",
+    CONTINUE,
+    "add_generation_prompt",
+    "min_p",
+    "top_p",
+    "seed",
+    "temperature",
+    "max_tokens",
+)
+"""Fields that a request can do without; longer names stand before those that are a part of them."""
+MOST_LIKELY, FEW_LIKELY = 20, 5
+"""How many of the most probable tokens OpenAI's format allows, and how many servers allow that take fewer."""
+TOO_LONG = re.compile(
+    r"context.?(length|size|window)|maximum.context|exceed\w* the (available|maximum)|too many tokens|too long",
+    re.IGNORECASE,
+)
+
+
+@dataclass(slots=True)
+class Abilities:
+    """What one model can do. A model server of Tempera (`is_ours`) knows every field that we send."""
+
+    is_ours: bool
+    refused: set[str] = field(default_factory=set)
+    """The names of fields that were refused."""
+    most_likely: int = MOST_LIKELY
+    """How many of the most probable tokens may be asked for."""
+    max_tokens_field: str = "max_tokens"
+
+    def adapt(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return a request without what was refused before."""
+        adapted = {name: value for name, value in body.items() if name not in self.refused}
+        if "top_logprobs" in adapted:
+            adapted["top_logprobs"] = min(adapted["top_logprobs"], self.most_likely)
+        if "max_tokens" in adapted:
+            adapted[self.max_tokens_field] = adapted.pop("max_tokens")
+        return adapted
+
+    def learn(self, error: ModelError, sent: dict[str, Any]) -> bool:
+        """Remember what the refusal of a request says that the model cannot do; return whether there was anything."""
+        if self.is_ours or error.status not in REFUSAL_STATUSES:
+            return False
+        if "max_tokens" in sent and "max_completion_tokens" in error.detail:
+            self.max_tokens_field = "max_completion_tokens"
+            return True
+        name = next((name for name in OPTIONAL if name in sent and re.search(rf"\b{name}\b", error.detail)), None)
+        if name is None:
+            return False
+        if name in COMPANIONS["logprobs"] and sent.get("top_logprobs", 0) > FEW_LIKELY:
+            self.most_likely = FEW_LIKELY
+        else:
+            self.refused |= {*COMPANIONS.get(name, ()), name}
+        return True
+
+
+def is_too_long(error: ModelError) -> bool:
+    """Return whether a request was refused because the model cannot read so much."""
+    # Some servers say so in a stream that has begun well.
+    return error.status in (0, 400, 413, 422) and bool(TOO_LONG.search(error.detail))

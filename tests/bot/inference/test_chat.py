@@ -1,0 +1,142 @@
+"""Chats with servers by others, which know nothing of our fields."""
+
+import pytest
+from fakes.model_server.other_server import OtherServer
+
+from bot import Answered, Delta, Turn
+from bot.core.errors import ModelError, ModelUnavailable
+from bot.core.model_events import ModelChoice
+from bot.inference.client import ModelClient
+
+QUESTION = [Turn("user", "hi")]
+BROKEN = "The answer of “model server” broke off, or came in a form that I do not know."
+
+
+async def answer(client: ModelClient, turns: list[Turn] = QUESTION, **more: object) -> tuple[str, Answered]:
+    events = [event async for event in client.chat(turns, temperature=1, seed=1, user="ann", **more)]
+    assert isinstance(events[-1], Answered)
+    return "".join(event.text for event in events if isinstance(event, Delta)), events[-1]
+
+
+async def test_a_plain_list_of_models_is_understood() -> None:
+    listed = [
+        {"id": "/models/tiny.gguf", "architecture": {"input_modalities": ["text", "image"]}, "meta": {"n_ctx": 512}},
+        {"id": "nomic-embed-text"},
+        {"id": "whisper-1"},
+        {"id": "flux.1-dev"},
+        {"id": "Qwen/Qwen2.5-VL-3B"},
+    ]
+    async with OtherServer(listed=listed) as server, ModelClient(server.url) as client:
+        found = await client.listed("chat", "embeddings", "images")
+        assert {task: list(models) for task, models in found.items()} == {
+            "chat": ["tiny.gguf", "Qwen/Qwen2.5-VL-3B"],
+            "embeddings": ["nomic-embed-text"],
+            "images": ["flux.1-dev"],
+        }
+        assert [about["reads_images"] for about in found["chat"].values()] == [True, True]
+        assert await client.choose("chat", "tiny.gguf") == ModelChoice(
+            "tiny.gguf", tuple(found["chat"]), picture_readers=tuple(found["chat"]), context=512
+        )
+        assert await answer(client, [Turn("user", "What is this?", (b"picture",))], model="tiny.gguf")
+    assert server.requests[-1]["model"] == "/models/tiny.gguf"
+    url = {"url": "data:image/jpeg;base64,cGljdHVyZQ=="}
+    assert server.requests[-1]["messages"][-1]["content"] == [
+        {"type": "text", "text": "What is this?"},
+        {"type": "image_url", "image_url": url},
+    ]
+
+
+async def test_only_what_everybody_knows_is_sent_and_not_who_asks() -> None:
+    async with OtherServer() as server, ModelClient(server.url) as client:
+        text, last = await answer(client, max_tokens=9, likely=0, goes_on=True)
+    assert text == "Paris"
+    assert (last.model, last.repeats, last.prompt_tokens, last.completion_tokens) == ("tiny", False, 3, 2)
+    (body,) = server.requests
+    assert body.keys().isdisjoint({"truncation", "user", "include_progress"})
+    assert body["stream_options"] == {"include_usage": True}
+    assert (body["continue_final_message"], body["add_generation_prompt"], body["top_logprobs"]) == (True, False, 1)
+
+
+async def test_a_field_that_is_refused_is_left_out_from_then_on() -> None:
+    async with OtherServer() as server, ModelClient(server.url) as client:
+        server.unknown = {"min_p", "stream_options", "temperature", "logprobs"}
+        text, last = await answer(client, likely=5, min_p=0.1)
+        assert (text, last.left_out, last.completion_tokens) == ("Paris", ("min_p", "temperature"), 2)
+        assert len(server.requests) == 5
+        await answer(client, likely=5, min_p=0.1)
+    assert len(server.requests) == 6
+    assert server.requests[-1].keys() == {"model", "messages", "seed", "stream", "top_p"}
+
+
+async def test_a_model_that_cannot_go_on_with_a_beginning_says_so() -> None:
+    turns = [*QUESTION, Turn("assistant", "Par")]
+    async with OtherServer() as server, ModelClient(server.url) as client:
+        server.unknown = {"continue_final_message"}
+        for _ in range(2):
+            with pytest.raises(ModelError, match="“tiny” cannot go on from the middle of an answer"):
+                await answer(client, turns, goes_on=True)
+    assert len(server.requests) == 1
+
+
+async def test_a_refusal_that_names_no_field_is_told() -> None:
+    async with OtherServer() as server, ModelClient(server.url) as client:
+        server.unknown = {"messages"}
+        with pytest.raises(ModelError, match="refused this .status 400.: Unrecognized request argument"):
+            await answer(client)
+    assert len(server.requests) == 1
+
+
+async def test_older_turns_are_left_out_where_all_are_too_long() -> None:
+    turns = [Turn("system", "s"), *(Turn(role, "x") for _ in range(4) for role in ("user", "assistant")), *QUESTION]
+    async with OtherServer() as server, ModelClient(server.url) as client:
+        server.context = 4
+        _, last = await answer(client, turns)
+    assert [len(body["messages"]) for body in server.requests] == [10, 6, 4]
+    assert last.dropped_turns == 3
+    assert [turn["role"] for turn in server.requests[-1]["messages"]] == ["system", "user", "assistant", "user"]
+
+
+async def test_a_refusal_may_come_in_a_stream_that_has_begun_well() -> None:
+    """LM Studio does so."""
+    turns = [*(Turn(role, "x") for _ in range(4) for role in ("user", "assistant")), *QUESTION]
+    async with OtherServer() as server, ModelClient(server.url) as client:
+        server.context, server.refuses_in_stream = 5, True
+        assert (await answer(client, turns))[1].dropped_turns == 2
+        server.context = 0
+        with pytest.raises(ModelError, match=r"^“model server” refused this \(status 400\): The number of tokens"):
+            await answer(client)
+
+
+async def test_a_finished_answer_needs_no_mark_at_its_end() -> None:
+    async with OtherServer() as server, ModelClient(server.url) as client:
+        server.ending = "unmarked"
+        assert (await answer(client))[0] == "Paris"
+
+
+async def test_a_server_that_does_not_stream_answers_all_the_same() -> None:
+    async with OtherServer() as server, ModelClient(server.url) as client:
+        server.shape = {"choices": [{"message": {"role": "assistant", "content": "Rome"}, "finish_reason": "stop"}]}
+        assert (await answer(client))[0] == "Rome"
+
+
+@pytest.mark.parametrize("ending", ["cut", "killed"])
+async def test_a_stream_that_stops_without_an_end_is_told_as_broken(ending: str) -> None:
+    async with OtherServer() as server, ModelClient(server.url) as client:
+        server.ending = ending
+        events = client.chat(QUESTION, temperature=1, seed=1)
+        assert await anext(events) == Delta("Par")
+        with pytest.raises(ModelUnavailable, match=BROKEN):
+            await anext(events)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [{}, {"response": "Rome"}, {"choices": 5}, {"choices": [{"message": {"content": ["Rome"]}}]}, {"choices": [7]}],
+    ids=str,
+)
+async def test_an_answer_in_a_shape_that_nobody_documented_is_told_as_broken(shape: dict[str, object]) -> None:
+    async with OtherServer() as server, ModelClient(server.url) as client:
+        server.shape = shape
+        with pytest.raises(ModelUnavailable, match=BROKEN):
+            await answer(client)

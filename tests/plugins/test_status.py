@@ -1,0 +1,38 @@
+"""/status: the models that there are, and their queues."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from fakes.core.requests import ask, last
+from fakes.model_server.model_api import FakeModels
+
+from bot.app import Bot
+from bot.config.sections import PluginsSection
+from bot.inference.client import ModelClient
+from bot.plugin_host import plugin
+from bot.storage.database import Database
+
+
+@pytest.fixture
+async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
+    plugins = plugin.load(PluginsSection(enabled=("ask", "status"), entry_points=False))
+    async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/tempera.db")) as running:
+        yield running
+
+
+async def test_models_are_shown_with_their_queues_and_states(bot: Bot, models: FakeModels) -> None:
+    models.listed = {"small-chat": "chat", "painter": "images"}
+    models.queues = {"small-chat": (2, 3, 41.7), "painter": (0, 0, None)}
+    models.told_of = {"painter": {"ready": False}}
+    reply = await last(bot, ask("/status"))
+    assert reply.private
+    assert reply.text.splitlines() == [
+        "- Text: small-chat (2 running, 3 waiting; 42 tokens a second)",
+        "- Pictures: painter (not ready: loading)",
+    ]
+
+
+async def test_a_server_that_is_away_is_one_sentence(bot: Bot, models: FakeModels) -> None:
+    models.listed = {}
+    assert (await last(bot, ask("/status"))).text == "There are no models."
