@@ -32,6 +32,14 @@ MARKDOWN = (
     "| a | b |\n|---|---|\n| 1 | 2 |\n",
 )
 
+SEND_AND_RECALL = """async (box) => {
+  const press = (key) => box.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+  sessionStorage.removeItem("tempera-sent");
+  press("Enter");
+  while (!sessionStorage.getItem("tempera-sent")) await null;
+  press("ArrowUp");
+}"""
+
 
 @pytest.fixture
 async def bot(models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bot]:
@@ -121,13 +129,19 @@ async def test_whoever_is_new_is_welcomed_where_others_have_spoken(page: Any, ur
     await box.fill("/nothing")
     await box.press("Enter")
     await expect(exchange(page, 2)).to_contain_text("Only you can see this")
+    await expect(box).to_have_value("")
     await box.press("ArrowUp")
     await expect(box).to_have_value("/nothing")
+    # Asked for again before the bot can have accepted it.
+    await box.evaluate(SEND_AND_RECALL)
+    await expect(page.locator(".exchange")).to_have_count(4)
+    await exchange(page, 3).get_by_role("button", name="Dismiss this").click()
     await exchange(page, 2).get_by_role("button", name="Dismiss this").click()
     await expect(page.locator(".exchange")).to_have_count(2)
 
     await choose(exchange(page, 1), "Inspect")
     await expect(exchange(page, 2)).to_contain_text("Made by this bot, unchanged.")
+    await expect(box).to_have_value("/nothing")
     await expect(exchange(page, 2)).to_contain_text("Only you can see this")
     await exchange(page, 2).get_by_role("button", name="Dismiss this").click()
     await expect(page.locator(".exchange")).to_have_count(2)

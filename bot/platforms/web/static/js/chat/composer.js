@@ -190,6 +190,11 @@ export class Composer {
       event.preventDefault();
       this.#dismissed = true;
       this.fill(sessionStorage.getItem(SENT));
+    } else if (event.key === "ArrowUp" && this.input.value && this.input.value === this.#sent?.text) {
+      // The answer may be there before the bot has accepted the line, which then comes back instead of leaving.
+      event.preventDefault();
+      this.#dismissed = true;
+      sessionStorage.setItem(KEPT, this.input.value);
     } else if (event.key === "Escape" && this.#parent) {
       this.replyTo(0);
     } else if (event.key === "Enter" && !event.shiftKey) {
