@@ -58,6 +58,7 @@ inline Ints shift_right(Ints x, int bits) { return _mm256_srli_epi32(x, bits); }
 inline Ints shift_left(Ints x, int bits) { return _mm256_slli_epi32(x, bits); }
 inline Ints shift_right_signed(Ints x, int bits) { return _mm256_srai_epi32(x, bits); }
 inline Ints subtract(Ints a, Ints b) { return _mm256_sub_epi32(a, b); }
+inline Ints minimum(Ints a, Ints b) { return _mm256_min_epi32(a, b); }
 inline Floats to_floats(Ints x) { return _mm256_cvtepi32_ps(x); }
 
 constexpr int kByteOffsetBits = 0;

@@ -50,6 +50,7 @@ inline Ints shift_right(Ints x, int bits) { return _mm512_srli_epi32(x, bits); }
 inline Ints shift_left(Ints x, int bits) { return _mm512_slli_epi32(x, bits); }
 inline Ints shift_right_signed(Ints x, int bits) { return _mm512_srai_epi32(x, bits); }
 inline Ints subtract(Ints a, Ints b) { return _mm512_sub_epi32(a, b); }
+inline Ints minimum(Ints a, Ints b) { return _mm512_min_epi32(a, b); }
 inline Floats to_floats(Ints x) { return _mm512_cvtepi32_ps(x); }
 
 // VNNI reads weights of 8 bits as unsigned bytes, from which 128, two to this power, is then to be subtracted.
@@ -72,7 +73,7 @@ inline Ints add_products(Ints sum, const Ints* weights, const int8_t* activation
 template <int kBits>
 constexpr int kVectorsAtOnce = 4;
 
-// Write whole numbers from -127 to 127 as bytes.
+// Write whole numbers from -128 to 127 as bytes.
 inline void store_as_bytes(int8_t* to, Ints x) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtsepi32_epi8(x));
 }

@@ -131,7 +131,8 @@ private:
 
     void attention(int index, int rows, Positions positions, Scratch& scratch) {
         const Layer& layer = layers_[index];
-        team_.share(rows, [&](int row) { normalise(stream(row), layer.attention_norm, row, false); });
+        const Rounding rounding = shared_rounding(layer.query, layer.key, layer.value);
+        team_.share(rows, [&](int row) { normalise(stream(row), layer.attention_norm, row, rounding); });
         const Product products[] = {{layer.query, layer.query_bias, 0},
                                     {layer.key, layer.key_bias, keys_at_},
                                     {layer.value, layer.value_bias, values_at_}};
@@ -146,16 +147,17 @@ private:
         });
         team_.share(rows, [&](int row) {
             quantised_attended_.rows().quantise(row, 0, attended_width_ / kGroup, attended(row),
-                                                scales_halves(layer.output.type));
+                                                rounding_for(layer.output.type));
         });
         add_product(layer.output, quantised_attended_.rows(), rows, scratch);
     }
 
     void feed_forward(const Layer& layer, int rows, Scratch& scratch) {
-        team_.share(rows, [&](int row) { normalise(stream(row), layer.inner_norm, row, false); });
+        const Rounding rounding = shared_rounding(layer.gate, layer.up);
+        team_.share(rows, [&](int row) { normalise(stream(row), layer.inner_norm, row, rounding); });
         const int parts = (rows + kRowsAtOnce - 1) / kRowsAtOnce;
         Rows inner = quantised_inner_.rows();
-        const bool halves = scales_halves(layer.down.type);
+        const Rounding inner_rounding = rounding_for(layer.down.type);
         constexpr int groups = kColumns / kGroup;
         // A tile of the gate and one of the up projection give whole groups of inputs for the down projection.
         team_.share(inner_ / kColumns * parts, [&](int piece) {
@@ -167,15 +169,16 @@ private:
             for (int row = 0; row < count; ++row) {
                 for (int i = row * kColumns; i < (row + 1) * kColumns; i += kLanes)
                     store(gate + i, silu(load(gate + i)) * load(up + i));
-                inner.quantise(first + row, tile * groups, (tile + 1) * groups, gate + row * kColumns, halves);
+                inner.quantise(first + row, tile * groups, (tile + 1) * groups, gate + row * kColumns,
+                               inner_rounding);
             }
         });
         add_product(layer.down, inner, rows, scratch);
     }
 
     void predict(int wanted, const int* wanted_rows, float* logits, Scratch& scratch) {
-        const bool halves = scales_halves(shared_.logits.type);
-        team_.share(wanted, [&](int i) { normalise(stream(wanted_rows[i]), shared_.norm, i, halves); });
+        const Rounding rounding = rounding_for(shared_.logits.type);
+        team_.share(wanted, [&](int i) { normalise(stream(wanted_rows[i]), shared_.norm, i, rounding); });
         multiply(shared_.logits, quantised_input_.rows(), wanted, scratch,
                 [&](int row, int column, const float* sums) {
                     float* to = logits + static_cast<size_t>(row) * shape_.vocabulary + column;
@@ -233,9 +236,8 @@ private:
         });
     }
 
-    // Quantise the root-mean-square norm of `from` into row `row` of the next product's input. `halves`: with a scale
-    // for each half of a group, which is for a product whose weights all have them.
-    void normalise(const float* from, const float* weights, int row, bool halves) {
+    // Quantise the root-mean-square norm of `from` into row `row` of the next product's input.
+    void normalise(const float* from, const float* weights, int row, Rounding rounding) {
         Floats squares = broadcast(0.0f);
         for (int i = 0; i < hidden_; i += kLanes) {
             const Floats x = load(from + i);
@@ -247,7 +249,7 @@ private:
         for (int g = 0; g < hidden_ / kGroup; ++g) {
             for (int i = 0; i < kGroup; i += kLanes)
                 store(group + i, load(from + g * kGroup + i) * factor * load(weights + g * kGroup + i));
-            quantised_input_.rows().quantise(row, g, group, halves);
+            quantised_input_.rows().quantise(row, g, group, rounding);
         }
     }
 
@@ -353,7 +355,7 @@ void matrix_multiply(const Matrix* matrix, int count, const float* rows, float* 
     Buffer<float> row(width), sums(static_cast<size_t>(round_up(count, kKernelRows)) * kColumns);
     for (int r = 0; r < count; ++r) {
         std::memcpy(row.get(), rows + static_cast<size_t>(r) * matrix->inputs, sizeof(float) * matrix->inputs);
-        quantised.rows().quantise(r, 0, width / kGroup, row.get(), scales_halves(matrix->type));
+        quantised.rows().quantise(r, 0, width / kGroup, row.get(), rounding_for(matrix->type));
     }
     for (int tile = 0; tile < matrix->tiles(); ++tile) {
         multiply_tile(*matrix, tile, quantised.rows(), 0, count, sums.get());

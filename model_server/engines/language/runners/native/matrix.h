@@ -4,6 +4,7 @@
 // it by a bit.
 #pragma once
 
+#include <cmath>
 #include <utility>
 
 #include "formats.h"
@@ -19,6 +20,29 @@ struct Matrix {
     int tiles() const { return (outputs + kColumns - 1) / kColumns; }
 };
 
+// How activations are rounded for the matrices that read them.
+struct Rounding {
+    bool halves;     // with a scale for each half of a group of 32, not one for both
+    bool to_minus_128;  // the largest number of a scale becomes -128, not 127 or -127, so that steps are smaller
+};
+
+// Weights that have a scale for each half of a group make finer activations free. Beside weights of 8 bits, AVX2 has
+// room for activations up to 127 alone.
+inline Rounding rounding_for(int type) {
+    Rounding rounding = {};
+    visit_format(type, [&](auto tag) {
+        using Format = typename decltype(tag)::type;
+        rounding = {Format::kScales == 2, Format::kBits < 8};
+    });
+    return rounding;
+}
+
+// For several matrices that read the same activations.
+template <class... Matrices>
+Rounding shared_rounding(const Matrices&... matrices) {
+    return {(rounding_for(matrices.type).halves && ...), (rounding_for(matrices.type).to_minus_128 && ...)};
+}
+
 // Rows of quantised activations: each half of a group of 32 is divided by its own scale, or both by the same one.
 struct Rows {
     int8_t* values;          // [rows][stride]
@@ -28,45 +52,49 @@ struct Rows {
     int groups;
     int stride;
 
-    // `halves`: with a scale for each half.
-    void quantise(int row, int group, const float* from, bool halves) {
+    void quantise(int row, int group, const float* from, Rounding rounding) {
         constexpr int kParts = kGroup / kLanes;
-        Floats parts[kParts], largest[2] = {broadcast(0.0f), broadcast(0.0f)};
+        Floats parts[kParts], highest[2], lowest[2];
+        highest[0] = highest[1] = lowest[0] = lowest[1] = broadcast(0.0f);
         for (int i = 0; i < kParts; ++i) {
             parts[i] = load(from + i * kLanes);
-            largest[2 * i / kParts] = maximum(largest[2 * i / kParts], magnitude(parts[i]));
+            highest[2 * i / kParts] = maximum(highest[2 * i / kParts], parts[i]);
+            lowest[2 * i / kParts] = minimum(lowest[2 * i / kParts], parts[i]);
         }
-        if (!halves) largest[0] = largest[1] = maximum(largest[0], largest[1]);
-        const float bounds[2] = {maximum(largest[0]), maximum(largest[1])};
+        if (!rounding.halves) {
+            highest[0] = highest[1] = maximum(highest[0], highest[1]);
+            lowest[0] = lowest[1] = minimum(lowest[0], lowest[1]);
+        }
+        float scale[2], factor[2];
+        for (int half = 0; half < 2; ++half) {
+            const float high = maximum(highest[half]), low = -maximum(broadcast(0.0f) - lowest[half]);
+            const float bound = std::fmax(high, -low);
+            const float steps = !rounding.to_minus_128 ? 127.0f : high == bound ? -128.0f : 128.0f;
+            scale[half] = bound / steps;
+            factor[half] = bound > 0 ? steps / bound : 0.0f;
+        }
         const size_t place = static_cast<size_t>(row) * groups + group;
         int sums[2] = {};
         for (int i = 0; i < kParts; ++i) {
-            const float bound = bounds[2 * i / kParts];
-            const Ints whole = to_nearest_ints(parts[i] * broadcast(bound > 0 ? 127.0f / bound : 0.0f));
-            store_as_bytes(values + static_cast<size_t>(row) * stride + group * kGroup + i * kLanes, whole);
-            sums[2 * i / kParts] += sum(whole);
+            const Ints whole = to_nearest_ints(parts[i] * broadcast(factor[2 * i / kParts]));
+            const Ints fitting = minimum(whole, broadcast_int(127));
+            store_as_bytes(values + static_cast<size_t>(row) * stride + group * kGroup + i * kLanes, fitting);
+            sums[2 * i / kParts] += sum(fitting);
         }
         totals[place] = 0;
         for (int half = 0; half < 2; ++half) {
-            scales[2 * place + half] = bounds[half] / 127.0f;
-            totals[place] += scales[2 * place + half] * static_cast<float>(sums[half]);
+            scales[2 * place + half] = scale[half];
+            totals[place] += scale[half] * static_cast<float>(sums[half]);
             negative_sums[3 * place + half] = -sums[half];
         }
         negative_sums[3 * place + 2] = -sums[0] - sums[1];
     }
 
     // Quantise the groups from `group` to `end`; `from` has the numbers of all of them.
-    void quantise(int row, int group, int end, const float* from, bool halves) {
-        for (; group < end; ++group, from += kGroup) quantise(row, group, from, halves);
+    void quantise(int row, int group, int end, const float* from, Rounding rounding) {
+        for (; group < end; ++group, from += kGroup) quantise(row, group, from, rounding);
     }
 };
-
-// Whether weights of a type have a scale for each half of a group, so that finer activations cost nothing.
-inline bool scales_halves(int type) {
-    bool halves = false;
-    visit_format(type, [&](auto tag) { halves = decltype(tag)::type::kScales == 2; });
-    return halves;
-}
 
 template <class Function, int... kIndices>
 inline __attribute__((always_inline)) void for_each_index(std::integer_sequence<int, kIndices...>,

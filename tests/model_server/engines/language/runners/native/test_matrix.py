@@ -51,13 +51,14 @@ def read_blocks(kind: str, rows: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def whole_activations(kind: str, count: int, inputs: int, random: np.random.Generator) -> Floats:
-    """Return rows that 8 bits hold exactly: each group has whole numbers up to 127, times a power of two.
+    """Return rows that 8 bits hold exactly: each group has whole numbers, times a power of two.
 
-    The groups have 32 numbers, or 16 beside weights with a scale for 16.
+    The largest is 127 beside weights of 8 bits, and else 128 or -128. The groups have 32 numbers, or 16 beside weights
+    with a scale for 16.
     """
     size = 16 if kind == "Q6_K" else 32
     groups = random.integers(-127, 128, (count, inputs // size, size)).astype(np.float32)
-    groups[:, :, random.integers(size)] = 127
+    groups[:, :, random.integers(size)] = 127 if kind == "Q8_0" else random.choice((-128, 128), groups.shape[:2])
     return (groups * 2.0 ** random.integers(-8, 3, (*groups.shape[:2], 1))).reshape(count, inputs).astype(np.float32)
 
 
@@ -90,6 +91,18 @@ def test_extreme_blocks_are_read_exactly(library: ctypes.CDLL, kind: str) -> Non
             activations = np.full((1, block), 127 * sign, np.float32)
             expected = activations.astype(np.float64) @ weights.T
             assert np.allclose(packed.multiply(activations), expected, rtol=1e-5, atol=1e-5 * abs(scale))
+
+
+@pytest.mark.parametrize("kind", QUANTISED)
+def test_the_largest_number_of_the_other_sign_is_one_step_short(library: ctypes.CDLL, kind: str) -> None:
+    random = np.random.default_rng(6)
+    rows = random_blocks(kind, OUTPUTS, 256, random)
+    signs = random.choice((-1, 1), (2, 256)).astype(np.float32)
+    signs[:, ::16] = 1
+    expected = signs if kind == "Q8_0" else np.where(signs < 0, -127 / 128, 1)
+    weights = read_blocks(kind, rows)
+    bound = np.abs(weights).sum(axis=1)
+    assert np.all(np.abs(Packed(library, kind, rows, 256).multiply(signs) - expected @ weights.T) <= 1e-5 * bound)
 
 
 @pytest.mark.parametrize("kind", QUANTISED)
