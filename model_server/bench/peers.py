@@ -90,7 +90,7 @@ async def start_llama_cpp(gguf: Path, threads: int, package: str = WHEEL) -> Asy
     if package == WHEEL:
         numbers = map(str, (port, threads, CLIENTS, PEER_CONTEXT))
         command = ["-m", "model_server.bench.peer", str(gguf), *numbers]
-        worker = ""
+        worker, environment = "", {}
     else:
         options = {
             "--model": gguf,
@@ -103,9 +103,13 @@ async def start_llama_cpp(gguf: Path, threads: int, package: str = WHEEL) -> Asy
             "--n-gpu-layers": 0,
         }
         arguments = [str(part) for option in options.items() for part in option]
-        command = ["-m", "model_server.bench.until_eof", str(find_native_server()), *arguments, "--no-ui"]
-        worker = "llama-server"
-    async with start_server(NAMES[package], command, {}, port, "/health", {}) as side:
+        server = find_native_server()
+        if server is None:
+            raise OperatorError(f"{NATIVE} with llama.cpp's server is not built here.")
+        command = ["-m", "model_server.bench.until_eof", str(server), *arguments, "--no-ui"]
+        # Some builds of the server do not know that their libraries lie beside them.
+        worker, environment = "llama-server", {"LD_LIBRARY_PATH": str(server.parent)}
+    async with start_server(NAMES[package], command, environment, port, "/health", {}) as side:
         side.worker = worker
         yield side
 
