@@ -4,6 +4,7 @@ Their answers differ, and `Served` says how. Since some take long to start, all 
 """
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ import pytest
 from fakes.model_server.gateway import running_gateway
 from fakes.upstreams import programs
 from fakes.upstreams.documented import LMStudio, Ollama
+from PIL import Image
 
 from bot import Answered, Delta, Token, Turn
 from bot.core.errors import ModelError
+from bot.documents.pictures import shrink_picture
 from bot.inference.client import ModelClient
 from bot.inference.trial import try_out
 from bot.inference.upstreams.upstream import Address, Upstream
@@ -35,7 +38,7 @@ class Served:
     `likely` is how many of the most probable tokens it tells, and `left_out` the options that it refuses. It `goes_on`
     with an answer that has begun. With `strict` it refuses the name of a model that it does not have. `too_long` is a
     question that it refuses to read; "" if it reads any. `endless` is a question whose answer does not end while a test
-    waits for it.
+    waits for it. With `reads_pictures` its model does, and what it sees changes what it says.
     """
 
     url: str
@@ -49,6 +52,7 @@ class Served:
     strict: bool = True
     too_long: str = TOO_LONG
     endless: str = COUNT
+    reads_pictures: bool = False
 
     @property
     def shown(self) -> str:
@@ -75,6 +79,21 @@ def transformers_serve(tmp_path: Path) -> Iterator[Served]:
     programs.require()
     with programs.transformers_serve(tmp_path / "tiny") as url:
         yield Served(url=url, chat="tiny", likely=0, left_out=("min_p",), goes_on=False, too_long="")
+
+
+@pytest.fixture
+def transformers_vision(tmp_path: Path) -> Iterator[Served]:
+    programs.require()
+    with programs.transformers_serve(tmp_path / "tiny-vl") as url:
+        yield Served(
+            url=url,
+            chat="tiny-vl",
+            likely=0,
+            left_out=("min_p",),
+            goes_on=False,
+            too_long="",
+            reads_pictures=True,
+        )
 
 
 @pytest.fixture
@@ -125,6 +144,7 @@ KINDS = (
     pytest.param("ours", marks=pytest.mark.weights),
     pytest.param("llama_cpp", marks=pytest.mark.weights),
     pytest.param("transformers_serve", marks=pytest.mark.processes),
+    pytest.param("transformers_vision", marks=pytest.mark.processes),
     pytest.param("litellm", marks=pytest.mark.processes),
     *([pytest.param("vllm", marks=pytest.mark.processes)] if (programs.VLLM / ".ready").exists() else []),
     "ollama",
@@ -152,6 +172,7 @@ async def test_a_server_gives_the_bot_what_it_asks_for(served: Served) -> None:
             answers_several_at_once,
             refuses_a_model_that_it_lacks,
             turns_texts_into_vectors,
+            sees_pictures,
         ):
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await check(client, served)
@@ -256,6 +277,26 @@ async def turns_texts_into_vectors(client: ModelClient, served: Served) -> None:
         assert len(short) == len(long) > 1
 
 
+async def sees_pictures(client: ModelClient, served: Served) -> None:
+    readers = (await client.choose("chat", served.shown)).picture_readers
+    assert (served.shown in readers) is served.reads_pictures
+    if not served.reads_pictures:
+        return
+    shown = [(), (picture("red"),), (picture("blue"),), (picture("red"),)]
+    blind, red, blue, again = [
+        await answer(client, Turn("user", QUESTION, pictures), temperature=0, max_tokens=8) for pictures in shown
+    ]
+    assert red[0] == again[0] != blue[0] != ""
+    assert red[1].prompt_tokens == blue[1].prompt_tokens > blind[1].prompt_tokens
+
+
+def picture(colour: str) -> bytes:
+    """Return a picture as the bot sends it to a model."""
+    file = io.BytesIO()
+    Image.new("RGB", (400, 300), colour).save(file, "PNG")
+    return shrink_picture(file.getvalue())
+
+
 def connected(served: Served) -> ModelClient:
     """Return the client of a server as the configuration would make it."""
     if not served.name:
@@ -264,10 +305,11 @@ def connected(served: Served) -> ModelClient:
     return ModelClient.over([Upstream(address)])
 
 
-async def answer(client: ModelClient, *more: Turn, seed: int = 1, **options: object) -> tuple[str, Answered]:
+async def answer(client: ModelClient, *more: Turn, **options: object) -> tuple[str, Answered]:
     """Return the text of an answer to the question, or to what comes after it, and its facts."""
     question = [Turn("user", QUESTION)] if not more or more[0].role == "assistant" else []
-    events = [event async for event in client.chat([*question, *more], temperature=1, seed=seed, **options)]
+    options = {"temperature": 1, "seed": 1, **options}
+    events = [event async for event in client.chat([*question, *more], **options)]
     assert isinstance(events[-1], Answered)
     return "".join(event.text for event in events if isinstance(event, Delta)), events[-1]
 

@@ -46,7 +46,10 @@ def llama_cpp(gguf: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def transformers_serve(folder: Path) -> Iterator[str]:
-    """Run `transformers serve` with a tiny random model, which it writes into the folder; yield its address."""
+    """Run `transformers serve` with a tiny random model, which it writes into the folder; yield its address.
+
+    In a folder whose name ends with “-vl” the model reads pictures.
+    """
     port = free_port()
     command = [str(PYTHON), str(TINY), str(folder), str(port)]
     with _running(command, {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder)}, f"http://127.0.0.1:{port}/health"):
