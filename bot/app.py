@@ -18,6 +18,7 @@ from bot.core.background import repeated
 from bot.core.errors import DatabaseUnavailable, Expired, UserError
 from bot.core.i18n import translate
 from bot.core.messages import Reply
+from bot.inference.upstreams.memory import Memory
 from bot.plugin_host.plugin import Host
 from bot.safety.errors import SENSITIVE_CODES
 from bot.storage import counters
@@ -44,6 +45,7 @@ log = logging.getLogger(__name__)
 
 PURGE_SECONDS, SOON_PURGE_SECONDS = 6 * 3600.0, 60.0
 """How often messages that are too old are deleted, and how often if none are kept."""
+MEMORY_OF_UPSTREAMS = "upstream abilities"
 REFRESH_SECONDS = 3.0
 """How often this process reads what moderators and users changed in others: settings, defaults, plugins, time-outs."""
 
@@ -85,6 +87,7 @@ class Bot:
             platforms=platforms,
         )
         self.models, self.database = models, database
+        self._memory = Memory(models.upstreams, Store(database, MEMORY_OF_UPSTREAMS))
         self.adapters = services.adapters
         self.settings = services.settings
         self.registry = services.registry
@@ -115,6 +118,8 @@ class Bot:
             await stack.enter_async_context(self.database)
             await stack.enter_async_context(self.services.instance)
             await stack.enter_async_context(self.models)
+            await self._memory.load()
+            stack.push_async_callback(self._memory.save)
             if not self.retention_days:
                 stack.push_async_callback(self._purge)
             stack.push_async_callback(self.limits.close)
@@ -150,6 +155,7 @@ class Bot:
         await self.timeouts.refresh()
         await self.moderation.stop_requested_runs()
         await self.executor.settle()
+        await self._memory.save()
 
     async def _purge(self) -> None:
         await counters.purge(self.database)

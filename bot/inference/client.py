@@ -53,21 +53,21 @@ class ModelClient:
         `traces` are called by aiohttp while it connects, and may refuse the server (see key_proof.py).
         """
         url = url.rstrip("/")
-        self._upstreams: tuple[Upstream, ...] = (
+        self.upstreams: tuple[Upstream, ...] = (
             Upstream(Address(url=url, base=f"{url}/v1", api_key=api_key), timing, traces),
         )
-        self._route = Route(self._upstreams)
+        self._route = Route(self.upstreams)
 
     @classmethod
     def over(cls, upstreams: Sequence[Upstream]) -> Self:
         """Return the client of several upstreams; the first one that has a model for a task is the default."""
         client = cls.__new__(cls)
-        client._upstreams, client._route = tuple(upstreams), Route(upstreams)
+        client.upstreams, client._route = tuple(upstreams), Route(upstreams)
         return client
 
     def reaching(self, *, remote: bool) -> Self:
         """Return this client with remote upstreams, or without them. It shares the connections of this one."""
-        client = type(self).over(self._upstreams)
+        client = type(self).over(self.upstreams)
         client._route = self._route.reaching(remote=remote)
         return client
 
@@ -77,14 +77,14 @@ class ModelClient:
         return tuple(one.name for one in self._route.upstreams if not one.is_local)
 
     async def __aenter__(self) -> Self:
-        for upstream in self._upstreams:
+        for upstream in self.upstreams:
             upstream.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for upstream in self._upstreams:
+        for upstream in self.upstreams:
             await upstream.close()
 
     async def chat(
@@ -328,7 +328,7 @@ class ModelClient:
 
         Raises ModelUnavailable if it is down.
         """
-        if (own := next((one for one in self._upstreams if not one.name), None)) is None:
+        if (own := next((one for one in self.upstreams if not one.name), None)) is None:
             raise ModelUnavailable(DOWN)
         try:
             status, body = await own.get("/health/ready")

@@ -42,7 +42,7 @@ async def fetch_partial_dial(target: Target, text: str, *, temperature: float, t
             if error.status not in CANNOT:
                 raise
         if not found:
-            abilities.refused.add(COMPLETIONS)
+            abilities.refuse(COMPLETIONS)
     if not found:
         turns = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": text}]
         chat = {"messages": turns, "logprobs": True, "top_logprobs": MOST_LIKELY, "max_tokens": 1, "temperature": 1}

@@ -7,10 +7,13 @@ others refuse the whole request and name it. Such a field is left out from then 
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bot.core.errors import ModelError
 
 CONTINUE = "continue_final_message"
@@ -36,6 +39,8 @@ OPTIONAL = (
     "max_tokens",
 )
 """Fields that a request can do without; longer names stand before those that are a part of them."""
+KEPT_SECONDS = 7 * 86400.0
+"""How long a refusal counts. After that the field is sent again, since the server may be a newer one by then."""
 MOST_LIKELY, FEW_LIKELY = 20, 5
 """How many of the most probable tokens OpenAI's format allows, and how many servers allow that take fewer."""
 TOO_LONG = re.compile(
@@ -54,6 +59,36 @@ class Abilities:
     most_likely: int = MOST_LIKELY
     """How many of the most probable tokens may be asked for."""
     max_tokens_field: str = "max_tokens"
+    learnt_at: float = 0.0
+    """When the first of this was learnt, in seconds since 1970; 0 if nothing was."""
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Self:
+        """Return what `to_json` described."""
+        refused, learnt_at = set(kept["refused"]), float(kept["learnt_at"])
+        return cls(False, refused, int(kept["most_likely"]), str(kept["max_tokens_field"]), learnt_at)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what was learnt of a model of a server by others as a JSON object."""
+        return {
+            "refused": sorted(self.refused),
+            "most_likely": self.most_likely,
+            "max_tokens_field": self.max_tokens_field,
+            "learnt_at": self.learnt_at,
+        }
+
+    @property
+    def is_outdated(self) -> bool:
+        """True if this was learnt too long ago to be true for certain."""
+        return bool(self.learnt_at) and time.time() - self.learnt_at > KEPT_SECONDS
+
+    def refuse(self, *names: str) -> None:
+        """Remember that the model does not know these fields, or does not answer at this path."""
+        self.refused.update(names)
+        self._note()
+
+    def _note(self) -> None:
+        self.learnt_at = self.learnt_at or time.time()
 
     def adapt(self, body: dict[str, Any]) -> dict[str, Any]:
         """Return a request without what was refused before."""
@@ -70,14 +105,16 @@ class Abilities:
             return False
         if "max_tokens" in sent and "max_completion_tokens" in error.detail:
             self.max_tokens_field = "max_completion_tokens"
+            self._note()
             return True
         name = next((name for name in OPTIONAL if name in sent and re.search(rf"\b{name}\b", error.detail)), None)
         if name is None:
             return False
         if name in COMPANIONS["logprobs"] and sent.get("top_logprobs", 0) > FEW_LIKELY:
             self.most_likely = FEW_LIKELY
+            self._note()
         else:
-            self.refused |= {*COMPANIONS.get(name, ()), name}
+            self.refuse(*COMPANIONS.get(name, ()), name)
         return True
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import time
 from dataclasses import dataclass, field
@@ -91,6 +92,7 @@ class Upstream:
         self._listed_at = 0.0
         self._listing = asyncio.Lock()
         self._abilities: dict[str, Abilities] = {}
+        self._kept: dict[str, Mapping[str, Any]] = {}
 
     def open(self) -> None:
         """Make the connection pool; nothing is connected yet."""
@@ -126,8 +128,11 @@ class Upstream:
                     asked = time.monotonic()
                     answer = await self.request("GET", "/models")
                     with checked_format(self.shown_name):
-                        self._listed = read_list(answer)
-                    self._listed_at = asked
+                        listed = read_list(answer)
+                    if self._listed is not None and _digest(listed) != _digest(self._listed):
+                        # Somebody works on this server: it may be another one now.
+                        self._abilities.clear()
+                    self._listed, self._listed_at = listed, asked
                 return self._listed
         except TimeoutError as error:
             raise down(self.shown_name) from error
@@ -155,10 +160,32 @@ class Upstream:
 
     async def abilities(self, model: str) -> Abilities:
         """Return what a model can do, as far as it is known. Raises ModelError if the server had to be asked."""
-        if model not in self._abilities:
+        known = self._abilities.get(model)
+        if known is None or known.is_outdated:
+            self._abilities.pop(model, None)
             await self.list_models()
-            self._abilities[model] = Abilities(is_ours=self.is_ours)
-        return self._abilities[model]
+            known = self._abilities.setdefault(model, self._recall(model))
+        return known
+
+    def learnt(self) -> dict[str, dict[str, Any]]:
+        """Return what was learnt of its models, by name, as JSON objects for `keep`."""
+        listed = _digest(self.known_models)
+        return {
+            model: {"listed": listed, **known.to_json()} for model, known in self._abilities.items() if known.learnt_at
+        }
+
+    def keep(self, model: str, learnt: Mapping[str, Any]) -> None:
+        """Take over what was learnt of a model before, which counts for as long as the same models are listed."""
+        self._kept[model] = learnt
+
+    def _recall(self, model: str) -> Abilities:
+        """Return what was learnt of a model before and still counts."""
+        kept = self._kept.get(model)
+        if not self.is_ours and kept is not None and kept["listed"] == _digest(self.known_models):
+            known = Abilities.from_json(kept)
+            if not known.is_outdated:
+                return known
+        return Abilities(is_ours=self.is_ours)
 
     # HTTP
 
@@ -262,6 +289,12 @@ class Upstream:
             error.detail = detail
             raise error
         raise ModelUnavailable("{message}", message=require_object(problem)["message"])
+
+
+def _digest(listed: Sequence[ListedModel]) -> str:
+    """Return a short text that is another one as soon as other models are listed."""
+    names = json.dumps(sorted({name for name, _ in listed}))
+    return hashlib.sha256(names.encode()).hexdigest()[:16]
 
 
 DONE: Mapping[str, Any] = {"done": True}
