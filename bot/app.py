@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bot.access.policy import NO_DIRECT_MESSAGES
 from bot.access.rate_limits import MEMORY
+from bot.answers.abandoned import LOOK_SECONDS
 from bot.answers.button_actions import ButtonActions
 from bot.answers.context_factory import ContextFactory
 from bot.answers.dispatcher import Dispatcher
@@ -24,6 +25,7 @@ from bot.safety.errors import SENSITIVE_CODES
 from bot.storage import counters
 from bot.storage.identity import load_own_identity
 from bot.storage.key_value import Store
+from bot.storage.locks import only_one
 from bot.storage.places import is_visible
 
 if TYPE_CHECKING:
@@ -132,6 +134,7 @@ class Bot:
             pause = PURGE_SECONDS if self.retention_days else SOON_PURGE_SECONDS
             await stack.enter_async_context(repeated(self._purge, pause, at_once=True))
             await stack.enter_async_context(repeated(self._refresh, REFRESH_SECONDS))
+            await stack.enter_async_context(repeated(self.services.abandoned.look, LOOK_SECONDS))
             self._lifetime = stack.pop_all()
         return self
 
@@ -158,6 +161,11 @@ class Bot:
         await self._memory.save()
 
     async def _purge(self) -> None:
+        async with only_one(self.database, "purge") as is_ours:
+            if is_ours:
+                await self._purge_all()
+
+    async def _purge_all(self) -> None:
         await counters.purge(self.database)
         await self.audit.purge_texts(self.retention_days, SENSITIVE_CODES)
         await self.audit.purge(self._audit_days)

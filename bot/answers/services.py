@@ -9,6 +9,7 @@ from bot.access.admission import Admission
 from bot.access.policy import Policy
 from bot.access.rate_limits import RateLimiter
 from bot.access.timeouts import TimeOuts
+from bot.answers.abandoned import AbandonedAnswers
 from bot.answers.examiner import PictureExaminer
 from bot.answers.question_files import FileReader
 from bot.core.adapters import Adapters
@@ -61,6 +62,7 @@ class Services:
     examiner: PictureExaminer
     reader: FileReader
     runs: ActiveRuns
+    abandoned: AbandonedAnswers
     moderation: Moderation
     privacy: PrivacyService
     keeps_answers: bool
@@ -125,6 +127,7 @@ class Services:
             examiner=PictureExaminer(stamper, pictures, messages),
             reader=FileReader(),
             runs=runs,
+            abandoned=AbandonedAnswers(messages),
             moderation=moderation,
             privacy=PrivacyService(
                 database=database,

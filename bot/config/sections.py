@@ -20,6 +20,7 @@ from pydantic import (
     field_validator,
 )
 
+from bot.config.shards import ShardPlan, parse_shards
 from bot.core.errors import ConfigError
 
 CONFIG_FOLDER = Path(__file__).parents[2] / "config"
@@ -221,6 +222,20 @@ class DiscordSection(ConfigSection):
     sync: Literal["global", "guilds", "off"] = "global"
     """Where commands are registered: everywhere, only in `guilds`, or not by this process."""
     guilds: tuple[Snowflake, ...] = Field(default=(), validate_default=True)
+    shards: str = ""
+    """The shards of this process, as “0-3/8”, or “auto/8” to divide 8 with other processes; empty for all there are."""
+
+    @property
+    def shard_plan(self) -> ShardPlan | None:
+        """The shards of this process; None if it serves all that Discord recommends."""
+        return parse_shards(self.shards) if self.shards else None
+
+    @field_validator("shards")
+    @classmethod
+    def _check_shards(cls, shards: str) -> str:
+        if shards:
+            parse_shards(shards)
+        return shards
 
     @field_validator("guilds")
     @classmethod

@@ -109,7 +109,7 @@ class PlatformAdapter(Protocol):
         This concerns only what this process shows. The messages that the platform stores stay.
         """
 
-    def locale(self, server: str) -> str:
+    async def locale(self, server: str) -> str:
         """Return the language of a server."""
 
     async def post(self, server: str, channel: str, text: str) -> None:

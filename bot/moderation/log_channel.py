@@ -65,7 +65,7 @@ class LogChannel:
             return
         hello = translate(
             "From now on I tell here what moderators change and do, what is refused, and who appeals against it.",
-            self._locale(adapter, scope.platform, scope.server),
+            await self._locale(adapter, scope.platform, scope.server),
         )
         try:
             await self._post(adapter, scope.server, channel, hello)
@@ -89,8 +89,8 @@ class LogChannel:
         """Return the log channel of a server; "" for none."""
         return str(self._settings.value(LOG_CHANNEL, Place(platform, "", server))) if server else ""
 
-    def _locale(self, adapter: PlatformAdapter, platform: str, server: str) -> str:
-        return self._settings.language(Place(platform, "", server), adapter.locale(server))
+    async def _locale(self, adapter: PlatformAdapter, platform: str, server: str) -> str:
+        return self._settings.language(Place(platform, "", server), await adapter.locale(server))
 
     async def _post_new_entries(self, platform: str) -> None:
         """Post the new entries of each server in its log channel. One of several processes does so."""
@@ -120,7 +120,7 @@ class LogChannel:
         key = _server_key(platform, server)
         known = await self._store.get(key, scope=TROUBLE)
         try:
-            text = _format_entries(rows, self._locale(adapter, platform, server), adapter.capabilities)
+            text = _format_entries(rows, await self._locale(adapter, platform, server), adapter.capabilities)
             await self._post(adapter, server, channel, text)
         except CannotPost as error:
             log.info("The log channel %s of %s cannot be written to: %s", channel, key, error)

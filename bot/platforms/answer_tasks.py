@@ -140,6 +140,10 @@ class AnswerTasks(ABC, Generic[ViewT]):
             else:
                 return
 
+    async def start_restoring(self) -> None:
+        """Restore in a task of its own."""
+        self.start(self.restore(), f"{self._platform} restore")
+
     async def restore(self) -> None:
         """Show that the answers which another process left unfinished were cut short, with the buttons that remain."""
         # Each step is repeated by itself: what is marked is not found again, and a view knows what it has posted.

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from bot.storage.database import Database
 
-HEARTBEAT_SECONDS = 20.0
-MAX_SILENCE = timedelta(seconds=90)
+HEARTBEAT_SECONDS = 5.0
+MAX_SILENCE = timedelta(seconds=30)
 """A process on another host is considered dead after this time without a heartbeat."""
 
 

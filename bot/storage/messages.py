@@ -35,6 +35,7 @@ from bot.storage.serialization import (
     request_columns,
 )
 from bot.storage.tokens import unpack
+from bot.storage.unfinished import UnfinishedAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,12 +68,11 @@ class StoredFile:
     head: bytes
 
 
-class MessageStore:
+class MessageStore(UnfinishedAnswers):
     """Reads and writes messages. Every method is one transaction."""
 
     def __init__(self, database: Database, instance: Instance) -> None:
-        self._database = database
-        self._instance = instance
+        super().__init__(database, instance)
         self._exchanges = ExchangeWriter(database)
 
     async def create_exchange(
@@ -354,46 +354,3 @@ class MessageStore:
             )
             counts = {row.value: row.number for row in rows}
         return counts.get(1, 0), counts.get(-1, 0)
-
-    async def find_unfinished(self, platform: str, server: str) -> list[MessageRow]:
-        """Return the answers that living processes are making in a server, the oldest first."""
-        alive = await self._instance.find_living()
-        answers = is_in_server(platform, server) & (MessageRow.role == "assistant")
-        unfinished = answers & MessageRow.state.in_(UNFINISHED) & MessageRow.instance.in_(alive)
-        async with self._database.reading() as session:
-            return list(await session.scalars(select(MessageRow).where(unfinished).order_by(MessageRow.id)))
-
-    async def is_in_progress(self, row: MessageRow) -> bool:
-        """Return whether a living process makes an answer, or may not have noticed yet that it has to stop."""
-        return row.state in UNFINISHED and row.instance in {"", *await self._instance.find_living()}
-
-    async def request_stop(self, row: MessageRow, entry: AuditEntry | None = None) -> None:
-        """Ask the process that makes an answer to stop; it sees that by `find_stopped`.
-
-        `entry` is recorded in the audit, if somebody else than the asker stops it.
-        """
-        async with self._database.writing() as session:
-            await session.execute(update(MessageRow).where(MessageRow.id == row.id).values(instance=""))
-            if entry is not None:
-                add_entry(session, entry)
-
-    async def find_stopped(self, answers: Sequence[int]) -> list[int]:
-        """Return which of the answers of this process have been stopped or deleted by another process."""
-        if not answers:
-            return []
-        mine = (MessageRow.instance == self._instance.id) & (MessageRow.state != "deleted")
-        async with self._database.reading() as session:
-            active = set(await session.scalars(select(MessageRow.id).where(MessageRow.id.in_(answers), mine)))
-        return [answer for answer in answers if answer not in active]
-
-    async def mark_interrupted(self, platforms: Sequence[str]) -> list[MessageRow]:
-        """Mark the unfinished answers of dead processes on these platforms as interrupted, and return them."""
-        alive = await self._instance.find_living()
-        abandoned = (
-            MessageRow.state.in_(UNFINISHED) & MessageRow.platform.in_(platforms) & MessageRow.instance.not_in(alive)
-        )
-        async with self._database.writing() as session:
-            rows = list(await session.scalars(select(MessageRow).where(abandoned).order_by(MessageRow.id)))
-            for row in rows:
-                row.state = "interrupted"
-        return rows

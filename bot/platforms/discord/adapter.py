@@ -128,21 +128,37 @@ class DiscordAdapter:
         fetched = await self._client.fetch_channel(channel)
         return server == ("" if isinstance(fetched, discord.abc.PrivateChannel) else str(fetched.guild.id))
 
+    async def _fetch_of_server(self, channel: int, server: str) -> object:
+        """Return a channel or a thread from Discord; None if it is not in this server."""
+        fetched = await self._client.fetch_channel(channel)
+        is_there = isinstance(fetched, (discord.abc.GuildChannel, discord.Thread)) and str(fetched.guild.id) == server
+        return fetched if is_there else None
+
     async def forget_user(self, user_id: str, gone: Collection[int]) -> None:
         """Do nothing: Discord itself stores and shows what was written there."""
 
-    def locale(self, server: str) -> str:
+    async def locale(self, server: str) -> str:
         """Return the language of a server."""
         guild = self._client.get_guild(int(server))
-        return "en" if guild is None else guild.preferred_locale.value
+        if guild is None:
+            # It may be on a shard that another process serves.
+            try:
+                guild = await self._client.fetch_guild(int(server), with_counts=False)
+            except DISCORD_ERRORS:
+                return "en"
+        return guild.preferred_locale.value
 
     async def post(self, server: str, channel: str, text: str) -> None:
         """Post in a channel or a thread of that server, and of no other. Raises CannotPost."""
         guild = self._client.get_guild(int(server))
-        target = None if guild is None else guild.get_channel_or_thread(int(channel))
-        if not isinstance(target, discord.abc.Messageable):
-            raise CannotPost(NO_CHANNEL)
         try:
+            if guild is None:
+                # The server may be on a shard that another process serves.
+                target = await self._fetch_of_server(int(channel), server)
+            else:
+                target = guild.get_channel_or_thread(int(channel))
+            if not isinstance(target, discord.abc.Messageable):
+                raise CannotPost(NO_CHANNEL)
             await target.send(text, allowed_mentions=NO_PINGS, suppress_embeds=True)
         except discord.NotFound as error:
             raise CannotPost(NO_CHANNEL) from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from contextlib import AsyncExitStack
+import math
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import discord
@@ -11,6 +13,8 @@ import yarl
 from discord.gateway import DiscordWebSocket
 
 from bot.core import metrics
+from bot.core.background import repeat
+from bot.core.errors import DatabaseUnavailable
 from bot.platforms.discord.convert.requests import PLATFORM
 from bot.platforms.discord.incoming.command_tree import Tree
 from bot.platforms.discord.incoming.commands import build
@@ -20,6 +24,13 @@ from bot.platforms.discord.incoming.payload_check import check_event
 from bot.platforms.discord.incoming.sync import synchronise
 from bot.platforms.discord.outgoing.answers import TOKEN_SECONDS, DiscordAnswers
 from bot.platforms.discord.outgoing.targets import NO_PINGS
+from bot.platforms.discord.shards import (
+    HANDOVER_SECONDS,
+    IDENTIFY_SECONDS,
+    ROUND_SECONDS,
+    SessionStarts,
+    ShardLeases,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,22 +70,93 @@ class Client(discord.AutoShardedClient):
             )
         )
         self._was_ready = False
+        self._bot = bot
         self._log_channel = bot.log_channel
         self._log_channel_tasks: AsyncExitStack | None = None
+        self._plan = section.shard_plan
+        self._starts: SessionStarts | None = None
+        self._leases: ShardLeases | None = None
+        self._served: dict[int, float] = {}
+        # The shards that were connected, each with the moment at which this process leaves it.
+        self._sharing: asyncio.Task[None] | None = None
 
     async def launch_shards(self) -> None:
         """Connect to the configured address, or else to the one that Discord names, also when it connects again."""
-        if self.shard_count is None and not self.is_closed():
-            self.shard_count, url, _ = await self.http.get_bot_gateway()
+        if self.is_closed():
+            return
+        if self.shard_count is None:
+            count, url, limits = await self.http.get_bot_gateway()
             DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(self._section.gateway_url or url)
-        await super().launch_shards()
+            self.shard_count = count if self._plan is None else self._plan.count
+            if self._plan is not None:
+                self._starts = SessionStarts(self._bot, limits["max_concurrency"])
+        if self._plan is None:
+            await super().launch_shards()
+        elif self._plan.ids is not None:
+            self.shard_ids = list(self._plan.ids)
+            await super().launch_shards()
+        elif self._sharing is None:
+            self._connection.shard_count = self.shard_count
+            self._leases = ShardLeases(self._bot, self._plan.count)
+            self._sharing = asyncio.create_task(repeat(self._share_shards, ROUND_SECONDS, at_once=True), name="shards")
+
+    async def _share_shards(self) -> None:
+        """Connect the shards that fell to this process, and leave those that another process serves by now."""
+        if self._leases is None:
+            return
+        mine = await self._leases.renew()
+        self._connection.shard_ids = list(mine)
+        now = asyncio.get_running_loop().time()
+        for shard in mine:
+            if self._served.get(shard) is None:
+                log.info("Discord: this process takes shard %d of %d", shard, self._leases.count)
+                self._served[shard] = math.inf
+                await self.launch_shard(DiscordWebSocket.DEFAULT_GATEWAY, shard)
+            self._served[shard] = math.inf
+        for shard in self._served.keys() - mine:
+            self._served[shard] = min(self._served[shard], now + HANDOVER_SECONDS)
+            if self._served[shard] <= now:
+                await self._leave_shard(shard)
+
+    async def _leave_shard(self, shard: int) -> None:
+        """Leave a shard to another process; what is known of its servers is no longer kept up to date here."""
+        known = self.get_shard(shard)
+        if known is None or known.is_closed():
+            # discord.py connects it again just now; the next round leaves it.
+            return
+        log.info("Discord: another process has shard %d", shard)
+        await known.disconnect()
+        del self._served[shard]
+        for guild in [one for one in self.guilds if one.shard_id == shard]:
+            self._connection._remove_guild(guild)
+
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        """Wait until a session may begin: with shards in several processes, all of them take turns."""
+        if self._starts is None or shard_id is None:
+            await super().before_identify_hook(shard_id, initial=initial)
+            return
+        try:
+            await self._starts.wait_for(shard_id)
+        except DatabaseUnavailable:
+            await asyncio.sleep(IDENTIFY_SECONDS)
 
     async def close(self) -> None:
         """End the answers while their messages can still be edited, then the connections."""
+        if self._sharing is not None:
+            self._sharing.cancel()
+            await asyncio.gather(self._sharing, return_exceptions=True)
         if self._log_channel_tasks is not None:
             await self._log_channel_tasks.aclose()
         await self.answers.close()
         await super().close()
+        if self._leases is not None:
+            with suppress(DatabaseUnavailable):
+                await self._leases.give_up()
+
+    async def restore(self) -> None:
+        """Show that answers which a dead process left unfinished were cut short, once this client can write."""
+        if self.user is not None:
+            await self.answers.start_restoring()
 
     async def on_connect(self) -> None:
         """Register the commands and restore unfinished answers, at the first connection."""
@@ -82,11 +164,11 @@ class Client(discord.AutoShardedClient):
         if not self._was_ready:
             self._was_ready = True
             log.info("Discord: connected as %s", self.user)
-            self.answers.start(self.answers.restore(), "discord restore")
+            await self.restore()
             self.answers.start(synchronise(self._tree, self._section), "discord commands")
 
-    async def on_ready(self) -> None:
-        """Begin to post moderators' notes once the channels of the servers are known, at the first connection."""
+    async def on_shard_ready(self, shard: int) -> None:
+        """Begin to post moderators' notes once the channels of servers are known, at the first connection."""
         if self._log_channel_tasks is None and not self.is_closed():
             self._log_channel_tasks = AsyncExitStack()
             await self._log_channel_tasks.enter_async_context(self._log_channel.post_entries(PLATFORM))

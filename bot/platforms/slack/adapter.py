@@ -95,7 +95,7 @@ class SlackAdapter:
     async def forget_user(self, user_id: str, gone: Collection[int]) -> None:
         """Do nothing: Slack itself stores and shows what was written there."""
 
-    def locale(self, server: str) -> str:
+    async def locale(self, server: str) -> str:
         """Return English: a workspace has no language."""
         return "en"
 

@@ -88,7 +88,7 @@ class WebAdapter:
         self._people.forget(user_id)
         await self._known.forget(user_id)
 
-    def locale(self, server: str) -> str:
+    async def locale(self, server: str) -> str:
         """Return English: the chat has no language of its own."""
         return "en"
 

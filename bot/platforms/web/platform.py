@@ -96,7 +96,8 @@ class WebPlatform:
         await self._moderators.refresh()
         async with WebAnswers(self._bot, rooms) as answers, AsyncExitStack() as ending:
             await ending.enter_async_context(repeated(self._moderators.refresh, REFRESH_SECONDS))
-            await answers.restore()
+            await answers.stored.restore()
+            ending.enter_context(self._bot.services.abandoned.restored_by(self.name, answers.stored.show_interrupted))
             people, known = People(), KnownVisitors(self._bot.database)
             waiting = WaitingRoom(self._limits.waiting)
             await known.refresh()

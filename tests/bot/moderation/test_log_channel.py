@@ -39,7 +39,7 @@ class Recorder:
         self.failure: Exception | None = None
         self.language = "en"
 
-    def locale(self, server: str) -> str:
+    async def locale(self, server: str) -> str:
         return self.language
 
     async def post(self, server: str, channel: str, text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import zlib
 from collections import deque
 from dataclasses import dataclass, field
@@ -114,6 +115,9 @@ class Gateway:
         self.shards = 1
         self.heartbeat_seconds = 41.25
         self.session_starts_left = 1000
+        self.max_concurrency = 1
+        self.starts: list[tuple[int, float]] = []
+        """The shard and the time of each IDENTIFY, by which `max_concurrency` can be checked."""
         self.sessions: dict[str, Session] = {}
         self.log: list[tuple[str, int]] = []
         self.identified: list[dict[str, Any]] = []
@@ -197,6 +201,7 @@ class Gateway:
         shard, shards = data.get("shard", (0, 1))
         intents = data["intents"]
         self.log.append(("identify", shard))
+        self.starts.append((shard, time.monotonic()))
         self.identified.append({key: value for key, value in data.items() if key != "token"})
         if connection.session is not None:
             return connection.close(4005)

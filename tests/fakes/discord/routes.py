@@ -61,7 +61,8 @@ def gateway(rest: Rest, call: Call) -> Any:
 def gateway_bot(rest: Rest, call: Call) -> Any:
     """Return the address of the gateway, the number of shards, and how often a session may still be started."""
     gate = rest.world.gateway
-    left = {"total": 1000, "remaining": gate.session_starts_left, "reset_after": 14400000, "max_concurrency": 1}
+    left = {"total": 1000, "remaining": gate.session_starts_left, "reset_after": 14400000}
+    left["max_concurrency"] = gate.max_concurrency
     return {"url": rest.world.gateway_url, "shards": gate.shards, "session_start_limit": left}
 
 

@@ -15,14 +15,13 @@ from bot.core.messages import Action, RemoteFile, Reply, Request, User
 from bot.core.splitting import closing
 from bot.core.throttle import Throttle, throttled
 from bot.platforms.answer_tasks import FAILED, read_only_reply
-from bot.platforms.web.chat.announcements import show_announcement
 from bot.platforms.web.chat.choices import show_choices
+from bot.platforms.web.chat.restoring import CLIENT_REF, READ_ALONG, StoredMessages
 from bot.platforms.web.chat.sent_forms import SentForms
 from bot.settings.builtin import TEACHERS_READ
-from bot.storage.database import ANNOUNCEMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from types import TracebackType
 
     from bot.app import Bot
@@ -30,19 +29,12 @@ if TYPE_CHECKING:
     from bot.core.messages import Attachment, Form
     from bot.platforms.web.chat.room import Exchange, Room
     from bot.platforms.web.chat.rooms import Rooms
-    from bot.storage.database import MessageRow
 
 log = logging.getLogger(__name__)
 
 PACE_SECONDS = 0.05
 STORED_SECONDS = 1.0
 """How long a line is not confirmed because it is not stored yet: the page sends again what was not confirmed."""
-CLIENT_REF = "ref"
-"""The key of `Request.resume` for the mark that the page gave a line, so that a new process knows it, too."""
-READ_ALONG = "read_along"
-"""The key of `Request.resume` that is true in a private place in which teachers may read along."""
-MAX_RESTORED_MESSAGES = 200
-"""Stored questions and answers that are shown in a room after a restart, besides the ones that began their threads."""
 MAX_ANSWERS_PER_VISITOR, MAX_ANSWERS_PER_ADDRESS, MAX_ANSWERS = 8, 200, 400
 """How many answers may be under way for one visitor, for all at one IP address, and in all.
 
@@ -80,6 +72,7 @@ class WebAnswers:
         self._rooms = rooms
         self._active: dict[asyncio.Task[None], ActiveAnswer] = {}
         self.forms = SentForms()
+        self.stored = StoredMessages(bot, rooms)
 
     async def __aenter__(self) -> Self:
         return self
@@ -91,48 +84,6 @@ class WebAnswers:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def restore(self) -> None:
-        """Show the stored messages of all rooms after a start, and mark answers that were cut short as interrupted."""
-        await self._bot.mark_interrupted(["web"])
-        for name in self._rooms.names:
-            await self.restore_room(self._rooms.get(name))
-
-    async def restore_room(self, room: Room) -> None:
-        """Show the stored messages of a room that has just been opened."""
-        rows = await self._bot.messages.recent(room.place(), MAX_RESTORED_MESSAGES, threads=True)
-        rows = [*await self._read_thread_starts(rows), *rows]
-        questions = {row.id: row for row in rows if row.role == "user"}
-        for row in rows:
-            if row.role == ANNOUNCEMENT:
-                show_announcement(room, row)
-            elif row.role == "assistant":
-                await self._show_stored(room, row, questions.get(row.parent or 0))
-
-    async def _read_thread_starts(self, rows: Sequence[MessageRow]) -> list[MessageRow]:
-        """Return the answers that began the threads of `rows`, each with its question, unless they are among `rows`."""
-        messages, known = self._bot.messages, {row.id for row in rows}
-        starts = []
-        for number in sorted({int(row.thread) for row in rows if row.thread} - known):
-            if (answer := await messages.get(number)) is not None:
-                question = None if answer.parent in known else await messages.get(answer.parent or 0)
-                starts += [row for row in (question, answer) if row is not None]
-        return starts
-
-    async def _show_stored(self, room: Room, row: MessageRow, question: MessageRow | None) -> None:
-        reply = await self._bot.snapshot(row, "en", files=False)
-        stored = await self._bot.messages.list_files(row.id) if reply.final and not reply.attachments else ()
-        exchange = room.open_exchange(
-            User(row.author, row.author_name),
-            row.resume.get("line", ""),
-            private=row.private,
-            client_ref=row.resume.get(CLIENT_REF, ""),
-            began=row.created.timestamp(),
-            thread=int(row.thread or 0),
-            parent=(question.parent or 0) if question is not None else 0,
-            read_along=bool(row.resume.get(READ_ALONG)),
-        )
-        room.show(exchange, reply, stored)
 
     async def say(
         self,

@@ -71,7 +71,7 @@ async def change_rooms(services: WebServices, user: User, message: MakeRoom | Cl
         await _record(services, user, "close room", message.room)
         return ""
     room = await services.rooms.open(message.name)
-    await services.answers.restore_room(room)
+    await services.answers.stored.restore_room(room)
     services.show_badges()
     await _record(services, user, "open room", room.name)
     return room.name

@@ -94,7 +94,7 @@ class WebServices:
 
     async def open_private(self, user_id: str) -> Room:
         """Return the private place of a visitor."""
-        return await self.rooms.private.open(user_id, self.answers.restore_room)
+        return await self.rooms.private.open(user_id, self.answers.stored.restore_room)
 
     async def enter(self, user: User, name: str) -> tuple[Room, str]:
         """Return the room of this name, or the user's own private place.

@@ -10,8 +10,8 @@ from sqlalchemy import func, select
 
 from bot.core.caller import Caller
 from bot.core.errors import PermissionDenied, UserError
-from bot.platforms.web.chat.answers import READ_ALONG
 from bot.platforms.web.chat.protocol import exchange_message
+from bot.platforms.web.chat.restoring import READ_ALONG
 from bot.platforms.web.chat.room import GENERAL, PRIVATE_MARK, room_place
 from bot.platforms.web.pages.errors import error_response
 from bot.platforms.web.templates import render_page

@@ -13,7 +13,7 @@ from bot.core.errors import UserError
 from bot.core.messages import Attachment, Reply, User
 from bot.platforms.web import WebPlatform, platform
 from bot.platforms.web.access.teachers import WebModerators
-from bot.platforms.web.chat import answers, room
+from bot.platforms.web.chat import restoring, room
 from bot.platforms.web.chat.files import Files
 from bot.platforms.web.chat.room import MAX_PUBLIC_EXCHANGES, Room
 from bot.platforms.web.chat.rooms import Rooms
@@ -248,7 +248,7 @@ async def test_a_thread_in_use_stays_however_much_is_asked_in_its_room(
 async def test_a_thread_begins_with_the_same_answer_after_a_restart(
     bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "MAX_RESTORED_MESSAGES", 2)
+    monkeypatch.setattr(restoring, "MAX_RESTORED_MESSAGES", 2)
     async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ann, ann.page() as page:
         await page.say("/ask before")
         before = (await page.final())["row"]

@@ -1,0 +1,107 @@
+"""Shards that several processes divide among themselves, and the pace at which all of them together begin sessions.
+
+The database holds which process has which shard. A shard whose process is dead is free, and others take it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from bot.platforms.discord.convert.requests import PLATFORM
+from bot.storage.key_value import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from bot.app import Bot
+
+ROUND_SECONDS = 3.0
+"""How often a process looks which shards it has to serve."""
+HANDOVER_SECONDS = 15.0
+"""How long a process still serves a shard that another one takes over, whose session has to begin meanwhile.
+
+What both receive is handled once.
+"""
+IDENTIFY_SECONDS = 5.25
+"""Shortest time between two sessions in one of Discord's buckets: its five seconds, and what clocks may differ."""
+MAX_WAIT_SECONDS = 3600.0
+"""A longer wait for a session is an error of a clock, which is not waited for."""
+DIVISION, SESSIONS = "shards", "sessions"
+"""Keys in the store: which process has which shard, and when each bucket's last session began."""
+
+
+def divide(before: Mapping[str, Any] | None, count: int, me: str, living: Collection[str]) -> dict[str, Any]:
+    """Return the division of `count` shards after the turn of the process `me`, which takes free ones or gives some up.
+
+    It has the ids of all `processes`, and the holder of each shard that has one. Each process takes its turn again and
+    again, so that their numbers of shards soon differ by one at most.
+    """
+    known = before if before is not None and before["count"] == count else {"processes": [], "holders": {}}
+    processes = sorted({me, *(one for one in known["processes"] if one in living)})
+    holders = {shard: holder for shard, holder in known["holders"].items() if holder in processes}
+    held = {one: [shard for shard, holder in holders.items() if holder == one] for one in processes}
+    # Where the shards cannot be divided evenly, those who have most keep one more.
+    ranking = sorted(processes, key=lambda one: (-len(held[one]), one))
+    share = count // len(processes) + (ranking.index(me) < count % len(processes))
+    for shard in sorted(held[me], key=int)[share:]:
+        del holders[shard]
+    free = [shard for shard in map(str, range(count)) if shard not in holders]
+    if len(held[me]) < share:
+        holders |= dict.fromkeys(free[: share - len(held[me])], me)
+    return {"count": count, "processes": processes, "holders": holders}
+
+
+class ShardLeases:
+    """The shards of this process, of those that several processes divide."""
+
+    def __init__(self, bot: Bot, count: int) -> None:
+        self.count = count
+        self._instance = bot.services.instance
+        self._store = Store(bot.database, PLATFORM)
+
+    async def renew(self) -> Sequence[int]:
+        """Take free shards, give up some to others who have too few, and return those of this process now."""
+        living, me = await self._instance.find_living(), self._instance.id
+        # Most rounds change nothing, and then nobody has to wait for the database.
+        before = await self._store.get(DIVISION)
+        after = divide(before, self.count, me, living)
+        if after != before:
+            after = await self._store.change(DIVISION, partial(divide, count=self.count, me=me, living=living))
+        return sorted(int(shard) for shard, holder in after["holders"].items() if holder == me)
+
+    async def give_up(self) -> None:
+        """Leave the shards of this process to others, since it ends."""
+        me = self._instance.id
+
+        def leave(before: dict[str, Any] | None) -> dict[str, Any] | None:
+            if before is None:
+                return None
+            holders = {shard: holder for shard, holder in before["holders"].items() if holder != me}
+            return {**before, "processes": [one for one in before["processes"] if one != me], "holders": holders}
+
+        await self._store.change(DIVISION, leave)
+
+
+class SessionStarts:
+    """Lets one session after another begin in each of the buckets that Discord's max_concurrency stands for."""
+
+    def __init__(self, bot: Bot, max_concurrency: int) -> None:
+        self._buckets = max(1, max_concurrency)
+        self._store = Store(bot.database, PLATFORM)
+
+    async def wait_for(self, shard: int) -> None:
+        """Return when a session of this shard may begin, whichever process began the last one."""
+        bucket = str(shard % self._buckets)
+        moments: dict[str, float] = {}
+
+        def take(before: dict[str, float] | None) -> dict[str, float]:
+            now = time.time()
+            moment = max(now, (before or {}).get(bucket, 0.0) + IDENTIFY_SECONDS)
+            moments[bucket] = now if moment > now + MAX_WAIT_SECONDS else moment
+            return (before or {}) | moments
+
+        await self._store.change(SESSIONS, take)
+        await asyncio.sleep(max(0.0, moments[bucket] - time.time()))

@@ -1,0 +1,149 @@
+"""Discord's shards in several processes: ranges, shares that processes agree on, and the pace of new sessions."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.discord import FakeDiscord
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.discord_bot import Toys, bot_with_toys
+from sqlalchemy import delete
+
+from bot.app import Bot
+from bot.config.sections import DiscordSection
+from bot.platforms.discord import DiscordPlatform, shards
+from bot.platforms.discord import client as client_module
+from bot.platforms.discord.shards import divide
+from bot.storage.database import InstanceRow
+
+
+def held_by(division: dict[str, Any]) -> Counter[str]:
+    return Counter(division["holders"].values())
+
+
+def rounds(division: dict[str, Any] | None, count: int, living: Sequence[str], times: int = 2) -> dict[str, Any]:
+    """Let each process take its turn a few times."""
+    for _ in range(times):
+        for one in living:
+            division = divide(division, count, one, living)
+    assert division is not None
+    return division
+
+
+def test_a_process_alone_takes_all_shards() -> None:
+    assert held_by(rounds(None, 4, ["a"])) == {"a": 4}
+
+
+def test_processes_come_to_have_as_many_shards_as_each_other() -> None:
+    division = rounds(rounds(None, 8, ["a"]), 8, ["a", "b", "c"], times=3)
+    assert sorted(held_by(division).values()) == [2, 3, 3]
+    assert divide(division, 8, "b", ["a", "b", "c"]) == division
+
+
+def test_the_shards_of_a_dead_process_are_divided_among_the_others() -> None:
+    division = rounds(None, 8, ["a", "b"], times=3)
+    kept = {shard for shard, holder in division["holders"].items() if holder == "b"}
+    after = rounds(division, 8, ["b"])
+    assert held_by(after) == {"b": 8}
+    assert len(kept) == 4
+
+
+def test_with_another_number_of_shards_everything_is_divided_anew() -> None:
+    assert held_by(rounds(rounds(None, 8, ["a"]), 2, ["a"])) == {"a": 2}
+
+
+def test_more_processes_than_shards_leave_some_without_any() -> None:
+    assert sorted(held_by(rounds(None, 2, ["a", "b", "c"], times=3)).values()) == [1, 1]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeDiscord]:
+    async with FakeDiscord() as running:
+        running.gateway.shards = 4
+        running.gateway.max_concurrency = 4
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "ROUND_SECONDS", 0.05)
+    monkeypatch.setattr(client_module, "HANDOVER_SECONDS", 0.5)
+
+
+@asynccontextmanager
+async def process(models: FakeModels, folder: Path, discord: FakeDiscord, plan: str) -> AsyncIterator[Bot]:
+    """Run what one process of a deployment is: a bot on the common database with some of the shards."""
+    section = DiscordSection(token=discord.token, api_base=discord.api_base, shards=plan)
+    async with bot_with_toys(models, folder, Toys()) as bot:
+        running = asyncio.create_task(DiscordPlatform(bot, section).run())
+        try:
+            yield bot
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+def connected(discord: FakeDiscord) -> list[int]:
+    """Return the shard of each session that is connected."""
+    return sorted(one.shard for one in discord.gateway.sessions.values() if one.connection is not None)
+
+
+async def ask_everywhere(discord: FakeDiscord) -> None:
+    """Ask something on each shard; exactly one process answers."""
+    for shard in range(4):
+        guild = discord.add_guild(f"On shard {shard}", shard=shard)
+        discord.remove_bot(guild)
+        discord.add_bot(guild)
+        asked = await discord.slash(discord.ann, guild.system_channel, "whisper", text="hello")
+        assert (await asked.acknowledged()).private
+
+
+async def test_two_ranges_serve_all_servers(server: FakeDiscord, models: FakeModels, tmp_path: Path) -> None:
+    async with process(models, tmp_path, server, "0-1/4"), process(models, tmp_path, server, "2-3/4"):
+        await server.until(lambda: connected(server) == [0, 1, 2, 3] and server.commands())
+        await ask_everywhere(server)
+    assert sorted(shard for shard, _ in server.gateway.starts) == [0, 1, 2, 3]
+
+
+async def test_processes_share_shards_and_take_over_those_of_a_dead_one(
+    server: FakeDiscord, models: FakeModels, tmp_path: Path
+) -> None:
+    async with process(models, tmp_path, server, "auto/4") as first:
+        await server.until(lambda: connected(server) == [0, 1, 2, 3] and server.commands())
+        async with process(models, tmp_path, server, "auto/4") as second:
+            # The first one leaves what the second one has taken, once its sessions have begun.
+            await server.until(lambda: len(server.gateway.starts) == 6 and connected(server) == [0, 1, 2, 3])
+            taken = {shard for shard, _ in server.gateway.starts[4:]}
+            assert len(taken) == 2
+            await ask_everywhere(server)
+            async with second.database.writing() as session:
+                await session.execute(delete(InstanceRow).where(InstanceRow.id == second.services.instance.id))
+            await server.until(lambda: len(server.gateway.starts) == 8)
+            assert {shard for shard, _ in server.gateway.starts[6:]} == taken
+    assert first.services.instance.id != second.services.instance.id
+
+
+async def test_a_process_that_ends_leaves_its_shards_at_once(
+    server: FakeDiscord, models: FakeModels, tmp_path: Path
+) -> None:
+    async with process(models, tmp_path, server, "auto/4"):
+        async with process(models, tmp_path, server, "auto/4"):
+            await server.until(lambda: len(server.gateway.starts) == 6 and connected(server) == [0, 1, 2, 3])
+        await server.until(lambda: connected(server) == [0, 1, 2, 3])
+        await ask_everywhere(server)
+
+
+async def test_all_processes_together_keep_the_pace_of_new_sessions(
+    server: FakeDiscord, models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "IDENTIFY_SECONDS", 0.4)
+    server.gateway.max_concurrency = 2
+    async with process(models, tmp_path, server, "0-1/4"), process(models, tmp_path, server, "2-3/4"):
+        await server.until(lambda: connected(server) == [0, 1, 2, 3])
+    for bucket in (0, 1):
+        first, second = (moment for shard, moment in server.gateway.starts if shard % 2 == bucket)
+        assert second - first >= 0.3
