@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from bot.access.policy import NO_DIRECT_MESSAGES
-from bot.access.rate_limits import MEMORY
 from bot.answers.abandoned import LOOK_SECONDS
 from bot.answers.button_actions import ButtonActions
 from bot.answers.context_factory import ContextFactory
@@ -27,6 +27,7 @@ from bot.storage.identity import load_own_identity
 from bot.storage.key_value import Store
 from bot.storage.locks import only_one
 from bot.storage.places import is_visible
+from bot.storage.process_events import LOOK, MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,6 +120,7 @@ class Bot:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.database)
             await stack.enter_async_context(self.services.instance)
+            await stack.enter_async_context(self.services.events)
             await stack.enter_async_context(self.models)
             await self._memory.load()
             stack.push_async_callback(self._memory.save)
@@ -135,6 +137,7 @@ class Bot:
             await stack.enter_async_context(repeated(self._purge, pause, at_once=True))
             await stack.enter_async_context(repeated(self._refresh, REFRESH_SECONDS))
             await stack.enter_async_context(repeated(self.services.abandoned.look, LOOK_SECONDS))
+            self._tell_others_of_settings(stack)
             self._lifetime = stack.pop_all()
         return self
 
@@ -150,6 +153,17 @@ class Bot:
             config=self._sections.get(plugin),
             retention_days=self.retention_days,
         )
+
+    def _tell_others_of_settings(self, stack: AsyncExitStack) -> None:
+        """Have other processes read changed settings at once, and do the same here, until `stack` is closed."""
+        events, listeners = self.services.events, self.settings.scopes.listeners
+        stack.enter_context(events.handled(LOOK, self._look))
+        tell = partial(events.publish, LOOK, key=LOOK)
+        listeners.add(tell)
+        stack.callback(listeners.discard, tell)
+
+    async def _look(self, process: str, data: object) -> None:
+        await self._refresh()
 
     async def _refresh(self) -> None:
         await self.settings.refresh()

@@ -27,6 +27,7 @@ from bot.core.i18n import Sentence
 from bot.settings.builtin import DAY_SECONDS
 from bot.settings.scopes import server_scope
 from bot.settings.setting import CHANNEL
+from bot.storage.process_events import MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -43,8 +44,6 @@ SPANS = {
     HOUR_SECONDS: Sentence("per hour"),
     DAY_SECONDS: Sentence("per day"),
 }
-MEMORY = "memory"
-"""The address of the storage in the memory of this process."""
 MAX_REQUESTS, MAX_REQUESTS_AT_ADDRESS = 120, 2400
 """How many requests of any kind one person, and all at one IP address, may make in a minute.
 

@@ -28,6 +28,7 @@ from bot.storage.audit import Audit
 from bot.storage.instances import Instance
 from bot.storage.messages import MessageStore
 from bot.storage.pictures import PictureHashes
+from bot.storage.process_events import ProcessEvents
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,6 +57,7 @@ class Services:
     log_channel: LogChannel
     refusals: Refusals
     instance: Instance
+    events: ProcessEvents
     messages: MessageStore
     stamper: Stamper
     pictures: PictureHashes
@@ -94,7 +96,8 @@ class Services:
         policy = Policy(resolved, timeouts, direct_messages=direct_messages)
         instance, runs = Instance(database), ActiveRuns()
         stamper, pictures = Stamper(), PictureHashes(database)
-        messages = MessageStore(database, instance)
+        events = ProcessEvents(limits, instance.id)
+        messages = MessageStore(database, instance, events)
         moderation = Moderation(
             audit=audit, messages=messages, runs=runs, timeouts=timeouts, policy=policy, adapters=adapters
         )
@@ -121,6 +124,7 @@ class Services:
             log_channel=LogChannel(database, resolved, audit, adapters),
             refusals=Refusals(audit, adapters, keeps_words=keeps_answers),
             instance=instance,
+            events=events,
             messages=messages,
             stamper=stamper,
             pictures=pictures,

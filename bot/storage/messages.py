@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from bot.core.model_events import Token
     from bot.storage.database import Database
     from bot.storage.instances import Instance
+    from bot.storage.process_events import ProcessEvents
 
 HEAD_BYTES = 64 << 10
 """The beginning of a file that is read to find out the size of a picture."""
@@ -71,8 +72,8 @@ class StoredFile:
 class MessageStore(UnfinishedAnswers):
     """Reads and writes messages. Every method is one transaction."""
 
-    def __init__(self, database: Database, instance: Instance) -> None:
-        super().__init__(database, instance)
+    def __init__(self, database: Database, instance: Instance, events: ProcessEvents | None = None) -> None:
+        super().__init__(database, instance, events)
         self._exchanges = ExchangeWriter(database)
 
     async def create_exchange(
@@ -322,6 +323,8 @@ class MessageStore(UnfinishedAnswers):
             await session.execute(update(MessageRow).where(MessageRow.id.in_(gone)).values(**DELETED_COLUMNS))
             for table in CONTENT_TABLES:
                 await session.execute(delete(table).where(table.message.in_(gone)))
+        if row.state in UNFINISHED:
+            self._tell_others()
 
     async def vote(self, row_id: int, user: str, value: int) -> None:
         """Store the vote of a user, 1 or -1; the same vote again withdraws it."""

@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 from bot.storage.audit import add_entry
 from bot.storage.database import UNFINISHED, MessageRow
 from bot.storage.places import is_in_server
+from bot.storage.process_events import LOOK
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -18,14 +19,21 @@ if TYPE_CHECKING:
     from bot.storage.audit import AuditEntry
     from bot.storage.database import Database
     from bot.storage.instances import Instance
+    from bot.storage.process_events import ProcessEvents
 
 
 class UnfinishedAnswers:
     """The unfinished answers of all processes."""
 
-    def __init__(self, database: Database, instance: Instance) -> None:
+    def __init__(self, database: Database, instance: Instance, events: ProcessEvents | None = None) -> None:
         self._database = database
         self._instance = instance
+        self._events = events
+
+    def _tell_others(self) -> None:
+        """Make other processes look at once whether they have to stop something."""
+        if self._events is not None:
+            self._events.publish(LOOK, key=LOOK)
 
     async def find_unfinished(self, platform: str, server: str) -> list[MessageRow]:
         """Return the answers that living processes are making in a server, the oldest first."""
@@ -48,6 +56,7 @@ class UnfinishedAnswers:
             await session.execute(update(MessageRow).where(MessageRow.id == row.id).values(instance=""))
             if entry is not None:
                 add_entry(session, entry)
+        self._tell_others()
 
     async def find_stopped(self, answers: Sequence[int]) -> list[int]:
         """Return which of the answers of this process have been stopped or deleted by another process."""

@@ -15,14 +15,14 @@ READY_SECONDS = 30
 
 
 @contextmanager
-def running_redis(folder: Path) -> Iterator[str]:
-    """Run a server while the context lasts, and yield its address."""
+def running_redis(folder: Path, port: int = 0) -> Iterator[str]:
+    """Run a server while the context lasts, on a free port or this one, and yield its address."""
     program = shutil.which("redis-server")
     if program is None:
         if os.environ.get("CI") == "true":
             pytest.fail("There is no redis-server in the PATH.")
         pytest.skip("There is no redis-server in the PATH.")
-    port = free_port()
+    port = port or free_port()
     command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
