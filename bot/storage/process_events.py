@@ -11,7 +11,7 @@ import itertools
 import json
 import logging
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from bot.core.errors import DatabaseUnavailable
 
@@ -34,6 +34,9 @@ MAX_ENTRIES = 1000
 """About how many events the stream keeps for processes that are slow to read it."""
 MAX_EVENT_BYTES = 1 << 20
 """A larger event is left out; the others find in the database what they miss."""
+FILES = "tempera:file"
+MAX_FILE_BYTES, FILE_SECONDS = 8 << 20, 30
+"""The largest file that processes show each other, such as a preview, and for how long it is there."""
 EXPIRY_SECONDS = 3600
 """How long the stream stays after the last event."""
 PACE_SECONDS = 0.1
@@ -41,7 +44,7 @@ PACE_SECONDS = 0.1
 BLOCK_SECONDS = 5.0
 RETRY_SECONDS = 2.0
 CONNECT_SECONDS = 2.0
-GOODBYE_SECONDS = 1.0
+GOODBYE_SECONDS, CANCEL_SECONDS = 1.0, 0.2
 """How long the end of this process waits until its last events are sent."""
 MAX_WAITING = 5000
 """How many events wait while Redis is away; the oldest ones are dropped."""
@@ -56,6 +59,8 @@ class ProcessEvents:
         self.process = process
         self._handlers: dict[str, Handler] = {}
         self._waiting: dict[tuple[str, str], Callable[[], Any]] = {}
+        self._files: dict[str, bytes] = {}
+        self._reader: Redis | None = None
         self._numbers = itertools.count()
         self._wake, self._sent = asyncio.Event(), asyncio.Event()
         self._sent.set()
@@ -84,9 +89,12 @@ class ProcessEvents:
                 await self._sent.wait()
         self._is_closing = True
         self._wake.set()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        running = set(self._tasks)
+        while running:
+            for task in running:
+                task.cancel()
+            # A cancellation gets lost in the library if just then something arrives.
+            _, running = await asyncio.wait(running, timeout=CANCEL_SECONDS)
 
     @contextmanager
     def handled(self, kind: str, handler: Handler) -> Iterator[None]:
@@ -112,6 +120,16 @@ class ProcessEvents:
         self._sent.clear()
         self._wake.set()
 
+    def keep_file(self, name: str, data: bytes) -> None:
+        """Let other processes fetch a file for a short time, from before the next event on."""
+        if self.is_shared and len(data) <= MAX_FILE_BYTES:
+            self._files[name] = data
+
+    async def fetch_file(self, name: str) -> bytes | None:
+        """Return a file that another process keeps, for the handler of an event; None if it is gone."""
+        data: Any = None if self._reader is None else await self._reader.get(f"{FILES}:{name}")
+        return cast("bytes | None", data)
+
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Redis]:
         """Yield a client of the Redis server."""
@@ -132,7 +150,6 @@ class ProcessEvents:
         """Call `work` again after each failure."""
         from redis.exceptions import RedisError
 
-        # A cancellation can get lost in the library while a connection is made.
         while not self._is_closing:
             try:
                 async with self.connected() as client:
@@ -155,6 +172,7 @@ class ProcessEvents:
                 if (data := _made(make)) is None:
                     continue
                 try:
+                    await self._send_files(client)
                     await self._send_one(client, key[0], data)
                 except BaseException:
                     self._waiting.setdefault(key, make)
@@ -165,6 +183,12 @@ class ProcessEvents:
             self._is_away = False
             await asyncio.sleep(PACE_SECONDS)
 
+    async def _send_files(self, client: Redis) -> None:
+        while self._files:
+            name, data = next(iter(self._files.items()))
+            await client.set(f"{FILES}:{name}", data, ex=FILE_SECONDS)
+            del self._files[name]
+
     async def _send_one(self, client: Redis, kind: str, data: Any) -> None:
         encoded = json.dumps(data, default=str).encode()
         if len(encoded) <= MAX_EVENT_BYTES:
@@ -172,6 +196,7 @@ class ProcessEvents:
             await client.xadd(STREAM, fields, maxlen=MAX_ENTRIES, approximate=True)
 
     async def _receive(self, client: Redis) -> None:
+        self._reader = client
         if not self._last:
             newest = await client.xrevrange(STREAM, count=1)
             self._last = newest[0][0] if newest else "0"

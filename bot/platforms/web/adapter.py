@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from bot.core.adapters import ShownMessage
 from bot.core.errors import CannotPost
@@ -12,7 +13,7 @@ from bot.core.messages import Place, Reply, User
 from bot.platforms.capabilities import WEB
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from bot.platforms.web.access.known import KnownVisitors
     from bot.platforms.web.access.people import People
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
     from bot.platforms.web.chat.answers import WebAnswers
     from bot.platforms.web.chat.files import Files
     from bot.platforms.web.chat.rooms import Rooms
+    from bot.storage.process_events import ProcessEvents
 
 ANSWER_LINK = re.compile(r"(?:https?://\S+#[^/\s]+/|#)?(?P<row>[0-9]{1,18})")
 USER_ID = re.compile(r"[0-9a-f]{16}")
+FORGET = "web forget"
 NO_ROOM = Sentence("there is no such room.")
 
 
@@ -46,6 +49,18 @@ class WebAdapter:
         self._uploads = uploads
         self._people = people
         self._known = known
+        self._events: ProcessEvents | None = None
+
+    @contextmanager
+    def forgetting_with_others(self, events: ProcessEvents) -> Iterator[None]:
+        """Forget whom other processes forget, and tell them whom this one does, for as long as the context lasts."""
+
+        async def forget(process: str, data: Mapping[str, Any]) -> None:
+            await self._forget_here(data["user"], data["gone"])
+
+        self._events = events
+        with events.handled(FORGET, forget):
+            yield
 
     async def find_user(self, name: str, place: Place) -> User | None:
         """Return a visitor by their id, or by a name that only one of those who wrote here lately has."""
@@ -76,8 +91,13 @@ class WebAdapter:
         """Stop showing what a visitor asked, and the answers whose rows are `gone`.
 
         Their forms, the files that they uploaded, their rights as a moderator, and what moderators decided about them
-        are forgotten, too.
+        are forgotten, too, and other processes do the same.
         """
+        if self._events is not None:
+            self._events.publish(FORGET, {"user": user_id, "gone": list(gone)})
+        await self._forget_here(user_id, gone)
+
+    async def _forget_here(self, user_id: str, gone: Collection[int]) -> None:
         self._answers.forms.forget(user_id)
         self._uploads.drop_owner(user_id)
         for room, exchange in self._rooms.find_of_user(user_id, gone):

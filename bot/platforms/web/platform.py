@@ -24,6 +24,8 @@ from bot.platforms.web.chat.files import Files
 from bot.platforms.web.chat.model_defaults import LEARN_SECONDS, ModelDefaults
 from bot.platforms.web.chat.rooms import Rooms
 from bot.platforms.web.chat.services import WebServices
+from bot.platforms.web.chat.shared_people import TICK_SECONDS, SharedPeople
+from bot.platforms.web.chat.shared_rooms import REPAIR_SECONDS, SharedRooms
 from bot.platforms.web.checks import NAME, VARIABLES, check_exposure
 from bot.platforms.web.pages.uploads import PATH as UPLOADS_PATH
 from bot.platforms.web.site import Site
@@ -97,7 +99,6 @@ class WebPlatform:
         async with WebAnswers(self._bot, rooms) as answers, AsyncExitStack() as ending:
             await ending.enter_async_context(repeated(self._moderators.refresh, REFRESH_SECONDS))
             await answers.stored.restore()
-            ending.enter_context(self._bot.services.abandoned.restored_by(self.name, answers.stored.show_interrupted))
             people, known = People(), KnownVisitors(self._bot.database)
             waiting = WaitingRoom(self._limits.waiting)
             await known.refresh()
@@ -127,8 +128,22 @@ class WebPlatform:
             # Only once it listens: if another chat of this bot has the port, that chat's adapter stays registered.
             adapter = WebAdapter(rooms, self._moderators, answers, uploads, people, known)
             ending.enter_context(self._bot.adapters.registered(self.name, adapter))
+            ending.enter_context(self._bot.services.abandoned.restored_by(self.name, answers.stored.show_interrupted))
+            ending.enter_context(adapter.forgetting_with_others(self._bot.services.events))
+            await self._share(services, ending)
             await ending.enter_async_context(self._bot.log_channel.post_entries(self.name))
             yield self._section.address_at(port)
+
+    async def _share(self, services: WebServices, ending: AsyncExitStack) -> None:
+        """Show rooms and visitors of other processes, and tell these of those here, until `ending`."""
+        if not self._bot.services.events.is_shared:
+            return
+        rooms = SharedRooms(self._bot, services.rooms, services.answers.stored)
+        people = SharedPeople(services)
+        ending.enter_context(rooms.shared())
+        await ending.enter_async_context(repeated(rooms.repair, REPAIR_SECONDS))
+        ending.enter_context(people.shared())
+        await ending.enter_async_context(repeated(people.tick, TICK_SECONDS, at_once=True))
 
     async def _drop_expired(self, rooms: Rooms, days: float) -> None:
         """Remove the exchanges from memory whose messages the database no longer keeps."""

@@ -155,6 +155,8 @@ class Door:
                 self._people.end(user_id)
         for user_id in self._waiting.drop_stale():
             self._people.forget(user_id)
+        # Another process may have let them in.
+        self._waiting.remove([one.id for one in self._waiting.waiting if self._known[one.id].let_in])
         if self._must_knock():
             for user_id in here:
                 known = self._known[user_id]

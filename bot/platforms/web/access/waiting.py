@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bot.core.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from bot.platforms.web.access.limits import Capacity
 
@@ -80,6 +80,18 @@ class WaitingRoom:
         """Note that the page of somebody who waits has asked."""
         if user_id in self._waiting:
             self._waiting[user_id].seen = self._clock()
+
+    @property
+    def turned_away(self) -> Mapping[str, float]:
+        """Those who cannot knock again yet, each with when they can, in seconds since the epoch."""
+        return {one: until for one, until in self._turned_away.items() if until > self._clock()}
+
+    def adopt_turned_away(self, turned_away: Mapping[str, float]) -> None:
+        """Let nobody wait here whom another process has turned away."""
+        self._turned_away |= turned_away
+        while len(self._turned_away) > MAX_TURNED_AWAY:
+            self._turned_away.popitem(last=False)
+        self.remove(turned_away.keys())
 
     def minutes_turned_away(self, user_id: str) -> int:
         """Return how many minutes somebody cannot knock; 0 if they can."""

@@ -45,7 +45,14 @@ class StoredMessages:
                 room.show(exchange, reply, await self._bot.messages.list_files(row.id))
 
     async def restore_room(self, room: Room) -> None:
-        """Show the stored messages of a room that has just been opened."""
+        """Show the stored messages of a room that has just been opened. Other processes know them."""
+        observer, room.observer = room.observer, None
+        try:
+            await self._fill(room)
+        finally:
+            room.observer = observer
+
+    async def _fill(self, room: Room) -> None:
         rows = await self._bot.messages.recent(room.place(), MAX_RESTORED_MESSAGES, threads=True)
         rows = [*await self._read_thread_starts(rows), *rows]
         questions = {row.id: row for row in rows if row.role == "user"}

@@ -42,7 +42,7 @@ class Exchange:
     `unchecked` is visible to its author alone until the question has passed the safety checks. One in a private place
     has an `owner`, the id of the only visitor who sees it in the chat. Teachers have a page on which they read those
     that are `read_along`: when these were written, the visitor was told so. An `announcement` has a moderator's line as
-    its question, and no answer.
+    its question, and no answer. `key` is the name of the exchange among all processes, once it has one.
     """
 
     id: int
@@ -58,6 +58,7 @@ class Exchange:
     owner: str = ""
     read_along: bool = False
     announcement: bool = False
+    key: str = ""
     reply: Reply = field(default_factory=Reply)
     files: tuple[tuple[File, str], ...] = ()
     former_files: list[str] = field(default_factory=list)
@@ -99,6 +100,16 @@ class Watcher(Protocol):
         """Called when somebody is writing a message."""
 
 
+class Observer(Protocol):
+    """Gets told of what happens in any room, for other processes. Its methods must be quick, too."""
+
+    def exchange_changed(self, room: Room, exchange: Exchange) -> None:
+        """Called when an exchange was added, changed, or deleted for all."""
+
+    def user_is_typing(self, room: Room, user: User) -> None:
+        """Called when somebody is writing a message."""
+
+
 class Room:
     """The exchanges of a room, in order. `ids` is shared by all rooms, so that no two exchanges have the same id."""
 
@@ -110,6 +121,7 @@ class Room:
         self._exchanges: dict[int, Exchange] = {}
         self._ids = itertools.count(1) if ids is None else ids
         self._watchers: set[Watcher] = set()
+        self.observer: Observer | None = None
 
     def place(self, thread: int = 0) -> Place:
         """Return the room, or one of its threads, as a place of the core."""
@@ -148,7 +160,7 @@ class Room:
         )
         self._exchanges[exchange.id] = exchange
         self._trim(private)
-        self._notify(exchange.id)
+        self._notify(exchange)
         return exchange
 
     def show(self, exchange: Exchange, reply: Reply, stored: Sequence[StoredFile] = ()) -> None:
@@ -156,6 +168,7 @@ class Room:
         if exchange.id not in self._exchanges:
             return
         if reply.deleted:
+            exchange.reply = replace(reply, row=reply.row or exchange.reply.row)
             self._remove(exchange)
             return
         exchange.reply = reply
@@ -164,7 +177,7 @@ class Room:
         exchange.unchecked = exchange.unchecked and not reply.row
         described = tuple((describe_stored(file), self._files.keep_stored(file, reader=self.owner)) for file in stored)
         exchange.files = described or self._name_files(exchange, reply)
-        self._notify(exchange.id)
+        self._notify(exchange)
 
     def tell_moderators(self, text: str) -> None:
         """Add an exchange with a text of the bot's own, for moderators alone."""
@@ -172,11 +185,11 @@ class Room:
         self.show(exchange, Reply(text=text, final=True, private=True))
 
     def change_author(self, exchange: Exchange, author: User) -> None:
-        """Show an exchange with the name and the badge that its author has now."""
+        """Show an exchange with the name and the badge that its author has now. Each process knows these itself."""
         before = exchange.author
         exchange.author = replace(before, name=author.name, is_moderator=author.is_moderator)
         if exchange.author != before:
-            self._notify(exchange.id)
+            self._notify_here(exchange.id)
 
     def release_files(self, exchange: Exchange, stored: Sequence[StoredFile]) -> None:
         """Drop the files of a final reply from memory, if all of them are `stored` in the database."""
@@ -224,7 +237,7 @@ class Room:
             if name in (shown for _, shown in exchange.files):
                 exchange.files = tuple(pair for pair in exchange.files if pair[1] != name)
                 self._files.drop(name)
-                self._notify(exchange.id)
+                self._notify_here(exchange.id)
                 break
 
     def get(self, exchange_id: int) -> Exchange | None:
@@ -261,6 +274,8 @@ class Room:
         """Tell all watchers that `user` is writing."""
         for watcher in tuple(self._watchers):
             watcher.user_is_typing(user)
+        if self.observer is not None:
+            self.observer.user_is_typing(self, user)
 
     def _name_files(self, exchange: Exchange, reply: Reply) -> tuple[tuple[File, str], ...]:
         """Return the reply's files with names. Files shown before keep theirs; those no longer shown are retired."""
@@ -300,8 +315,17 @@ class Room:
         del self._exchanges[exchange.id]
         for name in (*exchange.former_files, *(name for _, name in exchange.files)):
             self._files.drop(name)
-        self._notify(exchange.id)
+        if exchange.reply.deleted:
+            self._notify(exchange)
+        else:
+            # It made way for others, as it does in each process.
+            self._notify_here(exchange.id)
 
-    def _notify(self, exchange_id: int) -> None:
+    def _notify(self, exchange: Exchange) -> None:
+        self._notify_here(exchange.id)
+        if self.observer is not None:
+            self.observer.exchange_changed(self, exchange)
+
+    def _notify_here(self, exchange_id: int) -> None:
         for watcher in tuple(self._watchers):
             watcher.exchange_changed(exchange_id)

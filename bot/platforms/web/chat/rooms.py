@@ -13,11 +13,11 @@ from bot.platforms.web.chat.private_places import PrivatePlaces
 from bot.platforms.web.chat.room import GENERAL, Room, private_name
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 
     from bot.core.messages import User
     from bot.platforms.web.chat.files import Files
-    from bot.platforms.web.chat.room import Exchange
+    from bot.platforms.web.chat.room import Exchange, Observer
     from bot.storage.key_value import Store
 
 SCOPE = "rooms"
@@ -48,9 +48,10 @@ class Rooms:
         self._files = files
         self._store = store
         self._ids: Iterator[int] = itertools.count(1)
+        self._observer: Observer | None = None
         self._rooms = {GENERAL: self._create(GENERAL)}
         self._closers: dict[str, str] = {}
-        self.private = PrivatePlaces(lambda owner: Room(files, private_name(owner), self._ids, owner=owner))
+        self.private = PrivatePlaces(lambda owner: self._create(private_name(owner), owner))
         self._listeners: set[Listener] = set()
         self._changing = asyncio.Lock()
 
@@ -129,7 +130,7 @@ class Rooms:
             await self._store.set(name, True, scope=SCOPE)
             room = self._rooms[name] = self._create(name)
             self._closers.pop(name, None)
-        self._notify()
+        self.notify_rooms()
         return room
 
     async def close(self, name: str, closer: str = "") -> None:
@@ -148,7 +149,7 @@ class Rooms:
             for known in [*self._closers][:-MAX_ROOMS]:
                 del self._closers[known]
         room.clear()
-        self._notify()
+        self.notify_rooms()
 
     def add_listener(self, listener: Listener) -> None:
         """Tell `listener` of changes from now on."""
@@ -163,17 +164,47 @@ class Rooms:
         for listener in () if room.owner else tuple(self._listeners):
             listener.message_arrived(room.name, user)
 
+    def notify_rooms(self) -> None:
+        """Tell all listeners that a room was opened or closed."""
+        for listener in tuple(self._listeners):
+            listener.rooms_changed()
+
     def notify_offers(self) -> None:
         """Tell all listeners that commands, their limits or pages may have changed."""
         for listener in tuple(self._listeners):
             listener.offers_changed()
 
-    def _create(self, name: str) -> Room:
-        return Room(self._files, name, self._ids)
+    async def reload(self, restore: Callable[[Room], Awaitable[None]], closers: Mapping[str, str]) -> None:
+        """Open and close rooms as another process has. A new one is filled by `restore`.
 
-    def _notify(self) -> None:
-        for listener in tuple(self._listeners):
-            listener.rooms_changed()
+        `closers` are the names of those who closed rooms there.
+        """
+        async with self._changing:
+            stored = set(await self._store.items(scope=SCOPE)) | {GENERAL}
+            for name in self._rooms.keys() - stored:
+                self._closers[name] = closers.get(name, "")
+                self._rooms.pop(name).clear()
+            for name in sorted(stored - self._rooms.keys()):
+                room = self._create(name)
+                await restore(room)
+                self._rooms[name] = room
+                self._closers.pop(name, None)
+
+    @property
+    def closers(self) -> Mapping[str, str]:
+        """The names of those who closed rooms lately, by room."""
+        return self._closers
+
+    def observe(self, observer: Observer) -> None:
+        """Tell `observer` from now on what happens in any room."""
+        self._observer = observer
+        for room in self.all:
+            room.observer = observer
+
+    def _create(self, name: str, owner: str = "") -> Room:
+        room = Room(self._files, name, self._ids, owner=owner)
+        room.observer = self._observer
+        return room
 
 
 def _natural_order(name: str) -> list[tuple[int, str]]:

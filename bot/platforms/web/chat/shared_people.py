@@ -1,0 +1,132 @@
+"""The visitors of several processes: each tells the others who has its pages open, and who waits to be let in."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from bot.core.messages import User
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from bot.platforms.web.access.people import Person
+    from bot.platforms.web.chat.services import WebServices
+
+PEOPLE = "web people"
+TICK_SECONDS = 1.0
+"""How often it is looked who came and went."""
+REPEAT_SECONDS, SILENT_SECONDS = 10.0, 30.0
+"""How often all are told again, and after which silence a process, and with it its visitors, is gone."""
+MAX_TOLD = 2000
+"""How many visitors a process tells of."""
+
+
+class RemotePage:
+    """A page that a visitor has open in another process, which also closes it where that has to be."""
+
+    def name_changed(self) -> None:
+        """Do nothing: the other process tells the page."""
+
+    def end(self) -> None:
+        """Do nothing: the other process reads in the database that the visit is ended."""
+
+
+class SharedPeople:
+    """Tells other processes who is here, and remembers here who is there."""
+
+    def __init__(self, services: WebServices) -> None:
+        self._services = services
+        self._events = services.bot.services.events
+        self._people, self._known, self._waiting = services.people, services.known, services.waiting
+        self._told: Mapping[str, Any] = {}
+        self._told_at = -math.inf
+        self._heard: dict[str, float] = {}
+        self._pages: dict[str, dict[str, tuple[RemotePage, Any]]] = {}
+        self._waiting_there: dict[str, set[str]] = {}
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Hear of the visitors of others for as long as the context lasts; afterwards nobody is here any more."""
+        with self._events.handled(PEOPLE, self._show):
+            yield
+        self._events.publish(PEOPLE, {"people": [], "waiting": [], "turned_away": {}}, key=PEOPLE)
+
+    async def tick(self) -> None:
+        """Tell the others who is here, if that has changed, and forget processes that tell nothing any more."""
+        self._follow_given_names()
+        now = time.monotonic()
+        for process in [one for one, heard in self._heard.items() if heard < now - SILENT_SECONDS]:
+            self._forget(process)
+        described = self._describe()
+        if described != self._told or self._told_at < now - REPEAT_SECONDS:
+            self._told, self._told_at = described, now
+            self._events.publish(PEOPLE, described, key=PEOPLE)
+
+    def _describe(self) -> dict[str, Any]:
+        there = {one for ids in self._waiting_there.values() for one in ids}
+        waiting = [one for one in self._waiting.waiting if one.id not in there]
+        found = (self._people.find(one.id) for one in waiting)
+        return {
+            "people": [_person_as_json(one) for one in self._here()[-MAX_TOLD:]],
+            "waiting": [_person_as_json(one) for one in found if one is not None],
+            "turned_away": dict(self._waiting.turned_away),
+        }
+
+    def _here(self) -> Sequence[Person]:
+        """Return those who have a page of this process open."""
+        people = self._people.seen_since(math.inf)
+        return [one for one in people if any(not isinstance(page, RemotePage) for page in one.pages)]
+
+    def _follow_given_names(self) -> None:
+        """Show the names that moderators gave to visitors in other processes."""
+        for person in self._here():
+            if (name := self._known[person.id].name) and name != person.name:
+                self._people.give_name(self._services.resolve(User(person.id, person.name)), name)
+                for room, exchange in self._services.rooms.find_of_user(person.id, ()):
+                    if exchange.author.id == person.id:
+                        room.change_author(exchange, self._services.resolve(User(person.id, name)))
+
+    async def _show(self, process: str, data: Mapping[str, Any]) -> None:
+        """Take over who is in another process."""
+        self._heard[process] = time.monotonic()
+        pages = self._pages.setdefault(process, {})
+        told = {one["id"]: one for one in data["people"]}
+        for user_id in pages.keys() - told:
+            page, _ = pages.pop(user_id)
+            self._people.leave(page, user_id)
+        for user_id, person in told.items():
+            page, before = pages.get(user_id, (RemotePage(), None))
+            if person != before:
+                pages[user_id] = page, person
+                self._arrive(page, person)
+        waiting = {one["id"]: one for one in data["waiting"] if not self._known[one["id"]].let_in}
+        self._waiting.remove(self._waiting_there.get(process, set()) - waiting.keys())
+        self._waiting_there[process] = set(waiting)
+        for user_id, person in waiting.items():
+            self._people.expect(self._user(person), person["name"], person["address"], person["agent"])
+            self._waiting.knock(user_id, person["address"])
+        self._waiting.adopt_turned_away(data["turned_away"])
+
+    def _arrive(self, page: RemotePage, person: Mapping[str, Any]) -> None:
+        name = self._known[person["id"]].name or (person["name"] if person["is_named"] else "")
+        self._people.arrive(page, self._user(person), name, person["address"], person["agent"])
+        known = self._people.find(person["id"])
+        if known is not None and all(isinstance(one, RemotePage) for one in known.pages):
+            known.room, known.since = person["room"], min(known.since, person["since"])
+
+    def _user(self, person: Mapping[str, Any]) -> User:
+        return self._services.resolve(User(person["id"], person["name"], locale=person["locale"]))
+
+    def _forget(self, process: str) -> None:
+        del self._heard[process]
+        for user_id, (page, _) in self._pages.pop(process, {}).items():
+            self._people.leave(page, user_id)
+        self._waiting.remove(self._waiting_there.pop(process, set()))
+
+
+def _person_as_json(person: Person) -> dict[str, Any]:
+    names = ("id", "name", "is_named", "since", "address", "agent", "room", "locale")
+    return {name: getattr(person, name) for name in names}
