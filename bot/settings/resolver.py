@@ -155,6 +155,9 @@ class Settings:
     def effective_level(self, name: str, place: Place, user: User | None = None) -> Level:
         """Return the value that applies, and where it comes from."""
         setting = self._declared[name]
+        if not self.scopes.any_has(name):
+            # Most settings are set nowhere, and a question looks dozens of them up.
+            return self._deployment_level(setting)
         roles = self._role_levels(setting, place, () if user is None else user.roles or ())
         if setting.among is not None and roles:
             value = setting.among([level.value for level in roles])

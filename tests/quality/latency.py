@@ -133,7 +133,10 @@ async def stream_on_pages(pages: Sequence[Page], models: PacedModels) -> Asked:
 
 
 async def stream_on_discord(discord: FakeDiscord, models: PacedModels) -> Asked:
-    """Let a hundred people ask in a few seconds, and return what was measured."""
+    """Let a hundred people ask in a few seconds, and return what was measured.
+
+    Each has a channel of their own, since Discord takes only so many changes of messages in a channel.
+    """
     asked, channels = Asked(models), list(discord.guild.channels.values())
 
     async def follow(number: int) -> None:
@@ -184,7 +187,7 @@ async def burst_on_pages(made: Deployment) -> list[float]:
 
 async def burst_on_discord(discord: FakeDiscord) -> list[float]:
     """Return how long each of 200 commands waited for its acknowledgement."""
-    channels, before = list(discord.guild.channels.values()), len(discord.acknowledgements)
+    channels, before = list(discord.guild.channels.values())[:CHANNELS], len(discord.acknowledgements)
     people = [discord.add_user(f"B{number}") for number in range(COMMANDS)]
 
     async def use(number: int) -> None:
@@ -227,7 +230,7 @@ async def measure_bot(folder: Path) -> None:
         # With another signal it would wait for the answers that are held back at the end.
         stack.push_async_callback(asyncio.to_thread, made.stop, signal.SIGKILL)
         await asyncio.to_thread(made.start)
-        for number in range(CHANNELS):
+        for number in range(STREAMS):
             discord.guild.add_channel(f"more-{number}")
         await discord.until(lambda: bool(discord.gateway.connected and discord.commands()), PATIENCE_SECONDS)
         await slack.until(lambda: slack.courier.sockets, PATIENCE_SECONDS)
