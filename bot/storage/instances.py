@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import psutil
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
 HEARTBEAT_SECONDS = 5.0
 MAX_SILENCE = timedelta(seconds=30)
 """A process on another host is considered dead after this time without a heartbeat."""
+
+
+def host_name() -> str:
+    """Return the name of what process ids count in: a machine, or a container that shares the name of its machine."""
+    with suppress(OSError):
+        return f"{socket.gethostname()}/{Path('/proc/self/ns/pid').stat().st_ino}"
+    return socket.gethostname()
 
 
 class Instance:
@@ -48,9 +56,7 @@ class Instance:
     async def _record_heartbeat(self) -> None:
         # The time of creation is read again each time, as it changes when the system clock is set.
         process = psutil.Process(os.getpid())
-        row = InstanceRow(
-            id=self.id, host=socket.gethostname(), pid=process.pid, started=process.create_time(), seen=now()
-        )
+        row = InstanceRow(id=self.id, host=host_name(), pid=process.pid, started=process.create_time(), seen=now())
         async with self._database.writing() as session:
             # The whole row, since other processes delete it if this one was silent for too long.
             await session.merge(row)
@@ -67,7 +73,7 @@ class Instance:
 
 
 def _is_alive(row: InstanceRow) -> bool:
-    if row.host != socket.gethostname():
+    if row.host != host_name():
         return now() - row.seen < MAX_SILENCE
     try:
         # Process ids are reused; the time of creation tells an old process from a new one.

@@ -26,6 +26,7 @@ from bot.platforms.web.chat.rooms import Rooms
 from bot.platforms.web.chat.services import WebServices
 from bot.platforms.web.chat.shared_people import TICK_SECONDS, SharedPeople
 from bot.platforms.web.chat.shared_rooms import REPAIR_SECONDS, SharedRooms
+from bot.platforms.web.chat.shared_uploads import SharedUploads
 from bot.platforms.web.checks import NAME, VARIABLES, check_exposure
 from bot.platforms.web.pages.uploads import PATH as UPLOADS_PATH
 from bot.platforms.web.site import Site
@@ -116,7 +117,9 @@ class WebPlatform:
             defaults = ModelDefaults(self._bot, rooms.notify_offers)
             await ending.enter_async_context(repeated(defaults.refresh, LEARN_SECONDS, at_once=True))
             services = WebServices(
-                self._bot, rooms, answers, self._moderators, people, known, waiting, files, uploads, defaults
+                *(self._bot, rooms, answers, self._moderators, people, known, waiting, files, uploads),
+                SharedUploads(self._bot.services.events),
+                defaults,
             )
             services.show_badges()
             self._moderators.add_listener(services.show_badges)

@@ -9,12 +9,12 @@ from fakes.model_server.gateway import PATIENCE_SECONDS, eventually
 from sqlalchemy import delete
 
 from bot.storage.database import Database, InstanceRow, now
-from bot.storage.instances import MAX_SILENCE, Instance
+from bot.storage.instances import MAX_SILENCE, Instance, host_name
 
 
 async def register(database: Database, name: str, **values: object) -> None:
     me = psutil.Process(os.getpid())
-    here = {"host": os.uname().nodename, "pid": me.pid, "started": me.create_time(), "seen": now()}
+    here = {"host": host_name(), "pid": me.pid, "started": me.create_time(), "seen": now()}
     async with database.writing() as session:
         session.add(InstanceRow(id=name, **(here | values)))
 

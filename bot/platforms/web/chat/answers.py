@@ -105,6 +105,8 @@ class WebAnswers:
         """
         if room.find_by_client_ref(user.id, client_ref) is not None:
             return None
+        if self._bot.services.events.is_shared and await self.stored.show_asked(user, room, thread, client_ref):
+            return None
         if not text.strip():
             raise UserError("There is nothing to send: type a question, or / for the commands.")
         self._check_load(user, address)

@@ -33,7 +33,7 @@ async def say(services: WebServices, user: User, room: Room, message: Say, addre
         message.ref,
         thread=message.thread,
         parent=message.parent,
-        files=services.find_uploads(user, message.files),
+        files=await services.find_uploads(user, message.files),
         address=address,
     )
 
@@ -42,7 +42,7 @@ async def submit(services: WebServices, user: User, room: Room, message: Submit,
     """Carry out a form, or return the one to show next. Raises UserError if it is refused."""
     for value in message.fields.values():
         check_length(value)
-    fields = {**message.fields, **services.find_uploads(user, message.files)}
+    fields = {**message.fields, **await services.find_uploads(user, message.files)}
     return await services.answers.submit(user, room, message.thread, message.id, fields, message.ref, address=address)
 
 

@@ -22,6 +22,8 @@ READ_ALONG = "read_along"
 """The key of `Request.resume` that is true in a private place in which teachers may read along."""
 MAX_RESTORED_MESSAGES = 200
 """Stored questions and answers that are shown in a room after a restart, besides the ones that began their threads."""
+MAX_LATELY = 40
+"""How many of the last messages of a room are looked through for a line that was sent twice."""
 
 
 class StoredMessages:
@@ -43,6 +45,18 @@ class StoredMessages:
             reply = await self._bot.snapshot(row, "en", files=False)
             for room, exchange in self._rooms.find_by_row(row.id):
                 room.show(exchange, reply, await self._bot.messages.list_files(row.id))
+
+    async def show_asked(self, user: User, room: Room, thread: int, client_ref: str) -> bool:
+        """Show the answer to a line that was sent to another process just now; return whether there is one.
+
+        That process may have died before it told anybody.
+        """
+        for row in await self._bot.messages.recent(room.place(thread), MAX_LATELY):
+            is_theirs = row.role == "assistant" and row.author == user.id
+            if client_ref and is_theirs and row.resume.get(CLIENT_REF) == client_ref:
+                await self._show_stored(room, row, await self._bot.messages.get(row.parent or 0))
+                return True
+        return False
 
     async def restore_room(self, room: Room) -> None:
         """Show the stored messages of a room that has just been opened. Other processes know them."""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from bot.platforms.web.chat.model_defaults import ModelDefaults
     from bot.platforms.web.chat.room import Room
     from bot.platforms.web.chat.rooms import Rooms
+    from bot.platforms.web.chat.shared_uploads import SharedUploads
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class WebServices:
     waiting: WaitingRoom
     files: Files
     uploads: Files
+    shared_uploads: SharedUploads
     model_defaults: ModelDefaults
 
     def identify(self, secret: str, name: str, locale: str) -> User:
@@ -141,11 +143,11 @@ class WebServices:
         usual = {command.name: self.model_defaults.find(command, place) for command in commands}
         return offers_json(user, commands, usual, links, self.rules_in(place), self.about_place(room, user))
 
-    def find_uploads(self, user: User, files: Mapping[str, str]) -> dict[str, Attachment]:
+    async def find_uploads(self, user: User, files: Mapping[str, str]) -> dict[str, Attachment]:
         """Return the files that a user uploaded, by field. Raises UserError if one is no longer kept."""
         uploads = {}
         for field, name in files.items():
-            file = self.uploads.get(name, user.id)
+            file = self.uploads.get(name, user.id) or await self.shared_uploads.find(name, user.id)
             if file is None:
                 raise UserError("The file for “{field}” is no longer here; choose it again.", field=field)
             uploads[field] = file

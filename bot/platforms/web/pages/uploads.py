@@ -32,6 +32,7 @@ class UploadPage:
 
     def __init__(self, services: WebServices, limits: WebLimits) -> None:
         self._uploads = services.uploads
+        self._shared = services.shared_uploads
         self._seconds = limits.upload_seconds
         self._waiting = Shares(limits.waiting_uploads)
         self._reading = Shares(limits.uploads)
@@ -57,7 +58,9 @@ class UploadPage:
             raise web.HTTPRequestTimeout(text=translate(sentence, language_of(request))) from None
         filename = visitors.clean_filename(request.query.get("name", ""))
         file = Attachment(filename, data, media_type=request.content_type)
-        return web.json_response({"name": self._uploads.keep(file, owner)})
+        name = self._uploads.keep(file, owner)
+        await self._shared.keep(name, owner, file)
+        return web.json_response({"name": name})
 
     async def _read_in_turn(self, request: web.Request, owner: str) -> bytes:
         """Return the file. Raises TimeoutError if its turn does not come, SlowBody if it arrives too slowly."""

@@ -20,7 +20,7 @@ from bot.inference.client import ModelClient
 from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.access.teachers import WebModerators
-from bot.platforms.web.chat import shared_people, shared_rooms
+from bot.platforms.web.chat import shared_people, shared_rooms, shared_uploads
 from bot.plugin_host import plugin
 from bot.storage.database import Database
 
@@ -201,6 +201,36 @@ async def test_moderators_see_who_is_at_the_other_process(
         async with there.page("Kim") as page:
             # The name is taken, though not in this process.
             assert "Kim" in (await page.until("refused"))["text"]
+
+
+async def upload(one: Visitor, data: bytes) -> str:
+    """Upload a file, and return its name."""
+    about = {"data": data, "headers": {"Origin": one.url, "Content-Type": "text/plain"}}
+    async with one.session.post(f"{one.url}/files?name=notes.txt", **about) as response:
+        name: str = (await response.json())["name"]
+        return name
+
+
+async def test_an_upload_is_used_at_the_other_process(here: Visitor, there: Visitor, models: FakeModels) -> None:
+    async with here.page("Ann"):
+        name = await upload(here, b"The capital of Peru is Lima.")
+    async with moved(here, there).page("Ann") as page, there.page("Ben") as his:
+        await his.say("/ask hello", files={"file": name})
+        assert "no longer here" in (await his.until("refused"))["text"]
+        await page.say("/ask hello", files={"file": name})
+        await page.final()
+    assert "Lima" in str(models.requests[-1]["messages"])
+
+
+async def test_old_uploads_make_way_in_redis(here: Visitor, there: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_uploads, "MAX_BYTES", 2500)
+    async with here.page("Ann"):
+        names = [await upload(here, b"x" * 1000) for _ in range(3)]
+    async with moved(here, there).page("Ann") as page:
+        await page.say("/ask hello", files={"file": names[0]})
+        assert "no longer here" in (await page.until("refused"))["text"]
+        await page.say("/ask hello", files={"file": names[1]})
+        await page.final()
 
 
 async def test_what_a_dead_process_told_last_is_repaired_from_the_database(
