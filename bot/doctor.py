@@ -172,7 +172,9 @@ async def _check_upstream(section: UpstreamSection, timeout_seconds: float) -> F
             return [(False, f"{where} takes a connection but does not answer in time.")]
         except UserError as error:
             cause = error.__cause__
-            reason = f"does not answer: {cause}." if isinstance(cause, OSError) else f"cannot be used: {error}"
+            reason = (
+                f"does not answer: {_describe(cause)}." if isinstance(cause, OSError) else f"cannot be used: {error}"
+            )
             return [(False, f"{where} {reason}")]
     if not trial.models:
         return [(False, f"{where} answers, but has no model that the bot could use.")]
@@ -183,8 +185,23 @@ async def _check_upstream(section: UpstreamSection, timeout_seconds: float) -> F
         seeds = "gave the same text for the same seed" if trial.repeats else "gave other text for the same seed"
         odds = f"tells the {trial.likely} most probable tokens" if trial.likely else "tells no probabilities of tokens"
         beginning = "goes on with the beginning of an answer" if trial.goes_on else "cannot go on with a beginning"
-        findings.append((True, f"{trial.tried} {seeds}, {odds}, and {beginning}."))
+        tokens = "tells how many tokens there were" if trial.counts else "does not tell how many tokens there were"
+        findings.append((True, f"{trial.tried} {seeds}, {odds}, {beginning}, and {tokens}."))
+    if trial.seeing:
+        name = trial.seeing
+        seen = (
+            (None, f"{name} is said to read pictures, but: {trial.blind}")
+            if trial.blind
+            else (True, f"{name} reads pictures.")
+        )
+        findings.append(seen)
     return findings
+
+
+def _describe(cause: OSError) -> str:
+    """Return why there is no connection, without the address and the class of an error."""
+    inner = cause.os_error if type(cause) is aiohttp.ClientConnectorError else cause
+    return os.strerror(inner.errno) if isinstance(inner, ConnectionError) and inner.errno else str(cause)
 
 
 def _describe_models(state: Readiness) -> Findings:

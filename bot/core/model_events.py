@@ -125,6 +125,7 @@ class Answered:
 
     `repeats` is true if the same seed gives the same text again. `left_out` are the names of options that the model
     does not know, such as "temperature". `sent_to` is the remote upstream that answered; "" if it was a local one.
+    `is_counted` is false if the server did not tell its number of tokens, and its pieces were counted instead.
     """
 
     model: str
@@ -137,6 +138,7 @@ class Answered:
     repeats: bool = True
     left_out: tuple[str, ...] = ()
     sent_to: str = ""
+    is_counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)

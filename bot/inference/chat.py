@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from bot.core.errors import ModelError
 from bot.core.model_events import Answered, Delta, Step, Waiting
 from bot.inference.logprobs import TokenReader, read_entropies
 from bot.inference.messages import build_message
@@ -24,10 +25,18 @@ if TYPE_CHECKING:
 
 NOTED_FIELDS = frozenset({"temperature", "min_p", "seed"})
 """Fields without which an answer is not what was asked for."""
-
-
 MAX_ANSWER_CHARACTERS = 500_000
 """No answer is that long, unless a server takes no notice of the limit that it was given."""
+
+
+def cannot_see(model: str) -> ModelError:
+    """Return the error for a model that refused a picture."""
+    return ModelError("“{model}” cannot read pictures, as its server says.", model=model)
+
+
+def cannot_go_on(model: str) -> ModelError:
+    """Return the error for a model that takes no beginning of an answer."""
+    return ModelError("“{model}” cannot go on from the middle of an answer; ask anew instead.", model=model)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +52,11 @@ class ChatRequest:
     goes_on: bool
     user: str
     dropped_turns: int = 0
+
+    @property
+    def has_images(self) -> bool:
+        """True if there are pictures to read."""
+        return any(turn.images for turn in self.turns)
 
     def build_body(self, model: str, abilities: Abilities) -> dict[str, Any]:
         """Return the body of the request for a model, without the fields that it does not know."""
@@ -155,6 +169,7 @@ class ChatReader:
                 finish_reason=self._finish or "stop",
                 prompt_tokens=int(usage.get("prompt_tokens") or 0),
                 completion_tokens=int(usage.get("completion_tokens") or self._pieces),
+                is_counted=bool(usage.get("completion_tokens")),
                 seconds=extra.get("seconds", 0.0 if self._abilities.is_ours else measured),
                 dropped_turns=extra.get("dropped_turns", request.dropped_turns),
                 repeats=self._abilities.is_ours,

@@ -16,13 +16,13 @@ from aiohttp.http_exceptions import LineTooLong
 from bot.core.errors import ModelError, ModelUnavailable
 from bot.core.model_events import Answered, Delta, ModelChoice, Preview, QueueState, Readiness, Step, Waiting
 from bot.inference import faces, logprobs
-from bot.inference.chat import ChatReader, ChatRequest
+from bot.inference.chat import ChatReader, ChatRequest, cannot_go_on, cannot_see
 from bot.inference.images import LINE_BUFFER_BYTES, PictureStream, build_form, label_drawn, label_preview
 from bot.inference.models import choose_model, read_languages, read_queues, read_readiness, read_scores
 from bot.inference.partial_dial import fetch_partial_dial
 from bot.inference.plain_images import draw_plain, require_plain
 from bot.inference.responses import DOWN, broken, checked_format
-from bot.inference.upstreams.abilities import CONTINUE, is_too_long
+from bot.inference.upstreams.abilities import CONTINUE, IMAGES, NO_IMAGES, is_too_long
 from bot.inference.upstreams.routing import Load, Route, no_model
 from bot.inference.upstreams.upstream import DONE, Address, Timing, Upstream
 from bot.inference.vectors import read_vectors
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelClient", "Timing"]
 
-CANNOT_GO_ON = "“{model}” cannot go on from the middle of an answer; ask anew instead."
-
 
 class ModelClient:
     """The models of one or more upstreams. Use it as an async context manager.
@@ -48,10 +46,7 @@ class ModelClient:
     def __init__(
         self, url: str, api_key: str = "", timing: Timing | None = None, traces: Sequence[aiohttp.TraceConfig] = ()
     ) -> None:
-        """Make the client of one server; `over` makes that of several.
-
-        `traces` are called by aiohttp while it connects, and may refuse the server (see key_proof.py).
-        """
+        """Make the client of one server, with arguments of `Upstream`; `over` makes that of several."""
         url = url.rstrip("/")
         self.upstreams: tuple[Upstream, ...] = (
             Upstream(Address(url=url, base=f"{url}/v1", api_key=api_key), timing, traces),
@@ -118,7 +113,7 @@ class ModelClient:
             goes_on=goes_on,
             user=user,
         )
-        targets = await self._route.find("chat", model, reads_images=any(turn.images for turn in turns))
+        targets = await self._route.find("chat", model, reads_images=request.has_images)
         load = Load(user, sum(len(turn.content) for turn in turns))
         answer = self._route.stream(targets, lambda target: _chat(target, request), load)
         async with contextlib.aclosing(answer) as events:
@@ -343,7 +338,7 @@ async def _chat(target: Target, request: ChatRequest) -> AsyncGenerator[Waiting 
     upstream = target.upstream
     abilities = await upstream.abilities(target.model)
     if request.goes_on and CONTINUE in abilities.refused:
-        raise ModelError(CANNOT_GO_ON, model=target.name)
+        raise cannot_go_on(target.name)
     while True:
         body = request.build_body(target.model, abilities)
         reader = ChatReader(request, target, abilities)
@@ -355,12 +350,15 @@ async def _chat(target: Target, request: ChatRequest) -> AsyncGenerator[Waiting 
         except ModelError as error:
             if not reader.is_empty:
                 raise
+            if request.has_images and not abilities.is_ours and NO_IMAGES.search(error.detail):
+                abilities.refuse(IMAGES)
+                raise cannot_see(target.name) from error
             shorter = request.shorten() if is_too_long(error) and not abilities.is_ours else None
             if shorter is None and not abilities.learn(error, body):
                 raise
             request = shorter or request
             if request.goes_on and CONTINUE in abilities.refused:
-                raise ModelError(CANNOT_GO_ON, model=target.name) from error
+                raise cannot_go_on(target.name) from error
         else:
             yield reader.finish()
             return

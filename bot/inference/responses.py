@@ -7,6 +7,8 @@ import contextlib
 import json
 import logging
 import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -109,10 +111,15 @@ async def read_object(response: aiohttp.ClientResponse) -> Mapping[str, Any]:
     return require_object(json.loads(data))
 
 
-def _read_retry_seconds(response: aiohttp.ClientResponse) -> float:
-    """Return the seconds of the Retry-After header; a date in it is ignored."""
-    text = response.headers.get("Retry-After", "")
-    return min(float(text), MOST_RETRY_SECONDS) if text.isdecimal() else DEFAULT_RETRY_SECONDS
+def read_retry_seconds(text: str) -> float:
+    """Return the seconds that a Retry-After header tells, as a number or as the date of their end."""
+    if text.isdecimal():
+        return min(float(text), MOST_RETRY_SECONDS)
+    try:
+        seconds = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
+    except (TypeError, ValueError, OverflowError):
+        return DEFAULT_RETRY_SECONDS
+    return min(max(seconds, 0.0), MOST_RETRY_SECONDS)
 
 
 async def raise_error(response: aiohttp.ClientResponse, upstream: str = "") -> None:
@@ -135,7 +142,7 @@ def _own_error(response: aiohttp.ClientResponse, data: bytes) -> ModelError:
         told = json.loads(data)["error"]
         message, code = str(told["message"]), told.get("code")
     if response.status == 429:
-        return Busy("{message}", _read_retry_seconds(response), message=message)
+        return Busy("{message}", read_retry_seconds(response.headers.get("Retry-After", "")), message=message)
     if response.status == 401 or code == "invalid_api_key":
         return ModelUnavailable(KEY_REFUSED)
     if response.status == 403 or response.status >= 500:
@@ -145,11 +152,12 @@ def _own_error(response: aiohttp.ClientResponse, data: bytes) -> ModelError:
 
 def _foreign_error(upstream: str, response: aiohttp.ClientResponse, data: bytes) -> ModelError:
     """Return the error of a server by others, whose words are shown only where they are about the request."""
-    status, retry_after, message = response.status, _read_retry_seconds(response), ""
+    status, told, message = response.status, response.headers.get("Retry-After", ""), ""
+    retry_after = read_retry_seconds(told)
     with contextlib.suppress(ValueError, KeyError, TypeError):
         message = str(json.loads(data)["error"]["message"])
     log.info("“%s” answered a request with status %d.", upstream, status)
-    if status == 429:
+    if status == 429 or (status == 503 and told):
         return Busy(UPSTREAM_BUSY, retry_after, upstream=upstream, seconds=round(retry_after))
     if status in (401, 403):
         return ModelUnavailable(UPSTREAM_KEY_REFUSED, upstream=upstream)

@@ -11,6 +11,8 @@ def add_upstream_facts(ctx: Context, card: dict[str, str], *answers: Answered | 
     facts = {name: value for name, value in card.items() if name not in unknown}
     if unknown:
         facts[ctx.translate("without")] = ", ".join(unknown)
+    if "tokens" in facts and any(isinstance(answer, Answered) and not answer.is_counted for answer in answers):
+        facts["tokens"] = f"≈ {facts['tokens']}"
     if "seed" in facts and any(not answer.repeats for answer in answers):
         facts[ctx.translate("same seed")] = ctx.translate("may give other text")
     if sent_to := ", ".join(dict.fromkeys(answer.sent_to for answer in answers if answer.sent_to)):

@@ -402,13 +402,37 @@ async def test_upstreams_are_tried(configure: Set, capsys: pytest.CaptureFixture
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("warning  No local server classifies texts") for line in lines)
     assert f"ok       The upstream “near” at {other.url} (local) has models for chat: tiny@near; " in "\n".join(lines)
-    does = "gave the same text for the same seed, tells no probabilities of tokens, and cannot go on with a beginning"
-    assert f"ok       tiny@near {does}." in lines
+    does = "gave the same text for the same seed, tells no probabilities of tokens, cannot go on with a beginning"
+    assert f"ok       tiny@near {does}, and tells how many tokens there were." in lines
+    assert not any("pictures" in line for line in lines)
     far_line = (
         f"The upstream “far” at {other.url} (remote: only servers that allow it send there) has models for images"
     )
     assert f"ok       {far_line}: flux@far." in lines
     assert "The model server at" not in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("reads_pictures", "line"),
+    [
+        (True, "ok       tiny-vl@near reads pictures."),
+        (
+            False,
+            "warning  tiny-vl@near is said to read pictures, but: “tiny-vl@near” cannot read pictures, as its server ",
+        ),
+    ],
+)
+async def test_a_model_that_is_said_to_read_pictures_is_shown_one(
+    reads_pictures: bool, line: str, configure: Set, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with OtherServer(listed=[{"id": "tiny-vl"}]) as other:
+        other.unknown, other.reads_pictures = {"stream_options"}, reads_pictures
+        configure("UPSTREAMS", json.dumps([{"name": "near", "url": other.url}]))
+        configure("MODEL_SERVER__ENABLED", "false")
+        assert await examine(load, build) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(one.startswith(line) for one in lines)
+    assert any(line.endswith("and does not tell how many tokens there were.") for line in lines)
 
 
 async def test_an_upstream_that_is_not_there(
@@ -418,7 +442,7 @@ async def test_an_upstream_that_is_not_there(
     configure("UPSTREAMS", json.dumps([{"name": "near", "url": url}]))
     status, (line,) = await findings(capsys)
     assert status == 1
-    assert line.startswith(f"The upstream “near” at {url} does not answer: ")
+    assert line == f"The upstream “near” at {url} does not answer: Connection refused."
     configure("UPSTREAMS", "[]")
     configure("MODEL_SERVER__ENABLED", "false")
     assert (

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from bot.core.errors import ModelError
 
-CONTINUE = "continue_final_message"
+CONTINUE, IMAGES = "continue_final_message", "images"
 REFUSAL_STATUSES = frozenset({400, 422})
 COMPANIONS = {
     "top_logprobs": ("logprobs", "top_logprobs"),
@@ -49,13 +49,22 @@ TOO_LONG = re.compile(
 )
 
 
+NO_IMAGES = re.compile(
+    r"(image|vision|multimodal)( input)?s? (is|are) not supported|not support (image|vision|multimodal)"
+    r"|not a multimodal|mmproj|at most 0 image|supported by certain models|unknown variant `image_url`"
+    r"|required for image input|that support image",
+    re.IGNORECASE,
+)
+"""How llama.cpp, vLLM, Ollama, LM Studio and hosted APIs say that a model reads no pictures."""
+
+
 @dataclass(slots=True)
 class Abilities:
     """What one model can do. A model server of Tempera (`is_ours`) knows every field that we send."""
 
     is_ours: bool
     refused: set[str] = field(default_factory=set)
-    """The names of fields that were refused."""
+    """The names of fields that were refused, and IMAGES if pictures were."""
     most_likely: int = MOST_LIKELY
     """How many of the most probable tokens may be asked for."""
     max_tokens_field: str = "max_tokens"

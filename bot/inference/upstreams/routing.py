@@ -119,7 +119,7 @@ class Route:
         except TimeoutError as error:
             upstream.breaker.record_failure()
             raise down(upstream.shown_name) from error
-        return [(_target(upstream, model), about) for model, about in listed]
+        return [(_target(upstream, model), upstream.correct(model, about)) for model, about in listed]
 
     async def find(
         self, task: str, model: str | None, *, others: bool = True, reads_images: bool = False

@@ -26,7 +26,7 @@ from bot.inference.responses import (
     refused,
     require_object,
 )
-from bot.inference.upstreams.abilities import TOO_LONG, Abilities
+from bot.inference.upstreams.abilities import IMAGES, TOO_LONG, Abilities
 from bot.inference.upstreams.breaker import Breaker
 from bot.inference.upstreams.fair_queue import FairQueue
 
@@ -166,6 +166,11 @@ class Upstream:
             await self.list_models()
             known = self._abilities.setdefault(model, self._recall(model))
         return known
+
+    def correct(self, model: str, about: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what its list says about a model, and its name tells, without what the model refused."""
+        known = self._abilities.get(model) or (self._recall(model) if model in self._kept else None)
+        return about if known is None or IMAGES not in known.refused else {**about, "reads_images": False}
 
     def learnt(self) -> dict[str, dict[str, Any]]:
         """Return what was learnt of its models, by name, as JSON objects for `keep`."""

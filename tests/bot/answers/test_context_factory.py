@@ -53,6 +53,9 @@ async def test_only_where_moderators_allow_it_something_goes_to_a_remote_upstrea
     assert answered.text == "Paris"
     facts = {"model": "tiny@near", "same seed": "may give other text"}
     assert {name: answered.card[name] for name in facts} == facts
+    assert answered.card["tokens"] == "2"
+    local.unknown = {"stream_options"}
+    assert (await last(bot, ask("/ask hi"))).card["tokens"] == "≈ 2"
     refused = await last(bot, ask("/config set ask.model far@hosted", MODERATOR))
     assert "must be one of the models there are for it: tiny@near" in refused.text
     await local.__aexit__()

@@ -7,6 +7,7 @@ from bot import Answered, Delta, Turn
 from bot.core.errors import ModelError, ModelUnavailable
 from bot.core.model_events import ModelChoice
 from bot.inference.client import ModelClient
+from bot.inference.upstreams.abilities import NO_IMAGES
 
 QUESTION = [Turn("user", "hi")]
 BROKEN = "The answer of “model server” broke off, or came in a form that I do not know."
@@ -49,7 +50,7 @@ async def test_a_plain_list_of_models_is_understood() -> None:
 async def test_only_what_everybody_knows_is_sent_and_not_who_asks() -> None:
     async with OtherServer() as server, ModelClient(server.url) as client:
         text, last = await answer(client, max_tokens=9, likely=0, goes_on=True)
-    assert text == "Paris"
+    assert (text, last.is_counted) == ("Paris", True)
     assert (last.model, last.repeats, last.prompt_tokens, last.completion_tokens) == ("tiny", False, 3, 2)
     (body,) = server.requests
     assert body.keys().isdisjoint({"truncation", "user", "include_progress"})
@@ -62,6 +63,7 @@ async def test_a_field_that_is_refused_is_left_out_from_then_on() -> None:
         server.unknown = {"min_p", "stream_options", "temperature", "logprobs"}
         text, last = await answer(client, likely=5, min_p=0.1)
         assert (text, last.left_out, last.completion_tokens) == ("Paris", ("min_p", "temperature"), 2)
+        assert not last.is_counted
         assert len(server.requests) == 5
         await answer(client, likely=5, min_p=0.1)
     assert len(server.requests) == 6
@@ -76,6 +78,35 @@ async def test_a_model_that_cannot_go_on_with_a_beginning_says_so() -> None:
             with pytest.raises(ModelError, match="“tiny” cannot go on from the middle of an answer"):
                 await answer(client, turns, goes_on=True)
     assert len(server.requests) == 1
+
+
+async def test_a_model_that_refuses_pictures_is_known_to_read_none() -> None:
+    turns = [Turn("user", "What is this?", (b"picture",))]
+    async with OtherServer(listed=[{"id": "tiny-vl"}]) as server, ModelClient(server.url) as client:
+        assert (await client.choose("chat")).reads_images
+        server.reads_pictures = False
+        with pytest.raises(ModelError, match="^“tiny-vl” cannot read pictures, as its server says.$"):
+            await answer(client, turns)
+        assert not (await client.choose("chat")).reads_images
+        assert (await answer(client))[0] == "Paris"
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "is_blind"),
+    [
+        ("tiny is not a multimodal model", True),
+        ("At most 0 image(s) may be provided in one prompt.", True),
+        ("Model does not support images. Please use a model that does.", True),
+        ("Invalid content type. image_url is only supported by certain models.", True),
+        ("this model is missing data required for image input", True),
+        ("The image is too large.", False),
+        ("image format is not supported", False),
+        ("unsupported image type", False),
+    ],
+)
+def test_only_who_reads_no_pictures_at_all_is_taken_for_blind(words: str, is_blind: bool) -> None:
+    assert bool(NO_IMAGES.search(words)) is is_blind
 
 
 async def test_a_refusal_that_names_no_field_is_told() -> None:

@@ -195,8 +195,9 @@ async def streams_an_answer(client: ModelClient, served: Served) -> None:
 async def is_tried_out(client: ModelClient, served: Served) -> None:
     """Check what `tempera doctor` finds out, also that the same seed writes the same text."""
     trial = await try_out(client, PATIENCE_SECONDS)
-    found = (trial.tried, trial.repeats, trial.likely, trial.goes_on)
-    assert found == (served.shown, True, served.likely, served.goes_on)
+    found = (trial.tried, trial.repeats, trial.likely, trial.goes_on, trial.counts)
+    assert found == (served.shown, True, served.likely, served.goes_on, True)
+    assert (trial.seeing, trial.blind) == (served.shown if served.reads_pictures else "", "")
 
 
 async def tells_likely_tokens(client: ModelClient, served: Served) -> None:

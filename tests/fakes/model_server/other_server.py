@@ -17,7 +17,8 @@ class OtherServer:
 
     `listed` are the models as they stand in its list. It streams the pieces of `answer`. `unknown` are fields that it
     refuses, naming the first of them; `context` is the number of turns that it can read. If it `refuses_in_stream`, it
-    says there that it cannot. `failures` are the statuses and headers of the next answers.
+    says there that it cannot. If it does not `reads_pictures`, it refuses them with the status and words of llama.cpp.
+    `failures` are the statuses and headers of the next answers.
     `ending` is how a stream ends: "whole"; "unmarked", without “[DONE]”; "cut", in the middle and properly closed;
     "killed", with the connection. `shape` replaces the answer by any JSON object, and `shapes` are the answers at other
     paths, such as “images/generations”. `completion` answers completions, which are refused without it; `completions`
@@ -31,6 +32,7 @@ class OtherServer:
         self.unknown: set[str] = set()
         self.context = 1000
         self.refuses_in_stream = False
+        self.reads_pictures = True
         self.failures: list[tuple[int, dict[str, str]]] = []
         self.ending = "whole"
         self.shape: dict[str, Any] | None = None
@@ -86,6 +88,9 @@ class OtherServer:
         if named:
             error = {"message": f"Unrecognized request argument supplied: {named}", "type": "invalid_request_error"}
             return web.json_response({"error": error}, status=400)
+        if not self.reads_pictures and "image_url" in json.dumps(body.get("messages", ())):
+            words = "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"
+            return web.json_response({"error": {"message": words, "code": 500}}, status=500)
         if len(body.get("messages", ())) > self.context:
             if self.refuses_in_stream:
                 error = {"message": "The number of tokens to keep is greater than the context length."}

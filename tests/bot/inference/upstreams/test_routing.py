@@ -149,9 +149,13 @@ async def test_an_answer_that_breaks_off_is_not_begun_again() -> None:
         assert (await answer(client)).model == "tiny@two"
 
 
-async def test_a_busy_upstream_is_passed_over_for_as_long_as_it_asks() -> None:
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_busy_upstream_is_passed_over_for_as_long_as_it_asks(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.inference.upstreams.breaker.FIRST_PAUSE", 0)
     async with OtherServer() as one, OtherServer() as two, client_of(one, two) as client:
-        one.failures = [(429, {"Retry-After": "600"})]
+        one.failures = [(status, {"Retry-After": "600"})]
         assert [(await answer(client)).model for _ in range(2)] == ["tiny@two", "tiny@two"]
     assert len(one.requests) == 1
 
