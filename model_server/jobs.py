@@ -279,6 +279,8 @@ class ResolvedSettings:
     """True if the model can start from an image."""
     shows: bool = True
     """True if the model can show its intermediate steps."""
+    fingerprint: str = ""
+    """Names the model's weights: the same seed gives another image once it has changed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,7 +219,7 @@ class Drawn:
     step to the last. `strength` is None if the pictures began with noise alone. `guided_by` says how the prompt guided
     each step: a "comparison" of two predictions, with the prompt and without it; one prediction by a network that got
     the guidance as an "input"; one that got only the "prompt"; or one that got "nothing". `starts` is true if the model
-    can start from a picture, and `shows` if it can show pictures between its steps.
+    can start from a picture, and `shows` if it can show pictures between its steps. `fingerprint` names its weights.
 
     A model of a server by others takes the words alone: it draws one picture, and tells nothing of how it did. Then
     `left_out` names the options that it does not know. `repeats` and `sent_to` are as in `Answered`.
@@ -244,6 +244,7 @@ class Drawn:
     repeats: bool = True
     left_out: tuple[str, ...] = ()
     sent_to: str = ""
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

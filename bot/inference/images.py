@@ -79,6 +79,7 @@ class PictureStream:
             negative_prompt=_read_prompt(facts["negative_prompt"]) if facts.get("negative_prompt") else None,
             starts=bool(facts.get("starts", True)),
             shows=bool(facts.get("shows", True)),
+            fingerprint=str(facts.get("fingerprint", "")),
         )
 
 

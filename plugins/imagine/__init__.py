@@ -22,6 +22,7 @@ from plugins.imagine.presentation import (
     build_steps_fact,
     build_translation_fact,
     build_unread_fact,
+    describe_change,
     describe_sweep,
     describe_translation,
     describe_unread,
@@ -133,6 +134,7 @@ class ImaginePlugin(Plugin):
         negative: PromptText | None = None,
         strength: Strength | None = None,
         picture: int = 0,
+        fingerprint: str = "",
     ) -> AsyncIterator[Reply]:
         """Draw one of several pictures alone.
 
@@ -144,7 +146,7 @@ class ImaginePlugin(Plugin):
         """
         await require_model(ctx, model)
         request = await _build_request(ctx, prompt, guidance, steps, seed, 1, negative, model=model, strength=strength)
-        async for reply in self._draw_pictures(ctx, replace(request, picture=picture)):
+        async for reply in self._draw_pictures(ctx, replace(request, picture=picture, fingerprint=fingerprint)):
             yield reply
 
     @command("imagine-vary", hidden=True, draws=True, form=("prompt", "strength", "guidance", "steps", "seed"))
@@ -183,6 +185,7 @@ class ImaginePlugin(Plugin):
         steps: Steps | None = None,
         seed: Seed | None = None,
         negative: PromptText | None = None,
+        fingerprint: str = "",
     ) -> AsyncIterator[Reply]:
         """Draw one of several variations alone.
 
@@ -193,7 +196,7 @@ class ImaginePlugin(Plugin):
         seed: The same seed and words give the same picture again
         """
         request = await _build_request(ctx, prompt, guidance, steps, seed, 1, negative, strength=strength)
-        async for reply in self._draw_variations(ctx, request, source):
+        async for reply in self._draw_variations(ctx, replace(request, fingerprint=fingerprint), source):
             yield reply
 
     @command("imagine-how", hidden=True, draws=True)
@@ -214,6 +217,8 @@ class ImaginePlugin(Plugin):
             )
             alt = ctx.translate(sentence, **quote, steps=progress.steps)
             text = tell_story(ctx, drawn_before, event, progress.steps)
+            if changed := describe_change(ctx, request, event):
+                text = f"{changed}\n{text}"
             strip = _build_attachments(event, f"steps-{seed}.png", alt)
         async for event in draw(ctx, replace(request, layout="animation", enlarge=FILM_PIXELS), progress):
             if isinstance(event, Reply):
@@ -235,7 +240,8 @@ class ImaginePlugin(Plugin):
             if isinstance(event, Reply):
                 yield event
                 continue
-            text = describe_step(ctx, drawn_before, step, last)
+            changed = describe_change(ctx, request, event)
+            text = " ".join(filter(None, (changed, describe_step(ctx, drawn_before, step, last))))
             alt = f"“{quote_prompt(prompt)}”. {text}"
             files = _build_attachments(event, f"step-{step}-{drawn_before.seed}.png", alt)
             yield Reply(text=text, attachments=files, buttons=build_step_buttons(drawn_before, step, last), final=True)
@@ -311,7 +317,12 @@ class ImaginePlugin(Plugin):
 
 def _describe_reading(ctx: Context, request: ImageRequest, drawn: Drawn) -> str:
     """Return sentences about what was not put into English, not read or not used; "" if all was."""
-    told = (describe_translation(ctx, request), describe_unread(ctx, drawn), describe_unused(ctx, drawn))
+    told = (
+        describe_change(ctx, request, drawn),
+        describe_translation(ctx, request),
+        describe_unread(ctx, drawn),
+        describe_unused(ctx, drawn),
+    )
     return " ".join(filter(None, told))
 
 

@@ -41,6 +41,7 @@ def build_single_button(label: str, recipe: Recipe) -> Button:
         "steps": recipe.steps,
         "guidance": recipe.guidance,
         "negative": recipe.negative,
+        "fingerprint": recipe.fingerprint,
     }
     if recipe.source is None:
         begun = {"picture": recipe.picture, "strength": recipe.strength} if recipe.picture else {}

@@ -55,6 +55,18 @@ def build_unread_fact(ctx: Context, drawn: Drawn) -> dict[str, str]:
     return {ctx.translate("not read"): " ".join((*named, *(["…"] if len(words) > MAX_UNREAD_WORDS else [])))}
 
 
+def describe_change(ctx: Context, request: ImageRequest, drawn: Drawn) -> str:
+    """Return a sentence if another version of the model drew a picture, or the one it begins with, before; else ""."""
+    before = request.fingerprint
+    if before is None and request.source is not None:
+        before = request.source.fingerprint
+    if before is None or not drawn.fingerprint or before == drawn.fingerprint:
+        return ""
+    if not before:
+        return ctx.translate("If the model has changed since then, the same words and seed now give another picture.")
+    return ctx.translate("The model has changed since then: the same words and seed now give another picture.")
+
+
 def describe_translation(ctx: Context, request: ImageRequest) -> str:
     """Return a sentence about the words of a prompt that could not be put into English; "" if there are none."""
     if not request.unknown_words:

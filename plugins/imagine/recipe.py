@@ -19,6 +19,7 @@ class ImageRequest:
     `strength` in (0, 1] says how much of it is given up.
     Picture i of `count` has the seed `seed + i`. `enlarge` is the longer side of each picture in pixels; `previews` is
     the number of unfinished pictures to show on the way; `frames` are the steps that a strip shows, all if empty.
+    `fingerprint` names the weights that drew it before, "" for pictures of before these had names, None for new ones.
     """
 
     prompt: str
@@ -36,6 +37,7 @@ class ImageRequest:
     enlarge: int | None = None
     previews: int = 0
     frames: tuple[int, ...] = ()
+    fingerprint: str | None = None
     unknown_words: tuple[str, ...] = ()
     """The words that stayed as they were when the prompt was put into English."""
     is_translated: bool = False
@@ -46,7 +48,7 @@ class Recipe:
     """Everything that is needed to draw one picture again. `source` is the picture of which it is a variation.
 
     `picture` is the row of the question that brought the picture it began with, 0 if none did. The buttons below old
-    messages hold recipes as JSON, so the names of the fields never change.
+    messages hold recipes as JSON, so the names of the fields never change. `fingerprint` names the model's weights.
     """
 
     model: str
@@ -58,6 +60,7 @@ class Recipe:
     strength: float | None = None
     source: Recipe | None = None
     picture: int = 0
+    fingerprint: str = ""
 
     @classmethod
     def from_drawn(cls, drawn: Drawn, request: ImageRequest) -> Recipe:
@@ -72,6 +75,7 @@ class Recipe:
             strength=drawn.strength,
             source=request.source,
             picture=request.picture,
+            fingerprint=drawn.fingerprint,
         )
 
     @classmethod
@@ -112,4 +116,5 @@ class Recipe:
             strength=self.strength,
             source=self.source,
             picture=self.picture,
+            fingerprint=self.fingerprint,
         )

@@ -6,6 +6,7 @@ What it does not know: how a network computes and how noise is removed; LoRA, in
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from model_server.engines.diffusion.network import Network
 from model_server.engines.diffusion.picture_job import PictureJob
 from model_server.engines.diffusion.request import (
     OUT_OF_MEMORY,
+    add_style,
     complete_job,
     count_needed_steps,
     make_capabilities,
@@ -27,7 +29,7 @@ from model_server.engines.diffusion.request import (
 from model_server.engines.diffusion.solver import NAME, SolverStep, advance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from PIL import Image
 
@@ -43,24 +45,34 @@ GUIDED_BY_ONE_PREDICTION: dict[float, GuidedBy] = {0.0: "nothing", 1.0: "prompt"
 """Values of guidance that need one prediction of the network instead of a comparison of two."""
 
 
+Conditions = Sequence[tuple[float, torch.Tensor]]
+
+
 @dataclass(slots=True, eq=False)
 class PictureState:
     """A picture that is being drawn: `step` steps of its `schedule` are done.
 
     `noisy`: its latents (C × H × W). `clean`: the clean latents that the last step predicted. `conditions`: pairs of a
-    weight and prompt embeddings; the network's predictions for these are added with these weights.
+    weight and prompt embeddings; the network's predictions for these are added with these weights. `unguided` takes
+    their place at the steps that are not in `guided_steps`.
     """
 
     index: int
     schedule: Sequence[SolverStep]
     noisy: torch.Tensor
-    conditions: Sequence[tuple[float, torch.Tensor]]
+    conditions: Conditions
+    unguided: Conditions
+    guided_steps: range
     clean: torch.Tensor | None = None
     step: int = 0
 
     @property
     def next_step(self) -> SolverStep:
         return self.schedule[self.step]
+
+    @property
+    def next_conditions(self) -> Conditions:
+        return self.conditions if self.step in self.guided_steps else self.unguided
 
     @property
     def is_finished(self) -> bool:
@@ -78,8 +90,10 @@ class ActiveJob:
 class BatchedEngine:
     """Draws pictures with the StableDiffusionPipeline in `spec.folder`.
 
-    Options: `steps`, `guidance` and `size` (in pixels) for requests that name none; `guidance_rescale`; `batch`, the
-    most pictures in one step, and the most jobs at once.
+    Options: `steps`, `guidance` and `size` (in pixels) for requests that name none; `guidance_rescale`;
+    `guidance_start` and `guidance_stop`, the part of the steps that is guided (Kynkäänniemi et al., arXiv 2404.07724);
+    `styles`, of which one is added to a prompt that names none; `batch`, the most pictures in one step, and the most
+    jobs at once.
     """
 
     def __init__(self, spec: EngineSpec) -> None:
@@ -159,17 +173,22 @@ class BatchedEngine:
                 schedule = schedule[network.solver.find_first_step(steps, one.strength) :]
                 noisy = schedule[0].alpha * initial + schedule[0].sigma * noisy
             needed = schedule[: count_needed_steps(one, len(schedule))]
-            pictures.append(PictureState(index, needed, noisy, self._make_conditions(one)))
+            guided, unguided = self._make_conditions(one)
+            skipped = steps - len(schedule)
+            start, stop = (round(share * steps) - skipped for share in self._capabilities.guidance_interval)
+            pictures.append(PictureState(index, needed, noisy, guided, unguided, range(start, stop)))
         return pictures
 
-    def _make_conditions(self, task: Imagine) -> list[tuple[float, torch.Tensor]]:
-        """Return weights and embeddings for classifier-free guidance (Ho and Salimans, arXiv 2207.12598).
+    def _make_conditions(self, task: Imagine) -> tuple[Conditions, Conditions]:
+        """Return weights and embeddings for steps with classifier-free guidance (Ho and Salimans, arXiv 2207.12598).
 
-        The unconditional part, which reads the negative prompt, comes first; parts of weight 0 are left out.
+        The unconditional part, which reads the negative prompt, comes first; parts of weight 0 are left out. Also
+        return those for steps without guidance.
         """
         guidance = 1.0 if task.guidance is None else task.guidance
-        parts = [(1 - guidance, task.negative_prompt), (guidance, task.prompt)]
-        return [(weight, self._network.embed_prompt(text)) for weight, text in parts if weight]
+        parts = [(1 - guidance, task.negative_prompt), (guidance, add_style(task, self._capabilities.styles))]
+        conditions = [(weight, self._network.embed_prompt(text)) for weight, text in parts if weight]
+        return conditions, [(1.0, conditions[-1][1])]
 
     def _choose_pictures(self) -> list[tuple[ActiveJob, PictureState]]:
         """Choose the pictures of the next step: at least one of every job, and those with the fewest steps done."""
@@ -209,14 +228,14 @@ class BatchedEngine:
 
     def _predict(self, pictures: Sequence[PictureState]) -> torch.Tensor:
         """Return the guided predictions for N pictures (N × C × H × W), from a single forward pass."""
-        parts = [(picture, weight, states) for picture in pictures for weight, states in picture.conditions]
+        parts = [(picture, weight, states) for picture in pictures for weight, states in picture.next_conditions]
         outputs = self._network.predict(
             torch.stack([picture.noisy for picture, _, _ in parts]),
             [picture.next_step.timestep for picture, _, _ in parts],
             [states for _, _, states in parts],
         )
         weights = torch.tensor([weight for _, weight, _ in parts], device=outputs.device)
-        counts = [len(picture.conditions) for picture in pictures]
+        counts = [len(picture.next_conditions) for picture in pictures]
         predictions, weighted = (
             torch.split(part, counts) for part in (outputs, outputs * weights[:, None, None, None])
         )

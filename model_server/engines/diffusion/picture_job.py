@@ -11,6 +11,8 @@ from model_server.engines.diffusion.request import (
     MAX_FILE_PIXELS,
     MAX_REQUEST_PIXELS,
     STRIP_FRAMES,
+    add_style,
+    choose_style,
     count_files,
     count_pictures_per_file,
     split_task,
@@ -79,19 +81,22 @@ class PictureJob:
 
     def make_start_events(self, encode_prompt: Callable[[str], EncodedPrompt]) -> list[Event]:
         """Return the events that open the job. `encode_prompt` returns the tokens that the model reads of a text."""
-        task = self.task
+        task, can = self.task, self._capabilities
+        # A single picture has one style, which its text encoder reads, too.
+        prompt = add_style(task, can.styles) if len(self.single_tasks) == 1 else task.prompt
         chosen = ResolvedSettings(
             job=self.job_id,
             steps=max(one.steps or 0 for one in self.single_tasks),
             guidance=max(one.guidance or 0.0 for one in self.single_tasks),
             width=task.width or 0,
             height=task.height or 0,
-            sampler=self._capabilities.sampler,
+            sampler=can.sampler,
             strength=None if task.initial is None else task.strength,
-            prompt=encode_prompt(task.prompt),
+            prompt=encode_prompt(prompt),
             negative_prompt=encode_prompt(task.negative_prompt) if task.negative_prompt else None,
-            starts=self._capabilities.can_start_from_picture,
-            shows=self._capabilities.can_show_steps,
+            starts=can.can_start_from_picture,
+            shows=can.can_show_steps,
+            fingerprint=can.fingerprint,
         )
         return [Started(self.job_id), chosen]
 
@@ -186,6 +191,9 @@ class PictureJob:
         }
         if self._capabilities.guidance_rescale:
             made_by["guidance_rescale"] = f"{self._capabilities.guidance_rescale:g}"
+        style = choose_style(task, self._capabilities.styles)
+        if style and (self.task.layout != "grid" or self.task.count == 1):
+            made_by["style"] = style
         if task.negative_prompt:
             made_by["negative_prompt"] = task.negative_prompt
         if task.initial is not None:

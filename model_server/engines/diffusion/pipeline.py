@@ -17,6 +17,7 @@ from model_server.engines.common.seeding import make_generator
 from model_server.engines.contract import Misconfigured
 from model_server.engines.diffusion.request import (
     TOKENIZERS,
+    add_style,
     encode_prompt,
     make_capabilities,
     read_special_names_as_text,
@@ -84,6 +85,8 @@ class Pipeline:
             negative_prompts="negative_prompt" in self._parameters and "true_cfg_scale" not in self._parameters,
             can_start_from_picture=self._image_to_image is not None,
         )
+        if self.capabilities.guidance_interval != (0.0, 1.0):
+            raise Misconfigured(f"Only a plain Stable Diffusion has guidance_start and guidance_stop, not {spec.name}.")
         if self.capabilities.guidance_rescale and "guidance_rescale" not in self._parameters:
             kind = type(self._pipe).__name__
             raise Misconfigured(f"The option guidance_rescale of {spec.name} means nothing to a {kind}; leave it out.")
@@ -112,7 +115,7 @@ class Pipeline:
         [first, *_] = tasks
         steps = first.steps or 1
         wanted: dict[str, Any] = {
-            "prompt": [task.prompt for task in tasks],
+            "prompt": [add_style(task, self.capabilities.styles) for task in tasks],
             "num_inference_steps": steps,
             "guidance_scale": max(0.0, (first.guidance or 0.0) - self._guidance_offset),
             "guidance_rescale": self.capabilities.guidance_rescale,

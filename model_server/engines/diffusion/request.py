@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from PIL import Image, ImageOps
 
+from model_server.engines.common.fingerprint import compute_fingerprint
 from model_server.engines.common.refusal import JobRefused, check_encodable
 from model_server.engines.contract import Misconfigured
 from model_server.images import decode
 from model_server.jobs import EncodedPrompt, Imagine
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from model_server.engines.contract import EngineSpec
@@ -21,9 +24,10 @@ if TYPE_CHECKING:
 Number = TypeVar("Number", int, float)
 
 MAX_PICTURES = 16
+WORDS = re.compile(r"\w+")
 STEP_RANGE = (1, 150)
 GUIDANCE_RANGE = (0.0, 30.0)
-GUIDANCE_RESCALE_RANGE = (0.0, 1.0)
+GUIDANCE_RESCALE_RANGE = GUIDANCE_INTERVAL_RANGE = (0.0, 1.0)
 EDGE_RANGE_PIXELS = (16, 1024)
 """The smallest and the largest longer side to which a request can enlarge a picture."""
 MAX_FILE_PIXELS = 1 << 22
@@ -59,6 +63,12 @@ class Capabilities:
     """If False, a picture can be seen only after its last step."""
     guidance_rescale: float = 0.0
     """How much of the contrast that guidance adds is undone, from 0 to 1."""
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    """The part of the steps that is guided; the others follow the prompt alone."""
+    styles: tuple[str, ...] = ()
+    """Words for the styles that the model was trained to tell apart."""
+    fingerprint: str = ""
+    """Names the model's weights."""
 
     @property
     def defaults(self) -> dict[str, float]:
@@ -71,7 +81,8 @@ def make_capabilities(
 ) -> Capabilities:
     """Return a model's capabilities, with the defaults that `spec.options` may change.
 
-    These options are steps, guidance, guidance_rescale and size. Raises Misconfigured when one of them is out of range.
+    These options are steps, guidance, guidance_rescale, guidance_start, guidance_stop, size and styles. Raises
+    Misconfigured when one of them is out of range.
     """
     options = spec.options
     side = int(options.get("size", edge))
@@ -81,13 +92,18 @@ def make_capabilities(
         steps=int(options.get("steps", steps)),
         guidance=float(options.get("guidance", guidance)),
         guidance_rescale=float(options.get("guidance_rescale", 0.0)),
+        guidance_interval=(float(options.get("guidance_start", 0.0)), float(options.get("guidance_stop", 1.0))),
+        styles=tuple(WORDS.findall(str(options.get("styles", "")))),
         width=side,
         height=side,
         multiple=multiple,
+        fingerprint=compute_fingerprint(spec.folder),
         **more,
     )
     try:
         _check_range("guidance_rescale", capabilities.guidance_rescale, GUIDANCE_RESCALE_RANGE, "guidance_rescale")
+        for name, place in zip(("guidance_start", "guidance_stop"), capabilities.guidance_interval, strict=True):
+            _check_range(name, place, GUIDANCE_INTERVAL_RANGE, name)
         complete_task(Imagine(prompt="", seed=0), capabilities)
     except JobRefused as refused:
         raise Misconfigured(f"The options of {spec.name} are wrong: {refused.message}") from None
@@ -146,6 +162,23 @@ def split_task(task: Imagine) -> list[Imagine]:
     if task.sweep.knob == "steps":
         return [replace(task, steps=int(value), sweep=None) for value in task.sweep.values]
     return [replace(task, guidance=float(value), sweep=None) for value in task.sweep.values]
+
+
+def choose_style(task: Imagine, styles: Sequence[str]) -> str:
+    """Return the word for the style of a picture; "" if there are none, or if its prompt names one or is empty.
+
+    The seed decides, so that pictures with consecutive seeds, as in a grid, have different styles.
+    """
+    words = WORDS.findall(task.prompt.lower())
+    if not styles or not words or not set(styles).isdisjoint(words):
+        return ""
+    return styles[task.seed % len(styles)]
+
+
+def add_style(task: Imagine, styles: Sequence[str]) -> str:
+    """Return the prompt of a picture as the model reads it, with the word for its style."""
+    style = choose_style(task, styles)
+    return f"{task.prompt}, {style}" if style else task.prompt
 
 
 def count_needed_steps(task: Imagine, steps: int) -> int:

@@ -62,6 +62,34 @@ async def test_a_long_list_and_long_words_are_cut(bot: Bot, models: FakeModels, 
     assert status.endswith(end)
 
 
+# A model that has changed
+
+CHANGED = "The model has changed since then: the same words and seed now give another picture."
+PERHAPS = "If the model has changed since then, the same words and seed now give another picture."
+
+
+@pytest.mark.parametrize(("before", "sentence"), [("11111111", CHANGED), ("", PERHAPS)])
+async def test_buttons_below_pictures_of_before_say_that_the_model_has_changed(
+    bot: Bot, models: FakeModels, before: str, sentence: str
+) -> None:
+    models.told = {"fingerprint": before}
+    four = await last(bot, ask("/imagine a cat"))
+    assert four.status == ""
+    models.told = {"fingerprint": "22222222"}
+    assert (await pressed(bot, four, "2")).status == sentence
+    assert (await pressed(bot, four, "V2")).status == sentence
+    assert (await pressed(bot, four, "How 1 was made")).text.startswith(f"{sentence}\n")
+    assert (await last(bot, ask("/imagine a cat"))).status == ""
+
+
+async def test_buttons_below_pictures_of_the_same_model_say_nothing_about_it(bot: Bot, models: FakeModels) -> None:
+    models.told = {"fingerprint": "11111111"}
+    four = await last(bot, ask("/imagine a cat"))
+    one = await pressed(bot, four, "2")
+    for reply in (one, await pressed(bot, one, "Variations"), await pressed(bot, four, "How 1 was made")):
+        assert "has changed" not in f"{reply.status} {reply.text}"
+
+
 # Abilities of the model
 
 

@@ -19,6 +19,7 @@ from fakes.engines.diffusion import (
 )
 from fakes.engines.pipeline_calls import OUT_OF_MEMORY_MESSAGE
 
+from model_server.engines.common.fingerprint import compute_fingerprint
 from model_server.engines.contract import Engine, EngineSpec
 from model_server.engines.diffusion import open_engine
 from model_server.engines.diffusion.batched_engine import BatchedEngine
@@ -114,6 +115,45 @@ def test_it_draws_what_diffusers_draws(
     assert np.abs(pixels(drawn) - np.asarray(expected).astype(int)).max() <= 2
 
 
+@pytest.mark.parametrize(
+    ("start", "stop", "rows"), [(0.0, 1.0, [2] * 4), (0.25, 0.75, [1, 2, 2, 1]), (0.5, 0.5, [1] * 4)]
+)
+def test_only_a_part_of_the_steps_is_guided(
+    loaded: Callable[..., Engine], plain: Path, run: Run, start: float, stop: float, rows: list[int]
+) -> None:
+    drawer = loaded("diffusion", plain, guidance_start=start, guidance_stop=stop)
+    predict, counts = drawer._network.predict, []
+
+    def count(noisy: torch.Tensor, *rest: object) -> torch.Tensor:
+        counts.append(len(noisy))
+        return predict(noisy, *rest)
+
+    drawer._network.predict = count
+    [drawn] = draw(run, drawer, make_job(seed=7, steps=4, guidance=9.0))
+    assert counts == rows
+    [all_guided] = draw(run, loaded("diffusion", plain), make_job(seed=7, steps=4, guidance=9.0))
+    [unguided] = draw(run, loaded("diffusion", plain), make_job(seed=7, steps=4, guidance=1.0))
+    assert (difference(drawn, all_guided) == 0) == (rows == [2] * 4)
+    assert (difference(drawn, unguided) == 0) == (rows == [1] * 4)
+
+
+def test_the_seed_chooses_a_style_which_is_read_with_the_prompt(
+    engine: Engine, loaded: Callable[..., Engine], plain: Path, run: Run
+) -> None:
+    styled = loaded("diffusion", plain, styles="dog, car")
+    drawn = draw(run, styled, make_job(prompt="a cat", seed=4, count=2))
+    assert [identify(png)[1]["style"] for png in drawn] == ["dog", "car"]
+    named = [
+        draw(run, engine, make_job(prompt=f"a cat, {style}", seed=seed))[0] for seed, style in ((4, "dog"), (5, "car"))
+    ]
+    assert [difference(one, other) for one, other in zip(drawn, named, strict=True)] == [0, 0]
+    [unstyled] = draw(run, engine, make_job(prompt="a cat", seed=4))
+    assert "style" not in identify(unstyled)[1]
+    assert difference(unstyled, drawn[0]) > 0
+    [grid] = draw(run, styled, make_job(prompt="a cat", seed=4, count=2, layout="grid"))
+    assert "style" not in identify(grid)[1]
+
+
 def test_guidance_0_ignores_the_prompt_and_more_guidance_strengthens_it(engine: Engine, run: Run) -> None:
     drawn = {guidance: draw(run, engine, make_job(guidance=guidance))[0] for guidance in (0.0, 1.0, 4.0)}
     [without] = draw(run, engine, make_job(prompt="", guidance=1.0))
@@ -134,7 +174,7 @@ def test_pictures_say_what_guided_them(engine: Engine, run: Run, guidance: float
     assert [event.guided_by for event in events if isinstance(event, Picture)] == [guided_by]
 
 
-def test_events_come_in_order(engine: Engine, run: Run) -> None:
+def test_events_come_in_order(engine: Engine, run: Run, plain: Path) -> None:
     events = run(engine, make_job(steps=3, previews=1, negative_prompt="a dog"))
     kinds = [type(event).__name__ for event in events]
     assert kinds == [
@@ -159,6 +199,7 @@ def test_events_come_in_order(engine: Engine, run: Run) -> None:
         strength=None,
         prompt=EncodedPrompt(("[CLS]", "a", "c", "##a", "##t", "[SEP]"), (), 16),
         negative_prompt=EncodedPrompt(("[CLS]", "a", "d", "##o", "##g", "[SEP]"), (), 16),
+        fingerprint=compute_fingerprint(plain),
     )
 
 

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from model_server.engines.contract import Engine, Misconfigured
 from model_server.engines.diffusion.picture_job import PictureJob
-from model_server.engines.diffusion.request import Capabilities, complete_task, encode_prompt
+from model_server.engines.diffusion.request import Capabilities, add_style, choose_style, complete_task, encode_prompt
 from model_server.jobs import Embed, EncodedPrompt, Event, Finished, Imagine, Job, ResolvedSettings
 
 Run = Callable[..., list[Event]]
@@ -116,6 +116,7 @@ def test_another_task_is_refused(engine: Engine, run: Run) -> None:
             {"guidance_rescale": 1.5},
             "The options of tiny are wrong: The guidance_rescale is 1.5; it must be from 0 to 1.",
         ),
+        ({"guidance_stop": 2.0}, "The options of tiny are wrong: The guidance_stop is 2; it must be from 0 to 1."),
         ({"steps": 0}, "The options of tiny are wrong: The number of steps is 0"),
         ({"size": 33}, "The options of tiny are wrong: The width is 33 pixels; it must be a multiple of 8"),
         ({"offload": "cloud"}, "The option offload of tiny must be one of none, model, sequential."),
@@ -131,3 +132,26 @@ def test_wrong_options_stop_loading(
 def test_a_folder_without_a_pipeline_stops_loading(loaded: Callable[..., Engine], bert: Path) -> None:
     with pytest.raises(Misconfigured, match=r"tiny should be a folder that diffusers opens, with model_index.json\."):
         loaded("diffusion", bert)
+
+
+STYLES = ("flat", "shaded", "soft")
+
+
+def test_consecutive_seeds_have_different_styles_and_the_same_seed_has_the_same() -> None:
+    chosen = [choose_style(Imagine(prompt="a cat", seed=seed), STYLES) for seed in (*range(7), -1)]
+    assert chosen == ["flat", "shaded", "soft", "flat", "shaded", "soft", "flat", "soft"]
+    assert add_style(Imagine(prompt="a cat", seed=2), STYLES) == "a cat, soft"
+
+
+@pytest.mark.parametrize("prompt", ["a Flat cat", "a cat, soft", ""])
+def test_a_prompt_that_names_a_style_or_nothing_stays_as_it_is(prompt: str) -> None:
+    assert [add_style(Imagine(prompt=prompt, seed=seed), STYLES) for seed in range(3)] == [prompt] * 3
+    assert choose_style(Imagine(prompt=prompt, seed=1), STYLES) == ""
+
+
+def test_a_word_that_only_contains_a_style_names_none() -> None:
+    assert add_style(Imagine(prompt="a software flatmate", seed=0), STYLES) == "a software flatmate, flat"
+
+
+def test_a_model_without_styles_reads_prompts_as_they_are() -> None:
+    assert add_style(Imagine(prompt="a cat", seed=1), ()) == "a cat"
