@@ -81,8 +81,10 @@ def _train(store: ModelCache, folder: Path, run_name: str, options: argparse.Nam
     collection = stages.build_collection(folder, options.seed, print_line)
     if not options.weights:
         autoencoder = stages.train_autoencoder(folder, options.seed, collection, autoencoder, print_line)
+    enlargement = Plan(stages.ENLARGEMENT_STEPS, options.seed, folder, f"{run_name}-vae")
+    large = stages.enlarge_autoencoder(folder, enlargement, autoencoder, print_line)
     training_set = stages.build_training_set(folder, collection, autoencoder, encoder, print_line)
-    run = stages.open_unet_run(folder, plan, training_set, autoencoder, encoder, unet)
+    run = stages.open_unet_run(folder, plan, training_set, large, encoder, unet)
     if options.weights:
         run.task.rate = CONTINUED_LEARNING_RATE
     stages.train_unet(run, training_set, description_step, print_line)
@@ -92,7 +94,9 @@ def _train(store: ModelCache, folder: Path, run_name: str, options: argparse.Nam
 
 def _export(folder: Path, run_name: str, initial_weights: Path | None, target: Path) -> None:
     unet = stages.load_trained_unet(folder, run_name, initial_weights)
-    stages.export_weights(unet, stages.load_network(AutoencoderKL, (initial_weights or folder) / "vae"), target)
+    enlarged = folder / f"{run_name}-vae"
+    vae = enlarged if enlarged.is_dir() or initial_weights is None else initial_weights / "vae"
+    stages.export_weights(unet, stages.load_network(AutoencoderKL, vae), target)
     print_line(f"The weights are in {shorten(target.absolute())}.")
 
 

@@ -88,5 +88,11 @@ def _random_training_set() -> TrainingSet:
         states=torch.randn(2, MAX_TOKENS, TEXT_WIDTH, generator=random).numpy(),
         empty=0,
         things=torch.arange(count),
-        thing_words=[ThingWords(1, torch.tensor([1]), torch.arange(count), torch.ones(1))],
+        thing_words=[_random_words(count)],
     )
+
+
+def _random_words(count: int) -> ThingWords:
+    """Return one description, whose thing all latents show in the same style."""
+    styles = torch.zeros(count, dtype=torch.long)
+    return ThingWords(torch.tensor([1]), torch.tensor([[1]]), torch.arange(count), styles, torch.ones(1))

@@ -44,13 +44,13 @@ class Package:
 class EmojiSet:
     """A set of emoji pictures: in `png_folder` of the package, or as SVG by name if that is None.
 
-    `weight` says how often one of its pictures is drawn, relative to other sets.
+    `style` is the word for it at the end of captions.
     """
 
     name: str
     package: Package
     png_folder: str | None = None
-    weight: float = 1.0
+    style: str = ""
 
 
 GOOGLE = Package(
@@ -116,6 +116,20 @@ HIGH_CONTRAST = Package(
     "MIT",
     "Microsoft Corporation",
 )
+NOTO_DRAWN = Package(
+    "@iconify-json/noto",
+    "1.2.9",
+    "DQiuXENbun41ch+XPSV55H9FaWKpHTyz46YIKtSaKYD4fIDDzL1tR6H4np/T38jfrTAeI3rcKF0mqHYeZVAuaw==",
+    "Apache-2.0",
+    "Google",
+)
+TWEMOJI_DRAWN = Package(
+    "@iconify-json/twemoji",
+    "1.2.5",
+    "uKpuIEV0v6K5BW3Mjdyl+XKFVAbbcPxAgifKvEMtZoUZB5+YiY5zaMm2uNNCxyXzAWU9yNLlj41WU6/mvgALsw==",
+    "CC-BY-4.0",
+    "Twitter and other contributors",
+)
 EMOJILIB = Package(
     "emojilib",
     "4.0.3",
@@ -132,13 +146,19 @@ CLDR = Package(
 )
 
 EMOJI_SETS = (
-    EmojiSet("noto", GOOGLE, "img/google/64", weight=0.1),
-    EmojiSet("twemoji", TWITTER, "img/twitter/64"),
-    EmojiSet("fluent", FLUENT, weight=0.03),
-    EmojiSet("fluent-flat", FLUENT_FLAT, weight=0.05),
-    EmojiSet("noto-v1", NOTO_V1, weight=0.03),
+    EmojiSet("noto", GOOGLE, "img/google/64", style="shaded"),
+    EmojiSet("twemoji", TWITTER, "img/twitter/64", style="flat"),
+    EmojiSet("fluent", FLUENT, style="shiny"),
+    EmojiSet("fluent-flat", FLUENT_FLAT, style="bold"),
+    EmojiSet("noto-v1", NOTO_V1, style="soft"),
 )
-"""The training data of the generator: mostly one style, because a small network would learn none of five well."""
+"""The training data of the generator. All are drawn equally often, each with a word that tells it from the others."""
+DRAWN_SETS = (
+    EmojiSet("noto", NOTO_DRAWN),
+    EmojiSet("twemoji", TWEMOJI_DRAWN),
+    *(one for one in EMOJI_SETS if one.png_folder is None),
+)
+"""The same sets as drawings, which have any size: the originals of the decoder."""
 JUDGE_TRAINING_SETS = (
     EmojiSet("fxemoji", FXEMOJI),
     EmojiSet("streamline", STREAMLINE),

@@ -14,24 +14,31 @@ from model_server.errors import OperatorError
 from model_server.training import forecast
 from model_server.training.console import format_duration
 from model_server.training.images.autoencoder import AutoencoderTask, encode, measure_psnr
+from model_server.training.images.captions import add_style
 from model_server.training.images.clarity import rate_descriptions
 from model_server.training.images.collection import collect, count_by_kind
 from model_server.training.images.dataset import NO_THING, ThingWords, TrainingSet
 from model_server.training.images.denoiser import DenoiserTask
 from model_server.training.images.emoji import read_emoji, read_pictures
+from model_server.training.images.enlargement import EnlargementRun, EnlargementTask, add_level
 from model_server.training.images.networks import Sizes, make_scheduler, make_unet, normalise_latents
+from model_server.training.images.originals import ORIGINAL_SIZE, make_originals
 from model_server.training.images.recogniser import RecogniserTask, make_recogniser
-from model_server.training.images.text_encoder import TextEncoder, encode_all
+from model_server.training.images.text_encoder import TextEncoder, TextStates
+from model_server.training.images.things import read_descriptions, strip_selector
 from model_server.training.loop import Plan, TrainingRun, check_seed, save_atomically
-from model_server.training.packages import EMOJI_SETS, WORD_PACKAGES, fetch
+from model_server.training.packages import DRAWN_SETS, EMOJI_SETS, GOOGLE, WORD_PACKAGES, fetch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from model_server.training.console import Log
     from model_server.training.images.collection import Collection
 
 AUTOENCODER_STEPS = 8000
+ENLARGEMENT_STEPS = 3000
+ORIGINAL_COUNT = 9000
 RECOGNISER_STEPS = 1800
 MEASURED_EVERY = 10
 """Every tenth picture is enough to measure the latents, and every fiftieth to measure the autoencoder's quality."""
@@ -44,7 +51,7 @@ def build_collection(folder: Path, seed: int, log: Log) -> Collection:
     log("reading the emoji sets")
     emoji = read_emoji(packages)
     sets = {one.name: read_pictures(one, emoji, packages) for one in EMOJI_SETS}
-    collection = collect(emoji, sets, seed, weights={one.name: one.weight for one in EMOJI_SETS})
+    collection = collect(emoji, sets, seed, styles={one.name: one.style for one in EMOJI_SETS})
     counts = ", ".join(f"{count:,} {kind}" for kind, count in count_by_kind(collection).items())
     log(f"{len(collection.pictures):,} pictures ({counts}) with {len(collection.texts):,} captions")
     return collection
@@ -101,10 +108,44 @@ def train_autoencoder(
     return trained
 
 
+def enlarge_autoencoder(folder: Path, plan: Plan, small: AutoencoderKL, log: Log) -> AutoencoderKL:
+    """Return an autoencoder that decodes the latents of `small` to pictures of twice the side.
+
+    If `small` is already that large, it is returned itself, and if one was trained before by `plan`, that one.
+    """
+    target = folder / plan.name
+    if small.config.sample_size >= ORIGINAL_SIZE:
+        return small
+    if target.is_dir():
+        return load_network(AutoencoderKL, target).to(small.device)
+    log("drawing the originals")
+    originals = build_originals(folder / "packages", plan.seed, log)
+    task = EnlargementTask(add_level(small, originals).to(small.device), small, originals, folder / "samples")
+    run = EnlargementRun(task, plan)
+    run.resume()
+    run.train(log)
+    save_network(run.averaged, target)
+    large: AutoencoderKL = run.averaged
+    return large
+
+
+def build_originals(packages: Path, seed: int, log: Log) -> np.ndarray:
+    """Return the originals of full size, from packages that are fetched if they are missing."""
+    fetch([*(one.package for one in DRAWN_SETS), GOOGLE, *WORD_PACKAGES], packages, log)
+    common = read_descriptions()
+    emoji = [one for one in read_emoji(packages) if not one.tone and one.group != "Flags"]
+    # The common things, and a third of the others, so that the drawings fit the memory and take minutes.
+    emoji = [one for number, one in enumerate(emoji) if strip_selector(one.code) in common or number % 3 == 0]
+    drawings = [
+        picture for one in DRAWN_SETS for picture in read_pictures(one, emoji, packages, ORIGINAL_SIZE).values()
+    ]
+    return make_originals(drawings, ORIGINAL_COUNT, seed)
+
+
 def build_training_set(
     folder: Path, collection: Collection, autoencoder: AutoencoderKL, encoder: TextEncoder, log: Log
 ) -> TrainingSet:
-    """Return the training set of the UNet. Latents and states are read from their files if they were saved before.
+    """Return the training set of the UNet. Latents are read from their file if they were saved before.
 
     The pictures of `collection` are removed, to free their memory.
     """
@@ -116,31 +157,44 @@ def build_training_set(
         log("encoding the pictures")
         save_atomically(encode(autoencoder, pictures), latents)
     captions = ["", *collection.texts]
-    states = folder / f"texts-{_digest(np.frombuffer(chr(10).join(captions).encode(), np.uint8))}.npy"
-    for other in set(folder.glob("texts-*.npy")) - {states}:
-        # Each file takes gigabytes, and captions of older collections are not needed again.
-        other.unlink()
-    encoded = encode_all(encoder, captions, states, log)
     caption_counts = torch.tensor([0, *map(len, collection.captions)])
+    thing_words = _thing_words(collection, captions, encoder)
     return TrainingSet(
         latents=torch.load(latents, weights_only=True),
         probabilities=torch.from_numpy(collection.probabilities()),
         captions=torch.tensor([number + 1 for numbers in collection.captions for number in numbers]),
         starts=caption_counts.cumsum(0),
-        states=encoded,
+        states=TextStates(encoder, captions),
         empty=0,
         things=_number_things(collection.things),
-        thing_words=_thing_words(collection, encoded),
+        thing_words=thing_words,
     )
 
 
-def _thing_words(collection: Collection, states: np.ndarray) -> list[ThingWords]:
-    """Return the words of all things with descriptions, as rows of `states`, whose first row is the empty caption."""
-    described = {name + 1: (np.array(thing.descriptions) + 1, thing) for name, thing in collection.described.items()}
-    frequencies = rate_descriptions(states, [rows for rows, _ in described.values()]) if described else []
+def _thing_words(collection: Collection, captions: list[str], encoder: TextEncoder) -> list[ThingWords]:
+    """Return the words of all things with descriptions. Their texts are added to `captions`, and are rows of that."""
+    things = list(collection.described.values())
+    if not things:
+        return []
+    styles = list(dict.fromkeys(collection.styles))
+
+    def add(texts: Sequence[str]) -> torch.Tensor:
+        captions.extend(texts)
+        return torch.arange(len(captions) - len(texts), len(captions))
+
+    plain = [add(thing.descriptions) for thing in things]
+    frequencies = rate_descriptions(TextStates(encoder, captions), [rows.numpy() for rows in plain])
     return [
-        ThingWords(name, torch.from_numpy(rows), torch.tensor(thing.pictures), torch.from_numpy(frequency))
-        for (name, (rows, thing)), frequency in zip(described.items(), frequencies, strict=True)
+        ThingWords(
+            names=add([add_style(thing.name, style) for style in styles]),
+            descriptions=torch.stack(
+                [add([add_style(text, style) for text in thing.descriptions]) for style in styles]
+            ),
+            latents=torch.tensor(thing.pictures),
+            styles=torch.tensor([styles.index(collection.styles[number]) for number in thing.pictures]),
+            frequencies=torch.from_numpy(frequency),
+        )
+        for thing, frequency in zip(things, frequencies, strict=True)
     ]
 
 

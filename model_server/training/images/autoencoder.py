@@ -82,12 +82,19 @@ def to_pixels(tensor: torch.Tensor) -> np.ndarray:
 
 @torch.no_grad()
 def encode(autoencoder: AutoencoderKL, pictures: np.ndarray) -> torch.Tensor:
-    """Return the means of the latents of pictures: N × 4 × 16 × 16, half precision."""
+    """Return the means of the latents of pictures: N × 4 × 16 × 16, half precision.
+
+    Pictures that are smaller than those of the autoencoder are enlarged first.
+    """
     device = next(autoencoder.parameters()).device
-    parts = [
-        autoencoder.encode(to_tensor(pictures[start : start + ENCODING_BATCH]).to(device)).latent_dist.mean.half().cpu()
-        for start in range(0, len(pictures), ENCODING_BATCH)
-    ]
+    scale = autoencoder.config.sample_size / pictures.shape[1]
+    parts = []
+    for start in range(0, len(pictures), ENCODING_BATCH):
+        part = to_tensor(pictures[start : start + ENCODING_BATCH]).to(device)
+        enlarged = part if scale == 1 else functional.interpolate(part, scale_factor=scale)
+        with mixed_precision(device):
+            latents = autoencoder.encode(enlarged).latent_dist.mean
+        parts.append(latents.half().cpu())
     return torch.cat(parts)
 
 

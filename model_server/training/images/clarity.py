@@ -14,6 +14,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from model_server.training.images.text_encoder import TextStates
+
 BATCH = 2048
 RIDGE = 30.0
 """The penalty that keeps the classifier from memorising single descriptions."""
@@ -23,7 +25,7 @@ LOWEST_FREQUENCY = 0.05
 """The frequency of all other descriptions."""
 
 
-def rate_descriptions(states: np.ndarray, rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+def rate_descriptions(states: np.ndarray | TextStates, rows: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Return how often each description is to be shown, from 0.05 to 1; `rows` are those of each thing in `states`.
 
     The classifier is a ridge regression from the mean over the tokens of `states` (N × tokens × width) to the things.
@@ -45,7 +47,7 @@ def rate_descriptions(states: np.ndarray, rows: Sequence[np.ndarray]) -> list[np
     return np.split(frequencies, np.cumsum(counts)[:-1])
 
 
-def _features(states: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _features(states: np.ndarray | TextStates, rows: np.ndarray) -> np.ndarray:
     """Return the mean over the tokens, standardised to deviation 1 per feature, and a last feature that is always 1."""
     parts = [states[part].astype(np.float64).mean(1) for part in np.split(rows, range(BATCH, len(rows), BATCH))]
     means = np.concatenate(parts)

@@ -10,6 +10,8 @@ import torch
 if TYPE_CHECKING:
     import numpy as np
 
+    from model_server.training.images.text_encoder import TextStates
+
 EMPTY_CAPTION_SHARE = 0.1
 """The share of captions that are left empty, which classifier-free guidance needs."""
 NO_THING = -1
@@ -20,13 +22,15 @@ NO_THING = -1
 class ThingWords:
     """The words for one thing.
 
-    `name` and `descriptions` are rows of `TrainingSet.states`, `latents` are numbers of latents that show the thing.
-    `frequencies` says how often each description is drawn, relative to the others.
+    `latents` are numbers of latents that show the thing, and `styles` is the style of each. `names` are the rows of
+    the thing's name in `TrainingSet.states`, one for each style; `descriptions` (styles × descriptions) those of its
+    descriptions. `frequencies` says how often each description is drawn, relative to the others.
     """
 
-    name: int
+    names: torch.Tensor
     descriptions: torch.Tensor
     latents: torch.Tensor
+    styles: torch.Tensor
     frequencies: torch.Tensor
 
 
@@ -50,7 +54,7 @@ class TrainingSet:
     probabilities: torch.Tensor
     captions: torch.Tensor
     starts: torch.Tensor
-    states: np.ndarray
+    states: np.ndarray | TextStates
     empty: int
     things: torch.Tensor
     thing_words: list[ThingWords] = field(default_factory=list)
@@ -75,9 +79,13 @@ class TrainingSet:
         drawn = [
             self.thing_words[number] for number in torch.randint(len(self.thing_words), (count,), generator=random)
         ]
-        indices = torch.stack([one.latents[torch.randint(len(one.latents), (), generator=random)] for one in drawn])
-        rows = torch.cat([one.descriptions[torch.multinomial(one.frequencies, 1, generator=random)] for one in drawn])
-        names = torch.tensor([one.name for one in drawn])
+        places = [torch.randint(len(one.latents), (), generator=random) for one in drawn]
+        indices = torch.stack([one.latents[place] for one, place in zip(drawn, places, strict=True)])
+        styles = [one.styles[place] for one, place in zip(drawn, places, strict=True)]
+        numbers = [torch.multinomial(one.frequencies, 1, generator=random) for one in drawn]
+        words = zip(drawn, styles, numbers, strict=True)
+        rows = torch.cat([one.descriptions[style, number] for one, style, number in words])
+        names = torch.stack([one.names[style] for one, style in zip(drawn, styles, strict=True)])
         batch = TrainingBatch(self.latents[indices].float(), self._states_at(rows), self.things[indices])
         return batch, self._states_at(names)
 

@@ -60,16 +60,18 @@ def read_emoji(folder: Path) -> list[Emoji]:
     return all_emoji
 
 
-def read_pictures(emoji_set: EmojiSet, emoji: list[Emoji], folder: Path) -> dict[str, Rgba]:
-    """Read the pictures of a set by `Emoji.code`: 64 × 64 × 4, RGBA, edge to edge. Missing emoji are left out."""
+def read_pictures(emoji_set: EmojiSet, emoji: list[Emoji], folder: Path, size: int = SIZE) -> dict[str, Rgba]:
+    """Read the pictures of a set by `Emoji.code`: size × size × 4, RGBA, edge to edge. Missing emoji are left out."""
     if emoji_set.png_folder is not None:
         start = f"{emoji_set.png_folder}/"
         files = read_files(emoji_set.package, folder, lambda name: name.startswith(start))
         names = {one.code: f"{start}{one.code}.png" for one in emoji}
-        return {code: _open(files[name]) for code, name in names.items() if name in files}
+        return {code: _open(files[name], size) for code, name in names.items() if name in files}
     icons = read_json(emoji_set.package, folder, "icons.json")
     return {
-        one.code: picture for one in emoji if not one.tone and (picture := _render(icons, _slug(one.name))) is not None
+        one.code: picture
+        for one in emoji
+        if not one.tone and (picture := _render(icons, _slug(one.name), size)) is not None
     }
 
 
@@ -80,7 +82,7 @@ def read_pictures_by_any_name(emoji_set: EmojiSet, emoji: list[Emoji], folder: P
     pictures = {}
     for one in emoji:
         name = next((known[word] for word in map(_letters, [one.name, *one.synonyms]) if word in known), None)
-        if name and not one.tone and (picture := _render(icons, name)) is not None:
+        if name and not one.tone and (picture := _render(icons, name, SIZE)) is not None:
             pictures[one.code] = picture
     return pictures
 
@@ -122,14 +124,14 @@ def _letters(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "", name.lower())
 
 
-def _open(png: bytes) -> Rgba:
+def _open(png: bytes, size: int) -> Rgba:
     picture = Image.open(io.BytesIO(png)).convert("RGBA")
     return np.asarray(
-        picture if picture.size == (SIZE, SIZE) else picture.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
+        picture if picture.size == (size, size) else picture.resize((size, size), Image.Resampling.LANCZOS)
     )
 
 
-def _render(icons: dict[str, Any], name: str) -> Rgba | None:
+def _render(icons: dict[str, Any], name: str, size: int) -> Rgba | None:
     if (icon := icons["icons"].get(name)) is None:
         return None
     box = [icon.get("left", 0), icon.get("top", 0)]
@@ -138,7 +140,7 @@ def _render(icons: dict[str, Any], name: str) -> Rgba | None:
         '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'viewBox="{" ".join(map(str, box))}">{icon["body"]}</svg>'
     )
-    return _open(_rasterizer()(svg_string=svg, width=SIZE, height=SIZE))
+    return _open(_rasterizer()(svg_string=svg, width=size, height=size), size)
 
 
 def _rasterizer() -> Any:

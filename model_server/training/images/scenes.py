@@ -11,7 +11,7 @@ from model_server.training.images.colours import tint
 from model_server.training.images.emoji import SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from random import Random
 
     from model_server.training.images.emoji import Rgba
@@ -20,28 +20,87 @@ if TYPE_CHECKING:
     Painter = Callable[[Image.Image, Random], None]
 
 EMOJI_SIDE = 56
+MAX_TURN = 8
+"""The degrees by which an emoji is turned at most."""
 SCENE_SIDES = (46, 52)
 """The smallest and the largest side in pixels; smaller emoji became blobs, as a latent covers 4 × 4 pixels."""
 
 
 def place(picture: Rgba, random: Random, *, flip: bool) -> Rgb:
-    """Place the emoji on white, slightly scaled and shifted, and mirrored with `flip`."""
+    """Place the emoji on white, slightly scaled, shifted and turned, and mirrored with `flip`."""
     canvas = Image.new("RGB", (SIZE, SIZE), "white")
-    # With wider shifts, the network drew outlines that were as blurred as the shifts were wide.
-    side = EMOJI_SIDE + random.randint(-2, 2)
+    # With much wider shifts, the network drew outlines that were as blurred as the shifts were wide.
+    side = EMOJI_SIDE + random.randint(-4, 3)
     spare = SIZE - side
-    corner = (spare // 2 + random.randint(-1, 1), spare // 2 + random.randint(-1, 1))
-    _paste(canvas, picture, side, corner, flip=flip)
+    corner = (spare // 2 + random.randint(-2, 2), spare // 2 + random.randint(-2, 2))
+    turn = random.uniform(-MAX_TURN, MAX_TURN) if random.random() < 0.4 else 0.0
+    _paste(canvas, picture, side, corner, flip=flip, turn=turn)
     return np.asarray(canvas)
 
 
 def place_pair(left: Rgba, right: Rgba, random: Random) -> Rgb:
     """Place two emoji side by side on white."""
-    canvas = Image.new("RGB", (SIZE, SIZE), "white")
     side = random.randint(30, 33)
     height = (SIZE - side) // 2 + random.randint(-4, 4)
-    _paste(canvas, left, side, (0, height), flip=False)
-    _paste(canvas, right, side, (SIZE - side, height + random.randint(-2, 2)), flip=False)
+    return _arrange([(left, side, 0, height), (right, side, SIZE - side, height + random.randint(-2, 2))])
+
+
+def place_copies(picture: Rgba, count: int, random: Random) -> Rgb:
+    """Place two, three or four copies of an emoji on white."""
+    if count == 2:
+        return place_pair(picture, picture, random)
+    side = random.randint(27, 31)
+    far, middle = SIZE - side - 1, (SIZE - side) // 2
+    corners = [(middle, 2), (1, far), (far, far)] if count == 3 else [(1, 1), (far, 1), (1, far), (far, far)]
+    return _arrange([(picture, side, across, down) for across, down in corners])
+
+
+def place_on(upper: Rgba, lower: Rgba, random: Random) -> Rgb:
+    """Place one emoji on top of another one, on white."""
+    low, high = random.randint(42, 46), random.randint(31, 35)
+    across = (SIZE - high) // 2 + random.randint(-3, 3)
+    return _arrange([(lower, low, (SIZE - low) // 2, SIZE - low), (upper, high, across, random.randint(0, 2))])
+
+
+def place_with(main: Rgba, small: Rgba, random: Random) -> Rgb:
+    """Place a big emoji with a small one in front of it, at its right, on white."""
+    side = random.randint(24, 28)
+    corner = (SIZE - side, random.randint(4, SIZE - side))
+    return _arrange([(main, random.randint(45, 49), 0, random.randint(8, 14)), (small, side, *corner)])
+
+
+def place_behind(back: Rgba, front: Rgba, random: Random) -> Rgb:
+    """Place one emoji behind another one, on white."""
+    side = random.randint(37, 41)
+    return _arrange([(back, random.randint(42, 46), random.randint(0, 3), 0), (front, side, SIZE - side, SIZE - side)])
+
+
+def cut_out_features(face: Rgba) -> Rgba:
+    """Return the eyes, mouth and tears of a yellow face: all that is not yellow or orange, on transparent ground."""
+    hsv = np.asarray(Image.fromarray(face[..., :3]).convert("HSV"), np.int16)
+    hue, saturation, value = (hsv[..., channel] for channel in range(3))
+    is_skin = (hue > 15) & (hue < 50) & (saturation > 60) & (value > 140)
+    down, across = np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2
+    inside = np.hypot(down, across) < SIZE * 0.42
+    features = face.copy()
+    features[..., 3] = np.where(is_skin | ~inside, 0, face[..., 3])
+    return features
+
+
+def put_features(picture: Rgba, features: Rgba, random: Random) -> Rgba:
+    """Put the features of a face on an emoji."""
+    canvas = Image.fromarray(picture)
+    side = random.randint(36, 42)
+    corner = ((SIZE - side) // 2 + random.randint(-2, 2), (SIZE - side) // 2 + random.randint(-1, 5))
+    canvas.alpha_composite(resize(features, side), corner)
+    return np.asarray(canvas)
+
+
+def _arrange(parts: Sequence[tuple[Rgba, int, int, int]]) -> Rgb:
+    """Place emoji on white in this order, each with its side and the distance of its corner from the left and top."""
+    canvas = Image.new("RGB", (SIZE, SIZE), "white")
+    for picture, side, across, down in parts:
+        _paste(canvas, picture, side, (across, down), flip=False)
     return np.asarray(canvas)
 
 
@@ -82,8 +141,12 @@ def resize(picture: Rgba, side: int) -> Image.Image:
     return Image.fromarray(picture).convert("RGBa").resize((side, side), Image.Resampling.LANCZOS).convert("RGBA")
 
 
-def _paste(canvas: Image.Image, picture: Rgba, side: int, corner: tuple[int, int], *, flip: bool) -> None:
+def _paste(
+    canvas: Image.Image, picture: Rgba, side: int, corner: tuple[int, int], *, flip: bool, turn: float = 0.0
+) -> None:
     small = resize(picture, side)
+    if turn:
+        small = small.convert("RGBa").rotate(turn, Image.Resampling.BICUBIC).convert("RGBA")
     if flip:
         small = small.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     canvas.paste(small, corner, small)

@@ -8,17 +8,15 @@ import numpy as np
 import torch
 
 from model_server.assembly import MAX_TOKENS
-from model_server.files.cache import check_free_space
-from model_server.training.images.networks import TEXT_WIDTH, mixed_precision
-from model_server.training.loop import write_atomically
+from model_server.training.images.networks import mixed_precision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from model_server.training.console import Log
-
 BATCH = 256
+MAX_KNOWN = 100_000
+"""The most texts whose states are kept, 15 kB each."""
 
 
 class TextEncoder:
@@ -43,24 +41,23 @@ class TextEncoder:
         return states.float()
 
 
-def encode_all(encoder: TextEncoder, texts: Sequence[str], path: Path, log: Log) -> np.ndarray:
-    """Return the states of all `texts` in half precision, mapped from the file `path`, which is made only once.
+class TextStates:
+    """The states of texts by their numbers, in half precision. Each text is encoded when it is first asked for."""
 
-    Raises OperatorError if the disk has too little room.
-    """
-    if not path.is_file():
-        # The file is written as mapped memory, where a full disk would kill the process.
-        check_free_space(path.parent, "the captions take", len(texts) * MAX_TOKENS * TEXT_WIDTH * 2)
-        write_atomically(path, lambda temporary: _write(encoder, texts, temporary, log))
-    states: np.ndarray = np.load(path, mmap_mode="r")
-    return states
+    def __init__(self, encoder: TextEncoder, texts: Sequence[str]) -> None:
+        self._encoder = encoder
+        self._texts = texts
+        self._known: dict[int, np.ndarray] = {}
 
-
-def _write(encoder: TextEncoder, texts: Sequence[str], path: Path, log: Log) -> None:
-    shape = (len(texts), MAX_TOKENS, TEXT_WIDTH)
-    states = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
-    for start in range(0, len(texts), BATCH):
-        if start % (BATCH * 100) == 0:
-            log(f"reading captions: {start:,} of {len(texts):,}")
-        states[start : start + BATCH] = encoder.encode(texts[start : start + BATCH]).half().cpu().numpy()
-    states.flush()
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """Return N × MAX_TOKENS × 384 for N numbers of texts."""
+        found = {row: self._known[row] for row in rows.tolist() if row in self._known}
+        unknown = [row for row in dict.fromkeys(rows.tolist()) if row not in found]
+        for start in range(0, len(unknown), BATCH):
+            part = unknown[start : start + BATCH]
+            states = self._encoder.encode([self._texts[row] for row in part]).half().cpu().numpy()
+            found.update(zip(part, states, strict=True))
+        if len(self._known) + len(unknown) > MAX_KNOWN:
+            self._known.clear()
+        self._known.update((row, found[row]) for row in unknown)
+        return np.stack([found[row] for row in rows.tolist()])

@@ -91,6 +91,12 @@ class PictureClassifier:
             parts.append((1 - VISION_SHARE) * by_gradients + VISION_SHARE * by_vision)
         return torch.cat(parts).numpy()
 
+    def features(self, pictures: np.ndarray) -> np.ndarray:
+        """Return what the deep network sees in N × 64 × 64 × 3, standardised as the judge reads it: N × features."""
+        parts = np.array_split(pictures, -(-len(pictures) // BATCH))
+        seen = torch.cat([self._vision((to_tensor(part) + 1) / 2) for part in parts])
+        return self._by_vision.standardise(seen).numpy()
+
 
 class _RidgeRegression:
     """Linear regression from `inputs` (N × features) to `targets` (N × classes) with a penalty on the weights.
@@ -122,9 +128,13 @@ class _RidgeRegression:
         products.diagonal().add_(penalty * products.diagonal().mean())
         self._weights = torch.linalg.solve(products, sums)
 
+    def standardise(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return the inputs with mean 0, on a scale on which all features count alike."""
+        return (inputs - self._mean) / self._scale
+
     def _map(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the scaled features, and the random features after them."""
-        scaled = (inputs - self._mean) / self._scale
+        scaled = self.standardise(inputs)
         waves = torch.cos(scaled @ self._frequencies + self._phases) * math.sqrt(2 / max(len(self._phases), 1))
         return torch.cat([LINEAR_WEIGHT * scaled, waves], dim=1)
 

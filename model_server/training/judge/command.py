@@ -27,11 +27,11 @@ from model_server.training.judge.vision import VisionNetwork, open_vision
 from model_server.training.packages import EMOJI_SETS, JUDGE_TEST_SET, JUDGE_TRAINING_SETS, WORD_PACKAGES, fetch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from model_server.engines.contract import Engine
     from model_server.training.images.things import Thing
-    from model_server.training.judge.evaluation import GuidanceScore, RecognitionResult, UnseenResult
+    from model_server.training.judge.evaluation import GuidanceScore, RecognitionResult, UnseenResult, Variety
 
 SEED = 7
 TOP_FIVE = 5
@@ -62,13 +62,18 @@ def main(arguments: Sequence[str]) -> int:
     engine.load()
     out: Path = options.out or folder / "judged"
     out.mkdir(parents=True, exist_ok=True)
-    judge = train_judge(folder / "packages", things, _open_vision(store))
-    evaluate(judge, things, engine, folder, out)
+    judge, drawings = train_judge(folder / "packages", things, _open_vision(store))
+    evaluate(judge, drawings, things, engine, folder, out)
     return 0
 
 
-def train_judge(packages: Path, things: Sequence[Thing], vision: VisionNetwork) -> classifier.PictureClassifier:
-    """Return the judge, trained on the sets in `packages`, and print its results on the test set."""
+def train_judge(
+    packages: Path, things: Sequence[Thing], vision: VisionNetwork
+) -> tuple[classifier.PictureClassifier, dict[int, list[np.ndarray]]]:
+    """Return the judge, trained on the sets in `packages`, and print its results on the test set.
+
+    Also return the drawings of the generator's sets on white, by the number of the thing.
+    """
     sets = (*EMOJI_SETS, *JUDGE_TRAINING_SETS, JUDGE_TEST_SET)
     fetch([*(one.package for one in sets), *WORD_PACKAGES], packages, print_line)
     emoji = read_emoji(packages)
@@ -88,17 +93,29 @@ def train_judge(packages: Path, things: Sequence[Thing], vision: VisionNetwork) 
         f"as {JUDGE_TEST_SET.name} draws them, which nothing was trained on, the judge names {first:.1%} of "
         f"{len(things)} things first and {among_five:.1%} among its first five"
     )
-    return judge
+    drawings: dict[int, list[np.ndarray]] = {}
+    for one in training[: len(EMOJI_SETS)]:
+        for number, code in codes.items():
+            if code in one:
+                drawings.setdefault(number, []).append(classifier.place_on_white(one[code]))
+    return judge, drawings
 
 
 def evaluate(
-    judge: classifier.PictureClassifier, things: Sequence[Thing], engine: Engine, folder: Path, out: Path
+    judge: classifier.PictureClassifier,
+    drawings: Mapping[int, Sequence[np.ndarray]],
+    things: Sequence[Thing],
+    engine: Engine,
+    folder: Path,
+    out: Path,
 ) -> None:
     """Run all evaluations, print the report, and write it to `out` with the pictures."""
     print_line(f"drawing {len(things)} things, {PICTURES_PER_PROMPT} pictures of each")
     prompts = [(thing.prompt, number) for number, thing in enumerate(things)]
-    recognised = evaluation.evaluate_recognition(judge, engine, prompts * PICTURES_PER_PROMPT)
+    recognised = evaluation.evaluate_recognition(judge, engine, prompts, draws=PICTURES_PER_PROMPT)
     make_sheet(recognised.pictures[: len(things)]).save(out / "things.png")
+    print_line("measuring how different the pictures of one prompt are")
+    variety = evaluation.evaluate_variety(judge, engine, things, drawings)
     print_line("drawing at several values of guidance")
     guidance_scores = evaluation.evaluate_guidance(judge, things, engine)
     (out / "guidance.svg").write_text(make_guidance_chart(guidance_scores), "utf-8")
@@ -107,14 +124,17 @@ def evaluate(
     collection.pictures.clear()
     unseen_prompts = read_unseen_prompts()
     print_line(f"drawing {len(unseen_prompts)} prompts that are in no set, {PICTURES_PER_PROMPT} pictures of each")
-    unseen = evaluation.evaluate_unseen(judge, things, engine, unseen_prompts * PICTURES_PER_PROMPT, training_pictures)
+    unseen = evaluation.evaluate_unseen(
+        judge, things, engine, unseen_prompts, training_pictures, draws=PICTURES_PER_PROMPT
+    )
     first_draw = slice(len(unseen_prompts))
-    nearest = training_pictures[unseen.nearest[first_draw]]
+    scale = recognised.pictures.shape[1] // training_pictures.shape[1]
+    nearest = training_pictures[unseen.nearest[first_draw]].repeat(scale, axis=1).repeat(scale, axis=2)
     make_sheet(unseen.recognised.pictures[first_draw], nearest, columns=18).save(out / "unseen.png")
-    distances = evaluation.find_nearest(recognised.pictures, training_pictures)[1]
+    distances = evaluation.find_nearest(evaluation.shrink(recognised.pictures), training_pictures)[1]
     test_prompts = [thing.paraphrase for thing in things] + [prompt.prompt for prompt in unseen_prompts]
     leaked = [prompt for prompt in test_prompts if prompt in collection.texts]
-    text = format_report(things, recognised, guidance_scores, unseen, distances, leaked)
+    text = format_report(things, recognised, variety, guidance_scores, unseen, distances, leaked)
     (out / "report.md").write_text(text, "utf-8")
     print_line(f"\n{text}\nThe report and the pictures are in {shorten(out.absolute())}.")
 
@@ -122,6 +142,7 @@ def evaluate(
 def format_report(
     things: Sequence[Thing],
     recognised: RecognitionResult,
+    variety: Variety,
     guidance_scores: Sequence[GuidanceScore],
     unseen: UnseenResult,
     distances: np.ndarray,
@@ -153,7 +174,11 @@ def format_report(
             _format_row("paraphrased things first", float((ranks[:, has_paraphrase] < 1).mean())),
             _format_row("unseen prompts: the thing first", unseen.recognised.top_share(1), 0.5),
             _format_row("unseen prompts: the right main colour", float(np.mean(unseen.colour_is_right)), 0.7),
+            _format_row(
+                "judge’s features: distance of four pictures, of that of the sets’ drawings", variety.share, 0.6
+            ),
             "",
+            f"- Distance of four pictures of one thing: {variety.mean:.3f} on average, {variety.least:.3f} at least.",
             f"- Things first, among the first five, and unseen things first, in each draw: {by_draw}.",
             f"- The judge’s score and the diversity at each guidance: {by_guidance}.",
             f"- From the least to the most guidance the score rises and the diversity falls: {_yes_or_no(trades)}.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
+from statistics import mean
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -12,10 +13,11 @@ from PIL import Image
 from model_server.errors import OperatorError
 from model_server.jobs import Failed, Finished, Imagine, Job, Picture
 from model_server.training.images.colours import HUES, wrap_angle
+from model_server.training.images.emoji import SIZE
 from model_server.training.judge.classifier import rank_right_things
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from model_server.engines.contract import Engine
     from model_server.training.images.things import Thing, UnseenPrompt
@@ -26,11 +28,16 @@ if TYPE_CHECKING:
         def scores(self, pictures: np.ndarray) -> np.ndarray:
             """Return N × things scores for N × 64 × 64 × 3, uint8."""
 
+        def features(self, pictures: np.ndarray) -> np.ndarray:
+            """Return N × F features for the same."""
+
 
 STEPS, GUIDANCE = 30, 5.0
 GUIDANCES = (1.0, 2.0, 3.0, 5.0, 7.0)
 THING_STRIDE, SEEDS_PER_THING = 8, 4
 """Guidance is evaluated on every eighth thing, with so many seeds each."""
+VARIETY_STRIDE = 4
+"""Variety is evaluated on every fourth thing, with as many seeds."""
 PAPER_BRIGHTNESS = 0.9
 """A pixel whose darkest channel is brighter than this (0 to 1) belongs to the white background."""
 COMPARISON_BATCH = 2000
@@ -38,7 +45,7 @@ COMPARISON_BATCH = 2000
 
 @dataclass(frozen=True)
 class RecognitionResult:
-    """Pictures (N × 64 × 64 × 3), and the rank and score that the judge gave to the right thing of each."""
+    """Pictures (N × side × side × 3), and the rank and score that the judge gave to the right thing of each."""
 
     pictures: np.ndarray
     ranks: np.ndarray
@@ -61,6 +68,18 @@ class GuidanceScore:
 
 
 @dataclass(frozen=True)
+class Variety:
+    """How far the pictures of one prompt are apart: on average, the least, and relative to what people draw.
+
+    `share` is the distance in the judge's features, relative to that of the sets' own drawings of the same thing.
+    """
+
+    mean: float
+    least: float
+    share: float
+
+
+@dataclass(frozen=True)
 class UnseenResult:
     """The evaluation of unseen prompts."""
 
@@ -73,7 +92,7 @@ class UnseenResult:
 
 
 def draw_pictures(engine: Engine, tasks: Sequence[Imagine]) -> np.ndarray:
-    """Draw one picture for each task, as many at once as the engine takes: N × 64 × 64 × 3, uint8."""
+    """Draw one picture for each task, as many at once as the engine takes: N × side × side × 3, uint8."""
     files: dict[str, bytes] = {}
     for start in range(0, len(tasks), engine.capacity):
         part = tasks[start : start + engine.capacity]
@@ -92,17 +111,47 @@ def draw_pictures(engine: Engine, tasks: Sequence[Imagine]) -> np.ndarray:
     return np.stack([np.asarray(picture) for picture in pictures])
 
 
+def shrink(pictures: np.ndarray) -> np.ndarray:
+    """Return N × 64 × 64 × 3 for pictures of any size, since the judge knows only those."""
+    if pictures.shape[1:3] == (SIZE, SIZE):
+        return pictures
+    return np.stack([np.asarray(Image.fromarray(one).resize((SIZE, SIZE), Image.Resampling.BOX)) for one in pictures])
+
+
 def evaluate_recognition(
-    judge: Judge, engine: Engine, prompts: Sequence[tuple[str, int]], guidance: float = GUIDANCE
+    judge: Judge, engine: Engine, prompts: Sequence[tuple[str, int]], guidance: float = GUIDANCE, draws: int = 1
 ) -> RecognitionResult:
-    """Draw each prompt, with the seeds 0, 1, 2 …, and score the thing whose number comes with it."""
+    """Draw each prompt so many times, and score the thing whose number comes with it.
+
+    The seeds are 0, 1, 2 …; between two draws one is left out, since the seed decides the style.
+    """
     tasks = [
-        Imagine(prompt=prompt, seed=seed, steps=STEPS, guidance=guidance) for seed, (prompt, _) in enumerate(prompts)
+        Imagine(prompt=prompt, seed=draw * (len(prompts) + 1) + number, steps=STEPS, guidance=guidance)
+        for draw in range(draws)
+        for number, (prompt, _) in enumerate(prompts)
     ]
     pictures = draw_pictures(engine, tasks)
-    right = [thing for _, thing in prompts]
-    scores = judge.scores(pictures)
+    right = [thing for _, thing in prompts] * draws
+    scores = judge.scores(shrink(pictures))
     return RecognitionResult(pictures, rank_right_things(scores, right), scores[np.arange(len(right)), right])
+
+
+def evaluate_variety(
+    judge: Judge, engine: Engine, things: Sequence[Thing], drawings: Mapping[int, Sequence[np.ndarray]]
+) -> Variety:
+    """Draw some things four times each. `drawings` are those of the sets, 64 × 64 × 3, by the number of the thing."""
+    chosen = range(0, len(things), VARIETY_STRIDE)
+    tasks = [
+        Imagine(prompt=things[number].prompt, seed=seed, steps=STEPS, guidance=GUIDANCE)
+        for number in chosen
+        for seed in range(number * SEEDS_PER_THING, (number + 1) * SEEDS_PER_THING)
+    ]
+    pictures = draw_pictures(engine, tasks)
+    groups = pictures.reshape(len(chosen), SEEDS_PER_THING, *pictures.shape[1:])
+    distances = [measure_diversity(group) for group in groups]
+    drawn = mean([_measure_spread(judge.features(shrink(group))) for group in groups])
+    made_by_people = mean([_measure_spread(judge.features(np.stack(drawings[number]))) for number in chosen])
+    return Variety(float(np.mean(distances)), float(np.min(distances)), drawn / max(made_by_people, 1e-9))
 
 
 def evaluate_guidance(judge: Judge, things: Sequence[Thing], engine: Engine) -> list[GuidanceScore]:
@@ -119,17 +168,23 @@ def evaluate_guidance(judge: Judge, things: Sequence[Thing], engine: Engine) -> 
 
 
 def evaluate_unseen(
-    judge: Judge, things: Sequence[Thing], engine: Engine, unseen: Sequence[UnseenPrompt], training_pictures: np.ndarray
+    judge: Judge,
+    things: Sequence[Thing],
+    engine: Engine,
+    unseen: Sequence[UnseenPrompt],
+    training_pictures: np.ndarray,
+    draws: int = 1,
 ) -> UnseenResult:
-    """Draw and evaluate the unseen prompts; `training_pictures` are those of the generator, N × 64 × 64 × 3."""
+    """Draw each unseen prompt so many times and evaluate it; `training_pictures` are N × 64 × 64 × 3."""
     numbers = {thing.code: number for number, thing in enumerate(things)}
-    recognised = evaluate_recognition(judge, engine, [(prompt.prompt, numbers[prompt.code]) for prompt in unseen])
+    prompts = [(prompt.prompt, numbers[prompt.code]) for prompt in unseen]
+    recognised = evaluate_recognition(judge, engine, prompts, draws=draws)
     colour_is_right = [
         find_dominant_colour(picture) == prompt.colour
-        for picture, prompt in zip(recognised.pictures, unseen, strict=True)
+        for picture, prompt in zip(recognised.pictures, [*unseen] * draws, strict=True)
         if prompt.colour
     ]
-    return UnseenResult(recognised, colour_is_right, *find_nearest(recognised.pictures, training_pictures))
+    return UnseenResult(recognised, colour_is_right, *find_nearest(shrink(recognised.pictures), training_pictures))
 
 
 def measure_diversity(pictures: np.ndarray) -> float:
@@ -137,6 +192,12 @@ def measure_diversity(pictures: np.ndarray) -> float:
     flat = pictures.reshape(len(pictures), -1).astype(np.float64) / 255
     distances = np.sqrt(np.square(flat[:, None] - flat[None]).mean(axis=2))
     return float(distances[np.triu_indices(len(pictures), 1)].mean())
+
+
+def _measure_spread(features: np.ndarray) -> float:
+    """Return the mean distance between two different rows of features."""
+    distances = np.linalg.norm(features[:, None] - features[None], axis=2)
+    return float(distances[np.triu_indices(len(features), 1)].mean())
 
 
 def find_nearest(pictures: np.ndarray, training_pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -156,7 +217,7 @@ def find_nearest(pictures: np.ndarray, training_pictures: np.ndarray) -> tuple[n
 
 
 def find_dominant_colour(picture: np.ndarray) -> str:
-    """Return the colour word for most of what is not white background, or "": of 64 × 64 × 3, uint8."""
+    """Return the colour word for most of what is not white background, or "": of side × side × 3, uint8."""
     hsv = np.asarray(Image.fromarray(picture).convert("HSV"), np.float32) / 255
     visible = picture.min(axis=2) < PAPER_BRIGHTNESS * 255
     hue, saturation, value = (hsv[..., channel][visible] for channel in range(3))

@@ -32,6 +32,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: Sizes, squares:
 
     monkeypatch.setenv("TEMPERA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(stages, "build_collection", build_collection)
+    monkeypatch.setattr(stages, "build_originals", lambda *_: np.repeat(np.repeat(squares, 2, axis=1), 2, axis=2))
+    monkeypatch.setattr(stages, "ENLARGEMENT_STEPS", 1)
     monkeypatch.setattr(DenoiserTask, "batch", 8)
     monkeypatch.setattr(DenoiserTask, "descriptions_per_batch", 2)
     for module in (stages, command):
@@ -70,10 +72,14 @@ def test_training_from_weights_exports_the_changed_weights(home: Path, tmp_path:
     assert 0 < max_difference(weights(start), weights(out)) < 0.01
     stages.export_weights(make_unet(sizes, 7), make_autoencoder(sizes, 7), tmp_path / "other")
     assert max_difference(weights(tmp_path / "other"), weights(out)) > 0.1
-    assert max_difference(weights(start, AutoencoderKL), weights(out, AutoencoderKL)) == 0
+    enlarged = stages.load_network(AutoencoderKL, out / "vae")
+    assert (enlarged.config.sample_size, len(enlarged.config.block_out_channels)) == (128, 4)
     assert (out / "scheduler" / "scheduler_config.json").is_file()
     digest = hashlib.sha256((start / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()).hexdigest()[:8]
-    assert [path.name for path in home.glob("unet*.pt")] == [f"unet-from-{digest}.pt"]
+    assert [path.name for path in sorted(home.glob("unet*.pt"))] == [
+        f"unet-from-{digest}-vae.pt",
+        f"unet-from-{digest}.pt",
+    ]
 
 
 def test_continued_weights_keep_their_shape(

@@ -119,9 +119,9 @@ def test_stopping_around_the_start_of_descriptions_changes_no_result(
     monkeypatch.setattr(stages, "RECOGNISER_STEPS", 2)
     monkeypatch.setattr(stages, "make_recogniser", functools.partial(make_recogniser, widths=(8, 8)))
     monkeypatch.setattr(RecogniserTask, "batch", 4)
-    described = dataclasses.replace(
-        training_set, thing_words=[ThingWords(1, torch.tensor([2, 3]), torch.tensor([0, 1]), torch.ones(2))]
-    )
+    styles = torch.zeros(2, dtype=torch.long)
+    words = ThingWords(torch.tensor([1]), torch.tensor([[2, 3]]), torch.tensor([0, 1]), styles, torch.ones(2))
+    described = dataclasses.replace(training_set, thing_words=[words])
 
     def run(name: str, known: TrainingSet = described) -> TrainingRun[DenoiserTask]:
         task = DenoiserTask(make_unet(sizes, 1), known, None, None, tmp_path)  # type: ignore[arg-type]

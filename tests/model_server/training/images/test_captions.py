@@ -2,6 +2,8 @@
 
 from random import Random
 
+import pytest
+
 from model_server.training.images import captions
 from model_server.training.images.emoji import Emoji
 
@@ -47,3 +49,36 @@ def test_a_quarter_of_things_and_colours_is_held_out_reproducibly() -> None:
     held_out = [captions.is_held_out(*pair) for pair in pairs]
     assert 50 < sum(held_out) < 100
     assert held_out == [captions.is_held_out(*pair) for pair in pairs]
+
+
+@pytest.mark.parametrize(
+    ("thing", "plural"),
+    [
+        ("heart", "hearts"),
+        ("red fox", "red foxes"),
+        ("cherry", "cherries"),
+        ("key", "keys"),
+        ("mouse", "mice"),
+        ("bus", "buses"),
+        ("peach", "peaches"),
+        ("glasses", "glasses"),
+        ("green leaf", "green leaves"),
+    ],
+)
+def test_plurals(thing: str, plural: str) -> None:
+    assert captions.make_plural(thing) == plural
+
+
+def test_captions_say_which_thing_is_where() -> None:
+    assert "a frog on a bicycle" in captions.write_on_captions("frog", "bicycle")
+    assert "a bicycle under a frog" in captions.write_on_captions("frog", "bicycle")
+    assert "a ghost with a balloon" in captions.write_with_captions("ghost", "balloon")
+    assert "a tree behind a car" in captions.write_behind_captions("tree", "car")
+    assert "a car in front of a tree" in captions.write_behind_captions("tree", "car")
+    assert "two red hearts" in captions.write_copies_captions("red heart", 2)
+    assert "an angry apple" in captions.write_expression_captions("apple", ("angry", "mad"))
+
+
+@pytest.mark.parametrize(("style", "text"), [("flat", "a cat, flat"), ("", "a cat")])
+def test_a_style_comes_last(style: str, text: str) -> None:
+    assert captions.add_style("a cat", style) == text

@@ -14,6 +14,12 @@ from model_server.training.images.networks import make_scheduler
 WRONG_BY = 1.0
 
 
+def describe(descriptions: list[int], frequencies: torch.Tensor) -> ThingWords:
+    """Words for the thing in latent 0 in its only style. Its name is row 1."""
+    only = torch.tensor([0])
+    return ThingWords(torch.tensor([1]), torch.tensor([descriptions]), only, only, frequencies)
+
+
 class PerfectUnet(torch.nn.Module):
     """Predicts the right velocity for clean latents that are all zero, except at one step."""
 
@@ -114,7 +120,7 @@ def description_gradient(teacher: EchoingUnet) -> tuple[float, list[torch.Tensor
         states=np.array([0, 3, 5], np.float16)[:, None, None],
         empty=0,
         things=torch.tensor([NO_THING]),
-        thing_words=[ThingWords(1, torch.tensor([2]), torch.tensor([0]), torch.ones(1))],
+        thing_words=[describe([2], torch.ones(1))],
     )
     student = EchoingUnet(1.0)
     task = EveryStep(student, training_set, None, None, Path())
@@ -142,12 +148,32 @@ def test_clear_descriptions_are_shown_more_often() -> None:
         states=np.arange(4, dtype=np.float16)[:, None, None],
         empty=0,
         things=torch.tensor([0]),
-        thing_words=[ThingWords(1, torch.tensor([2, 3]), torch.tensor([0]), torch.tensor([0.2, 0.6]))],
+        thing_words=[describe([2, 3], torch.tensor([0.2, 0.6]))],
     )
     batch, names = training_set.draw_described(4000, torch.Generator().manual_seed(1))
     assert {float(name) for name in names.flatten()} == {1}
     assert {float(word) for word in batch.states.flatten()} == {2, 3}
     assert (batch.states == 3).float().mean() == pytest.approx(0.75, abs=0.03)
+
+
+def test_a_description_and_a_name_have_the_style_of_their_picture() -> None:
+    """Two latents in two styles: row 1 and 3 in the first, row 2 and 4 in the second."""
+    both = torch.tensor([0, 1])
+    training_set = TrainingSet(
+        latents=torch.tensor([0.0, 10.0])[:, None, None, None].half(),
+        probabilities=torch.ones(2),
+        captions=torch.tensor([0, 0]),
+        starts=torch.tensor([0, 1, 2]),
+        states=np.arange(5, dtype=np.float16)[:, None, None],
+        empty=0,
+        things=torch.tensor([0, 0]),
+        thing_words=[ThingWords(torch.tensor([1, 2]), torch.tensor([[3], [4]]), both, both, torch.ones(1))],
+    )
+    batch, names = training_set.draw_described(100, torch.Generator().manual_seed(1))
+    drawn = zip(
+        batch.latents.flatten().tolist(), names.flatten().tolist(), batch.states.flatten().tolist(), strict=True
+    )
+    assert set(drawn) == {(0.0, 1.0, 3.0), (10.0, 2.0, 4.0)}
 
 
 def test_descriptions_are_drawn_mostly_in_the_noisiest_steps() -> None:

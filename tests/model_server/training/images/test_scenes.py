@@ -31,7 +31,7 @@ def test_an_emoji_is_shifted_and_scaled_a_little() -> None:
         corners.add(tuple(pixels.min(axis=0)))
         edges.add(int(np.ptp(pixels[:, 0])) + 1)
     assert len(corners) > 10
-    assert {min(edges), max(edges)} <= set(range(52, 60))
+    assert {min(edges), max(edges)} <= set(range(51, 64))
     assert len(edges) > 4
 
 
@@ -83,3 +83,47 @@ def test_scenes_vary_and_are_reproducible_from_the_seed(scene: str) -> None:
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
     assert first[0].std() + np.abs(first[0].astype(int) - 255).mean() > 5
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_copies_lie_apart(count: int) -> None:
+    picture = scenes.place_copies(block(RED, slice(10, 54)), count, Random(1))
+    is_red = np.zeros((64, 64), bool)
+    is_red[tuple(find_pixels(picture, RED).T)] = True
+    rows, columns = (is_red.any(axis) for axis in (1, 0))
+    # Each run of rows or columns with red in it is one row or column of copies.
+    across, down = (int((np.diff(np.r_[0, line.astype(int)]) == 1).sum()) for line in (columns, rows))
+    assert (across, down) == {2: (2, 1), 3: (3, 2), 4: (2, 2)}[count] or (count == 3 and down == 2)
+
+
+def test_a_thing_on_another_one_is_above_it() -> None:
+    picture = scenes.place_on(block(RED), block(BLUE), Random(1))
+    red, blue = find_pixels(picture, RED), find_pixels(picture, BLUE)
+    assert red[:, 0].min() < 3
+    assert blue[:, 0].max() == 63
+    assert abs(red[:, 1].mean() - blue[:, 1].mean()) < 5
+
+
+def test_a_thing_with_another_one_is_the_bigger_one() -> None:
+    picture = scenes.place_with(block(RED), block(BLUE), Random(1))
+    red, blue = find_pixels(picture, RED), find_pixels(picture, BLUE)
+    assert len(red) > 2 * len(blue) > 1000
+    assert blue[:, 1].max() == 63
+
+
+def test_a_thing_behind_another_one_is_partly_hidden() -> None:
+    alone = scenes.place_behind(block(RED), np.zeros((64, 64, 4), np.uint8), Random(1))
+    both = scenes.place_behind(block(RED), block(BLUE), Random(1))
+    assert 0.3 * len(find_pixels(alone, RED)) < len(find_pixels(both, RED)) < 0.95 * len(find_pixels(alone, RED))
+
+
+def test_the_features_of_a_face_are_put_on_another_thing() -> None:
+    face = block((255, 204, 77))
+    face[24:30, 20:28, :3] = (60, 40, 20)
+    features = scenes.cut_out_features(face)
+    assert np.count_nonzero(features[..., 3]) == 6 * 8
+    made = scenes.put_features(block(BLUE), features, Random(1))
+    dark = find_pixels(made, (60, 40, 20))
+    assert 8 < len(dark) < 48
+    assert np.abs(dark.mean(axis=0) - 32).max() < 12
+    assert len(find_pixels(made, (255, 204, 77))) == 0

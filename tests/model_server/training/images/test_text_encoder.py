@@ -1,17 +1,15 @@
-"""The text encoder gives the states of captions and saves them."""
+"""The text encoder gives the states of captions, and they are kept."""
 
-import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from model_server.assembly import MAX_TOKENS
-from model_server.errors import OperatorError
+from model_server.training.images import text_encoder as text_encoder_module
 from model_server.training.images.networks import TEXT_WIDTH
-from model_server.training.images.text_encoder import TextEncoder, encode_all
+from model_server.training.images.text_encoder import TextEncoder, TextStates
 
 
 @pytest.fixture(scope="module")
@@ -37,24 +35,24 @@ def test_texts_that_are_too_long_are_truncated(encoder: TextEncoder) -> None:
     assert torch.equal(encoder.encode([longest]), encoder.encode([f"{longest} red apple"]))
 
 
-def test_states_are_saved_to_a_file_once(encoder: TextEncoder, tmp_path: Path) -> None:
-    texts = ["", *(f"{thing} {number}" for thing in ("cat", "apple") for number in range(150))]
-    log: list[str] = []
-    states = encode_all(encoder, texts, tmp_path / "texts.npy", log.append)
-    assert log == ["reading captions: 0 of 301"]
-    assert states.dtype == np.float16
-    for place in (0, 1, 300):
-        assert np.allclose(states[place], encoder.encode([texts[place]])[0].numpy(), atol=0.03)
-    read_again = encode_all(encoder, texts, tmp_path / "texts.npy", log.append)
-    assert np.array_equal(states, read_again)
-    assert len(log) == 1
+def test_each_text_is_encoded_once(encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    encode = encoder.encode
+    monkeypatch.setattr(encoder, "encode", lambda texts: asked.extend(texts) or encode(texts))
+    texts = ["", "a cat", "a red apple", "blue"]
+    states = TextStates(encoder, texts)
+    first = states[np.array([2, 0, 2])]
+    assert first.dtype == np.float16
+    assert np.allclose(first, encode(["a red apple", "", "a red apple"]).numpy(), atol=0.03)
+    assert asked == ["a red apple", ""]
+    assert np.array_equal(states[np.array([1, 2])][1], first[0])
+    assert asked == ["a red apple", "", "a cat"]
 
 
-def test_captions_that_do_not_fit_on_the_disk_are_not_written(
-    encoder: TextEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=20_000))
-    with pytest.raises(OperatorError, match=r"the captions take \d+ kB under .*, and 20 kB are free\. Make room"):
-        encode_all(encoder, ["a cat"] * 10, tmp_path / "texts.npy", lambda _: None)
-    assert not list(tmp_path.iterdir())
-    assert len(encode_all(encoder, ["a cat"], tmp_path / "texts.npy", lambda _: None)) == 1
+def test_states_are_forgotten_when_there_are_too_many(encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_encoder_module, "MAX_KNOWN", 2)
+    texts = ["", "a cat", "a red apple", "blue"]
+    states = TextStates(encoder, texts)
+    before = [states[np.array(rows)] for rows in ([0, 1], [1, 2], [3, 2, 1, 0])]
+    for rows, found in zip(([0, 1], [1, 2], [3, 2, 1, 0]), before, strict=True):
+        assert np.allclose(found, encoder.encode([texts[row] for row in rows]).numpy(), atol=0.03)

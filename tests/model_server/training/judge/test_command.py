@@ -17,7 +17,7 @@ from model_server.training.images.networks import Sizes, make_autoencoder, make_
 from model_server.training.images.things import Thing, read_things, read_unseen_prompts
 from model_server.training.judge import classifier, evaluation
 from model_server.training.judge import command as judge_command
-from model_server.training.judge.evaluation import GuidanceScore, RecognitionResult, UnseenResult
+from model_server.training.judge.evaluation import GuidanceScore, RecognitionResult, UnseenResult, Variety
 from model_server.training.packages import JUDGE_TEST_SET, EmojiSet
 
 MODEL = "emoji-diffusion"
@@ -73,6 +73,7 @@ def training_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, squares: np
     monkeypatch.setattr(classifier, "VIEWS", ((1.0, 0.0, 0.0),))
     monkeypatch.setattr(evaluation, "STEPS", 1)
     monkeypatch.setattr(evaluation, "THING_STRIDE", 100)
+    monkeypatch.setattr(evaluation, "VARIETY_STRIDE", 100)
     monkeypatch.setattr(judge_command, "PICTURES_PER_PROMPT", 2)
     return folder
 
@@ -149,7 +150,13 @@ def make_report(ranks: list[int], **changes: object) -> str:
     )
     guidance_scores = changes.pop("guidance_scores", [GuidanceScore(1, 0.2, 0.3), GuidanceScore(7, 0.5, 0.1)])
     return judge_command.format_report(
-        THINGS, recognised, guidance_scores, replace(unseen_result, **changes), np.asarray([0.1, 0.2, 0.3]), []
+        THINGS,
+        recognised,
+        Variety(0.2, 0.125, 0.5),
+        guidance_scores,
+        replace(unseen_result, **changes),
+        np.asarray([0.1, 0.2, 0.3]),
+        [],
     )
 
 
@@ -161,6 +168,8 @@ def test_the_report_has_figures_and_goals() -> None:
     assert "| paraphrased things first | 100.0% | | |" in lines
     assert "| unseen prompts: the thing first | 50.0% | ≥ 50% | yes |" in lines
     assert "| unseen prompts: the right main colour | 50.0% | ≥ 70% | no |" in lines
+    assert any(line.startswith("| judge’s features") and line.endswith("| 50.0% | ≥ 60% | no |") for line in lines)
+    assert "- Distance of four pictures of one thing: 0.200 on average, 0.125 at least." in lines
     assert "- Not among the first five in most draws: cat." in lines
     assert "- Things first, among the first five, and unseen things first, in each draw: 66.7%, 66.7%, 50.0%." in lines
     assert "- Test prompts that are also captions: none." in lines

@@ -62,6 +62,9 @@ class ColourJudge:
         sure = np.exp(pictures.mean(axis=(1, 2)) / 32)
         return sure / sure.sum(axis=1, keepdims=True)
 
+    def features(self, pictures: np.ndarray) -> np.ndarray:
+        return pictures.mean(axis=(1, 2))
+
 
 THINGS = [Thing("a", "red"), Thing("b", "green"), Thing("c", "blue")]
 
@@ -92,6 +95,30 @@ def test_recognition_is_ranked_by_the_scores_of_the_judge() -> None:
     assert result.scores[0] > 0.8 > 0.2 > result.scores[2]
     assert [task.seed for task in painter.tasks] == [0, 1, 2]
     assert {task.steps for task in painter.tasks} == {evaluation.STEPS}
+
+
+def test_each_draw_has_other_seeds_and_other_styles() -> None:
+    painter = PaintingEngine()
+    result = evaluation.evaluate_recognition(ColourJudge(), painter, [("red", 0), ("green", 1)], draws=3)
+    assert [task.seed for task in painter.tasks] == [0, 1, 3, 4, 6, 7]
+    assert result.ranks.tolist() == [0] * 6
+
+
+@pytest.mark.parametrize(("side", "level"), [(64, 10), (128, 10)])
+def test_the_judge_sees_pictures_of_its_own_size(side: int, level: int) -> None:
+    assert evaluation.shrink(np.full((2, side, side, 3), level, np.uint8)).shape == (2, 64, 64, 3)
+
+
+def test_variety_is_compared_with_the_drawings_of_the_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "VARIETY_STRIDE", 2)
+    noisy = [np.full((64, 64, 3), level, np.uint8) for level in (0, 60, 120)]
+    painter = PaintingEngine()
+    variety = evaluation.evaluate_variety(ColourJudge(), painter, THINGS, {0: noisy, 2: noisy})
+    assert [task.prompt for task in painter.tasks] == ["red"] * 4 + ["blue"] * 4
+    assert len({task.seed for task in painter.tasks}) == 8
+    assert 0 < variety.least <= variety.mean < 0.2
+    # What is painted differs in its noise alone, which the mean of a picture hardly shows.
+    assert variety.share < 0.1
 
 
 def test_more_guidance_raises_the_score_and_lowers_the_diversity(monkeypatch: pytest.MonkeyPatch) -> None:
