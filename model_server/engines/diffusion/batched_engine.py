@@ -175,8 +175,8 @@ class BatchedEngine:
             needed = schedule[: count_needed_steps(one, len(schedule))]
             guided, unguided = self._make_conditions(one)
             skipped = steps - len(schedule)
-            start, stop = (round(share * steps) - skipped for share in self._capabilities.guidance_interval)
-            pictures.append(PictureState(index, needed, noisy, guided, unguided, range(start, stop)))
+            first, end = (round(share * steps) - skipped for share in self._capabilities.guidance_interval)
+            pictures.append(PictureState(index, needed, noisy, guided, unguided, range(first, end)))
         return pictures
 
     def _make_conditions(self, task: Imagine) -> tuple[Conditions, Conditions]:
