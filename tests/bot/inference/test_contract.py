@@ -16,7 +16,7 @@ from fakes.upstreams import programs
 from fakes.upstreams.documented import LMStudio, Ollama
 from PIL import Image
 
-from bot import Answered, Delta, Token, Turn
+from bot import Answered, Delta, Drawn, Token, Turn
 from bot.core.errors import ModelError
 from bot.documents.pictures import shrink_picture
 from bot.inference.client import ModelClient
@@ -38,7 +38,8 @@ class Served:
     `likely` is how many of the most probable tokens it tells, and `left_out` the options that it refuses. It `goes_on`
     with an answer that has begun. With `strict` it refuses the name of a model that it does not have. `too_long` is a
     question that it refuses to read; "" if it reads any. `endless` is a question whose answer does not end while a test
-    waits for it. With `reads_pictures` its model does, and what it sees changes what it says.
+    waits for it. With `reads_pictures` its model does, and what it sees changes what it says; with `refuses_pictures`
+    it says that it cannot.
     """
 
     url: str
@@ -46,6 +47,7 @@ class Served:
     key: str = ""
     name: str = "other"
     embeddings: str = ""
+    images: str = ""
     likely: int = 20
     left_out: tuple[str, ...] = ()
     goes_on: bool = True
@@ -53,6 +55,7 @@ class Served:
     too_long: str = TOO_LONG
     endless: str = COUNT
     reads_pictures: bool = False
+    refuses_pictures: bool = False
 
     @property
     def shown(self) -> str:
@@ -71,7 +74,7 @@ def llama_cpp(weights: Callable[..., object]) -> Iterator[Served]:
     programs.require()
     [gguf] = weights(SMALL_MODEL).folder.glob("*.gguf")
     with programs.llama_cpp(gguf) as url:
-        yield Served(url=url, chat=gguf.name, strict=False)
+        yield Served(url=url, chat=gguf.name, strict=False, refuses_pictures=True)
 
 
 @pytest.fixture
@@ -99,9 +102,9 @@ def transformers_vision(tmp_path: Path) -> Iterator[Served]:
 @pytest.fixture
 def litellm(tmp_path: Path) -> Iterator[Served]:
     programs.require()
-    models = {"small-chat": "parrot", "text-embedding-small": "ruler"}
+    models = {"small-chat": "parrot", "text-embedding-small": "ruler", "small-flux": "sketcher"}
     with (
-        running_gateway(tmp_path) as behind,
+        running_gateway(tmp_path, sketches=True) as behind,
         programs.litellm_proxy(tmp_path, behind.url, models) as url,
     ):
         yield Served(
@@ -109,6 +112,7 @@ def litellm(tmp_path: Path) -> Iterator[Served]:
             chat="small-chat",
             key=programs.PROXY_KEY,
             embeddings="text-embedding-small",
+            images="small-flux",
             too_long="refuse",
             endless="forever",
         )
@@ -173,6 +177,7 @@ async def test_a_server_gives_the_bot_what_it_asks_for(served: Served) -> None:
             refuses_a_model_that_it_lacks,
             turns_texts_into_vectors,
             sees_pictures,
+            draws_a_picture,
         ):
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await check(client, served)
@@ -281,6 +286,9 @@ async def turns_texts_into_vectors(client: ModelClient, served: Served) -> None:
 async def sees_pictures(client: ModelClient, served: Served) -> None:
     readers = (await client.choose("chat", served.shown)).picture_readers
     assert (served.shown in readers) is served.reads_pictures
+    if served.refuses_pictures:
+        with pytest.raises(ModelError, match="cannot read pictures, as its server says"):
+            await answer(client, Turn("user", QUESTION, (picture("red"),)), max_tokens=1)
     if not served.reads_pictures:
         return
     shown = [(), (picture("red"),), (picture("blue"),), (picture("red"),)]
@@ -289,6 +297,17 @@ async def sees_pictures(client: ModelClient, served: Served) -> None:
     ]
     assert red[0] == again[0] != blue[0] != ""
     assert red[1].prompt_tokens == blue[1].prompt_tokens > blind[1].prompt_tokens
+
+
+async def draws_a_picture(client: ModelClient, served: Served) -> None:
+    if not served.images:
+        return
+    *_, drawn = [event async for event in client.imagine("a cat", seed=7, steps=3)]
+    assert isinstance(drawn, Drawn)
+    assert (drawn.model, drawn.repeats) == (f"{served.images}@{served.name}", False)
+    (file,) = drawn.files
+    with Image.open(io.BytesIO(file)) as shown:
+        assert shown.size == (drawn.width, drawn.height)
 
 
 def picture(colour: str) -> bytes:

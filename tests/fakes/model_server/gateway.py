@@ -1,4 +1,4 @@
-"""The real gateway with fake engines: `python -m fakes.model_server.gateway PORT FOLDER [API_KEY]`.
+"""The real gateway with fake engines: `python -m fakes.model_server.gateway PORT FOLDER [API_KEY] [sketcher]`.
 
 `serving` runs it in the process of the test.
 """
@@ -48,10 +48,16 @@ class Gateway:
 
 
 @contextlib.contextmanager
-def running_gateway(folder: Path, api_key: str | None = None, port: int = 0) -> Iterator[Gateway]:
-    """Run a gateway in a process of its own, wait until it is ready, and end it with SIGTERM."""
+def running_gateway(
+    folder: Path, api_key: str | None = None, port: int = 0, *, sketches: bool = False
+) -> Iterator[Gateway]:
+    """Run a gateway in a process of its own, wait until it is ready, and end it with SIGTERM.
+
+    It has an image model as well if it `sketches`.
+    """
     port = port or free_port()
-    command = [sys.executable, "-m", "fakes.model_server.gateway", str(port), str(folder), *filter(None, [api_key])]
+    more = [api_key or "", "sketcher"] if sketches else filter(None, [api_key])
+    command = [sys.executable, "-m", "fakes.model_server.gateway", str(port), str(folder), *more]
     process = subprocess.Popen(command, env=environment())
     try:
         url = f"http://127.0.0.1:{port}"
@@ -171,7 +177,7 @@ def _wait_until_ready(url: str, api_key: str | None) -> None:
     raise TimeoutError("The gateway did not become ready.")
 
 
-async def _main(port: int, folder: Path, api_key: str | None) -> None:
+async def _main(port: int, folder: Path, api_key: str | None = None, drawing: str = "") -> None:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -179,9 +185,9 @@ async def _main(port: int, folder: Path, api_key: str | None) -> None:
         await serve(
             host="127.0.0.1",
             port=port,
-            entries=entries(folder),
+            entries=[*entries(folder), *([sketcher(folder)] if drawing else [])],
             model_cache=ModelCache(folder),
-            api_key=api_key,
+            api_key=api_key or None,
             factory=FACTORY,
         )
 
@@ -189,4 +195,4 @@ async def _main(port: int, folder: Path, api_key: str | None) -> None:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
     set_up_tracing("tempera-models")
-    asyncio.run(_main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None))
+    asyncio.run(_main(int(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]))
