@@ -19,6 +19,9 @@ inline Floats subtract_product(Floats a, Floats b, Floats c) { return _mm256_fnm
 inline Floats maximum(Floats a, Floats b) { return _mm256_max_ps(a, b); }
 inline Floats minimum(Floats a, Floats b) { return _mm256_min_ps(a, b); }
 inline Floats magnitude(Floats x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }
+inline bool any_equal(Floats a, float b) {
+    return _mm256_movemask_ps(_mm256_cmp_ps(a, broadcast(b), _CMP_EQ_OQ)) != 0;
+}
 inline float sum(Floats x) {
     __m128 four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
     four = _mm_add_ps(four, _mm_movehl_ps(four, four));
@@ -57,6 +60,7 @@ inline Ints shift_pairs_left(Ints x, int bits) { return _mm256_slli_epi16(x, bit
 inline Ints shift_right(Ints x, int bits) { return _mm256_srli_epi32(x, bits); }
 inline Ints shift_left(Ints x, int bits) { return _mm256_slli_epi32(x, bits); }
 inline Ints shift_right_signed(Ints x, int bits) { return _mm256_srai_epi32(x, bits); }
+inline Ints add(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
 inline Ints subtract(Ints a, Ints b) { return _mm256_sub_epi32(a, b); }
 inline Ints minimum(Ints a, Ints b) { return _mm256_min_epi32(a, b); }
 inline Floats to_floats(Ints x) { return _mm256_cvtepi32_ps(x); }

@@ -19,6 +19,8 @@ inline Floats subtract_product(Floats a, Floats b, Floats c) { return _mm512_fnm
 inline Floats maximum(Floats a, Floats b) { return _mm512_max_ps(a, b); }
 inline Floats minimum(Floats a, Floats b) { return _mm512_min_ps(a, b); }
 inline Floats magnitude(Floats x) { return _mm512_abs_ps(x); }
+// Whether a lane of `a` is `b`.
+inline bool any_equal(Floats a, float b) { return _mm512_cmpeq_ps_mask(a, broadcast(b)) != 0; }
 inline float sum(Floats x) { return _mm512_reduce_add_ps(x); }
 inline float maximum(Floats x) { return _mm512_reduce_max_ps(x); }
 inline Floats round_to_whole(Floats x) {
@@ -49,6 +51,7 @@ inline Ints shift_pairs_left(Ints x, int bits) { return _mm512_slli_epi16(x, bit
 inline Ints shift_right(Ints x, int bits) { return _mm512_srli_epi32(x, bits); }
 inline Ints shift_left(Ints x, int bits) { return _mm512_slli_epi32(x, bits); }
 inline Ints shift_right_signed(Ints x, int bits) { return _mm512_srai_epi32(x, bits); }
+inline Ints add(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
 inline Ints subtract(Ints a, Ints b) { return _mm512_sub_epi32(a, b); }
 inline Ints minimum(Ints a, Ints b) { return _mm512_min_epi32(a, b); }
 inline Floats to_floats(Ints x) { return _mm512_cvtepi32_ps(x); }

@@ -4,7 +4,6 @@
 // it by a bit.
 #pragma once
 
-#include <cmath>
 #include <utility>
 
 #include "formats.h"
@@ -54,33 +53,32 @@ struct Rows {
 
     void quantise(int row, int group, const float* from, Rounding rounding) {
         constexpr int kParts = kGroup / kLanes;
-        Floats parts[kParts], highest[2], lowest[2];
-        highest[0] = highest[1] = lowest[0] = lowest[1] = broadcast(0.0f);
+        Floats parts[kParts], largest[2] = {broadcast(0.0f), broadcast(0.0f)};
         for (int i = 0; i < kParts; ++i) {
             parts[i] = load(from + i * kLanes);
-            highest[2 * i / kParts] = maximum(highest[2 * i / kParts], parts[i]);
-            lowest[2 * i / kParts] = minimum(lowest[2 * i / kParts], parts[i]);
+            largest[2 * i / kParts] = maximum(largest[2 * i / kParts], magnitude(parts[i]));
         }
-        if (!rounding.halves) {
-            highest[0] = highest[1] = maximum(highest[0], highest[1]);
-            lowest[0] = lowest[1] = minimum(lowest[0], lowest[1]);
-        }
-        float scale[2], factor[2];
-        for (int half = 0; half < 2; ++half) {
-            const float high = maximum(highest[half]), low = -maximum(broadcast(0.0f) - lowest[half]);
-            const float bound = std::fmax(high, -low);
-            const float steps = !rounding.to_minus_128 ? 127.0f : high == bound ? -128.0f : 128.0f;
-            scale[half] = bound / steps;
-            factor[half] = bound > 0 ? steps / bound : 0.0f;
+        if (!rounding.halves) largest[0] = maximum(largest[0], largest[1]);
+        float bounds[2], steps[2] = {127.0f, 127.0f};
+        for (int half = 0; half < 2; ++half)
+            bounds[half] = half && !rounding.halves ? bounds[0] : maximum(largest[half]);
+        if (rounding.to_minus_128) {
+            bool positive[2] = {};
+            for (int i = 0; i < kParts; ++i) positive[2 * i / kParts] |= any_equal(parts[i], bounds[2 * i / kParts]);
+            if (!rounding.halves) positive[0] = positive[1] = positive[0] || positive[1];
+            for (int half = 0; half < 2; ++half) steps[half] = positive[half] ? -128.0f : 128.0f;
         }
         const size_t place = static_cast<size_t>(row) * groups + group;
-        int sums[2] = {};
+        Ints all[2] = {broadcast_int(0), broadcast_int(0)};
         for (int i = 0; i < kParts; ++i) {
-            const Ints whole = to_nearest_ints(parts[i] * broadcast(factor[2 * i / kParts]));
-            const Ints fitting = minimum(whole, broadcast_int(127));
-            store_as_bytes(values + static_cast<size_t>(row) * stride + group * kGroup + i * kLanes, fitting);
-            sums[2 * i / kParts] += sum(fitting);
+            const int half = 2 * i / kParts;
+            const Floats factor = broadcast(bounds[half] > 0 ? steps[half] / bounds[half] : 0.0f);
+            const Ints whole = minimum(to_nearest_ints(parts[i] * factor), broadcast_int(127));
+            store_as_bytes(values + static_cast<size_t>(row) * stride + group * kGroup + i * kLanes, whole);
+            all[half] = add(all[half], whole);
         }
+        const int sums[2] = {sum(all[0]), sum(all[1])};
+        const float scale[2] = {bounds[0] / steps[0], bounds[1] / steps[1]};
         totals[place] = 0;
         for (int half = 0; half < 2; ++half) {
             scales[2 * place + half] = scale[half];
