@@ -97,7 +97,7 @@ locks: $(RELEASE)/.ready
 # Known vulnerabilities of the locked versions, by a database on the internet.
 audit: $(RELEASE)/.ready
 	@mkdir -p build
-	@$(RELEASE)/bin/pip-audit --disable-pip $(foreach layer,bot models dev,--requirement $(LOCKS)/$(layer).txt) > build/audit.txt 2>&1; \
+	@$(RELEASE)/bin/pip-audit --disable-pip $(foreach layer,bot models cluster dev,--requirement $(LOCKS)/$(layer).txt) > build/audit.txt 2>&1; \
 	  status=$$?; grep --quiet --ignore-case "could not be audited\|connection" build/audit.txt && \
 	  echo "The database of known vulnerabilities cannot be reached from here, so nothing was looked up." || \
 	  { cat build/audit.txt; exit $$status; }
@@ -128,9 +128,9 @@ $(VENV)/.run: pyproject.toml $(LOCKS)/bot.txt $(LOCKS)/models.txt | $(BIN)/pytho
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.run $(LOCKS)/dev.txt
-	@echo "Installing what checks Tempera …"
-	$(PIP) --require-hashes --no-deps --requirement $(LOCKS)/dev.txt
+$(VENV)/.dev: $(VENV)/.run $(LOCKS)/cluster.txt $(LOCKS)/dev.txt
+	@echo "Installing Ray, and what checks Tempera …"
+	$(PIP) --require-hashes --no-deps --requirement $(LOCKS)/cluster.txt --requirement $(LOCKS)/dev.txt
 	@touch $@
 
 # Servers by others, for tests. They find what they share with .venv there, behind what is their own.

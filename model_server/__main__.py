@@ -121,6 +121,9 @@ def _build_parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--exit-on-eof", action="store_true", help="end when standard input is closed, as when a parent process dies"
     )
+    serve.add_argument(
+        "--cluster", action="store_true", help="run the models as replicas under Ray Serve, on one machine or on many"
+    )
     pull = commands.add_parser("pull", parents=[shared], help="fetch model files")
     pull.add_argument("names", nargs="*", metavar="NAME", help="a model (default: all models served by default)")
     chosen = commands.add_parser("choose", parents=[shared], help="choose the language model that is served by default")
@@ -239,8 +242,11 @@ def _serve(options: argparse.Namespace, catalogue: Mapping[str, CatalogueEntry],
             )
     for choice in choices:
         log.info("%s", choice.describe())
+    from model_server.workers.cluster import joined_cluster
+
     try:
-        asyncio.run(_serve_until_cancelled(options, entries, choices, model_cache, api_key, trusted_key))
+        with joined_cluster() if options.cluster else contextlib.nullcontext():
+            asyncio.run(_serve_until_cancelled(options, entries, choices, model_cache, api_key, trusted_key))
     except asyncio.CancelledError:
         return 0
     except OSError as error:
@@ -276,7 +282,7 @@ async def _serve_until_cancelled(
     with contextlib.suppress(NotImplementedError):
         loop.add_signal_handler(signal.SIGTERM, task.cancel)
     if options.exit_on_eof:
-        threading.Thread(target=_cancel_at_eof, args=(loop, task), daemon=True).start()
+        threading.Thread(target=cancel_at_eof, args=(loop, task), daemon=True).start()
     try:
         await serve(
             host=options.host,
@@ -289,6 +295,7 @@ async def _serve_until_cancelled(
                 choice.chosen.name: smaller for choice in choices if (smaller := choice.find_stand_in(model_cache))
             },
             notes=[choice.describe() for choice in choices],
+            cluster=options.cluster,
             show_progress=progress_on_stderr,
         )
     finally:
@@ -296,7 +303,8 @@ async def _serve_until_cancelled(
         model_cache.stop()
 
 
-def _cancel_at_eof(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
+def cancel_at_eof(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
+    """Wait until standard input is closed, then cancel the task. For a thread of its own."""
     # Not sys.stdin, because this thread would hold its lock and the interpreter could not shut down.
     while os.read(0, 1024):
         pass

@@ -143,6 +143,10 @@ class CatalogueEntry(_Strict):
     serve: bool = True
     languages: tuple[str, ...] = ()
     """Codes of the languages that an embedding model knows, such as "en"; () if it knows many."""
+    replicas: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]] = (1, 1)
+    """In a cluster, the least and the most processes that serve it."""
+    gpus: Annotated[float, Field(ge=0)] = 0.0
+    """In a cluster, how many graphics cards each of them gets; 0.5 is half of one."""
     options: dict[str, bool | int | float | str] = {}
 
     @property
@@ -185,6 +189,8 @@ class CatalogueEntry(_Strict):
             raise ValueError("instead_of and memory_gb should come together")
         if not all(LANGUAGE_CODE.fullmatch(code) for code in self.languages):
             raise ValueError("languages should hold codes of two letters, such as 'en'")
+        if self.replicas[0] > self.replicas[1]:
+            raise ValueError("replicas should be the least and the most of them, such as [1, 4]")
         self._check_sources()
         return self
 

@@ -13,7 +13,7 @@ FOLDER = PROJECT / "deploy" / "locks"
 EXTRAS = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
 ENTRIES = {
     layer: re.findall(r"^(\S+)==(\S+)(.*(?:\n    .*)*)", (FOLDER / f"{layer}.txt").read_text("utf-8"), re.MULTILINE)
-    for layer in ("bot", "models", "dev")
+    for layer in ("bot", "models", "cluster", "dev")
 }
 
 
@@ -22,7 +22,8 @@ ENTRIES = {
     [
         (["bot"], [*EXTRAS["dependencies"], *EXTRAS["optional-dependencies"]["redis"]]),
         (["bot", "models"], EXTRAS["optional-dependencies"]["models"]),
-        (["bot", "models", "dev"], EXTRAS["optional-dependencies"]["dev"]),
+        (["bot", "models", "cluster"], EXTRAS["optional-dependencies"]["cluster"]),
+        (["bot", "models", "cluster", "dev"], EXTRAS["optional-dependencies"]["dev"]),
     ],
 )
 def test_what_the_project_asks_for_is_locked_within_its_ranges(layers: list[str], wanted: list[str]) -> None:

@@ -37,6 +37,7 @@ def read_layers() -> dict[str, list[str]]:
     return {
         "bot": [*project["build-system"]["requires"], EDITABLE, *project["project"]["dependencies"], *extras["redis"]],
         "models": extras["models"],
+        "cluster": extras["cluster"],
         "dev": extras["dev"],
     }
 

@@ -63,6 +63,7 @@ async def serve(
     stand_ins: Mapping[str, CatalogueEntry] | None = None,
     notes: Sequence[str] = (),
     show_progress: ShowProgress = nullcontext,
+    cluster: bool = False,
     factory: str = FACTORY,
     limits: Limits = LIMITS,
 ) -> None:
@@ -72,6 +73,7 @@ async def serve(
     `trusted_key`; all other requests are served, too, as one user for each client address.
     `stand_ins`, keyed by names of `entries`, answer in their place until these are loaded. `notes` are sentences for
     the operator, which /health/ready has. `show_progress` shows the progress of fetching a model.
+    In a `cluster`, which has been started, Ray Serve runs replicas of the models.
     `factory` names the function that creates engines in the workers, as `module:function`; `limits` are those of
     connections.
     Raises ValueError if `host` is open to the network without a key, OSError if it cannot be listened on.
@@ -79,7 +81,7 @@ async def serve(
     check_exposure(host, api_key)
 
     def build(entry: CatalogueEntry) -> ServedModel:
-        return ServedModel(entry, model_cache, factory=factory, show_progress=show_progress)
+        return ServedModel(entry, model_cache, factory=factory, show_progress=show_progress, cluster=cluster)
 
     models = ServedModels(map(build, entries), {name: build(entry) for name, entry in (stand_ins or {}).items()})
     app = build_application(models, notes, authenticator=Authenticator(host, api_key, trusted_key))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -63,6 +64,7 @@ class Ticket:
         self._deadline: asyncio.TimerHandle | None = None
         self._events: deque[TicketEvent] = deque()
         self._wake = asyncio.Event()
+        self._end = asyncio.Event()
 
     def put(self, event: TicketEvent) -> None:
         """Pass an event on to the reader; nothing comes after `Finished` or `Failed`."""
@@ -75,6 +77,8 @@ class Ticket:
             self._drop_outdated(is_preview=isinstance(event, Preview))
         self._events.append(event)
         self._wake.set()
+        if self.has_ended:
+            self._end.set()
 
     def _drop_outdated(self, *, is_preview: bool) -> None:
         """Drop the last unread preview, or the last unread place or progress; there is one at most."""
@@ -110,9 +114,25 @@ class Ticket:
         return self
 
     async def __anext__(self) -> TicketEvent:
-        while not self._events:
-            if self.has_ended:
-                raise StopAsyncIteration
+        if not await self._wait():
+            raise StopAsyncIteration
+        return self._events.popleft()
+
+    async def read(self) -> list[TicketEvent]:
+        """Wait for an event and return all that were not read; [] after the end."""
+        await self._wait()
+        events = list(self._events)
+        self._events.clear()
+        return events
+
+    async def pause(self, seconds: float) -> None:
+        """Wait for so many seconds, or until the job has ended."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._end.wait(), seconds)
+
+    async def _wait(self) -> bool:
+        """Wait for an event. Return False if none can come."""
+        while not self._events and not self.has_ended:
             self._wake.clear()
             await self._wake.wait()
-        return self._events.popleft()
+        return bool(self._events)

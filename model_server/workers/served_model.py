@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from model_server.files.download import FetchListener
     from model_server.jobs import Job
     from model_server.scheduling.ticket import Ticket
+    from model_server.workers.cluster import ClusterWorker
 
     ShowProgress = Callable[[], AbstractContextManager[FetchListener | None]]
 
@@ -54,8 +55,12 @@ class ServedModel:
         *,
         factory: str = FACTORY,
         show_progress: ShowProgress = nullcontext,
+        cluster: bool = False,
     ) -> None:
-        """`show_progress` makes what is told of the progress of fetching, in the thread that fetches."""
+        """`show_progress` makes what is told of the progress of fetching, in the thread that fetches.
+
+        In a `cluster`, which has been started, Ray Serve runs replicas of the model.
+        """
         self.name = entry.name
         self.entry = entry
         self.task = TASK_OF_ENGINE[entry.engine]
@@ -64,22 +69,23 @@ class ServedModel:
         self._show_progress = show_progress
         self._progress: FetchListener | None = None
         self._factory = factory
+        self._cluster = cluster
         self._fetch_status = "looking for its files"
         self._problem = ""
         """The reason why the files cannot be fetched. It may name folders, so users never see it."""
-        self._supervisor: Supervisor | None = None
+        self._worker: Supervisor | ClusterWorker | None = None
 
     @property
     def state(self) -> str:
         """ "ready", or a phrase that tells the operator what the model is doing instead."""
-        if self._supervisor:
-            return self._supervisor.state
+        if self._worker:
+            return self._worker.state
         return f"failed: {self._problem}" if self._problem else self._fetch_status
 
     @property
     def memory_bytes(self) -> int:
         """The resident memory of its process; 0 while there is none."""
-        pid = self._supervisor.pid if self._supervisor else None
+        pid = self._worker.pid if self._worker else None
         try:
             return int(psutil.Process(pid).memory_info().rss) if pid is not None else 0
         except psutil.Error:
@@ -88,12 +94,12 @@ class ServedModel:
     @property
     def defaults(self) -> Mapping[str, float]:
         """The numbers that it takes for what a request leaves open, by field; {} until it was loaded once."""
-        return self._supervisor.defaults if self._supervisor else {}
+        return self._worker.defaults if self._worker else {}
 
     @property
     def context(self) -> int:
         """The tokens that it reads and writes together; 0 until it was loaded once, or if it has no such limit."""
-        return self._supervisor.context if self._supervisor else 0
+        return self._worker.context if self._worker else 0
 
     @property
     def public_state(self) -> str:
@@ -133,8 +139,17 @@ class ServedModel:
             dtype=entry.dtype,
             options=dict(entry.options),
         )
-        self._supervisor = Supervisor(spec, self.queue, factory=self._factory)
-        await self._supervisor.run()
+        self._worker = self._make_worker(spec)
+        await self._worker.run()
+
+    def _make_worker(self, spec: EngineSpec) -> Supervisor | ClusterWorker:
+        if not self._cluster:
+            return Supervisor(spec, self.queue, factory=self._factory)
+        # Ray is an extra, and takes a second to import.
+        from model_server.workers.cluster import ClusterWorker
+
+        replicas, gpus = self.entry.replicas, self.entry.gpus
+        return ClusterWorker(spec, self.queue, factory=self._factory, replicas=replicas, gpus=gpus)
 
     async def _fetch(self) -> Path:
         # A thread of its own, because a few long downloads would fill the loop's shared pool.

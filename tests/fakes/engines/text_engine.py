@@ -39,8 +39,8 @@ WIDTH = 8
 
 class Parrot:
     """The text engine. Options: `journal`, a file to which each added or removed job is written; `fails_until`, a file
-    without which loading fails; `capacity`; `notes_steps`, True to write steps to the journal as well; `spare_steps`,
-    how many it wants without a job. Its prefix cache holds every earlier prompt.
+    without which loading fails; `capacity`; `pause`, the seconds of a step; `notes_steps`, True to write steps to the
+    journal as well; `spare_steps`, how many it wants without a job. Its prefix cache holds every earlier prompt.
     """
 
     def __init__(self, spec: EngineSpec) -> None:
@@ -68,7 +68,7 @@ class Parrot:
         self._jobs.pop(job_id, None)
 
     def step(self) -> Sequence[Event]:
-        time.sleep(PAUSE_SECONDS)
+        time.sleep(float(self._options.get("pause", PAUSE_SECONDS)))
         if self._options.get("notes_steps"):
             self._note("step")
         self._spare_steps -= not self._jobs

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 from fakes.core.stack_dump import show_stacks
 
 from http_server.tracing import set_up_tracing
@@ -28,6 +29,8 @@ from model_server.catalogue import CatalogueEntry
 from model_server.files.cache import ModelCache
 
 FACTORY = "fakes.engines.text_engine:create"
+GIVEN_GATEWAY = "TEMPERA_TEST_GATEWAY"
+"""The environment variable with the address, the process id and the folder of a gateway that runs already."""
 PATIENCE_SECONDS = 60
 """Time after which a waiting test gives up."""
 
@@ -37,7 +40,7 @@ class Gateway:
     """A running server: its address, its process, and the folder of its models."""
 
     url: str
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | psutil.Process
     folder: Path
 
     def journal(self) -> list[str]:
@@ -61,7 +64,7 @@ def running_gateway(
     process = subprocess.Popen(command, env=environment())
     try:
         url = f"http://127.0.0.1:{port}"
-        _wait_until_ready(url, api_key)
+        wait_until_ready(url, api_key)
         yield Gateway(url, process, folder)
     finally:
         process.send_signal(signal.SIGTERM)
@@ -164,9 +167,10 @@ def sketcher(folder: Path, **options: float) -> CatalogueEntry:
     )
 
 
-def _wait_until_ready(url: str, api_key: str | None) -> None:
+def wait_until_ready(url: str, api_key: str | None, patience: float = PATIENCE_SECONDS) -> None:
+    """Wait until every model of the server at `url` is loaded."""
     request = urllib.request.Request(f"{url}/health/ready", headers={"Authorization": f"Bearer {api_key}"})
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         with (
             contextlib.suppress(urllib.error.URLError, ConnectionError),
