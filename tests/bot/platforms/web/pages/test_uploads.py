@@ -18,7 +18,9 @@ from bot.config.sections import WebSection
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.access.limits import WEB_LIMITS, Capacity
 from bot.platforms.web.chat.files import Files
+from bot.platforms.web.chat.shared_uploads import SharedUploads
 from bot.platforms.web.pages.uploads import BUSY_BYTES_PER_SECOND, SLOW_BYTES_PER_SECOND, UploadPage
+from bot.storage.process_events import MEMORY, ProcessEvents
 from http_server.bodies import SlowBody
 
 ANN, BEN, CAT = (letter * 43 for letter in "abc")
@@ -108,7 +110,8 @@ async def test_an_upload_that_stops_is_ended(bot: Bot) -> None:
 @pytest.mark.parametrize(("places", "arrives"), [(1, False), (2, True)])
 def test_an_upload_must_be_quicker_while_others_may_wait(places: int, arrives: bool) -> None:
     async def scene() -> bool:
-        services: Any = SimpleNamespace(uploads=Files())
+        shared = SharedUploads(ProcessEvents(MEMORY, ""))
+        services: Any = SimpleNamespace(uploads=Files(), shared_uploads=shared)
         page = UploadPage(services, replace(WEB_LIMITS, uploads=Capacity(places, places, 1)))
         asked, body = make_request()
         pace = (SLOW_BYTES_PER_SECOND + BUSY_BYTES_PER_SECOND) // 2
