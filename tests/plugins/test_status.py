@@ -33,6 +33,17 @@ async def test_models_are_shown_with_their_queues_and_states(bot: Bot, models: F
     ]
 
 
+async def test_a_model_of_a_remote_server_is_said_to_be_there(
+    bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models.listed = {"small-chat": "chat", "large@hosted": "chat"}
+    monkeypatch.setattr(ModelClient, "remote_names", ("hosted",))
+    assert (await last(bot, ask("/status"))).text.splitlines() == [
+        "- Text: small-chat (ready)",
+        "- Text: large@hosted (remote; ready)",
+    ]
+
+
 async def test_a_server_that_is_away_is_one_sentence(bot: Bot, models: FakeModels) -> None:
     models.listed = {}
     assert (await last(bot, ask("/status"))).text == "There are no models."

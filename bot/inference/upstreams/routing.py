@@ -279,7 +279,7 @@ def fits(target: Target, model: str) -> bool:
 
 def no_model(task: str) -> ModelUnavailable:
     """Return the error for a task that no upstream has a model for."""
-    return ModelUnavailable("The model server offers no model for {task}.", task=task)
+    return ModelUnavailable("There is no model for {task}.", task=task)
 
 
 def _target(upstream: Upstream, model: str) -> Target:

@@ -203,7 +203,7 @@ async def test_a_refusal_has_the_sentence_of_the_server(models: FakeModels) -> N
 async def test_a_server_without_an_image_model_is_unavailable() -> None:
     given = plainly(b'{"data": [{"id": "other"}]}', Content_Type="application/json")
     async with crooked(given, "/v1/models") as url, ModelClient(url) as client:
-        with pytest.raises(ModelUnavailable, match="offers no model for images"):
+        with pytest.raises(ModelUnavailable, match="There is no model for images"):
             await events(client)
 
 

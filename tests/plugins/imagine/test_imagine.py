@@ -318,7 +318,7 @@ async def test_without_an_image_model_it_says_so(tmp_path: Path) -> None:
         crooked(plainly(listed, Content_Type="application/json"), "/v1/models") as url,
         Bot(ModelClient(url), plugins, Database(f"sqlite:///{tmp_path}/b.db")) as bot,
     ):
-        assert (await last(bot, ask("/imagine a cat"))).text == "The model server offers no model for images."
+        assert (await last(bot, ask("/imagine a cat"))).text == "There is no model for images."
 
 
 async def test_buttons_work_after_the_plugin_is_reloaded(bot: Bot) -> None:

@@ -68,7 +68,7 @@ async def test_a_family_without_a_model_is_named_and_the_others_go_on(bot: Bot, 
     del models.listed["fake-images"]
     reply = await last(bot, ask("/compare seed:7 a red apple"))
     assert not reply.error
-    assert reply.text.endswith("- Diffusion: The model server offers no model for images.")
+    assert reply.text.endswith("- Diffusion: There is no model for images.")
     assert "Diffusion  " not in reply.text
     assert [file.filename for file in reply.attachments] == ["gan.png"]
     assert reply.card["models"] == "fake-chat, fake-faces"
@@ -77,7 +77,7 @@ async def test_a_family_without_a_model_is_named_and_the_others_go_on(bot: Bot, 
 async def test_without_any_model_there_is_an_error(bot: Bot, models: FakeModels) -> None:
     models.listed.clear()
     reply = await last(bot, ask("/compare a red apple"))
-    assert (reply.text, reply.error) == ("The model server offers no model for chat.", True)
+    assert (reply.text, reply.error) == ("There is no model for chat.", True)
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ async def test_without_any_upstream_that_may_be_asked_a_sentence_says_so() -> No
             await answer(client)
         with pytest.raises(ModelUnavailable, match="No server for models is set up that may be asked here"):
             await client.offered("chat")
-        with pytest.raises(ModelUnavailable, match="offers no model for moderations"):
+        with pytest.raises(ModelUnavailable, match="There is no model for moderations"):
             await client.reaching(remote=True).moderate(["a"])
     assert remote.connections == 0
 
