@@ -106,13 +106,14 @@ def _tell_guidance(ctx: Context, recipe: Recipe, drawn: Drawn) -> str:
 def _tell_comparison(ctx: Context, guidance: str, avoided: str) -> str:
     if avoided:
         return ctx.translate(
-            "**The guidance.** Each step had two guesses: one with the prompt in mind, one with what to avoid: "
+            "**The guidance.** Each guided step had two guesses: one with the prompt in mind, one with what to avoid: "
             "{tokens}. Guidance {guidance} means that it went {guidance} times the way from the second to the first.",
             tokens=avoided,
             guidance=guidance,
         )
     return ctx.translate(
-        "**The guidance.** Each step had two guesses: one with the prompt in mind, one without. Guidance {guidance} "
-        "means that it went {guidance} times the way from the second to the first: more keeps closer to the prompt.",
+        "**The guidance.** Each guided step had two guesses: one with the prompt in mind, one without. Guidance "
+        "{guidance} means that it went {guidance} times the way from the second to the first: more keeps closer to the "
+        "prompt.",
         guidance=guidance,
     )

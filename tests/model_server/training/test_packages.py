@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from model_server.catalogue import load_catalogue
 from model_server.errors import OperatorError
+from model_server.training.command import CATALOGUE
 from model_server.training.packages import (
     DRAWN_SETS,
     EMOJI_SETS,
@@ -118,7 +120,8 @@ def test_licences_are_free_and_the_test_set_of_the_judge_is_kept_apart() -> None
     assert JUDGE_TEST_SET.package not in {one.package for one in (*EMOJI_SETS, *DRAWN_SETS, *JUDGE_TRAINING_SETS)}
 
 
-def test_each_set_has_a_style_of_its_own() -> None:
+def test_each_set_has_a_style_of_its_own_which_the_catalogue_lists() -> None:
     styles = [one.style for one in EMOJI_SETS]
     assert all(style.isalpha() for style in styles)
     assert len(set(styles)) == len(EMOJI_SETS)
+    assert load_catalogue(CATALOGUE)["emoji-diffusion"].options["styles"] == ", ".join(styles)
