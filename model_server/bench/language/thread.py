@@ -20,8 +20,11 @@ PASSAGE_WORDS = 40
 """The length of the text that is given with every third question, as that of a lesson."""
 
 
-async def measure_thread(side: BenchServer, model: str) -> float:
-    """Return how many times as long as the tenth question of a conversation the 200th takes."""
+async def measure_thread(side: BenchServer, model: str, pause: float = PAUSE_SECONDS) -> float:
+    """Return how many times as long as the tenth question of a conversation the 200th takes.
+
+    `pause`: the seconds between an answer and the next question.
+    """
     means = []
     for counts in (EARLY, LATE):
         seconds = []
@@ -29,7 +32,7 @@ async def measure_thread(side: BenchServer, model: str) -> float:
         for count in counts:
             answer = await ask(side.session, model, _conversation(count), ANSWER_TOKENS, truncation="auto")
             seconds.append(answer.last - answer.asked)
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(pause)
         means.append(statistics.mean(seconds[1:]))
     return means[1] / means[0]
 

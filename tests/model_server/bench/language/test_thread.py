@@ -10,7 +10,7 @@ from model_server.bench.language.thread import EARLY, LATE, measure_thread
 async def test_each_prompt_goes_on_from_the_one_before() -> None:
     scribe = Scribe()
     async with side_of(scribe.chat) as side:
-        assert await measure_thread(side, "m") > 0
+        assert await measure_thread(side, "m", pause=0) > 0
     asked = [body["messages"] for body in scribe.asked]
     assert [len(messages) // 2 for messages in asked] == [*EARLY, *LATE]
     assert all(body["truncation"] == "auto" for body in scribe.asked)
