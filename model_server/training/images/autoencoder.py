@@ -92,9 +92,7 @@ def encode(autoencoder: AutoencoderKL, pictures: np.ndarray) -> torch.Tensor:
     for start in range(0, len(pictures), ENCODING_BATCH):
         part = to_tensor(pictures[start : start + ENCODING_BATCH]).to(device)
         enlarged = part if scale == 1 else functional.interpolate(part, scale_factor=scale)
-        with mixed_precision(device):
-            latents = autoencoder.encode(enlarged).latent_dist.mean
-        parts.append(latents.half().cpu())
+        parts.append(autoencoder.encode(enlarged).latent_dist.mean.half().cpu())
     return torch.cat(parts)
 
 

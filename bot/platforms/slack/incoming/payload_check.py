@@ -137,6 +137,7 @@ class _Submission(BaseModel):
 
 class _Event(BaseModel):
     type: Text
+    subtype: MaybeText = None
 
 
 class _HomeOpened(BaseModel):

@@ -138,7 +138,8 @@ class SharedRooms:
                     room.show(gone, Reply(deleted=True, final=True))
             return
         is_final = data["reply"]["final"]
-        stored = await self._bot.messages.list_files(row) if is_final and row and data["files"] else ()
+        # Whoever made it may have dropped the files from memory before this was told.
+        stored = await self._bot.messages.list_files(row) if is_final and row else ()
         attachments = [] if stored else [one async for one in self._fetch(data["files"])]
         with self._applying():
             exchange = _find(room, data["key"], row)

@@ -107,6 +107,7 @@ async def test_an_answer_has_pictures_and_everything_that_made_them(http: aiohtt
     details = body["tempera"]
     assert details.pop("job").startswith("job_")
     assert details.pop("seconds") > 0
+    assert len(details.pop("fingerprint")) == 8
     all_read = {"dropped": [], "unknown": [], "limit": 16}
     assert details == {
         "seed": 7,

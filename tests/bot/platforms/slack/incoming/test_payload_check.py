@@ -44,6 +44,7 @@ def event(**changes: Any) -> dict[str, Any]:
         ("interactive", submission(state={"values": {"prompt": {"value": {}}}}), "view.state.values.prompt.value.type"),
         ("events_api", event(channel=None), "channel"),
         ("events_api", event(text=["Why?"]), "text"),
+        ("events_api", event(subtype=["message_deleted"]), "subtype"),
         ("events_api", event(subtype="message_deleted"), "deleted_ts"),
         ("events_api", event(type="app_home_opened", user=None), "user"),
         ("events_api", {"type": "event_callback", "event": {}}, "type"),
