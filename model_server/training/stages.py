@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
+from model_server.engines.diffusion.request import append_style
 from model_server.errors import OperatorError
 from model_server.training import forecast
 from model_server.training.console import format_duration
 from model_server.training.images.autoencoder import AutoencoderTask, encode, measure_psnr
-from model_server.training.images.captions import add_style
 from model_server.training.images.clarity import rate_descriptions
 from model_server.training.images.collection import collect, count_by_kind
 from model_server.training.images.dataset import NO_THING, ThingWords, TrainingSet
@@ -186,9 +186,9 @@ def _thing_words(collection: Collection, captions: list[str], encoder: TextEncod
     frequencies = rate_descriptions(TextStates(encoder, captions), [rows.numpy() for rows in plain])
     return [
         ThingWords(
-            names=add([add_style(thing.name, style) for style in styles]),
+            names=add([append_style(thing.name, style) for style in styles]),
             descriptions=torch.stack(
-                [add([add_style(text, style) for text in thing.descriptions]) for style in styles]
+                [add([append_style(text, style) for text in thing.descriptions]) for style in styles]
             ),
             latents=torch.tensor(thing.pictures),
             styles=torch.tensor([styles.index(collection.styles[number]) for number in thing.pictures]),

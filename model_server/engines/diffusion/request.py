@@ -177,8 +177,12 @@ def choose_style(task: Imagine, styles: Sequence[str]) -> str:
 
 def add_style(task: Imagine, styles: Sequence[str]) -> str:
     """Return the prompt of a picture as the model reads it, with the word for its style."""
-    style = choose_style(task, styles)
-    return f"{task.prompt}, {style}" if style else task.prompt
+    return append_style(task.prompt, choose_style(task, styles))
+
+
+def append_style(text: str, style: str) -> str:
+    """Return a text with the word for a style at its end, as the model was trained to read it; "" is no style."""
+    return f"{text}, {style}" if style else text
 
 
 def count_needed_steps(task: Imagine, steps: int) -> int:

@@ -52,11 +52,6 @@ def add_article(thing: str) -> str:
     return f"{'an' if thing[0] in 'aeiou' else 'a'} {thing}"
 
 
-def add_style(text: str, style: str) -> str:
-    """Return a caption with the word for a style at its end, if there is one."""
-    return f"{text}, {style}" if style else text
-
-
 def list_names(emoji: Emoji) -> list[str]:
     """Return the name and the synonyms of an emoji, the most usual first."""
     return [emoji.name, *(synonym for synonym in emoji.synonyms if len(synonym) > 1)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from model_server.engines.diffusion.request import append_style
 from model_server.training.images import captions, scenes
 from model_server.training.images.choice import (
     COMMON_WEIGHT,
@@ -76,7 +77,7 @@ class Collection:
         assert picture.shape == (SIZE, SIZE, 3)  # noqa: S101 - our own scenes
         self.pictures.append(picture)
         self.weights.append(weight)
-        texts = [captions.add_style(text, style if number % 3 else "") for number, text in enumerate(texts, 1)]
+        texts = [append_style(text, style if number % 3 else "") for number, text in enumerate(texts, 1)]
         self.captions.append([self.texts.setdefault(text, len(self.texts)) for text in texts])
         self.kinds.append(kind)
         self.things.append(strip_selector(thing))

@@ -10,7 +10,14 @@ from transformers import PreTrainedTokenizerFast
 
 from model_server.engines.contract import Engine, Misconfigured
 from model_server.engines.diffusion.picture_job import PictureJob
-from model_server.engines.diffusion.request import Capabilities, add_style, choose_style, complete_task, encode_prompt
+from model_server.engines.diffusion.request import (
+    Capabilities,
+    add_style,
+    append_style,
+    choose_style,
+    complete_task,
+    encode_prompt,
+)
 from model_server.jobs import Embed, EncodedPrompt, Event, Finished, Imagine, Job, ResolvedSettings
 
 Run = Callable[..., list[Event]]
@@ -155,3 +162,8 @@ def test_a_word_that_only_contains_a_style_names_none() -> None:
 
 def test_a_model_without_styles_reads_prompts_as_they_are() -> None:
     assert add_style(Imagine(prompt="a cat", seed=1), ()) == "a cat"
+
+
+@pytest.mark.parametrize(("style", "text"), [("flat", "a cat, flat"), ("", "a cat")])
+def test_a_style_comes_last(style: str, text: str) -> None:
+    assert append_style("a cat", style) == text

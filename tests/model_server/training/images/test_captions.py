@@ -77,8 +77,3 @@ def test_captions_say_which_thing_is_where() -> None:
     assert "a car in front of a tree" in captions.write_behind_captions("tree", "car")
     assert "two red hearts" in captions.write_copies_captions("red heart", 2)
     assert "an angry apple" in captions.write_expression_captions("apple", ("angry", "mad"))
-
-
-@pytest.mark.parametrize(("style", "text"), [("flat", "a cat, flat"), ("", "a cat")])
-def test_a_style_comes_last(style: str, text: str) -> None:
-    assert captions.add_style("a cat", style) == text
