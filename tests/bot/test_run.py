@@ -2,14 +2,35 @@
 
 import re
 import signal
-from contextlib import ExitStack
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import psutil
 import pytest
 from fakes.model_server.gateway import is_ready, running_gateway
-from fakes.platforms.web_page import visitor
+from fakes.platforms.web_page import Page, visitor
 from fakes.programs.terminal_chat import Person, ended, read_until
+
+
+@asynccontextmanager
+async def running(program: Person, name: str, plugin: str) -> AsyncIterator[tuple[Process, Page]]:
+    """Run the bot with a plugin of its operator's, and yield its process and the page of a visitor."""
+    (program.home / "mine").mkdir()
+    (program.home / "mine" / f"{name}.py").write_text(plugin)
+    program.more = {"TEMPERA_WEB__PORT": "0", "TEMPERA_PLUGINS__FOLDER": "mine"}
+    process = await program.start("run", "--no-models")
+    try:
+        found = re.search(r"The web chat is at (http://\S+)", await read_until(process, "The web chat is at http"))
+        assert found is not None
+        async with visitor(found[1]) as ann, ann.page("Ann") as page:
+            yield process, page
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await ended(process)
+
 
 BLOCKING = """
 from bot import *
@@ -25,26 +46,15 @@ class Stuck(Plugin):
 
 @pytest.mark.processes
 async def test_a_plugin_that_blocks_is_named_and_does_not_outlive_a_second_signal(program: Person) -> None:
-    (program.home / "mine").mkdir()
-    (program.home / "mine" / "stuck.py").write_text(BLOCKING)
-    program.more = {"TEMPERA_WEB__PORT": "0", "TEMPERA_PLUGINS__FOLDER": "mine"}
-    process = await program.start("run", "--no-models")
-    try:
-        found = re.search(r"The web chat is at (http://\S+)", await read_until(process, "The web chat is at http"))
-        assert found is not None
-        async with visitor(found[1]) as ann, ann.page("Ann") as page:
-            await page.say("/stuck")
-            said = await read_until(process, "in stuck")
-            place = r"the plugin “stuck” \(stuck\.py, line [78]\)"
-            assert re.search(rf"has answered nobody for \S+ s, because {place} blocks the event loop", said)
-            process.send_signal(signal.SIGTERM)
-            await read_until(process, "Tempera ends after SIGTERM. A second one ends it at once.")
-            process.send_signal(signal.SIGTERM)
-            assert (await ended(process)).status == 143
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await ended(process)
+    async with running(program, "stuck", BLOCKING) as (process, page):
+        await page.say("/stuck")
+        said = await read_until(process, "in stuck")
+        place = r"the plugin “stuck” \(stuck\.py, line [78]\)"
+        assert re.search(rf"has answered nobody for \S+ s, because {place} blocks the event loop", said)
+        process.send_signal(signal.SIGTERM)
+        await read_until(process, "Tempera ends after SIGTERM. A second one ends it at once.")
+        process.send_signal(signal.SIGTERM)
+        assert (await ended(process)).status == 143
 
 
 SLOW = """
@@ -69,27 +79,16 @@ def said(message: dict[str, Any]) -> str:
 
 @pytest.mark.processes
 async def test_sigterm_lets_answers_finish_and_refuses_new_ones(program: Person) -> None:
-    (program.home / "mine").mkdir()
-    (program.home / "mine" / "slow.py").write_text(SLOW)
-    program.more = {"TEMPERA_WEB__PORT": "0", "TEMPERA_PLUGINS__FOLDER": "mine"}
-    process = await program.start("run", "--no-models")
-    try:
-        found = re.search(r"The web chat is at (http://\S+)", await read_until(process, "The web chat is at http"))
-        assert found is not None
-        async with visitor(found[1]) as ann, ann.page("Ann") as page:
-            await page.say("/slow")
-            await page.until("exchange", lambda message: said(message) == "begun")
-            process.send_signal(signal.SIGTERM)
-            await read_until(process, "Waiting up to 30 s for answers that are being made: 1")
-            await page.say("/slow")
-            await page.until("exchange", lambda message: "Please ask again in a minute" in said(message))
-            (program.home / "go").touch()
-            await page.until("exchange", lambda message: said(message) == "begun and finished")
+    async with running(program, "slow", SLOW) as (process, page):
+        await page.say("/slow")
+        await page.until("exchange", lambda message: said(message) == "begun")
+        process.send_signal(signal.SIGTERM)
+        await read_until(process, "Waiting up to 30 s for answers that are being made: 1")
+        await page.say("/slow")
+        await page.until("exchange", lambda message: "Please ask again in a minute" in said(message))
+        (program.home / "go").touch()
+        await page.until("exchange", lambda message: said(message) == "begun and finished")
         assert (await ended(process)).status == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await ended(process)
 
 
 @pytest.mark.processes
