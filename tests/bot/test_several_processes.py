@@ -195,6 +195,9 @@ async def test_both_handle_what_comes_once_and_count_uses_together(world: World)
     async with visitor(world.processes[0].web) as ann:
         for number in range(3):
             async with Visitor(ann.session, world.processes[number % 2].web).page("Ann") as page:
+                # What the other process answered is told in a moment.
+                while len(page.exchanges) < number:
+                    await page.read()
                 known = {*page.exchanges}
                 assert len(known) == number
                 await page.say("/ask hello")
@@ -214,6 +217,8 @@ async def test_a_stop_pressed_at_the_other_process_works_at_once(world: World) -
         await hers.say("/ask stop me")
         await saying(hers, "/ask stop me", "Paris")
         async with Visitor(ann.session, there.web).page("Ann") as also_hers:
+            while "Paris" not in [one["reply"]["text"] for one in also_hers.exchanges.values()]:
+                await also_hers.read()
             known = asked(also_hers, "/ask stop me")
             assert known["reply"]["text"] == "Paris"
             await also_hers.press(known, "Stop")
