@@ -231,7 +231,7 @@ async def test_a_stop_pressed_at_the_other_process_works_at_once(world: World) -
 
 async def test_what_a_killed_process_did_goes_on_in_the_other_one(world: World) -> None:
     discord, (killed, left) = world.discord, world.processes
-    last = max(row.id for row in await world.answers(""))
+    last = max((row.id for row in await world.answers("")), default=0)
     world.models.gate.clear()
     async with visitor(killed.web) as ann, visitor(left.web) as ben:
         async with ann.page("Ann") as hers:
