@@ -55,6 +55,8 @@ def build(
             oauth_settings=settings,
             signing_secret=section.signing_secret.get_secret_value(),
             attaching_conversation_kwargs_enabled=False,
+            # Bolt takes the deletion of a message of the bot for something that the bot did, whoever deleted it.
+            ignoring_self_events_enabled=False,
         )
     app.middleware(check_payload)
     _listen(app)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_toys
 from fakes.platforms.slack_bot import (
@@ -298,6 +299,18 @@ async def test_a_deleted_answer_is_cancelled(slack: FakeSlack, toys: Toys) -> No
     await run_command(slack, "/ask", QUESTION)
     await wait_for_answer(slack, PARIS)
     assert slack.thread(slack.channel, posted.ts) == []
+
+
+async def test_a_finished_answer_whose_message_somebody_deletes_is_not_kept(slack: FakeSlack, toy_bot: Bot) -> None:
+    await run_command(slack, "/ask", QUESTION)
+    answer = await wait_for_answer(slack, PARIS)
+    (row,) = await toy_bot.messages.find_answers("slack", [answer.ts])
+    slack.delete(answer)
+
+    async def is_gone() -> bool:
+        return await toy_bot.messages.get(row.id) is None
+
+    await eventually(is_gone)
 
 
 @pytest.mark.parametrize(
