@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AsyncExitStack, suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from bot.access.policy import NO_DIRECT_MESSAGES
@@ -129,7 +128,7 @@ class Bot:
             stack.push_async_callback(self.limits.close)
             self.services.stamper.start(self._identity or await load_own_identity(self.database))
             await self.settings.start(self.database)
-            await self.defaults.start(self.database)
+            await self.defaults.start(self.database, self._tell_others)
             await self.timeouts.start()
             await self.registry.start(self.database, self._host)
             stack.push_async_callback(self.registry.close)
@@ -154,13 +153,15 @@ class Bot:
             retention_days=self.retention_days,
         )
 
+    def _tell_others(self) -> None:
+        self.services.events.publish(LOOK, key=LOOK)
+
     def _tell_others_of_settings(self, stack: AsyncExitStack) -> None:
         """Have other processes read changed settings at once, and do the same here, until `stack` is closed."""
-        events, listeners = self.services.events, self.settings.scopes.listeners
-        stack.enter_context(events.handled(LOOK, self._look))
-        tell = partial(events.publish, LOOK, key=LOOK)
-        listeners.add(tell)
-        stack.callback(listeners.discard, tell)
+        listeners = self.settings.scopes.listeners
+        stack.enter_context(self.services.events.handled(LOOK, self._look))
+        listeners.add(self._tell_others)
+        stack.callback(listeners.discard, self._tell_others)
 
     async def _look(self, process: str, data: object) -> None:
         await self._refresh()

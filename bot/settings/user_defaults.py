@@ -10,7 +10,7 @@ from bot.storage.changes import DEFAULTS
 from bot.storage.key_value import NumberedStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from bot.commands.command import Command
     from bot.commands.option import Option
@@ -27,9 +27,9 @@ class Defaults:
 
     _store: NumberedStore | None = None
 
-    async def start(self, database: Database) -> None:
-        """Read the stored defaults."""
-        self._store = NumberedStore(database, DEFAULTS)
+    async def start(self, database: Database, tell: Callable[[], None] = lambda: None) -> None:
+        """Read the stored defaults. `tell` is called after each change that is made here."""
+        self._store = NumberedStore(database, DEFAULTS, tell)
         await self._store.refresh()
 
     async def refresh(self) -> None:

@@ -114,9 +114,11 @@ class Store:
 class NumberedStore:
     """The values of one plugin without a scope. Their changes are numbered, so that others read only what changed."""
 
-    def __init__(self, database: Database, plugin: str) -> None:
+    def __init__(self, database: Database, plugin: str, tell: Callable[[], None] = lambda: None) -> None:
+        """`tell` is called after each change that is made here, so that other processes learn of it at once."""
         self._database = database
         self._plugin = plugin
+        self._tell = tell
         self._is_ours = (PluginRow.plugin == plugin) & (PluginRow.scope == "")
         self._changes = ChangeReader(plugin, PluginRow.change_number)
         self._values: dict[str, Any] = {}
@@ -152,6 +154,7 @@ class NumberedStore:
                 self._values.pop(key, None)
             else:
                 self._values[key] = value
+        self._tell()
 
 
 def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:

@@ -76,13 +76,14 @@ class _Socket:
 
 
 class Courier:
-    """Delivers to the connected sockets in turn, else to `http_url`.
+    """Delivers to the connected sockets in turn, or all to the one of the number `chosen`, else to `http_url`.
 
     `lost` holds the deliveries that were never acknowledged, `acknowledgements` the seconds of the others.
     """
 
     def __init__(self, signing_secret: str, on_change: Callable[[], None]) -> None:
         self.http_url = ""
+        self.chosen: int | None = None
         self.ack_seconds = ACK_SECONDS
         self.retry_seconds = RETRY_SECONDS
         self.acknowledgements: list[float] = []
@@ -119,7 +120,7 @@ class Courier:
 
     def send(self, delivery: Delivery, *, to: int | None = None) -> Delivery:
         """Deliver in the background; `to` picks a socket by its number, oldest first."""
-        self.start_task(self._deliver(delivery, to))
+        self.start_task(self._deliver(delivery, self.chosen if to is None else to))
         return delivery
 
     async def _deliver(self, delivery: Delivery, to: int | None) -> None:

@@ -1,0 +1,151 @@
+"""Two processes of a bot on Slack, with Redis: what comes may reach either of them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.model_server.gateway import PATIENCE_SECONDS, eventually
+from fakes.model_server.model_api import DUEL_MODEL, FakeModels
+from fakes.platforms.discord_bot import bot_with_plugins
+from fakes.platforms.slack_bot import find_answers, on_slack, run_command, speed_up, wait_for_answer
+from fakes.slack import FakeMessage, FakeSlack
+from fakes.storage.redis import running_redis
+
+from bot import app
+from bot.app import Bot
+from bot.core.caller import Caller
+from bot.core.messages import Place, User
+from bot.platforms.slack.outgoing import thread_view
+from plugins import duel
+
+PARIS = "Paris is the capital of France."
+FIRST, SECOND = 0, 1
+"""The sockets of the two processes. What a test does first reaches the first one."""
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_redis(tmp_path_factory.mktemp("redis")) as address:
+        yield address
+
+
+@pytest.fixture
+async def pair(
+    models: FakeModels, tmp_path: Path, redis: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Bot, Bot]]:
+    """Two bots with one database. What one hears of the other within a test comes through Redis."""
+    monkeypatch.setattr(app, "REFRESH_SECONDS", 1000)
+    models.listed[DUEL_MODEL] = "faces"
+    names = ("ask", "duel", "defaults")
+    async with (
+        bot_with_plugins(models, tmp_path, names, limits=redis) as first,
+        bot_with_plugins(models, tmp_path, names, limits=redis) as second,
+    ):
+        for bot in (first, second):
+            await asyncio.wait_for(bot.services.events.ready.wait(), PATIENCE_SECONDS)
+        yield first, second
+
+
+@pytest.fixture
+async def slack(pair: tuple[Bot, Bot], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
+    async with FakeSlack() as server, on_slack(pair[0], server), on_slack(pair[1], server):
+        speed_up(server, monkeypatch)
+        await server.connected(2)
+        server.courier.chosen = FIRST
+        yield server
+        server.courier.chosen = None
+
+
+async def press(slack: FakeSlack, on: FakeMessage, label: str, user: str = "") -> None:
+    """Press a button, which reaches the second process."""
+    slack.courier.chosen = SECOND
+    await (await slack.press(user or slack.ann, on, label)).acknowledged()
+
+
+def find_with(slack: FakeSlack, label: str) -> Any:
+    """Return the newest message with this button; None if there is none."""
+    found = [one for one in slack.workspace.messages if not one.deleted and label in one.buttons]
+    return found[-1] if found else None
+
+
+@pytest.mark.parametrize("streams", [True, False])
+async def test_stop_ends_an_answer_of_the_other_process(
+    slack: FakeSlack, models: FakeModels, streams: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A stream has no room for buttons, so that the asker alone is offered Stop below it.
+    monkeypatch.setattr(thread_view, "STOP_OFFER_SECONDS", 0.0)
+    if not streams:
+        slack.without_streaming()
+    models.gate.clear()
+    await run_command(slack, "/ask", "Which capital?")
+    await press(slack, await slack.until(lambda: find_with(slack, "Stop")), "Stop")
+    await wait_for_answer(slack, "Stopped.")
+    await models.until(dropped=1)
+    await slack.until(lambda: find_with(slack, "Stop") is None)
+    models.gate.set()
+
+
+async def test_a_message_that_somebody_deletes_ends_an_answer_of_the_other_process(
+    pair: tuple[Bot, Bot], slack: FakeSlack, models: FakeModels
+) -> None:
+    models.gate.clear()
+    await run_command(slack, "/ask", "Which capital?")
+    growing = await slack.until(lambda: next((one for one in slack.workspace.messages if one.shown == "Paris"), None))
+
+    async def is_known() -> bool:
+        return bool(await pair[1].messages.find_answers("slack", [growing.ts]))
+
+    await eventually(is_known)
+    slack.courier.chosen = SECOND
+    slack.delete(growing)
+    await models.until(dropped=1)
+    models.gate.set()
+    await run_command(slack, "/ask", "And now?")
+    await wait_for_answer(slack, PARIS)
+
+
+async def test_the_buttons_of_an_answer_work_in_the_other_process(slack: FakeSlack, models: FakeModels) -> None:
+    await run_command(slack, "/ask", "Which capital?")
+    answer = await wait_for_answer(slack, PARIS)
+    await press(slack, answer, "👍")
+    await slack.until(lambda: "👍 1" in answer.buttons)
+    await press(slack, answer, "Again")
+    await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
+    assert {one.thread_ts for one in find_answers(slack, PARIS)} == {answer.thread_ts}
+    await press(slack, answer, "Edit")
+    form = await slack.view(slack.ann)
+    slack.courier.chosen = FIRST
+    await slack.submit(slack.ann, form, {"prompt": "And now?"})
+    await slack.until(lambda: len(find_answers(slack, PARIS)) == 3)
+    for shown in find_answers(slack, PARIS):
+        await press(slack, shown, "Delete")
+    await slack.until(lambda: not find_answers(slack, PARIS))
+    assert len(models.requests) == 3
+
+
+async def test_a_round_of_duel_is_played_in_both(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duel, "TICK_SECONDS", 0.05)
+    await run_command(slack, "/tempera", "duel seconds:300")
+    await press(slack, await slack.until(lambda: find_with(slack, "Vote")), "Vote", slack.ben)
+    [ballot] = await slack.until(lambda: slack.ephemeral(slack.ben))
+    await press(slack, ballot, "2", slack.ben)
+    await slack.until(lambda: "✗ 2" in slack.ephemeral(slack.ben)[-1].buttons)
+    await slack.until(lambda: "1 has voted." in find_with(slack, "Vote").shown)
+    await press(slack, find_with(slack, "Vote"), "Vote")
+    [own] = await slack.until(lambda: slack.ephemeral(slack.ann))
+    await press(slack, own, "Show the truth now")
+    await slack.until(lambda: any("Forged: 2, 4, 6, 8, 10, 12." in one.shown for one in slack.workspace.messages))
+
+
+async def test_a_default_that_somebody_set_holds_in_the_other_process(
+    pair: tuple[Bot, Bot], slack: FakeSlack, models: FakeModels
+) -> None:
+    await run_command(slack, "/tempera", "defaults set ask.temperature value:0.3")
+    ann = Caller(User(slack.ann, "Ann"), Place("slack", slack.channel, slack.team))
+    await slack.until(lambda: pair[1].defaults.get(ann))
+    slack.courier.chosen = SECOND
+    await run_command(slack, "/ask", "Which capital?")
+    await wait_for_answer(slack, PARIS)
+    assert models.requests[-1]["temperature"] == 0.3
