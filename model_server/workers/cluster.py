@@ -38,6 +38,8 @@ DRAIN_SECONDS = 600
 UPSCALE_SECONDS, DOWNSCALE_SECONDS = 5.0, 120.0
 """Time for which more, or fewer, replicas must have been needed."""
 POLL_SECONDS = 1.0
+ANSWER_SECONDS = 10.0
+"""Time for which a replica is awaited that should answer at once."""
 LOGGING = {"log_level": "WARNING", "enable_access_log": False}
 DEPLOYING = threading.Lock()
 PREFIX_CHARACTERS = 1000
@@ -91,8 +93,6 @@ def joined_cluster() -> Iterator[None]:
 class ClusterWorker:
     """The replicas of one model. `state` is "ready", or a phrase that says what it is waiting for."""
 
-    pid = None
-
     def __init__(
         self, spec: EngineSpec, queue: JobQueue, *, factory: str, replicas: tuple[int, int], gpus: float
     ) -> None:
@@ -101,6 +101,7 @@ class ClusterWorker:
         self.defaults: Mapping[str, float] = {}
         self.context = 0
         self.slots = 0
+        self.memory_bytes = 0
         self._spec = spec
         self._queue = queue
         self._factory = factory
@@ -123,8 +124,7 @@ class ClusterWorker:
             await self._wait_until_loaded()
             while True:
                 await asyncio.sleep(POLL_SECONDS)
-                if self._least < self._most and self.replicas:
-                    await self._handle.broadcast("note_demand", len(self._queue.snapshots())).results_async()
+                await self._exchange_figures()
         finally:
             del POOLS[name]
             self._queue.close("The server is stopping.", 503, "stopping")
@@ -195,6 +195,14 @@ class ClusterWorker:
             serve.run_many([target], wait_for_applications_running=False)
 
     async def _wait_until_loaded(self) -> None:
+        while (loaded := await self._describe()) is None:
+            pass
+        self.slots, self.defaults, self.context = loaded.capacity, loaded.defaults, loaded.context
+        log.info("%s is ready.", self._spec.name)
+        self.note_replicas(self.replicas)
+
+    async def _describe(self) -> Loaded | None:
+        """Return what the first replica tells that is loaded, None if it ended before it could."""
         answer = self._handle.describe.remote()
         loading = asyncio.ensure_future(answer)
         try:
@@ -202,13 +210,28 @@ class ClusterWorker:
                 if reason := await asyncio.to_thread(_find_failure, self._spec.name):
                     self.state = f"failed: {reason}"
                     self._queue.close(reason, 503, "model_failed")
+            loaded: Loaded = loading.result()
+        except Exception as error:  # noqa: BLE001 - Ray Serve starts another replica, whatever it raises for this one
+            log.warning("A replica of %s ended while it started (%s).", self._spec.name, type(error).__name__)
+            await asyncio.sleep(POLL_SECONDS)
+            return None
         finally:
             loading.cancel()
             answer.cancel()
-        loaded: Loaded = loading.result()
-        self.slots, self.defaults, self.context = loaded.capacity, loaded.defaults, loaded.context
-        log.info("%s is ready.", self._spec.name)
-        self.note_replicas(self.replicas)
+        return loaded
+
+    async def _exchange_figures(self) -> None:
+        """Tell the replicas how many jobs there are, and learn how much memory they take."""
+        if not self.replicas:
+            self.memory_bytes = 0
+            return
+        told = self._handle.broadcast("note_demand", len(self._queue.snapshots()))
+        try:
+            answers = await told.results_async(timeout_s=ANSWER_SECONDS, return_exceptions=True)
+        except Exception as error:  # noqa: BLE001 - whatever Ray Serve raises while replicas end, the others go on
+            log.warning("The replicas of %s cannot be asked (%s).", self._spec.name, type(error).__name__)
+        else:
+            self.memory_bytes = sum(answer for answer in answers if isinstance(answer, int))
 
     async def _pass_on_events(self, job: Job) -> None:
         conversation = identify_conversation(job.task)

@@ -57,9 +57,13 @@ class Replica:
                 yield tuple(event for event in events if not isinstance(event, Queued))
                 await ticket.pause(PAUSE_SECONDS)
 
-    def note_demand(self, jobs: int) -> None:
-        """Take over how many jobs of the model wait and run in the gateway, where alone all of them are known."""
+    def note_demand(self, jobs: int) -> int:
+        """Note how many jobs of the model wait and run in the gateway, where alone all of them are known.
+
+        Returns the bytes of memory that the engine's process takes.
+        """
         self._jobs_of_model = jobs
+        return self._supervisor.memory_bytes
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Return what decides how many replicas there should be; Ray Serve asks for it."""

@@ -9,8 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-import psutil
-
 from model_server.engines.contract import EngineSpec
 from model_server.errors import RETRY_AFTER_SECONDS, ApiError, OperatorError
 from model_server.scheduling.queue import JobQueue, QueueClosed, QueueFull
@@ -84,12 +82,8 @@ class ServedModel:
 
     @property
     def memory_bytes(self) -> int:
-        """The resident memory of its process; 0 while there is none."""
-        pid = self._worker.pid if self._worker else None
-        try:
-            return int(psutil.Process(pid).memory_info().rss) if pid is not None else 0
-        except psutil.Error:
-            return 0
+        """The resident memory of its processes; 0 while there are none."""
+        return self._worker.memory_bytes if self._worker else 0
 
     @property
     def defaults(self) -> Mapping[str, float]:

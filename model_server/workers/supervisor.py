@@ -13,6 +13,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import psutil
+
 from model_server.workers.ipc import (
     AddJob,
     EngineFailed,
@@ -98,8 +100,7 @@ class Supervisor:
         self.state = "loading"
         self.defaults: Mapping[str, float] = {}
         self.context = 0
-        self.pid: int | None = None
-        """The worker's process; None while there is none."""
+        self._pid: int | None = None
         self._spec = spec
         self._listener = listener
         self._factory = factory
@@ -110,6 +111,14 @@ class Supervisor:
         self._silent_seconds = 0.0
         """Seconds without a heartbeat. Counted in polls, so that a machine that slept adds one interval only."""
         self._busy_seconds = 0.0
+
+    @property
+    def memory_bytes(self) -> int:
+        """The resident memory of the worker's process; 0 while there is none."""
+        try:
+            return int(psutil.Process(self._pid).memory_info().rss) if self._pid is not None else 0
+        except psutil.Error:
+            return 0
 
     async def run(self) -> None:
         """Keep a worker running until cancelled. Its process has ended when this returns."""
@@ -138,7 +147,7 @@ class Supervisor:
             return -1
         finally:
             worker_end.close()
-        self.pid = child.pid
+        self._pid = child.pid
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._copy_log(child))
@@ -150,7 +159,7 @@ class Supervisor:
                     _kill_group(child)
         finally:
             await child.wait()
-            self.pid = None
+            self._pid = None
         return child.returncode or 0
 
     async def _spawn(self, link: socket.socket) -> Process:
