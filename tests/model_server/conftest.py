@@ -1,12 +1,14 @@
 """The real gateway in a process of its own, with fake engines, for all tests of a session; and an empty cache."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import psutil
 import pytest
-from fakes.model_server.gateway import Gateway, running_gateway
+from fakes.model_server.gateway import GIVEN_GATEWAY, Gateway, running_gateway
 
 from model_server.files.cache import ModelCache
 
@@ -22,7 +24,11 @@ class Names:
 
 @pytest.fixture(scope="session")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway that many tests share; each leaves it working."""
+    """A gateway that many tests share; each leaves it working. `test_cluster.py` names one of its own to be tested."""
+    if given := os.environ.get(GIVEN_GATEWAY):
+        url, pid, folder = given.split(maxsplit=2)
+        yield Gateway(url, psutil.Process(int(pid)), Path(folder))
+        return
     with running_gateway(tmp_path_factory.mktemp("models")) as running:
         yield running
 

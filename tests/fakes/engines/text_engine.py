@@ -38,7 +38,8 @@ WIDTH = 8
 
 
 class Parrot:
-    """The text engine. Options: `journal`, a file to which each added or removed job is written; `fails_until`, a file
+    """The text engine. Options: `journal`, a file to which each added or removed job is written, with `{pid}`
+    in its name for one of each process; `fails_until`, a file
     without which loading fails; `capacity`; `pause`, the seconds of a step; `notes_steps`, True to write steps to the
     journal as well; `spare_steps`, how many it wants without a job. Its prefix cache holds every earlier prompt.
     """
@@ -111,7 +112,7 @@ class Parrot:
 
     def _note(self, line: str) -> None:
         if journal := self._options.get("journal"):
-            with Path(str(journal)).open("a") as file:
+            with Path(str(journal).format(pid=os.getpid())).open("a") as file:
                 file.write(line + "\n")
 
 

@@ -31,8 +31,8 @@ from model_server.workers import cluster
 TINY_CHAT = "tiny-chat"
 FAKES = ("parrot", "painter", "ruler", "judge", "flock", "grower")
 START_SECONDS = 300
-SLOTS, STEP_SECONDS = 2, 0.05
-"""What each replica of `flock` does at once, and the time of a step there."""
+SLOTS, STEP_SECONDS = 2, 0.2
+"""What each replica of `flock` and `grower` does at once, and the time of a step there."""
 
 
 def require_ray() -> None:
@@ -78,13 +78,13 @@ def create(spec: EngineSpec) -> Engine:
 def cluster_entries(folder: Path) -> list[CatalogueEntry]:
     """Return the models: `flock` and the tiny one with two replicas, `grower` with one to three."""
     tiny = load_catalogue(folder / "tiny.toml")[TINY_CHAT]
-    journal = str(folder / "flock-journal")
+    journal = str(folder / "flock-{pid}")
     flock = {"capacity": SLOTS, "pause": STEP_SECONDS, "journal": journal, "notes_steps": True}
     return [
         *entries(folder),
         tiny.model_copy(update={"replicas": (2, 2), "options": {"slots": 1}}),
         _text_model("flock", folder, (2, 2), **flock),
-        _text_model("grower", folder, (1, 3), pause=0.1),
+        _text_model("grower", folder, (1, 3), capacity=SLOTS, pause=STEP_SECONDS),
     ]
 
 
@@ -128,6 +128,6 @@ async def _main(port: int, folder: Path, real_models: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    cluster.UPSCALE_SECONDS = cluster.DOWNSCALE_SECONDS = 1.0
+    cluster.UPSCALE_SECONDS = cluster.DOWNSCALE_SECONDS = cluster.POLL_SECONDS = 0.5
     with cluster.joined_cluster():
         asyncio.run(_main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]))
