@@ -24,7 +24,7 @@ from bot.platforms.web.chat.files import Files
 from bot.platforms.web.chat.model_defaults import LEARN_SECONDS, ModelDefaults
 from bot.platforms.web.chat.rooms import Rooms
 from bot.platforms.web.chat.services import WebServices
-from bot.platforms.web.chat.shared_people import TICK_SECONDS, SharedPeople
+from bot.platforms.web.chat.shared_people import TICK_SECONDS, SharedPeople, tell_of_stored
 from bot.platforms.web.chat.shared_rooms import REPAIR_SECONDS, SharedRooms
 from bot.platforms.web.chat.shared_uploads import SharedUploads
 from bot.platforms.web.checks import NAME, VARIABLES, check_exposure
@@ -100,7 +100,8 @@ class WebPlatform:
         async with WebAnswers(self._bot, rooms) as answers, AsyncExitStack() as ending:
             await ending.enter_async_context(repeated(self._moderators.refresh, REFRESH_SECONDS))
             await answers.stored.restore()
-            people, known = People(), KnownVisitors(self._bot.database)
+            people = People()
+            known = KnownVisitors(self._bot.database, partial(tell_of_stored, self._bot.services.events))
             waiting = WaitingRoom(self._limits.waiting)
             await known.refresh()
             await ending.enter_async_context(repeated(known.refresh, REFRESH_SECONDS))
@@ -133,16 +134,16 @@ class WebPlatform:
             ending.enter_context(self._bot.adapters.registered(self.name, adapter))
             ending.enter_context(self._bot.services.abandoned.restored_by(self.name, answers.stored.show_interrupted))
             ending.enter_context(adapter.forgetting_with_others(self._bot.services.events))
-            await self._share(services, ending)
+            await self._share(services, site, ending)
             await ending.enter_async_context(self._bot.log_channel.post_entries(self.name))
             yield self._section.address_at(port)
 
-    async def _share(self, services: WebServices, ending: AsyncExitStack) -> None:
+    async def _share(self, services: WebServices, site: Site, ending: AsyncExitStack) -> None:
         """Show rooms and visitors of other processes, and tell these of those here, until `ending`."""
         if not self._bot.services.events.is_shared:
             return
         rooms = SharedRooms(self._bot, services.rooms, services.answers.stored)
-        people = SharedPeople(services)
+        people = SharedPeople(services, site.open_door)
         ending.enter_context(rooms.shared())
         await ending.enter_async_context(repeated(rooms.repair, REPAIR_SECONDS))
         ending.enter_context(people.shared())

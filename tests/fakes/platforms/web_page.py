@@ -103,6 +103,17 @@ class Visitor:
             is_json = response.content_type == "application/json"
             return response.status, await response.json() if is_json else await response.text()
 
+    async def knock(self, name: str) -> tuple[int, Any]:
+        """Knock at the door, and return the status and what was answered."""
+        about = {"json": {"name": name}, "headers": {"Origin": self.url}}
+        async with self.session.post(f"{self.url}/knock", **about) as response:
+            return response.status, await response.json()
+
+    async def state_at_door(self) -> str:
+        """Return what the page at the door is told."""
+        async with self.session.get(f"{self.url}/knock/state") as response:
+            return str((await response.json())["state"])
+
 
 @asynccontextmanager
 async def visitor(url: str, address: str = "") -> AsyncIterator[Visitor]:

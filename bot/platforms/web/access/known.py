@@ -40,8 +40,11 @@ NOTHING = Known()
 class KnownVisitors:
     """What is stored of visitors, cached in memory. `refresh` reads what other processes changed."""
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
-        self._store = NumberedStore(database, NAMESPACE)
+    def __init__(
+        self, database: Database, tell: Callable[[], None] = lambda: None, clock: Callable[[], float] = time.time
+    ) -> None:
+        """`tell` is called after each change that is made here."""
+        self._store = NumberedStore(database, NAMESPACE, tell)
         self._clock = clock
         # What two changes at once know of a visitor must not be what neither of them has changed.
         self._changing = asyncio.Lock()

@@ -14,6 +14,7 @@ from bot.core.i18n import Sentence
 from bot.core.messages import Reply, User
 from bot.moderation.audit_view import plain_name
 from bot.platforms.web.access.devices import describe_device
+from bot.platforms.web.chat.room import private_name
 from bot.settings.scopes import server_scope
 from bot.storage.audit import MODERATION, AuditEntry, add_entry
 from bot.storage.database import MessageRow
@@ -165,8 +166,9 @@ class Attendance:
         for room, exchange in self._services.rooms.find_of_user(user_id, ()):
             room.change_author(exchange, replace(exchange.author, name=name))
         sentence = Sentence(RENAMED, {"moderator": plain_name(caller.user.name), "name": name})
-        room = self._services.rooms.at(person.room)
-        told = room.open_exchange(replace(before, name=name), "", private=True)
+        is_alone = person.room == private_name(user_id)
+        room = await self._services.open_private(user_id) if is_alone else self._services.rooms.at(person.room)
+        told = room.open_exchange(replace(before, name=name), "", private=True, notice=True)
         room.show(told, Reply(text=sentence.in_language(person.locale), final=True, private=True))
 
     async def end(self, caller: Caller, user_id: str) -> None:

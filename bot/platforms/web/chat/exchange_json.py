@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from bot.platforms.web.chat.room import Exchange, Room
 
-FLAGS = ("private", "for_moderators", "read_along", "announcement")
+FLAGS = ("private", "for_moderators", "read_along", "announcement", "notice")
 REPLY_VALUES = ("text", "status", "final", "private", "error", "quote", "row", "option", "partial", "refused")
 BUTTON_VALUES = ("label", "command", "action", "id", "style", "turns", "title", "picture", "aside", "choices")
 """Those that a page needs; what a button does is in the row of the answer."""

@@ -42,7 +42,8 @@ class Exchange:
     `unchecked` is visible to its author alone until the question has passed the safety checks. One in a private place
     has an `owner`, the id of the only visitor who sees it in the chat. Teachers have a page on which they read those
     that are `read_along`: when these were written, the visitor was told so. An `announcement` has a moderator's line as
-    its question, and no answer. `key` is the name of the exchange among all processes, once it has one.
+    its question, and no answer. A `notice` is what a moderator has the author told, wherever their pages are. `key` is
+    the name of the exchange among all processes, once it has one.
     """
 
     id: int
@@ -58,6 +59,7 @@ class Exchange:
     owner: str = ""
     read_along: bool = False
     announcement: bool = False
+    notice: bool = False
     key: str = ""
     reply: Reply = field(default_factory=Reply)
     files: tuple[tuple[File, str], ...] = ()
@@ -141,6 +143,7 @@ class Room:
         unchecked: bool = False,
         read_along: bool = False,
         announcement: bool = False,
+        notice: bool = False,
     ) -> Exchange:
         """Add an exchange with an empty reply. `began` is in seconds since the epoch; 0 is now."""
         exchange = Exchange(
@@ -157,6 +160,7 @@ class Room:
             owner=self.owner,
             read_along=read_along,
             announcement=announcement,
+            notice=notice,
         )
         self._exchanges[exchange.id] = exchange
         self._trim(private)

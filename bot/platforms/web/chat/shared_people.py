@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bot.core.messages import User
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from bot.platforms.web.access.people import Person
     from bot.platforms.web.chat.services import WebServices
+    from bot.storage.process_events import ProcessEvents
 
 PEOPLE = "web people"
+STORED = "web stored people"
+"""The event after a change of what is stored of people: given names, who may come in, who is a moderator."""
 TICK_SECONDS = 1.0
 """How often it is looked who came and went."""
 REPEAT_SECONDS, SILENT_SECONDS = 10.0, 30.0
@@ -34,11 +38,18 @@ class RemotePage:
         """Do nothing: the other process reads in the database that the visit is ended."""
 
 
+def tell_of_stored(events: ProcessEvents) -> None:
+    """Have other processes read at once what is stored of people."""
+    events.publish(STORED, key=STORED)
+
+
 class SharedPeople:
     """Tells other processes who is here, and remembers here who is there."""
 
-    def __init__(self, services: WebServices) -> None:
+    def __init__(self, services: WebServices, open_door: Callable[[], Awaitable[None]]) -> None:
+        """`open_door` closes the pages of those whose visit was ended, and lets nobody wait who may come in."""
         self._services = services
+        self._open_door = open_door
         self._events = services.bot.services.events
         self._people, self._known, self._waiting = services.people, services.known, services.waiting
         self._told: Mapping[str, Any] = {}
@@ -50,8 +61,13 @@ class SharedPeople:
     @contextmanager
     def shared(self) -> Iterator[None]:
         """Hear of the visitors of others for as long as the context lasts; afterwards nobody is here any more."""
-        with self._events.handled(PEOPLE, self._show):
-            yield
+        tell = partial(tell_of_stored, self._events)
+        self._services.moderators.add_listener(tell)
+        with self._events.handled(PEOPLE, self._show), self._events.handled(STORED, self._read_stored):
+            try:
+                yield
+            finally:
+                self._services.moderators.remove_listener(tell)
         self._events.publish(PEOPLE, {"people": [], "waiting": [], "turned_away": {}}, key=PEOPLE)
 
     async def tick(self) -> None:
@@ -88,6 +104,12 @@ class SharedPeople:
                 for room, exchange in self._services.rooms.find_of_user(person.id, ()):
                     if exchange.author.id == person.id:
                         room.change_author(exchange, self._services.resolve(User(person.id, name)))
+
+    async def _read_stored(self, process: str, data: object) -> None:
+        await self._known.refresh()
+        await self._services.moderators.refresh()
+        await self._open_door()
+        self._follow_given_names()
 
     async def _show(self, process: str, data: Mapping[str, Any]) -> None:
         """Take over who is in another process."""

@@ -112,7 +112,7 @@ class SharedRooms:
         What was not checked is not told, nor what its author alone sees and nobody stores.
         """
         is_here = room.get(exchange.id) is exchange
-        is_for_others = exchange.reply.row or exchange.for_moderators or not exchange.private
+        is_for_others = exchange.reply.row or exchange.for_moderators or exchange.notice or not exchange.private
         if exchange.unchecked or not is_for_others or not (is_here or exchange.reply.deleted):
             return None
         exchange.key = exchange.key or f"{self._events.process}:{exchange.id}"

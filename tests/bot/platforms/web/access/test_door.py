@@ -1,7 +1,6 @@
 """Newcomers who knock, and people whose visit was ended: over real sockets, and as the waiting room alone."""
 
 import asyncio
-from typing import Any
 
 import pytest
 from aiohttp import WSServerHandshakeError
@@ -24,17 +23,6 @@ CODE = "open sesame!"
 READABLE = ("/dial", "/people", "/people/data", "/settings/data", "/statistics", "/read/explain", "/files/x", "/socket")
 
 
-async def knock(person: Visitor, name: str) -> tuple[int, Any]:
-    about = {"json": {"name": name}, "headers": {"Origin": person.url}}
-    async with person.session.post(f"{person.url}/knock", **about) as response:
-        return response.status, await response.json()
-
-
-async def state(person: Visitor) -> str:
-    async with person.session.get(f"{person.url}/knock/state") as response:
-        return str((await response.json())["state"])
-
-
 async def status_of(person: Visitor, path: str) -> int:
     async with person.session.get(person.url + path, allow_redirects=False) as response:
         return int(response.status)
@@ -50,14 +38,14 @@ async def teacher(bot: Bot, ann: Visitor) -> Visitor:
 
 async def test_a_newcomer_reads_nothing_until_they_are_let_in(bot: Bot, teacher: Visitor, ben: Visitor) -> None:
     async with teacher.page("Kim") as hers:
-        assert (await state(ben), await status_of(ben, "/")) == ("new", 303)
-        assert await knock(ben, "Kim") == (
+        assert (await ben.state_at_door(), await status_of(ben, "/")) == ("new", 303)
+        assert await ben.knock("Kim") == (
             422,
             {
                 "error": "Somebody here is called “Kim”, and names that look alike mix people up. “Kim 2” is free.",
             },
         )
-        assert (await knock(ben, "Ben"))[1]["state"] == "waiting"
+        assert (await ben.knock("Ben"))[1]["state"] == "waiting"
         told = await hers.until("waiting", lambda one: one["count"] == 1)
         assert told["first"]["name"] == "Ben"
         for path in READABLE:
@@ -69,7 +57,7 @@ async def test_a_newcomer_reads_nothing_until_they_are_let_in(bot: Bot, teacher:
         status, answer = await teacher.act(do="let_in", ids=[told["first"]["id"]])
         assert (status, answer["waiting"]) == (200, [])
         await hers.until("waiting", lambda one: one["count"] == 0)
-    assert await state(ben) == "in"
+    assert await ben.state_at_door() == "in"
     async with ben.page("Ben") as his:
         assert his.received[0]["you"]["name"] == "Ben"
     assert (await teacher.act(do="let_in", ids=[told["first"]["id"]]))[0] == 422
@@ -82,39 +70,39 @@ async def test_a_restart_keeps_who_was_let_in_and_not_who_waits(bot: Bot) -> Non
     async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ann, visitor(url) as ben:
         await ann.sign_in(await WebModerators(bot.database).create_code(), "Kim")
         async with ann.page("Kim") as hers:
-            await knock(ben, "Ben")
+            await ben.knock("Ben")
             told = await hers.until("waiting", lambda one: one["count"] == 1)
             await ann.act(do="let_in", ids=[told["first"]["id"]])
         async with visitor(url) as eve:
-            await knock(eve, "Eve")
+            await eve.knock("Eve")
             jars = [one.session.cookie_jar for one in (ben, eve)]
             cookies = [{cookie.key: cookie.value for cookie in jar} for jar in jars]
     async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ben, visitor(url) as eve:
         for person, kept in zip((ben, eve), cookies, strict=True):
             person.session.cookie_jar.update_cookies(kept)
-        assert [await state(ben), await state(eve)] == ["in", "new"]
+        assert [await ben.state_at_door(), await eve.state_at_door()] == ["in", "new"]
 
 
 async def test_whoever_is_told_not_now_cannot_knock_again_at_once(bot: Bot, teacher: Visitor, ben: Visitor) -> None:
     async with teacher.page("Kim") as hers:
-        await knock(ben, "Ben")
+        await ben.knock("Ben")
         told = await hers.until("waiting", lambda one: one["count"] == 1)
         assert (await ben.act(do="turn_away", ids=[told["first"]["id"]]))[0] == 403
         assert (await teacher.act(do="turn_away", ids=[told["first"]["id"]]))[0] == 200
-    assert await state(ben) == "turned away"
-    assert await knock(ben, "Ben") == (422, {"error": "Not now. You can knock again in 5 minutes."})
+    assert await ben.state_at_door() == "turned away"
+    assert await ben.knock("Ben") == (422, {"error": "Not now. You can knock again in 5 minutes."})
 
 
 async def test_whoever_is_here_when_knocking_begins_need_not_knock(bot: Bot, ann: Visitor, ben: Visitor) -> None:
     async with ann.page("Ann") as hers:
         await put(bot.settings, "access.knock", "true", WEB)
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while await state(ann) != "in":
+            while await ann.state_at_door() != "in":
                 # The bot looks every few seconds, and answers a page only so many times in that.
                 await hers.send("ping")
                 await hers.until("pong")
                 await asyncio.sleep(0.2)
-        assert await state(ben) == "new"
+        assert await ben.state_at_door() == "new"
 
 
 async def test_an_ended_visit_closes_the_page_and_needs_the_join_code_again(bot: Bot) -> None:
@@ -129,8 +117,8 @@ async def test_an_ended_visit_closes_the_page_and_needs_the_join_code_again(bot:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while not his.socket.closed:
                     await his.socket.receive()
-        assert (await status_of(ben, "/socket"), await state(ben)) == (403, "code")
-        assert (await knock(ben, "Ben"))[1]["state"] == "code"
+        assert (await status_of(ben, "/socket"), await ben.state_at_door()) == (403, "code")
+        assert (await ben.knock("Ben"))[1]["state"] == "code"
         async with ben.session.get(f"{url}/join") as response:
             assert "A moderator has ended your visit." in await response.text()
         await join(ben)
@@ -150,17 +138,17 @@ async def test_whoever_was_sent_out_knocks_again_where_newcomers_must_and_else_s
     bot: Bot, teacher: Visitor, ben: Visitor
 ) -> None:
     async with teacher.page("Kim") as hers:
-        await knock(ben, "Ben")
+        await ben.knock("Ben")
         number = (await hers.until("waiting", lambda one: one["count"] == 1))["first"]["id"]
         await teacher.act(do="let_in", ids=[number])
         async with ben.page("Ben"):
             await teacher.act(do="end", id=number)
-        assert await state(ben) == "new"
-        assert (await knock(ben, "Ben"))[1]["state"] == "waiting"
+        assert await ben.state_at_door() == "new"
+        assert (await ben.knock("Ben"))[1]["state"] == "waiting"
         await teacher.act(do="let_in", ids=[number])
         await teacher.act(do="end", id=number)
         await put(bot.settings, "access.knock", "false", WEB)
-        assert (await knock(ben, "Ben"))[1]["state"] == "in"
+        assert (await ben.knock("Ben"))[1]["state"] == "in"
 
 
 def test_only_so_many_wait_at_an_address_and_in_all() -> None:

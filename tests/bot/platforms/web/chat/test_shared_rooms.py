@@ -1,72 +1,18 @@
 """The web chat in two processes, which show each other's rooms through a real Redis server."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.model_server.gateway import PATIENCE_SECONDS, eventually
+from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.web_page import Page, Visitor, visitor
-from fakes.storage.redis import running_redis
+from fakes.platforms.web_process import process
 
-from bot import app
 from bot.access.rate_limits import MEMORY
 from bot.app import Bot
-from bot.config.sections import PluginsSection, WebSection
-from bot.inference.client import ModelClient
-from bot.platforms.capabilities import PLATFORMS
-from bot.platforms.web import WebPlatform
 from bot.platforms.web.access.teachers import WebModerators
-from bot.platforms.web.chat import shared_people, shared_rooms, shared_uploads
-from bot.plugin_host import plugin
-from bot.storage.database import Database
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_redis(tmp_path_factory.mktemp("redis")) as address:
-        yield address
-
-
-@asynccontextmanager
-async def process(models: FakeModels, folder: Path, redis: str) -> AsyncIterator[tuple[Bot, str]]:
-    """Run what one process of a deployment is, and yield its bot and the address of its chat."""
-    plugins = plugin.load(PluginsSection(enabled=("ask", "imagine", "help", "privacy"), entry_points=False))
-    database = Database(f"sqlite:///{folder}/tempera.db")
-    settings = {"safety.level": "off"}
-    async with Bot(
-        ModelClient(models.url), plugins, database, settings=settings, platforms=PLATFORMS, limits=redis
-    ) as bot:
-        if redis != MEMORY:
-            await asyncio.wait_for(bot.services.events.ready.wait(), PATIENCE_SECONDS)
-        async with WebPlatform(bot, WebSection(port=0)).serve() as url:
-            yield bot, url
-
-
-@pytest.fixture
-async def pair(
-    models: FakeModels, tmp_path: Path, redis: str, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[tuple[tuple[Bot, str], tuple[Bot, str]]]:
-    # So that whatever is seen within a test comes through Redis.
-    monkeypatch.setattr(app, "REFRESH_SECONDS", 1000)
-    monkeypatch.setattr(shared_people, "TICK_SECONDS", 0.05)
-    async with process(models, tmp_path, redis) as here, process(models, tmp_path, redis) as there:
-        yield here, there
-
-
-@pytest.fixture
-async def here(pair: tuple[tuple[Bot, str], tuple[Bot, str]]) -> AsyncIterator[Visitor]:
-    async with visitor(pair[0][1]) as one:
-        yield one
-
-
-@pytest.fixture
-async def there(pair: tuple[tuple[Bot, str], tuple[Bot, str]]) -> AsyncIterator[Visitor]:
-    async with visitor(pair[1][1]) as one:
-        yield one
+from bot.platforms.web.chat import shared_rooms, shared_uploads
 
 
 def moved(one: Visitor, there: Visitor) -> Visitor:
