@@ -66,6 +66,22 @@ async def on_slack(
         await asyncio.gather(running, return_exceptions=True)
 
 
+@asynccontextmanager
+async def both_on_slack(
+    first: Bot, second: Bot, slack: FakeSlack, *, http: bool = False, **options: Any
+) -> AsyncIterator[tuple[str, str]]:
+    """Run two processes of a bot; what Slack sends reaches them in turn. Yields their addresses."""
+    async with (
+        on_slack(first, slack, http=http, **options) as here,
+        on_slack(second, slack, http=http, **options) as there,
+    ):
+        if http:
+            slack.courier.http_urls = [here + EVENTS_PATH, there + EVENTS_PATH]
+        else:
+            await slack.connected(2)
+        yield here, there
+
+
 async def _wait_for_health(running: asyncio.Task[None], url: str) -> None:
     async with aiohttp.ClientSession() as session:
         while not running.done():
@@ -122,11 +138,11 @@ async def wait_for_ephemeral(slack: FakeSlack, user: str = "") -> FakeMessage:
     return (await slack.until(lambda: slack.ephemeral(user or slack.ann)))[-1]
 
 
-async def add_to_slack(address: str, app: OAuth, workspace: FakeSlack) -> None:
-    """Add the bot to a workspace, in a browser, at the address where the bot listens."""
+async def add_to_slack(address: str, app: OAuth, workspace: FakeSlack, last: str = "") -> None:
+    """Add the bot to a workspace, in a browser, at the address where the bot listens, and end it at the `last` one."""
     async with browser() as session:
         query = app.approve(await start_installation(session, address), workspace)
-        async with session.get(f"{address}{REDIRECT_PATH}?{query}") as page:
+        async with session.get(f"{last or address}{REDIRECT_PATH}?{query}") as page:
             assert page.status == 200, await page.text()
 
 

@@ -76,13 +76,13 @@ class _Socket:
 
 
 class Courier:
-    """Delivers to the connected sockets in turn, or all to the one of the number `chosen`, else to `http_url`.
+    """Delivers to the connected sockets in turn, else to `http_urls`, or all to the one of the number `chosen`.
 
     `lost` holds the deliveries that were never acknowledged, `acknowledgements` the seconds of the others.
     """
 
     def __init__(self, signing_secret: str, on_change: Callable[[], None]) -> None:
-        self.http_url = ""
+        self.http_urls: list[str] = []
         self.chosen: int | None = None
         self.ack_seconds = ACK_SECONDS
         self.retry_seconds = RETRY_SECONDS
@@ -93,7 +93,7 @@ class Courier:
         self._secret = signing_secret
         self._on_change = on_change
         self._connected = asyncio.Event()
-        self._next_socket = 0
+        self._turn = 0
         self._envelopes: dict[str, asyncio.Future[Json]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._lifetime = AsyncExitStack()
@@ -119,7 +119,7 @@ class Courier:
         task.add_done_callback(self._tasks.discard)
 
     def send(self, delivery: Delivery, *, to: int | None = None) -> Delivery:
-        """Deliver in the background; `to` picks a socket by its number, oldest first."""
+        """Deliver in the background; `to` picks a socket or an address by its number, oldest first."""
         self.start_task(self._deliver(delivery, self.chosen if to is None else to))
         return delivery
 
@@ -149,14 +149,16 @@ class Courier:
         self.lost.append(delivery)
 
     async def _attempt(self, delivery: Delivery, to: int | None) -> Json:
-        if not self.sockets and self.http_url:
+        self._turn += 1
+        turn = self._turn if to is None else to
+        if not self.sockets and self.http_urls:
             async with asyncio.timeout(self.ack_seconds):
-                return await self._post(delivery)
+                return await self._post(delivery, self.http_urls[turn % len(self.http_urls)])
         if not self.sockets and delivery.kind != "events_api":
             raise _DroppedError("nobody is connected")
         await self._connected.wait()
         async with asyncio.timeout(self.ack_seconds):
-            return await self._envelope(delivery, to)
+            return await self._envelope(delivery, turn)
 
     # Socket Mode
 
@@ -190,9 +192,8 @@ class Courier:
         else:
             future.set_result(message.get("payload") or {})
 
-    async def _envelope(self, delivery: Delivery, to: int | None) -> Json:
-        self._next_socket += 1
-        socket = self.sockets[self._next_socket % len(self.sockets) if to is None else to]
+    async def _envelope(self, delivery: Delivery, turn: int) -> Json:
+        socket = self.sockets[turn % len(self.sockets)]
         name = str(uuid.uuid4())
         future: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
         self._envelopes[name] = socket.waiting[name] = future
@@ -213,7 +214,7 @@ class Courier:
 
     # Signed HTTP
 
-    async def _post(self, delivery: Delivery) -> Json:
+    async def _post(self, delivery: Delivery, url: str) -> Json:
         headers = {}
         if delivery.kind == "events_api":
             body, kind = json.dumps(delivery.payload), "application/json"
@@ -225,7 +226,7 @@ class Courier:
             plain = delivery.kind == "slash_commands"
             body = urlencode(delivery.payload if plain else {"payload": json.dumps(delivery.payload)})
         delivery.attempts += 1
-        status, text = await self.post(self.http_url, body, content_type=kind, headers=headers)
+        status, text = await self.post(url, body, content_type=kind, headers=headers)
         if status != 200:
             raise ValueError(f"HTTP status {status}")
         try:

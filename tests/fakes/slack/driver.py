@@ -58,11 +58,11 @@ class FakeSlack(Server):
     @property
     def http_url(self) -> str:
         """Address for signed requests while no socket is connected."""
-        return self.courier.http_url
+        return self.courier.http_urls[0]
 
     @http_url.setter
     def http_url(self, url: str) -> None:
-        self.courier.http_url = url
+        self.courier.http_urls = [url]
 
     @property
     def acknowledgements(self) -> list[float]:

@@ -12,7 +12,7 @@ import pytest
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_toys
 from fakes.platforms.raw_client import raw_client, request
-from fakes.platforms.slack_bot import HEALTH, find_answers, on_slack, speed_up, wait_for_answer
+from fakes.platforms.slack_bot import HEALTH, both_on_slack, find_answers, on_slack, speed_up, wait_for_answer
 from fakes.slack import FakeSlack
 from fakes.slack.delivery import Delivery
 
@@ -117,16 +117,15 @@ async def test_an_event_that_comes_again_is_answered_once(
     assert len(events) == 3
 
 
+@pytest.mark.parametrize("http", [False, True])
 async def test_two_bots_that_share_a_database_answer_once(
-    slack: FakeSlack, models: FakeModels, toys: Toys, tmp_path: Path
+    slack: FakeSlack, models: FakeModels, toys: Toys, tmp_path: Path, http: bool
 ) -> None:
     async with (
         bot_with_toys(models, tmp_path, toys) as first,
         bot_with_toys(models, tmp_path, Toys()) as second,
-        on_slack(first, slack),
-        on_slack(second, slack),
+        both_on_slack(first, second, slack, http=http),
     ):
-        await slack.connected(2)
         said = [await slack.say(slack.ann, slack.channel, f"number {n}", mention=True) for n in range(4)]
         both = [slack.redeliver(event, to=to) for one in said for event in one.events for to in (0, 1)]
         await asyncio.gather(*(event.acknowledged() for event in both))
@@ -137,8 +136,9 @@ async def test_two_bots_that_share_a_database_answer_once(
     assert {one.ts for one in said} < set(answered_threads(slack, PARIS))
 
 
+@pytest.mark.parametrize("http", [False, True])
 async def test_interactions_count_once_with_two_bots_that_share_a_database(
-    slack: FakeSlack, models: FakeModels, toys: Toys, tmp_path: Path
+    slack: FakeSlack, models: FakeModels, toys: Toys, tmp_path: Path, http: bool
 ) -> None:
     async def both(made: Delivery) -> None:
         """Deliver the interaction to both bots, one after the other."""
@@ -149,10 +149,8 @@ async def test_interactions_count_once_with_two_bots_that_share_a_database(
     async with (
         bot_with_toys(models, tmp_path, toys) as first,
         bot_with_toys(models, tmp_path, Toys()) as second,
-        on_slack(first, slack),
-        on_slack(second, slack),
+        both_on_slack(first, second, slack, http=http),
     ):
-        await slack.connected(2)
         await both(await slack.command(slack.ann, slack.channel, "/ask", "a command"))
         answer = await wait_for_answer(slack, PARIS)
         await both(await slack.shortcut(slack.ann, answer, "m:explain"))

@@ -1,6 +1,7 @@
 """Two processes of a bot on Slack, with Redis: what comes may reach either of them."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from fakes.model_server.gateway import PATIENCE_SECONDS, eventually
 from fakes.model_server.model_api import DUEL_MODEL, FakeModels
 from fakes.platforms.discord_bot import bot_with_plugins
-from fakes.platforms.slack_bot import find_answers, on_slack, run_command, speed_up, wait_for_answer
+from fakes.platforms.slack_bot import add_to_slack, both_on_slack, find_answers, run_command, speed_up, wait_for_answer
 from fakes.slack import FakeMessage, FakeSlack
 from fakes.storage.redis import running_redis
 
@@ -22,7 +23,7 @@ from plugins import duel
 
 PARIS = "Paris is the capital of France."
 FIRST, SECOND = 0, 1
-"""The sockets of the two processes. What a test does first reaches the first one."""
+"""The two processes. What a test does first reaches the first one."""
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +49,12 @@ async def pair(
         yield first, second
 
 
-@pytest.fixture
-async def slack(pair: tuple[Bot, Bot], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
-    async with FakeSlack() as server, on_slack(pair[0], server), on_slack(pair[1], server):
+@pytest.fixture(params=[False, True], ids=["sockets", "http"])
+async def slack(
+    pair: tuple[Bot, Bot], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[FakeSlack]:
+    async with FakeSlack() as server, both_on_slack(*pair, server, http=request.param):
         speed_up(server, monkeypatch)
-        await server.connected(2)
         server.courier.chosen = FIRST
         yield server
         server.courier.chosen = None
@@ -149,3 +151,26 @@ async def test_a_default_that_somebody_set_holds_in_the_other_process(
     await run_command(slack, "/ask", "Which capital?")
     await wait_for_answer(slack, PARIS)
     assert models.requests[-1]["temperature"] == 0.3
+
+
+async def test_a_workspace_is_added_through_both_and_served_by_both(
+    pair: tuple[Bot, Bot], models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        FakeSlack() as slack,
+        both_on_slack(*pair, slack, http=True, installable=True, token=False) as (here, there),
+    ):
+        speed_up(slack, monkeypatch)
+        await add_to_slack(here, slack.oauth, slack, last=there)
+        for number in (FIRST, SECOND):
+            slack.courier.chosen = number
+            await run_command(slack, "/ask", "Which capital?")
+            await slack.until(lambda number=number: len(find_answers(slack, PARIS)) == number + 1)
+
+
+async def test_slack_verifies_the_address_of_both(pair: tuple[Bot, Bot]) -> None:
+    async with FakeSlack() as slack, both_on_slack(*pair, slack, http=True):
+        body = json.dumps({"type": "url_verification", "token": "unused", "challenge": "3eZbrw1a"})
+        for url in slack.courier.http_urls:
+            status, text = await slack.post(url, body)
+            assert (status, json.loads(text)) == (200, {"challenge": "3eZbrw1a"})
