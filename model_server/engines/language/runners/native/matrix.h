@@ -9,7 +9,7 @@
 #include "formats.h"
 
 constexpr int kKernelRows = 8;  // the most rows that meet a vector of weights while it is in a register
-constexpr int kPrefetchBytes = 4608;  // how far ahead weights are fetched from memory: two strips or so
+constexpr int kPrefetchBytes = 12288;  // how far ahead weights are fetched from memory: a unit of 256 inputs or so
 
 struct Matrix {
     int type;  // as in the file
@@ -156,7 +156,8 @@ inline __attribute__((always_inline)) void multiply_group(const Format& format, 
 template <class Format, int kCount>
 void multiply_unit(const uint8_t* unit, const Rows& rows, int row, int group, bool cold, float* sums) {
     constexpr int kGroups = Format::kInputs / kGroup, kPairs = (kGroups + 1) / 2;
-    constexpr auto kHint = kCount <= 2 ? _MM_HINT_T0 : _MM_HINT_T1;
+    // Into the second cache, where more can be on its way; small units of few rows are over before it comes from there.
+    constexpr auto kHint = kPairs == 1 && kCount <= 2 ? _MM_HINT_T0 : _MM_HINT_T1;
     for (int strip = 0; strip < kStrips; ++strip)
         for (int half = 0; half < kStripColumns / kLanes; ++half) {
             const int8_t* values = rows.values + static_cast<size_t>(row) * rows.stride + group * kGroup;

@@ -18,13 +18,16 @@ public:
     }
 
     // Called by all threads: `work(i)` runs once for each i below `count`, on any thread, and all are
-    // finished on return. A thread takes some neighbours at a time, because it prefetches what follows.
+    // finished on return. A thread takes neighbours, because it prefetches what follows: many at first, and one in
+    // the end, so that all are ready at about the same time.
     template <typename Work>
     void share(int count, Work&& work) {
-        const int taken = std::max(1, count / (size_ * kTakes));
-        for (int i = next_.fetch_add(taken, std::memory_order_relaxed); i < count;
-             i = next_.fetch_add(taken, std::memory_order_relaxed))
-            for (int end = std::min(i + taken, count); i < end; ++i) work(i);
+        for (int i = next_.load(std::memory_order_relaxed); i < count;) {
+            const int end = i + std::max(1, (count - i) / (size_ * kParts));
+            if (!next_.compare_exchange_weak(i, end, std::memory_order_relaxed)) continue;
+            for (; i < end; ++i) work(i);
+            i = next_.load(std::memory_order_relaxed);
+        }
         wait_for_all();
     }
 
@@ -45,7 +48,7 @@ private:
     }
 
     static constexpr int kSpins = 4000;
-    static constexpr int kTakes = 8;  // how often a thread takes work, if all are equally fast
+    static constexpr int kParts = 2;  // a thread takes its share of what is left, divided by this
     int size_ = 1;
     alignas(64) std::atomic<int> next_{0};
     alignas(64) std::atomic<int> waiting_{0};
