@@ -235,6 +235,20 @@ class RateLimiter:
                 self._refund_locally(limits)
                 await self._refund_shared(shared)
 
+    async def take(self, key: str, most: int, seconds: int) -> tuple[float, int]:
+        """Count a call of another server, which all processes may make `most` times within `seconds`.
+
+        Returns in how many seconds it may be made, which is 0 if it was counted, and how many there were. Without Redis
+        nothing is counted.
+        """
+        if (shared := self._reachable_shared()) is not None:
+            async with self._local_on_failure():
+                is_counted = await shared.acquire_entry(key, most, seconds)
+                start, count = await shared.get_moving_window(key, most, seconds)
+                wait = max(0.0, start + seconds - time.time()) or MIN_WAIT_SECONDS
+                return 0.0 if is_counted else wait, count
+        return 0.0, 0
+
     async def close(self) -> None:
         """Close the connections to Redis."""
         if self._shared is not None:

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from bot.core.latest import Stream
     from bot.core.messages import Reply
@@ -33,6 +33,7 @@ class RateBudget:
         self._clock = clock
         self._spent: deque[float] = deque()
         self._blocked_until = -math.inf
+        self._others, self._noted_at = 0, -math.inf
 
     def delay(self, *, final: bool) -> float:
         """Return the seconds until a snapshot may be sent; 0 for at once."""
@@ -45,20 +46,34 @@ class RateBudget:
         """Count one request."""
         self._spent.append(self._clock())
 
+    def take_back(self) -> None:
+        """Do not count the last request, which was not sent."""
+        self._spent.pop()
+
+    def note_total(self, count: int) -> None:
+        """Note how many requests all processes sent in the last minute. Final snapshots do not wait for the others'."""
+        self._others, self._noted_at = max(0, count - len(self._spent)), self._clock()
+
     def block_for(self, seconds: float) -> None:
         """Allow no request for `seconds`, not even for a final snapshot, as a Retry-After header demands."""
         self._blocked_until = max(self._blocked_until, self._clock() + seconds)
 
     def _next_time(self, final: bool) -> float:
         """Return when the budget allows the next request, in seconds of the clock; -inf for at once."""
-        allowed = self._per_minute if final else self._unreserved
-        spent = len(self._spent)
+        allowed, times = (self._per_minute, self._spent) if final else (self._unreserved, self._all_spent())
+        spent = len(times)
         if spent >= allowed:
-            return self._spent[spent - allowed] + MINUTE_SECONDS
+            return times[spent - allowed] + MINUTE_SECONDS
         if final or 2 * spent < allowed:
             return -math.inf
-        latest = self._spent[-1]
-        return latest + (self._spent[0] + MINUTE_SECONDS - latest) / (allowed - spent + 1)
+        latest = times[-1]
+        return latest + (times[0] + MINUTE_SECONDS - latest) / (allowed - spent + 1)
+
+    def _all_spent(self) -> Sequence[float]:
+        """Return the times of the requests in the last minute; those of other processes have that of their note."""
+        if not self._others or self._noted_at <= self._clock() - MINUTE_SECONDS:
+            return self._spent
+        return sorted([*self._spent, *[self._noted_at] * self._others])
 
 
 class Throttle:

@@ -69,6 +69,7 @@ class TokenRefused(BotError):
 @asynccontextmanager
 async def _opened(bot: Bot, api: SlackApi, identity: BotIdentity, workspaces: Workspaces) -> AsyncIterator[Workspace]:
     """Serve a workspace while the context lasts. Everything that is of one workspace alone is made here."""
+    api.budgets.share(bot.limits.take, identity.platform)
     async with AsyncExitStack() as stack:
         answers = await stack.enter_async_context(SlackAnswers(bot, api, identity))
         users = await stack.enter_async_context(UserDirectory(api, identity.workspaces))

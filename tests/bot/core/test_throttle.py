@@ -230,6 +230,19 @@ def test_a_budget_of_one_is_refused() -> None:
         RateBudget(1)
 
 
+def test_requests_of_other_processes_count_in_the_budget() -> None:
+    clock = [0.0]
+    budget = RateBudget(8, clock=lambda: clock[0])
+    budget.spend()
+    budget.note_total(6)
+    assert (budget.delay(final=False), budget.delay(final=True)) == (60.0, 0.0)
+    budget.note_total(1)
+    assert budget.delay(final=False) == 0
+    budget.note_total(8)
+    clock[0] = 60.0
+    assert budget.delay(final=False) == 0
+
+
 def test_streams_that_share_a_budget_stay_within_it_and_all_end() -> None:
     async def scene() -> None:
         budget = RateBudget(20, clock=now)

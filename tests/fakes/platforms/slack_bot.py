@@ -34,6 +34,7 @@ def speed_up(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the pauses between snapshots, and between messages in one channel."""
     monkeypatch.setattr(thread_view, "SNAPSHOT_SECONDS", 0.01)
     monkeypatch.setattr(budgets, "POST_SECONDS", 0.001)
+    monkeypatch.setattr(budgets, "POST_BURST", 1000)
     slack.rate_tiers.burst = 1000
 
 

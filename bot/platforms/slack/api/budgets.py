@@ -1,7 +1,7 @@
 """Rate limits of the Web API: calls of each method per minute, and one message per second in a channel.
 
-All answers in a workspace share them. A method has a `RateBudget` of bot/core/throttle.py; a channel has a
-`ChannelQueue`, because messages in a channel must stay in order.
+All answers in a workspace share them, with Redis those of all processes. A method has a `RateBudget` of
+bot/core/throttle.py; a channel has a `ChannelQueue`, because messages in a channel must stay in order.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
-from bot.core.throttle import RateBudget, Throttle
+from bot.core.throttle import MINUTE_SECONDS, RateBudget, Throttle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
+
+    Take = Callable[[str, int, int], Awaitable[tuple[float, int]]]
 
 POST, UPDATE, DELETE, POST_EPHEMERAL = "chat.postMessage", "chat.update", "chat.delete", "chat.postEphemeral"
 START, APPEND, STOP = "chat.startStream", "chat.appendStream", "chat.stopStream"
@@ -42,6 +44,8 @@ class ChannelQueue:
 
     def __init__(self) -> None:
         self._next_turn = -math.inf
+        self.first = asyncio.Lock()
+        """Held by the first of those who have had their turn here while other processes post there."""
 
     def delay(self) -> float:
         """Return the seconds until the next free turn; 0 means now."""
@@ -64,6 +68,12 @@ class RateBudgets:
     def __init__(self) -> None:
         self._methods: dict[str, RateBudget] = {}
         self._channels: dict[str, ChannelQueue] = {}
+        self._take: Take | None = None
+        self._name = ""
+
+    def share(self, take: Take, workspace: str) -> None:
+        """Count all calls by `take` as well, which is `RateLimiter.take`."""
+        self._take, self._name = take, f"slack calls/{workspace}"
 
     def method_budget(self, method: str) -> RateBudget:
         """Return the budget of a method."""
@@ -76,12 +86,37 @@ class RateBudgets:
     async def spend(self, method: str, channel: str = "") -> None:
         """Wait until a call is allowed, and count it. It may use the part that is reserved for final snapshots."""
         if method == POST:
-            await self.channel_queue(channel).take_turn()
+            await self._take_turn(channel)
         budget = self.method_budget(method)
         # Other calls may have used up the budget while this one waited.
-        while delay := budget.delay(final=True):  # noqa: ASYNC110 - it waits for time to pass
+        while delay := budget.delay(final=True) or await self._count_call(method, budget):  # noqa: ASYNC110 - time must pass
             await asyncio.sleep(delay)
+
+    async def _take_turn(self, channel: str) -> None:
+        """Wait until a message may be posted in a channel."""
+        queue = self.channel_queue(channel)
+        await queue.take_turn()
+        async with queue.first:
+            while delay := await self._count_post(channel):  # noqa: ASYNC110 - time must pass
+                await asyncio.sleep(delay)
+
+    async def _count_post(self, channel: str) -> float:
+        """Count a message among those of all processes; return in how many seconds it is allowed, 0 for now."""
+        delay, _ = await self._count(channel, POST_BURST, math.ceil(POST_BURST * POST_SECONDS))
+        return delay
+
+    async def _count_call(self, method: str, budget: RateBudget) -> float:
+        """Do the same with a call, and count it in the budget of this process."""
+        # First, so that others here do not take it for one of another process.
         budget.spend()
+        delay, count = await self._count(method, PER_MINUTE.get(method, TIER_4), int(MINUTE_SECONDS))
+        if delay:
+            budget.take_back()
+        budget.note_total(count)
+        return delay
+
+    async def _count(self, name: str, most: int, seconds: int) -> tuple[float, int]:
+        return (0.0, 0) if self._take is None else await self._take(f"{self._name}/{name}", most, seconds)
 
     def block_for(self, seconds: float, method: str, channel: str = "") -> None:
         """Allow no call of this method (for posts: in this channel) for `seconds`."""

@@ -13,12 +13,17 @@ from fakes.platforms.discord_bot import bot_with_plugins
 from fakes.platforms.slack_bot import add_to_slack, both_on_slack, find_answers, run_command, speed_up, wait_for_answer
 from fakes.slack import FakeMessage, FakeSlack
 from fakes.storage.redis import running_redis
+from redis import Redis
+from sqlalchemy import select
 
 from bot import app
 from bot.app import Bot
 from bot.core.caller import Caller
 from bot.core.messages import Place, User
+from bot.platforms import answer_tasks
+from bot.platforms.slack.api import budgets
 from bot.platforms.slack.outgoing import thread_view
+from bot.storage.database import MessageRow
 from plugins import duel
 
 PARIS = "Paris is the capital of France."
@@ -37,6 +42,9 @@ async def pair(
     models: FakeModels, tmp_path: Path, redis: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[Bot, Bot]]:
     """Two bots with one database. What one hears of the other within a test comes through Redis."""
+    with Redis.from_url(redis) as client:
+        # It has the calls of the test before.
+        client.flushall()
     monkeypatch.setattr(app, "REFRESH_SECONDS", 1000)
     models.listed[DUEL_MODEL] = "faces"
     names = ("ask", "duel", "defaults")
@@ -174,3 +182,28 @@ async def test_slack_verifies_the_address_of_both(pair: tuple[Bot, Bot]) -> None
         for url in slack.courier.http_urls:
             status, text = await slack.post(url, body)
             assert (status, json.loads(text)) == (200, {"challenge": "3eZbrw1a"})
+
+
+async def test_both_together_call_no_more_often_than_slack_allows(
+    pair: tuple[Bot, Bot], slack: FakeSlack, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(budgets.PER_MINUTE, budgets.UPDATE, 8)
+    # The last four answers are not shown before the end of the test.
+    monkeypatch.setattr(answer_tasks, "GOODBYE_SECONDS", 0.1)
+    slack.rate_tiers.per_minute[3] = 8
+    slack.without_streaming()
+    models.gate.clear()
+    for number in range(12):
+        slack.courier.chosen = number % 2
+        await run_command(slack, "/ask", "Which capital?")
+    await models.until(requests=12)
+    models.gate.set()
+    await slack.until(lambda: len(slack.called(budgets.UPDATE)) >= 8)
+
+    async def are_stored() -> bool:
+        async with pair[0].database.reading() as session:
+            states = await session.scalars(select(MessageRow.state).where(MessageRow.role == "assistant"))
+            return list(states) == ["done"] * 12
+
+    await eventually(are_stored)
+    assert (len(slack.called(budgets.UPDATE)), slack.rate_limited_calls) == (8, [])
