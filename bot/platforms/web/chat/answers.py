@@ -92,6 +92,7 @@ class WebAnswers:
         text: str,
         client_ref: str,
         *,
+        again: bool = False,
         thread: int = 0,
         parent: int = 0,
         files: Mapping[str, Attachment] | None = None,
@@ -100,12 +101,13 @@ class WebAnswers:
         """Start the answer to a typed line, or return the form to show instead. Raises UserError if it is refused.
 
         Returns once the question is stored, unless that takes long. `client_ref` identifies the line, so that one which
-        is sent twice is answered once. `thread` and `parent` are rows of answers in the room, or 0; `files` are values
-        for options of the line's command. `address` is that of the `Request`.
+        is sent twice is answered once; `again` says that the page has sent it before. `thread` and `parent` are rows of
+        answers in the room, or 0; `files` are values for options of the line's command. `address` is that of the
+        `Request`.
         """
         if room.find_by_client_ref(user.id, client_ref) is not None:
             return None
-        if self._bot.services.events.is_shared and await self.stored.show_asked(user, room, thread, client_ref):
+        if again and await self.stored.show_asked(user, room, thread, client_ref):
             return None
         if not text.strip():
             raise UserError("There is nothing to send: type a question, or / for the commands.")

@@ -28,11 +28,13 @@ class Say(ClientMessage):
     """Answer a typed line. The page chooses `ref`, so that a line which is sent twice is answered once.
 
     `thread` and `parent` are rows of answers, or 0; `files` has the names of uploads by option of the line's command.
+    `again` says that the page has sent it before, perhaps to another process.
     """
 
     type: Literal["say"]
     text: str
     ref: ShortText
+    again: bool = False
     thread: RowId = 0
     parent: RowId = 0
     files: Annotated[dict[ShortText, ShortText], Field(max_length=25)] = {}

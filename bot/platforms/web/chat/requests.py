@@ -31,6 +31,7 @@ async def say(services: WebServices, user: User, room: Room, message: Say, addre
         room,
         message.text,
         message.ref,
+        again=message.again,
         thread=message.thread,
         parent=message.parent,
         files=await services.find_uploads(user, message.files),

@@ -149,11 +149,14 @@ async def test_a_picture_whose_download_was_cut_off_comes_once_the_connection_is
 
 LOSE_ANSWERS = """(kind) => {
     const send = WebSocket.prototype.send;
+    window.sent = [];
+    let isWhole = false;
     WebSocket.prototype.send = function (data) {
         send.call(this, data);
-        if (data.includes(`"${kind}"`)) this.close();
+        window.sent.push(JSON.parse(data));
+        if (!isWhole && data.includes(`"${kind}"`)) this.close();
     };
-    window.whole = () => { WebSocket.prototype.send = send; };
+    window.whole = () => { isWhole = true; };
 }"""
 
 
@@ -176,6 +179,9 @@ async def test_a_line_that_is_sent_again_while_the_connection_is_lost_is_said_on
         await page.clock.resume()
         await expect(page.locator(".exchange .markdown")).to_have_text("Paris is the capital of France.")
         await expect(box).to_have_value("")
+        # Another process has to look whether the first one got it.
+        again = await page.evaluate("() => sent.filter((one) => one.type === 'say').map((one) => Boolean(one.again))")
+        assert again == [False, True]
         await say(page, "/ask the last one")
         await expect(page.locator(".exchange .card:not(:empty)")).to_have_count(2)
     assert len(models.requests) == 2

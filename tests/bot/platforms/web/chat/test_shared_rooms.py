@@ -88,12 +88,23 @@ async def test_a_private_answer_is_seen_by_its_asker_alone(here: Visitor, there:
         assert sorted(one["question"] for one in page.exchanges.values()) == ["/ask hello", "/help"]
 
 
-async def test_a_line_that_is_sent_to_both_is_answered_once(here: Visitor, there: Visitor, models: FakeModels) -> None:
+@pytest.mark.parametrize("tells", [True, False])
+async def test_a_line_that_is_sent_to_both_is_answered_once(
+    pair: tuple[tuple[Bot, str], tuple[Bot, str]],
+    here: Visitor,
+    there: Visitor,
+    models: FakeModels,
+    monkeypatch: pytest.MonkeyPatch,
+    tells: bool,
+) -> None:
+    if not tells:
+        # As if the first process died before it could tell anybody.
+        monkeypatch.setattr(pair[0][0].services.events, "publish", lambda *_, **__: None)
     async with here.page("Ann") as hers:
         ref = await hers.say("/ask hello")
         await hers.final()
     async with moved(here, there).page("Ann") as page:
-        await page.say("/ask hello", ref=ref)
+        await page.say("/ask hello", ref=ref, again=True)
         await page.until("taken")
     assert len(models.requests) == 1
 

@@ -106,7 +106,7 @@ export class Composer {
   resend(room) {
     if (!this.#sent) return;
     const { room: sentIn, ...message } = this.#sent;
-    if (sentIn === room && this.input.value === message.text) this.send({ type: "say", ...message });
+    if (sentIn === room && this.input.value === message.text) this.send({ type: "say", again: true, ...message });
     else this.#sent = null;
   }
 
@@ -131,7 +131,7 @@ export class Composer {
     if (!text.trim() || this.#uploading) return;
     if (text.length > MAX_TEXT) return this.showNotice(t("A message may have {most} characters; this one has {count}.", { most: MAX_TEXT, count: text.length }));
     // The same text keeps its reference, so that a message whose acceptance was lost on the way is not answered twice.
-    const ref = this.#sent?.text === text ? this.#sent.ref : createRef();
+    const again = this.#sent?.text === text, ref = again ? this.#sent.ref : createRef();
     const { room, thread } = this.where(), parent = this.#parent;
     this.#uploading = true;
     let files;
@@ -145,7 +145,7 @@ export class Composer {
     // Not if another room was entered while the files were uploaded.
     if (this.where().room !== room) return;
     const message = { text, ref, thread, parent, files };
-    const isSent = this.send({ type: "say", ...message });
+    const isSent = this.send({ type: "say", ...message, ...(again && { again }) });
     sessionStorage.setItem(SENT, text);
     // If this line was sent before with the same reference, the bot may still answer that.
     this.#sent = isSent || this.#sent?.ref === ref ? { room, ...message } : null;
