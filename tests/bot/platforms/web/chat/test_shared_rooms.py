@@ -105,8 +105,10 @@ async def test_a_line_that_is_sent_to_both_is_answered_once(
         await hers.final()
     async with moved(here, there).page("Ann") as page:
         await page.say("/ask hello", ref=ref, again=True)
-        await page.until("taken")
-    assert len(models.requests) == 1
+        await page.say("/ask what comes last")
+        await page.until("exchange", lambda one: one["question"] != "/ask hello" and one["reply"]["final"])
+        assert [one["question"] for one in page.exchanges.values()] == ["/ask hello", "/ask what comes last"]
+    assert len(models.requests) == 2
 
 
 async def test_rooms_typing_and_new_messages_are_known_in_both(
