@@ -77,7 +77,9 @@ class Client(discord.AutoShardedClient):
         self._starts: SessionStarts | None = None
         self._leases: ShardLeases | None = None
         self._served: dict[int, float] = {}
-        # The shards that were connected, each with the moment at which this process leaves it.
+        """The shards that were connected, each with the moment at which this process leaves it."""
+        self._missing: set[int] = set()
+        """The shards of its range that another process has."""
         self._sharing: asyncio.Task[None] | None = None
 
     async def launch_shards(self) -> None:
@@ -92,24 +94,27 @@ class Client(discord.AutoShardedClient):
                 self._starts = SessionStarts(self._bot, limits["max_concurrency"])
         if self._plan is None:
             await super().launch_shards()
-        elif self._plan.ids is not None:
-            self.shard_ids = list(self._plan.ids)
-            await super().launch_shards()
         elif self._sharing is None:
             self._connection.shard_count = self.shard_count
-            self._leases = ShardLeases(self._bot, self._plan.count)
+            self._leases = ShardLeases(self._bot, self._plan)
             self._sharing = asyncio.create_task(repeat(self._share_shards, ROUND_SECONDS, at_once=True), name="shards")
 
     async def _share_shards(self) -> None:
         """Connect the shards that fell to this process, and leave those that another process serves by now."""
         if self._leases is None:
             return
-        mine = await self._leases.renew()
+        mine, plan = await self._leases.renew(), self._leases.plan
+        if (missing := set(plan.ids or ()).difference(mine)) != self._missing:
+            self._missing = missing
+            if missing:
+                log.info(
+                    "Discord: another process has the shards %s, which this one takes when it ends", sorted(missing)
+                )
         self._connection.shard_ids = list(mine)
         now = asyncio.get_running_loop().time()
         for shard in mine:
             if self._served.get(shard) is None:
-                log.info("Discord: this process takes shard %d of %d", shard, self._leases.count)
+                log.info("Discord: this process takes shard %d of %d", shard, plan.count)
                 self._served[shard] = math.inf
                 await self.launch_shard(DiscordWebSocket.DEFAULT_GATEWAY, shard)
             self._served[shard] = math.inf

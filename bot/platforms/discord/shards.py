@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from bot.app import Bot
+    from bot.config.shards import ShardPlan
 
 ROUND_SECONDS = 3.0
 """How often a process looks which shards it has to serve."""
@@ -33,43 +34,60 @@ DIVISION, SESSIONS = "shards", "sessions"
 """Keys in the store: which process has which shard, and when each bucket's last session began."""
 
 
-def divide(before: Mapping[str, Any] | None, count: int, me: str, living: Collection[str]) -> dict[str, Any]:
+def divide(
+    before: Mapping[str, Any] | None, count: int, me: str, living: Collection[str], ids: Collection[int] | None = None
+) -> dict[str, Any]:
     """Return the division of `count` shards after the turn of the process `me`, which takes free ones or gives some up.
 
-    It has the ids of all `processes`, and the holder of each shard that has one. Each process takes its turn again and
-    again, so that their numbers of shards soon differ by one at most.
+    It has the ids of all `processes` that share shards, the `ranges` of those that have their own, which are `ids`, and
+    the holder of each shard that has one.
     """
     known = before if before is not None and before["count"] == count else {"processes": [], "holders": {}}
-    processes = sorted({me, *(one for one in known["processes"] if one in living)})
-    holders = {shard: holder for shard, holder in known["holders"].items() if holder in processes}
-    held = {one: [shard for shard, holder in holders.items() if holder == one] for one in processes}
+    ranges = {one: own for one, own in known.get("ranges", {}).items() if one in living and one != me}
+    sharing = {one for one in known["processes"] if one in living and one != me}
+    holders = {shard: one for shard, one in known["holders"].items() if one in {*ranges, *sharing, me}}
+    if ids is None:
+        sharing.add(me)
+        _share(holders, sorted(set(map(str, range(count))).difference(*ranges.values()), key=int), me, sorted(sharing))
+    else:
+        # Those that share give way. Of two with the same range, the second one waits until the first one is gone.
+        holders |= {shard: me for shard in map(str, ids) if holders.get(shard) not in ranges}
+        ranges[me] = list(map(str, ids))
+    return {"count": count, "processes": sorted(sharing), "ranges": ranges, "holders": holders}
+
+
+def _share(holders: dict[str, str], shards: Sequence[str], me: str, processes: Sequence[str]) -> None:
+    """Change the holders of `shards` so that `me` has its share.
+
+    Each process takes its turn again and again, so that their numbers of shards soon differ by one at most.
+    """
+    held = {one: [shard for shard in shards if holders.get(shard) == one] for one in processes}
     # Where the shards cannot be divided evenly, those who have most keep one more.
     ranking = sorted(processes, key=lambda one: (-len(held[one]), one))
-    share = count // len(processes) + (ranking.index(me) < count % len(processes))
-    for shard in sorted(held[me], key=int)[share:]:
+    share = len(shards) // len(processes) + (ranking.index(me) < len(shards) % len(processes))
+    for shard in held[me][share:]:
         del holders[shard]
-    free = [shard for shard in map(str, range(count)) if shard not in holders]
-    if len(held[me]) < share:
-        holders |= dict.fromkeys(free[: share - len(held[me])], me)
-    return {"count": count, "processes": processes, "holders": holders}
+    free = [shard for shard in shards if shard not in holders]
+    holders |= dict.fromkeys(free[: max(0, share - len(held[me]))], me)
 
 
 class ShardLeases:
-    """The shards of this process, of those that several processes divide."""
+    """The shards of this process: its own range, or its part of those that several processes divide."""
 
-    def __init__(self, bot: Bot, count: int) -> None:
-        self.count = count
+    def __init__(self, bot: Bot, plan: ShardPlan) -> None:
+        self.plan = plan
         self._instance = bot.services.instance
         self._store = Store(bot.database, PLATFORM)
 
     async def renew(self) -> Sequence[int]:
         """Take free shards, give up some to others who have too few, and return those of this process now."""
         living, me = await self._instance.find_living(), self._instance.id
+        turn = partial(divide, count=self.plan.count, me=me, living=living, ids=self.plan.ids)
         # Most rounds change nothing, and then nobody has to wait for the database.
         before = await self._store.get(DIVISION)
-        after = divide(before, self.count, me, living)
+        after = turn(before)
         if after != before:
-            after = await self._store.change(DIVISION, partial(divide, count=self.count, me=me, living=living))
+            after = await self._store.change(DIVISION, turn)
         return sorted(int(shard) for shard, holder in after["holders"].items() if holder == me)
 
     async def give_up(self) -> None:
@@ -80,7 +98,9 @@ class ShardLeases:
             if before is None:
                 return None
             holders = {shard: holder for shard, holder in before["holders"].items() if holder != me}
-            return {**before, "processes": [one for one in before["processes"] if one != me], "holders": holders}
+            ranges = {one: own for one, own in before["ranges"].items() if one != me}
+            processes = [one for one in before["processes"] if one != me]
+            return {**before, "processes": processes, "ranges": ranges, "holders": holders}
 
         await self._store.change(DIVISION, leave)
 

@@ -60,6 +60,31 @@ def test_more_processes_than_shards_leave_some_without_any() -> None:
     assert sorted(held_by(rounds(None, 2, ["a", "b", "c"], times=3)).values()) == [1, 1]
 
 
+def test_ranges_are_taken_before_others_share_the_rest() -> None:
+    living = ["a", "fixed", "b"]
+    alone = rounds(None, 8, ["a", "b"], times=3)
+    division = divide(alone, 8, "fixed", living, range(4))
+    assert [division["holders"][str(shard)] for shard in range(4)] == ["fixed"] * 4
+    for one in ("a", "b", "a"):
+        division = divide(division, 8, one, living)
+    assert held_by(division) == {"fixed": 4, "a": 2, "b": 2}
+    assert divide(division, 8, "fixed", living, range(4)) == division
+    assert held_by(rounds(division, 8, ["a", "b"], times=3)) == {"a": 4, "b": 4}
+
+
+def test_of_two_with_the_same_range_the_second_one_waits() -> None:
+    division = divide(divide(None, 4, "a", ["a"], range(4)), 4, "b", ["a", "b"], range(4))
+    assert held_by(division) == {"a": 4}
+    assert held_by(divide(division, 4, "b", ["b"], range(4))) == {"b": 4}
+
+
+def test_whoever_shares_has_nothing_beside_ranges_of_all_shards_until_one_is_dead() -> None:
+    division = divide(divide(None, 4, "a", ["a"], (0, 1)), 4, "b", ["a", "b"], (2, 3))
+    division = divide(division, 4, "spare", ["a", "b", "spare"])
+    assert held_by(division) == {"a": 2, "b": 2}
+    assert held_by(divide(division, 4, "spare", ["a", "spare"])) == {"a": 2, "spare": 2}
+
+
 @pytest.fixture
 async def server() -> AsyncIterator[FakeDiscord]:
     async with FakeDiscord() as running:
@@ -107,6 +132,20 @@ async def test_two_ranges_serve_all_servers(server: FakeDiscord, models: FakeMod
         await server.until(lambda: connected(server) == [0, 1, 2, 3] and server.commands())
         await ask_everywhere(server)
     assert sorted(shard for shard, _ in server.gateway.starts) == [0, 1, 2, 3]
+
+
+async def test_a_spare_process_takes_a_range_over_and_gives_it_back(
+    server: FakeDiscord, models: FakeModels, tmp_path: Path
+) -> None:
+    async with process(models, tmp_path, server, "0-1/4"), process(models, tmp_path, server, "auto/4"):
+        # The spare process has what nobody else has.
+        await server.until(lambda: connected(server) == [0, 1, 2, 3])
+        async with process(models, tmp_path, server, "2-3/4"):
+            await server.until(lambda: len(server.gateway.starts) == 6 and connected(server) == [0, 1, 2, 3])
+            await ask_everywhere(server)
+        await server.until(lambda: len(server.gateway.starts) == 8 and connected(server) == [0, 1, 2, 3])
+        assert {shard for shard, _ in server.gateway.starts[6:]} == {2, 3}
+        await ask_everywhere(server)
 
 
 async def test_processes_share_shards_and_take_over_those_of_a_dead_one(
