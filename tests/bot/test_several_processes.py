@@ -14,7 +14,7 @@ import pytest_asyncio
 from fakes.discord import FakeDiscord, FakeMessage
 from fakes.model_server.gateway import PATIENCE_SECONDS, eventually, free_port
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.slack_bot import add_to_slack, find_answers
+from fakes.platforms.slack_bot import add_to_slack, find_answers, run_command
 from fakes.platforms.web_page import Page, Visitor, visitor
 from fakes.programs.deployment import wait_for
 from fakes.programs.terminal_chat import TEMPERA, Person
@@ -226,6 +226,25 @@ async def test_a_stop_pressed_at_the_other_process_works_at_once(world: World) -
                 stopped = await saying(page, "/ask stop me", "Paris", final=True)
                 assert stopped["reply"]["status"] == "Stopped."
     await world.models.until(dropped=1)
+    world.models.gate.set()
+
+
+async def test_a_stop_on_slack_may_reach_the_other_process(world: World) -> None:
+    slack, courier = world.elsewhere, world.slack.courier
+    # A stream has no button.
+    slack.without_streaming()
+    world.models.gate.clear()
+    try:
+        courier.chosen = 0
+        await run_command(slack, "/ask", "stop me")
+        growing = await slack.until(
+            lambda: next((one for one in slack.workspace.messages if "Stop" in one.buttons), None)
+        )
+        courier.chosen = 1
+        await (await slack.press(slack.ann, growing, "Stop")).acknowledged()
+        await slack.until(lambda: find_answers(slack, "Stopped."))
+    finally:
+        courier.chosen = None
     world.models.gate.set()
 
 

@@ -21,7 +21,7 @@ from bot.storage.database import Database
 @asynccontextmanager
 async def process(models: FakeModels, folder: Path, redis: str) -> AsyncIterator[tuple[Bot, str]]:
     """Run what one process of a deployment is, and yield its bot and the address of its chat."""
-    plugins = plugin.load(PluginsSection(enabled=("ask", "imagine", "help", "privacy"), entry_points=False))
+    plugins = plugin.load(PluginsSection(enabled=("ask", "imagine", "help", "privacy", "duel"), entry_points=False))
     database = Database(f"sqlite:///{folder}/tempera.db")
     settings = {"safety.level": "off"}
     async with Bot(

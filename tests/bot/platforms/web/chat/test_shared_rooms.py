@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from fakes.model_server.gateway import eventually
-from fakes.model_server.model_api import FakeModels
+from fakes.model_server.model_api import DUEL_MODEL, FakeModels
 from fakes.platforms.web_page import Page, Visitor, visitor
 from fakes.platforms.web_process import process
 
@@ -13,6 +13,7 @@ from bot.access.rate_limits import MEMORY
 from bot.app import Bot
 from bot.platforms.web.access.teachers import WebModerators
 from bot.platforms.web.chat import shared_rooms, shared_uploads
+from plugins import duel
 
 
 def moved(one: Visitor, there: Visitor) -> Visitor:
@@ -86,6 +87,32 @@ async def test_a_private_answer_is_seen_by_its_asker_alone(here: Visitor, there:
         assert [one["question"] for one in his.exchanges.values()] == ["/ask hello"]
     async with moved(here, there).page("Ann") as page:
         assert sorted(one["question"] for one in page.exchanges.values()) == ["/ask hello", "/help"]
+
+
+async def test_a_round_of_duel_is_played_in_both(
+    here: Visitor, there: Visitor, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duel, "TICK_SECONDS", 0.05)
+    models.listed[DUEL_MODEL] = "faces"
+    async with here.page("Ann") as hers, there.page("Ben") as his:
+        await hers.say("/duel seconds:300")
+        sheet = await his.until("exchange", lambda one: "Vote" in labels(one))
+        await his.press(sheet, "Vote")
+        ballot = await his.until("exchange", lambda one: "12" in labels(one))
+        await his.press(ballot, "2")
+        await his.until("exchange", lambda one: "✗ 2" in labels(one))
+        await hers.until("exchange", lambda one: "1 has voted." in one["reply"]["status"])
+        async with moved(here, there).page("Ann") as page:
+            sheet = next(one for one in page.exchanges.values() if "Vote" in labels(one))
+            await page.press(sheet, "Vote")
+            await page.press(await page.until("exchange", lambda one: "12" in labels(one)), "Show the truth now")
+        for one in (hers, his):
+            await one.until("exchange", lambda one: "Forged: 2, 4, 6, 8, 10, 12." in one["reply"]["text"])
+
+
+def labels(exchange: dict[str, Any]) -> list[str]:
+    """Return the words on the buttons of an exchange."""
+    return [button["label"] for button in exchange["reply"]["buttons"]]
 
 
 @pytest.mark.parametrize("tells", [True, False])
