@@ -52,20 +52,22 @@ private:
 };
 
 struct RowBuffers {
-    // Kernels read rows in eights. The stride is an odd number of cache lines, so that the rows are in different sets.
+    // Kernels read rows in eights.
     RowBuffers(int rows, int width)
         : groups(width / kGroup),
-          stride(width / kColumns % 2 ? width : width + kColumns),
-          values(round_up(rows, kKernelRows) * static_cast<size_t>(stride)),
+          values(round_up(rows, kKernelRows) * static_cast<size_t>(width)),
           scales(round_up(rows, kKernelRows) * static_cast<size_t>(2 * groups)),
           totals(round_up(rows, kKernelRows) * static_cast<size_t>(groups)),
           negative_sums(round_up(rows, kKernelRows) * static_cast<size_t>(3 * groups)) {}
-    Rows rows() const {
-        return {values.get(), scales.get(), totals.get(), negative_sums.get(), groups, stride};
+
+    // Room for `count` rows, which are written and read as so many.
+    Rows rows(int count) const {
+        const int together = count > 4 ? kKernelRows : count > 2 ? 4 : count;
+        return {values.get(), scales.get(), totals.get(), negative_sums.get(), groups, together};
     }
 
 private:
-    int groups, stride;
+    int groups;
     Buffer<int8_t> values;
     Buffer<float> scales, totals;
     Buffer<int32_t> negative_sums;
@@ -132,7 +134,7 @@ private:
     void attention(int index, int rows, Positions positions, Scratch& scratch) {
         const Layer& layer = layers_[index];
         const Rounding rounding = shared_rounding(layer.query, layer.key, layer.value);
-        team_.share(rows, [&](int row) { normalise(stream(row), layer.attention_norm, row, rounding); });
+        team_.share(rows, [&](int row) { normalise(stream(row), layer.attention_norm, rows, row, rounding); });
         const Product products[] = {{layer.query, layer.query_bias, 0},
                                     {layer.key, layer.key_bias, keys_at_},
                                     {layer.value, layer.value_bias, values_at_}};
@@ -146,17 +148,17 @@ private:
                    projected(row) + place, scratch.scores.get(), attended(row) + place);
         });
         team_.share(rows, [&](int row) {
-            quantised_attended_.rows().quantise(row, 0, attended_width_ / kGroup, attended(row),
+            quantised_attended_.rows(rows).quantise(row, 0, attended_width_ / kGroup, attended(row),
                                                 rounding_for(layer.output.type));
         });
-        add_product(layer.output, quantised_attended_.rows(), rows, scratch);
+        add_product(layer.output, quantised_attended_.rows(rows), rows, scratch);
     }
 
     void feed_forward(const Layer& layer, int rows, Scratch& scratch) {
         const Rounding rounding = shared_rounding(layer.gate, layer.up);
-        team_.share(rows, [&](int row) { normalise(stream(row), layer.inner_norm, row, rounding); });
+        team_.share(rows, [&](int row) { normalise(stream(row), layer.inner_norm, rows, row, rounding); });
         const int parts = (rows + kRowsAtOnce - 1) / kRowsAtOnce;
-        Rows inner = quantised_inner_.rows();
+        Rows inner = quantised_inner_.rows(rows);
         const Rounding inner_rounding = rounding_for(layer.down.type);
         constexpr int groups = kColumns / kGroup;
         // A tile of the gate and one of the up projection give whole groups of inputs for the down projection.
@@ -164,8 +166,8 @@ private:
             const int tile = piece / parts, first = piece % parts * kRowsAtOnce;
             const int count = std::min(rows - first, kRowsAtOnce);
             float *gate = scratch.sums.get(), *up = scratch.more_sums.get();
-            multiply_tile(layer.gate, tile, quantised_input_.rows(), first, count, gate);
-            multiply_tile(layer.up, tile, quantised_input_.rows(), first, count, up);
+            multiply_tile(layer.gate, tile, quantised_input_.rows(rows), first, count, gate);
+            multiply_tile(layer.up, tile, quantised_input_.rows(rows), first, count, up);
             for (int row = 0; row < count; ++row) {
                 for (int i = row * kColumns; i < (row + 1) * kColumns; i += kLanes)
                     store(gate + i, silu(load(gate + i)) * load(up + i));
@@ -178,8 +180,8 @@ private:
 
     void predict(int wanted, const int* wanted_rows, float* logits, Scratch& scratch) {
         const Rounding rounding = rounding_for(shared_.logits.type);
-        team_.share(wanted, [&](int i) { normalise(stream(wanted_rows[i]), shared_.norm, i, rounding); });
-        multiply(shared_.logits, quantised_input_.rows(), wanted, scratch,
+        team_.share(wanted, [&](int i) { normalise(stream(wanted_rows[i]), shared_.norm, wanted, i, rounding); });
+        multiply(shared_.logits, quantised_input_.rows(wanted), wanted, scratch,
                 [&](int row, int column, const float* sums) {
                     float* to = logits + static_cast<size_t>(row) * shape_.vocabulary + column;
                     std::memcpy(to, sums, sizeof(float) * std::min(kColumns, shape_.vocabulary - column));
@@ -200,7 +202,7 @@ private:
             const int count = std::min(rows - first, kRowsAtOnce);
             const Product& product = products[column >= values_at_ ? 2 : column >= keys_at_ ? 1 : 0];
             const int tile = (column - product.column) / kColumns;
-            multiply_tile(product.matrix, tile, quantised_input_.rows(), first, count, scratch.sums.get());
+            multiply_tile(product.matrix, tile, quantised_input_.rows(rows), first, count, scratch.sums.get());
             for (int row = 0; row < count; ++row) {
                 float* to = projected(first + row) + column;
                 std::memcpy(to, scratch.sums.get() + row * kColumns, sizeof(float) * kColumns);
@@ -236,8 +238,8 @@ private:
         });
     }
 
-    // Quantise the root-mean-square norm of `from` into row `row` of the next product's input.
-    void normalise(const float* from, const float* weights, int row, Rounding rounding) {
+    // Quantise the root-mean-square norm of `from` into row `row` of the `rows` of the next product's input.
+    void normalise(const float* from, const float* weights, int rows, int row, Rounding rounding) {
         Floats squares = broadcast(0.0f);
         for (int i = 0; i < hidden_; i += kLanes) {
             const Floats x = load(from + i);
@@ -249,7 +251,7 @@ private:
         for (int g = 0; g < hidden_ / kGroup; ++g) {
             for (int i = 0; i < kGroup; i += kLanes)
                 store(group + i, load(from + g * kGroup + i) * factor * load(weights + g * kGroup + i));
-            quantised_input_.rows().quantise(row, g, group, rounding);
+            quantised_input_.rows(rows).quantise(row, g, group, rounding);
         }
     }
 
@@ -351,14 +353,15 @@ void matrix_pack(const Source* source, uint8_t* target, int threads) {
 // For tests.
 void matrix_multiply(const Matrix* matrix, int count, const float* rows, float* products) {
     const int width = round_up(matrix->inputs, kColumns);
-    const RowBuffers quantised(count, width);
+    const RowBuffers buffers(count, width);
+    Rows quantised = buffers.rows(count);
     Buffer<float> row(width), sums(static_cast<size_t>(round_up(count, kKernelRows)) * kColumns);
     for (int r = 0; r < count; ++r) {
         std::memcpy(row.get(), rows + static_cast<size_t>(r) * matrix->inputs, sizeof(float) * matrix->inputs);
-        quantised.rows().quantise(r, 0, width / kGroup, row.get(), rounding_for(matrix->type));
+        quantised.quantise(r, 0, width / kGroup, row.get(), rounding_for(matrix->type));
     }
     for (int tile = 0; tile < matrix->tiles(); ++tile) {
-        multiply_tile(*matrix, tile, quantised.rows(), 0, count, sums.get());
+        multiply_tile(*matrix, tile, quantised, 0, count, sums.get());
         const int columns = std::min(kColumns, matrix->outputs - tile * kColumns);
         for (int r = 0; r < count; ++r)
             std::memcpy(products + static_cast<size_t>(r) * matrix->outputs + tile * kColumns,

@@ -4,11 +4,14 @@
 // it by a bit.
 #pragma once
 
+#include <algorithm>
 #include <utility>
 
 #include "formats.h"
 
 constexpr int kKernelRows = 8;  // the most rows that meet a vector of weights while it is in a register
+constexpr int kCachedRows = 32;  // so many rows stay in the first cache while they meet a unit of weights
+constexpr int kSumBits = 5;  // sums of activations are stored times two to this power: a weight's offset, mostly
 constexpr int kPrefetchBytes = 12288;  // how far ahead weights are fetched from memory: a unit of 256 inputs or so
 
 struct Matrix {
@@ -42,14 +45,19 @@ Rounding shared_rounding(const Matrices&... matrices) {
     return {(rounding_for(matrices.type).halves && ...), (rounding_for(matrices.type).to_minus_128 && ...)};
 }
 
-// Rows of quantised activations: each half of a group of 32 is divided by its own scale, or both by the same one.
+// Rows of quantised activations: each half of a group of 32 is divided by its own scale, or both by the same one. As
+// many rows as the kernel computes together lie beside each other, group by group, so that it reads them in order.
 struct Rows {
-    int8_t* values;          // [rows][stride]
-    float* scales;           // [rows][groups][2]: of each half of a group
-    float* totals;           // [rows][groups]: the sum of a group, times its scales
-    int32_t* negative_sums;  // [rows][groups][3]: minus the sums of each half of a group, and of all of it
+    int8_t* values;          // [rows / together][groups][together][32]
+    float* scales;           // [...][2]: of each half of a group
+    float* totals;           // [...]: the sum of a group, times its scales
+    int32_t* negative_sums;  // [...][3]: minus the sums of each half of a group, and of all of it, times 32
     int groups;
-    int stride;
+    int together;
+
+    size_t place(int row, int group) const {
+        return (static_cast<size_t>(row / together) * groups + group) * together + row % together;
+    }
 
     void quantise(int row, int group, const float* from, Rounding rounding) {
         constexpr int kParts = kGroup / kLanes;
@@ -68,13 +76,13 @@ struct Rows {
             if (!rounding.halves) positive[0] = positive[1] = positive[0] || positive[1];
             for (int half = 0; half < 2; ++half) steps[half] = positive[half] ? -128.0f : 128.0f;
         }
-        const size_t place = static_cast<size_t>(row) * groups + group;
+        const size_t place = this->place(row, group);
         Ints all[2] = {broadcast_int(0), broadcast_int(0)};
         for (int i = 0; i < kParts; ++i) {
             const int half = 2 * i / kParts;
             const Floats factor = broadcast(bounds[half] > 0 ? steps[half] / bounds[half] : 0.0f);
             const Ints whole = minimum(to_nearest_ints(parts[i] * factor), broadcast_int(127));
-            store_as_bytes(values + static_cast<size_t>(row) * stride + group * kGroup + i * kLanes, whole);
+            store_as_bytes(values + place * kGroup + i * kLanes, whole);
             all[half] = add(all[half], whole);
         }
         const int sums[2] = {sum(all[0]), sum(all[1])};
@@ -83,9 +91,9 @@ struct Rows {
         for (int half = 0; half < 2; ++half) {
             scales[2 * place + half] = scale[half];
             totals[place] += scale[half] * static_cast<float>(sums[half]);
-            negative_sums[3 * place + half] = -sums[half];
+            negative_sums[3 * place + half] = -sums[half] * (1 << kSumBits);
         }
-        negative_sums[3 * place + 2] = -sums[0] - sums[1];
+        negative_sums[3 * place + 2] = -(sums[0] + sums[1]) * (1 << kSumBits);
     }
 
     // Quantise the groups from `group` to `end`; `from` has the numbers of all of them.
@@ -107,10 +115,10 @@ inline __attribute__((always_inline)) void for_each_index(Function&& function) {
 }
 
 // Add the products of the weights in one group of 32 inputs with `kCount` rows to `totals`: of the first or, if `kOdd`,
-// the second group of a pair. `values` and `place` are those of this group in the first row.
+// the second group of a pair. `place` is that of this group in the first row.
 template <class Format, int kCount, int kOdd>
 inline __attribute__((always_inline)) void multiply_group(const Format& format, int pair, const Rows& rows,
-                                                          const int8_t* values, size_t place, Floats* totals) {
+                                                          size_t place, Floats* totals) {
     constexpr int kAtOnce = kVectorsAtOnce<Format::kBits>;
     constexpr int kVectors = kGroupVectors / Format::kScales;
     for_each_index<Format::kScales>([&](auto part) __attribute__((always_inline)) {
@@ -119,8 +127,9 @@ inline __attribute__((always_inline)) void multiply_group(const Format& format, 
         for (int r = 0; r < kCount; ++r) {
             sums[r] = broadcast_int(0);
             if constexpr (Format::kOffsetBits > 0) {
-                const int32_t* own = rows.negative_sums + 3 * (place + static_cast<size_t>(r) * rows.groups);
-                sums[r] = shift_left(broadcast_int(own[Format::kScales == 2 ? part : 2]), Format::kOffsetBits);
+                const Ints own = broadcast_int(rows.negative_sums[3 * (place + r) + (Format::kScales == 2 ? part : 2)]);
+                if constexpr (Format::kOffsetBits > kSumBits) sums[r] = shift_left(own, Format::kOffsetBits - kSumBits);
+                else sums[r] = shift_right_signed(own, kSumBits - Format::kOffsetBits);
             }
         }
         for_each_index<kVectors / kAtOnce>([&](auto step) __attribute__((always_inline)) {
@@ -132,12 +141,12 @@ inline __attribute__((always_inline)) void multiply_group(const Format& format, 
 #pragma GCC unroll 8
             for (int r = 0; r < kCount; ++r)
                 sums[r] = add_products<kAtOnce, Format::kBits>(
-                    sums[r], weights, values + static_cast<size_t>(r) * rows.stride + 4 * kFirst);
+                    sums[r], weights, rows.values + (place + r) * kGroup + 4 * kFirst);
         });
         const Floats scale = format.scale((2 * pair + kOdd) * Format::kScales + part);
 #pragma GCC unroll 8
         for (int r = 0; r < kCount; ++r) {
-            const float own = rows.scales[2 * (place + static_cast<size_t>(r) * rows.groups) + part];
+            const float own = rows.scales[2 * (place + r) + part];
             totals[r] = multiply_add(to_floats(sums[r]), scale * broadcast(own), totals[r]);
         }
     });
@@ -145,62 +154,71 @@ inline __attribute__((always_inline)) void multiply_group(const Format& format, 
         const Floats minimum = format.minimum(2 * pair + kOdd);
 #pragma GCC unroll 8
         for (int r = 0; r < kCount; ++r)
-            totals[r] = subtract_product(
-                minimum, broadcast(rows.totals[place + static_cast<size_t>(r) * rows.groups]), totals[r]);
+            totals[r] = subtract_product(minimum, broadcast(rows.totals[place + r]), totals[r]);
     }
 }
 
-// Add the products of one unit of a tile with `kCount` adjacent rows to `sums` [kCount][64].
-// `cold`: the weights are not in the processor's cache yet. The hardware prefetcher stops at every page, and while
-// further rows are computed.
+// Add the products of a strip, or half of it, with the `kCount` rows that lie together at `place` to `sums` [kCount][64].
+// `ahead`: null, or which weights are to be fetched meanwhile.
 template <class Format, int kCount>
-void multiply_unit(const uint8_t* unit, const Rows& rows, int row, int group, bool cold, float* sums) {
+inline __attribute__((always_inline)) void multiply_strip(const Format& format, const Rows& rows, size_t place,
+                                                          const uint8_t* ahead, float* sums) {
     constexpr int kGroups = Format::kInputs / kGroup, kPairs = (kGroups + 1) / 2;
     // Into the second cache, where more can be on its way; small units of few rows are over before it comes from there.
     constexpr auto kHint = kPairs == 1 && kCount <= 2 ? _MM_HINT_T0 : _MM_HINT_T1;
+    Floats totals[kCount];
+#pragma GCC unroll 8
+    for (int r = 0; r < kCount; ++r) totals[r] = load(sums + r * kColumns);
+#pragma GCC unroll 1
+    for (int pair = 0; pair < kPairs; ++pair, place += 2 * kCount) {
+        if (ahead)
+            for (int i = 0; i < Format::kStrip / kPairs; i += kVector, ahead += kVector)
+                _mm_prefetch(reinterpret_cast<const char*>(ahead), kHint);
+        multiply_group<Format, kCount, 0>(format, pair, rows, place, totals);
+        if constexpr (kGroups > 1)
+            multiply_group<Format, kCount, 1>(format, pair, rows, place + kCount, totals);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < kCount; ++r) store(sums + r * kColumns, totals[r]);
+}
+
+// Add the products of one unit of a tile with `count` rows from `row` on to `sums` [count][64].
+// `cold`: the weights are not in the processor's cache yet. The hardware prefetcher stops at every page, and while
+// further rows are computed.
+template <class Format, int kCount>
+void multiply_unit(const uint8_t* unit, const Rows& rows, int row, int count, int group, bool cold, float* sums) {
     for (int strip = 0; strip < kStrips; ++strip)
         for (int half = 0; half < kStripColumns / kLanes; ++half) {
-            const int8_t* values = rows.values + static_cast<size_t>(row) * rows.stride + group * kGroup;
-            size_t place = static_cast<size_t>(row) * rows.groups + group;
             const Format format(unit, strip, half);
             float* to = sums + strip * kStripColumns + half * kLanes;
-            Floats totals[kCount];
-#pragma GCC unroll 8
-            for (int r = 0; r < kCount; ++r) totals[r] = load(to + r * kColumns);
             const uint8_t* ahead = unit + Format::kHeader + strip * Format::kStrip + kPrefetchBytes;
-#pragma GCC unroll 1
-            for (int pair = 0; pair < kPairs; ++pair, values += 2 * kGroup, place += 2) {
-                if (cold && half == 0)
-                    for (int i = 0; i < Format::kStrip / kPairs; i += kVector, ahead += kVector)
-                        _mm_prefetch(reinterpret_cast<const char*>(ahead), kHint);
-                multiply_group<Format, kCount, 0>(format, pair, rows, values, place, totals);
-                if constexpr (kGroups > 1)
-                    multiply_group<Format, kCount, 1>(format, pair, rows, values + kGroup, place + 1, totals);
+            for (int r = 0; r < count; r += kCount) {
+                const size_t place = (static_cast<size_t>(row + r) / kCount * rows.groups + group) * kCount;
+                const bool fetches = cold && half == 0 && r == 0;
+                multiply_strip<Format, kCount>(format, rows, place, fetches ? ahead : nullptr, to + r * kColumns);
             }
-#pragma GCC unroll 8
-            for (int r = 0; r < kCount; ++r) store(to + r * kColumns, totals[r]);
         }
 }
 
-// Write the product of rows `first` to `first + count` with one tile to `sums` [count, rounded up to 8][64]. Rows up to
-// that number must exist in memory, whatever they hold.
-template <class Format>
+// Write the product of rows `first` to `first + count` with one tile to `sums` [count, rounded up to 8][64]. `first` is
+// a multiple of 8. Rows up to that number must exist in memory, whatever they hold.
+template <class Format, int kCount>
 void multiply_tile(const Matrix& matrix, int tile, const Rows& rows, int first, int count, float* sums) {
-    std::memset(sums, 0, sizeof(float) * kColumns * round_up(count, kKernelRows));
+    std::memset(sums, 0, sizeof(float) * kColumns * round_up(count, kCount));
     const uint8_t* unit = matrix.data + tile * tile_bytes<Format>(matrix.inputs);
     const int groups = (matrix.inputs + kGroup - 1) / kGroup;
-    for (int group = 0; group < groups; group += Format::kInputs / kGroup, unit += unit_bytes<Format>()) {
-        if (count == 1) multiply_unit<Format, 1>(unit, rows, first, group, true, sums);
-        else if (count == 2) multiply_unit<Format, 2>(unit, rows, first, group, true, sums);
-        else if (count <= 4) multiply_unit<Format, 4>(unit, rows, first, group, true, sums);
-        else multiply_unit<Format, 8>(unit, rows, first, group, true, sums);
-        for (int r = kKernelRows; r < count; r += kKernelRows)
-            multiply_unit<Format, 8>(unit, rows, first + r, group, false, sums + r * kColumns);
-    }
+    for (int group = 0; group < groups; group += Format::kInputs / kGroup, unit += unit_bytes<Format>())
+        for (int r = 0; r < count; r += kCachedRows)
+            multiply_unit<Format, kCount>(unit, rows, first + r, std::min(count - r, kCachedRows), group, r == 0,
+                                          sums + r * kColumns);
 }
 
 inline void multiply_tile(const Matrix& matrix, int tile, const Rows& rows, int first, int count, float* sums) {
     visit_format(matrix.type, [&](auto tag) {
-        multiply_tile<typename decltype(tag)::type>(matrix, tile, rows, first, count, sums);
+        using Format = typename decltype(tag)::type;
+        if (rows.together == 1) multiply_tile<Format, 1>(matrix, tile, rows, first, count, sums);
+        else if (rows.together == 2) multiply_tile<Format, 2>(matrix, tile, rows, first, count, sums);
+        else if (rows.together == 4) multiply_tile<Format, 4>(matrix, tile, rows, first, count, sums);
+        else multiply_tile<Format, kKernelRows>(matrix, tile, rows, first, count, sums);
     });
 }
