@@ -65,7 +65,7 @@ async def examine(
             return [
                 (True, f"Discord knows the token: the bot {client.user} of the application “{application.name}”."),
                 *_application(application, section),
-                await _gateway(client),
+                await _gateway(client, section),
                 *await _servers(client),
                 *(
                     []
@@ -116,12 +116,17 @@ def _links(application: discord.AppInfo) -> Findings:
     return findings
 
 
-async def _gateway(client: discord.Client) -> tuple[bool, str]:
+async def _gateway(client: discord.Client, section: DiscordSection) -> tuple[bool, str]:
     shards, _, limit = await client.http.get_bot_gateway()
     hours = limit["reset_after"] / 3_600_000
     if not limit["remaining"]:
         return False, f"The bot has started too often today; Discord lets it connect again in {hours:.1f} hours."
-    return True, f"It can connect {limit['remaining']} more times today; Discord asks for {shards} connection(s)."
+    text = f"It can connect {limit['remaining']} more times today; Discord asks for {shards} connection(s)."
+    if (plan := section.shard_plan) is not None and plan.ids is not None:
+        text += (
+            f" This process has {section.shards}. If it ends, one with “auto/{plan.count}” or the same takes its place."
+        )
+    return True, text
 
 
 async def _servers(client: discord.Client) -> Findings:

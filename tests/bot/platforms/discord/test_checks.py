@@ -108,6 +108,11 @@ async def test_too_many_starts_are_a_problem(server: FakeDiscord) -> None:
     assert problem == "The bot has started too often today; Discord lets it connect again in 4.0 hours."
 
 
+async def test_a_range_of_shards_is_told_with_who_takes_it_over(server: FakeDiscord) -> None:
+    texts = [text for _, text in await examine(section(server, shards="0-1/4"), COMMANDS)]
+    assert texts[1].endswith(" This process has 0-1/4. If it ends, one with “auto/4” or the same takes its place.")
+
+
 async def test_missing_permissions_are_named(server: FakeDiscord) -> None:
     other = server.add_guild("Other")
     other.roles[next(iter(other.members[server.bot.id]))].permissions &= ~(
