@@ -74,6 +74,21 @@ async def test_with_redis_many_requests_at_once_get_no_more_uses_than_there_are(
     assert sum(isinstance(one, LimitReached) for one in done) == 23
 
 
+async def test_calls_of_another_server_are_counted_together(
+    pair: tuple[RateLimiter, RateLimiter], settings: Settings, clock: Clock, unused_tcp_port: int
+) -> None:
+    here, there = pair
+    assert [await limits.take("calls", 2, 60) for limits in pair] == [(0.0, 1), (0.0, 2)]
+    clock.passed += 20
+    wait, count = await here.take("calls", 2, 60)
+    assert (wait, count) == (pytest.approx(40, abs=1), 2)
+    clock.passed += 41
+    assert (await there.take("calls", 2, 60))[0] == 0.0
+    for alone in (RateLimiter(settings), RateLimiter(settings, f"redis://127.0.0.1:{unused_tcp_port}")):
+        assert await alone.take("calls", 1, 60) == (0.0, 0)
+        await alone.close()
+
+
 @pytest.mark.parametrize("most", [1, 3])
 async def test_with_redis_a_refunded_use_costs_nothing_in_any_process(
     settings: Settings, pair: tuple[RateLimiter, RateLimiter], request: pytest.FixtureRequest, most: int
