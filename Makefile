@@ -29,7 +29,7 @@ CONTRACT := $(VENV)/.contract
 TORCH = $(shell sed -n 's/^ *"\(torch[^"]*\)".*/\1/p' pyproject.toml)
 VLLM := .venv-vllm
 
-.PHONY: run test quality chaos lint bench soak bench-vllm pictures lesson locks audit sbom clean setup setup-dev
+.PHONY: run test quality chaos cluster lint bench soak bench-vllm pictures lesson locks audit sbom clean setup setup-dev
 
 run: setup
 	$(BIN)/tempera run
@@ -51,6 +51,10 @@ quality: setup-dev
 # Three minutes in which people ask on all platforms while everything breaks; `make test` has a short form of it.
 chaos: setup-dev
 	PYTHONPATH=tests $(BIN)/python -m quality.chaos
+
+# Replicas of fake and real models under Ray Serve; `make test` has a short form of it.
+cluster: setup-dev
+	$(BIN)/python -m pytest tests/model_server/workers -m "processes or quality"
 
 lint: setup-dev
 	$(BIN)/ruff format .

@@ -1,12 +1,15 @@
 # The model server: docker build --file deploy/models.Dockerfile --tag tempera-models .
 # On processors without a card, --build-arg TORCH_INDEX=… with the address of PyTorch's index for processors saves gigabytes.
 FROM python:3.13-slim-trixie AS build
+# --build-arg CLUSTER=yes adds Ray, which ray-service.yaml needs.
 ARG TORCH_INDEX=
+ARG CLUSTER=
 RUN python -m venv /opt/tempera
 WORKDIR /source
-COPY deploy/locks/bot.txt deploy/locks/models.txt deploy/locks/
+COPY deploy/locks/bot.txt deploy/locks/models.txt deploy/locks/cluster.txt deploy/locks/
 RUN /opt/tempera/bin/pip install --no-cache-dir --require-hashes --no-deps \
-    --requirement deploy/locks/bot.txt --requirement deploy/locks/models.txt
+    --requirement deploy/locks/bot.txt --requirement deploy/locks/models.txt \
+    ${CLUSTER:+--requirement deploy/locks/cluster.txt}
 COPY pyproject.toml .
 RUN /opt/tempera/bin/pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} \
     "$(sed -n 's/^ *"\(torch[^"]*\)".*/\1/p' pyproject.toml)"

@@ -1,5 +1,6 @@
 """The files in deploy/ are accepted by the programs that they are for."""
 
+import importlib
 import os
 import re
 import shutil
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from fakes.model_server.cluster import require_ray
 from prometheus_client.metrics import MetricWrapperBase
 
 from bot.core import metrics as bot_metrics
 from model_server import metrics as model_metrics
+from model_server.catalogue import load_catalogue
 
 PROJECT = Path(__file__).parent.parent
 DEPLOY = PROJECT / "deploy"
@@ -46,6 +49,26 @@ def test_the_compose_file_starts_one_model_server_and_shows_only_the_web_chat(pr
         assert Path(service.get("build", {}).get("context", PROJECT)) == PROJECT
         dockerfile = service.get("build", {}).get("dockerfile", "deploy/compose.yaml")
         assert (PROJECT / dockerfile).exists()
+
+
+def test_the_service_for_kubernetes_is_what_ray_serve_and_the_model_server_read(tmp_path: Path) -> None:
+    require_ray()
+    from ray.serve.schema import ServeDeploySchema
+
+    catalogue, *_, service = yaml.safe_load_all((DEPLOY / "ray-service.yaml").read_text("utf-8"))
+    assert (service["apiVersion"], service["kind"]) == ("ray.io/v1", "RayService")
+    [application] = ServeDeploySchema.model_validate(yaml.safe_load(service["spec"]["serveConfigV2"])).applications
+    module, _, name = application.import_path.partition(":")
+    assert callable(getattr(importlib.import_module(module), name))
+    assert application.args.keys() == {"serve"}
+    options = application.args["serve"]
+    assert options[-1] == "/etc/tempera/cluster.toml"
+    overlay = tmp_path / "cluster.toml"
+    overlay.write_text(catalogue["data"]["cluster.toml"])
+    entries = load_catalogue(
+        PROJECT / "config" / "models.toml", PROJECT / "config" / "presets" / f"{options[-3]}.toml", overlay
+    )
+    assert [(entry.replicas, entry.gpus) for entry in entries.values() if entry.gpus] == [((1, 4), 1)]
 
 
 def test_the_proxys_file_is_valid() -> None:

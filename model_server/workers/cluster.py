@@ -79,7 +79,8 @@ def joined_cluster() -> Iterator[None]:
 
     own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES, "_node_ip_address": "127.0.0.1"}
     try:
-        ray.init(logging_level=logging.WARNING, **({"address": "local", **own} if is_own else {}))
+        # In a cluster of others, the log may have the output of this process, which would be told of itself for ever.
+        ray.init(logging_level=logging.WARNING, log_to_driver=is_own, **({"address": "local", **own} if is_own else {}))
     except Exception as error:
         # Ray has no class for this; it also gives up where its processes take half a minute to start.
         raise OperatorError(f"The Ray cluster cannot be {'started' if is_own else 'joined'}: {error}") from error
