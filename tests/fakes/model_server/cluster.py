@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,7 +31,7 @@ from model_server.workers import cluster
 
 TINY_CHAT = "tiny-chat"
 FAKES = ("parrot", "painter", "ruler", "judge", "flock", "grower")
-START_SECONDS = 300
+STARTS, START_SECONDS = 3, 200
 SLOTS, STEP_SECONDS = 2, 0.2
 """What each replica of `flock` and `grower` does at once, and the time of a step there."""
 
@@ -51,16 +52,38 @@ def running_cluster(folder: Path, *real_models: str) -> Iterator[Gateway]:
     require_ray()
     port = free_port()
     command = [sys.executable, "-m", "fakes.model_server.cluster", str(port), str(folder), *real_models]
-    # It ends when its standard input does, so that nothing is left if the test run is killed.
-    process = subprocess.Popen(command, env=environment(), stdin=subprocess.PIPE)
+    url = f"http://127.0.0.1:{port}"
+    process = _start(command, url)
     try:
-        url = f"http://127.0.0.1:{port}"
-        wait_until_ready(url, None, START_SECONDS)
         yield Gateway(url, process, folder)
     finally:
-        assert process.stdin is not None
-        process.stdin.close()
+        _end(process)
+
+
+def _start(command: Sequence[str], url: str) -> subprocess.Popen[bytes]:
+    """Return the process of the gateway once it is ready.
+
+    On a busy machine Ray gives up when one of its processes needs 15 seconds to start. Then the gateway starts again.
+    """
+    for _ in range(STARTS):
+        # It ends when its standard input does, so that nothing is left if the test run is killed.
+        process = subprocess.Popen(command, env=environment(), stdin=subprocess.PIPE)
+        deadline = time.monotonic() + START_SECONDS
+        while process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(TimeoutError):
+                wait_until_ready(url, None, 5)
+                return process
+        _end(process)
+    raise TimeoutError("The cluster did not become ready.")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
         process.wait(PATIENCE_SECONDS)
+    finally:
+        process.kill()
 
 
 def find_processes(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
