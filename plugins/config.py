@@ -256,7 +256,7 @@ def _describe_all(ctx: Context, scope: Scope) -> str:
 
 async def _describe_expected(ctx: Context, setting: Setting) -> str:
     """Return the values that a setting takes, as part of a sentence; for a model, the models that are served."""
-    choices = await ctx.settings.choices(setting)
+    choices = await ctx.settings.shown_choices(setting)
     return replace(setting, choices=choices or setting.choices).expects().in_language(ctx.user.locale)
 
 

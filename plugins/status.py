@@ -28,7 +28,7 @@ class StatusPlugin(Plugin):
                 state = _describe_load(ctx, queues.get(model))
                 if about.get("ready") is False:
                     state = ctx.translate("not ready: {state}", state=about.get("state") or ctx.translate("loading"))
-                if model.rpartition("@")[2] in ctx.models.remote_names:
+                if ctx.models.is_remote(model):
                     state = f"{ctx.translate('remote')}; {state}"
                 lines.append(f"- {name}: {model} ({state})")
         yield Reply(text="\n".join(lines) or ctx.translate("There are no models."), final=True)

@@ -48,9 +48,8 @@ class ModelClient:
     ) -> None:
         """Make the client of one server, with arguments of `Upstream`; `over` makes that of several."""
         url = url.rstrip("/")
-        self.upstreams: tuple[Upstream, ...] = (
-            Upstream(Address(url=url, base=f"{url}/v1", api_key=api_key), timing, traces),
-        )
+        address = Address(url=url, base=f"{url}/v1", api_key=api_key)
+        self.upstreams: tuple[Upstream, ...] = (Upstream(address, timing, traces),)
         self._route = Route(self.upstreams)
 
     @classmethod
@@ -70,6 +69,10 @@ class ModelClient:
     def remote_names(self) -> tuple[str, ...]:
         """The names of the remote upstreams that may get what it is asked."""
         return tuple(one.name for one in self._route.upstreams if not one.is_local)
+
+    def is_remote(self, model: str) -> bool:
+        """Return whether a model is at one of the `remote_names`."""
+        return model.rpartition("@")[2] in self.remote_names
 
     async def __aenter__(self) -> Self:
         for upstream in self.upstreams:
@@ -100,8 +103,7 @@ class ModelClient:
         `min_p` leaves out tokens that are less probable at this temperature than this share of the most probable one;
         0 is not sent, since not every server knows it. `likely` (0 to 20) requests the tokens, each with so many of the
         most probable ones. With `goes_on`, the last turn is the beginning of the answer, and only the rest of it is
-        streamed. Ends with `Answered`. Raises ModelError if the server refuses, and ModelUnavailable if it cannot be
-        reached.
+        streamed. Ends with `Answered`. Raises ModelError if the server refuses, ModelUnavailable if it is out of reach.
         """
         request = ChatRequest(
             turns=turns,

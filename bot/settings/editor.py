@@ -141,6 +141,12 @@ class SettingsView:
         place = self._caller.place
         return await self._settings.choices(setting, self._settings.value(setting.name, place), place)
 
+    async def shown_choices(self, setting: Setting) -> tuple[str, ...]:
+        """Return the `choices` as people read them."""
+        place, locale = self._caller.place, self._caller.user.locale
+        now = self._settings.value(setting.name, place)
+        return tuple(title for _, title in await self._settings.shown_choices(setting, now, place, locale) if title)
+
     def export(self, scope: Scope) -> str:
         """Return the values set for a server, its channels and its roles as TOML that `SettingsEditor.load` reads."""
         lines = []

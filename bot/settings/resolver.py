@@ -295,6 +295,17 @@ class Settings:
             return tuple(dict.fromkeys([*offered, *([now] if now else [])]))
         return ()
 
+    async def shown_choices(self, setting: Setting, now: Any, place: Place, locale: str) -> list[tuple[str, str]]:
+        """Return the `choices`, each with what people read: of a model at a remote upstream, it says so.
+
+        Before models stands "", for the default one.
+        """
+        choices = await self.choices(setting, now, place)
+        if not setting.task or not choices:
+            return [(choice, choice) for choice in choices]
+        remote, mark = self.models_in(place).is_remote, f" ({translate('remote', locale)})"
+        return [("", ""), *((choice, choice + mark if remote(choice) else choice) for choice in choices)]
+
     async def model(self, name: str, place: Place, earlier: str = "") -> ModelChoice | None:
         """Return the model that the setting `name` chooses in `place`, or None if it is not declared.
 

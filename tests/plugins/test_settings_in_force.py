@@ -300,6 +300,15 @@ async def test_the_models_are_listed(bot: Bot, several: FakeModels) -> None:
     assert "It takes one of fake-chat, other-chat." in (await last(bot, ask("/config show ask.model", MODERATOR))).text
 
 
+async def test_a_listed_model_at_a_remote_server_is_marked(
+    bot: Bot, several: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several.listed["large@hosted"] = "chat"
+    monkeypatch.setattr(ModelClient, "remote_names", ("hosted",))
+    told = (await last(bot, ask("/config show ask.model", MODERATOR))).text
+    assert "It takes one of fake-chat, other-chat, large@hosted (remote)." in told
+
+
 async def test_without_models_none_can_be_set(bot: Bot, models: FakeModels) -> None:
     models.listed = {"fake-chat": "chat"}
     reply = await last(bot, ask("/config set imagine.model fake-images", MODERATOR))

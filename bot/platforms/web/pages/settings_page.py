@@ -107,7 +107,6 @@ class SettingsPage:
         settings = self._services.bot.settings
         levels = settings.levels(setting.name, scope.place)
         changed = last.get((setting.name, scope.channel))
-        choices = await settings.choices(setting, levels[-1].value, scope.place)
         narrower = find_narrower(setting, settings, scope.place)
         notes = [] if narrower is None else [narrower.in_language(user.locale)]
         return {
@@ -117,7 +116,7 @@ class SettingsPage:
             "kind": setting.option.kind,
             "minimum": setting.minimum,
             "maximum": setting.maximum,
-            "choices": ["", *choices] if setting.task and choices else choices,
+            "choices": await settings.shown_choices(setting, levels[-1].value, scope.place, user.locale),
             "value": levels[-1].value,
             "where": levels[-1].where,
             "levels": [{"where": level.where, "value": level.value} for level in levels],

@@ -30,18 +30,18 @@ class Basics:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    async def describe(self, scope: Scope) -> list[dict[str, Any]]:
+    async def describe(self, scope: Scope, locale: str) -> list[dict[str, Any]]:
         """Return those that are declared, with their values in a room or in the whole chat, as JSON."""
-        return await asyncio.gather(*(self._setting_json(name, scope) for name in NAMES if self._settings.knows(name)))
+        names = [name for name in NAMES if self._settings.knows(name)]
+        return await asyncio.gather(*(self._setting_json(name, scope, locale) for name in names))
 
-    async def _setting_json(self, name: str, scope: Scope) -> dict[str, Any]:
+    async def _setting_json(self, name: str, scope: Scope, locale: str) -> dict[str, Any]:
         setting, value = self._settings.find(name), self._settings.value(name, scope.place)
-        choices = await self._settings.choices(setting, value, scope.place)
         return {
             "name": name,
             "kind": setting.option.kind,
             "minimum": setting.minimum,
             "maximum": setting.maximum,
-            "choices": ["", *choices] if setting.task and choices else choices,
+            "choices": await self._settings.shown_choices(setting, value, scope.place, locale),
             "value": value,
         }

@@ -57,7 +57,7 @@ class StartPage:
                     "invitation": self._invitation_json(request),
                     "rules": await self._rules.describe(caller, scope),
                     "lessons": await self._lessons.describe(caller),
-                    "basics": await self._basics.describe(scope),
+                    "basics": await self._basics.describe(scope, caller.user.locale),
                 }
             )
 

@@ -14,6 +14,7 @@ from bot.app import Bot
 from bot.core.caller import Caller
 from bot.core.errors import UserError
 from bot.core.messages import Place, User
+from bot.inference.client import ModelClient
 from bot.platforms.web.access.teachers import WebModerators, teacher_link
 from bot.settings.editor import SettingsEditor, SettingsView
 from bot.settings.scopes import Scope
@@ -91,13 +92,23 @@ async def test_settings_are_in_groups_with_readable_names(teacher: Visitor) -> N
 
 async def test_models_are_chosen_from_those_available(teacher: Visitor, models: FakeModels) -> None:
     models.listed["other-chat"] = "chat"
-    assert (await shown(teacher, name="ask.model"))["choices"] == ["", "fake-chat", "other-chat"]
+    offered = [["", ""], ["fake-chat", "fake-chat"], ["other-chat", "other-chat"]]
+    assert (await shown(teacher, name="ask.model"))["choices"] == offered
     await asked(teacher, name="ask.model", value="other-chat")
     del models.listed["other-chat"]
     gone = await shown(teacher, name="ask.model")
-    assert (gone["choices"], gone["value"]) == (["", "fake-chat", "other-chat"], "other-chat")
+    assert (gone["choices"], gone["value"]) == (offered, "other-chat")
     _, back = await asked(teacher, name="ask.model", value="")
-    assert (back["choices"], back["value"]) == (["", "fake-chat"], "")
+    assert (back["choices"], back["value"]) == (offered[:2], "")
+
+
+async def test_a_model_at_a_remote_server_is_marked(
+    teacher: Visitor, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models.listed["large@hosted"] = "chat"
+    monkeypatch.setattr(ModelClient, "remote_names", ("hosted",))
+    choices = [["", ""], ["fake-chat", "fake-chat"], ["large@hosted", "large@hosted (remote)"]]
+    assert (await shown(teacher, name="ask.model"))["choices"] == choices
 
 
 async def test_a_change_takes_effect_at_once_and_names_its_author(

@@ -39,7 +39,7 @@ function row(setting, desk) {
 function control({ name, kind, choices, minimum, maximum, value }, common) {
   if (kind === "boolean") return element("input", { ...common, type: "checkbox", role: "switch", class: "switch", checked: value === true });
   if (choices.length) {
-    return element("select", common, ...choices.map((choice) => element("option", { value: choice, selected: choice === String(value ?? "") }, choice || t("default"))));
+    return element("select", common, ...choices.map(([choice, title]) => element("option", { value: choice, selected: choice === String(value ?? "") }, title || t("default"))));
   }
   if (kind === "integer" || kind === "number") return element("input", { ...common, type: "number", min: minimum, max: maximum, value });
   if (name !== "ask.system_prompt") return element("input", { ...common, type: "text", value: value ?? "" });

@@ -126,7 +126,7 @@ function control(setting, id) {
   if (kind === "boolean") return element("input", { ...labelled, type: "checkbox", checked: value === true });
   if (setting.choices.length) {
     return element("select", labelled, value === null ? element("option", { value: "", selected: true }, "–") : null,
-      ...setting.choices.map((choice) => element("option", { value: choice, selected: choice === String(value) }, choice || t("default"))));
+      ...setting.choices.map(([choice, title]) => element("option", { value: choice, selected: choice === String(value) }, title || t("default"))));
   }
   const text = value === null ? "" : String(value);
   if (kind === "text" && (text.length > LONG || setting.maximum > 1000)) {
