@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import io
 import logging
 import os
@@ -26,6 +25,9 @@ if TYPE_CHECKING:
     from bot.provenance.certificates import Identity
 
 log = logging.getLogger("bot")
+
+SWITCH_SECONDS = 0.001
+"""How long a thread may compute before another one that waits has its turn."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -150,6 +152,8 @@ def _run(options: argparse.Namespace) -> int:
     for warning in configuration.warnings:
         log.warning("%s", warning)
     set_up_tracing("tempera-bot")
+    # A thread that computes, such as one of the database, else keeps the event loop waiting 5 ms whenever it sends.
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         asyncio.run(_serve(configuration, own_models=not options.no_models))
     except* BotError as group:
@@ -180,6 +184,7 @@ def _first_error(group: BaseExceptionGroup[BotError]) -> BotError:
 
 async def _serve(configuration: Config, *, own_models: bool) -> None:
     from bot.config.loading import NOTHING_TO_RUN
+    from bot.core.garbage import searched_when_idle
     from bot.core.watchdog import Watchdog
     from bot.inference.local_server import LocalServer
     from bot.platforms.web import WebPlatform
@@ -198,7 +203,7 @@ async def _serve(configuration: Config, *, own_models: bool) -> None:
 
         watchdog.end_on_signals(lambda seconds: endings.add(asyncio.create_task(drain(seconds))))
     watchdog.start()
-    async with bot, asyncio.TaskGroup() as tasks:
+    async with bot, searched_when_idle(lambda: not bot.runs.ids), asyncio.TaskGroup() as tasks:
         running = []
         if own_models and configuration.starts_models:
             server = LocalServer(configuration.model_server, key)
@@ -222,8 +227,6 @@ async def _serve(configuration: Config, *, own_models: bool) -> None:
             from bot.monitoring import Monitoring
 
             tasks.create_task(Monitoring(bot, configuration.monitoring).run(), name="monitoring")
-        # What is there now stays. Each search for garbage in it would hold up all answers for a tenth of a second.
-        gc.freeze()
 
 
 def _chat(options: argparse.Namespace) -> int:

@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 from limits.aio.storage import RedisStorage
 from limits.aio.storage.redis.redispy import RedispyBridge
 from limits.errors import ConfigurationError, StorageError
-from limits.storage import MemoryStorage
 
+from bot.access.moving_windows import MovingWindows
 from bot.core.errors import ConfigError, LimitReached, UserError
 from bot.core.i18n import Sentence
 from bot.settings.builtin import DAY_SECONDS
@@ -53,8 +53,6 @@ MAX_COMPLETIONS, MAX_COMPLETIONS_AT_ADDRESS = 600, 6000
 """How often suggestions may be asked for in a minute; somebody who types quickly asks five times a second."""
 MAX_REFUNDS = 10**6
 """A number of refunds that nobody reaches."""
-MIN_KEYS = 10_000
-"""With fewer keys in the memory of this process, those that count nothing any more are not looked for."""
 MIN_WAIT_SECONDS = 1.0
 """How long to wait if another process took the last use at this moment."""
 REDIS_KEY_PREFIX = "tempera"
@@ -131,11 +129,10 @@ class RateLimiter:
     def __init__(self, settings: Settings, storage: str = MEMORY, timing: Timing | None = None) -> None:
         """`storage` is "memory" or the address of a Redis server. Raises ConfigError if it is neither."""
         self._settings = settings
-        self._local = MemoryStorage()
+        self._local = MovingWindows()
         self._shared = None if storage == MEMORY else _redis(storage)
         self._timing = timing or Timing()
         self._retry_at = 0.0
-        self._most_keys = MIN_KEYS
 
     def limits_for(self, user: User, command: Command, place: Place, address: str = "") -> list[RateLimit]:
         """Return the limits that apply to `user` for `command` in `place`; `address` is that of their request.
@@ -192,12 +189,11 @@ class RateLimiter:
         user, platform = request.user, request.place.platform
         if user.is_moderator or user.is_operator:
             return
-        if not self._local.acquire_entry(f"{platform}/{user.id}/{kind}", most, MINUTE_SECONDS):
+        if not self._local.take(f"{platform}/{user.id}/{kind}", most, MINUTE_SECONDS):
             raise UserError("You are sending too much at once; wait a moment.")
         by_address = f"{platform}/address {request.address}/{kind}"
-        if request.address and not self._local.acquire_entry(by_address, most_at_address, MINUTE_SECONDS):
+        if request.address and not self._local.take(by_address, most_at_address, MINUTE_SECONDS):
             raise UserError("Too many people at your IP address are asking at the moment; try again shortly.")
-        self._forget_idle_keys()
 
     def check(self, limits: Sequence[RateLimit]) -> None:
         """Raise LimitReached if one of these is used up by the count of this process; nothing is counted."""
@@ -218,8 +214,7 @@ class RateLimiter:
         """
         self.check(limits)
         for limit in limits:
-            self._local.acquire_entry(limit.key, limit.most + self._refunds(limit), limit.seconds)
-        self._forget_idle_keys()
+            self._local.take(limit.key, limit.most + self._refunds(limit), limit.seconds)
         use, shared = Use(), list[RateLimit]()
         try:
             for limit in limits:
@@ -258,27 +253,17 @@ class RateLimiter:
 
     def _local_wait(self, limit: RateLimit) -> float:
         """Return in how many seconds a use is free; 0 if one is free now."""
-        used, most = self._local.events.get(limit.key, []), limit.most + self._refunds(limit)
-        return max(0.0, used[most - 1].atime + limit.seconds - time.time()) if len(used) >= most else 0.0
-
-    def _forget_idle_keys(self) -> None:
-        """Remove the keys that count nothing any more, which the library keeps: each visitor ever seen has some."""
-        if len(self._local.events) >= self._most_keys:
-            current = time.time()
-            for key, uses in list(self._local.events.items()):
-                if not uses or uses[0].expiry <= current:
-                    self._local.clear(key)
-            self._most_keys = max(MIN_KEYS, 2 * len(self._local.events))
+        return self._local.wait(limit.key, limit.most + self._refunds(limit), limit.seconds)
 
     def _refunds(self, limit: RateLimit) -> int:
-        return self._local.get_moving_window(limit.refund_key, MAX_REFUNDS, limit.seconds)[1]
+        return self._local.count(limit.refund_key, limit.seconds)
 
     def _refund_locally(self, limits: Sequence[RateLimit]) -> None:
         for limit in limits:
             if limit.most == 1:
                 self._local.clear(limit.key)
             else:
-                self._local.acquire_entry(limit.refund_key, MAX_REFUNDS, limit.seconds)
+                self._local.take(limit.refund_key, MAX_REFUNDS, limit.seconds)
 
     # The count of all processes
 

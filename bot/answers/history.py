@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from sqlalchemy import ColumnElement, Row
+    from sqlalchemy import ColumnElement, Row, Select
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from bot.core.model_events import Token
@@ -87,6 +87,8 @@ class History:
         async with self._database.reading() as session:
             here = await self._first_asked(session, self._question)
             found, continued = await self._find_questions(session, here)
+            if not found:
+                return []
             kept = sorted(found)[first_kept([1] * len(found), MAX_QUESTIONS) :]
             newest = await self._answers(session, kept, {continued[one] for one in kept if one in continued}, here.id)
             asked = select(MessageRow.id, MessageRow.text).where(MessageRow.id.in_(kept)).order_by(MessageRow.id)
@@ -216,20 +218,23 @@ class History:
         """Return the questions to `command` before `here`: of its thread, or of the conversation with the bot alone."""
         if not (_is_in_thread(here) or self._is_conversation(here)):
             return []
-        begin = max(since, await self._last_break(session, here))
+        begin = func.coalesce(self._select_last_break(here).correlate(None).scalar_subquery(), 0)
         is_question = (
             (MessageRow.role == "user")
             & (MessageRow.state == "done")
             & (MessageRow.command == command)
+            & (MessageRow.id > since)
             & (MessageRow.id > begin)
         )
         return list(await session.scalars(select(MessageRow.id).where(_is_before(here), self._usable, is_question)))
 
     async def _last_break(self, session: AsyncSession, here: MessageRow) -> int:
         """Return the row of the asker's last new beginning in this place; 0 if there was none."""
+        return await session.scalar(self._select_last_break(here)) or 0
+
+    def _select_last_break(self, here: MessageRow) -> Select[int | None]:
         mine = (MessageRow.role == "break") & (MessageRow.author == here.author)
-        breaks = select(func.max(MessageRow.id)).where(_is_before(here), self._visible, mine)
-        return await session.scalar(breaks) or 0
+        return select(func.max(MessageRow.id)).where(_is_before(here), self._visible, mine)
 
     async def _root(self, session: AsyncSession, here: MessageRow) -> MessageRow | None:
         """Return the message that the thread of `here` hangs under, if it is stored."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 BUSY_SECONDS = 30
 WAL_BUSY_SECONDS = 0.2
 CONNECT_SECONDS = 10
+MAX_CONNECTIONS = 15
 WRITER_LOCK_ID = 0x74656D7065726121
 """The advisory lock that the writers of a PostgreSQL database take in turn: any number that nothing else uses."""
 READ_ONLY = "reads"
@@ -85,7 +86,9 @@ def create_backend(address: str) -> Backend:
 def _create_sqlite(url: URL) -> Backend:
     path = Path(url.database or "tempera.db").expanduser()
     arguments = {"timeout": BUSY_SECONDS, "factory": _SQLiteConnection, "async_creator_fn": connect}
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args=arguments, hide_parameters=True)
+    # All connections stay open: opening one takes a new thread and six visits to it.
+    pool = {"pool_size": MAX_CONNECTIONS, "max_overflow": 0}
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args=arguments, hide_parameters=True, **pool)
     arguments = {"timeout": BUSY_SECONDS, "factory": _SQLiteConnection}
     # Each transaction is in a thread of its own, one after the other.
     blocking = create_engine(f"sqlite:///{path}", connect_args=arguments, hide_parameters=True)

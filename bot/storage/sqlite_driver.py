@@ -54,13 +54,27 @@ class Cursor:
 class Connection(aiosqlite.Connection):
     """A connection with such cursors."""
 
+    _is_settled = False
+    """True if the last call has ended well, and somebody waited for that."""
+
     def cursor(self) -> Any:
         """Return a cursor, which is made when it runs something."""
         return Cursor(self)
 
+    async def rollback(self) -> None:
+        """Roll back the transaction if there is one. SQLAlchemy asks for that twice whenever a session ends."""
+        if not self._is_settled or self._conn.in_transaction:
+            await super().rollback()
+
     async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function with sqlite3's connection in its thread."""
-        return await self._execute(function, self._conn, *arguments)  # type: ignore[no-untyped-call]
+        return await self._execute(function, self._conn, *arguments)
+
+    async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self._is_settled = False
+        result = await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
+        self._is_settled = True
+        return result
 
 
 def connect(file: str, **options: Any) -> Connection:

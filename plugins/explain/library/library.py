@@ -394,7 +394,10 @@ def _build_index(passages: Sequence[Passage], reference: Index | None = None, la
     import bm25s  # noqa: F401 - its import sets its own log level to debug
 
     from plugins.explain.search.index import Index
+    from plugins.explain.search.words import spelling
     from plugins.explain.search.words.glossary import search_language
 
     logging.getLogger("bm25s").setLevel(logging.WARNING)
+    # Before the first questions, each of which would read them in a thread of its own, while everybody waits.
+    spelling.read_words()
     return Index(passages, reference, search_language(language))

@@ -214,12 +214,12 @@ async def test_a_limit_of_zero_is_none(settings: Settings, limits: RateLimiter) 
 async def test_people_who_come_no_more_leave_nothing_in_memory(
     limits: RateLimiter, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.access.rate_limits.MIN_KEYS", 100)
+    monkeypatch.setattr("bot.access.moving_windows.MIN_KEYS", 100)
     limits = RateLimiter(Settings({}))
     for number in range(2000):
         clock.passed += DAY_SECONDS
         await use(limits, User(f"visitor {number}", "Visitor"))
-    assert len(limits._local.events) <= 300
+    assert len(limits._local) <= 300
 
 
 # Uses that cost nothing

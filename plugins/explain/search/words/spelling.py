@@ -18,6 +18,11 @@ MIN_LONG_WORD_LETTERS = 7
 """The length from which on a word is long."""
 
 
+def read_words() -> None:
+    """Read the words and their counts into memory, which takes a while."""
+    _counts()
+
+
 def is_word(word: str) -> bool:
     """Return True if `word` is English. Here and below, it is in lower case and without apostrophes."""
     return _counts().get(word, 0) >= MIN_KNOWN_COUNT

@@ -1,0 +1,35 @@
+"""Counts in windows of time that move on."""
+
+from fakes.core.rate_limits import Clock
+
+from bot.access.moving_windows import MovingWindows
+
+
+def test_a_use_counts_until_the_window_has_left_it_behind(clock: Clock) -> None:
+    windows = MovingWindows()
+    assert windows.take("ann", 2, 60)
+    clock.passed = 40
+    assert windows.take("ann", 2, 60)
+    assert not windows.take("ann", 2, 60)
+    assert (windows.count("ann", 60), round(windows.wait("ann", 2, 60))) == (2, 20)
+    clock.passed = 61
+    assert (windows.count("ann", 60), windows.wait("ann", 2, 60)) == (1, 0)
+    assert windows.take("ann", 2, 60)
+    assert windows.count("ben", 60) == 0
+
+
+def test_what_is_forgotten_counts_no_more(clock: Clock) -> None:
+    windows = MovingWindows()
+    assert windows.take("ann", 1, 60)
+    windows.clear("ann")
+    assert (windows.count("ann", 60), len(windows)) == (0, 0)
+    assert windows.take("ann", 1, 60)
+
+
+def test_where_a_limit_was_lowered_the_wait_is_until_enough_uses_are_over(clock: Clock) -> None:
+    windows = MovingWindows()
+    for second in (0, 10, 20):
+        clock.passed = second
+        assert windows.take("ann", 3, 60)
+    assert round(windows.wait("ann", 1, 60)) == 60
+    assert round(windows.wait("ann", 2, 60)) == 50
