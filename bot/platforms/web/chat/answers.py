@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PACE_SECONDS = 0.05
-STORED_SECONDS = 1.0
-"""How long a line is not confirmed because it is not stored yet: the page sends again what was not confirmed."""
 MAX_ANSWERS_PER_VISITOR, MAX_ANSWERS_PER_ADDRESS, MAX_ANSWERS = 8, 200, 400
 """How many answers may be under way for one visitor, for all at one IP address, and in all.
 
@@ -97,18 +95,20 @@ class WebAnswers:
         parent: int = 0,
         files: Mapping[str, Attachment] | None = None,
         address: str = "",
-    ) -> Form | None:
-        """Start the answer to a typed line, or return the form to show instead. Raises UserError if it is refused.
+    ) -> tuple[Form | None, asyncio.Event]:
+        """Start the answer to a typed line. Raises UserError if it is refused.
 
-        Returns once the question is stored, unless that takes long. `client_ref` identifies the line, so that one which
-        is sent twice is answered once; `again` says that the page has sent it before. `thread` and `parent` are rows of
-        answers in the room, or 0; `files` are values for options of the line's command. `address` is that of the
-        `Request`.
+        Returns the form to show instead, if there is one, and what is set once the question is stored or refused.
+        `client_ref` identifies the line, so that one which is sent twice is answered once; `again` says that the page
+        has sent it before. `thread` and `parent` are rows of answers in the room, or 0; `files` are values for options
+        of the line's command. `address` is that of the `Request`.
         """
-        if room.find_by_client_ref(user.id, client_ref) is not None:
-            return None
+        at_once = asyncio.Event()
+        at_once.set()
+        if (known := room.find_by_client_ref(user.id, client_ref)) is not None:
+            return None, next((one.begun for one in self._active.values() if one.exchange is known), at_once)
         if again and await self.stored.show_asked(user, room, thread, client_ref):
-            return None
+            return None, at_once
         if not text.strip():
             raise UserError("There is nothing to send: type a question, or / for the commands.")
         self._check_load(user, address)
@@ -128,7 +128,7 @@ class WebAnswers:
             request = self._add_files(request, files)
         decision = self._bot.prepare(request)
         if decision.form is not None:
-            return await decision.form()
+            return await decision.form(), at_once
         # The safety classifier is asked once the replies are iterated; until then nobody else may see the question.
         exchange = room.open_exchange(
             user,
@@ -142,10 +142,7 @@ class WebAnswers:
         )
         active = ActiveAnswer(user, room, thread, exchange, address=address)
         self._start(active, decision.start())
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STORED_SECONDS):
-                await active.begun.wait()
-        return None
+        return None, active.begun
 
     def is_read_along(self, room: Room) -> bool:
         """Return whether teachers may read what is asked in a room from now on; it is a private place then."""
@@ -351,7 +348,9 @@ class WebAnswers:
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         # This is a callback of the task, because one that is cancelled before its first step never runs its own code.
         active = self._active.pop(task)
-        active.begun.set()
+        if not task.cancelled():
+            # A line that the end of this process cuts short is sent again to the next one.
+            active.begun.set()
         if active.user.is_moderator:
             # They may have changed a lesson.
             self._rooms.notify_offers()

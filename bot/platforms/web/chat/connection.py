@@ -70,10 +70,9 @@ class Connection:
         self._sent = asyncio.Event()
         self._offers: dict[str, Any] = {}
         self._offers_are_old = False
-        self._is_shown_as_moderator = False
-        self._has_other_rights = False
-        self._has_ended = False
+        self._is_shown_as_moderator = self._has_other_rights = self._has_ended = False
         self._completion: asyncio.Task[None] | None = None
+        self._confirming: asyncio.Task[None] | None = None
 
     async def serve(self, name: str, locale: str, room: str) -> None:
         """Send the welcome message and serve the page, which shows `room` first; returns when the page has closed."""
@@ -108,7 +107,7 @@ class Connection:
             }
             # Either may be the first to notice that the page has closed, while the other waits for something else.
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            for task in (*both, self._completion):
+            for task in (*both, self._completion, self._confirming):
                 if task is not None:
                     task.cancel()
 
@@ -185,8 +184,7 @@ class Connection:
 
     @property
     def _is_named(self) -> bool:
-        known = self._services.people.find(self._user.id)
-        return known is not None and known.is_named
+        return bool((known := self._services.people.find(self._user.id)) and known.is_named)
 
     def _show_room(self, room: Room) -> None:
         self._room = room
@@ -308,8 +306,7 @@ class Connection:
         try:
             incoming = sent.parse_message(data)
             ref = getattr(incoming, "ref", "")
-            _check_pace(is_too_much)
-            await self._handle(incoming, tasks)
+            await self._handle(incoming, tasks, is_too_much=is_too_much)
         except UserError as error:
             if is_too_much and not ref:
                 # Nobody waits for the answer.
@@ -318,7 +315,9 @@ class Connection:
             text = error.sentence.in_language(self._user.locale)
             await self._send({"type": "refused", "ref": ref, "text": text})
 
-    async def _handle(self, incoming: sent.Incoming, tasks: asyncio.TaskGroup) -> None:
+    async def _handle(self, incoming: sent.Incoming, tasks: asyncio.TaskGroup, *, is_too_much: bool) -> None:
+        if is_too_much:
+            raise UserError("You are sending too much at once; wait a moment.")
         services, answers, room = self._services, self._services.answers, self._room
         user = self._user = self._visitor()
         # A page that was left open sends pings by itself.
@@ -326,7 +325,9 @@ class Connection:
             self._services.moderators.note_use(user)
         match incoming:
             case sent.Say():
-                await self._confirm(incoming.ref, await requests.say(services, user, room, incoming, self._address))
+                await self._until_confirmed()
+                form, stored = await requests.say(services, user, room, incoming, self._address)
+                self._confirming = tasks.create_task(self._confirm(incoming.ref, form, stored), name="web line")
             case sent.Press():
                 form = await answers.press(user, incoming.exchange, incoming.id, incoming.thread, address=self._address)
                 await self._confirm(incoming.ref, form)
@@ -338,9 +339,7 @@ class Connection:
                     self._completion.cancel()
                 self._completion = tasks.create_task(self._send_completions(incoming), name="web completion")
             case sent.Name():
-                if self._services.known[user.id].name:
-                    raise UserError("A moderator has given you this name. Ask them if you would like another one.")
-                self._services.people.choose(user, incoming.name)
+                requests.choose_name(services, user, incoming.name)
                 self.name_changed()
                 self._services.moderators.note_use(self._user)
                 if incoming.ref:
@@ -368,6 +367,7 @@ class Connection:
         await self._send({"type": "tokens", "ref": message.ref, "exchange": message.exchange, "tokens": tokens})
 
     async def _enter(self, name: str) -> None:
+        await self._until_confirmed()
         # The page is sent all that the room shows.
         self._limit.count(ENTERING_WEIGHT)
         left = self._room
@@ -382,8 +382,15 @@ class Connection:
         self._show_room(room)
         await self._welcome(notice)
 
-    async def _confirm(self, ref: str, form: Form | None) -> None:
-        """Tell the page that its message was accepted, and send the form that it opened, if any."""
+    async def _until_confirmed(self) -> None:
+        """Wait for the last line, so that lines are stored in order, and confirmed in the room that they belong to."""
+        if self._confirming is not None:
+            await asyncio.wait({self._confirming})
+
+    async def _confirm(self, ref: str, form: Form | None, stored: asyncio.Event | None = None) -> None:
+        """Tell the page that its message was accepted, once it is `stored`, and send the form that it opened."""
+        if stored is not None:
+            await stored.wait()
         await self._send({"type": "taken", "ref": ref})
         if form is not None:
             await self._send(protocol.form_message(form, self._user.locale))
@@ -391,8 +398,3 @@ class Connection:
     async def _send_completions(self, message: sent.Complete) -> None:
         values = await requests.suggest(self._services, self._user, self._room, message, self._address)
         await self._send({"type": "completed", "ref": message.ref, "values": values})
-
-
-def _check_pace(is_too_much: bool) -> None:
-    if is_too_much:
-        raise UserError("You are sending too much at once; wait a moment.")

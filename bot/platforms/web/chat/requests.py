@@ -12,6 +12,7 @@ from bot.platforms.web.chat.room import GENERAL, room_place
 from bot.storage.audit import MODERATION, AuditEntry
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Sequence
 
     from bot.core.messages import Form, User
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 MAX_SUGGESTIONS = 25
 
 
-async def say(services: WebServices, user: User, room: Room, message: Say, address: str) -> Form | None:
-    """Start the answer to a typed line, or return the form to show instead. Raises UserError if it is refused."""
+async def say(
+    services: WebServices, user: User, room: Room, message: Say, address: str
+) -> tuple[Form | None, asyncio.Event]:
+    """Start the answer to a typed line, as `WebAnswers.say` does. Raises UserError if it is refused."""
     check_length(message.text)
     return await services.answers.say(
         user,
@@ -37,6 +40,13 @@ async def say(services: WebServices, user: User, room: Room, message: Say, addre
         files=await services.find_uploads(user, message.files),
         address=address,
     )
+
+
+def choose_name(services: WebServices, user: User, name: str) -> None:
+    """Change what a visitor is called. Raises UserError if they may not, or not to this name."""
+    if services.known[user.id].name:
+        raise UserError("A moderator has given you this name. Ask them if you would like another one.")
+    services.people.choose(user, name)
 
 
 async def submit(services: WebServices, user: User, room: Room, message: Submit, address: str) -> Form | None:

@@ -274,6 +274,32 @@ async def test_uploads_of_a_deleted_user_are_dropped(bot: Bot, asking: WebAnswer
     assert (uploads.get(hers, "a"), uploads.get(his, "b")) == (None, file)
 
 
+async def test_a_line_is_confirmed_only_once_it_is_stored(bot: Bot, ann: Visitor) -> None:
+    async with ann.page() as page, ann.page() as other:
+        # Nothing can be stored meanwhile.
+        async with bot.database.writing() as session:
+            await session.connection()
+            await page.say("/ask hello", ref="first")
+            await page.until("exchange")
+            await other.say("/ask hello", ref="first")
+            # Longer than storing takes anywhere. The pages can do other things.
+            await asyncio.sleep(1.2)
+            for one in (page, other):
+                await one.send("ping")
+                await one.until("pong")
+                assert "taken" not in [message["type"] for message in one.received]
+            # What comes next waits for the line, so that lines keep their order.
+            await page.say("/ask again", ref="second")
+            await page.send("enter", room="general")
+        told = [(await one.until("taken"))["ref"] for one in (other, page, page)]
+        await page.until("welcome")
+    rows = await bot.messages.recent(room_place("general"), 5)
+    assert (told, [row.text for row in rows if row.role == "user"]) == (
+        ["first", "first", "second"],
+        ["hello", "again"],
+    )
+
+
 async def test_a_line_that_was_taken_is_stored_and_known_to_a_new_process(bot: Bot) -> None:
     async with visitor("") as ann:
         async with WebPlatform(bot, WebSection(port=0)).serve() as ann.url, ann.page() as page:
