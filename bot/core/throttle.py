@@ -79,7 +79,7 @@ class RateBudget:
 class Throttle:
     """The pace of the snapshots of one message: one every `interval` seconds, within the shared `budget`.
 
-    The final one does not wait for the interval. Times are those of the running loop.
+    Neither the first one with words nor the final one waits for the interval. Times are those of the running loop.
     """
 
     def __init__(self, interval: float, budget: RateBudget | None = None) -> None:
@@ -87,9 +87,9 @@ class Throttle:
         self._budget = budget
         self._next_snapshot = -math.inf
 
-    def delay(self, *, final: bool) -> float:
-        """Return the seconds until a snapshot may be sent; 0 for at once."""
-        due = 0.0 if final else self._next_snapshot - _now()
+    def delay(self, *, final: bool, first: bool = False) -> float:
+        """Return the seconds until a snapshot may be sent; 0 for at once. `first` says that it has the first words."""
+        due = 0.0 if final or first else self._next_snapshot - _now()
         budget = self._budget.delay(final=final) if self._budget else 0.0
         return max(0.0, due, budget)
 
@@ -117,12 +117,13 @@ async def throttled(replies: Stream[Reply], throttle: Throttle) -> AsyncGenerato
         while True:
             newest = latest.pop_newest() or newest
             final = latest.ended or (newest is not None and newest.final)
+            first = newest is not None and bool(newest.text) and not (shown is not None and shown.text)
             delay: float | None = None
             if newest is None or newest == shown:
                 if latest.ended:
                     latest.check()
                     return
-            elif not (delay := throttle.delay(final=final)):
+            elif not (delay := throttle.delay(final=final, first=first)):
                 throttle.record_snapshot()
                 shown = newest
                 yield newest

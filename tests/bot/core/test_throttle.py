@@ -130,6 +130,12 @@ def test_a_status_is_throttled_like_text() -> None:
     assert [reply.status for _, reply in seen] == ["", "2", "6", ""]
 
 
+def test_the_first_words_do_not_wait_for_the_pace_of_a_status() -> None:
+    replies = [Reply(status="Thinking …"), Reply(text="a"), Reply(text="ab"), *(Reply(text="abc") for _ in range(9))]
+    seen = run_in_virtual_time(watch(several(*replies), Throttle(0.42)))
+    assert [(reply.text, pytest.approx(moment)) for moment, reply in seen] == [("", 0), ("a", 0.1), ("abc", 0.52)]
+
+
 def test_an_error_of_the_source_is_raised_after_its_last_snapshot() -> None:
     async def scene() -> None:
         source = Source(3, every=0.1, error=OSError("gone"))

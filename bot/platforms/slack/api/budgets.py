@@ -136,7 +136,7 @@ class ViewThrottle(Throttle):
         super().__init__(0.0)
         self._snapshot_delay = snapshot_delay
 
-    def delay(self, *, final: bool) -> float:
+    def delay(self, *, final: bool, first: bool = False) -> float:
         """Return the seconds until a snapshot may be sent; 0 means now."""
         return 0.0 if final else self._snapshot_delay()
 
