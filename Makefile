@@ -52,9 +52,10 @@ quality: setup-dev
 chaos: setup-dev
 	PYTHONPATH=tests $(BIN)/python -m quality.chaos
 
-# Replicas of fake and real models under Ray Serve; `make test` has a short form of it.
+# Replicas of fake and real models under Ray Serve, and what they cost; `make test` has a short form of it.
 cluster: setup-dev
 	$(BIN)/python -m pytest tests/model_server/workers -m "processes or quality"
+	PYTHONPATH=tests $(BIN)/python -m quality.cluster
 
 lint: setup-dev
 	$(BIN)/ruff format .
@@ -75,6 +76,7 @@ bench: $(VENV)/.bench-$(INSTRUCTIONS)
 	PYTHONPATH=tests $(BIN)/python -m quality.pictures
 	PYTHONPATH=tests $(BIN)/python -m quality.overhead
 	PYTHONPATH=tests $(BIN)/python -m quality.latency
+	PYTHONPATH=tests $(BIN)/python -m quality.cluster
 
 # Whether memory, open files, threads or tasks grow over 12,000 answers.
 soak: setup-dev
