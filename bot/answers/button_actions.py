@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -18,7 +19,7 @@ from bot.moderation.actions import moderation_entry
 from bot.storage.places import is_visible
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from bot.answers.executor import AnswerExecutor
     from bot.answers.services import Services
@@ -42,6 +43,7 @@ class ButtonActions:
         self._admission = services.admission
         self._adapters = services.adapters
         self._safety = services.safety
+        self._events = services.events
         self._executor = executor
         self._turns: WeakValueDictionary[tuple[str, str, int], asyncio.Lock] = WeakValueDictionary()
 
@@ -97,9 +99,12 @@ class ButtonActions:
             case _:
                 await self._executor.run_answer(await self._follow_up(request, action, row), replies)
 
-    def turn_of(self, request: Request, row_id: int) -> asyncio.Lock:
-        """Return the lock of one person's choices behind a button of the answer `row_id`."""
-        return self._turns.setdefault((request.place.platform, request.user.id, row_id), asyncio.Lock())
+    @asynccontextmanager
+    async def turn_of(self, request: Request, row_id: int) -> AsyncIterator[None]:
+        """Let one choice after the other of a person behind a button of the answer `row_id` be made and shown."""
+        whose = request.place.platform, request.user.id, row_id
+        async with self._turns.setdefault(whose, asyncio.Lock()), self._events.turn(":".join(map(str, whose))):
+            yield
 
     async def choose(self, request: Request, action: str, row_id: int) -> Reply:
         """Return the reply to a press of a button that leads to choices, or of one of these choices.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +47,8 @@ class Decision:
     refused: bool = False
     in_place: bool = False
     passing: bool = False
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False, compare=False)
-    """One for all passing replies of an answer to one person, so that the newest is shown last."""
+    turn: AbstractAsyncContextManager[None] = field(default_factory=nullcontext, repr=False, compare=False)
+    """Entered by one passing reply of an answer to one person after the other, so that the newest is shown last."""
     form: Callable[[], Awaitable[Form]] | None = None
     _work: Work = field(default=_no_work, repr=False)
     _made: float = field(default_factory=time.monotonic, repr=False)

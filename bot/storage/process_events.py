@@ -37,6 +37,9 @@ MAX_EVENT_BYTES = 1 << 20
 FILES = "tempera:file"
 MAX_FILE_BYTES, FILE_SECONDS = 8 << 20, 30
 """The largest file that processes show each other, such as a preview, and for how long it is there."""
+TURNS = "tempera:turn"
+TURN_SECONDS, TURN_POLL_SECONDS = 5.0, 0.02
+"""How long a process waits for its turn, and has it, and how often it asks whether it has come."""
 EXPIRY_SECONDS = 3600
 """How long the stream stays after the last event."""
 PACE_SECONDS = 0.1
@@ -129,6 +132,25 @@ class ProcessEvents:
         """Return a file that another process keeps, for the handler of an event; None if it is gone."""
         data: Any = None if self._reader is None else await self._reader.get(f"{FILES}:{name}")
         return cast("bytes | None", data)
+
+    @asynccontextmanager
+    async def turn(self, name: str) -> AsyncIterator[None]:
+        """Let one process at a time into contexts of this name; without Redis, or after a long wait, all at once."""
+        if self._reader is None or self._is_away:
+            yield
+            return
+        from redis.exceptions import RedisError
+
+        lock = self._reader.lock(
+            f"{TURNS}:{name}", timeout=TURN_SECONDS, sleep=TURN_POLL_SECONDS, blocking_timeout=TURN_SECONDS
+        )
+        with suppress(RedisError, OSError):
+            await lock.acquire()
+        try:
+            yield
+        finally:
+            with suppress(RedisError, OSError):
+                await lock.release()
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Redis]:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fakes.core.requests import ANN, BEN, ask, last, press
+from fakes.model_server.gateway import PATIENCE_SECONDS
 
 from bot import Button, Context, Plugin, Reply, command
 from bot.app import Bot
@@ -103,8 +104,13 @@ async def test_a_choice_is_shown_to_whoever_makes_it_and_stored_nowhere(make_bot
 async def test_choices_of_one_person_are_shown_in_their_order(make_bot: Callable[..., Bot]) -> None:
     async with make_bot(Board()) as bot, open_board(bot) as (shown, _):
         first, second = (bot.prepare(press(name, shown.row)) for name in ("c0", "c1"))
-        assert first.turn is second.turn
-        assert first.turn is not bot.prepare(press("c1", shown.row, BEN)).turn
+        async with first.turn:
+            waiting = asyncio.create_task(second.turn.__aenter__())
+            async with bot.prepare(press("c1", shown.row, BEN)).turn:
+                await asyncio.sleep(0)
+                assert not waiting.done()
+        await asyncio.wait_for(waiting, PATIENCE_SECONDS)
+        await second.turn.__aexit__(None, None, None)
         # What c0 stands under stays, and one choice takes the place of the one before.
         assert (first.in_place, second.in_place) == (False, True)
 

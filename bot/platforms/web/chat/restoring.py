@@ -89,6 +89,9 @@ class StoredMessages:
     async def _show_stored(self, room: Room, row: MessageRow, question: MessageRow | None) -> None:
         reply = await self._bot.snapshot(row, "en", files=False)
         stored = await self._bot.messages.list_files(row.id) if reply.final and not reply.attachments else ()
+        if room.find_by_row(row.id) is not None:
+            # Another process has told it meanwhile.
+            return
         exchange = room.open_exchange(
             User(row.author, row.author_name),
             row.resume.get("line", ""),

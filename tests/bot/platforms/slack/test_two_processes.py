@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +149,37 @@ async def test_a_round_of_duel_is_played_in_both(slack: FakeSlack, monkeypatch: 
     [own] = await slack.until(lambda: slack.ephemeral(slack.ann))
     await press(slack, own, "Show the truth now")
     await slack.until(lambda: any("Forged: 2, 4, 6, 8, 10, 12." in one.shown for one in slack.workspace.messages))
+
+
+async def test_of_two_choices_in_different_processes_the_newest_is_shown_last(
+    pair: tuple[Bot, Bot], slack: FakeSlack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apis = [bot.adapters.get("slack")._api for bot in pair]
+    begun, done, may_answer = [asyncio.Event(), asyncio.Event()], asyncio.Semaphore(0), asyncio.Event()
+
+    async def respond(number: int, send: Any, *given: Any, **more: Any) -> None:
+        begun[number].set()
+        if number == FIRST:
+            await may_answer.wait()
+        await send(*given, **more)
+        done.release()
+
+    await run_command(slack, "/tempera", "duel seconds:300")
+    await press(slack, await slack.until(lambda: find_with(slack, "Vote")), "Vote", slack.ben)
+    [ballot] = await slack.until(lambda: slack.ephemeral(slack.ben))
+    for number, api in enumerate(apis):
+        monkeypatch.setattr(api, "respond", partial(respond, number, api.respond))
+    slack.courier.chosen = FIRST
+    await (await slack.press(slack.ben, ballot, "2")).acknowledged()
+    await asyncio.wait_for(begun[FIRST].wait(), PATIENCE_SECONDS)
+    await press(slack, ballot, "4", slack.ben)
+    with suppress(TimeoutError):
+        # It does not answer before the first one has.
+        await asyncio.wait_for(begun[SECOND].wait(), 1)
+    may_answer.set()
+    for _ in range(2):
+        await asyncio.wait_for(done.acquire(), PATIENCE_SECONDS)
+    assert {"✗ 2", "✗ 4"} <= slack.ephemeral(slack.ben)[-1].buttons.keys()
 
 
 async def test_a_default_that_somebody_set_holds_in_the_other_process(
