@@ -236,13 +236,17 @@ class RateLimiter:
         Returns in how many seconds it may be made, which is 0 if it was counted, and how many there were. Without Redis
         nothing is counted.
         """
+        wait, count, task = 0.0, 0, asyncio.current_task()
+        before = 0 if task is None else task.cancelling()
         if (shared := self._reachable_shared()) is not None:
             async with self._local_on_failure():
                 is_counted = await shared.acquire_entry(key, most, seconds)
                 start, count = await shared.get_moving_window(key, most, seconds)
-                wait = max(0.0, start + seconds - time.time()) or MIN_WAIT_SECONDS
-                return 0.0 if is_counted else wait, count
-        return 0.0, 0
+                wait = 0.0 if is_counted else max(0.0, start + seconds - time.time()) or MIN_WAIT_SECONDS
+            # The client of Redis swallows cancellations, and whoever has to wait would go on for a minute.
+            if task is not None and task.cancelling() > before:
+                raise asyncio.CancelledError
+        return wait, count
 
     async def close(self) -> None:
         """Close the connections to Redis."""

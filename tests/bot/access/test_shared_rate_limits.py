@@ -89,6 +89,17 @@ async def test_calls_of_another_server_are_counted_together(
         await alone.close()
 
 
+async def test_no_cancellation_gets_lost_while_a_call_is_counted(pair: tuple[RateLimiter, RateLimiter]) -> None:
+    for number in range(300):
+        task = asyncio.create_task(pair[0].take("cancelled", 1000, 60))
+        for _ in range(number % 30):
+            await asyncio.sleep(0)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+            assert task.cancelled()
+
+
 @pytest.mark.parametrize("most", [1, 3])
 async def test_with_redis_a_refunded_use_costs_nothing_in_any_process(
     settings: Settings, pair: tuple[RateLimiter, RateLimiter], request: pytest.FixtureRequest, most: int
