@@ -151,6 +151,8 @@ async def _main(port: int, folder: Path, real_models: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
+    # Tests need not wait for Ray as long as people would.
+    os.environ["RAY_SERVE_CONTROL_LOOP_INTERVAL_S"] = "0.1"
     cluster.UPSCALE_SECONDS = cluster.DOWNSCALE_SECONDS = cluster.POLL_SECONDS = 0.5
     with cluster.joined_cluster():
         asyncio.run(_main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]))

@@ -25,7 +25,7 @@ from model_server.files.cache import ModelCache
 pytestmark = pytest.mark.processes
 
 REPOSITORY = Path(__file__).parents[3]
-SEEDS, CONVERSATIONS, ATTEMPTS = 50, 8, 10
+SEEDS, CONVERSATIONS, ATTEMPTS = 50, 6, 10
 EXPECTED = {TINY_CHAT: 2, "flock": 2 * SLOTS}
 """How many jobs the models with two replicas do at once."""
 PICTURE_MODELS = ("digiface-dcgan", "emoji-faces", "emoji-diffusion")
