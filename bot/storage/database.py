@@ -17,13 +17,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sqlalchemy import (
     JSON,
-    DateTime,
     Double,
     ForeignKey,
     Index,
     LargeBinary,
     MetaData,
-    Text,
     delete,
     func,
     not_,
@@ -32,10 +30,10 @@ from sqlalchemy import (
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-from sqlalchemy.types import TypeDecorator
 
 from bot.core.background import in_daemon_thread
 from bot.core.errors import ConfigError
+from bot.storage.columns import CleanText, UtcDateTime
 from bot.storage.engine import BUSY_SECONDS, create_backend, prepare_file, truncate_wal
 from bot.storage.failures import Failures
 
@@ -43,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
     from types import TracebackType
 
-    from sqlalchemy import Connection, Dialect, Engine
+    from sqlalchemy import Connection, Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 log = logging.getLogger(__name__)
@@ -51,6 +49,8 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 RETRY_SECONDS = 0.05
+MAX_READERS = 14
+"""How many read at once; a connection is left for who writes."""
 WAL_PAUSES_SECONDS = (0.1, 0.5, 2.0)
 """Pauses between attempts to truncate the write-ahead log while other processes read it."""
 ANNOUNCEMENT = "announcement"
@@ -71,32 +71,6 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 def now() -> datetime:
     """Return the current time in UTC, with its time zone."""
     return datetime.now(UTC)
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A point in time, stored and returned in UTC, since SQLite stores no time zone."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Convert a value to UTC before it is stored."""
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Add the time zone to a stored value."""
-        return None if value is None else value.replace(tzinfo=UTC)
-
-
-class CleanText(TypeDecorator[str]):
-    """Text without what databases reject: half a surrogate pair becomes a question mark, and NUL is removed."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Clean a value before it is stored."""
-        return None if value is None else value.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 class Base(DeclarativeBase):
@@ -245,6 +219,7 @@ class Database:
         self._backend = create_backend(url)
         self._engine = self._backend.engine
         self._failures = Failures(self._backend.name, self._backend.driver_errors)
+        self._turns = asyncio.Semaphore(MAX_READERS)
 
     @property
     def name(self) -> str:
@@ -292,8 +267,14 @@ class Database:
         Raises DatabaseUnavailable if the database cannot be used.
         """
         with self._failures.reported("reading"):
-            async with _session(self._backend.reader) as session:
-                yield session
+            # The pool itself would let whoever comes next go before those who wait, some of whom waited for long.
+            async with asyncio.timeout(BUSY_SECONDS):
+                await self._turns.acquire()
+            try:
+                async with _session(self._backend.reader) as session:
+                    yield session
+            finally:
+                self._turns.release()
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncSession]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 MAX_AT_ONCE = 50
 GIVING_WAY_SECONDS = 1.0
+TURN_SECONDS = 0.01
+"""The shortest time between the beginnings of two answers, each of which takes about that long."""
 
 Exchange = tuple[MessageRow, MessageRow]
 """A question and its answer."""
@@ -57,6 +60,7 @@ class ExchangeWriter:
         self._task: asyncio.Task[None] | None = None
         self._is_idle = asyncio.Event()
         self._is_idle.set()
+        self._next_turn = -math.inf
 
     async def store(self, new: NewExchange) -> Exchange:
         """Store an exchange and return its rows; nothing of it stays if this is cancelled.
@@ -73,13 +77,18 @@ class ExchangeWriter:
             raise
 
     async def give_way(self) -> None:
-        """Wait until no exchange waits to be stored, but not long.
+        """Wait until no exchange waits to be stored, but not long; and begin a moment after whoever came before.
 
-        When many people ask at once, each learns sooner that the question was taken if no answer is begun meanwhile.
+        When many people ask at once, each learns sooner that the question was taken if no answer is begun meanwhile,
+        and if not all are begun at one moment.
         """
+        loop = asyncio.get_running_loop()
+        turn = self._next_turn = max(loop.time(), self._next_turn + TURN_SECONDS)
         with suppress(TimeoutError):
             async with asyncio.timeout(GIVING_WAY_SECONDS):
                 await self._is_idle.wait()
+        if (wait := turn - loop.time()) > 0:
+            await asyncio.sleep(wait)
 
     def _start(self) -> None:
         if self._task is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from fakes.model_server.gateway import PATIENCE_SECONDS
+from fakes.model_server.gateway import PATIENCE_SECONDS, eventually
 from fakes.storage.migrated_tables import copy_migrated_tables, run_real_migrations
 from fakes.storage.postgres import fresh_database
 from fakes.storage.rows import message
@@ -19,7 +19,8 @@ from bot.platforms.web.access.teachers import WebModerators
 from bot.settings.resolver import Settings
 from bot.settings.setting import Scope
 from bot.storage import installations  # noqa: F401 - so that all tables are known
-from bot.storage.database import AttachmentRow, Base, Database, EventRow, MessageRow, PluginRow, UtcDateTime, now
+from bot.storage.columns import UtcDateTime
+from bot.storage.database import MAX_READERS, AttachmentRow, Base, Database, EventRow, MessageRow, PluginRow, now
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -315,3 +316,30 @@ async def test_the_migration_keeps_the_moderators_of_the_web_chat(bare: str) -> 
             rows = await session.execute(select(OLD_PLUGIN_DATA).where(OLD_PLUGIN_DATA.c.scope == "moderators"))
             assert [dict(row) for row in rows.mappings()] == [row]
         await database.migrate()
+
+
+async def test_who_waits_for_a_connection_reads_before_whoever_comes_later(
+    database: Database,
+) -> None:
+    read: list[str] = []
+
+    async def reader(name: str, until: asyncio.Event | None = None) -> None:
+        async with database.reading() as session:
+            await session.scalar(select(1))
+            read.append(name)
+            if until is not None:
+                await until.wait()
+
+    ends = [asyncio.Event() for _ in range(MAX_READERS)]
+    busy = [asyncio.create_task(reader("busy", end)) for end in ends]
+    await eventually(lambda: len(read) == MAX_READERS)
+    waiting = asyncio.create_task(reader("first"))
+    await asyncio.sleep(0.05)
+    assert read[MAX_READERS:] == []
+    ends[0].set()
+    await busy[0]
+    await reader("second")
+    assert read[MAX_READERS:] == ["first", "second"]
+    for end in ends:
+        end.set()
+    await asyncio.gather(*busy, waiting)

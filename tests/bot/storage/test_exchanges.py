@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from bot.core.errors import Expired
 from bot.core.messages import Request, User
+from bot.storage import exchanges
 from bot.storage.database import Database, MessageRow
 from bot.storage.exchanges import MAX_AT_ONCE
 from bot.storage.messages import MessageStore
@@ -87,3 +88,22 @@ async def test_who_gives_way_waits_for_all_that_wait_to_be_stored(database: Data
     await store.give_way()
     assert await count(database) == 4 * MAX_AT_ONCE
     await asyncio.gather(*tasks)
+
+
+async def test_who_gives_way_begins_a_moment_after_whoever_came_before(
+    store: MessageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchanges, "TURN_SECONDS", 0.2)
+    loop, moments = asyncio.get_running_loop(), []
+
+    async def begin() -> None:
+        await store.give_way()
+        moments.append(loop.time())
+
+    before = loop.time()
+    await asyncio.gather(begin(), begin(), begin())
+    assert [moment >= before + turn for moment, turn in zip(moments, (0, 0.19, 0.39), strict=True)] == [True] * 3
+    # Nobody waits for those who came long ago.
+    await asyncio.sleep(0.25)
+    async with asyncio.timeout(0.15):
+        await store.give_way()

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from bot.storage.database import UtcDateTime
+from bot.storage.columns import UtcDateTime
 
 revision = "0001"
 down_revision = None
