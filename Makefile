@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Tests without a mark run side by side, with one worker more than there are cores, since many wait for a moment; then those
 # with a browser or with programs of their own. Models, restarts and loads take two workers, a file in one of them, since a
-# file shares its model; loads come last, where nothing else computes.
+# file shares its model; loads come last, where nothing else computes. Ray's processes need the cores for themselves.
 WORKERS = $(shell expr $$(nproc) + 1)
 HEAVY := browser or processes
 MODELS := weights or chaos
 LOADS := load
+LATER := $(MODELS) or $(LOADS) or cluster or quality
 
 # What `make bench` compares: llama.cpp built for this processor, or, with INSTRUCTIONS=avx2, both sides with AVX2 alone.
 INSTRUCTIONS ?= native
@@ -39,10 +40,11 @@ test: setup-dev $(CONTRACT)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal -m "not ($(HEAVY) or $(MODELS) or $(LOADS) or quality)"
-	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal -m "($(HEAVY)) and not ($(MODELS) or $(LOADS) or quality)"
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal -m "not ($(HEAVY) or $(LATER))"
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal -m "($(HEAVY)) and not ($(LATER))"
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "($(MODELS)) and not ($(LOADS) or quality)"
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "$(LOADS) and not quality"
+	$(BIN)/python -m pytest -m "cluster and not quality"
 
 # How well questions are answered and attacks are caught, with all that was held out; `make test` has samples of it.
 quality: setup-dev
@@ -54,7 +56,7 @@ chaos: setup-dev
 
 # Replicas of fake and real models under Ray Serve, and what they cost; `make test` has a short form of it.
 cluster: setup-dev
-	$(BIN)/python -m pytest tests/model_server/workers -m "processes or quality"
+	$(BIN)/python -m pytest tests/model_server/workers -m "cluster or quality"
 	PYTHONPATH=tests $(BIN)/python -m quality.cluster
 
 lint: setup-dev

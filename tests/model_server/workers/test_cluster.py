@@ -22,7 +22,7 @@ from fakes.model_server.linked_cache import SMALL_LANGUAGE_MODEL
 from model_server.catalogue import load_catalogue
 from model_server.files.cache import ModelCache
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.cluster
 
 REPOSITORY = Path(__file__).parents[3]
 SEEDS, CONVERSATIONS, ATTEMPTS = 50, 6, 10

@@ -22,7 +22,7 @@ from fakes.model_server.client import CHAT, chat
 from fakes.model_server.cluster import START_SECONDS, require_ray
 from fakes.model_server.gateway import PATIENCE_SECONDS, environment, free_port, wait_until_ready
 
-pytestmark = [pytest.mark.processes, pytest.mark.quality]
+pytestmark = [pytest.mark.cluster, pytest.mark.quality]
 
 MANIFEST = Path(__file__).parents[3] / "deploy" / "ray-service.yaml"
 RAY = (sys.executable, "-m", "ray.scripts.scripts")
