@@ -192,10 +192,11 @@ void multiply_unit(const uint8_t* unit, const Rows& rows, int row, int count, in
             const Format format(unit, strip, half);
             float* to = sums + strip * kStripColumns + half * kLanes;
             const uint8_t* ahead = unit + Format::kHeader + strip * Format::kStrip + kPrefetchBytes;
-            for (int r = 0; r < count; r += kCount) {
-                const size_t place = (static_cast<size_t>(row + r) / kCount * rows.groups + group) * kCount;
-                const bool fetches = cold && half == 0 && r == 0;
-                multiply_strip<Format, kCount>(format, rows, place, fetches ? ahead : nullptr, to + r * kColumns);
+            size_t place = (static_cast<size_t>(row) / kCount * rows.groups + group) * kCount;
+            multiply_strip<Format, kCount>(format, rows, place, cold && half == 0 ? ahead : nullptr, to);
+            for (int r = kCount; r < count; r += kCount) {
+                place += static_cast<size_t>(rows.groups) * kCount;
+                multiply_strip<Format, kCount>(format, rows, place, nullptr, to + r * kColumns);
             }
         }
 }
