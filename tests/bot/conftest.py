@@ -8,6 +8,7 @@ from fakes.core.echo_plugin import Echo
 from fakes.model_server.model_api import FakeModels
 from fakes.programs.terminal_chat import Caller, Person
 from fakes.storage.postgres import empty_database, running_server
+from fakes.storage.redis import running_redis
 
 from bot import Plugin
 from bot.app import Bot
@@ -19,6 +20,13 @@ from bot.storage.database import Database
 
 UNCHECKED = {"safety.level": "off"}
 """So that a test sees every word as soon as it is said; else answers come sentence by sentence."""
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Redis server for the tests of a module."""
+    with running_redis(tmp_path_factory.mktemp("redis")) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from unittest.mock import patch
 import aiohttp
 import psutil
 from fakes.model_server.client import CHAT, events_of
+from fakes.model_server.cluster import text_model
 from fakes.model_server.gateway import FACTORY, eventually, is_ready, listening
 from fakes.model_server.linked_cache import CATALOGUE, SMALL_LANGUAGE_MODEL
 
@@ -40,19 +41,6 @@ ROUNDS = 6
 ANSWERS = 20
 STREAMS, TOKENS = 8, 48
 CONVERSATIONS, TURNS = 40, 3
-
-
-def entry(name: str, folder: Path, replicas: int = 1, **options: float) -> CatalogueEntry:
-    """Return a fake text model with so many replicas."""
-    return CatalogueEntry(
-        name=name,
-        engine="language",
-        description="Repeats",
-        licence="MIT",
-        folder=folder,
-        options=options,
-        replicas=(replicas, replicas),
-    )
 
 
 @contextlib.asynccontextmanager
@@ -192,7 +180,7 @@ def processor_seconds(processes: Sequence[psutil.Process]) -> tuple[float, float
 async def measure_scaling(replicas: int) -> float:
     """Return the tokens per second of an engine that only sleeps, with one slot in each of its replicas."""
     with tempfile.TemporaryDirectory() as folder:
-        model = entry(f"sleeper-{replicas}", _weights(folder), replicas, pause=0.05)
+        model = text_model(f"sleeper-{replicas}", _weights(folder), (replicas, replicas), pause=0.05)
         async with serving(model, ModelCache(Path(folder) / "cache"), in_cluster=True) as http:
             rates = [await measure_rate(http, model.name, 8 * replicas, 8) for _ in range(1 + ROUNDS)]
     return statistics.median(rates[1:])
@@ -207,7 +195,7 @@ async def measure_hits(*, in_turn: bool) -> float:
 
     router = RoundRobin if in_turn else routing.ConversationRouter
     with tempfile.TemporaryDirectory() as folder, patch.object(routing, "ConversationRouter", router):
-        model = entry(f"hits-{in_turn}", _weights(folder), 2, capacity=4)
+        model = text_model(f"hits-{in_turn}", _weights(folder), (2, 2), capacity=4)
         async with serving(model, ModelCache(Path(folder) / "cache"), in_cluster=True) as http:
             return await count_prefix_hits(http, model.name)
 
@@ -215,7 +203,7 @@ async def measure_hits(*, in_turn: bool) -> float:
 async def measure_all() -> None:
     """Measure and print everything."""
     with tempfile.TemporaryDirectory() as folder:
-        fake = entry("first-word", _weights(folder), pause=0.001)
+        fake = text_model("first-word", _weights(folder), (1, 1), pause=0.001)
         one, other = await compare_first_words(fake, ModelCache(Path(folder) / "cache"))
     print(f"To the first word: {one:.1f} ms, {other:.1f} ms in the cluster, {other - one:+.1f} ms", flush=True)
     one, other = [await measure_scaling(replicas) for replicas in (1, 4)]

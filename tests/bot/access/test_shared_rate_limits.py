@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -11,19 +11,12 @@ from fakes.core.rate_limits import ASK, Clock, refused, use
 from fakes.core.requests import ANN, BEN, MODERATOR, ROOM
 from fakes.core.settings import put
 from fakes.model_server.gateway import free_port
-from fakes.storage.redis import running_redis
 
 from bot.access.rate_limits import HOUR_SECONDS, MEMORY, RateLimiter, Timing, ping
 from bot.core.errors import ConfigError, LimitReached
 from bot.core.messages import Place, User
 from bot.settings.resolver import Settings
 from bot.settings.setting import Scope
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_redis(tmp_path_factory.mktemp("redis")) as address:
-        yield address
 
 
 async def test_in_memory_each_process_counts_for_itself(settings: Settings, clock: Clock) -> None:

@@ -106,12 +106,13 @@ def cluster_entries(folder: Path) -> list[CatalogueEntry]:
     return [
         *entries(folder),
         tiny.model_copy(update={"replicas": (2, 2), "options": {"slots": 1}}),
-        _text_model("flock", folder, (2, 2), **flock),
-        _text_model("grower", folder, (1, 3), capacity=SLOTS, pause=STEP_SECONDS),
+        text_model("flock", folder, (2, 2), **flock),
+        text_model("grower", folder, (1, 3), capacity=SLOTS, pause=STEP_SECONDS),
     ]
 
 
-def _text_model(name: str, folder: Path, replicas: tuple[int, int], **options: float | str) -> CatalogueEntry:
+def text_model(name: str, folder: Path, replicas: tuple[int, int], **options: float | str) -> CatalogueEntry:
+    """Return a fake text model with so few and so many replicas."""
     return CatalogueEntry(
         name=name,
         engine="language",

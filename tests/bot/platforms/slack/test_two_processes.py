@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,6 @@ from fakes.model_server.model_api import DUEL_MODEL, FakeModels
 from fakes.platforms.discord_bot import bot_with_plugins
 from fakes.platforms.slack_bot import add_to_slack, both_on_slack, find_answers, run_command, speed_up, wait_for_answer
 from fakes.slack import FakeMessage, FakeSlack
-from fakes.storage.redis import running_redis
 from redis import Redis
 from sqlalchemy import select
 
@@ -31,12 +30,6 @@ from plugins import duel
 PARIS = "Paris is the capital of France."
 FIRST, SECOND = 0, 1
 """The two processes. What a test does first reaches the first one."""
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_redis(tmp_path_factory.mktemp("redis")) as address:
-        yield address
 
 
 @pytest.fixture

@@ -1,23 +1,16 @@
 """The web chat in two processes, which tell each other what happens through a real Redis server."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.web_page import Visitor, visitor
 from fakes.platforms.web_process import process
-from fakes.storage.redis import running_redis
 
 from bot import app
 from bot.app import Bot
 from bot.platforms.web import platform
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_redis(tmp_path_factory.mktemp("redis")) as address:
-        yield address
 
 
 @pytest.fixture
