@@ -187,15 +187,15 @@ inline __attribute__((always_inline)) void multiply_strip(const Format& format, 
 // further rows are computed.
 template <class Format, int kCount>
 void multiply_unit(const uint8_t* unit, const Rows& rows, int row, int count, int group, bool cold, float* sums) {
+    const size_t first = rows.place(row, group);
     for (int strip = 0; strip < kStrips; ++strip)
         for (int half = 0; half < kStripColumns / kLanes; ++half) {
             const Format format(unit, strip, half);
             float* to = sums + strip * kStripColumns + half * kLanes;
             const uint8_t* ahead = unit + Format::kHeader + strip * Format::kStrip + kPrefetchBytes;
-            size_t place = (static_cast<size_t>(row) / kCount * rows.groups + group) * kCount;
-            multiply_strip<Format, kCount>(format, rows, place, cold && half == 0 ? ahead : nullptr, to);
+            multiply_strip<Format, kCount>(format, rows, first, cold && half == 0 ? ahead : nullptr, to);
             for (int r = kCount; r < count; r += kCount) {
-                place += static_cast<size_t>(rows.groups) * kCount;
+                const size_t place = first + static_cast<size_t>(r) * rows.groups;
                 multiply_strip<Format, kCount>(format, rows, place, nullptr, to + r * kColumns);
             }
         }
