@@ -86,11 +86,23 @@ async def test_an_exempt_path_limits_its_bodies_itself() -> None:
         assert (await first.read()).startswith(b"HTTP/1.1 200")
 
 
-async def test_a_client_that_reads_nothing_is_disconnected() -> None:
-    async with serving(QUICK) as (echo, url), raw_client(url) as deaf:
+@pytest.mark.parametrize("signs", [False, True])
+async def test_a_client_that_reads_nothing_is_disconnected(signs: bool) -> None:
+    async with serving(QUICK) as (echo, url), raw_client(url) as deaf, asyncio.TaskGroup() as tasks:
         await deaf.send(request(url, "GET", "/flood"))
+        if signs:
+            tasks.create_task(deaf.give_signs_of_life())
         async with asyncio.timeout(60):
             assert await echo.ended.get() == "connection lost"
+
+
+async def test_a_client_that_reads_slowly_is_not_disconnected() -> None:
+    async with serving(QUICK) as (echo, url), raw_client(url) as slow:
+        await slow.send(request(url, "GET", "/flood"))
+        for _ in range(10):
+            await asyncio.sleep(QUICK.stall_seconds / 2)
+            assert await slow.read()
+        assert echo.ended.empty()
 
 
 async def test_what_strangers_send_and_how_they_leave_is_no_error_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 import pytest
 from fakes.model_server.gateway import eventually
-from fakes.platforms.raw_client import RawClient, frame, raw_client, request, upgrade
+from fakes.platforms.raw_client import frame, raw_client, request, upgrade
 from fakes.platforms.web_page import visitor
 
 from bot.app import Bot
@@ -99,13 +99,6 @@ async def test_a_form_without_its_end_is_refused(bot: Bot, path: str) -> None:
         assert (await slow.read_answer())[0] == 408
 
 
-async def trickle(client: RawClient) -> None:
-    """Send a byte now and then, which passes for a sign of life, until the connection is closed."""
-    with suppress(ConnectionError):
-        while await asyncio.sleep(0.05, True):
-            await client.send(b"\x81")
-
-
 async def test_a_page_that_reads_nothing_is_disconnected(bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
     limits = replace(QUICK, pages=Capacity(5, 3, 1), messages=MessageRate(1_000_000, 1_000_000))
     async with crowd(bot, limits) as many, raw_client(many.url) as deaf:
@@ -116,7 +109,7 @@ async def test_a_page_that_reads_nothing_is_disconnected(bot: Bot, caplog: pytes
         # The whole of a room for each, which is more than the buffers of the system hold.
         await deaf.send(enter * 2000)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(trickle(deaf))
+            tasks.create_task(deaf.give_signs_of_life())
 
             async def has_room() -> bool:
                 return (await many.open(ANN, SCHOOL))[0] == 101
