@@ -27,6 +27,8 @@ class Known:
 
     name: str = ""
     """The name that a moderator gave them; they cannot choose another."""
+    name_by: str = ""
+    """What that moderator is called."""
     let_in: bool = False
     """True if a moderator let them in, or they were here when newcomers had to begin to wait."""
     ended: bool = False

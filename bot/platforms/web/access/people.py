@@ -38,6 +38,16 @@ class OpenPage(Protocol):
         """Called when the visit is ended: it closes, and nothing that it sends is done any more."""
 
 
+class RemotePage:
+    """A page that a visitor has open in another process, which also closes it where that has to be."""
+
+    def name_changed(self) -> None:
+        """Do nothing: the other process tells the page."""
+
+    def end(self) -> None:
+        """Do nothing: the other process reads in the database that the visit is ended."""
+
+
 @dataclass(slots=True, eq=False)
 class Person:
     """A visitor with their open pages. Times are in seconds since the epoch; `seen` is when they left.
@@ -62,6 +72,11 @@ class Person:
     def is_here(self) -> bool:
         """True if a page of theirs is open."""
         return bool(self.pages)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """True if all the open pages of theirs are in other processes."""
+        return self.is_here and all(isinstance(page, RemotePage) for page in self.pages)
 
 
 class People:

@@ -68,6 +68,16 @@ class Newcomer:
     at_address: int
 
 
+async def explain_name(services: WebServices, person: Person) -> None:
+    """Tell somebody, in the room that they look at, who gave them their name, and why."""
+    known = services.known[person.id]
+    is_alone = person.room == private_name(person.id)
+    room = await services.open_private(person.id) if is_alone else services.rooms.at(person.room)
+    told = room.open_exchange(services.resolve(User(person.id, known.name)), "", private=True, notice=True)
+    sentence = Sentence(RENAMED, {"moderator": known.name_by, "name": known.name})
+    room.show(told, Reply(text=sentence.in_language(person.locale), final=True, private=True))
+
+
 class Attendance:
     """The people who are here. Everything raises PermissionDenied unless the caller is a moderator."""
 
@@ -143,13 +153,14 @@ class Attendance:
     async def rename(self, caller: Caller, user_id: str, wished: str) -> None:
         """Give somebody another name, also at what they have asked; they cannot change it, and are told why.
 
+        The process that has their pages tells them, since it alone knows which room they look at.
         Raises UserError if nobody can have this name.
         """
         caller.require_moderator()
         person = self._find_pupil(user_id)
         before = self._user(person)
         name = self._services.people.give_name(before, wished)
-        await self._services.known.change(user_id, name=name)
+        await self._services.known.change(user_id, name=name, name_by=plain_name(caller.user.name))
         entry = AuditEntry(
             actor=caller.user,
             place=caller.place,
@@ -165,11 +176,8 @@ class Attendance:
             add_entry(session, entry)
         for room, exchange in self._services.rooms.find_of_user(user_id, ()):
             room.change_author(exchange, replace(exchange.author, name=name))
-        sentence = Sentence(RENAMED, {"moderator": plain_name(caller.user.name), "name": name})
-        is_alone = person.room == private_name(user_id)
-        room = await self._services.open_private(user_id) if is_alone else self._services.rooms.at(person.room)
-        told = room.open_exchange(replace(before, name=name), "", private=True, notice=True)
-        room.show(told, Reply(text=sentence.in_language(person.locale), final=True, private=True))
+        if not person.is_elsewhere:
+            await explain_name(self._services, person)
 
     async def end(self, caller: Caller, user_id: str) -> None:
         """End somebody's visit: their pages close, and they must join again."""

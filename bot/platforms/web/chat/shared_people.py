@@ -9,6 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bot.core.messages import User
+from bot.platforms.web.access.people import RemotePage
+from bot.platforms.web.chat.attendance import explain_name
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -26,16 +28,6 @@ REPEAT_SECONDS, SILENT_SECONDS = 10.0, 30.0
 """How often all are told again, and after which silence a process, and with it its visitors, is gone."""
 MAX_TOLD = 2000
 """How many visitors a process tells of."""
-
-
-class RemotePage:
-    """A page that a visitor has open in another process, which also closes it where that has to be."""
-
-    def name_changed(self) -> None:
-        """Do nothing: the other process tells the page."""
-
-    def end(self) -> None:
-        """Do nothing: the other process reads in the database that the visit is ended."""
 
 
 def tell_of_stored(events: ProcessEvents) -> None:
@@ -72,7 +64,7 @@ class SharedPeople:
 
     async def tick(self) -> None:
         """Tell the others who is here, if that has changed, and forget processes that tell nothing any more."""
-        self._follow_given_names()
+        await self._follow_given_names()
         now = time.monotonic()
         for process in [one for one, heard in self._heard.items() if heard < now - SILENT_SECONDS]:
             self._forget(process)
@@ -94,22 +86,23 @@ class SharedPeople:
     def _here(self) -> Sequence[Person]:
         """Return those who have a page of this process open."""
         people = self._people.seen_since(math.inf)
-        return [one for one in people if any(not isinstance(page, RemotePage) for page in one.pages)]
+        return [one for one in people if one.is_here and not one.is_elsewhere]
 
-    def _follow_given_names(self) -> None:
-        """Show the names that moderators gave to visitors in other processes."""
+    async def _follow_given_names(self) -> None:
+        """Show the names that moderators in other processes gave to visitors, and tell these why."""
         for person in self._here():
             if (name := self._known[person.id].name) and name != person.name:
                 self._people.give_name(self._services.resolve(User(person.id, person.name)), name)
                 for room, exchange in self._services.rooms.find_of_user(person.id, ()):
                     if exchange.author.id == person.id:
                         room.change_author(exchange, self._services.resolve(User(person.id, name)))
+                await explain_name(self._services, person)
 
     async def _read_stored(self, process: str, data: object) -> None:
         await self._known.refresh()
         await self._services.moderators.refresh()
         await self._open_door()
-        self._follow_given_names()
+        await self._follow_given_names()
 
     async def _show(self, process: str, data: Mapping[str, Any]) -> None:
         """Take over who is in another process."""
@@ -136,7 +129,7 @@ class SharedPeople:
         name = self._known[person["id"]].name or (person["name"] if person["is_named"] else "")
         self._people.arrive(page, self._user(person), name, person["address"], person["agent"])
         known = self._people.find(person["id"])
-        if known is not None and all(isinstance(one, RemotePage) for one in known.pages):
+        if known is not None and known.is_elsewhere:
             known.room, known.since = person["room"], min(known.since, person["since"])
 
     def _user(self, person: Mapping[str, Any]) -> User:

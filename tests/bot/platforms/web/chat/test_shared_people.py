@@ -93,6 +93,15 @@ async def test_a_visitor_of_the_other_process_is_renamed_and_told_why(
                     unseen.discard("author")
 
 
+async def test_whoever_has_just_gone_elsewhere_is_told_there_why_they_are_renamed(kim: Visitor, there: Visitor) -> None:
+    async with there.page("Ben") as his:
+        known = await find(kim, "Ben")
+        await his.send("enter", room=his.received[-1]["private"])
+        await his.until("welcome")
+        assert (await kim.act(do="rename", id=known, name="Benjamin"))[0] == 200
+        await his.until("exchange", lambda one: "has given you the name “Benjamin”" in one["reply"]["text"])
+
+
 async def test_a_visit_in_the_other_process_ends(kim: Visitor, there: Visitor) -> None:
     async with kim.page("Kim"), there.page("Ben") as his:
         assert (await kim.act(do="end", id=await find(kim, "Ben")))[0] == 200
