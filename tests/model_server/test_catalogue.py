@@ -79,6 +79,15 @@ def test_a_preset_overlays_the_built_in_catalogue(preset: Path) -> None:
     assert language.repository
 
 
+@pytest.mark.parametrize("preset", ["pictures", "pictures-gpu"])
+def test_a_preset_adds_a_picture_model_that_a_school_may_use(preset: str) -> None:
+    served = choose(load_catalogue(CONFIG / "models.toml", CONFIG / "presets" / f"{preset}.toml"), [])
+    first, added = [entry for entry in served if entry.engine == "diffusion"]
+    assert first.name == "emoji-diffusion"
+    assert added.repository
+    assert added.licence in {"MIT", "Apache-2.0"}
+
+
 def test_the_gpu_preset_states_the_memory_of_the_kv_cache() -> None:
     catalogue = load_catalogue(CONFIG / "models.toml", CONFIG / "presets" / "gpu.toml")
     options = catalogue["qwen3-4b-instruct-2507"].options

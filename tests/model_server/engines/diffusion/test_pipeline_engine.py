@@ -22,6 +22,7 @@ from fakes.engines.pipeline_calls import CallRecorder
 from fakes.engines.pipelines import FAMILIES
 from PIL import Image
 
+from model_server.catalogue import load_catalogue
 from model_server.engines.contract import Engine, Misconfigured
 from model_server.engines.diffusion import pipeline_engine
 from model_server.engines.diffusion.pipeline import Pipeline, StepState
@@ -29,6 +30,7 @@ from model_server.engines.diffusion.pipeline_engine import PipelineEngine
 from model_server.images import encode, identify
 from model_server.jobs import Embed, Event, Finished, Imagine, Job, Progress, ResolvedSettings, Started, Sweep
 
+PRESETS = Path(__file__).parents[4] / "config" / "presets"
 Run = Callable[..., list[Event]]
 Open = Callable[..., PipelineEngine]
 FAMILIES_WITH_STEPS = sorted(FAMILIES.keys() - {"pixart", "sd-checked", "sd-strict"})
@@ -73,6 +75,20 @@ def test_models_for_few_steps_draw_in_one_step(
     [drawn] = pictures_of(events)
     assert progress_of(events) == [(0, 1), (1, 1)]
     assert np.abs(pixels(drawn) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(("preset", "name"), [("pictures", "lcm"), ("pictures-gpu", "z-image")])
+def test_the_options_of_a_preset_are_the_defaults_of_its_pipeline(
+    open_family: Open, run: Run, preset: str, name: str
+) -> None:
+    [entry] = load_catalogue(PRESETS / f"{preset}.toml").values()
+    # Parts can only be brought to a card, and a picture of the usual size takes too long.
+    options = {key: value for key, value in entry.options.items() if key not in {"offload", "size"}}
+    events = run(open_family(name, **options), make_job(steps=None, guidance=None))
+    assert len(pictures_of(events)) == 1
+    assert progress_of(events)[-1] == (options["steps"], options["steps"])
+    [settings] = [event for event in events if isinstance(event, ResolvedSettings)]
+    assert settings.guidance == options["guidance"]
 
 
 @pytest.mark.parametrize("name", ["sd-ancestral", "sdxl"])
