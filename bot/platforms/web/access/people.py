@@ -106,7 +106,16 @@ class People:
         known = self._people.get(user.id)
         if known is not None and (known.is_named or not wished):
             return known.name
-        return self._nearest(user, clean_name(wished)) or user.name
+        return self.nearest(user, clean_name(wished)) or user.name
+
+    def nearest(self, user: User, name: str) -> str:
+        """Return a name that a visitor can have, which is `name` if possible; "" if there is none."""
+        allowed = clean_name(without_wrong_signs(name))
+        try:
+            check_name(allowed, is_moderator=user.is_moderator)
+        except UserError:
+            return ""
+        return allowed if self._is_free(allowed, user.id) else self._find_free(allowed, user.id)
 
     def arrive(self, page: OpenPage, user: User, wished: str, address: str, agent: str) -> Sentence | None:
         """Add a page that a visitor has opened. Returns what they must be told if they cannot be called as they wish.
@@ -131,7 +140,7 @@ class People:
                 self._call(known, name)
             return None
         if name == known.name or not known.is_named:
-            nearest = self._nearest(user, name)
+            nearest = self.nearest(user, name)
             self._call(known, nearest or self._guest_name(user), is_named=bool(nearest))
         return Sentence(CHANGED, {"problem": problem.sentence, "name": known.name})
 
@@ -235,15 +244,6 @@ class People:
         if (other := self._find_holder(name, user.id)) is None:
             return None
         return UserError(TAKEN, other=other.name, free=self._find_free(name, user.id))
-
-    def _nearest(self, user: User, name: str) -> str:
-        """Return a name that a visitor can have, which is `name` if possible; "" if there is none."""
-        allowed = clean_name(without_wrong_signs(name))
-        try:
-            check_name(allowed, is_moderator=user.is_moderator)
-        except UserError:
-            return ""
-        return allowed if self._is_free(allowed, user.id) else self._find_free(allowed, user.id)
 
     def _find_free(self, name: str, user_id: str) -> str:
         return find_free(name, lambda numbered: self._is_free(numbered, user_id))

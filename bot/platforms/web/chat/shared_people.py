@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from bot.core.errors import UserError
 from bot.core.messages import User
 from bot.platforms.web.access.people import RemotePage
 from bot.platforms.web.chat.attendance import explain_name
@@ -92,7 +93,11 @@ class SharedPeople:
         """Show the names that moderators in other processes gave to visitors, and tell these why."""
         for person in self._here():
             if (name := self._known[person.id].name) and name != person.name:
-                self._people.give_name(self._services.resolve(User(person.id, person.name)), name)
+                try:
+                    self._people.give_name(self._services.resolve(User(person.id, person.name)), name)
+                except UserError:
+                    # Somebody has just chosen it here. It is given once it is free.
+                    continue
                 for room, exchange in self._services.rooms.find_of_user(person.id, ()):
                     if exchange.author.id == person.id:
                         room.change_author(exchange, self._services.resolve(User(person.id, name)))
@@ -121,7 +126,10 @@ class SharedPeople:
         self._waiting.remove(self._waiting_there.get(process, set()) - waiting.keys())
         self._waiting_there[process] = set(waiting)
         for user_id, person in waiting.items():
-            self._people.expect(self._user(person), person["name"], person["address"], person["agent"])
+            user = self._user(person)
+            # Two who knock in the same moment, each in another process, may have said the same name.
+            name = self._people.nearest(user, person["name"])
+            self._people.expect(user, name, person["address"], person["agent"])
             self._waiting.knock(user_id, person["address"])
         self._waiting.adopt_turned_away(data["turned_away"])
 

@@ -1,6 +1,7 @@
 """What a teacher does in one process to the people whose pages are open in another one."""
 
 import asyncio
+import time
 
 import pytest
 from aiohttp import WSMsgType
@@ -12,6 +13,8 @@ from fakes.platforms.web_page import PATIENCE_SECONDS, Visitor, visitor
 from bot.app import Bot
 from bot.core.messages import User
 from bot.platforms.web.access.teachers import WebModerators
+from bot.platforms.web.chat.shared_people import PEOPLE
+from bot.storage.process_events import ProcessEvents
 
 Pair = tuple[tuple[Bot, str], tuple[Bot, str]]
 
@@ -91,6 +94,20 @@ async def test_a_visitor_of_the_other_process_is_renamed_and_told_why(
                     unseen.discard("why")
                 case {"type": "exchange", "id": number, "author": {"name": "Benjamin"}} if number == asked["id"]:
                     unseen.discard("author")
+
+
+async def test_newcomers_who_say_the_same_name_at_once_in_two_processes_are_both_shown(
+    pair: Pair, kim: Visitor, redis: str
+) -> None:
+    await put(pair[0][0].settings, "access.knock", "true", WEB)
+    about = {"since": time.time(), "address": "192.0.2.7", "agent": "", "room": "", "locale": "en"}
+    other = {"id": "other", "name": "Ada", "is_named": True, **about}
+    async with kim.page("Kim") as hers, visitor(kim.url) as ada, ProcessEvents(redis, "third") as events:
+        await at_door(ada, "new")
+        assert (await ada.knock("Ada"))[1]["state"] == "waiting"
+        events.publish(PEOPLE, {"people": [], "waiting": [other], "turned_away": {}})
+        await hers.until("waiting", lambda one: one["count"] == 2)
+        assert set(await listed(kim, "waiting")) == {"Ada", "Ada 2"}
 
 
 async def test_whoever_has_just_gone_elsewhere_is_told_there_why_they_are_renamed(kim: Visitor, there: Visitor) -> None:
