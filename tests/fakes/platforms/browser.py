@@ -78,11 +78,20 @@ async def opened(browser: Any, url: str, *, expected: str = "", **context: Any) 
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))
     try:
-        await page.goto(f"{url}/#general" if urlsplit(url).path == urlsplit(url).fragment == "" else url)
+        is_chat = urlsplit(url).path == urlsplit(url).fragment == ""
+        await page.goto(f"{url}/#general" if is_chat else url)
+        # Where people must knock, or need a code, the chat leads to another page.
+        if is_chat and urlsplit(page.url).path == "/":
+            await entered(page)
         yield page
     finally:
         await person.close()
     assert [problem for problem in problems if not expected or expected not in problem] == []
+
+
+async def entered(page: Any) -> None:
+    """Wait until the chat shows a room. Before that it knows no commands."""
+    await expect(page.locator("#title")).not_to_be_empty()
 
 
 async def choose(place: Any, name: str) -> None:

@@ -12,7 +12,7 @@ from bot.core.messages import Place, Reply, User
 from bot.platforms.web.chat.files import describe, describe_stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from bot.platforms.web.chat.files import File, Files
     from bot.storage.messages import StoredFile
@@ -180,6 +180,8 @@ class Room:
         # The core gives a reply its row once the question has passed all checks that could refuse it.
         exchange.unchecked = exchange.unchecked and not reply.row
         described = tuple((describe_stored(file), self._files.keep_stored(file, reader=self.owner)) for file in stored)
+        if described:
+            self._retire(exchange, exchange.files)
         exchange.files = described or self._name_files(exchange, reply)
         self._notify(exchange)
 
@@ -291,10 +293,13 @@ class Room:
             if known is not None:
                 before.remove(known)
             files.append(known or (file, self._files.keep(attachment, reader=self.owner)))
-        for _, name in before:
+        self._retire(exchange, before)
+        return tuple(files)
+
+    def _retire(self, exchange: Exchange, files: Iterable[tuple[File, str]]) -> None:
+        for _, name in files:
             self._files.retire(name)
             exchange.former_files.append(name)
-        return tuple(files)
 
     def _trim(self, private: bool) -> None:
         """Remove the oldest finished exchanges that are too many of this kind.

@@ -249,6 +249,21 @@ def test_stored_files_leave_memory_and_keep_their_names() -> None:
     assert [files.find_stored(name) for name in names] == [None, None]
 
 
+def test_a_preview_leaves_memory_once_the_stored_picture_of_another_process_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(files_module, "MAX_RETIRED_BYTES", 0)
+    files = Files()
+    room = Room(files)
+    exchange = room.open_exchange(ANN, "draw", private=False)
+    picture = Attachment("x.png", png(0, 30, 20))
+    room.show(exchange, Reply(attachments=(picture,)))
+    preview = exchange.files[0][1]
+    room.show(exchange, Reply(final=True, row=7), [stored_file(1, picture)])
+    assert files.get(preview) is None
+    assert files.find_stored(exchange.files[0][1]) == (7, 1)
+
+
 def test_files_retired_earlier_make_way_for_those_retired_later(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files_module, "MAX_RETIRED_BYTES", 100)
     files = Files()

@@ -1,5 +1,6 @@
 """Several people in a real Chromium: a teacher's rooms, threads, who is writing, and a connection that is lost."""
 
+import asyncio
 from typing import Any
 
 from fakes.model_server.model_api import FakeModels
@@ -148,6 +149,28 @@ async def test_who_is_writing_is_shown_for_as_long_as_they_do_in_their_room(
             assert await writing.text_content() == ""
 
 
+async def test_a_line_that_is_sent_before_a_room_is_shown_goes_into_it(url: str, browser: Any) -> None:
+    held, welcome = [], asyncio.Event()
+
+    async def hold(page_side: Any) -> None:
+        server = page_side.connect_to_server()
+        server.on_message(lambda message: page_side.send(message) if welcome.is_set() else held.append(message))
+        await welcome.wait()
+        for message in held:
+            page_side.send(message)
+
+    async with opened(browser, url) as page:
+        await page.route_web_socket("**/socket?**", lambda one: asyncio.ensure_future(hold(one)))
+        await page.reload()
+        await page.locator("#input").fill("/ask hello")
+        await page.locator("#input").press("Enter")
+        await expect(page.locator("#input")).to_have_value("/ask hello")
+        await expect(page.locator("#notice")).to_be_hidden()
+        welcome.set()
+        await expect(page.locator(".markdown")).to_have_text("Paris is the capital of France.")
+        await expect(page.locator("#input")).to_have_value("")
+
+
 async def test_offline_and_back_while_an_answer_runs(url: str, models: FakeModels, browser: Any) -> None:
     lost = "ERR_INTERNET_DISCONNECTED"
     async with opened(browser, url, expected=lost) as page, opened(browser, url) as his:
@@ -184,11 +207,14 @@ async def test_who_has_scrolled_up_is_not_moved_and_finds_what_is_newer(
         await say(page, "/ask first")
         await expect(page.locator(".markdown")).to_contain_text("end")
         await expect(page.get_by_text("end", exact=True)).to_be_in_viewport()
+        # The buttons come last, and whoever reads the end of what grows stays there.
+        await expect(page.get_by_role("button", name="Again")).to_be_visible()
         await page.locator("#scroller").evaluate("shown => { shown.scrollTop = 0; }")
         await say(his, "/ask second")
         newer = page.get_by_role("button", name="Newer messages")
         await expect(newer).to_be_visible()
         await expect(page.locator(".markdown").nth(1)).to_contain_text("end")
+        await expect(page.locator(".exchange.running")).to_have_count(0)
         assert await page.locator("#scroller").evaluate("shown => shown.scrollTop") == 0
         await newer.click()
         await expect(newer).to_be_hidden()

@@ -39,7 +39,7 @@ async def running(page: Page, count: int) -> list[int]:
         if told["type"] == "refused":
             # A finished answer may still count for a moment.
             await page.say("/ask once more")
-        elif told["type"] == "exchange" and told["reply"]["text"] == "Paris":
+        elif told["type"] == "exchange" and told["mine"] and told["reply"]["text"] == "Paris":
             begun.add(told["id"])
     return sorted(begun)
 

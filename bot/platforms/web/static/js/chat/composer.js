@@ -34,7 +34,8 @@ export class Composer {
     this.input = byId("input");
     this.list = byId("suggestions");
     this.notice = byId("notice");
-    this.input.value = sessionStorage.getItem(DRAFT) ?? "";
+    // Somebody may have begun to write while the scripts were loaded.
+    this.input.value ||= sessionStorage.getItem(DRAFT) ?? "";
     this.attached = new AttachedFile(() => this.input.focus());
     this.fields = new Fields({ change: (line) => this.#setLine(line), send: () => this.#submit(), usual });
     setIcon(byId("send"), "send", t("Send"));
@@ -102,11 +103,12 @@ export class Composer {
     return true;
   }
 
-  // Sends a message that was not answered again after a reconnection to its room, with the same reference.
+  // Sends a message that was not answered again after a reconnection to its room, with the same reference, or for the
+  // first time one that was written before a room was entered.
   resend(room) {
     if (!this.#sent) return;
     const { room: sentIn, ...message } = this.#sent;
-    if (sentIn === room && this.input.value === message.text) this.send({ type: "say", again: true, ...message });
+    if ((sentIn || room) === room && this.input.value === message.text) this.send({ type: "say", again: true, ...message });
     else this.#sent = null;
   }
 
@@ -145,11 +147,11 @@ export class Composer {
     // Not if another room was entered while the files were uploaded.
     if (this.where().room !== room) return;
     const message = { text, ref, thread, parent, files };
-    const isSent = this.send({ type: "say", ...message, ...(again && { again }) });
+    const isSent = room !== "" && this.send({ type: "say", ...message, ...(again && { again }) });
     sessionStorage.setItem(SENT, text);
     // If this line was sent before with the same reference, the bot may still answer that.
-    this.#sent = isSent || this.#sent?.ref === ref ? { room, ...message } : null;
-    this.showNotice(isSent ? "" : t("Not connected at the moment. Your message is kept here; send it when the connection is back."));
+    this.#sent = isSent || room === "" || this.#sent?.ref === ref ? { room, ...message } : null;
+    this.showNotice(isSent || room === "" ? "" : t("Not connected at the moment. Your message is kept here; send it when the connection is back."));
     this.#close();
   }
 

@@ -24,7 +24,8 @@ async def teacher(bot: Bot, ann: Visitor) -> Visitor:
 
 async def said(page: Page, line: str) -> str:
     await page.say(line)
-    return (await page.final())["reply"]["text"]
+    told = await page.until("exchange", lambda one: one["mine"] and one["reply"]["final"])
+    return str(told["reply"]["text"])
 
 
 async def rules_of(page: Page, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
