@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+from fakes.model_server.gateway import free_port
 from fakes.model_server.linked_cache import CATALOGUE, SMALL_LANGUAGE_MODEL, link_cache
 from fakes.model_server.model_api import FakeModels
 from fakes.programs.deployment import SharedServer
@@ -126,6 +127,12 @@ def real_server(weights: Callable[[str], EngineSpec]) -> Iterator[Callable[..., 
 
     yield serve
     server.close()
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    """In the place of the one of pytest-asyncio, which may give the same port to two workers."""
+    return free_port()
 
 
 @pytest.fixture

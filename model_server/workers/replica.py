@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from model_server.engines.contract import EngineSpec
     from model_server.jobs import Event, Job
 
-PAUSE_SECONDS = 0.04
-"""Events of one job are sent together once in this time: a message costs much more than an event."""
+MESSAGE_SECONDS = 0.04
+"""Time between two messages of all jobs together: one costs much more than an event, so that busy replicas send several
+events of a job at once."""
 CHECK_SECONDS = 0.1
 
 
@@ -39,6 +40,7 @@ class Replica:
         self._supervisor = Supervisor(spec, self._queue, factory=factory)
         self._running = asyncio.create_task(self._supervisor.run())
         self._jobs_of_model = 0
+        self._jobs = 0
         while not self._queue.is_open:
             await asyncio.sleep(CHECK_SECONDS)
             if self._supervisor.state.startswith("failed"):
@@ -52,10 +54,14 @@ class Replica:
     async def run(self, job: Job) -> AsyncIterator[tuple[Event, ...]]:
         """Do a job and iterate over its events; closing the iterator cancels it."""
         await self._queue.wait_until_open()
-        with self._queue.submit(job) as ticket:
-            while events := await ticket.read():
-                yield tuple(event for event in events if not isinstance(event, Queued))
-                await ticket.pause(PAUSE_SECONDS)
+        self._jobs += 1
+        try:
+            with self._queue.submit(job) as ticket:
+                while events := await ticket.read():
+                    yield tuple(event for event in events if not isinstance(event, Queued))
+                    await ticket.pause(MESSAGE_SECONDS * self._jobs)
+        finally:
+            self._jobs -= 1
 
     def note_demand(self, jobs: int) -> int:
         """Note how many jobs of the model wait and run in the gateway, where alone all of them are known.

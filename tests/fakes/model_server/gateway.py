@@ -5,6 +5,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import os
 import signal
@@ -33,6 +34,10 @@ GIVEN_GATEWAY = "TEMPERA_TEST_GATEWAY"
 """The environment variable with the address, the process id and the folder of a gateway that runs already."""
 PATIENCE_SECONDS = 60
 """Time after which a waiting test gives up."""
+
+FIRST_PORT, PORTS_OF_WORKER = 20_000, 1_000
+"""Below the ports that the system gives out. Each worker of pytest has its own."""
+PORTS = itertools.count(os.getpid())
 
 
 @dataclass(frozen=True)
@@ -127,9 +132,13 @@ async def eventually(condition: Callable[[], bool | Awaitable[bool]]) -> None:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """Return a port that nobody listens on, and that nobody else is given in the meantime."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for _ in range(PORTS_OF_WORKER):
+        port = FIRST_PORT + worker * PORTS_OF_WORKER + next(PORTS) % PORTS_OF_WORKER
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise OSError("No port is free.")
 
 
 def environment() -> dict[str, str]:

@@ -42,6 +42,13 @@ class SmallDisk:
             cursor.close()
 
 
+def wait_briefly(monkeypatch: Any, seconds: float = 0.2) -> None:
+    """Let nobody wait long for the lock of an SQLite file."""
+    monkeypatch.setattr("bot.storage.engine.BUSY_SECONDS", seconds)
+    # What is purged at the start would hold it for as long as the disk takes.
+    monkeypatch.setattr("bot.storage.database.truncate_wal", lambda file: True)
+
+
 @asynccontextmanager
 async def locked(file: Path) -> AsyncIterator[None]:
     """Let another connection hold the lock of an SQLite file while the context lasts."""

@@ -43,8 +43,9 @@ async def batches(replica: Replica, job: Job) -> list[tuple[Event, ...]]:
         return [events async for events in replica.run(job)]
 
 
-async def test_events_come_together_and_the_first_ones_at_once(tmp_path: Path) -> None:
-    async with running(tmp_path, pause=0.002) as replica:
+async def test_events_come_together_and_the_first_ones_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model_server.workers.replica.MESSAGE_SECONDS", 0.2)
+    async with running(tmp_path, pause=0.02) as replica:
         sent = await batches(replica, chat(" ".join("abcdefghijklmnopqrst")))
     events = [event for batch in sent for event in batch]
     assert "".join(event.text for event in events if isinstance(event, Text)) == " ".join("abcdefghijklmnopqrst")

@@ -24,7 +24,7 @@ from model_server.scheduling.ticket import Ticket, TicketEvent
 from model_server.workers.ipc import Heartbeat, StepEvents, pack, receive
 from model_server.workers.supervisor import Supervisor, Timeouts
 
-HASTY = Timeouts(silence=2.0, step=1.0, load=60.0, first_pause=0.01, max_pause=0.05, poll_interval=0.1)
+HASTY = Timeouts(silence=6.0, step=3.0, load=60.0, first_pause=0.01, max_pause=0.05, poll_interval=0.1)
 CALM = Timeouts(first_pause=0.01, max_pause=0.05)
 
 

@@ -9,7 +9,7 @@ from fakes.core.requests import wait_until_delivered
 from fakes.discord import FakeChannel, FakeDiscord, FakeMessage
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
-from fakes.storage.trouble import locked
+from fakes.storage.trouble import locked, wait_briefly
 
 from bot.answers import examiner
 from bot.app import Bot
@@ -353,7 +353,7 @@ async def test_direct_messages_that_are_switched_off_get_one_sentence(
 async def test_who_mentions_the_bot_while_the_database_is_away_is_told(
     models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.storage.engine.BUSY_SECONDS", 0.2)
+    wait_briefly(monkeypatch)
     async with bot_with_toys(models, tmp_path, Toys()) as bot, FakeDiscord() as discord, on_discord(bot, discord):
         async with locked(tmp_path / "tempera.db"):
             said = await discord.say(discord.ann, discord.channel, "Why?", mention=True)

@@ -12,7 +12,7 @@ from fakes.discord import FakeChannel, FakeDiscord, FakeMessage
 from fakes.discord.interactions import FOLLOWUPS_OF_A_USER_INSTALL
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord, playing
-from fakes.storage.trouble import locked
+from fakes.storage.trouble import locked, wait_briefly
 
 from bot.app import Bot
 from bot.core.errors import DatabaseUnavailable
@@ -97,7 +97,7 @@ async def test_a_reply_that_becomes_private_after_the_token_comes_directly(disco
 
 
 async def test_an_answer_of_a_user_install_ends_before_its_token(toy_bot: Bot, toys: Toys, quick: None) -> None:
-    async with FakeDiscord() as discord, on_discord(toy_bot, discord, token_seconds=0.4):
+    async with FakeDiscord() as discord, on_discord(toy_bot, discord, token_seconds=2.0):
         channel = discord.add_guild("Elsewhere", bot=False).add_channel("general")
         asked = await discord.slash(discord.ann, channel, "play", installed_by_user=True)
         message = await asked.message()
@@ -113,7 +113,7 @@ async def test_an_answer_of_a_user_install_ends_before_its_token(toy_bot: Bot, t
 
 
 async def test_a_private_answer_ends_before_its_token(toy_bot: Bot, quick: None) -> None:
-    async with FakeDiscord() as discord, on_discord(toy_bot, discord, token_seconds=0.4):
+    async with FakeDiscord() as discord, on_discord(toy_bot, discord, token_seconds=2.0):
         asked = await discord.slash(discord.ann, discord.channel, "hush")
         message = await asked.message()
         assert message.ephemeral
@@ -368,7 +368,7 @@ async def test_the_bots_own_deletions_do_not_end_an_answer(discord: FakeDiscord,
 async def test_an_answer_that_fails_with_the_database_leaves_nothing_behind_for_others(
     models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.storage.engine.BUSY_SECONDS", 0.2)
+    wait_briefly(monkeypatch)
     toys = Toys()
     async with bot_with_toys(models, tmp_path, toys) as bot, FakeDiscord() as discord, on_discord(bot, discord):
         asked = await discord.slash(discord.ann, discord.channel, "play")

@@ -10,7 +10,7 @@ from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_toys
 from fakes.platforms.slack_bot import find_answers, on_slack, speed_up, wait_for_answer
 from fakes.slack import FakeMessage, FakeSlack
-from fakes.storage.trouble import locked
+from fakes.storage.trouble import locked, wait_briefly
 
 from bot.answers import examiner
 from bot.app import Bot
@@ -294,7 +294,7 @@ async def test_direct_messages_that_are_switched_off_get_one_sentence(
 async def test_who_asks_while_the_database_is_away_is_told_once(
     models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.storage.engine.BUSY_SECONDS", 0.2)
+    wait_briefly(monkeypatch)
     async with (
         bot_with_toys(models, tmp_path, Toys()) as bot,
         FakeSlack() as slack,

@@ -18,7 +18,7 @@ from fakes.platforms.slack_bot import (
     wait_for_question,
 )
 from fakes.slack import FakeSlack
-from fakes.storage.trouble import locked
+from fakes.storage.trouble import locked, wait_briefly
 
 from bot.app import Bot
 from bot.core.errors import UserError
@@ -74,7 +74,7 @@ async def test_an_answer_that_turns_out_private_removes_the_question(slack: Fake
 async def test_an_answer_that_fails_with_the_database_leaves_nothing_behind_for_others(
     models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.storage.engine.BUSY_SECONDS", 0.2)
+    wait_briefly(monkeypatch)
     toys = Toys()
     async with bot_with_toys(models, tmp_path, toys) as bot, FakeSlack() as slack, on_slack(bot, slack):
         speed_up(slack, monkeypatch)
