@@ -22,12 +22,6 @@ from bot.platforms.slack.installations import INSTALL_PATH, REDIRECT_PATH
 from bot.platforms.slack.outgoing import thread_view
 
 HEALTH = "/health"
-PING_SECONDS = 0.5
-"""Interval of pings on a socket, short so that a broken one is soon replaced.
-
-The SDK considers a socket broken after silence of four intervals, in whole seconds. With 0.2 that would be a single
-second, and a busy machine may pause for that long.
-"""
 
 
 def speed_up(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +47,7 @@ async def on_slack(
     own = slack.bot_token if token else ""
     section = SlackSection(bot_token=own, api_base=slack.api_base, port=port, **values)
     sockets = len(slack.courier.sockets)
-    running = asyncio.create_task(SlackPlatform(bot, section, ping_seconds=PING_SECONDS, **settings).run())
+    running = asyncio.create_task(SlackPlatform(bot, section, **settings).run())
     address = f"http://127.0.0.1:{port}"
     try:
         if http:

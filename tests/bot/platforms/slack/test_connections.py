@@ -64,7 +64,7 @@ async def test_a_command_and_a_mention_are_acknowledged_and_answered(
 async def test_a_lost_connection_loses_no_event(slack: FakeSlack, bot: Bot, models: FakeModels, reason: str) -> None:
     models.gate.clear()
     elsewhere = slack.add_channel("elsewhere")
-    async with on_slack(bot, slack):
+    async with on_slack(bot, slack, ping_seconds=1.0):
         growing = await ask(slack, "before")
         await models.until(requests=1)
         if reason == "dropped":
@@ -87,7 +87,7 @@ async def test_a_lost_connection_loses_no_event(slack: FakeSlack, bot: Bot, mode
 
 
 async def test_a_refused_connection_address_is_requested_again(slack: FakeSlack, bot: Bot) -> None:
-    async with on_slack(bot, slack):
+    async with on_slack(bot, slack, ping_seconds=1.0):
         slack.refuse("apps.connections.open", "internal_error", times=2)
         slack.drop_socket()
         said = await slack.say(slack.ben, slack.channel, "still there?", mention=True)

@@ -127,7 +127,7 @@ async def test_the_log_contains_no_secret_and_no_payload(
     slack: FakeSlack, bot: Bot, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    async with on_slack(bot, slack):
+    async with on_slack(bot, slack, ping_seconds=1.0):
         await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
         await (await slack.command(slack.ann, slack.channel, "/ask", "Which capital?")).acknowledged()
         await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
