@@ -40,7 +40,6 @@ class Replica:
         self._supervisor = Supervisor(spec, self._queue, factory=factory)
         self._running = asyncio.create_task(self._supervisor.run())
         self._jobs_of_model = 0
-        self._jobs = 0
         while not self._queue.is_open:
             await asyncio.sleep(CHECK_SECONDS)
             if self._supervisor.state.startswith("failed"):
@@ -54,14 +53,10 @@ class Replica:
     async def run(self, job: Job) -> AsyncIterator[tuple[Event, ...]]:
         """Do a job and iterate over its events; closing the iterator cancels it."""
         await self._queue.wait_until_open()
-        self._jobs += 1
-        try:
-            with self._queue.submit(job) as ticket:
-                while events := await ticket.read():
-                    yield tuple(event for event in events if not isinstance(event, Queued))
-                    await ticket.pause(MESSAGE_SECONDS * self._jobs)
-        finally:
-            self._jobs -= 1
+        with self._queue.submit(job) as ticket:
+            while events := await ticket.read():
+                yield tuple(event for event in events if not isinstance(event, Queued))
+                await ticket.pause(MESSAGE_SECONDS * len(self._queue.snapshots()))
 
     def note_demand(self, jobs: int) -> int:
         """Note how many jobs of the model wait and run in the gateway, where alone all of them are known.

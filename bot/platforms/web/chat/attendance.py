@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import update
@@ -68,12 +68,20 @@ class Newcomer:
     at_address: int
 
 
-async def explain_name(services: WebServices, person: Person) -> None:
-    """Tell somebody, in the room that they look at, who gave them their name, and why."""
+async def show_given_name(services: WebServices, person: Person) -> None:
+    """Show somebody's given name at what they have asked, and tell them who gave it and why.
+
+    The process that has their pages tells them, since it alone knows which room they look at.
+    """
     known = services.known[person.id]
+    author = services.resolve(User(person.id, known.name))
+    for room, exchange in services.rooms.find_of_user(person.id, ()):
+        room.change_author(exchange, author)
+    if person.is_elsewhere:
+        return
     is_alone = person.room == private_name(person.id)
     room = await services.open_private(person.id) if is_alone else services.rooms.at(person.room)
-    told = room.open_exchange(services.resolve(User(person.id, known.name)), "", private=True, notice=True)
+    told = room.open_exchange(author, "", private=True, notice=True)
     sentence = Sentence(RENAMED, {"moderator": known.name_by, "name": known.name})
     room.show(told, Reply(text=sentence.in_language(person.locale), final=True, private=True))
 
@@ -153,7 +161,6 @@ class Attendance:
     async def rename(self, caller: Caller, user_id: str, wished: str) -> None:
         """Give somebody another name, also at what they have asked; they cannot change it, and are told why.
 
-        The process that has their pages tells them, since it alone knows which room they look at.
         Raises UserError if nobody can have this name.
         """
         caller.require_moderator()
@@ -174,10 +181,7 @@ class Attendance:
         async with self._services.bot.database.writing() as session:
             await session.execute(theirs.values(author_name=name))
             add_entry(session, entry)
-        for room, exchange in self._services.rooms.find_of_user(user_id, ()):
-            room.change_author(exchange, replace(exchange.author, name=name))
-        if not person.is_elsewhere:
-            await explain_name(self._services, person)
+        await show_given_name(self._services, person)
 
     async def end(self, caller: Caller, user_id: str) -> None:
         """End somebody's visit: their pages close, and they must join again."""

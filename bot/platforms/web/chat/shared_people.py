@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bot.core.errors import UserError
 from bot.core.messages import User
 from bot.platforms.web.access.people import RemotePage
-from bot.platforms.web.chat.attendance import explain_name
+from bot.platforms.web.chat.attendance import show_given_name
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -98,10 +98,7 @@ class SharedPeople:
                 except UserError:
                     # Somebody has just chosen it here. It is given once it is free.
                     continue
-                for room, exchange in self._services.rooms.find_of_user(person.id, ()):
-                    if exchange.author.id == person.id:
-                        room.change_author(exchange, self._services.resolve(User(person.id, name)))
-                await explain_name(self._services, person)
+                await show_given_name(self._services, person)
 
     async def _read_stored(self, process: str, data: object) -> None:
         await self._known.refresh()
