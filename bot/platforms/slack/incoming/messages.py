@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 USER_SUBTYPES = frozenset({None, "file_share", "thread_broadcast"})
 """Subtypes of messages that people write; the others report edits, joins and the like."""
+MAX_BEGUN = 1000
+"""Messages that are remembered as begun; the two events of a mention come within moments."""
 MENTION = re.compile(r"<@([UW]\w+)")
 
 
@@ -30,6 +32,7 @@ class Messages:
         self._answers = handler.answers
         self._bot = handler.bot
         self._identity = handler.identity
+        self._begun: dict[str, None] = {}
 
     async def handle(self, event: Json) -> None:
         """Handle a message event, or the event that Slack sends for a mention in addition."""
@@ -54,10 +57,19 @@ class Messages:
         mentioned = set(MENTION.findall(event.get("text") or ""))
         if not await self._is_addressed(event, place, mentioned):
             return
-        # The key is the message and not the event, because a mention comes as two events. One of them tells failures.
-        tells = place.is_direct or event["type"] == "app_mention" or self._identity.user not in mentioned
-        if await self._handler.is_new(f"{place.channel}:{event['ts']}", place if tells else None):
+        # The key is the message and not the event, because a mention comes as two events, or as one if it has a file.
+        key = f"{place.channel}:{event['ts']}"
+        if self._begin(key) and await self._handler.is_new(key, place):
             await self._answer(event, place)
+
+    def _begin(self, key: str) -> bool:
+        """Return whether a message is new here. Whoever was told that it failed gets no answer to its other event."""
+        if key in self._begun:
+            return False
+        self._begun[key] = None
+        if len(self._begun) > MAX_BEGUN:
+            del self._begun[next(iter(self._begun))]
+        return True
 
     async def _is_addressed(self, event: Json, place: AnswerPlace, mentioned: set[str]) -> bool:
         """Return whether a message is for the bot: direct, a mention, or in its thread without mentions of others."""

@@ -54,7 +54,7 @@ class RequestHandler:
 
     # Requests
 
-    async def is_new(self, key: str, place: AnswerPlace | None = None) -> bool:
+    async def is_new(self, key: str, place: AnswerPlace) -> bool:
         """Return whether this event has not been handled yet, by this process or another one.
 
         If the database does not say, the asker is told so in `place`, since nobody else will answer what Slack takes
@@ -63,8 +63,7 @@ class RequestHandler:
         try:
             return await self.bot.database.claim_event(self.identity.platform, key)
         except DatabaseUnavailable as error:
-            if place is not None:
-                await self.answers.ephemeral_view(place).notify_asker(error.sentence)
+            await self.answers.ephemeral_view(place).notify_asker(error.sentence)
             return False
 
     async def find_user(self, body: Json) -> User:
