@@ -123,9 +123,7 @@ async def _gateway(client: discord.Client, section: DiscordSection) -> tuple[boo
         return False, f"The bot has started too often today; Discord lets it connect again in {hours:.1f} hours."
     text = f"It can connect {limit['remaining']} more times today; Discord asks for {shards} connection(s)."
     if (plan := section.shard_plan) is not None and plan.ids is not None:
-        text += (
-            f" This process has {section.shards}. If it ends, one with “auto/{plan.count}” or the same takes its place."
-        )
+        text += f" This process has {section.shards}. If it ends, the others take its shards."
     return True, text
 
 

@@ -26,6 +26,8 @@ HANDOVER_SECONDS = 15.0
 
 What both receive is handled once.
 """
+START_SECONDS = 60.0
+"""How long after its start a process with a range takes none of other ranges, since others may be starting, too."""
 IDENTIFY_SECONDS = 5.25
 """Shortest time between two sessions in one of Discord's buckets: its five seconds, and what clocks may differ."""
 MAX_WAIT_SECONDS = 3600.0
@@ -35,12 +37,19 @@ DIVISION, SESSIONS = "shards", "sessions"
 
 
 def divide(
-    before: Mapping[str, Any] | None, count: int, me: str, living: Collection[str], ids: Collection[int] | None = None
+    before: Mapping[str, Any] | None,
+    count: int,
+    me: str,
+    living: Collection[str],
+    ids: Collection[int] | None = None,
+    *,
+    helps: bool = True,
 ) -> dict[str, Any]:
     """Return the division of `count` shards after the turn of the process `me`, which takes free ones or gives some up.
 
     It has the ids of all `processes` that share shards, the `ranges` of those that have their own, which are `ids`, and
-    the holder of each shard that has one.
+    the holder of each shard that has one. What is in no range is for those that share, and if there are none, for those
+    with ranges; `me` takes none of it if it does not help.
     """
     known = before if before is not None and before["count"] == count else {"processes": [], "holders": {}}
     ranges = {one: own for one, own in known.get("ranges", {}).items() if one in living and one != me}
@@ -48,11 +57,16 @@ def divide(
     holders = {shard: one for shard, one in known["holders"].items() if one in {*ranges, *sharing, me}}
     if ids is None:
         sharing.add(me)
-        _share(holders, sorted(set(map(str, range(count))).difference(*ranges.values()), key=int), me, sorted(sharing))
     else:
-        # Those that share give way. Of two with the same range, the second one waits until the first one is gone.
-        holders |= {shard: me for shard in map(str, ids) if holders.get(shard) not in ranges}
+        # Others give way. Of two with the same range, the second one waits until the first one is gone.
+        holders |= {shard: me for shard in map(str, ids) if shard not in ranges.get(holders.get(shard, ""), ())}
         ranges[me] = list(map(str, ids))
+    left = sorted(set(map(str, range(count))).difference(*ranges.values()), key=int)
+    takers = sorted(sharing or ranges)
+    if me in takers and helps:
+        _share(holders, left, me, takers)
+    else:
+        holders = {shard: one for shard, one in holders.items() if one != me or shard not in left}
     return {"count": count, "processes": sorted(sharing), "ranges": ranges, "holders": holders}
 
 
@@ -72,17 +86,19 @@ def _share(holders: dict[str, str], shards: Sequence[str], me: str, processes: S
 
 
 class ShardLeases:
-    """The shards of this process: its own range, or its part of those that several processes divide."""
+    """The shards of this process: its own range, and its part of those that several processes divide."""
 
     def __init__(self, bot: Bot, plan: ShardPlan) -> None:
         self.plan = plan
         self._instance = bot.services.instance
         self._store = Store(bot.database, PLATFORM)
+        self._since = time.monotonic()
 
     async def renew(self) -> Sequence[int]:
         """Take free shards, give up some to others who have too few, and return those of this process now."""
         living, me = await self._instance.find_living(), self._instance.id
-        turn = partial(divide, count=self.plan.count, me=me, living=living, ids=self.plan.ids)
+        helps = self.plan.ids is None or time.monotonic() - self._since >= START_SECONDS
+        turn = partial(divide, count=self.plan.count, me=me, living=living, ids=self.plan.ids, helps=helps)
         # Most rounds change nothing, and then nobody has to wait for the database.
         before = await self._store.get(DIVISION)
         after = turn(before)

@@ -110,7 +110,7 @@ async def test_too_many_starts_are_a_problem(server: FakeDiscord) -> None:
 
 async def test_a_range_of_shards_is_told_with_who_takes_it_over(server: FakeDiscord) -> None:
     texts = [text for _, text in await examine(section(server, shards="0-1/4"), COMMANDS)]
-    assert texts[1].endswith(" This process has 0-1/4. If it ends, one with “auto/4” or the same takes its place.")
+    assert texts[1].endswith(" This process has 0-1/4. If it ends, the others take its shards.")
 
 
 async def test_missing_permissions_are_named(server: FakeDiscord) -> None:

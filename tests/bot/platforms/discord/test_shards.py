@@ -85,6 +85,27 @@ def test_whoever_shares_has_nothing_beside_ranges_of_all_shards_until_one_is_dea
     assert held_by(divide(division, 4, "spare", ["a", "spare"])) == {"a": 2, "spare": 2}
 
 
+def test_ranges_divide_those_of_a_dead_process_until_it_is_back_or_a_spare_one_comes() -> None:
+    ranges = {"a": (0, 1), "b": (2, 3), "c": (4, 5, 6, 7)}
+
+    def turns(division: dict[str, Any] | None, living: Sequence[str], *, helps: bool = True) -> dict[str, Any]:
+        for one in (*living, *living):
+            division = divide(division, 8, one, living, ranges.get(one), helps=helps)
+        assert division is not None
+        return division
+
+    started = turns(None, ["a", "b"], helps=False)
+    assert held_by(started) == {"a": 2, "b": 2}
+    assert held_by(turns(started, ["a", "b"])) == {"a": 4, "b": 4}
+    whole = turns(started, ["a", "b", "c"])
+    assert held_by(whole) == {"a": 2, "b": 2, "c": 4}
+    without = turns(whole, ["a", "b"])
+    assert held_by(without) == {"a": 4, "b": 4}
+    assert {without["holders"][shard] for shard in "01"} == {"a"}
+    assert turns(without, ["a", "b", "c"])["holders"] == whole["holders"]
+    assert held_by(turns(without, ["a", "b", "spare"])) == {"a": 2, "b": 2, "spare": 4}
+
+
 @pytest.fixture
 async def server() -> AsyncIterator[FakeDiscord]:
     async with FakeDiscord() as running:
@@ -148,6 +169,21 @@ async def test_a_spare_process_takes_a_range_over_and_gives_it_back(
         await server.until(lambda: len(server.gateway.starts) == 8 and connected(server) == [0, 1, 2, 3])
         assert {shard for shard, _ in server.gateway.starts[6:]} == {2, 3}
         await ask_everywhere(server)
+
+
+async def test_a_range_takes_over_that_of_a_process_that_is_gone(
+    server: FakeDiscord, models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "START_SECONDS", 1.0)
+    async with process(models, tmp_path, server, "0-1/4"):
+        async with process(models, tmp_path, server, "2-3/4"):
+            await server.until(lambda: connected(server) == [0, 1, 2, 3] and server.commands())
+        await server.until(lambda: len(server.gateway.starts) == 6 and connected(server) == [0, 1, 2, 3])
+        await ask_everywhere(server)
+        async with process(models, tmp_path, server, "2-3/4"):
+            await server.until(lambda: len(server.gateway.starts) == 8 and connected(server) == [0, 1, 2, 3])
+            await ask_everywhere(server)
+    assert {shard for shard, _ in server.gateway.starts[4:]} == {2, 3}
 
 
 async def test_processes_share_shards_and_take_over_those_of_a_dead_one(
