@@ -60,6 +60,8 @@ ENVIRONMENT = {
     "RAY_enable_metrics_collection": "0",
     # Ray lets its workers, and so the engines, give way to all other programs of the machine, which is 15 for it.
     "RAY_worker_niceness": "0",
+    # Ray would let each replica compute with one thread, unless this is set, to whatever it is.
+    "OMP_NUM_THREADS": "",
     # A replica starts the engine's process at once, with nothing between fork and exec that gRPC would have to prepare.
     "GRPC_ENABLE_FORK_SUPPORT": "0",
 }

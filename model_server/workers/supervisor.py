@@ -163,7 +163,9 @@ class Supervisor:
         return child.returncode or 0
 
     async def _spawn(self, link: socket.socket) -> Process:
-        environment = os.environ | {
+        # Without a number there (see workers/cluster.py), the engine computes with all cores.
+        inherited = {name: value for name, value in os.environ.items() if value or name != "OMP_NUM_THREADS"}
+        environment = inherited | {
             # Threads that spin while they wait would slow down the other workers.
             "OMP_WAIT_POLICY": "passive",
             "TQDM_DISABLE": "1",

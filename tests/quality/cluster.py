@@ -1,8 +1,8 @@
 """What it costs to run replicas under Ray Serve, and what they bring: `python -m quality.cluster`.
 
 The same gateway is asked with a worker process, as `tempera-models serve` runs it, and with `--cluster`. The engines
-are fakes that sleep, so that they take nothing of the cores. With a real model, the processors' time is compared: it
-says how many tokens per second are kept where the engine uses all cores, and other programs change it only a little.
+are fakes that sleep, so that they take nothing of the cores. With a real model, which uses all cores, the tokens per
+second are compared, and the processors' time, which other programs change only a little.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import statistics
 import tempfile
 import time
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 ROUNDS = 6
 """How often each is measured, after once that does not count."""
 ANSWERS = 20
-STREAMS, TOKENS = 8, 48
+STREAMS, TOKENS = 8, 96
 CONVERSATIONS, TURNS = 40, 3
 
 
@@ -118,9 +118,13 @@ async def _words(http: aiohttp.ClientSession, model: str, prompt: str) -> AsyncI
 
 @dataclass
 class Spent:
-    """What one server spent: its tokens, and the processors' seconds of its engine and of everything else."""
+    """What one server did: its tokens, those per second in each round, and the processors' seconds that it took.
+
+    They are those of its engine and of everything else.
+    """
 
     tokens: int = 0
+    rates: list[float] = field(default_factory=list)
     engine: float = 0.0
     others: float = 0.0
 
@@ -146,7 +150,7 @@ async def compare_first_words(model: CatalogueEntry, model_cache: ModelCache) ->
     return statistics.median(single[1:]), statistics.median(clustered[1:])
 
 
-async def compare_processors(model: CatalogueEntry, model_cache: ModelCache) -> tuple[Spent, Spent]:
+async def compare_rates(model: CatalogueEntry, model_cache: ModelCache) -> tuple[Spent, Spent]:
     """Return what a worker process and the cluster spent on the same answers, which they are asked for in turn."""
     single, clustered = Spent(), Spent()
     async with both(model, model_cache, REAL_FACTORY) as (worker, replica, ray):
@@ -154,9 +158,10 @@ async def compare_processors(model: CatalogueEntry, model_cache: ModelCache) -> 
         alone = [here, *(process for process in here.children(recursive=True) if process not in ray)]
         for is_counted in [False, *[True] * ROUNDS]:
             for spent, http, processes in ((single, worker, alone), (clustered, replica, [here, *ray])):
-                before = processor_seconds(processes)
+                before, started = processor_seconds(processes), time.perf_counter()
                 tokens = await count_tokens(http, model.name, STREAMS, TOKENS)
                 if is_counted:
+                    spent.rates.append(tokens / (time.perf_counter() - started))
                     engine, others = (now - old for now, old in zip(processor_seconds(processes), before, strict=True))
                     spent.tokens += tokens
                     spent.engine += engine
@@ -213,16 +218,18 @@ async def measure_all() -> None:
     small = load_catalogue(CATALOGUE)[SMALL_LANGUAGE_MODEL]
     if ModelCache().find_ready_folder(small):
         small = small.model_copy(update={"options": {"slots": STREAMS, "context": 512}})
-        _print_processors(*await compare_processors(small, ModelCache()))
+        _print_rates(*await compare_rates(small, ModelCache()))
 
 
-def _print_processors(single: Spent, clustered: Spent) -> None:
-    engine = (single.engine + clustered.engine) / (single.tokens + clustered.tokens)
-    one, other = single.others / single.tokens, clustered.others / clustered.tokens
+def _print_rates(single: Spent, clustered: Spent) -> None:
+    pairs = zip(single.rates, clustered.rates, strict=True)
+    one, other = statistics.median(single.rates), statistics.median(clustered.rates)
+    ratio = statistics.median(there / here for here, there in pairs)
     print(
-        f"{SMALL_LANGUAGE_MODEL}, ms of a core for a token: {1000 * engine:.2f} of the engine, {1000 * one:.2f} of the"
+        f"{SMALL_LANGUAGE_MODEL}, tokens/s of {STREAMS} answers: {one:.0f}, {other:.0f} in the cluster, {ratio:.2f} ×"
     )
-    print(f"rest, {1000 * other:.2f} in the cluster: {(engine + one) / (engine + other):.3f} × of the tokens/s")
+    parts = [1000 * part / spent.tokens for spent in (single, clustered) for part in (spent.engine, spent.others)]
+    print("ms of a core for a token: {:.1f} of the engine + {:.2f}, in the cluster {:.1f} + {:.2f}".format(*parts))
     print(single, clustered, flush=True)
 
 

@@ -119,9 +119,21 @@ async def go_on(streams: list[Stream]) -> None:
     assert not any(stream.error for stream in streams)
 
 
-async def test_a_seed_has_the_same_text_on_both_replicas(cluster: Gateway, http: aiohttp.ClientSession) -> None:
+def find_engines(cluster: Gateway) -> list[psutil.Process]:
+    """Return the processes of the two engines of the tiny model."""
     engines = [process for process in find_processes(cluster.process) if process.cmdline()[-1:] == [TINY_CHAT]]
     assert len(engines) == 2
+    return engines
+
+
+@pytest.mark.usefixtures("http")
+async def test_an_engine_computes_with_as_many_threads_as_without_a_cluster(cluster: Gateway) -> None:
+    for engine in find_engines(cluster):
+        assert engine.environ().get("OMP_NUM_THREADS") == os.environ.get("OMP_NUM_THREADS")
+
+
+async def test_a_seed_has_the_same_text_on_both_replicas(cluster: Gateway, http: aiohttp.ClientSession) -> None:
+    engines = find_engines(cluster)
     before = [sum(engine.cpu_times()[:2]) for engine in engines]
 
     async def ask(seed: int) -> list[str]:
