@@ -103,7 +103,15 @@ class Client(discord.AutoShardedClient):
         """Connect the shards that fell to this process, and leave those that another process serves by now."""
         if self._leases is None:
             return
-        mine, plan = await self._leases.renew(), self._leases.plan
+        # Others may take some while sessions begin, of which Discord allows a number a day.
+        while (shard := await self._renew_shards(self._leases)) is not None:
+            log.info("Discord: this process takes shard %d of %d", shard, self._leases.plan.count)
+            self._served[shard] = math.inf
+            await self.launch_shard(DiscordWebSocket.DEFAULT_GATEWAY, shard)
+
+    async def _renew_shards(self, leases: ShardLeases) -> int | None:
+        """Leave the shards that are no longer of this process; return one that is and is not connected, if any is."""
+        mine, plan = await leases.renew(), leases.plan
         if (missing := set(plan.ids or ()).difference(mine)) != self._missing:
             self._missing = missing
             if missing:
@@ -112,16 +120,12 @@ class Client(discord.AutoShardedClient):
                 )
         self._connection.shard_ids = list(mine)
         now = asyncio.get_running_loop().time()
-        for shard in mine:
-            if self._served.get(shard) is None:
-                log.info("Discord: this process takes shard %d of %d", shard, plan.count)
-                self._served[shard] = math.inf
-                await self.launch_shard(DiscordWebSocket.DEFAULT_GATEWAY, shard)
-            self._served[shard] = math.inf
+        self._served |= {shard: math.inf for shard in mine if shard in self._served}
         for shard in self._served.keys() - mine:
             self._served[shard] = min(self._served[shard], now + HANDOVER_SECONDS)
             if self._served[shard] <= now:
                 await self._leave_shard(shard)
+        return next((shard for shard in mine if shard not in self._served), None)
 
     async def _leave_shard(self, shard: int) -> None:
         """Leave a shard to another process; what is known of its servers is no longer kept up to date here."""

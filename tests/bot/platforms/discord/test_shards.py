@@ -208,10 +208,23 @@ async def test_a_process_that_ends_leaves_its_shards_at_once(
     server: FakeDiscord, models: FakeModels, tmp_path: Path
 ) -> None:
     async with process(models, tmp_path, server, "auto/4"):
+        await server.until(lambda: connected(server) == [0, 1, 2, 3] and server.commands())
         async with process(models, tmp_path, server, "auto/4"):
             await server.until(lambda: len(server.gateway.starts) == 6 and connected(server) == [0, 1, 2, 3])
         await server.until(lambda: connected(server) == [0, 1, 2, 3])
         await ask_everywhere(server)
+
+
+async def test_of_shards_that_another_process_takes_no_session_begins(
+    server: FakeDiscord, models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "IDENTIFY_SECONDS", 3.0)
+    server.gateway.max_concurrency = 1
+    async with process(models, tmp_path, server, "auto/4"):
+        await server.until(lambda: connected(server) == [0])
+        async with process(models, tmp_path, server, "auto/4"):
+            await server.until(lambda: connected(server) == [0, 1, 2, 3])
+    assert sorted(shard for shard, _ in server.gateway.starts) == [0, 1, 2, 3]
 
 
 async def test_all_processes_together_keep_the_pace_of_new_sessions(
