@@ -17,8 +17,10 @@ from bot.app import Bot
 from bot.config.sections import DiscordSection
 from bot.platforms.discord import DiscordPlatform, shards
 from bot.platforms.discord import client as client_module
+from bot.platforms.discord.convert.requests import PLATFORM
 from bot.platforms.discord.shards import divide
 from bot.storage.database import InstanceRow
+from bot.storage.key_value import Store
 
 
 def held_by(division: dict[str, Any]) -> Counter[str]:
@@ -220,10 +222,12 @@ async def test_of_shards_that_another_process_takes_no_session_begins(
 ) -> None:
     monkeypatch.setattr(shards, "IDENTIFY_SECONDS", 3.0)
     server.gateway.max_concurrency = 1
-    async with process(models, tmp_path, server, "auto/4"):
+    async with process(models, tmp_path, server, "auto/4") as first:
         await server.until(lambda: connected(server) == [0])
-        async with process(models, tmp_path, server, "auto/4"):
+        async with process(models, tmp_path, server, "auto/4") as second:
             await server.until(lambda: connected(server) == [0, 1, 2, 3])
+            division = await Store(first.database, PLATFORM).get(shards.DIVISION)
+            assert held_by(division) == {bot.services.instance.id: 2 for bot in (first, second)}
     assert sorted(shard for shard, _ in server.gateway.starts) == [0, 1, 2, 3]
 
 
