@@ -51,6 +51,8 @@ FAILURE_SECONDS = 60.0
 ROTATION_SECONDS = 60.0
 ROTATE_BEFORE = timedelta(hours=2)
 """How long before its end a token is renewed; Slack's last for twelve hours."""
+EXPIRED, USED_UP = "token_expired", "invalid_refresh_token"
+"""Slack's codes for a token that can still be renewed, and for one that nothing can renew any more."""
 MAX_OPENING = 8
 """Workspaces that are opened at once."""
 
@@ -214,14 +216,12 @@ class Installed:
         """Open the workspaces that were installed, close those that were removed, and take over renewed tokens."""
         async with self._lock:
             versions = await self._store.versions()
+            # Whose token is refused is opened again below, where Slack says why it cannot be.
             refused = [name for name, opened in self._open.items() if opened.api.token_invalid.is_set()]
-            for name in refused:
-                log.warning(
-                    "Slack refuses the token of the workspace %s, which is left out until it adds me again", name
-                )
-                self._failures[name] = (self._open[name].version, math.inf)
             for name in {*refused, *(self._open.keys() - versions.keys())}:
                 await self._close(name)
+            # Versions begin anew where an installation was removed.
+            self._failures = {name: failure for name, failure in self._failures.items() if name in versions}
             await self._delete_leaving()
             found = []
             for name, version in versions.items():
@@ -259,9 +259,11 @@ class Installed:
         async with self._turns:
             found, why = await _try_sign_in(client)
         if found is None:
-            until = math.inf if why in INVALID_TOKEN else time.monotonic() + FAILURE_SECONDS
-            self._failures[stored.id] = stored.version, until
-            log.warning("The workspace %s cannot be served: %s", stored.id, why)
+            # A token that has only expired, as while the bot did not run, can still be renewed.
+            is_over = why in INVALID_TOKEN and why != EXPIRED
+            self._failures[stored.id] = stored.version, math.inf if is_over else time.monotonic() + FAILURE_SECONDS
+            outlook = ", and is left out until it adds me again" if is_over else ""
+            log.warning("The workspace %s cannot be served%s: %s", stored.id, outlook, why)
             return
         identity = _identity(found, stored.platform)
         if installation.is_enterprise_install:
@@ -310,6 +312,8 @@ class Installed:
                 # Slack gives these tokens once. So they are stored also while the database is away, or the bot ends.
                 await asyncio.shield(asyncio.create_task(until_stored(partial(self._store.renew, stored, renewed))))
             return
+        if why == USED_UP:
+            self._failures[stored.id] = stored.version, math.inf
         log.warning("The token of the workspace %s could not be renewed: %s", stored.id, why)
 
     async def leave(self, body: Json) -> None:

@@ -25,6 +25,8 @@ class OAuth:
         self.client_id = f"{uuid.uuid4().int % 10**10}.{uuid.uuid4().int % 10**10}"
         self.client_secret = uuid.uuid4().hex
         self.lifetime = 0
+        self.renews = True
+        """Whether refresh tokens are taken."""
         self.tokens: dict[str, Server] = {}
         """The workspace of each bot token that was issued."""
         self._codes: dict[str, Server] = {}
@@ -47,7 +49,7 @@ class OAuth:
             raise ApiError("bad_client_secret")
         if call.text("grant_type") == "refresh_token":
             workspace = self._refresh_tokens.pop(call.text("refresh_token"), None)
-            if workspace is None:
+            if workspace is None or not self.renews:
                 raise ApiError("invalid_refresh_token")
         elif (workspace := self._codes.pop(call.text("code"), None)) is None:
             raise ApiError("invalid_code")

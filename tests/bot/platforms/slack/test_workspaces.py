@@ -162,6 +162,34 @@ async def test_a_token_is_renewed_before_it_ends(
     assert not [token for token in slack.oauth.tokens if token in caplog.text]
 
 
+async def test_a_token_that_expired_while_the_bot_was_away_is_renewed(
+    slack: FakeSlack, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspaces, "ROTATION_SECONDS", 3600.0)
+    slack.oauth.lifetime = 3600
+    async with on_slack(toy_bot, slack, installable=True, token=False) as address:
+        await add_to_slack(address, slack.oauth, slack)
+    slack.revoke_token(slack.bot_token, workspaces.EXPIRED)
+    async with on_slack(toy_bot, slack, installable=True, token=False):
+        await slack.until(lambda: len(slack.called("oauth.v2.access")) == 2)
+        await ask(slack, "Which capital?")
+
+
+async def test_a_token_that_nothing_can_renew_is_left_alone(
+    slack: FakeSlack, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(workspaces, "FAILURE_SECONDS", 1.0)
+    slack.oauth.lifetime = 3600
+    slack.oauth.renews = False
+    async with on_slack(toy_bot, slack, installable=True, token=False) as address:
+        await add_to_slack(address, slack.oauth, slack)
+        await slack.until(lambda: "could not be renewed: invalid_refresh_token" in caplog.text)
+        await asyncio.sleep(2)
+        # Until it ends, the workspace is served.
+        await ask(slack, "Which capital?")
+    assert len(slack.called("oauth.v2.access")) == 2
+
+
 async def test_what_is_of_a_workspace_that_leaves_is_deleted(
     slack: FakeSlack, other: FakeSlack, toy_bot: Bot, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -204,7 +232,7 @@ async def test_a_workspace_whose_token_is_refused_does_not_end_the_others(
             await add_to_slack(address, slack.oauth, one)
         other.revoke_token(other.bot_token, "token_revoked")
         await other.say(other.ann, other.channel, "Which capital?", mention=True)
-        await slack.until(lambda: "refuses the token of the workspace" in caplog.text)
+        await slack.until(lambda: "is left out until it adds me again: token_revoked" in caplog.text)
         await ask(slack, "Which capital?")
     assert other.bot_token not in caplog.text
 
