@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import time
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -24,12 +25,18 @@ if TYPE_CHECKING:
 HEARTBEAT_SECONDS = 5.0
 MAX_SILENCE = timedelta(seconds=30)
 """A process on another host is considered dead after this time without a heartbeat."""
+GAP_SECONDS = 15.0
+"""After so long without a heartbeat of its own, a process judges no other by its silence, until so long afterwards."""
 
 
 def host_name() -> str:
-    """Return the name of what process ids count in: a machine, or a container that shares the name of its machine."""
+    """Return the name of what process ids count in: a machine since its start, or a container on it.
+
+    Machines that were copied have the same name, and containers that share it have process ids of their own.
+    """
     with suppress(OSError):
-        return f"{socket.gethostname()}/{Path('/proc/self/ns/pid').stat().st_ino}"
+        start = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return f"{socket.gethostname()}/{start}/{Path('/proc/self/ns/pid').stat().st_ino}"
     return socket.gethostname()
 
 
@@ -40,6 +47,9 @@ class Instance:
         self.id = secrets.token_hex(8)
         self._database = database
         self._heartbeat = AsyncExitStack()
+        self._last = time.monotonic()
+        """When the last heartbeat was recorded."""
+        self._judges_from = 0.0
 
     async def __aenter__(self) -> Self:
         await self._record_heartbeat()
@@ -60,21 +70,28 @@ class Instance:
         async with self._database.writing() as session:
             # The whole row, since other processes delete it if this one was silent for too long.
             await session.merge(row)
+        moment = time.monotonic()
+        if moment - self._last > GAP_SECONDS:
+            # While the database was away, nobody could record one.
+            self._judges_from = moment + GAP_SECONDS
+        self._last = moment
 
     async def find_living(self) -> set[str]:
         """Return the ids of the living processes of this database, and delete the rows of the others."""
         async with self._database.reading() as session:
             rows = list(await session.scalars(select(InstanceRow)))
-        alive = {row.id for row in rows if _is_alive(row)}
+        moment = time.monotonic()
+        judges = moment >= self._judges_from and moment - self._last <= GAP_SECONDS
+        alive = {row.id for row in rows if _is_alive(row, judges=judges)}
         if dead := {row.id for row in rows} - alive:
             async with self._database.writing() as session:
                 await session.execute(delete(InstanceRow).where(InstanceRow.id.in_(dead)))
         return alive
 
 
-def _is_alive(row: InstanceRow) -> bool:
+def _is_alive(row: InstanceRow, *, judges: bool) -> bool:
     if row.host != host_name():
-        return now() - row.seen < MAX_SILENCE
+        return not judges or now() - row.seen < MAX_SILENCE
     try:
         # Process ids are reused; the time of creation tells an old process from a new one.
         return bool(abs(psutil.Process(row.pid).create_time() - row.started) < 1)

@@ -51,6 +51,24 @@ async def test_a_process_on_another_host_is_alive_while_it_sends_heartbeats(data
         assert await me.find_living() == {me.id, "quiet"}
 
 
+async def test_nobody_is_dead_because_the_database_was_away(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.storage.instances.HEARTBEAT_SECONDS", 3600.0)
+    monkeypatch.setattr("bot.storage.instances.GAP_SECONDS", 0.3)
+    silent = now() - MAX_SILENCE - timedelta(seconds=10)
+    async with Instance(database) as me:
+        await asyncio.sleep(0.4)
+        # What a while without the database looks like from here.
+        await register(database, "other", host="elsewhere", seen=silent)
+        assert await me.find_living() == {me.id, "other"}
+        await me._record_heartbeat()
+        assert await me.find_living() == {me.id, "other"}
+        monkeypatch.setattr("bot.storage.instances.GAP_SECONDS", 3600.0)
+        await asyncio.sleep(0.4)
+        assert await me.find_living() == {me.id}
+
+
 async def test_a_process_that_was_considered_dead_registers_again(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
