@@ -111,7 +111,7 @@ class Client(discord.AutoShardedClient):
 
     async def _renew_shards(self, leases: ShardLeases) -> int | None:
         """Leave the shards that are no longer of this process; return one that is and is not connected, if any is."""
-        mine, plan = await leases.renew(), leases.plan
+        (mine, begun_elsewhere), plan = await leases.renew(self._served), leases.plan
         if (missing := set(plan.ids or ()).difference(mine)) != self._missing:
             self._missing = missing
             if missing:
@@ -121,7 +121,7 @@ class Client(discord.AutoShardedClient):
         self._connection.shard_ids = list(mine)
         now = asyncio.get_running_loop().time()
         self._served |= {shard: math.inf for shard in mine if shard in self._served}
-        for shard in self._served.keys() - mine:
+        for shard in self._served.keys() & begun_elsewhere:
             self._served[shard] = min(self._served[shard], now + HANDOVER_SECONDS)
             if self._served[shard] <= now:
                 await self._leave_shard(shard)

@@ -14,7 +14,7 @@ from bot.platforms.discord.convert.requests import PLATFORM
 from bot.storage.key_value import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence, Set
 
     from bot.app import Bot
     from bot.config.shards import ShardPlan
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ROUND_SECONDS = 3.0
 """How often a process looks which shards it has to serve."""
 HANDOVER_SECONDS = 15.0
-"""How long a process still serves a shard that another one takes over, whose session has to begin meanwhile.
+"""How long a process still serves a shard after another one has begun its session, which has to get ready.
 
 What both receive is handled once.
 """
@@ -44,12 +44,14 @@ def divide(
     ids: Collection[int] | None = None,
     *,
     helps: bool = True,
+    served: Collection[int] = (),
 ) -> dict[str, Any]:
     """Return the division of `count` shards after the turn of the process `me`, which takes free ones or gives some up.
 
-    It has the ids of all `processes` that share shards, the `ranges` of those that have their own, which are `ids`, and
-    the holder of each shard that has one. What is in no range is for those that share, and if there are none, for those
-    with ranges; `me` takes none of it if it does not help.
+    It has the ids of all `processes` that share shards, the `ranges` of those that have their own, which are `ids`, the
+    holder of each shard that has one, and who has `begun` its session, as `me` has those that are `served`. What is in
+    no range is for those that share, and if there are none, for those with ranges; `me` takes none of it if it does not
+    help.
     """
     known = before if before is not None and before["count"] == count else {"processes": [], "holders": {}}
     ranges = {one: own for one, own in known.get("ranges", {}).items() if one in living and one != me}
@@ -67,7 +69,9 @@ def divide(
         _share(holders, left, me, takers)
     else:
         holders = {shard: one for shard, one in holders.items() if one != me or shard not in left}
-    return {"count": count, "processes": sorted(sharing), "ranges": ranges, "holders": holders}
+    begun = {shard: one for shard, one in known.get("begun", {}).items() if holders.get(shard) == one}
+    begun |= {shard: me for shard in map(str, served) if holders.get(shard) == me}
+    return {"count": count, "processes": sorted(sharing), "ranges": ranges, "holders": holders, "begun": begun}
 
 
 def _share(holders: dict[str, str], shards: Sequence[str], me: str, processes: Sequence[str]) -> None:
@@ -94,17 +98,23 @@ class ShardLeases:
         self._store = Store(bot.database, PLATFORM)
         self._since = time.monotonic()
 
-    async def renew(self) -> Sequence[int]:
-        """Take free shards, give up some to others who have too few, and return those of this process now."""
+    async def renew(self, served: Collection[int]) -> tuple[Sequence[int], Set[int]]:
+        """Take free shards, and give up some to others who have too few; `served` are those with a session here.
+
+        Returns those of this process now, and those whose session another process has begun that has them.
+        """
         living, me = await self._instance.find_living(), self._instance.id
         helps = self.plan.ids is None or time.monotonic() - self._since >= START_SECONDS
-        turn = partial(divide, count=self.plan.count, me=me, living=living, ids=self.plan.ids, helps=helps)
+        turn = partial(
+            divide, count=self.plan.count, me=me, living=living, ids=self.plan.ids, helps=helps, served=served
+        )
         # Most rounds change nothing, and then nobody has to wait for the database.
         before = await self._store.get(DIVISION)
         after = turn(before)
         if after != before:
             after = await self._store.change(DIVISION, turn)
-        return sorted(int(shard) for shard, holder in after["holders"].items() if holder == me)
+        mine = sorted(int(shard) for shard, holder in after["holders"].items() if holder == me)
+        return mine, {int(shard) for shard, one in after["begun"].items() if one != me}
 
     async def give_up(self) -> None:
         """Leave the shards of this process to others, since it ends."""

@@ -206,6 +206,22 @@ async def test_processes_share_shards_and_take_over_those_of_a_dead_one(
     assert first.services.instance.id != second.services.instance.id
 
 
+async def test_a_shard_is_served_until_another_process_has_begun_its_session(
+    server: FakeDiscord, models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "IDENTIFY_SECONDS", 1.5)
+    server.gateway.max_concurrency = 1
+    async with process(models, tmp_path, server, "auto/4"):
+        await server.until(lambda: connected(server) == [0, 1, 2, 3])
+        async with process(models, tmp_path, server, "auto/4"):
+
+            def is_handed_over() -> bool:
+                assert set(connected(server)) == {0, 1, 2, 3}
+                return len(server.gateway.starts) == 6 and len(connected(server)) == 4
+
+            await server.until(is_handed_over)
+
+
 async def test_a_process_that_ends_leaves_its_shards_at_once(
     server: FakeDiscord, models: FakeModels, tmp_path: Path
 ) -> None:
