@@ -13,6 +13,7 @@ import yaml
 from fakes.model_server.cluster import require_ray
 from prometheus_client.metrics import MetricWrapperBase
 
+from bot.config.sections import SlackSection, WebSection
 from bot.core import metrics as bot_metrics
 from model_server import metrics as model_metrics
 from model_server.catalogue import load_catalogue
@@ -38,12 +39,14 @@ def test_the_dockerfiles_have_no_complaints() -> None:
 
 
 @pytest.mark.parametrize(("profile", "models"), [("cpu", "models"), ("gpu", "models-gpu")])
-def test_the_compose_file_starts_one_model_server_and_shows_only_the_web_chat(profile: str, models: str) -> None:
+def test_the_compose_file_starts_one_model_server_and_shows_only_the_bot(profile: str, models: str) -> None:
     text = check("docker-compose", "--file", DEPLOY / "compose.yaml", "--profile", profile, "config", **SECRETS)
     services = yaml.safe_load(text)["services"]
     assert services.keys() == {"bot", models, "postgres", "redis"}
     ports = [port for service in services.values() for port in service.get("ports", ())]
-    assert [(port["host_ip"], port["published"]) for port in ports] == [("127.0.0.1", "8080")]
+    assert {(port["host_ip"], port["published"], port["target"]) for port in ports} == {
+        ("127.0.0.1", str(section.port), section.port) for section in (WebSection(), SlackSection())
+    }
     assert services["bot"]["environment"]["TEMPERA_MODEL_SERVER__API_KEY"] == "one"
     for service in services.values():
         assert Path(service.get("build", {}).get("context", PROJECT)) == PROJECT
@@ -68,7 +71,12 @@ def test_the_service_for_kubernetes_is_what_ray_serve_and_the_model_server_read(
     entries = load_catalogue(
         PROJECT / "config" / "models.toml", PROJECT / "config" / "presets" / f"{options[-3]}.toml", overlay
     )
-    assert [(entry.replicas, entry.gpus) for entry in entries.values() if entry.gpus] == [((1, 4), 1)]
+    assert [entry.replicas for entry in entries.values() if entry.gpus][-1] == (1, 4)
+    assert 0.8 < sum(entry.gpus for entry in entries.values()) <= 1
+    # KubeRay starts applications once the head is ready, and lists Ray's own ports only where a container lists none.
+    [head] = service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"]
+    assert head["readinessProbe"]["httpGet"]["path"] == "/api/local_raylet_healthz"
+    assert "ports" not in head
 
 
 def test_the_proxys_file_is_valid() -> None:
