@@ -134,7 +134,7 @@ private:
     void attention(int index, int rows, Positions positions, Scratch& scratch) {
         const Layer& layer = layers_[index];
         const Rounding rounding = shared_rounding(layer.query, layer.key, layer.value);
-        team_.share(rows, [&](int row) { normalise(stream(row), layer.attention_norm, rows, row, rounding); });
+        normalise(rows, [&](int row) { return stream(row); }, layer.attention_norm, rounding);
         const Product products[] = {{layer.query, layer.query_bias, 0},
                                     {layer.key, layer.key_bias, keys_at_},
                                     {layer.value, layer.value_bias, values_at_}};
@@ -147,16 +147,16 @@ private:
             attend(cache_, positions.slots[row], index, head, positions.places[row] + 1, sharing,
                    projected(row) + place, scratch.scores.get(), attended(row) + place);
         });
-        team_.share(rows, [&](int row) {
-            quantised_attended_.rows(rows).quantise(row, 0, attended_width_ / kGroup, attended(row),
-                                                rounding_for(layer.output.type));
+        Rows quantised = quantised_attended_.rows(rows);
+        share_groups(quantised, rows, [&](int row, int group, int end) {
+            quantised.quantise(row, group, end, attended(row) + group * kGroup, rounding_for(layer.output.type));
         });
         add_product(layer.output, quantised_attended_.rows(rows), rows, scratch);
     }
 
     void feed_forward(const Layer& layer, int rows, Scratch& scratch) {
         const Rounding rounding = shared_rounding(layer.gate, layer.up);
-        team_.share(rows, [&](int row) { normalise(stream(row), layer.inner_norm, rows, row, rounding); });
+        normalise(rows, [&](int row) { return stream(row); }, layer.inner_norm, rounding);
         const int parts = (rows + kRowsAtOnce - 1) / kRowsAtOnce;
         Rows inner = quantised_inner_.rows(rows);
         const Rounding inner_rounding = rounding_for(layer.down.type);
@@ -180,7 +180,7 @@ private:
 
     void predict(int wanted, const int* wanted_rows, float* logits, Scratch& scratch) {
         const Rounding rounding = rounding_for(shared_.logits.type);
-        team_.share(wanted, [&](int i) { normalise(stream(wanted_rows[i]), shared_.norm, wanted, i, rounding); });
+        normalise(wanted, [&](int i) { return stream(wanted_rows[i]); }, shared_.norm, rounding);
         multiply(shared_.logits, quantised_input_.rows(wanted), wanted, scratch,
                 [&](int row, int column, const float* sums) {
                     float* to = logits + static_cast<size_t>(row) * shape_.vocabulary + column;
@@ -238,21 +238,46 @@ private:
         });
     }
 
-    // Quantise the root-mean-square norm of `from` into row `row` of the `rows` of the next product's input.
-    void normalise(const float* from, const float* weights, int rows, int row, Rounding rounding) {
+    // Call `work(row, first group, end)` for all groups of rows. Threads share the groups, since what is of one group in
+    // neighbouring rows lies in the same cache lines, in which two threads would wait for each other.
+    template <typename Work>
+    void share_groups(const Rows& to, int rows, Work&& work) {
+        constexpr int kParts = 4;
+        if (!rows) return;
+        const int blocks = (rows + to.together - 1) / to.together;
+        team_.share(blocks * kParts, [&](int piece) {
+            const int first = piece / kParts * to.together, part = piece % kParts;
+            for (int row = first; row < std::min(rows, first + to.together); ++row)
+                work(row, to.groups * part / kParts, to.groups * (part + 1) / kParts);
+        });
+    }
+
+    // Quantise the root-mean-square norms of `source(row)` for the next product.
+    template <typename Source>
+    void normalise(int rows, Source&& source, const float* weights, Rounding rounding) {
+        Rows to = quantised_input_.rows(rows);
+        share_groups(to, rows, [&](int row, int group, int end) {
+            const float* from = source(row);
+            const Floats factor = broadcast(norm_factor(from));
+            alignas(64) float numbers[kGroup];
+            for (; group < end; ++group) {
+                for (int i = 0; i < kGroup; i += kLanes) {
+                    const int at = group * kGroup + i;
+                    store(numbers + i, load(from + at) * factor * load(weights + at));
+                }
+                to.quantise(row, group, numbers, rounding);
+            }
+        });
+    }
+
+    // One divided by the root of the mean of the squares of a row.
+    float norm_factor(const float* from) const {
         Floats squares = broadcast(0.0f);
         for (int i = 0; i < hidden_; i += kLanes) {
             const Floats x = load(from + i);
             squares = multiply_add(x, x, squares);
         }
-        const float mean = sum(squares) / shape_.hidden;
-        const Floats factor = broadcast(1.0f / std::sqrt(mean + shape_.epsilon));
-        alignas(64) float group[kGroup];
-        for (int g = 0; g < hidden_ / kGroup; ++g) {
-            for (int i = 0; i < kGroup; i += kLanes)
-                store(group + i, load(from + g * kGroup + i) * factor * load(weights + g * kGroup + i));
-            quantised_input_.rows(rows).quantise(row, g, group, rounding);
-        }
+        return 1.0f / std::sqrt(sum(squares) / shape_.hidden + shape_.epsilon);
     }
 
     // Rotate the row's queries and keys to its position, divide the queries by the square root of their

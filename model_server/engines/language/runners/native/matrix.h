@@ -62,22 +62,27 @@ struct Rows {
     void quantise(int row, int group, const float* from, Rounding rounding) {
         constexpr int kParts = kGroup / kLanes;
         Floats parts[kParts], largest[2] = {broadcast(0.0f), broadcast(0.0f)};
+#pragma GCC unroll 4
         for (int i = 0; i < kParts; ++i) {
             parts[i] = load(from + i * kLanes);
             largest[2 * i / kParts] = maximum(largest[2 * i / kParts], magnitude(parts[i]));
         }
         if (!rounding.halves) largest[0] = maximum(largest[0], largest[1]);
         float bounds[2], steps[2] = {127.0f, 127.0f};
+#pragma GCC unroll 4
         for (int half = 0; half < 2; ++half)
             bounds[half] = half && !rounding.halves ? bounds[0] : maximum(largest[half]);
         if (rounding.to_minus_128) {
             bool positive[2] = {};
+#pragma GCC unroll 4
             for (int i = 0; i < kParts; ++i) positive[2 * i / kParts] |= any_equal(parts[i], bounds[2 * i / kParts]);
             if (!rounding.halves) positive[0] = positive[1] = positive[0] || positive[1];
+#pragma GCC unroll 4
             for (int half = 0; half < 2; ++half) steps[half] = positive[half] ? -128.0f : 128.0f;
         }
         const size_t place = this->place(row, group);
         Ints all[2] = {broadcast_int(0), broadcast_int(0)};
+#pragma GCC unroll 4
         for (int i = 0; i < kParts; ++i) {
             const int half = 2 * i / kParts;
             const Floats factor = broadcast(bounds[half] > 0 ? steps[half] / bounds[half] : 0.0f);
@@ -88,6 +93,7 @@ struct Rows {
         const int sums[2] = {sum(all[0]), sum(all[1])};
         const float scale[2] = {bounds[0] / steps[0], bounds[1] / steps[1]};
         totals[place] = 0;
+#pragma GCC unroll 4
         for (int half = 0; half < 2; ++half) {
             scales[2 * place + half] = scale[half];
             totals[place] += scale[half] * static_cast<float>(sums[half]);
