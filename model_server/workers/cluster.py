@@ -62,6 +62,8 @@ ENVIRONMENT = {
     "RAY_worker_niceness": "0",
     # Ray would let each replica compute with one thread, unless this is set, to whatever it is.
     "OMP_NUM_THREADS": "",
+    # Else a replica that was given no graphics card would see all of them, and take the first.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     # A replica starts the engine's process at once, with nothing between fork and exec that gRPC would have to prepare.
     "GRPC_ENABLE_FORK_SUPPORT": "0",
 }

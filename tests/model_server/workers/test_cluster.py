@@ -132,6 +132,12 @@ async def test_an_engine_computes_with_as_many_threads_as_without_a_cluster(clus
         assert engine.environ().get("OMP_NUM_THREADS") == os.environ.get("OMP_NUM_THREADS")
 
 
+@pytest.mark.usefixtures("http")
+async def test_an_engine_without_a_card_of_its_own_sees_none(cluster: Gateway) -> None:
+    for engine in find_engines(cluster):
+        assert engine.environ().get("CUDA_VISIBLE_DEVICES") == ""
+
+
 async def test_a_seed_has_the_same_text_on_both_replicas(cluster: Gateway, http: aiohttp.ClientSession) -> None:
     engines = find_engines(cluster)
     before = [sum(engine.cpu_times()[:2]) for engine in engines]
