@@ -12,8 +12,13 @@ from ray.serve.request_router import RequestRouter
 from model_server.workers import pools
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ray.serve.config import AutoscalingContext
     from ray.serve.request_router import PendingRequest, ReplicaID, RunningReplica
+
+AWAY_SECONDS = 5.0
+"""Time for which a replica that cannot be reached is left alone."""
 
 
 class ConversationRouter(RequestRouter):  # type: ignore[misc] # Ray has no complete types
@@ -22,6 +27,9 @@ class ConversationRouter(RequestRouter):  # type: ignore[misc] # Ray has no comp
     Other jobs go to the replica with the fewest. The replica of a conversation follows from rendezvous hashing: when
     replicas come or go, only the conversations that they win or lose change their place.
     """
+
+    _listed: Sequence[RunningReplica] = ()
+    """The replicas that Ray Serve named last."""
 
     async def choose_replicas(
         self, candidate_replicas: list[RunningReplica], pending_request: PendingRequest | None = None
@@ -52,6 +60,7 @@ class ConversationRouter(RequestRouter):  # type: ignore[misc] # Ray has no comp
     def update_replicas(self, replicas: list[RunningReplica]) -> None:
         """Take over which replicas accept jobs."""
         super().update_replicas(replicas)
+        self._listed = replicas
         cache = self.replica_queue_len_cache
         for replica in replicas:
             # All jobs come from here, so a new replica has none. Ray Serve would ask it, again and again if it is busy.
@@ -65,9 +74,11 @@ class ConversationRouter(RequestRouter):  # type: ignore[misc] # Ray has no comp
         self._tell()
 
     def on_replica_actor_unavailable(self, replica_id: ReplicaID) -> None:
-        """Do the same for one that cannot be reached; if it lives, the next update brings it back."""
+        """Do the same for one that cannot be reached, but try it again later, unless Ray Serve has dropped it."""
         super().on_replica_actor_unavailable(replica_id)
         self.on_replica_actor_died(replica_id)
+        # Ray Serve names the replicas only when they change, so one that lives would not come back by itself.
+        self._event_loop.call_later(AWAY_SECONDS, lambda: self.update_replicas(list(self._listed)))
 
     def _place(self, request: PendingRequest, replica: str) -> None:
         pool = pools.POOLS.get(self.app_name)

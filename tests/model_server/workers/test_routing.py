@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from fakes.model_server.cluster import require_ray
+from fakes.model_server.gateway import eventually
 
 from model_server.jobs import Chat, ChatTurn, Completion, Embed, Sampling, Task
 from model_server.workers import pools
@@ -50,8 +51,22 @@ def router(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> Any:
     return Router()
 
 
+@pytest.fixture
+async def own_router() -> Any:
+    """A router with all that Ray Serve gives it, but no replicas yet."""
+    require_ray()
+    from ray.serve._private.common import DeploymentHandleSource, DeploymentID
+
+    from model_server.workers.routing import ConversationRouter
+
+    return ConversationRouter(DeploymentID("parrot", "parrot"), DeploymentHandleSource.UNKNOWN)
+
+
 def replica(name: str) -> SimpleNamespace:
-    return SimpleNamespace(replica_id=Id(name))
+    async def get_queue_len(deadline_s: float) -> int:
+        return 0
+
+    return SimpleNamespace(replica_id=Id(name), get_queue_len=get_queue_len)
 
 
 class Id(str):
@@ -110,6 +125,29 @@ async def test_a_replica_that_leaves_moves_its_own_conversations_alone(router: A
     del router.curr_replicas["c"]
     after = {name: await choose(router, name) for name in before}
     assert {name for name in before if before[name] != after[name]} == {name for name in before if before[name] == "c"}
+
+
+async def test_a_replica_that_could_not_be_reached_is_tried_again(
+    pool: Pool, own_router: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model_server.workers.routing.AWAY_SECONDS", 0.05)
+    own_router.update_replicas([replica(name) for name in "abc"])
+    own_router.on_replica_actor_unavailable(Id("a"))
+    assert pool.told == own_router.curr_replicas.keys() == {"b", "c"}
+    await eventually(lambda: pool.told == own_router.curr_replicas.keys() == {"a", "b", "c"})
+
+
+async def test_a_replica_that_ray_serve_dropped_meanwhile_stays_away(
+    pool: Pool, own_router: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model_server.workers.routing.AWAY_SECONDS", 0.05)
+    own_router.update_replicas([replica(name) for name in "abc"])
+    own_router.on_replica_actor_unavailable(Id("a"))
+    own_router.update_replicas([replica("b"), replica("c")])
+    told: list[Set[str]] = []
+    monkeypatch.setattr(pool, "note_replicas", told.append)
+    await eventually(lambda: bool(told))
+    assert told == [{"b", "c"}]
 
 
 def test_where_a_job_went_is_noted_unless_it_was_cancelled(router: Any, pool: Pool) -> None:
