@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from model_server.jobs import Failed
 from model_server.scheduling.queue import JobQueue
 from model_server.scheduling.ticket import Queued
 from model_server.workers.ipc import Loaded
@@ -21,6 +22,9 @@ MESSAGE_SECONDS = 0.04
 """Time between two messages of all jobs together: one costs much more than an event, so that busy replicas send several
 events of a job at once."""
 CHECK_SECONDS = 0.1
+RELOAD_SECONDS = 10.0
+"""Time for which a job waits while the engine cannot be loaded again. Ray Serve needs less to take the replica away; if
+its jobs failed at once, it would be the least busy one until then, and get the jobs that others could do."""
 
 
 class LoadFailed(Exception):
@@ -42,9 +46,15 @@ class Replica:
         self._jobs_of_model = 0
         while not self._queue.is_open:
             await asyncio.sleep(CHECK_SECONDS)
-            if self._supervisor.state.startswith("failed"):
+            if reason := self._failure:
                 await self.stop()
-                raise LoadFailed(self._supervisor.state.partition(": ")[2])
+                raise LoadFailed(reason)
+
+    @property
+    def _failure(self) -> str:
+        """Why the engine could not be loaded when that was tried last, or ""."""
+        state, _, reason = self._supervisor.state.partition(": ")
+        return reason if state == "failed" else ""
 
     def describe(self) -> Loaded:
         """Return what the engine told when it was loaded."""
@@ -52,7 +62,12 @@ class Replica:
 
     async def run(self, job: Job) -> AsyncIterator[tuple[Event, ...]]:
         """Do a job and iterate over its events; closing the iterator cancels it."""
-        await self._queue.wait_until_open()
+        try:
+            async with asyncio.timeout(RELOAD_SECONDS):
+                await self._queue.wait_until_open()
+        except TimeoutError:
+            yield (Failed(job.id, self._failure, 503, "model_failed"),)
+            return
         with self._queue.submit(job) as ticket:
             while events := await ticket.read():
                 yield tuple(event for event in events if not isinstance(event, Queued))
@@ -65,6 +80,11 @@ class Replica:
         """
         self._jobs_of_model = jobs
         return self._supervisor.memory_bytes
+
+    def check_health(self) -> None:
+        """Raise LoadFailed while the engine cannot be loaded again; Ray Serve asks, and then replaces the replica."""
+        if reason := self._failure:
+            raise LoadFailed(reason)
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Return what decides how many replicas there should be; Ray Serve asks for it."""

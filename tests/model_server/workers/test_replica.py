@@ -74,6 +74,35 @@ async def test_a_crash_fails_its_job_and_the_next_one_is_done(tmp_path: Path) ->
         assert isinstance((await batches(replica, chat("still here")))[-1][-1], Finished)
 
 
+async def test_what_cannot_be_loaded_again_fails_its_jobs_and_asks_to_be_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model_server.workers.replica.RELOAD_SECONDS", 0.1)
+    sign = tmp_path / "sign"
+    sign.touch()
+    async with running(tmp_path, fails_until=str(sign)) as replica:
+        replica.check_health()
+        sign.unlink()
+        await batches(replica, chat("crash"))
+        await eventually(lambda: not is_healthy(replica))
+        [(failed,)] = await batches(replica, chat("still here"))
+        assert isinstance(failed, Failed)
+        assert (failed.status, failed.code) == (503, "model_failed")
+        assert failed.message.startswith("Loading parrot failed")
+        # Until it is replaced, it tries again, and is healthy if that helps.
+        sign.touch()
+        await eventually(lambda: is_healthy(replica))
+        assert isinstance((await batches(replica, chat("still here")))[-1][-1], Finished)
+
+
+def is_healthy(replica: Replica) -> bool:
+    try:
+        replica.check_health()
+    except LoadFailed:
+        return False
+    return True
+
+
 async def test_it_tells_what_it_loaded_and_what_is_needed(tmp_path: Path) -> None:
     async with running(tmp_path, capacity=3) as replica:
         assert replica.describe() == Loaded(3, {}, 64)
