@@ -40,6 +40,8 @@ UPSCALE_SECONDS, DOWNSCALE_SECONDS = 5.0, 120.0
 POLL_SECONDS = 2.0
 ANSWER_SECONDS = 10.0
 """Time for which a replica is awaited that should answer at once."""
+RETRY_SECONDS = 30.0
+"""Pause before a model is deployed again, which Ray Serve gives up after a few replicas that could not be loaded."""
 LOGGING = {"log_level": "WARNING", "enable_access_log": False}
 DEPLOYING = threading.Lock()
 PREFIX_CHARACTERS = 1000
@@ -206,7 +208,7 @@ class ClusterWorker:
 
     async def _wait_until_loaded(self) -> None:
         while (loaded := await self._describe()) is None:
-            pass
+            await self._note_failure()
         self.slots, self.defaults, self.context = loaded.capacity, loaded.defaults, loaded.context
         log.info("%s is ready.", self._spec.name)
         self.note_replicas(self.replicas)
@@ -217,9 +219,7 @@ class ClusterWorker:
         loading = asyncio.ensure_future(answer)
         try:
             while not (await asyncio.wait([loading], timeout=POLL_SECONDS))[0]:
-                if reason := await asyncio.to_thread(_find_failure, self._spec.name):
-                    self.state = f"failed: {reason}"
-                    self._queue.close(reason, 503, "model_failed")
+                await self._note_failure()
             loaded: Loaded = loading.result()
         except Exception as error:  # noqa: BLE001 - Ray Serve starts another replica, whatever it raises for this one
             log.warning("A replica of %s ended while it started (%s).", self._spec.name, type(error).__name__)
@@ -230,10 +230,25 @@ class ClusterWorker:
             answer.cancel()
         return loaded
 
+    async def _note_failure(self) -> None:
+        """Say why no replica can be loaded. If Ray Serve has given up, deploy the model again, after a pause."""
+        name = self._spec.name
+        try:
+            reason, is_final = await asyncio.to_thread(_find_failure, name)
+            if reason and not self.replicas:
+                self.state = f"failed: {reason}"
+                self._queue.close(reason, 503, "model_failed")
+            if is_final:
+                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.to_thread(self._deploy)
+        except Exception as error:  # noqa: BLE001 - whatever Ray Serve raises, it is asked again soon
+            log.warning("Ray Serve cannot be asked about %s (%s).", name, type(error).__name__)
+
     async def _exchange_figures(self) -> None:
         """Tell the replicas how many jobs there are, and learn how much memory they take."""
         if not self.replicas:
             self.memory_bytes = 0
+            await self._note_failure()
             return
         told = self._handle.broadcast("note_demand", len(self._queue.snapshots()))
         try:
@@ -269,14 +284,15 @@ def identify_conversation(task: Task) -> str:
     return hashlib.blake2b(beginning.encode(), digest_size=8).hexdigest()
 
 
-def _find_failure(name: str) -> str:
-    """Return why no replica can be loaded, or ""."""
+def _find_failure(name: str) -> tuple[str, bool]:
+    """Return why no replica can be loaded, or "", and whether Ray Serve will not try again."""
     from ray import serve
 
-    status = serve.status().applications.get(name)
-    messages = [deployment.message for deployment in status.deployments.values()] if status else []
-    found = re.search(r"LoadFailed: (.*)", "\n".join(messages))
-    return found[1] if found else ""
+    application = serve.status().applications.get(name)
+    deployments = application.deployments.values() if application else ()
+    found = re.search(r"LoadFailed: (.*)", "\n".join(deployment.message for deployment in deployments))
+    is_final = any(deployment.status == "DEPLOY_FAILED" for deployment in deployments)
+    return found[1] if found else "", is_final
 
 
 def _tell_end(name: str) -> tuple[str, int, str]:
