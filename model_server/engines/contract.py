@@ -27,6 +27,8 @@ class EngineSpec:
     device: str = "auto"
     dtype: str = "auto"
     options: Mapping[str, int | float | str | bool] = field(default_factory=dict)
+    gpu_share: float = 1.0
+    """The part of a graphics card's memory that it may take, since others use the rest."""
 
     @classmethod
     def from_json(cls, text: str) -> Self:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import importlib.util
 import logging
@@ -114,7 +115,7 @@ class ClusterWorker:
         self.context = 0
         self.slots = 0
         self.memory_bytes = 0
-        self._spec = spec
+        self._spec = dataclasses.replace(spec, gpu_share=min(gpus or 1.0, 1.0))
         self._queue = queue
         self._factory = factory
         self._least, self._most = replicas

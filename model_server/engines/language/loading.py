@@ -11,6 +11,7 @@ from transformers.utils import logging as transformers_logging
 
 from model_server.assembly import GGUF_FILE
 from model_server.engines.common.device import pick_device, pick_dtype
+from model_server.engines.contract import Misconfigured
 from model_server.engines.language.batching import TokenBudget
 from model_server.engines.language.detokenize import TokenBytes
 from model_server.engines.language.runners.architecture import unsupported_reason
@@ -34,7 +35,7 @@ CPU_SLOTS, CPU_CONTEXT_TOKENS = 12, 4096
 take 1.5 GB together with its weights."""
 CUDA_SLOTS = 32
 CUDA_CACHE_SHARE = 0.85
-"""The cache's share of the card's memory that is free after loading the weights; the rest is for computing steps."""
+"""The cache's share of the card's memory that is left after loading the weights; the rest is for computing steps."""
 CUDA_MIN_CONTEXT_TOKENS = 4096
 """There are fewer slots rather than shorter ones than this."""
 CPU_BUDGET = TokenBudget(with_decoding=256, without_decoding=512)
@@ -91,6 +92,15 @@ def find_end_tokens(folder: str, config: Any, tokenizer: PreTrainedTokenizerBase
     return frozenset(token for tokens in lists for token in tokens)
 
 
+def measure_free(spec: EngineSpec, device: torch.device) -> int:
+    """Return the bytes that this process may still take of the card. Raises Misconfigured if its share is full."""
+    free, total = torch.cuda.mem_get_info(device)
+    own = int(total * spec.gpu_share) - torch.cuda.memory_reserved(device)
+    if own <= 0:
+        raise Misconfigured(f"The weights of {spec.name} fill its share of the graphics card; give it more `gpus`.")
+    return min(free, own)
+
+
 def fit_cache(free: int, per_token: int, slots: int | None, context: int) -> tuple[int, int]:
     """Return the number of slots and the tokens of each, for `free` bytes and `per_token` bytes of cache per token.
 
@@ -139,7 +149,6 @@ def _choose_runner(spec: EngineSpec, config: Any) -> tuple[Runner, str]:
     if reason := unsupported_reason(config):
         return SoloRunner(model, context=context), reason
     if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
         wanted = slots if "slots" in spec.options else None
-        slots, context = fit_cache(free, cache_bytes_per_token(config, dtype), wanted, context)
+        slots, context = fit_cache(measure_free(spec, device), cache_bytes_per_token(config, dtype), wanted, context)
     return TorchRunner(model, slots=slots, context=context), why

@@ -24,6 +24,7 @@ class Serve:
 
     def __init__(self) -> None:
         self.deployed = 0
+        self.deployment: Any = None
         self.status_of_model = "UPDATING"
         self.message = ""
         self.loaded = asyncio.Event()
@@ -39,6 +40,7 @@ class Serve:
 
     def run_many(self, targets: list[Any], **options: bool) -> None:
         self.deployed += 1
+        self.deployment = targets[0].target._bound_deployment
         self.status_of_model = "UPDATING"
 
     def status(self) -> Any:
@@ -64,9 +66,9 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
 
 
 @contextlib.asynccontextmanager
-async def running(queue: JobQueue) -> AsyncIterator[ClusterWorker]:
+async def running(queue: JobQueue, *, gpus: float = 0) -> AsyncIterator[ClusterWorker]:
     spec = EngineSpec(name="parrot", engine="language", folder=Path())
-    worker = ClusterWorker(spec, queue, factory=FACTORY, replicas=(1, 1), gpus=0)
+    worker = ClusterWorker(spec, queue, factory=FACTORY, replicas=(1, 1), gpus=gpus)
     task = asyncio.create_task(worker.run())
     try:
         yield worker
@@ -103,3 +105,11 @@ async def test_a_model_whose_replicas_cannot_be_replaced_has_failed(serve: Serve
         assert not queue.is_open
         worker.note_replicas({"b"})
         assert (worker.state, queue.is_open) == ("ready", True)
+
+
+@pytest.mark.parametrize(("gpus", "share"), [(0, 1), (0.25, 0.25), (1, 1), (2, 1)])
+async def test_an_engine_knows_its_share_of_a_graphics_card(serve: Serve, gpus: float, share: float) -> None:
+    async with running(JobQueue(), gpus=gpus):
+        await eventually(lambda: serve.deployed == 1)
+    assert serve.deployment.ray_actor_options["num_gpus"] == gpus
+    assert serve.deployment.init_args[0].gpu_share == share
