@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS, MAX_RETRY_SECONDS = 2.0, 120.0
-TOKEN_REFUSED = 4004
-"""Close code of the gateway."""
+TOKEN_REFUSED, INVALID_SHARD, TOO_FEW_SHARDS = 4004, 4010, 4011
+"""Close codes of the gateway."""
 
 
 class DiscordPlatform:
@@ -50,7 +50,7 @@ class DiscordPlatform:
                 await self._connect()
                 reason = "the connection was closed"
             except (discord.DiscordException, aiohttp.ClientError, OSError) as error:
-                if refusal := _permanent_refusal(error):
+                if refusal := _permanent_refusal(error, self._section):
                     break
                 reason = str(error)
             log.warning("Discord cannot be reached (%s); trying again in %g seconds.", reason, pause)
@@ -66,7 +66,7 @@ class DiscordPlatform:
                 await client.start(self._section.token.get_secret_value())
 
 
-def _permanent_refusal(error: Exception) -> str:
+def _permanent_refusal(error: Exception, section: DiscordSection) -> str:
     """Return why Discord refuses the bot until somebody changes its settings; "" if another attempt may succeed."""
     if isinstance(error, discord.LoginFailure):
         return "Discord refuses the token. Set a valid one in TEMPERA_DISCORD__TOKEN."
@@ -78,5 +78,10 @@ def _permanent_refusal(error: Exception) -> str:
     if isinstance(error, discord.ConnectionClosed):
         if error.code == TOKEN_REFUSED:
             return "Discord no longer takes the token. Set a new one in TEMPERA_DISCORD__TOKEN."
+        if error.code in (INVALID_SHARD, TOO_FEW_SHARDS):
+            if section.shard_plan is None:
+                # The bot has grown; Discord recommends more to the next client.
+                return ""
+            return "Discord wants more shards than TEMPERA_DISCORD__SHARDS has. Raise the number behind its “/”."
         return f"Discord closed the connection for good (code {error.code})."
     return ""

@@ -113,6 +113,8 @@ class Gateway:
     def __init__(self, world: World) -> None:
         self.world = world
         self.shards = 1
+        self.tells_guilds = True
+        """Whether sessions begin with GUILD_CREATE, which comes late where a bot is in thousands of servers."""
         self.heartbeat_seconds = 41.25
         self.session_starts_left = 1000
         self.max_concurrency = 1
@@ -229,7 +231,7 @@ class Gateway:
             "private_channels": [],
         }
         session.send("READY", ready)
-        for guild in guilds:
+        for guild in guilds if self.tells_guilds else ():
             session.send("GUILD_CREATE", self.world.guild_payload(guild) | {"unavailable": False})
         return None
 

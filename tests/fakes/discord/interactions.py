@@ -62,7 +62,7 @@ class FakeInteraction:
     def alone(self) -> bool:
         """True if only the user's own installation authorises the interaction."""
         guild = self.channel.guild
-        return self.by_user_install and not (guild is not None and guild.bot)
+        return self.by_user_install and not (guild is not None and (guild.bot or guild.commands_alone))
 
     @property
     def late(self) -> bool:

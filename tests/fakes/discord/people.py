@@ -127,7 +127,8 @@ class People(World):
             raise LookupError(f"/{command['name']} is not for a channel of this kind.")
         if by_user_install and 1 not in command["integration_types"]:
             raise LookupError(f"/{command['name']} does not come with a user's installation.")
-        there = channel.guild.bot if channel.guild is not None else channel.kind == DM
+        guild = channel.guild
+        there = guild.bot or guild.commands_alone if guild is not None else channel.kind == DM
         if not by_user_install and not there:
             raise LookupError("The bot is not here.")
 

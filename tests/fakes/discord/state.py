@@ -151,6 +151,8 @@ class FakeGuild:
     owner_id: str = "0"
     bot: bool = True
     commands_scope: bool = True
+    commands_alone: bool = False
+    """Whether the bot's commands were added, and not the bot."""
     locale: str = "en-US"
     joined: str = JOINED
     """When the bot was added."""

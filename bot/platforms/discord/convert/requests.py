@@ -97,7 +97,8 @@ def _user(user: discord.User | discord.Member, locale: str, *, is_moderator: boo
     """Return a user; their roles are unknown in a server about whose members Discord tells nothing."""
     roles: tuple[str, ...] | None = None if in_server else ()
     if isinstance(user, discord.Member):
-        roles = tuple(str(role.id) for role in user.roles)
+        # `user.roles` has only those that the server's cache knows, which is empty until Discord has told about it.
+        roles = (str(user.guild.id), *map(str, user._roles))
     return User(str(user.id), user.display_name, is_moderator=is_moderator, locale=locale, roles=roles)
 
 

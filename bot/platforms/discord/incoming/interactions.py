@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -52,6 +53,8 @@ log = logging.getLogger(__name__)
 UNCHANGED = "Discord does not let me change this message any more."
 FIRST_PARTS_STAY = "The first parts of this answer stay: Discord let me delete them for 15 minutes only."
 TOKEN_LIFETIME_SECONDS = 15 * 60.0
+CLAIM_SECONDS = 1.5
+"""How long the database may take to say whether another process tells a refusal; Discord waits for three seconds."""
 THREAD_SUFFIX = f"+{THREAD}"
 """End of the custom_id of a form that is answered in a thread; no command's name ends so."""
 PLAIN_TYPES = (str, int, float)
@@ -83,7 +86,12 @@ class PendingInteraction:
     @property
     def has_bot(self) -> bool:
         """True if the bot is a member of the place, and so may write there without a token."""
-        return self.interaction.is_guild_integration() or self.interaction.context.dm_channel
+        interaction = self.interaction
+        if interaction.context.dm_channel:
+            return True
+        # Somebody may have added the commands to a server without the bot; then it is a member nowhere there.
+        is_member = interaction.guild_id is not None and interaction.client.get_guild(interaction.guild_id) is not None
+        return interaction.is_guild_integration() and is_member
 
     @property
     def channel_id(self) -> int:
@@ -163,11 +171,12 @@ class Interactions:
                 await response.send_modal(modal.build(form, pending.locale))
                 return
         except UserError as error:
-            if isinstance(error, RequestRefused):
-                if not await self._may_tell_refusal(pending):
-                    return
-                await self._bot.refusals.record(pending.request, error)
+            if isinstance(error, RequestRefused) and not await self._may_tell_refusal(pending):
+                return
             await self._tell_privately(pending, Reply(text=error.sentence.in_language(pending.locale)))
+            if isinstance(error, RequestRefused):
+                # Afterwards, because Discord waits for three seconds, and a busy database may take longer.
+                await self._bot.refusals.record(pending.request, error)
             return
         if decision.refused:
             if await self._may_tell_refusal(pending):
@@ -185,8 +194,9 @@ class Interactions:
     async def _may_tell_refusal(self, pending: PendingInteraction) -> bool:
         """Return whether this process shows a refusal: the first one that asks, since others receive the event, too."""
         try:
-            return await self._bot.database.claim_event(PLATFORM, str(pending.interaction.id))
-        except DatabaseUnavailable:
+            async with asyncio.timeout(CLAIM_SECONDS):
+                return await self._bot.database.claim_event(PLATFORM, str(pending.interaction.id))
+        except (DatabaseUnavailable, TimeoutError):
             return True
         except SQLAlchemyError:
             log.exception("The database does not tell whether another process answers a refused interaction")
@@ -356,7 +366,7 @@ class Interactions:
         """
         interaction = pending.interaction
         channel, allowed = interaction.channel, interaction.app_permissions
-        if not isinstance(channel, discord.TextChannel) or not interaction.is_guild_integration():
+        if not isinstance(channel, discord.TextChannel) or not pending.has_bot:
             return None, ""
         if not (allowed.create_public_threads and allowed.send_messages_in_threads):
             return None, NOT_OPENED.in_language(pending.locale)

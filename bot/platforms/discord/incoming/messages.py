@@ -50,6 +50,9 @@ class MessageListener:
         ):
             # The bot has just left this server, or does not know it yet: what is not allowed there is unknown.
             return
+        if isinstance(message.channel, discord.PartialMessageable) and not self._is_addressed(message):
+            # Until Discord has told about a server, its channels are unknown.
+            return
         if self._is_addressed(message) or message.reference is not None or self._is_own_thread(message):
             self._answers.start(self._answer_if_addressed(message), "discord message")
 
@@ -61,6 +64,9 @@ class MessageListener:
         return isinstance(channel, discord.Thread) and me is not None and channel.owner_id == me.id
 
     async def _answer_if_addressed(self, message: discord.Message) -> None:
+        if isinstance(message.channel, discord.PartialMessageable):
+            # It may be a thread, in which other rules hold, and another conversation.
+            message.channel = await self._client.fetch_channel(message.channel.id)  # type: ignore[assignment]
         if not (self._is_addressed(message) or self._is_own_thread(message) or await self._is_reply(message)):
             return
         if not message.content and not self._is_addressed(message):

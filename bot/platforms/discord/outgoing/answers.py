@@ -40,6 +40,11 @@ log = logging.getLogger(__name__)
 
 TOKEN_SECONDS = 14 * 60.0
 """How long the token of an interaction is used; it is valid for a minute longer."""
+TOO_MANY_REQUESTS, QUIET_SECONDS = 429, 60.0
+"""The status by which Discord's proxy refuses all that an address sends, and how long only ends are shown after it.
+
+discord.py waits by itself where Discord names a time.
+"""
 
 
 class DiscordAnswers(AnswerTasks[AnswerView]):
@@ -53,6 +58,8 @@ class DiscordAnswers(AnswerTasks[AnswerView]):
         self.token_seconds = token_seconds
         self._client = client
         self._edit_locks: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        self._quiet_until = 0.0
+        """When passing snapshots are shown again, after Discord has refused everything."""
 
     def direct_target(self, user: int) -> DirectTarget:
         """Return the direct messages with a user."""
@@ -93,15 +100,21 @@ class DiscordAnswers(AnswerTasks[AnswerView]):
         return view.throttle
 
     async def _show_once(self, view: AnswerView, reply: Reply) -> None:
+        if not reply.final and time.monotonic() < self._quiet_until:
+            return
         try:
             await _run_to_end(view.show(reply))
+        except discord.HTTPException as error:
+            if error.status == TOO_MANY_REQUESTS:
+                self._quiet_until = time.monotonic() + QUIET_SECONDS
+            raise
         finally:
             # The interval begins here: an edit that waited for Discord's rate limit must not be followed at once.
             view.throttle.record_snapshot()
 
     def _is_temporary(self, error: Exception) -> bool:
         if isinstance(error, discord.HTTPException):
-            return error.status >= 500 or error.status == 429
+            return error.status >= 500 or error.status == TOO_MANY_REQUESTS
         return isinstance(error, DISCORD_ERRORS)
 
     async def _end_after(self, view: AnswerView, error: Exception) -> None:

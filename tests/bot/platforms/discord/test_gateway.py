@@ -7,14 +7,19 @@ from typing import Any
 
 import discord as library
 import pytest
+from fakes.core.settings import put
 from fakes.discord import FakeDiscord
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, finished, on_discord
+from sqlalchemy import select
 
 from bot import Reply
 from bot.app import Bot
 from bot.config.sections import DiscordSection
+from bot.core.messages import Place
 from bot.platforms.discord import DiscordPlatform
+from bot.settings.scopes import server_scope
+from bot.storage.database import MessageRow
 
 GUILDS, GUILD_MESSAGES, DIRECT_MESSAGES, MESSAGE_CONTENT = 1 << 0, 1 << 9, 1 << 12, 1 << 15
 Break = Callable[[FakeDiscord], Awaitable[None]]
@@ -188,6 +193,26 @@ async def test_a_429_from_a_proxy_before_discord_loses_no_answer(
     assert "one two" in message.content
 
 
+async def test_after_a_429_from_a_proxy_only_the_end_of_an_answer_is_shown(discord: FakeDiscord, toys: Toys) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "play", text="Count.")
+    message = await asked.message()
+    before = len(discord.rest.log)
+
+    def edits() -> list[int]:
+        return [status for method, _, status, _ in discord.rest.log[before:] if method == "PATCH"]
+
+    discord.refuse("PATCH", "/webhooks/*", 429, headers={"Via": ""}, times=1)
+    toys.say(Reply(text="one"))
+    await discord.until(lambda: edits() == [429])
+    toys.say(Reply(text="one two"))
+    # Time in which it would be shown.
+    await asyncio.sleep(2)
+    assert edits() == [429]
+    toys.say(Reply(text="one two three", final=True))
+    await finished(discord, message)
+    assert "one two three" in message.content
+
+
 async def test_a_burst_of_requests_heeds_the_announced_rate_limits(discord: FakeDiscord, models: FakeModels) -> None:
     discord.limit("POST", "/channels/*/messages", 5, 0.5)
     discord.limit("PATCH", "/channels/*/messages/*", 5, 0.5)
@@ -227,6 +252,45 @@ async def test_final_edits_in_a_busy_channel_do_not_queue_behind_others(
     models.gate.set()
     await discord.until(lambda: answers("of France.") == count)
     assert edits() - before < count + 4
+
+
+async def test_a_bot_that_has_grown_connects_with_more_shards(
+    server: FakeDiscord, toy_bot: Bot, no_identify_pause: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.platforms.discord.platform.RETRY_SECONDS", 0.01)
+    async with on_discord(toy_bot, server):
+        server.gateway.shards = 2
+        server.gateway.invalidate(resumable=False)
+        await server.until(lambda: {session.shard for session in server.gateway.sessions.values()} == {0, 1})
+
+
+@pytest.mark.parametrize("is_denied", [True, False])
+async def test_roles_count_in_a_server_of_which_discord_has_told_nothing_yet(
+    server: FakeDiscord, toy_bot: Bot, is_denied: bool
+) -> None:
+    loud = server.guild.add_role("loud")
+    server.guild.join(server.ann, loud)
+    server.gateway.tells_guilds = False
+    async with on_discord(toy_bot, server):
+        name = "access.roles.denied" if is_denied else "access.roles"
+        await put(toy_bot.settings, name, loud.id, server_scope(Place("discord", "", server.guild.id)))
+        asked = await server.slash(server.ann, server.channel, "whisper", text="hello")
+        message = await asked.message()
+        await server.until(lambda: message.content)
+        assert ("psst, hello" in message.content) is not is_denied
+
+
+async def test_a_thread_of_a_server_of_which_discord_has_told_nothing_yet_is_one(
+    server: FakeDiscord, toy_bot: Bot, models: FakeModels
+) -> None:
+    thread = server.add_thread(server.channel, "A thread", server.ann)
+    server.gateway.tells_guilds = False
+    async with on_discord(toy_bot, server):
+        await server.say(server.ann, thread, f"<@{server.bot.id}> Which capital?")
+        await server.until(lambda: models.requests)
+        async with toy_bot.database.reading() as session:
+            asked = await session.scalars(select(MessageRow))
+            assert {(row.channel, row.thread) for row in asked} == {(server.channel.id, thread.id)}
 
 
 async def test_a_revoked_token_ends_the_platform_with_a_sentence(

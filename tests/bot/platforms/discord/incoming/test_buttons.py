@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from fakes.core.requests import wait_until_delivered
 from fakes.discord import FakeDiscord, FakeMessage
+from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
 
@@ -121,7 +122,14 @@ async def test_somebody_elses_press_is_refused_privately(discord: FakeDiscord, t
     await discord.until(lambda: discord.private(discord.ben))
     (said,) = discord.private(discord.ben)
     assert said.content == "Only Ann, who asked, and moderators can do that."
-    (refusal,) = await toy_bot.audit.find("discord", discord.guild.id, AuditFilter(kind="refusal"))
+    wanted = AuditFilter(kind="refusal")
+
+    async def is_recorded() -> bool:
+        return bool(await toy_bot.audit.find("discord", discord.guild.id, wanted))
+
+    # After it is told.
+    await eventually(is_recorded)
+    (refusal,) = await toy_bot.audit.find("discord", discord.guild.id, wanted)
     assert (refusal.what, refusal.actor, refusal.reason) == (
         label.lower(),
         discord.ben.id,

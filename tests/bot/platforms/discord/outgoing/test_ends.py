@@ -96,10 +96,15 @@ async def test_a_reply_that_becomes_private_after_the_token_comes_directly(disco
     assert message.deleted
 
 
-async def test_an_answer_of_a_user_install_ends_before_its_token(toy_bot: Bot, toys: Toys, quick: None) -> None:
+@pytest.mark.parametrize("by_user", [True, False])
+async def test_an_answer_ends_before_its_token_where_the_bot_is_no_member(
+    toy_bot: Bot, toys: Toys, quick: None, by_user: bool
+) -> None:
     async with FakeDiscord() as discord, on_discord(toy_bot, discord, token_seconds=2.0):
-        channel = discord.add_guild("Elsewhere", bot=False).add_channel("general")
-        asked = await discord.slash(discord.ann, channel, "play", installed_by_user=True)
+        guild = discord.add_guild("Elsewhere", bot=False)
+        guild.commands_alone = not by_user
+        channel = guild.add_channel("general")
+        asked = await discord.slash(discord.ann, channel, "play", installed_by_user=by_user)
         message = await asked.message()
         toys.say(Reply(text="One"))
         await finished(discord, message)
