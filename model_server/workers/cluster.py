@@ -34,6 +34,8 @@ OBJECT_STORE_BYTES = 80 << 20
 """The least that Ray takes. Jobs and events are sent directly and need none of it."""
 MOST_JOBS = 1024
 """A replica's own limit. How many jobs it gets follows from its slots, which are known once it is loaded."""
+LEAST_CPUS = 0.01
+"""So that no replica takes memory of a head that was started without any, as deploy/ray-service.yaml does."""
 DRAIN_SECONDS = 600
 """Time in which a replica that is no longer needed may finish its jobs."""
 UPSCALE_SECONDS, DOWNSCALE_SECONDS = 5.0, 120.0
@@ -187,7 +189,7 @@ class ClusterWorker:
                 Replica,
                 name=self._spec.name,
                 max_ongoing_requests=MOST_JOBS,
-                ray_actor_options={"num_cpus": 0, "num_gpus": self._gpus},
+                ray_actor_options={"num_cpus": LEAST_CPUS, "num_gpus": self._gpus},
                 logging_config=LOGGING,
                 graceful_shutdown_timeout_s=DRAIN_SECONDS,
                 graceful_shutdown_wait_loop_s=POLL_SECONDS,
