@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Account:
-    """One user: the cost of the work done for them, and their jobs. `last_served` is the number of their last turn."""
+    """One user: the cost of the work done for them, and their jobs.
+
+    `last_turn` is the number of their arrival, or of the last beginning or end of a job of theirs. Of users with the
+    same counter, the one with the lowest number is served next.
+    """
 
     counter: float = 0.0
-    last_served: int = 0
+    last_turn: int = 0
     waiting: dict[str, Ticket] = field(default_factory=dict)
     running: dict[str, Ticket] = field(default_factory=dict)
 
@@ -62,7 +66,7 @@ class FairQueue:
         account = self._accounts[ticket.job.user]
         del account.waiting[ticket.job.id]
         account.running[ticket.job.id] = ticket
-        account.last_served = next(self._turns)
+        account.last_turn = next(self._turns)
         return ticket
 
     def charge(self, ticket: Ticket, event: Event) -> None:
@@ -75,7 +79,11 @@ class FairQueue:
         if account is None:
             return False
         account.waiting.pop(ticket.job.id, None)
-        return account.running.pop(ticket.job.id, None) is not None
+        if account.running.pop(ticket.job.id, None) is None:
+            return False
+        # Who came while it ran goes first, also if it cost nothing.
+        account.last_turn = next(self._turns)
+        return True
 
     @property
     def running(self) -> list[Ticket]:
@@ -96,12 +104,12 @@ class FairQueue:
         """Iterate over the waiting jobs in the order in which they run if each costs as much as expected."""
         queues = {user: iter(account.waiting.values()) for user, account in self._accounts.items()}
         heap = [
-            (account.projected_counter, account.last_served, user)
+            (account.projected_counter, account.last_turn, user)
             for user, account in self._accounts.items()
             if account.waiting
         ]
         heapq.heapify(heap)
-        turns = itertools.count(max((account.last_served for account in self._accounts.values()), default=0) + 1)
+        turns = itertools.count(max((account.last_turn for account in self._accounts.values()), default=0) + 1)
         while heap:
             projected_counter, _, user = heap[0]
             ticket = next(queues[user], None)
@@ -129,4 +137,6 @@ class FairQueue:
         }
         account = self._accounts.setdefault(user, Account(floor))
         account.counter = max(account.counter, floor)
+        # Behind those who have waited longer: else later users could pass by them for ever.
+        account.last_turn = next(self._turns)
         return account

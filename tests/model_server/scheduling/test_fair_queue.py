@@ -225,8 +225,8 @@ def test_an_absent_user_saves_up_no_turns() -> None:
         work(queue, queue.pop(), 10)
     for number in range(10, 14):
         queue.add(ticket(f"a{number}", "a"))
-    # "a" had one answer and "b" two, but "a" was away, so it does not get two in a row.
-    assert names(queue) == ["a10", "b3", "a11", "a12", "a13"]
+    # "a" had one answer and "b" two, but "a" was away, so it has to stand behind "b", who waits already.
+    assert names(queue) == ["b3", "a10", "a11", "a12", "a13"]
 
 
 def test_a_user_who_comes_back_soon_keeps_the_counter() -> None:
@@ -243,3 +243,21 @@ def test_accounts_of_absent_users_are_forgotten() -> None:
         work(queue, queue.pop(), 1)
     queue.add(ticket("last", "last"))
     assert len(queue._accounts) == 1
+
+
+def test_users_with_the_same_counter_are_served_in_the_order_of_their_arrival() -> None:
+    assert names(queue_of("99", *map(str, range(100, 120))))[0] == "990"
+
+
+def test_a_steady_arrival_of_new_users_starves_nobody() -> None:
+    queue = queue_of("0")
+    running = queue.pop()
+    queue.add(ticket("waiting", "99"))
+    served = []
+    for number in range(100, 103):
+        # Before each free slot somebody else arrives, whose name sorts before "99".
+        queue.add(ticket(f"job{number}", str(number)))
+        work(queue, running, 10)
+        running = queue.pop()
+        served.append(running.job.id)
+    assert served == ["waiting", "job100", "job101"]
