@@ -134,18 +134,37 @@ async def raise_error(response: aiohttp.ClientResponse, upstream: str = "") -> N
     raise error
 
 
+def streamed_error(problem: Any) -> ModelError:
+    """Return the error that a server of ours tells of in a stream: the same one as where it can answer with a status.
+
+    Earlier versions of the server do not tell the status. Raises KeyError or ValueError if there is no sentence.
+    """
+    told = require_object(problem)
+    status = told.get("status", 400 if told.get("type") == "invalid_request_error" else 500)
+    if not isinstance(status, int):
+        raise ValueError("a status is a number")  # noqa: TRY004 - as for other bad formats
+    error = _error_of_ours(status, str(told["message"]), told.get("code"), DEFAULT_RETRY_SECONDS)
+    error.status, error.detail = status, json.dumps(problem)
+    return error
+
+
 def _own_error(response: aiohttp.ClientResponse, data: bytes) -> ModelError:
-    """Return the error of a server of ours, whose words are for users."""
+    """Return the error of a response of a server of ours."""
     message: object = Sentence("The model server answered with status {status}.", {"status": response.status})
     code = None
     with contextlib.suppress(ValueError, KeyError, TypeError):
         told = json.loads(data)["error"]
         message, code = str(told["message"]), told.get("code")
-    if response.status == 429:
-        return Busy("{message}", read_retry_seconds(response.headers.get("Retry-After", "")), message=message)
-    if response.status == 401 or code == "invalid_api_key":
+    return _error_of_ours(response.status, message, code, read_retry_seconds(response.headers.get("Retry-After", "")))
+
+
+def _error_of_ours(status: int, message: object, code: object, retry_after: float) -> ModelError:
+    """Return the error for a status of a server of ours, whose words are for users."""
+    if status == 429:
+        return Busy("{message}", retry_after, message=message)
+    if status == 401 or code == "invalid_api_key":
         return ModelUnavailable(KEY_REFUSED)
-    if response.status == 403 or response.status >= 500:
+    if status == 403 or status >= 500:
         return ModelUnavailable("{message}", message=message)
     return ModelError("{message}", message=message)
 

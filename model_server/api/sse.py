@@ -39,8 +39,9 @@ class EventStream:
         await self._write_raw(": waiting\n\n")
 
     async def fail(self, error: ApiError) -> web.StreamResponse:
-        """End the stream with an error, which OpenAI's clients raise."""
-        await self.send(error.body())
+        """End the stream with an error, which OpenAI's clients raise. It has the status that came too late."""
+        body = error.body()
+        await self.send({"error": body["error"] | {"status": error.status}})
         await self._response.write_eof()
         return self._response
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from opentelemetry import propagate
 
-from bot.core.errors import ModelUnavailable
 from bot.inference.models import OURS, read_list
 from bot.inference.responses import (
     broken,
@@ -25,6 +24,7 @@ from bot.inference.responses import (
     read_object,
     refused,
     require_object,
+    streamed_error,
 )
 from bot.inference.upstreams.abilities import IMAGES, TOO_LONG, Abilities
 from bot.inference.upstreams.breaker import Breaker
@@ -287,13 +287,14 @@ class Upstream:
         """Raise the error that a chunk of a stream tells of."""
         if self.shown_name:
             detail = json.dumps(problem)[:MAX_DETAIL_CHARACTERS]
-            if TOO_LONG.search(detail):
-                # Some servers begin a stream before they refuse the request.
+            is_refusal = isinstance(problem, dict) and problem.get("type") == "invalid_request_error"
+            if is_refusal or TOO_LONG.search(detail):
+                # Some servers begin a stream before they refuse the request, as ours does while it waits in the queue.
                 raise refused(self.shown_name, 400, str(require_object(problem)["message"]))
             error = broken(self.shown_name)
             error.detail = detail
             raise error
-        raise ModelUnavailable("{message}", message=require_object(problem)["message"])
+        raise streamed_error(problem)
 
 
 def _digest(listed: Sequence[ListedModel]) -> str:

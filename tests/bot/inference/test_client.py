@@ -235,12 +235,13 @@ async def test_busy_has_the_seconds_of_the_retry_after_header(header: str, secon
         b"data: \xff\n\n",
         b'data: {"error": "no"}\n\n',
         b'data: {"error": {}}\n\n',
+        b'data: {"error": {"message": "no", "status": "x"}}\n\n',
         word("a"),
         b"",
         b"<html>no stream</html>",
         b"data: " + b"x" * (9 << 20) + b"\n\n",
     ],
-    ids=["json", "number", "list", "bytes", "error text", "empty error", "no end", "empty", "html", "long line"],
+    ids=["json", "number", "list", "bytes", "text", "no sentence", "status", "no end", "empty", "html", "long line"],
 )
 async def test_a_malformed_stream_is_a_broken_connection(stream: bytes) -> None:
     error = await refusal(plainly(stream))
@@ -258,6 +259,24 @@ async def test_an_error_in_the_stream_has_the_sentence_of_the_server() -> None:
     error = await refusal(plainly(word("a") + event(error={"message": "The model's worker died."})))
     assert type(error) is ModelUnavailable
     assert str(error) == "The model's worker died."
+
+
+@pytest.mark.parametrize(
+    ("told", "kind", "status"),
+    [
+        ({"status": 400, "type": "invalid_request_error"}, ModelError, 400),
+        ({"type": "invalid_request_error"}, ModelError, 400),
+        ({"status": 429, "type": "rate_limit_error"}, Busy, 429),
+        ({"status": 503, "type": "server_error"}, ModelUnavailable, 503),
+        ({"type": "server_error"}, ModelUnavailable, 500),
+    ],
+)
+async def test_an_error_in_the_stream_is_the_same_as_with_a_status(
+    told: dict[str, object], kind: type, status: int
+) -> None:
+    queued = event(choices=[], tempera={"queue": {"place": 1, "eta_s": 1}})
+    error = await refusal(plainly(queued + event(error={"message": "It is too long."} | told)))
+    assert (type(error), str(error), error.status) == (kind, "It is too long.", status)
 
 
 async def test_a_stream_that_breaks_off_is_a_broken_connection() -> None:

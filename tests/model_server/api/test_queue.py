@@ -141,7 +141,7 @@ async def test_a_deadline_ends_requests_with_and_without_a_stream(parrot: str) -
             assert (response.status, response.headers["x-should-retry"]) == (504, "false")
             assert (await error_of(response))["code"] == "deadline_exceeded"
         *_, last = await collect(http, chat("forever", stream=True, deadline_s=0.2))
-        assert last["error"]["code"] == "deadline_exceeded"
+        assert (last["error"]["code"], last["error"]["status"]) == ("deadline_exceeded", 504)
         await eventually(lambda: _is_idle(http))
 
 

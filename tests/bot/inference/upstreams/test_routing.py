@@ -1,15 +1,18 @@
+import json
 import socket
 from collections.abc import Sequence
 
 import pytest
+from fakes.model_server.broken_api import crooked, plainly
 from fakes.model_server.other_server import OtherServer
 
 from bot import Answered, Busy, Delta, Turn, Waiting
 from bot.config.upstreams import UpstreamSection
-from bot.core.errors import ModelUnavailable
+from bot.core.errors import ModelError, ModelUnavailable
 from bot.core.model_events import ModelChoice
 from bot.inference.client import ModelClient
 from bot.inference.connecting import make_upstream
+from bot.inference.upstreams.upstream import Address, Upstream
 
 QUESTION = [Turn("user", "hi")]
 ROME = {"choices": [{"message": {"content": "Rome"}, "finish_reason": "stop"}]}
@@ -226,3 +229,20 @@ async def test_the_first_model_does_not_depend_on_who_failed_lately() -> None:
         one.failures = [(503, {})]
         assert (await answer(client)).model == "tiny@two"
         assert await client.first("embeddings") == "e-embed@one"
+
+
+@pytest.mark.parametrize("name", ["", "ours"])
+async def test_what_our_server_refuses_in_its_stream_is_an_answer_and_goes_to_no_other_server(name: str) -> None:
+    chunks = (
+        {"choices": [], "tempera": {"queue": {"place": 1, "eta_s": 1}}},
+        {"error": {"message": "It has too few words.", "type": "invalid_request_error", "status": 400}},
+    )
+    stream = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks)
+    async with crooked(plainly(stream.encode())) as url, OtherServer() as remote:
+        ours = Upstream(Address(url=url, base=f"{url}/v1", name=name))
+        others = make_upstream(UpstreamSection(name="remote", url=remote.url, local=False))
+        async with ModelClient.over([ours, others]) as client:
+            with pytest.raises(ModelError, match=r"It has too few words\.$"):
+                await answer(client.reaching(remote=True))
+    assert not remote.requests
+    assert not ours.breaker.is_open
