@@ -15,7 +15,7 @@ from model_server.catalogue import find_alternatives
 from model_server.errors import OperatorError
 from model_server.files.cache import format_size, shorten
 from model_server.files.download import read_json, write_json
-from model_server.files.memory import read_memory_bytes
+from model_server.files.limits import read_memory_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import psutil
 
+from model_server.files.limits import read_processor_quota
 from model_server.workers.ipc import (
     AddJob,
     EngineFailed,
@@ -163,14 +164,6 @@ class Supervisor:
         return child.returncode or 0
 
     async def _spawn(self, link: socket.socket) -> Process:
-        # Without a number there (see workers/cluster.py), the engine computes with all cores.
-        inherited = {name: value for name, value in os.environ.items() if value or name != "OMP_NUM_THREADS"}
-        environment = inherited | {
-            # Threads that spin while they wait would slow down the other workers.
-            "OMP_WAIT_POLICY": "passive",
-            "TQDM_DISABLE": "1",
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        }
         # In a session of its own, the worker gets no Ctrl-C from the terminal; the gateway ends it.
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "model_server.workers.worker", str(link.fileno()), self._spec.name),
@@ -179,7 +172,7 @@ class Supervisor:
             stderr=asyncio.subprocess.STDOUT,
             pass_fds=(link.fileno(),),
             start_new_session=True,
-            env=environment,
+            env=engine_environment(),
         )
 
     async def _receive_messages(self, link: socket.socket) -> None:
@@ -255,6 +248,22 @@ class Supervisor:
                 503,
                 "worker_died",
             )
+
+
+def engine_environment() -> dict[str, str]:
+    """Return the environment of an engine's process."""
+    chosen = {name: value for name, value in os.environ.items() if value or name != "OMP_NUM_THREADS"}
+    # Without a number there (see workers/cluster.py), the engine computes with all cores. Where it gets the time of
+    # fewer, as in a container with a limit, its threads would mostly wait for each other.
+    quota = read_processor_quota()
+    if "OMP_NUM_THREADS" not in chosen and quota is not None and quota < (os.cpu_count() or 1):
+        chosen["OMP_NUM_THREADS"] = str(max(1, int(quota)))
+    return chosen | {
+        # Threads that spin while they wait would slow down the other workers.
+        "OMP_WAIT_POLICY": "passive",
+        "TQDM_DISABLE": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
 
 
 def _explain_failed_load(name: str, status: int, *, hung: bool) -> str:

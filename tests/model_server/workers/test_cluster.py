@@ -21,6 +21,7 @@ from fakes.model_server.linked_cache import SMALL_LANGUAGE_MODEL
 
 from model_server.catalogue import load_catalogue
 from model_server.files.cache import ModelCache
+from model_server.workers.supervisor import engine_environment
 
 pytestmark = pytest.mark.cluster
 
@@ -129,7 +130,7 @@ def find_engines(cluster: Gateway) -> list[psutil.Process]:
 @pytest.mark.usefixtures("http")
 async def test_an_engine_computes_with_as_many_threads_as_without_a_cluster(cluster: Gateway) -> None:
     for engine in find_engines(cluster):
-        assert engine.environ().get("OMP_NUM_THREADS") == os.environ.get("OMP_NUM_THREADS")
+        assert engine.environ().get("OMP_NUM_THREADS") == engine_environment().get("OMP_NUM_THREADS")
 
 
 @pytest.mark.usefixtures("http")

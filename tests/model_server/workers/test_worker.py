@@ -13,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil
 import pytest
 from fakes.model_server.gateway import FACTORY, PATIENCE_SECONDS, environment, eventually
 
@@ -21,6 +22,7 @@ from model_server.engines.contract import EngineSpec
 from model_server.jobs import Chat, ChatTurn, Failed, Finished, Job, Sampling, Text
 from model_server.scheduling.queue import JobQueue, QueueClosed
 from model_server.scheduling.ticket import Ticket, TicketEvent
+from model_server.workers import supervisor as supervisor_module
 from model_server.workers.ipc import Heartbeat, StepEvents, pack, receive
 from model_server.workers.supervisor import Supervisor, Timeouts
 
@@ -219,6 +221,24 @@ async def test_the_worker_ends_with_its_supervisor(tmp_path: Path) -> None:
     last = (await rest_of(ticket))[-1]
     assert isinstance(last, Failed)
     assert last.code == "stopping"
+
+
+@pytest.mark.parametrize(
+    ("given", "quota", "expected"),
+    [(None, 2.9, "2"), ("", 2.9, "2"), (None, 0.5, "1"), ("7", 2.9, "7"), ("", 8.0, None), ("", None, None)],
+)
+async def test_an_engine_computes_with_no_more_threads_than_its_container_has_processors(
+    given: str | None, quota: float | None, expected: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor_module, "read_processor_quota", lambda: quota)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if given is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    async with supervised(tmp_path) as (queue, _):
+        await eventually(lambda: queue.is_open)
+        pid = int(await until_text(queue.submit(chat("pid"))))
+        assert psutil.Process(pid).environ().get("OMP_NUM_THREADS") == expected
 
 
 async def test_the_output_of_a_worker_is_logged_with_its_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
