@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+import logging
+
 import torch
 
 from model_server.engines.contract import Misconfigured
+
+log = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device called `name` as torch calls it; "auto" is the GPU if torch sees one, else the CPU.
+    """Return the device called `name` as torch calls it; "auto" is the GPU if torch can use one, else the CPU.
 
     Raises Misconfigured when this machine has no such device.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cuda" if _has_usable_gpu() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -23,6 +28,21 @@ def pick_device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise Misconfigured("The device is set to cuda, but torch sees no GPU here; use auto or cpu.")
     return device
+
+
+@functools.cache
+def _has_usable_gpu() -> bool:
+    """Return whether torch sees a GPU and can compute on it, which is tried once."""
+    if not torch.cuda.is_available():
+        return False
+    try:
+        # Torch also sees cards that are too old for it: it has no program for them then.
+        torch.zeros(1, device="cuda").add_(1).item()
+    except RuntimeError as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        log.warning("This PyTorch cannot compute on the graphics card, so the processor is used: %s", reason)
+        return False
+    return True
 
 
 def pick_dtype(name: str, device: torch.device) -> torch.dtype:

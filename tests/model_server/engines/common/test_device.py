@@ -1,17 +1,47 @@
 """The choice of device and dtype."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
+from model_server.engines.common import device
 from model_server.engines.common.device import pick_device, pick_dtype
 from model_server.engines.contract import Misconfigured
 
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(autouse=True)
+def untried() -> Iterator[None]:
+    """Let each test try the GPU anew."""
+    device._has_usable_gpu.cache_clear()
+    yield
+    device._has_usable_gpu.cache_clear()
+
+
 def test_auto_is_the_gpu_where_there_is_one() -> None:
     assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     assert pick_device("cpu") == CPU
+
+
+def test_auto_is_the_processor_where_torch_has_no_program_for_the_gpu(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nMore follows.")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "zeros", fail)
+    assert [pick_device("auto"), pick_device("auto")] == [CPU, CPU]
+    [record] = caplog.records
+    assert record.message.endswith("no kernel image is available for execution on the device")
+
+
+def test_auto_is_the_gpu_where_it_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "zeros", lambda size, device: torch.ones(size))
+    assert pick_device("auto") == torch.device("cuda")
 
 
 def test_an_unknown_device_is_refused() -> None:
