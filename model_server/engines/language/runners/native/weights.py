@@ -6,6 +6,7 @@ quantised to Q8_0.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 from dataclasses import dataclass
@@ -71,7 +72,9 @@ def load_weights(library: ctypes.CDLL, folder: Path, config: Any, threads: int) 
         memory = mmap.mmap(-1, sum(sizes), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError as error:
         raise RunnerUnavailable(f"there is no memory for its weights ({sum(sizes):,} bytes)") from error
-    memory.madvise(mmap.MADV_HUGEPAGE)
+    # A hint, which kernels without huge pages refuse.
+    with contextlib.suppress(OSError):
+        memory.madvise(mmap.MADV_HUGEPAGE)
     view = numpy.frombuffer(memory, numpy.uint8)
     layers = (LayerWeights * config.num_hidden_layers)()
     address, bytes_by_type = view.ctypes.data, dict[str, int]()

@@ -1,5 +1,7 @@
 """PackedRunner, with small random models of every architecture that it runs."""
 
+import errno
+import mmap
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -225,6 +227,23 @@ def test_a_model_in_several_files_is_read(
     model.save_pretrained(tmp_path, max_shard_size="40KB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
     found = PackedRunner(tmp_path, 1, 64, 2).forward([Chunk(0, 0, TEXT[:20])])
+    assert torch.equal(found[0], reference[19])
+
+
+class PlainMemory(mmap.mmap):
+    """Memory of a kernel without huge pages."""
+
+    def madvise(self, option: int, *more: int) -> None:
+        if option == mmap.MADV_HUGEPAGE:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        super().madvise(option, *more)
+
+
+def test_a_kernel_without_huge_pages_changes_nothing(
+    folder: Callable[[str], Path], reference: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mmap, "mmap", PlainMemory)
+    found = PackedRunner(folder("qwen2"), 1, 64, 2).forward([Chunk(0, 0, TEXT[:20])])
     assert torch.equal(found[0], reference[19])
 
 
