@@ -30,6 +30,15 @@ CONTRACT := $(VENV)/.contract
 TORCH = $(shell sed -n 's/^ *"\(torch[^"]*\)".*/\1/p' pyproject.toml)
 VLLM := .venv-vllm
 
+# After an upgrade of the system's Python, or in a folder that was moved, .venv has nothing of what was installed into it.
+ifneq ($(wildcard $(VENV)/.run),)
+IMPORTS := import sys, importlib.util as util; sys.exit(util.find_spec("bot") is None)
+ifeq ($(shell $(BIN)/python -I -c '$(IMPORTS)' > /dev/null 2>&1 || echo no),no)
+$(info $(VENV) does not work any more, perhaps because Python was upgraded, so it is set up anew.)
+$(shell rm -rf $(VENV))
+endif
+endif
+
 .PHONY: run test quality chaos cluster lint bench soak bench-vllm pictures lesson locks audit sbom clean setup setup-dev
 
 run: setup

@@ -130,3 +130,20 @@ def test_commands_run_as_the_service_does(name: str, unit: str, tmp_path: Path) 
         f"--property=EnvironmentFile={values['EnvironmentFile']}",
         *(f"--setenv={variable}" for variable in values["Environment"].split()),
     } <= set(given)
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_an_environment_that_cannot_import_the_package_is_set_up_anew(tmp_path: Path, works: bool) -> None:
+    shutil.copy(PROJECT / "Makefile", tmp_path)
+    (tmp_path / "pyproject.toml").write_text('"torch"\n')
+    for name in ("bot", "models"):
+        (tmp_path / f"deploy/locks/{name}.txt").parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"deploy/locks/{name}.txt").touch()
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/.run").touch()
+    python = tmp_path / ".venv/bin/python"
+    # Without the site's packages, as after an upgrade.
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} {"" if works else "-S"} "$@"\n')
+    python.chmod(0o755)
+    told = check("make", "--dry-run", "--directory", tmp_path, "run")
+    assert ("is set up anew" in told, "Installing Tempera" in told, python.exists()) == (not works, not works, works)
