@@ -73,6 +73,8 @@ class Timeouts:
     max_pause: float = 30.0
     healthy_after: float = 60.0
     """Time for which a worker must have been loaded to reset the pause."""
+    death: float = 10.0
+    """Time in which a killed worker should be gone. One that waits for a broken disk or driver cannot be ended."""
     poll_interval: float = 1.0
     """Time between two checks of the worker."""
 
@@ -151,17 +153,27 @@ class Supervisor:
         self._pid = child.pid
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._copy_log(child))
-                watch = tasks.create_task(self._watch_liveness(child))
+                log_copy = tasks.create_task(self._copy_log(child))
+                watch = tasks.create_task(self._watch_liveness(child, our_end))
                 try:
                     await self._receive_messages(our_end)
                 finally:
                     watch.cancel()
                     _kill_group(child)
+                    # Its output stays open while it is there.
+                    asyncio.get_running_loop().call_later(self._timeouts.death, log_copy.cancel)
         finally:
-            await child.wait()
+            await self._wait_for_end(child)
             self._pid = None
         return child.returncode or 0
+
+    async def _wait_for_end(self, child: Process) -> None:
+        try:
+            async with asyncio.timeout(self._timeouts.death):
+                await child.wait()
+        except TimeoutError:
+            sentence = "Process %d of %s was killed, but does not end; it may wait for a disk or a driver, and is left."
+            log.error(sentence, child.pid, self._spec.name)  # noqa: TRY400 - a traceback says no more
 
     async def _spawn(self, link: socket.socket) -> Process:
         # In a session of its own, the worker gets no Ctrl-C from the terminal; the gateway ends it.
@@ -197,7 +209,7 @@ class Supervisor:
         finally:
             writer.close()
 
-    async def _watch_liveness(self, child: Process) -> None:
+    async def _watch_liveness(self, child: Process, link: socket.socket) -> None:
         timeouts = self._timeouts
         while True:
             await asyncio.sleep(timeouts.poll_interval)
@@ -206,6 +218,9 @@ class Supervisor:
                 log.error("The worker of %s hangs and is being killed.", self._spec.name)
                 self._has_hung = True
                 _kill_group(child)
+                await asyncio.sleep(timeouts.death)
+                # It is still there. Its jobs end, since nothing is received from it any more.
+                link.shutdown(socket.SHUT_RDWR)
                 return
             self._silent_seconds += timeouts.poll_interval
 

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -158,6 +159,31 @@ async def test_a_process_without_heartbeats_is_killed(tmp_path: Path) -> None:
         assert isinstance(last, Failed)
         assert last.code == "worker_hung"
         assert await answer(queue, "still here") == "still here"
+
+
+@pytest.mark.chaos
+async def test_a_process_that_cannot_be_ended_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    kill_group, immortal = supervisor_module._kill_group, set[int]()
+    monkeypatch.setattr(
+        supervisor_module, "_kill_group", lambda child: None if child.pid in immortal else kill_group(child)
+    )
+    async with supervised(tmp_path, replace(HASTY, death=0.2)) as (queue, _):
+        await eventually(lambda: queue.is_open)
+        frozen = queue.submit(chat("pid"))
+        pid = int(await until_text(frozen))
+        immortal.add(pid)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            last = (await rest_of(frozen))[-1]
+            assert isinstance(last, Failed)
+            assert last.code == "worker_hung"
+            assert await answer(queue, "still here") == "still here"
+            assert f"Process {pid} of parrot was killed, but does not end" in caplog.text
+        finally:
+            os.kill(pid, signal.SIGKILL)
+        await eventually(lambda: not alive(pid))
 
 
 async def test_a_model_that_cannot_be_loaded_is_reported_and_retried(tmp_path: Path) -> None:
