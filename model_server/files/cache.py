@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model_server.assembly import DUEL_FILES, PIPELINE_PARTS, TENSORS_FILE, assemble, is_trained
+from model_server.assembly import DUEL_FILES, GGUF_FILE, PIPELINE_PARTS, TENSORS_FILE, assemble, is_trained
 from model_server.errors import OperatorError
 from model_server.files.download import Download, FetchListener, read_json, write_json
 from model_server.files.sources import PROGRESS, SourceError, Sources, folder_size
@@ -63,7 +63,8 @@ class ModelCache:
             return folder if whole and is_trained(folder) else None
         if entry.gguf is not None:
             converted = self._converted_folder(entry.gguf)
-            return converted if (converted / TENSORS_FILE).is_file() else None
+            # Where there are no hard links, the GGUF there leads to the other folder, which somebody may have deleted.
+            return converted if all((converted / name).is_file() for name in (TENSORS_FILE, GGUF_FILE)) else None
         return folder if all(_is_verified(folder, file) for file in entry.files) else None
 
     def has_files(self, entry: CatalogueEntry) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -36,6 +37,18 @@ def test_a_folder_with_a_pipeline_is_used_as_it_is(model_cache: ModelCache, tmp_
     put(tmp_path / "model" / "model_index.json", b"{}")
     put(tmp_path / "model" / "unet" / "model.safetensors", b"")
     assert model_cache.ensure(entry) == tmp_path / "model"
+
+
+def test_a_gguf_whose_target_was_deleted_is_fetched_again(model_cache: ModelCache, tmp_path: Path) -> None:
+    file = {"name": "tiny.gguf", "size": 4, "sha256": hashlib.sha256(b"GGUF").hexdigest()}
+    entry = other(files=[file], sources=[str(tmp_path)])
+    converted = model_cache.folder / "converted" / file["sha256"]
+    put(converted / "tensors.json", b"{}")
+    # As on a disk without hard links, where the operator deleted the folder under “models”.
+    (converted / "model.gguf").symlink_to(model_cache.folder / "models/tiny/tiny.gguf")
+    assert model_cache.find_ready_folder(entry) is None
+    put(model_cache.folder / "models/tiny/tiny.gguf", b"GGUF")
+    assert model_cache.find_ready_folder(entry) == converted
 
 
 def test_a_repository_is_downloaded_without_other_formats(
