@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import aiohttp
 from opentelemetry import propagate
@@ -105,6 +107,8 @@ class Upstream:
             connector=aiohttp.TCPConnector(limit=0),
             read_bufsize=READ_BUFFER_BYTES,
             trace_configs=self.traces,
+            # A company may let nothing out but through its proxy. Without one, aiohttp would still read ~/.netrc.
+            trust_env=not self.is_local and urlsplit(self.address.base).scheme in getproxies(),
         )
 
     async def close(self) -> None:

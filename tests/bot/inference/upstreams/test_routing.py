@@ -111,6 +111,20 @@ async def test_nothing_is_sent_to_a_remote_upstream_that_is_not_allowed() -> Non
     assert len(remote.requests) == 1
 
 
+async def test_a_proxy_is_for_remote_upstreams_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with OtherServer() as local, OtherServer() as proxy:
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("http_proxy", proxy.url)
+        near = make_upstream(UpstreamSection(name="near", url=local.url))
+        away = make_upstream(UpstreamSection(name="away", url="http://models.invalid"))
+        async with ModelClient.over([near, away]) as client:
+            assert (await answer(client)).model == "tiny@near"
+            assert not proxy.headers
+            assert (await answer(client.reaching(remote=True), model="tiny@away")).model == "tiny@away"
+    assert {headers["Host"] for headers in proxy.headers} == {"models.invalid"}
+
+
 async def test_without_any_upstream_that_may_be_asked_a_sentence_says_so() -> None:
     async with OtherServer() as remote, remote_of(remote) as client:
         with pytest.raises(ModelUnavailable, match="No server for models is set up that may be asked here"):
