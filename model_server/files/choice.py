@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from model_server.catalogue import find_alternatives
+from model_server.engines.language.runners import native
 from model_server.errors import OperatorError
 from model_server.files.cache import format_size, shorten
 from model_server.files.download import read_json, write_json
@@ -71,10 +72,10 @@ class Choices:
     def __init__(
         self, catalogue: Mapping[str, CatalogueEntry], model_cache: ModelCache, memory: int | None = None
     ) -> None:
-        """`memory` is the machine's, in bytes."""
+        """`memory` is the machine's, in bytes, as far as it counts; see `read_counted_memory`."""
         self._catalogue = catalogue
         self._model_cache = model_cache
-        self._memory = read_memory_bytes() if memory is None else memory
+        self._memory = read_counted_memory() if memory is None else memory
         self._path = model_cache.folder / FILE_NAME
 
     def find(self, smallest: CatalogueEntry) -> Choice | None:
@@ -134,6 +135,14 @@ class Choices:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         stored = {"model": choice.chosen.name, "by": choice.reason}
         write_json(self._path, read_json(self._path) | {choice.alternatives[0].name: stored})
+
+
+def read_counted_memory() -> int:
+    """Return the bytes of memory of this machine; half of them where a language model takes twice as many.
+
+    It does without the C++ runner, since torch then computes with weights of 32 bits.
+    """
+    return read_memory_bytes() // (1 if native.is_supported() else 2)
 
 
 def replace_by_chosen(entries: Iterable[CatalogueEntry], choices: Iterable[Choice]) -> list[CatalogueEntry]:

@@ -8,6 +8,7 @@ from fakes.engines.stored_models import put
 
 from model_server.catalogue import CatalogueEntry, ModelFile
 from model_server.errors import OperatorError
+from model_server.files import choice
 from model_server.files.cache import ModelCache
 from model_server.files.choice import Choices, replace_by_chosen
 
@@ -52,6 +53,16 @@ def install(model_cache: ModelCache, one: CatalogueEntry) -> None:
 @pytest.mark.parametrize(("memory", "name"), [(8 * GB - 1, "small"), (8 * GB, "large"), (64 * GB, "huge")])
 def test_a_new_installation_gets_the_model_for_its_memory(model_cache: ModelCache, memory: int, name: str) -> None:
     assert served(model_cache, memory) == [name, "other"]
+
+
+@pytest.mark.parametrize(("has_runner", "name"), [(True, "large"), (False, "small")])
+def test_half_the_memory_counts_without_the_fast_runner(
+    model_cache: ModelCache, monkeypatch: pytest.MonkeyPatch, has_runner: bool, name: str
+) -> None:
+    monkeypatch.setattr(choice, "read_memory_bytes", lambda: 9 * GB)
+    monkeypatch.setattr(choice.native, "is_supported", lambda: has_runner)
+    [made] = Choices(CATALOGUE, model_cache).make(SERVED)
+    assert made.chosen.name == name
 
 
 def test_the_choice_stays_when_the_memory_changes(model_cache: ModelCache) -> None:

@@ -112,10 +112,7 @@ def cache_folder() -> Path:
 @functools.cache
 def load() -> ctypes.CDLL:
     """Return the library, built if necessary, which takes seconds. Raises RunnerUnavailable if that fails."""
-    instructions = choose_instructions()
-    compiler = shutil.which("g++") or shutil.which("c++")
-    if compiler is None:
-        raise RunnerUnavailable("there is no C++ compiler; install g++ for a several times faster model")
+    instructions, compiler = choose_instructions(), _find_compiler()
     try:
         library = ctypes.CDLL(str(_build(compiler, instructions)))
     except subprocess.CalledProcessError as error:
@@ -124,6 +121,23 @@ def load() -> ctypes.CDLL:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise RunnerUnavailable(f"the C++ part could not be built or opened ({error})") from error
     return _declare_functions(library)
+
+
+def is_supported() -> bool:
+    """Return whether this machine has what the library needs: the instructions, and a compiler. Builds nothing."""
+    try:
+        choose_instructions()
+        _find_compiler()
+    except RunnerUnavailable:
+        return False
+    return True
+
+
+def _find_compiler() -> str:
+    compiler = shutil.which("g++") or shutil.which("c++")
+    if compiler is None:
+        raise RunnerUnavailable("there is no C++ compiler; install g++ for a several times faster model")
+    return compiler
 
 
 def choose_instructions() -> InstructionSet:

@@ -249,6 +249,7 @@ def test_a_kernel_without_huge_pages_changes_nothing(
 
 def test_without_a_compiler_another_runner_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", os.devnull)
+    assert not native.is_supported()
     with pytest.raises(RunnerUnavailable, match=r"compiler|processor"):
         native.load.__wrapped__()
 
@@ -258,5 +259,7 @@ def test_a_compiler_that_fails_is_quoted(tmp_path: Path, monkeypatch: pytest.Mon
     compiler.write_text('#!/bin/sh\n[ "$1" = --version ] && exit 0\necho "x.cpp: error: too old" >&2\nexit 1\n')
     compiler.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(native, "_read_cpu_features", lambda: frozenset(native.INSTRUCTION_SETS["avx2"].features))
+    assert native.is_supported()
     with pytest.raises(RunnerUnavailable, match=r"too old|processor"):
         native.load.__wrapped__()
