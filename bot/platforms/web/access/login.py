@@ -33,8 +33,8 @@ OPEN_FILES = frozenset(
         "icon.svg",
         "js/pages/join.js",
         "js/pages/teacher.js",
+        "js/shared/first.js",
         "js/shared/fragment.js",
-        "js/shared/theme.js",
     }
 )
 """Files in `static/` that are served without the join code, since the two forms need them."""

@@ -92,6 +92,26 @@ async def test_whoever_has_given_the_join_code_is_where_their_link_leads(bot: Bo
         await expect(title).to_have_text("Thread in general")
 
 
+async def test_whoever_scans_the_code_again_stays_where_they_were(bot: Bot, browser: Any) -> None:
+    section = WebSection(port=0, join_code=SecretStr("open sesame!"))
+    async with WebPlatform(bot, section).serve() as url, opened(browser, f"{url}/join#code=open%20sesame!") as page:
+        await expect(page.get_by_label("Join code")).to_have_value("open sesame!")
+        await page.get_by_role("button", name="Come in").click()
+        await expect(page.locator("#title")).not_to_be_empty()
+        await page.goto(f"{url}/#general")
+        await expect(page.locator("#title")).to_have_text("general")
+        sockets: list[str] = []
+        page.on("websocket", lambda socket: sockets.append(socket.url))
+        for path, ends in (("/join", "/#general"), ("/join?to=/dial", "/dial"), ("/knock", "/#general")):
+            await page.goto(f"{url}{path}#code=open%20sesame!")
+            await page.wait_for_url(url + ends)
+            if ends == "/#general":
+                await expect(page.locator("#title")).to_have_text("general")
+                await expect(page.locator("#notice")).to_be_hidden()
+        assert len(sockets) == 2
+        assert [address for address in sockets if "sesame" in address] == []
+
+
 async def test_whoever_lacks_a_new_join_code_is_told_to_give_it(bot: Bot, browser: Any) -> None:
     async with (
         WebPlatform(bot, WebSection(port=0, join_code=SecretStr("open sesame!"))).serve() as url,

@@ -243,7 +243,7 @@ async def test_nothing_is_waited_for_before_the_first_paint(url: str, browser: A
                 .filter((one) => one.renderBlockingStatus === "blocking").map((one) => new URL(one.name).pathname)"""
         )
         assert sorted(blocking) == [
-            f"{static_url()}/{name}" for name in ("css/chat.css", "css/lab.css", "css/style.css", "js/shared/theme.js")
+            f"{static_url()}/{name}" for name in ("css/chat.css", "css/lab.css", "css/style.css", "js/shared/first.js")
         ]
 
 

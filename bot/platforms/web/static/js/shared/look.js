@@ -1,5 +1,5 @@
 // The appearance of the page: light or dark, and large for a projector. The browser stores it, the size for this
-// tab alone, since a teacher has other pages open beside the one on the projector; theme.js restores it.
+// tab alone, since a teacher has other pages open beside the one on the projector; first.js restores it.
 
 import { chatAddress, openingRoom } from "./address.js";
 import { byId, element, setIcon } from "./dom.js";
