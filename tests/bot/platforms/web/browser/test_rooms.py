@@ -222,6 +222,27 @@ async def test_who_has_scrolled_up_is_not_moved_and_finds_what_is_newer(
         await expect(page.locator("#announcer")).to_contain_text("end")
 
 
+async def test_pictures_of_a_long_room_are_fetched_as_they_come_near(
+    url: str, models: FakeModels, browser: Any
+) -> None:
+    """A browser of today fetches those that are less than about 2,500 pixels away."""
+    async with visitor(url) as ann, ann.page("Ann") as hers:
+        for number in range(12):
+            await hers.say(f"/face seed:{number}")
+            await hers.final()
+    async with opened(browser, url, viewport={"width": 1000, "height": 500}) as page:
+        pictures = page.locator(".exchange .picture img")
+        await expect(pictures).to_have_count(12)
+        is_fetched = "image => image.naturalWidth > 0"
+        last = pictures.last
+        await last.evaluate("image => image.decode()")
+        assert not await pictures.first.evaluate(is_fetched)
+        height = (await pictures.first.bounding_box())["height"]
+        assert height == (await last.bounding_box())["height"]
+        await pictures.first.scroll_into_view_if_needed()
+        await page.wait_for_function("() => document.querySelector('.exchange .picture img').naturalWidth > 0")
+
+
 async def test_what_an_answer_says_is_copied(url: str, models: FakeModels, browser: Any) -> None:
     models.answer = ("Look:\n\n```python\nprint(1)\n```",)
     async with opened(browser, url, permissions=["clipboard-read", "clipboard-write"]) as page:

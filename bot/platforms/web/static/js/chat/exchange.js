@@ -185,8 +185,9 @@ export class ExchangeView {
   // Shows the pictures. New ones replace others, such as previews, only once they are loaded, so that nothing flickers.
   async #showPictures(list) {
     const update = ++this.#pictureUpdate;
-    const links = list.map((one) => this.#picture(one));
-    if (links.length && this.pictures.children.length) {
+    const replaces = list.length > 0 && this.pictures.children.length > 0;
+    const links = list.map((one) => this.#picture(one, replaces));
+    if (replaces) {
       const loaded = await Promise.allSettled(links.map((link) => link.firstChild.decode()));
       const isLost = loaded.some(({ status }) => status === "rejected");
       if (update < this.#shownPictureUpdate || (isLost && update < this.#pictureUpdate)) return;
@@ -200,8 +201,11 @@ export class ExchangeView {
     links[focused]?.focus();
   }
 
-  #picture(picture) {
+  // Makes a picture. One that is not loaded `atOnce` is when it comes near, so that a long room does not fetch all of its own.
+  #picture(picture, atOnce) {
     const image = element("img", {
+      // Before the address, since that begins the download.
+      loading: atOnce ? null : "lazy",
       src: picture.url, alt: picture.alt || picture.name, width: picture.width, height: picture.height, decoding: "async",
     });
     image.addEventListener("error", () => link.classList.add("lost"));
