@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bot.core.errors import Busy, UserError
 from bot.core.messages import Request
 from bot.inference.faces import FACE_PIXELS
-from bot.platforms.web.access import visitors
 from bot.platforms.web.access.limits import Shares, TooMany
 from bot.platforms.web.chat.services import DUEL_COMMAND
 from bot.platforms.web.pages.errors import error_response
@@ -60,15 +59,13 @@ class DuelPage:
             wanted = _parse(request)
             with self._drawing.hold(request.remote or "", user.id):
                 drawn = await bot.models.duel(seed=wanted.seed, count=2, snapshot=wanted.snapshot, user=user.id)
-            response = web.json_response(await asyncio.to_thread(_pair_json, drawn))
+            return web.json_response(await asyncio.to_thread(_pair_json, drawn))
         except TooMany:
             busy = Busy("Too many faces are being drawn for this page at the moment; try again shortly.", 1)
-            response = error_response(busy, user)
+            return error_response(busy, user)
         except UserError as error:
             await self._services.record_refusal(error, user, DUEL_COMMAND, place)
-            response = error_response(error, user)
-        visitors.set_visitor_cookie(request, response, visitors.read_or_create_secret(request))
-        return response
+            return error_response(error, user)
 
 
 def _parse(request: web.Request) -> PairRequest:

@@ -27,6 +27,8 @@ async def test_a_pair_is_for_those_who_may_use_the_command(models: FakeModels, t
         status, shown = await pair(ann, "seed=7&snapshot=3")
         assert (status, shown["real"]["verdict"], shown["forged"]["verdict"]) == (200, 0.2, 0.9)
         assert [(body["n"], body["seed"], body["snapshot"]) for body in models.requests] == [(2, 7, 3)]
+        # A link on another website brings no strict cookie along, and a new one would take its place.
+        assert list(ann.session.cookie_jar) == []
         for query in ("", "seed=7", "seed=-1&snapshot=0", "seed=x&snapshot=0", "seed=7&snapshot=9999"):
             status, refused = await pair(ann, query)
             assert (status, "open it anew" in refused["error"]) == (422, True), query
