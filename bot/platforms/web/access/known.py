@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from bot.core.errors import DatabaseUnavailable
 from bot.settings.builtin import DAY_SECONDS
 from bot.storage.key_value import NumberedStore
 
@@ -70,10 +72,12 @@ class KnownVisitors:
             await self._store.put(user_id, None if known == replace(NOTHING, seen=known.seen) else asdict(known))
 
     async def note_visit(self, user_id: str) -> None:
-        """Store that a visitor of whom something is stored has come, once a day."""
+        """Store that a visitor of whom something is stored has come, once a day; not while nothing can be stored."""
         known = self[user_id]
         if known != NOTHING and known.seen < self._clock() - DAY_SECONDS:
-            await self.change(user_id)
+            # The chat opens from memory then, and the next visit is noted.
+            with suppress(DatabaseUnavailable):
+                await self.change(user_id)
 
     async def forget(self, user_id: str) -> None:
         """Delete what is stored of a visitor."""

@@ -228,6 +228,31 @@ async def test_a_socket_that_died_in_its_sleep_is_given_up(url: str, models: Fak
         await expect(page.locator(".exchange .markdown")).to_have_text("Paris is the capital of France.")
 
 
+OPEN_AND_CLOSED = """
+    window.sockets = [];
+    Math.random = () => 0.5;
+    window.WebSocket = class extends EventTarget {
+        constructor() {
+            super();
+            sockets.push(this);
+            queueMicrotask(() => ["open", "close"].forEach((kind) => this.dispatchEvent(new Event(kind))));
+        }
+    };
+"""
+
+
+async def test_a_bot_that_fails_before_its_welcome_is_tried_ever_more_slowly(url: str, browser: Any) -> None:
+    async with opened(browser, url) as page:
+        await page.clock.install()
+        await page.clock.pause_at(await page.evaluate("Date.now() + 3_600_000"))
+        await page.add_init_script(OPEN_AND_CLOSED)
+        await page.reload()
+        await page.wait_for_function("() => sockets.length === 1")
+        for milliseconds, tried in ((500, 2), (990, 2), (10, 3), (1990, 3), (10, 4)):
+            await page.clock.run_for(milliseconds)
+            assert await page.evaluate("() => sockets.length") == tried
+
+
 async def test_a_page_too_many_says_so_until_another_is_closed(bot: Bot, browser: Any) -> None:
     limits = replace(WEB_LIMITS, pages=Capacity(9, 9, 1))
     async with (

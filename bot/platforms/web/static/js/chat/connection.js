@@ -36,12 +36,13 @@ export class Connection {
     let opened = false;
     socket.addEventListener("open", () => {
       opened = true;
-      this.#delay = FIRST_DELAY_MS;
       this.onState(true, "");
     });
     socket.addEventListener("message", (event) => {
       if (socket !== this.#socket) return;
       clearTimeout(this.#pongTimer);
+      // Not as soon as it is open: a bot that fails before its first message shall not be tried again and again at once.
+      this.#delay = FIRST_DELAY_MS;
       this.onMessage(JSON.parse(event.data));
     });
     socket.addEventListener("close", () => {
