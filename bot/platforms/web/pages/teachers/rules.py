@@ -89,7 +89,7 @@ class RulesCard:
             "read_only": scope.channel in denied,
             "task": settings.value(TASK, place),
             "commands": [
-                {"plugin": plugin, "names": names, "on": is_on(plugin, place, settings)}
+                {"plugin": plugin, "names": names, "switch": switch_name(plugin), "on": is_on(plugin, place, settings)}
                 for plugin, names in self._switchable().items()
             ],
             "temperature": settings.value(TEMPERATURE, place),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.core.settings import WEB, put
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.browser import COUNT_SHIFTS, MARKS, axe, opened, violations
 from playwright.async_api import expect
@@ -208,6 +209,32 @@ async def test_ten_tasks_of_a_newcomer_take_three_clicks_each(bot: Bot, browser:
             await clicks.press("link", "Advanced: all settings")
             await expect(hers.get_by_role("heading", name="Settings")).to_be_visible()
             await clicks.end()
+
+
+async def test_a_box_changes_its_own_command_and_a_page_that_is_seen_again_is_of_today(
+    bot: Bot, url: str, browser: Any
+) -> None:
+    link = teacher_link(url, await WebModerators(bot.database).create_code())
+    async with opened(browser, link) as hers:
+        await hers.get_by_role("button", name="Sign in").click()
+        ask, imagine, explain = (hers.get_by_role("checkbox", name=name) for name in ("/ask", "/imagine", "/explain"))
+        await expect(ask).to_be_checked()
+        # Another teacher has begun an exam, of which this page knows nothing.
+        await put(bot.settings, "ask.enabled", "false", WEB)
+        await expect(ask).to_be_checked()
+        await imagine.uncheck()
+        await expect(hers.locator("#said")).to_contain_text("Saved")
+        await expect(ask).not_to_be_checked()
+        assert bot.settings.value("explain.enabled", ROOM)
+        assert not bot.settings.value("imagine.enabled", ROOM)
+        await put(bot.settings, "explain.enabled", "false", WEB)
+        await expect(explain).to_be_checked()
+        await hers.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
+        await expect(explain).not_to_be_checked()
+        await imagine.check()
+        await expect(hers.locator("#said")).to_contain_text("Saved")
+        assert bot.settings.value("imagine.enabled", ROOM)
+        assert not bot.settings.value("ask.enabled", ROOM)
 
 
 @pytest.mark.parametrize(

@@ -22,12 +22,13 @@ function toggle(id, title, about, on, change) {
 }
 
 function commands(list, desk) {
-  const allowed = () => list.filter(({ plugin }) => byId(`command-${plugin}`).checked).map(({ plugin }) => plugin);
-  const row = ({ plugin, names, on }) => {
+  const row = ({ plugin, names, switch: setting, on }) => {
     const words = names.map((name) => `/${name}`).join(", ");
     const isAlone = on && list.every((other) => other.plugin === plugin || !other.on);
+    // Of its own command alone: the other boxes may be older than what another teacher has set.
+    const change = ({ target }) => desk.set(setting, String(target.checked));
     return element("li", {},
-      element("label", {}, element("input", { id: `command-${plugin}`, type: "checkbox", checked: on, onchange: () => desk.order("commands", { plugins: allowed() }) }), " ", element("code", { class: "command" }, words)),
+      element("label", {}, element("input", { id: `command-${plugin}`, type: "checkbox", checked: on, onchange: change }), " ", element("code", { class: "command" }, words)),
       isAlone ? element("span", { class: "about" }, t("alone")) : element("button", {
         id: `only-${plugin}`, type: "button", class: "secondary", "aria-label": `${t("Only this")}: ${words}`, onclick: () => desk.order("commands", { plugins: [plugin] }),
       }, t("Only this")));

@@ -38,6 +38,9 @@ byId("scope").addEventListener("change", () => {
   document.querySelector(".cards").inert = true;
   show();
 });
+// Another teacher may have changed something since the page was last seen.
+document.addEventListener("visibilitychange", () => { if (!document.hidden) show(); });
+window.addEventListener("pageshow", ({ persisted }) => { if (persisted) show(); });
 show();
 
 async function show() {
