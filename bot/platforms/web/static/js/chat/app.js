@@ -8,6 +8,7 @@ import { Conversation } from "./conversation.js";
 import { byId, element, icon, setIcon } from "../shared/dom.js";
 import { decodeFragment } from "../shared/fragment.js";
 import { closeForm, refuseForm, showForm } from "./form.js";
+import { loadLater } from "../shared/later.js";
 import * as look from "../shared/look.js";
 import * as rail from "./rail.js";
 import { withLocalTimes } from "../shared/times.js";
@@ -120,14 +121,14 @@ const receive = {
   async tokens({ ref, tokens }) {
     const view = awaitingTokens.get(ref);
     awaitingTokens.delete(ref);
-    const lab = await import("./tokens.js");
-    lab.show(view, tokens, (at, choice) => sendOrNotify({
+    const lab = await loadLater(() => import("./tokens.js"));
+    lab?.show(view, tokens, (at, choice) => sendOrNotify({
       type: "submit", id: `t:fork:${view.data.row}`, fields: { at: String(at), choice: String(choice) }, files: {}, ref: createRef(), thread: conversation.thread,
     }));
   },
   async waiting(waiting) {
-    const { showWaiting } = await import("./knocking.js");
-    showWaiting(waiting, (sentence) => composer.showNotice(sentence));
+    const knocking = await loadLater(() => import("./knocking.js"));
+    knocking?.showWaiting(waiting, (sentence) => composer.showNotice(sentence));
   },
   closed: () => connection.send({ type: "enter", room: "general" }),
   typing({ who }) {

@@ -5,6 +5,7 @@ import { Columns } from "./columns.js";
 import { copyText } from "../shared/copy.js";
 import { element, icon, setIcon } from "../shared/dom.js";
 import { showHeat } from "../shared/heat.js";
+import { loadLater } from "../shared/later.js";
 import { Markdown, MARKS } from "../shared/markdown.js";
 import { avatar, badge, botAvatar } from "./people.js";
 import { shownValue } from "../shared/names.js";
@@ -231,11 +232,12 @@ export class ExchangeView {
       this.lab.querySelector("button").focus();
     } }, t("Back to the text"));
     const open = async () => {
-      const { DialView } = await import("../shared/dialview.js");
+      const loaded = await loadLater(() => import("../shared/dialview.js"));
+      if (!loaded) return;
       const root = element("div", { class: "dial" }), facts = new Map(this.data.reply.card);
       showAnswer(false);
       this.lab.replaceChildren(root, close);
-      const dial = new DialView(root, {
+      const dial = new loaded.DialView(root, {
         text, room: this.actions.room(), temperature: Number(facts.get("temperature") ?? 1), topP: Number(facts.get("top_p") ?? 1),
       });
       dial.slider.focus();

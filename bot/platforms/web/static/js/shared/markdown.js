@@ -133,6 +133,8 @@ async function highlight(code, text, language) {
     if (!core.getLanguage(language)) core.registerLanguage(language, (await import(`../../vendor/highlight/${language}.min.js`)).default);
     code.replaceChildren(DOMPurify.sanitize(core.highlight(text, { language }).value, ALLOWED_IN_CODE));
   } catch (error) {
+    // The next code tries again.
+    highlighter = null;
     console.warn("The code could not be highlighted.", error);
   }
 }

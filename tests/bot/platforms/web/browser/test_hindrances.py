@@ -1,0 +1,50 @@
+"""What a page says that cannot work: one from before an update, or in a browser that keeps nothing."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.browser import MARKS, opened
+from playwright.async_api import expect
+
+from bot.app import Bot
+from bot.config.sections import PluginsSection, WebSection
+from bot.inference.client import ModelClient
+from bot.platforms.web import WebPlatform
+from bot.plugin_host import plugin
+from bot.storage.database import Database
+
+pytestmark = MARKS
+
+
+@pytest.fixture
+async def laboratory(models: FakeModels, tmp_path: Path) -> AsyncIterator[str]:
+    plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
+    bot = Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/lab.db"))
+    async with bot, WebPlatform(bot, WebSection(port=0)).serve() as url:
+        yield url
+
+
+async def test_a_page_from_before_an_update_says_that_it_must_be_loaded_again(
+    laboratory: str, models: FakeModels, browser: Any
+) -> None:
+    async with opened(browser, laboratory, expected="404") as page:
+        for number, line in enumerate(("/ask What is the capital of France?", "/odds The cat sat on the")):
+            await page.locator("#input").fill(line)
+            await page.locator("#input").press("Enter")
+            await expect(page.locator(".exchange .card:not(:empty)")).to_have_count(number + 1)
+        told = page.get_by_role("alert").filter(has_text="A part of this page could not be loaded")
+        for name, tool in (("tokens", "Show how surprising each word was"), ("dialview", "Turn the dial")):
+            pressed = page.get_by_role("button", name=tool)
+            await page.route(f"**/{name}.js", lambda route: route.fulfill(status=404))
+            if name == "tokens":
+                await page.get_by_role("button", name="More actions").first.click()
+            await pressed.click()
+            await expect(told).to_be_visible()
+            await expect(page.locator(".exchange .markdown").last).to_be_visible()
+            await page.unroute(f"**/{name}.js")
+            await told.get_by_role("button", name="Load the page again").click()
+            await expect(page.locator(".exchange .card:not(:empty)")).to_have_count(2)
+            await expect(told).to_have_count(0)
