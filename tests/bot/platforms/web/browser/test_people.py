@@ -1,9 +1,11 @@
 """A teacher and three pupils, of whom two want one name, in a browser: they knock, are told apart and sent out."""
 
+from contextlib import AsyncExitStack
 from typing import Any
 
 from fakes.core.settings import WEB, put
 from fakes.platforms.browser import MARKS, axe, opened, violations
+from fakes.platforms.web_page import visitor
 from playwright.async_api import expect
 
 from bot.app import Bot
@@ -87,3 +89,42 @@ async def test_a_teacher_lets_pupils_in_and_tells_them_apart(url: str, bot: Bot,
         await one.get_by_role("dialog").get_by_role("textbox").fill("Teacher")
         await one.keyboard.press("Enter")
         await expect(one.get_by_role("alert").filter(has_text="could be taken for the bot")).to_be_visible()
+
+
+CLICKS_WITHOUT_FOCUS = """
+    document.addEventListener("mousedown", (event) => {
+        if (event.target.closest("button")) event.preventDefault();
+    });
+"""
+
+
+async def test_the_list_stays_where_it_is_and_the_focus_comes_back_to_the_button(
+    url: str, bot: Bot, browser: Any
+) -> None:
+    """As in Safari, where a click on a button does not focus it."""
+    link = teacher_link(url, await WebModerators(bot.database).create_code())
+    async with AsyncExitStack() as stack:
+        for number in range(8):
+            pupil = await stack.enter_async_context(visitor(url))
+            await stack.enter_async_context(pupil.page(f"Pupil {number}"))
+        hers = await stack.enter_async_context(opened(browser, link, viewport={"width": 900, "height": 400}))
+        await hers.get_by_role("button", name="Sign in").click()
+        await hers.locator("#home").wait_for()
+        await hers.goto(f"{url}/people")
+        await hers.evaluate(CLICKS_WITHOUT_FOCUS)
+        pressed = hers.get_by_role("button", name="Rename: Pupil 7")
+        await pressed.scroll_into_view_if_needed()
+        place = await hers.evaluate("() => scrollY")
+        assert place > 0
+        await pressed.click()
+        await hers.get_by_role("button", name="Cancel").click()
+        await expect(pressed).to_be_focused()
+        assert await hers.evaluate("() => scrollY") == place
+        end = hers.get_by_role("button", name="End: Pupil 7")
+        await end.click()
+        await hers.get_by_role("button", name="End it").click()
+        await expect(end).to_have_count(0)
+        await expect(hers.locator("#people [role=status]")).to_be_focused()
+        # The list may have become shorter.
+        most = await hers.evaluate("() => document.documentElement.scrollHeight - innerHeight")
+        assert await hers.evaluate("() => scrollY") == min(place, most)

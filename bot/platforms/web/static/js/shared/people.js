@@ -42,15 +42,22 @@ export function showPeople(root) {
     if (focused) focusOn(focused);
   }
 
-  // Puts the focus on a button of the list. A person may have gone, and the button with them.
-  const focusOn = (key) => (root.querySelector(`[data-key="${key}"]`) ?? count).focus();
+  // Puts the focus on a button of the list. A person may have gone, and the button with them; then the list stays where
+  // it is, though the focus is at its top.
+  const focusOn = (key) => {
+    const button = root.querySelector(`[data-key="${key}"]`);
+    if (button) button.focus();
+    else count.focus({ preventScroll: true });
+  };
 
   function row(person) {
     const { id, name, mark } = person;
     const sign = element("span", { class: "mark", role: "img", "aria-label": t("mark {letters}", mark) }, mark.letters);
     sign.style.setProperty("--hue", String(mark.hue));
-    const button = (key, label, onclick) => element("button", {
-      type: "button", "data-key": `${id}-${key}`, "aria-label": t("{action}: {name}, mark {letters}", { action: label, name, letters: mark.letters }), onclick,
+    const button = (key, label, press) => element("button", {
+      type: "button", "data-key": `${id}-${key}`, "aria-label": t("{action}: {name}, mark {letters}", { action: label, name, letters: mark.letters }),
+      // Safari gives a button that is clicked no focus, so what is focused does not tell which one it was.
+      onclick: () => { opener = `${id}-${key}`; press(); },
     }, label);
     const buttons = person.own || person.moderator ? [] : [
       button("rename", t("Rename"), () => rename(person)),
@@ -131,7 +138,6 @@ export function showPeople(root) {
     element("h2", { id: "person-title" }, title), element("p", {}, about),
     field ? element("div", { class: "field" }, element("label", { for: field.id }, label), field) : null, why,
     element("div", { class: "buttons" }, element("button", { type: "submit", class: isGrave ? "primary grave" : "primary" }, submit), cancel)));
-    opener = document.activeElement.dataset.key;
     dialog.showModal();
     if (isGrave) cancel.focus();
   }
