@@ -130,3 +130,20 @@ async def test_whoever_lacks_a_new_join_code_is_told_to_give_it(bot: Bot, browse
             )
             await alert(page, "The chat has another join code now. Open it anew and give that.")
             await page.context.add_cookies(cookies)
+
+
+async def test_of_a_refused_file_only_the_chats_own_words_are_shown(url: str, browser: Any) -> None:
+    async with opened(browser, url, expected="502") as page:
+        async with page.expect_file_chooser() as chosen:
+            await page.get_by_role("button", name="Attach a file").click()
+        await (await chosen.value).set_files({"name": "egg.txt", "mimeType": "text/plain", "buffer": b"yolk"})
+        await page.locator("#input").fill("/ask hello")
+        answer: dict[str, Any] = {"status": 502}
+        await page.route("**/files?*", lambda route: route.fulfill(**answer))
+        for kind, body, told in (
+            ("text/plain; charset=utf-8", "Not now.", "Not now."),
+            ("text/html", "<h1>Bad gateway</h1>", "The file could not be sent: the chat cannot be reached. Try again."),
+        ):
+            answer |= {"content_type": kind, "body": body}
+            await page.locator("#input").press("Enter")
+            await expect(page.locator("#notice")).to_have_text(told)

@@ -262,8 +262,17 @@ async def test_a_page_too_many_says_so_until_another_is_closed(bot: Bot, browser
         await page.locator("#input").wait_for()
         await expect(page.locator("#connection")).to_be_empty()
         second = await page.context.new_page()
-        await second.goto(url)
+        await second.set_viewport_size({"width": 360, "height": 640})
+        # What a proxy in front of the bot answers with is no sentence.
+        answer = {"status": 503, "content_type": "text/html", "body": "<h1>Service Unavailable</h1>"}
+        await second.route("**/socket?*", lambda route: route.fulfill(**answer))
+        async with second.expect_response("**/socket?*"):
+            await second.goto(url)
+        await expect(second.locator("#connection")).to_have_text("verbinde neu …")
+        await second.unroute("**/socket?*")
         sentence = "Du hast zu viele Seiten dieses Chats offen; schließ zuerst eine."
         await expect(second.locator("#connection")).to_have_text(sentence)
+        place = await second.locator("#connection").bounding_box()
+        assert place["x"] + place["width"] <= 360
         await page.close()
         await expect(second.locator("#connection")).to_be_empty()

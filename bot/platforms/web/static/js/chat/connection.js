@@ -1,5 +1,7 @@
 // A WebSocket that reconnects by itself.
 
+import { refusalOf } from "../shared/json.js";
+
 const FIRST_DELAY_MS = 500, MAX_DELAY_MS = 15_000, PONG_TIMEOUT_MS = 10_000;
 const REFUSED = [429, 503];
 
@@ -77,7 +79,7 @@ export class Connection {
       const page = await fetch("/", { redirect: "manual", cache: "no-store" });
       if (page.type === "opaqueredirect") return location.assign(`/join${location.hash}`);
       const refused = await fetch(`/socket?${new URLSearchParams(this.query())}`, { cache: "no-store" });
-      const why = await refused.text();
+      const why = await refusalOf(refused, "");
       if (REFUSED.includes(refused.status) && !this.#socket) this.onState(false, why);
     } catch {
       // The chat cannot be reached; the connection is tried again anyway.

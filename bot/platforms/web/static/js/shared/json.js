@@ -1,4 +1,4 @@
-// Fetches JSON from the chat.
+// Fetches JSON from the chat, and reads its refusals.
 
 import { withLocalTimes } from "./times.js";
 import { t } from "./words.js";
@@ -20,4 +20,10 @@ export async function fetchJson(address, options) {
   }
   if (!response.ok) throw Object.assign(new Error(withLocalTimes(answer.error ?? "")), { status: response.status });
   return answer;
+}
+
+// Returns the sentence in a refusal of the chat's, which is plain text, or else `other`: a proxy in between answers with a
+// page of its own, which is no sentence.
+export async function refusalOf(response, other) {
+  return response.headers.get("Content-Type")?.startsWith("text/plain") ? response.text() : other;
 }
