@@ -228,6 +228,52 @@ async def test_a_socket_that_died_in_its_sleep_is_given_up(url: str, models: Fak
         await expect(page.locator(".exchange .markdown")).to_have_text("Paris is the capital of France.")
 
 
+async def test_a_socket_that_dies_while_it_is_watched_is_given_up(url: str, models: FakeModels, browser: Any) -> None:
+    async with opened(browser, url) as page:
+        await page.clock.install()
+        await watched(page)
+        for _ in range(2):
+            await page.evaluate("() => { told.length = 0; }")
+            await page.clock.fast_forward(31_000)
+            await page.wait_for_function("() => told.includes('pong')")
+        assert await page.evaluate("() => sockets.length") == 1
+        await page.evaluate("() => { sockets[0].send = () => {}; }")
+        await page.clock.fast_forward(31_000)
+        await page.clock.fast_forward(11_000)
+        await page.clock.fast_forward(2_000)
+        await page.wait_for_function("() => sockets.length === 2")
+        await expect(page.locator("#connection")).to_be_empty()
+
+
+SILENT = """
+    window.sockets = [];
+    window.WebSocket = class extends EventTarget {
+        static OPEN = 1;
+        readyState = 0;
+        constructor() {
+            super();
+            sockets.push(this);
+        }
+        close() { this.isClosed = true; }
+    };
+"""
+
+
+async def test_a_socket_that_does_not_open_is_given_up(url: str, browser: Any) -> None:
+    async with opened(browser, url) as page:
+        await page.clock.install()
+        await page.clock.pause_at(await page.evaluate("Date.now() + 3_600_000"))
+        await page.add_init_script(SILENT)
+        await page.reload()
+        await page.wait_for_function("() => sockets.length === 1")
+        # Whoever looks at it meanwhile makes it no younger.
+        await page.clock.run_for(8_000)
+        await page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
+        await page.clock.run_for(3_000)
+        await page.wait_for_function("() => sockets.length === 2 && sockets[0].isClosed")
+        await expect(page.locator("#connection")).to_have_text("reconnecting …")
+
+
 OPEN_AND_CLOSED = """
     window.sockets = [];
     Math.random = () => 0.5;

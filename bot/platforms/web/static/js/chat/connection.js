@@ -2,7 +2,9 @@
 
 import { refusalOf } from "../shared/json.js";
 
-const FIRST_DELAY_MS = 500, MAX_DELAY_MS = 15_000, PONG_TIMEOUT_MS = 10_000;
+const FIRST_DELAY_MS = 500, MAX_DELAY_MS = 15_000;
+// How long the other end may take to open a socket or to answer a ping, and after how long without a message it is pinged.
+const ANSWER_TIMEOUT_MS = 10_000, SILENCE_MS = 30_000;
 const REFUSED = [429, 503];
 
 // Returns a unique reference for a message, by which the bot recognises it when it is sent again.
@@ -12,7 +14,13 @@ export class Connection {
   #socket = null;
   #delay = FIRST_DELAY_MS;
   #reconnectTimer = 0;
-  #pongTimer = 0;
+  // Runs while an answer of the other end is waited for, and then until it has been silent for long.
+  #answerTimer = 0;
+  #checkNow = () => {
+    if (document.visibilityState !== "visible") return;
+    if (this.#socket) this.#probe();
+    else this.open();
+  };
 
   // `query()` returns the parameters of the address; `onMessage(message)` and `onState(isOpen, why)` are called;
   // `why` is a sentence if the chat says why it takes no connection.
@@ -20,13 +28,8 @@ export class Connection {
     this.query = query;
     this.onMessage = onMessage;
     this.onState = onState;
-    const checkNow = () => {
-      if (document.visibilityState !== "visible") return;
-      if (this.#socket) this.#probe();
-      else this.open();
-    };
-    window.addEventListener("online", checkNow);
-    document.addEventListener("visibilitychange", checkNow);
+    window.addEventListener("online", this.#checkNow);
+    document.addEventListener("visibilitychange", this.#checkNow);
   }
 
   open() {
@@ -36,13 +39,16 @@ export class Connection {
     address.search = new URLSearchParams(this.query()).toString();
     const socket = this.#socket = new WebSocket(address);
     let opened = false;
+    this.#awaitAnswer();
     socket.addEventListener("open", () => {
+      if (socket !== this.#socket) return;
       opened = true;
+      this.#heard();
       this.onState(true, "");
     });
     socket.addEventListener("message", (event) => {
       if (socket !== this.#socket) return;
-      clearTimeout(this.#pongTimer);
+      this.#heard();
       // Not as soon as it is open: a bot that fails before its first message shall not be tried again and again at once.
       this.#delay = FIRST_DELAY_MS;
       this.onMessage(JSON.parse(event.data));
@@ -50,7 +56,7 @@ export class Connection {
     socket.addEventListener("close", () => {
       // A socket that was given up already has a successor.
       if (socket !== this.#socket) return;
-      clearTimeout(this.#pongTimer);
+      clearTimeout(this.#answerTimer);
       this.#socket = null;
       this.onState(false, "");
       if (!opened) this.#askWhy();
@@ -60,16 +66,25 @@ export class Connection {
     });
   }
 
-  // After a sleep a socket may seem open although the other end has closed it long ago.
+  // After a sleep, or where a network drops what it carries, a socket may seem open although the other end is gone.
   #probe() {
+    if (this.send({ type: "ping" })) this.#awaitAnswer();
+  }
+
+  // Gives the socket up if nothing is heard from the other end.
+  #awaitAnswer() {
     const socket = this.#socket;
-    clearTimeout(this.#pongTimer);
-    if (!this.send({ type: "ping" })) return;
-    this.#pongTimer = setTimeout(() => {
+    clearTimeout(this.#answerTimer);
+    this.#answerTimer = setTimeout(() => {
       socket.close();
       // The browser itself would wait much longer for the other end.
       socket.dispatchEvent(new Event("close"));
-    }, PONG_TIMEOUT_MS);
+    }, ANSWER_TIMEOUT_MS);
+  }
+
+  #heard() {
+    clearTimeout(this.#answerTimer);
+    this.#answerTimer = setTimeout(this.#checkNow, SILENCE_MS);
   }
 
   // Leads to the form for the join code if that has changed, or tells why there can be no connection now. The browser
