@@ -220,9 +220,9 @@ class Connection:
             self._is_shown_as_moderator, self._offers = user.is_moderator, offers
             if user.is_moderator:
                 self.waiting_changed()
-            names, newest = self._services.rooms.names, self._newest_exchanges()
+            names, (earlier, newest) = self._services.rooms.names, self._split_exchanges()
             return protocol.welcome_message(
-                self._user, self._room, names, offers, newest, notice, is_named=self._is_named
+                self._user, self._room, names, offers, earlier, newest, notice, is_named=self._is_named
             )
 
         return make
@@ -234,12 +234,12 @@ class Connection:
             self._offers = offers
             await self._socket.send_json({"type": "offers", **offers})
 
-    def _newest_exchanges(self) -> list[Exchange]:
-        """Return the newest exchanges that fit into a message, oldest first. Those before them are sent afterwards."""
+    def _split_exchanges(self) -> tuple[list[Exchange], list[Exchange]]:
+        """Return the earlier exchanges, which are sent afterwards, and the newest, which fit into a message."""
         visible = self._room.visible_to(self._user)
         earlier = len(visible) - protocol.count_fitting(visible, WELCOME_CHARS)
         self._changed.update((exchange.id, None) for exchange in reversed(visible[:earlier]))
-        return visible[earlier:]
+        return visible[:earlier], visible[earlier:]
 
     async def _write(self) -> None:
         try:

@@ -39,6 +39,7 @@ def welcome_message(
     room: Room,
     rooms: Sequence[str],
     offers: Mapping[str, Any],
+    earlier: Sequence[Exchange],
     exchanges: Sequence[Exchange],
     notice: str,
     *,
@@ -46,7 +47,8 @@ def welcome_message(
 ) -> dict[str, Any]:
     """Return the message for a page that opens or enters another room.
 
-    It has the user, the rooms, the `exchanges` and what the page offers. `notice` is a sentence to show, or "".
+    It has the user, the rooms, the `exchanges` and what the page offers. Of the `earlier` exchanges it only says which
+    they are, so that a page that shows them already keeps them. `notice` is a sentence to show, or "".
     """
     return {
         "type": "welcome",
@@ -54,6 +56,7 @@ def welcome_message(
         "room": room.name,
         "private": private_name(user.id),
         "rooms": list(rooms),
+        "earlier": [{"id": one.id, "at": one.began, "row": one.reply.row} for one in earlier],
         "exchanges": [exchange_message(user, exchange) for exchange in exchanges],
         "notice": notice,
         **offers,

@@ -69,6 +69,33 @@ async def test_a_reply_what_was_opened_and_the_place_of_a_reader_are_kept(
         await expect(page.locator(".origin:visible")).to_contain_text("Paris is the capital of France.")
 
 
+async def test_the_earlier_part_of_a_long_room_stays_under_the_eyes_of_its_reader(
+    url: str, models: FakeModels, browser: Any
+) -> None:
+    models.answer = tuple("one word more\n\n" * 1_000 for _ in range(4))
+    async with opened(browser, url) as page:
+        await watched(page)
+        for number in range(7):
+            await say(page, f"/ask question {number}")
+            await expect(page.locator(".exchange .card:not(:empty)")).to_have_count(number + 1)
+        await page.locator("#scroller").evaluate("shown => { shown.scrollTop = 40; }")
+        await page.evaluate(
+            """() => {
+                window.dropped = 0;
+                new MutationObserver((changes) => {
+                    for (const { removedNodes } of changes) {
+                        dropped += [...removedNodes].filter((one) => one.classList.contains("exchange")).length;
+                    }
+                }).observe(document.getElementById("exchanges"), { childList: true });
+            }"""
+        )
+        await lost_and_back(page)
+        await page.wait_for_function("() => told.filter((kind) => kind === 'exchange').length > 1")
+        await expect(page.locator(".exchange")).to_have_count(7)
+        assert await page.evaluate("() => dropped") == 0
+        assert await page.locator("#scroller").evaluate("shown => shown.scrollTop") == 40
+
+
 async def test_whoever_stands_somewhere_by_keyboard_stays_there(url: str, models: FakeModels, browser: Any) -> None:
     async with opened(browser, url) as page:
         await watched(page)

@@ -164,6 +164,7 @@ async def test_a_long_room_is_sent_in_parts_the_newest_first(models: FakeModels,
             assert welcomed == [str(number) for number in range(10)][-len(welcomed) :]
             assert 1 <= len(welcomed) <= (256 << 10) // 60_000
             rest = [str(number) for number in reversed(range(10 - len(welcomed)))]
+            assert [one["id"] for one in later.received[0]["earlier"]] == list(page.exchanges)[: len(rest)]
             for number in rest:
                 following = await later.until("exchange")
                 assert following["reply"]["text"][0] == number

@@ -64,7 +64,7 @@ const conversation = new Conversation({
 const composer = new Composer({ send: (message) => connection.send(message), where: () => ({ room, thread: conversation.thread }), usual: (command, option) => conversation.usual(command, option) });
 
 const receive = {
-  welcome({ you: me, room: entered, private: mine, rooms, exchanges, notice, ...offers }) {
+  welcome({ you: me, room: entered, private: mine, rooms, earlier, exchanges, notice, ...offers }) {
     const isSame = entered === room;
     keepName(me);
     room = entered;
@@ -75,7 +75,7 @@ const receive = {
     rail.show({ you, room, own, rooms });
     receive.offers(offers);
     composer.resend(room);
-    conversation.fill(exchanges, isSame);
+    conversation.fill(earlier, exchanges, isSame);
     // If the room of the address no longer exists, the bot shows another one.
     if (address().room !== room) history.replaceState(null, "", `#${encodeURIComponent(room)}`);
     showThread(isSame);

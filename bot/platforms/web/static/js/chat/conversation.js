@@ -42,9 +42,10 @@ export class Conversation {
   }
 
   // Shows these exchanges and no others. If the room `isSame` as before, those that were shown already stay as they are,
-  // with everything that is opened in them, and a reader who has scrolled up is not moved.
-  fill(exchanges, isSame) {
-    const received = new Map(exchanges.map((exchange) => [exchange.id, exchange]));
+  // with everything that is opened in them, and a reader who has scrolled up is not moved. Of the `earlier` ones, which are
+  // received afterwards, only those are shown for now that were before.
+  fill(earlier, exchanges, isSame) {
+    const received = new Map([...earlier, ...exchanges].map((exchange) => [exchange.id, exchange]));
     for (const [id, { data }] of [...this.#views]) if (!isSameExchange(data, received.get(id))) this.#drop(id);
     const known = new Set(this.#views.keys());
     for (const view of this.#views.values()) view.retry();
