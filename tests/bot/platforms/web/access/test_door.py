@@ -1,6 +1,8 @@
 """Newcomers who knock, and people whose visit was ended: over real sockets, and as the waiting room alone."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import WSServerHandshakeError
@@ -11,8 +13,9 @@ from pydantic import SecretStr
 
 from bot.app import Bot
 from bot.config.sections import WebSection
-from bot.core.errors import UserError
+from bot.core.errors import DatabaseUnavailable, UserError
 from bot.platforms.web import WebPlatform
+from bot.platforms.web.access import known
 from bot.platforms.web.access import waiting as module
 from bot.platforms.web.access.limits import Capacity
 from bot.platforms.web.access.teachers import WebModerators
@@ -21,6 +24,13 @@ from bot.storage.audit import MODERATION, AuditFilter
 
 CODE = "open sesame!"
 READABLE = ("/dial", "/people", "/people/data", "/settings/data", "/statistics", "/read/explain", "/files/x", "/socket")
+
+
+@asynccontextmanager
+async def away() -> AsyncIterator[None]:
+    """A session of a database that cannot be used."""
+    raise DatabaseUnavailable
+    yield
 
 
 async def status_of(person: Visitor, path: str) -> int:
@@ -185,3 +195,18 @@ def test_whoever_closes_the_page_waits_no_longer_and_who_was_turned_away_may_kno
     assert [room.minutes_turned_away(one) for one in "abc"] == [0, 5, 5]
     clock.now += TURNED_AWAY_SECONDS
     room.check("c", "")
+
+
+async def test_whoever_was_let_in_reads_the_chat_while_nothing_can_be_stored(
+    bot: Bot, teacher: Visitor, ben: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with teacher.page("Kim") as hers:
+        await ben.knock("Ben")
+        told = await hers.until("waiting", lambda one: one["count"] == 1)
+        await teacher.act(do="let_in", ids=[told["first"]["id"]])
+    # Every visit is the first one of its day.
+    monkeypatch.setattr(known, "DAY_SECONDS", -1)
+    for name in ("reading", "writing"):
+        monkeypatch.setattr(bot.database, name, away)
+    async with ben.page("Ben") as his:
+        assert his.received[0]["room"] == "general"
