@@ -8,6 +8,7 @@ import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 from aiohttp import web
 from slack_bolt.adapter.aiohttp import to_aiohttp_response
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
@@ -133,6 +134,14 @@ class _Socket(SocketModeClient):
     def __init__(self, ended: asyncio.Future[None], **options: Any) -> None:
         super().__init__(**options)
         self._ended = ended
+        # An address is good for one attempt, but the SDK would try it again until it succeeds.
+        tracing = aiohttp.TraceConfig()
+        tracing.on_request_start.append(self._forget_address)
+        tracing.freeze()
+        self.aiohttp_client_session.trace_configs.append(tracing)
+
+    async def _forget_address(self, *_: object) -> None:
+        self.wss_uri = None
 
     async def issue_new_wss_url(self) -> str:
         """Return an address to connect to. Raises SlackApiError."""

@@ -47,7 +47,8 @@ class Server:
 
     `scopes` are those of the bot token, `calls` all Web API calls, `rate_limited_calls` those that exceeded a rate
     limit, `statuses` the statuses by (channel, thread). The answer to the next call of a method in `lost_answers` is
-    lost; a method in `held_methods` is answered once its event is set.
+    lost; a method in `held_methods` is answered once its event is set. The next
+    `refused_handshakes` sockets are refused.
     """
 
     def __init__(self) -> None:
@@ -72,6 +73,7 @@ class Server:
         self.statuses: dict[tuple[str, str], str] = {}
         self.lost_answers: set[str] = set()
         self.held_methods: dict[str, asyncio.Event] = {}
+        self.refused_handshakes = 0
         self.response_urls = response_urls.ResponseUrls()
         self.courier = Courier(self.signing_secret, self.notify_waiters)
         self.url = ""
@@ -248,6 +250,10 @@ class Server:
         if ticket not in self._tickets:
             return web.Response(status=403)
         self._tickets.remove(ticket)
+        if self.refused_handshakes:
+            # The address is used up all the same.
+            self.refused_handshakes -= 1
+            return web.Response(status=503)
         about = {
             "debug_info": {"host": "applink-1", "approximate_connection_time": 18060},
             "connection_info": {"app_id": self.app_id},

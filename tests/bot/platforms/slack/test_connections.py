@@ -95,6 +95,17 @@ async def test_a_refused_connection_address_is_requested_again(slack: FakeSlack,
         assert answer.thread_ts == said.ts
 
 
+async def test_a_refused_handshake_uses_up_the_connection_address(slack: FakeSlack, bot: Bot) -> None:
+    slack.refused_handshakes = 1
+    async with on_slack(bot, slack, ping_seconds=1.0):
+        await ask(slack, "at the first start")
+        await wait_for_answer(slack, PARIS)
+        slack.refused_handshakes = 2
+        slack.drop_socket()
+        said = await slack.say(slack.ben, slack.channel, "still there?", mention=True)
+        await slack.until(lambda: said.ts in answered_threads(slack, PARIS))
+
+
 @pytest.mark.parametrize("http", [False, True])
 async def test_an_event_that_comes_again_is_answered_once(
     slack: FakeSlack, bot: Bot, models: FakeModels, http: bool
