@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -24,11 +25,10 @@ from bot.platforms.slack.api.client import error_code, sdk_logger
 from bot.platforms.slack.api.errors import INVALID_TOKEN
 from bot.platforms.slack.checks import EVENTS_PATH, HEALTH_PATH, HEALTHY, NAME, VARIABLES
 from bot.platforms.slack.installations import INSTALL_PATH, REDIRECT_PATH
-from bot.platforms.slack.workspaces import TokenRefused
+from bot.platforms.slack.workspaces import REFUSED_SECONDS, TokenRefused, pause_before_retry
 from http_server.listening import listening
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from slack_bolt.async_app import AsyncApp
@@ -146,14 +146,21 @@ class _Socket(SocketModeClient):
     async def issue_new_wss_url(self) -> str:
         """Return an address to connect to. Raises SlackApiError."""
         metrics.CONNECTIONS.labels("slack").inc()
-        try:
-            return await super().issue_new_wss_url()
-        except SlackApiError as error:
-            if (why := error_code(error)) in INVALID_APP_TOKEN:
-                self.closed = True
-                if not self._ended.done():
-                    self._ended.set_exception(TokenRefused("TEMPERA_SLACK__APP_TOKEN", why))
-            raise
+        pauses = iter(REFUSED_SECONDS)
+        while True:
+            try:
+                return await super().issue_new_wss_url()
+            except SlackApiError as error:
+                if (why := error_code(error)) not in INVALID_APP_TOKEN:
+                    raise
+                try:
+                    pause = pause_before_retry("TEMPERA_SLACK__APP_TOKEN", why, pauses)
+                except TokenRefused as refused:
+                    self.closed = True
+                    if not self._ended.done():
+                        self._ended.set_exception(refused)
+                    raise error from None
+            await asyncio.sleep(pause)
 
 
 class _HttpListener:

@@ -22,7 +22,7 @@ from bot.platforms.slack.adapter import SlackAdapter
 from bot.platforms.slack.api.api import SlackApi
 from bot.platforms.slack.api.budgets import RateBudgets
 from bot.platforms.slack.api.client import connect, error_code
-from bot.platforms.slack.api.errors import INVALID_TOKEN, NO_ANSWER
+from bot.platforms.slack.api.errors import INVALID_TOKEN, NO_ANSWER, UNCERTAIN
 from bot.platforms.slack.convert.people import UserDirectory
 from bot.platforms.slack.convert.requests import PLATFORM, BotIdentity
 from bot.platforms.slack.incoming.workspaces import Workspace, Workspaces, named_workspaces
@@ -30,7 +30,7 @@ from bot.platforms.slack.outgoing.answers import SlackAnswers
 from bot.privacy.departure import delete_server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
     from types import TracebackType
 
     from slack_sdk.web.async_client import AsyncWebClient
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = (1.0, 5.0, 15.0, 60.0)
+REFUSED_SECONDS = (5.0, 15.0, 60.0, 120.0)
+"""Pauses before Slack is asked again whether it takes a configured token that it may refuse for a while only."""
 FOLLOW_SECONDS = 3.0
 """How often what other processes installed, renewed or deleted is read."""
 FAILURE_SECONDS = 60.0
@@ -62,10 +64,27 @@ class TokenRefused(BotError):
 
     def __init__(self, variable: str, why: str, left_out: str = "Slack") -> None:
         """`left_out` is what cannot be served without the token."""
-        rest = (
-            f"copy the valid one from https://api.slack.com/apps, and start again. {left_out} is left out until then."
-        )
-        super().__init__(f"Slack does not take the token in {variable} ({why}): {rest}")
+        where = "https://api.slack.com/apps"
+        rest = f"copy the valid one from {where}, and start again. {left_out} is left out until then."
+        if why == UNCERTAIN:
+            rest = f"look at {where} whether this machine's address is allowed there, or {rest}"
+        super().__init__(f"{_refusal(variable, why)}: {rest}")
+
+
+def pause_before_retry(variable: str, why: str, pauses: Iterator[float], left_out: str = "Slack") -> float:
+    """Return in how many seconds a refused token is worth another attempt, the next of `pauses`, and log that.
+
+    Raises TokenRefused if Slack refuses it for good, or all pauses are over.
+    """
+    pause = next(pauses, None) if why == UNCERTAIN else None
+    if pause is None:
+        raise TokenRefused(variable, why, left_out)
+    log.warning("%s; I try again in %g s", _refusal(variable, why), pause)
+    return pause
+
+
+def _refusal(variable: str, why: str) -> str:
+    return f"Slack does not take the token in {variable} ({why})"
 
 
 @asynccontextmanager
@@ -99,8 +118,8 @@ async def opened_with_token(
 ) -> AsyncIterator[Workspace]:
     """Serve the workspace of the configured token; wait while Slack cannot be reached.
 
-    Raises BotError if Slack refuses the token. If it does so later, the same error is set in `ended`, or logged where
-    other workspaces may add the bot.
+    Raises BotError if Slack refuses the token for some minutes. If it does so later, the same error is set in `ended`,
+    or logged where other workspaces may add the bot.
     """
     api = SlackApi(connect(section, session), RateBudgets())
     identity = await _sign_in(api.client)
@@ -108,7 +127,7 @@ async def opened_with_token(
     identity = replace(identity, platform=platform)
     async with _opened(bot, api, identity, workspaces) as workspace:
         last = None if section.client_id else ended
-        watching = asyncio.create_task(_end_with_token(api.token_invalid, last), name="slack token")
+        watching = asyncio.create_task(_end_with_token(api, last), name="slack token")
         try:
             yield workspace
         finally:
@@ -117,14 +136,16 @@ async def opened_with_token(
 
 
 async def _sign_in(client: AsyncWebClient) -> BotIdentity:
-    """Return the bot's identity; wait while Slack cannot be reached. Raises BotError if Slack refuses the token."""
-    pauses = iter(RETRY_SECONDS)
+    """Return the bot's identity; wait while Slack cannot be reached. Raises TokenRefused."""
+    pauses, pauses_if_refused = iter(RETRY_SECONDS), iter(REFUSED_SECONDS)
     while True:
         try:
             return _identity(await client.auth_test())
         except SlackApiError as error:
             if (why := error_code(error)) in INVALID_TOKEN:
-                raise TokenRefused("TEMPERA_SLACK__BOT_TOKEN", why, "Its workspace") from None
+                variable = "TEMPERA_SLACK__BOT_TOKEN"
+                await asyncio.sleep(pause_before_retry(variable, why, pauses_if_refused, "Its workspace"))
+                continue
             problem = why or "what answers is not Slack; is TEMPERA_SLACK__API_BASE right?"
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             problem = type(error).__name__
@@ -146,13 +167,19 @@ def _identity(found: Any, platform: str = PLATFORM) -> BotIdentity:
     )
 
 
-async def _end_with_token(token_invalid: asyncio.Event, ended: asyncio.Future[None] | None) -> None:
-    await token_invalid.wait()
-    refused = TokenRefused("TEMPERA_SLACK__BOT_TOKEN", "it was revoked", "Its workspace")
-    if ended is None:
-        log.error("%s The other workspaces are served.", refused)
-    elif not ended.done():
-        ended.set_exception(refused)
+async def _end_with_token(api: SlackApi, ended: asyncio.Future[None] | None) -> None:
+    """Once Slack has refused the token, ask whether for good; set that in `ended`, or log it if there is none."""
+    while True:
+        await api.token_invalid.wait()
+        try:
+            await _sign_in(api.client)
+        except TokenRefused as refused:
+            if ended is None:
+                log.error("%s The other workspaces are served.", refused)  # noqa: TRY400 - a traceback would add nothing
+            elif not ended.done():
+                ended.set_exception(refused)
+            return
+        api.token_invalid.clear()
 
 
 # Workspaces that installed the bot
@@ -260,7 +287,7 @@ class Installed:
             found, why = await _try_sign_in(client)
         if found is None:
             # A token that has only expired, as while the bot did not run, can still be renewed.
-            is_over = why in INVALID_TOKEN and why != EXPIRED
+            is_over = why in INVALID_TOKEN and why not in (EXPIRED, UNCERTAIN)
             self._failures[stored.id] = stored.version, math.inf if is_over else time.monotonic() + FAILURE_SECONDS
             outlook = ", and is left out until it adds me again" if is_over else ""
             log.warning("The workspace %s cannot be served%s: %s", stored.id, outlook, why)
@@ -346,7 +373,7 @@ class Installed:
             # Most likely the event came late, and the workspace has added the bot again meanwhile.
             log.warning("The workspace %s is said to have removed the bot, but Slack takes its token", stored.id)
             return True
-        if why not in INVALID_TOKEN:
+        if why not in INVALID_TOKEN or why == UNCERTAIN:
             log.warning("Whether the workspace %s removed the bot could not be asked: %s", stored.id, why)
             return False
         if (opened := self._open.get(stored.id)) is not None:

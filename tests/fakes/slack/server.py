@@ -228,7 +228,7 @@ class Server:
             self.refuse(method, "unknown_method", times=-1)
 
     def revoke_token(self, token: str, error: str) -> None:
-        """Answer calls with this token with an error from now on."""
+        """Answer calls with this token with an error from now on, with "" as before."""
         self._revoked[token] = error
 
     def revoke(self, *, error: str = "token_revoked", app_token: bool = False) -> None:

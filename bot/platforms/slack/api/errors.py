@@ -20,6 +20,8 @@ NO_ANSWER = "no answer of Slack's"
 INVALID_TOKEN = frozenset(
     {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "not_allowed_token_type"}
 )
+UNCERTAIN = "invalid_auth"
+"""The one of these that also comes for a request from an address that is not allowed, which may be temporary."""
 NOT_IN_CHANNEL = frozenset({"not_in_channel", "channel_not_found", "user_not_in_channel"})
 MESSAGE_GONE = frozenset(
     {"message_not_found", "thread_not_found", "cant_update_message", "file_not_found", "file_deleted"}
@@ -53,7 +55,7 @@ class SlackError(BotError):
 
 
 class TokenInvalid(SlackError):
-    """The bot token is not valid any more."""
+    """Slack refuses the bot token; only auth.test tells whether for good."""
 
 
 class NotInChannel(SlackError):

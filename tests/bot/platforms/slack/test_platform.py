@@ -18,7 +18,7 @@ from bot.app import Bot
 from bot.config.sections import SlackSection
 from bot.core.errors import BotError
 from bot.core.messages import Request, User
-from bot.platforms.slack import SlackPlatform, workspaces
+from bot.platforms.slack import SlackPlatform, connections, workspaces
 from bot.platforms.slack.checks import EVENTS_PATH
 from bot.platforms.slack.convert.requests import AnswerPlace
 
@@ -47,7 +47,14 @@ async def run_until_end(bot: Bot, section: SlackSection) -> None:
         await SlackPlatform(bot, section, ping_seconds=0.2).run()
 
 
-@pytest.mark.parametrize("error", ["invalid_auth", "account_inactive", "token_revoked"])
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the bot ask again after a moment, and twice only, whether Slack takes a token."""
+    for module in (workspaces, connections):
+        monkeypatch.setattr(module, "REFUSED_SECONDS", (0.01, 0.01))
+
+
+@pytest.mark.parametrize("error", ["account_inactive", "token_revoked"])
 async def test_a_refused_token_ends_only_the_slack_platform(
     slack: FakeSlack, bot: Bot, caplog: pytest.LogCaptureFixture, error: str
 ) -> None:
@@ -56,6 +63,54 @@ async def test_a_refused_token_ends_only_the_slack_platform(
     [line] = log_messages(caplog)
     assert line.startswith(f"Slack does not take the token in TEMPERA_SLACK__BOT_TOKEN ({error})")
     assert slack.bot_token not in caplog.text
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_token_that_stays_refused_ends_only_the_slack_platform(
+    slack: FakeSlack, bot: Bot, caplog: pytest.LogCaptureFixture
+) -> None:
+    slack.revoke(error="invalid_auth")
+    await run_until_end(bot, section(slack))
+    refused = "Slack does not take the token in TEMPERA_SLACK__BOT_TOKEN (invalid_auth)"
+    *attempts, last = log_messages(caplog)
+    assert attempts == [f"{refused}; I try again in 0.01 s"] * 2
+    assert last.startswith(f"{refused}: look at https://api.slack.com/apps whether this machine's address is allowed")
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_tokens_that_are_refused_for_a_moment_at_the_start_are_used(slack: FakeSlack, bot: Bot) -> None:
+    for method in ("auth.test", "apps.connections.open"):
+        slack.refuse(method, "invalid_auth", times=2)
+    async with on_slack(bot, slack):
+        await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
+        await wait_for_answer(slack, PARIS)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("times", [2, -1])
+async def test_a_token_refused_while_running_ends_the_platform_if_it_stays_refused(
+    slack: FakeSlack, bot: Bot, models: FakeModels, caplog: pytest.LogCaptureFixture, times: int
+) -> None:
+    running = asyncio.create_task(run_until_end(bot, section(slack)))
+    await slack.connected()
+    slack.refuse("auth.test", "invalid_auth", times=times)
+    slack.refuse("chat.startStream", "invalid_auth")
+    # An answer that is finished at once would not stream.
+    models.gate.clear()
+    await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
+    await slack.until(lambda: slack.called("chat.startStream"))
+    models.gate.set()
+    if times < 0:
+        await running
+        [line] = log_messages(caplog, logging.ERROR)
+        assert "TEMPERA_SLACK__BOT_TOKEN (invalid_auth)" in line
+        return
+    await slack.until(lambda: len(slack.called("auth.test")) == 4)
+    await slack.say(slack.ann, slack.channel, "And which now?", mention=True)
+    await wait_for_answer(slack, PARIS)
+    assert not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_token_revoked_while_running_ends_the_platform(

@@ -162,16 +162,18 @@ async def test_a_token_is_renewed_before_it_ends(
     assert not [token for token in slack.oauth.tokens if token in caplog.text]
 
 
+@pytest.mark.parametrize("error", [workspaces.EXPIRED, "invalid_auth"])
 async def test_a_token_that_expired_while_the_bot_was_away_is_renewed(
-    slack: FakeSlack, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch
+    slack: FakeSlack, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch, error: str
 ) -> None:
     monkeypatch.setattr(workspaces, "ROTATION_SECONDS", 3600.0)
     slack.oauth.lifetime = 3600
     async with on_slack(toy_bot, slack, installable=True, token=False) as address:
         await add_to_slack(address, slack.oauth, slack)
-    slack.revoke_token(slack.bot_token, workspaces.EXPIRED)
+    slack.revoke_token(slack.bot_token, error)
     async with on_slack(toy_bot, slack, installable=True, token=False):
         await slack.until(lambda: len(slack.called("oauth.v2.access")) == 2)
+        await slack.until(lambda: f"slack/{slack.team}" in toy_bot.adapters._adapters)
         await ask(slack, "Which capital?")
 
 
@@ -237,6 +239,21 @@ async def test_a_workspace_whose_token_is_refused_does_not_end_the_others(
     assert other.bot_token not in caplog.text
 
 
+async def test_a_workspace_whose_token_is_refused_for_a_while_is_opened_again(
+    slack: FakeSlack, other: FakeSlack, toy_bot: Bot, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspaces, "FAILURE_SECONDS", 0.1)
+    async with on_slack(toy_bot, slack, installable=True, token=False) as address:
+        for one in (slack, other):
+            await add_to_slack(address, slack.oauth, one)
+        other.revoke_token(other.bot_token, "invalid_auth")
+        await other.say(other.ann, other.channel, "Which capital?", mention=True)
+        await slack.until(lambda: f"{other.team} cannot be served: invalid_auth" in caplog.text)
+        other.revoke_token(other.bot_token, "")
+        await slack.until(lambda: f"slack/{other.team}" in toy_bot.adapters._adapters)
+        await ask(other, "Which capital?")
+
+
 async def test_a_configured_token_that_is_refused_does_not_end_the_others(
     slack: FakeSlack, other: FakeSlack, toy_bot: Bot, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -252,8 +269,14 @@ async def test_a_configured_token_that_is_refused_does_not_end_the_others(
         await ask(other, "Which capital?")
 
 
+@pytest.mark.parametrize("error", ["internal_error", "invalid_auth"])
 async def test_a_removal_that_cannot_be_asked_about_is_tried_again(
-    slack: FakeSlack, other: FakeSlack, toy_bot: Bot, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    slack: FakeSlack,
+    other: FakeSlack,
+    toy_bot: Bot,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    error: str,
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr("bot.platforms.slack.workspaces.FAILURE_SECONDS", 0.1)
@@ -261,8 +284,8 @@ async def test_a_removal_that_cannot_be_asked_about_is_tried_again(
         for one in (slack, other):
             await add_to_slack(address, slack.oauth, one)
         events = slack.oauth.remove(other)
-        other.refuse("auth.test", "internal_error")
+        other.refuse("auth.test", error)
         for event in events:
             await event.acknowledged()
-        await slack.until(lambda: "could not be asked: internal_error" in caplog.text)
+        await slack.until(lambda: f"could not be asked: {error}" in caplog.text)
         await slack.until(lambda: "removed the bot, and its" in caplog.text)
