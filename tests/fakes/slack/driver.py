@@ -140,7 +140,7 @@ class FakeSlack(Server):
         for name, data in files:
             file = self.add_file(user, name, data)
             file.shares.append((channel, message.ts))
-            message.files.append(self.file_as_json(file))
+            message.files.append(self._file_in_event(file))
         self.add_message(message)
         place = self.channel_of(channel)
         if mention and not place.user and self.bot_user in place.members:
@@ -153,6 +153,13 @@ class FakeSlack(Server):
         file = forms.make_file(self.workspace.new_id("F"), user, name, data)
         self.workspace.files[file.id] = file
         return file
+
+    def _file_in_event(self, file: FakeFile) -> Json:
+        """Return a file as events contain it: of that of another workspace's user, as in Slack Connect, just the id."""
+        if not self.workspace.users[file.user].team:
+            return self.file_as_json(file)
+        about = {"id": file.id, "mode": "file_access", "file_access": "check_file_info"}
+        return about | {"created": 0, "timestamp": 0, "user": ""}
 
     def edit(self, message: FakeMessage, text: str) -> None:
         """Edit a message as its author."""

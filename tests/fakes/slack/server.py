@@ -313,7 +313,7 @@ class Server:
         return view.as_json(self.team, self.app_id, self.bot_id)
 
     def file_as_json(self, file: FakeFile) -> Json:
-        """Return a file as events and files.info contain it."""
+        """Return a file as files.info contains it, and most events."""
         return file.as_json(self.url, lambda name: self.workspace.channels[name].type == "channel")
 
     # Changes, and the events for them

@@ -258,7 +258,7 @@ class SlackApi:
         """Wait briefly until a message can show the file; return whether it can. Slack then knows the file's type."""
         for pause in PROCESSING_POLL_SECONDS:
             await asyncio.sleep(pause)
-            if (await self._file_info(file)).get("mimetype"):
+            if (await self.file_info(file)).get("mimetype"):
                 return True
         return False
 
@@ -276,7 +276,7 @@ class SlackApi:
         for pause in SHARE_POLL_SECONDS:
             await asyncio.sleep(pause)
             try:
-                info = await self._file_info(file)
+                info = await self.file_info(file)
             except SlackError as error:
                 log.info("The message with a shared file could not be looked up: %s", error)
                 return []
@@ -285,7 +285,8 @@ class SlackApi:
                     return [str(places[channel][0]["ts"])]
         return []
 
-    async def _file_info(self, file: str) -> Json:
+    async def file_info(self, file: str) -> Json:
+        """Return what Slack says about a file."""
         async with self._call(budgets.FILE):
             response = await self.client.files_info(file=file)
         return dict(response["file"])

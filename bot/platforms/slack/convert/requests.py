@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import re
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from bot.platforms.slack.convert.people import UserDirectory
 
     Json = Mapping[str, Any]
+
+log = logging.getLogger(__name__)
 
 PLATFORM = "slack"
 PAGE_SUFFIXES = (".html", ".htm", ".xhtml")
@@ -173,9 +177,10 @@ async def fetch_files(request: Request, api: SlackApi) -> dict[str, Attachment]:
     return {name: await _fetch(file, api) for name, file in form_files(request).items()}
 
 
-def files_of(message: Mapping[str, Any], api: SlackApi) -> tuple[RemoteFile, ...]:
+async def files_of(message: Mapping[str, Any], api: SlackApi) -> tuple[RemoteFile, ...]:
     """Return the files of a message, as Slack describes it."""
-    described = [file for file in message.get("files") or () if isinstance(file, dict)]
+    named = [file for file in message.get("files") or () if isinstance(file, dict)]
+    described = await asyncio.gather(*(_describe_if_possible(file, api) for file in named))
     empty = [(file, _empty_attachment(file)) for file in described]
     return tuple(RemoteFile(shown.filename, shown.media_type, partial(_fetch, file, api)) for file, shown in empty)
 
@@ -192,10 +197,30 @@ def _with_files(request: Request, attachments: Mapping[str, Attachment]) -> Requ
     return replace(request, action=replace(request.action, fields={**(request.action.fields or {}), **attachments}))
 
 
+async def _describe(file: Mapping[str, Any], api: SlackApi) -> Mapping[str, Any]:
+    """Return a file as Slack describes it. Of one that somebody of another workspace sent it tells just the id first.
+
+    Raises SlackError.
+    """
+    is_described = file.get("file_access") != "check_file_info"
+    return file if is_described else await api.file_info(str(file.get("id") or ""))
+
+
+async def _describe_if_possible(file: Mapping[str, Any], api: SlackApi) -> Mapping[str, Any]:
+    try:
+        return await _describe(file, api)
+    except SlackError as error:
+        # Whoever needs the file is told.
+        log.info("A file of another workspace could not be looked up: %s", error)
+        return file
+
+
 async def _fetch(file: Mapping[str, Any], api: SlackApi) -> Attachment:
     attachment = _empty_attachment(file)
-    require_size(attachment.filename, int(file.get("size") or 0))
     try:
+        file = await _describe(file, api)
+        attachment = _empty_attachment(file)
+        require_size(attachment.filename, int(file.get("size") or 0))
         is_page = attachment.media_type == "text/html" or attachment.filename.lower().endswith(PAGE_SUFFIXES)
         data = await api.download(str(file.get("url_private") or ""), MAX_FILE_BYTES, is_page=is_page)
     except SlackError as error:

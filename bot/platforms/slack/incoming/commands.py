@@ -58,6 +58,6 @@ class Commands:
             await handler.answers.refuse(place, error)
             return
         options = command.options_from_message(text, link_to(body["channel"]["id"], ts))
-        about = {"reply_to": ts, "message_files": files_of(message, handler.api)}
+        about = {"reply_to": ts, "message_files": await files_of(message, handler.api)}
         request = handler.build_request(user, place, command=command.name, options=options, **about)
         await handler.answer(request, place, body["trigger_id"])

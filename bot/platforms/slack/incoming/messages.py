@@ -97,7 +97,7 @@ class Messages:
             # Slack sends the bot no direct messages between other people.
             alone=place.is_direct,
             message=event["ts"],
-            message_files=files_of(event, self._handler.api),
+            message_files=await files_of(event, self._handler.api),
             resume=place.as_json(),
         )
         decision = self._bot.prepare(request)

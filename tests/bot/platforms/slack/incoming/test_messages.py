@@ -1,5 +1,6 @@
 """Mentions, direct messages, threads and shortcuts: which are answered, and with which context."""
 
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -244,6 +245,25 @@ async def test_a_picture_of_anybody_is_inspected(slack: FakeSlack, monkeypatch: 
     typed = await slack.say(slack.ben, slack.channel, "/tempera inspect", mention=True, files=pictures[:1])
     await slack.until(lambda: [one for one in slack.ephemeral(slack.ben) if "Nothing found." in one.shown])
     assert all(one.user != slack.bot_user for one in slack.thread(slack.channel, typed.ts))
+
+
+async def test_a_file_of_another_workspace_is_looked_up(
+    slack: FakeSlack, models: FakeModels, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(examiner, "examine_in_child", examine_here)
+    slack.workspace.users[slack.ben].team = "T0ELSEWHERE"
+    said = await slack.say(slack.ben, slack.channel, "Look!", files=[("a.png", make_picture())])
+    await (await slack.shortcut(slack.ann, said, "m:inspect")).acknowledged()
+    await slack.until(lambda: [one for one in slack.ephemeral(slack.ann) if "Nothing found." in one.shown])
+    await slack.say(slack.ben, slack.channel, "What is in it?", mention=True, files=[("note.txt", b"forty-two")])
+    await wait_for_count(slack, 1)
+    assert "forty-two" in str(models.requests[-1]["messages"])
+    # If Slack does not describe it at once, it is still a file.
+    slack.refuse("files.info", "internal_error")
+    await (await slack.shortcut(slack.ann, said, "m:inspect")).acknowledged()
+    await slack.until(lambda: "could not be looked up: files.info: internal_error" in caplog.text)
+    await slack.until(lambda: "has no picture that I can examine" in slack.ephemeral(slack.ann)[-1].shown)
 
 
 async def test_a_shortcut_works_in_a_channel_without_the_bot(slack: FakeSlack) -> None:
