@@ -16,13 +16,13 @@ from bot.platforms.slack.api import budgets
 from bot.platforms.slack.api.client import RetryAfterHandler, error_code, on_rate_limit, sdk_logger
 from bot.platforms.slack.api.errors import (
     NO_ANSWER,
-    TEMPORARY_FAILURE,
     MessageGone,
     NoFeature,
     SlackError,
     TokenInvalid,
     Unreachable,
     error_class,
+    is_temporary,
 )
 
 if TYPE_CHECKING:
@@ -199,7 +199,9 @@ class SlackApi:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise Unreachable("response_url", type(error).__name__) from error
         if response.status_code != 200:
-            raise SlackError("response_url", f"HTTP {response.status_code} {response.body[:100]}")
+            is_lasting = response.status_code < 500 and response.status_code != 429
+            kind = SlackError if is_lasting else Unreachable
+            raise kind("response_url", f"HTTP {response.status_code} {response.body[:100]}")
 
     # Streams
 
@@ -244,7 +246,7 @@ class SlackApi:
             try:
                 return await self._upload(uploads, channel, thread)
             except SlackError as error:
-                if not isinstance(error, Unreachable) and error.code not in TEMPORARY_FAILURE:
+                if not is_temporary(error):
                     raise
                 log.warning("A file could not be uploaded, and is tried again: %s", error)
                 await asyncio.sleep(pause)

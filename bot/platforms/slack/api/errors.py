@@ -27,8 +27,20 @@ MESSAGE_GONE = frozenset(
     {"message_not_found", "thread_not_found", "cant_update_message", "file_not_found", "file_deleted"}
 )
 CHANNEL_CLOSED = frozenset({"is_archived", "is_inactive", "edit_window_closed", "posting_to_channel_denied"})
-TEMPORARY_FAILURE = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", NO_ANSWER})
-"""Codes of failures on Slack's side that may soon be over."""
+TEMPORARY_FAILURE = frozenset(
+    {
+        "internal_error",
+        "fatal_error",
+        "service_unavailable",
+        "request_timeout",
+        "messaging_processing_failed",
+        "team_added_to_org",
+        "ratelimited",
+        "rate_limited",
+        NO_ANSWER,
+    }
+)
+"""Codes of failures on Slack's side, and of rate limits, that may soon be over."""
 STREAM_ENDED = frozenset({"message_not_in_streaming_state", "streaming_state_conflict"})
 NO_FEATURE = frozenset(
     {
@@ -95,3 +107,8 @@ def error_class(code: str) -> type[SlackError]:
         if code in codes:
             return kind
     return ChannelClosed if code.startswith("restricted_action") else SlackError
+
+
+def is_temporary(error: Exception) -> bool:
+    """Return whether Slack may take the same call later; it refuses most others for what is in them."""
+    return isinstance(error, Unreachable) or (isinstance(error, SlackError) and error.code in TEMPORARY_FAILURE)

@@ -13,7 +13,15 @@ from bot.core.messages import Reply
 from bot.platforms.answer_tasks import FAILED, AnswerTasks
 from bot.platforms.slack.api.api import is_file
 from bot.platforms.slack.api.budgets import ViewThrottle
-from bot.platforms.slack.api.errors import ChannelClosed, MessageGone, NoFeature, NotInChannel, SlackError, TokenInvalid
+from bot.platforms.slack.api.errors import (
+    ChannelClosed,
+    MessageGone,
+    NoFeature,
+    NotInChannel,
+    SlackError,
+    TokenInvalid,
+    is_temporary,
+)
 from bot.platforms.slack.convert import commands
 from bot.platforms.slack.convert.requests import AnswerPlace, keep_form_input
 from bot.platforms.slack.outgoing.private import EphemeralView, ResponseUrlView
@@ -33,6 +41,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+ENDS = (MessageGone, NotInChannel, ChannelClosed, TokenInvalid, NoFeature)
+"""Refusals after which an answer cannot be shown any more."""
 SHUT_OUT = Sentence("I may not write where you asked any more, so your answer ends here.")
 
 
@@ -96,13 +106,20 @@ class SlackAnswers(AnswerTasks["AnswerView"]):
         return ViewThrottle(view.snapshot_delay)
 
     async def _show_once(self, view: AnswerView, reply: Reply) -> None:
-        await view.show(self.adapt_reply(reply))
+        try:
+            await view.show(self.adapt_reply(reply))
+        except SlackError as error:
+            if reply.final or is_temporary(error) or isinstance(error, ENDS):
+                raise
+            # A later one may be shown in another way.
+            log.warning("Slack did not take a snapshot: %s", error)
 
     def _is_temporary(self, error: Exception) -> bool:
-        lasting = (MessageGone, NotInChannel, ChannelClosed, TokenInvalid, NoFeature)
-        return isinstance(error, SlackError) and not isinstance(error, lasting)
+        return is_temporary(error)
 
     async def _end_after(self, view: AnswerView, error: Exception) -> None:
+        if isinstance(view, ThreadView) and not isinstance(error, TokenInvalid):
+            await view.end_stream()
         match error:
             case MessageGone():
                 await self._end_deleted(view, error)

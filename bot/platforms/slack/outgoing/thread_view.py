@@ -18,6 +18,7 @@ from bot.platforms.slack.api.errors import (
     StreamEnded,
     TokenInvalid,
     Unreachable,
+    is_temporary,
 )
 from bot.platforms.slack.api.message_format import (
     LIMITS,
@@ -340,12 +341,21 @@ class ThreadView:
         is_single = len(rendered.messages) == len(self._messages.sent) == 1
         is_continued = is_single and not self._may_be_repeated and first.markdown.startswith(self._streamed)
         with suppress(StreamEnded, MessageGone):
-            if is_continued:
-                await stream.close(first.markdown[len(self._streamed) :], first.blocks)
-                self._messages.sent[0].message = first
-            else:
+            if not (is_continued and await self._close_with_end(stream, first)):
                 await stream.close()
         self._stream = None
+
+    async def _close_with_end(self, stream: Stream, message: SlackMessage) -> bool:
+        """Close the stream so that it is `message`; return False if Slack refuses what is in that."""
+        try:
+            await stream.close(message.markdown[len(self._streamed) :], message.blocks)
+        except SlackError as error:
+            if type(error) is not SlackError or is_temporary(error):
+                raise
+            log.warning("A stream does not take its end, which is added by an edit: %s", error)
+            return False
+        self._messages.sent[0].message = message
+        return True
 
     # Removal
 
@@ -359,12 +369,16 @@ class ThreadView:
                     await self._api.delete(self.place.channel, self.place.question)
         await self._ephemeral.show(reply)
 
-    async def remove(self) -> None:
-        """Delete all messages and files; failures are logged."""
+    async def end_stream(self) -> None:
+        """Close the stream that is open, if there is one and Slack lets it."""
         stream, self._stream = self._stream, None
         if stream is not None:
             with suppress(SlackError):
                 await stream.close()
+
+    async def remove(self) -> None:
+        """Delete all messages and files; failures are logged."""
+        await self.end_stream()
         ids = await self._messages.delete_all()
         if self._status and not ids:
             with suppress(SlackError):

@@ -279,6 +279,34 @@ async def test_the_final_snapshot_is_tried_again_after_a_failure(
     assert (await wait_for_answer(slack, "One two.")).shown == "One two."
 
 
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_final_snapshot_that_slack_refuses_is_not_tried_again(
+    slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    monkeypatch.setattr("bot.platforms.answer_tasks.RETRY_SECONDS", (0.01, 0.01, 0.01))
+    await run_command(slack, "/tempera", "play something")
+    toys.say(Reply(text="One"))
+    [answer] = await wait_for_thread(slack, await wait_for_question(slack))
+    slack.refuse("chat.stopStream", "msg_blocks_too_long", times=times)
+    slack.refuse("chat.update", "msg_blocks_too_long", times=-1)
+    toys.say(Reply(text="One two.", final=True))
+    assert (await wait_for_ephemeral(slack)).shown == "Something went wrong inside the bot; its log says more."
+    assert not answer.streaming
+    assert len(slack.called("chat.stopStream")) == times + 1
+    assert len(slack.called("chat.update")) == 2 - times
+
+
+async def test_an_answer_that_grows_outlives_a_refused_snapshot(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "play something")
+    toys.say(Reply(text="One"))
+    [answer] = await wait_for_thread(slack, await wait_for_question(slack))
+    slack.refuse("chat.appendStream", "no_text")
+    toys.say(Reply(text="One two"))
+    await slack.until(lambda: slack.called("chat.appendStream"))
+    toys.say(Reply(text="One two three.", final=True))
+    assert await wait_for_answer(slack, "One two three.") is answer
+
+
 async def test_the_asker_is_notified_of_an_archived_channel(slack: FakeSlack, toys: Toys) -> None:
     await run_command(slack, "/tempera", "play something")
     toys.say(Reply(text="One"))

@@ -51,6 +51,19 @@ async def test_a_different_final_text_is_edited(slack: FakeSlack, toys: Toys) ->
     assert not answer.streaming
 
 
+@pytest.mark.parametrize("error", ["invalid_blocks", "msg_blocks_too_long"])
+async def test_an_end_that_the_stream_does_not_take_is_added_by_an_edit(
+    slack: FakeSlack, toys: Toys, error: str
+) -> None:
+    await run_command(slack, "/tempera", "play something")
+    toys.say(Reply(text="One"))
+    [answer] = await wait_for_thread(slack, await wait_for_question(slack))
+    slack.refuse("chat.stopStream", error)
+    toys.say(Reply(text="One two.", final=True))
+    assert await wait_for_answer(slack, "One two.") is answer
+    assert (len(slack.called("chat.stopStream")), len(slack.called("chat.update"))) == (2, 1)
+
+
 @pytest.mark.parametrize("method", ["chat.appendStream", "chat.stopStream"])
 async def test_a_piece_with_a_lost_response_is_not_repeated(
     slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch, method: str
