@@ -45,17 +45,13 @@ STREAM_ENDED = frozenset({"message_not_in_streaming_state", "streaming_state_con
 NO_FEATURE = frozenset(
     {
         "unknown_method",
-        "not_allowed",
         "missing_scope",
-        "no_permission",
         "feature_not_enabled",
         "method_deprecated",
         "deprecated_endpoint",
-        "access_denied",
-        "team_access_not_granted",
     }
 )
-"""Codes which say that a workspace does not have a method at all."""
+"""Codes which say that a workspace does not have a method at all. Others, as access_denied, may be of one resource."""
 
 
 class SlackError(BotError):

@@ -90,6 +90,7 @@ class ThreadView:
         self._reopening = ""
         """Opens a code fence again at the beginning of the next stream; "" for none."""
         self._status = ""
+        self._may_set_status = True
         self._started_at = time.monotonic()
         self._has_offered_stop = False
 
@@ -112,6 +113,10 @@ class ThreadView:
 
     def _method_delay(self, method: str) -> float:
         return self._api.budgets.method_budget(method).delay(final=False)
+
+    @property
+    def _has_status(self) -> bool:
+        return self._may_set_status and budgets.STATUS not in self._api.missing_methods
 
     @property
     def _can_stream(self) -> bool:
@@ -176,9 +181,9 @@ class ThreadView:
         """Show the status under the thread; in a message where Slack has no status."""
         if not reply.status or reply.status == self._status:
             return
-        if self.place.thread and budgets.STATUS not in self._api.missing_methods:
+        if self.place.thread and self._has_status:
             await self._set_status(reply.status)
-        needs_message = budgets.STATUS in self._api.missing_methods and not self._messages.previews.files
+        needs_message = not self._has_status and not self._messages.previews.files
         if needs_message and not self._messages.edit_delay():
             await self._write_rendered(reply)
 
@@ -220,6 +225,7 @@ class ThreadView:
             raise
         except SlackError as error:
             log.debug("No status is shown: %s", error)
+            self._may_set_status = type(error) is not SlackError or is_temporary(error)
         else:
             self._status = text
             self._messages.mark_changed()

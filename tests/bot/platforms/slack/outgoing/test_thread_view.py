@@ -145,6 +145,21 @@ async def test_a_refused_stream_is_replaced_by_edits(slack: FakeSlack, toys: Toy
     assert await wait_for_answer(slack, "One two.") is answer
 
 
+async def test_a_stream_that_slack_refuses_in_one_place_does_not_switch_off_the_next(
+    slack: FakeSlack, toys: Toys
+) -> None:
+    for number, error in enumerate(("access_denied", "no_permission", "not_allowed", "team_access_not_granted", "")):
+        if error:
+            slack.refuse("chat.startStream", error)
+        await run_command(slack, "/tempera", f"play {number}")
+        await slack.until(lambda number=number: len(slack.messages(slack.channel)) > number)
+        toys.say(Reply(text="One"))
+        [answer] = await wait_for_thread(slack, slack.messages(slack.channel)[-1])
+        assert answer.streaming == (not error)
+        toys.say(Reply(text=f"One, number {number}.", final=True))
+        assert await wait_for_answer(slack, f"number {number}.") is answer
+
+
 async def test_a_server_without_markdown_blocks_gets_sections(slack: FakeSlack) -> None:
     slack.without_streaming()
     slack.refuse("chat.postMessage", "invalid_blocks", times=1)
@@ -178,8 +193,9 @@ async def test_a_long_stream_goes_on_in_the_next_message(slack: FakeSlack, toys:
 QUEUED = "Number 1 in the queue …"
 
 
-async def test_a_stream_replaces_the_message_with_the_status(slack: FakeSlack, toys: Toys) -> None:
-    slack.refuse("assistant.threads.setStatus", "missing_scope", times=-1)
+@pytest.mark.parametrize("error", ["missing_scope", "access_denied"])
+async def test_a_stream_replaces_the_message_with_the_status(slack: FakeSlack, toys: Toys, error: str) -> None:
+    slack.refuse("assistant.threads.setStatus", error, times=-1)
     await run_command(slack, "/tempera", "play something")
     posted = await wait_for_question(slack)
     toys.say(Reply(status=QUEUED))
