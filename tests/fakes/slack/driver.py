@@ -302,7 +302,7 @@ class FakeSlack(Server):
                 "id": user,
                 "username": self.workspace.users[user].name.casefold(),
                 "name": self.workspace.users[user].name.casefold(),
-                "team_id": self.team,
+                "team_id": self.workspace.users[user].team or self.team,
             },
         }
         delivery = Delivery(kind, payload, trigger_id=self.new_trigger(user))

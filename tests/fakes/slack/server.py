@@ -306,6 +306,8 @@ class Server:
         if message.user == self.bot_user:
             found |= {"bot_id": self.bot_id, "app_id": self.app_id, "team": self.team}
             found["bot_profile"] = {"id": self.bot_id, "app_id": self.app_id, "name": "Tempera", "team_id": self.team}
+        elif author := self.workspace.users.get(message.user):
+            found |= author.teams(self.team)
         return found
 
     def view_as_json(self, view: FakeView) -> Json:

@@ -52,7 +52,8 @@ async def start(slack: Server, call: Call) -> Json:
                 raise ApiError(f"missing_{name}")
     if (recipient := call.text("recipient_user_id")) and recipient not in slack.workspace.users:
         raise ApiError("user_not_found")
-    if (team := call.text("recipient_team_id")) and team != slack.team:
+    recipients_team = recipient and (slack.workspace.users[recipient].team or slack.team)
+    if (team := call.text("recipient_team_id")) and team != recipients_team:
         raise ApiError("team_not_found")
     thread_ts = check_thread(slack, place, call.text("thread_ts"))
     message = FakeMessage(place.id, slack.workspace.new_ts(), slack.bot_user, _read_piece(call), thread_ts=thread_ts)

@@ -52,6 +52,10 @@ class User:
             found["enterprise_user"] = {"id": self.id, "enterprise_id": self.organisation, "teams": [team]}
         return found | ({"locale": self.locale} if locale else {})
 
+    def teams(self, team: str) -> Json:
+        """Return the workspaces that events name for the user; `team` is the workspace that gets them."""
+        return {"team": self.team or team} | ({"user_team": self.team, "source_team": self.team} if self.team else {})
+
 
 @dataclass
 class Channel:

@@ -63,7 +63,8 @@ class AnswerPlace:
 
     `thread` is the ts of the first message of the answer's thread, "" while there is none. `question` is the ts of the
     message in which the bot repeats the question. `spoken` is true if people already talk in `thread`, so that
-    ephemeral messages are visible there. `quoted` is true if the answer shall quote the question.
+    ephemeral messages are visible there. `quoted` is true if the answer shall quote the question. `team` is the asker's
+    workspace, "" if it is not known: in a channel that workspaces share, it may be another one than the bot's.
     """
 
     channel: str
@@ -74,6 +75,7 @@ class AnswerPlace:
     response_url: str = ""
     quoted: bool = True
     spoken: bool = False
+    team: str = ""
 
     @property
     def is_direct(self) -> bool:
@@ -106,6 +108,12 @@ class AnswerPlace:
     def as_json(self) -> dict[str, Any]:
         """Return the fields as `Request.resume` and a modal's private_metadata store them."""
         return asdict(self)
+
+
+def team_of(*named: str | None) -> str:
+    """Return a user's workspace from the ids that Slack names for it, or else their organisation (E…)."""
+    known = sorted(filter(None, named), key=lambda team: not team.startswith("T"))
+    return known[0] if known else ""
 
 
 async def read_text(text: str, bot_user: str, users: UserDirectory) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bot.core.messages import Request
 from bot.platforms.slack.api.message_format import note_message
 from bot.platforms.slack.convert.commands import read_message
-from bot.platforms.slack.convert.requests import AnswerPlace, files_of, read_text
+from bot.platforms.slack.convert.requests import AnswerPlace, files_of, read_text, team_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +53,7 @@ class Messages:
             thread=event.get("thread_ts") or event["ts"],
             quoted=False,
             spoken="thread_ts" in event,
+            team=team_of(event.get("user_team"), event.get("team")),
         )
         mentioned = set(MENTION.findall(event.get("text") or ""))
         if not await self._is_addressed(event, place, mentioned):

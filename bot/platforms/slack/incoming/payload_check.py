@@ -29,6 +29,7 @@ MaybeText = Text | None
 class _Person(BaseModel):
     id: Text
     name: MaybeText = None
+    team_id: MaybeText = None
 
 
 class _Command(BaseModel):
@@ -37,6 +38,7 @@ class _Command(BaseModel):
     channel_id: Text
     command: Text
     user_name: Text = ""
+    team_id: MaybeText = None
     text: Text = ""
     response_url: Text = ""
 
@@ -150,6 +152,8 @@ class _MessageEvent(BaseModel):
     user: MaybeText = None
     text: MaybeText = None
     thread_ts: MaybeText = None
+    team: MaybeText = None
+    user_team: MaybeText = None
 
 
 class _MessageDeleted(BaseModel):

@@ -19,6 +19,7 @@ from bot.platforms.slack.convert.requests import (
     fetch_files,
     keep_form_input,
     question_text,
+    team_of,
     with_empty_files,
 )
 from bot.platforms.slack.incoming import modal
@@ -73,7 +74,9 @@ class RequestHandler:
     def answer_place(self, body: Json, user: User, *, channel: str = "", **fields: Any) -> AnswerPlace:
         """Return the place of an interaction; `fields` are those of AnswerPlace."""
         channel, response_url = channel or body["channel"]["id"], body.get("response_url", "")
-        place = AnswerPlace(channel=channel, user=user.id, response_url=response_url, **fields)
+        # A command names the workspace of who typed it beside them.
+        team = team_of(body.get("user", body).get("team_id"))
+        place = AnswerPlace(channel=channel, user=user.id, response_url=response_url, team=team, **fields)
         return self.for_user(place, user)
 
     def for_user(self, place: AnswerPlace, user: User) -> AnswerPlace:

@@ -57,7 +57,8 @@ class ThreadView:
     """Shows one answer in a thread.
 
     `ephemeral` shows what turns out to be for the asker only, and `fallback` shows everything if the bot turns out
-    not to be in the channel. `shown` are the ids of messages and files that show the answer already.
+    not to be in the channel. `team` is the bot's workspace. `shown` are the ids of messages and files that show the
+    answer already.
     """
 
     def __init__(
@@ -250,7 +251,8 @@ class ThreadView:
             return True
         piece = piece[: find_break(piece, LIMITS.characters - len(self._reopening))]
         try:
-            self._stream = await Stream.open(self._api, self.place, self._team, self._reopening + piece)
+            team = self.place.team or self._team
+            self._stream = await Stream.open(self._api, self.place, team, self._reopening + piece)
         except (NotInChannel, MessageGone, ChannelClosed, TokenInvalid, Unreachable):
             raise
         except SlackError as error:

@@ -8,7 +8,7 @@ import pytest
 from bot.answers.decision import Decision
 from bot.app import Bot
 from bot.core.messages import Action, Attachment, Request, User
-from bot.platforms.slack.convert.requests import AnswerPlace, question_text, unescape, with_empty_files
+from bot.platforms.slack.convert.requests import AnswerPlace, question_text, team_of, unescape, with_empty_files
 
 ADA = User("U1", "Ada", is_moderator=True)
 HERE = AnswerPlace(channel="C1", user="U1", thread="7.1")
@@ -60,6 +60,14 @@ def test_a_request_has_empty_files_before_they_are_fetched() -> None:
     action = with_empty_files(request(action=Action("c:ask", {"prompt": "Why?", "file": file}))).action
     assert action is not None
     assert action.fields == {"prompt": "Why?", "file": Attachment("a.png", b"", "image/png", "A dot")}
+
+
+@pytest.mark.parametrize(
+    ("named", "team"),
+    [((None, "T1"), "T1"), (("T2", "T1"), "T2"), (("E1", "T1"), "T1"), (("E1", None), "E1"), ((None, ""), "")],
+)
+def test_the_workspace_of_a_user_is_not_their_organisation(named: tuple[str | None, ...], team: str) -> None:
+    assert team_of(*named) == team
 
 
 def test_slacks_three_escapes_are_undone() -> None:
