@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.answers.buttons import FORM_PREFIX
 from bot.core.errors import UserError
+from bot.core.latest import Stream
 from bot.core.messages import Action
 from bot.platforms.answer_tasks import read_only_reply
 from bot.platforms.slack.convert.requests import (
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from slack_bolt.async_app import AsyncAck
 
-    from bot.core.latest import Stream
     from bot.core.messages import Reply, Request
     from bot.platforms.slack.incoming.request_handler import RequestHandler
 
@@ -55,13 +55,23 @@ class Forms:
             return
         decision = self._bot.prepare(with_empty_files(request))
         if decision.refused:
-            await ack(
-                response_action="errors", errors=self._field_errors(view, await read_only_reply(decision.start()))
-            )
+            reading = asyncio.create_task(read_only_reply(decision.start()), name="slack form")
+            # The refusal is stored, which can take longer than Slack waits.
+            await asyncio.wait({reading}, timeout=FORM_OPEN_SECONDS)
+            if reading.done() and reading.exception() is None:
+                await ack(response_action="errors", errors=self._field_errors(view, reading.result()))
+                return
+            await ack()
+            self._answers.start(self._tell_refusal(reading, request, place), "slack form")
             return
         await ack()
         work = self._handler.answer(request, place, decision=decision)
         self._answers.start(self._run_once(view, place, work), "slack form")
+
+    async def _tell_refusal(self, reading: asyncio.Task[Reply], request: Request, place: AnswerPlace) -> None:
+        """Tell the asker alone why a form is refused that is closed already."""
+        reply = keep_form_input(await reading, request)
+        await self._answers.follow(self._answers.ephemeral_view(place), Stream.of(reply))
 
     async def _submit_edit(self, ack: AsyncAck, view: Json, request: Request, place: AnswerPlace) -> None:
         if form_files(request):

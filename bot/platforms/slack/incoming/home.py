@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     Json = dict[str, Any]
     FindUser = Callable[[str], Awaitable[User]]
+    Save = Callable[[User, Json], Awaitable[None]]
 
 log = logging.getLogger(__name__)
 
@@ -81,18 +82,7 @@ class Home:
         await _log_refusal(self._client.views_open(trigger_id=body["trigger_id"], view=form))
 
     async def set(self, ack: AsyncAck, body: Json, view: Json) -> None:
-        name, locale = view["callback_id"].removeprefix(SET), view["private_metadata"]
-        user = await self._find_user(body["user"]["id"])
-        caller, commands = self._caller(user)
-        if (option := self._bot.defaults.offered(commands).get(name)) is not None:
-            try:
-                await self._set_default(caller, commands, name, modal.read_fields(view).get(option.name, ""))
-            except UserError as error:
-                sentence = error.sentence.in_language(locale)
-                await ack(response_action="errors", errors=modal.field_errors(view, option.name, sentence))
-                return
-        await ack()
-        await self._publish(user.id)
+        self._answers.start(self._save(ack, body, view, self._save_default), "slack default")
 
     async def reset(self, ack: AsyncAck, body: Json) -> None:
         await ack()
@@ -115,17 +105,17 @@ class Home:
         await _log_refusal(self._client.views_open(trigger_id=body["trigger_id"], view=form))
 
     async def save_setting(self, ack: AsyncAck, body: Json, view: Json) -> None:
-        self._answers.start(self._save(ack, body, view), "slack setting")
+        self._answers.start(self._save(ack, body, view, self._save_setting), "slack setting")
 
-    async def _save(self, ack: AsyncAck, body: Json, view: Json) -> None:
-        """Save a setting. An error appears in the form, or in a direct message if the form had to close first."""
+    async def _save(self, ack: AsyncAck, body: Json, view: Json, save: Save) -> None:
+        """Save a form. An error appears in the form, or in a direct message if the form had to close first."""
         user = await self._find_user(body["user"]["id"])
         async with asyncio.TaskGroup() as tasks:
-            saving = tasks.create_task(self._save_form(user, view), name="slack setting saved")
+            saving = tasks.create_task(self._save_explained(user, view, save), name="slack setting saved")
             await asyncio.wait({saving}, timeout=FORM_OPEN_SECONDS)
             if saving.done() and saving.result():
-                name = view["callback_id"].removeprefix(home_settings.SAVE)
-                await ack(response_action="errors", errors=modal.field_errors(view, name, saving.result()))
+                # Each of these forms has one field.
+                await ack(response_action="errors", errors=modal.field_errors(view, "", saving.result()))
                 return
             await ack()
         await self._publish(user.id)
@@ -135,21 +125,30 @@ class Home:
                 append_typed_fields(refusal, select_typed_fields(modal.read_fields(view)), view["private_metadata"]),
             )
 
-    async def _save_form(self, user: User, view: Json) -> str:
-        """Save the setting of a form. Return "", or why it could not be saved, in the reader's language."""
-        name = view["callback_id"].removeprefix(home_settings.SAVE)
-        typed = str(modal.read_fields(view).get(name, ""))
+    async def _save_explained(self, user: User, view: Json, save: Save) -> str:
+        """Save a form. Return "", or why it could not be saved, in the reader's language."""
         try:
-            if home_settings.moderator_view(self._bot, user, self._place) is not None:
-                await home_settings.save(self._bot, user, self._place, name, typed)
+            await save(user, view)
         except UserError as error:
             sentence = error.sentence
         except Exception:
-            log.exception("A setting could not be saved")
+            log.exception("A form of the App Home could not be saved")
             sentence = FAILED
         else:
             return ""
         return self._answers.adapt_text(sentence.in_language(view["private_metadata"]))
+
+    async def _save_setting(self, user: User, view: Json) -> None:
+        name = view["callback_id"].removeprefix(home_settings.SAVE)
+        if home_settings.moderator_view(self._bot, user, self._place) is not None:
+            typed = str(modal.read_fields(view).get(name, ""))
+            await home_settings.save(self._bot, user, self._place, name, typed)
+
+    async def _save_default(self, user: User, view: Json) -> None:
+        name = view["callback_id"].removeprefix(SET)
+        caller, commands = self._caller(user)
+        if (option := self._bot.defaults.offered(commands).get(name)) is not None:
+            await self._set_default(caller, commands, name, modal.read_fields(view).get(option.name, ""))
 
     async def _send_direct_message(self, user: str, text: str) -> None:
         """Send a direct message to a user of the App Home, which has no place for messages."""

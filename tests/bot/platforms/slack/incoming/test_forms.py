@@ -9,7 +9,9 @@ from fakes.platforms.slack_bot import find_answers, on_slack, wait_for_answer
 from fakes.slack import FakeMessage, FakeSlack, FakeView
 
 from bot.app import Bot
+from bot.core.messages import User
 from bot.platforms.slack.incoming import forms
+from bot.settings.setting import Scope
 from bot.storage.audit import AuditFilter
 
 PARIS = "Paris is the capital of France."
@@ -122,6 +124,19 @@ async def test_a_form_that_opens_too_late_says_what_to_do(slack: FakeSlack) -> N
     await ask(slack, "/ask", "")
     message = await last_ephemeral(slack, slack.ann)
     assert message.shown.startswith("Slack did not open the form in time.")
+
+
+async def test_a_refused_form_closes_in_time_while_the_database_is_locked(
+    slack: FakeSlack, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forms, "FORM_OPEN_SECONDS", 0.05)
+    await ask(slack, "/ask", "")
+    view = await open_view(slack)
+    await toy_bot.registry.switch("ask", Scope("slack", slack.team), User("M", "Mod"), on=False)
+    async with toy_bot.database.writing() as session:
+        await session.connection()
+        assert (await slack.submit(slack.ann, view, {"prompt": QUESTION})).closed
+    assert f"This is what you typed:\nprompt:\n```\n{QUESTION}" in (await last_ephemeral(slack, slack.ann)).shown
 
 
 async def test_a_form_closes_in_time_while_the_database_is_locked(

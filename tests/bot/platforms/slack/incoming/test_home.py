@@ -320,6 +320,19 @@ async def test_a_value_out_of_range_is_an_error_at_its_field(slack: FakeSlack, b
     await slack.until(lambda: defaults(bot, slack.ann) == {"ask.temperature": 1.5})
 
 
+async def test_the_form_closes_in_time_while_a_default_is_saved(
+    slack: FakeSlack, bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(home, "FORM_OPEN_SECONDS", 0.05)
+    await press_change(slack, slack.ann, await open_home(slack, slack.ann), "ask.temperature")
+    form = await slack.until(lambda: slack.modal(slack.ann))
+    async with bot.database.writing() as session:
+        # Not before this is the lock taken.
+        await session.connection()
+        assert (await slack.submit(slack.ann, form, {"temperature": "0.4"})).closed
+    await slack.until(lambda: defaults(bot, slack.ann) == {"ask.temperature": 0.4})
+
+
 async def test_narrower_limits_are_shown_in_the_form(slack: FakeSlack, bot: Bot) -> None:
     await press_change(slack, slack.ann, await open_home(slack, slack.ann), "ask.temperature")
     form = await slack.until(lambda: slack.modal(slack.ann))
