@@ -162,24 +162,27 @@ async def test_two_ranges_serve_all_servers(server: FakeDiscord, models: FakeMod
 async def test_a_spare_process_takes_a_range_over_and_gives_it_back(
     server: FakeDiscord, models: FakeModels, tmp_path: Path
 ) -> None:
-    async with process(models, tmp_path, server, "0-1/4"), process(models, tmp_path, server, "auto/4"):
-        # The spare process has what nobody else has.
-        await server.until(lambda: connected(server) == [0, 1, 2, 3])
-        async with process(models, tmp_path, server, "2-3/4"):
-            await server.until(lambda: len(server.gateway.starts) == 6 and connected(server) == [0, 1, 2, 3])
+    async with process(models, tmp_path, server, "0-1/4"):
+        # Else the other one could have these, too, for a moment.
+        await server.until(lambda: connected(server) == [0, 1])
+        async with process(models, tmp_path, server, "auto/4"):
+            # The spare process has what nobody else has.
+            await server.until(lambda: connected(server) == [0, 1, 2, 3])
+            async with process(models, tmp_path, server, "2-3/4"):
+                await server.until(lambda: len(server.gateway.starts) == 6 and connected(server) == [0, 1, 2, 3])
+                await ask_everywhere(server)
+            await server.until(lambda: len(server.gateway.starts) == 8 and connected(server) == [0, 1, 2, 3])
+            assert {shard for shard, _ in server.gateway.starts[6:]} == {2, 3}
             await ask_everywhere(server)
-        await server.until(lambda: len(server.gateway.starts) == 8 and connected(server) == [0, 1, 2, 3])
-        assert {shard for shard, _ in server.gateway.starts[6:]} == {2, 3}
-        await ask_everywhere(server)
 
 
 async def test_a_range_takes_over_that_of_a_process_that_is_gone(
     server: FakeDiscord, models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shards, "START_SECONDS", 1.0)
     async with process(models, tmp_path, server, "0-1/4"):
         async with process(models, tmp_path, server, "2-3/4"):
             await server.until(lambda: connected(server) == [0, 1, 2, 3] and server.commands())
+            monkeypatch.setattr(shards, "START_SECONDS", 0.0)
         await server.until(lambda: len(server.gateway.starts) == 6 and connected(server) == [0, 1, 2, 3])
         await ask_everywhere(server)
         async with process(models, tmp_path, server, "2-3/4"):
@@ -236,7 +239,7 @@ async def test_a_process_that_ends_leaves_its_shards_at_once(
 async def test_of_shards_that_another_process_takes_no_session_begins(
     server: FakeDiscord, models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shards, "IDENTIFY_SECONDS", 3.0)
+    monkeypatch.setattr(shards, "IDENTIFY_SECONDS", 4.0)
     server.gateway.max_concurrency = 1
     async with process(models, tmp_path, server, "auto/4") as first:
         await server.until(lambda: connected(server) == [0])
