@@ -108,3 +108,8 @@ def error_class(code: str) -> type[SlackError]:
 def is_temporary(error: Exception) -> bool:
     """Return whether Slack may take the same call later; it refuses most others for what is in them."""
     return isinstance(error, Unreachable) or (isinstance(error, SlackError) and error.code in TEMPORARY_FAILURE)
+
+
+def refuses_content(error: SlackError) -> bool:
+    """Return whether Slack refuses a call for what is in it, so that another call may still be taken."""
+    return type(error) is SlackError and not is_temporary(error)

@@ -18,7 +18,7 @@ from bot.platforms.slack.api.errors import (
     StreamEnded,
     TokenInvalid,
     Unreachable,
-    is_temporary,
+    refuses_content,
 )
 from bot.platforms.slack.api.message_format import (
     LIMITS,
@@ -226,7 +226,7 @@ class ThreadView:
             raise
         except SlackError as error:
             log.debug("No status is shown: %s", error)
-            self._may_set_status = type(error) is not SlackError or is_temporary(error)
+            self._may_set_status = not refuses_content(error)
         else:
             self._status = text
             self._messages.mark_changed()
@@ -358,7 +358,7 @@ class ThreadView:
         try:
             await stream.close(message.markdown[len(self._streamed) :], message.blocks)
         except SlackError as error:
-            if type(error) is not SlackError or is_temporary(error):
+            if not refuses_content(error):
                 raise
             log.warning("A stream does not take its end, which is added by an edit: %s", error)
             return False

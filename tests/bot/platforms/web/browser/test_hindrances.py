@@ -1,7 +1,5 @@
 """What a page says that cannot work: one from before an update, or in a browser that keeps nothing."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,21 +9,10 @@ from playwright.async_api import expect
 from pydantic import SecretStr
 
 from bot.app import Bot
-from bot.config.sections import PluginsSection, WebSection
-from bot.inference.client import ModelClient
+from bot.config.sections import WebSection
 from bot.platforms.web import WebPlatform
-from bot.plugin_host import plugin
-from bot.storage.database import Database
 
 pytestmark = MARKS
-
-
-@pytest.fixture
-async def laboratory(models: FakeModels, tmp_path: Path) -> AsyncIterator[str]:
-    plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
-    bot = Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/lab.db"))
-    async with bot, WebPlatform(bot, WebSection(port=0)).serve() as url:
-        yield url
 
 
 async def test_a_page_from_before_an_update_says_that_it_must_be_loaded_again(

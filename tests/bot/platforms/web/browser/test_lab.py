@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from fakes.model_server.model_api import START, FakeModels
 from fakes.model_server.other_server import OtherServer
 from fakes.platforms.browser import MARKS, choose, opened
@@ -204,14 +203,6 @@ async def test_a_token_that_was_hardly_possible_is_the_more_surprising(
         await expect(page.locator(".choices .share")).to_have_text(
             ["50 %", "25 %", "12.5 % · left out by min_p", "6.2 % · left out by min_p"]
         )
-
-
-@pytest.fixture
-async def laboratory(models: FakeModels, tmp_path: Path) -> AsyncIterator[str]:
-    plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
-    bot = Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/lab.db"))
-    async with bot, WebPlatform(bot, WebSection(port=0)).serve() as url:
-        yield url
 
 
 async def test_answers_at_several_temperatures_stand_side_by_side(
