@@ -102,6 +102,8 @@ class LogChannel:
             return
         if not (rows := await self._audit.find_after(platform, before, MAX_ROWS)):
             return
+        # The change that names a log channel is one of its first lines, whichever process made it.
+        await self._settings.refresh()
         try:
             await self._store.change(platform, partial(_advance, before, rows[-1].id), scope=POSTED)
         except _PostedElsewhere:

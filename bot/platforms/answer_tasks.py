@@ -9,6 +9,7 @@ import asyncio
 import logging
 import math
 from abc import ABC, abstractmethod
+from collections import deque
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -20,7 +21,7 @@ from bot.core.messages import base_platform
 from bot.core.throttle import throttled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
 
     from bot.app import Bot
     from bot.core.latest import Stream
@@ -34,6 +35,8 @@ RETRY_SECONDS = (2.0, 5.0, 15.0, 45.0)
 """Pauses between the attempts to show the last snapshot while the platform cannot be reached."""
 GOODBYE_SECONDS = 5.0
 """How long the end of the bot waits until unfinished answers show that they were cut short."""
+NEWEST_DELETIONS = 300
+"""How many of the messages that were deleted last are remembered while answers are being shown."""
 FAILED = Sentence("Something went wrong inside the bot; its log says more.")
 
 
@@ -68,6 +71,7 @@ class AnswerTasks(ABC, Generic[ViewT]):
         self._is_closing = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._views: dict[ViewT, asyncio.Task[None] | None] = {}
+        self._deleted: deque[str] = deque(maxlen=NEWEST_DELETIONS)
 
     @abstractmethod
     def _throttle(self, view: ViewT) -> Throttle:
@@ -124,6 +128,14 @@ class AnswerTasks(ABC, Generic[ViewT]):
             await self._end_after(view, error)
         finally:
             del self._views[view]
+
+    def note_deletion(self, messages: Iterable[str]) -> None:
+        """Remember messages that somebody deleted: the platform may say so before it has said that they were sent."""
+        if self._views:
+            self._deleted.extend(messages)
+
+    def _one_was_deleted(self, messages: Iterable[str]) -> bool:
+        return any(message in self._deleted for message in messages)
 
     async def _show(self, view: ViewT, reply: Reply) -> None:
         """Show a snapshot. Only the last one is tried again: others are followed by a newer one."""

@@ -127,6 +127,8 @@ class DuelPlugin(Plugin):
             if begun.server:
                 await self.rounds.count_scores(begun.server, marks, begun.real)
             told = await tell_truth(begun, sheet.data, marks)
+            # Whoever presses Again as soon as it appears finds the place free.
+            await self.rounds.leave(place, round_id)
             # Where no answer is kept, a button would find none.
             yield told if self.host.retention_days else replace(told, buttons=())
         except asyncio.CancelledError:

@@ -154,8 +154,10 @@ async def test_a_server_that_does_not_stream_answers_all_the_same() -> None:
 async def test_a_stream_that_stops_without_an_end_is_told_as_broken(ending: str) -> None:
     async with OtherServer() as server, ModelClient(server.url) as client:
         server.ending = ending
+        server.may_be_killed.clear()
         events = client.chat(QUESTION, temperature=1, seed=1)
         assert await anext(events) == Delta("Par")
+        server.may_be_killed.set()
         with pytest.raises(ModelUnavailable, match=BROKEN):
             await anext(events)
     assert len(server.requests) == 1

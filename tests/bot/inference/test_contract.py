@@ -229,7 +229,8 @@ async def tells_the_odds(client: ModelClient, served: Served) -> None:
     assert len(dial.candidates) > served.likely / 2
     total = sum(one.after for one in dial.candidates)
     assert total == pytest.approx(1) if dial.is_partial else 0.5 < total < 1.001
-    assert dial.drawn == again.drawn
+    # Probabilities differ in their last digits with what else a server computes.
+    assert dial.drawn.bytes == again.drawn.bytes
 
 
 async def goes_on_where_an_answer_began(client: ModelClient, served: Served) -> None:

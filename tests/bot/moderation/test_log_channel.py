@@ -21,6 +21,7 @@ from bot.moderation import log_channel
 from bot.moderation.log_channel import LogChannel
 from bot.platforms.capabilities import PLATFORMS
 from bot.plugin_host import plugin
+from bot.settings.scopes import Change, Scopes
 from bot.settings.setting import Scope
 from bot.storage.audit import Audit, AuditEntry, add_entry
 from bot.storage.database import Database
@@ -229,6 +230,18 @@ async def test_only_one_of_two_processes_posts_an_entry(
         await rounds.quiet(bot.log_channel, other)
     for number in range(20):
         assert len([line for line in adapter.lines if f"`n{number}`" in line]) == 1
+
+
+async def test_the_choice_of_a_channel_is_told_there_whichever_process_wrote_it(
+    bot: Bot, database: Database, adapter: Recorder, rounds: Rounds
+) -> None:
+    elsewhere = Scopes()
+    await elsewhere.start(database)
+    async with followed(bot.log_channel, adapter):
+        await rounds.quiet(bot.log_channel)
+        await elsewhere.write([Change(SCHOOL, "audit.channel", "log")], MODERATOR)
+        await rounds.quiet(bot.log_channel)
+    assert adapter.lines == ["⚙️ **Mod** set `audit.channel`: – → `log`"]
 
 
 async def test_entries_of_a_time_without_a_process_are_posted_later(

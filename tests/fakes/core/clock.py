@@ -1,4 +1,4 @@
-"""Clocks of tests: one that is set by hand, and virtual time, in which minutes pass at once and work takes none."""
+"""Clocks of tests: one set by hand, virtual time, in which minutes pass at once, and calls that take longer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import selectors
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
 
 class ManualClock:
@@ -45,3 +45,14 @@ def run_in_virtual_time(work: Coroutine[Any, Any, Any]) -> Any:
     """Run `work` to its end on a loop with virtual time, and return its result."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(work)
+
+
+def returning_late(call: Callable[..., Awaitable[Any]], seconds: float = 0.5) -> Callable[..., Awaitable[Any]]:
+    """Return a function that calls `call`, and hands over what that returned so many seconds later."""
+
+    async def call_and_wait(*arguments: Any, **options: Any) -> Any:
+        result = await call(*arguments, **options)
+        await asyncio.sleep(seconds)
+        return result
+
+    return call_and_wait

@@ -18,7 +18,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import psutil
@@ -28,6 +28,8 @@ from http_server.tracing import set_up_tracing
 from model_server.api.app import serve
 from model_server.catalogue import CatalogueEntry
 from model_server.files.cache import ModelCache
+
+Result = TypeVar("Result")
 
 FACTORY = "fakes.engines.text_engine:create"
 GIVEN_GATEWAY = "TEMPERA_TEST_GATEWAY"
@@ -117,14 +119,14 @@ async def is_ready(url: str) -> bool:
         return response.status == 200
 
 
-async def eventually(condition: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Wait until `condition` is true."""
+async def eventually(condition: Callable[[], Awaitable[Result] | Result]) -> Result:
+    """Wait until `condition` returns something that is true, and return it."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 result = condition()
-                if result if isinstance(result, bool) else await result:
-                    return
+                if found := await result if isinstance(result, Awaitable) else result:
+                    return found
                 await asyncio.sleep(0.02)
     except TimeoutError:
         show_stacks()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self
@@ -20,9 +21,9 @@ class OtherServer:
     says there that it cannot. If it does not `reads_pictures`, it refuses them with the status and words of llama.cpp.
     `failures` are the statuses and headers of the next answers.
     `ending` is how a stream ends: "whole"; "unmarked", without “[DONE]”; "cut", in the middle and properly closed;
-    "killed", with the connection. `shape` replaces the answer by any JSON object, and `shapes` are the answers at other
-    paths, such as “images/generations”. `completion` answers completions, which are refused without it; `completions`
-    counts them.
+    "killed", with the connection, as soon as `may_be_killed` is set, as it is unless a test clears it. `shape` replaces
+    the answer by any JSON object, and `shapes` are the answers at other paths, such as “images/generations”.
+    `completion` answers completions, which are refused without it; `completions` counts them.
     `connections` counts what connected to it, `requests` are the bodies of chats, and `headers` those of all requests.
     """
 
@@ -35,6 +36,8 @@ class OtherServer:
         self.reads_pictures = True
         self.failures: list[tuple[int, dict[str, str]]] = []
         self.ending = "whole"
+        self.may_be_killed = asyncio.Event()
+        self.may_be_killed.set()
         self.shape: dict[str, Any] | None = None
         self.completion: dict[str, Any] | None = None
         self.completions = 0
@@ -126,6 +129,8 @@ class OtherServer:
         for piece in self.answer:
             await say({"content": piece})
             if self.ending == "killed":
+                # aiohttp forgets what it has received, but not handed over, once the connection is lost.
+                await self.may_be_killed.wait()
                 assert request.transport is not None
                 request.transport.abort()
                 return response

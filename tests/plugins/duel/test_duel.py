@@ -169,6 +169,21 @@ async def test_a_round_that_is_stopped_tells_nothing_and_takes_no_votes(bot: Bot
     assert (await last(bot, press("c2", shown.row, BEN))).error
 
 
+async def test_the_next_round_can_begin_as_soon_as_the_truth_is_told(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave = Rounds.leave
+
+    async def leave_late(rounds: Rounds, place: str, round_id: str) -> None:
+        await asyncio.sleep(0.5)
+        await leave(rounds, place, round_id)
+
+    monkeypatch.setattr(Rounds, "leave", leave_late)
+    async with playing(bot) as (shown, ending):
+        await end(bot, shown.row)
+        told = await ending
+        async with playing(bot, again=told.row) as (following, _):
+            assert following.attachments, following.text
+
+
 async def test_scores_are_kept_for_each_server(bot: Bot) -> None:
     assert (await last(bot, ask("/duel scores"))).error
     await play(bot, (ANN, FORGED), (BEN, (2, 4, 6)))

@@ -104,6 +104,8 @@ class DiscordAnswers(AnswerTasks[AnswerView]):
             return
         try:
             await _run_to_end(view.show(reply))
+            if self._one_was_deleted(view.ids):
+                raise MessageGone
         except discord.HTTPException as error:
             if error.status == TOO_MANY_REQUESTS:
                 self._quiet_until = time.monotonic() + QUIET_SECONDS
@@ -164,6 +166,7 @@ class DiscordAnswers(AnswerTasks[AnswerView]):
     async def handle_deleted_messages(self, channel: int, messages: Sequence[int]) -> None:
         """End and delete the answers of which somebody deleted messages."""
         deleted = set(map(str, messages))
+        self.note_deletion(deleted)
         views = [view for view in self._views if deleted & set(view.ids)]
         remaining = await self.bot.delete_shown(PLATFORM, sorted(deleted))
         if views:

@@ -108,6 +108,8 @@ class SlackAnswers(AnswerTasks["AnswerView"]):
     async def _show_once(self, view: AnswerView, reply: Reply) -> None:
         try:
             await view.show(self.adapt_reply(reply))
+            if isinstance(view, ThreadView) and self._one_was_deleted(view.ids):
+                raise MessageGone("message", "message_deleted")
         except SlackError as error:
             if reply.final or is_temporary(error) or isinstance(error, ENDS):
                 raise
@@ -145,6 +147,7 @@ class SlackAnswers(AnswerTasks["AnswerView"]):
 
     async def delete_answer_of(self, channel: str, ts: str) -> None:
         """Delete the whole answer of a message that somebody deleted."""
+        self.note_deletion([ts])
         await self.api.delete_all(channel, await self.bot.delete_shown(self.identity.platform, [ts]))
 
     async def _find_view(self, row: MessageRow) -> AnswerView:

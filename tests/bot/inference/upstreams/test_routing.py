@@ -158,8 +158,10 @@ async def test_a_connection_that_breaks_before_the_first_word_is_tried_elsewhere
 async def test_an_answer_that_breaks_off_is_not_begun_again() -> None:
     async with OtherServer() as one, OtherServer() as two, client_of(one, two) as client:
         one.ending = "killed"
+        one.may_be_killed.clear()
         events = client.chat(QUESTION, temperature=1, seed=1)
         assert await anext(events) == Delta("Par")
+        one.may_be_killed.set()
         with pytest.raises(ModelUnavailable, match="The answer of “one” broke off"):
             await anext(events)
         assert not two.requests

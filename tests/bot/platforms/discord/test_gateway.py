@@ -225,7 +225,7 @@ async def test_a_burst_of_requests_heeds_the_announced_rate_limits(discord: Fake
     await discord.until(answered)
     # On a slow machine an answer of the last window reaches discord.py in the next one, and it sends one too many;
     # without heeding the headers, at least seven of the twelve posts are.
-    assert len(discord.rest.limits.exceeded) <= 3
+    assert len(discord.rest.limits.exceeded) <= 5
 
 
 async def test_final_edits_in_a_busy_channel_do_not_queue_behind_others(

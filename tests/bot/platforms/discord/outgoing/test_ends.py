@@ -7,6 +7,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from fakes.core.clock import returning_late
 from fakes.core.requests import wait_until_delivered
 from fakes.discord import FakeChannel, FakeDiscord, FakeMessage
 from fakes.discord.interactions import FOLLOWUPS_OF_A_USER_INSTALL
@@ -335,6 +336,17 @@ async def test_a_deleted_message_ends_its_answer(
     await discord.until(lambda: not toy_bot.runs.ids)
     await wait_until_deleted(discord, tmp_path)
     assert discord.messages(discord.dm(discord.ann)) == []
+
+
+async def test_a_message_deleted_before_its_id_is_known_ends_its_answer(
+    discord: FakeDiscord, toys: Toys, toy_bot: Bot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, _ = await playing(discord, toys)
+    monkeypatch.setattr(targets.InteractionTarget, "post", returning_late(targets.InteractionTarget.post))
+    toys.say(Reply(text="word " * 600))
+    discord.delete_message((await discord.until(lambda: asked.followups))[0])
+    await discord.until(lambda: not discord.messages(discord.channel))
+    await wait_until_deleted(discord, tmp_path)
 
 
 async def test_an_unreported_deletion_ends_its_answer(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from fakes.core.clock import returning_late
 from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_toys
@@ -21,6 +22,7 @@ from bot.app import Bot
 from bot.core.errors import UserError
 from bot.core.messages import Reply
 from bot.platforms.slack.api import message_format
+from bot.platforms.slack.api.api import SlackApi
 from bot.platforms.slack.api.message_format import escape
 
 PARIS = "Paris is the capital of France."
@@ -329,16 +331,35 @@ async def test_a_deleted_answer_is_cancelled(slack: FakeSlack, toys: Toys) -> No
     assert slack.thread(slack.channel, posted.ts) == []
 
 
+async def eventually_gone(bot: Bot, row: int) -> None:
+    """Wait until an answer is no longer stored."""
+
+    async def is_gone() -> bool:
+        return await bot.messages.get(row) is None
+
+    await eventually(is_gone)
+
+
+async def test_an_answer_deleted_before_its_id_is_known_is_cancelled(
+    slack: FakeSlack, toys: Toys, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SlackApi, "start_stream", returning_late(SlackApi.start_stream))
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
+    toys.say(Reply(text="One"))
+    [answer] = await wait_for_thread(slack, posted)
+    (row,) = toy_bot.runs.ids
+    slack.delete(answer)
+    await eventually_gone(toy_bot, row)
+    assert slack.thread(slack.channel, posted.ts) == []
+
+
 async def test_a_finished_answer_whose_message_somebody_deletes_is_not_kept(slack: FakeSlack, toy_bot: Bot) -> None:
     await run_command(slack, "/ask", QUESTION)
     answer = await wait_for_answer(slack, PARIS)
-    (row,) = await toy_bot.messages.find_answers("slack", [answer.ts])
+    (row,) = await eventually(lambda: toy_bot.messages.find_answers("slack", [answer.ts]))
     slack.delete(answer)
-
-    async def is_gone() -> bool:
-        return await toy_bot.messages.get(row.id) is None
-
-    await eventually(is_gone)
+    await eventually_gone(toy_bot, row.id)
 
 
 @pytest.mark.parametrize(
