@@ -169,12 +169,20 @@ def _error_of_ours(status: int, message: object, code: object, retry_after: floa
     return ModelError("{message}", message=message)
 
 
+def _find_message(told: Any) -> str:
+    """Return the sentence of an error in OpenAI's format, or in that of FastAPI. Raises KeyError if there is none."""
+    if "detail" not in told:
+        return str(told["error"]["message"])
+    detail = told["detail"]
+    return detail if isinstance(detail, str) else f"{detail[0]['loc'][-1]}: {detail[0]['msg']}"
+
+
 def _foreign_error(upstream: str, response: aiohttp.ClientResponse, data: bytes) -> ModelError:
     """Return the error of a server by others, whose words are shown only where they are about the request."""
     status, told, message = response.status, response.headers.get("Retry-After", ""), ""
     retry_after = read_retry_seconds(told)
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        message = str(json.loads(data)["error"]["message"])
+    with contextlib.suppress(ValueError, LookupError, TypeError):
+        message = _find_message(json.loads(data))
     log.info("“%s” answered a request with status %d.", upstream, status)
     if status == 429 or (status == 503 and told):
         return Busy(UPSTREAM_BUSY, retry_after, upstream=upstream, seconds=round(retry_after))

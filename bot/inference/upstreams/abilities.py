@@ -6,13 +6,14 @@ others refuse the whole request and name it. Such a field is left out from then 
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from bot.core.errors import ModelError
 
@@ -47,8 +48,17 @@ TOO_LONG = re.compile(
     r"context.?(length|size|window)|maximum.context|exceed\w* the (available|maximum)|too many tokens|too long",
     re.IGNORECASE,
 )
-
-
+OUT_OF_RANGE = re.compile(
+    r"(less|greater|larger|smaller) than|at (most|least)|too (large|small|high|low|big)|maximum|minimum|between"
+    r"|out of range|must be (in|[<>≤≥])|exceed",
+    re.IGNORECASE,
+)
+"""How a server says that it knows a field, and not this value of it."""
+MOST = re.compile(r"(?:at most|maximum(?: \w+)?(?: of| is|:)?|less than or equal to|<=|≤) *(\d+)", re.IGNORECASE)
+ECHOES = frozenset({"input", "body", "request", "url"})
+"""What an error may have beside its words: the request, and addresses of explanations."""
+CHOSEN = ("temperature", "max_tokens", "max_completion_tokens")
+"""Fields whose value somebody has chosen: a server that refuses one value may take another one."""
 NO_IMAGES = re.compile(
     r"(image|vision|multimodal)( input)?s? (is|are) not supported|not support (image|vision|multimodal)"
     r"|not a multimodal|mmproj|at most 0 image|supported by certain models|unknown variant `image_url`"
@@ -68,14 +78,23 @@ class Abilities:
     most_likely: int = MOST_LIKELY
     """How many of the most probable tokens may be asked for."""
     max_tokens_field: str = "max_tokens"
+    most_tokens: int = 0
+    """The longest answer that may be asked for, in tokens; 0 if there is no limit, as far as it is known."""
     learnt_at: float = 0.0
     """When the first of this was learnt, in seconds since 1970; 0 if nothing was."""
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Self:
         """Return what `to_json` described."""
-        refused, learnt_at = set(kept["refused"]), float(kept["learnt_at"])
-        return cls(False, refused, int(kept["most_likely"]), str(kept["max_tokens_field"]), learnt_at)
+        return cls(
+            is_ours=False,
+            refused=set(kept["refused"]),
+            most_likely=int(kept["most_likely"]),
+            max_tokens_field=str(kept["max_tokens_field"]),
+            # Earlier versions did not keep it.
+            most_tokens=int(kept.get("most_tokens", 0)),
+            learnt_at=float(kept["learnt_at"]),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return what was learnt of a model of a server by others as a JSON object."""
@@ -83,6 +102,7 @@ class Abilities:
             "refused": sorted(self.refused),
             "most_likely": self.most_likely,
             "max_tokens_field": self.max_tokens_field,
+            "most_tokens": self.most_tokens,
             "learnt_at": self.learnt_at,
         }
 
@@ -105,6 +125,8 @@ class Abilities:
         if "top_logprobs" in adapted:
             adapted["top_logprobs"] = min(adapted["top_logprobs"], self.most_likely)
         if "max_tokens" in adapted:
+            if self.most_tokens:
+                adapted["max_tokens"] = min(adapted["max_tokens"], self.most_tokens)
             adapted[self.max_tokens_field] = adapted.pop("max_tokens")
         return adapted
 
@@ -112,11 +134,14 @@ class Abilities:
         """Remember what the refusal of a request says that the model cannot do; return whether there was anything."""
         if self.is_ours or error.status not in REFUSAL_STATUSES:
             return False
-        if "max_tokens" in sent and "max_completion_tokens" in error.detail:
+        words = _read_words(error.detail, sent)
+        if OUT_OF_RANGE.search(words) and any(name in sent and name in words for name in CHOSEN):
+            return self._learn_limit(words, sent)
+        if "max_tokens" in sent and "max_completion_tokens" in words:
             self.max_tokens_field = "max_completion_tokens"
             self._note()
             return True
-        name = next((name for name in OPTIONAL if name in sent and re.search(rf"\b{name}\b", error.detail)), None)
+        name = next((name for name in OPTIONAL if name in sent and re.search(rf"\b{name}\b", words)), None)
         if name is None:
             return False
         if name in COMPANIONS["logprobs"] and sent.get("top_logprobs", 0) > FEW_LIKELY:
@@ -125,6 +150,41 @@ class Abilities:
         else:
             self.refuse(*COMPANIONS.get(name, ()), name)
         return True
+
+    def _learn_limit(self, words: str, sent: Mapping[str, Any]) -> bool:
+        """Remember how long an answer may be, if a refusal says so of one that may not be as long as was asked for."""
+        asked = sent.get(self.max_tokens_field, 0)
+        limits = [int(limit) for limit in MOST.findall(words) if 0 < int(limit) < asked]
+        if "temperature" in words or not limits:
+            return False
+        self.most_tokens = max(limits)
+        self._note()
+        return True
+
+
+def _read_words(detail: str, sent: Mapping[str, Any]) -> str:
+    """Return the words of a refusal without what they repeat of the request, in which somebody may name any field."""
+    try:
+        words = " ".join(_find_texts(json.loads(detail)))
+    except ValueError:
+        words = detail
+    asked = [message.get("content") for message in sent.get("messages", ())] + [sent.get("prompt")]
+    for text in asked:
+        if isinstance(text, str) and text:
+            words = words.replace(text, " ")
+    return words
+
+
+def _find_texts(told: Any) -> Iterator[str]:
+    if isinstance(told, str):
+        yield told
+    elif isinstance(told, dict):
+        for name, value in told.items():
+            if name not in ECHOES:
+                yield from _find_texts(value)
+    elif isinstance(told, list):
+        for value in told:
+            yield from _find_texts(value)
 
 
 def is_too_long(error: ModelError) -> bool:

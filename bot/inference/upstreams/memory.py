@@ -73,5 +73,6 @@ def _merge(learnt: Mapping[str, Any], kept: Mapping[str, Any] | None) -> Mapping
         **learnt,
         "refused": sorted({*learnt["refused"], *kept["refused"]}),
         "most_likely": min(learnt["most_likely"], kept["most_likely"]),
+        "most_tokens": learnt["most_tokens"] or kept.get("most_tokens", 0),
         "learnt_at": min(learnt["learnt_at"], kept["learnt_at"]),
     }

@@ -14,7 +14,8 @@ BROKEN = "The answer of “model server” broke off, or came in a form that I d
 
 
 async def answer(client: ModelClient, turns: list[Turn] = QUESTION, **more: object) -> tuple[str, Answered]:
-    events = [event async for event in client.chat(turns, temperature=1, seed=1, user="ann", **more)]
+    options = {"temperature": 1, "seed": 1, "user": "ann", **more}
+    events = [event async for event in client.chat(turns, **options)]
     assert isinstance(events[-1], Answered)
     return "".join(event.text for event in events if isinstance(event, Delta)), events[-1]
 
@@ -68,6 +69,42 @@ async def test_a_field_that_is_refused_is_left_out_from_then_on() -> None:
         await answer(client, likely=5, min_p=0.1)
     assert len(server.requests) == 6
     assert server.requests[-1].keys() == {"model", "messages", "seed", "stream", "top_p"}
+
+
+def too_hot(body: dict[str, object]) -> object:
+    """Refuse a temperature of more than 1.5 in the format of pydantic, which repeats the request."""
+    if float(body.get("temperature", 0)) <= 1.5:
+        return None
+    words = "Input should be less than or equal to 1.5"
+    return {"detail": [{"loc": ["body", "temperature"], "msg": words, "input": body, "ctx": {"le": 1.5}}]}
+
+
+async def test_a_value_that_is_refused_is_told_and_costs_nobody_else_the_field() -> None:
+    async with OtherServer() as server, ModelClient(server.url) as client:
+        server.refuses = too_hot
+        with pytest.raises(ModelError, match=r"\(status 422\): temperature: Input should be less"):
+            await answer(client, temperature=2)
+        _, last = await answer(client, temperature=0.2)
+    assert (server.requests[-1]["temperature"], last.left_out) == (0.2, ())
+    assert len(server.requests) == 2
+
+
+async def test_the_longest_answer_that_a_server_allows_is_asked_for() -> None:
+    words = "max_tokens is too large: 4096. This model supports at most 2048 completion tokens."
+    async with OtherServer() as server, ModelClient(server.url) as client:
+        server.refuses = lambda body: {"error": {"message": words}} if body["max_tokens"] > 2048 else None
+        for _ in range(2):
+            assert (await answer(client, max_tokens=4096))[0] == "Paris"
+    assert [body["max_tokens"] for body in server.requests] == [4096, 2048, 2048]
+
+
+async def test_a_field_that_only_the_question_names_is_still_sent() -> None:
+    turns = [Turn("user", "What do temperature, seed and max_tokens mean?")]
+    async with OtherServer() as server, ModelClient(server.url) as client:
+        server.refuses = lambda body: {"error": {"message": f"No: {turns[0].content}", "input": body}}
+        with pytest.raises(ModelError, match="refused this"):
+            await answer(client, turns, max_tokens=9)
+    assert len(server.requests) == 1
 
 
 async def test_a_model_that_cannot_go_on_with_a_beginning_says_so() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 class OtherServer:
@@ -19,7 +19,8 @@ class OtherServer:
     `listed` are the models as they stand in its list. It streams the pieces of `answer`. `unknown` are fields that it
     refuses, naming the first of them; `context` is the number of turns that it can read. If it `refuses_in_stream`, it
     says there that it cannot. If it does not `reads_pictures`, it refuses them with the status and words of llama.cpp.
-    `failures` are the statuses and headers of the next answers.
+    `failures` are the statuses and headers of the next answers. `refuses` returns the object with which a request is
+    refused, or None.
     `ending` is how a stream ends: "whole"; "unmarked", without “[DONE]”; "cut", in the middle and properly closed;
     "killed", with the connection, as soon as `may_be_killed` is set, as it is unless a test clears it. `shape` replaces
     the answer by any JSON object, and `shapes` are the answers at other paths, such as “images/generations”.
@@ -35,6 +36,7 @@ class OtherServer:
         self.refuses_in_stream = False
         self.reads_pictures = True
         self.failures: list[tuple[int, dict[str, str]]] = []
+        self.refuses: Callable[[dict[str, Any]], Any] = lambda body: None
         self.ending = "whole"
         self.may_be_killed = asyncio.Event()
         self.may_be_killed.set()
@@ -87,6 +89,8 @@ class OtherServer:
         if self.failures:
             status, headers = self.failures.pop(0)
             return web.json_response({"error": {"message": "no"}}, status=status, headers=headers)
+        if (told := self.refuses(body)) is not None:
+            return web.json_response(told, status=422)
         named = next((name for name in sorted(body) if name in self.unknown), "")
         if named:
             error = {"message": f"Unrecognized request argument supplied: {named}", "type": "invalid_request_error"}
