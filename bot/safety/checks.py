@@ -20,7 +20,8 @@ from bot.safety.errors import (
     Unsafe,
     make_refusal,
 )
-from bot.safety.normalize import normalize, remove_disguises
+from bot.safety.normalize import fold, normalize, remove_disguises
+from bot.safety.patterns import to_searchable
 from bot.safety.people import famous_people
 from bot.safety.personal_data import find_personal_data
 from bot.safety.rules import built_in_rules
@@ -92,7 +93,9 @@ class PlaceRules:
             normalized = normalize(text)
             if self.words is not None and self.words.find(normalized):
                 return "blocked_word"
-            if self.patterns is not None and (self.patterns.search(text) or self.patterns.search(normalized.plain)):
+            # The signs of an address are in no list of words, and its letters may be disguised.
+            forms = map(to_searchable, (text, fold(text), normalized.plain))
+            if self.patterns is not None and any(map(self.patterns.search, forms)):
                 return "blocked_pattern"
         if draws and self.level != OFF and (REAL_PERSON in categories or any(map(self._names_person, versions))):
             return REAL_PERSON

@@ -10,12 +10,17 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from itertools import groupby
+from string import ascii_lowercase
 
+ENCLOSED = (0x1F150, 0x1F170, 0x1F1E6)
+"""Where Unicode has A to Z in black circles, in black squares, and as pairs that are shown as flags."""
 LOOKALIKES = str.maketrans(
     {
         **dict(zip("абвгдеёзиіїјкмнопрсѕтухцһԁԛԝѵ", "abbrdee3niijkmhonpcstyxuhdqwv", strict=True)),
         **dict(zip("αβγεζηικμνορστυχω", "abyeznikmvopotuxw", strict=True)),
         **dict(zip("łøđħıŧƒɡɑɩℓǃⅼ", "lodhitfgail!l", strict=True)),
+        **dict(zip("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnoprstuvwyz", strict=True)),
+        **{chr(first + place): letter for first in ENCLOSED for place, letter in enumerate(ascii_lowercase)},
         "æ": "ae",
         "œ": "oe",
     }

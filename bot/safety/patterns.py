@@ -39,6 +39,11 @@ def compile_any(patterns: Iterable[str]) -> Any:
     return _compile(combined, combined[:60])
 
 
+def to_searchable(text: str) -> str:
+    """Return `text` as RE2 can read it: with a question mark for each half of a surrogate pair."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 def _compile(pattern: str, label: str) -> Any:
     options = re2.Options()
     options.case_sensitive = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bot.safety.patterns import compile_any
+from bot.safety.patterns import compile_any, to_searchable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -102,5 +102,5 @@ KIND_OF_PATTERN = {
 
 def find_personal_data(texts: Iterable[str]) -> str:
     """Return the first kind of personal data that `texts` seem to have, in English words; "" for none."""
-    texts = tuple(texts)
+    texts = tuple(map(to_searchable, texts))
     return next((kind for pattern, kind in KIND_OF_PATTERN.items() if any(map(pattern.search, texts))), "")

@@ -19,7 +19,7 @@ from bot.safety.errors import HELP, REASONS, SENTENCES, WITHHELD
 from bot.storage.audit import AuditFilter
 from bot.storage.database import Database
 
-SETTINGS = {"safety.words": "turnip", "safety.patterns": "cab+age", "safety.people": "Ann Example"}
+SETTINGS = {"safety.words": "turnip", "safety.patterns": "cab+age\nleek\\.gg/\\w+", "safety.people": "Ann Example"}
 
 
 class Toys(Plugin):
@@ -71,6 +71,10 @@ async def bot(request: pytest.FixtureRequest, models: FakeModels, tmp_path: Path
         ("/say a turnip", "blocked_word"),
         ("/say T U R N I P", "blocked_word"),
         ("/say cabbbage", "blocked_pattern"),
+        ("/say join leek.gg/abc", "blocked_pattern"),
+        ("/say join le\u200bek.gg/abc", "blocked_pattern"),
+        ("/say join lеек.gg/abc \ud83d", "blocked_pattern"),
+        ("/say \ud83d ᴛᴜʀɴɪᴘ", "blocked_word"),
         ("/say what the fuck", "profanity"),
         ("/say something vile", "hate"),
         ("/draw ann example on a horse", "real_person"),

@@ -18,6 +18,10 @@ from bot.safety.normalize import fold, normalize, remove_disguises
         ("you a$$", "you ass"),
         ("$ex story", "sex story"),
         ("\U0001f595 you", "fuck you you"),
+        ("ᴋɪʟʟ him", "kill him"),
+        ("🅺🅸🅻🅻 🅗🅘🅜", "kill him"),
+        ("🇰🇮🇱🇱 him", "kill him"),
+        ("🇰 🇮 🇱 🇱 🤔", "kill 🤔"),
     ],
 )
 def test_disguises_are_removed(text: str, meant: str) -> None:

@@ -60,3 +60,7 @@ def test_personal_data_is_found(text: str, kind: str) -> None:
 )
 def test_lookalikes_are_not_personal_data(text: str) -> None:
     assert find_personal_data([text]) == ""
+
+
+def test_half_a_surrogate_pair_is_no_obstacle() -> None:
+    assert find_personal_data(["\ud83d write to ann@example.org \ude00"]) == "a mail address"

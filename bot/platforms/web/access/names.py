@@ -32,17 +32,17 @@ SIGNS = frozenset("’·")
 BOUNDARY = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
 TRAILING_DIGITS = re.compile(r"\d+$")
 MORE_LOOKALIKES = (
-    "aᴀᎪᗅꓮ𐊠𖽀 bʙƅьᏏᏴᑲᖯᗷꓐꞵ𐊂𐊡𐌁 cᏟᴄⲥꓚ𐊢𐌂𐐽𐔜 dᴅᎠᏧᑯᗞᗪꓒꓓ eᴇҽᎬⴹꓰꬲ𐊆𑣆𑣎 "
-    "fϝքᖴẝꓝꞙꬵ𐊇𐊥𐔥𑣂 gɢƍԍցᏀᏳᶃꓖ hʜհᎻᏂᕼⲏꓧ𐋏 iɪᎥꙇ jᴊʝϳᎫᒍꓙ "
-    "kᴋᏦᛕⲕꓗ𐔘 lʟǀӏוןاߊᏞᒪᛁⲓⳑⵏꓡꓲ𐊊𐌉𐑃𐔦𑣃𑣒𖼖𖼨 mᴍϻᎷᗰᛖⲙꓟ𐊰𐌑 nɴոռⲛꓠ𐔓 oօסهھہەଠഠဝჿዐᴏᴑⲟⵔꓳꬽ𐊒𐊫𐐬𐓪𐔖𑣈𑣕𑣗 "
-    "pᴘᏢᑭⲣꓑ𐊕 qգզⵕ rʀᎡᎱᏒᖇᴦⲅꓣꭇꭈ𐓜𖼵 sꜱƽտᏕᏚꓢ𐊖𐑈𑣁𖼺 tᴛᎢⲧꓔ𐊗𐊱𐌕𑣜𖼊 "
-    "uʋսሀᑌᴜꓴꞟꭎꭒ𐓶𑣘𖽂 vטᏙᐯᴠⴸꓦꛟ𐔝𑜆𑣀𖼈 wɯѡաᎳᏔᴡꓪ𑜊𑜎𑜏 xᕁᕽᚷⲭⵝꓫꭓ𐊐𐊴𐌗𐔧 yɣʏүყᎩᎽᶌỿⲩꓬꭚ𐊲𑣄𖽃 "
-    "zᏃᴢꓜ𑣉 "
+    "aᎪᗅꓮ𐊠𖽀 bƅьᏏᏴᑲᖯᗷꓐꞵ𐊂𐊡𐌁 cᏟⲥꓚ𐊢𐌂𐐽𐔜 dᎠᏧᑯᗞᗪꓒꓓ eҽᎬⴹꓰꬲ𐊆𑣆𑣎 "
+    "fϝքᖴẝꓝꞙꬵ𐊇𐊥𐔥𑣂 gƍԍցᏀᏳᶃꓖ hհᎻᏂᕼⲏꓧ𐋏 iᎥꙇ jʝϳᎫᒍꓙ "
+    "kᏦᛕⲕꓗ𐔘 lǀӏוןاߊᏞᒪᛁⲓⳑⵏꓡꓲ𐊊𐌉𐑃𐔦𑣃𑣒𖼖𖼨 mϻᎷᗰᛖⲙꓟ𐊰𐌑 nոռⲛꓠ𐔓 oօסهھہەଠഠဝჿዐᴑⲟⵔꓳꬽ𐊒𐊫𐐬𐓪𐔖𑣈𑣕𑣗 "
+    "pᏢᑭⲣꓑ𐊕 qգզⵕ rᎡᎱᏒᖇᴦⲅꓣꭇꭈ𐓜𖼵 sƽտᏕᏚꓢ𐊖𐑈𑣁𖼺 tᎢⲧꓔ𐊗𐊱𐌕𑣜𖼊 "
+    "uʋսሀᑌꓴꞟꭎꭒ𐓶𑣘𖽂 vטᏙᐯⴸꓦꛟ𐔝𑜆𑣀𖼈 wɯѡաᎳᏔꓪ𑜊𑜎𑜏 xᕁᕽᚷⲭⵝꓫꭓ𐊐𐊴𐌗𐔧 yɣүყᎩᎽᶌỿⲩꓬꭚ𐊲𑣄𖽃 "
+    "zᏃꓜ𑣉 "
 )
 """Each of a to z with letters that look like it and that `fold` leaves as they are.
 
-They are from confusables.txt of Unicode 15.1 (© Unicode, Inc., https://www.unicode.org/license.txt), and the small
-capitals. The package that has this file takes a megabyte, of which names need this much.
+They are from confusables.txt of Unicode 15.1 (© Unicode, Inc., https://www.unicode.org/license.txt). The package that
+has this file takes a megabyte, of which names need this much.
 """
 AS_LATIN = str.maketrans({other: word[0] for word in MORE_LOOKALIKES.split() for other in word[1:]})
 DIGITS_AS_LETTERS = str.maketrans("01345678", "oieasgtb")
