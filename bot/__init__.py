@@ -8,10 +8,10 @@ from bot.answers.context import Context
 from bot.commands.command import Command
 from bot.commands.decorators import autocomplete, command, message_command
 from bot.commands.option import Choice, Numbers, Range
-from bot.core.background import SerialExecutor, repeat
+from bot.core.background import SerialExecutor, repeat, until_stored
 from bot.core.caller import Caller
 from bot.core.child_process import ChildFailed, answer_as_child, read_child_answer, run_child
-from bot.core.errors import Busy, UserError
+from bot.core.errors import Busy, DatabaseUnavailable, UserError
 from bot.core.i18n import language_code, translate
 from bot.core.messages import (
     Attachment,
@@ -80,6 +80,7 @@ __all__ = [
     "Column",
     "Command",
     "Context",
+    "DatabaseUnavailable",
     "Delta",
     "Dial",
     "Document",
@@ -134,6 +135,7 @@ __all__ = [
     "repeat",
     "run_child",
     "translate",
+    "until_stored",
 ]
 
 

@@ -137,7 +137,7 @@ class ButtonActions:
             replies.put(await self._executor.snapshot(row, locale))
             return
         command = self._admission.resolve_command(request, self._registry.find_any(button.command))
-        options = self._admission.bind(request, command, button.options)
+        options = self._admission.bind(request, command, buttons.stored_options(command, button.options))
         job = AnswerJob(request=request, command=command, options=options, private=row.private)
         await self._executor.run_page_turn(PageTurn(job=job, row=row, button=button, locale=locale), replies)
 
@@ -149,7 +149,7 @@ class ButtonActions:
             if (button := _find_button(action, row)) is None:
                 raise Expired("This button has expired.")
             command = self._admission.resolve_command(request, self._registry.find_any(button.command))
-            given, label = button.options, button.label
+            given, label = buttons.stored_options(command, button.options), button.label
             question, parent = None, row.id
         else:
             command = self._admission.resolve_command(request, self._answering_command(action, row))

@@ -177,10 +177,18 @@ def accepted_fields(action: str, command: Command, fields: Mapping[str, Any]) ->
     return {name: value for name, value in fields.items() if name in names}
 
 
+def stored_options(command: Command, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the `stored` options that a command still has, with the nearest values that it accepts now.
+
+    Whoever presses a button did not choose them, and may be allowed less than who asked.
+    """
+    found = ((command.option(name), value) for name, value in stored.items())
+    return {option.name: option.clamp(value) for option, value in found if option is not None}
+
+
 def changed_options(action: str, command: Command, row: MessageRow, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of the answer that `action` under `row` asks for, with the `fields` that it accepts."""
-    known = EARLIER_VALUES | row.options
-    options = {name: value for name, value in known.items() if command.option(name) is not None}
+    options = stored_options(command, EARLIER_VALUES | row.options)
     match action:
         case "again":
             options["seed"] = None

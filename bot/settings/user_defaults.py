@@ -79,21 +79,27 @@ class Defaults:
             names = ", ".join(options)
             raise UserError("There is no option “{name}” to set; there are {names}.", name=name, names=names)
         value = option.convert(value)
-        await self._save(caller, dict(self.get(caller)) | {name: value})
+        await self._save(caller, lambda known: {**known, name: value})
         return value
 
     async def reset(self, caller: Caller, name: str = "") -> None:
         """Delete one default of a user, or all of them."""
-        kept = {known: value for known, value in self.get(caller).items() if name and known != name}
-        await self._save(caller, kept)
+        await self._save(
+            caller, lambda known: {other: value for other, value in known.items() if name and other != name}
+        )
 
-    async def _save(self, caller: Caller, defaults: dict[str, Any]) -> None:
+    async def _save(self, caller: Caller, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
         if self._store is None:
             return
-        key, known = _key(caller), self._store.values
-        if defaults and key not in known and _count_people(known, caller.place.platform) >= MAX_PEOPLE:
-            raise UserError("Too many people have defaults of their own already; there is no room for yours.")
-        await self._store.put(key, defaults or None)
+        key, people = _key(caller), self._store.values
+
+        def changed(known: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+            defaults = change(known or {})
+            if defaults and known is None and _count_people(people, caller.place.platform) >= MAX_PEOPLE:
+                raise UserError("Too many people have defaults of their own already; there is no room for yours.")
+            return defaults or None
+
+        await self._store.change(key, changed)
 
 
 def _count_people(keys: Iterable[str], platform: str) -> int:

@@ -141,8 +141,17 @@ class NumberedStore:
 
     async def put(self, key: str, value: Any) -> None:
         """Store `value` under `key`; None removes the value that was stored there."""
+        await self.change(key, lambda _: value)
+
+    async def change(self, key: str, new: Callable[[Any], Any]) -> None:
+        """Replace the value of `key`, or None, by `new(value)`; no other change comes in between.
+
+        None removes it. If `new` raises an error, nothing changes.
+        """
         async with self._lock:
             async with self._database.writing() as session:
+                known = await session.scalar(select(PluginRow.value).where(self._is_ours, PluginRow.key == key))
+                value = new(known)
                 number = await number_change(session, self._plugin, removes=value is None)
                 await session.execute(delete(PluginRow).where(self._is_ours, PluginRow.key == key))
                 if value is not None:

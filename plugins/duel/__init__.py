@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Annotated, ClassVar
 
 from bot import (
@@ -16,6 +17,7 @@ from bot import (
     Button,
     Choice,
     Context,
+    DatabaseUnavailable,
     Numbers,
     Person,
     Plugin,
@@ -26,6 +28,7 @@ from bot import (
     new_seed,
     plain_name,
     repeat,
+    until_stored,
 )
 from plugins.duel.rounds import SETTLING_SECONDS, Marks, Round, Rounds, place_key, server_key
 from plugins.duel.truth import list_numbers, tell_truth
@@ -123,7 +126,7 @@ class DuelPlugin(Plugin):
                 with suppress(UserError):
                     live.played = await self.rounds.find(round_id) or begun
             await asyncio.sleep(SETTLING_SECONDS * self.second)
-            marks = await self.rounds.finish(begun)
+            marks = await until_stored(partial(self.rounds.finish, begun))
             if begun.server:
                 await self.rounds.count_scores(begun.server, marks, begun.real)
             told = await tell_truth(begun, sheet.data, marks)
@@ -134,7 +137,8 @@ class DuelPlugin(Plugin):
         except asyncio.CancelledError:
             # It was stopped, or the bot ends, which `conclude` knows of. In either case no mark counts any more.
             if round_id in self._live:
-                await self.rounds.change(round_id, ends=1.0)
+                with suppress(DatabaseUnavailable):
+                    await self.rounds.change(round_id, ends=1.0)
             raise
         finally:
             self._live.pop(round_id, None)

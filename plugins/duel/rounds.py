@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from bot import Person, Place, User, UserError
+from bot import DatabaseUnavailable, Person, Place, User, UserError, until_stored
 
 if TYPE_CHECKING:
     from bot import DuelSheet, Store
@@ -123,19 +125,20 @@ class Rounds:
         return None if found is None or found.told else found
 
     async def find_of_answer(self, answer: int) -> Round | None:
-        """Return the round of everybody that an answer shows, if its truth was not told; else None."""
+        """Return the round of everybody that an answer shows; None if there is none."""
         known = [Round.read(stored) for stored in (await self._store.items(scope=ROUNDS)).values()]
-        return next((one for one in known if one.answer == answer and one.ends and not one.told), None)
+        return next((one for one in known if one.answer == answer and one.ends), None)
 
     async def change(self, round_id: str, **values: Any) -> None:
         """Change fields of a stored round."""
         await self._store.change(round_id, lambda known: {**(known or {}), **values}, scope=ROUNDS)
 
     async def leave(self, place: str, round_id: str) -> None:
-        """Make room for another round at a place, unless there is another one already."""
-        known = await self._store.get(place, scope=PLACES)
-        if known is not None and known["round"] == round_id:
-            await self._store.delete(place, scope=PLACES)
+        """Make room for another round at a place, unless there is another one already; without it, its time ends."""
+        with suppress(DatabaseUnavailable):
+            known = await self._store.get(place, scope=PLACES)
+            if known is not None and known["round"] == round_id:
+                await self._store.delete(place, scope=PLACES)
 
     async def sheet(self, round_id: str) -> bytes:
         """Return the sheet of a stored round."""
@@ -209,8 +212,8 @@ class Rounds:
                     "last": time.time(),
                 }
 
-            await self._store.change(key, counted, scope=scores_scope(server))
-        await self._store.set(server, True, scope=SERVERS)
+            await until_stored(partial(self._store.change, key, counted, scope=scores_scope(server)))
+        await until_stored(partial(self._store.set, server, True, scope=SERVERS))
 
     async def scores(self, server: str) -> list[Score]:
         """Return the score table of a server, the best first: by the share that was right, then by rounds."""

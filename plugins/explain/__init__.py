@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -200,14 +199,21 @@ class ExplainPlugin(Plugin):
             self._counted_presses[press] = None
             if len(self._counted_presses) > MAX_REMEMBERED_PRESSES:
                 del self._counted_presses[next(iter(self._counted_presses))]
-            if lesson is None:
-                await self._count_gap(ctx, question)
-            else:
-                lesson_set = await self.library.set_with(_server_of(ctx.place), lesson)
-                heading = replies.breadcrumb(lesson_set.passage(lesson, anchor, part))
-                await self.gaps.count_unhelpful(_server_of(ctx.place), heading)
+            try:
+                await self._count_missed(ctx, question, lesson, anchor, part)
+            except BaseException:
+                self._counted_presses.pop(press, None)
+                raise
         thanks = "Thank you. Teachers see what did not help, and not who said so. Try other words, or /ask."
         yield Reply(text=ctx.translate(thanks), final=True)
+
+    async def _count_missed(self, ctx: Context, question: str, lesson: str | None, anchor: str, part: int) -> None:
+        if lesson is None:
+            await self._count_gap(ctx, question)
+            return
+        lesson_set = await self.library.set_with(_server_of(ctx.place), lesson)
+        heading = replies.breadcrumb(lesson_set.passage(lesson, anchor, part))
+        await self.gaps.count_unhelpful(_server_of(ctx.place), heading)
 
     @command("lesson list", moderator=True, private=True)
     async def list(self, ctx: Context, server: str | None = None) -> AsyncIterator[Reply]:
@@ -346,12 +352,10 @@ class ExplainPlugin(Plugin):
 
     async def _show_progress(self, ctx: Context, lesson_set: LessonSet) -> AsyncIterator[Reply]:
         """Show how many passages are embedded, until all are or the time is up."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(EMBEDDINGS_WAIT_SECONDS):
-                async for done, total in lesson_set.watch_progress():
-                    counts = {"done": done, "total": total}
-                    if total:
-                        yield Reply(status=ctx.translate("Getting to know the lessons: {done} of {total} …", **counts))
+        async for done, total in lesson_set.watch_progress(EMBEDDINGS_WAIT_SECONDS):
+            if total:
+                counts = {"done": done, "total": total}
+                yield Reply(status=ctx.translate("Getting to know the lessons: {done} of {total} …", **counts))
 
     async def _require_lesson(self, server: str, title: str) -> tuple[LessonSet, Lesson]:
         """Return the lesson with this title and its set. Raises UserError if it is left out or unknown."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -46,11 +47,16 @@ class Gaps:
     async def forget_question(self, server: str, question: str) -> None:
         """Count a question once less, and delete it if nobody else asked it."""
         key, scope = _key_of(question), f"asked:{server}"
-        row = await self._store.get(key, scope=scope)
-        if row is None or row["count"] <= 1:
-            await self._store.delete(key, scope=scope)
-        else:
-            await self._store.change(key, lambda row: row | {"count": row["count"] - 1}, scope=scope)
+
+        def count_less(row: dict[str, Any] | None) -> dict[str, Any]:
+            if row is None:
+                raise LookupError(key)
+            return row | {"count": row["count"] - 1}
+
+        with suppress(LookupError):
+            left = await self._store.change(key, count_less, scope=scope)
+            if left["count"] <= 0:
+                await self._store.delete(key, scope=scope)
 
     async def forget_answered(self, server: str, is_answered: Callable[[str], Awaitable[bool]]) -> None:
         """Delete the questions that are answered by now."""

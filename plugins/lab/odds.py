@@ -200,6 +200,8 @@ def _build_buttons(ctx: Context, dial: Dial, request: OddsRequest) -> tuple[Butt
         for one in dial.candidates[:OFFERED_TOKENS]
         if not one.hidden and not (dial.is_partial and len(request.after(dial, one).text) > MAX_TEXT_CHARACTERS)
     ]
+    if dial.is_partial and len(here.text) > MAX_TEXT_CHARACTERS:
+        return tuple(offered)
     return (*offered, here.to_button(ctx.translate("🎲 Draw one"), draw=True))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -168,12 +170,16 @@ class LessonSet:
             self.ready.clear()
             self.wanted.set()
 
-    async def watch_progress(self) -> AsyncIterator[tuple[int, int]]:
-        """Yield the progress now and whenever it changes, until the set is ready."""
-        while not self.ready.is_set():
+    async def watch_progress(self, seconds: float) -> AsyncIterator[tuple[int, int]]:
+        """Yield the progress now and whenever it changes, until the set is ready or the time is up."""
+        deadline = time.monotonic() + seconds
+        while not self.ready.is_set() and (left := deadline - time.monotonic()) > 0:
             yield self.progress
             if not self.ready.is_set():
-                await self._has_progressed.wait()
+                # A time limit around `yield` would cancel whoever reads the progress.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(left):
+                        await self._has_progressed.wait()
 
     def lesson(self, title: str) -> Lesson | None:
         """Return the lesson with this title, in capitals or not."""

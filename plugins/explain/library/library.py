@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bot import Attachment, Busy, UserError
+from bot import Attachment, Busy, DatabaseUnavailable, UserError
 from plugins.explain.library.configured import ConfiguredLessons
 from plugins.explain.library.lesson_reader import MAX_WAIT_SECONDS, LessonReader
 from plugins.explain.library.lesson_set import Lesson, LessonSet, sum_sizes
@@ -302,6 +302,9 @@ class LessonLibrary:
                 lesson = known[key] = known.get(key) or await self._read_stored(server, one)
                 sum_sizes(own).require_room_for(lesson)
                 own.append(lesson)
+            except DatabaseUnavailable:
+                # A set without the lesson would be kept until it is changed; the next question goes on reading instead.
+                raise
             except UserError as error:
                 left_out[one.title] = error
                 log.warning("The lesson “%s” is left out: %s", one.title, error)

@@ -97,3 +97,7 @@ async def test_odds_are_drawn_among_the_tokens_that_a_server_by_others_tells(bot
     assert "The cat sat on the roof" in shown.text
     shown = await pressed(bot, shown, "🎲 Draw one")
     assert "The cat sat on the roof mat" in shown.text
+    full = await last(bot, ask(f"/odds seed:1 {'cat ' * 249}cat"))
+    assert [button.label for button in full.buttons if button.command] == ["🎲 Draw one"]
+    full = await pressed(bot, full, "🎲 Draw one")
+    assert [button.label for button in full.buttons if button.command] == []

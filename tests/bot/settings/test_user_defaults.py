@@ -1,3 +1,4 @@
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -39,6 +40,19 @@ async def test_two_processes_agree_after_a_refresh(database: Database) -> None:
     await there.reset(ON_SLACK, "ask.temperature")
     await here.refresh()
     assert here.get(ON_SLACK) == {}
+
+
+async def test_changes_at_the_same_time_are_all_kept(database: Database) -> None:
+    here, there = Defaults(), Defaults()
+    await here.start(database)
+    await there.start(database)
+    await asyncio.gather(
+        here.set(ON_SLACK, COMMANDS, "ask.temperature", 1),
+        here.set(ON_SLACK, COMMANDS, "ask.max_tokens", 9),
+        there.set(ON_SLACK, COMMANDS, "ask.min_p", 0.2),
+    )
+    await here.refresh()
+    assert here.for_command(ON_SLACK, ASK) == {"temperature": 1, "max_tokens": 9, "min_p": 0.2}
 
 
 async def test_a_default_that_the_option_no_longer_accepts_is_left_out(database: Database) -> None:

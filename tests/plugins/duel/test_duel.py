@@ -184,6 +184,60 @@ async def test_the_next_round_can_begin_as_soon_as_the_truth_is_told(bot: Bot, m
             assert following.attachments, following.text
 
 
+@pytest.mark.parametrize("method", ["change", "delete"])
+async def test_the_truth_is_told_although_the_database_is_away_for_a_moment(
+    bot: Bot, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    store, failures = find_plugin(bot).rounds._store, [DatabaseUnavailable()]
+    real = getattr(store, method)
+
+    async def fail_once(*arguments: object, **options: object) -> object:
+        if failures:
+            raise failures.pop()
+        return await real(*arguments, **options)
+
+    async with playing(bot) as (shown, ending):
+        await vote(bot, shown.row, BEN, *FORGED)
+        await end(bot, shown.row)
+        # While marks that came in time may still be stored.
+        monkeypatch.setattr(store, method, fail_once)
+        told = await ending
+    assert (failures, "**Ben**: 12 of 12" in told.text) == ([], True)
+
+
+async def test_a_round_that_ends_with_the_bot_in_the_moment_of_its_truth_is_told(
+    bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counting = asyncio.Event()
+
+    async def count_for_ever(*_: object) -> None:
+        counting.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Rounds, "count_scores", count_for_ever)
+    async with playing(bot) as (shown, _):
+        await vote(bot, shown.row, BEN, *FORGED)
+        await end(bot, shown.row)
+        await counting.wait()
+    row = await bot.messages.get(shown.row)
+    assert row is not None
+    assert "**Ben**: 12 of 12" in row.text
+
+
+async def test_a_round_whose_end_cannot_be_stored_as_the_bot_ends_is_told_later(
+    bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise DatabaseUnavailable
+
+    async with playing(bot) as (shown, _):
+        await vote(bot, shown.row, BEN, *FORGED)
+        monkeypatch.setattr(Rounds, "change", away)
+    row = await bot.messages.get(shown.row)
+    assert row is not None
+    assert row.state == "interrupted"
+
+
 async def test_scores_are_kept_for_each_server(bot: Bot) -> None:
     assert (await last(bot, ask("/duel scores"))).error
     await play(bot, (ANN, FORGED), (BEN, (2, 4, 6)))

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -70,3 +71,11 @@ async def test_forgetting_a_question_keeps_the_counts_of_others(store: Store) ->
         await counted.forget_question("school", question)
     asked, _ = await counted.list_gaps("school")
     assert [(gap.text, gap.count) for gap in asked] == [("why", 1)]
+
+
+async def test_two_who_forget_the_same_question_at_the_same_time_leave_none(store: Store) -> None:
+    counted = Gaps(store, 30)
+    for _ in range(2):
+        await counted.count_question("school", "Why?")
+    await asyncio.gather(*(counted.forget_question("school", "Why?") for _ in range(3)))
+    assert (await counted.list_gaps("school"))[0] == []

@@ -1,6 +1,8 @@
 """/explain as people meet it: answers, suggestions, refusals, and what the buttons under them do."""
 
+import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, press, replies, speaking
@@ -9,8 +11,10 @@ from fakes.model_server.model_api import FakeModels
 
 from bot.answers import context
 from bot.app import Bot
+from bot.core.errors import DatabaseUnavailable
 from bot.core.messages import Place, Reply, Request, User
 from plugins import explain
+from plugins.explain.gaps import Gaps
 from plugins.explain.library.lesson_set import LessonSet
 from plugins.explain.library.library import LessonLibrary
 from plugins.explain.search.decision import FEATURE_COUNT, Ranking
@@ -326,6 +330,34 @@ async def test_an_unhelpful_answer_is_counted_once_per_person_without_names(bot:
     assert "- 2 × What is generative AI? › The temperature knob › High temperature" in told
     assert "Ann" not in told
     assert "Ben" not in told
+
+
+async def test_the_end_of_the_wait_for_embeddings_disturbs_nobody(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explain, "EMBEDDINGS_WAIT_SECONDS", 0.05)
+    plugin = explain_plugin(bot)
+    lesson_set = await plugin.library.lesson_set("")
+    lesson_set.ready.clear()
+    lesson_set.report_progress(1, 9)
+    told = []
+    async for reply in plugin._show_progress(SimpleNamespace(translate=str.format), lesson_set):
+        told.append(reply.status)
+        # Longer than the wait, as when a platform is slow.
+        await asyncio.sleep(0.1)
+    assert told == ["Getting to know the lessons: 1 of 9 …"]
+
+
+async def test_what_could_not_be_counted_counts_when_it_is_pressed_again(
+    bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise DatabaseUnavailable
+
+    reply = await last(bot, ask(f"/explain {KNOWN}"))
+    with monkeypatch.context() as patched:
+        patched.setattr(Gaps, "count_unhelpful", away)
+        assert (await pressed(bot, reply, "That did not help")).error
+    assert not (await pressed(bot, reply, "That did not help")).error
+    assert "- 1 × What is generative AI?" in await gaps(bot)
 
 
 async def test_a_button_to_a_removed_section_says_that_it_is_gone(make_bot: MakeBot, tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ from fakes.model_server.model_api import FakeModels
 from fakes.programs.faulty_reader import processes
 from fakes.programs.terminal_chat import Person, ended
 
-from bot import Attachment, UserError
+from bot import Attachment, DatabaseUnavailable, UserError
 from bot.core.messages import Place, Request
 from plugins.explain.library import lesson_reader
 from plugins.explain.library import library as library_module
 from plugins.explain.library.lesson_set import Lesson, read_lesson
+from plugins.explain.library.lesson_store import LessonStore
 from plugins.explain.library.library import LessonLibrary
 from plugins.explain.search import reference_lesson
 
@@ -40,6 +41,24 @@ async def test_an_unreadable_lesson_is_logged_and_the_others_are_used(
     assert "No such file or directory." in messages[0]
     assert "picture.md is no text that I can read." in messages[1]
     assert not any(record.exc_info for record in caplog.records)
+
+
+async def test_a_lesson_is_read_later_if_the_database_is_away_meanwhile(
+    make_bot: MakeBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with make_bot(DEFAULT) as bot:
+        await last(bot, ask(f'/lesson add title:Pets text:"{PETS}"', MODERATOR))
+    read, failures = LessonStore.read_file, [DatabaseUnavailable()]
+
+    async def fail_once(store: LessonStore, *arguments: Any) -> bytes:
+        if failures:
+            raise failures.pop()
+        return await read(store, *arguments)
+
+    monkeypatch.setattr(LessonStore, "read_file", fail_once)
+    async with make_bot(DEFAULT) as bot:
+        assert (await last(bot, ask(PURR))).error
+        assert (await last(bot, ask(PURR))).text.startswith("Cats purr")
 
 
 async def test_a_lesson_that_breaks_its_parser_is_logged_with_a_traceback(
