@@ -141,7 +141,7 @@ class AnswerTasks(ABC, Generic[ViewT]):
         """Show a snapshot. Only the last one is tried again: others are followed by a newer one."""
         for pause in (*RETRY_SECONDS, math.inf):
             try:
-                await self._show_once(view, reply)
+                await _run_to_end(self._show_once(view, reply))
             except Exception as error:
                 if not self._is_temporary(error) or (reply.final and pause == math.inf):
                     raise
@@ -194,3 +194,19 @@ async def read_only_reply(replies: Stream[Reply]) -> Reply:
     """Return the reply to a request that has just one, such as one that is refused."""
     async with aclosing(replies):
         return await anext(replies)
+
+
+async def _run_to_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await `work`; if this is cancelled, let it run to its end for GOODBYE_SECONDS at most.
+
+    Of a message that is sent at that moment, nobody would know the id. And a request that is cancelled while discord.py
+    waits for a rate limit would never release the lock of its token.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=GOODBYE_SECONDS)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise

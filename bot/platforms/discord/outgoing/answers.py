@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 import discord
 
 from bot.core.errors import BotError, DatabaseUnavailable
-from bot.platforms.answer_tasks import FAILED, GOODBYE_SECONDS, AnswerTasks
+from bot.platforms.answer_tasks import FAILED, AnswerTasks
 from bot.platforms.discord.convert.requests import PLATFORM
 from bot.platforms.discord.outgoing.answer_view import AnswerView, SentMessage
 from bot.platforms.discord.outgoing.targets import (
@@ -28,7 +28,7 @@ from bot.platforms.discord.outgoing.targets import (
 from bot.platforms.discord.outgoing.thread import delete_question
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from bot.app import Bot
     from bot.core.latest import Stream
@@ -103,7 +103,7 @@ class DiscordAnswers(AnswerTasks[AnswerView]):
         if not reply.final and time.monotonic() < self._quiet_until:
             return
         try:
-            await _run_to_end(view.show(reply))
+            await view.show(reply)
             if self._one_was_deleted(view.ids):
                 raise MessageGone
         except discord.HTTPException as error:
@@ -202,21 +202,6 @@ class DiscordAnswers(AnswerTasks[AnswerView]):
         if not thread or question != thread:
             return True
         return await delete_question(self._client, int(channel), int(thread))
-
-
-async def _run_to_end(work: Coroutine[Any, Any, None]) -> None:
-    """Await `work`; if this is cancelled, let it run to its end for GOODBYE_SECONDS at most.
-
-    A request that is cancelled while discord.py waits for a rate limit would never release the lock of its token.
-    """
-    task = asyncio.create_task(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task}, timeout=GOODBYE_SECONDS)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        raise
 
 
 def resume_data(request: Request, *, channel: int, shows_question: bool, **more: Any) -> dict[str, Any]:
