@@ -8,31 +8,50 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
 import tarfile
 import tempfile
+import time
 import zlib
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 
 from bot.core.errors import BotError, DatabaseUnavailable
-from bot.storage.database import Database, InstanceRow
+from bot.storage.database import MIGRATIONS, Database, InstanceRow
 from bot.storage.engine import Backend, create_backend
+from bot.storage.identity import SIGNING_KEY
 from bot.storage.instances import Instance
+from bot.storage.secret_key import HASH_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 FORMAT = 1
 DESCRIPTION, DATABASE, SECRETS = "backup.json", "database", "secrets/"
+VERSION_TABLE = "alembic_version"
+TABLES = (
+    *(VERSION_TABLE, "attachments", "audit", "changes", "counts", "deliveries", "events", "installations", "instances"),
+    *("messages", "oauth_states", "picture_hashes", "plugin_blobs", "plugin_data", "settings", "timeouts", "tokens"),
+    "votes",
+)
+"""All tables of a database of Tempera; others in it are left alone."""
+SECRET_FILES = (HASH_KEY, SIGNING_KEY)
+"""The secrets that stand beside an SQLite database (bot/storage/secret_key.py), by the ends of their names."""
+OF_DRIVER = frozenset({"prepared_statement_cache_size", "prepared_statement_name_func"})
+"""Options of an address that only SQLAlchemy knows."""
+PREFIX, LEFT_SECONDS = ".tempera-backup-", 86_400.0
+"""How the folder of a backup that is being made begins, and when one that was left is removed."""
 NOT_A_BACKUP = "{path} is not a backup that “tempera backup” has made, or only a part of one."
 
 
@@ -73,18 +92,31 @@ def restore(address: str, source: Path) -> str:
     Raises BotError if the bot is running, or if `source` is no backup of such a database.
     """
     backend = create_backend(address)
-    near = backend.file.parent if backend.file is not None else Path(tempfile.gettempdir())
+    if backend.file is not None:
+        near = backend.file.parent
+    else:
+        # Where a backup fits, what is in it should; the folder for temporary files may be a part of the memory.
+        near = source.absolute().parent
+        near = near if os.access(near, os.W_OK) else Path(tempfile.gettempdir())
     with _os_errors("The backup cannot be restored"), _private_folder(near) as folder:
         _unpack(source, folder)
         kind = _read_kind(folder / DESCRIPTION, source)
         if kind != backend.engine.dialect.name:
             raise BotError(f"{source} is a backup of a {kind} database, and database.url names {backend.name}.")
-        _require_stopped(address, backend)
         if backend.file is None:
-            options = ("--clean", "--if-exists", "--no-owner", "--no-privileges", "--single-transaction")
-            _run_postgres("pg_restore", address, *options, "--exit-on-error", str(folder / DATABASE))
+            script = _write_script(folder)
+            _require_known(_find_revision_in_script(script), source)
+            _require_stopped(address, backend)
+            # In one transaction with what empties the database: tables that the backup does not know yet would refer to
+            # its tables, and would be in the way of its next upgrade.
+            drop = f"DROP TABLE IF EXISTS {', '.join(TABLES)} CASCADE"
+            emptied = ("--command=SET client_min_messages = warning", f"--command={drop}")
+            options = ("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction")
+            _run_postgres("psql", address, *options, *emptied, f"--file={script}")
             return f"{backend.name} is now as in {source}."
         _check_sqlite(folder / DATABASE, source)
+        _require_known(_find_revision(folder / DATABASE), source)
+        _require_stopped(address, backend)
         kept = _set_aside(backend.file, _find_secrets(backend.file))
         (folder / DATABASE).rename(backend.file)
         for secret in sorted((folder / SECRETS).iterdir()):
@@ -100,7 +132,11 @@ def _move_to_new(archive: Path, target: Path) -> None:
         raise
     except OSError:
         target.touch(mode=0o600, exist_ok=False)
-        shutil.copyfile(archive, target)
+        try:
+            shutil.copyfile(archive, target)
+        except OSError:
+            target.unlink()
+            raise
 
 
 def _read_kind(description: Path, source: Path) -> str:
@@ -124,16 +160,14 @@ def _find_secrets(file: Path | None) -> list[Path]:
     """Return the files of the secrets that stand beside an SQLite database (bot/storage/secret_key.py)."""
     if file is None:
         return []
-    return sorted(
-        path for path in file.parent.glob(f"{file.name}.*") if path.suffix[1:].isalpha() and path.stem == file.name
-    )
+    return [path for name in SECRET_FILES if (path := file.with_name(f"{file.name}.{name}")).exists()]
 
 
 def _copy_sqlite(file: Path, copy: Path) -> None:
     """Copy a database as it is at one moment, while others write to it."""
     try:
         with (
-            closing(sqlite3.connect(f"file:{file}?mode=rw", uri=True)) as source,
+            closing(sqlite3.connect(f"file:{quote(str(file.absolute()))}?mode=rw", uri=True)) as source,
             closing(sqlite3.connect(copy)) as target,
         ):
             # In one step: a copy in several would begin again whenever another process writes.
@@ -154,6 +188,39 @@ def _check_sqlite(copy: Path, source: Path) -> None:
         raise BotError(f"The database in {source} is damaged.")
 
 
+def _find_revision(copy: Path) -> str:
+    """Return the revision of the tables in a file of SQLite; "" for one without our tables."""
+    with closing(sqlite3.connect(copy)) as connection, suppress(sqlite3.Error):
+        return str(connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone()[0])  # noqa: S608
+    return ""
+
+
+def _write_script(folder: Path) -> Path:
+    """Write what the backup of a PostgreSQL database does as SQL."""
+    script = folder / "restore.sql"
+    script.touch(mode=0o600)
+    options = ("--clean", "--if-exists", "--no-owner", "--no-privileges", f"--file={script}")
+    _run("pg_restore", *options, str(folder / DATABASE))
+    return script
+
+
+def _find_revision_in_script(script: Path) -> str:
+    with script.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if re.match(rf"COPY \S*\b{VERSION_TABLE} ", line):
+                return next(lines, "").strip()
+    return ""
+
+
+def _require_known(revision: str, source: Path) -> None:
+    """Raise BotError for tables that this version cannot bring up to date."""
+    known = {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
+    if not revision:
+        raise BotError(NOT_A_BACKUP.format(path=source))
+    if revision not in known:
+        raise BotError(f"{source} was made by a newer Tempera than this one. Install that one, then restore it.")
+
+
 def _unpack(source: Path, folder: Path) -> None:
     """Write the files of a backup into `folder`."""
     (folder / SECRETS).mkdir()
@@ -164,6 +231,9 @@ def _unpack(source: Path, folder: Path) -> None:
                 content = tar.extractfile(member)
                 if content is None or not (member.name in (DESCRIPTION, DATABASE) or name.isalpha()):
                     raise BotError(NOT_A_BACKUP.format(path=source))
+                if member.name.startswith(SECRETS) and name not in SECRET_FILES:
+                    # Earlier versions took other files beside the database for secrets.
+                    continue
                 path = folder / member.name
                 path.touch(mode=0o600)
                 with path.open("wb") as file:
@@ -219,18 +289,21 @@ def _set_aside(file: Path, secrets: list[Path]) -> Path | None:
 
 
 def _run_postgres(program: str, address: str, *options: str) -> None:
-    """Run a program of PostgreSQL with a database. Raises BotError with its last words if it fails."""
+    """Run a program of PostgreSQL with a database. Raises BotError with its words if it fails."""
     url = make_url(address)
-    # The driver and these programs have different names for this option.
-    query = {"sslmode" if name == "ssl" else name: value for name, value in url.query.items()}
-    url = url.set(drivername="postgresql", query=query)
+    # The driver and these programs have different names for this option, and others only the driver knows.
+    query = {"sslmode" if name == "ssl" else name: value for name, value in url.query.items() if name not in OF_DRIVER}
     # In the environment, since others on this machine can read what a program was called with.
     secret = {"PGPASSWORD": str(url.password)} if url.password is not None else {}
-    dbname = url.set(password=None).render_as_string()
+    known = URL.create("postgresql", url.username, None, url.host, url.port, url.database, query)
+    _run(program, f"--dbname={known.render_as_string()}", *options, secret=secret)
+
+
+def _run(program: str, *options: str, secret: Mapping[str, str] | None = None) -> None:
     try:
         done = subprocess.run(  # noqa: S603 - the program's name and options are written above
-            [program, f"--dbname={dbname}", *options],
-            env={**os.environ, **secret},
+            [program, *options],
+            env={**os.environ, **(secret or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -241,7 +314,10 @@ def _run_postgres(program: str, address: str, *options: str) -> None:
             f"{program} is needed, as for every backup of PostgreSQL: apt install postgresql-client"
         ) from None
     if done.returncode:
-        raise BotError(f"{program} failed: {(done.stderr.strip().splitlines() or ['it does not say why'])[-1]}")
+        lines = done.stderr.strip().splitlines() or ["it does not say why"]
+        reason = next((line for line in lines if "error:" in line.lower()), lines[-1])
+        # What psql says begins with the name of our file.
+        raise BotError(f"{program} failed: {reason[max(0, reason.find('ERROR:')) :]}")
 
 
 @contextmanager
@@ -257,7 +333,12 @@ def _os_errors(failed: str) -> Iterator[None]:
 def _private_folder(near: Path) -> Iterator[Path]:
     """A folder that only its owner can read, on the disk of `near`, which is removed at the end."""
     near.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".tempera-backup-", dir=near))
+    # Left by one that was killed; another one may be at work.
+    for left in near.glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > LEFT_SECONDS:
+                shutil.rmtree(left)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=near))
     try:
         yield folder
     finally:

@@ -23,7 +23,6 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     delete,
-    func,
     not_,
     select,
 )
@@ -51,6 +50,8 @@ Result = TypeVar("Result")
 RETRY_SECONDS = 0.05
 MAX_READERS = 14
 """How many read at once; a connection is left for who writes."""
+PURGE_BATCH = 500
+"""How many messages are deleted in one transaction, for which all that write wait."""
 WAL_PAUSES_SECONDS = (0.1, 0.5, 2.0)
 """Pauses between attempts to truncate the write-ahead log while other processes read it."""
 ANNOUNCEMENT = "announcement"
@@ -216,6 +217,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         """Raises ConfigError if `url` is not the address of a supported database."""
+        self._url = url
         self._backend = create_backend(url)
         self._engine = self._backend.engine
         self._failures = Failures(self._backend.name, self._backend.driver_errors)
@@ -300,12 +302,18 @@ class Database:
 
     async def migrate(self, target: str = "head") -> None:
         """Migrate the tables to the newest revision, or to `target`."""
-        # One transaction, so that no other process migrates after the revision is read here.
-        async with self._engine.begin() as connection:
-            await connection.run_sync(_migrate, target)
+        is_file = self._backend.file is not None
+        backend = self._backend if is_file else create_backend(self._url, patient=True)
+        try:
+            # One transaction, so that no other process migrates after the revision is read here.
+            async with backend.engine.begin() as connection:
+                await connection.run_sync(_migrate, target)
+        finally:
+            if not is_file:
+                await backend.dispose()
 
     async def purge(self, days: float) -> int:
-        """Delete messages older than `days` with their rows in other tables; return the number of messages.
+        """Delete messages older than `days` with their rows in other tables, some at a time; return how many.
 
         Questions that are being answered, and events, are kept for at least a day.
         """
@@ -314,9 +322,20 @@ class Database:
         answering = MessageRow.state.in_(UNFINISHED) & (MessageRow.created >= day_before)
         questions = select(MessageRow.parent).where(answering, MessageRow.parent.is_not(None))
         old = (MessageRow.created < oldest) & not_(answering) & MessageRow.id.not_in(questions)
+        count = 0
+        while True:
+            began = time.monotonic()
+            async with self.writing() as session:
+                some = list(await session.scalars(select(MessageRow.id).where(old).limit(PURGE_BATCH)))
+                await session.execute(delete(MessageRow).where(MessageRow.id.in_(some)))
+            count += len(some)
+            if len(some) < PURGE_BATCH:
+                break
+            # Others write meanwhile, and what was deleted takes room on the disk only once.
+            if count % (10 * PURGE_BATCH) == 0:
+                await self.truncate_wal(patient=False)
+            await asyncio.sleep(time.monotonic() - began)
         async with self.writing() as session:
-            count = await session.scalar(func.count(MessageRow.id).select().where(old)) or 0
-            await session.execute(delete(MessageRow).where(old))
             await session.execute(delete(EventRow).where(EventRow.created < day_before))
         await self.truncate_wal()
         return count

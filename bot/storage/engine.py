@@ -65,8 +65,12 @@ class Backend:
             self.blocking.dispose()
 
 
-def create_backend(address: str) -> Backend:
-    """Return the backend for the address of a database. Raises ConfigError if it is not a valid address."""
+def create_backend(address: str, *, patient: bool = False) -> Backend:
+    """Return the backend for the address of a database. Raises ConfigError if it is not a valid address.
+
+    If it is `patient`, a statement may take as long as it needs; otherwise one of PostgreSQL is given up after
+    BUSY_SECONDS, since a host that is gone answers none.
+    """
     try:
         url = make_url(address)
     except ArgumentError:
@@ -77,7 +81,7 @@ def create_backend(address: str) -> Backend:
     if url.drivername == "sqlite":
         return _create_sqlite(url)
     if url.drivername in POSTGRES_NAMES:
-        return _create_postgresql(url)
+        return _create_postgresql(url, None if patient else BUSY_SECONDS)
     raise ConfigError(
         "The database must be SQLite or PostgreSQL: database.url begins with sqlite:/// or postgresql://."
     )
@@ -114,7 +118,7 @@ def _prepare_connection(connection: Any, record: Any) -> None:
     cursor.close()
 
 
-def _create_postgresql(url: URL) -> Backend:
+def _create_postgresql(url: URL, statement_seconds: float | None) -> Backend:
     from asyncpg import InterfaceError, PostgresError
 
     query = dict(url.query)
@@ -123,7 +127,7 @@ def _create_postgresql(url: URL) -> Backend:
         query["ssl"] = query.pop("sslmode")
     engine = create_async_engine(
         url.set(drivername="postgresql+asyncpg", query=query),
-        connect_args={"timeout": CONNECT_SECONDS},
+        connect_args={"timeout": CONNECT_SECONDS, "command_timeout": statement_seconds},
         hide_parameters=True,
         pool_pre_ping=True,
         # At a stricter level, a writer would see the state before it got the lock.

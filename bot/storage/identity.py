@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from bot.provenance.certificates import Identity
     from bot.storage.database import Database
 
-SECRET_NAME = "signing"  # noqa: S105 - the name of a file
+SIGNING_KEY = "signing"
 
 
 async def load_own_identity(database: Database) -> Identity:
     """Return the identity of a database. Raises ConfigError if it was changed by hand."""
     try:
-        return read_identity(await load_secret_text(database, SECRET_NAME, make_identity))
+        return read_identity(await load_secret_text(database, SIGNING_KEY, make_identity))
     except ValueError:
         raise ConfigError(
-            f"The key that signs pictures, the secret “{SECRET_NAME}” of the database, is damaged. Delete it: the bot "
+            f"The key that signs pictures, the secret “{SIGNING_KEY}” of the database, is damaged. Delete it: the bot "
             "makes another one, with which it does not know again what it signed with this one."
         ) from None

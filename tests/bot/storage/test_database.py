@@ -4,6 +4,7 @@ import multiprocessing
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,14 @@ from alembic.migration import MigrationContext
 from fakes.model_server.gateway import PATIENCE_SECONDS, eventually
 from fakes.storage.migrated_tables import copy_migrated_tables, run_real_migrations
 from fakes.storage.postgres import fresh_database
+from fakes.storage.revisions import back_to
 from fakes.storage.rows import message
 from sqlalchemy import JSON, Text, column, func, insert, inspect, select, table, text
 
 from bot.platforms.web.access.teachers import WebModerators
 from bot.settings.resolver import Settings
 from bot.settings.setting import Scope
+from bot.storage import database as database_module
 from bot.storage import installations  # noqa: F401 - so that all tables are known
 from bot.storage.columns import UtcDateTime
 from bot.storage.database import MAX_READERS, AttachmentRow, Base, Database, EventRow, MessageRow, PluginRow, now
@@ -93,8 +96,6 @@ async def test_the_time_zone_of_a_stored_time_is_kept(address: str) -> None:
 
 
 async def test_a_purge_deletes_old_messages_with_their_files(address: str) -> None:
-    from datetime import timedelta
-
     async with Database(address) as database:
         async with database.writing() as session:
             old, new = message(created=now() - timedelta(days=31)), message()
@@ -107,6 +108,18 @@ async def test_a_purge_deletes_old_messages_with_their_files(address: str) -> No
         async with database.reading() as session:
             assert list(await session.scalars(select(AttachmentRow.message))) == [new.id]
             assert await session.scalar(select(func.count()).select_from(EventRow)) == 0
+
+
+async def test_others_write_while_a_purge_goes_on(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_module, "PURGE_BATCH", 2)
+    async with Database(address) as database:
+        async with database.writing() as session:
+            session.add_all([message(created=now() - timedelta(days=31)) for _ in range(101)])
+        purge = asyncio.create_task(database.purge(30))
+        for number in range(5):
+            assert await database.claim_event("test", str(number))
+        assert not purge.done()
+        assert await purge == 101
 
 
 def _claim(address: str, names: list[str], results: "multiprocessing.Queue[list[str]]") -> None:
@@ -236,14 +249,6 @@ async def test_a_new_database_can_be_opened_many_times_at_once(bare: str) -> Non
             return await database.claim_event("test", str(number))
 
     assert all(await asyncio.gather(*(begin(number) for number in range(8))))
-
-
-async def back_to(database: Database, revision: str) -> None:
-    while True:
-        async with database.reading() as session:
-            if await session.scalar(text("SELECT version_num FROM alembic_version")) == revision:
-                return
-        await database.migrate("-1")
 
 
 OLD_PLUGIN_DATA, OLD_SETTINGS = (

@@ -6,17 +6,20 @@ import socket
 import sqlite3
 import stat
 import traceback
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 import pytest
+from fakes.model_server.gateway import PATIENCE_SECONDS, eventually
 from fakes.storage.migrated_tables import run_real_migrations
 from fakes.storage.postgres import fresh_database
 from sqlalchemy import text
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
-from bot.core.errors import ConfigError
+from bot.core.errors import ConfigError, DatabaseUnavailable
+from bot.storage import engine
 from bot.storage.database import Database, PluginRow
 from bot.storage.engine import create_backend, prepare_file
 from bot.storage.key_value import Store
@@ -144,3 +147,63 @@ async def test_a_lost_connection_is_replaced(postgres: str) -> None:
                 "'postgres'"
             )
         assert not await database.claim_event("lost", "1")
+
+
+@asynccontextmanager
+async def vanishing(socket_folder: str) -> AsyncIterator[tuple[int, asyncio.Event]]:
+    """Yield the port of a proxy of PostgreSQL, and an event after which connections made before lead nowhere."""
+    gone, pumps = asyncio.Event(), list[asyncio.Task[None]]()
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, before: bool) -> None:
+        try:
+            with suppress(ConnectionError):
+                while data := await reader.read(65536):
+                    if not (before and gone.is_set()):
+                        writer.write(data)
+                        await writer.drain()
+        finally:
+            writer.close()
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await asyncio.open_unix_connection(f"{socket_folder}/.s.PGSQL.5432")
+        for ends in ((reader, there_writer), (there_reader, writer)):
+            pumps.append(asyncio.create_task(pump(*ends, not gone.is_set())))
+
+    def close() -> None:
+        for task in pumps:
+            task.cancel()
+
+    server = await asyncio.start_server(connect, "127.0.0.1", 0)
+    # Whoever waits for ever, and cannot be cancelled, ends then.
+    end = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, close)
+    try:
+        yield server.sockets[0].getsockname()[1], gone
+    finally:
+        end.cancel()
+        server.close()
+        close()
+        await asyncio.gather(*pumps, return_exceptions=True)
+
+
+async def test_connections_to_a_host_that_has_vanished_are_given_up(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "BUSY_SECONDS", 0.5)
+    async with fresh_database(postgres) as address, vanishing(postgres) as (port, gone):
+        name = make_url(address).database
+        async with Database(f"postgresql://postgres@127.0.0.1:{port}/{name}") as database:
+            store = Store(database, "test")
+            await asyncio.gather(*(store.set(str(number), number) for number in range(3)))
+            gone.set()
+
+            async def works() -> bool:
+                try:
+                    return await store.get("1") == 1
+                except DatabaseUnavailable:
+                    return False
+
+            tasks = [asyncio.create_task(works()) for _ in range(3)]
+            _, waiting = await asyncio.wait(tasks, timeout=PATIENCE_SECONDS / 2)
+            assert not waiting
+            assert not all(task.result() for task in tasks)
+            await eventually(works)
