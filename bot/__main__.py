@@ -8,7 +8,9 @@ import io
 import logging
 import os
 import secrets
+import signal
 import sys
+import threading
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -286,9 +288,16 @@ def _teacher_link(options: argparse.Namespace) -> int:
     return 0
 
 
+def _exit_when_terminated() -> None:
+    """Let a signal to end be an exception, so that what was begun is cleared up."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+
+
 def _backup(options: argparse.Namespace) -> int:
     from bot.backup import back_up
 
+    _exit_when_terminated()
     print(back_up(_load_config(options).database.url, options.file))
     return 0
 
@@ -296,6 +305,7 @@ def _backup(options: argparse.Namespace) -> int:
 def _restore(options: argparse.Namespace) -> int:
     from bot.backup import restore
 
+    _exit_when_terminated()
     print(restore(_load_config(options).database.url, options.file))
     return 0
 

@@ -29,7 +29,7 @@ from sqlalchemy.engine import URL, make_url
 
 from bot.core.errors import BotError, DatabaseUnavailable
 from bot.storage.database import MIGRATIONS, Database, InstanceRow
-from bot.storage.engine import Backend, create_backend
+from bot.storage.engine import OF_SQLALCHEMY, Backend, create_backend
 from bot.storage.identity import SIGNING_KEY
 from bot.storage.instances import Instance
 from bot.storage.secret_key import HASH_KEY
@@ -48,8 +48,6 @@ TABLES = (
 """All tables of a database of Tempera; others in it are left alone."""
 SECRET_FILES = (HASH_KEY, SIGNING_KEY)
 """The secrets that stand beside an SQLite database (bot/storage/secret_key.py), by the ends of their names."""
-OF_DRIVER = frozenset({"prepared_statement_cache_size", "prepared_statement_name_func"})
-"""Options of an address that only SQLAlchemy knows."""
 PREFIX, LEFT_SECONDS = ".tempera-backup-", 86_400.0
 """How the folder of a backup that is being made begins, and when one that was left is removed."""
 NOT_A_BACKUP = "{path} is not a backup that “tempera backup” has made, or only a part of one."
@@ -292,7 +290,9 @@ def _run_postgres(program: str, address: str, *options: str) -> None:
     """Run a program of PostgreSQL with a database. Raises BotError with its words if it fails."""
     url = make_url(address)
     # The driver and these programs have different names for this option, and others only the driver knows.
-    query = {"sslmode" if name == "ssl" else name: value for name, value in url.query.items() if name not in OF_DRIVER}
+    query = {
+        "sslmode" if name == "ssl" else name: value for name, value in url.query.items() if name not in OF_SQLALCHEMY
+    }
     # In the environment, since others on this machine can read what a program was called with.
     secret = {"PGPASSWORD": str(url.password)} if url.password is not None else {}
     known = URL.create("postgresql", url.username, None, url.host, url.port, url.database, query)

@@ -225,7 +225,7 @@ def _resolve_lessons(file: Path, values: dict[str, Any]) -> None:
 
 def _read_toml(path: Path, *, required: bool) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text(variables.ENCODING))
     except FileNotFoundError:
         if required:
             raise ConfigError(f"There is no configuration file {path}.") from None

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     IPvAnyNetwork,
@@ -62,6 +63,11 @@ def _check_optional_http_url(url: str) -> str:
     return _check_http_url(url) if url else ""
 
 
+def _none_if_blank(value: Any) -> Any:
+    """Take an empty variable for none: as a path, it would be the folder in which the bot was started."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
 def _append_slash(url: str) -> str:
     return f"{url}/"
 
@@ -84,7 +90,10 @@ def random_join_code() -> str:
     return "-".join("".join(secrets.choice(CODE_CHARS) for _ in range(4)) for _ in range(MIN_JOIN_CODE_CHARS // 4))
 
 
+MOST_DAYS = 36_500
+"""What stands for “for ever”: dates do not reach back much further than a few of it."""
 Folder = Annotated[Path, AfterValidator(_expand_user)]
+OptionalFolder = Annotated[Folder | None, BeforeValidator(_none_if_blank)]
 Url = Annotated[str, AfterValidator(_check_http_url)]
 PublicUrl = Annotated[str, AfterValidator(_check_optional_http_url)]
 BaseUrl = Annotated[Url, AfterValidator(_append_slash)]
@@ -158,7 +167,7 @@ class PluginsSection(ConfigSection):
         "privacy",
         "plugins",
     )
-    folder: Folder | None = None
+    folder: OptionalFolder = None
     entry_points: bool = True
 
 
@@ -316,8 +325,8 @@ class DatabaseSection(ConfigSection):
     """
 
     url: str = "sqlite:///~/.local/share/tempera/tempera.db"
-    retention_days: float = Field(default=30, ge=0)
-    audit_days: float = Field(default=400, ge=1)
+    retention_days: float = Field(default=30, ge=0, le=MOST_DAYS)
+    audit_days: float = Field(default=400, ge=1, le=MOST_DAYS)
 
 
 class AccessSection(ConfigSection):
@@ -333,8 +342,8 @@ class PicturesSection(ConfigSection):
     `certificate` is a PEM file with the certificate and those above it up to a root, `key` one with its private key.
     """
 
-    certificate: Folder | None = None
-    key: Folder | None = Field(default=None, validate_default=True)
+    certificate: OptionalFolder = None
+    key: OptionalFolder = Field(default=None, validate_default=True)
 
     @field_validator("key")
     @classmethod

@@ -168,6 +168,7 @@ class DeliveryRow(Base):
     """A message of the platform that shows an answer or a part of it; `part` counts from 0."""
 
     __tablename__ = "deliveries"
+    __table_args__ = (Index("ix_deliveries_external", "platform", "external"),)
 
     platform: Mapped[str] = mapped_column(primary_key=True)
     channel: Mapped[str] = mapped_column(primary_key=True)

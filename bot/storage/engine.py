@@ -12,6 +12,7 @@ import sqlite3
 import stat
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ BUSY_SECONDS = 30
 WAL_BUSY_SECONDS = 0.2
 CONNECT_SECONDS = 10
 MAX_CONNECTIONS = 15
+OF_SQLALCHEMY = frozenset({"prepared_statement_cache_size", "prepared_statement_name_func"})
+"""Options in the address of a PostgreSQL database that are SQLAlchemy's, not the driver's."""
 WRITER_LOCK_ID = 0x74656D7065726121
 """The advisory lock that the writers of a PostgreSQL database take in turn: any number that nothing else uses."""
 READ_ONLY = "reads"
@@ -120,11 +123,17 @@ def _prepare_connection(connection: Any, record: Any) -> None:
 
 def _create_postgresql(url: URL, statement_seconds: float | None) -> Backend:
     from asyncpg import InterfaceError, PostgresError
+    from asyncpg import connect as asyncpg_connect
 
     query = dict(url.query)
     # The addresses that other programs hand out have another name for this option than the driver.
     if "sslmode" in query:
         query["ssl"] = query.pop("sslmode")
+    if unknown := sorted(query.keys() - signature(asyncpg_connect).parameters.keys() - OF_SQLALCHEMY):
+        raise ConfigError(
+            f"database.url has the option “{unknown[0]}”, which the driver does not know. It knows ssl (or sslmode), "
+            "host, port and a few more; who has signed the server's certificate is named in the variable PGSSLROOTCERT."
+        )
     engine = create_async_engine(
         url.set(drivername="postgresql+asyncpg", query=query),
         connect_args={"timeout": CONNECT_SECONDS, "command_timeout": statement_seconds},

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bot.core.errors import ConfigError
 from bot.provenance.certificates import make_identity, read_identity
-from bot.storage.secret_key import load_secret_text
+from bot.storage.secret_key import damaged, load_secret_text
 
 if TYPE_CHECKING:
     from bot.provenance.certificates import Identity
@@ -20,7 +19,4 @@ async def load_own_identity(database: Database) -> Identity:
     try:
         return read_identity(await load_secret_text(database, SIGNING_KEY, make_identity))
     except ValueError:
-        raise ConfigError(
-            f"The key that signs pictures, the secret “{SIGNING_KEY}” of the database, is damaged. Delete it: the bot "
-            "makes another one, with which it does not know again what it signed with this one."
-        ) from None
+        raise damaged(SIGNING_KEY) from None

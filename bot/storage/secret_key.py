@@ -12,6 +12,7 @@ import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from bot.core.errors import ConfigError
 from bot.storage.key_value import Store
 
 if TYPE_CHECKING:
@@ -28,7 +29,21 @@ async def load_secret(database: Database) -> tuple[bytes, bool]:
     """Return the secret key for hashes of a database, and whether it was made by this call."""
     new = secrets.token_hex(SECRET_BYTES)
     stored = await load_secret_text(database, HASH_KEY, lambda: new)
-    return bytes.fromhex(stored), stored == new
+    try:
+        key = bytes.fromhex(stored)
+    except ValueError:
+        key = b""
+    if len(key) != SECRET_BYTES:
+        raise damaged(HASH_KEY)
+    return key, stored == new
+
+
+def damaged(name: str) -> ConfigError:
+    """Return the error for a secret that was changed by hand, or lost with the power of the machine."""
+    return ConfigError(
+        f"The secret “{name}” of the database is damaged. Restore a backup; or delete it, and the bot makes another "
+        "one, with which it does not know again what it signed or hashed with this one."
+    )
 
 
 async def load_secret_text(database: Database, name: str, make: Callable[[], str]) -> str:
@@ -48,10 +63,25 @@ def _read_or_create(path: Path, make: Callable[[], str]) -> str:
         return path.read_text("ascii").strip()
     new = make()
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(new)
-    # A link fails if another process was quicker; renaming would replace its file.
-    with suppress(FileExistsError):
-        path.hardlink_to(draft)
-    draft.unlink()
+    try:
+        _write_new(draft, new)
+        # A link fails if another process was quicker; renaming would replace its file.
+        with suppress(FileExistsError):
+            try:
+                path.hardlink_to(draft)
+            except FileExistsError:
+                raise
+            except OSError:
+                # Not every disk knows links.
+                _write_new(path, new)
+    finally:
+        draft.unlink(missing_ok=True)
     return path.read_text("ascii").strip()
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Write a file that does not exist yet to the disk. Raises FileExistsError."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())

@@ -50,6 +50,25 @@ def test_an_unknown_preset_is_answered_with_those_there_are() -> None:
         config.load(None, ["gpu"])
 
 
+def test_an_empty_path_in_a_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PLUGINS__FOLDER", "PICTURES__CERTIFICATE", "PICTURES__KEY"):
+        monkeypatch.setenv(f"TEMPERA_{name}", " ")
+    loaded = config.load()
+    assert (loaded.plugins.folder, loaded.pictures.certificate, loaded.pictures.key) == (None, None, None)
+
+
+def test_a_file_may_begin_with_the_mark_of_an_editor(elsewhere: Path) -> None:
+    (elsewhere / "mine.toml").write_bytes(b"\xef\xbb\xbf[web]\nport = 1\n")
+    assert config.load(elsewhere / "mine.toml").web.port == 1
+
+
+@pytest.mark.parametrize("days", ["inf", "1e6"])
+def test_more_days_than_dates_can_have_are_refused(monkeypatch: pytest.MonkeyPatch, days: str) -> None:
+    monkeypatch.setenv("TEMPERA_DATABASE__RETENTION_DAYS", days)
+    with pytest.raises(ConfigError, match="36500"):
+        config.load()
+
+
 def test_lists_in_variables_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEMPERA_PLUGINS__ENABLED", '["help"]')
     assert config.load().plugins.enabled == ("help",)

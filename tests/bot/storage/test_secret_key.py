@@ -2,6 +2,9 @@ import asyncio
 import stat
 from pathlib import Path
 
+import pytest
+
+from bot.core.errors import ConfigError
 from bot.storage.database import Database
 from bot.storage.secret_key import load_secret
 
@@ -28,3 +31,24 @@ def test_the_secret_of_sqlite_is_in_a_file_that_only_its_owner_can_read(tmp_path
     assert stat.S_IMODE(beside.stat().st_mode) == 0o600
     assert "tempera.db" in files
     assert not [name for name, path in files.items() if key.encode() in path.read_bytes() or ".key" in name]
+
+
+async def test_a_secret_that_was_lost_with_the_power_is_named(tmp_path: Path) -> None:
+    (tmp_path / "tempera.db.key").touch()
+    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
+        with pytest.raises(ConfigError, match="^The secret “key” of the database is damaged"):
+            await load_secret(database)
+
+
+async def test_a_disk_without_links_has_the_secret_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
+        key, is_new = await load_secret(database)
+        assert (is_new, await load_secret(database)) == (True, (key, False))
+    (beside,) = await asyncio.to_thread(lambda: list(tmp_path.glob("*.key*")))
+    assert stat.S_IMODE(beside.stat().st_mode) == 0o600
