@@ -11,6 +11,7 @@ from bot.core.model_events import Answered, Delta, Step, Waiting
 from bot.inference.logprobs import TokenReader, read_entropies
 from bot.inference.messages import build_message
 from bot.inference.responses import broken, checked_format
+from bot.inference.upstreams.abilities import SYSTEM
 from bot.inference.upstreams.upstream import DONE
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class ChatRequest:
         """Return the body of the request for a model, without the fields that it does not know."""
         body: dict[str, Any] = {
             "model": model,
-            "messages": [build_message(turn) for turn in self.turns],
+            "messages": [build_message(turn) for turn in self._turns_for(abilities)],
             "temperature": self.temperature,
             "seed": self.seed,
             "stream": True,
@@ -87,6 +88,18 @@ class ChatRequest:
             body["add_generation_prompt"] = False
         return abilities.adapt(body)
 
+    def _turns_for(self, abilities: Abilities) -> Sequence[Turn]:
+        """Return the turns as a model takes them: if none of the system, its words stand before the first question."""
+        if abilities.is_ours:
+            return self.turns
+        system = "\n\n".join(turn.content for turn in self.turns if turn.role == "system" and turn.content)
+        others = [turn for turn in self.turns if turn.role != "system"]
+        if not system or not others:
+            return others or self.turns
+        if SYSTEM not in abilities.refused:
+            return self.turns
+        return [replace(others[0], content=f"{system}\n\n{others[0].content}"), *others[1:]]
+
     def shorten(self) -> ChatRequest | None:
         """Return the request without the older half of the earlier turns; None if there are none to leave out."""
         first = 1 if self.turns and self.turns[0].role == "system" else 0
@@ -97,6 +110,18 @@ class ChatRequest:
             return None
         kept = (*self.turns[:first], *earlier[2 * count :], *self.turns[len(self.turns) - last :])
         return replace(self, turns=kept, dropped_turns=self.dropped_turns + count)
+
+
+def _read_text(content: Any) -> str:
+    """Return the text of a piece, which may be one of several parts, such as of what a model thinks before it answers.
+
+    Raises TypeError if it is none.
+    """
+    if isinstance(content, list):
+        return "".join(_read_text(part.get("text")) for part in content if part.get("type") == "text")
+    if not isinstance(content, str | None):
+        raise TypeError("the text of an answer is not a text")
+    return content or ""
 
 
 class ChatReader:
@@ -144,9 +169,7 @@ class ChatReader:
             if (delta := choice.get("delta")) is None:
                 # The last chunk of some servers has none; an answer that is not streamed has a message.
                 delta = choice.get("message") or {}
-            text = delta.get("content") or ""
-            if not isinstance(text, str):
-                raise TypeError("the text of an answer is not a text")
+            text = _read_text(delta.get("content"))
             self._characters += len(text)
             if self._characters > MAX_ANSWER_CHARACTERS and not self._abilities.is_ours:
                 raise ValueError("an answer is too long")

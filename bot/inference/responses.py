@@ -62,6 +62,11 @@ def broken(upstream: str) -> ModelUnavailable:
     return ModelUnavailable(UPSTREAM_BROKEN, upstream=upstream) if upstream else ModelUnavailable(BROKEN)
 
 
+def busy(upstream: str, retry_after: float = DEFAULT_RETRY_SECONDS) -> Busy:
+    """Return the error for a server by others that asks to be left alone for so many seconds."""
+    return Busy(UPSTREAM_BUSY, retry_after, upstream=upstream, seconds=round(retry_after))
+
+
 def refused(upstream: str, status: int, message: str) -> ModelError:
     """Return the error for a request that a server by others refused with these words."""
     first = next(iter(message.strip().splitlines()), "")
@@ -185,7 +190,7 @@ def _foreign_error(upstream: str, response: aiohttp.ClientResponse, data: bytes)
         message = _find_message(json.loads(data))
     log.info("“%s” answered a request with status %d.", upstream, status)
     if status == 429 or (status == 503 and told):
-        return Busy(UPSTREAM_BUSY, retry_after, upstream=upstream, seconds=round(retry_after))
+        return busy(upstream, retry_after)
     if status in (401, 403):
         return ModelUnavailable(UPSTREAM_KEY_REFUSED, upstream=upstream)
     if status in (402, 404, 408) or status >= 500:

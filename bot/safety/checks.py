@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -61,7 +62,8 @@ CLASSIFIER_TIMEOUT_SECONDS = 5.0
 RETRY_SECONDS = 0.5
 """When the classifier is asked again after its queue was full: its jobs are short, so there is soon room."""
 
-
+SILENCE_SECONDS = 15.0
+"""For how long a classifier that did not answer at all in its time is not asked again."""
 FILE_PIECE_CHARACTERS, FILE_BATCH = 1000, 8
 """In pieces of this length the text of a file is checked, so many at once by the classifier."""
 LIST_KINDS = {"safety.words": WORDS, "safety.patterns": PATTERNS, "safety.people": WORDS}
@@ -117,6 +119,7 @@ class Safety:
         self._settings = settings
         self._models = models
         self._compiled = CompiledLists()
+        self._heard_at = self._silent_until = 0.0
         for name, kind in LIST_KINDS.items():
             settings.guards[name] = partial(self._compile_before_use, kind)
 
@@ -263,11 +266,20 @@ class Safety:
 
     async def _classify(self, texts: Sequence[str], level: str, threshold: float, user: str) -> str:
         """Return the code of the first text whose scores reach `threshold`, or ""."""
+        unchecked, began = "unchecked" if level == CLASSROOM else "", time.monotonic()
+        if began < self._silent_until:
+            return unchecked
         try:
             async with asyncio.timeout(CLASSIFIER_TIMEOUT_SECONDS):
                 scores_of_texts = await self._request_scores(texts, user)
-        except (ModelError, TimeoutError):
-            return "unchecked" if level == CLASSROOM else ""
+        except ModelError:
+            return unchecked
+        except TimeoutError:
+            # Not if it answered others meanwhile. Otherwise every sentence of an answer would wait as long.
+            if self._heard_at < began:
+                self._silent_until = time.monotonic() + SILENCE_SECONDS
+            return unchecked
+        self._heard_at = time.monotonic()
         for scores in scores_of_texts:
             if sum(scores.values()) >= threshold:
                 return max(scores, key=scores.__getitem__).split("/")[0].replace("-", "_")
@@ -278,6 +290,7 @@ class Safety:
             try:
                 return await self._models.moderate(texts, user=user)
             except Busy:
+                self._heard_at = time.monotonic()
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _make_refusal(self, code: str, text: str, place: Place) -> Unsafe:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bot.core.errors import ModelError
 
-CONTINUE, IMAGES = "continue_final_message", "images"
+CONTINUE, IMAGES, SYSTEM = "continue_final_message", "images", "system"
 REFUSAL_STATUSES = frozenset({400, 422})
 COMPANIONS = {
     "top_logprobs": ("logprobs", "top_logprobs"),
@@ -68,13 +68,21 @@ NO_IMAGES = re.compile(
 """How llama.cpp, vLLM, Ollama, LM Studio and hosted APIs say that a model reads no pictures."""
 
 
+NO_SYSTEM = re.compile(
+    r"system (role|messages?|prompts?) (is |are )?not (supported|allowed)|not support (a |the )?system"
+    r"|roles must alternate",
+    re.IGNORECASE,
+)
+"""How the chat templates of Gemma 2 and of the first Mistral models refuse a turn of the system."""
+
+
 @dataclass(slots=True)
 class Abilities:
     """What one model can do. A model server of Tempera (`is_ours`) knows every field that we send."""
 
     is_ours: bool
     refused: set[str] = field(default_factory=set)
-    """The names of fields that were refused, and IMAGES if pictures were."""
+    """The names of fields that were refused, IMAGES if pictures were, and SYSTEM if turns of the system were."""
     most_likely: int = MOST_LIKELY
     """How many of the most probable tokens may be asked for."""
     max_tokens_field: str = "max_tokens"
@@ -135,6 +143,10 @@ class Abilities:
         if self.is_ours or error.status not in REFUSAL_STATUSES:
             return False
         words = _read_words(error.detail, sent)
+        has_system = any(message["role"] == "system" for message in sent.get("messages", ()))
+        if has_system and SYSTEM not in self.refused and NO_SYSTEM.search(words):
+            self.refuse(SYSTEM)
+            return True
         if OUT_OF_RANGE.search(words) and any(name in sent and name in words for name in CHOSEN):
             return self._learn_limit(words, sent)
         if "max_tokens" in sent and "max_completion_tokens" in words:

@@ -110,6 +110,7 @@ class Route:
         return [one for one in self.upstreams if not one.breaker.is_open] or self.upstreams
 
     async def _list(self, upstream: Upstream) -> list[tuple[Target, Mapping[str, Any]]]:
+        began = time.monotonic()
         try:
             async with asyncio.timeout(LIST_SECONDS if len(self.upstreams) > 1 else None):
                 listed = await upstream.list_models()
@@ -117,8 +118,11 @@ class Route:
             _note_failure(upstream, error)
             raise
         except TimeoutError as error:
-            upstream.breaker.record_failure()
-            raise down(upstream.shown_name) from error
+            # Some servers do nothing else while they write an answer, as the pieces of it show.
+            if upstream.heard_at < began or not upstream.known_models:
+                upstream.breaker.record_failure()
+                raise down(upstream.shown_name) from error
+            listed = upstream.known_models
         return [(_target(upstream, model), upstream.correct(model, about)) for model, about in listed]
 
     async def find(

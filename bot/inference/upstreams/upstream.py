@@ -19,6 +19,7 @@ from opentelemetry import propagate
 from bot.inference.models import OURS, read_list
 from bot.inference.responses import (
     broken,
+    busy,
     checked_format,
     connection_errors,
     down,
@@ -93,6 +94,8 @@ class Upstream:
         self._listed: Sequence[ListedModel] | None = None
         self._listed_at = 0.0
         self._listing = asyncio.Lock()
+        self.heard_at = 0.0
+        """When it sent a part of an answer last, by the monotonic clock."""
         self._abilities: dict[str, Abilities] = {}
         self._kept: dict[str, Mapping[str, Any]] = {}
 
@@ -241,7 +244,10 @@ class Upstream:
                 if response.status >= 300:
                     await raise_error(response, self.shown_name)
                 if response.content_type == "application/json":
-                    yield await read_object(response)
+                    answer = await read_object(response)
+                    if problem := answer.get("error"):
+                        self._raise_problem(problem)
+                    yield answer
                     return
                 heard = time.monotonic()
                 async for line in response.content:
@@ -253,7 +259,7 @@ class Upstream:
                         # Comments keep a connection open, and say nothing.
                         raise TimeoutError
                     if data:
-                        heard = time.monotonic()
+                        self.heard_at = heard = time.monotonic()
                         chunk = require_object(json.loads(data))
                         if problem := chunk.get("error"):
                             self._raise_problem(problem)
@@ -291,11 +297,11 @@ class Upstream:
         """Raise the error that a chunk of a stream tells of."""
         if self.shown_name:
             detail = json.dumps(problem)[:MAX_DETAIL_CHARACTERS]
-            is_refusal = isinstance(problem, dict) and problem.get("type") == "invalid_request_error"
-            if is_refusal or TOO_LONG.search(detail):
+            told = problem if isinstance(problem, dict) else {}
+            if told.get("type") == "invalid_request_error" or told.get("code") == 400 or TOO_LONG.search(detail):
                 # Some servers begin a stream before they refuse the request, as ours does while it waits in the queue.
                 raise refused(self.shown_name, 400, str(require_object(problem)["message"]))
-            error = broken(self.shown_name)
+            error = busy(self.shown_name) if told.get("code") == 429 else broken(self.shown_name)
             error.detail = detail
             raise error
         raise streamed_error(problem)

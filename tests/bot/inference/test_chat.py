@@ -1,5 +1,7 @@
 """Chats with servers by others, which know nothing of our fields."""
 
+from typing import Any
+
 import pytest
 from fakes.model_server.other_server import OtherServer
 
@@ -105,6 +107,43 @@ async def test_a_field_that_only_the_question_names_is_still_sent() -> None:
         with pytest.raises(ModelError, match="refused this"):
             await answer(client, turns, max_tokens=9)
     assert len(server.requests) == 1
+
+
+async def test_a_model_without_turns_of_the_system_reads_its_words_with_the_question() -> None:
+    def refuse(body: dict[str, Any]) -> object:
+        has_system = any(message["role"] == "system" for message in body["messages"])
+        return {"error": {"message": "System role not supported"}} if has_system else None
+
+    async with OtherServer() as server, ModelClient(server.url) as client:
+        server.refuses = refuse
+        for _ in range(2):
+            assert (await answer(client, [Turn("system", "Rhyme."), *QUESTION]))[0] == "Paris"
+        await answer(client, [Turn("system", ""), *QUESTION])
+    contents = [[message["content"] for message in body["messages"]] for body in server.requests]
+    asked = QUESTION[0].content
+    assert contents == [["Rhyme.", asked], [f"Rhyme.\n\n{asked}"], [f"Rhyme.\n\n{asked}"], [asked]]
+
+
+async def test_what_a_model_thinks_before_it_answers_is_left_out() -> None:
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, {"type": "text", "text": "Rome"}]
+    async with OtherServer() as server, ModelClient(server.url) as client:
+        server.shape = {"choices": [{"message": {"role": "assistant", "content": parts}, "finish_reason": "stop"}]}
+        assert (await answer(client))[0] == "Rome"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ({"message": "This model's maximum context length is 9 tokens.", "code": 400}, "refused this"),
+        ({"message": "Slow down", "code": 429}, "has too much to do at the moment"),
+        ({"message": "boom"}, "broke off"),
+    ],
+)
+async def test_an_error_with_the_status_of_an_answer_is_one(error: dict[str, object], told: str) -> None:
+    async with OtherServer() as server, ModelClient(server.url) as client:
+        server.shape = {"error": error}
+        with pytest.raises(ModelError, match=told):
+            await answer(client)
 
 
 async def test_a_model_that_cannot_go_on_with_a_beginning_says_so() -> None:

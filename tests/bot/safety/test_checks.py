@@ -190,6 +190,20 @@ async def test_a_queue_that_stays_full_counts_as_unreachable(
     assert (await last(bot, ask("/say hello"))).text == SENTENCES["unchecked"].text
 
 
+async def test_a_classifier_that_does_not_answer_is_waited_for_once(
+    bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.safety.checks.CLASSIFIER_TIMEOUT_SECONDS", 0.2)
+    models.moderation_gate.clear()
+    for _ in range(5):
+        assert (await last(bot, ask("/say hello"))).text == SENTENCES["unchecked"].text
+    assert len(models.moderated) == 1
+    models.moderation_gate.set()
+    monkeypatch.setattr("bot.safety.checks.CLASSIFIER_TIMEOUT_SECONDS", 60)
+    bot.safety._silent_until = 0.0
+    assert (await last(bot, ask("/say hello"))).text == "hello"
+
+
 async def test_checks_are_queued_under_the_id_of_the_asker(bot: Bot, models: FakeModels) -> None:
     await replies(bot, ask("/recite please", BEN))
     assert len(models.moderated_for) > 2

@@ -19,6 +19,7 @@ class OtherServer:
     `listed` are the models as they stand in its list. It streams the pieces of `answer`. `unknown` are fields that it
     refuses, naming the first of them; `context` is the number of turns that it can read. If it `refuses_in_stream`, it
     says there that it cannot. If it does not `reads_pictures`, it refuses them with the status and words of llama.cpp.
+    `pause` is between two pieces, in seconds; `list_gate` holds the list of models back.
     `failures` are the statuses and headers of the next answers. `refuses` returns the object with which a request is
     refused, or None.
     `ending` is how a stream ends: "whole"; "unmarked", without “[DONE]”; "cut", in the middle and properly closed;
@@ -40,6 +41,9 @@ class OtherServer:
         self.ending = "whole"
         self.may_be_killed = asyncio.Event()
         self.may_be_killed.set()
+        self.pause = 0.0
+        self.list_gate = asyncio.Event()
+        self.list_gate.set()
         self.shape: dict[str, Any] | None = None
         self.completion: dict[str, Any] | None = None
         self.completions = 0
@@ -77,6 +81,7 @@ class OtherServer:
         return answer
 
     async def _models(self, request: web.Request) -> web.Response:
+        await self.list_gate.wait()
         return web.json_response({"object": "list", "data": self.listed})
 
     async def _complete(self, request: web.Request) -> web.Response:
@@ -132,6 +137,7 @@ class OtherServer:
         await say({"role": "assistant", "content": None})
         for piece in self.answer:
             await say({"content": piece})
+            await asyncio.sleep(self.pause)
             if self.ending == "killed":
                 # aiohttp forgets what it has received, but not handed over, once the connection is lost.
                 await self.may_be_killed.wait()

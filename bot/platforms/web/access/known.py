@@ -30,7 +30,9 @@ class Known:
     name: str = ""
     """The name that a moderator gave them; they cannot choose another."""
     name_by: str = ""
-    """What that moderator is called."""
+    """What that moderator is called; "" once their data is deleted."""
+    namer: str = ""
+    """The id of that moderator."""
     let_in: bool = False
     """True if a moderator let them in, or they were here when newcomers had to begin to wait."""
     ended: bool = False
@@ -80,6 +82,9 @@ class KnownVisitors:
                 await self.change(user_id)
 
     async def forget(self, user_id: str) -> None:
-        """Delete what is stored of a visitor."""
+        """Delete what is stored of a visitor, and their name where they gave one to others."""
         if self[user_id] != NOTHING:
             await self._store.put(user_id, None)
+        for other, value in dict(self._store.values).items():
+            if value.get("namer") == user_id:
+                await self._store.put(other, {**value, "namer": "", "name_by": ""})

@@ -82,7 +82,7 @@ async def show_given_name(services: WebServices, person: Person) -> None:
     is_alone = person.room == private_name(person.id)
     room = await services.open_private(person.id) if is_alone else services.rooms.at(person.room)
     told = room.open_exchange(author, "", private=True, notice=True)
-    sentence = Sentence(RENAMED, {"moderator": known.name_by, "name": known.name})
+    sentence = Sentence(RENAMED, {"moderator": known.name_by or "…", "name": known.name})
     room.show(told, Reply(text=sentence.in_language(person.locale), final=True, private=True))
 
 
@@ -167,7 +167,8 @@ class Attendance:
         person = self._find_pupil(user_id)
         before = self._user(person)
         name = self._services.people.give_name(before, wished)
-        await self._services.known.change(user_id, name=name, name_by=plain_name(caller.user.name))
+        given = {"name_by": plain_name(caller.user.name), "namer": caller.user.id}
+        await self._services.known.change(user_id, name=name, **given)
         entry = AuditEntry(
             actor=caller.user,
             place=caller.place,

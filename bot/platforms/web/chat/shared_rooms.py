@@ -142,6 +142,9 @@ class SharedRooms:
         stored = await self._bot.messages.list_files(row) if is_final and row else ()
         attachments = [] if stored else [one async for one in self._fetch(data["files"])]
         with self._applying():
+            if not self._deleted.keys().isdisjoint((data["key"], row)):
+                # It was deleted here while its files were fetched.
+                return
             exchange = _find(room, data["key"], row)
             if exchange is None:
                 exchange = room.open_exchange(**opening_of(data))

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import socket
 from collections.abc import Sequence
@@ -199,6 +200,22 @@ async def test_an_upstream_that_never_answers_holds_nobody_up_for_long(monkeypat
             other = make_upstream(UpstreamSection(name="well", url=well.url))
             async with ModelClient.over([make_upstream(section), other]) as client:
                 assert (await answer(client)).model == "tiny@well"
+
+
+async def test_a_server_that_lists_nothing_while_it_answers_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.inference.upstreams.routing.LIST_SECONDS", 0.3)
+    monkeypatch.setattr("bot.inference.upstreams.upstream.LIST_SECONDS", 0)
+    async with OtherServer(*"abcdefgh") as one, OtherServer() as two, client_of(one, two) as client:
+        one.pause = 0.1
+        events = client.chat(QUESTION, temperature=1, seed=1)
+        assert await anext(events) == Delta("a")
+        one.list_gate.clear()
+        second = asyncio.create_task(answer(client))
+        async for _ in events:
+            pass
+        assert (await second).model == "tiny@one"
+        # Now it does nothing, and does not answer.
+        assert (await answer(client)).model == "tiny@two"
 
 
 async def test_a_redirection_is_not_followed() -> None:

@@ -63,10 +63,8 @@ class LessonsCard:
         command = shelf.remove
         options: dict[str, Any] = {"title": order.title}
         if order.file is not None:
-            file = self._services.uploads.get(order.file, caller.user.id)
-            if file is None:
-                raise UserError("The file for “{field}” is no longer here; choose it again.", field="file")
-            command, options["file"] = shelf.add, file
+            command = shelf.add
+            options |= await self._services.find_uploads(caller.user, {"file": order.file})
         elif order.version is not None:
             command, options["version"] = shelf.restore, order.version
         return await self._run(
