@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bot.answers.context import Context
 from bot.commands.command import Command
 from bot.commands.decorators import autocomplete, command, message_command
+from bot.commands.grammar import unquote
 from bot.commands.option import Choice, Numbers, Range
 from bot.core.background import SerialExecutor, repeat, until_stored
 from bot.core.caller import Caller
@@ -135,6 +136,7 @@ __all__ = [
     "repeat",
     "run_child",
     "translate",
+    "unquote",
     "until_stored",
 ]
 

@@ -20,6 +20,7 @@ from bot import (
     autocomplete,
     command,
     cut_line,
+    unquote,
 )
 
 FILE = "tempera-settings.toml"
@@ -168,10 +169,10 @@ class ConfigPlugin(Plugin):
 
 def _split_setting(setting: str, value: str | None) -> tuple[str, str]:
     """Return the name and the value, which may both stand in `setting`: "ask.temperature.maximum 1.0"."""
-    name, _, rest = setting.strip().partition(" ")
+    name, *rest = setting.split(maxsplit=1) or [""]
     if value is not None or not rest:
         return setting.strip(), (value or "").strip()
-    return name, rest.strip().removeprefix("=").strip()
+    return name, unquote(rest[0].removeprefix("=").strip())
 
 
 def _complete_name(ctx: Context, typed: str) -> list[str]:
@@ -288,7 +289,8 @@ def _describe_change(ctx: Context, change: Changed) -> str:
 
 def _decode(file: Attachment) -> str:
     try:
-        text = file.data.decode("utf-8")
+        # With or without the mark that some editors write first.
+        text = file.data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError("{name} is not a text file.", name=file.filename) from error
     if len(text) > MAX_IMPORTED_CHARACTERS:

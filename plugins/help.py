@@ -23,8 +23,11 @@ class HelpPlugin(Plugin):
         matches = [known for known in ctx.commands if known.name == name or known.name.startswith(f"{name} ")]
         if not matches:
             # Raises an error with the nearest name, unless the command exists and only this user may not use it.
-            ctx.plugins.find(name)
-            raise UserError("There is no command /{name}. /help lists what there is.", name=name)
+            known = ctx.plugins.find(name)
+            reasons = [] if known.moderator and not ctx.user.is_moderator else await ctx.why(known)
+            if not reasons:
+                raise UserError("There is no command /{name}. /help lists what there is.", name=name)
+            raise UserError("{text}", text=reasons[0].sentence)
         yield Reply(text="\n\n".join(self._describe_command(ctx, known) for known in matches), final=True)
 
     def _list_commands(self, ctx: Context) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from bot import Channel, Context, Plugin, Reply, UserError, autocomplete, command
+from bot import Channel, Context, Plugin, Reply, Scope, UserError, autocomplete, command
 
 
 class PluginsPlugin(Plugin):
@@ -30,8 +30,10 @@ class PluginsPlugin(Plugin):
         channel: In this channel alone
         server: Another server, such as web; for whoever runs this bot
         """
-        await ctx.plugins.switch(name, ctx.settings.scope(channel=channel, server=server), ctx.user, on=True)
-        yield Reply(text=ctx.translate("“{name}” is on now.", name=name), final=True)
+        scope = ctx.settings.scope(channel=channel, server=server)
+        await ctx.plugins.switch(name, scope, ctx.user, on=True)
+        lines = [ctx.translate("“{name}” is on now.", name=name), *_list_exceptions(ctx, name, scope, on=True)]
+        yield Reply(text="\n".join(lines), final=True)
 
     @command("plugins disable", moderator=True, private=True)
     async def disable(
@@ -43,8 +45,10 @@ class PluginsPlugin(Plugin):
         channel: In this channel alone
         server: Another server, such as web; for whoever runs this bot
         """
-        await ctx.plugins.switch(name, ctx.settings.scope(channel=channel, server=server), ctx.user, on=False)
-        yield Reply(text=ctx.translate("“{name}” is off now.", name=name), final=True)
+        scope = ctx.settings.scope(channel=channel, server=server)
+        await ctx.plugins.switch(name, scope, ctx.user, on=False)
+        lines = [ctx.translate("“{name}” is off now.", name=name), *_list_exceptions(ctx, name, scope, on=False)]
+        yield Reply(text="\n".join(lines), final=True)
 
     @command("plugins reload", moderator=True, private=True)
     async def reload(self, ctx: Context, name: str) -> AsyncIterator[Reply]:
@@ -71,6 +75,16 @@ class PluginsPlugin(Plugin):
     async def complete_reload(self, ctx: Context, typed: str) -> tuple[str, ...]:
         """Return all plugins."""
         return tuple(plugin.name for plugin in ctx.plugins.listed(ctx.place) if plugin.name.startswith(typed))
+
+
+def _list_exceptions(ctx: Context, name: str, scope: Scope, *, on: bool) -> list[str]:
+    """Return a line with the channels of a server in which a plugin is switched otherwise; none if there are none."""
+    mention = ctx.capabilities().mention_channel
+    setting = f"{name}.enabled"
+    within = ctx.settings.within(scope).items()
+    others = [one.channel for one, values in within if one != scope and values.get(setting, on) is not on]
+    channels = [mention(channel) or f"#{channel}" for channel in others]
+    return [ctx.translate("Not so in: {channels}", channels=", ".join(channels))] if channels else []
 
 
 def _complete_name(ctx: Context, typed: str, *, on: bool) -> tuple[str, ...]:

@@ -37,6 +37,8 @@ EARLIER_VALUES = {"min_p": 0.0}
 """What answers were made with that were stored before there was such an option."""
 CONTINUE = "continue"
 """The button that asks for the next question about an answer; whoever presses it goes on for themselves."""
+COMPARED = frozenset({"temperature", "temperatures"})
+"""Options by whose values answers are compared."""
 FORMS = frozenset({"edit", CONTINUE})
 """Buttons that open a form."""
 CHOICES = "c0"
@@ -180,10 +182,15 @@ def accepted_fields(action: str, command: Command, fields: Mapping[str, Any]) ->
 def stored_options(command: Command, stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of the `stored` options that a command still has, with the nearest values that it accepts now.
 
-    Whoever presses a button did not choose them, and may be allowed less than who asked.
+    Whoever presses a button did not choose them, and may be allowed less than who asked. A temperature stays, and is
+    refused if it is above the limit: answers are compared by it.
     """
     found = ((command.option(name), value) for name, value in stored.items())
-    return {option.name: option.clamp(value) for option, value in found if option is not None}
+    return {
+        option.name: value if option.name in COMPARED else option.clamp(value)
+        for option, value in found
+        if option is not None
+    }
 
 
 def changed_options(action: str, command: Command, row: MessageRow, fields: Mapping[str, Any]) -> dict[str, Any]:

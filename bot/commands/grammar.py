@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-QUOTES = {'"': '"', "“": "”", "'": "'"}
+QUOTES = {'"': '"', "“": "”", "„": "“”", "«": "»", "'": "'"}
+"""What ends a quotation, by what begins it: keyboards of other languages write others by themselves."""
 NAME = r"(?P<name>[A-Za-z_][\w-]*)"
-QUOTED = r"\"[^\"]*\"(?=\s|$)|\".*\"(?=\s*$)|\"[^\"]*\"|“[^”]*”|'[^']*'(?=\s|$)"
+QUOTED = r"\"[^\"]*\"(?=\s|$)|\".*\"(?=\s*$)|\"[^\"]*\"|“[^”]*”|„[^“”]*[“”]|«[^»]*»|'[^']*'(?=\s|$)"
 """A value in quotation marks. A value at the end of the line may have further quotation marks inside."""
-FIRST = re.compile(rf"\s*{NAME}:(?P<value>{QUOTED}|\S*)", re.DOTALL)
-LAST = re.compile(rf"(?:^|\s){NAME}:(?P<value>\"[^\"]*\"|“[^“”]*”|[^\s\"]+)\s*$")
+FIRST = re.compile(rf"\s*{NAME}[:：](?P<value>{QUOTED}|\S*)", re.DOTALL)
+LAST = re.compile(rf"(?:^|\s){NAME}[:：](?P<value>\"[^\"]*\"|“[^“”]*”|„[^„“”]*[“”]|«[^«»]*»|[^\s\"]+)\s*$")
 """A pair at the end. No alternative reads past the next mark of its kind, so that a search takes linear time."""
 
 
@@ -56,7 +57,7 @@ def leading_pairs_end(text: str) -> int:
     end = 0
     while (pair := first_pair(text, end)) is not None and text[pair.end : pair.end + 1].isspace():
         # The value of a quotation that is still open continues after the space.
-        if not pair.value or (pair.value[0] in '"“' and unquote(pair.value) == pair.value):
+        if not pair.value or (pair.value[0] in '"“„«' and unquote(pair.value) == pair.value):
             break
         end = pair.end
     return len(text) - len(text[end:].lstrip())
@@ -65,8 +66,9 @@ def leading_pairs_end(text: str) -> int:
 def unquote(value: str) -> str:
     """Return the value without the quotation marks around it. `“to be” or “not”` stays, as it is two quotations."""
     inside = value[1:-1]
-    if len(value) >= 2 and QUOTES.get(value[0]) == value[-1] and value[0] not in inside and value[-1] not in inside:
-        return inside
+    is_quoted = len(value) >= 2 and value[-1] in QUOTES.get(value[0], "")
+    if is_quoted and value[0] not in inside and value[-1] not in inside:
+        return inside.strip() if value[0] == "«" else inside
     return value
 
 

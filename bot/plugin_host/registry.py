@@ -198,7 +198,8 @@ class Registry:
             if not on:
                 raise UserError("The plugin “{name}” cannot be switched off.", name=name)
             return
-        await self._settings.write([self._settings.make_change(plugin_switches.switch_name(name), on, scope)], actor)
+        change = await self._settings.make_typed_change(plugin_switches.switch_name(name), on, scope)
+        await self._settings.write([change], actor)
 
     async def reload(self, name: str) -> None:
         """Load a plugin's file again. If it is broken, UserError says why and the running plugin stays."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 import warnings
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -172,14 +173,26 @@ class SettingsEditor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    async def set(self, caller: Caller, name: str, raw: Any, scope: Scope) -> Changed:
-        """Set `name` in `scope`; a `raw` of None removes the value that was set there. Raises UserError."""
-        return (await self._write(caller, [await self._settings.make_typed_change(name, raw, scope)]))[0]
+    async def set(self, caller: Caller, name: str, raw: Any, scope: Scope, *, follows: bool = False) -> Changed:
+        """Set `name` in `scope`; a `raw` of None removes the value that was set there. Raises UserError.
 
-    async def set_all(self, caller: Caller, values: Mapping[str, Any], scope: Scope) -> Sequence[Changed]:
+        If it `follows`, a channel has no value of its own that its server has as well, so that it goes on as that does.
+        """
+        return (await self.set_all(caller, {name: raw}, scope, follows=follows))[0]
+
+    async def set_all(
+        self, caller: Caller, values: Mapping[str, Any], scope: Scope, *, follows: bool = False
+    ) -> Sequence[Changed]:
         """Set all these values in `scope`, or none. Raises UserError."""
         changes = [await self._settings.make_typed_change(name, raw, scope) for name, raw in values.items()]
-        return await self._write(caller, changes)
+        return await self._write(caller, [self._following(change) if follows else change for change in changes])
+
+    def _following(self, change: Change) -> Change:
+        """Return the change without a value that would apply to the channel without it."""
+        levels = self._settings.levels(change.name, change.scope.place)
+        beneath = [level.value for level in levels if level.scope != change.scope]
+        is_own = not change.scope.channel or change.value != beneath[-1]
+        return change if is_own else replace(change, value=None)
 
     async def reset(self, caller: Caller, scope: Scope) -> Sequence[Changed]:
         """Remove every value that was set for exactly this scope."""
@@ -193,7 +206,7 @@ class SettingsEditor:
         """
         changes, mistakes = list[Change](), list[Sentence]()
         try:
-            values = list(_read_values(tomllib.loads(text), scope, mistakes))
+            values = list(_read_values(tomllib.loads(text.removeprefix("\ufeff")), scope, mistakes))
         except (tomllib.TOMLDecodeError, RecursionError) as error:
             reason = "its tables are nested too deeply" if isinstance(error, RecursionError) else error
             raise UserError("This is not a file of settings: {reason}.", reason=reason) from error
@@ -225,7 +238,7 @@ def _read_values(tables: Mapping[str, Any], scope: Scope, mistakes: list[Sentenc
             yield from ((scope, name, value) for name, value in _flatten(table))
             continue
         for name, value in table.items():
-            if not isinstance(value, dict):
+            if not isinstance(value, dict) or not name:
                 mistakes.append(Sentence("“{kind}” needs an id, such as [{kind}.123].", {"kind": kind}))
             elif not scope.server:
                 mistakes.append(Sentence("There are no channels and no roles here; name the server, too."))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -20,12 +21,15 @@ from bot import (
     Reply,
     Scope,
     User,
+    UserError,
     autocomplete,
     command,
 )
 from plugins.audit.period import parse_period
 from plugins.audit.spreadsheet import write_csv
 
+TIME_ALONE = re.compile(r"\d{1,2}:\d{2}\b")
+"""The rest of a day with a time that was typed without quotation marks."""
 PAGE_ENTRIES = 10
 """Entries in one message; each takes a line or two."""
 MAX_FILE_ENTRIES = 50_000
@@ -57,12 +61,14 @@ class AuditPlugin(Plugin):
         kind: Only changes of settings, moderation, refusals or appeals
         channel: Only what happened in this channel
         reason: Only refusals with this code, such as cooldown
-        since: From then on: 2026-03-31, 2026-03-31 14:30 (UTC), 3h, 7d
+        since: From then on: 2026-03-31, "2026-03-31 14:30" (UTC), 3h, 7d
         until: Until then; a day counts as a whole
         before: Only entries with lower numbers
         csv: As a file for spreadsheets, with all entries
         server: Another server, such as web; for whoever runs this bot
         """
+        if what and TIME_ALONE.match(what):
+            raise UserError("Write a day with a time in quotation marks: {example}", example='since:"2026-03-31 14:30"')
         start, end = parse_period(since, until, datetime.now(UTC))
         audit_filter = AuditFilter(
             what=(what or "").strip().removeprefix("/"),

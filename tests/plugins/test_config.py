@@ -29,6 +29,8 @@ async def read_text(bot: Bot, line: str, user: User = MODERATOR) -> str:
         "/config set ask.temperature.maximum value:1",
         "/config set value:1,0 setting:ask.temperature.maximum",
         "/config set ask.temperature.max = 1",
+        '/config set ask.temperature.maximum "1"',
+        "/config set ask.temperature.maximum\u00a0„1“",
         "/config set ask.temperature.maximum 1 channel:#room",
     ],
 )
@@ -287,6 +289,10 @@ x = 1
     ("file", "sentence"),
     [
         (Attachment("a.toml", b"not toml"), "This is not a file of settings: "),
+        (
+            Attachment("a.toml", b'\xef\xbb\xbf[channel.""]\na = 1'),
+            "Nothing was changed, because of this:\n- “channel”",
+        ),
         (Attachment("a.toml", b"\xff\xfe"), "a.toml is not a text file."),
         (Attachment("a.toml", b""), "There are no settings in it."),
         (Attachment("a.toml", b"a = " + b"[" * 5000), "This is not a file of settings: "),

@@ -52,6 +52,11 @@ async def test_one_command_is_shown_in_full(bot: Bot) -> None:
     )
 
 
+async def test_what_is_switched_off_is_there_all_the_same(bot: Bot) -> None:
+    await last(bot, ask("/config set face.enabled no", MODERATOR))
+    assert (await last(bot, ask("/help face"))).text == "/face is switched off here."
+
+
 @pytest.mark.parametrize("line", ["/help ask", "/help /ask", "/help command:ASK"])
 async def test_a_name_may_have_a_slash_and_capitals(bot: Bot, line: str) -> None:
     assert (await last(bot, ask(line))).text.startswith("**/ask** – Ask the language model a question.\n")

@@ -67,6 +67,8 @@ async def test_a_plugin_is_switched_off_in_one_channel(bot: Bot) -> None:
     assert (await last(bot, ask("/plugins disable channel:#room face", MODERATOR))).text == "“face” is off now."
     assert (await last(bot, ask("/face"))).text == "/face is switched off here."
     assert (await last(bot, ask("/face", place=Place("test", "hall", server="school")))).attachments
+    everywhere = await last(bot, ask("/plugins enable face", MODERATOR))
+    assert everywhere.text == "“face” is on now.\nNot so in: #room"
 
 
 async def test_the_operator_switches_plugins_of_another_server(bot: Bot) -> None:

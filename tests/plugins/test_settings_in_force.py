@@ -219,6 +219,26 @@ async def test_one_limit_refuses_every_way_to_a_higher_temperature(
 
 
 @pytest.mark.parametrize(
+    ("line", "limit", "button", "fields", "field", "value"),
+    [
+        ("/ask max_tokens:500 hi", "ask.max_tokens.maximum 300", "again", {}, "max_tokens", 300),
+        ("/ask max_tokens:500 hi", "ask.max_tokens.maximum 300", "continue", {"prompt": "why?"}, "max_tokens", 300),
+        ("/ask max_tokens:500 hi", "ask.max_tokens.maximum 300", "fork", {"at": 1, "choice": 0}, "max_tokens", 300),
+        ("/imagine steps:20 a cat", "imagine.steps.maximum 10", "again", {}, "steps", 10),
+        ("/imagine steps:20 a cat", "imagine.steps.maximum 10", "edit", {"prompt": "a dog"}, "steps", 10),
+    ],
+)
+async def test_a_limit_moves_what_whoever_presses_a_button_has_not_chosen(
+    bot: Bot, models: FakeModels, line: str, limit: str, button: str, fields: dict[str, Any], field: str, value: int
+) -> None:
+    stored = (await last(bot, ask(line))).row
+    await last(bot, ask(f"/config set {limit}", MODERATOR))
+    models.requests.clear()
+    assert not (await last(bot, press(button, stored, **fields))).error
+    assert [body[field] for body in models.requests if field in body] == [value]
+
+
+@pytest.mark.parametrize(
     ("line", "button", "temperatures"),
     [
         ("/ask hi", "", [0.5]),

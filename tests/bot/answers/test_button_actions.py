@@ -10,7 +10,6 @@ from bot import UserError
 from bot.app import Bot
 from bot.core.errors import Expired
 from bot.core.messages import Action, Request, User
-from bot.settings.setting import Scope
 from bot.storage.audit import AuditFilter
 
 
@@ -300,14 +299,3 @@ async def test_a_stored_answer_looks_as_it_did(bot: Bot) -> None:
     row = await bot.messages.get(shown.row)
     assert row is not None
     assert await bot.snapshot(row, "en") == shown
-
-
-async def test_what_a_moderator_limited_since_is_moved_into_the_limit(bot: Bot) -> None:
-    first = await last(bot, ask("/ask temperature:1.5 hi"))
-    lower = bot.settings.make_change("ask.temperature.maximum", 1.0, Scope("test", "school"))
-    await bot.settings.write([lower], MODERATOR)
-    again = await last(bot, press("again", first.row))
-    assert (again.text, again.card["temperature"]) == ("<hi> done", "1.0")
-    assert (await last(bot, press("edit", first.row, prompt="bye"))).card["temperature"] == "1.0"
-    strict = await last(bot, press("edit", first.row, prompt="bye", temperature="1.5"))
-    assert "you gave “1.5”" in strict.text

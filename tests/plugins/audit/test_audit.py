@@ -101,6 +101,7 @@ async def test_a_period_of_days(bot: Bot) -> None:
         found = sorted(re.findall(r"day\d", (await audit(bot, line)).text))
         assert found == expected, line
     assert (await audit(bot, "since:soon")).error
+    assert "quotation marks" in (await audit(bot, "since:2026-03-31 14:30")).text
 
 
 async def test_a_button_shows_older_entries_with_the_same_filters(bot: Bot) -> None:

@@ -14,7 +14,7 @@ from bot.platforms.web.templates import render_page
 from bot.settings.editor import NOT_ALLOWED, SettingsEditor
 from bot.settings.option_limits import find_narrower
 from bot.settings.scopes import server_scope
-from bot.settings.setting import CHANNEL, Scope
+from bot.settings.setting import Scope
 from bot.storage.audit import SETTING, Audit, AuditFilter
 
 if TYPE_CHECKING:
@@ -30,13 +30,17 @@ DATA_PATH = "/settings/data"
 
 
 class SettingChange(BaseModel):
-    """A new value for a setting, as typed, for a room, or for the whole chat if that is empty. None resets it."""
+    """A new value for a setting, as typed, for a room, or for the whole chat if that is empty. None resets it.
+
+    If it `follows`, a room keeps no value of its own that the whole chat has as well.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     room: Annotated[str, Field(max_length=64)]
     name: Annotated[str, Field(max_length=200)]
     value: Annotated[str, Field(max_length=MAX_VALUE_CHARS)] | None
+    follows: bool = False
 
 
 class SettingsPage:
@@ -65,7 +69,7 @@ class SettingsPage:
             return error_response(error, user)
         last = await self._last_changes()
         declared = self._services.bot.settings.declared
-        listed = [setting for setting in declared if not scope.channel or _applies_to_rooms(setting)]
+        listed = [setting for setting in declared if self._services.bot.settings.can_be_set(setting.name, scope)]
         shown = [await self._setting_json(setting, scope, user, last) for setting in listed]
         return web.json_response({"rooms": self._services.rooms.names, "settings": shown})
 
@@ -74,7 +78,8 @@ class SettingsPage:
         try:
             change = self._parse_change(await request.read())
             scope = self._require_scope(user, change.room)
-            await SettingsEditor(settings).set(Caller(user, scope.place), change.name, change.value, scope)
+            caller = Caller(user, scope.place)
+            await SettingsEditor(settings).set(caller, change.name, change.value, scope, follows=change.follows)
         except UserError as error:
             await self._services.record_refusal(error, user, "settings")
             return error_response(error, user)
@@ -123,7 +128,3 @@ class SettingsPage:
             "here": setting.name in settings.scopes.values_at(scope),
             "changed": changed and {"by": changed.actor_name, "at": changed.created.timestamp()},
         }
-
-
-def _applies_to_rooms(setting: Setting) -> bool:
-    return CHANNEL in setting.scopes

@@ -85,6 +85,7 @@ class RulesCard:
         settings, locale, place = self._settings, caller.user.locale, scope.place
         denied = settings.value(DENIED, place).split()
         return {
+            "exceptions": self._find_exceptions(scope),
             "paused": settings.value(PAUSED, place),
             "read_only": scope.channel in denied,
             "task": settings.value(TASK, place),
@@ -99,6 +100,20 @@ class RulesCard:
             ],
             "applied": await self._presets.applied(scope),
         }
+
+    def _find_exceptions(self, scope: Scope) -> dict[str, list[str]]:
+        """Return the rooms in which something else holds than in the whole chat, by the name of the setting."""
+        names = [PAUSED, TEMPERATURE, *map(switch_name, self._switchable())]
+        rooms = [Scope(scope.platform, scope.server, room) for room in self._services.rooms.names]
+        found = {
+            name: [
+                room.channel
+                for room in rooms
+                if self._settings.value(name, room.place) != self._settings.value(name, scope.place)
+            ]
+            for name in names
+        }
+        return {} if scope.channel else {name: differing for name, differing in found.items() if differing}
 
     def _switchable(self) -> dict[str, list[str]]:
         """Return the plugins that answer in public, each with its commands."""
@@ -141,7 +156,7 @@ class RulesCard:
         wanted = {switch_name(plugin): plugin in order.plugins for plugin in self._switchable()}
         changed = {name: on for name, on in wanted.items() if self._settings.value(name, scope.place) != on}
         if changed:
-            await SettingsEditor(self._settings).set_all(caller, changed, scope)
+            await SettingsEditor(self._settings).set_all(caller, changed, scope, follows=True)
 
     async def _serve_preset(self, request: web.Request) -> web.StreamResponse:
         return await self._desk.obey(request, PresetOrder, self._apply_preset)

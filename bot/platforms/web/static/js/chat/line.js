@@ -1,6 +1,6 @@
 // Reads and changes a typed line: its command and its name:value pairs. Does not touch the page.
 
-const PAIR = /(^|\s)([a-z_][\w-]*):("[^"]*"|“[^“”]*”|[^\s"]*)(?=\s|$)/gi;
+const PAIR = /(^|\s)([a-z_][\w-]*)[:：]("[^"]*"|“[^“”]*”|„[^„“”]*[“”]|«[^«»]*»|[^\s"]*)(?=\s|$)/gi;
 
 // Returns the command that the line names; the longest name wins ("lesson list" before "lesson").
 export function commandOf(line, commands) {
@@ -13,7 +13,7 @@ export function commandOf(line, commands) {
 // Returns the value of an option as it is typed in the line, or null.
 export function valueOf(line, name) {
   const found = [...line.matchAll(PAIR)].find((pair) => pair[2].toLowerCase().replaceAll("-", "_") === name);
-  return found ? found[3].replace(/^["“]|["”]$/g, "") : null;
+  return found ? found[3].replace(/^(?:["“„]|«\s*)|(?:["“”]|\s*»)$/g, "") : null;
 }
 
 // Returns the line with this value for an option; null removes the option.

@@ -22,7 +22,7 @@ let loads = 0, changes = 0;
 const desk = {
   get room() { return room; },
   order: (path, values, done) => change(`/class/${path}`, { room, ...values }, done),
-  set: (name, value) => change("/settings/data", { room, name, value }),
+  set: (name, value) => change("/settings/data", { room, name, value, follows: true }),
   fail,
 };
 

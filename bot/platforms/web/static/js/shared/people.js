@@ -4,11 +4,14 @@
 import { visitorQuery } from "./address.js";
 import { element, icon } from "./dom.js";
 import { fetchJson } from "./json.js";
+import { localTime } from "./times.js";
 import { t } from "./words.js";
 
 const PAUSE_MS = 4000;
 const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const clock = (seconds) => time.format(seconds * 1000);
+// Returns a time to come, with its day if that is not today.
+const moment = (seconds) => (new Date(seconds * 1000).toDateString() === new Date().toDateString() ? clock : localTime)(seconds);
 
 // Shows the list in `root` and keeps it up to date while the page can be seen.
 export function showPeople(root) {
@@ -158,7 +161,7 @@ function states({ moderator, own, here, timed_out: until }) {
     moderator ? element("span", { class: "state" }, icon("shield"), " ", t("Moderator")) : null,
     own ? element("span", { class: "state" }, t("this browser")) : null,
     here ? null : element("span", { class: "state" }, t("has left")),
-    until ? element("span", { class: "state" }, icon("clock"), " ", t("timed out until {time}", { time: clock(until) })) : null,
+    until ? element("span", { class: "state" }, icon("clock"), " ", t("timed out until {time}", { time: moment(until) })) : null,
   ].filter(Boolean);
 }
 

@@ -114,6 +114,27 @@ async def test_one_command_alone_can_be_allowed_in_a_room(teacher: Visitor, ben:
         await his.until("offers", lambda message: "ask" in [one["name"] for one in message["commands"]])
 
 
+async def test_a_room_whose_rules_end_follows_the_chat_again(bot: Bot, teacher: Visitor, ben: Visitor) -> None:
+    room = Scope("web", "web", "general")
+    for value in ("true", "false"):
+        await ordered(teacher, SET, "general", name="access.paused", value=value, follows=True)
+    for plugins in (["face"], ["ask", "imagine", "face"]):
+        await ordered(teacher, "/class/commands", "general", plugins=plugins)
+    for value in ("1", "2"):
+        await ordered(teacher, SET, "general", name="temperature.maximum", value=value, follows=True)
+    assert bot.settings.scopes.values_at(room) == {}
+    await ordered(teacher, SET, name="access.paused", value="true", follows=True)
+    async with ben.page("Ben") as his:
+        assert "has paused the chat" in await said(his, "/ask hello")
+
+
+async def test_the_chat_tells_in_which_rooms_something_else_holds(teacher: Visitor) -> None:
+    await ordered(teacher, SET, name="access.paused", value="true", follows=True)
+    await ordered(teacher, SET, "general", name="access.paused", value="false", follows=True)
+    assert (await seen(teacher))["rules"]["exceptions"] == {"access.paused": ["general"]}
+    assert (await seen(teacher, "general"))["rules"]["exceptions"] == {}
+
+
 async def test_a_preset_is_applied_and_taken_back(bot: Bot, teacher: Visitor) -> None:
     offered = {one["name"]: one for one in (await seen(teacher))["rules"]["presets"]}
     assert [one["title"] for one in offered.values()] == ["Classroom", "Exam", "Open community"]
