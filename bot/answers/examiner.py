@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from bot.core.child_process import ChildTurns
+from bot.core.child_process import ChildTurns, NoTurn
 from bot.core.errors import UserError
 from bot.core.messages import PRIVATE_THREAD, Provenance
 from bot.provenance.child_examination import examine_in_child
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_PROCESSES = 2
 """Pictures that are examined at once; the others wait for their turn."""
+MAX_WAITING = 40
+"""Pictures that wait at most; each is held in memory meanwhile."""
 MAX_WAIT_SECONDS = 60.0
 """The time that somebody waits for their turn."""
 
@@ -34,7 +36,7 @@ class PictureExaminer:
         self._stamper = stamper
         self._pictures = pictures
         self._messages = messages
-        self._turns = ChildTurns(MAX_PROCESSES, MAX_WAIT_SECONDS)
+        self._turns = ChildTurns(MAX_PROCESSES, MAX_WAIT_SECONDS, MAX_WAITING)
 
     async def examine(self, file: Attachment, caller: Caller) -> PictureFindings:
         """Return what is known of a picture. Raises UserError if it is none, is damaged, or its turn does not come."""
@@ -43,7 +45,7 @@ class PictureExaminer:
         try:
             async with self._turns.take((caller.place.platform, caller.user.id)):
                 examination = await examine_in_child(file, trust)
-        except TimeoutError:
+        except NoTurn:
             raise UserError("Other pictures are being examined at the moment; try it again in a minute.") from None
         match = await self._pictures.find(examination.hashes)
         stored = None if match is None else await self._messages.load_reply(match.row)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from bot.core.child_process import ChildTurns
+from bot.core.child_process import ChildTurns, NoTurn
 from bot.core.errors import Expired, UserError
 from bot.core.messages import WITH_FILES, Attachment, ReadFile
 from bot.documents.child_reading import read_in_child
@@ -31,8 +31,8 @@ MAX_FILES = 4
 """The number of files of a question that are read."""
 MAX_PROCESSES = 2
 """Files that are read at once; the others wait for their turn."""
-MAX_WAITING = 20
-"""Files that wait at most; each may be held in memory meanwhile."""
+MAX_WAITING = 100
+"""Files that wait at most: those of some classes. What was uploaded to the web chat is in memory meanwhile."""
 MAX_WAIT_SECONDS = 60.0
 """The time that somebody waits for their turn."""
 TEXT, PICTURE = "text/plain", "image/jpeg"
@@ -54,7 +54,7 @@ class FileReader:
             async with self._turns.take((caller.place.platform, caller.user.id)):
                 # Fetched only now, so that those who wait hold no memory.
                 return await read_in_child(file if isinstance(file, Attachment) else await file.fetch())
-        except TimeoutError:
+        except NoTurn:
             raise UserError("Other files are being read at the moment; try it again in a minute.") from None
 
 

@@ -15,7 +15,8 @@ import signal
 import sys
 import threading
 import traceback
-from contextlib import asynccontextmanager, suppress
+from collections import Counter
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakValueDictionary
 
@@ -45,33 +46,42 @@ class ChildFailed(Exception):
         self.cause = cause
 
 
+MAX_WAITING_OF_ONE = 4
+"""How many turns one key waits for at most, so that one person cannot take the places of all."""
+
+
+class NoTurn(Exception):
+    """A turn did not come in time, or too many wait already."""
+
+
 class ChildTurns:
     """The turns of child processes: `most` at once, and one for each key."""
 
-    def __init__(self, most: int, max_wait: float, max_waiting: int = 1000) -> None:
+    def __init__(self, most: int, max_wait: float, max_waiting: int) -> None:
         """`max_wait` is how long a turn is waited for, in seconds, and `max_waiting` by how many at most."""
         self._max_wait = max_wait
         self._max_waiting = max_waiting
-        self._waiting = 0
+        self._waiting: Counter[Hashable] = Counter()
         self._turns = asyncio.Semaphore(most)
         self._turns_of: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
     async def take(self, key: Hashable) -> AsyncIterator[None]:
-        """Wait for a turn and hold it. Raises TimeoutError if it does not come, or too many wait."""
-        if self._waiting >= self._max_waiting:
-            raise TimeoutError
+        """Wait for a turn and hold it. Raises NoTurn if it does not come, or if too many wait, also of this key."""
+        if self._waiting.total() >= self._max_waiting or self._waiting[key] >= MAX_WAITING_OF_ONE:
+            raise NoTurn
         mine = self._turns_of.setdefault(key, asyncio.Lock())
-        self._waiting += 1
-        is_waiting = True
-        try:
-            async with asyncio.timeout(self._max_wait) as waiting, mine, self._turns:
-                waiting.reschedule(None)
-                self._waiting -= 1
-                is_waiting = False
-                yield
-        finally:
-            self._waiting -= is_waiting
+        async with AsyncExitStack() as turn:
+            self._waiting[key] += 1
+            try:
+                async with asyncio.timeout(self._max_wait):
+                    await turn.enter_async_context(mine)
+                    await turn.enter_async_context(self._turns)
+            except TimeoutError:
+                raise NoTurn from None
+            finally:
+                self._waiting -= Counter([key])
+            yield
 
 
 async def run_child(program: str, request: Json, data: bytes, *, seconds: float) -> bytes:

@@ -48,6 +48,8 @@ def repair(text: str) -> str:
     """Return `text` with the damage of wrong encodings repaired, as far as it can be recognised."""
     import ftfy
 
+    # A place at which a word may be divided is no part of it.
+    text = text.replace("\u00ad", "")
     text = READ_AS_GREEK.sub(_decode_again, text)
     text = ftfy.fix_text(text, uncurl_quotes=False, unescape_html=False)
     if OTHER_GREEK.search(text):

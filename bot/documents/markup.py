@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import TYPE_CHECKING, Any
 
 from bot.documents import plain
 from bot.documents.blocks import BREAK, Block, Code, Heading, Items, Paragraph, make_table
-from bot.documents.encoding import repair
+from bot.documents.encoding import decode, repair
 from bot.documents.to_markdown import unwrap_code
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ INLINE_TAGS = (
 )
 INLINE = frozenset(INLINE_TAGS.split())
 """Elements within running text."""
+CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([\w-]+)", re.IGNORECASE)
+"""Where a page names its encoding."""
 
 
 def is_markdown(text: str) -> bool:
@@ -142,7 +145,12 @@ def read_html(data: bytes) -> Iterator[Block]:
     import lxml.etree
     import lxml.html
 
-    encoding = None if re.search(rb"charset", data[:4096], re.IGNORECASE) else "utf-8"
+    named = CHARSET.search(data[:4096])
+    # UTF-16 that can be read here is none: the page was saved anew, and its mark was not.
+    is_told = named is not None and not re.match(rb"utf-?16|unicode|ucs", named[1], re.IGNORECASE)
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or not is_told:
+        data, is_told = decode(data).encode(), False
+    encoding = None if is_told else "utf-8"
     parser = lxml.html.HTMLParser(encoding=encoding, remove_comments=True, remove_pis=True)
     try:
         root = lxml.html.document_fromstring(data, parser=parser)

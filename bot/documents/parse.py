@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MAX_FILE_BYTES = 5_000_000
+ZIP, PDF = b"PK\x03\x04", re.compile(rb"(?:\xef\xbb\xbf)?\s{0,1000}%PDF-")
 BEFORE_HTML = re.compile(rb"\s+|<!--.*?-->", re.DOTALL)
 HTML = re.compile(rb"<(?:!doctype html|html|head|body)\b", re.IGNORECASE)
 LXML_NO_MEMORY = 2
@@ -80,13 +82,15 @@ def require_document_size(data: bytes, name: str) -> None:
 
 def _read_blocks(data: bytes, name: str) -> tuple[Sequence[Block], Mapping[str, tuple[str, ...]]]:
     """Return the blocks of a file in any format, and its further wordings."""
-    if data.startswith(b"%PDF-"):
+    if (start := find_pdf(data)) is not None:
         from bot.documents.pdf import read_pdf
 
-        return read_pdf(data, name), {}
-    if data.startswith(b"PK\x03\x04"):
-        from bot.documents.word import read_docx
+        return read_pdf(data[start:], name), {}
+    if data.startswith(ZIP):
+        from bot.documents.word import is_docx, read_docx
 
+        if not is_docx(data):
+            raise unknown_format(name)
         return list(read_docx(data)), {}
     text, wordings = author_wordings.extract_wordings(decode_text(data, name))
     return _read_text(text, data, name), wordings
@@ -120,6 +124,17 @@ def _check_size(blocks: Sequence[Block]) -> None:
                 characters.add(len(block.text))
 
 
+def find_pdf(data: bytes) -> int | None:
+    """Return where a PDF begins in a file, which may have blanks before it; None if the file is none."""
+    found = PDF.match(data)
+    return found and found.end() - len(b"%PDF-")
+
+
+def is_packed(data: bytes) -> bool:
+    """Return whether a file is one of PDF or Word, whose text does not stand in it as it is."""
+    return data.startswith(ZIP) or find_pdf(data) is not None
+
+
 def is_html(data: bytes, name: str) -> bool:
     """Return True if a file begins like an HTML page, below any comments, or has a suffix of HTML."""
     # One at a time: a pattern of several comments would try all ways to divide them.
@@ -133,13 +148,23 @@ def decode_text(data: bytes, name: str) -> str:
     """Return the text of a file. Raises UserError if the file is binary."""
     text = decode(data)
     is_binary = b"\0" in data and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    if is_binary or sum(not (sign.isprintable() or sign.isspace()) for sign in text) * 50 > len(text):
-        raise UnknownFormat(
-            "{name} is no text that I can read. These I can read: Markdown (.md), plain text (.txt), "
-            "HTML (.html), Word (.docx) and PDF (.pdf).",
-            name=name,
-        )
+    if is_binary or sum(map(_is_odd, text)) * 50 > len(text):
+        raise unknown_format(name)
     return text
+
+
+def unknown_format(name: str) -> UnknownFormat:
+    """Return the error for a file in another format."""
+    return UnknownFormat(
+        "{name} is no text that I can read. These I can read: Markdown (.md), plain text (.txt), "
+        "HTML (.html), Word (.docx) and PDF (.pdf).",
+        name=name,
+    )
+
+
+def _is_odd(sign: str) -> bool:
+    """Return whether a character is none of a text. Invisible ones join and part letters in many languages."""
+    return not (sign.isprintable() or sign.isspace()) and unicodedata.category(sign) != "Cf"
 
 
 def _read_text(text: str, data: bytes, name: str) -> list[Block]:

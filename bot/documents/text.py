@@ -7,14 +7,14 @@ from pathlib import PurePath
 from bot.core.errors import UserError
 from bot.documents.blocks import BREAK, Block, Code, Heading, Items, Paragraph, Table
 from bot.documents.limits import Limit
-from bot.documents.parse import decode_text, is_html, parse_document, require_document_size
+from bot.documents.parse import decode_text, is_html, is_packed, parse_document, require_document_size
 from bot.documents.to_markdown import fence
 
 
 def read_text(data: bytes, filename: str) -> str:
     """Return the text of a file. Raises UserError, with a sentence for the user who gave it, if it has none."""
     name = PurePath(filename).name
-    if data.startswith((b"%PDF-", b"PK\x03\x04")) or is_html(data, name):
+    if is_packed(data) or is_html(data, name):
         return "\n\n".join(map(_to_text, parse_document(data, name).blocks))
     require_document_size(data, name)
     # Unchanged, because each line of a table or of a program counts.

@@ -21,6 +21,20 @@ if TYPE_CHECKING:
     from docx.text.paragraph import Paragraph as WordParagraph
 
 
+CONTENT_TYPES, MAX_TYPES_BYTES = "[Content_Types].xml", 1 << 20
+MAIN = b"wordprocessingml.document.main+xml"
+"""The kind of the part with the text, by which a package of Word is told from one of PowerPoint."""
+
+
+def is_docx(data: bytes) -> bool:
+    """Return whether a ZIP file is one of Word. Raises any error if it is damaged."""
+    with zipfile.ZipFile(io.BytesIO(data)) as packed:
+        if CONTENT_TYPES not in packed.namelist():
+            return False
+        with packed.open(CONTENT_TYPES) as listed:
+            return MAIN in listed.read(MAX_TYPES_BYTES)
+
+
 def read_docx(data: bytes) -> Iterator[Block]:
     """Parse a Word file. Raises LimitExceeded, or any error if it is damaged."""
     import docx

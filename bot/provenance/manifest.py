@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 ACTIONS, CREATED = "c2pa.actions.v2", "c2pa.created"
 INTACT_STATES = frozenset({"Valid", "Trusted"})
-TRUSTED = "Trusted"
+TRUSTED, EXPIRED = "Trusted", "expired"
+CREDENTIAL, AGED = "signingCredential.", ("expired", "untrusted")
+"""How the library says that a certificate has expired: it is then trusted no longer, either."""
+REMOTE = "Remote"
+"""How the library begins to say that a file names an address at which its manifest is kept."""
 OFFLINE: Mapping[str, Any] = {
     "verify": {"ocsp_fetch": False, "remote_manifest_fetch": False},
     "builder": {"thumbnail": {"enabled": False}},
@@ -33,12 +37,14 @@ class Manifest:
     """What a file's manifest says, and whether that holds.
 
     `is_intact` is false if file or manifest was changed after it was signed; then nothing else need be true. `is_own`
-    is true if this bot signed it. All else, such as `signer`, the name in the certificate, is the word of whoever
-    signed it. `is_ai` says that a trained model made the picture, `facts` with which settings.
+    is true if this bot signed it, `is_expired` if the certificate is not valid any more. All else, such as `signer`, the
+    name in the certificate, is the word of whoever signed it. `is_ai` says that a trained model made the picture,
+    `facts` with which settings.
     """
 
     is_intact: bool
     is_own: bool = False
+    is_expired: bool = False
     signer: str = ""
     generator: str = ""
     is_ai: bool = False
@@ -83,11 +89,18 @@ def read_manifest(data: bytes, media_type: str, trust: Trust) -> Manifest | None
         with _open_context(trust) as context, c2pa.Reader(media_type, io.BytesIO(data), context=context) as reader:
             store, state = json.loads(reader.json()), reader.get_validation_state()
             active = reader.get_active_manifest()
-    except c2pa.C2paError.ManifestNotFound:
+    except (c2pa.C2paError.ManifestNotFound, c2pa.C2paError.NotSupported):
         return None
-    except c2pa.C2paError:
-        return Manifest(is_intact=False, facts={})
-    return _describe(active or {}, state or "", trust) if store else None
+    except c2pa.C2paError as error:
+        # One that is kept elsewhere, which is not fetched, is none of the file.
+        return None if str(error).startswith(REMOTE) else Manifest(is_intact=False, facts={})
+    return _describe(active or {}, _judge(store, state or ""), trust) if store else None
+
+
+def _judge(store: Mapping[str, Any], state: str) -> str:
+    """Return the state of a manifest: EXPIRED if nothing but the age of its certificate is wrong."""
+    codes = {str(problem.get("code")) for problem in store.get("validation_status") or ()}
+    return EXPIRED if f"{CREDENTIAL}expired" in codes and codes <= {f"{CREDENTIAL}{why}" for why in AGED} else state
 
 
 def _open_context(trust: Trust | None = None) -> Context:
@@ -112,7 +125,8 @@ def _describe(active: Mapping[str, Any], state: str, trust: Trust) -> Manifest:
     with suppress(TypeError, ValueError):
         when = datetime.fromisoformat(made.get("when", ""))
     return Manifest(
-        is_intact=state in INTACT_STATES,
+        is_intact=state in {*INTACT_STATES, EXPIRED},
+        is_expired=state == EXPIRED,
         is_own=state == TRUSTED and serial == str(trust.serial),
         signer=", ".join(filter(None, names)),
         generator=_describe_generator(active.get("claim_generator_info")),

@@ -67,6 +67,8 @@ def _judge(ctx: Context, findings: PictureFindings, *, is_stored: bool) -> str:
         return ctx.translate("Looks like a picture of this bot, but was changed or saved anew.")
     if manifest is not None and not manifest.is_intact:
         return ctx.translate("Its manifest is broken: something was changed after it was signed.")
+    if manifest is not None and manifest.is_expired:
+        return ctx.translate("Nothing was changed since it was signed, with a certificate that has expired since.")
     if manifest is not None and manifest.is_ai:
         return ctx.translate("Made by an AI model, says a valid manifest of somebody else.")
     if manifest is not None:
@@ -108,6 +110,11 @@ def _check_manifest(ctx: Context, findings: PictureFindings) -> str:
         return ctx.translate("None. It is lost when a picture is saved anew, and a screenshot has none.")
     if not manifest.is_intact:
         return ctx.translate("Broken: file or manifest was changed after it was signed, so it proves nothing.")
+    if manifest.is_expired:
+        return ctx.translate(
+            "Expired: it was signed in the name of {signer}, whose certificate is not valid any more.",
+            signer=_quote(manifest.signer or "?"),
+        )
     if not manifest.is_own:
         return ctx.translate(
             "Valid: nothing was changed since it was signed in the name of {signer}, for whom nobody here vouches.",

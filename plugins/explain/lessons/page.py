@@ -14,7 +14,7 @@ from bot import Page, Part
 from bot.documents import author_wordings, markup
 from bot.documents.blocks import BREAK, Block, Code, Items, Paragraph, Table
 from bot.documents.encoding import decode
-from bot.documents.parse import is_html
+from bot.documents.parse import is_html, is_packed
 from bot.documents.plain import BOLD, QUESTION_LABEL, is_question, remove_answer_label
 from bot.documents.to_markdown import CODE, escape_line_start, fence
 from plugins.explain.lessons.passages import hyphenate, split_sections
@@ -108,7 +108,7 @@ def make_slug(title: str) -> str:
 
 def _markdown_source(data: bytes, filename: str) -> str | None:
     """Return the text of a Markdown file, without comments; None for all other files."""
-    if data.startswith((b"%PDF-", b"PK\x03\x04")) or is_html(data, filename):
+    if is_packed(data) or is_html(data, filename):
         return None
     closed, rest = author_wordings.split_after_last_comment(author_wordings.extract_wordings(decode(data))[0])
     text = COMMENT.sub("", closed) + rest

@@ -55,6 +55,20 @@ async def test_texts_and_pictures_are_read_as_a_model_gets_them() -> None:
     assert SECRET.encode() not in picture.picture
 
 
+def test_an_odd_field_beside_it_does_not_hide_how_a_photograph_was_held() -> None:
+    about = Image.Exif()
+    about[0x0112] = 6
+    about[0x011A] = 72.0
+    picture = io.BytesIO()
+    Image.new("RGB", (30, 20), "red").save(picture, "JPEG", exif=about)
+    # The resolution becomes a text, which Pillow cannot write again as a number.
+    odd = picture.getvalue().replace(b"\x01\x1a\x00\x05", b"\x01\x1a\x00\x02")
+    odd = odd.replace(b"\x1a\x01\x05\x00", b"\x1a\x01\x02\x00")
+    assert odd != picture.getvalue()
+    with Image.open(io.BytesIO(shrink_picture(odd))) as seen:
+        assert seen.size == (20, 30)
+
+
 async def test_files_that_cannot_be_read_are_refused_with_a_sentence() -> None:
     whole = io.BytesIO()
     Image.effect_noise((64, 64), 99).save(whole, "PNG")

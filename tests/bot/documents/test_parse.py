@@ -12,7 +12,7 @@ from PIL import Image
 
 from bot import UserError
 from bot.documents.blocks import BREAK, Code, Heading, Items, Paragraph, Table
-from bot.documents.parse import MAX_FILE_BYTES, is_html, parse_document
+from bot.documents.parse import MAX_FILE_BYTES, decode_text, is_html, parse_document
 from plugins.explain.lessons.passages import split_passages
 
 PLAIN = Path(__file__).parents[2] / "data" / "plain_lesson.txt"
@@ -231,6 +231,46 @@ def image_only() -> bytes:
     return made.getvalue()
 
 
+def packed(*names: str) -> bytes:
+    """A ZIP file, as other programs of an office write."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as file:
+        for name in ("[Content_Types].xml", *names):
+            file.writestr(name, "<Types/>")
+    return made.getvalue()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+@pytest.mark.parametrize(
+    "meta", ["", '<meta charset="utf-16">', "<meta http-equiv=Content-Type content='charset=unicode'>"]
+)
+def test_a_page_is_read_in_the_encoding_that_it_has(encoding: str, meta: str) -> None:
+    page = f"<!doctype html><html><head>{meta}</head><h1>Größe</h1><p>Für die Schü&shy;ler – “ja”.</p></html>"
+    read = parse_document(page.encode(encoding), "a.html")
+    assert [block.text for block in read.blocks] == ["Größe", "Für die Schüler – “ja”."]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "می\u200cخواهم بدانم که چرا آسمان آبی است.",
+        "ខ្ញុំ\u200bចង់\u200bដឹង\u200bថា",
+        "Do\u00adnau\u00addampf\u00adschiff",
+        "👩\u200d🚀👨\u200d🎨",
+    ],
+    ids=["Persian", "Khmer", "German", "emoji"],
+)
+def test_invisible_characters_between_letters_are_no_sign_of_a_binary_file(text: str) -> None:
+    assert decode_text(text.encode(), "a.txt") == text.replace("\u00ad", "")
+
+
+def test_blanks_before_a_pdf_are_passed_over() -> None:
+    pdf = pdf_of_pages(1, b"BT /F1 12 Tf 50 700 Td (Dogs bark at strangers.) Tj ET")
+    assert "Dogs bark" in parse_document(b"\r\n" + pdf, "a.pdf").blocks[0].text
+    about = parse_document(b"A PDF begins with %PDF-1.7, and a page with its tag.", "a.txt")
+    assert "%PDF-1.7" in about.blocks[0].text
+
+
 @pytest.mark.parametrize(
     ("data", "name", "sentence"),
     [
@@ -239,6 +279,7 @@ def image_only() -> bytes:
         (b"%PDF-1.4 broken", "a.pdf", "a.pdf cannot be read: it is damaged, or not what its name says."),
         (b"PK\x03\x04 broken", "a.docx", "a.docx cannot be read: it is damaged, or not what its name says."),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a.png", "a.png is no text that I can read."),
+        (packed("ppt/presentation.xml"), "a.pptx", "a.pptx is no text that I can read."),
         (b"", "a.txt", "a.txt holds no text."),
         (b"# Pets\n\n## Cats\n\n![](cat.png)\n", "a.md", "a.md holds no text."),
         (b"# Only a title\n", "/home/ann/a.md", "a.md holds no text."),

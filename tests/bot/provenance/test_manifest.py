@@ -1,8 +1,13 @@
-from datetime import UTC, datetime, timedelta
+import io
+import time
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import pytest
+from cryptography.x509 import load_pem_x509_certificate
 from fakes.core.pictures import FACTS, FORMATS, an_identity, make_picture
+from PIL import Image
 
+from bot.provenance import certificates
 from bot.provenance.manifest import read_manifest, sign
 from bot.provenance.metadata import write_label
 
@@ -44,3 +49,41 @@ def test_a_picture_without_settings_can_be_signed() -> None:
     manifest = read_manifest(signed, "image/png", identity.trust)
     assert manifest is not None
     assert (manifest.is_own, manifest.facts) == (True, {})
+
+
+def test_a_manifest_that_is_kept_elsewhere_is_none() -> None:
+    packet = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description rdf:about="" xmlns:dcterms="http://purl.org/dc/terms/" '
+        b'dcterms:provenance="https://example.org/manifest"/></rdf:RDF></x:xmpmeta>'
+    )
+    saved = io.BytesIO()
+    Image.new("RGB", (20, 15)).save(saved, "JPEG", xmp=packet)
+    assert read_manifest(saved.getvalue(), "image/jpeg", an_identity().trust) is None
+
+
+def test_a_certificate_that_has_expired_does_not_say_that_something_was_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    picture = write_label(make_picture("image/png"), {})
+    # The library is there before the certificate begins to age.
+    sign(picture, "image/png", FACTS, an_identity())
+
+    class Earlier(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.now(tz) - timedelta(days=30) + timedelta(seconds=6)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(certificates, "datetime", Earlier)
+        patched.setattr(certificates, "VALID_DAYS", 31)
+        identity = certificates.read_identity(certificates.make_identity())
+    signed = sign(picture, "image/png", FACTS, identity)
+    ends = load_pem_x509_certificate(identity.chain[0].encode()).not_valid_after_utc
+    time.sleep(max(0.0, (ends - datetime.now(UTC)).total_seconds() + 1.5))
+    manifest = read_manifest(signed, "image/png", identity.trust)
+    assert manifest is not None
+    assert (manifest.is_intact, manifest.is_expired, manifest.is_own) == (True, True, False)
+    changed = signed[:-30] + bytes([signed[-30] ^ 1]) + signed[-29:]
+    broken = read_manifest(changed, "image/png", identity.trust)
+    assert broken is None or not broken.is_intact

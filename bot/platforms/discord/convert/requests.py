@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import replace
 from functools import partial
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PLATFORM = "discord"
+FETCH_SECONDS = 30.0
+"""How long a file may take to come; meanwhile it holds the turn of others."""
 MENTION = re.compile(r"<(?P<kind>@!?|@&|#)(?P<id>[0-9]{1,20})>")
 
 
@@ -144,8 +147,9 @@ def files_of(message: discord.Message) -> tuple[RemoteFile, ...]:
 async def _fetch(file: discord.Attachment) -> Attachment:
     empty = _empty_file(file)
     try:
-        data = await file.read()
-    except (discord.HTTPException, aiohttp.ClientError) as error:
+        async with asyncio.timeout(FETCH_SECONDS):
+            data = await file.read()
+    except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
         raise UserError("{file} could not be fetched from Discord; send it again.", file=file.filename) from error
     return replace(empty, data=data)
 

@@ -51,7 +51,7 @@ class TrustedProxies:
         """Return the last address that is not a proxy of ours: whatever stands before it, the client may have sent."""
         address = request.remote or ""
         for part in reversed(",".join(request.headers.getall("X-Forwarded-For", ())).split(",")):
-            parsed = parse_address(part)
+            parsed = parse_address(_without_port(part))
             if parsed is None:
                 break
             address = str(parsed)
@@ -62,3 +62,11 @@ class TrustedProxies:
     def _is_proxy(self, address: str) -> bool:
         parsed = parse_address(address)
         return parsed is not None and any(parsed in network for network in self._proxies)
+
+
+def _without_port(part: str) -> str:
+    """Return an address of the header without the port that some proxies add: 192.0.2.1:443, [2001:db8::1]:443."""
+    part = part.strip()
+    if part.startswith("["):
+        return part[1:].partition("]")[0]
+    return part.partition(":")[0] if part.count(":") == 1 else part

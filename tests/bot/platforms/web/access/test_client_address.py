@@ -33,6 +33,12 @@ CHAIN = ("X-Forwarded-For", "203.0.113.9, 198.51.100.7, 10.0.0.2")
 HTTPS = ("X-Forwarded-Proto", "https")
 
 
+@pytest.mark.parametrize("part", ["203.0.113.9:52044", "[2001:db8::1]:443", "[2001:db8::1]", "2001:db8::1"])
+async def test_a_proxy_may_add_ports_and_brackets(part: str) -> None:
+    address = "203.0.113.9" if part.startswith("2") and "." in part else "2001:db8::1"
+    assert await seen([("X-Forwarded-For", part)], "127.0.0.1") == [address, "http"]
+
+
 async def test_headers_of_strangers_are_ignored() -> None:
     assert await seen([CHAIN, HTTPS]) == ["127.0.0.1", "http"]
     assert await seen([CHAIN, HTTPS], "192.0.2.1") == ["127.0.0.1", "http"]
