@@ -37,8 +37,8 @@ class Manifest:
     """What a file's manifest says, and whether that holds.
 
     `is_intact` is false if file or manifest was changed after it was signed; then nothing else need be true. `is_own`
-    is true if this bot signed it, `is_expired` if the certificate is not valid any more. All else, such as `signer`, the
-    name in the certificate, is the word of whoever signed it. `is_ai` says that a trained model made the picture,
+    is true if this bot signed it, `is_expired` if the certificate is not valid any more. All else, such as `signer`,
+    the name in the certificate, is the word of whoever signed it. `is_ai` says that a trained model made the picture,
     `facts` with which settings.
     """
 
