@@ -25,14 +25,15 @@ if TYPE_CHECKING:
     from bot.settings.setting import Setting
     from bot.storage.audit import AuditRow
 
-MAX_VALUE_CHARS = 5000
+MAX_VALUE_CHARS, MAX_SHOWN_CHARS = 5000, 200
 DATA_PATH = "/settings/data"
 
 
 class SettingChange(BaseModel):
     """A new value for a setting, as typed, for a room, or for the whole chat if that is empty. None resets it.
 
-    If it `follows`, a room keeps no value of its own that the whole chat has as well.
+    If it `follows`, a room keeps no value of its own that the whole chat has as well. `seen` is the value that the page
+    showed, if it says so.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +42,7 @@ class SettingChange(BaseModel):
     name: Annotated[str, Field(max_length=200)]
     value: Annotated[str, Field(max_length=MAX_VALUE_CHARS)] | None
     follows: bool = False
+    seen: bool | float | str | None = None
 
 
 class SettingsPage:
@@ -78,6 +80,7 @@ class SettingsPage:
         try:
             change = self._parse_change(await request.read())
             scope = self._require_scope(user, change.room)
+            self._require_seen(change, scope)
             caller = Caller(user, scope.place)
             await SettingsEditor(settings).set(caller, change.name, change.value, scope, follows=change.follows)
         except UserError as error:
@@ -91,6 +94,14 @@ class SettingsPage:
             return SettingChange.model_validate_json(body)
         except ValidationError:
             raise UserError("A value may have {most} characters.", most=MAX_VALUE_CHARS) from None
+
+    def _require_seen(self, change: SettingChange, scope: Scope) -> None:
+        """Raise UserError if somebody changed the setting after the page showed it: a list would lose their part."""
+        settings = self._services.bot.settings
+        now = settings.value(settings.find(change.name).name, scope.place)
+        if "seen" in change.model_fields_set and change.seen != now:
+            sentence = "{name} was changed meanwhile, to “{value}”. Load the page anew before you change it."
+            raise UserError(sentence, name=change.name, value=str(now)[:MAX_SHOWN_CHARS])
 
     def _require_scope(self, user: User, room: str) -> Scope:
         """Return the scope of a room, or of the whole chat. Raises UserError for others than moderators."""

@@ -55,6 +55,17 @@ async def test_every_setting_has_its_sentence_and_says_where_its_value_comes_fro
     assert (before["value"], before["where"], before["here"], before["changed"]) == (2, "default", False, None)
 
 
+async def test_what_another_teacher_has_changed_meanwhile_is_not_overwritten(bot: Bot, teacher: Visitor) -> None:
+    name, scope = "safety.words", Scope("web", "web")
+    seen = (await shown(teacher, name=name))["value"]
+    assert (await asked(teacher, name=name, value="dumbo", seen=seen))[0] == 200
+    status, answer = await asked(teacher, name=name, value="twit", seen=seen)
+    assert (status, "safety.words was changed meanwhile, to “dumbo”." in answer["error"]) == (422, True)
+    assert bot.settings.value(name, scope.place) == "dumbo"
+    seen = (await shown(teacher))["value"]
+    assert (await asked(teacher, name=MAXIMUM, value="1", seen=seen))[0] == 200
+
+
 async def test_settings_of_a_missing_room_cannot_be_set_but_can_be_reset(bot: Bot, teacher: Visitor) -> None:
     lesson, wrong = Scope("web", "web", "lesson-1"), Scope("web", "web", "leson-1")
     async with teacher.page() as page:

@@ -96,7 +96,7 @@ function fill(entry, notice) {
     error.textContent = "";
     try {
       const old = formatValue(setting.value);
-      entry.setting = await fetchSettings(room, { room, name: setting.name, value: newValue });
+      entry.setting = await fetchSettings(room, { room, name: setting.name, value: newValue, seen: setting.value });
       fill(entry, `${old} → ${formatValue(entry.setting.value)}`);
       root.querySelector("input, select, textarea").focus();
     } catch (problem) {
