@@ -50,7 +50,7 @@ TOO_LONG = re.compile(
 )
 OUT_OF_RANGE = re.compile(
     r"(less|greater|larger|smaller) than|at (most|least)|too (large|small|high|low|big)|maximum|minimum|between"
-    r"|out of range|must be (in|[<>≤≥])|exceed",
+    r"|\brange\b|must be (in|[<>≤≥])|exceed",
     re.IGNORECASE,
 )
 """How a server says that it knows a field, and not this value of it."""
