@@ -30,9 +30,8 @@ from sqlalchemy.engine import URL, make_url
 from bot.core.errors import BotError, DatabaseUnavailable
 from bot.storage.database import MIGRATIONS, Database, InstanceRow
 from bot.storage.engine import OF_SQLALCHEMY, Backend, create_backend
-from bot.storage.identity import SIGNING_KEY
 from bot.storage.instances import Instance
-from bot.storage.secret_key import HASH_KEY
+from bot.storage.secret_key import SECRET_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,8 +45,6 @@ TABLES = (
     "votes",
 )
 """All tables of a database of Tempera; others in it are left alone."""
-SECRET_FILES = (HASH_KEY, SIGNING_KEY)
-"""The secrets that stand beside an SQLite database (bot/storage/secret_key.py), by the ends of their names."""
 PREFIX, LEFT_SECONDS = ".tempera-backup-", 86_400.0
 """How the folder of a backup that is being made begins, and when one that was left is removed."""
 NOT_A_BACKUP = "{path} is not a backup that “tempera backup” has made, or only a part of one."
@@ -158,7 +155,7 @@ def _find_secrets(file: Path | None) -> list[Path]:
     """Return the files of the secrets that stand beside an SQLite database (bot/storage/secret_key.py)."""
     if file is None:
         return []
-    return [path for name in SECRET_FILES if (path := file.with_name(f"{file.name}.{name}")).exists()]
+    return [path for name in SECRET_NAMES if (path := file.with_name(f"{file.name}.{name}")).exists()]
 
 
 def _copy_sqlite(file: Path, copy: Path) -> None:
@@ -229,7 +226,7 @@ def _unpack(source: Path, folder: Path) -> None:
                 content = tar.extractfile(member)
                 if content is None or not (member.name in (DESCRIPTION, DATABASE) or name.isalpha()):
                     raise BotError(NOT_A_BACKUP.format(path=source))
-                if member.name.startswith(SECRETS) and name not in SECRET_FILES:
+                if member.name.startswith(SECRETS) and name not in SECRET_NAMES:
                     # Earlier versions took other files beside the database for secrets.
                     continue
                 path = folder / member.name

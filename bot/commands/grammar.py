@@ -18,8 +18,8 @@ QUOTES = {'"': '"', "“": "”", "„": "“”", "«": "»", "'": "'"}
 NAME = r"(?P<name>[A-Za-z_][\w-]*)"
 QUOTED = r"\"[^\"]*\"(?=\s|$)|\".*\"(?=\s*$)|\"[^\"]*\"|“[^”]*”|„[^“”]*[“”]|«[^»]*»|'[^']*'(?=\s|$)"
 """A value in quotation marks. A value at the end of the line may have further quotation marks inside."""
-FIRST = re.compile(rf"\s*{NAME}[:：](?P<value>{QUOTED}|\S*)", re.DOTALL)
-LAST = re.compile(rf"(?:^|\s){NAME}[:：](?P<value>\"[^\"]*\"|“[^“”]*”|„[^„“”]*[“”]|«[^«»]*»|[^\s\"]+)\s*$")
+FIRST = re.compile(rf"\s*{NAME}:(?P<value>{QUOTED}|\S*)", re.DOTALL)
+LAST = re.compile(rf"(?:^|\s){NAME}:(?P<value>\"[^\"]*\"|“[^“”]*”|„[^„“”]*[“”]|«[^«»]*»|[^\s\"]+)\s*$")
 """A pair at the end. No alternative reads past the next mark of its kind, so that a search takes linear time."""
 
 

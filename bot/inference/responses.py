@@ -176,7 +176,7 @@ def _error_of_ours(status: int, message: object, code: object, retry_after: floa
 
 def _find_message(told: Any) -> str:
     """Return the sentence of an error in OpenAI's format, or in that of FastAPI. Raises KeyError if there is none."""
-    if "detail" not in told:
+    if told.get("error"):
         return str(told["error"]["message"])
     detail = told["detail"]
     return detail if isinstance(detail, str) else f"{detail[0]['loc'][-1]}: {detail[0]['msg']}"

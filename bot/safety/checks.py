@@ -120,6 +120,8 @@ class Safety:
         self._models = models
         self._compiled = CompiledLists()
         self._heard_at = self._silent_until = 0.0
+        self._missed = 0
+        """How many short texts one after the other it did not answer in time."""
         for name, kind in LIST_KINDS.items():
             settings.guards[name] = partial(self._compile_before_use, kind)
 
@@ -275,11 +277,13 @@ class Safety:
         except ModelError:
             return unchecked
         except TimeoutError:
-            # Not if it answered others meanwhile. Otherwise every sentence of an answer would wait as long.
-            if self._heard_at < began:
+            # Not if it answered others meanwhile, or has much to read. Otherwise every sentence would wait as long.
+            if self._heard_at < began and sum(map(len, texts)) <= FILE_PIECE_CHARACTERS:
+                self._missed += 1
+            if self._missed > 1:
                 self._silent_until = time.monotonic() + SILENCE_SECONDS
             return unchecked
-        self._heard_at = time.monotonic()
+        self._heard_at, self._missed = time.monotonic(), 0
         for scores in scores_of_texts:
             if sum(scores.values()) >= threshold:
                 return max(scores, key=scores.__getitem__).split("/")[0].replace("-", "_")
@@ -290,7 +294,7 @@ class Safety:
             try:
                 return await self._models.moderate(texts, user=user)
             except Busy:
-                self._heard_at = time.monotonic()
+                self._heard_at, self._missed = time.monotonic(), 0
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _make_refusal(self, code: str, text: str, place: Place) -> Unsafe:

@@ -12,8 +12,21 @@ from dataclasses import dataclass
 from itertools import groupby
 from string import ascii_lowercase
 
-ENCLOSED = (0x1F150, 0x1F170, 0x1F1E6)
-"""Where Unicode has A to Z in black circles, in black squares, and as pairs that are shown as flags."""
+ENCLOSED = (0x1F150, 0x1F170)
+"""Where Unicode has A to Z in black circles and in black squares."""
+FIRST_OF_FLAGS = 0x1F1E6
+"""Where Unicode has A to Z as signs of which two are shown as a flag."""
+FLAG_SIGNS = re.compile("[\U0001f1e6-\U0001f1ff]+")
+REGIONS = (
+    "acadaeafagaialamaoaqarasatauawaxazbabbbdbebfbgbhbibjblbmbnbobqbrbsbtbvbwbybzcacccdcfcgchcickclcmcnco"
+    "cpcrcucvcwcxcyczdedgdjdkdmdodzeaeceeegehereseteufifjfkfmfofrgagbgdgegfggghgiglgmgngpgqgrgsgtgugwgyhk"
+    "hmhnhrhthuicidieiliminioiqirisitjejmjojpkekgkhkikmknkpkrkwkykzlalblclilklrlsltlulvlymamcmdmemfmgmhmk"
+    "mlmmmnmompmqmrmsmtmumvmwmxmymznancnenfngninlnonpnrnunzompapepfpgphpkplpmpnprpsptpwpyqarerorsrurwsasb"
+    "scsdsesgshsisjskslsmsnsosrssstsvsxsysztatctdtftgthtjtktltmtntotrtttvtwtzuaugumunusuyuzvavcvevgvivnvu"
+    "wfwsxkyeytzazmzw"
+)
+"""The pairs of letters that are flags, one after the other."""
+FLAGS = frozenset(REGIONS[place : place + 2] for place in range(0, len(REGIONS), 2))
 LOOKALIKES = str.maketrans(
     {
         **dict(zip("абвгдеёзиіїјкмнопрсѕтухцһԁԛԝѵ", "abbrdee3niijkmhonpcstyxuhdqwv", strict=True)),
@@ -132,10 +145,18 @@ def _without_accents(text: str) -> str:
     return "".join(one for one in decomposed if unicodedata.category(one) != "Mn")
 
 
+def _read_flags(signs: re.Match[str]) -> str:
+    """Return what is written with the signs of flags as a word of its own; real flags stay as they are."""
+    letters = "".join(chr(ord(sign) - FIRST_OF_FLAGS + ord("a")) for sign in signs[0])
+    pairs = {letters[place : place + 2] for place in range(0, len(letters), 2)}
+    return signs[0] if pairs <= FLAGS else f" {letters} "
+
+
 def fold(text: str) -> str:
     """Return `text` in small letters, without accents and invisible characters, with lookalikes replaced."""
     if text.isascii():
         return text.lower()
+    text = FLAG_SIGNS.sub(_read_flags, text)
     kept = [
         character
         for character in unicodedata.normalize("NFKD", INVISIBLE.sub("", text.translate(PHRASES))).casefold()

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.provenance.certificates import make_identity, read_identity
-from bot.storage.secret_key import damaged, load_secret_text
+from bot.storage.secret_key import SIGNING_KEY, damaged, load_secret_text
 
 if TYPE_CHECKING:
     from bot.provenance.certificates import Identity
     from bot.storage.database import Database
-
-SIGNING_KEY = "signing"
 
 
 async def load_own_identity(database: Database) -> Identity:

@@ -54,7 +54,8 @@ OUT_OF_RANGE = re.compile(
     re.IGNORECASE,
 )
 """How a server says that it knows a field, and not this value of it."""
-MOST = re.compile(r"(?:at most|maximum(?: \w+)?(?: of| is|:)?|less than or equal to|<=|≤) *(\d+)", re.IGNORECASE)
+MOST = re.compile(r"(?:at most|maximum(?: \w+)?(?: of| is|:)?|less than or equal to|<=|≤)[ `]*(\d+)", re.IGNORECASE)
+SHORT_CHARACTERS = 20
 ECHOES = frozenset({"input", "body", "request", "url"})
 """What an error may have beside its words: the request, and addresses of explanations."""
 CHOSEN = ("temperature", "max_tokens", "max_completion_tokens")
@@ -69,8 +70,8 @@ NO_IMAGES = re.compile(
 
 
 NO_SYSTEM = re.compile(
-    r"system (role|messages?|prompts?) (is |are )?not (supported|allowed)|not support (a |the )?system"
-    r"|roles must alternate",
+    r"system (role|messages?|prompts?) (is |are )?not (supported|allowed)|not support ['\"]?(a |the )?system"
+    r"|developer instruction is not enabled|(?<!system message, conversation )roles must alternate",
     re.IGNORECASE,
 )
 """How the chat templates of Gemma 2 and of the first Mistral models refuse a turn of the system."""
@@ -182,7 +183,8 @@ def _read_words(detail: str, sent: Mapping[str, Any]) -> str:
         words = detail
     asked = [message.get("content") for message in sent.get("messages", ())] + [sent.get("prompt")]
     for text in asked:
-        if isinstance(text, str) and text:
+        # A short one may be a part of the server's own words.
+        if isinstance(text, str) and len(text) > SHORT_CHARACTERS:
             words = words.replace(text, " ")
     return words
 
@@ -193,6 +195,7 @@ def _find_texts(told: Any) -> Iterator[str]:
     elif isinstance(told, dict):
         for name, value in told.items():
             if name not in ECHOES:
+                yield name
                 yield from _find_texts(value)
     elif isinstance(told, list):
         for value in told:

@@ -9,7 +9,7 @@ from bot import Answered, Delta, Turn
 from bot.core.errors import ModelError, ModelUnavailable
 from bot.core.model_events import ModelChoice
 from bot.inference.client import ModelClient
-from bot.inference.upstreams.abilities import NO_IMAGES
+from bot.inference.upstreams.abilities import NO_IMAGES, NO_SYSTEM
 
 QUESTION = [Turn("user", "hi")]
 BROKEN = "The answer of “model server” broke off, or came in a form that I do not know."
@@ -107,6 +107,28 @@ async def test_a_field_that_only_the_question_names_is_still_sent() -> None:
         with pytest.raises(ModelError, match="refused this"):
             await answer(client, turns, max_tokens=9)
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("question", ["p", "min", "min_p"])
+async def test_a_short_question_hides_no_word_of_a_refusal(question: str) -> None:
+    async with OtherServer() as server, ModelClient(server.url) as client:
+        server.unknown = {"min_p"}
+        assert (await answer(client, [Turn("user", question)], min_p=0.1))[1].left_out == ("min_p",)
+
+
+@pytest.mark.parametrize(
+    ("words", "takes_none"),
+    [
+        ("System role not supported", True),
+        ("Unsupported value: 'messages[0].role' does not support 'system' with this model.", True),
+        ("Developer instruction is not enabled for models/gemma-3-1b-it", True),
+        ("Conversation roles must alternate user/assistant/user/assistant/...", True),
+        ("After the optional system message, conversation roles must alternate user/assistant", False),
+        ("The system is busy.", False),
+    ],
+)
+def test_only_who_takes_no_turn_of_the_system_is_taken_for_that(words: str, takes_none: bool) -> None:
+    assert bool(NO_SYSTEM.search(words)) is takes_none
 
 
 async def test_a_model_without_turns_of_the_system_reads_its_words_with_the_question() -> None:

@@ -33,8 +33,18 @@ async def forgetful(address: str, models: FakeModels, days: float = 0) -> AsyncI
     plugins = plugin.load(PluginsSection(enabled=("ask", "face", "imagine"), entry_points=False))
     client = ModelClient(models.url)
     settings = {"safety.level": "off"}
-    async with Bot(client, plugins, Database(address), settings=settings, retention_days=days) as bot:
-        yield bot
+    purge_all, is_purged = Bot._purge_all, asyncio.Event()
+
+    async def purge_and_tell(bot: Bot) -> None:
+        await purge_all(bot)
+        is_purged.set()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Bot, "_purge_all", purge_and_tell)
+        async with Bot(client, plugins, Database(address), settings=settings, retention_days=days) as bot:
+            # What is deleted as it starts is nothing of the test.
+            await is_purged.wait()
+            yield bot
 
 
 async def happened(database: Database, what: str, days: float) -> None:

@@ -80,6 +80,7 @@ async def bot(request: pytest.FixtureRequest, models: FakeModels, tmp_path: Path
         ("/draw ann example on a horse", "real_person"),
         ("/draw donald trump riding a bear", "real_person"),
         ("/draw donald trunp riding a bear", "real_person"),
+        ("/draw Donald Trump🇺🇸 dancing", "real_person"),
         ("/draw the president of the United States in a bath", "real_person"),
         ("/draw der Papst auf einem Motorrad", "real_person"),
         ("/draw t@ylor sw1ft selling lemonade", "real_person"),
@@ -190,14 +191,14 @@ async def test_a_queue_that_stays_full_counts_as_unreachable(
     assert (await last(bot, ask("/say hello"))).text == SENTENCES["unchecked"].text
 
 
-async def test_a_classifier_that_does_not_answer_is_waited_for_once(
+async def test_a_classifier_that_does_not_answer_is_not_waited_for_each_time(
     bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.safety.checks.CLASSIFIER_TIMEOUT_SECONDS", 0.2)
     models.moderation_gate.clear()
     for _ in range(5):
         assert (await last(bot, ask("/say hello"))).text == SENTENCES["unchecked"].text
-    assert len(models.moderated) == 1
+    assert len(models.moderated) == 2
     models.moderation_gate.set()
     monkeypatch.setattr("bot.safety.checks.CLASSIFIER_TIMEOUT_SECONDS", 60)
     bot.safety._silent_until = 0.0

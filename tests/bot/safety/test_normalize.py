@@ -31,6 +31,7 @@ def test_disguises_are_removed(text: str, meant: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "I love 🇫🇷 and 🇦🇷🇸🇪, 🇹🇼🇦🇹",
         "What is the 4th planet?",
         "2x+3=11",
         "co2 and h2o, mp3 and GPT4",

@@ -114,12 +114,12 @@ async def test_others_write_while_a_purge_goes_on(address: str, monkeypatch: pyt
     monkeypatch.setattr(database_module, "PURGE_BATCH", 2)
     async with Database(address) as database:
         async with database.writing() as session:
-            session.add_all([message(created=now() - timedelta(days=31)) for _ in range(101)])
+            session.add_all([message(created=now() - timedelta(days=31)) for _ in range(601)])
         purge = asyncio.create_task(database.purge(30))
         for number in range(5):
             assert await database.claim_event("test", str(number))
         assert not purge.done()
-        assert await purge == 101
+        assert await purge == 601
 
 
 def _claim(address: str, names: list[str], results: "multiprocessing.Queue[list[str]]") -> None:

@@ -194,7 +194,7 @@ async def vanishing(socket_folder: str) -> AsyncIterator[tuple[int, asyncio.Even
 async def test_connections_to_a_host_that_has_vanished_are_given_up(
     postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "BUSY_SECONDS", 0.5)
+    monkeypatch.setattr(engine, "BUSY_SECONDS", 3)
     async with fresh_database(postgres) as address, vanishing(postgres) as (port, gone):
         name = make_url(address).database
         async with Database(f"postgresql://postgres@127.0.0.1:{port}/{name}") as database:

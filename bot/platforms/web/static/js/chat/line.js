@@ -1,6 +1,6 @@
 // Reads and changes a typed line: its command and its name:value pairs. Does not touch the page.
 
-const PAIR = /(^|\s)([a-z_][\w-]*)[:：]("[^"]*"|“[^“”]*”|„[^„“”]*[“”]|«[^«»]*»|[^\s"]*)(?=\s|$)/gi;
+const PAIR = /(^|\s)([a-z_][\w-]*):("[^"]*"|“[^“”]*”|„[^„“”]*[“”]|«[^«»]*»|[^\s"]*)(?=\s|$)/gi;
 
 // Returns the command that the line names; the longest name wins ("lesson list" before "lesson").
 export function commandOf(line, commands) {
