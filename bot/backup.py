@@ -28,10 +28,11 @@ from sqlalchemy import inspect
 from sqlalchemy.engine import URL, make_url
 
 from bot.core.errors import BotError, DatabaseUnavailable
+from bot.platforms.capabilities import PLATFORMS
 from bot.storage.database import MIGRATIONS, Database, InstanceRow
 from bot.storage.engine import OF_SQLALCHEMY, Backend, create_backend
 from bot.storage.instances import Instance
-from bot.storage.secret_key import SECRET_NAMES
+from bot.storage.secret_key import HASH_KEY, SIGNING_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -45,6 +46,8 @@ TABLES = (
     "votes",
 )
 """All tables of a database of Tempera; others in it are left alone."""
+SECRET_NAMES = (HASH_KEY, SIGNING_KEY, *PLATFORMS)
+"""The secrets that may stand beside an SQLite database, by the ends of their names."""
 PREFIX, LEFT_SECONDS = ".tempera-backup-", 86_400.0
 """How the folder of a backup that is being made begins, and when one that was left is removed."""
 NOT_A_BACKUP = "{path} is not a backup that “tempera backup” has made, or only a part of one."

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from bot.storage.database import Database
 
 STORE_NAME = "core"
-HASH_KEY, SIGNING_KEY, SLACK_KEY = "key", "signing", "slack"
-SECRET_NAMES = (HASH_KEY, SIGNING_KEY, SLACK_KEY)
-"""All secrets that there are: of hashes, of signatures of pictures, and of tokens of Slack. Backups have them."""
+HASH_KEY, SIGNING_KEY = "key", "signing"
+"""The secrets of hashes and of signatures of pictures. A platform may have one under its own name; backups have all."""
 SECRET_BYTES = 32
 
 
@@ -51,8 +50,6 @@ def damaged(name: str) -> ConfigError:
 
 async def load_secret_text(database: Database, name: str, make: Callable[[], str]) -> str:
     """Return the secret called `name`, ASCII text that `make` returns at its first use; `make` may take its time."""
-    if name not in SECRET_NAMES:
-        raise ValueError(f"no backup would have the secret “{name}”")
     if (path := database.key_file) is not None:
         return await asyncio.to_thread(_read_or_create, path.with_suffix(f".{name}"), make)
     store = Store(database, STORE_NAME)

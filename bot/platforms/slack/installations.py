@@ -22,7 +22,7 @@ from bot.platforms.slack.api.client import hide_slack_variables, sdk_logger
 from bot.platforms.slack.convert.requests import PLATFORM
 from bot.storage.installations import InstallationRow, consume_state, issue_state
 from bot.storage.key_value import Store
-from bot.storage.secret_key import SLACK_KEY, load_secret_text
+from bot.storage.secret_key import load_secret_text
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 INSTALL_PATH, REDIRECT_PATH = "/slack/install", "/slack/oauth_redirect"
 STATE_SECONDS = 600
+KEY_NAME = "slack"
+"""The secret by which installations are encrypted: that of the platform, which backups have."""
 FIRST_WORKSPACE = "slack workspace"
 """The key under which stands the first workspace of a configured token, which has the bare name of the platform."""
 KEPT = (
@@ -155,7 +157,7 @@ class InstallationStore(AsyncInstallationStore):
 
     async def _cipher(self) -> Fernet:
         if self._fernet is None:
-            key = await load_secret_text(self.database, SLACK_KEY, lambda: Fernet.generate_key().decode())
+            key = await load_secret_text(self.database, KEY_NAME, lambda: Fernet.generate_key().decode())
             self._fernet = Fernet(key)
         return self._fernet
 
