@@ -4,6 +4,7 @@ import asyncio
 import resource
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -97,10 +98,12 @@ async def test_a_client_that_reads_nothing_is_disconnected(signs: bool) -> None:
 
 
 async def test_a_client_that_reads_slowly_is_not_disconnected() -> None:
-    async with serving(QUICK) as (echo, url), raw_client(url) as slow:
+    # Its pauses are longer than the limit together, and each is much shorter, also on a slow machine.
+    patient = replace(QUICK, stall_seconds=5)
+    async with serving(patient) as (echo, url), raw_client(url) as slow:
         await slow.send(request(url, "GET", "/flood"))
-        for _ in range(10):
-            await asyncio.sleep(QUICK.stall_seconds / 2)
+        for _ in range(12):
+            await asyncio.sleep(patient.stall_seconds / 10)
             assert await slow.read()
         assert echo.ended.empty()
 
