@@ -99,11 +99,11 @@ async def test_a_client_that_reads_nothing_is_disconnected(signs: bool) -> None:
 
 async def test_a_client_that_reads_slowly_is_not_disconnected() -> None:
     # Its pauses are longer than the limit together, and each is much shorter, also on a slow machine.
-    patient = replace(QUICK, stall_seconds=5)
+    patient = replace(QUICK, stall_seconds=3)
     async with serving(patient) as (echo, url), raw_client(url) as slow:
         await slow.send(request(url, "GET", "/flood"))
-        for _ in range(12):
-            await asyncio.sleep(patient.stall_seconds / 10)
+        for _ in range(120):
+            await asyncio.sleep(patient.stall_seconds / 100)
             assert await slow.read()
         assert echo.ended.empty()
 
