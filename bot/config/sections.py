@@ -91,7 +91,7 @@ def random_join_code() -> str:
 
 
 MOST_DAYS = 36_500
-"""What stands for “for ever”: dates do not reach back much further than a few of it."""
+"""A hundred years, for those who keep everything. There is no date a million days ago."""
 Folder = Annotated[Path, AfterValidator(_expand_user)]
 OptionalFolder = Annotated[Folder | None, BeforeValidator(_none_if_blank)]
 Url = Annotated[str, AfterValidator(_check_http_url)]

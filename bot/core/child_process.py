@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 MAX_ANSWER_BYTES = 64_000_000
 MAX_TRACEBACK_CHARACTERS = 4000
+MAX_WAITING_OF_ONE = 4
+"""How many turns one key waits for at most, so that one person cannot take the places of all."""
 OUT_OF_MEMORY_STATUS = 3
 """The exit status after all memory was used up."""
 INHERITED = ("PATH", "SYSTEMROOT", "TMPDIR", "TEMP", "LANG", "LC_ALL")
@@ -44,10 +46,6 @@ class ChildFailed(Exception):
     def __init__(self, cause: Literal["time", "memory", "fault"], detail: str) -> None:
         super().__init__(detail)
         self.cause = cause
-
-
-MAX_WAITING_OF_ONE = 4
-"""How many turns one key waits for at most, so that one person cannot take the places of all."""
 
 
 class NoTurn(Exception):

@@ -277,7 +277,8 @@ class Safety:
         except ModelError:
             return unchecked
         except TimeoutError:
-            # Not if it answered others meanwhile, or has much to read. Otherwise every sentence would wait as long.
+            # One that answered others meanwhile, or has much to read, is only slow. Of one that is gone, no answer
+            # should wait again at each of its sentences.
             if self._heard_at < began and sum(map(len, texts)) <= FILE_PIECE_CHARACTERS:
                 self._missed += 1
             if self._missed > 1:

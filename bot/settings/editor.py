@@ -189,9 +189,7 @@ class SettingsEditor:
 
     def _following(self, change: Change) -> Change:
         """Return the change without a value that would apply to the channel without it."""
-        levels = self._settings.levels(change.name, change.scope.place)
-        beneath = [level.value for level in levels if level.scope != change.scope]
-        is_own = not change.scope.channel or change.value != beneath[-1]
+        is_own = not change.scope.channel or change.value != self._settings.inherited(change.name, change.scope)
         return change if is_own else replace(change, value=None)
 
     async def reset(self, caller: Caller, scope: Scope) -> Sequence[Changed]:

@@ -110,11 +110,10 @@ class Presets:
         for name, value in values.items():
             if not self._settings.can_be_set(name, scope):
                 continue
-            setting, levels = self._settings.find(name), self._settings.levels(name, scope.place)
-            beneath = [level for level in levels if level.scope != scope]
-            after = beneath[-1].value if value is None else setting.convert(value)
-            if levels[-1].value != after:
-                changes.append(PresetChange(setting, levels[-1].value, after))
+            setting, before = self._settings.find(name), self._settings.value(name, scope.place)
+            after = self._settings.inherited(name, scope) if value is None else setting.convert(value)
+            if before != after:
+                changes.append(PresetChange(setting, before, after))
         return changes
 
 

@@ -190,6 +190,10 @@ class Settings:
             base.append(self._deployment_level(setting))
         return [*base, *reversed(list(self._place_levels(setting, place))), *self._role_levels(setting, place, [role])]
 
+    def inherited(self, name: str, scope: Scope) -> Any:
+        """Return the value that would apply in `scope` if none were set for exactly that."""
+        return next(level.value for level in reversed(self.levels(name, scope.place)) if level.scope != scope)
+
     def _deployment_level(self, setting: Setting) -> Level:
         where = DEPLOYMENT if setting.name in self._overrides else DEFAULT
         return Level(where, self._values[setting.name])

@@ -134,7 +134,10 @@ class Rounds:
         await self._store.change(round_id, lambda known: {**(known or {}), **values}, scope=ROUNDS)
 
     async def leave(self, place: str, round_id: str) -> None:
-        """Make room for another round at a place, unless there is another one already; without it, its time ends."""
+        """Make room for another round at a place, unless there is another one already.
+
+        If the database is away, the place is free once the time of the round is over.
+        """
         with suppress(DatabaseUnavailable):
             known = await self._store.get(place, scope=PLACES)
             if known is not None and known["round"] == round_id:

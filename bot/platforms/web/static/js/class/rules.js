@@ -24,7 +24,7 @@ function notIn(rules, name) {
 function toggle(id, title, about, on, change, exception = null) {
   const input = element("input", { id, type: "checkbox", role: "switch", class: "switch", checked: on, "aria-describedby": `${id}-about`, onchange: () => change(input.checked) });
   return element("div", { class: "row" },
-    element("div", {}, element("label", { for: id }, title), element("p", { class: "about", id: `${id}-about` }, about), ...[exception].filter(Boolean)), input);
+    element("div", {}, element("label", { for: id }, title), element("p", { class: "about", id: `${id}-about` }, about), exception), input);
 }
 
 function commands(rules, desk) {
@@ -38,7 +38,7 @@ function commands(rules, desk) {
       element("label", {}, element("input", { id: `command-${plugin}`, type: "checkbox", checked: on, onchange: change }), " ", element("code", { class: "command" }, words)),
       isAlone ? element("span", { class: "about" }, t("alone")) : element("button", {
         id: `only-${plugin}`, type: "button", class: "secondary", "aria-label": `${t("Only this")}: ${words}`, onclick: () => desk.order("commands", { plugins: [plugin] }),
-      }, t("Only this")), ...[notIn(rules, setting)].filter(Boolean));
+      }, t("Only this")), notIn(rules, setting));
   };
   const all = list.every(({ on }) => on) ? null : element("button", { id: "all-commands", type: "button", class: "secondary", "aria-label": `${t("Allow all of them")}: ${t("Commands")}`, onclick: () => desk.order("commands", { plugins: list.map(({ plugin }) => plugin) }) }, t("Allow all of them"));
   return element("fieldset", { class: "commands" },
@@ -55,5 +55,5 @@ function temperature(value, desk, exception) {
   showTemperatureRange(input, 0, 2);
   return element("div", { class: "heat" },
     element("div", { class: "row" }, element("label", { for: "temperature" }, t("Highest temperature")), shown), input,
-    element("p", { class: "about", id: "temperature-about" }, t("Low is safe, 1 is lively, and 2 may be nonsense.")), ...[exception].filter(Boolean));
+    element("p", { class: "about", id: "temperature-about" }, t("Low is safe, 1 is lively, and 2 may be nonsense.")), exception);
 }
