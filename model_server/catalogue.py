@@ -53,6 +53,7 @@ ENGINE_OPTIONS: Mapping[str, Mapping[str, bool | int | float | str]] = {
         "guidance_start": 0.0,
         "guidance_stop": 0.0,
         "styles": "",
+        "parts": False,
         "size": 1,
         "batch": 1,
         "variant": "",

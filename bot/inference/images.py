@@ -80,6 +80,7 @@ class PictureStream:
             starts=bool(facts.get("starts", True)),
             shows=bool(facts.get("shows", True)),
             fingerprint=str(facts.get("fingerprint", "")),
+            parts=tuple(map(str, facts.get("parts", ()))),
         )
 
 

@@ -65,8 +65,11 @@ class JobCost:
                 return float(tokens)
             case Text():
                 return self._add_tokens(self.tokens + 1)
-            case ResolvedSettings(steps=steps, width=width, height=height) if isinstance(self._task, Imagine):
-                self._pixels = compute_picture_pixels(replace(self._task, steps=steps, width=width, height=height))
+            case ResolvedSettings(steps=steps, width=width, height=height, parts=parts) if isinstance(
+                self._task, Imagine
+            ):
+                one = replace(self._task, steps=steps, width=width, height=height)
+                self._pixels = compute_picture_pixels(one) * max(1, len(parts))
                 return 0.0
             case Progress(step=step, steps=steps):
                 return self._add_pixels(self._pixels * step / steps)

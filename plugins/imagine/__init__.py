@@ -19,10 +19,12 @@ from plugins.imagine.buttons import (
 )
 from plugins.imagine.presentation import (
     build_card,
+    build_parts_fact,
     build_steps_fact,
     build_translation_fact,
     build_unread_fact,
     describe_change,
+    describe_parts,
     describe_sweep,
     describe_translation,
     describe_unread,
@@ -320,6 +322,7 @@ def _describe_reading(ctx: Context, request: ImageRequest, drawn: Drawn) -> str:
     told = (
         describe_change(ctx, request, drawn),
         describe_translation(ctx, request),
+        describe_parts(ctx, drawn),
         describe_unread(ctx, drawn),
         describe_unused(ctx, drawn),
     )
@@ -327,7 +330,7 @@ def _describe_reading(ctx: Context, request: ImageRequest, drawn: Drawn) -> str:
 
 
 def _build_reading_facts(ctx: Context, request: ImageRequest, drawn: Drawn) -> dict[str, str]:
-    return build_translation_fact(ctx, request) | build_unread_fact(ctx, drawn)
+    return build_translation_fact(ctx, request) | build_parts_fact(ctx, drawn) | build_unread_fact(ctx, drawn)
 
 
 def _parse_sweep(ctx: Context, text: str) -> Sweep:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from bot import Context, Drawn, cut_line
@@ -79,6 +80,24 @@ def describe_translation(ctx: Context, request: ImageRequest) -> str:
 def build_translation_fact(ctx: Context, request: ImageRequest) -> dict[str, str]:
     """Return the English words of a prompt in another language as a fact for the card; {} for an English prompt."""
     return {ctx.translate("drawn as"): quote_prompt(request.prompt)} if request.is_translated else {}
+
+
+def describe_parts(ctx: Context, drawn: Drawn) -> str:
+    """Return a sentence about the things that were drawn one by one; "" if all was drawn at once."""
+    if not drawn.parts:
+        return ""
+    sentence = "This model draws single things best, so it drew each by itself, and they were put together: {parts}."
+    return ctx.translate(sentence, parts=_list_parts(drawn))
+
+
+def build_parts_fact(ctx: Context, drawn: Drawn) -> dict[str, str]:
+    """Return the things that were drawn one by one as a fact for the card; {} if all was drawn at once."""
+    return {ctx.translate("drawn one by one"): _list_parts(drawn)} if drawn.parts else {}
+
+
+def _list_parts(drawn: Drawn) -> str:
+    counts = Counter(cut_line(part, MAX_WORD_CHARACTERS) for part in drawn.parts)
+    return ", ".join(part if count == 1 else f"{count} × {part}" for part, count in counts.items())
 
 
 def _describe_dropped(ctx: Context, drawn: Drawn) -> str:

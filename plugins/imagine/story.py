@@ -14,8 +14,9 @@ def tell_story(ctx: Context, recipe: Recipe, drawn: Drawn, steps: int) -> str:
         _tell_beginning(ctx, recipe),
         _tell_steps(ctx, steps),
         _tell_guidance(ctx, recipe, drawn),
+        _tell_parts(ctx, drawn),
     )
-    return "\n".join(f"{number}. {text}" for number, text in enumerate(chapters, 1))
+    return "\n".join(f"{number}. {text}" for number, text in enumerate(filter(None, chapters), 1))
 
 
 def describe_step(ctx: Context, recipe: Recipe, step: int, last: int) -> str:
@@ -101,6 +102,16 @@ def _tell_guidance(ctx: Context, recipe: Recipe, drawn: Drawn) -> str:
             )
     ignored = ctx.translate("Beside this one guess, what was to be avoided counted for nothing.")
     return f"{text} {ignored}" if avoided else text
+
+
+def _tell_parts(ctx: Context, drawn: Drawn) -> str:
+    if not drawn.parts:
+        return ""
+    return ctx.translate(
+        "**The parts.** A network as small as this one has learnt to draw single things, and mixes up several. So each "
+        "thing began with noise of its own and was drawn by itself. In the end, a program cut them out of their white "
+        "ground and put them together; no network did that."
+    )
 
 
 def _tell_comparison(ctx: Context, guidance: str, avoided: str) -> str:

@@ -9,21 +9,25 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
 
 from model_server.engines.common.memory import run_within_memory
 from model_server.engines.common.refusal import JobRefused
+from model_server.engines.diffusion.collage import cut_parts, make_collage, make_tiles
 from model_server.engines.diffusion.network import Network
 from model_server.engines.diffusion.picture_job import PictureJob
 from model_server.engines.diffusion.request import (
     OUT_OF_MEMORY,
-    add_style,
+    append_style,
+    choose_style,
     complete_job,
     count_needed_steps,
     make_capabilities,
     open_initial_picture,
+    split_into_parts,
     split_task,
 )
 from model_server.engines.diffusion.solver import NAME, SolverStep, advance
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from model_server.engines.contract import EngineSpec
+    from model_server.engines.diffusion.parts import Parts
     from model_server.jobs import Event, GuidedBy, Imagine, Job
 
 log = logging.getLogger(__name__)
@@ -49,15 +54,14 @@ Conditions = Sequence[tuple[float, torch.Tensor]]
 
 
 @dataclass(slots=True, eq=False)
-class PictureState:
-    """A picture that is being drawn: `step` steps of its `schedule` are done.
+class PartState:
+    """A part of a picture, or all of it, that is being drawn: `step` steps of its `schedule` are done.
 
     `noisy`: its latents (C × H × W). `clean`: the clean latents that the last step predicted. `conditions`: pairs of a
     weight and prompt embeddings; the network's predictions for these are added with these weights. `unguided` takes
     their place at the steps that are not in `guided_steps`.
     """
 
-    index: int
     schedule: Sequence[SolverStep]
     noisy: torch.Tensor
     conditions: Conditions
@@ -80,6 +84,24 @@ class PictureState:
 
 
 @dataclass(frozen=True, slots=True)
+class PictureState:
+    """A picture that is being drawn. `parts` has it as a whole, or the things of which it is put together."""
+
+    index: int
+    parts: Sequence[PartState]
+    split: Parts | None
+
+    @property
+    def step(self) -> int:
+        """The number of steps done, which is the same for all parts."""
+        return self.parts[0].step
+
+    @property
+    def is_finished(self) -> bool:
+        return self.parts[0].is_finished
+
+
+@dataclass(frozen=True, slots=True)
 class ActiveJob:
     """A job whose pictures are being drawn."""
 
@@ -92,8 +114,8 @@ class BatchedEngine:
 
     Options: `steps`, `guidance` and `size` (in pixels) for requests that name none; `guidance_rescale`;
     `guidance_start` and `guidance_stop`, the part of the steps that is guided (Kynkäänniemi et al., arXiv 2404.07724);
-    `styles`, of which one is added to a prompt that names none; `batch`, the most pictures in one step, and the most
-    jobs at once.
+    `styles`, of which one is added to a prompt that names none; `parts`, to draw the things of a prompt one by one;
+    `batch`, the most pictures, or parts of them, in one step, and the most jobs at once.
     """
 
     def __init__(self, spec: EngineSpec) -> None:
@@ -113,8 +135,8 @@ class BatchedEngine:
             multiple=max(8, network.scale),
         )
         log.info("%s: %s; %d pictures in one step.", self._spec.name, network.dtype, self.capacity)
-        noise = network.make_noise(0, self._capabilities.width, self._capabilities.height)[None]
-        network.decode(network.predict(noise, [0], [network.embed_prompt("")]))
+        [noise] = network.make_noises(0, 1, self._capabilities.width, self._capabilities.height)
+        network.decode(network.predict(noise[None], [0], [network.embed_prompt("")]))
 
     @property
     def defaults(self) -> Mapping[str, float]:
@@ -129,8 +151,9 @@ class BatchedEngine:
         new, self._new = self._new, []
         events = [event for job in new for event in self._run_guarded(job.id, partial(self._start, job))]
         chosen = self._choose_pictures()
-        for shape in {picture.noisy.shape: None for _, picture in chosen}:
-            events += self._run_step([(active, picture) for active, picture in chosen if picture.noisy.shape == shape])
+        parts = [(active, part) for active, picture in chosen for part in picture.parts]
+        for shape in {part.noisy.shape: None for _, part in parts}:
+            events += self._run_step([(active, part) for active, part in parts if part.noisy.shape == shape])
         for job_id, active in list(self._running.items()):
             advanced = [picture for other, picture in chosen if other is active]
             events += self._run_guarded(job_id, partial(self._report, active, advanced))
@@ -156,38 +179,52 @@ class BatchedEngine:
     def _start(self, job: Job) -> list[Event]:
         task = complete_job(job, self._capabilities)
         pictures = self._start_pictures(task)
-        picture_job = PictureJob(job.id, task, self._capabilities, [len(picture.schedule) for picture in pictures])
+        steps_each = [len(picture.parts[0].schedule) for picture in pictures]
+        picture_job = PictureJob(job.id, task, self._capabilities, steps_each)
         self._running[job.id] = ActiveJob(picture_job, pictures)
         return [*picture_job.make_start_events(self._network.encode_prompt), *self._decode_due(picture_job, pictures)]
 
     def _start_pictures(self, task: Imagine) -> list[PictureState]:
-        network = self._network
-        width, height = task.width or 0, task.height or 0
-        start = open_initial_picture(task)
-        initial = None if start is None else network.encode(start)
-        pictures = []
-        for index, one in enumerate(split_task(task)):
-            steps = one.steps or 1
-            schedule, noisy = network.solver.schedule(steps), network.make_noise(one.seed, width, height)
-            if initial is not None:
-                schedule = schedule[network.solver.find_first_step(steps, one.strength) :]
-                noisy = schedule[0].alpha * initial + schedule[0].sigma * noisy
-            needed = schedule[: count_needed_steps(one, len(schedule))]
-            guided, unguided = self._make_conditions(one)
-            skipped = steps - len(schedule)
-            first, end = (round(share * steps) - skipped for share in self._capabilities.guidance_interval)
-            pictures.append(PictureState(index, needed, noisy, guided, unguided, range(first, end)))
-        return pictures
+        split, start = split_into_parts(task, self._capabilities), open_initial_picture(task)
+        starts = [start] if start is None or split is None else cut_parts(split.arrangement, len(split.prompts), start)
+        initial = [None if one is None else self._network.encode(one) for one in starts]
+        return [
+            PictureState(index, self._start_parts(one, split, initial), split)
+            for index, one in enumerate(split_task(task))
+        ]
 
-    def _make_conditions(self, task: Imagine) -> tuple[Conditions, Conditions]:
+    def _start_parts(
+        self, task: Imagine, split: Parts | None, initial: Sequence[torch.Tensor | None]
+    ) -> list[PartState]:
+        """Return the parts of one picture; `initial` has the latents with which all of them, or each, begin."""
+        solver, steps = self._network.solver, task.steps or 1
+        prompts = (task.prompt,) if split is None else split.prompts
+        noises = self._network.make_noises(task.seed, len(prompts), task.width or 0, task.height or 0)
+        schedule = solver.schedule(steps)
+        if task.initial is not None:
+            schedule = schedule[solver.find_first_step(steps, task.strength) :]
+        needed = schedule[: count_needed_steps(task, len(schedule))]
+        skipped = steps - len(schedule)
+        first, end = (round(share * steps) - skipped for share in self._capabilities.guidance_interval)
+        parts = []
+        for place, (prompt, noisy) in enumerate(zip(prompts, noises, strict=True)):
+            latents = initial[place % len(initial)]
+            if latents is not None:
+                noisy = schedule[0].alpha * latents + schedule[0].sigma * noisy
+            guided, unguided = self._make_conditions(task, prompt)
+            parts.append(PartState(needed, noisy, guided, unguided, range(first, end)))
+        return parts
+
+    def _make_conditions(self, task: Imagine, prompt: str) -> tuple[Conditions, Conditions]:
         """Return weights and embeddings for steps with classifier-free guidance (Ho and Salimans, arXiv 2207.12598).
 
         The unconditional part, which reads the negative prompt, comes first; parts of weight 0 are left out. Also
         return those for steps without guidance.
         """
         guidance = 1.0 if task.guidance is None else task.guidance
-        parts = [(1 - guidance, task.negative_prompt), (guidance, add_style(task, self._capabilities.styles))]
-        conditions = [(weight, self._network.embed_prompt(text)) for weight, text in parts if weight]
+        prompt = append_style(prompt, choose_style(task, self._capabilities.styles))
+        weighted = [(1 - guidance, task.negative_prompt), (guidance, prompt)]
+        conditions = [(weight, self._network.embed_prompt(text)) for weight, text in weighted if weight]
         return conditions, [(1.0, conditions[-1][1])]
 
     def _choose_pictures(self) -> list[tuple[ActiveJob, PictureState]]:
@@ -203,43 +240,44 @@ class BatchedEngine:
             chosen += [(active, picture) for picture in sorted(pictures, key=lambda picture: picture.step)[:share]]
         return chosen
 
-    def _run_step(self, chosen: Sequence[tuple[ActiveJob, PictureState]]) -> list[Event]:
-        """Advance these pictures by one step. If memory runs out, try halves, and fail what does not fit alone."""
-        chosen = [(active, picture) for active, picture in chosen if active.picture_job.job_id in self._running]
+    def _run_step(self, chosen: Sequence[tuple[ActiveJob, PartState]]) -> list[Event]:
+        """Advance these parts by one step. If memory runs out, try halves, and fail what does not fit alone."""
+        if len(chosen) > self.capacity:
+            return self._run_step(chosen[: self.capacity]) + self._run_step(chosen[self.capacity :])
+        chosen = [(active, part) for active, part in chosen if active.picture_job.job_id in self._running]
         if not chosen:
             return []
-        pictures = [picture for _, picture in chosen]
-        latents = run_within_memory(partial(self._compute_step, pictures))
+        parts = [part for _, part in chosen]
+        latents = run_within_memory(partial(self._compute_step, parts))
         if latents is not None:
-            for picture, noisy, clean in zip(pictures, *latents, strict=True):
-                picture.noisy, picture.clean = noisy, clean
-                picture.step += 1
+            for part, noisy, clean in zip(parts, *latents, strict=True):
+                part.noisy, part.clean = noisy, clean
+                part.step += 1
             return []
         if len(chosen) > 1:
             half = len(chosen) // 2
             return self._run_step(chosen[:half]) + self._run_step(chosen[half:])
         return self._fail_for_memory(chosen[0][0].picture_job.job_id)
 
-    def _compute_step(self, pictures: Sequence[PictureState]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the noisy and the clean latents of N pictures after their next step, N × C × H × W each."""
-        noisy = torch.stack([picture.noisy for picture in pictures])
-        previous_clean = [picture.clean for picture in pictures]
-        return advance([picture.next_step for picture in pictures], noisy, self._predict(pictures), previous_clean)
+    def _compute_step(self, parts: Sequence[PartState]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the noisy and the clean latents of N parts after their next step, N × C × H × W each."""
+        noisy = torch.stack([part.noisy for part in parts])
+        return advance([part.next_step for part in parts], noisy, self._predict(parts), [part.clean for part in parts])
 
-    def _predict(self, pictures: Sequence[PictureState]) -> torch.Tensor:
-        """Return the guided predictions for N pictures (N × C × H × W), from a single forward pass."""
-        parts = [(picture, weight, states) for picture in pictures for weight, states in picture.next_conditions]
+    def _predict(self, parts: Sequence[PartState]) -> torch.Tensor:
+        """Return the guided predictions for N parts (N × C × H × W), from a single forward pass."""
+        rows = [(part, weight, states) for part in parts for weight, states in part.next_conditions]
         outputs = self._network.predict(
-            torch.stack([picture.noisy for picture, _, _ in parts]),
-            [picture.next_step.timestep for picture, _, _ in parts],
-            [states for _, _, states in parts],
+            torch.stack([part.noisy for part, _, _ in rows]),
+            [part.next_step.timestep for part, _, _ in rows],
+            [states for _, _, states in rows],
         )
-        weights = torch.tensor([weight for _, weight, _ in parts], device=outputs.device)
-        counts = [len(picture.next_conditions) for picture in pictures]
+        weights = torch.tensor([weight for _, weight, _ in rows], device=outputs.device)
+        counts = [len(part.next_conditions) for part in parts]
         predictions, weighted = (
-            torch.split(part, counts) for part in (outputs, outputs * weights[:, None, None, None])
+            torch.split(some, counts) for some in (outputs, outputs * weights[:, None, None, None])
         )
-        guided = [part.sum(0) for part in weighted]
+        guided = [some.sum(0) for some in weighted]
         share = self._capabilities.guidance_rescale
         pairs = zip(guided, predictions, strict=True)
         return torch.stack([rescale_guidance(row, prediction[-1], share) for row, prediction in pairs])
@@ -259,31 +297,39 @@ class BatchedEngine:
 
     def _decode_preview(self, pictures: Sequence[PictureState]) -> list[Image.Image]:
         """Decode the predicted pictures, one by one if all at once do not fit the memory; [] if not even one fits."""
-        expected = torch.stack([picture.noisy if picture.clean is None else picture.clean for picture in pictures])
-        for size in dict.fromkeys((len(pictures), 1)):
-            images = run_within_memory(partial(self._decode_in_parts, expected, size))
+        parts = [part for picture in pictures for part in picture.parts]
+        expected = torch.stack([part.noisy if part.clean is None else part.clean for part in parts])
+        for size in dict.fromkeys((len(parts), 1)):
+            images = run_within_memory(partial(self._decode_in_pieces, expected, size))
             if images is not None:
-                return images
+                decoded = iter(images)
+                return [_combine(picture, list(islice(decoded, len(picture.parts)))) for picture in pictures]
         return []
 
-    def _decode_in_parts(self, latents: torch.Tensor, size: int) -> list[Image.Image]:
-        return [image for part in torch.split(latents, size) for image in self._network.decode(part)]
+    def _decode_in_pieces(self, latents: torch.Tensor, size: int) -> list[Image.Image]:
+        return [image for piece in torch.split(latents, size) for image in self._network.decode(piece)]
 
     def _decode_due(self, picture_job: PictureJob, pictures: Sequence[PictureState]) -> list[Event]:
         """Decode those of `pictures` of which a frame is needed now and those that are finished."""
         events: list[Event] = []
         for picture in pictures:
             if picture.is_finished or picture_job.needs_frame(picture.step):
-                [image] = self._network.decode(picture.noisy[None])
+                images = [image for part in picture.parts for image in self._network.decode(part.noisy[None])]
                 if picture.is_finished:
                     guidance = picture_job.single_tasks[picture.index].guidance or 0.0
                     guided_by = GUIDED_BY_ONE_PREDICTION.get(guidance, "comparison")
-                    events += picture_job.finish(picture.index, image, guided_by)
+                    events += picture_job.finish(picture.index, _combine(picture, images), guided_by)
                 else:
-                    picture_job.add_frame(picture.index, picture.step, image)
+                    frame = images[0] if picture.split is None else make_tiles(picture.split.arrangement, images)
+                    picture_job.add_frame(picture.index, picture.step, frame)
         if picture_job.is_finished:
             self.remove(picture_job.job_id)
         return events
+
+
+def _combine(picture: PictureState, images: Sequence[Image.Image]) -> Image.Image:
+    """Return a picture, of which `images` are the parts."""
+    return images[0] if picture.split is None else make_collage(picture.split.arrangement, images)
 
 
 def rescale_guidance(guided: torch.Tensor, prompted: torch.Tensor, share: float) -> torch.Tensor:

@@ -79,11 +79,13 @@ class Network:
         output: torch.Tensor = self._unet(rows, times, torch.stack(list(states)), return_dict=False)[0]
         return output.float()
 
-    def make_noise(self, seed: int, width: int, height: int) -> torch.Tensor:
-        """Draw the noise (C × H × W) of a seed for a picture of `width` × `height` pixels, the same on every device."""
-        shape = (self.channels, height // self.scale, width // self.scale)
-        noise = torch.randn(shape, generator=make_generator(seed))
-        return noise.to(self._device)
+    def make_noises(self, seed: int, count: int, width: int, height: int) -> list[torch.Tensor]:
+        """Draw the noise (C × H × W) of a seed for each of `count` parts of a picture of `width` × `height` pixels.
+
+        It is the same on every device, and that of the first part is the same for any number of parts.
+        """
+        shape, generator = (self.channels, height // self.scale, width // self.scale), make_generator(seed)
+        return [torch.randn(shape, generator=generator).to(self._device) for _ in range(count)]
 
     @torch.inference_mode()
     def decode(self, latents: torch.Tensor) -> list[Image.Image]:

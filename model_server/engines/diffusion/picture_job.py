@@ -11,10 +11,11 @@ from model_server.engines.diffusion.request import (
     MAX_FILE_PIXELS,
     MAX_REQUEST_PIXELS,
     STRIP_FRAMES,
-    add_style,
+    append_style,
     choose_style,
     count_files,
     count_pictures_per_file,
+    split_into_parts,
     split_task,
 )
 from model_server.images import (
@@ -28,7 +29,7 @@ from model_server.images import (
     make_strip,
     read_stamp,
 )
-from model_server.jobs import Finished, Picture, Preview, Progress, ResolvedSettings, Started
+from model_server.jobs import EncodedPrompt, Finished, Picture, Preview, Progress, ResolvedSettings, Started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from model_server.engines.diffusion.request import Capabilities
-    from model_server.jobs import EncodedPrompt, Event, GuidedBy, Imagine
+    from model_server.jobs import Event, GuidedBy, Imagine
 
 MAX_FIRST_PREVIEW_STEP = 3
 """The first preview comes after this step or an earlier one."""
@@ -67,6 +68,7 @@ class PictureJob:
         self._guided_by: dict[int, GuidedBy] = {}
         self._next_index = 0
         self._edge = choose_edge(task)
+        self._split = split_into_parts(task, capabilities)
         self._source_seed = "" if task.initial is None else _read_seed(task.initial)
 
     @property
@@ -82,8 +84,10 @@ class PictureJob:
     def make_start_events(self, encode_prompt: Callable[[str], EncodedPrompt]) -> list[Event]:
         """Return the events that open the job. `encode_prompt` returns the tokens that the model reads of a text."""
         task, can = self.task, self._capabilities
+        parts = () if self._split is None else self._split.prompts
         # A single picture has one style, which its text encoder reads, too.
-        prompt = add_style(task, can.styles) if len(self.single_tasks) == 1 else task.prompt
+        style = choose_style(task, can.styles) if len(self.single_tasks) == 1 else ""
+        read = [encode_prompt(append_style(text, style)) for text in dict.fromkeys(parts or (task.prompt,))]
         chosen = ResolvedSettings(
             job=self.job_id,
             steps=max(one.steps or 0 for one in self.single_tasks),
@@ -92,11 +96,13 @@ class PictureJob:
             height=task.height or 0,
             sampler=can.sampler,
             strength=None if task.initial is None else task.strength,
-            prompt=encode_prompt(prompt),
+            prompt=_join(read),
             negative_prompt=encode_prompt(task.negative_prompt) if task.negative_prompt else None,
             starts=can.can_start_from_picture,
             shows=can.can_show_steps,
-            fingerprint=can.fingerprint,
+            # The same weights draw another picture of the same words and seed since things are drawn one by one.
+            fingerprint=f"{can.fingerprint}-parts" if parts and can.fingerprint else can.fingerprint,
+            parts=parts,
         )
         return [Started(self.job_id), chosen]
 
@@ -194,6 +200,8 @@ class PictureJob:
         style = choose_style(task, self._capabilities.styles)
         if style and (self.task.layout != "grid" or self.task.count == 1):
             made_by["style"] = style
+        if self._split is not None:
+            made_by["parts"] = "; ".join(self._split.prompts)
         if task.negative_prompt:
             made_by["negative_prompt"] = task.negative_prompt
         if task.initial is not None:
@@ -207,6 +215,16 @@ class PictureJob:
         if task.frames:
             made_by["frames"] = ", ".join(map(str, task.frames))
         return made_by
+
+
+def _join(prompts: Sequence[EncodedPrompt]) -> EncodedPrompt:
+    """Return what the text encoder read of several prompts, one after the other."""
+    return EncodedPrompt(
+        tuple(token for prompt in prompts for token in prompt.tokens),
+        tuple(token for prompt in prompts for token in prompt.dropped),
+        prompts[0].limit,
+        tuple(word for prompt in prompts for word in prompt.unknown),
+    )
 
 
 def _read_seed(picture: bytes) -> str:

@@ -87,6 +87,8 @@ class Pipeline:
         )
         if self.capabilities.guidance_interval != (0.0, 1.0):
             raise Misconfigured(f"Only a plain Stable Diffusion has guidance_start and guidance_stop, not {spec.name}.")
+        if self.capabilities.draws_parts:
+            raise Misconfigured(f"Only a plain Stable Diffusion draws in parts, not {spec.name}; leave the option out.")
         if self.capabilities.guidance_rescale and "guidance_rescale" not in self._parameters:
             kind = type(self._pipe).__name__
             raise Misconfigured(f"The option guidance_rescale of {spec.name} means nothing to a {kind}; leave it out.")

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from model_server.engines.common.fingerprint import compute_fingerprint
 from model_server.engines.common.refusal import JobRefused, check_encodable
 from model_server.engines.contract import Misconfigured
+from model_server.engines.diffusion.parts import split_prompt
 from model_server.images import decode
 from model_server.jobs import EncodedPrompt, Imagine
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from model_server.engines.contract import EngineSpec
+    from model_server.engines.diffusion.parts import Parts
     from model_server.jobs import Job
 
 Number = TypeVar("Number", int, float)
@@ -67,6 +69,8 @@ class Capabilities:
     """The part of the steps that is guided; the others follow the prompt alone."""
     styles: tuple[str, ...] = ()
     """Words for the styles that the model was trained to tell apart."""
+    draws_parts: bool = False
+    """If True, the things of a prompt are drawn one by one and then put together."""
     fingerprint: str = ""
     """Names the model's weights."""
 
@@ -81,7 +85,7 @@ def make_capabilities(
 ) -> Capabilities:
     """Return a model's capabilities, with the defaults that `spec.options` may change.
 
-    These options are steps, guidance, guidance_rescale, guidance_start, guidance_stop, size and styles. Raises
+    These options are steps, guidance, guidance_rescale, guidance_start, guidance_stop, size, styles and parts. Raises
     Misconfigured when one of them is out of range.
     """
     options = spec.options
@@ -94,6 +98,7 @@ def make_capabilities(
         guidance_rescale=float(options.get("guidance_rescale", 0.0)),
         guidance_interval=(float(options.get("guidance_start", 0.0)), float(options.get("guidance_stop", 1.0))),
         styles=tuple(WORDS.findall(str(options.get("styles", "")))),
+        draws_parts=bool(options.get("parts", False)),
         width=side,
         height=side,
         multiple=multiple,
@@ -178,6 +183,11 @@ def choose_style(task: Imagine, styles: Sequence[str]) -> str:
 def add_style(task: Imagine, styles: Sequence[str]) -> str:
     """Return the prompt of a picture as the model reads it, with the word for its style."""
     return append_style(task.prompt, choose_style(task, styles))
+
+
+def split_into_parts(task: Imagine, capabilities: Capabilities) -> Parts | None:
+    """Return the things that a model draws one by one for a task, or None if it draws all at once."""
+    return split_prompt(task.prompt) if capabilities.draws_parts else None
 
 
 def append_style(text: str, style: str) -> str:

@@ -130,10 +130,12 @@ def test_imagined_pictures_cost_their_pixels_once_for_each_step(fields: dict[str
         ({"least_steps": 150}, 64 * 64 * 150),
         ({"least_steps": 150, "initial": b"x", "strength": 0.5, "count": 2}, 2 * 64 * 64 * 75),
         ({"sweep": Sweep("steps", (50, 150))}, 64 * 64 * 200),
+        ({"parts": ("a cat", "a dog", "a pig")}, 64 * 64 * 450),
     ],
     ids=str,
 )
 def test_pictures_cost_what_the_model_chose_for_them(fields: dict[str, object], cost: int) -> None:
+    parts = fields.pop("parts", ())
     job_cost = JobCost(Imagine(prompt="a cat", seed=0, **fields), 50)
     read = EncodedPrompt((), (), 16)
     chosen = ResolvedSettings(
@@ -146,6 +148,7 @@ def test_pictures_cost_what_the_model_chose_for_them(fields: dict[str, object], 
         strength=None,
         prompt=read,
         negative_prompt=None,
+        parts=parts,  # type: ignore[arg-type]
     )
     assert job_cost.record(chosen) == 0
     assert job_cost.remaining == cost

@@ -44,6 +44,14 @@ async def test_the_description_quotes_a_shortened_prompt_without_spaces(bot: Bot
 # Words that the text encoder does not know
 
 
+async def test_things_that_were_drawn_one_by_one_are_named(bot: Bot, models: FakeModels) -> None:
+    assert "drawn one by one" not in (await last(bot, ask("/imagine a cat"))).card
+    models.told = {"parts": ["a red heart", "a red heart", "a dog"]}
+    reply = await last(bot, ask("/imagine two red hearts and a dog"))
+    assert reply.card["drawn one by one"] == "2 × a red heart, a dog"
+    assert "drew each by itself, and they were put together: 2 × a red heart, a dog." in reply.status
+
+
 async def test_unknown_words_are_listed(bot: Bot, models: FakeModels) -> None:
     models.told = {"prompt": {"tokens": ["an", "[UNK]", "[UNK]"], "dropped": [], "limit": 8, "unknown": ["🍎", "猫"]}}
     sentence = "The text encoder has no tokens for these words and reads all such words alike: `🍎` `猫`."

@@ -76,6 +76,14 @@ async def test_the_story_tells_what_guided_each_step(
     assert "`a` `ˋcat`" in how.text
 
 
+async def test_the_story_of_things_that_were_drawn_one_by_one(bot: Bot, models: FakeModels) -> None:
+    whole = await pressed(bot, await last(bot, ask("/imagine count:1 a cat and a dog")), "How it was made")
+    assert "The parts" not in whole.text
+    models.told = {"parts": ["a cat", "a dog"]}
+    how = await pressed(bot, await last(bot, ask("/imagine count:1 a cat and a dog")), "How it was made")
+    assert how.text.splitlines()[-1].startswith("5. **The parts.** A network as small as this one")
+
+
 async def test_the_story_of_a_single_step(bot: Bot) -> None:
     how = await pressed(bot, await last(bot, ask("/imagine count:1 steps:1 a cat")), "How it was made")
     assert "3. **The step.** There was only one: a network looked at the noise" in how.text

@@ -291,7 +291,7 @@ def test_the_first_preview_comes_within_three_steps_and_none_after_the_last(
 def test_a_preview_is_the_predicted_clean_picture(engine: Engine, run: Run) -> None:
     network, seed = engine._network, 5
     [preview] = previews_of(run(engine, make_job(prompt="a cat", seed=seed, steps=2, guidance=1.0, previews=1)))
-    solver_step, noise = network.solver.schedule(2)[0], network.make_noise(seed, EDGE, EDGE)[None]
+    solver_step, noise = network.solver.schedule(2)[0], network.make_noises(seed, 1, EDGE, EDGE)[0][None]
     with torch.inference_mode():
         output = network.predict(noise, [solver_step.timestep], [network.embed_prompt("a cat")])
         [expected] = network.decode(solver_step.clean_from_noisy * noise + solver_step.clean_from_output * output)

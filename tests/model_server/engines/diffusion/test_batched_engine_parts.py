@@ -1,0 +1,79 @@
+"""BatchedEngine with the option `parts`: the things of a prompt are drawn one by one and put together."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes.engines.diffusion import EDGE, difference, draw, make_job, open_image, pictures_of, pixels, previews_of
+
+from model_server.engines.contract import Engine
+from model_server.engines.diffusion.collage import make_collage
+from model_server.jobs import EncodedPrompt, Event, ResolvedSettings
+
+Run = Callable[..., list[Event]]
+PAIR = "a cat and a dog"
+
+
+@pytest.fixture(scope="module")
+def in_parts(loaded: Callable[..., Engine], plain: Path) -> Engine:
+    return loaded("diffusion", plain, parts=True)
+
+
+def test_things_are_drawn_one_by_one_and_put_together(in_parts: Engine, run: Run) -> None:
+    events = run(in_parts, make_job(prompt=PAIR, seed=3))
+    [settings] = [event for event in events if isinstance(event, ResolvedSettings)]
+    assert settings.parts == ("a cat", "a dog")
+    [alone] = [one for one in run(in_parts, make_job(prompt="a cat")) if isinstance(one, ResolvedSettings)]
+    assert settings.fingerprint != alone.fingerprint
+    [cat] = draw(run, in_parts, make_job(prompt="a cat", seed=3))
+    expected = make_collage("row", [open_image(cat), open_image(cat)])
+    [picture] = pictures_of(events)
+    half = EDGE // 2
+    assert np.array_equal(pixels(picture)[:, :half], np.asarray(expected).astype(int)[:, :half])
+    # The second thing has noise of its own.
+    [dog] = draw(run, in_parts, make_job(prompt="a dog", seed=3))
+    other = make_collage("row", [open_image(dog), open_image(dog)])
+    assert np.abs(pixels(picture)[:, half:] - np.asarray(other).astype(int)[:, half:]).mean() > 5
+
+
+def test_what_the_text_encoder_read_is_that_of_all_things_once(in_parts: Engine, run: Run) -> None:
+    def read(prompt: str) -> EncodedPrompt:
+        events = run(in_parts, make_job(prompt=prompt, steps=1))
+        [settings] = [event for event in events if isinstance(event, ResolvedSettings)]
+        return settings.prompt
+
+    assert read(PAIR).tokens == read("a cat").tokens + read("a dog").tokens
+    assert read("three cats").tokens == read("a cat").tokens
+
+
+def test_things_are_the_same_in_any_company(in_parts: Engine, run: Run) -> None:
+    crowd = make_job("crowd", prompt="six dogs", seed=8, steps=5, count=4)
+    job = make_job("pair", prompt=PAIR, seed=3, steps=4, layout="strip")
+    together = run(in_parts, crowd, job)
+    for each in (crowd, job):
+        for alone, joint in zip(draw(run, in_parts, each), pictures_of(together, each.id), strict=True):
+            assert difference(alone, joint) <= 1
+
+
+def test_a_variation_begins_each_thing_with_its_place_in_the_picture(in_parts: Engine, run: Run) -> None:
+    [source] = draw(run, in_parts, make_job(prompt=PAIR, seed=3))
+    [little, much] = [
+        draw(run, in_parts, make_job(prompt=PAIR, seed=4, steps=10, initial=source, strength=strength))[0]
+        for strength in (0.1, 1.0)
+    ]
+    assert difference(little, source) < difference(much, source)
+
+
+def test_a_prompt_for_one_thing_is_drawn_as_without_the_option(in_parts: Engine, engine: Engine, run: Run) -> None:
+    assert draw(run, in_parts, make_job(prompt="a cat", seed=3)) == draw(run, engine, make_job(prompt="a cat", seed=3))
+
+
+def test_without_the_option_all_is_drawn_at_once(engine: Engine, run: Run) -> None:
+    [settings] = [one for one in run(engine, make_job(prompt=PAIR)) if isinstance(one, ResolvedSettings)]
+    assert settings.parts == ()
+
+
+def test_previews_of_things_show_them_together(in_parts: Engine, run: Run) -> None:
+    previews = previews_of(run(in_parts, make_job(prompt=PAIR, seed=3, steps=6, previews=2)))
+    assert [open_image(preview.png).size for preview in previews] == [(EDGE, EDGE)] * 2
