@@ -40,6 +40,7 @@ CELLS: dict[Arrangement, tuple[Cell, Cell]] = {
     "behind": (Cell(0.02, 0.0, 0.7, 0.7), Cell(0.36, 0.34, 1.0, 1.0, stands=True)),
     "in": (Cell(0.22, 0.02, 0.78, 0.64), Cell(0.1, 0.38, 0.9, 1.0, stands=True)),
     "hat": (Cell(0.13, 0.25, 0.87, 1.0, stands=True), Cell(0.26, 0.0, 0.74, 0.4, stands=True)),
+    "place": (Cell(0.0, 0.0, 1.0, 1.0), Cell(0.13, 0.14, 0.87, 0.93, stands=True)),
     "under": (Cell(0.3, 0.58, 0.7, 1.0, stands=True), Cell(0.08, 0.0, 0.92, 0.84, stands=True)),
 }
 """Where the first and the second part lie in each arrangement but rows."""
@@ -67,7 +68,10 @@ def find_cells(arrangement: Arrangement, count: int) -> tuple[Cell, ...]:
 
 
 def make_collage(arrangement: Arrangement, pictures: Sequence[Image.Image]) -> Image.Image:
-    """Return the parts in one picture, as large as each of `pictures`. What is white around each thing is left out."""
+    """Return the parts in one picture, as large as each of `pictures`. What is white around each thing is left out.
+
+    A place is shown as it is.
+    """
     cells = find_cells(arrangement, len(pictures))
     [size, *_] = [picture.size for picture in pictures]
     things = [_fit(_cut_out(picture), cell.to_pixels(size)) for picture, cell in zip(pictures, cells, strict=True)]
@@ -76,8 +80,8 @@ def make_collage(arrangement: Arrangement, pictures: Sequence[Image.Image]) -> I
         upper, lower = STANDS_ON[arrangement]
         bottom = corners[lower][1] + round(OVERLAP * size[1])
         corners[upper] = (corners[upper][0], max(0, bottom - things[upper].height))
-    canvas = Image.new("RGB", size, "white")
-    order = range(len(things))
+    canvas = pictures[0].convert("RGB") if arrangement == "place" else Image.new("RGB", size, "white")
+    order = range(1 if arrangement == "place" else 0, len(things))
     for place in reversed(order) if arrangement in FIRST_IN_FRONT else order:
         canvas.paste(things[place], corners[place], things[place])
     return canvas
@@ -111,8 +115,8 @@ def _cut_out(picture: Image.Image) -> Image.Image:
     mask = Image.fromarray(((across & back & down & up) * 255).astype(np.uint8))
     box = mask.getbbox()
     thing = picture.convert("RGBA")
-    # A soft edge, without which the outline would be a staircase.
-    thing.putalpha(mask.filter(ImageFilter.GaussianBlur(0.6)))
+    # One pixel less, which is half white, and a soft edge, without which the outline would be a staircase.
+    thing.putalpha(mask.filter(ImageFilter.MinFilter(3)).filter(ImageFilter.GaussianBlur(0.6)))
     return thing.crop(box) if box else thing
 
 

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
 
-Arrangement = Literal["row", "on", "under", "with", "behind", "in", "hat"]
-"""How parts lie: in rows, the first one on, under, with, behind or in the second one, or the second one on its head."""
+Arrangement = Literal["row", "on", "under", "with", "behind", "in", "hat", "place"]
+"""How parts lie: in rows; the first one on, under, with, behind or in the second one; the second one on its head; or
+the second one in a place, in front of everything at once."""
 
 NUMBERS = {"two": 2, "2": 2, "a pair of": 2, "three": 3, "3": 3, "four": 4, "4": 4, "five": 5, "5": 5, "six": 6, "6": 6}
 MAX_PARTS = max(NUMBERS.values())
 MAX_PART_WORDS = 5
+MAX_CHARACTERS = 200
+"""Longer prompts stay whole: they hardly name a few things, and matching them could take long."""
 IRREGULAR = """mice mouse, geese goose, wolves wolf, leaves leaf, knives knife, loaves loaf, elves elf, scarves scarf,
 shelves shelf, men man, women woman, children child, people person, teeth tooth, feet foot, sheep sheep, fish fish,
 deer deer, dice die, cacti cactus, buses bus, lenses lens, shoes shoe, toes toe, canoes canoe, pies pie, ties tie,
@@ -28,10 +31,12 @@ PLURAL_ONLY = {"glasses", "sunglasses", "scissors", "jeans", "trousers", "pants"
 """Words of which “a pair” is a single thing."""
 
 ARTICLE = r"(?:an?|the|one|my|your|his|her|its)"
-PLACES = (
+SCENES = (
     "snow|rain|night|stars|moonlight|dark|grass|meadow|field|sunshine|garden|sand|beach|desert|water|sea|ocean|sunset|"
-    "evening|dusk|winter|sky|space|forest|background|day|fire|love"
+    "evening|dusk|winter|day"
 )
+"""Words for the places that emoji-diffusion was shown with things in them."""
+PLACES = f"{SCENES}|sky|space|forest|background|fire|love"
 """Words for what surrounds a thing instead of lying beside it."""
 ADJECTIVES = (
     "red|orange|yellow|green|blue|purple|pink|brown|black|white|gr[ea]y|big|small|little|large|happy|sad|angry|old|young|"
@@ -65,11 +70,14 @@ class Parts:
 def split_prompt(prompt: str) -> Parts | None:
     """Return the things that a prompt asks for together, or None if it is one thing or is not understood.
 
-    These are understood, in English: “a cat and a dog”, “three lemons”, “a frog on a bicycle”, “a bear with a drum”.
+    These are understood, in English: “a cat and a dog”, “three lemons”, “a frog on a bicycle”, “a bear with a drum”,
+    “a cow in the rain”.
     """
+    if len(prompt) > MAX_CHARACTERS:
+        return None
     text = " ".join(prompt.replace(",", " , ").split()).rstrip(" .!")
     text = re.sub("^a picture of ", "", text, flags=re.IGNORECASE)
-    return _split_copies(text) or _split_relation(text) or _split_list(text)
+    return _split_copies(text) or _split_place(text) or _split_relation(text) or _split_list(text)
 
 
 def _split_copies(text: str) -> Parts | None:
@@ -83,6 +91,19 @@ def _split_copies(text: str) -> Parts | None:
     if noun is None or (found[1].lower() == "a pair of" and words[-1].lower() in PLURAL_ONLY):
         return None
     return Parts("row", (_add_article(" ".join([*words[:-1], noun])),) * NUMBERS[found[1].lower()])
+
+
+def _split_place(text: str) -> Parts | None:
+    words = r"(?:(?!an?\s)\w+\s+){0,4}"
+    found = re.fullmatch(
+        rf"(.+?)\s+(?:{_SITS}|that .+ |\w+ing |left out )?(?:in|on|at|under)\s+(?:an?\s+)?{words}(?:{SCENES})",
+        text,
+        re.IGNORECASE,
+    )
+    # What a thing wears is drawn with it.
+    if found is None or not _is_thing(found[1]) or _names_relation(re.split(r"\s+wearing\s", found[1])[0]):
+        return None
+    return Parts("place", (text, found[1]))
 
 
 def _split_relation(text: str) -> Parts | None:
