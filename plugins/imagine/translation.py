@@ -31,7 +31,7 @@ IRREGULAR = {
 }
 IRREGULAR |= {"mouse": "mice", "sheep": "sheep", "wolf": "wolves", "woman": "women"}
 """English nouns whose plural has no s, by their singular."""
-ONE, MANY = ("a", "with a", "one"), ("two", "three", "four", "five", "many")
+ONE, MANY = ("a", "with a", "one"), ("two", "three", "four", "five", "six", "many")
 GERMAN_ENDINGS = ("", "e", "n", "en", "er", "es", "em", "s", "ern", "ens", "nen")
 SPANISH_ENDINGS = ("", "s", "es")
 PART = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]+")
@@ -125,7 +125,11 @@ def _put_adjectives_first(entries: list[_Entry | str]) -> None:
     for place in range(1, len(entries)):
         now, before = entries[place], entries[place - 1]
         if isinstance(now, _Entry) and now.kind == "adjective" and isinstance(before, _Entry) and before.kind == "noun":
-            entries[place - 1], entries[place] = entries[place], entries[place - 1]
+            number, _, noun = before.english.rpartition(" ")
+            if number in MANY:
+                # “Dos corazones” is the name of an emoji, but “dos corazones rojos” is not.
+                now, before = replace(before, english=f"{number} {now.english}"), replace(before, english=noun)
+            entries[place - 1], entries[place] = now, before
 
 
 def _join(entries: list[_Entry | str]) -> str:

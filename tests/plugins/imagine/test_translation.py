@@ -19,6 +19,8 @@ from plugins.imagine.translation import FILE, translate_prompt
         ("un gato rojo con sombrero", "a red cat with hat"),
         ("dos perros pequeños en la playa", "two small dogs on the beach"),
         ("una bruja de noche", "a witch at night"),
+        ("dos corazones rojos", "two red hearts"),
+        ("sechs Kisten", "six boxes"),
         ("Große Bäume", "big trees"),
         ("zwei Füße", "two feet"),
     ],
