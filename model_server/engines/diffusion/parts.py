@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, dropwhile
 from typing import Literal
 
 Arrangement = Literal["row", "on", "under", "with", "behind", "in", "hat", "place"]
@@ -18,7 +18,8 @@ the second one in a place, in front of everything at once."""
 
 NUMBERS = {"two": 2, "2": 2, "a pair of": 2, "three": 3, "3": 3, "four": 4, "4": 4, "five": 5, "5": 5, "six": 6, "6": 6}
 MAX_PARTS = max(NUMBERS.values())
-MAX_PART_WORDS = 5
+MAX_NOUN_WORDS = 2
+"""A thing has so many words at most, beside its article and its adjectives; more words tell a story."""
 MAX_CHARACTERS = 200
 """Longer prompts stay whole: they hardly name a few things, and matching them could take long."""
 IRREGULAR = """mice mouse, geese goose, wolves wolf, leaves leaf, knives knife, loaves loaf, elves elf, scarves scarf,
@@ -30,7 +31,7 @@ SINGULARS = dict(pair.split() for pair in IRREGULAR.split(","))
 PLURAL_ONLY = {"glasses", "sunglasses", "scissors", "jeans", "trousers", "pants", "shorts", "pliers", "binoculars"}
 """Words of which “a pair” is a single thing."""
 
-ARTICLE = r"(?:an?|the|one|my|your|his|her|its)"
+ARTICLE = "(?:an?|the|one)"
 SCENES = (
     "snow|rain|night|stars|moonlight|dark|grass|meadow|field|sunshine|garden|sand|beach|desert|water|sea|ocean|sunset|"
     "evening|dusk|winter|day"
@@ -39,13 +40,45 @@ SCENES = (
 PLACES = f"{SCENES}|sky|space|forest|background|fire|love"
 """Words for what surrounds a thing instead of lying beside it."""
 ADJECTIVES = (
-    "red|orange|yellow|green|blue|purple|pink|brown|black|white|gr[ea]y|big|small|little|large|happy|sad|angry|old|young|"
-    "round|cute|funny"
+    "red|orange|yellow|green|blue|purple|pink|brown|black|white|gr[ea]y|big|small|little|large|tiny|happy|sad|angry|"
+    "smiling|laughing|crying|sleeping|surprised|winking|bored|old|young|round|cute|funny|golden|shiny|flat|bold|soft|shaded"
 )
+FUNCTION_WORDS = {
+    "of",
+    "to",
+    "that",
+    "which",
+    "it",
+    "what",
+    "for",
+    "from",
+    "by",
+    "is",
+    "are",
+    "or",
+    "and",
+    "not",
+    "no",
+    "on",
+    "in",
+    "at",
+    "under",
+    "with",
+    "over",
+    "above",
+    "below",
+    "behind",
+    "near",
+    "beside",
+    "wearing",
+    "holding",
+    "riding",
+}
 HATS = {"hat", "crown", "cap", "helmet", "tiara", "sombrero", "beret"}
 
 _HOLDS = "with|holding|carrying|having|that has|that holds|playing|eating|drinking|reading|kicking|throwing|pushing"
 _SITS = "(?:that )?(?:sits|sitting|stands|standing|lies|lying|rides|riding|sleeping|sleeps|balancing|dancing) "
+_STAYS = rf"(?:{_SITS}|that (?:is|drives|swims|flies|runs|walks|grows) (?:lost )?|\w+ing |left out )"
 _RELATIONS: tuple[tuple[str, Arrangement, bool], ...] = (
     (r"in front of", "behind", True),
     (r"(?:that (?:is|hides) |hiding )?behind", "behind", False),
@@ -85,7 +118,7 @@ def _split_copies(text: str) -> Parts | None:
     if found is None:
         return None
     words = found[2].split()
-    if len(words) > MAX_PART_WORDS or not _is_thing(found[2]) or _names_relation(found[2]):
+    if not _is_thing(f"the {found[2]}"):
         return None
     noun = make_singular(words[-1].lower())
     if noun is None or (found[1].lower() == "a pair of" and words[-1].lower() in PLURAL_ONLY):
@@ -95,13 +128,9 @@ def _split_copies(text: str) -> Parts | None:
 
 def _split_place(text: str) -> Parts | None:
     words = r"(?:(?!an?\s)\w+\s+){0,4}"
-    found = re.fullmatch(
-        rf"(.+?)\s+(?:{_SITS}|that .+ |\w+ing |left out )?(?:in|on|at|under)\s+(?:an?\s+)?{words}(?:{SCENES})",
-        text,
-        re.IGNORECASE,
-    )
+    found = re.fullmatch(rf"(.+?)\s+{_STAYS}?(?:in|on|at|under)\s+(?:an?\s+)?{words}(?:{SCENES})", text, re.IGNORECASE)
     # What a thing wears is drawn with it.
-    if found is None or not _is_thing(found[1]) or _names_relation(re.split(r"\s+wearing\s", found[1])[0]):
+    if found is None or not _is_thing(re.split(r"\s+wearing\s", found[1])[0]):
         return None
     return Parts("place", (text, found[1]))
 
@@ -111,10 +140,10 @@ def _split_relation(text: str) -> Parts | None:
         halves = re.split(rf"\s+(?:{words})\s+", text, flags=re.IGNORECASE)
         if len(halves) < 2:
             continue
-        if len(halves) > 2 or not all(_is_thing(half) and not _names_relation(half) for half in halves):
+        if len(halves) > 2 or not all(_is_thing(half) for half in halves):
             return None
         first, second = halves
-        if not _has_article(second):
+        if not (_has_article(first) and _has_article(second)):
             return None
         if arrangement in ("with", "in") and second.lower().split()[-1] in HATS:
             arrangement = "hat"
@@ -124,9 +153,9 @@ def _split_relation(text: str) -> Parts | None:
 
 def _split_list(text: str) -> Parts | None:
     things = re.split(r"\s+(?:,\s+and|and|,|&|\+)\s+", text, flags=re.IGNORECASE)
-    if len(things) < 2 or not all(_is_thing(thing) and not _names_relation(thing) for thing in things):
-        return None
     copies = [_split_copies(thing) for thing in things]
+    if len(things) < 2 or not all(copy or _is_thing(thing) for thing, copy in zip(things, copies, strict=True)):
+        return None
     # “A big and happy dog” is one thing: its second half has no article of its own.
     introduced = {copy is not None or _has_article(thing) for thing, copy in zip(things, copies, strict=True)}
     prompts = [(thing,) if copy is None else copy.prompts for thing, copy in zip(things, copies, strict=True)]
@@ -139,14 +168,14 @@ def _has_article(text: str) -> bool:
 
 
 def _is_thing(text: str) -> bool:
-    """Return whether a text can name one thing: few words, not a place and not a mere adjective."""
+    """Return whether a text names one thing, with or without an article, and is not a place or a mere adjective."""
     words = re.sub(rf"^{ARTICLE}\s+", "", text, flags=re.IGNORECASE).lower().split()
-    return 0 < len(words) <= MAX_PART_WORDS and re.fullmatch(f"{PLACES}|{ADJECTIVES}", words[-1]) is None
-
-
-def _names_relation(text: str) -> bool:
-    words = "|".join(words for words, _, _ in _RELATIONS)
-    return re.search(rf"(?:^|\s)(?:{words}|and|at|,)(?:\s|$)", text, re.IGNORECASE) is not None
+    nouns = list(dropwhile(lambda word: re.fullmatch(ADJECTIVES, word), words))
+    if not 0 < len(nouns) <= (MAX_NOUN_WORDS if _has_article(text) else 1):
+        return False
+    return all(re.fullmatch(r"[\w’'-]+", word) and word not in FUNCTION_WORDS for word in nouns) and not re.fullmatch(
+        f"{PLACES}|{ADJECTIVES}", nouns[-1]
+    )
 
 
 def make_singular(word: str) -> str | None:

@@ -62,6 +62,12 @@ def test_things_and_how_they_lie(prompt: str, arrangement: str, parts: list[str]
         "a cat and",
         "two happy",
         "a thing that somebody describes at length and a dog",
+        "a cold sweet treat in a cone",
+        "what a king wears on his head",
+        "face with a mask",
+        "the sickle that shines at night",
+        "clip and shear it",
+        "a cat and " + "a dog " * 50,
     ],
 )
 def test_one_thing_and_what_is_not_understood_stay_whole(prompt: str) -> None:
