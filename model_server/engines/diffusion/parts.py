@@ -43,37 +43,11 @@ ADJECTIVES = (
     "red|orange|yellow|green|blue|purple|pink|brown|black|white|gr[ea]y|big|small|little|large|tiny|happy|sad|angry|"
     "smiling|laughing|crying|sleeping|surprised|winking|bored|old|young|round|cute|funny|golden|shiny|flat|bold|soft|shaded"
 )
-FUNCTION_WORDS = {
-    "of",
-    "to",
-    "that",
-    "which",
-    "it",
-    "what",
-    "for",
-    "from",
-    "by",
-    "is",
-    "are",
-    "or",
-    "and",
-    "not",
-    "no",
-    "on",
-    "in",
-    "at",
-    "under",
-    "with",
-    "over",
-    "above",
-    "below",
-    "behind",
-    "near",
-    "beside",
-    "wearing",
-    "holding",
-    "riding",
-}
+FUNCTION_WORDS = (
+    "of|to|that|which|it|what|for|from|by|is|are|or|and|not|no|on|in|at|under|with|over|above|below|behind|near|beside|"
+    "wearing|holding|riding"
+)
+"""Words that are in no name of a thing."""
 HATS = {"hat", "crown", "cap", "helmet", "tiara", "sombrero", "beret"}
 
 _HOLDS = "with|holding|carrying|having|that has|that holds|playing|eating|drinking|reading|kicking|throwing|pushing"
@@ -170,12 +144,14 @@ def _has_article(text: str) -> bool:
 def _is_thing(text: str) -> bool:
     """Return whether a text names one thing, with or without an article, and is not a place or a mere adjective."""
     words = re.sub(rf"^{ARTICLE}\s+", "", text, flags=re.IGNORECASE).lower().split()
-    nouns = list(dropwhile(lambda word: re.fullmatch(ADJECTIVES, word), words))
+    # An orange is a thing, too.
+    nouns = list(dropwhile(lambda word: re.fullmatch(ADJECTIVES, word), words)) or [*words[-1:]]
+    if nouns == ["orange"]:
+        return True
     if not 0 < len(nouns) <= (MAX_NOUN_WORDS if _has_article(text) else 1):
         return False
-    return all(re.fullmatch(r"[\w’'-]+", word) and word not in FUNCTION_WORDS for word in nouns) and not re.fullmatch(
-        f"{PLACES}|{ADJECTIVES}", nouns[-1]
-    )
+    is_named = all(re.fullmatch(r"[\w’'-]+", word) and not re.fullmatch(FUNCTION_WORDS, word) for word in nouns)
+    return is_named and re.fullmatch(f"{PLACES}|{ADJECTIVES}", nouns[-1]) is None
 
 
 def make_singular(word: str) -> str | None:

@@ -13,6 +13,7 @@ from model_server.engines.diffusion.parts import make_singular, split_prompt
         ("cat and dog", "row", ["cat", "dog"]),
         ("an apple, a pear, and two green figs", "row", ["an apple", "a pear", "a green fig", "a green fig"]),
         ("three lemons", "row", ["a lemon"] * 3),
+        ("an orange and a green pear", "row", ["an orange", "a green pear"]),
         ("2 red cherries", "row", ["a red cherry"] * 2),
         ("a pair of shoes", "row", ["a shoe"] * 2),
         ("a frog on a bicycle", "on", ["a frog", "a bicycle"]),
