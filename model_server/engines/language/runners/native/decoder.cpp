@@ -103,7 +103,8 @@ public:
           attended_(static_cast<size_t>(shape.rows) * attended_width_),
           quantised_input_(shape.rows, hidden_),
           quantised_attended_(shape.rows, attended_width_),
-          quantised_inner_(shape.rows, inner_) {
+          quantised_inner_(shape.rows, inner_),
+          team_(shape.threads) {
         for (int i = 0; i < shape.threads; ++i)
             scratch_.push_back(std::make_unique<Scratch>(cache_.context()));
     }
@@ -234,7 +235,8 @@ private:
 
     void add_product(const Matrix& matrix, const Rows& from, int rows, Scratch& scratch) {
         multiply(matrix, from, rows, scratch, [&](int row, int column, const float* sums) {
-            for (int i = 0; i < kColumns; ++i) stream(row)[column + i] += sums[i];
+            float* to = stream(row) + column;
+            for (int i = 0; i < kColumns; i += kLanes) store(to + i, load(to + i) + load(sums + i));
         });
     }
 
@@ -312,6 +314,7 @@ private:
         const int half = shape_.head_width / 2;
         const float* cosines = shared_.cosines + static_cast<size_t>(place) * half;
         const float* sines = shared_.sines + static_cast<size_t>(place) * half;
+#pragma omp simd
         for (int i = 0; i < half; ++i) {
             const float left = head[i], right = head[i + half];
             head[i] = (left * cosines[i] - right * sines[i]) * factor;

@@ -105,10 +105,12 @@ struct WithMinimums {
         const auto* halves = reinterpret_cast<const uint16_t*>(unit + strip * kStrip) + kLanes * half;
         const Floats scale = load_halves(halves), minimum = load_halves(halves + kStripColumns);
         Ints packed[4];
+#pragma GCC unroll 3
         for (int i = 0; i < 3; ++i) packed[i] = load_ints(at_ + kVector * (1 + i));
         packed[3] = either(both(shift_pairs_right(packed[0], 6), broadcast_byte(3)),
                            either(both(shift_pairs_right(packed[1], 4), broadcast_byte(12)),
                                   both(shift_pairs_right(packed[2], 2), broadcast_byte(48))));
+#pragma GCC unroll 8
         for (int i = 0; i < 8; ++i) {
             const auto number = [&](int at) {
                 return to_floats(both(shift_right(packed[at], i % 4 * 8), broadcast_int(63)));
@@ -163,6 +165,7 @@ struct SixBits {
     SixBits(const uint8_t* unit, int strip, int half) : at_(unit + kHeader + strip * kStrip + half * sizeof(Ints)) {
         const Floats scale =
             load_halves(reinterpret_cast<const uint16_t*>(unit) + kStripColumns * strip + kLanes * half);
+#pragma GCC unroll 16
         for (int i = 0; i < 16; ++i) {
             const Ints four = load_ints(at_ + i / 4 * kVector);
             scales_[i] = to_floats(shift_right_signed(shift_left(four, 24 - i % 4 * 8), 24)) * scale;

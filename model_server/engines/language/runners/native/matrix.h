@@ -12,7 +12,7 @@
 constexpr int kKernelRows = 8;  // the most rows that meet a vector of weights while it is in a register
 constexpr int kCachedRows = 32;  // so many rows stay in the first cache while they meet a unit of weights
 constexpr int kSumBits = 5;  // sums of activations are stored times two to this power: a weight's offset, mostly
-constexpr int kPrefetchBytes = 12288;  // how far ahead weights are fetched from memory: a unit of 256 inputs or so
+constexpr int kPrefetchBytes = 6144;  // how far ahead weights are fetched from memory: half a unit of 256 inputs or so
 
 struct Matrix {
     int type;  // as in the file
@@ -76,9 +76,10 @@ struct Rows {
             bool positive[2] = {};
 #pragma GCC unroll 4
             for (int i = 0; i < kParts; ++i) positive[2 * i / kParts] |= any_equal(parts[i], bounds[2 * i / kParts]);
-            if (!rounding.halves) positive[0] = positive[1] = positive[0] || positive[1];
+            if (!rounding.halves) positive[0] = positive[1] = positive[0] | positive[1];
+            // Computed, not chosen: every other branch would be foreseen wrongly.
 #pragma GCC unroll 4
-            for (int half = 0; half < 2; ++half) steps[half] = positive[half] ? -128.0f : 128.0f;
+            for (int half = 0; half < 2; ++half) steps[half] = 128.0f - 256.0f * positive[half];
         }
         const size_t place = this->place(row, group);
         Ints all[2] = {broadcast_int(0), broadcast_int(0)};
@@ -172,14 +173,17 @@ inline __attribute__((always_inline)) void multiply_strip(const Format& format, 
     constexpr int kGroups = Format::kInputs / kGroup, kPairs = (kGroups + 1) / 2;
     // Into the second cache, where more can be on its way; small units of few rows are over before it comes from there.
     constexpr auto kHint = kPairs == 1 && kCount <= 2 ? _MM_HINT_T0 : _MM_HINT_T1;
+    constexpr int kFetched = unit_bytes<Format>() / kStrips / kPairs;  // with its part of the unit's header
     Floats totals[kCount];
 #pragma GCC unroll 8
     for (int r = 0; r < kCount; ++r) totals[r] = load(sums + r * kColumns);
 #pragma GCC unroll 1
     for (int pair = 0; pair < kPairs; ++pair, place += 2 * kCount) {
-        if (ahead)
-            for (int i = 0; i < Format::kStrip / kPairs; i += kVector, ahead += kVector)
-                _mm_prefetch(reinterpret_cast<const char*>(ahead), kHint);
+        if (ahead) {
+            for (int i = 0; i < kFetched; i += kVector)
+                _mm_prefetch(reinterpret_cast<const char*>(ahead + i), kHint);
+            ahead += kFetched;
+        }
         multiply_group<Format, kCount, 0>(format, pair, rows, place, totals);
         if constexpr (kGroups > 1)
             multiply_group<Format, kCount, 1>(format, pair, rows, place + kCount, totals);
@@ -198,7 +202,7 @@ void multiply_unit(const uint8_t* unit, const Rows& rows, int row, int count, in
         for (int half = 0; half < kStripColumns / kLanes; ++half) {
             const Format format(unit, strip, half);
             float* to = sums + strip * kStripColumns + half * kLanes;
-            const uint8_t* ahead = unit + Format::kHeader + strip * Format::kStrip + kPrefetchBytes;
+            const uint8_t* ahead = unit + kPrefetchBytes + strip * (unit_bytes<Format>() / kStrips);
             multiply_strip<Format, kCount>(format, rows, first, cold && half == 0 ? ahead : nullptr, to);
             for (int r = kCount; r < count; r += kCount) {
                 const size_t place = first + static_cast<size_t>(r) * rows.groups;
