@@ -18,6 +18,7 @@ from model_server.engines.common.memory import run_within_memory
 from model_server.engines.common.refusal import JobRefused
 from model_server.engines.diffusion.collage import cut_parts, make_collage, make_tiles
 from model_server.engines.diffusion.network import Network
+from model_server.engines.diffusion.parts import split_prompt
 from model_server.engines.diffusion.picture_job import PictureJob
 from model_server.engines.diffusion.request import (
     OUT_OF_MEMORY,
@@ -27,7 +28,6 @@ from model_server.engines.diffusion.request import (
     count_needed_steps,
     make_capabilities,
     open_initial_picture,
-    split_into_parts,
     split_task,
 )
 from model_server.engines.diffusion.solver import NAME, SolverStep, advance
@@ -178,14 +178,15 @@ class BatchedEngine:
 
     def _start(self, job: Job) -> list[Event]:
         task = complete_job(job, self._capabilities)
-        pictures = self._start_pictures(task)
+        split = split_prompt(task.prompt) if self._capabilities.draws_parts else None
+        pictures = self._start_pictures(task, split)
         steps_each = [len(picture.parts[0].schedule) for picture in pictures]
-        picture_job = PictureJob(job.id, task, self._capabilities, steps_each)
+        picture_job = PictureJob(job.id, task, self._capabilities, steps_each, split.prompts if split else ())
         self._running[job.id] = ActiveJob(picture_job, pictures)
         return [*picture_job.make_start_events(self._network.encode_prompt), *self._decode_due(picture_job, pictures)]
 
-    def _start_pictures(self, task: Imagine) -> list[PictureState]:
-        split, start = split_into_parts(task, self._capabilities), open_initial_picture(task)
+    def _start_pictures(self, task: Imagine, split: Parts | None) -> list[PictureState]:
+        start = open_initial_picture(task)
         starts = [start] if start is None or split is None else cut_parts(split.arrangement, len(split.prompts), start)
         initial = [None if one is None else self._network.encode(one) for one in starts]
         return [

@@ -11,7 +11,6 @@ from PIL import Image, ImageOps
 from model_server.engines.common.fingerprint import compute_fingerprint
 from model_server.engines.common.refusal import JobRefused, check_encodable
 from model_server.engines.contract import Misconfigured
-from model_server.engines.diffusion.parts import split_prompt
 from model_server.images import decode
 from model_server.jobs import EncodedPrompt, Imagine
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from model_server.engines.contract import EngineSpec
-    from model_server.engines.diffusion.parts import Parts
     from model_server.jobs import Job
 
 Number = TypeVar("Number", int, float)
@@ -183,11 +181,6 @@ def choose_style(task: Imagine, styles: Sequence[str]) -> str:
 def add_style(task: Imagine, styles: Sequence[str]) -> str:
     """Return the prompt of a picture as the model reads it, with the word for its style."""
     return append_style(task.prompt, choose_style(task, styles))
-
-
-def split_into_parts(task: Imagine, capabilities: Capabilities) -> Parts | None:
-    """Return the things that a model draws one by one for a task, or None if it draws all at once."""
-    return split_prompt(task.prompt) if capabilities.draws_parts else None
 
 
 def append_style(text: str, style: str) -> str:
