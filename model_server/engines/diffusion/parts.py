@@ -48,6 +48,11 @@ FUNCTION_WORDS = (
     "wearing|holding|riding"
 )
 """Words that are in no name of a thing."""
+FEATURES = (
+    "arm|beak|beard|door|ear|eye|face|fringe|frown|grin|hair|hand|head|horn|leg|moustache|mouth|mustache|nose|ponytail|roof|"
+    "scar|shell|smile|tail|tooth|tongue|trunk|window|wing"
+)
+"""Words for what belongs to a thing and is drawn with it."""
 HATS = {"hat", "crown", "cap", "helmet", "tiara", "sombrero", "beret"}
 
 _HOLDS = "with|holding|carrying|having|that has|that holds|playing|eating|drinking|reading|kicking|throwing|pushing"
@@ -117,7 +122,7 @@ def _split_relation(text: str) -> Parts | None:
         if len(halves) > 2 or not all(_is_thing(half) for half in halves):
             return None
         first, second = halves
-        if not (_has_article(first) and _has_article(second)):
+        if not (_has_article(first) and _has_article(second)) or re.search(rf"\b(?:{FEATURES})$", second.lower()):
             return None
         if arrangement in ("with", "in") and second.lower().split()[-1] in HATS:
             arrangement = "hat"

@@ -66,6 +66,8 @@ def test_things_and_how_they_lie(prompt: str, arrangement: str, parts: list[str]
         "a cold sweet treat in a cone",
         "what a king wears on his head",
         "face with a mask",
+        "a man with a long beard",
+        "a cat with a smile",
         "the sickle that shines at night",
         "clip and shear it",
         "a cat and " + "a dog " * 50,
