@@ -88,6 +88,7 @@ class PictureState:
     """A picture that is being drawn. `parts` has it as a whole, or the things of which it is put together."""
 
     index: int
+    seed: int
     parts: Sequence[PartState]
     split: Parts | None
 
@@ -99,6 +100,10 @@ class PictureState:
     @property
     def is_finished(self) -> bool:
         return self.parts[0].is_finished
+
+    def combine(self, images: Sequence[Image.Image]) -> Image.Image:
+        """Return the picture of which `images` are the parts."""
+        return images[0] if self.split is None else make_collage(self.split.arrangement, images, self.seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +195,7 @@ class BatchedEngine:
         starts = [start] if start is None or split is None else cut_parts(split.arrangement, len(split.prompts), start)
         initial = [None if one is None else self._network.encode(one) for one in starts]
         return [
-            PictureState(index, self._start_parts(one, split, initial), split)
+            PictureState(index, one.seed, self._start_parts(one, split, initial), split)
             for index, one in enumerate(split_task(task))
         ]
 
@@ -304,7 +309,8 @@ class BatchedEngine:
             images = run_within_memory(partial(self._decode_in_pieces, expected, size))
             if images is not None:
                 decoded = iter(images)
-                return [_combine(picture, list(islice(decoded, len(picture.parts)))) for picture in pictures]
+                groups = [list(islice(decoded, len(picture.parts))) for picture in pictures]
+                return [picture.combine(images) for picture, images in zip(pictures, groups, strict=True)]
         return []
 
     def _decode_in_pieces(self, latents: torch.Tensor, size: int) -> list[Image.Image]:
@@ -319,18 +325,13 @@ class BatchedEngine:
                 if picture.is_finished:
                     guidance = picture_job.single_tasks[picture.index].guidance or 0.0
                     guided_by = GUIDED_BY_ONE_PREDICTION.get(guidance, "comparison")
-                    events += picture_job.finish(picture.index, _combine(picture, images), guided_by)
+                    events += picture_job.finish(picture.index, picture.combine(images), guided_by)
                 else:
                     frame = images[0] if picture.split is None else make_tiles(picture.split.arrangement, images)
                     picture_job.add_frame(picture.index, picture.step, frame)
         if picture_job.is_finished:
             self.remove(picture_job.job_id)
         return events
-
-
-def _combine(picture: PictureState, images: Sequence[Image.Image]) -> Image.Image:
-    """Return a picture, of which `images` are the parts."""
-    return images[0] if picture.split is None else make_collage(picture.split.arrangement, images)
 
 
 def rescale_guidance(guided: torch.Tensor, prompted: torch.Tensor, share: float) -> torch.Tensor:

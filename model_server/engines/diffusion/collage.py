@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -48,6 +49,8 @@ STANDS_ON: Mapping[Arrangement, tuple[int, int]] = {"on": (0, 1), "hat": (1, 0)}
 """Arrangements in which one part stands on another, with the places of the upper and the lower one."""
 FIRST_IN_FRONT: tuple[Arrangement, ...] = ("on", "under")
 """Arrangements in which the first part lies over the second one."""
+SMALLEST = 0.8
+"""How large the smallest thing is, as a share of the size that its cell lets it have."""
 OVERLAP = 0.1
 """How far one part sinks into the one that it stands on, as a share of the picture's height."""
 
@@ -67,15 +70,19 @@ def find_cells(arrangement: Arrangement, count: int) -> tuple[Cell, ...]:
     return tuple(cells)
 
 
-def make_collage(arrangement: Arrangement, pictures: Sequence[Image.Image]) -> Image.Image:
+def make_collage(arrangement: Arrangement, pictures: Sequence[Image.Image], seed: int) -> Image.Image:
     """Return the parts in one picture, as large as each of `pictures`. What is white around each thing is left out.
 
-    A place is shown as it is.
+    The seed decides how large each thing is, and where exactly in its cell it lies. A place is shown as it is.
     """
     cells = find_cells(arrangement, len(pictures))
     [size, *_] = [picture.size for picture in pictures]
-    things = [_fit(_cut_out(picture), cell.to_pixels(size)) for picture, cell in zip(pictures, cells, strict=True)]
-    corners = [_find_corner(thing, cell, cell.to_pixels(size)) for thing, cell in zip(things, cells, strict=True)]
+    random = Random(seed)  # noqa: S311 - reproducible, not secret
+    things, corners = [], []
+    for picture, cell in zip(pictures, cells, strict=True):
+        thing = _fit(_cut_out(picture), cell.to_pixels(size), random.uniform(SMALLEST, 1.0))
+        things.append(thing)
+        corners.append(_find_corner(thing, cell, cell.to_pixels(size), random))
     if arrangement in STANDS_ON:
         upper, lower = STANDS_ON[arrangement]
         bottom = corners[lower][1] + round(OVERLAP * size[1])
@@ -120,16 +127,18 @@ def _cut_out(picture: Image.Image) -> Image.Image:
     return thing.crop(box) if box else thing
 
 
-def _fit(thing: Image.Image, cell: tuple[int, int, int, int]) -> Image.Image:
-    """Return the thing as large as the cell lets it be, with its own proportions."""
+def _fit(thing: Image.Image, cell: tuple[int, int, int, int], share: float) -> Image.Image:
+    """Return the thing in a `share` of the size that the cell lets it have, with its own proportions."""
     left, top, right, bottom = cell
-    scale = min((right - left) / thing.width, (bottom - top) / thing.height)
+    scale = share * min((right - left) / thing.width, (bottom - top) / thing.height)
     sides = (max(1, round(thing.width * scale)), max(1, round(thing.height * scale)))
     # Premultiplied alpha, so that the colour of invisible pixels does not bleed into the edges.
     return thing.convert("RGBa").resize(sides, Image.Resampling.LANCZOS).convert("RGBA")
 
 
-def _find_corner(thing: Image.Image, cell: Cell, pixels: tuple[int, int, int, int]) -> tuple[int, int]:
+def _find_corner(thing: Image.Image, cell: Cell, pixels: tuple[int, int, int, int], random: Random) -> tuple[int, int]:
     left, top, right, bottom = pixels
-    spare = bottom - top - thing.height
-    return left + (right - left - thing.width) // 2, top + (spare if cell.stands else spare // 2)
+    down = bottom - top - thing.height
+    # Things that stand on each other stay in the middle, so that they still meet.
+    across = (right - left - thing.width) * (0.5 if cell.stands else random.uniform(0.2, 0.8))
+    return left + round(across), top + (down if cell.stands else round(down * random.uniform(0.2, 0.8)))

@@ -96,13 +96,12 @@ def _split_copies(text: str) -> Parts | None:
     found = re.fullmatch(rf"({'|'.join(NUMBERS)})\s+(\D+)", text, re.IGNORECASE)
     if found is None:
         return None
-    words = found[2].split()
-    if not _is_thing(f"the {found[2]}"):
+    *before, noun = found[2].split()
+    singular = make_singular(noun.lower())
+    if singular is None or (found[1].lower() == "a pair of" and noun.lower() in PLURAL_ONLY):
         return None
-    noun = make_singular(words[-1].lower())
-    if noun is None or (found[1].lower() == "a pair of" and words[-1].lower() in PLURAL_ONLY):
-        return None
-    return Parts("row", (_add_article(" ".join([*words[:-1], noun])),) * NUMBERS[found[1].lower()])
+    thing = " ".join([*before, singular])
+    return Parts("row", (_add_article(thing),) * NUMBERS[found[1].lower()]) if _is_thing(f"the {thing}") else None
 
 
 def _split_place(text: str) -> Parts | None:

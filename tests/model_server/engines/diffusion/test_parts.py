@@ -15,6 +15,7 @@ from model_server.engines.diffusion.parts import make_singular, split_prompt
         ("three lemons", "row", ["a lemon"] * 3),
         ("an orange and a green pear", "row", ["an orange", "a green pear"]),
         ("2 red cherries", "row", ["a red cherry"] * 2),
+        ("four stars", "row", ["a star"] * 4),
         ("a pair of shoes", "row", ["a shoe"] * 2),
         ("a frog on a bicycle", "on", ["a frog", "a bicycle"]),
         ("An owl sitting on top of a cake!", "on", ["An owl", "a cake"]),
