@@ -282,7 +282,7 @@ class ResolvedSettings:
     fingerprint: str = ""
     """Names the model's weights: the same seed gives another image once it has changed."""
     parts: tuple[str, ...] = ()
-    """The prompts of the things that are drawn one by one and then put together; empty if all is drawn at once."""
+    """The things, and the place, that are drawn one by one and then put together; empty if all is drawn at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,7 +220,7 @@ class Drawn:
     each step: a "comparison" of two predictions, with the prompt and without it; one prediction by a network that got
     the guidance as an "input"; one that got only the "prompt"; or one that got "nothing". `starts` is true if the model
     can start from a picture, and `shows` if it can show pictures between its steps. `fingerprint` names its weights.
-    `parts` are the things of the prompt that were drawn one by one and then put together, if there were any.
+    `parts` are the things, and the place, that were drawn one by one and then put together, if there were any.
 
     A model of a server by others takes the words alone: it draws one picture, and tells nothing of how it did. Then
     `left_out` names the options that it does not know. `repeats` and `sent_to` are as in `Answered`.

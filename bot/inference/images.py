@@ -99,6 +99,7 @@ async def label_drawn(drawn: Drawn) -> Drawn:
         "sampler": drawn.sampler,
         "size": f"{drawn.width}x{drawn.height}",
         **({} if drawn.strength is None else {"strength": f"{drawn.strength:g}"}),
+        **({"parts": str(len(drawn.parts))} if drawn.parts else {}),
     }
     files = tuple([await asyncio.to_thread(label_picture, file, facts) for file in drawn.files])
     media_type = drawn.media_type

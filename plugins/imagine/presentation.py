@@ -63,7 +63,8 @@ def describe_change(ctx: Context, request: ImageRequest, drawn: Drawn) -> str:
         before = request.source.fingerprint
     if before is None or not drawn.fingerprint or before == drawn.fingerprint:
         return ""
-    if not before:
+    # Things may be drawn one by one now because the words have changed.
+    if not before or before.removesuffix("-parts") == drawn.fingerprint.removesuffix("-parts"):
         return ctx.translate("If the model has changed since then, the same words and seed now give another picture.")
     return ctx.translate("The model has changed since then: the same words and seed now give another picture.")
 

@@ -109,8 +109,8 @@ def _tell_parts(ctx: Context, drawn: Drawn) -> str:
         return ""
     return ctx.translate(
         "**The parts.** A network as small as this one has learnt to draw single things, and mixes up several. So each "
-        "thing began with noise of its own and was drawn by itself. In the end, a program cut them out of their white "
-        "ground and put them together; no network did that."
+        "thing began with noise of its own and was drawn by itself. In the end, a program cut the things out of their "
+        "white ground and put everything together; no network did that."
     )
 
 

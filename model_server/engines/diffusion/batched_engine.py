@@ -31,6 +31,7 @@ from model_server.engines.diffusion.request import (
     split_task,
 )
 from model_server.engines.diffusion.solver import NAME, SolverStep, advance
+from model_server.images import read_stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,6 +47,8 @@ log = logging.getLogger(__name__)
 DEFAULT_BATCH = 8
 """The most pictures in one step, of all jobs together. With guidance the network computes two rows for each."""
 DEFAULT_STEPS, DEFAULT_GUIDANCE = 30, 3.0
+LEAST_STRENGTH_OF_PARTS = 0.5
+"""Variations that keep more of a picture are drawn at once: its things would be cut out and moved again."""
 GUIDED_BY_ONE_PREDICTION: dict[float, GuidedBy] = {0.0: "nothing", 1.0: "prompt"}
 """Values of guidance that need one prediction of the network instead of a comparison of two."""
 
@@ -91,6 +94,8 @@ class PictureState:
     seed: int
     parts: Sequence[PartState]
     split: Parts | None
+    is_partly_drawn: bool
+    """True if the steps end before the picture is without noise, because only earlier frames of it are asked for."""
 
     @property
     def step(self) -> int:
@@ -101,9 +106,13 @@ class PictureState:
     def is_finished(self) -> bool:
         return self.parts[0].is_finished
 
-    def combine(self, images: Sequence[Image.Image]) -> Image.Image:
-        """Return the picture of which `images` are the parts."""
-        return images[0] if self.split is None else make_collage(self.split.arrangement, images, self.seed)
+    def combine(self, images: Sequence[Image.Image], *, noisy: bool = False) -> Image.Image:
+        """Return the picture of which `images` are the parts, or, if they are still `noisy`, all of these."""
+        if self.split is None:
+            return images[0]
+        if noisy:
+            return make_tiles(self.split.arrangement, images)
+        return make_collage(self.split.arrangement, images, self.seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +129,7 @@ class BatchedEngine:
     Options: `steps`, `guidance` and `size` (in pixels) for requests that name none; `guidance_rescale`;
     `guidance_start` and `guidance_stop`, the part of the steps that is guided (Kynkäänniemi et al., arXiv 2404.07724);
     `styles`, of which one is added to a prompt that names none; `parts`, to draw the things of a prompt one by one;
-    `batch`, the most pictures, or parts of them, in one step, and the most jobs at once.
+    `batch`, the most pictures, or parts of them, in one pass, and the most jobs at once.
     """
 
     def __init__(self, spec: EngineSpec) -> None:
@@ -152,7 +161,7 @@ class BatchedEngine:
 
     @torch.inference_mode()
     def step(self) -> Sequence[Event]:
-        """Start the new jobs, then advance up to `capacity` pictures by one step, shared equally among the jobs."""
+        """Start the new jobs, then advance pictures with about `capacity` parts by one step, shared among the jobs."""
         new, self._new = self._new, []
         events = [event for job in new for event in self._run_guarded(job.id, partial(self._start, job))]
         chosen = self._choose_pictures()
@@ -183,26 +192,34 @@ class BatchedEngine:
 
     def _start(self, job: Job) -> list[Event]:
         task = complete_job(job, self._capabilities)
-        split = split_prompt(task.prompt) if self._capabilities.draws_parts else None
+        split = self._split(task)
         pictures = self._start_pictures(task, split)
         steps_each = [len(picture.parts[0].schedule) for picture in pictures]
-        picture_job = PictureJob(job.id, task, self._capabilities, steps_each, split.prompts if split else ())
+        picture_job = PictureJob(job.id, task, self._capabilities, steps_each, split)
         self._running[job.id] = ActiveJob(picture_job, pictures)
         return [*picture_job.make_start_events(self._network.encode_prompt), *self._decode_due(picture_job, pictures)]
+
+    def _split(self, task: Imagine) -> Parts | None:
+        """Return the things that are drawn one by one, or None.
+
+        A variation is drawn so only if that picture was, too, and if little of it stays.
+        """
+        split = split_prompt(task.prompt) if self._capabilities.draws_parts else None
+        if split is None or task.initial is None:
+            return split
+        is_alike = read_stamp(task.initial).get("parts") == str(len(split.prompts))
+        return split if is_alike and task.strength >= LEAST_STRENGTH_OF_PARTS else None
 
     def _start_pictures(self, task: Imagine, split: Parts | None) -> list[PictureState]:
         start = open_initial_picture(task)
         starts = [start] if start is None or split is None else cut_parts(split.arrangement, len(split.prompts), start)
         initial = [None if one is None else self._network.encode(one) for one in starts]
-        return [
-            PictureState(index, one.seed, self._start_parts(one, split, initial), split)
-            for index, one in enumerate(split_task(task))
-        ]
+        return [self._start_picture(index, one, split, initial) for index, one in enumerate(split_task(task))]
 
-    def _start_parts(
-        self, task: Imagine, split: Parts | None, initial: Sequence[torch.Tensor | None]
-    ) -> list[PartState]:
-        """Return the parts of one picture; `initial` has the latents with which all of them, or each, begin."""
+    def _start_picture(
+        self, index: int, task: Imagine, split: Parts | None, initial: Sequence[torch.Tensor | None]
+    ) -> PictureState:
+        """Start one picture; `initial` has the latents with which all of its parts, or each, begin."""
         solver, steps = self._network.solver, task.steps or 1
         prompts = (task.prompt,) if split is None else split.prompts
         noises = self._network.make_noises(task.seed, len(prompts), task.width or 0, task.height or 0)
@@ -219,7 +236,7 @@ class BatchedEngine:
                 noisy = schedule[0].alpha * latents + schedule[0].sigma * noisy
             guided, unguided = self._make_conditions(task, prompt)
             parts.append(PartState(needed, noisy, guided, unguided, range(first, end)))
-        return parts
+        return PictureState(index, task.seed, parts, split, is_partly_drawn=len(needed) < len(schedule))
 
     def _make_conditions(self, task: Imagine, prompt: str) -> tuple[Conditions, Conditions]:
         """Return weights and embeddings for steps with classifier-free guidance (Ho and Salimans, arXiv 2207.12598).
@@ -242,7 +259,8 @@ class BatchedEngine:
         chosen: list[tuple[ActiveJob, PictureState]] = []
         # Jobs with few pictures come first, so that the rest of their share goes to the others.
         for place, (active, pictures) in enumerate(sorted(ready, key=lambda pair: len(pair[1]))):
-            share = (self.capacity - len(chosen)) // (len(ready) - place)
+            parts = sum(len(picture.parts) for _, picture in chosen)
+            share = max(1, (self.capacity - parts) // (len(ready) - place) // len(pictures[0].parts))
             chosen += [(active, picture) for picture in sorted(pictures, key=lambda picture: picture.step)[:share]]
         return chosen
 
@@ -302,10 +320,10 @@ class BatchedEngine:
         return [*events, picture_job.make_progress_event(), *self._decode_due(picture_job, advanced)]
 
     def _decode_preview(self, pictures: Sequence[PictureState]) -> list[Image.Image]:
-        """Decode the predicted pictures, one by one if all at once do not fit the memory; [] if not even one fits."""
+        """Decode the predicted pictures, one by one if more at once do not fit the memory; [] if not even one fits."""
         parts = [part for picture in pictures for part in picture.parts]
         expected = torch.stack([part.noisy if part.clean is None else part.clean for part in parts])
-        for size in dict.fromkeys((len(parts), 1)):
+        for size in dict.fromkeys((self.capacity, 1)):
             images = run_within_memory(partial(self._decode_in_pieces, expected, size))
             if images is not None:
                 decoded = iter(images)
@@ -325,10 +343,10 @@ class BatchedEngine:
                 if picture.is_finished:
                     guidance = picture_job.single_tasks[picture.index].guidance or 0.0
                     guided_by = GUIDED_BY_ONE_PREDICTION.get(guidance, "comparison")
-                    events += picture_job.finish(picture.index, picture.combine(images), guided_by)
+                    whole = picture.combine(images, noisy=picture.is_partly_drawn)
+                    events += picture_job.finish(picture.index, whole, guided_by)
                 else:
-                    frame = images[0] if picture.split is None else make_tiles(picture.split.arrangement, images)
-                    picture_job.add_frame(picture.index, picture.step, frame)
+                    picture_job.add_frame(picture.index, picture.step, picture.combine(images, noisy=True))
         if picture_job.is_finished:
             self.remove(picture_job.job_id)
         return events

@@ -25,13 +25,30 @@ MAX_CHARACTERS = 200
 IRREGULAR = """mice mouse, geese goose, wolves wolf, leaves leaf, knives knife, loaves loaf, elves elf, scarves scarf,
 shelves shelf, men man, women woman, children child, people person, teeth tooth, feet foot, sheep sheep, fish fish,
 deer deer, dice die, cacti cactus, buses bus, lenses lens, shoes shoe, toes toe, canoes canoe, pies pie, ties tie,
-cookies cookie, zombies zombie, movies movie, genies genie, axes axe"""
+cookies cookie, zombies zombie, movies movie, genies genie, axes axe, octopuses octopus, viruses virus, thieves thief,
+calves calf, headaches headache, mustaches mustache, moustaches moustache, cactuses cactus, walruses walrus"""
 SINGULARS = dict(pair.split() for pair in IRREGULAR.split(","))
 """Plurals whose singular the endings do not tell."""
-PLURAL_ONLY = {"glasses", "sunglasses", "scissors", "jeans", "trousers", "pants", "shorts", "pliers", "binoculars"}
-"""Words of which “a pair” is a single thing."""
+PLURAL_ONLY = {
+    "sunglasses",
+    "scissors",
+    "jeans",
+    "trousers",
+    "pants",
+    "shorts",
+    "pliers",
+    "binoculars",
+    "news",
+    "series",
+}
+"""Words that have no singular."""
+ENDINGS = (
+    *(("ies", "y"), ("ches", "ch"), ("shes", "sh"), ("sses", "ss"), ("xes", "x"), ("oes", "o")),
+    *(("men", "man"), ("fish", "fish"), ("deer", "deer")),
+)
+"""The ends of plurals, and those of their singulars."""
 
-ARTICLE = "(?:an?|the|one)"
+ARTICLE = "(?:an?|the|one|1)"
 SCENES = (
     "snow|rain|night|stars|moonlight|dark|grass|meadow|field|sunshine|garden|sand|beach|desert|water|sea|ocean|sunset|"
     "evening|dusk|winter|day"
@@ -53,8 +70,18 @@ FEATURES = (
     "scar|shell|smile|tail|tooth|tongue|trunk|window|wing"
 )
 """Words for what belongs to a thing and is drawn with it."""
+CLOTHES = "scarf|tie|shirt|t-shirt|dress|suit|coat|raincoat|jacket|sweater|cape|mask|costume|collar|headscarf|glasses"
+GROUNDS = "wall|flag|finger|neck|mane|chimney|wheel|button|flame|tear|halo"
+MARKS = "face|head|smiley|emoji"
+COMMON_THINGS = (
+    "cat|dog|bird|fish|mouse|horse|cow|pig|sheep|lion|tiger|bear|fox|wolf|rabbit|frog|owl|duck|apple|banana|pear|lemon|"
+    "orange|cherry|strawberry|pizza|cake|bread|cheese|egg|carrot|car|bus|train|bicycle|boat|ship|plane|rocket|house|tree|"
+    "flower|rose|sun|moon|star|heart|ball|book|key|robot|ghost|king|queen|guitar|drum|chair|table|cup"
+)
+"""Words that name a thing without an article, too."""
 HATS = {"hat", "crown", "cap", "helmet", "tiara", "sombrero", "beret"}
 
+_WEARS = "wearing|that wears"
 _HOLDS = "with|holding|carrying|having|that has|that holds|playing|eating|drinking|reading|kicking|throwing|pushing"
 _SITS = "(?:that )?(?:sits|sitting|stands|standing|lies|lying|rides|riding|sleeping|sleeps|balancing|dancing) "
 _STAYS = rf"(?:{_SITS}|that (?:is|drives|swims|flies|runs|walks|grows) (?:lost )?|\w+ing |left out )"
@@ -64,7 +91,8 @@ _RELATIONS: tuple[tuple[str, Arrangement, bool], ...] = (
     (rf"(?:{_SITS})?(?:on top of|on|above|over)|(?:that is )?riding", "on", False),
     (r"(?:that is )?(?:under|underneath|below|beneath)", "under", False),
     (rf"(?:{_SITS})?(?:in|inside)", "in", False),
-    (rf"wearing|that wears|{_HOLDS}", "with", False),
+    (_WEARS, "with", False),
+    (_HOLDS, "with", False),
     (r"next to|beside|near|to the left of", "row", False),
     (r"to the right of", "row", True),
 )
@@ -77,6 +105,13 @@ class Parts:
 
     arrangement: Arrangement
     prompts: tuple[str, ...]
+    place: tuple[str, ...] = ()
+    """Instead of the prompts, what a thing in a place and that place are called."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What people are told of the parts."""
+        return self.place or self.prompts
 
 
 def split_prompt(prompt: str) -> Parts | None:
@@ -88,29 +123,33 @@ def split_prompt(prompt: str) -> Parts | None:
     if len(prompt) > MAX_CHARACTERS:
         return None
     text = " ".join(prompt.replace(",", " , ").split()).rstrip(" .!")
-    text = re.sub("^a picture of ", "", text, flags=re.IGNORECASE)
+    text = re.sub(r"^(?:please )?(?:draw )?(?:an? (?:picture|photo|drawing|image) of )?", "", text, flags=re.IGNORECASE)
     return _split_copies(text) or _split_place(text) or _split_relation(text) or _split_list(text)
 
 
 def _split_copies(text: str) -> Parts | None:
-    found = re.fullmatch(rf"({'|'.join(NUMBERS)})\s+(\D+)", text, re.IGNORECASE)
+    found = re.fullmatch(rf"({'|'.join(NUMBERS)})\s+(\D+)", text, re.IGNORECASE | re.ASCII)
     if found is None:
         return None
     *before, noun = found[2].split()
     singular = make_singular(noun.lower())
-    if singular is None or (found[1].lower() == "a pair of" and noun.lower() in PLURAL_ONLY):
+    if singular is None:
         return None
     thing = " ".join([*before, singular])
     return Parts("row", (_add_article(thing),) * NUMBERS[found[1].lower()]) if _is_thing(f"the {thing}") else None
 
 
 def _split_place(text: str) -> Parts | None:
-    words = r"(?:(?!an?\s)\w+\s+){0,4}"
-    found = re.fullmatch(rf"(.+?)\s+{_STAYS}?(?:in|on|at|under)\s+(?:an?\s+)?{words}(?:{SCENES})", text, re.IGNORECASE)
-    # What a thing wears is drawn with it.
-    if found is None or not _is_thing(re.split(r"\s+wearing\s", found[1])[0]):
+    words = r"(?:(?!(?:an?|in|on|at|under|of|with|and)\s)\w+\s+){0,2}"
+    place = rf"(?:an?\s+)?{words}(?:bottom of the\s+)?(?:(?:{SCENES})\s+(?:in|on|at|under)\s+(?:the\s+)?)?(?:{SCENES})"
+    found = re.fullmatch(rf"(.+?)\s+({_STAYS}?(?:in|on|at|under)\s+{place})", text, re.IGNORECASE)
+    if found is None:
         return None
-    return Parts("place", (text, found[1]))
+    thing, *worn = re.split(r"\s+wearing\s+", found[1])
+    # What a thing wears is drawn with it.
+    if not (_has_article(thing) and _is_thing(thing)) or not all(re.fullmatch(r"[\w’' -]+", one) for one in worn):
+        return None
+    return Parts("place", (text, found[1]), (found[1], found[2]))
 
 
 def _split_relation(text: str) -> Parts | None:
@@ -121,12 +160,27 @@ def _split_relation(text: str) -> Parts | None:
         if len(halves) > 2 or not all(_is_thing(half) for half in halves):
             return None
         first, second = halves
-        if not (_has_article(first) and _has_article(second)) or re.search(rf"\b(?:{FEATURES})$", second.lower()):
-            return None
-        if arrangement in ("with", "in") and second.lower().split()[-1] in HATS:
+        is_hat = second.lower().split()[-1] in HATS
+        if is_hat and arrangement in ("with", "in"):
             arrangement = "hat"
+        if not (_has_article(first) and (_has_article(second) or arrangement == "hat")):
+            return None
+        if (words == _WEARS and not is_hat) or _belongs_together(first, second):
+            return None
         return Parts(arrangement, (second, first) if is_turned else (first, second))
     return None
+
+
+def _belongs_together(first: str, second: str) -> bool:
+    """Return whether one of two things is a part or a mark of the other, and so is drawn with it."""
+    return any(
+        re.search(rf"\b(?:{words})$", thing, re.IGNORECASE)
+        for words, thing in (
+            (f"{FEATURES}|{CLOTHES}|{GROUNDS}", second),
+            (MARKS, first),
+            ("arrow|letter|pattern", second),
+        )
+    )
 
 
 def _split_list(text: str) -> Parts | None:
@@ -134,11 +188,13 @@ def _split_list(text: str) -> Parts | None:
     copies = [_split_copies(thing) for thing in things]
     if len(things) < 2 or not all(copy or _is_thing(thing) for thing, copy in zip(things, copies, strict=True)):
         return None
-    # “A big and happy dog” is one thing: its second half has no article of its own.
-    introduced = {copy is not None or _has_article(thing) for thing, copy in zip(things, copies, strict=True)}
+    # Without articles, “tall and strong” would be two things; “a big and happy dog” has only one.
+    if not all(copy or _has_article(thing) for thing, copy in zip(things, copies, strict=True)):
+        is_known = all(re.fullmatch(COMMON_THINGS, thing, re.IGNORECASE) for thing in things)
+        return Parts("row", tuple(things)) if is_known and len(things) <= MAX_PARTS else None
     prompts = [(thing,) if copy is None else copy.prompts for thing, copy in zip(things, copies, strict=True)]
     parts = tuple(chain.from_iterable(prompts))
-    return Parts("row", parts) if len(introduced) == 1 and len(parts) <= MAX_PARTS else None
+    return Parts("row", parts) if len(parts) <= MAX_PARTS else None
 
 
 def _has_article(text: str) -> bool:
@@ -155,14 +211,17 @@ def _is_thing(text: str) -> bool:
     if not 0 < len(nouns) <= (MAX_NOUN_WORDS if _has_article(text) else 1):
         return False
     is_named = all(re.fullmatch(r"[\w’'-]+", word) and not re.fullmatch(FUNCTION_WORDS, word) for word in nouns)
-    return is_named and re.fullmatch(f"{PLACES}|{ADJECTIVES}", nouns[-1]) is None
+    is_doing = len(nouns) > 1 and nouns[-1].endswith("ing") and nouns[-1] not in {"ring", "king", "wing", "string"}
+    return is_named and not is_doing and re.fullmatch(f"{PLACES}|{ADJECTIVES}", nouns[-1]) is None
 
 
 def make_singular(word: str) -> str | None:
     """Return the singular of an English plural, or None if `word` does not look like one."""
     if word in SINGULARS:
         return SINGULARS[word]
-    for ending, instead in (("ies", "y"), ("ches", "ch"), ("shes", "sh"), ("sses", "ss"), ("xes", "x"), ("oes", "o")):
+    if word in PLURAL_ONLY:
+        return None
+    for ending, instead in ENDINGS:
         if word.endswith(ending) and len(word) > len(ending) + 1:
             return word.removesuffix(ending) + instead
     return word[:-1] if word.endswith("s") and not word.endswith(("ss", "us", "is")) and len(word) > 2 else None

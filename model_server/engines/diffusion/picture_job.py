@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
+    from model_server.engines.diffusion.parts import Parts
     from model_server.engines.diffusion.request import Capabilities
     from model_server.jobs import Event, GuidedBy, Imagine
 
@@ -48,8 +49,8 @@ class PictureJob:
     """The pictures of one job, numbered from 0, one for each of `request.split_task`.
 
     `task` comes from `request.complete_task`. `steps_each`: the steps that each picture takes, which are fewer than its
-    task's `steps` when it starts from a picture, or when only earlier frames of it are asked for. `parts`: the prompts
-    of the things of which each picture is put together.
+    task's `steps` when it starts from a picture, or when only earlier frames of it are asked for. `split`: the things
+    of which each picture is put together, if it is.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class PictureJob:
         task: Imagine,
         capabilities: Capabilities,
         steps_each: Sequence[int],
-        parts: Sequence[str] = (),
+        split: Parts | None = None,
     ) -> None:
         self.job_id = job_id
         self.task = task
@@ -75,7 +76,7 @@ class PictureJob:
         self._guided_by: dict[int, GuidedBy] = {}
         self._next_index = 0
         self._edge = choose_edge(task)
-        self._parts = tuple(parts)
+        self._split = split
         self._source_seed = "" if task.initial is None else _read_seed(task.initial)
 
     @property
@@ -90,10 +91,13 @@ class PictureJob:
 
     def make_start_events(self, encode_prompt: Callable[[str], EncodedPrompt]) -> list[Event]:
         """Return the events that open the job. `encode_prompt` returns the tokens that the model reads of a text."""
-        task, can = self.task, self._capabilities
+        task, can, split = self.task, self._capabilities, self._split
         # A single picture has one style, which its text encoder reads, too.
         style = choose_style(task, can.styles) if len(self.single_tasks) == 1 else ""
-        read = [encode_prompt(append_style(text, style)) for text in dict.fromkeys(self._parts or (task.prompt,))]
+        read = [
+            encode_prompt(append_style(text, style))
+            for text in dict.fromkeys(split.prompts if split else (task.prompt,))
+        ]
         chosen = ResolvedSettings(
             job=self.job_id,
             steps=max(one.steps or 0 for one in self.single_tasks),
@@ -107,8 +111,8 @@ class PictureJob:
             starts=can.can_start_from_picture,
             shows=can.can_show_steps,
             # The same weights draw another picture of the same words and seed since things are drawn one by one.
-            fingerprint=f"{can.fingerprint}-parts" if self._parts and can.fingerprint else can.fingerprint,
-            parts=self._parts,
+            fingerprint=f"{can.fingerprint}-parts" if split and can.fingerprint else can.fingerprint,
+            parts=split.names if split else (),
         )
         return [Started(self.job_id), chosen]
 
@@ -206,8 +210,8 @@ class PictureJob:
         style = choose_style(task, self._capabilities.styles)
         if style and (self.task.layout != "grid" or self.task.count == 1):
             made_by["style"] = style
-        if self._parts:
-            made_by["parts"] = "; ".join(self._parts)
+        if self._split is not None:
+            made_by["parts"] = str(len(self._split.prompts))
         if task.negative_prompt:
             made_by["negative_prompt"] = task.negative_prompt
         if task.initial is not None:

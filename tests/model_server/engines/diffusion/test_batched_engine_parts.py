@@ -1,6 +1,5 @@
 """BatchedEngine with the option `parts`: the things of a prompt are drawn one by one and put together."""
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from PIL import Image
 
 from model_server.engines.contract import Engine
 from model_server.engines.diffusion.collage import make_collage
+from model_server.images import encode, identify
 from model_server.jobs import EncodedPrompt, Event, ResolvedSettings
 
 Run = Callable[..., list[Event]]
@@ -58,20 +58,51 @@ def test_things_are_the_same_in_any_company(in_parts: Engine, run: Run) -> None:
             assert difference(alone, joint) <= 1
 
 
+def halves(right: str, parts: str) -> bytes:
+    """A picture that is red at the left, with the stamp of one that was drawn in so many parts."""
+    picture = Image.new("RGB", (EDGE, EDGE), "red")
+    picture.paste(right, (EDGE // 2, 0, EDGE, EDGE))
+    return encode(picture, {"parts": parts})
+
+
 def test_a_variation_begins_each_thing_with_its_own_place_in_the_picture(in_parts: Engine, run: Run) -> None:
     half = EDGE // 2
-
-    def vary(right: str) -> np.ndarray:
-        source = Image.new("RGB", (EDGE, EDGE), "red")
-        source.paste(right, (half, 0, EDGE, EDGE))
-        stream = io.BytesIO()
-        source.save(stream, "PNG")
-        job = make_job(prompt=PAIR, seed=4, steps=10, initial=stream.getvalue(), strength=0.3)
-        return pixels(draw(run, in_parts, job)[0])
-
-    blue, green = vary("blue"), vary("green")
+    blue, green = [
+        pixels(
+            draw(run, in_parts, make_job(prompt=PAIR, seed=4, steps=10, initial=halves(right, "2"), strength=0.6))[0]
+        )
+        for right in ("blue", "green")
+    ]
     assert np.array_equal(blue[:, :half], green[:, :half])
     assert not np.array_equal(blue[:, half:], green[:, half:])
+
+
+@pytest.mark.parametrize(("parts", "strength", "expected"), [("2", 0.6, 2), ("2", 0.3, 0), ("3", 0.6, 0), ("", 0.6, 0)])
+def test_a_variation_is_drawn_in_parts_if_its_picture_was_and_little_of_it_stays(
+    in_parts: Engine, run: Run, parts: str, strength: float, expected: int
+) -> None:
+    job = make_job(prompt="a cat on a dog", steps=4, initial=halves("blue", parts), strength=strength)
+    [settings] = [event for event in run(in_parts, job) if isinstance(event, ResolvedSettings)]
+    assert len(settings.parts) == expected
+
+
+def test_a_drawn_picture_says_in_how_many_parts_it_was_drawn(in_parts: Engine, run: Run) -> None:
+    assert identify(draw(run, in_parts, make_job(prompt=PAIR))[0])[1]["parts"] == "2"
+    assert "parts" not in identify(draw(run, in_parts, make_job(prompt="a cat"))[0])[1]
+
+
+def test_a_single_step_looks_as_in_the_row_of_steps(in_parts: Engine, run: Run) -> None:
+    [strip] = draw(run, in_parts, make_job(prompt=PAIR, seed=3, steps=4, layout="strip", frames=(0, 2)))
+    [step] = draw(run, in_parts, make_job(prompt=PAIR, seed=3, steps=4, layout="strip", frames=(2,)))
+    assert np.array_equal(pixels(strip)[:EDGE, -EDGE:], pixels(step)[:EDGE, -EDGE:])
+    # Noise is not cut out: no white is left around it.
+    assert (pixels(step)[:EDGE].min(axis=2) > 250).mean() < 0.2
+
+
+def test_a_thing_in_a_place_is_named_beside_the_place(in_parts: Engine, run: Run) -> None:
+    events = run(in_parts, make_job(prompt="a cat in the rain", seed=3))
+    [settings] = [event for event in events if isinstance(event, ResolvedSettings)]
+    assert settings.parts == ("a cat", "in the rain")
 
 
 def test_a_prompt_for_one_thing_is_drawn_as_without_the_option(in_parts: Engine, engine: Engine, run: Run) -> None:
@@ -84,5 +115,9 @@ def test_without_the_option_all_is_drawn_at_once(engine: Engine, run: Run) -> No
 
 
 def test_previews_of_things_show_them_together(in_parts: Engine, run: Run) -> None:
-    previews = previews_of(run(in_parts, make_job(prompt=PAIR, seed=3, steps=6, previews=2)))
-    assert [open_image(preview.png).size for preview in previews] == [(EDGE, EDGE)] * 2
+    [pair] = previews_of(run(in_parts, make_job(prompt=PAIR, seed=3, steps=6, previews=1)))
+    [cat] = previews_of(run(in_parts, make_job(prompt="a cat", seed=3, steps=6, previews=1)))
+    expected = make_collage("row", [open_image(cat.png), open_image(cat.png)], 3)
+    half = EDGE // 2
+    assert np.abs(pixels(pair.png)[:, :half] - np.asarray(expected).astype(int)[:, :half]).max() <= 2
+    assert np.abs(pixels(pair.png)[:, half:] - np.asarray(expected).astype(int)[:, half:]).mean() > 5
