@@ -6,7 +6,7 @@ from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,7 +100,8 @@ def make_tiles(arrangement: Arrangement, pictures: Sequence[Image.Image]) -> Ima
     canvas = Image.new("RGB", size, "white")
     for picture, cell in zip(pictures, find_cells(arrangement, len(pictures)), strict=True):
         left, top, right, bottom = cell.to_pixels(size)
-        canvas.paste(picture.resize((right - left, bottom - top), Image.Resampling.BOX), (left, top))
+        tile = ImageOps.contain(picture, (right - left, bottom - top), Image.Resampling.BOX)
+        canvas.paste(tile, ((left + right - tile.width) // 2, (top + bottom - tile.height) // 2))
     return canvas
 
 

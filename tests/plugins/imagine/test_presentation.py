@@ -50,6 +50,8 @@ async def test_things_that_were_drawn_one_by_one_are_named(bot: Bot, models: Fak
     reply = await last(bot, ask("/imagine two red hearts and a dog"))
     assert reply.card["drawn one by one"] == "2 × a red heart, a dog"
     assert "drew each by itself, and they were put together: 2 × a red heart, a dog." in reply.status
+    # A variation of the file is drawn in as many parts.
+    assert b"parts\x003" in reply.attachments[0].data
 
 
 async def test_unknown_words_are_listed(bot: Bot, models: FakeModels) -> None:
