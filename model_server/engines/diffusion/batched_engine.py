@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULT_BATCH = 8
-"""The most pictures in one step, of all jobs together. With guidance the network computes two rows for each."""
+"""The most pictures, or parts of them, in one pass, of all jobs together. With guidance the network computes two rows
+for each."""
 DEFAULT_STEPS, DEFAULT_GUIDANCE = 30, 3.0
 LEAST_STRENGTH_OF_PARTS = 0.5
 """Variations that keep more of a picture are drawn at once: its things would be cut out and moved again."""
@@ -107,7 +108,7 @@ class PictureState:
         return self.parts[0].is_finished
 
     def combine(self, images: Sequence[Image.Image], *, noisy: bool = False) -> Image.Image:
-        """Return the picture of which `images` are the parts, or, if they are still `noisy`, all of these."""
+        """Return the picture of which `images` are the parts; those that are still `noisy` are shown whole."""
         if self.split is None:
             return images[0]
         if noisy:
@@ -192,15 +193,16 @@ class BatchedEngine:
 
     def _start(self, job: Job) -> list[Event]:
         task = complete_job(job, self._capabilities)
+        start = open_initial_picture(task)
         split = self._split(task)
-        pictures = self._start_pictures(task, split)
+        pictures = self._start_pictures(task, split, start)
         steps_each = [len(picture.parts[0].schedule) for picture in pictures]
         picture_job = PictureJob(job.id, task, self._capabilities, steps_each, split)
         self._running[job.id] = ActiveJob(picture_job, pictures)
         return [*picture_job.make_start_events(self._network.encode_prompt), *self._decode_due(picture_job, pictures)]
 
     def _split(self, task: Imagine) -> Parts | None:
-        """Return the things that are drawn one by one, or None.
+        """Return the things of a task that are drawn one by one, or None. Its initial picture must be a readable one.
 
         A variation is drawn so only if that picture was, too, and if little of it stays.
         """
@@ -210,16 +212,18 @@ class BatchedEngine:
         is_alike = read_stamp(task.initial).get("parts") == str(len(split.prompts))
         return split if is_alike and task.strength >= LEAST_STRENGTH_OF_PARTS else None
 
-    def _start_pictures(self, task: Imagine, split: Parts | None) -> list[PictureState]:
-        start = open_initial_picture(task)
-        starts = [start] if start is None or split is None else cut_parts(split.arrangement, len(split.prompts), start)
-        initial = [None if one is None else self._network.encode(one) for one in starts]
+    def _start_pictures(self, task: Imagine, split: Parts | None, start: Image.Image | None) -> list[PictureState]:
+        prompts = (task.prompt,) if split is None else split.prompts
+        initial: list[torch.Tensor | None] = [None] * len(prompts)
+        if start is not None:
+            starts = [start] if split is None else cut_parts(split.arrangement, len(prompts), start)
+            initial = [self._network.encode(one) for one in starts]
         return [self._start_picture(index, one, split, initial) for index, one in enumerate(split_task(task))]
 
     def _start_picture(
         self, index: int, task: Imagine, split: Parts | None, initial: Sequence[torch.Tensor | None]
     ) -> PictureState:
-        """Start one picture; `initial` has the latents with which all of its parts, or each, begin."""
+        """Start one picture; `initial` has the latents with which each of its parts begins, if they are not noise."""
         solver, steps = self._network.solver, task.steps or 1
         prompts = (task.prompt,) if split is None else split.prompts
         noises = self._network.make_noises(task.seed, len(prompts), task.width or 0, task.height or 0)
@@ -230,8 +234,7 @@ class BatchedEngine:
         skipped = steps - len(schedule)
         first, end = (round(share * steps) - skipped for share in self._capabilities.guidance_interval)
         parts = []
-        for place, (prompt, noisy) in enumerate(zip(prompts, noises, strict=True)):
-            latents = initial[place % len(initial)]
+        for prompt, noisy, latents in zip(prompts, noises, initial, strict=True):
             if latents is not None:
                 noisy = schedule[0].alpha * latents + schedule[0].sigma * noisy
             guided, unguided = self._make_conditions(task, prompt)
@@ -328,7 +331,7 @@ class BatchedEngine:
             if images is not None:
                 decoded = iter(images)
                 groups = [list(islice(decoded, len(picture.parts))) for picture in pictures]
-                return [picture.combine(images) for picture, images in zip(pictures, groups, strict=True)]
+                return [picture.combine(group) for picture, group in zip(pictures, groups, strict=True)]
         return []
 
     def _decode_in_pieces(self, latents: torch.Tensor, size: int) -> list[Image.Image]:

@@ -60,6 +60,7 @@ ADJECTIVES = (
     "red|orange|yellow|green|blue|purple|pink|brown|black|white|gr[ea]y|big|small|little|large|tiny|happy|sad|angry|"
     "smiling|laughing|crying|sleeping|surprised|winking|bored|old|young|round|cute|funny|golden|shiny|flat|bold|soft|shaded"
 )
+"""Words that may stand before the name of a thing without making a story of it."""
 FUNCTION_WORDS = (
     "of|to|that|which|it|what|for|from|by|is|are|or|and|not|no|on|in|at|under|with|over|above|below|behind|near|beside|"
     "wearing|holding|riding"
@@ -67,12 +68,14 @@ FUNCTION_WORDS = (
 """Words that are in no name of a thing."""
 FEATURES = (
     "arm|beak|beard|door|ear|eye|face|fringe|frown|grin|hair|hand|head|horn|leg|moustache|mouth|mustache|nose|ponytail|roof|"
-    "scar|shell|smile|tail|tooth|tongue|trunk|window|wing"
+    "scar|shell|smile|tail|tooth|tongue|trunk|window|wing|mane|chimney|wheel|button|flame|tear|halo|arrow|letter|pattern"
 )
-"""Words for what belongs to a thing and is drawn with it."""
+"""Words for what belongs to a thing, or is a mark on it, and is drawn with it."""
 CLOTHES = "scarf|tie|shirt|t-shirt|dress|suit|coat|raincoat|jacket|sweater|cape|mask|costume|collar|headscarf|glasses"
-GROUNDS = "wall|flag|finger|neck|mane|chimney|wheel|button|flame|tear|halo"
-MARKS = "face|head|smiley|emoji"
+GROUNDS = "wall|flag|finger|neck"
+"""Words for what a thing is fixed to instead of standing on it."""
+FACES = "face|head|smiley|emoji"
+"""Words for a thing whose features are drawn with it, whatever they are."""
 COMMON_THINGS = (
     "cat|dog|bird|fish|mouse|horse|cow|pig|sheep|lion|tiger|bear|fox|wolf|rabbit|frog|owl|duck|apple|banana|pear|lemon|"
     "orange|cherry|strawberry|pizza|cake|bread|cheese|egg|carrot|car|bus|train|bicycle|boat|ship|plane|rocket|house|tree|"
@@ -80,6 +83,7 @@ COMMON_THINGS = (
 )
 """Words that name a thing without an article, too."""
 HATS = {"hat", "crown", "cap", "helmet", "tiara", "sombrero", "beret"}
+"""Words for what is worn on the head."""
 
 _WEARS = "wearing|that wears"
 _HOLDS = "with|holding|carrying|having|that has|that holds|playing|eating|drinking|reading|kicking|throwing|pushing"
@@ -173,25 +177,20 @@ def _split_relation(text: str) -> Parts | None:
 
 def _belongs_together(first: str, second: str) -> bool:
     """Return whether one of two things is a part or a mark of the other, and so is drawn with it."""
-    return any(
-        re.search(rf"\b(?:{words})$", thing, re.IGNORECASE)
-        for words, thing in (
-            (f"{FEATURES}|{CLOTHES}|{GROUNDS}", second),
-            (MARKS, first),
-            ("arrow|letter|pattern", second),
-        )
-    )
+    ends = ((FACES, first), (f"{FEATURES}|{CLOTHES}|{GROUNDS}", second))
+    return any(re.search(rf"\b(?:{words})$", thing, re.IGNORECASE) for words, thing in ends)
 
 
 def _split_list(text: str) -> Parts | None:
     things = re.split(r"\s+(?:,\s+and|and|,|&|\+)\s+", text, flags=re.IGNORECASE)
     copies = [_split_copies(thing) for thing in things]
-    if len(things) < 2 or not all(copy or _is_thing(thing) for thing, copy in zip(things, copies, strict=True)):
+    single = [thing for thing, copy in zip(things, copies, strict=True) if copy is None]
+    if len(things) < 2 or not all(map(_is_thing, single)):
         return None
     # Without articles, “tall and strong” would be two things; “a big and happy dog” has only one.
-    if not all(copy or _has_article(thing) for thing, copy in zip(things, copies, strict=True)):
-        is_known = all(re.fullmatch(COMMON_THINGS, thing, re.IGNORECASE) for thing in things)
-        return Parts("row", tuple(things)) if is_known and len(things) <= MAX_PARTS else None
+    are_known = all(re.fullmatch(COMMON_THINGS, thing, re.IGNORECASE) for thing in things)
+    if not are_known and not all(map(_has_article, single)):
+        return None
     prompts = [(thing,) if copy is None else copy.prompts for thing, copy in zip(things, copies, strict=True)]
     parts = tuple(chain.from_iterable(prompts))
     return Parts("row", parts) if len(parts) <= MAX_PARTS else None

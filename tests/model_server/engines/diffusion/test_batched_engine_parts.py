@@ -5,7 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes.engines.diffusion import EDGE, difference, draw, make_job, open_image, pictures_of, pixels, previews_of
+from fakes.engines.diffusion import (
+    EDGE,
+    difference,
+    draw,
+    failures_of,
+    make_job,
+    open_image,
+    pictures_of,
+    pixels,
+    previews_of,
+)
 from PIL import Image
 
 from model_server.engines.contract import Engine
@@ -84,6 +94,11 @@ def test_a_variation_is_drawn_in_parts_if_its_picture_was_and_little_of_it_stays
     job = make_job(prompt="a cat on a dog", steps=4, initial=halves("blue", parts), strength=strength)
     [settings] = [event for event in run(in_parts, job) if isinstance(event, ResolvedSettings)]
     assert len(settings.parts) == expected
+
+
+def test_what_is_no_picture_is_refused(in_parts: Engine, run: Run) -> None:
+    failures = failures_of(run(in_parts, make_job(prompt=PAIR, initial=b"no picture", strength=0.6)))
+    assert failures["a"].message == "This is no picture that can be read; send a PNG, JPEG or WebP file."
 
 
 def test_a_drawn_picture_says_in_how_many_parts_it_was_drawn(in_parts: Engine, run: Run) -> None:

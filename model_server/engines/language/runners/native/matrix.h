@@ -12,7 +12,7 @@
 constexpr int kKernelRows = 8;  // the most rows that meet a vector of weights while it is in a register
 constexpr int kCachedRows = 32;  // so many rows stay in the first cache while they meet a unit of weights
 constexpr int kSumBits = 5;  // sums of activations are stored times two to this power: a weight's offset, mostly
-constexpr int kPrefetchBytes = 6144;  // how far ahead weights are fetched from memory: half a unit of 256 inputs or so
+constexpr int kPrefetchBytes = 6144;  // how far ahead weights are fetched from memory: most of a unit of 256 inputs
 
 struct Matrix {
     int type;  // as in the file
