@@ -22,10 +22,12 @@ from model_server.bench.diffusion import (
     DiffusionSpeeds,
     PeerProcess,
     compare,
+    guide_all_steps,
     measure_preview,
     measure_slot_release,
     rows,
 )
+from model_server.bench.machine import BenchOptions
 from model_server.bench.table import markdown
 from model_server.errors import OperatorError
 
@@ -160,7 +162,7 @@ async def test_a_peer_that_ended_raises_an_error() -> None:
 
 
 def results(**changes: Any) -> DiffusionResults:
-    figures = DiffusionSpeeds(alone=[1.0, 1.2, 1.1], loop=[1.1], together=[1.6], stock=[1.0], stock_served=[1.5])
+    figures = DiffusionSpeeds(alone=[1.0, 1.2, 1.1], loop=[1.1], together=[1.6], stock=[0.5], stock_served=[1.5])
     met = {
         "figures": figures,
         "dtype": "bfloat16",
@@ -203,3 +205,17 @@ def test_an_overlay_can_name_the_model(tmp_path: Path) -> None:
     overlay.write_text('[models.own]\nengine = "diffusion"\ndescription = "x"\nlicence = "x"\nfolder = "nowhere"\n')
     with pytest.raises(OperatorError, match="own: .*nowhere should be a folder with model_index.json"):
         bench.main(["diffusion", "--model", "own", "--catalogue", str(overlay)])
+
+
+def test_all_steps_are_guided_as_by_the_others_and_the_rest_stays(tmp_path: Path) -> None:
+    options = BenchOptions(model="emoji-diffusion", runs=1, threads=1)
+    before = options.catalogue()["emoji-diffusion"]
+    after = guide_all_steps(options, before, tmp_path).catalogue()["emoji-diffusion"]
+    assert 0 < before.options["guidance_stop"] < 1
+    assert after.options == {
+        "guidance": 7.0,
+        "guidance_rescale": 0.4,
+        "parts": True,
+        "styles": before.options["styles"],
+    }
+    assert after.model_copy(update={"options": before.options}) == before
