@@ -71,6 +71,8 @@ async def test_an_open_page_gets_no_more_lines_after_losing_its_rights(bot: Bot,
             await page.read()
         await other.send("sign_out")
         await other.until("welcome")
+        # A line that is there before this welcome would be left out of it, without a further message.
+        await page.until("welcome")
         place = Place("web", "general", "web")
         await bot.audit.record(
             AuditEntry(actor=User("b", "Ben"), place=place, kind="refusal", what="ask", reason="hate")
