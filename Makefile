@@ -75,15 +75,15 @@ lint: setup-dev
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.bench-$(INSTRUCTIONS)
-	$(BIN)/tempera-models bench language --model qwen2.5-coder-1.5b-instruct $(BENCH_OPTIONS)
-	$(BIN)/tempera-models bench language --model qwen2.5-coder-0.5b-instruct $(BENCH_OPTIONS)
-	$(BIN)/python -m plugins.explain.evaluation.measure tests/data/explain_held_out_3.jsonl \
-	  --also tests/data/plain_lesson.txt tests/data/plain_lesson_headings.json
-	$(BIN)/tempera-models bench answers
+	$(BIN)/python -m research.bench language --model qwen2.5-coder-1.5b-instruct $(BENCH_OPTIONS)
+	$(BIN)/python -m research.bench language --model qwen2.5-coder-0.5b-instruct $(BENCH_OPTIONS)
+	$(BIN)/python -m research.explain.measure research/data/explain/held_out_3.jsonl \
+	  --also research/data/explain/plain_lesson.txt research/data/explain/plain_lesson_headings.json
+	$(BIN)/python -m research.bench answers
 	$(BIN)/tempera-models serve --model classroom-moderation --port 8409 & server=$$!; \
-	  PYTHONPATH=tests $(BIN)/python -m quality.safety tests/data/safety_held_out_4.jsonl --server http://127.0.0.1:8409; \
+	  $(BIN)/python -m research.moderation.measure research/data/safety/held_out_4.jsonl --server http://127.0.0.1:8409; \
 	  status=$$?; kill $$server; exit $$status
-	$(BIN)/tempera-models bench diffusion
+	$(BIN)/python -m research.bench diffusion
 	PYTHONPATH=tests $(BIN)/python -m quality.pictures
 	PYTHONPATH=tests $(BIN)/python -m quality.overhead
 	PYTHONPATH=tests $(BIN)/python -m quality.latency
@@ -95,7 +95,7 @@ soak: setup-dev
 
 # vLLM beside the language engine. It needs gigabytes of disk and memory, so it is measured on demand.
 bench-vllm: $(VENV)/.dev $(VLLM)/.ready
-	$(BIN)/tempera-models bench vllm
+	$(BIN)/python -m research.bench vllm
 
 # The screenshots of docs/pictures, from the running program; look at each before you keep it.
 pictures: setup-dev

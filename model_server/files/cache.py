@@ -234,8 +234,8 @@ def check_trained(entry: CatalogueEntry) -> None:
     if entry.is_untrained:
         parts = ", ".join(DUEL_FILES) if entry.engine == "duel" else "the folders unet, vae and scheduler"
         raise OperatorError(
-            f"{entry.name} has no weights: {shorten(Path(str(entry.weights)))} should hold {parts}, as tempera-models "
-            "train writes them with --export."
+            f"{entry.name} has no weights: {shorten(Path(str(entry.weights)))} should hold {parts}, as python -m "
+            "research.train writes them with --export."
         )
 
 

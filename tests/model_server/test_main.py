@@ -15,7 +15,7 @@ import pytest
 from fakes.model_server.client import CHAT, chat
 from fakes.model_server.gateway import PATIENCE_SECONDS, answers, environment, eventually, free_port, is_ready
 
-from model_server.__main__ import main
+from model_server.__main__ import CHECKOUT, RESEARCH, main
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -260,18 +260,6 @@ async def test_user_names_are_only_shown_to_clients_with_the_trusted_key(
                 assert [job.get("user") for job in queue["jobs"]] == users
 
 
-@pytest.mark.parametrize(("command", "more"), [("train", " The same command goes on from here."), ("judge", "")])
-def test_ctrl_c_only_promises_to_resume_commands_that_can(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, more: str
-) -> None:
-    def interrupted(name: str, arguments: list[str]) -> int:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("model_server.__main__._run_training_command", interrupted)
-    assert main([command, "emoji-diffusion"]) == 130
-    assert capsys.readouterr().err == f"\nStopped.{more}\n"
-
-
 @pytest.mark.chaos
 def test_ctrl_c_stops_a_pull_cleanly_and_the_next_one_resumes(
     tmp_path: Path, catalogue: str, capsys: pytest.CaptureFixture[str]
@@ -290,17 +278,20 @@ def test_ctrl_c_stops_a_pull_cleanly_and_the_next_one_resumes(
     assert main(["pull", "tiny", "--catalogue", catalogue]) == 0
 
 
-def test_bench_lists_the_benchmarks(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench"]) == 0
-    assert "language" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("command", ["train", "judge"])
+@pytest.mark.parametrize("name", RESEARCH)
 def test_research_needs_a_checkout(
-    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for module in [name for name in sys.modules if name.startswith("model_server.training")]:
-        monkeypatch.delitem(sys.modules, module)
-    monkeypatch.setitem(sys.modules, "model_server.training", None)
-    assert main([command]) == 1
-    assert capsys.readouterr().err == f"`tempera-models {command}` works in a checkout of the repository only.\n"
+    monkeypatch.setattr("model_server.__main__.CHECKOUT", tmp_path)
+    assert main([name]) == 1
+    sentence = f"`tempera-models {name}` needs a checkout of the repository; there it is `python -m research.{name}`.\n"
+    assert capsys.readouterr().err == sentence
+
+
+def test_in_a_checkout_research_is_started_from_any_folder_with_its_options_and_status() -> None:
+    environ = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    command = [sys.executable, "-m", "model_server", "bench", "language", "--runs", "0"]
+    child = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False, env=environ)
+    told, error = child.stderr.splitlines()
+    assert told.startswith("`tempera-models bench` is deprecated; from now on use `python -m research.bench` in ")
+    assert (error, child.returncode) == ("--runs and --threads should be at least 1.", 1)

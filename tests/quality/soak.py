@@ -32,10 +32,12 @@ from fakes.programs.deployment import Deployment, model_server, wait_for
 from matplotlib.figure import Figure
 from prometheus_client.parser import text_string_to_metric_families
 
+from research import DATA
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-QUESTIONS = Path(__file__).parents[1] / "data" / "explain_development.jsonl"
+QUESTIONS = DATA / "explain" / "development.jsonl"
 SETTINGS = {"limits.user.minute": 0, "limits.user.hour": 0, "limits.address.minute": 0, "limits.address.hour": 0}
 CONTEXT_TOKENS = 1024
 VISITORS, AT_ONCE = 2, 4

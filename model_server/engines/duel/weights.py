@@ -143,7 +143,7 @@ def load_run(path: Path) -> Run:
         ]
         return Run(snapshots, [LossPoint(*point) for point in about["losses"]])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise Misconfigured(f"{path} should hold the networks that tempera-models train duel exports.") from error
+        raise Misconfigured(f"{path} should hold the networks that python -m research.train duel exports.") from error
 
 
 def _load(network: NetworkT, tensors: Mapping[str, torch.Tensor], number: int) -> NetworkT:

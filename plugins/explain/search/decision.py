@@ -1,7 +1,7 @@
 """Decides between an answer, “did you mean” and “not in the lessons”.
 
 A logistic model of a few features of the question and the best passage says how likely the passage is an answer.
-evaluation/calibration.py fits the model.
+research/explain/calibration.py fits the model.
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ from bot import UserError
 from bot.documents.blocks import BREAK, Code, Heading, Items, Paragraph, Table
 from bot.documents.parse import MAX_FILE_BYTES, decode_text, is_html, parse_document
 from plugins.explain.lessons.passages import split_passages
+from research import DATA
 
-PLAIN = Path(__file__).parents[2] / "data" / "plain_lesson.txt"
+PLAIN = DATA / "explain" / "plain_lesson.txt"
 KINDS = Table(("animal", "says"), (("cat", "meow"),))
 
 

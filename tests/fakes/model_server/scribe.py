@@ -12,7 +12,7 @@ import psutil
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from model_server.bench.servers import BenchServer
+from research.bench.servers import BenchServer
 
 
 class Scribe:

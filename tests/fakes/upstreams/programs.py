@@ -21,7 +21,7 @@ from fakes.model_server.gateway import free_port
 ROOT = Path(__file__).parents[3]
 PYTHON = Path(sys.prefix) / ".contract" / "bin" / "python"
 VLLM = ROOT / ".venv-vllm"
-UNTIL_EOF = [sys.executable, "-m", "model_server.bench.until_eof"]
+UNTIL_EOF = [sys.executable, "-m", "research.bench.until_eof"]
 """Runs a program that knows no end of its own."""
 TINY = Path(__file__).with_name("tiny_transformers.py")
 PROXY_KEY = "sk-a-key-of-the-contract-tests-0123456789abcdef"
@@ -39,7 +39,7 @@ def require() -> None:
 def llama_cpp(gguf: Path) -> Iterator[str]:
     """Run llama.cpp's server with a file and one slot; yield its address."""
     port = free_port()
-    module = ["-m", "model_server.bench.peer", str(gguf), str(port), "1", "1", "1024"]
+    module = ["-m", "research.bench.peer", str(gguf), str(port), "1", "1", "1024"]
     with _running([str(PYTHON), *module], {"PYTHONPATH": str(ROOT)}, f"http://127.0.0.1:{port}/health"):
         yield f"http://127.0.0.1:{port}"
 

@@ -8,12 +8,12 @@ from fakes.core.requests import ANN, ROOM
 from fakes.model_server.model_api import FakeModels
 
 from bot.app import Bot
-from plugins.explain.evaluation.calibration import LabelledQuestion, load_questions
+from research import DATA
+from research.explain.calibration import LabelledQuestion, load_questions
 
 from .conftest import DEFAULT, MakeBot, explain_plugin
 
-DATA = Path(__file__).parents[2] / "data"
-DEVELOPMENT, HELD_OUT = DATA / "known_development.jsonl", DATA / "known_held_out.jsonl"
+DEVELOPMENT, HELD_OUT = DATA / "explain" / "known_development.jsonl", DATA / "explain" / "known_held_out.jsonl"
 SAMPLED = 6
 """One of so many held-out questions is in the sample."""
 PATIENT_SECONDS = 60.0

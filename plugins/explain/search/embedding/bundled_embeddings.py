@@ -1,6 +1,6 @@
 """The embeddings that come with Tempera, of its own lesson, so that the first start need not make them.
 
-`python -m plugins.explain.evaluation.bundle_embeddings` writes the file again after a change to the lesson or to its
+`python -m research.explain.bundle_embeddings` writes the file again after a change to the lesson or to its
 further wordings. A text that is not in the file is embedded like any other, and so are all texts of another model.
 """
 

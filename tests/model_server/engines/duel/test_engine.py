@@ -155,7 +155,7 @@ def test_what_cannot_be_drawn_is_refused(
 def test_files_of_something_else_are_refused(tmp_path: Path) -> None:
     write_duel(tmp_path)
     (tmp_path / "broken.safetensors").write_bytes(b"{}")
-    with pytest.raises(Misconfigured, match="should hold the networks that tempera-models train duel exports"):
+    with pytest.raises(Misconfigured, match="should hold the networks that python -m research.train duel exports"):
         create(EngineSpec(name="tiny", engine="duel", folder=tmp_path)).load()
 
 

@@ -6,15 +6,15 @@ import pytest
 from fakes.core.requests import ANN, MODERATOR, ROOM, ask, last, pressed, speaking
 
 from bot.documents.parse import parse_document
-from plugins.explain.evaluation.calibration import count_outcomes, load_questions
 from plugins.explain.lessons.passages import Passage, split_passages
 from plugins.explain.library.translations import translation_paths
 from plugins.explain.search.index import Index
 from plugins.explain.search.words.glossary import search_language
+from research import DATA
+from research.explain.calibration import count_outcomes, load_questions
 
 from ..conftest import DEFAULT, MakeBot, explain_plugin
 
-DATA = Path(__file__).parents[3] / "data"
 GERMAN = speaking("de-AT")
 
 
@@ -38,7 +38,7 @@ def test_words_alone_find_the_right_place_in_other_languages(
     code: str, name: str, kind: str, found: str, least: float, most_false: float
 ) -> None:
     index = Index(passages(translation_paths(DEFAULT)[code]), None, search_language(code))
-    questions = load_questions(DATA / f"explain_{name}_{kind}.jsonl")
+    questions = load_questions(DATA / "explain" / f"{name}_{kind}.jsonl")
     assert {heading for one in questions for heading in one.headings} <= {one.heading for one in index.passages}
     rankings = [index.rank(index.read_question(one.question)) for one in questions]
     outcomes = count_outcomes(index, questions, rankings)

@@ -28,7 +28,7 @@ def lesson() -> list[Passage]:
 
 
 def test_all_embeddings_of_the_default_lesson_are_bundled() -> None:
-    """After a change to the lesson, `python -m plugins.explain.evaluation.bundle_embeddings` makes this pass again."""
+    """After a change to the lesson, `python -m research.explain.bundle_embeddings` makes this pass again."""
     keys = {key_of(MODEL, text): text for text in texts_of(lesson())}
     known = bundled_embeddings.load_bundled(MODEL, keys)
     assert [text for key, text in keys.items() if key not in known] == []

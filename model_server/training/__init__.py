@@ -1,1 +1,0 @@
-"""Trains the models whose weights are in the repository, so that anybody can make such weights again."""

@@ -1,0 +1,145 @@
+"""`python -m research.train`: trains the image model whose weights are in the repository, from the start or further."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from filelock import FileLock, Timeout
+
+from model_server.catalogue import load_catalogue
+from model_server.engines.common.device import pick_device
+from model_server.errors import OperatorError
+from model_server.files.cache import ModelCache, shorten
+from model_server.files.progress import progress_on_stderr
+from research import ROOT
+from research.console import positive_integer, print_line
+from research.loop import Plan
+from research.pictures.training import stages
+from research.pictures.training.denoiser import DenoiserTask
+from research.pictures.training.networks import Sizes, make_autoencoder, make_unet
+from research.pictures.training.text_encoder import TextEncoder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CATALOGUE = ROOT / "config" / "models.toml"
+TEXT_ENCODER = "all-minilm-l6-v2"
+CONTINUED_LEARNING_RATE = 2e-4
+"""The learning rate with --from: the usual one would first undo what the last, slow steps of the weights learnt."""
+DESCRIPTION = """\
+Trains emoji-diffusion from the start: fetches the emoji sets through npm, trains the autoencoder and then the UNet.
+The state is saved every five minutes under ~/.cache/tempera/training (or TEMPERA_CACHE), with samples and losses. The
+same command resumes from there, with the same result as without the interruption (on the same number of threads).
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Train, or with --export write the trained weights. Raises OperatorError with a sentence for the user."""
+    options = _parser().parse_args(arguments)
+    if options.model == "duel":
+        raise OperatorError("Write duel before its options: python -m research.train duel --threads 2.")
+    store = ModelCache()
+    folder = store.folder / "training" / options.model
+    run_name = _run_name(options.weights)
+    if options.export:
+        _export(folder, run_name, options.weights, options.export)
+        return 0
+    try:
+        device = str(pick_device(options.device))
+    except ValueError as error:
+        raise OperatorError(str(error)) from error
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / "training.lock", timeout=0):
+            _train(store, folder, run_name, options, device)
+    except Timeout:
+        raise OperatorError(
+            f"{options.model} is being trained by another process, which this one would disturb."
+        ) from None
+    return 0
+
+
+def _train(store: ModelCache, folder: Path, run_name: str, options: argparse.Namespace, device: str) -> None:
+    plan = Plan(-(-options.pictures // DenoiserTask.batch), options.seed, folder, run_name)
+    # Names are learnt first: before that, they cannot teach descriptions, and nothing is recognisable in the pictures.
+    description_step = 0 if options.weights else plan.steps * 2 // 3
+    with progress_on_stderr() as progress:
+        encoder = TextEncoder(store.ensure(load_catalogue(CATALOGUE)[TEXT_ENCODER], progress), device)
+    if options.weights:
+        autoencoder = stages.load_network(AutoencoderKL, options.weights / "vae").to(device)
+        unet = stages.load_network(UNet2DConditionModel, options.weights / "unet").to(device)
+    else:
+        autoencoder = make_autoencoder(Sizes(), options.seed).to(device)
+        unet = make_unet(Sizes(), options.seed).to(device)
+    stages.log_forecast(plan, description_step, autoencoder, encoder, unet, print_line)
+    collection = stages.build_collection(folder, options.seed, print_line)
+    if not options.weights:
+        autoencoder = stages.train_autoencoder(folder, options.seed, collection, autoencoder, print_line)
+    enlargement = Plan(stages.ENLARGEMENT_STEPS, options.seed, folder, f"{run_name}-vae")
+    large = stages.enlarge_autoencoder(folder, enlargement, autoencoder, print_line)
+    training_set = stages.build_training_set(folder, collection, autoencoder, encoder, print_line)
+    run = stages.open_unet_run(folder, plan, training_set, large, encoder, unet)
+    if options.weights:
+        run.task.rate = CONTINUED_LEARNING_RATE
+    stages.train_unet(run, training_set, description_step, print_line)
+    samples = shorten(folder / "samples")
+    print_line(f"Done: {run.step:,} steps. Samples are in {samples}; --export FOLDER writes the weights.")
+
+
+def _export(folder: Path, run_name: str, initial_weights: Path | None, target: Path) -> None:
+    unet = stages.load_trained_unet(folder, run_name, initial_weights)
+    enlarged = folder / f"{run_name}-vae"
+    vae = enlarged if enlarged.is_dir() or initial_weights is None else initial_weights / "vae"
+    stages.export_weights(unet, stages.load_network(AutoencoderKL, vae), target)
+    print_line(f"The weights are in {shorten(target.absolute())}.")
+
+
+def _run_name(initial_weights: Path | None) -> str:
+    """Return the name of a run's saved state, which is different for different initial weights."""
+    if initial_weights is None:
+        return "unet"
+    try:
+        content = (initial_weights / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()
+    except OSError as error:
+        sentence = f"{initial_weights} should hold weights of this model: the folders unet and vae."
+        raise OperatorError(sentence) from error
+    return f"unet-from-{hashlib.sha256(content).hexdigest()[:8]}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m research.train", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", choices=["emoji-diffusion", "duel"], help="what to train; duel has options of its own")
+    parser.add_argument(
+        "--pictures",
+        type=positive_integer,
+        default=2_000_000,
+        help="the number of pictures that the UNet is trained on in all (default: 2000000)",
+    )
+    parser.add_argument("--seed", type=int, default=7, help="the seed of all random numbers (default: 7)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
+    parser.add_argument(
+        "--threads", type=positive_integer, help="CPU threads; fewer are faster if other programs need the cores"
+    )
+    parser.add_argument(
+        "--from",
+        type=Path,
+        dest="weights",
+        metavar="FOLDER",
+        help="continue from these weights, in the layout that the repository holds",
+    )
+    parser.add_argument(
+        "--export",
+        type=Path,
+        metavar="FOLDER",
+        help="do not train, but write the last saved weights to this folder, ready to be committed",
+    )
+    return parser

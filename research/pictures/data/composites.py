@@ -1,0 +1,182 @@
+"""Makes training pictures of several emoji, or of one that is not on plain white, with their captions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+from research.pictures.data import captions, scenes
+from research.pictures.data.choice import NAMEABLE, can_flip, compute_draw_weight, list_colours, show_in_colour
+from research.pictures.data.colours import BACKGROUNDS
+from research.pictures.data.things import read_unseen_prompts, strip_selector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterator, Sequence
+    from random import Random
+
+    from research.pictures.data.emoji import Emoji, Rgba
+    from research.pictures.data.scenes import Rgb
+
+    Sets = dict[str, dict[str, Rgba]]
+    Composite = tuple[Rgb, list[str], str]
+    """A picture, its captions, and the code of the one thing in it or ""."""
+
+WORN = {
+    "sunglasses": ("eyes", ("wearing sunglasses", "with sunglasses", "in sunglasses")),
+    "top hat": ("head", ("wearing a hat", "with a hat", "wearing a top hat")),
+    "crown": ("head", ("wearing a crown", "with a crown")),
+    "woman’s hat": ("head", ("wearing a sun hat", "with a hat")),
+    "graduation cap": ("head", ("wearing a graduation cap", "with a graduation cap")),
+}
+COLOURED_SHARE = 0.4
+"""The share of the things in composites that are shown in another colour than their own."""
+
+
+class _Subject(NamedTuple):
+    """An emoji, its picture in one set, and its name, with a colour if the picture was recoloured."""
+
+    emoji: Emoji
+    picture: Rgba
+    name: str
+
+    @property
+    def with_article(self) -> str:
+        return captions.add_article(self.name)
+
+
+class CompositeMaker:
+    """Makes composites of the emoji of one set at a time. `common` has the codes of the common things."""
+
+    def __init__(self, emoji: Sequence[Emoji], sets: Sets, common: Container[str], random: Random) -> None:
+        subjects = [
+            one
+            for one in emoji
+            if (one.group in NAMEABLE or strip_selector(one.code) in common) and not one.tone and can_flip(one)
+        ]
+        self._sets, self._random = sets, random
+        self._by_code = {strip_selector(one.code): one for one in emoji if not one.tone}
+        self._by_name = {one.name: one for one in self._by_code.values()}
+        self._animal_faces = [one for one in subjects if one.group == "Animals & Nature" and one.name.endswith(" face")]
+        self._subjects = {name: [one for one in subjects if one.code in pictures] for name, pictures in sets.items()}
+        # Without weights, a common thing would hardly ever be seen outside plain white, and be drawn as a blob there.
+        self._weights = {
+            name: [compute_draw_weight(one, common) for one in those] for name, those in self._subjects.items()
+        }
+        self._held_out: dict[str, set[str]] = defaultdict(set)
+        for prompt in read_unseen_prompts():
+            self._held_out[prompt.code].add(prompt.scene)
+
+    def make(self, count: int) -> Iterator[tuple[Rgb, list[str], str, str]]:
+        """Make `count` composites, of all kinds in turn, with the set of each; fewer if a set lacks what is needed."""
+        makers: list[Callable[[str], Composite | None]] = [
+            *[self._make_pair] * 2,
+            *[self._make_copies] * 2,
+            *[self._make_on] * 2,
+            *[self._make_with] * 2,
+            self._make_behind,
+            self._make_background,
+            *[self._make_scene] * 4,
+            *[self._make_dressed] * 2,
+            *[self._make_expression] * 3,
+        ]
+        names = [name for name, subjects in self._subjects.items() if subjects]
+        for number in range(count if names else 0):
+            name = self._random.choice(names)
+            if (made := makers[number % len(makers)](name)) is not None:
+                yield (*made, name)
+
+    def _draw_subject(self, set_name: str, *, colour: bool = True) -> _Subject:
+        random = self._random
+        emoji = random.choices(self._subjects[set_name], self._weights[set_name])[0]
+        picture, name = self._sets[set_name][emoji.code], random.choice(captions.list_names(emoji)[:3])
+        if colour and random.random() < COLOURED_SHARE and (colours := list_colours(emoji, picture)):
+            word = random.choice(colours)
+            if (recoloured := show_in_colour(picture, word)) is not None:
+                return _Subject(emoji, recoloured, f"{word} {captions.list_uncoloured_names(emoji)[0]}")
+        return _Subject(emoji, picture, name)
+
+    def _draw_flip(self) -> bool:
+        return self._random.random() < 0.5
+
+    def _sample(self, texts: list[str]) -> list[str]:
+        return self._random.sample(texts, 3)
+
+    def _make_pair(self, set_name: str) -> Composite:
+        left, right = self._draw_subject(set_name), self._draw_subject(set_name)
+        texts = captions.write_pair_captions(left.name, right.name)
+        return scenes.place_pair(left.picture, right.picture, self._random), self._sample(texts), ""
+
+    def _make_copies(self, set_name: str) -> Composite:
+        one, count = self._draw_subject(set_name), self._random.choices((2, 3, 4), (4, 2, 1))[0]
+        texts = captions.write_copies_captions(one.name, count)
+        return scenes.place_copies(one.picture, count, self._random), self._sample(texts), ""
+
+    def _make_on(self, set_name: str) -> Composite:
+        upper, lower = self._draw_subject(set_name), self._draw_subject(set_name)
+        texts = captions.write_on_captions(upper.name, lower.name)
+        return scenes.place_on(upper.picture, lower.picture, self._random), self._sample(texts), ""
+
+    def _make_with(self, set_name: str) -> Composite:
+        main, small = self._draw_subject(set_name), self._draw_subject(set_name)
+        texts = captions.write_with_captions(main.name, small.name)
+        return scenes.place_with(main.picture, small.picture, self._random), self._sample(texts), ""
+
+    def _make_behind(self, set_name: str) -> Composite:
+        back, front = self._draw_subject(set_name), self._draw_subject(set_name)
+        texts = captions.write_behind_captions(back.name, front.name)
+        return scenes.place_behind(back.picture, front.picture, self._random), self._sample(texts), ""
+
+    def _make_background(self, set_name: str) -> Composite:
+        emoji, picture, thing = self._draw_subject(set_name, colour=False)
+        colour = self._random.choice(list(BACKGROUNDS))
+        ending = f"on {captions.add_article(f'{colour} background')}"
+        texts = [f"{thing} {ending}", f"{captions.add_article(thing)} {ending}", f"{thing}, {colour} background"]
+        return scenes.place_on_colour(picture, colour, self._random, flip=self._draw_flip()), texts, emoji.code
+
+    def _make_scene(self, set_name: str) -> Composite:
+        one = self._draw_subject(set_name)
+        return self._place_in_scene(one.emoji, one.picture, one.with_article, one.name)
+
+    def _make_dressed(self, set_name: str) -> Composite | None:
+        random, pictures = self._random, self._sets[set_name]
+        worn, emoji = self._by_name.get(random.choice(list(WORN))), None
+        if self._animal_faces:
+            emoji = random.choice(self._animal_faces)
+        if worn is None or emoji is None or worn.code not in pictures or emoji.code not in pictures:
+            return None
+        position, phrases = WORN[worn.name]
+        dressed = scenes.put_on(pictures[emoji.code], pictures[worn.code], position=position)
+        names = captions.list_uncoloured_names(emoji)[:3]
+        texts = [f"{captions.add_article(thing)} {phrase}" for thing in names for phrase in phrases]
+        if random.random() < 0.3:
+            text = random.choice(texts)
+            return self._place_in_scene(emoji, dressed, text, text)
+        return scenes.place(dressed, random, flip=self._draw_flip()), texts, emoji.code
+
+    def _make_expression(self, set_name: str) -> Composite | None:
+        """Put the eyes and the mouth of a yellow face on something else."""
+        random, pictures = self._random, self._sets[set_name]
+        code, words = random.choice(list(captions.EXPRESSIONS.items()))
+        face = self._by_code.get(strip_selector(code))
+        if face is None or face.code not in pictures:
+            return None
+        one = self._draw_subject(set_name)
+        if one.emoji.group == "Smileys & Emotion":
+            return None
+        features = scenes.cut_out_features(pictures[face.code])
+        made = scenes.put_features(one.picture, features, random)
+        texts = captions.write_expression_captions(one.name, words)
+        return scenes.place(made, random, flip=self._draw_flip()), texts, one.emoji.code
+
+    def _place_in_scene(self, emoji: Emoji, picture: Rgba, with_article: str, thing: str) -> Composite:
+        """Place the picture of `emoji` in a random scene; `with_article` is `thing` with its article."""
+        random, held_out = self._random, self._held_out[strip_selector(emoji.code)]
+        scene = random.choice([scene for scene in scenes.SCENES if scene not in held_out])
+        first, second, third = random.sample(scenes.SCENE_WORDS[scene], 3)
+        texts = [
+            f"{with_article} {first}",
+            f"{with_article} {second}",
+            f"{with_article} that is {third}",
+            f"{thing} {scene}",
+        ]
+        return scenes.place_in_scene(picture, scene, random, flip=self._draw_flip()), texts, emoji.code

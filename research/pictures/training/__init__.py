@@ -1,0 +1,1 @@
+"""How the networks of the image model are trained, one after the other."""

@@ -1,0 +1,155 @@
+"""The stages of the training save, resume and export."""
+
+import dataclasses
+import functools
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from fakes.programs.deployment import READY_SECONDS
+
+from model_server.assembly import MAX_TOKENS, assemble
+from model_server.errors import OperatorError
+from research.loop import Plan, TrainingRun
+from research.pictures.data.collection import Collection
+from research.pictures.training import samples, stages
+from research.pictures.training.dataset import ThingWords, TrainingSet
+from research.pictures.training.denoiser import DenoiserTask
+from research.pictures.training.networks import Sizes, make_autoencoder, make_unet
+from research.pictures.training.recogniser import RecogniserTask, make_recogniser
+from research.pictures.training.text_encoder import TextEncoder
+
+DRAW = """
+import sys, torch
+from diffusers import DiffusionPipeline
+pipeline = DiffusionPipeline.from_pretrained(sys.argv[1])
+pipeline.set_progress_bar_config(disable=True)
+seed = torch.Generator().manual_seed(1)
+picture = pipeline("a red apple", num_inference_steps=2, generator=seed, output_type="np").images[0]
+assert not [name for name in sys.modules if name.startswith("model_server")]
+print(type(pipeline).__name__, picture.shape, pipeline.tokenizer.model_max_length)
+"""
+
+
+def export(folder: Path, sizes: Sizes) -> Path:
+    stages.export_weights(make_unet(sizes, 1), make_autoencoder(sizes, 1), folder)
+    return folder
+
+
+@pytest.mark.processes
+def test_plain_diffusers_draws_with_exported_weights(tmp_path: Path, sizes: Sizes, text_encoder: Path) -> None:
+    assemble(export(tmp_path / "weights", sizes), text_encoder, tmp_path / "whole")
+    command = [sys.executable, "-c", DRAW, str(tmp_path / "whole")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=READY_SECONDS)
+    assert done.stdout.strip() == f"StableDiffusionPipeline (64, 64, 3) {MAX_TOKENS}", done.stderr
+
+
+def test_the_pipeline_encodes_prompts_as_the_training_did(tmp_path: Path, sizes: Sizes, text_encoder: Path) -> None:
+    from diffusers import DiffusionPipeline
+
+    assemble(export(tmp_path / "weights", sizes), text_encoder, tmp_path / "whole")
+    pipeline = DiffusionPipeline.from_pretrained(tmp_path / "whole")
+    texts = ["a red apple", "", "cat"]
+    served = torch.cat([pipeline.encode_prompt(text, "cpu", 1, do_classifier_free_guidance=False)[0] for text in texts])
+    trained = TextEncoder(text_encoder, "cpu").encode(texts)
+    assert torch.allclose(served, trained, atol=0.05)
+    assert not torch.allclose(trained[0], trained[2], atol=0.05)
+
+
+def test_exported_weights_are_in_half_precision_and_load_again(tmp_path: Path, sizes: Sizes) -> None:
+    folder = export(tmp_path / "weights", sizes)
+    unet = make_unet(sizes, 1)
+    loaded = stages.load_network(type(unet), folder / "unet")
+    assert all(
+        torch.equal(one.half().float(), other)
+        for one, other in zip(unet.state_dict().values(), loaded.state_dict().values(), strict=True)
+    )
+    assert all(value.dtype == torch.float32 for value in unet.state_dict().values())
+
+
+def test_the_real_networks_fit_into_forty_megabytes() -> None:
+    parts = (make_unet(Sizes(), 0), make_autoencoder(Sizes(), 0))
+    assert sum(value.numel() for part in parts for value in part.parameters()) * 2 < 39_500_000
+
+
+def test_the_run_of_the_unet_can_be_resumed(
+    tmp_path: Path,
+    sizes: Sizes,
+    squares: "stages.np.ndarray",
+    text_encoder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(samples, "STEPS", 1)
+
+    def collection() -> Collection:
+        collection = Collection()
+        for number, picture in enumerate(squares):
+            collection.add("plain", picture, 1.0, ["a red apple", f"cat {number}"])
+        return collection
+
+    def prepared() -> tuple[object, list[str]]:
+        log: list[str] = []
+        encoder = TextEncoder(text_encoder, "cpu")
+        training_set = stages.build_training_set(
+            tmp_path, collection(), make_autoencoder(sizes, 1), encoder, log.append
+        )
+        plan = Plan(2, 1, tmp_path, "unet")
+        run = stages.open_unet_run(
+            tmp_path, plan, training_set, make_autoencoder(sizes, 1), encoder, make_unet(sizes, 1)
+        )
+        run.task.batch = 2
+        return run, log
+
+    run, log = prepared()
+    assert "encoding the pictures" in log
+    run.train(print)
+    run.task.show(run.averaged, 2)
+    assert (tmp_path / "samples" / "000002.png").is_file()
+    again, log = prepared()
+    assert again.step == 2
+    assert log == []
+
+
+def test_stopping_around_the_start_of_descriptions_changes_no_result(
+    training_set: TrainingSet, sizes: Sizes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "RECOGNISER_STEPS", 2)
+    monkeypatch.setattr(stages, "make_recogniser", functools.partial(make_recogniser, widths=(8, 8)))
+    monkeypatch.setattr(RecogniserTask, "batch", 4)
+    styles = torch.zeros(2, dtype=torch.long)
+    words = ThingWords(torch.tensor([1]), torch.tensor([[2, 3]]), torch.tensor([0, 1]), styles, torch.ones(2))
+    described = dataclasses.replace(training_set, thing_words=[words])
+
+    def run(name: str, known: TrainingSet = described) -> TrainingRun[DenoiserTask]:
+        task = DenoiserTask(make_unet(sizes, 1), known, None, None, tmp_path)  # type: ignore[arg-type]
+        task.batch, task.descriptions_per_batch = 4, 2
+        resumed = TrainingRun(task, Plan(5, 1, tmp_path / name, "unet"))
+        resumed.resume()
+        return resumed
+
+    def weights(done: TrainingRun[DenoiserTask]) -> torch.Tensor:
+        return torch.cat([value.flatten() for value in done.averaged.state_dict().values()])
+
+    whole, undescribed = run("whole"), run("undescribed", training_set)
+    stages.train_unet(whole, described, 3, print)
+    stages.train_unet(undescribed, training_set, 3, print)
+    assert whole.step == undescribed.step == 5
+    assert not torch.equal(weights(undescribed), weights(whole))
+    for stop_step in (2, 3, 4):
+        name = f"stopped at {stop_step}"
+        before = run(name)
+        if stop_step > 3:
+            before.train(print, until=3)
+            before.task.teacher = before.averaged
+            before.task.recogniser = stages.train_recogniser(before, described, print)
+        before.train(print, until=stop_step)
+        after = run(name)
+        stages.train_unet(after, described, 3, print)
+        assert torch.equal(weights(after), weights(whole)), name
+
+
+def test_there_is_nothing_to_export_before_training(tmp_path: Path) -> None:
+    with pytest.raises(OperatorError, match="Nothing was trained yet"):
+        stages.load_trained_unet(tmp_path, "unet", None)
