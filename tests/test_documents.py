@@ -23,14 +23,18 @@ README = ROOT / "README.md"
 USER, OPERATE, INTERNALS = (sorted((ROOT / "docs" / name).glob("*.md")) for name in ("user", "operate", "internals"))
 ARCHITECTURE = ROOT / "ARCHITECTURE.md"
 OTHERS = [ROOT / f"{name}.md" for name in ("ARCHITECTURE", "CHANGELOG", "CONTRIBUTING", "PRIVACY", "SECURITY")]
-LINKED = [README, *OTHERS, *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "model_server").rglob("*.md"))]
+LINKED = [
+    README,
+    *OTHERS,
+    *(path for folder in ("docs", "model_server", "research") for path in sorted((ROOT / folder).rglob("*.md"))),
+]
 SHORT = [README, *USER, *OPERATE]
 INSIDE = [ARCHITECTURE, *INTERNALS]
 """The pages for people who change the code: they name files, folders and classes."""
 PROGRAMS = ("bot", "plugins", "model_server", "http_server")
 MAX_PAGE_BYTES, MAX_ARCHITECTURE_BYTES = 8_000, 10_000
 """The sizes of pages that somebody reads in a few minutes."""
-FOLDERS = ("bot", "plugins", "model_server", "http_server", "tests", "config", "docs")
+FOLDERS = ("bot", "plugins", "model_server", "http_server", "research", "tests", "config", "docs")
 
 FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
