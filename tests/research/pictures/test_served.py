@@ -16,7 +16,9 @@ from model_server.__main__ import main
 from model_server.catalogue import choose, load_catalogue
 from model_server.engines.contract import EngineSpec
 from model_server.engines.diffusion import open_engine
+from model_server.errors import OperatorError
 from model_server.jobs import Finished, Picture
+from research import bench
 from research.pictures.training import stages
 from research.pictures.training.networks import Sizes, make_autoencoder, make_unet
 
@@ -127,10 +129,12 @@ def test_missing_weights_affect_only_their_own_model(
     assert [entry.name for entry in choose(entries, [])] == [
         name for name, entry in entries.items() if name != NAME and entry.serve and not entry.instead_of
     ]
-    for command in (["pull", NAME], ["path", NAME], ["serve", "--model", NAME], ["bench", "diffusion"]):
+    for command in (["pull", NAME], ["path", NAME], ["serve", "--model", NAME]):
         assert main([*command, "--catalogue", catalogue]) == 1
         error = capsys.readouterr().err
         assert f"{NAME} has no weights: " in error
         assert "should hold the folders unet, vae and scheduler, as python -m research.train writes them" in error
+    with pytest.raises(OperatorError, match=f"{NAME} has no weights: "):
+        bench.main(["diffusion", "--catalogue", catalogue])
     assert main(["list", "--catalogue", catalogue]) == 0
     assert "without weights" in capsys.readouterr().out
