@@ -207,6 +207,8 @@ def _describe(cause: OSError) -> str:
 def _describe_models(state: Readiness) -> Findings:
     """Yield what the model server says about the choice of its models, and of one that is still to come."""
     yield from ((True, note) for note in state.notes)
+    for one in state.alternatives:
+        yield None if one.chosen and one.lacks else True, one.describe().in_language("en")
     for name, what in state.coming.items():
         has_failed = what.startswith("failed")
         yield (

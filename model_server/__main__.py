@@ -42,8 +42,7 @@ examples:
   tempera-models serve --model all-minilm-l6-v2 --port 9000
   tempera-models serve --catalogue gpu          the models of config/presets/gpu.toml
   tempera-models pull                           fetch the files of the default models; resumes an interrupted pull
-  tempera-models choose qwen2.5-coder-1.5b-instruct
-                                                serve this language model in place of the one chosen at the first start
+  tempera-models choose lcm-dreamshaper-7       serve this picture model in place of emoji-diffusion
   tempera-models list
   ls $(tempera-models path digiface-dcgan)
 
@@ -78,7 +77,13 @@ def _run(options: argparse.Namespace) -> int:
                 entries = replace_by_chosen(entries, Choices(catalogue, model_cache).make(entries))
             _pull(entries, model_cache)
         case "choose":
-            choice = Choices(catalogue, model_cache).choose(options.name)
+            choices = Choices(catalogue, model_cache)
+            choice = choices.choose(options.name)
+            if (lack := choices.find_lack(choice.chosen)) is not None:
+                print(
+                    f"{lack.describe(options.name)} It is chosen all the same; if it does not load, run tempera-models "
+                    f"choose {choice.fitting.name}."
+                )
             print(f"{choice.chosen.name} is served from the next start on; tempera-models pull fetches it now.")
         case "list":
             _list(catalogue, model_cache)
@@ -112,7 +117,9 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     pull = commands.add_parser("pull", parents=[shared], help="fetch model files")
     pull.add_argument("names", nargs="*", metavar="NAME", help="a model (default: all models served by default)")
-    chosen = commands.add_parser("choose", parents=[shared], help="choose the language model that is served by default")
+    chosen = commands.add_parser(
+        "choose", parents=[shared], help="choose which of several models for the same is served by default"
+    )
     chosen.add_argument("name", metavar="NAME", help="the model to serve from the next start on")
     commands.add_parser("list", parents=[shared], help="show the models of the catalogue")
     path = commands.add_parser("path", parents=[shared], help="print the folder that a model's engine opens")
@@ -194,7 +201,8 @@ def _serve(options: argparse.Namespace, catalogue: Mapping[str, CatalogueEntry],
 
     require_packages()
     entries = choose(catalogue, options.model)
-    choices = [] if options.model else Choices(catalogue, model_cache).make(entries)
+    known_choices = Choices(catalogue, model_cache)
+    choices = [] if options.model else known_choices.make(entries)
     entries = replace_by_chosen(entries, choices)
     if not entries:
         raise OperatorError("No model of the catalogue is served by default; name one with --model.")
@@ -222,7 +230,10 @@ def _serve(options: argparse.Namespace, catalogue: Mapping[str, CatalogueEntry],
 
     try:
         with joined_cluster() if options.cluster else contextlib.nullcontext():
-            asyncio.run(_serve_until_cancelled(options, entries, choices, model_cache, api_key, trusted_key))
+            alternatives = known_choices.describe_alternatives(choices)
+            asyncio.run(
+                _serve_until_cancelled(options, entries, choices, alternatives, model_cache, api_key, trusted_key)
+            )
     except asyncio.CancelledError:
         return 0
     except OSError as error:
@@ -245,6 +256,7 @@ async def _serve_until_cancelled(
     options: argparse.Namespace,
     entries: Sequence[CatalogueEntry],
     choices: Sequence[Choice],
+    alternatives: Sequence[Mapping[str, object]],
     model_cache: ModelCache,
     api_key: str | None,
     trusted_key: str | None,
@@ -271,6 +283,7 @@ async def _serve_until_cancelled(
                 choice.chosen.name: smaller for choice in choices if (smaller := choice.find_stand_in(model_cache))
             },
             notes=[choice.describe() for choice in choices],
+            alternatives=alternatives,
             cluster=options.cluster,
             show_progress=progress_on_stderr,
         )

@@ -14,7 +14,8 @@ parts of the only file, which are joined in order. In place of `files` and `sour
 (with an optional `revision`), `folder`, or `weights`, a folder of weights that were trained in this project, together
 with `text_encoder`, the name of another model, unless the engine is “duel”. With `instead_of`, the name of a smaller
 model, and `memory_gb` an entry is an alternative to that model: one of them is chosen at set-up, and the others are not
-served (see files/choice.py).
+served (see files/choice.py). With `card_gb` it also needs a graphics card, and with `automatic = false` only the
+operator chooses it.
 `languages` are the codes of those that an embedding model knows, if it does not know many.
 """
 
@@ -139,6 +140,10 @@ class CatalogueEntry(_Strict):
     """The name of the smaller model in whose place this one may be chosen."""
     memory_gb: Annotated[int, Field(gt=0)] | None = None
     """The memory of a machine for which this one is chosen, in GB (10⁹ bytes)."""
+    card_gb: Annotated[int, Field(ge=0)] = 0
+    """The memory of the graphics card that an alternative needs besides, in GB; 0 if it needs none."""
+    automatic: bool = True
+    """False for an alternative that only the operator chooses, however large the machine is."""
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     serve: bool = True
@@ -188,6 +193,8 @@ class CatalogueEntry(_Strict):
             raise ValueError("a .gguf file should be the only file of its model")
         if (self.instead_of is None) != (self.memory_gb is None):
             raise ValueError("instead_of and memory_gb should come together")
+        if self.card_gb and self.instead_of is None:
+            raise ValueError("card_gb should only stand beside instead_of")
         if not all(LANGUAGE_CODE.fullmatch(code) for code in self.languages):
             raise ValueError("languages should hold codes of two letters, such as 'en'")
         if self.replicas[0] > self.replicas[1]:

@@ -31,6 +31,9 @@ class StatusPlugin(Plugin):
                 if ctx.models.is_remote(model):
                     state = f"{ctx.translate('remote')}; {state}"
                 lines.append(f"- {name}: {model} ({state})")
+        if alternatives := await ctx.models.alternatives():
+            lines += ["", ctx.translate("Whoever runs the bot can choose between these with `tempera-models choose`:")]
+            lines += [f"- {one.describe().in_language(ctx.user.locale)}" for one in alternatives]
         yield Reply(text="\n".join(lines) or ctx.translate("There are no models."), final=True)
 
 

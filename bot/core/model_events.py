@@ -6,6 +6,8 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from bot.core.i18n import Sentence
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -254,6 +256,7 @@ class Readiness:
     """The state of the model server. `states` maps each model that is not ready to its state.
 
     `coming` does the same for models in whose place others answer, and `notes` are sentences for the operator.
+    `alternatives` are the models of which the operator chooses one.
     """
 
     ready: bool
@@ -261,6 +264,35 @@ class Readiness:
     states: Mapping[str, str]
     coming: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One of several models for the same, of which the model server serves the one that is `chosen`.
+
+    It needs `needed_gb` of what the server's machine `lacks`, which has `present_gb` of it: its "memory", or that of a
+    graphics "card"; `lacks` is "" if the model fits.
+    """
+
+    model: str
+    chosen: bool
+    lacks: str = ""
+    needed_gb: int = 0
+    present_gb: int = 0
+
+    def describe(self) -> Sentence:
+        """Return a sentence that says whether the model fits the machine."""
+        sentence = "{model} fits the machine of the model server."
+        if self.lacks == "memory":
+            sentence = "{model} needs {needed} GB of memory, and the model server has {present} GB."
+        elif self.lacks and self.present_gb:
+            sentence = "{model} needs a graphics card with {needed} GB, and that of the model server has {present} GB."
+        elif self.lacks:
+            sentence = "{model} needs a graphics card with {needed} GB, and the model server has none."
+        elif self.chosen:
+            sentence = "{model} is chosen, and fits the machine of the model server."
+        return Sentence(sentence, {"model": self.model, "needed": self.needed_gb, "present": self.present_gb})
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,17 @@ import aiohttp
 from aiohttp.http_exceptions import LineTooLong
 
 from bot.core.errors import ModelError, ModelUnavailable
-from bot.core.model_events import Answered, Delta, ModelChoice, Preview, QueueState, Readiness, Step, Waiting
+from bot.core.model_events import (
+    Alternative,
+    Answered,
+    Delta,
+    ModelChoice,
+    Preview,
+    QueueState,
+    Readiness,
+    Step,
+    Waiting,
+)
 from bot.inference import faces, logprobs
 from bot.inference.chat import ChatReader, ChatRequest, cannot_go_on, cannot_see
 from bot.inference.images import LINE_BUFFER_BYTES, PictureStream, build_form, label_drawn, label_preview
@@ -319,6 +329,12 @@ class ModelClient:
                 with contextlib.suppress(ModelError), checked_format():
                     return read_queues(await upstream.request("GET", "/queue"))
         return []
+
+    async def alternatives(self) -> tuple[Alternative, ...]:
+        """Return the models of which our model server's operator chooses one; none if it does not tell them."""
+        with contextlib.suppress(ModelError):
+            return (await self.readiness()).alternatives
+        return ()
 
     async def readiness(self) -> Readiness:
         """Return which models of our model server are ready, and the states of others.

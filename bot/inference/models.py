@@ -6,7 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
-from bot.core.model_events import ModelChoice, QueueState, Readiness
+from bot.core.model_events import Alternative, ModelChoice, QueueState, Readiness
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -136,6 +136,13 @@ def read_readiness(body: Mapping[str, Any], *, is_ready: bool) -> Readiness:
     missing, coming = (
         {str(name): str(state) for name, state in (body.get(key) or {}).items()} for key in ("missing", "coming")
     )
-    return Readiness(
-        is_ready, tuple(map(str, body["models"])), missing, coming, tuple(map(str, body.get("notes") or ()))
-    )
+    notes = tuple(map(str, body.get("notes") or ()))
+    alternatives = tuple(map(_read_alternative, body.get("alternatives") or ()))
+    return Readiness(is_ready, tuple(map(str, body["models"])), missing, coming, notes, alternatives)
+
+
+def _read_alternative(told: Mapping[str, Any]) -> Alternative:
+    name, chosen = str(told["model"]), bool(told["chosen"])
+    if not (lacks := told.get("lacks")):
+        return Alternative(name, chosen)
+    return Alternative(name, chosen, str(lacks["part"]), int(lacks["needed_gb"]), int(lacks["present_gb"]))

@@ -62,6 +62,7 @@ async def serve(
     trusted_key: str | None = None,
     stand_ins: Mapping[str, CatalogueEntry] | None = None,
     notes: Sequence[str] = (),
+    alternatives: Sequence[Mapping[str, object]] = (),
     show_progress: ShowProgress = nullcontext,
     cluster: bool = False,
     factory: str = FACTORY,
@@ -72,7 +73,8 @@ async def serve(
     Every request needs `api_key` if there is one. Otherwise the `user` field is believed of requests that bear
     `trusted_key`; all other requests are served, too, as one user for each client address.
     `stand_ins`, keyed by names of `entries`, answer in their place until these are loaded. `notes` are sentences for
-    the operator, which /health/ready has. `show_progress` shows the progress of fetching a model.
+    the operator, and `alternatives` the models to choose between; /health/ready has both. `show_progress` shows the
+    progress of fetching a model.
     In a `cluster`, which has been started, Ray Serve runs replicas of the models.
     `factory` names the function that creates engines in the workers, as `module:function`; `limits` are those of
     connections.
@@ -84,7 +86,7 @@ async def serve(
         return ServedModel(entry, model_cache, factory=factory, show_progress=show_progress, cluster=cluster)
 
     models = ServedModels(map(build, entries), {name: build(entry) for name, entry in (stand_ins or {}).items()})
-    app = build_application(models, notes, authenticator=Authenticator(host, api_key, trusted_key))
+    app = build_application(models, notes, alternatives, authenticator=Authenticator(host, api_key, trusted_key))
     # Cancels the job of a client that closed its connection; aiohttp's default is off.
     async with listening(app, host, port, limits=limits, handler_cancellation=True):
         log.info("Listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
@@ -92,14 +94,18 @@ async def serve(
 
 
 def build_application(
-    models: ServedModels, notes: Sequence[str] = (), *, authenticator: Authenticator
+    models: ServedModels,
+    notes: Sequence[str] = (),
+    alternatives: Sequence[Mapping[str, object]] = (),
+    *,
+    authenticator: Authenticator,
 ) -> web.Application:
     """Return the application: the routes, and middlewares that log, render errors and check access."""
     app = web.Application(
         client_max_size=MAX_BODY_BYTES, middlewares=[_log_request, render_errors, _check_access_with(authenticator)]
     )
     app.add_routes(Routes(models).table())
-    app.add_routes(_StatusRoutes(models, notes, authenticator).table())
+    app.add_routes(_StatusRoutes(models, notes, alternatives, authenticator).table())
     app.add_routes([web.get(openapi.PATH, openapi.serve_document)])
     return app
 
@@ -107,9 +113,15 @@ def build_application(
 class _StatusRoutes:
     """The routes that list the models and tell whether they are ready."""
 
-    def __init__(self, models: ServedModels, notes: Sequence[str], authenticator: Authenticator) -> None:
+    def __init__(
+        self,
+        models: ServedModels,
+        notes: Sequence[str],
+        alternatives: Sequence[Mapping[str, object]],
+        authenticator: Authenticator,
+    ) -> None:
         self._models = models
-        self._notes = list(notes)
+        self._notes, self._alternatives = list(notes), list(alternatives)
         self._authenticator = authenticator
         self._created = int(time.time())
 
@@ -153,6 +165,7 @@ class _StatusRoutes:
             "missing": missing,
             "coming": {name: state for name, state in states.items() if name in coming},
             "notes": self._notes,
+            "alternatives": self._alternatives,
         }
         body = {name: value for name, value in body.items() if value or name == "models"}
         if not missing:

@@ -160,12 +160,20 @@ RESPONSES: dict[str, Schema] = {
     "Cancelled": _object(id=TEXT, object=_constant("job"), status=_constant("cancelled")),
     "Live": _object(status=_constant("live")),
     "Readiness": _object(
-        ("missing", "coming", "notes"),
+        ("missing", "coming", "notes", "alternatives"),
         status={"enum": ["ready", "starting"]},
         models=_list(TEXT),
         missing={"type": "object", "additionalProperties": TEXT},
         coming={"type": "object", "additionalProperties": TEXT},
         notes=_list(TEXT),
+        alternatives=_list(
+            _object(
+                ("lacks",),
+                model=TEXT,
+                chosen=FLAG,
+                lacks=_object(part={"enum": ["memory", "card"]}, needed_gb=COUNT, present_gb=COUNT),
+            )
+        ),
     ),
     "Proof": _object(proof=TEXT),
     "Document": _object(openapi=TEXT, info=ANY_OBJECT, paths=ANY_OBJECT),

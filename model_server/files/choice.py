@@ -2,13 +2,14 @@
 
 The catalogue says which models are alternatives (`instead_of`). What was chosen is in <cache>/choice.json, keyed by the
 smallest of them. It is chosen by the memory of the machine or by the operator, except that a model that was fetched
-before there was a choice is kept until the operator agrees to a larger download.
+before there was a choice is kept until the operator agrees to a larger download, and that what the catalogue marks as
+not `automatic` is only chosen by the operator.
 """
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 from model_server.catalogue import find_alternatives
@@ -16,7 +17,7 @@ from model_server.engines.language.runners import native
 from model_server.errors import OperatorError
 from model_server.files.cache import format_size, shorten
 from model_server.files.download import read_json, write_json
-from model_server.files.limits import read_memory_bytes
+from model_server.files.limits import read_card_bytes, read_memory_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,8 +28,29 @@ if TYPE_CHECKING:
 FILE_NAME = "choice.json"
 GB = 10**9
 
-Reason = Literal["memory", "operator", "earlier"]
-"""Chosen by the machine's memory, by the operator, or because it was there before there was a choice."""
+Reason = Literal["memory", "operator", "earlier", "default"]
+"""Chosen by the machine's memory, by the operator, because it was there before there was a choice, or by nobody."""
+REASONS: Mapping[Reason, str] = {
+    "memory": "was chosen at set-up, for the memory of this machine",
+    "operator": "was chosen by the operator",
+    "default": "is served as long as nobody chooses another one",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """What this machine has too little of for a model: memory, or that of a graphics card; in GB (10⁹ bytes)."""
+
+    part: Literal["memory", "card"]
+    needed_gb: int
+    present_gb: int
+
+    def describe(self, name: str) -> str:
+        """Return a sentence for the operator about the model called `name`."""
+        if self.part == "memory":
+            return f"{name} needs {self.needed_gb} GB of memory, and this machine has {self.present_gb} GB."
+        present = f"that of this machine has {self.present_gb} GB" if self.present_gb else "this machine has none"
+        return f"{name} needs a graphics card with {self.needed_gb} GB, and {present}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +71,8 @@ class Choice:
                 f"The model {name} is kept, because it was here already. For the better {self.fitting.name}, which "
                 f"takes {download} more, run tempera-models choose {self.fitting.name} and start again."
             )
-        why = "by the operator" if self.reason == "operator" else "at set-up, for the memory of this machine"
         return (
-            f"The model {name} was chosen {why}. To choose another one, run tempera-models choose "
+            f"The model {name} {REASONS[self.reason]}. To choose another one, run tempera-models choose "
             f"{' or '.join(others)} and start again."
         )
 
@@ -70,29 +91,49 @@ class Choices:
     """The choices of an installation. Nothing is stored before `make`."""
 
     def __init__(
-        self, catalogue: Mapping[str, CatalogueEntry], model_cache: ModelCache, memory: int | None = None
+        self,
+        catalogue: Mapping[str, CatalogueEntry],
+        model_cache: ModelCache,
+        memory: int | None = None,
+        card: int | None = None,
     ) -> None:
-        """`memory` is the machine's, in bytes, as far as it counts; see `read_counted_memory`."""
+        """`memory` and `card` are the bytes of memory of the machine and of its graphics card, 0 if it has none.
+
+        What is None is read from this machine.
+        """
         self._catalogue = catalogue
         self._model_cache = model_cache
-        self._memory = read_counted_memory() if memory is None else memory
+        self._memory = read_memory_bytes() if memory is None else memory
+        self._card = card
         self._path = model_cache.folder / FILE_NAME
+
+    def find_lack(self, entry: CatalogueEntry) -> Lack | None:
+        """Return what this machine has too little of for a model, the graphics card first; None if the model fits."""
+        if entry.card_gb:
+            card = read_card_bytes() if self._card is None else self._card
+            if card // GB < entry.card_gb:
+                return Lack("card", entry.card_gb, card // GB)
+        # Without the C++ runner, torch computes a language model with weights of 32 bits.
+        is_doubled = entry.engine == "language" and not native.is_supported()
+        needed, present = (entry.memory_gb or 0) * (2 if is_doubled else 1), self._memory // GB
+        return Lack("memory", needed, present) if present < needed else None
 
     def find(self, smallest: CatalogueEntry) -> Choice | None:
         """Return what is chosen among the alternatives to `smallest`, or would be; None if there are none."""
         alternatives = tuple(find_alternatives(self._catalogue, smallest))
         if len(alternatives) == 1:
             return None
-        fitting = [entry for entry in alternatives if (entry.memory_gb or 0) * GB <= self._memory][-1]
+        candidates = [entry for entry in alternatives if entry == smallest or entry.automatic]
+        fitting = [entry for entry in candidates if self.find_lack(entry) is None][-1]
         stored = read_json(self._path).get(smallest.name, {})
         chosen = next((entry for entry in alternatives if entry.name == stored.get("model")), None)
         if chosen is not None:
             return Choice(chosen, alternatives, fitting, stored.get("by", "operator"))
-        smaller = alternatives[: alternatives.index(fitting)]
+        smaller = candidates[: candidates.index(fitting)]
         kept = [] if _is_there(fitting, self._model_cache) else [e for e in smaller if _is_there(e, self._model_cache)]
         if kept:
             return Choice(kept[-1], alternatives, fitting, "earlier")
-        return Choice(fitting, alternatives, fitting, "memory")
+        return Choice(fitting, alternatives, fitting, "memory" if len(candidates) > 1 else "default")
 
     def make(self, entries: Iterable[CatalogueEntry]) -> list[Choice]:
         """Return the choices for those of `entries` that have alternatives; store those that are new."""
@@ -107,7 +148,10 @@ class Choices:
         return made
 
     def choose(self, name: str) -> Choice:
-        """Choose the model called `name`, as the operator wishes. Raises OperatorError if it is no alternative."""
+        """Choose the model called `name`, as the operator wishes.
+
+        Raises OperatorError if it is no alternative, or if it needs a graphics card that is not there.
+        """
         offered = {
             entry.name: alternatives[0]
             for smallest in self._catalogue.values()
@@ -119,6 +163,9 @@ class Choices:
                 f"{name!r} is none of the models to choose between: {', '.join(offered)}. Other models are served with "
                 "tempera-models serve --model NAME, or by a catalogue of yours."
             )
+        lack = self.find_lack(self._catalogue[name])
+        if lack is not None and lack.part == "card":
+            raise OperatorError(f"{lack.describe(name)} It was not chosen, and what was served before stays.")
         present = self.find(offered[name])
         assert present is not None  # noqa: S101 - it has alternatives
         choice = Choice(self._catalogue[name], present.alternatives, present.fitting, "operator")
@@ -131,18 +178,22 @@ class Choices:
             ) from error
         return choice
 
+    def describe_alternatives(self, made: Iterable[Choice]) -> list[dict[str, object]]:
+        """Return for each model of these choices whether it is chosen, and what is lacking, as /health/ready has it."""
+        return [
+            {
+                "model": entry.name,
+                "chosen": entry == choice.chosen,
+                **({"lacks": asdict(lack)} if (lack := self.find_lack(entry)) else {}),
+            }
+            for choice in made
+            for entry in choice.alternatives
+        ]
+
     def _store(self, choice: Choice) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         stored = {"model": choice.chosen.name, "by": choice.reason}
         write_json(self._path, read_json(self._path) | {choice.alternatives[0].name: stored})
-
-
-def read_counted_memory() -> int:
-    """Return the bytes of memory of this machine; half of them where a language model takes twice as many.
-
-    It does without the C++ runner, since torch then computes with weights of 32 bits.
-    """
-    return read_memory_bytes() // (1 if native.is_supported() else 2)
 
 
 def replace_by_chosen(entries: Iterable[CatalogueEntry], choices: Iterable[Choice]) -> list[CatalogueEntry]:

@@ -1,7 +1,8 @@
-"""The memory and the processors of this machine, or of the container that limits this process."""
+"""The memory, the processors and the graphics card of this machine, or of the container that limits this process."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+CUDA_DRIVER = "libcuda.so.1"
 OWN_GROUPS, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
@@ -35,6 +37,23 @@ def read_processor_quota(own_groups: Path = OWN_GROUPS, groups: Path = GROUPS) -
         if len(times) == 2 and times[1]:
             quotas.append(times[0] / times[1])
     return min(quotas, default=None)
+
+
+def read_card_bytes(driver: str = CUDA_DRIVER) -> int:
+    """Return the bytes of memory of the first graphics card that CUDA shows this process; 0 if there is none.
+
+    It asks the `driver`, as PyTorch does, whose import would take seconds.
+    """
+    try:
+        cuda = ctypes.CDLL(driver)
+    except OSError:
+        return 0
+    card, size = ctypes.c_int(), ctypes.c_size_t()
+    # Each call returns 0 if all went well.
+    failed = (
+        cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(card), 0) or cuda.cuDeviceTotalMem_v2(ctypes.byref(size), card)
+    )
+    return 0 if failed else size.value
 
 
 def _find_groups(controller: str, own_groups: Path, groups: Path) -> Iterator[tuple[Path, bool]]:

@@ -277,12 +277,22 @@ async def test_a_model_server_that_loads(configure: Set, capsys: pytest.CaptureF
 
 
 async def test_what_the_model_server_says_about_its_models(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
-    body = {"models": ["small"], "coming": {"large": "fetching, 40 %", "odd": "failed: no room."}, "notes": ["Chosen."]}
+    lacks = {"part": "memory", "needed_gb": 12, "present_gb": 8}
+    alternatives = [
+        {"model": "emoji", "chosen": False},
+        {"model": "photo", "chosen": False, "lacks": lacks},
+        {"model": "large", "chosen": True, "lacks": lacks},
+    ]
+    coming = {"large": "fetching, 40 %", "odd": "failed: no room."}
+    body = {"models": ["small"], "coming": coming, "notes": ["Chosen."], "alternatives": alternatives}
     async with crooked(plainly(json.dumps(body).encode()), "/health/ready") as url:
         configure("MODEL_SERVER__URL", url)
         assert await examine(load, build) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "ok       Chosen." in lines
+    assert "ok       emoji fits the machine of the model server." in lines
+    assert "ok       photo needs 12 GB of memory, and the model server has 8 GB." in lines
+    assert "warning  large needs 12 GB of memory, and the model server has 8 GB." in lines
     assert "ok       A smaller model answers until large is ready. large: fetching, 40 %." in lines
     assert "warning  A smaller model answers until odd is ready. odd: failed: no room." in lines
 

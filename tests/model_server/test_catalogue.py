@@ -70,6 +70,7 @@ def test_an_alternative_states_its_memory(tmp_path: Path) -> None:
     assert "instead_of and memory_gb should come together" in sentence(
         written(tmp_path, f'{ENTRY}{FILES}instead_of = "other"\n')
     )
+    assert "card_gb should only stand beside instead_of" in sentence(written(tmp_path, f"{ENTRY}{FILES}card_gb = 16\n"))
 
 
 @pytest.mark.parametrize("preset", sorted((CONFIG / "presets").glob("gpu.toml")), ids=lambda path: path.stem)
@@ -79,13 +80,19 @@ def test_a_preset_overlays_the_built_in_catalogue(preset: Path) -> None:
     assert language.repository
 
 
-@pytest.mark.parametrize("preset", ["pictures", "pictures-gpu"])
-def test_a_preset_adds_a_picture_model_that_a_school_may_use(preset: str) -> None:
-    served = choose(load_catalogue(CONFIG / "models.toml", CONFIG / "presets" / f"{preset}.toml"), [])
-    first, added = [entry for entry in served if entry.engine == "diffusion"]
-    assert first.name == "emoji-diffusion"
-    assert added.repository
-    assert added.licence in {"MIT", "Apache-2.0"}
+def test_the_picture_models_that_an_operator_may_choose_are_free_for_a_school_and_pinned() -> None:
+    catalogue = load_catalogue(CONFIG / "models.toml")
+    first, *others = find_alternatives(catalogue, catalogue["emoji-diffusion"])
+    assert [entry for entry in choose(catalogue, []) if entry.engine == "diffusion"] == [first]
+    assert [(entry.name, entry.memory_gb, entry.card_gb) for entry in others] == [
+        ("lcm-dreamshaper-7", 12, 0),
+        ("z-image-turbo", 32, 16),
+    ]
+    for entry in others:
+        assert entry.repository
+        assert entry.is_pinned
+        assert entry.licence in {"MIT", "Apache-2.0"}
+        assert not entry.automatic
 
 
 def test_the_gpu_preset_states_the_memory_of_the_kv_cache() -> None:
@@ -99,7 +106,7 @@ def test_the_gpu_preset_states_the_memory_of_the_kv_cache() -> None:
 def test_the_models_of_the_gpu_preset_are_pinned() -> None:
     catalogue = load_catalogue(CONFIG / "models.toml", CONFIG / "presets" / "gpu.toml")
     assert [entry.name for entry in catalogue.values() if not entry.is_pinned] == []
-    assert [entry.name for entry in catalogue.values() if entry.revision] == ["qwen3-4b-instruct-2507"]
+    assert [entry.name for entry in choose(catalogue, []) if entry.revision] == ["qwen3-4b-instruct-2507"]
 
 
 @pytest.mark.parametrize(

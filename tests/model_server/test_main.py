@@ -16,6 +16,7 @@ from fakes.model_server.client import CHAT, chat
 from fakes.model_server.gateway import PATIENCE_SECONDS, answers, environment, eventually, free_port, is_ready
 
 from model_server.__main__ import CHECKOUT, RESEARCH, main
+from model_server.files import choice
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -119,6 +120,35 @@ def test_the_chosen_language_model_is_listed_and_said_at_the_start(
     # The port is taken, so that the server ends at once.
     assert main(["serve", "--port", server_url.rpartition(":")[2]]) == 1
     assert f"The model {name} was chosen by the operator." in caplog.text
+
+
+def test_a_picture_model_is_chosen_and_given_up_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def states() -> list[str]:
+        assert main(["list"]) == 0
+        rows = capsys.readouterr().out.splitlines()
+        return [row.rpartition(", ")[2] for row in rows if "  diffusion " in row]
+
+    monkeypatch.setattr(choice, "read_memory_bytes", lambda: 8 * 10**9)
+    monkeypatch.setattr(choice, "read_card_bytes", lambda: 0)
+    assert main(["choose", "z-image-turbo"]) == 1
+    assert capsys.readouterr().err == (
+        "z-image-turbo needs a graphics card with 16 GB, and this machine has none. It was not chosen, and what was "
+        "served before stays.\n"
+    )
+    assert states() == ["chosen", "served when chosen", "served when chosen"]
+    assert main(["choose", "lcm-dreamshaper-7"]) == 0
+    warning, done = capsys.readouterr().out.splitlines()
+    assert warning == (
+        "lcm-dreamshaper-7 needs 12 GB of memory, and this machine has 8 GB. It is chosen all the same; if it does not "
+        "load, run tempera-models choose emoji-diffusion."
+    )
+    assert done == "lcm-dreamshaper-7 is served from the next start on; tempera-models pull fetches it now."
+    assert states() == ["served when chosen", "chosen", "served when chosen"]
+    assert main(["choose", "emoji-diffusion"]) == 0
+    capsys.readouterr()
+    assert states() == ["chosen", "served when chosen", "served when chosen"]
 
 
 def test_an_unknown_model_exits_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,6 +44,29 @@ async def test_a_model_of_a_remote_server_is_said_to_be_there(
     ]
 
 
+async def test_the_models_to_choose_between_are_said_to_fit_the_machine_or_what_they_need(
+    bot: Bot, models: FakeModels
+) -> None:
+    models.listed = {"emoji": "images"}
+    lacks = [("memory", 12, 8), ("card", 16, 0), ("card", 16, 8)]
+    keys = ("part", "needed_gb", "present_gb")
+    models.alternatives = [
+        {"model": "emoji", "chosen": True},
+        {"model": "photo", "chosen": False},
+        *({"model": "large", "chosen": False, "lacks": dict(zip(keys, lack, strict=True))} for lack in lacks),
+    ]
+    assert (await last(bot, ask("/status"))).text.splitlines() == [
+        "- Pictures: emoji (ready)",
+        "",
+        "Whoever runs the bot can choose between these with `tempera-models choose`:",
+        "- emoji is chosen, and fits the machine of the model server.",
+        "- photo fits the machine of the model server.",
+        "- large needs 12 GB of memory, and the model server has 8 GB.",
+        "- large needs a graphics card with 16 GB, and the model server has none.",
+        "- large needs a graphics card with 16 GB, and that of the model server has 8 GB.",
+    ]
+
+
 async def test_a_server_that_is_away_is_one_sentence(bot: Bot, models: FakeModels) -> None:
     models.listed = {}
     assert (await last(bot, ask("/status"))).text == "There are no models."

@@ -72,7 +72,8 @@ class FakeModels:
     drawing into a queue first, while the gate is closed. `listed` maps its models to their tasks, and `told_of` to what
     else is listed
     of them, such as a `stand_in`; `candidates` is the number of tokens in a dial. `scores` maps a part of a text to its
-    moderation scores; None is a server without moderation. `queues`: what runs and waits for a model, and its speed.
+    moderation scores; None is a server without moderation. `queues`: what runs and waits for a model, and its speed;
+    `alternatives`: the models to choose between.
     `moderated` are the texts of moderations and `moderated_for` their users; the first `crowd` of them find the queue
     full. `guided_by` and the fields in `told` are added to pictures. `unlikely` sets the probability of pieces of the
     answer; `unshown` are further pieces that only have tokens and no text. `opening` is a special token before the text
@@ -91,6 +92,7 @@ class FakeModels:
         self.listed = dict(LISTED)
         self.told_of: dict[str, dict[str, Any]] = {}
         self.queues: dict[str, tuple[int, int, float | None]] = {}
+        self.alternatives: list[dict[str, Any]] = []
         self.candidates = len(VOCABULARY)
         self.place: int | None = None
         self.guided_by = ""
@@ -209,7 +211,7 @@ class FakeModels:
         return web.json_response({"object": "list", "data": data})
 
     async def _live(self, request: web.Request) -> web.Response:
-        return web.json_response({"models": list(self.listed), "missing": {}})
+        return web.json_response({"models": list(self.listed), "missing": {}, "alternatives": self.alternatives})
 
     async def _received(self, request: web.Request, read: Callable[[bytes], None]) -> dict[str, Any]:
         data = await request.read()

@@ -45,7 +45,8 @@ async def listed(http: aiohttp.ClientSession) -> dict[str, Any]:
 async def test_a_smaller_model_answers_until_the_larger_one_takes_over(tmp_path: Path) -> None:
     small = flock(tmp_path)
     large, cache = small.model_copy(update={"name": "eagle", "languages": ("en",)}), SlowLargeModel(tmp_path)
-    settings: dict[str, Any] = {"model_cache": cache, "factory": FACTORY, "notes": ["Chosen."]}
+    told = {"notes": ["Chosen."], "alternatives": [{"model": "eagle", "chosen": True}]}
+    settings: dict[str, Any] = {"model_cache": cache, "factory": FACTORY, **told}
     async with (
         listening(entries=[large], stand_ins={"eagle": small}, **settings) as url,
         aiohttp.ClientSession(url) as http,
@@ -56,7 +57,7 @@ async def test_a_smaller_model_answers_until_the_larger_one_takes_over(tmp_path:
                 "status": "ready",
                 "models": ["flock"],
                 "coming": {"eagle": "fetching eagle.gguf, 40%"},
-                "notes": ["Chosen."],
+                **told,
             }
         assert await answer(http, "eagle") == await answer(http, "flock") == ("flock", "a b")
         models = await listed(http)
@@ -88,7 +89,7 @@ async def test_a_smaller_model_answers_until_the_larger_one_takes_over(tmp_path:
         await eventually(lambda: not lives(pid))
         assert await working(http) == ["eagle"]
         async with http.get("/health/ready") as response:
-            assert await response.json() == {"status": "ready", "models": ["eagle"], "notes": ["Chosen."]}
+            assert await response.json() == {"status": "ready", "models": ["eagle"], **told}
 
 
 async def working(http: aiohttp.ClientSession) -> list[str]:

@@ -61,7 +61,8 @@ def test_half_the_memory_counts_without_the_fast_runner(
 ) -> None:
     monkeypatch.setattr(choice, "read_memory_bytes", lambda: 9 * GB)
     monkeypatch.setattr(choice.native, "is_supported", lambda: has_runner)
-    [made] = Choices(CATALOGUE, model_cache).make(SERVED)
+    speaking = {one.name: one.model_copy(update={"engine": "language"}) for one in CATALOGUE.values()}
+    [made] = Choices(speaking, model_cache).make([speaking["small"]])
     assert made.chosen.name == name
 
 
@@ -87,6 +88,47 @@ def test_a_small_model_that_fits_the_machine_is_not_said_to_be_kept(model_cache:
     install(model_cache, SMALL)
     [choice] = Choices(CATALOGUE, model_cache, GB).make(SERVED)
     assert (choice.chosen, choice.reason) == (SMALL, "memory")
+
+
+def test_a_model_that_only_the_operator_chooses_is_served_on_no_machine_by_itself(model_cache: ModelCache) -> None:
+    catalogue = {one.name: one for one in (SMALL, larger("photo", 8, automatic=False, card_gb=16))}
+    choices = Choices(catalogue, model_cache, 64 * GB, 16 * GB)
+    [made] = choices.make([SMALL])
+    assert made.chosen == SMALL
+    assert made.describe().startswith("The model small is served as long as nobody chooses another one.")
+    assert choices.choose("photo").chosen.name == "photo"
+    [made] = choices.make([SMALL])
+    assert (made.chosen.name, made.reason) == ("photo", "operator")
+    assert choices.choose("small").chosen == SMALL
+
+
+@pytest.mark.parametrize(
+    ("memory", "card", "lacks", "sentence"),
+    [
+        (8, 16, None, ""),
+        (7.99, 16, ("memory", 8, 7), "photo needs 8 GB of memory, and this machine has 7 GB."),
+        (7, 0, ("card", 16, 0), "photo needs a graphics card with 16 GB, and this machine has none."),
+        (8, 15.9, ("card", 16, 15), "photo needs a graphics card with 16 GB, and that of this machine has 15 GB."),
+    ],
+)
+def test_what_is_lacking_for_a_model_is_said(
+    model_cache: ModelCache, memory: float, card: float, lacks: tuple[str, int, int] | None, sentence: str
+) -> None:
+    catalogue = {one.name: one for one in (SMALL, larger("photo", 8, automatic=False, card_gb=16))}
+    choices = Choices(catalogue, model_cache, int(memory * GB), int(card * GB))
+    lack = choices.find_lack(catalogue["photo"])
+    assert (lack.describe("photo") if lack else "") == sentence
+    keys = ("part", "needed_gb", "present_gb")
+    assert choices.describe_alternatives(choices.make([SMALL])) == [
+        {"model": "small", "chosen": True},
+        {"model": "photo", "chosen": False} | ({"lacks": dict(zip(keys, lacks, strict=True))} if lacks else {}),
+    ]
+    if lacks and lacks[0] == "card":
+        with pytest.raises(OperatorError, match=f"{sentence} It was not chosen"):
+            choices.choose("photo")
+    else:
+        choices.choose("photo")
+    assert choices.make([SMALL])[0].chosen.name == ("small" if lacks and lacks[0] == "card" else "photo")
 
 
 def test_looking_stores_no_choice(model_cache: ModelCache) -> None:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from model_server.files.limits import read_memory_bytes, read_processor_quota
+from model_server.files.limits import read_card_bytes, read_memory_bytes, read_processor_quota
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,3 +76,22 @@ def test_the_processors_are_limited_by_the_least_quota(
 
 def test_a_system_without_cgroups_has_no_quota(tmp_path: Path) -> None:
     assert read_processor_quota(tmp_path / "none", tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("failing", "expected"), [("", 17_175_674_880), ("cuInit", 0), ("cuDeviceGet", 0), ("size", 0)]
+)
+def test_the_memory_of_a_graphics_card_is_what_its_driver_says(tmp_path: Path, failing: str, expected: int) -> None:
+    status = {name: int(name == failing) for name in ("cuInit", "cuDeviceGet", "size")}
+    (tmp_path / "driver.cpp").write_text(f"""
+        #include <cstddef>
+        extern "C" {{
+        int cuInit(unsigned flags) {{ return {status["cuInit"]}; }}
+        int cuDeviceGet(int *card, int ordinal) {{ *card = 7 + ordinal; return {status["cuDeviceGet"]}; }}
+        int cuDeviceTotalMem_v2(std::size_t *bytes, int card) {{ *bytes = 17175674880; return {status["size"]}; }}
+        }}
+    """)
+    driver = str(tmp_path / "driver.so")
+    subprocess.run(["g++", "-shared", "-fPIC", "-o", driver, str(tmp_path / "driver.cpp")], check=True, timeout=60)
+    assert read_card_bytes(driver) == expected
+    assert read_card_bytes("no-such-driver.so") == 0

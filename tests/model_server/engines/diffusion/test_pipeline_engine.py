@@ -30,7 +30,7 @@ from model_server.engines.diffusion.pipeline_engine import PipelineEngine
 from model_server.images import encode, identify
 from model_server.jobs import Embed, Event, Finished, Imagine, Job, Progress, ResolvedSettings, Started, Sweep
 
-PRESETS = Path(__file__).parents[4] / "config" / "presets"
+CATALOGUE = Path(__file__).parents[4] / "config" / "models.toml"
 Run = Callable[..., list[Event]]
 Open = Callable[..., PipelineEngine]
 FAMILIES_WITH_STEPS = sorted(FAMILIES.keys() - {"pixart", "sd-checked", "sd-strict"})
@@ -77,11 +77,11 @@ def test_models_for_few_steps_draw_in_one_step(
     assert np.abs(pixels(drawn) - expected).max() <= 1
 
 
-@pytest.mark.parametrize(("preset", "name"), [("pictures", "lcm"), ("pictures-gpu", "z-image")])
-def test_the_options_of_a_preset_are_the_defaults_of_its_pipeline(
-    open_family: Open, run: Run, preset: str, name: str
+@pytest.mark.parametrize(("model", "name"), [("lcm-dreamshaper-7", "lcm"), ("z-image-turbo", "z-image")])
+def test_the_options_of_the_catalogue_are_the_defaults_of_their_pipeline(
+    open_family: Open, run: Run, model: str, name: str
 ) -> None:
-    [entry] = load_catalogue(PRESETS / f"{preset}.toml").values()
+    entry = load_catalogue(CATALOGUE)[model]
     # Parts can only be brought to a card, and a picture of the usual size takes too long.
     options = {key: value for key, value in entry.options.items() if key not in {"offload", "size"}}
     events = run(open_family(name, **options), make_job(steps=None, guidance=None))
