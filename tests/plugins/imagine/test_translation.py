@@ -16,6 +16,8 @@ from plugins.imagine.translation import FILE, translate_prompt
         ("ein roter Apfel", "a red apple"),
         ("una manzana roja", "a red apple"),
         ("rote Herzen", "red hearts"),
+        ("ein Herz, keine Katzen", "a heart, no cats"),
+        ("un gato, no un perro", "a cat, not a dog"),
         ("Zwei blaue Katzen auf einem grünen Tisch", "two blue cats on a green table"),
         ("ein Bild von einem Elefanten im Schnee", "a picture of an elephant in the snow"),
         ("Igel, Pinguin!", "hedgehog, penguin!"),
