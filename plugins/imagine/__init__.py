@@ -17,6 +17,7 @@ from plugins.imagine.buttons import (
     build_step_button,
     build_step_buttons,
 )
+from plugins.imagine.denial import leave_out_denied
 from plugins.imagine.presentation import (
     build_card,
     build_parts_fact,
@@ -24,6 +25,7 @@ from plugins.imagine.presentation import (
     build_translation_fact,
     build_unread_fact,
     describe_change,
+    describe_denied,
     describe_parts,
     describe_sweep,
     describe_translation,
@@ -322,6 +324,7 @@ def _describe_reading(ctx: Context, request: ImageRequest, drawn: Drawn) -> str:
     told = (
         describe_change(ctx, request, drawn),
         describe_translation(ctx, request),
+        describe_denied(ctx, request),
         describe_parts(ctx, drawn),
         describe_unread(ctx, drawn),
         describe_unused(ctx, drawn),
@@ -360,8 +363,9 @@ async def _build_request(
 ) -> ImageRequest:
     """Return the request that the options ask for, in English and with a random seed unless one is given.
 
-    Words that several languages have are read in `locale`; what a button brings along is in English already. Raises
-    Unsafe if no picture may be drawn of the translated words.
+    Words that several languages have are read in `locale`; what a button brings along is in English already. What the
+    prompt denies is left out of it and avoided. Raises Unsafe if no picture may be drawn of the translated words, and
+    UserError if the prompt only denies.
     """
     max_seed = MAX_SEED - count + 1
     if seed is not None and seed > max_seed:
@@ -371,15 +375,23 @@ async def _build_request(
     unwanted = await asyncio.to_thread(translate_prompt, negative, locale) if negative else None
     if translated := [one.text for one in (translation, unwanted) if one is not None]:
         await ctx.check_prompt(*translated, draws=True)
+    kept, denied = leave_out_denied(translation.text if translation else prompt)
+    if not kept:
+        raise UserError(
+            "A picture model draws what its words name, even after “no” or “without”. Say what the picture should "
+            "show; what it should keep away from belongs into `negative`."
+        )
+    avoided = ((unwanted.text if unwanted else negative), *denied)
     return ImageRequest(
-        prompt=translation.text if translation else prompt,
+        prompt=kept,
         is_translated=translation is not None,
-        unknown_words=translation.unknown if translation else (),
+        denied=denied,
+        unknown_words=tuple(word for word in translation.unknown if word in kept) if translation else (),
         seed=min(new_seed(), max_seed) if seed is None else seed,
         model=model,
         steps=steps,
         guidance=guidance,
-        negative_prompt=unwanted.text if unwanted else negative,
+        negative_prompt=", ".join(filter(None, avoided)) or None,
         strength=strength,
         count=count,
     )

@@ -78,9 +78,22 @@ def describe_translation(ctx: Context, request: ImageRequest) -> str:
     return ctx.translate(sentence, words=words, prompt=quote_prompt(request.prompt))
 
 
+def describe_denied(ctx: Context, request: ImageRequest) -> str:
+    """Return sentences about the things that the prompt denied and that were left out of it; "" if there are none."""
+    if not request.denied:
+        return ""
+    sentence = (
+        "A picture model draws what its words name, even after “no” or “without”. So I left this out: {words}. "
+        "I draw: “{prompt}”."
+    )
+    words = quote_tokens([cut_line(word, MAX_WORD_CHARACTERS) for word in request.denied[:MAX_UNREAD_WORDS]])
+    return ctx.translate(sentence, words=words, prompt=quote_prompt(request.prompt))
+
+
 def build_translation_fact(ctx: Context, request: ImageRequest) -> dict[str, str]:
-    """Return the English words of a prompt in another language as a fact for the card; {} for an English prompt."""
-    return {ctx.translate("drawn as"): quote_prompt(request.prompt)} if request.is_translated else {}
+    """Return the words that were drawn as a fact for the card if they are not those of the prompt; else {}."""
+    is_changed = request.is_translated or request.denied
+    return {ctx.translate("drawn as"): quote_prompt(request.prompt)} if is_changed else {}
 
 
 def describe_parts(ctx: Context, drawn: Drawn) -> str:

@@ -41,6 +41,8 @@ class ImageRequest:
     unknown_words: tuple[str, ...] = ()
     """The words that stayed as they were when the prompt was put into English."""
     is_translated: bool = False
+    denied: tuple[str, ...] = ()
+    """The things that the prompt denied, which were left out of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, GgufConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, GgufConfig
 from transformers.utils import logging as transformers_logging
 
 from model_server.assembly import GGUF_FILE
@@ -15,6 +15,7 @@ from model_server.engines.contract import Misconfigured
 from model_server.engines.language.batching import TokenBudget
 from model_server.engines.language.detokenize import TokenBytes
 from model_server.engines.language.runners.architecture import unsupported_reason
+from model_server.engines.language.runners.configuration import read_config
 from model_server.engines.language.runners.packed import PackedRunner, RunnerUnavailable
 from model_server.engines.language.runners.runner import Chunk
 from model_server.engines.language.runners.solo_runner import SoloRunner
@@ -63,7 +64,7 @@ def load_model(spec: EngineSpec) -> LanguageModel:
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     folder = str(spec.folder)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    config = read_config(spec.folder)
     vocabulary = TokenBytes(tokenizer)
     runner, why = _choose_runner(spec, config)
     runner.forward([Chunk(0, 0, (0,))])
@@ -112,22 +113,26 @@ def fit_cache(free: int, per_token: int, slots: int | None, context: int) -> tup
     return slots, min(context, tokens // slots)
 
 
-def unpack_gguf(gguf: Path, dtype: torch.dtype) -> Any:
-    """Return transformers' model with the weights of a GGUF, unpacked from their blocks, which takes half a minute."""
+def unpack_gguf(gguf: Path, dtype: torch.dtype, config: Any = None) -> Any:
+    """Return transformers' model with the weights of a GGUF, unpacked from their blocks, which takes half a minute.
+
+    `config` None: what transformers reads from the file, which lacks the factors of its rotary embedding.
+    """
     return AutoModelForCausalLM.from_pretrained(
         str(gguf.parent),
         gguf_file=gguf.name,
+        config=config,
         quantization_config=GgufConfig(dequantize=True),
         dtype=dtype,
         local_files_only=True,
     )
 
 
-def _open_in_torch(folder: Path, dtype: torch.dtype) -> Any:
+def _open_in_torch(folder: Path, dtype: torch.dtype, config: Any) -> Any:
     gguf = folder / GGUF_FILE
     if gguf.exists() and not any(folder.glob("*.safetensors")):
-        return unpack_gguf(gguf, dtype)
-    return AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype, local_files_only=True)
+        return unpack_gguf(gguf, dtype, config)
+    return AutoModelForCausalLM.from_pretrained(str(folder), config=config, dtype=dtype, local_files_only=True)
 
 
 def _choose_runner(spec: EngineSpec, config: Any) -> tuple[Runner, str]:
@@ -145,7 +150,7 @@ def _choose_runner(spec: EngineSpec, config: Any) -> tuple[Runner, str]:
         except RunnerUnavailable as unavailable:
             why = str(unavailable)
     dtype = pick_dtype(spec.dtype, device)
-    model = _open_in_torch(spec.folder, dtype).to(device).eval().requires_grad_(False)
+    model = _open_in_torch(spec.folder, dtype, config).to(device).eval().requires_grad_(False)
     if reason := unsupported_reason(config):
         return SoloRunner(model, context=context), reason
     if device.type == "cuda":

@@ -1,6 +1,6 @@
 """Small random GGUF models of the Llama family, in any of the types of numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import gguf
@@ -36,10 +36,12 @@ def write_gguf(
     architecture: str = "qwen2",
     types: Mapping[str, str] | None = None,
     context: int = 128,
+    rope_factors: Sequence[float] = (),
 ) -> dict[str, NDArray[np.float32]]:
     """Write a random model with a byte-level tokenizer, and return its tensors.
 
     `types`: the types of matrices by the end of their names, such as {"attn_q.weight": "Q4_K"}; others are F32.
+    `rope_factors`: what the frequencies of the rotary embedding are divided by, if anything.
     """
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_name("tiny")
@@ -50,7 +52,7 @@ def write_gguf(
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(KEY_HEADS)
     writer.add_layer_norm_rms_eps(1e-6)
-    writer.add_rope_freq_base(10000.0)
+    writer.add_rope_freq_base(500000.0)
     writer.add_rope_dimension_count(WIDTH // HEADS)
     writer.add_vocab_size(len(TOKENS))
     writer.add_tokenizer_model("gpt2")
@@ -72,6 +74,8 @@ def write_gguf(
             raw = random_blocks(kind, *shape, random, 0.1 if kind == "Q4_0" else 0.01 if kind[2:] == "_0" else 0.001)
             tensors[name] = quants.dequantize(raw, GGMLQuantizationType[kind])
             writer.add_tensor(name, raw, raw_dtype=GGMLQuantizationType[kind])
+    if rope_factors:
+        writer.add_tensor("rope_freqs.weight", np.array(rope_factors, np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -13,6 +13,11 @@ from plugins.imagine.translation import FILE, translate_prompt
     ("prompt", "english"),
     [
         ("ein roter Fuchs", "a red fox"),
+        ("ein roter Apfel", "a red apple"),
+        ("una manzana roja", "a red apple"),
+        ("rote Herzen", "red hearts"),
+        ("ein Herz, keine Katzen", "a heart, no cats"),
+        ("un gato, no un perro", "a cat, not a dog"),
         ("Zwei blaue Katzen auf einem grünen Tisch", "two blue cats on a green table"),
         ("ein Bild von einem Elefanten im Schnee", "a picture of an elephant in the snow"),
         ("Igel, Pinguin!", "hedgehog, penguin!"),
@@ -48,6 +53,21 @@ def test_each_line_of_the_dictionary_has_four_columns() -> None:
     assert {len(line) for line in lines} == {4}
     assert {line[0] for line in lines} == {"noun", "adjective", "other"}
     assert all(line[1] and (line[2] or line[3]) for line in lines)
+
+
+def test_no_name_of_an_emoji_takes_a_colour_away() -> None:
+    lines = [line.split("\t") for line in FILE.read_text("utf-8").splitlines() if not line.startswith("#")]
+    colours = ("red", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white", "golden")
+    lost = [
+        (line[1], name)
+        for column in (2, 3)
+        for colour, *words in [[row[1], *row[column].split("|")] for row in lines if row[1] in colours]
+        for line in lines
+        for name in line[column].split("|")
+        if line[0] == "noun" and " " in name and colour not in line[1]
+        if any(part.startswith(word.removesuffix("o")) for part in name.split() for word in words)
+    ]
+    assert lost == []
 
 
 def test_one_foreign_word_among_others_may_be_a_name() -> None:

@@ -14,8 +14,9 @@ def unsupported_reason(config: Any) -> str | None:
     layers = set(getattr(config, "layer_types", None) or ("full_attention",))
     if getattr(config, "sliding_window", None) or layers != {"full_attention"}:
         return "it has a sliding window"
-    if (rope := config.rope_parameters["rope_type"]) in ("dynamic", "longrope"):
-        return f"its rotary embedding, {rope}, changes with the length of the text"
+    rope = config.rope_parameters
+    if rope["rope_type"] == "dynamic" or rope.get("short_factor") != rope.get("long_factor"):
+        return f"its rotary embedding, {rope['rope_type']}, changes with the length of the text"
     if config.hidden_act != "silu":
         return f"its activation is {config.hidden_act}"
     if getattr(config, "quantization_config", None):

@@ -12,11 +12,11 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from model_server.engines.language.runners import architecture, native
 from model_server.engines.language.runners.architecture import head_width
+from model_server.engines.language.runners.configuration import read_config
 from model_server.engines.language.runners.native import RunnerUnavailable
 from model_server.engines.language.runners.native.weights import check_types, load_weights
 from model_server.engines.language.runners.runner import find_wanted_rows
@@ -123,7 +123,7 @@ def check_runnable(folder: Path) -> None:
 
 
 def _read_supported_config(folder: Path) -> Any:
-    config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
+    config = read_config(folder)
     if why := unsupported_reason(config):
         raise RunnerUnavailable(why)
     return config

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import math
 import mmap
 import re
 from dataclasses import dataclass
@@ -51,6 +53,14 @@ class FileTensor:
         if self.type not in TYPES:
             raise RunnerUnavailable(f"its {self.name} is in {self.type}, which is none of {', '.join(TYPES)}")
         return TYPES[self.type]
+
+    def read_floats(self) -> torch.Tensor:
+        """Return the numbers in float32. Raises RunnerUnavailable if they are in blocks."""
+        if (dtype := DTYPES.get(self.type)) is None:
+            raise RunnerUnavailable(f"its {self.name} is in {self.type}")
+        count = math.prod(self.shape)
+        data = (ctypes.c_char * (count * dtype.itemsize)).from_address(self.address)
+        return torch.frombuffer(data, dtype=dtype).float().clone()
 
 
 class TensorFiles(Protocol):

@@ -7,7 +7,6 @@ quantised to Q8_0.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import mmap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,9 +21,10 @@ from model_server.engines.language.runners.native import (
     MatrixSource,
     RunnerUnavailable,
 )
-from model_server.engines.language.runners.native.files import DTYPES, open_tensors
+from model_server.engines.language.runners.native.files import open_tensors
 
 if TYPE_CHECKING:
+    import ctypes
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -183,9 +183,5 @@ def _read_vectors(files: TensorFiles, config: Any) -> Iterator[tuple[int, str, t
 
 
 def _read_vector(files: TensorFiles, name: str, size: int, *, pad: bool) -> torch.Tensor:
-    tensor = files.read(name, size)
-    if (dtype := DTYPES.get(tensor.type)) is None:
-        raise RunnerUnavailable(f"its {name} is in {tensor.type}")
-    data = (ctypes.c_char * (size * dtype.itemsize)).from_address(tensor.address)
-    vector = torch.frombuffer(data, dtype=dtype).float()
-    return torch.nn.functional.pad(vector, (0, -size % ROW_MULTIPLE if pad else 0)).clone()
+    vector = files.read(name, size).read_floats()
+    return torch.nn.functional.pad(vector, (0, -size % ROW_MULTIPLE if pad else 0))
