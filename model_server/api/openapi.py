@@ -65,12 +65,9 @@ USAGE = _object(
 )
 TEMPERA = _object(("seed", "seconds"), job=TEXT, seed={"type": "integer"}, seconds=NUMBER)
 TEMPERA["description"] = "What is this server's own; docs/internals/wire.md lists it."
-DRAWING: dict[str, Schema] = dict.fromkeys(("thing", "set", "author", "licence", "picture"), TEXT)
-DRAWINGS: dict[str, Schema] = {
-    "looked_at": _list(_object(**DRAWING)),
-    "nearest": _object(**DRAWING, distance={"type": "number", "minimum": 0, "maximum": 1}),
-}
-"""The drawings by people that a picture model looked at, and the one that is nearest to the picture."""
+DRAWING = _object(("distance",), thing=TEXT, set=TEXT, author=TEXT, licence=TEXT, picture=TEXT, distance=NUMBER)
+"""A drawing by somebody that a picture model looked at; the nearest one has its distance from the picture."""
+DRAWINGS = _object(("looked_at", "nearest"), looked_at=_list(DRAWING), nearest=DRAWING)
 FINISH_REASON = {"enum": ["stop", "length", None]}
 SCORES = {"type": "object", "additionalProperties": NUMBER}
 JOB = _object(("user",), id=TEXT, state={"enum": ["waiting", "running"]}, place=COUNT, age_s=NUMBER, user=TEXT)
@@ -105,7 +102,7 @@ RESPONSES: dict[str, Schema] = {
     ),
     "Images": _object(
         created=COUNT,
-        data=_list(_object(("tempera",), b64_json=TEXT, tempera=_object(("looked_at", "nearest"), **DRAWINGS))),
+        data=_list(_object(("tempera",), b64_json=TEXT, tempera=DRAWINGS)),
         output_format={"enum": ["png", "gif"]},
         tempera=TEMPERA,
     ),
