@@ -41,6 +41,7 @@ def build_single_button(label: str, recipe: Recipe) -> Button:
         "steps": recipe.steps,
         "guidance": recipe.guidance,
         "negative": recipe.negative,
+        "references": recipe.references,
         "fingerprint": recipe.fingerprint,
     }
     if recipe.source is None:
@@ -69,6 +70,7 @@ def _build_variations_button(label: str, recipe: Recipe) -> Button:
         "steps": recipe.steps,
         "guidance": recipe.guidance,
         "negative": recipe.negative,
+        "references": recipe.references,
         "strength": DEFAULT_STRENGTH,
         "source": recipe.to_json(),
     }

@@ -157,6 +157,8 @@ def describe_sweep(ctx: Context, sweep: Sweep, asked: float | None, count: int) 
     only = "The same words and the same seed each time; only the guidance changes."
     if sweep.knob == "steps":
         only = "The same words and the same seed each time; only the number of steps changes."
+    elif sweep.knob == "references":
+        only = "The same words and the same seed each time; only the number of drawings to look at changes."
     sentences = [ctx.translate(only)]
     if asked is not None and _is_given(ctx, sweep.knob):
         sentence = "{option} was not used: the values of the sweep count instead."

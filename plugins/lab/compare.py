@@ -18,7 +18,7 @@ INSTRUCTIONS = "Write two or three sentences about whatever the message names, o
 PICTURE_PIXELS = 384
 """Longer side of the pictures, in pixels."""
 PREVIEWS = 5
-KNOBS = ("steps", "guidance")
+KNOBS = ("steps", "guidance", "references")
 """Values that the diffusion model chooses, within the limits that moderators set for /imagine."""
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
-from typing import TYPE_CHECKING
+from itertools import chain, islice
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 
 from model_server.engines.common.memory import run_within_memory
@@ -31,7 +32,8 @@ from model_server.engines.diffusion.request import (
     split_task,
 )
 from model_server.engines.diffusion.solver import NAME, SolverStep, advance
-from model_server.images import read_stamp
+from model_server.images import decode, encode, read_stamp
+from model_server.jobs import Nearest, Reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
     from model_server.engines.contract import EngineSpec
     from model_server.engines.diffusion.parts import Parts
+    from model_server.engines.diffusion.references import Drawing
     from model_server.jobs import Event, GuidedBy, Imagine, Job
 
 log = logging.getLogger(__name__)
@@ -47,23 +50,36 @@ log = logging.getLogger(__name__)
 DEFAULT_BATCH = 8
 """The most pictures, or parts of them, in one pass, of all jobs together. With guidance the network computes two rows
 for each."""
-DEFAULT_STEPS, DEFAULT_GUIDANCE = 30, 3.0
+DEFAULT_STEPS, DEFAULT_GUIDANCE, DEFAULT_REFERENCES = 30, 3.0, 3
+MAX_SHOWN = 256
+"""The most drawings whose pictures are kept ready, a few kilobytes each."""
 LEAST_STRENGTH_OF_PARTS = 0.5
 """Variations that keep more of a picture are drawn at once: its things would be cut out and moved again."""
 GUIDED_BY_ONE_PREDICTION: dict[float, GuidedBy] = {0.0: "nothing", 1.0: "prompt"}
 """Values of guidance that need one prediction of the network instead of a comparison of two."""
 
 
-Conditions = Sequence[tuple[float, torch.Tensor]]
+class Condition(NamedTuple):
+    """What one prediction of the network depends on, and the weight with which it is added to the others.
+
+    `states` are prompt embeddings; `references` the drawings that the network looks at, None if it can look at none.
+    """
+
+    weight: float
+    states: torch.Tensor
+    references: torch.Tensor | None
+
+
+Conditions = Sequence[Condition]
 
 
 @dataclass(slots=True, eq=False)
 class PartState:
     """A part of a picture, or all of it, that is being drawn: `step` steps of its `schedule` are done.
 
-    `noisy`: its latents (C × H × W). `clean`: the clean latents that the last step predicted. `conditions`: pairs of a
-    weight and prompt embeddings; the network's predictions for these are added with these weights. `unguided` takes
-    their place at the steps that are not in `guided_steps`.
+    `noisy`: its latents (C × H × W). `clean`: the clean latents that the last step predicted. The network's predictions
+    for the `conditions` are added with their weights. `unguided` takes their place at the steps that are not in
+    `guided_steps`. `drawings`: those that the network looks at.
     """
 
     schedule: Sequence[SolverStep]
@@ -71,6 +87,7 @@ class PartState:
     conditions: Conditions
     unguided: Conditions
     guided_steps: range
+    drawings: Sequence[Drawing]
     clean: torch.Tensor | None = None
     step: int = 0
 
@@ -138,6 +155,7 @@ class BatchedEngine:
         self.capacity = int(spec.options.get("batch", DEFAULT_BATCH))
         self._new: list[Job] = []
         self._running: dict[str, ActiveJob] = {}
+        self._shown: dict[Drawing, Reference] = {}
 
     def load(self) -> None:
         self._network = network = Network(self._spec, 2 * self.capacity)
@@ -149,9 +167,12 @@ class BatchedEngine:
             edge=network.edge,
             multiple=max(8, network.scale),
         )
+        if network.bank:
+            self._capabilities = replace(self._capabilities, references=DEFAULT_REFERENCES)
         log.info("%s: %s; %d pictures in one step.", self._spec.name, network.dtype, self.capacity)
         [noise] = network.make_noises(0, 1, self._capabilities.width, self._capabilities.height)
-        network.decode(network.predict(noise[None], [0], [network.embed_prompt("")]))
+        references = [network.bank.stack([])] if network.bank else []
+        network.decode(network.predict(noise[None], [0], [network.embed_prompt("")], references))
 
     @property
     def defaults(self) -> Mapping[str, float]:
@@ -224,7 +245,7 @@ class BatchedEngine:
         self, index: int, task: Imagine, split: Parts | None, initial: Sequence[torch.Tensor | None]
     ) -> PictureState:
         """Start one picture; `initial` has the latents with which each of its parts begins, if they are not noise."""
-        solver, steps = self._network.solver, task.steps or 1
+        solver, bank, steps = self._network.solver, self._network.bank, task.steps or 1
         prompts = (task.prompt,) if split is None else split.prompts
         noises = self._network.make_noises(task.seed, len(prompts), task.width or 0, task.height or 0)
         schedule = solver.schedule(steps)
@@ -237,21 +258,29 @@ class BatchedEngine:
         for prompt, noisy, latents in zip(prompts, noises, initial, strict=True):
             if latents is not None:
                 noisy = schedule[0].alpha * latents + schedule[0].sigma * noisy
-            guided, unguided = self._make_conditions(task, prompt)
-            parts.append(PartState(needed, noisy, guided, unguided, range(first, end)))
+            style = choose_style(task, self._capabilities.styles)
+            drawings = bank.find(prompt, task.references or 0, style, task.seed) if bank else []
+            guided, unguided = self._make_conditions(task, append_style(prompt, style), drawings)
+            parts.append(PartState(needed, noisy, guided, unguided, range(first, end), drawings))
         return PictureState(index, task.seed, parts, split, is_partly_drawn=len(needed) < len(schedule))
 
-    def _make_conditions(self, task: Imagine, prompt: str) -> tuple[Conditions, Conditions]:
-        """Return weights and embeddings for steps with classifier-free guidance (Ho and Salimans, arXiv 2207.12598).
+    def _make_conditions(
+        self, task: Imagine, prompt: str, drawings: Sequence[Drawing]
+    ) -> tuple[Conditions, Conditions]:
+        """Return the conditions of steps with classifier-free guidance (Ho and Salimans, arXiv 2207.12598).
 
-        The unconditional part, which reads the negative prompt, comes first; parts of weight 0 are left out. Also
-        return those for steps without guidance.
+        The unconditional one, which reads the negative prompt and looks at no drawing, comes first; those of weight 0
+        are left out. Also return the condition of steps without guidance.
         """
         guidance = 1.0 if task.guidance is None else task.guidance
-        prompt = append_style(prompt, choose_style(task, self._capabilities.styles))
-        weighted = [(1 - guidance, task.negative_prompt), (guidance, prompt)]
-        conditions = [(weight, self._network.embed_prompt(text)) for weight, text in weighted if weight]
-        return conditions, [(1.0, conditions[-1][1])]
+        bank, embed = self._network.bank, self._network.embed_prompt
+        weighted = [(1 - guidance, task.negative_prompt, ()), (guidance, prompt, drawings)]
+        conditions = [
+            Condition(weight, embed(text), bank.stack(looked_at) if bank else None)
+            for weight, text, looked_at in weighted
+            if weight
+        ]
+        return conditions, [conditions[-1]._replace(weight=1.0)]
 
     def _choose_pictures(self) -> list[tuple[ActiveJob, PictureState]]:
         """Choose the pictures of the next step: at least one of every job, and those with the fewest steps done."""
@@ -293,13 +322,14 @@ class BatchedEngine:
 
     def _predict(self, parts: Sequence[PartState]) -> torch.Tensor:
         """Return the guided predictions for N parts (N × C × H × W), from a single forward pass."""
-        rows = [(part, weight, states) for part in parts for weight, states in part.next_conditions]
+        rows = [(part, condition) for part in parts for condition in part.next_conditions]
         outputs = self._network.predict(
-            torch.stack([part.noisy for part, _, _ in rows]),
-            [part.next_step.timestep for part, _, _ in rows],
-            [states for _, _, states in rows],
+            torch.stack([part.noisy for part, _ in rows]),
+            [part.next_step.timestep for part, _ in rows],
+            [condition.states for _, condition in rows],
+            [condition.references for _, condition in rows if condition.references is not None],
         )
-        weights = torch.tensor([weight for _, weight, _ in rows], device=outputs.device)
+        weights = torch.tensor([condition.weight for _, condition in rows], device=outputs.device)
         counts = [len(part.next_conditions) for part in parts]
         predictions, weighted = (
             torch.split(some, counts) for some in (outputs, outputs * weights[:, None, None, None])
@@ -347,12 +377,44 @@ class BatchedEngine:
                     guidance = picture_job.single_tasks[picture.index].guidance or 0.0
                     guided_by = GUIDED_BY_ONE_PREDICTION.get(guidance, "comparison")
                     whole = picture.combine(images, noisy=picture.is_partly_drawn)
-                    events += picture_job.finish(picture.index, whole, guided_by)
+                    events += picture_job.finish(picture.index, whole, guided_by, *self._name_drawings(picture, whole))
                 else:
                     picture_job.add_frame(picture.index, picture.step, picture.combine(images, noisy=True))
         if picture_job.is_finished:
             self.remove(picture_job.job_id)
         return events
+
+    def _name_drawings(self, picture: PictureState, image: Image.Image) -> tuple[list[Reference], Nearest | None]:
+        """Return the drawings that the network looked at for a finished picture, and the nearest one that it knows."""
+        if (bank := self._network.bank) is None or picture.is_partly_drawn:
+            return [], None
+        looked_at = dict.fromkeys(chain.from_iterable(part.drawings for part in picture.parts))
+        nearest = bank.nearest(picture.parts[0].noisy) if picture.split is None else None
+        named = {one: self._show_drawing(one) for one in (*looked_at, *([nearest] if nearest else []))}
+        references = [named[one] for one in looked_at]
+        if nearest is None:
+            return references, None
+        return references, Nearest(named[nearest], measure_distance(image, decode(named[nearest].picture)))
+
+    def _show_drawing(self, drawing: Drawing) -> Reference:
+        """Return a drawing with its picture, as the autoencoder decodes it."""
+        if drawing not in self._shown:
+            bank = self._network.bank
+            [image] = self._network.decode(bank.latents(drawing)[None]) if bank else []
+            if len(self._shown) >= MAX_SHOWN:
+                self._shown.clear()
+            picture = encode(image, {})
+            self._shown[drawing] = Reference(drawing.thing, drawing.set, drawing.author, drawing.licence, picture)
+        return self._shown[drawing]
+
+
+def measure_distance(one: Image.Image, other: Image.Image) -> float:
+    """Return the root mean square of the differences between two pictures of one size, 0 to 1.
+
+    The other picture counts as it is or mirrored, whichever is nearer.
+    """
+    first, second = (np.asarray(picture.convert("RGB"), np.float32) / 255 for picture in (one, other))
+    return float(min(np.sqrt(np.square(first - turned).mean()) for turned in (second, second[:, ::-1])))
 
 
 def rescale_guidance(guided: torch.Tensor, prompted: torch.Tensor, share: float) -> torch.Tensor:

@@ -28,16 +28,26 @@ from model_server.images import (
     make_strip,
     read_stamp,
 )
-from model_server.jobs import EncodedPrompt, Finished, Picture, Preview, Progress, ResolvedSettings, Started
+from model_server.jobs import (
+    MAX_REFERENCES,
+    EncodedPrompt,
+    Finished,
+    Picture,
+    Preview,
+    Progress,
+    ResolvedSettings,
+    Started,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Literal
 
     from PIL import Image
 
     from model_server.engines.diffusion.parts import Parts
     from model_server.engines.diffusion.request import Capabilities
-    from model_server.jobs import Event, GuidedBy, Imagine
+    from model_server.jobs import Event, GuidedBy, Imagine, Nearest, Reference
 
 MAX_FIRST_PREVIEW_STEP = 3
 """The first preview comes after this step or an earlier one."""
@@ -74,6 +84,8 @@ class PictureJob:
         self._frames: list[dict[int, Image.Image]] = [{} for _ in steps_each]
         self._finished: dict[int, Image.Image] = {}
         self._guided_by: dict[int, GuidedBy] = {}
+        self._references: dict[int, Sequence[Reference]] = {}
+        self._nearest: dict[int, Nearest | None] = {}
         self._next_index = 0
         self._edge = choose_edge(task)
         self._split = split
@@ -112,6 +124,7 @@ class PictureJob:
             shows=can.can_show_steps,
             # The same weights draw another picture of the same words and seed since things are drawn one by one.
             fingerprint=f"{can.fingerprint}-parts" if split and can.fingerprint else can.fingerprint,
+            references=max(one.references or 0 for one in self.single_tasks),
             parts=split.names if split else (),
         )
         return [Started(self.job_id), chosen]
@@ -153,9 +166,19 @@ class PictureJob:
         """Return the event that reports the number of steps done."""
         return Progress(self.job_id, self.step, self.steps)
 
-    def finish(self, index: int, picture: Image.Image, guided_by: GuidedBy) -> list[Event]:
-        """Record that picture `index` is finished; return the events of all pictures that can be sent now, in order."""
-        self._guided_by[index] = guided_by
+    def finish(
+        self,
+        index: int,
+        picture: Image.Image,
+        guided_by: GuidedBy,
+        references: Sequence[Reference] = (),
+        nearest: Nearest | None = None,
+    ) -> list[Event]:
+        """Record that picture `index` is finished; return the events of all pictures that can be sent now, in order.
+
+        `references` are the drawings that the network looked at for it, and `nearest` is the one most like it.
+        """
+        self._guided_by[index], self._references[index], self._nearest[index] = guided_by, references, nearest
         self._done[index] = self._steps_each[index]
         self._finished[index] = self._resize(picture)
         in_one = self.task.sweep is not None or self.task.layout == "grid"
@@ -167,9 +190,23 @@ class PictureJob:
             if in_one:
                 pictures = [self._finished[index] for index in range(len(self._steps_each))]
                 combined = encode(self._combine(pictures), self._describe(0))
-                events.append(Picture(self.job_id, combined, guided_by=self._guided_by[0]))
+                events.append(self._make_event(combined, range(len(pictures))))
             events.append(Finished(self.job_id))
         return events
+
+    def _make_event(
+        self, data: bytes, indices: Sequence[int], media_type: Literal["image/png", "image/gif"] = "image/png"
+    ) -> Picture:
+        """Return the event of a file with the pictures `indices`."""
+        references = dict.fromkeys(reference for index in indices for reference in self._references[index])
+        return Picture(
+            self.job_id,
+            data,
+            media_type,
+            self._guided_by[indices[0]],
+            tuple(references)[:MAX_REFERENCES],
+            self._nearest[indices[0]],
+        )
 
     def _combine(self, pictures: Sequence[Image.Image]) -> Image.Image:
         sweep = self.task.sweep
@@ -178,18 +215,18 @@ class PictureJob:
         return make_rows(add_captions(pictures, [f"{sweep.knob} {value:g}" for value in sweep.values]))
 
     def _make_picture_event(self, index: int) -> Picture:
-        made_by, guided_by = self._describe(index), self._guided_by[index]
+        made_by = self._describe(index)
         frames = [*self._frames[index].values(), self._finished[index]]
         match self.task.layout:
             case "strip":
                 if len(frames) > 1:
                     steps = [*self._frames[index], self._steps_each[index]]
                     frames = add_captions(frames, [str(step) for step in steps], NUMBER_RATIO)
-                return Picture(self.job_id, encode(make_strip(frames), made_by), guided_by=guided_by)
+                return self._make_event(encode(make_strip(frames), made_by), [index])
             case "animation":
-                return Picture(self.job_id, animate(frames, made_by), "image/gif", guided_by)
+                return self._make_event(animate(frames, made_by), [index], "image/gif")
             case _:
-                return Picture(self.job_id, encode(self._finished[index], made_by), guided_by=guided_by)
+                return self._make_event(encode(self._finished[index], made_by), [index])
 
     def _resize(self, picture: Image.Image) -> Image.Image:
         return picture if self._edge is None else enlarge(picture, self._edge)
@@ -210,6 +247,8 @@ class PictureJob:
         style = choose_style(task, self._capabilities.styles)
         if style and (self.task.layout != "grid" or self.task.count == 1):
             made_by["style"] = style
+        if task.references:
+            made_by["references"] = str(task.references)
         if self._split is not None:
             made_by["parts"] = str(len(self._split.prompts))
         if task.negative_prompt:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import load_file
 
+from model_server.assembly import REFERENCE_FILES
 from model_server.engines.diffusion.parts import make_singular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-TENSORS_FILE, TABLE_FILE = "references.safetensors", "references.json"
+TENSORS_FILE, TABLE_FILE = REFERENCE_FILES
 SLOTS = 4
 """The number of drawings that the network can look at."""
 LATENT_UNIT = 1 / 24
@@ -31,7 +32,7 @@ LEAST_COVERAGE = 0.5
 LEAST_SIMILARITY = 0.45
 """The least cosine between the prompt and a text about a thing that is found by its meaning."""
 WORD = re.compile(r"[a-z0-9]+(?:['’-][a-z0-9]+)*")
-IGNORED = frozenset(
+IGNORED = frozenset(  # noqa: SIM905 - read more easily so
     "a an the of one two three four five six some is are that it its this and or in on at with under behind for to "
     "red orange yellow green blue purple violet pink brown black white grey gray turquoise golden "
     "light dark big small large little tiny picture drawing coloured shaded flat shiny bold soft".split()
