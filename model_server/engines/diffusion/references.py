@@ -32,10 +32,66 @@ LEAST_COVERAGE = 0.5
 LEAST_SIMILARITY = 0.45
 """The least cosine between the prompt and a text about a thing that is found by its meaning."""
 WORD = re.compile(r"[a-z0-9]+(?:['’-][a-z0-9]+)*")
-IGNORED = frozenset(  # noqa: SIM905 - read more easily so
-    "a an the of one two three four five six some is are that it its this and or in on at with under behind for to "
-    "red orange yellow green blue purple violet pink brown black white grey gray turquoise golden "
-    "light dark big small large little tiny picture drawing coloured shaded flat shiny bold soft".split()
+IGNORED = frozenset(
+    [
+        "a",
+        "an",
+        "the",
+        "of",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "some",
+        "is",
+        "are",
+        "that",
+        "it",
+        "its",
+        "this",
+        "and",
+        "or",
+        "in",
+        "on",
+        "at",
+        "with",
+        "under",
+        "behind",
+        "for",
+        "to",
+        "red",
+        "orange",
+        "yellow",
+        "green",
+        "blue",
+        "purple",
+        "violet",
+        "pink",
+        "brown",
+        "black",
+        "white",
+        "grey",
+        "gray",
+        "turquoise",
+        "golden",
+        "light",
+        "dark",
+        "big",
+        "small",
+        "large",
+        "little",
+        "tiny",
+        "picture",
+        "drawing",
+        "coloured",
+        "shaded",
+        "flat",
+        "shiny",
+        "bold",
+        "soft",
+    ]
 )
 """Words of prompts that name no thing: how things lie, are counted and look."""
 
