@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -11,8 +12,10 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 EDGE, GAP, PADDING = 208, 16, 8
 TEXT_PIXELS, LINE_PIXELS = 17, 22
-MAX_LINES_EACH = 2
+MAX_LINES_EACH, MAX_CHARACTERS = 2, 100
 PAPER, TITLE, TEXT = (24, 24, 27), (250, 250, 250), (212, 212, 216)
+SPELT_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss", "ø": "oe"})
+"""Pillow's font has the letters of ASCII alone; the description of a sheet has the names as they are written."""
 MAX_PIXELS = 1 << 20
 """More than a drawing has, and little enough to be decoded."""
 
@@ -80,7 +83,8 @@ def _copy_label(labelled: bytes) -> PngImagePlugin.PngInfo:
 
 def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> Iterator[str]:
     """Yield the text in lines that fit a cell, the last of which is cut if there would be too many."""
-    words = text.split()
+    spelt = unicodedata.normalize("NFKD", text[:MAX_CHARACTERS].translate(SPELT_OUT))
+    words = spelt.encode("ascii", "ignore").decode().split()
     for number in range(1, MAX_LINES_EACH + 1):
         line = ""
         while words and font.getlength(f"{line} {words[0]}".strip()) <= EDGE:
