@@ -123,7 +123,10 @@ class Imagine:
     height: int | None = None
     """Size in pixels at which the model draws."""
     edge: int | None = None
-    """Longer side in pixels to which each image is enlarged; None: as it was drawn."""
+    """Longer side in pixels to which each image is enlarged; None: as it was drawn.
+
+    Finished images by themselves or in a grid are enlarged by the model's enlarger, if it has one.
+    """
     layout: Layout = "separate"
     frames: tuple[int, ...] = ()
     """The number of steps done in each frame of a strip or an animation; empty: a few, evenly spread."""
@@ -283,6 +286,8 @@ class ResolvedSettings:
     """Names the model's weights: the same seed gives another image once it has changed."""
     parts: tuple[str, ...] = ()
     """The things, and the place, that are drawn one by one and then put together; empty if all is drawn at once."""
+    enlarged_by: str = ""
+    """The network that enlarges the finished images, if one does."""
 
 
 @dataclass(frozen=True, slots=True)

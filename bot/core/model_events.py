@@ -221,6 +221,7 @@ class Drawn:
     the guidance as an "input"; one that got only the "prompt"; or one that got "nothing". `starts` is true if the model
     can start from a picture, and `shows` if it can show pictures between its steps. `fingerprint` names its weights.
     `parts` are the things, and the place, that were drawn one by one and then put together, if there were any.
+    `enlarged_by` names the network that made the finished pictures larger, if one did.
 
     A model of a server by others takes the words alone: it draws one picture, and tells nothing of how it did. Then
     `left_out` names the options that it does not know. `repeats` and `sent_to` are as in `Answered`.
@@ -247,6 +248,7 @@ class Drawn:
     sent_to: str = ""
     fingerprint: str = ""
     parts: tuple[str, ...] = ()
+    enlarged_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

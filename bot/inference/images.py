@@ -81,6 +81,7 @@ class PictureStream:
             shows=bool(facts.get("shows", True)),
             fingerprint=str(facts.get("fingerprint", "")),
             parts=tuple(map(str, facts.get("parts", ()))),
+            enlarged_by=str(facts.get("enlarged_by", "")),
         )
 
 
@@ -100,6 +101,7 @@ async def label_drawn(drawn: Drawn) -> Drawn:
         "size": f"{drawn.width}x{drawn.height}",
         **({} if drawn.strength is None else {"strength": f"{drawn.strength:g}"}),
         **({"parts": str(len(drawn.parts))} if drawn.parts else {}),
+        **({"enlarged_by": drawn.enlarged_by} if drawn.enlarged_by else {}),
     }
     files = tuple([await asyncio.to_thread(label_picture, file, facts) for file in drawn.files])
     media_type = drawn.media_type

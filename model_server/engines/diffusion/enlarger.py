@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from model_server.engines.contract import EngineSpec
+    from model_server.engines.diffusion.picture_job import PictureJob
+    from model_server.jobs import Event, GuidedBy
 
-OPTION = "enlarger"
 FILE, NAME = "model.safetensors", "name"
 """The file of the weights, and the field of its metadata with the network's name."""
 
@@ -43,13 +44,13 @@ class EnlargingNetwork(nn.Module):
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         # The picture is added in float32, because bfloat16 cannot tell neighbouring bright pixels apart.
-        change = self.body(values.to(self.body[0].weight.dtype)).float()
+        change = self.body(values.to(next(self.parameters()).dtype)).float()
         base = nn.functional.interpolate(values, scale_factor=self.scale, mode="nearest")
         return base + nn.functional.pixel_shuffle(change, self.scale)
 
 
 class Enlarger:
-    """A network that enlarges RGB pictures `scale` times. It computes one picture at a time, the same in any company."""
+    """A network that enlarges RGB pictures `scale` times, one at a time, so that each is the same in any company."""
 
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
         """Read the weights in `folder`. Raises Misconfigured if they are missing or of another network."""
@@ -64,7 +65,8 @@ class Enlarger:
             network.load_state_dict(weights)
         except (OSError, SafetensorError, LookupError, RuntimeError) as error:
             raise Misconfigured(f"{folder} should hold an enlarger, with {FILE}: {error}") from None
-        self._network = network.eval().to(device, dtype, memory_format=torch.channels_last)
+        self._network = network.eval().to(device, dtype)
+        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def enlarge(self, picture: Image.Image) -> Image.Image:
@@ -74,9 +76,38 @@ class Enlarger:
         return enlarged
 
 
-def open_enlarger(spec: EngineSpec) -> Enlarger | None:
-    """Return the enlarger in the folder that the option `enlarger` names, or None if there is no such option."""
-    if not spec.options.get(OPTION):
-        return None
-    device = pick_device(spec.device)
-    return Enlarger(Path(str(spec.options[OPTION])), device, pick_dtype("auto", device))
+class EnlargingQueue:
+    """Finished pictures that wait for the enlarger, which is in the folder that the option `enlarger` names, if any."""
+
+    def __init__(self, spec: EngineSpec, trial: Image.Image) -> None:
+        """Load the enlarger and try it with a picture; the first one of a size takes longer."""
+        self._enlarger: Enlarger | None = None
+        self._waiting: list[tuple[PictureJob, int, Image.Image, GuidedBy]] = []
+        if folder := spec.options.get("enlarger"):
+            device = pick_device(spec.device)
+            self._enlarger = Enlarger(Path(str(folder)), device, pick_dtype(spec.dtype, device))
+            self._enlarger.enlarge(trial)
+
+    @property
+    def name(self) -> str:
+        """The name of the enlarger; "" if there is none."""
+        return "" if self._enlarger is None else self._enlarger.name
+
+    @property
+    def next_job(self) -> str | None:
+        """The id of the job of which `finish_next` enlarges a picture."""
+        return self._waiting[0][0].job_id if self._waiting else None
+
+    def add(self, picture_job: PictureJob, index: int, image: Image.Image, guided_by: GuidedBy) -> None:
+        """Let picture `index` of a job wait, in the size in which it was drawn."""
+        self._waiting.append((picture_job, index, image, guided_by))
+
+    def finish_next(self) -> tuple[PictureJob, list[Event]]:
+        """Enlarge the picture that has waited longest; return its job, and the events that can be sent now."""
+        picture_job, index, image, guided_by = self._waiting.pop(0)
+        enlarged = image if self._enlarger is None else self._enlarger.enlarge(image)
+        return picture_job, picture_job.finish(index, enlarged, guided_by) or [picture_job.make_progress_event()]
+
+    def remove(self, job_id: str) -> None:
+        """Drop the pictures of a job."""
+        self._waiting = [one for one in self._waiting if one[0].job_id != job_id]
