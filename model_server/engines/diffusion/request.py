@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from model_server.engines.common.fingerprint import compute_fingerprint
 from model_server.engines.common.refusal import JobRefused, check_encodable
 from model_server.engines.contract import Misconfigured
-from model_server.images import decode, read_stamp
+from model_server.images import decode
 from model_server.jobs import EncodedPrompt, Imagine
 
 if TYPE_CHECKING:
@@ -203,18 +203,15 @@ def count_needed_steps(task: Imagine, steps: int) -> int:
 def open_initial_picture(task: Imagine) -> Image.Image | None:
     """Return the picture that a task starts from, cropped and resized to the task's size, or None.
 
-    One that was enlarged by a network is shrunk by area averaging, which comes nearest to what it was before.
-
     Raises JobRefused if the data are not a picture, or one that is too large.
     """
     if task.initial is None:
         return None
     try:
-        picture, stamp = decode(task.initial), read_stamp(task.initial)
+        picture = decode(task.initial)
     except ValueError as error:
         raise JobRefused(str(error), param="image") from None
-    method = Image.Resampling.BOX if "enlarged_by" in stamp else Image.Resampling.LANCZOS
-    return ImageOps.fit(picture, (task.width or 0, task.height or 0), method)
+    return ImageOps.fit(picture, (task.width or 0, task.height or 0), Image.Resampling.LANCZOS)
 
 
 def count_pictures_per_file(task: Imagine) -> int:

@@ -14,7 +14,7 @@ from model_server.catalogue import load_catalogue
 from model_server.engines.contract import Engine, EngineSpec, Misconfigured
 from model_server.engines.diffusion import open_engine
 from model_server.engines.diffusion.enlarger import Enlarger
-from model_server.engines.diffusion.request import complete_task, make_capabilities, open_initial_picture
+from model_server.engines.diffusion.request import open_initial_picture
 from model_server.images import encode, identify
 from model_server.jobs import Event, Finished, Imagine, Picture, Progress, ResolvedSettings
 
@@ -121,15 +121,12 @@ def test_a_picture_that_does_not_fit_the_memory_fails_alone(
     assert len(pictures_of(events, "b")) == 1
 
 
-def test_a_variation_of_an_enlarged_file_begins_with_the_mean_of_its_pixels(plain: Path) -> None:
-    spec = EngineSpec(name="tiny", engine="diffusion", folder=plain)
-    can = make_capabilities(spec, sampler="", steps=1, guidance=1.0, edge=EDGE, multiple=8)
-    picture = drawing(EDGE, 4)
-    for stamp, method in ({"enlarged_by": NAME}, Image.Resampling.BOX), ({}, Image.Resampling.LANCZOS):
-        task = complete_task(Imagine(prompt="", seed=0, initial=encode(picture, stamp)), can)
-        start = open_initial_picture(task)
-        assert start is not None
-        assert error(start, picture.resize((EDGE, EDGE), method)) == 0
+def test_an_enlarged_file_that_is_varied_begins_like_the_picture_that_was_drawn() -> None:
+    small = drawing(128)
+    enlarged = encode(Enlarger(FOLDER, torch.device("cpu"), torch.float32).enlarge(small), {"enlarged_by": NAME})
+    start = open_initial_picture(Imagine(prompt="", seed=0, width=128, height=128, initial=enlarged))
+    assert start is not None
+    assert error(start, small) < 1
 
 
 def test_a_wrong_enlarger_is_named(loaded: Callable[..., Engine], plain: Path, tmp_path: Path) -> None:
