@@ -127,7 +127,10 @@ class Imagine:
     height: int | None = None
     """Size in pixels at which the model draws."""
     edge: int | None = None
-    """Longer side in pixels to which each image is enlarged; None: as it was drawn."""
+    """Longer side in pixels to which each image is enlarged; None: as it was drawn.
+
+    Finished images by themselves or in a grid are enlarged by the model's enlarger, if it has one.
+    """
     layout: Layout = "separate"
     frames: tuple[int, ...] = ()
     """The number of steps done in each frame of a strip or an animation; empty: a few, evenly spread."""
@@ -289,6 +292,8 @@ class ResolvedSettings:
     """How many drawings the network may look at for each thing of the prompt."""
     parts: tuple[str, ...] = ()
     """The things, and the place, that are drawn one by one and then put together; empty if all is drawn at once."""
+    enlarged_by: str = ""
+    """The network that enlarges the finished images, if one does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,7 @@ class PictureStream:
             references=int(facts.get("references", 0)),
             looked_at=tuple(self._looked_at)[:MAX_DRAWINGS],
             nearest=self._nearest,
+            enlarged_by=str(facts.get("enlarged_by", "")),
         )
 
 
@@ -111,6 +112,7 @@ async def label_drawn(drawn: Drawn) -> Drawn:
         **({} if drawn.strength is None else {"strength": f"{drawn.strength:g}"}),
         **({"parts": str(len(drawn.parts))} if drawn.parts else {}),
         **({"references": str(drawn.references)} if drawn.references else {}),
+        **({"enlarged_by": drawn.enlarged_by} if drawn.enlarged_by else {}),
     }
     files = tuple([await asyncio.to_thread(label_picture, file, facts) for file in drawn.files])
     media_type = drawn.media_type

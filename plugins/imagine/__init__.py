@@ -22,11 +22,13 @@ from plugins.imagine.drawings import build_drawing_files, build_drawings_fact
 from plugins.imagine.presentation import (
     build_card,
     build_parts_fact,
+    build_size_fact,
     build_steps_fact,
     build_translation_fact,
     build_unread_fact,
     describe_change,
     describe_denied,
+    describe_original,
     describe_parts,
     describe_sweep,
     describe_translation,
@@ -41,8 +43,8 @@ from plugins.imagine.sweep import KNOBS, MAX_VALUES, Sweep, parse_sweep
 from plugins.imagine.translation import translate_prompt
 from plugins.shared.upstreams import add_upstream_facts
 
-SINGLE_PIXELS, GRID_PIXELS, STRIP_PIXELS, FILM_PIXELS, STEP_PIXELS = 512, 256, 128, 256, 384
-"""Longer side of a picture, alone and in each layout: small models draw pictures too small to look at."""
+PICTURE_PIXELS, SWEEP_PIXELS, STRIP_PIXELS, FILM_PIXELS, STEP_PIXELS = 512, 256, 128, 256, 384
+"""Longer side of a finished picture, and of one in each layout: small models draw pictures too small to look at."""
 PREVIEWS = 10
 MAX_SEED = 2147483647
 """The largest value of `seed`, also for the last of several pictures."""
@@ -261,6 +263,24 @@ class ImaginePlugin(Plugin):
             files = _build_attachments(event, f"step-{step}-{drawn_before.seed}.png", alt)
             yield Reply(text=text, attachments=files, buttons=build_step_buttons(drawn_before, step, last), final=True)
 
+    @command("imagine-original", hidden=True, draws=True)
+    async def show_original(self, ctx: Context, prompt: str, recipe: str, count: Count = 1) -> AsyncIterator[Reply]:
+        """Draw pictures again, without making them larger."""
+        drawn_before = Recipe.from_json(recipe)
+        await require_model(ctx, drawn_before.model)
+        request, progress = replace(drawn_before.to_request(), count=count), DrawingProgress(ctx)
+        async for event in draw(ctx, request, progress):
+            if isinstance(event, Reply):
+                yield event
+                continue
+            text = describe_original(ctx, request, event)
+            files = tuple(
+                replace(file, filename=f"original-{drawn_before.seed + number}.png")
+                for number, file in enumerate(_build_attachments(event, "", f"“{quote_prompt(prompt)}”. {text}"))
+            )
+            card = build_card(event) | build_steps_fact(ctx, event, progress.steps)
+            yield Reply(text=text, attachments=files, card=card, final=True)
+
     async def _draw_variations(self, ctx: Context, request: ImageRequest, source: str) -> AsyncIterator[Reply]:
         """Draw variations of the picture whose recipe `source` is, with the model that drew it."""
         recipe = Recipe.from_json(source)
@@ -274,8 +294,7 @@ class ImaginePlugin(Plugin):
     async def _draw_pictures(self, ctx: Context, request: ImageRequest) -> AsyncIterator[Reply]:
         """Draw one picture, or several in a grid."""
         progress = DrawingProgress(ctx)
-        size = GRID_PIXELS if request.count > 1 else SINGLE_PIXELS
-        request = replace(request, layout="grid", enlarge=size, previews=PREVIEWS)
+        request = replace(request, layout="grid", enlarge=PICTURE_PIXELS, previews=PREVIEWS)
         async for event in draw(ctx, request, progress):
             if isinstance(event, Reply):
                 yield event
@@ -289,12 +308,11 @@ class ImaginePlugin(Plugin):
                 sentence = "{count} computer-made pictures of “{prompt}”, from seed {seed} on"
             alt = ctx.translate(sentence, prompt=quote_prompt(first.prompt), seed=first.seed, count=count)
             taken = build_steps_fact(ctx, event, progress.steps)
+            card = build_card(event) | build_size_fact(ctx, event, PICTURE_PIXELS) | taken
             yield Reply(
                 status=_describe_reading(ctx, request, event),
                 attachments=_build_attachments(event, f"imagine-{first.seed}.png", alt),
-                card=add_upstream_facts(
-                    ctx, build_card(event) | taken | _build_reading_facts(ctx, request, event), event
-                ),
+                card=add_upstream_facts(ctx, card | _build_reading_facts(ctx, request, event), event),
                 buttons=build_picture_buttons(ctx, event, first, count),
                 final=True,
             )
@@ -303,7 +321,7 @@ class ImaginePlugin(Plugin):
         """Draw one picture for each value of `sweep`. `count` is the option of that name, which a sweep ignores."""
         knob = sweep.knob
         asked = getattr(request, knob)
-        request = replace(request, sweep=sweep, enlarge=GRID_PIXELS, previews=PREVIEWS)
+        request = replace(request, sweep=sweep, enlarge=SWEEP_PIXELS, previews=PREVIEWS)
         async for event in draw(ctx, request, DrawingProgress(ctx)):
             if isinstance(event, Reply):
                 yield event

@@ -18,6 +18,7 @@ import torch
 from model_server.engines.common.memory import run_within_memory
 from model_server.engines.common.refusal import JobRefused
 from model_server.engines.diffusion.collage import cut_parts, make_collage, make_tiles
+from model_server.engines.diffusion.enlarger import EnlargingQueue
 from model_server.engines.diffusion.network import Network
 from model_server.engines.diffusion.parts import split_prompt
 from model_server.engines.diffusion.picture_job import PictureJob
@@ -147,6 +148,7 @@ class BatchedEngine:
     Options: `steps`, `guidance` and `size` (in pixels) for requests that name none; `guidance_rescale`;
     `guidance_start` and `guidance_stop`, the part of the steps that is guided (Kynkäänniemi et al., arXiv 2404.07724);
     `styles`, of which one is added to a prompt that names none; `parts`, to draw the things of a prompt one by one;
+    `enlarger`, the folder of a network that enlarges finished pictures;
     `batch`, the most pictures, or parts of them, in one pass, and the most jobs at once.
     """
 
@@ -172,7 +174,8 @@ class BatchedEngine:
         log.info("%s: %s; %d pictures in one step.", self._spec.name, network.dtype, self.capacity)
         [noise] = network.make_noises(0, 1, self._capabilities.width, self._capabilities.height)
         references = [network.bank.stack([])] if network.bank else []
-        network.decode(network.predict(noise[None], [0], [network.embed_prompt("")], references))
+        [trial] = network.decode(network.predict(noise[None], [0], [network.embed_prompt("")], references))
+        self._enlarging = EnlargingQueue(self._spec, trial)
 
     @property
     def defaults(self) -> Mapping[str, float]:
@@ -183,7 +186,10 @@ class BatchedEngine:
 
     @torch.inference_mode()
     def step(self) -> Sequence[Event]:
-        """Start the new jobs, then advance pictures with about `capacity` parts by one step, shared among the jobs."""
+        """Start the new jobs, then advance pictures with about `capacity` parts by one step, shared among the jobs.
+
+        At last, enlarge one of the finished pictures: more would delay the other jobs.
+        """
         new, self._new = self._new, []
         events = [event for job in new for event in self._run_guarded(job.id, partial(self._start, job))]
         chosen = self._choose_pictures()
@@ -191,13 +197,16 @@ class BatchedEngine:
         for shape in {part.noisy.shape: None for _, part in parts}:
             events += self._run_step([(active, part) for active, part in parts if part.noisy.shape == shape])
         for job_id, active in list(self._running.items()):
-            advanced = [picture for other, picture in chosen if other is active]
-            events += self._run_guarded(job_id, partial(self._report, active, advanced))
+            if advanced := [picture for other, picture in chosen if other is active]:
+                events += self._run_guarded(job_id, partial(self._report, active, advanced))
+        if (next_job := self._enlarging.next_job) is not None:
+            events += self._run_guarded(next_job, self._enlarge_next)
         return events
 
     def remove(self, job_id: str) -> None:
         self._new = [job for job in self._new if job.id != job_id]
         self._running.pop(job_id, None)
+        self._enlarging.remove(job_id)
 
     def _run_guarded(self, job_id: str, action: Callable[[], list[Event]]) -> list[Event]:
         """Return the events of `action`; if it refuses the job or runs out of memory, remove the job and say why."""
@@ -218,7 +227,7 @@ class BatchedEngine:
         split = self._split(task)
         pictures = self._start_pictures(task, split, start)
         steps_each = [len(picture.parts[0].schedule) for picture in pictures]
-        picture_job = PictureJob(job.id, task, self._capabilities, steps_each, split)
+        picture_job = PictureJob(job.id, task, self._capabilities, steps_each, split, self._enlarging.name)
         self._running[job.id] = ActiveJob(picture_job, pictures)
         return [*picture_job.make_start_events(self._network.encode_prompt), *self._decode_due(picture_job, pictures)]
 
@@ -285,8 +294,9 @@ class BatchedEngine:
     def _choose_pictures(self) -> list[tuple[ActiveJob, PictureState]]:
         """Choose the pictures of the next step: at least one of every job, and those with the fewest steps done."""
         ready = [
-            (active, [picture for picture in active.pictures if not picture.is_finished])
+            (active, unfinished)
             for active in self._running.values()
+            if (unfinished := [picture for picture in active.pictures if not picture.is_finished])
         ]
         chosen: list[tuple[ActiveJob, PictureState]] = []
         # Jobs with few pictures come first, so that the rest of their share goes to the others.
@@ -377,9 +387,19 @@ class BatchedEngine:
                     guidance = picture_job.single_tasks[picture.index].guidance or 0.0
                     guided_by = GUIDED_BY_ONE_PREDICTION.get(guidance, "comparison")
                     whole = picture.combine(images, noisy=picture.is_partly_drawn)
-                    events += picture_job.finish(picture.index, whole, guided_by, *self._name_drawings(picture, whole))
+                    drawings = self._name_drawings(picture, whole)
+                    if picture_job.enlarged_by:
+                        self._enlarging.add(picture_job, picture.index, whole, guided_by, *drawings)
+                    else:
+                        events += picture_job.finish(picture.index, whole, guided_by, *drawings)
                 else:
                     picture_job.add_frame(picture.index, picture.step, picture.combine(images, noisy=True))
+        if picture_job.is_finished:
+            self.remove(picture_job.job_id)
+        return events
+
+    def _enlarge_next(self) -> list[Event]:
+        picture_job, events = self._enlarging.finish_next()
         if picture_job.is_finished:
             self.remove(picture_job.job_id)
         return events

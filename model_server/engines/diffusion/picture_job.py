@@ -60,7 +60,7 @@ class PictureJob:
 
     `task` comes from `request.complete_task`. `steps_each`: the steps that each picture takes, which are fewer than its
     task's `steps` when it starts from a picture, or when only earlier frames of it are asked for. `split`: the things
-    of which each picture is put together, if it is.
+    of which each picture is put together, if it is. `enlarger`: the name of the model's enlarger, if it has one.
     """
 
     def __init__(
@@ -70,11 +70,14 @@ class PictureJob:
         capabilities: Capabilities,
         steps_each: Sequence[int],
         split: Parts | None = None,
+        enlarger: str = "",
     ) -> None:
         self.job_id = job_id
         self.task = task
         self.single_tasks = split_task(task)
         self.steps = max(1, *steps_each)
+        self.enlarged_by = enlarger if is_enlarged_finished(task) else ""
+        """The enlarger through which each picture goes before it is given to `finish`; "" if through none."""
         self._capabilities = capabilities
         self._steps_each = steps_each
         self._done = [0] * len(steps_each)
@@ -126,6 +129,7 @@ class PictureJob:
             fingerprint=f"{can.fingerprint}-parts" if split and can.fingerprint else can.fingerprint,
             references=max(one.references or 0 for one in self.single_tasks),
             parts=split.names if split else (),
+            enlarged_by=self.enlarged_by,
         )
         return [Started(self.job_id), chosen]
 
@@ -249,6 +253,8 @@ class PictureJob:
             made_by["style"] = style
         if task.references:
             made_by["references"] = str(task.references)
+        if self.enlarged_by:
+            made_by["enlarged_by"] = self.enlarged_by
         if self._split is not None:
             made_by["parts"] = str(len(self._split.prompts))
         if task.negative_prompt:
@@ -304,10 +310,18 @@ def choose_edge(task: Imagine) -> int | None:
 
     `task.edge` shrinks the pictures of a strip, an animation or a sweep, but never a picture that stands by itself.
     """
-    in_row = task.layout in ("strip", "animation") or task.sweep is not None
-    if task.edge is not None and (in_row or task.edge > max(task.width or 0, task.height or 0)):
+    if task.edge is not None and (_is_in_row(task) or is_enlarged_finished(task)):
         return task.edge
     return fit_edge(task)
+
+
+def is_enlarged_finished(task: Imagine) -> bool:
+    """Return whether finished pictures of a task, which stand by themselves or in a grid, become larger."""
+    return not _is_in_row(task) and (task.edge or 0) > max(task.width or 0, task.height or 0)
+
+
+def _is_in_row(task: Imagine) -> bool:
+    return task.layout in ("strip", "animation") or task.sweep is not None
 
 
 def fit_edge(task: Imagine) -> int | None:

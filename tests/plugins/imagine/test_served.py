@@ -67,14 +67,14 @@ async def test_a_grid_and_one_picture_of_it(served: Bot) -> None:
     }
     (file,) = grid.attachments
     whole = open_picture(file)
-    assert whole.size == (516, 516)
+    assert whole.size == (1028, 1028)
     assert {"seed": "7", "count": "4", "Software": "Tempera"}.items() <= whole.text.items()
     assert signed_facts(served, file)["count"] == "4"
     two = await pressed(served, grid, "2")
     assert open_picture(two.attachments[0]).size == (512, 512)
-    small = open_picture(two.attachments[0]).resize((256, 256))
-    tile = whole.convert("RGB").crop((260, 0, 516, 256))
-    assert max(abs(a - b) for a, b in zip(pixels(small), pixels(tile), strict=True)) < 64
+    tile = whole.convert("RGB").crop((516, 0, 1028, 512))
+    alone = open_picture(two.attachments[0])
+    assert max(abs(a - b) for a, b in zip(pixels(alone), pixels(tile), strict=True)) < 64
 
 
 async def test_previews_come_before_the_picture(served: Bot) -> None:
