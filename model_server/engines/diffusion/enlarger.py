@@ -114,9 +114,10 @@ class EnlargingQueue:
 
     def finish_next(self) -> tuple[PictureJob, list[Event]]:
         """Enlarge the picture that has waited longest; return its job, and the events that can be sent now."""
-        picture_job, index, image, *told = self._waiting.pop(0)
+        picture_job, index, image, guided_by, references, nearest = self._waiting.pop(0)
         enlarged = image if self._enlarger is None else self._enlarger.enlarge(image)
-        return picture_job, picture_job.finish(index, enlarged, *told) or [picture_job.make_progress_event()]
+        events = picture_job.finish(index, enlarged, guided_by, references, nearest)
+        return picture_job, events or [picture_job.make_progress_event()]
 
     def remove(self, job_id: str) -> None:
         """Drop the pictures of a job."""

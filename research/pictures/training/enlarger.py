@@ -1,4 +1,4 @@
-"""`python -m research.pictures.training.enlarger BIN FOLDER`: converts realesr-animevideov3 from ncnn to safetensors."""
+"""Converts realesr-animevideov3 from ncnn: `python -m research.pictures.training.enlarger BIN FOLDER`."""
 
 from __future__ import annotations
 
