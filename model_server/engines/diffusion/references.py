@@ -73,11 +73,13 @@ class ReferenceBank:
         for number, thing in enumerate(self._things):
             self._by_thing.setdefault(thing, []).append(number)
         self._by_name: dict[str, int] = {}
-        # All first names come before all second ones: “dog” is the dog, and not what has it as another name.
-        for rank in range(max(map(len, table["things"]))):
-            for thing, names in enumerate(table["things"]):
-                if rank < len(names):
-                    self._by_name.setdefault(normalise(names[rank]), thing)
+        # All first names come before all second ones: “dog” is the dog, and not what has it as another name. Names as they
+        # are written come before their singulars: “house” is the house, and not the houses.
+        for change in (str.lower, normalise):
+            for rank in range(max(map(len, table["things"]))):
+                for thing, names in enumerate(table["things"]):
+                    if rank < len(names):
+                        self._by_name.setdefault(change(names[rank]), thing)
         self._embed = embed
 
     def __len__(self) -> int:
@@ -108,7 +110,8 @@ class ReferenceBank:
             for length in range(min(MAX_NAME_WORDS, len(words) - place), 0, -1):
                 if length == 1 and words[place] in IGNORED:
                     continue
-                thing = self._by_name.get(normalise(" ".join(words[place : place + length])))
+                name = " ".join(words[place : place + length])
+                thing = self._by_name.get(name, self._by_name.get(normalise(name)))
                 if thing is not None:
                     things.append(thing)
                     named += length

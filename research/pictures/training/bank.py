@@ -98,5 +98,10 @@ def _encode(autoencoder: AutoencoderKL, pictures: np.ndarray) -> torch.Tensor:
     for start in range(0, len(pictures), BATCH):
         values = torch.from_numpy(pictures[start : start + BATCH]).permute(0, 3, 1, 2).float().to(device) / 127.5 - 1
         with mixed_precision(device):
-            latents.append(autoencoder.encode(values.contiguous(memory_format=torch.channels_last)).latent_dist.mode().float().cpu())
+            latents.append(
+                autoencoder.encode(values.contiguous(memory_format=torch.channels_last))
+                .latent_dist.mode()
+                .float()
+                .cpu()
+            )
     return (torch.cat(latents) / LATENT_UNIT).round().clamp(-127, 127).to(torch.int8).contiguous()

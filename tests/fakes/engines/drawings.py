@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from model_server.engines.diffusion.references import TABLE_FILE, TENSORS_FILE
 
-THINGS = [["dog", "puppy"], ["hot dog"], ["cat"], ["cart", "cat"]]
+THINGS = [["dog", "puppy"], ["hot dog"], ["cats"], ["cat"], ["cart", "cat"]]
 ORIGINS = [
     {"set": "round", "author": "Ann", "licence": "MIT", "style": "shaded"},
     {"set": "square", "author": "Bob", "licence": "CC-BY-4.0", "style": "flat"},

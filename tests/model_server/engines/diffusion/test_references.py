@@ -8,7 +8,7 @@ from fakes.engines.drawings import MEANINGS, ORIGINS, THINGS, write_drawings
 
 from model_server.engines.diffusion.references import SLOTS, ReferenceBank
 
-DOG, HOT_DOG, CAT, CART = range(len(THINGS))
+DOG, HOT_DOG, CATS, CAT, CART = range(len(THINGS))
 
 
 @pytest.fixture
@@ -32,6 +32,7 @@ def bank(tmp_path: Path, meanings: dict[str, torch.Tensor]) -> ReferenceBank:
         ("a hot dog", [HOT_DOG]),
         ("a cat and a dog", [CAT, DOG]),
         ("a dog on a dog", [DOG]),
+        ("cats", [CATS]),
         ("asdfghjkl", []),
         ("", []),
     ],
