@@ -73,8 +73,8 @@ class ReferenceBank:
         for number, thing in enumerate(self._things):
             self._by_thing.setdefault(thing, []).append(number)
         self._by_name: dict[str, int] = {}
-        # All first names come before all second ones: “dog” is the dog, and not what has it as another name. Names as they
-        # are written come before their singulars: “house” is the house, and not the houses.
+        # All first names come before all second ones: “dog” is the dog, and not what has it as another name. Names as
+        # they are written come before their singulars: “house” is the house, and not the houses.
         for change in (str.lower, normalise):
             for rank in range(max(map(len, table["things"]))):
                 for thing, names in enumerate(table["things"]):
