@@ -155,14 +155,20 @@ class ReferenceBank:
         )
 
     def _shuffle(self, thing: int, style: str, random: Random) -> list[int]:
-        """Return the numbers of a thing's drawings in random order, those of the set with `style` left out."""
-        numbers = [
-            number
-            for number in self._by_thing[thing]
-            if not style or self._origin_table[self._origins[number]].get("style") != style
-        ]
-        random.shuffle(numbers)
-        return numbers
+        """Return the numbers of a thing's drawings, to be taken from the end: in random order, one of each set first.
+
+        Those of the set with `style` are left out.
+        """
+        by_set: dict[str, list[int]] = {}
+        for number in self._by_thing[thing]:
+            origin = self._origin_table[self._origins[number]]
+            if not style or origin.get("style") != style:
+                by_set.setdefault(origin["set"], []).append(number)
+        rounds: dict[int, list[int]] = {}
+        for numbers in by_set.values():
+            for place, number in enumerate(random.sample(numbers, len(numbers))):
+                rounds.setdefault(place, []).append(number)
+        return [number for place in sorted(rounds) for number in random.sample(rounds[place], len(rounds[place]))][::-1]
 
 
 def normalise(name: str) -> str:

@@ -13,6 +13,7 @@ ORIGINS = [
     {"set": "round", "author": "Ann", "licence": "MIT", "style": "shaded"},
     {"set": "square", "author": "Bob", "licence": "CC-BY-4.0", "style": "flat"},
     {"set": "clips", "author": "Cleo", "licence": "public domain", "style": ""},
+    {"set": "clips", "author": "Dan", "licence": "public domain", "style": ""},
 ]
 MEANINGS = torch.eye(8)
 """What each thing means, by its number; none of these things means the last ones."""

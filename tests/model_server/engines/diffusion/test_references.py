@@ -62,6 +62,11 @@ def test_no_drawing_is_of_the_set_whose_style_is_asked_for(bank: ReferenceBank) 
         assert {one.set for one in bank.find("a dog", 4, "flat", seed)} == {"round", "clips"}
 
 
+def test_one_drawing_of_each_set_comes_before_a_second(bank: ReferenceBank) -> None:
+    for seed in range(20):
+        assert len({one.set for one in bank.find("a cat", 3, "", seed)}) == 3
+
+
 def test_the_seed_decides_which_drawings(bank: ReferenceBank) -> None:
     assert bank.find("a dog", 2, "", 5) == bank.find("a dog", 2, "", 5)
     assert len({bank.find("a dog", 1, "", seed)[0].number for seed in range(20)}) == len(ORIGINS)
