@@ -115,6 +115,7 @@ async def test_an_answer_has_pictures_and_everything_that_made_them(http: aiohtt
         "seed": 7,
         "steps": 4,
         "guidance": 5.5,
+        "references": 0,
         "width": 48,
         "height": 32,
         "sampler": "DPM-Solver++ 2M",
