@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from bisect import bisect_left
+from time import monotonic
 
 MIN_KEYS = 10_000
 """With fewer keys, those that count nothing any more are not looked for."""
 
 
 class MovingWindows:
-    """Counts uses under keys, each in a window of time that moves on. A key has the same length of window each time."""
+    """Counts uses under keys, each in a window of time that moves on. A key has the same length of window each time.
+
+    The clock is the monotonic one: a wall clock that is set back would keep uses in their windows for longer.
+    """
 
     def __init__(self) -> None:
         self._uses: dict[str, tuple[list[float], float]] = {}
@@ -25,7 +28,7 @@ class MovingWindows:
         times = self._times(key, seconds)
         if len(times) >= most:
             return False
-        times.append(time.time())
+        times.append(monotonic())
         self._uses[key] = times, seconds
         self._forget_idle_keys()
         return True
@@ -37,7 +40,7 @@ class MovingWindows:
     def wait(self, key: str, most: int, seconds: float) -> float:
         """Return in how many seconds there are fewer than `most` uses in the window; 0 for now."""
         times = self._times(key, seconds)
-        return max(0.0, times[-most] + seconds - time.time()) if len(times) >= most else 0.0
+        return max(0.0, times[-most] + seconds - monotonic()) if len(times) >= most else 0.0
 
     def clear(self, key: str) -> None:
         """Forget all uses under a key."""
@@ -45,12 +48,12 @@ class MovingWindows:
 
     def _times(self, key: str, seconds: float) -> list[float]:
         times, _ = self._uses.get(key, ([], seconds))
-        del times[: bisect_left(times, time.time() - seconds)]
+        del times[: bisect_left(times, monotonic() - seconds)]
         return times
 
     def _forget_idle_keys(self) -> None:
         """Remove the keys that count nothing any more: each visitor ever seen has some."""
         if len(self._uses) >= self._most_keys:
-            now = time.time()
+            now = monotonic()
             self._uses = {key: use for key, use in self._uses.items() if use[0] and use[0][-1] + use[1] > now}
             self._most_keys = max(MIN_KEYS, 2 * len(self._uses))

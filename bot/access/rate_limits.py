@@ -3,6 +3,9 @@
 Each process counts in its memory, so that it can decide at once. With a Redis server, all processes count there as
 well; while it cannot be reached, each process relies on its own count. A limit that was set for a channel counts only
 the uses in that channel.
+
+In memory the clock is the monotonic one. Processes on several machines share only the wall clock, so that counts in
+Redis; where it was set back, what was counted before is forgotten, and no wait is longer than its window.
 """
 
 from __future__ import annotations
@@ -55,6 +58,8 @@ MAX_REFUNDS = 10**6
 """A number of refunds that nobody reaches."""
 MIN_WAIT_SECONDS = 1.0
 """How long to wait if another process took the last use at this moment."""
+CLOCK_SKEW_SECONDS = 60.0
+"""How far the clocks of machines may differ. A use that is later than that was counted before one was set back."""
 REDIS_KEY_PREFIX = "tempera"
 SENTENCES = {
     "cooldown": Sentence("Between two questions of one person must be {span} here. You can ask again in {wait}."),
@@ -241,8 +246,8 @@ class RateLimiter:
         if (shared := self._reachable_shared()) is not None:
             async with self._local_on_failure():
                 is_counted = await shared.acquire_entry(key, most, seconds)
-                start, count = await shared.get_moving_window(key, most, seconds)
-                wait = 0.0 if is_counted else max(0.0, start + seconds - time.time()) or MIN_WAIT_SECONDS
+                wait, count = await _window(shared, key, most, seconds)
+                wait = 0.0 if is_counted else wait or MIN_WAIT_SECONDS
             # The client of Redis swallows cancellations, and whoever has to wait would go on for a minute.
             if task is not None and task.cancelling() > before:
                 raise asyncio.CancelledError
@@ -276,8 +281,8 @@ class RateLimiter:
             return 0.0
         async with self._local_on_failure():
             most = limit.most + await self._shared_refunds(shared, limit)
-            start, count = await shared.get_moving_window(limit.key, most, limit.seconds)
-            return max(0.0, start + limit.seconds - time.time()) if count >= most else 0.0
+            wait, count = await _window(shared, limit.key, most, limit.seconds)
+            return wait if count >= most else 0.0
         return 0.0
 
     async def _take_shared(self, limit: RateLimit) -> float | None:
@@ -353,6 +358,16 @@ async def ping(storage: str, timing: Timing | None = None) -> str:
     except (RedisError, OSError, ValueError):
         raise ConfigError(f"Redis does not answer at {where}, which TEMPERA_LIMITS__STORAGE names.") from None
     return f"Redis at {where} answers; it counts how often people ask."
+
+
+async def _window(shared: RedisStorage, key: str, most: int, seconds: int) -> tuple[float, int]:
+    """Return in how many seconds the oldest use in a window is over, and how many there are, up to `most`."""
+    start, count = await shared.get_moving_window(key, most, seconds)
+    passed = time.time() - start
+    if passed < -CLOCK_SKEW_SECONDS:
+        await shared.clear(key)
+        return 0.0, 0
+    return min(max(0.0, seconds - passed), seconds), count
 
 
 def _redis(address: str) -> RedisStorage:

@@ -1,4 +1,4 @@
-"""Background work: repeated at an interval, tried until it succeeds, or run in a thread one call after another."""
+"""Background work: repeated at an interval, tried until it succeeds, given up, or run in a thread of its own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from bot.core.errors import DatabaseUnavailable
 
@@ -20,6 +20,8 @@ Result = TypeVar("Result")
 
 RETRY_SECONDS = 2.0
 """The pause before work that must not be left out is tried again."""
+_given_up: set[asyncio.Future[Any]] = set()
+"""Work that is being cancelled; the event loop itself would not keep it until its end."""
 
 
 async def repeat(work: Callable[[], Awaitable[None]], seconds: float, *, at_once: bool = False) -> None:
@@ -57,6 +59,32 @@ async def until_stored(work: Callable[[], Awaitable[Result]]) -> Result:
         except DatabaseUnavailable as error:
             log.debug("Something waits until the database is back: %s", error)
         await asyncio.sleep(RETRY_SECONDS)
+
+
+async def in_time(work: Awaitable[Result], seconds: float) -> Result:
+    """Return the result of `work`. Raises TimeoutError as soon as it has taken `seconds`, and cancels it then.
+
+    `asyncio.timeout` would wait for the end of what it cancels, and a cancelled statement ends only when a database
+    that does not answer has closed its connection.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    finally:
+        if not task.done():
+            task.cancel()
+            _given_up.add(task)
+            task.add_done_callback(_forget)
+    if not task.done():
+        raise TimeoutError
+    return task.result()
+
+
+def _forget(task: asyncio.Future[Any]) -> None:
+    """Let go of work that was given up; nobody waits for its error."""
+    _given_up.discard(task)
+    if not task.cancelled():
+        task.exception()
 
 
 async def in_daemon_thread(work: Callable[[], Result], name: str) -> Result:

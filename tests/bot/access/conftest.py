@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from fakes.core.rate_limits import Clock
 
+from bot.access import moving_windows
 from bot.settings.resolver import Settings
 from bot.storage.database import Database
 
@@ -13,6 +14,7 @@ from bot.storage.database import Database
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     monkeypatch.setattr(time, "time", made)
+    monkeypatch.setattr(moving_windows, "monotonic", made)
     return made
 
 

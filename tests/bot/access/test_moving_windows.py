@@ -1,5 +1,8 @@
 """Counts in windows of time that move on."""
 
+import time
+
+import pytest
 from fakes.core.rate_limits import Clock
 
 from bot.access.moving_windows import MovingWindows
@@ -33,3 +36,10 @@ def test_where_a_limit_was_lowered_the_wait_is_until_enough_uses_are_over(clock:
         assert windows.take("ann", 3, 60)
     assert round(windows.wait("ann", 1, 60)) == 60
     assert round(windows.wait("ann", 2, 60)) == 50
+
+
+def test_a_wall_clock_that_is_set_back_lengthens_no_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    windows, began = MovingWindows(), time.time()
+    assert windows.take("ann", 1, 60)
+    monkeypatch.setattr(time, "time", lambda: began - 3600)
+    assert 0 < windows.wait("ann", 1, 60) <= 60

@@ -82,6 +82,22 @@ async def test_calls_of_another_server_are_counted_together(
         await alone.close()
 
 
+async def test_a_clock_that_is_set_back_lengthens_no_limit(
+    settings: Settings, pair: tuple[RateLimiter, RateLimiter], clock: Clock, request: pytest.FixtureRequest
+) -> None:
+    here, there = pair
+    user = somebody(request)
+    await put(settings, "limits.user.hour", 1)
+    await use(here, user)
+    clock.passed -= 30
+    with pytest.raises(LimitReached) as caught:
+        await use(there, user)
+    assert caught.value.retry_after <= HOUR_SECONDS
+    clock.passed -= 7200
+    assert await there.find_reached(there.limits_for(user, ASK, ROOM)) == []
+    await use(there, user)
+
+
 async def test_no_cancellation_gets_lost_while_a_call_is_counted(pair: tuple[RateLimiter, RateLimiter]) -> None:
     for number in range(300):
         task = asyncio.create_task(pair[0].take("cancelled", 1000, 60))

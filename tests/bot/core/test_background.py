@@ -7,7 +7,7 @@ import pytest
 
 from bot import SerialExecutor
 from bot.core import background
-from bot.core.background import in_daemon_thread, repeat, until_stored
+from bot.core.background import in_daemon_thread, in_time, repeat, until_stored
 from bot.core.errors import DatabaseUnavailable
 
 
@@ -29,6 +29,27 @@ async def test_work_that_fails_is_logged_and_repeated(caplog: pytest.LogCaptureF
     await asyncio.gather(task, return_exceptions=True)
     assert task.cancelled()
     assert "the disk is busy" in caplog.text
+
+
+async def test_work_that_takes_too_long_is_given_up_before_it_has_ended() -> None:
+    is_cancelled, may_end = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            is_cancelled.set()
+            await may_end.wait()
+
+    async with asyncio.timeout(10):
+        with pytest.raises(TimeoutError):
+            await in_time(work(), 0)
+        await in_time(asyncio.sleep(0), 10)
+        with pytest.raises(TimeoutError):
+            await in_time(work(), 0.01)
+        await is_cancelled.wait()
+    may_end.set()
+    assert await in_time(asyncio.sleep(0, "in time"), 10) == "in time"
 
 
 async def test_work_starts_at_once_if_requested() -> None:

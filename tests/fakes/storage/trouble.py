@@ -1,15 +1,15 @@
-"""Real trouble for databases: a full file, a locked one, and a server that is stopped."""
+"""Real trouble for databases: a full file, a locked one, too many readers, and a server that is stopped."""
 
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
 
-from bot.storage.database import Database
+from bot.storage.database import MAX_READERS, Database
 
 
 class SmallDisk:
@@ -56,6 +56,15 @@ async def locked(file: Path) -> AsyncIterator[None]:
         await asyncio.to_thread(other.execute, "BEGIN EXCLUSIVE")
         yield
         other.execute("ROLLBACK")
+
+
+@asynccontextmanager
+async def busy_with_readers(database: Database) -> AsyncIterator[None]:
+    """Let as many read a database as may at once while the context lasts, so that others wait."""
+    async with AsyncExitStack() as stack:
+        for _ in range(MAX_READERS):
+            await stack.enter_async_context(database.reading())
+        yield
 
 
 @asynccontextmanager

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.answers import buttons as actions
 from bot.answers.buttons import FORM_PREFIX
+from bot.core.background import in_time
 from bot.core.errors import BotError, DatabaseUnavailable, RequestRefused, UserError
 from bot.core.i18n import translate
 from bot.core.messages import Action, Reply, Request
@@ -42,9 +42,10 @@ from bot.platforms.discord.outgoing.targets import (
 from bot.platforms.discord.outgoing.thread import NOT_OPENED, Thread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from bot.answers.decision import Decision
+    from bot.core.messages import Form
     from bot.platforms.discord.outgoing.answers import DiscordAnswers
     from bot.storage.database import MessageRow
 
@@ -53,8 +54,8 @@ log = logging.getLogger(__name__)
 UNCHANGED = "Discord does not let me change this message any more."
 FIRST_PARTS_STAY = "The first parts of this answer stay: Discord let me delete them for 15 minutes only."
 TOKEN_LIFETIME_SECONDS = 15 * 60.0
-CLAIM_SECONDS = 1.5
-"""How long the database may take to say whether another process tells a refusal; Discord waits for three seconds."""
+DATABASE_SECONDS = 1.5
+"""How long all that the acknowledgement needs of the database may take; Discord waits for three seconds."""
 THREAD_SUFFIX = f"+{THREAD}"
 """End of the custom_id of a form that is answered in a thread; no command's name ends so."""
 PLAIN_TYPES = (str, int, float)
@@ -70,6 +71,12 @@ class PendingInteraction:
     locale: str
     """The language of the sentences for the asker."""
     wants_thread: bool = False
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def database_seconds(self) -> float:
+        """How long the database may still take before the interaction is acknowledged."""
+        return max(0.0, self.began + DATABASE_SECONDS - time.monotonic())
 
     @property
     def command(self) -> str:
@@ -165,7 +172,7 @@ class Interactions:
         try:
             decision = self._bot.prepare(with_empty_files(pending.request))
             if decision.form is not None:
-                form = await decision.form()
+                form = await self._form_in_time(pending, decision.form)
                 if pending.wants_thread:
                     form = replace(form, id=f"{form.id}{THREAD_SUFFIX}")
                 await response.send_modal(modal.build(form, pending.locale))
@@ -191,11 +198,19 @@ class Interactions:
             message = promised.message_id if promised is not None else None
             await self._send_answer(pending, decision, message or (await pending.interaction.original_response()).id)
 
+    async def _form_in_time(self, pending: PendingInteraction, make_form: Callable[[], Awaitable[Form]]) -> Form:
+        """Return the form to show. Raises UserError if it cannot be made before Discord gives the interaction up."""
+        try:
+            return await in_time(make_form(), pending.database_seconds)
+        except TimeoutError:
+            log.warning("The database took longer than Discord waits for a form")
+            raise UserError("My database was too slow to open the form in time. Please try again.") from None
+
     async def _may_tell_refusal(self, pending: PendingInteraction) -> bool:
         """Return whether this process shows a refusal: the first one that asks, since others receive the event, too."""
         try:
-            async with asyncio.timeout(CLAIM_SECONDS):
-                return await self._bot.database.claim_event(PLATFORM, str(pending.interaction.id))
+            claim = self._bot.database.claim_event(PLATFORM, str(pending.interaction.id))
+            return await in_time(claim, pending.database_seconds)
         except (DatabaseUnavailable, TimeoutError):
             return True
         except SQLAlchemyError:

@@ -8,6 +8,7 @@ from fakes.discord import FakeDiscord, FakeMessage
 from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
+from fakes.storage.trouble import busy_with_readers
 
 from bot.app import Bot
 from bot.core.messages import Button, Reply
@@ -150,6 +151,20 @@ async def test_edit_opens_a_form_that_asks_again(discord: FakeDiscord, models: F
     assert edited.content.startswith("> Ann pressed Edit · How?\n\nParis")
     assert models.requests[-1]["temperature"] == 0.5
     assert not message.deleted
+
+
+@pytest.mark.parametrize("label", ["Edit", "Continue"])
+async def test_a_form_that_the_database_delays_is_refused_in_time(
+    discord: FakeDiscord, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch, label: str
+) -> None:
+    message = await answered(discord)
+    await wait_until_delivered(toy_bot, "discord", str(message.id))
+    monkeypatch.setattr(interactions, "DATABASE_SECONDS", 0.2)
+    async with busy_with_readers(toy_bot.database):
+        pressed = await discord.press(discord.ann, message, label)
+        ack = await pressed.acknowledged()
+        assert (ack.kind, ack.private) == ("message", True)
+        assert ack.data["content"] == "My database was too slow to open the form in time. Please try again."
 
 
 async def test_a_form_is_sent_and_answered(discord: FakeDiscord, models: FakeModels) -> None:
