@@ -29,6 +29,8 @@ MODEL_INDEX = {
     "vae": ["diffusers", "AutoencoderKL"],
 }
 PIPELINE_PARTS = ("unet", "vae", "scheduler")
+REFERENCE_FILES = ("references.safetensors", "references.json")
+"""The drawings that an image model looks at while it draws, if it can look at any."""
 GGUF_FILE, TENSORS_FILE = "model.gguf", "tensors.json"
 """The GGUF in the folder of a model that has one, and the list of its tensors, which takes long to read from it."""
 DUEL_FILES = ("duel.safetensors", "broken.safetensors", "real.png")
@@ -70,6 +72,9 @@ def assemble(weights: Path, text_encoder: Path, target: Path) -> None:
 def _assemble_pipeline(weights: Path, text_encoder: Path, staging: Path) -> None:
     for part in PIPELINE_PARTS:
         _link_files(weights / part, staging / part)
+    for file in REFERENCE_FILES:
+        if (weights / file).is_file():
+            _link(weights / file, staging / file)
     _link_files(text_encoder, staging / "text_encoder", only=("config.json", "model.safetensors"))
     _link_files(
         text_encoder, staging / "tokenizer", only=("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")

@@ -55,6 +55,7 @@ ENGINE_OPTIONS: Mapping[str, Mapping[str, bool | int | float | str]] = {
         "guidance_stop": 0.0,
         "styles": "",
         "parts": False,
+        "enlarger": "",
         "size": 1,
         "batch": 1,
         "variant": "",
@@ -68,6 +69,8 @@ ENGINE_OPTIONS: Mapping[str, Mapping[str, bool | int | float | str]] = {
     "moderation": {"context": 16},
 }
 """The options of each engine with their least valid value, whose type is the type of the option."""
+FOLDER_OPTIONS = {"enlarger"}
+"""Options that name a folder."""
 KIND_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
@@ -300,7 +303,10 @@ def _resolve_paths(table: dict[str, Any], base: Path) -> dict[str, Any]:
             return text
         return os.path.normpath(base.absolute() / Path(text.removeprefix("file:")).expanduser())
 
-    return {key: local(value) if key in {"sources", "folder", "weights"} else value for key, value in table.items()}
+    resolved = {key: local(value) if key in {"sources", "folder", "weights"} else value for key, value in table.items()}
+    if isinstance(options := table.get("options"), dict):
+        resolved["options"] = {key: local(one) if key in FOLDER_OPTIONS else one for key, one in options.items()}
+    return resolved
 
 
 def _build_entry(name: str, table: dict[str, Any], path: Path) -> CatalogueEntry:

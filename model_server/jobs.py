@@ -96,7 +96,7 @@ class Faces:
 class Sweep:
     """The same image once for each of `values` of one parameter."""
 
-    knob: Literal["guidance", "steps"]
+    knob: Literal["guidance", "steps", "references"]
     values: tuple[float, ...]
 
 
@@ -114,16 +114,23 @@ class Imagine:
     guidance: float | None = None
     """Classifier-free guidance: 0 ignores the prompt, 1 follows it without guidance, more exaggerates it."""
     least_steps: int | None = None
-    """This bound and the next three are for the model's own choice; where two exclude each other, the upper counts."""
+    """These bounds are for the model's own choice; where two exclude each other, the upper counts."""
     most_steps: int | None = None
     least_guidance: float | None = None
     most_guidance: float | None = None
+    references: int | None = None
+    """How many drawings by people the network may look at while it draws, 0 to 4 for each thing of the prompt."""
+    least_references: int | None = None
+    most_references: int | None = None
     count: int = 1
     width: int | None = None
     height: int | None = None
     """Size in pixels at which the model draws."""
     edge: int | None = None
-    """Longer side in pixels to which each image is enlarged; None: as it was drawn."""
+    """Longer side in pixels to which each image is enlarged; None: as it was drawn.
+
+    Finished images by themselves or in a grid are enlarged by the model's enlarger, if it has one.
+    """
     layout: Layout = "separate"
     frames: tuple[int, ...] = ()
     """The number of steps done in each frame of a strip or an animation; empty: a few, evenly spread."""
@@ -281,8 +288,12 @@ class ResolvedSettings:
     """True if the model can show its intermediate steps."""
     fingerprint: str = ""
     """Names the model's weights: the same seed gives another image once it has changed."""
+    references: int = 0
+    """How many drawings the network may look at for each thing of the prompt."""
     parts: tuple[str, ...] = ()
     """The things, and the place, that are drawn one by one and then put together; empty if all is drawn at once."""
+    enlarged_by: str = ""
+    """The network that enlarges the finished images, if one does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,19 +307,49 @@ class Preview:
     steps: int
 
 
+MAX_REFERENCES = 8
+"""The most drawings that are told of one file."""
 GuidedBy = Literal["comparison", "input", "prompt", "nothing"]
 """The guidance of each step: by comparing two predictions, with and without the prompt; by one prediction of a network
 that takes the guidance as an input; by one prediction with the prompt; or by one without it."""
 
 
 @dataclass(frozen=True, slots=True)
+class Reference:
+    """A drawing of `thing` that the network looks at, from a published `set`. `picture` is a small PNG of it."""
+
+    thing: str
+    set: str
+    author: str
+    licence: str
+    picture: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """Of all drawings that a model has learnt or may look at, the one nearest to a picture.
+
+    `distance` is the root mean square of the differences between the two, 0 to 1.
+    """
+
+    reference: Reference
+    distance: float
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
-    """One finished image, encoded. If the file has several images, `guided_by` is that of the first."""
+    """One finished image, encoded. If the file has several images, `guided_by` is that of the first.
+
+    `references` are the drawings that the network looked at, each once and MAX_REFERENCES at most, in a file of several
+    images those of all; `nearest` is then that of the first.
+    """
 
     job: str
     data: bytes
     media_type: Literal["image/png", "image/gif"] = "image/png"
     guided_by: GuidedBy | None = None
+    references: tuple[Reference, ...] = ()
+    nearest: Nearest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The packages with emoji sets and words that the training reads: their versions, digests and licences."""
+"""The packages with pictures and words that the training reads: their versions, digests and licences."""
 
 from __future__ import annotations
 
@@ -38,6 +38,21 @@ class Package:
     def file(self) -> str:
         """The file name that `npm pack` gives the tarball."""
         return f"{self.name.removeprefix('@').replace('/', '-')}-{self.version}.tgz"
+
+
+@dataclass(frozen=True)
+class DebianPackage(Package):
+    """One version of a Debian package that is the same on all machines; `sha512` is that of the .deb."""
+
+    @property
+    def file(self) -> str:
+        """The file name that `apt-get download` gives the package."""
+        return f"{self.name}_{self.version.replace(':', '%3a')}_all.deb"
+
+    @property
+    def unpacked(self) -> str:
+        """The folder beside the package into which `fetch` unpacks it."""
+        return self.file.removesuffix(".deb")
 
 
 @dataclass(frozen=True)
@@ -145,6 +160,49 @@ CLDR = Package(
     "Unicode, Inc.",
 )
 
+FLAT_COLOUR = Package(
+    "@iconify-json/flat-color-icons",
+    "1.2.3",
+    "KcmJ7CY0TKFv5GuBjiS4/v++jEcNXna1jfY+yq014tnw/MN/jMI2oYpoMHGuIpYtUqDu7eove+WySnOYO8nS3w==",
+    "MIT",
+    "Icons8",
+)
+FLAT_UI = Package(
+    "@iconify-json/flat-ui",
+    "1.2.3",
+    "HBs3cLe1oLLax07JPOHguUcTG3skmVehxHlnygUbpQ2Pm9dhmEAMLJd7GsXDaC0U125hdDp/CB9anFD3RELb5w==",
+    "MIT",
+    "Designmodo, Inc.",
+)
+FLUENT_COLOUR = Package(
+    "@iconify-json/fluent-color",
+    "1.2.21",
+    "VETjGx7BMpVsCR3HV5g5t6oBGZ92XKzIRClS5xUvDn1YHAkQTF9OyF/aFdtxYOC8JROoI1SNO/Ql6jZeK7mroA==",
+    "MIT",
+    "Microsoft Corporation",
+)
+KAMELEON = Package(
+    "@iconify-json/streamline-kameleon-color",
+    "1.2.2",
+    "6vFS3ILSmy3w6R1v2nVolNFf9pLuUihOUqyUNVXp0HliWIR6RpJIsWue0Fc6MVri7wde+SWzMJeLAXWU3zE43g==",
+    "CC-BY-4.0",
+    "Streamline",
+)
+ULTIMATE = Package(
+    "@iconify-json/streamline-ultimate-color",
+    "1.2.2",
+    "NAbD3xLtg3069865B5CLUulp/eowPNCiDfJBxVAmA+LKLPpxU7EIEJ2+mSfWriPd+ahORWyqjRnoPVkTJopEgg==",
+    "CC-BY-4.0",
+    "Streamline",
+)
+OPENCLIPART = DebianPackage(
+    "openclipart-svg",
+    "1:0.18+dfsg-19",
+    "N9Fz889zyZnMkqaU4CqZwSTxd/iR6hYhWDst+fmbANDMyFF6jR7C/e4wHY++hyqumUVJDCxqSsX5AyDUc7Z3CQ==",
+    "public domain",
+    "Open Clip Art Library and its contributors",
+)
+
 EMOJI_SETS = (
     EmojiSet("noto", GOOGLE, "img/google/64", style="shaded"),
     EmojiSet("twemoji", TWITTER, "img/twitter/64", style="flat"),
@@ -167,19 +225,35 @@ JUDGE_TRAINING_SETS = (
 """Additional training data of the judge, which must recognise things in every style."""
 JUDGE_TEST_SET = EmojiSet("emojione", EMOJIONE)
 """The test set of the judge, on which neither the judge nor the generator is trained."""
+DRAWING_PACKAGES = {
+    "fxemoji": FXEMOJI,
+    "streamline-emojis": STREAMLINE,
+    "flat-color-icons": FLAT_COLOUR,
+    "flat-ui": FLAT_UI,
+    "fluent-color": FLUENT_COLOUR,
+    "streamline-kameleon-color": KAMELEON,
+    "streamline-ultimate-color": ULTIMATE,
+    "openclipart": OPENCLIPART,
+}
+"""Further drawings of things, by the name of their set in images/drawings.txt."""
 WORD_PACKAGES = (EMOJILIB, CLDR)
 
 
 def fetch(packages: list[Package], folder: Path, log: Log) -> None:
-    """Put the verified tarballs of `packages` into `folder`. Blocks; raises OperatorError."""
+    """Put the verified files of `packages` into `folder`, and unpack Debian's. Blocks; raises OperatorError."""
     folder.mkdir(parents=True, exist_ok=True)
     # The command judge fetches, too, perhaps while a training is running.
     with FileLock(folder / "packages.lock"):
         for package in packages:
             if not (folder / package.file).is_file():
                 log(f"fetching {package.name} {package.version} ({package.licence})")
-                _run_npm_pack(package, folder)
+                _download(package, folder)
             verify(package, folder)
+            if isinstance(package, DebianPackage) and not (folder / package.unpacked).is_dir():
+                partial = folder / "unpacked"
+                shutil.rmtree(partial, ignore_errors=True)
+                _run("dpkg-deb", "--extract", package.file, str(partial), package=package, folder=folder)
+                partial.replace(folder / package.unpacked)
 
 
 def verify(package: Package, folder: Path) -> None:
@@ -196,20 +270,31 @@ def verify(package: Package, folder: Path) -> None:
         )
 
 
-def _run_npm_pack(package: Package, folder: Path) -> None:
-    if (npm := shutil.which("npm")) is None:
-        raise OperatorError(
-            "The emoji sets come through npm, which is not installed here. Install Node.js with npm first."
-        )
+def _download(package: Package, folder: Path) -> None:
     scratch = folder / "partial"
     scratch.mkdir(exist_ok=True)
-    command = [npm, "pack", "--silent", "--pack-destination", str(scratch), f"{package.name}@{package.version}"]
-    process = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)  # noqa: S603 - no shell
-    if process.returncode or not (scratch / package.file).is_file():
-        reason = (process.stderr.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
-        raise OperatorError(f"npm could not fetch {package.name} {package.version}: {reason}")
+    if isinstance(package, DebianPackage):
+        command = ["apt-get", "download", "--quiet=2", f"{package.name}={package.version}"]
+    else:
+        command = ["npm", "pack", "--silent", "--pack-destination", str(scratch), f"{package.name}@{package.version}"]
+    _run(*command, package=package, folder=scratch)
+    if not (scratch / package.file).is_file():
+        raise OperatorError(f"{command[0]} did not write {package.file}.")
     (scratch / package.file).replace(folder / package.file)
     shutil.rmtree(scratch)
+
+
+def _run(name: str, *arguments: str, package: Package, folder: Path) -> None:
+    """Run a program in `folder`. Raises OperatorError with its last line if it fails."""
+    if (program := shutil.which(name)) is None:
+        raise OperatorError(
+            f"{package.name} comes through {name}, which is not installed here. "
+            + ("Install Node.js with npm first." if name == "npm" else "It is part of Debian and Ubuntu.")
+        )
+    process = subprocess.run([program, *arguments], capture_output=True, text=True, check=False, cwd=folder)  # noqa: S603 - no shell
+    if process.returncode:
+        reason = (process.stderr.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
+        raise OperatorError(f"{name} could not fetch {package.name} {package.version}: {reason}")
 
 
 def read_json(package: Package, folder: Path, name: str) -> Any:

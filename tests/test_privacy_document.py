@@ -52,7 +52,3 @@ def test_each_table_says_why_and_how_long() -> None:
         before, _, _ = part.partition("| column |")
         heading, *sentences = before.strip().splitlines()
         assert sentences or heading.startswith("### `alembic_version`"), heading
-
-
-def test_readme_leads_to_it() -> None:
-    assert "(PRIVACY.md)" in (ROOT / "README.md").read_text("utf-8")

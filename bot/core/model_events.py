@@ -213,6 +213,28 @@ class EncodedPrompt:
     unknown: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ReferenceDrawing:
+    """A drawing of `thing` by somebody that a model looked at, from a published `set`. `picture` is a small PNG."""
+
+    thing: str
+    set: str
+    author: str
+    licence: str
+    picture: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NearestDrawing:
+    """Of all drawings that a model knows, the one most like its picture.
+
+    `distance` is the root mean square of the differences between the two: 0 if they are the same, 1 at most.
+    """
+
+    drawing: ReferenceDrawing
+    distance: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
     """Finished pictures as the model server made them, with labels, and the values that they were drawn with.
@@ -223,6 +245,9 @@ class Drawn:
     the guidance as an "input"; one that got only the "prompt"; or one that got "nothing". `starts` is true if the model
     can start from a picture, and `shows` if it can show pictures between its steps. `fingerprint` names its weights.
     `parts` are the things, and the place, that were drawn one by one and then put together, if there were any.
+    `references` is how many drawings the model may look at for each thing, `looked_at` those that it looked at for all
+    files together, and `nearest` the known drawing that is most like the first picture, where the model tells one.
+    `enlarged_by` names the network that made the finished pictures larger, if one did.
 
     A model of a server by others takes the words alone: it draws one picture, and tells nothing of how it did. Then
     `left_out` names the options that it does not know. `repeats` and `sent_to` are as in `Answered`.
@@ -249,6 +274,10 @@ class Drawn:
     sent_to: str = ""
     fingerprint: str = ""
     parts: tuple[str, ...] = ()
+    references: int = 0
+    looked_at: tuple[ReferenceDrawing, ...] = ()
+    nearest: NearestDrawing | None = None
+    enlarged_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,6 +228,7 @@ class ModelClient:
         negative_prompt: str | None = None,
         steps: int | None = None,
         guidance: float | None = None,
+        references: int | None = None,
         least: Mapping[str, float] | None = None,
         most: Mapping[str, float] | None = None,
         source: bytes | None = None,
@@ -244,9 +245,10 @@ class ModelClient:
 
         None lets the model choose, within the limits `least` and `most` ({"steps": 40, "guidance": 10}). With `source`,
         an encoded picture, the pictures are variations of it: `strength` in (0, 1] says how much of it is replaced.
-        `enlarge` is the longer side of each picture in pixels, `previews` the number of previews, and `frames` the
-        steps that a strip or an animation shows. `sweep` ({"guidance": [1, 3, 7]} or "steps") draws one picture for
-        each value instead, in a row. Models of servers by others draw one picture of the words (see plain_images.py).
+        `references`: how many drawings by people the model may look at for each thing. `enlarge` is the longer side of
+        each picture in pixels, `previews` the number of previews, and `frames` the steps that a strip or an animation
+        shows. `sweep` ({"guidance": [1, 3, 7]}, "steps" or "references") draws one picture for each value instead, in a
+        row. Models of servers by others draw one picture of the words (see plain_images.py).
         """
         fields: dict[str, Any] = {
             "prompt": prompt,
@@ -255,6 +257,7 @@ class ModelClient:
             "negative_prompt": negative_prompt,
             "steps": steps,
             "guidance": guidance,
+            "references": references,
             **{f"least_{name}": value for name, value in (least or {}).items()},
             **{f"most_{name}": value for name, value in (most or {}).items()},
             "strength": strength,

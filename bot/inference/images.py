@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from bot.core.model_events import Drawn, EncodedPrompt, Preview, Step, Waiting
+from bot.core.model_events import Drawn, EncodedPrompt, NearestDrawing, Preview, ReferenceDrawing, Step, Waiting
 from bot.provenance.labelling import label_picture
 from bot.provenance.metadata import find_media_type
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 JPEG_SIGNATURE = b"\xff\xd8"
 LINE_BUFFER_BYTES = 1 << 25
 """The buffer for one line of the stream, which has a whole file; a line may be twice as long."""
+MAX_DRAWINGS, MAX_DRAWING_BYTES, MAX_CREDIT_CHARACTERS = 8, 1 << 18, 100
+"""Limits of the drawings that a model looked at: their number, the file of each, and each text about it."""
 
 
 def build_form(body: Mapping[str, Any], source: bytes) -> aiohttp.FormData:
@@ -43,6 +45,8 @@ class PictureStream:
         self._model = model
         self._files: list[bytes] = []
         self._last: Mapping[str, Any] = {}
+        self._looked_at: dict[ReferenceDrawing, None] = {}
+        self._nearest: NearestDrawing | None = None
 
     def read(self, chunk: Mapping[str, Any]) -> Waiting | Step | Preview | None:
         """Return the event in a chunk; None if it has none for the user."""
@@ -57,6 +61,9 @@ class PictureStream:
             case "image_generation.completed":
                 self._files.append(_decode_file(chunk))
                 self._last = chunk
+                self._looked_at |= dict.fromkeys(map(_read_drawing, news.get("looked_at", ())[:MAX_DRAWINGS]))
+                if len(self._files) == 1 and (nearest := news.get("nearest")):
+                    self._nearest = NearestDrawing(_read_drawing(nearest), float(nearest["distance"]))
         return None
 
     def result(self) -> Drawn:
@@ -81,6 +88,10 @@ class PictureStream:
             shows=bool(facts.get("shows", True)),
             fingerprint=str(facts.get("fingerprint", "")),
             parts=tuple(map(str, facts.get("parts", ()))),
+            references=int(facts.get("references", 0)),
+            looked_at=tuple(self._looked_at)[:MAX_DRAWINGS],
+            nearest=self._nearest,
+            enlarged_by=str(facts.get("enlarged_by", "")),
         )
 
 
@@ -100,6 +111,8 @@ async def label_drawn(drawn: Drawn) -> Drawn:
         "size": f"{drawn.width}x{drawn.height}",
         **({} if drawn.strength is None else {"strength": f"{drawn.strength:g}"}),
         **({"parts": str(len(drawn.parts))} if drawn.parts else {}),
+        **({"references": str(drawn.references)} if drawn.references else {}),
+        **({"enlarged_by": drawn.enlarged_by} if drawn.enlarged_by else {}),
     }
     files = tuple([await asyncio.to_thread(label_picture, file, facts) for file in drawn.files])
     media_type = drawn.media_type
@@ -110,6 +123,16 @@ async def label_drawn(drawn: Drawn) -> Drawn:
 
 def _decode_file(chunk: Mapping[str, Any]) -> bytes:
     return base64.b64decode(chunk["b64_json"], validate=True)
+
+
+def _read_drawing(told: Mapping[str, Any]) -> ReferenceDrawing:
+    picture = base64.b64decode(told["picture"], validate=True)
+    if len(picture) > MAX_DRAWING_BYTES:
+        raise ValueError("a drawing is too large")
+    thing, drawing_set, author, licence = (
+        " ".join(str(told[name]).split())[:MAX_CREDIT_CHARACTERS] for name in ("thing", "set", "author", "licence")
+    )
+    return ReferenceDrawing(thing, drawing_set, author, licence, picture)
 
 
 def _read_prompt(prompt: Mapping[str, Any]) -> EncodedPrompt:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAX_PIXELS = 1 << 25
 """More than models draw, and little enough to be decoded."""
 FORMATS = ("PNG", "JPEG", "WEBP")
-UNKNOWN_OPTIONS = ("guidance", "negative", "seed", "steps")
+UNKNOWN_OPTIONS = ("guidance", "negative", "references", "seed", "steps")
 """Options of a drawing that the Images API does not have."""
 WORDS_ALONE = "“{model}” draws finished pictures from words alone: no variations, no single steps, no sweeps."
 NO_PICTURE = "“{upstream}” sent no picture that I can show. Please ask again; another model may do better."

@@ -25,8 +25,8 @@ AI_SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMe
 CREATOR = f'xmp:CreatorTool="{SOFTWARE}'
 """How XMP by this program begins to name the program."""
 FACT_NAMES = (
-    *("model", "seed", "steps", "guidance", "guidance_rescale", "sampler", "size", "strength", "source_seed"),
-    *("style", "layout", "count", "parts", "frames", "truncation"),
+    *("model", "seed", "steps", "guidance", "guidance_rescale", "sampler", "size", "enlarged_by", "strength"),
+    *("source_seed", "style", "layout", "count", "parts", "references", "frames", "truncation"),
 )
 """The facts that a label may have; neither the prompt nor who asked is among them."""
 MAX_FACT_CHARACTERS = 200

@@ -12,16 +12,21 @@ from model_server.errors import invalid_value
 from model_server.jobs import FaceLayout, FaceRun, Faces, Imagine, Layout, Sweep
 
 SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
+References = Annotated[int, Field(ge=0, le=4)]
+"""How many drawings the network may look at for each thing of the prompt."""
 MAX_FRAMES = 151
 MAX_PROMPT_CHARACTERS = 32_000
 """OpenAI's limit; text encoders read much less."""
 MULTI_STEP_LAYOUTS = ("strip", "animation")
 """Layouts that show one image at several of its steps."""
 
-BOUND_FIELDS = ("least_steps", "most_steps", "least_guidance", "most_guidance")
+BOUND_FIELDS = (
+    *("least_steps", "most_steps", "least_guidance", "most_guidance"),
+    *("least_references", "most_references"),
+)
 """Fields that bound the model's own choice."""
 UNUSED_FOR_FACES: dict[str, Any] = dict.fromkeys(
-    ("steps", "guidance", *BOUND_FIELDS, "negative_prompt", "enlarge", "sweep")
+    ("steps", "guidance", "references", *BOUND_FIELDS, "negative_prompt", "enlarge", "sweep")
 )
 UNUSED_FOR_FACES |= {"stream": False, "partial_images": 0}
 """Fields that have no meaning for faces, each with the value that changes nothing."""
@@ -36,17 +41,20 @@ class SweepRequest(BaseModel):
 
     guidance: Annotated[list[float], Field(min_length=2, max_length=8)] | None = None
     steps: Annotated[list[Count], Field(min_length=2, max_length=8)] | None = None
+    references: Annotated[list[References], Field(min_length=2, max_length=5)] | None = None
 
     @model_validator(mode="after")
     def _check_one_knob(self) -> SweepRequest:
-        if (self.guidance is None) == (self.steps is None):
-            raise ValueError("`sweep` must have either `guidance` or `steps`, with a list of values.")
+        if [self.guidance, self.steps, self.references].count(None) != 2:
+            raise ValueError("`sweep` must have `guidance`, `steps` or `references`, with a list of values.")
         return self
 
     def to_sweep(self) -> Sweep:
         """Return the sweep as the engine takes it."""
         if self.guidance is not None:
             return Sweep("guidance", tuple(self.guidance))
+        if self.references is not None:
+            return Sweep("references", tuple(self.references))
         return Sweep("steps", tuple(self.steps or ()))
 
 
@@ -68,6 +76,9 @@ class _BaseImageRequest(ApiRequest):
     most_steps: Count | None = None
     least_guidance: Annotated[float, Field(ge=0)] | None = None
     most_guidance: Annotated[float, Field(ge=0)] | None = None
+    references: References | None = None
+    least_references: References | None = None
+    most_references: References | None = None
     negative_prompt: Annotated[str, StringConstraints(max_length=MAX_PROMPT_CHARACTERS)] | None = None
     layout: Layout | None = None
     frames: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=MAX_FRAMES)] | None = None
@@ -122,6 +133,9 @@ class _BaseImageRequest(ApiRequest):
             most_steps=self.most_steps,
             least_guidance=self.least_guidance,
             most_guidance=self.most_guidance,
+            references=self.references,
+            least_references=self.least_references,
+            most_references=self.most_references,
             count=self.n or 1,
             width=width,
             height=height,

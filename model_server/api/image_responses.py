@@ -1,9 +1,11 @@
 """Responses with images, in OpenAI's formats, with an object `tempera` in each response and event.
 
 `tempera` has `job` and `seed`, and at the end `seconds`. For images of a prompt it also has `steps`, `guidance`,
-`width`, `height`, `sampler`, `strength`, `starts`, `shows`, `fingerprint`, the tokens that the text encoder read of
-`prompt` and `negative_prompt`, and at the end `guided_by` (see `jobs.GuidedBy`). Events before the last have `queue`
-{place, eta_s}, or `step` and `steps`.
+`references`, `width`, `height`, `sampler`, `strength`, `starts`, `shows`, `fingerprint`, `parts`, `enlarged_by`, the
+tokens that the text encoder read of `prompt` and `negative_prompt`, and at the end `guided_by` (see `jobs.GuidedBy`).
+Events before the last have `queue` {place, eta_s}, or `step` and `steps`. Where the model looks at drawings, each
+picture has those in a `tempera` of its own, in a stream in that of its last event: `looked_at` and `nearest` (see
+`jobs.Picture`).
 In these events `steps` is the number of steps to take. At the end `steps` is the value that reproduces the image in a
 new request, and, in a stream, `step` is the number of steps taken: fewer after a start from an image, or if all wanted
 frames come before the last step.
@@ -24,7 +26,7 @@ from model_server.scheduling.ticket import Queued
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from model_server.jobs import Faces, Imagine
+    from model_server.jobs import Faces, Imagine, Reference
     from model_server.scheduling.ticket import Ticket, TicketEvent
 
 PROGRESS_EVENT = "tempera.progress"
@@ -71,7 +73,13 @@ class ImageAnswer:
         """Return the response, once `Finished` was added."""
         return {
             "created": self._created,
-            "data": [{"b64_json": _encode_base64(picture.data)} for picture in self._pictures],
+            "data": [
+                {
+                    "b64_json": _encode_base64(picture.data),
+                    **({"tempera": own} if (own := _tell_drawings(picture)) else {}),
+                }
+                for picture in self._pictures
+            ],
             "output_format": _format_name(self._pictures[0]),
             "tempera": self._tempera,
         }
@@ -97,7 +105,12 @@ class ImageAnswer:
         tempera = self._tempera | {"step": self._steps_done}
         for picture in self._pictures:
             shown = self._image_fields(picture.data, _format_name(picture))
-            yield {"type": COMPLETED_EVENT, **shown, "usage": self._usage(), "tempera": tempera}
+            yield {
+                "type": COMPLETED_EVENT,
+                **shown,
+                "usage": self._usage(),
+                "tempera": tempera | _tell_drawings(picture),
+            }
 
     def _tempera_fields(self, news: dict[str, Any]) -> dict[str, Any]:
         return {"job": self._ticket.job.id, **news}
@@ -121,6 +134,21 @@ class ImageAnswer:
             "output_tokens": 0,
             "total_tokens": self._prompt_tokens,
         }
+
+
+def _tell_drawings(picture: Picture) -> dict[str, Any]:
+    """Return the drawings that the model looked at for a picture, and the one nearest to it; {} if there are none."""
+    told: dict[str, Any] = {}
+    if picture.references:
+        told["looked_at"] = [_tell_drawing(reference) for reference in picture.references]
+    if picture.nearest is not None:
+        told["nearest"] = _tell_drawing(picture.nearest.reference) | {"distance": round(picture.nearest.distance, 4)}
+    return told
+
+
+def _tell_drawing(reference: Reference) -> dict[str, str]:
+    told = asdict(reference)
+    return told | {"picture": _encode_base64(told["picture"])}
 
 
 def _encode_base64(data: bytes) -> str:

@@ -65,6 +65,9 @@ USAGE = _object(
 )
 TEMPERA = _object(("seed", "seconds"), job=TEXT, seed={"type": "integer"}, seconds=NUMBER)
 TEMPERA["description"] = "What is this server's own; docs/internals/wire.md lists it."
+DRAWING = _object(("distance",), thing=TEXT, set=TEXT, author=TEXT, licence=TEXT, picture=TEXT, distance=NUMBER)
+"""A drawing by somebody that a picture model looked at; the nearest one has its distance from the picture."""
+DRAWINGS = _object(("looked_at", "nearest"), looked_at=_list(DRAWING), nearest=DRAWING)
 FINISH_REASON = {"enum": ["stop", "length", None]}
 SCORES = {"type": "object", "additionalProperties": NUMBER}
 JOB = _object(("user",), id=TEXT, state={"enum": ["waiting", "running"]}, place=COUNT, age_s=NUMBER, user=TEXT)
@@ -99,7 +102,7 @@ RESPONSES: dict[str, Schema] = {
     ),
     "Images": _object(
         created=COUNT,
-        data=_list(_object(b64_json=TEXT)),
+        data=_list(_object(("tempera",), b64_json=TEXT, tempera=DRAWINGS)),
         output_format={"enum": ["png", "gif"]},
         tempera=TEMPERA,
     ),

@@ -18,14 +18,17 @@ from plugins.imagine.buttons import (
     build_step_buttons,
 )
 from plugins.imagine.denial import leave_out_denied
+from plugins.imagine.drawings import build_drawing_files, build_drawings_fact
 from plugins.imagine.presentation import (
     build_card,
     build_parts_fact,
+    build_size_fact,
     build_steps_fact,
     build_translation_fact,
     build_unread_fact,
     describe_change,
     describe_denied,
+    describe_original,
     describe_parts,
     describe_sweep,
     describe_translation,
@@ -40,8 +43,8 @@ from plugins.imagine.sweep import KNOBS, MAX_VALUES, Sweep, parse_sweep
 from plugins.imagine.translation import translate_prompt
 from plugins.shared.upstreams import add_upstream_facts
 
-SINGLE_PIXELS, GRID_PIXELS, STRIP_PIXELS, FILM_PIXELS, STEP_PIXELS = 512, 256, 128, 256, 384
-"""Longer side of a picture, alone and in each layout: small models draw pictures too small to look at."""
+PICTURE_PIXELS, SWEEP_PIXELS, STRIP_PIXELS, FILM_PIXELS, STEP_PIXELS = 512, 256, 128, 256, 384
+"""Longer side of a finished picture, and of one in each layout: small models draw pictures too small to look at."""
 PREVIEWS = 10
 MAX_SEED = 2147483647
 """The largest value of `seed`, also for the last of several pictures."""
@@ -55,6 +58,7 @@ Steps = Range[int, 1, 150]
 Seed = Range[int, 0, MAX_SEED]
 Count = Range[int, 1, 4]
 Strength = Range[float, 0.05, 1]
+References = Range[int, 0, 4]
 
 
 class ImaginePlugin(Plugin):
@@ -73,7 +77,7 @@ class ImaginePlugin(Plugin):
         ),
     )
 
-    @command(form=("prompt", "image", "guidance", "steps", "negative", "seed", "sweep"), draws=True)
+    @command(form=("prompt", "image", "guidance", "steps", "negative", "seed", "sweep", "references"), draws=True)
     async def imagine(
         self,
         ctx: Context,
@@ -86,6 +90,7 @@ class ImaginePlugin(Plugin):
         negative: PromptText | None = None,
         sweep: Range[str, 1, 100] | None = None,
         strength: Strength | None = None,
+        references: References | None = None,
     ) -> AsyncIterator[Reply]:
         """Have pictures drawn from words, and watch them come out of the noise.
 
@@ -96,8 +101,9 @@ class ImaginePlugin(Plugin):
         seed: The same seed and words give the same picture again
         count: How many pictures, 1 to 4
         negative: What the picture should keep away from
-        sweep: One picture for each of several values of a knob: guidance=1,3,7 or steps=5,15,30
+        sweep: One picture for each of several values of a knob: guidance=1,3,7, steps=5,15,30 or references=0,1,3
         strength: How much of the picture to give up: 0.3 keeps most of it, 1 next to nothing
+        references: How many drawings by people to look at for each thing: 0 draws from memory alone
         """
         given = ctx.request.message_files[:1] if image is None else (image,)
         if given:
@@ -119,6 +125,7 @@ class ImaginePlugin(Plugin):
             strength=(strength or DEFAULT_STRENGTH) if picture else None,
             locale=ctx.user.locale,
         )
+        request = replace(request, references=references)
         if parsed_sweep:
             replies = self._draw_sweep(ctx, request, parsed_sweep, count)
         else:
@@ -138,6 +145,7 @@ class ImaginePlugin(Plugin):
         negative: PromptText | None = None,
         strength: Strength | None = None,
         picture: int = 0,
+        references: References | None = None,
         fingerprint: str = "",
     ) -> AsyncIterator[Reply]:
         """Draw one of several pictures alone.
@@ -150,7 +158,8 @@ class ImaginePlugin(Plugin):
         """
         await require_model(ctx, model)
         request = await _build_request(ctx, prompt, guidance, steps, seed, 1, negative, model=model, strength=strength)
-        async for reply in self._draw_pictures(ctx, replace(request, picture=picture, fingerprint=fingerprint)):
+        request = replace(request, picture=picture, fingerprint=fingerprint, references=references)
+        async for reply in self._draw_pictures(ctx, request):
             yield reply
 
     @command("imagine-vary", hidden=True, draws=True, form=("prompt", "strength", "guidance", "steps", "seed"))
@@ -165,6 +174,7 @@ class ImaginePlugin(Plugin):
         seed: Seed | None = None,
         count: Count = 4,
         negative: PromptText | None = None,
+        references: References | None = None,
     ) -> AsyncIterator[Reply]:
         """Draw variations of a picture.
 
@@ -175,7 +185,7 @@ class ImaginePlugin(Plugin):
         seed: The same seed and words give the same picture again
         """
         request = await _build_request(ctx, prompt, guidance, steps, seed, count, negative, strength=strength)
-        async for reply in self._draw_variations(ctx, request, source):
+        async for reply in self._draw_variations(ctx, replace(request, references=references), source):
             yield reply
 
     @command("imagine-vary-one", hidden=True, draws=True, form=("prompt", "strength", "guidance", "steps", "seed"))
@@ -190,6 +200,7 @@ class ImaginePlugin(Plugin):
         seed: Seed | None = None,
         negative: PromptText | None = None,
         fingerprint: str = "",
+        references: References | None = None,
     ) -> AsyncIterator[Reply]:
         """Draw one of several variations alone.
 
@@ -200,7 +211,8 @@ class ImaginePlugin(Plugin):
         seed: The same seed and words give the same picture again
         """
         request = await _build_request(ctx, prompt, guidance, steps, seed, 1, negative, strength=strength)
-        async for reply in self._draw_variations(ctx, replace(request, fingerprint=fingerprint), source):
+        request = replace(request, fingerprint=fingerprint, references=references)
+        async for reply in self._draw_variations(ctx, request, source):
             yield reply
 
     @command("imagine-how", hidden=True, draws=True)
@@ -223,7 +235,8 @@ class ImaginePlugin(Plugin):
             text = tell_story(ctx, drawn_before, event, progress.steps)
             if changed := describe_change(ctx, request, event):
                 text = f"{changed}\n{text}"
-            strip = _build_attachments(event, f"steps-{seed}.png", alt)
+            sheets = await build_drawing_files(ctx, event, STRIP_PIXELS)
+            strip = (*_build_attachments(event, f"steps-{seed}.png", alt), *sheets)
         async for event in draw(ctx, replace(request, layout="animation", enlarge=FILM_PIXELS), progress):
             if isinstance(event, Reply):
                 yield replace(event, text=text, attachments=strip)
@@ -250,6 +263,24 @@ class ImaginePlugin(Plugin):
             files = _build_attachments(event, f"step-{step}-{drawn_before.seed}.png", alt)
             yield Reply(text=text, attachments=files, buttons=build_step_buttons(drawn_before, step, last), final=True)
 
+    @command("imagine-original", hidden=True, draws=True)
+    async def show_original(self, ctx: Context, prompt: str, recipe: str, count: Count = 1) -> AsyncIterator[Reply]:
+        """Draw pictures again, without making them larger."""
+        drawn_before = Recipe.from_json(recipe)
+        await require_model(ctx, drawn_before.model)
+        request, progress = replace(drawn_before.to_request(), count=count), DrawingProgress(ctx)
+        async for event in draw(ctx, request, progress):
+            if isinstance(event, Reply):
+                yield event
+                continue
+            text = describe_original(ctx, request, event)
+            files = tuple(
+                replace(file, filename=f"original-{drawn_before.seed + number}.png")
+                for number, file in enumerate(_build_attachments(event, "", f"“{quote_prompt(prompt)}”. {text}"))
+            )
+            card = build_card(event) | build_steps_fact(ctx, event, progress.steps)
+            yield Reply(text=text, attachments=files, card=card, final=True)
+
     async def _draw_variations(self, ctx: Context, request: ImageRequest, source: str) -> AsyncIterator[Reply]:
         """Draw variations of the picture whose recipe `source` is, with the model that drew it."""
         recipe = Recipe.from_json(source)
@@ -263,8 +294,7 @@ class ImaginePlugin(Plugin):
     async def _draw_pictures(self, ctx: Context, request: ImageRequest) -> AsyncIterator[Reply]:
         """Draw one picture, or several in a grid."""
         progress = DrawingProgress(ctx)
-        size = GRID_PIXELS if request.count > 1 else SINGLE_PIXELS
-        request = replace(request, layout="grid", enlarge=size, previews=PREVIEWS)
+        request = replace(request, layout="grid", enlarge=PICTURE_PIXELS, previews=PREVIEWS)
         async for event in draw(ctx, request, progress):
             if isinstance(event, Reply):
                 yield event
@@ -278,12 +308,11 @@ class ImaginePlugin(Plugin):
                 sentence = "{count} computer-made pictures of “{prompt}”, from seed {seed} on"
             alt = ctx.translate(sentence, prompt=quote_prompt(first.prompt), seed=first.seed, count=count)
             taken = build_steps_fact(ctx, event, progress.steps)
+            card = build_card(event) | build_size_fact(ctx, event, PICTURE_PIXELS) | taken
             yield Reply(
                 status=_describe_reading(ctx, request, event),
                 attachments=_build_attachments(event, f"imagine-{first.seed}.png", alt),
-                card=add_upstream_facts(
-                    ctx, build_card(event) | taken | _build_reading_facts(ctx, request, event), event
-                ),
+                card=add_upstream_facts(ctx, card | _build_reading_facts(ctx, request, event), event),
                 buttons=build_picture_buttons(ctx, event, first, count),
                 final=True,
             )
@@ -291,8 +320,8 @@ class ImaginePlugin(Plugin):
     async def _draw_sweep(self, ctx: Context, request: ImageRequest, sweep: Sweep, count: int) -> AsyncIterator[Reply]:
         """Draw one picture for each value of `sweep`. `count` is the option of that name, which a sweep ignores."""
         knob = sweep.knob
-        asked = request.steps if knob == "steps" else request.guidance
-        request = replace(request, sweep=sweep, enlarge=GRID_PIXELS, previews=PREVIEWS)
+        asked = getattr(request, knob)
+        request = replace(request, sweep=sweep, enlarge=SWEEP_PIXELS, previews=PREVIEWS)
         async for event in draw(ctx, request, DrawingProgress(ctx)):
             if isinstance(event, Reply):
                 yield event
@@ -333,7 +362,10 @@ def _describe_reading(ctx: Context, request: ImageRequest, drawn: Drawn) -> str:
 
 
 def _build_reading_facts(ctx: Context, request: ImageRequest, drawn: Drawn) -> dict[str, str]:
-    return build_translation_fact(ctx, request) | build_parts_fact(ctx, drawn) | build_unread_fact(ctx, drawn)
+    drawings = build_drawings_fact(ctx, drawn)
+    return (
+        build_translation_fact(ctx, request) | build_parts_fact(ctx, drawn) | drawings | build_unread_fact(ctx, drawn)
+    )
 
 
 def _parse_sweep(ctx: Context, text: str) -> Sweep:

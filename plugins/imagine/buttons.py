@@ -1,4 +1,4 @@
-"""Buttons below a finished picture: draw it alone, vary it, and see how it was made."""
+"""Buttons below a finished picture: draw it alone, vary it, see how it was made, and get it as it was drawn."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ def build_picture_buttons(ctx: Context, drawn: Drawn, first: Recipe, count: int)
     """Return the buttons below `count` pictures, as far as their model can do it. `first` is the first one's recipe."""
     label = ctx.translate("How it was made" if count == 1 else "How 1 was made")
     how = [Button(label, "imagine-how", _build_recipe_options(first))] if drawn.shows else []
+    original = [_build_original_button(ctx.translate("Original size"), first, count)] if drawn.enlarged_by else []
     if count == 1:
-        return (*how, *([_build_variations_button(ctx.translate("Variations"), first)] if drawn.starts else []))
+        vary_one = [_build_variations_button(ctx.translate("Variations"), first)] if drawn.starts else []
+        return (*how, *vary_one, *original)
     numbered = list(enumerate((replace(first, seed=first.seed + number) for number in range(count)), 1))
     alone, vary = ctx.translate("Draw it alone"), ctx.translate("Variations")
     numbers = [
@@ -30,7 +32,7 @@ def build_picture_buttons(ctx: Context, drawn: Drawn, first: Recipe, count: int)
         for number, recipe in numbered
     ]
     # In this order, the buttons of four pictures fill Discord's rows of five.
-    return (*numbers, *how, *(variations if drawn.starts else []))
+    return (*numbers, *how, *(variations if drawn.starts else []), *original)
 
 
 def build_single_button(label: str, recipe: Recipe) -> Button:
@@ -41,6 +43,7 @@ def build_single_button(label: str, recipe: Recipe) -> Button:
         "steps": recipe.steps,
         "guidance": recipe.guidance,
         "negative": recipe.negative,
+        "references": recipe.references,
         "fingerprint": recipe.fingerprint,
     }
     if recipe.source is None:
@@ -69,10 +72,15 @@ def _build_variations_button(label: str, recipe: Recipe) -> Button:
         "steps": recipe.steps,
         "guidance": recipe.guidance,
         "negative": recipe.negative,
+        "references": recipe.references,
         "strength": DEFAULT_STRENGTH,
         "source": recipe.to_json(),
     }
     return Button(label, "imagine-vary", options)
+
+
+def _build_original_button(label: str, first: Recipe, count: int) -> Button:
+    return Button(label, "imagine-original", _build_recipe_options(first) | {"count": count})
 
 
 def _build_recipe_options(recipe: Recipe) -> dict[str, Any]:

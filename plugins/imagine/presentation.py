@@ -35,6 +35,30 @@ def build_card(drawn: Drawn) -> dict[str, str]:
     return facts | {"size": f"{drawn.width}×{drawn.height}", "seconds": f"{drawn.seconds:.1f}"}
 
 
+def build_size_fact(ctx: Context, drawn: Drawn, longer: int) -> dict[str, str]:
+    """Return a fact for the card: the sizes before and after a network made pictures larger; {} if none did.
+
+    `longer` is the longer side of each picture in pixels.
+    """
+    if not drawn.enlarged_by:
+        return {}
+    scale = longer / max(drawn.width, drawn.height)
+    sentence = "{size}, shown at {shown}, enlarged by {network}"
+    shown = f"{round(drawn.width * scale)}×{round(drawn.height * scale)}"
+    told = ctx.translate(sentence, size=f"{drawn.width}×{drawn.height}", shown=shown, network=drawn.enlarged_by)
+    return {"size": told}
+
+
+def describe_original(ctx: Context, request: ImageRequest, drawn: Drawn) -> str:
+    """Return sentences about pictures in the size in which the model drew them."""
+    sentence = (
+        "As the model drew it, with {width}×{height} pixels. What was shown before went through a second network, "
+        "which makes edges sharp and adds no things."
+    )
+    told = ctx.translate(sentence, width=drawn.width, height=drawn.height)
+    return " ".join(filter(None, (describe_change(ctx, request, drawn), told)))
+
+
 def build_steps_fact(ctx: Context, drawn: Drawn, taken: int) -> dict[str, str]:
     """Return a fact for the card: the number of steps that a variation took, which skips some; {} if it took all."""
     if drawn.strength is None or not 0 < taken < drawn.steps:
@@ -157,6 +181,8 @@ def describe_sweep(ctx: Context, sweep: Sweep, asked: float | None, count: int) 
     only = "The same words and the same seed each time; only the guidance changes."
     if sweep.knob == "steps":
         only = "The same words and the same seed each time; only the number of steps changes."
+    elif sweep.knob == "references":
+        only = "The same words and the same seed each time; only the number of drawings to look at changes."
     sentences = [ctx.translate(only)]
     if asked is not None and _is_given(ctx, sweep.knob):
         sentence = "{option} was not used: the values of the sweep count instead."

@@ -107,6 +107,7 @@ async def draw(ctx: Context, request: ImageRequest, progress: DrawingProgress) -
         negative_prompt=request.negative_prompt,
         steps=request.steps,
         guidance=request.guidance,
+        references=request.references,
         least=least,
         most=most,
         source=progress.source_image,
@@ -133,7 +134,8 @@ async def _load_picture(ctx: Context, question: int) -> bytes:
 
 
 def _check_limits(ctx: Context, request: ImageRequest) -> None:
-    for knob, value in (("guidance", request.guidance), ("steps", request.steps)):
+    for knob in KNOBS:
+        value = getattr(request, knob)
         most = ctx.settings[f"imagine.{knob}.maximum"]
         if value is not None and value > most:
             sentence = (

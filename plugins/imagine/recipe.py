@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from bot import Drawn, UserError
-from plugins.imagine.sweep import Sweep
+from plugins.imagine.sweep import INTEGER_KNOBS, Sweep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +19,7 @@ class ImageRequest:
     `strength` in (0, 1] says how much of it is given up.
     Picture i of `count` has the seed `seed + i`. `enlarge` is the longer side of each picture in pixels; `previews` is
     the number of unfinished pictures to show on the way; `frames` are the steps that a strip shows, all if empty.
+    `references`: how many drawings by people the model may look at for each thing.
     `fingerprint` names the weights that drew it before, "" for pictures of before these had names, None for new ones.
     """
 
@@ -27,6 +28,7 @@ class ImageRequest:
     model: str | None = None
     steps: int | None = None
     guidance: float | None = None
+    references: int | None = None
     negative_prompt: str | None = None
     strength: float | None = None
     source: Recipe | None = None
@@ -51,6 +53,7 @@ class Recipe:
 
     `picture` is the row of the question that brought the picture it began with, 0 if none did. The buttons below old
     messages hold recipes as JSON, so the names of the fields never change. `fingerprint` names the model's weights.
+    `references` is None for pictures of before models could look at drawings.
     """
 
     model: str
@@ -63,6 +66,7 @@ class Recipe:
     source: Recipe | None = None
     picture: int = 0
     fingerprint: str = ""
+    references: int | None = None
 
     @classmethod
     def from_drawn(cls, drawn: Drawn, request: ImageRequest) -> Recipe:
@@ -78,6 +82,7 @@ class Recipe:
             source=request.source,
             picture=request.picture,
             fingerprint=drawn.fingerprint,
+            references=drawn.references,
         )
 
     @classmethod
@@ -103,8 +108,9 @@ class Recipe:
         return 0 if self.source is None else self.source.depth + 1
 
     def with_knob(self, knob: str, value: float) -> Recipe:
-        """Return a copy with another value of `knob`, which is "guidance" or "steps"."""
-        return replace(self, steps=int(value)) if knob == "steps" else replace(self, guidance=value)
+        """Return a copy with another value of `knob`, which is one of KNOBS."""
+        changes: dict[str, Any] = {knob: int(value) if knob in INTEGER_KNOBS else value}
+        return replace(self, **changes)
 
     def to_request(self) -> ImageRequest:
         """Return the request that draws this picture again."""
@@ -119,4 +125,5 @@ class Recipe:
             source=self.source,
             picture=self.picture,
             fingerprint=self.fingerprint,
+            references=self.references,
         )

@@ -1,8 +1,9 @@
-"""The story of a picture, for "How it was made": its words, its beginning, its steps and its guidance."""
+"""The story of a picture, for "How it was made": its words, its noise, its steps, its guidance, and drawings."""
 
 from __future__ import annotations
 
 from bot import Context, Drawn
+from plugins.imagine.drawings import tell_drawings, tell_nearest
 from plugins.imagine.presentation import describe_unread, quote_tokens
 from plugins.imagine.recipe import Recipe
 
@@ -14,7 +15,9 @@ def tell_story(ctx: Context, recipe: Recipe, drawn: Drawn, steps: int) -> str:
         _tell_beginning(ctx, recipe),
         _tell_steps(ctx, steps),
         _tell_guidance(ctx, recipe, drawn),
+        tell_drawings(ctx, drawn),
         _tell_parts(ctx, drawn),
+        tell_nearest(ctx, drawn),
     )
     return "\n".join(f"{number}. {text}" for number, text in enumerate(filter(None, chapters), 1))
 

@@ -1,4 +1,4 @@
-"""Sweeps: one knob of a drawing (guidance or steps) at several values, typed like "guidance=1,3,7"."""
+"""Sweeps: one knob of a drawing (guidance, steps, references) at several values, typed like "guidance=1,3,7"."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from bot import UserError
 
-KNOBS = ("guidance", "steps")
-INTEGER_KNOBS = frozenset({"steps"})
+KNOBS = ("guidance", "steps", "references")
+INTEGER_KNOBS = frozenset({"steps", "references"})
 MIN_VALUES, MAX_VALUES = 2, 8
-EXAMPLES = {"guidance": (1, 3, 7), "steps": (5, 15, 30)}
+EXAMPLES = {"guidance": (1, 3, 7), "steps": (5, 15, 30), "references": (0, 1, 3)}
 PATTERN = re.compile(r"\s*(?P<knob>[a-z]+)\s*[=:]\s*(?P<values>.+)", re.IGNORECASE | re.DOTALL)
 
 
@@ -40,7 +40,8 @@ def parse_sweep(text: str, limits: Mapping[str, tuple[float, float]], max_values
     knob = match["knob"].casefold() if match else ""
     if match is None or knob not in KNOBS:
         sentence = (
-            "sweep is guidance or steps with {fewest} to {most} values, like {one} or {other}; you gave “{text}”."
+            "sweep is guidance, steps or references with {fewest} to {most} values, like {one} or {other}; you gave "
+            "“{text}”."
         )
         examples = {
             "one": _build_example("guidance", limits, max_values),

@@ -18,7 +18,7 @@ INSTRUCTIONS = "Write two or three sentences about whatever the message names, o
 PICTURE_PIXELS = 384
 """Longer side of the pictures, in pixels."""
 PREVIEWS = 5
-KNOBS = ("steps", "guidance")
+KNOBS = ("steps", "guidance", "references")
 """Values that the diffusion model chooses, within the limits that moderators set for /imagine."""
 
 
@@ -140,10 +140,14 @@ class Diffusion(Family):
     def describe(self) -> str:
         if not self.steps:
             return self.ctx.translate("The image model drew this from the words, and does not tell in how many steps.")
-        return self.ctx.translate(
+        text = self.ctx.translate(
             "The diffusion model began with noise and took some of it away {steps} times, everywhere at once.",
             steps=self.steps,
         )
+        if self.drawn is None or not self.drawn.enlarged_by:
+            return text
+        enlarged = self.ctx.translate("Another network, {network}, made it larger.", network=self.drawn.enlarged_by)
+        return f"{text} {enlarged}"
 
 
 class Gan(Family):

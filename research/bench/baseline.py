@@ -56,6 +56,7 @@ class BarePipeline:
     def _open(self, spec: EngineSpec, dtype: torch.dtype) -> Any:
         pipeline = DiffusionPipeline.from_pretrained(spec.folder, dtype=dtype, local_files_only=True).to(self._device)
         pipeline.set_progress_bar_config(disable=True)
+        look_at_nothing(pipeline)
         return pipeline
 
     def _time_loop(self, prompt: str, seed: int, steps: int, guidance: float) -> float:
@@ -102,6 +103,20 @@ class BarePipeline:
         if self._device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - start
+
+
+def look_at_nothing(pipeline: Any) -> None:
+    """Fill the inputs for drawings with zeros, if the UNet of a pipeline has any: diffusers knows nothing of them."""
+    unet, channels = pipeline.unet, pipeline.vae.config.latent_channels
+    free, forward = unet.config.in_channels - channels, unet.forward
+    if not free:
+        return
+
+    def fill(sample: torch.Tensor, *args: Any, **more: Any) -> Any:
+        return forward(torch.nn.functional.pad(sample, (0, 0, 0, 0, 0, free)), *args, **more)
+
+    unet.register_to_config(in_channels=channels)
+    unet.forward = fill
 
 
 def main() -> None:

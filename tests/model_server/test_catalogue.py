@@ -182,6 +182,16 @@ def test_local_paths_are_relative_to_their_catalogue(tmp_path: Path) -> None:
     assert folder == tmp_path / "weights"
 
 
+def test_the_folder_of_an_enlarger_is_relative_to_the_file_that_names_it(tmp_path: Path) -> None:
+    entry = load_catalogue(written(tmp_path, DIFFUSION + 'options = { enlarger = "larger", styles = "flat" }\n'))["art"]
+    assert entry.options == {"enlarger": str(tmp_path / "larger"), "styles": "flat"}
+    assert [
+        Path(str(one.options["enlarger"])).is_dir()
+        for one in load_catalogue(CONFIG / "models.toml").values()
+        if "enlarger" in one.options
+    ] == [True]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

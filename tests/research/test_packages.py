@@ -14,11 +14,13 @@ from filelock import FileLock
 from model_server.catalogue import load_catalogue
 from model_server.errors import OperatorError
 from research.packages import (
+    DRAWING_PACKAGES,
     DRAWN_SETS,
     EMOJI_SETS,
     JUDGE_TEST_SET,
     JUDGE_TRAINING_SETS,
     WORD_PACKAGES,
+    DebianPackage,
     Package,
     fetch,
     read_json,
@@ -110,14 +112,34 @@ def test_without_npm_the_error_says_what_to_install(tmp_path: Path, monkeypatch:
         fetch([PACKAGE], tmp_path / "data", lambda _: None)
 
 
+def test_a_package_of_debian_is_fetched_once_and_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = DebianPackage("clips", "1:2-3", PACKAGE.sha512, "public domain", "Some")
+    programs = {
+        "apt-get": f'echo "$@" >> {tmp_path}/asked; /bin/cp {tmp_path}/served clips_1%3a2-3_all.deb',
+        "dpkg-deb": 'echo "$@" >> ' + f'{tmp_path}/asked; /bin/mkdir -p "$3/usr"; /bin/cp "$2" "$3/usr/copy"',
+    }
+    for name, script in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n", "utf-8")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "served").write_bytes(TARBALL)
+    for _ in range(2):
+        fetch([package], tmp_path / "data", lambda _: None)
+    first, second = (tmp_path / "asked").read_text("utf-8").splitlines()
+    assert first == "download --quiet=2 clips=1:2-3"
+    assert second.startswith("--extract clips_1%3a2-3_all.deb ")
+    assert (tmp_path / "data" / package.unpacked / "usr" / "copy").read_bytes() == TARBALL
+
+
 def test_licences_are_free_and_the_test_set_of_the_judge_is_kept_apart() -> None:
     licences = {
         one.package.name: one.package.licence
         for one in (*EMOJI_SETS, *DRAWN_SETS, *JUDGE_TRAINING_SETS, JUDGE_TEST_SET)
-    } | {one.name: one.licence for one in WORD_PACKAGES}
-    assert set(licences.values()) <= {"MIT", "Apache-2.0", "CC-BY-4.0", "Unicode-3.0"}
+    } | {one.name: one.licence for one in (*WORD_PACKAGES, *DRAWING_PACKAGES.values())}
+    assert set(licences.values()) <= {"MIT", "Apache-2.0", "CC-BY-4.0", "Unicode-3.0", "public domain"}
     assert not [name for name in licences if "apple" in name or "facebook" in name]
     assert JUDGE_TEST_SET.package not in {one.package for one in (*EMOJI_SETS, *DRAWN_SETS, *JUDGE_TRAINING_SETS)}
+    assert JUDGE_TEST_SET.package not in DRAWING_PACKAGES.values()
 
 
 def test_each_set_has_a_style_of_its_own_which_the_catalogue_lists() -> None:

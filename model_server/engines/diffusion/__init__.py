@@ -32,6 +32,9 @@ def open_engine(spec: EngineSpec) -> Engine:
         from model_server.engines.diffusion.batched_engine import BatchedEngine
 
         return BatchedEngine(spec)
+    if spec.options.get("enlarger"):
+        sentence = "the option enlarger is only for a plain Stable Diffusion without offload, slicing and tiling"
+        raise Misconfigured(f"{spec.name} cannot be served: {sentence}.")
     from model_server.engines.diffusion.pipeline_engine import PipelineEngine
 
     return PipelineEngine(spec)

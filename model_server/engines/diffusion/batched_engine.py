@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
-from typing import TYPE_CHECKING
+from itertools import chain, islice
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 
 from model_server.engines.common.memory import run_within_memory
 from model_server.engines.common.refusal import JobRefused
 from model_server.engines.diffusion.collage import cut_parts, make_collage, make_tiles
+from model_server.engines.diffusion.enlarger import EnlargingQueue
 from model_server.engines.diffusion.network import Network
 from model_server.engines.diffusion.parts import split_prompt
 from model_server.engines.diffusion.picture_job import PictureJob
@@ -31,7 +33,8 @@ from model_server.engines.diffusion.request import (
     split_task,
 )
 from model_server.engines.diffusion.solver import NAME, SolverStep, advance
-from model_server.images import read_stamp
+from model_server.images import decode, encode, read_stamp
+from model_server.jobs import Nearest, Reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 
     from model_server.engines.contract import EngineSpec
     from model_server.engines.diffusion.parts import Parts
+    from model_server.engines.diffusion.references import Drawing
     from model_server.jobs import Event, GuidedBy, Imagine, Job
 
 log = logging.getLogger(__name__)
@@ -47,23 +51,36 @@ log = logging.getLogger(__name__)
 DEFAULT_BATCH = 8
 """The most pictures, or parts of them, in one pass, of all jobs together. With guidance the network computes two rows
 for each."""
-DEFAULT_STEPS, DEFAULT_GUIDANCE = 30, 3.0
+DEFAULT_STEPS, DEFAULT_GUIDANCE, DEFAULT_REFERENCES = 30, 3.0, 3
+MAX_SHOWN = 256
+"""The most drawings whose pictures are kept ready, a few kilobytes each."""
 LEAST_STRENGTH_OF_PARTS = 0.5
 """Variations that keep more of a picture are drawn at once: its things would be cut out and moved again."""
 GUIDED_BY_ONE_PREDICTION: dict[float, GuidedBy] = {0.0: "nothing", 1.0: "prompt"}
 """Values of guidance that need one prediction of the network instead of a comparison of two."""
 
 
-Conditions = Sequence[tuple[float, torch.Tensor]]
+class Condition(NamedTuple):
+    """What one prediction of the network depends on, and the weight with which it is added to the others.
+
+    `states` are prompt embeddings; `references` the drawings that the network looks at, None if it can look at none.
+    """
+
+    weight: float
+    states: torch.Tensor
+    references: torch.Tensor | None
+
+
+Conditions = Sequence[Condition]
 
 
 @dataclass(slots=True, eq=False)
 class PartState:
     """A part of a picture, or all of it, that is being drawn: `step` steps of its `schedule` are done.
 
-    `noisy`: its latents (C × H × W). `clean`: the clean latents that the last step predicted. `conditions`: pairs of a
-    weight and prompt embeddings; the network's predictions for these are added with these weights. `unguided` takes
-    their place at the steps that are not in `guided_steps`.
+    `noisy`: its latents (C × H × W). `clean`: the clean latents that the last step predicted. The network's predictions
+    for the `conditions` are added with their weights. `unguided` takes their place at the steps that are not in
+    `guided_steps`. `drawings`: those that the network looks at.
     """
 
     schedule: Sequence[SolverStep]
@@ -71,6 +88,7 @@ class PartState:
     conditions: Conditions
     unguided: Conditions
     guided_steps: range
+    drawings: Sequence[Drawing]
     clean: torch.Tensor | None = None
     step: int = 0
 
@@ -130,6 +148,7 @@ class BatchedEngine:
     Options: `steps`, `guidance` and `size` (in pixels) for requests that name none; `guidance_rescale`;
     `guidance_start` and `guidance_stop`, the part of the steps that is guided (Kynkäänniemi et al., arXiv 2404.07724);
     `styles`, of which one is added to a prompt that names none; `parts`, to draw the things of a prompt one by one;
+    `enlarger`, the folder of a network that enlarges finished pictures;
     `batch`, the most pictures, or parts of them, in one pass, and the most jobs at once.
     """
 
@@ -138,6 +157,7 @@ class BatchedEngine:
         self.capacity = int(spec.options.get("batch", DEFAULT_BATCH))
         self._new: list[Job] = []
         self._running: dict[str, ActiveJob] = {}
+        self._shown: dict[Drawing, Reference] = {}
 
     def load(self) -> None:
         self._network = network = Network(self._spec, 2 * self.capacity)
@@ -149,9 +169,13 @@ class BatchedEngine:
             edge=network.edge,
             multiple=max(8, network.scale),
         )
+        if network.bank:
+            self._capabilities = replace(self._capabilities, references=DEFAULT_REFERENCES)
         log.info("%s: %s; %d pictures in one step.", self._spec.name, network.dtype, self.capacity)
         [noise] = network.make_noises(0, 1, self._capabilities.width, self._capabilities.height)
-        network.decode(network.predict(noise[None], [0], [network.embed_prompt("")]))
+        references = [network.bank.stack([])] if network.bank else []
+        [trial] = network.decode(network.predict(noise[None], [0], [network.embed_prompt("")], references))
+        self._enlarging = EnlargingQueue(self._spec, trial)
 
     @property
     def defaults(self) -> Mapping[str, float]:
@@ -162,7 +186,10 @@ class BatchedEngine:
 
     @torch.inference_mode()
     def step(self) -> Sequence[Event]:
-        """Start the new jobs, then advance pictures with about `capacity` parts by one step, shared among the jobs."""
+        """Start the new jobs, then advance pictures with about `capacity` parts by one step, shared among the jobs.
+
+        At last, enlarge one of the finished pictures: more would delay the other jobs.
+        """
         new, self._new = self._new, []
         events = [event for job in new for event in self._run_guarded(job.id, partial(self._start, job))]
         chosen = self._choose_pictures()
@@ -170,13 +197,16 @@ class BatchedEngine:
         for shape in {part.noisy.shape: None for _, part in parts}:
             events += self._run_step([(active, part) for active, part in parts if part.noisy.shape == shape])
         for job_id, active in list(self._running.items()):
-            advanced = [picture for other, picture in chosen if other is active]
-            events += self._run_guarded(job_id, partial(self._report, active, advanced))
+            if advanced := [picture for other, picture in chosen if other is active]:
+                events += self._run_guarded(job_id, partial(self._report, active, advanced))
+        if (next_job := self._enlarging.next_job) is not None:
+            events += self._run_guarded(next_job, self._enlarge_next)
         return events
 
     def remove(self, job_id: str) -> None:
         self._new = [job for job in self._new if job.id != job_id]
         self._running.pop(job_id, None)
+        self._enlarging.remove(job_id)
 
     def _run_guarded(self, job_id: str, action: Callable[[], list[Event]]) -> list[Event]:
         """Return the events of `action`; if it refuses the job or runs out of memory, remove the job and say why."""
@@ -197,7 +227,7 @@ class BatchedEngine:
         split = self._split(task)
         pictures = self._start_pictures(task, split, start)
         steps_each = [len(picture.parts[0].schedule) for picture in pictures]
-        picture_job = PictureJob(job.id, task, self._capabilities, steps_each, split)
+        picture_job = PictureJob(job.id, task, self._capabilities, steps_each, split, self._enlarging.name)
         self._running[job.id] = ActiveJob(picture_job, pictures)
         return [*picture_job.make_start_events(self._network.encode_prompt), *self._decode_due(picture_job, pictures)]
 
@@ -224,7 +254,7 @@ class BatchedEngine:
         self, index: int, task: Imagine, split: Parts | None, initial: Sequence[torch.Tensor | None]
     ) -> PictureState:
         """Start one picture; `initial` has the latents with which each of its parts begins, if they are not noise."""
-        solver, steps = self._network.solver, task.steps or 1
+        solver, bank, steps = self._network.solver, self._network.bank, task.steps or 1
         prompts = (task.prompt,) if split is None else split.prompts
         noises = self._network.make_noises(task.seed, len(prompts), task.width or 0, task.height or 0)
         schedule = solver.schedule(steps)
@@ -237,27 +267,36 @@ class BatchedEngine:
         for prompt, noisy, latents in zip(prompts, noises, initial, strict=True):
             if latents is not None:
                 noisy = schedule[0].alpha * latents + schedule[0].sigma * noisy
-            guided, unguided = self._make_conditions(task, prompt)
-            parts.append(PartState(needed, noisy, guided, unguided, range(first, end)))
+            style = choose_style(task, self._capabilities.styles)
+            drawings = bank.find(prompt, task.references or 0, style, task.seed) if bank else []
+            guided, unguided = self._make_conditions(task, append_style(prompt, style), drawings)
+            parts.append(PartState(needed, noisy, guided, unguided, range(first, end), drawings))
         return PictureState(index, task.seed, parts, split, is_partly_drawn=len(needed) < len(schedule))
 
-    def _make_conditions(self, task: Imagine, prompt: str) -> tuple[Conditions, Conditions]:
-        """Return weights and embeddings for steps with classifier-free guidance (Ho and Salimans, arXiv 2207.12598).
+    def _make_conditions(
+        self, task: Imagine, prompt: str, drawings: Sequence[Drawing]
+    ) -> tuple[Conditions, Conditions]:
+        """Return the conditions of steps with classifier-free guidance (Ho and Salimans, arXiv 2207.12598).
 
-        The unconditional part, which reads the negative prompt, comes first; parts of weight 0 are left out. Also
-        return those for steps without guidance.
+        The unconditional one, which reads the negative prompt and looks at no drawing, comes first; those of weight 0
+        are left out. Also return the condition of steps without guidance.
         """
         guidance = 1.0 if task.guidance is None else task.guidance
-        prompt = append_style(prompt, choose_style(task, self._capabilities.styles))
-        weighted = [(1 - guidance, task.negative_prompt), (guidance, prompt)]
-        conditions = [(weight, self._network.embed_prompt(text)) for weight, text in weighted if weight]
-        return conditions, [(1.0, conditions[-1][1])]
+        bank, embed = self._network.bank, self._network.embed_prompt
+        weighted = [(1 - guidance, task.negative_prompt, ()), (guidance, prompt, drawings)]
+        conditions = [
+            Condition(weight, embed(text), bank.stack(looked_at) if bank else None)
+            for weight, text, looked_at in weighted
+            if weight
+        ]
+        return conditions, [conditions[-1]._replace(weight=1.0)]
 
     def _choose_pictures(self) -> list[tuple[ActiveJob, PictureState]]:
         """Choose the pictures of the next step: at least one of every job, and those with the fewest steps done."""
         ready = [
-            (active, [picture for picture in active.pictures if not picture.is_finished])
+            (active, unfinished)
             for active in self._running.values()
+            if (unfinished := [picture for picture in active.pictures if not picture.is_finished])
         ]
         chosen: list[tuple[ActiveJob, PictureState]] = []
         # Jobs with few pictures come first, so that the rest of their share goes to the others.
@@ -293,13 +332,14 @@ class BatchedEngine:
 
     def _predict(self, parts: Sequence[PartState]) -> torch.Tensor:
         """Return the guided predictions for N parts (N × C × H × W), from a single forward pass."""
-        rows = [(part, weight, states) for part in parts for weight, states in part.next_conditions]
+        rows = [(part, condition) for part in parts for condition in part.next_conditions]
         outputs = self._network.predict(
-            torch.stack([part.noisy for part, _, _ in rows]),
-            [part.next_step.timestep for part, _, _ in rows],
-            [states for _, _, states in rows],
+            torch.stack([part.noisy for part, _ in rows]),
+            [part.next_step.timestep for part, _ in rows],
+            [condition.states for _, condition in rows],
+            [condition.references for _, condition in rows if condition.references is not None],
         )
-        weights = torch.tensor([weight for _, weight, _ in rows], device=outputs.device)
+        weights = torch.tensor([condition.weight for _, condition in rows], device=outputs.device)
         counts = [len(part.next_conditions) for part in parts]
         predictions, weighted = (
             torch.split(some, counts) for some in (outputs, outputs * weights[:, None, None, None])
@@ -347,12 +387,54 @@ class BatchedEngine:
                     guidance = picture_job.single_tasks[picture.index].guidance or 0.0
                     guided_by = GUIDED_BY_ONE_PREDICTION.get(guidance, "comparison")
                     whole = picture.combine(images, noisy=picture.is_partly_drawn)
-                    events += picture_job.finish(picture.index, whole, guided_by)
+                    drawings = self._name_drawings(picture, whole)
+                    if picture_job.enlarged_by:
+                        self._enlarging.add(picture_job, picture.index, whole, guided_by, *drawings)
+                    else:
+                        events += picture_job.finish(picture.index, whole, guided_by, *drawings)
                 else:
                     picture_job.add_frame(picture.index, picture.step, picture.combine(images, noisy=True))
         if picture_job.is_finished:
             self.remove(picture_job.job_id)
         return events
+
+    def _enlarge_next(self) -> list[Event]:
+        picture_job, events = self._enlarging.finish_next()
+        if picture_job.is_finished:
+            self.remove(picture_job.job_id)
+        return events
+
+    def _name_drawings(self, picture: PictureState, image: Image.Image) -> tuple[list[Reference], Nearest | None]:
+        """Return the drawings that the network looked at for a finished picture, and the nearest one that it knows."""
+        if (bank := self._network.bank) is None or picture.is_partly_drawn:
+            return [], None
+        looked_at = dict.fromkeys(chain.from_iterable(part.drawings for part in picture.parts))
+        nearest = bank.nearest(picture.parts[0].noisy) if picture.split is None else None
+        named = {one: self._show_drawing(one) for one in (*looked_at, *([nearest] if nearest else []))}
+        references = [named[one] for one in looked_at]
+        if nearest is None:
+            return references, None
+        return references, Nearest(named[nearest], measure_distance(image, decode(named[nearest].picture)))
+
+    def _show_drawing(self, drawing: Drawing) -> Reference:
+        """Return a drawing with its picture, as the autoencoder decodes it."""
+        if drawing not in self._shown:
+            bank = self._network.bank
+            [image] = self._network.decode(bank.latents(drawing)[None]) if bank else []
+            if len(self._shown) >= MAX_SHOWN:
+                self._shown.clear()
+            picture = encode(image, {})
+            self._shown[drawing] = Reference(drawing.thing, drawing.set, drawing.author, drawing.licence, picture)
+        return self._shown[drawing]
+
+
+def measure_distance(one: Image.Image, other: Image.Image) -> float:
+    """Return the root mean square of the differences between two pictures of one size, 0 to 1.
+
+    The other picture counts as it is or mirrored, whichever is nearer.
+    """
+    first, second = (np.asarray(picture.convert("RGB"), np.float32) / 255 for picture in (one, other))
+    return float(min(np.sqrt(np.square(first - turned).mean()) for turned in (second, second[:, ::-1])))
 
 
 def rescale_guidance(guided: torch.Tensor, prompted: torch.Tensor, share: float) -> torch.Tensor:

@@ -14,6 +14,7 @@ from model_server.engines.common.device import dtype_name, pick_device, pick_dty
 from model_server.engines.common.images import to_images
 from model_server.engines.common.seeding import make_generator
 from model_server.engines.diffusion.batch_invariance import make_batch_invariant
+from model_server.engines.diffusion.references import TENSORS_FILE, ReferenceBank
 from model_server.engines.diffusion.request import encode_prompt, read_special_names_as_text
 from model_server.engines.diffusion.solver import Solver
 
@@ -47,7 +48,10 @@ class Network:
             log.info("%s: rows depend on their batch in %s, so that float32 is used.", spec.name, self._dtype)
             self._dtype = torch.float32
             self._load(spec)
-        self.channels = int(self._unet.config.in_channels)
+        self.channels = int(self._pipeline.vae.config.latent_channels)
+        has_bank = (spec.folder / TENSORS_FILE).is_file()
+        self.bank = ReferenceBank(spec.folder, self._embed_meaning) if has_bank else None
+        """The drawings that the UNet can look at: their latents are inputs beside the noisy ones."""
         self.scale = int(self._pipeline.vae_scale_factor)
         """Edge in pixels of the square that one latent stands for."""
         self.edge = self._latent_edge * self.scale
@@ -72,9 +76,19 @@ class Network:
         return encode_prompt(tokenizer, text, tokenizer.model_max_length)
 
     @torch.inference_mode()
-    def predict(self, noisy: torch.Tensor, timesteps: Sequence[int], states: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Return the UNet's output for N rows (N × C × H × W), each with its own timestep and prompt embeddings."""
-        rows = noisy.to(self._dtype).contiguous(memory_format=torch.channels_last)
+    def predict(
+        self,
+        noisy: torch.Tensor,
+        timesteps: Sequence[int],
+        states: Sequence[torch.Tensor],
+        references: Sequence[torch.Tensor] = (),
+    ) -> torch.Tensor:
+        """Return the UNet's output for N rows (N × C × H × W), each with its own timestep and prompt embeddings.
+
+        `references` has for each row what the UNet looks at (`ReferenceBank.stack`), if it can look at anything.
+        """
+        inputs = torch.cat([noisy, torch.stack(list(references)).to(noisy)], 1) if references else noisy
+        rows = inputs.to(self._dtype).contiguous(memory_format=torch.channels_last)
         times = torch.tensor(timesteps, device=self._device)
         output: torch.Tensor = self._unet(rows, times, torch.stack(list(states)), return_dict=False)[0]
         return output.float()
@@ -119,6 +133,14 @@ class Network:
     def _embed_prompt(self, text: str) -> torch.Tensor:
         states: torch.Tensor = self._pipeline.encode_prompt(text, self._device, 1, do_classifier_free_guidance=False)[0]
         return states[0].to(self._dtype)
+
+    @torch.inference_mode()
+    def _embed_meaning(self, text: str) -> torch.Tensor:
+        """Return the unit vector of what `text` means: the mean over its tokens."""
+        encoder, tokenizer = self._pipeline.text_encoder, self._pipeline.tokenizer
+        tokens = tokenizer(text, truncation=True, return_tensors="pt").to(self._device)
+        states: torch.Tensor = encoder(tokens.input_ids, attention_mask=tokens.attention_mask)[0][0]
+        return torch.nn.functional.normalize(states.mean(0), dim=0)
 
     @torch.inference_mode()
     def _make_batch_invariant(self, rows: int) -> bool:

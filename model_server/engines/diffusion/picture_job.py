@@ -28,16 +28,26 @@ from model_server.images import (
     make_strip,
     read_stamp,
 )
-from model_server.jobs import EncodedPrompt, Finished, Picture, Preview, Progress, ResolvedSettings, Started
+from model_server.jobs import (
+    MAX_REFERENCES,
+    EncodedPrompt,
+    Finished,
+    Picture,
+    Preview,
+    Progress,
+    ResolvedSettings,
+    Started,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Literal
 
     from PIL import Image
 
     from model_server.engines.diffusion.parts import Parts
     from model_server.engines.diffusion.request import Capabilities
-    from model_server.jobs import Event, GuidedBy, Imagine
+    from model_server.jobs import Event, GuidedBy, Imagine, Nearest, Reference
 
 MAX_FIRST_PREVIEW_STEP = 3
 """The first preview comes after this step or an earlier one."""
@@ -50,7 +60,7 @@ class PictureJob:
 
     `task` comes from `request.complete_task`. `steps_each`: the steps that each picture takes, which are fewer than its
     task's `steps` when it starts from a picture, or when only earlier frames of it are asked for. `split`: the things
-    of which each picture is put together, if it is.
+    of which each picture is put together, if it is. `enlarger`: the name of the model's enlarger, if it has one.
     """
 
     def __init__(
@@ -60,11 +70,14 @@ class PictureJob:
         capabilities: Capabilities,
         steps_each: Sequence[int],
         split: Parts | None = None,
+        enlarger: str = "",
     ) -> None:
         self.job_id = job_id
         self.task = task
         self.single_tasks = split_task(task)
         self.steps = max(1, *steps_each)
+        self.enlarged_by = enlarger if is_enlarged_finished(task) else ""
+        """The enlarger through which each picture goes before it is given to `finish`; "" if through none."""
         self._capabilities = capabilities
         self._steps_each = steps_each
         self._done = [0] * len(steps_each)
@@ -74,6 +87,8 @@ class PictureJob:
         self._frames: list[dict[int, Image.Image]] = [{} for _ in steps_each]
         self._finished: dict[int, Image.Image] = {}
         self._guided_by: dict[int, GuidedBy] = {}
+        self._references: dict[int, Sequence[Reference]] = {}
+        self._nearest: dict[int, Nearest | None] = {}
         self._next_index = 0
         self._edge = choose_edge(task)
         self._split = split
@@ -112,7 +127,9 @@ class PictureJob:
             shows=can.can_show_steps,
             # The same weights draw another picture of the same words and seed since things are drawn one by one.
             fingerprint=f"{can.fingerprint}-parts" if split and can.fingerprint else can.fingerprint,
+            references=max(one.references or 0 for one in self.single_tasks),
             parts=split.names if split else (),
+            enlarged_by=self.enlarged_by,
         )
         return [Started(self.job_id), chosen]
 
@@ -153,9 +170,19 @@ class PictureJob:
         """Return the event that reports the number of steps done."""
         return Progress(self.job_id, self.step, self.steps)
 
-    def finish(self, index: int, picture: Image.Image, guided_by: GuidedBy) -> list[Event]:
-        """Record that picture `index` is finished; return the events of all pictures that can be sent now, in order."""
-        self._guided_by[index] = guided_by
+    def finish(
+        self,
+        index: int,
+        picture: Image.Image,
+        guided_by: GuidedBy,
+        references: Sequence[Reference] = (),
+        nearest: Nearest | None = None,
+    ) -> list[Event]:
+        """Record that picture `index` is finished; return the events of all pictures that can be sent now, in order.
+
+        `references` are the drawings that the network looked at for it, and `nearest` is the one most like it.
+        """
+        self._guided_by[index], self._references[index], self._nearest[index] = guided_by, references, nearest
         self._done[index] = self._steps_each[index]
         self._finished[index] = self._resize(picture)
         in_one = self.task.sweep is not None or self.task.layout == "grid"
@@ -167,9 +194,23 @@ class PictureJob:
             if in_one:
                 pictures = [self._finished[index] for index in range(len(self._steps_each))]
                 combined = encode(self._combine(pictures), self._describe(0))
-                events.append(Picture(self.job_id, combined, guided_by=self._guided_by[0]))
+                events.append(self._make_event(combined, range(len(pictures))))
             events.append(Finished(self.job_id))
         return events
+
+    def _make_event(
+        self, data: bytes, indices: Sequence[int], media_type: Literal["image/png", "image/gif"] = "image/png"
+    ) -> Picture:
+        """Return the event of a file with the pictures `indices`."""
+        references = dict.fromkeys(reference for index in indices for reference in self._references[index])
+        return Picture(
+            self.job_id,
+            data,
+            media_type,
+            self._guided_by[indices[0]],
+            tuple(references)[:MAX_REFERENCES],
+            self._nearest[indices[0]],
+        )
 
     def _combine(self, pictures: Sequence[Image.Image]) -> Image.Image:
         sweep = self.task.sweep
@@ -178,18 +219,18 @@ class PictureJob:
         return make_rows(add_captions(pictures, [f"{sweep.knob} {value:g}" for value in sweep.values]))
 
     def _make_picture_event(self, index: int) -> Picture:
-        made_by, guided_by = self._describe(index), self._guided_by[index]
+        made_by = self._describe(index)
         frames = [*self._frames[index].values(), self._finished[index]]
         match self.task.layout:
             case "strip":
                 if len(frames) > 1:
                     steps = [*self._frames[index], self._steps_each[index]]
                     frames = add_captions(frames, [str(step) for step in steps], NUMBER_RATIO)
-                return Picture(self.job_id, encode(make_strip(frames), made_by), guided_by=guided_by)
+                return self._make_event(encode(make_strip(frames), made_by), [index])
             case "animation":
-                return Picture(self.job_id, animate(frames, made_by), "image/gif", guided_by)
+                return self._make_event(animate(frames, made_by), [index], "image/gif")
             case _:
-                return Picture(self.job_id, encode(self._finished[index], made_by), guided_by=guided_by)
+                return self._make_event(encode(self._finished[index], made_by), [index])
 
     def _resize(self, picture: Image.Image) -> Image.Image:
         return picture if self._edge is None else enlarge(picture, self._edge)
@@ -210,6 +251,10 @@ class PictureJob:
         style = choose_style(task, self._capabilities.styles)
         if style and (self.task.layout != "grid" or self.task.count == 1):
             made_by["style"] = style
+        if task.references:
+            made_by["references"] = str(task.references)
+        if self.enlarged_by:
+            made_by["enlarged_by"] = self.enlarged_by
         if self._split is not None:
             made_by["parts"] = str(len(self._split.prompts))
         if task.negative_prompt:
@@ -265,10 +310,18 @@ def choose_edge(task: Imagine) -> int | None:
 
     `task.edge` shrinks the pictures of a strip, an animation or a sweep, but never a picture that stands by itself.
     """
-    in_row = task.layout in ("strip", "animation") or task.sweep is not None
-    if task.edge is not None and (in_row or task.edge > max(task.width or 0, task.height or 0)):
+    if task.edge is not None and (_is_in_row(task) or is_enlarged_finished(task)):
         return task.edge
     return fit_edge(task)
+
+
+def is_enlarged_finished(task: Imagine) -> bool:
+    """Return whether finished pictures of a task, which stand by themselves or in a grid, become larger."""
+    return not _is_in_row(task) and (task.edge or 0) > max(task.width or 0, task.height or 0)
+
+
+def _is_in_row(task: Imagine) -> bool:
+    return task.layout in ("strip", "animation") or task.sweep is not None
 
 
 def fit_edge(task: Imagine) -> int | None:

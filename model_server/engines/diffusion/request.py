@@ -27,6 +27,7 @@ MAX_PICTURES = 16
 WORDS = re.compile(r"\w+")
 STEP_RANGE = (1, 150)
 GUIDANCE_RANGE = (0.0, 30.0)
+REFERENCES_RANGE = (0, 4)
 GUIDANCE_RESCALE_RANGE = GUIDANCE_INTERVAL_RANGE = (0.0, 1.0)
 EDGE_RANGE_PIXELS = (16, 1024)
 """The smallest and the largest longer side to which a request can enlarge a picture."""
@@ -69,13 +70,16 @@ class Capabilities:
     """Words for the styles that the model was trained to tell apart."""
     draws_parts: bool = False
     """If True, the things of a prompt are drawn one by one and then put together."""
+    references: int = 0
+    """How many drawings the network looks at for each thing of a prompt; 0 for a model that cannot look at any."""
     fingerprint: str = ""
     """Names the model's weights."""
 
     @property
     def defaults(self) -> dict[str, float]:
         """What a request that leaves these fields open gets."""
-        return {"steps": self.steps, "guidance": self.guidance}
+        looking = {"references": self.references} if self.references else {}
+        return {"steps": self.steps, "guidance": self.guidance, **looking}
 
 
 def make_capabilities(
@@ -125,10 +129,15 @@ def complete_task(task: Imagine, capabilities: Capabilities) -> Imagine:
     width, height = task.width or capabilities.width, task.height or capabilities.height
     steps = _clamp(capabilities.steps, task.least_steps, task.most_steps)
     guidance = _clamp(capabilities.guidance, task.least_guidance, task.most_guidance)
+    # A model that cannot look at drawings has no choice, whatever the bounds are.
+    references = capabilities.references
+    if references:
+        references = _clamp(references, task.least_references, task.most_references)
     completed = replace(
         task,
         steps=steps if task.steps is None else task.steps,
         guidance=guidance if task.guidance is None else task.guidance,
+        references=references if task.references is None else task.references,
         width=width,
         height=height,
     )
@@ -138,6 +147,10 @@ def complete_task(task: Imagine, capabilities: Capabilities) -> Imagine:
     for one in split_task(completed):
         _check_range("number of steps", one.steps, STEP_RANGE, "steps")
         _check_range("guidance", one.guidance, GUIDANCE_RANGE, "guidance")
+        _check_range("number of drawings to look at", one.references, REFERENCES_RANGE, "references")
+        if one.references and not capabilities.references:
+            sentence = f"{capabilities.name} draws from memory alone; please leave out the drawings to look at."
+            raise JobRefused(sentence, param="references")
     _check_range("number of previews", completed.previews, (0, MAX_PREVIEWS), "partial_images")
     _check_side("width", width, capabilities.width, capabilities.multiple)
     _check_side("height", height, capabilities.height, capabilities.multiple)
@@ -162,8 +175,11 @@ def split_task(task: Imagine) -> list[Imagine]:
     """Return one task for each picture of `task`, with the seed of that picture or, in a sweep, its value."""
     if task.sweep is None:
         return [replace(task, count=1, seed=task.seed + index) for index in range(task.count)]
-    if task.sweep.knob == "steps":
-        return [replace(task, steps=int(value), sweep=None) for value in task.sweep.values]
+    match task.sweep.knob:
+        case "steps":
+            return [replace(task, steps=int(value), sweep=None) for value in task.sweep.values]
+        case "references":
+            return [replace(task, references=int(value), sweep=None) for value in task.sweep.values]
     return [replace(task, guidance=float(value), sweep=None) for value in task.sweep.values]
 
 

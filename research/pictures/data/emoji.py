@@ -71,7 +71,7 @@ def read_pictures(emoji_set: EmojiSet, emoji: list[Emoji], folder: Path, size: i
     return {
         one.code: picture
         for one in emoji
-        if not one.tone and (picture := _render(icons, _slug(one.name), size)) is not None
+        if not one.tone and (picture := render_icon(icons, _slug(one.name), size)) is not None
     }
 
 
@@ -82,7 +82,7 @@ def read_pictures_by_any_name(emoji_set: EmojiSet, emoji: list[Emoji], folder: P
     pictures = {}
     for one in emoji:
         name = next((known[word] for word in map(_letters, [one.name, *one.synonyms]) if word in known), None)
-        if name and not one.tone and (picture := _render(icons, name, SIZE)) is not None:
+        if name and not one.tone and (picture := render_icon(icons, name, SIZE)) is not None:
             pictures[one.code] = picture
     return pictures
 
@@ -131,7 +131,8 @@ def _open(png: bytes, size: int) -> Rgba:
     )
 
 
-def _render(icons: dict[str, Any], name: str, size: int) -> Rgba | None:
+def render_icon(icons: dict[str, Any], name: str, size: int) -> Rgba | None:
+    """Draw one icon of a set in Iconify's format: size × size × 4, RGBA. None if the set has no such icon."""
     if (icon := icons["icons"].get(name)) is None:
         return None
     box = [icon.get("left", 0), icon.get("top", 0)]
@@ -140,10 +141,11 @@ def _render(icons: dict[str, Any], name: str, size: int) -> Rgba | None:
         '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'viewBox="{" ".join(map(str, box))}">{icon["body"]}</svg>'
     )
-    return _open(_rasterizer()(svg_string=svg, width=size, height=size), size)
+    return _open(rasterizer()(svg_string=svg, width=size, height=size), size)
 
 
-def _rasterizer() -> Any:
+def rasterizer() -> Any:
+    """Return the function that turns an SVG into a PNG. Raises OperatorError if it is not installed."""
     try:
         import resvg_py
     except ImportError as error:

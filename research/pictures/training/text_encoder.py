@@ -40,6 +40,21 @@ class TextEncoder:
             states: torch.Tensor = self.model(tokens.input_ids, attention_mask=tokens.attention_mask)[0]
         return states.float()
 
+    @torch.no_grad()
+    def embed(self, texts: Sequence[str]) -> torch.Tensor:
+        """Return the unit vector of each text: the mean of its states, N × 384."""
+        vectors = torch.zeros(len(texts), self.model.config.hidden_size)
+        order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
+        for start in range(0, len(order), BATCH):
+            rows = order[start : start + BATCH]
+            tokens = self.tokenizer([texts[row] for row in rows], padding=True, truncation=True, return_tensors="pt")
+            tokens = tokens.to(self.model.device)
+            with mixed_precision(self.model.device):
+                states = self.model(tokens.input_ids, attention_mask=tokens.attention_mask)[0].float()
+            mask = tokens.attention_mask[..., None]
+            vectors[rows] = torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1), dim=1).cpu()
+        return vectors
+
 
 class TextStates:
     """The states of texts by their numbers, in half precision. Each text is encoded when it is first asked for."""

@@ -7,7 +7,7 @@ import pytest
 from fakes.model_server.broken_api import broken_off, crooked, plainly
 from fakes.model_server.model_api import GIF, FakeModels, look_at, png
 
-from bot import Drawn, Preview, Step, Waiting
+from bot import Drawn, NearestDrawing, Preview, ReferenceDrawing, Step, Waiting
 from bot.core.errors import ModelError, ModelUnavailable
 from bot.core.model_events import EncodedPrompt
 from bot.inference.client import ModelClient
@@ -15,6 +15,7 @@ from bot.inference.responses import BROKEN
 from bot.provenance.metadata import Label, read_label
 
 PATH = "/v1/images/generations"
+CREDIT = ("thing", "set", "author", "licence")
 TOLD = {
     "seed": 7,
     "seconds": 1.25,
@@ -105,6 +106,21 @@ async def test_all_arguments_are_sent(models: FakeModels) -> None:
     assert sweep["sweep"] == {"guidance": [1, 3.5]}
 
 
+async def test_the_drawings_of_all_files_are_read_within_their_limits() -> None:
+    def told(thing: str, **more: Any) -> dict[str, Any]:
+        return {"thing": thing, "set": " Open\nMoji", "author": "x" * 200, "licence": "MIT", "picture": "AAAA", **more}
+
+    looking = [TOLD | {"references": 4, "looked_at": [told("cat"), told(thing)]} for thing in ("dog", "owl")]
+    looking[0]["nearest"], looking[1]["nearest"] = told("cat", distance=0.25), told("owl", distance=0.5)
+    stream = b"".join(chunk(tempera=one) for one in looking) + b"data: [DONE]\n\n"
+    async with crooked(plainly(stream), PATH) as url, ModelClient(url) as client:
+        (drawn,) = await events(client, references=4)
+    assert isinstance(drawn, Drawn)
+    cat = ReferenceDrawing("cat", "Open Moji", "x" * 100, "MIT", bytes(3))
+    assert [drawing.thing for drawing in drawn.looked_at] == ["cat", "dog", "owl"]
+    assert (drawn.references, drawn.looked_at[0], drawn.nearest) == (4, cat, NearestDrawing(cat, 0.25))
+
+
 async def test_several_files_and_other_formats_are_returned(models: FakeModels) -> None:
     async with ModelClient(models.url) as client:
         *_, three = await events(client, count=3)
@@ -163,6 +179,8 @@ async def test_a_large_file_is_read() -> None:
         chunk(tempera=5),
         chunk(tempera=TOLD | {"prompt": "a cat"}),
         chunk(tempera={name: value for name, value in TOLD.items() if name != "seed"}),
+        chunk(tempera=TOLD | {"looked_at": [{"thing": "cat"}]}),
+        chunk(tempera=TOLD | {"looked_at": [dict.fromkeys(CREDIT, "x") | {"picture": "AAAA" * (1 << 17)}]}),
         chunk("tempera.progress", tempera={}),
         chunk("tempera.progress", tempera={"queue": {"place": "first"}}),
         chunk("tempera.progress", tempera={"queue": 3}),

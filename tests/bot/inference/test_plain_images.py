@@ -39,7 +39,7 @@ async def test_a_finished_picture_comes_with_what_is_known_of_it() -> None:
     assert read_label(drawn.files[0]) == Label({"model": "flux", "size": "24x32"})
     assert (drawn.width, drawn.height, drawn.media_type) == (24, 32, "image/png")
     assert (drawn.repeats, drawn.starts, drawn.shows) == (False, False, False)
-    assert drawn.left_out == ("guidance", "negative", "seed", "steps")
+    assert drawn.left_out == ("guidance", "negative", "references", "seed", "steps")
     assert server.requests == [{"model": "flux", "prompt": "a cat", "n": 1, "response_format": "b64_json"}]
 
 

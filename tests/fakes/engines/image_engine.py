@@ -1,6 +1,7 @@
 """An image engine without torch: it draws an apple, whose colour depends on the seed, and mixes noise into it.
 
 All but the network is real: layouts, previews, frames, sweeps, stamps. More guidance draws the apple more strongly.
+It looks at as many drawings of apples as a request says, three by default, and the first of them is always the nearest.
 """
 
 import random
@@ -14,9 +15,11 @@ from model_server.engines.common.refusal import JobRefused
 from model_server.engines.contract import EngineSpec
 from model_server.engines.diffusion.picture_job import PictureJob
 from model_server.engines.diffusion.request import Capabilities, complete_job, count_needed_steps, open_initial_picture
-from model_server.jobs import EncodedPrompt, Event, Imagine, Job
+from model_server.images import encode
+from model_server.jobs import EncodedPrompt, Event, Imagine, Job, Nearest, Reference
 
 EDGE, STEPS, GUIDANCE = 64, 6, 3.0
+REFERENCES, DISTANCE = 3, 0.21
 MOST_WORDS = 8
 STEP_SECONDS = 0.002
 PAPER = (250, 246, 236)
@@ -41,7 +44,14 @@ class Sketcher:
         self.capacity = 4
         self._pause = float(spec.options.get("pause", STEP_SECONDS))
         self._capabilities = Capabilities(
-            name=spec.name, sampler="sketch", steps=STEPS, guidance=GUIDANCE, width=EDGE, height=EDGE, multiple=8
+            name=spec.name,
+            sampler="sketch",
+            steps=STEPS,
+            guidance=GUIDANCE,
+            width=EDGE,
+            height=EDGE,
+            multiple=8,
+            references=REFERENCES,
         )
         self._new: list[Job] = []
         self._running: dict[str, ActiveSketch] = {}
@@ -98,12 +108,18 @@ class Sketcher:
             left = max(0, sketch.total_steps[index] - sketch.step) / (picture_job.single_tasks[index].steps or 1)
             shown = Image.blend(sketch.pictures[index], sketch.noises[index], left)
             if sketch.step == steps:
-                events += picture_job.finish(index, shown, "comparison")
+                looked_at = DRAWINGS[: picture_job.single_tasks[index].references]
+                events += picture_job.finish(index, shown, "comparison", looked_at, Nearest(DRAWINGS[0], DISTANCE))
             elif sketch.step < steps and picture_job.needs_frame(sketch.step):
                 picture_job.add_frame(index, sketch.step, shown)
         if picture_job.is_finished:
             self.remove(picture_job.job_id)
         return events
+
+
+def _draw_reference(number: int) -> Reference:
+    apple = _draw_apple(Imagine(prompt="an apple", seed=number, guidance=GUIDANCE), None).resize((128, 128))
+    return Reference("apple", f"Set {number}", f"Painter {number}", "CC BY-SA 4.0", encode(apple, {}))
 
 
 def _draw_noise(task: Imagine) -> Image.Image:
@@ -128,3 +144,6 @@ def _encode_prompt(text: str) -> EncodedPrompt:
     known = (word if word.isascii() else "[UNK]" for word in read)
     unknown = tuple(word for word in read if not word.isascii())
     return EncodedPrompt(("[CLS]", *known, "[SEP]"), tuple(words[MOST_WORDS:]), MOST_WORDS + 2, unknown)
+
+
+DRAWINGS = tuple(_draw_reference(number) for number in range(1, 5))

@@ -55,6 +55,9 @@ def test_all_fields_reach_the_task() -> None:
         most_steps=40,
         least_guidance=0.5,
         most_guidance=10,
+        references=3,
+        least_references=1,
+        most_references=4,
         negative_prompt="a dog",
         layout="strip",
         frames=[5, 0, 5],
@@ -77,6 +80,9 @@ def test_all_fields_reach_the_task() -> None:
         most_steps=40,
         least_guidance=0.5,
         most_guidance=10.0,
+        references=3,
+        least_references=1,
+        most_references=4,
         count=4,
         width=48,
         height=32,
@@ -90,6 +96,7 @@ def test_all_fields_reach_the_task() -> None:
 
 def test_sweeps() -> None:
     assert imagine(sweep={"guidance": [1, 3.5]}).sweep == Sweep("guidance", (1.0, 3.5))
+    assert imagine(sweep={"references": [0, 3]}).sweep == Sweep("references", (0, 3))
     assert imagine(sweep={"steps": [5, 15]}, n=1, layout="separate").sweep == Sweep("steps", (5, 15))
 
 
@@ -122,6 +129,7 @@ def test_variations() -> None:
         ({"most_steps": 9}, "most_steps", "`most_steps` has no meaning for faces; please leave it out."),
         ({"least_guidance": 9}, "least_guidance", "`least_guidance` has no meaning for faces; please leave it out."),
         ({"guidance": 0}, "guidance", "`guidance` has no meaning for faces; please leave it out."),
+        ({"references": 0}, "references", "`references` has no meaning for faces; please leave it out."),
         (
             {"negative_prompt": "x"},
             "negative_prompt",
@@ -147,6 +155,7 @@ def test_mistakes_about_faces(fields: dict[str, Any], param: str, sentence: str)
         ({"steps": 0}, "steps", "`steps` must be at least 1, but 0 was given."),
         ({"steps": 10**400}, "steps", f"`steps` must be less than 2147483648, but 1{'0' * 39}… was given."),
         ({"guidance": -1}, "guidance", "`guidance` must be at least 0, but -1 was given."),
+        ({"references": 5}, "references", "`references` must be at most 4, but 5 was given."),
         ({"partial_images": 17}, "partial_images", "`partial_images` must be at most 16, but 17 was given."),
         ({"partial_images": 2}, "partial_images", "`partial_images` only has a meaning with `stream`: true."),
         ({"truncation": 0.5}, "truncation", "`truncation` only has a meaning for faces; please leave it out."),
@@ -161,11 +170,11 @@ def test_mistakes_about_faces(fields: dict[str, Any], param: str, sentence: str)
             "`output_format` must be gif for the layout animation, and png for all others.",
         ),
         ({"output_format": "webp"}, "output_format", "`output_format` must be png or gif, but 'webp' was given."),
-        ({"sweep": {}}, "sweep", "`sweep` must have either `guidance` or `steps`, with a list of values."),
+        ({"sweep": {}}, "sweep", "`sweep` must have `guidance`, `steps` or `references`, with a list of values."),
         (
             {"sweep": {"steps": [1, 2], "guidance": [1, 2]}},
             "sweep",
-            "`sweep` must have either `guidance` or `steps`, with a list of values.",
+            "`sweep` must have `guidance`, `steps` or `references`, with a list of values.",
         ),
         ({"sweep": "guidance"}, "sweep", "`sweep` must be an object, but 'guidance' was given."),
         (

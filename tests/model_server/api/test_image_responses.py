@@ -18,9 +18,11 @@ from model_server.jobs import (
     Imagine,
     Job,
     Judged,
+    Nearest,
     Picture,
     Preview,
     Progress,
+    Reference,
     ResolvedSettings,
     Started,
 )
@@ -92,6 +94,20 @@ def test_the_response_has_the_chosen_parameters_and_the_encoded_prompts() -> Non
         },
         "tempera": about | {"step": 30},
     }
+
+
+def test_each_picture_has_the_drawings_that_the_model_looked_at() -> None:
+    made = answer(Imagine(prompt="a cat", seed=7, count=2))
+    drawing = Reference("cat", "OpenMoji", "somebody", "CC BY-SA 4.0", PNG)
+    looked = Picture("job_1", PNG, references=(drawing,), nearest=Nearest(drawing, 0.21239))
+    for event in (Started("job_1"), CHOSEN, looked, Picture("job_1", PNG), Finished("job_1")):
+        made.add(event)
+    told = {"thing": "cat", "set": "OpenMoji", "author": "somebody", "licence": "CC BY-SA 4.0"}
+    told["picture"] = base64.b64encode(PNG).decode()
+    own = {"looked_at": [told], "nearest": told | {"distance": 0.2124}}
+    assert [item.get("tempera") for item in made.build_response()["data"]] == [own, None]
+    first, second = (event["tempera"] for event in made.build_completed_events())
+    assert (own.items() <= first.items(), own.keys() & second.keys()) == (True, set())
 
 
 def test_the_last_event_has_the_number_of_steps_taken() -> None:

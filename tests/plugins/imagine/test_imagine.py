@@ -34,7 +34,7 @@ async def test_four_pictures_with_their_card(bot: Bot, models: FakeModels) -> No
     assert (grid.filename, grid.media_type, look_at(grid.data)) == (
         "imagine-7.png",
         "image/png",
-        look_at(png(7, 256, 256)),
+        look_at(png(7, 512, 512)),
     )
     assert grid.alt == "4 computer-made pictures of “a cat”, from seed 7 on"
     assert dict(reply.card) == {
@@ -47,7 +47,7 @@ async def test_four_pictures_with_their_card(bot: Bot, models: FakeModels) -> No
     }
     assert (reply.quote, reply.text, reply.status) == ("a cat", "", "")
     (body,) = models.requests
-    assert (body["prompt"], body["n"], body["layout"], body["enlarge"]) == ("a cat", 4, "grid", 256)
+    assert (body["prompt"], body["n"], body["layout"], body["enlarge"]) == ("a cat", 4, "grid", 512)
     assert (body["steps"], body["guidance"], body["negative_prompt"], body["user"]) == (6, 4.5, "dogs", "ann")
 
 
@@ -76,7 +76,7 @@ async def test_previews_are_shown_before_the_picture(bot: Bot, models: FakeModel
     early = next(reply for reply in seen if reply.attachments)
     assert (early.status, early.final) == ("Step 1 of 6 …", False)
     (preview,) = early.attachments
-    assert (look_at(preview.data), preview.alt) == (look_at(png(8, 256, 256)), "A first glimpse after step 1 of 6")
+    assert (look_at(preview.data), preview.alt) == (look_at(png(8, 512, 512)), "A first glimpse after step 1 of 6")
     assert [file.filename for file in seen[-1].attachments] == ["imagine-7.png"]
 
 
@@ -118,7 +118,7 @@ async def test_stop_keeps_the_last_preview_and_reaches_the_model_server(bot: Bot
         if reply.attachments and not reply.final:
             await replies(bot, press("stop", reply.row))
     assert seen[-1].status == "Stopped."
-    assert [look_at(file.data) for file in seen[-1].attachments] == [look_at(png(8, 256, 256))]
+    assert [look_at(file.data) for file in seen[-1].attachments] == [look_at(png(8, 512, 512))]
     await models.until(dropped=1, running=0)
 
 

@@ -27,6 +27,13 @@ async def test_a_minimum_above_the_maximum_yields_to_it(bot: Bot, line: str) -> 
     assert (await last(bot, ask(line))).card["steps"] == "3"
 
 
+async def test_moderators_may_have_all_pictures_drawn_from_memory(bot: Bot, models: FakeModels) -> None:
+    await set_limits(bot, "references.maximum 0")
+    assert not (await last(bot, ask("/imagine a cat"))).error
+    assert models.requests[-1]["most_references"] == 0
+    assert (await last(bot, ask("/imagine references:1 a cat"))).error
+
+
 async def test_one_variation_is_drawn_alone_even_if_count_has_a_higher_minimum(bot: Bot, models: FakeModels) -> None:
     await set_limits(bot, "count.minimum 2")
     varied = await pressed(bot, await last(bot, ask("/imagine seed:7 a cat")), "V1")

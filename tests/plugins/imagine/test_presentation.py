@@ -9,6 +9,7 @@ from fakes.model_server.model_api import FakeModels
 from bot import Reply
 from bot.app import Bot
 from bot.inference.client import ModelClient
+from bot.platforms.discord.outgoing import render
 from plugins.imagine.presentation import quote_prompt
 
 
@@ -39,6 +40,41 @@ def test_a_long_prompt_is_cut_after_a_word_if_it_has_spaces(prompt: str, quoted:
 async def test_the_description_quotes_a_shortened_prompt_without_spaces(bot: Bot) -> None:
     reply = await last(bot, ask(f"/imagine seed:7 count:1 {'苹' * 250}"))
     assert reply.attachments[0].alt == f"A computer-made picture of “{'苹' * 199}…”, seed 7"
+
+
+# Pictures that a network made larger
+
+
+async def test_the_card_says_what_enlarged_a_picture_and_a_button_gets_it_as_it_was_drawn(
+    bot: Bot, models: FakeModels
+) -> None:
+    for line in ("/imagine seed:7 count:1 a cat", "/imagine seed:7 a cat"):
+        assert "imagine-original" not in [button.command for button in (await last(bot, ask(line))).buttons]
+    models.told = {"enlarged_by": "Sharpener"}
+    grid = await last(bot, ask("/imagine seed:7 negative:dogs a cat"))
+    assert grid.card["size"] == "16×16, shown at 512×512, enlarged by Sharpener"
+    # A variation of the file begins with what a network made of the picture.
+    assert b"enlarged_by\x00Sharpener" in grid.attachments[0].data
+    models.told = {}
+    original = await pressed(bot, grid, "Original size")
+    drawn = models.requests[-1]
+    assert [drawn.get(name) for name in ("seed", "n", "negative_prompt", "layout", "enlarge")] == [
+        *(7, 4, "dogs"),
+        *("separate", None),
+    ]
+    assert original.text.startswith("As the model drew it, with 16×16 pixels. What was shown before went through a")
+    assert (original.card["size"], original.quote) == ("16×16", "a cat")
+    assert [file.filename for file in original.attachments] == [f"original-{seed}.png" for seed in (7, 8, 9, 10)]
+    assert not (await pressed(bot, grid, "V2")).error
+    source = models.requests[-2]
+    assert (source["seed"], source.get("enlarge")) == (8, None)
+
+
+async def test_the_buttons_of_enlarged_pictures_fill_rows_on_discord(bot: Bot, models: FakeModels) -> None:
+    models.told = {"enlarged_by": "Sharpener"}
+    shown = render.button_view(render.buttons(await last(bot, ask("/imagine seed:7 a cat"))))
+    assert shown is not None
+    assert [len(row["components"]) for row in shown.to_components()] == [5, 5, 5]
 
 
 # Words that the text encoder does not know

@@ -16,6 +16,7 @@ from bot.core.messages import Attachment
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
 from bot.provenance.manifest import read_manifest
+from bot.provenance.metadata import read_label
 from bot.storage.database import Database
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -62,17 +63,18 @@ async def test_a_grid_and_one_picture_of_it(served: Bot) -> None:
         "guidance": "3",
         "size": "64×64",
         "seconds": "",
+        "looked at": "3 drawings of “apple”",
     }
     (file,) = grid.attachments
     whole = open_picture(file)
-    assert whole.size == (516, 516)
+    assert whole.size == (1028, 1028)
     assert {"seed": "7", "count": "4", "Software": "Tempera"}.items() <= whole.text.items()
     assert signed_facts(served, file)["count"] == "4"
     two = await pressed(served, grid, "2")
     assert open_picture(two.attachments[0]).size == (512, 512)
-    small = open_picture(two.attachments[0]).resize((256, 256))
-    tile = whole.convert("RGB").crop((260, 0, 516, 256))
-    assert max(abs(a - b) for a, b in zip(pixels(small), pixels(tile), strict=True)) < 64
+    tile = whole.convert("RGB").crop((516, 0, 1028, 512))
+    alone = open_picture(two.attachments[0])
+    assert max(abs(a - b) for a, b in zip(pixels(alone), pixels(tile), strict=True)) < 64
 
 
 async def test_previews_come_before_the_picture(served: Bot) -> None:
@@ -91,8 +93,9 @@ async def test_a_variation_and_its_story(served: Bot) -> None:
     how = await pressed(served, varied, "How 1 was made")
     assert how.card["steps"] == "6 of 10"
     assert "3. **The steps.** 6 times" in how.text
-    assert [signed_facts(served, file)["layout"] for file in how.attachments] == ["strip", "animation"]
-    strip, film = map(open_picture, how.attachments)
+    strip_file, _, _, film_file = how.attachments
+    assert [signed_facts(served, file)["layout"] for file in (strip_file, film_file)] == ["strip", "animation"]
+    strip, film = map(open_picture, (strip_file, film_file))
     assert (strip.width, 128 < strip.height < 192, film.format, film.n_frames) == (7 * 132 - 4, True, "GIF", 7)
     page = await pressed(served, how, "Step by step ▶")
     for _ in range(2):
@@ -119,14 +122,59 @@ async def test_words_that_the_text_encoder_does_not_know_are_named(served: Bot) 
     assert reply.status == ("The text encoder has no tokens for these words and reads all such words alike: `🍎`.")
 
 
-@pytest.mark.parametrize(("knob", "values"), [("guidance", ["1", "2.5", "3"]), ("steps", ["1", "5", "10"])])
+async def test_the_drawings_that_the_model_looked_at(served: Bot) -> None:
+    one = await last(served, ask("/imagine seed:7 count:1 references:2 an apple"))
+    assert one.card["looked at"] == "2 drawings of “apple”"
+    assert signed_facts(served, one.attachments[0])["references"] == "2"
+    how = await pressed(served, one, "How it was made")
+    assert "as you may look at a drawing while you draw: 2 drawings of “apple”." in how.text
+    assert "its picture: “apple” by Painter 1 (Set 1, CC BY-SA 4.0). The distance between the two is 0.21." in how.text
+    strip, looked_at, nearest, film = how.attachments
+    assert [file.filename for file in how.attachments] == [
+        "steps-7.png",
+        "looked-at-7.png",
+        "nearest-7.png",
+        "film-7.gif",
+    ]
+    assert looked_at.alt == (
+        "The drawings that the model looked at: “apple” by Painter 1 (Set 1, CC BY-SA 4.0); "
+        "“apple” by Painter 2 (Set 2, CC BY-SA 4.0)"
+    )
+    # The work of people is not said to be made by AI; the picture beside it is.
+    assert read_label(looked_at.data) is None
+    assert signed_facts(served, nearest)["seed"] == "7"
+    shown = open_picture(nearest).convert("RGB").crop((240, 16, 448, 224))
+    drawn = open_picture(strip).convert("RGB")
+    last_frame = drawn.crop((drawn.width - 128, 0, drawn.width, 128)).resize((208, 208), Image.Resampling.LANCZOS)
+    assert pixels(shown) == pixels(last_frame)
+    assert open_picture(film).format == "GIF"
+
+
+async def test_a_picture_from_memory_alone_stays_one_below_its_buttons(served: Bot) -> None:
+    four = await last(served, ask("/imagine seed:7 references:0 an apple"))
+    one = await pressed(served, four, "2")
+    edited = await pressed(served, one, "Edit", prompt="a red apple")
+    variations = await pressed(served, one, "Variations")
+    varied = await pressed(served, variations, "1")
+    for reply in (four, one, edited, variations, varied, await pressed(served, varied, "Again")):
+        assert (reply.error, reply.card["looked at"]) == (False, "no drawings"), reply.text
+    how = await pressed(served, one, "How it was made")
+    assert "The network looked at no drawing. It drew from memory" in how.text
+    assert [file.filename for file in how.attachments] == ["steps-8.png", "nearest-8.png", "film-8.gif"]
+
+
+@pytest.mark.parametrize(
+    ("knob", "values"),
+    [("guidance", ["1", "2.5", "3"]), ("steps", ["1", "5", "10"]), ("references", ["0", "1", "3"])],
+)
 async def test_a_sweep(served: Bot, knob: str, values: list[str]) -> None:
     reply = await last(served, ask(f"/imagine seed:7 sweep:{knob}={','.join(values)} an apple"))
     assert not reply.error, reply.text
     whole = open_picture(reply.attachments[0])
     assert (whole.width, whole.height > 256) == (3 * 260 - 4, True)
     assert signed_facts(served, reply.attachments[0])[knob] == reply.card[knob] == ", ".join(values)
-    assert (await pressed(served, reply, f"{knob} {values[1]}")).card[knob] == values[1]
+    one = await pressed(served, reply, f"{knob} {values[1]}")
+    assert one.card["looked at" if knob == "references" else knob].startswith(values[1])
 
 
 async def test_stop_ends_the_work(served: Bot) -> None:

@@ -118,16 +118,19 @@ async def test_a_sweep_has_a_single_seed(bot: Bot) -> None:
     assert (reply.error, reply.card["seed"]) == (False, "2147483647")
 
 
+MALFORMED = "sweep is guidance, steps or references with 2 to 8 values, like guidance=1,3,7 or steps=5,15,30;"
+
+
 @pytest.mark.parametrize(
     ("sweep", "sentence"),
     [
         (
             "size=1,2",
-            "sweep is guidance or steps with 2 to 8 values, like guidance=1,3,7 or steps=5,15,30; you gave “size=1,2”.",
+            f"{MALFORMED} you gave “size=1,2”.",
         ),
         (
             "1,3,7",
-            "sweep is guidance or steps with 2 to 8 values, like guidance=1,3,7 or steps=5,15,30; you gave “1,3,7”.",
+            f"{MALFORMED} you gave “1,3,7”.",
         ),
         ("guidance=3,3.0", "A sweep has 2 to 8 different values, like guidance=1,3,7; yours has 1."),
         ("guidance=1,1.0000001", "A sweep has 2 to 8 different values, like guidance=1,3,7; yours has 1."),

@@ -215,6 +215,7 @@ def test_all_steps_are_guided_as_by_the_others_and_the_rest_stays(tmp_path: Path
     assert after.options == {
         "guidance": 7.0,
         "guidance_rescale": 0.4,
+        "enlarger": before.options["enlarger"],
         "parts": True,
         "styles": before.options["styles"],
     }

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 from fakes.engines.diffusion import EDGE, make_autoencoder, make_unet
+from fakes.engines.drawings import write_drawings
 from fakes.engines.language import make_letter_tokenizer
 from fakes.engines.pipelines import save_pipeline
 from tokenizers import processors
@@ -16,6 +17,7 @@ from transformers import BertModel, PreTrainedTokenizerFast
 
 from model_server.engines.contract import Engine
 from model_server.engines.diffusion.pipeline_engine import PipelineEngine
+from model_server.engines.diffusion.references import SLOTS
 
 TOKENS = 16
 
@@ -52,6 +54,17 @@ def pooling(tmp_path_factory: pytest.TempPathFactory, plain: Path) -> Path:
     shutil.copytree(plain, folder, dirs_exist_ok=True)
     width = json.loads((plain / "unet" / "config.json").read_text("utf-8"))["cross_attention_dim"]
     make_unet(width, addition_embed_type="text", addition_embed_type_num_heads=4).save_pretrained(folder / "unet")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def looking(tmp_path_factory: pytest.TempPathFactory, plain: Path) -> Path:
+    """The same with a UNet that looks at drawings, like that of the embedded model, and with their bank."""
+    folder = tmp_path_factory.mktemp("looking")
+    shutil.copytree(plain, folder, dirs_exist_ok=True)
+    width = json.loads((plain / "unet" / "config.json").read_text("utf-8"))["cross_attention_dim"]
+    make_unet(width, in_channels=4 + 4 * SLOTS, out_channels=4).save_pretrained(folder / "unet")
+    write_drawings(folder, EDGE // 4, width)
     return folder
 
 

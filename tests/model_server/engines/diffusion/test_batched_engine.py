@@ -24,7 +24,7 @@ from model_server.engines.contract import Engine, EngineSpec
 from model_server.engines.diffusion import open_engine
 from model_server.engines.diffusion.batched_engine import BatchedEngine
 from model_server.images import identify
-from model_server.jobs import EncodedPrompt, Event, Finished, Picture, Progress, ResolvedSettings, Started
+from model_server.jobs import EncodedPrompt, Event, Finished, Picture, Progress, ResolvedSettings, Started, Sweep
 
 Run = Callable[..., list[Event]]
 
@@ -52,7 +52,7 @@ def test_the_seed_decides_the_bytes(engine: Engine, run: Run, loaded: Callable[.
     assert difference(first[0], draw(run, engine, make_job(seed=8))[0]) > 20
 
 
-@pytest.mark.parametrize("kind", ["plain", "pooling"])
+@pytest.mark.parametrize("kind", ["plain", "pooling", "looking"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_picture_is_the_same_alone_and_in_a_batch(
     loaded: Callable[..., Engine], run: Run, request: pytest.FixtureRequest, kind: str, dtype: str
@@ -439,3 +439,31 @@ def test_a_fault_of_the_network_is_raised(cramped: Engine) -> None:
     cramped.add(make_job())
     with pytest.raises(RuntimeError, match="CUDA error"):
         cramped.step()
+
+
+# Looking at drawings
+
+
+def test_the_drawings_change_the_picture_and_are_told(loaded: Callable[..., Engine], run: Run, looking: Path) -> None:
+    engine = loaded("diffusion", looking)
+    pictures = {}
+    for count in (0, 1, 2):
+        [picture] = [one for one in run(engine, make_job(references=count)) if isinstance(one, Picture)]
+        pictures[count] = picture.data
+        assert [one.thing for one in picture.references] == ["cat"] * count
+        assert all(open_image(one.picture).size == (EDGE, EDGE) for one in picture.references)
+        assert picture.nearest is not None
+        assert 0 < picture.nearest.distance < 1
+    assert len(set(pictures.values())) == 3
+
+
+def test_a_model_without_drawings_refuses_to_look(engine: Engine, run: Run) -> None:
+    failed = failures_of(run(engine, make_job(references=2)))["a"]
+    assert failed.param == "references"
+
+
+def test_a_sweep_of_references_tells_all_of_them(loaded: Callable[..., Engine], run: Run, looking: Path) -> None:
+    sweep = Sweep("references", (0, 1, 3))
+    events = run(loaded("diffusion", looking), make_job(sweep=sweep))
+    [picture] = [one for one in events if isinstance(one, Picture)]
+    assert len(picture.references) == 3

@@ -8,10 +8,21 @@ from fakes.engines.diffusion import EDGE, draw, failures_of, make_job, open_imag
 from PIL import Image
 
 from model_server.engines.contract import Engine
-from model_server.engines.diffusion.picture_job import choose_edge, fit_edge
-from model_server.engines.diffusion.request import MAX_REQUEST_PIXELS
+from model_server.engines.diffusion.picture_job import PictureJob, choose_edge, fit_edge
+from model_server.engines.diffusion.request import MAX_REQUEST_PIXELS, Capabilities, complete_task
 from model_server.images import NUMBER_RATIO, add_captions, encode, identify
-from model_server.jobs import Event, Finished, Imagine, Picture, Progress, ResolvedSettings, Sweep
+from model_server.jobs import (
+    Event,
+    Finished,
+    Imagine,
+    Layout,
+    Nearest,
+    Picture,
+    Progress,
+    Reference,
+    ResolvedSettings,
+    Sweep,
+)
 
 Run = Callable[..., list[Event]]
 
@@ -193,6 +204,46 @@ def test_a_sweep_of_many_values_has_two_rows(engine: Engine, run: Run, count: in
 def test_each_value_of_a_sweep_is_checked(engine: Engine, run: Run, sweep: Sweep, sentence: str) -> None:
     [failed] = failures_of(run(engine, make_job(sweep=sweep))).values()
     assert failed.message == sentence
+
+
+# Drawings that the network looked at
+
+
+def reference(thing: str) -> Reference:
+    return Reference(thing, "OpenMoji", "somebody", "CC BY-SA 4.0", b"png")
+
+
+CAT, DOG, OWL = map(reference, ("cat", "dog", "owl"))
+
+
+def finished(task: Imagine, *references: tuple[Reference, ...]) -> list[Picture]:
+    can = Capabilities(name="m", sampler="DDIM", steps=1, guidance=3.0, width=16, height=16, multiple=8, references=3)
+    job = PictureJob("a", complete_task(task, can), can, [1] * len(references))
+    picture = Image.new("RGB", (16, 16))
+    events = [
+        event
+        for index, looked_at in reversed(list(enumerate(references)))
+        for event in job.finish(index, picture, "comparison", looked_at, Nearest(looked_at[0], index / 10))
+    ]
+    return [event for event in events if isinstance(event, Picture)]
+
+
+@pytest.mark.parametrize("layout", ["separate", "strip", "animation"])
+def test_each_picture_comes_with_its_drawings(layout: Layout) -> None:
+    cat, dog = finished(Imagine(prompt="", seed=7, count=2, layout=layout), (CAT,), (DOG, CAT))
+    assert (cat.references, cat.nearest) == ((CAT,), Nearest(CAT, 0.0))
+    assert (dog.references, dog.nearest) == ((DOG, CAT), Nearest(DOG, 0.1))
+
+
+@pytest.mark.parametrize("fields", [{"count": 3, "layout": "grid"}, {"sweep": Sweep("references", (1, 2, 3))}], ids=str)
+def test_pictures_in_one_file_tell_each_of_their_drawings_once(fields: dict[str, object]) -> None:
+    task = Imagine(prompt="", seed=7, **fields)  # type: ignore[arg-type]
+    [whole] = finished(task, (CAT,), (CAT, DOG), (CAT, DOG, OWL))
+    assert (whole.references, whole.nearest) == ((CAT, DOG, OWL), Nearest(CAT, 0.0))
+    assert identify(whole.data)[1]["references"] == ("1, 2, 3" if task.sweep else "3")
+    many = tuple(reference(str(number)) for number in range(10))
+    [whole] = finished(task, many[:4], many[4:8], many[7:])
+    assert whole.references == many[:8]
 
 
 # Sizes

@@ -8,6 +8,7 @@ from fakes.engines.diffusion import failures_of, make_job
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+from model_server.engines.common.refusal import JobRefused
 from model_server.engines.contract import Engine, Misconfigured
 from model_server.engines.diffusion.picture_job import PictureJob
 from model_server.engines.diffusion.request import (
@@ -18,7 +19,7 @@ from model_server.engines.diffusion.request import (
     complete_task,
     encode_prompt,
 )
-from model_server.jobs import Embed, EncodedPrompt, Event, Finished, Imagine, Job, ResolvedSettings
+from model_server.jobs import Embed, EncodedPrompt, Event, Finished, Imagine, Job, ResolvedSettings, Sweep
 
 Run = Callable[..., list[Event]]
 MANY_TOO_LARGE = (
@@ -72,6 +73,65 @@ def test_the_start_event_says_what_the_model_can_do_with_a_picture(starts: bool,
     [_, chosen] = drawing.make_start_events(lambda text: EncodedPrompt(tuple(text.split()), (), 8))
     assert isinstance(chosen, ResolvedSettings)
     assert (chosen.starts, chosen.shows) == (starts, shows)
+
+
+def looking(references: int) -> Capabilities:
+    return Capabilities(
+        name="m", sampler="DDIM", steps=4, guidance=3.0, width=16, height=16, multiple=8, references=references
+    )
+
+
+@pytest.mark.parametrize(
+    ("default", "fields", "chosen"),
+    [
+        (3, {}, 3),
+        (3, {"references": 0}, 0),
+        (3, {"most_references": 1}, 1),
+        (3, {"least_references": 4}, 4),
+        (3, {"least_references": 4, "most_references": 0}, 0),
+        (0, {"least_references": 4}, 0),
+        (0, {"references": 0}, 0),
+    ],
+)
+def test_a_model_chooses_how_many_drawings_it_looks_at_within_the_bounds(
+    default: int, fields: dict[str, int], chosen: int
+) -> None:
+    can = looking(default)
+    task = complete_task(Imagine(prompt="a cat", seed=7, **fields), can)  # type: ignore[arg-type]
+    assert task.references == chosen
+    [_, told] = PictureJob("a", task, can, [4]).make_start_events(lambda text: EncodedPrompt((text,), (), 8))
+    assert isinstance(told, ResolvedSettings)
+    assert told.references == chosen
+
+
+def test_the_defaults_name_the_drawings_only_where_a_model_looks_at_some() -> None:
+    assert looking(0).defaults == {"steps": 4, "guidance": 3.0}
+    assert looking(3).defaults == {"steps": 4, "guidance": 3.0, "references": 3}
+
+
+@pytest.mark.parametrize(
+    ("default", "fields", "sentence"),
+    [
+        (3, {"references": 5}, "The number of drawings to look at is 5; it must be from 0 to 4."),
+        (
+            3,
+            {"sweep": Sweep("references", (0, 7))},
+            "The number of drawings to look at is 7; it must be from 0 to 4.",
+        ),
+        (0, {"references": 1}, "m draws from memory alone; please leave out the drawings to look at."),
+        (
+            0,
+            {"sweep": Sweep("references", (0, 1))},
+            "m draws from memory alone; please leave out the drawings to look at.",
+        ),
+    ],
+)
+def test_drawings_that_a_model_cannot_look_at_are_refused(
+    default: int, fields: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(JobRefused) as refused:
+        complete_task(Imagine(prompt="a cat", seed=7, **fields), looking(default))  # type: ignore[arg-type]
+    assert (refused.value.message, refused.value.param) == (sentence, "references")
 
 
 @pytest.mark.parametrize(

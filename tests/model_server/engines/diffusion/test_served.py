@@ -109,11 +109,13 @@ async def test_an_answer_has_pictures_and_everything_that_made_them(http: aiohtt
     assert details.pop("seconds") > 0
     assert len(details.pop("fingerprint")) == 8
     assert details.pop("parts") == []
+    assert details.pop("enlarged_by") == ""
     all_read = {"dropped": [], "unknown": [], "limit": 16}
     assert details == {
         "seed": 7,
         "steps": 4,
         "guidance": 5.5,
+        "references": 0,
         "width": 48,
         "height": 32,
         "sampler": "DPM-Solver++ 2M",

@@ -50,7 +50,7 @@ async def test_every_setting_has_its_sentence_and_says_where_its_value_comes_fro
     assert [setting["name"] for setting in answer["settings"]] == [
         one.name for one in bot.settings.declared if not one.name.startswith("limits.role.")
     ]
-    assert all(setting["about"].endswith(".") for setting in answer["settings"])
+    assert all(setting["about"] for setting in answer["settings"])
     before = await shown(teacher)
     assert (before["value"], before["where"], before["here"], before["changed"]) == (2, "default", False, None)
 

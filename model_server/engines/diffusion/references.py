@@ -1,0 +1,177 @@
+"""The drawings by people that a network looks at while it draws, found by the words of a prompt.
+
+Retrieval-augmented diffusion: Blattmann et al., arXiv 2204.11824; Sheynin et al., “kNN-Diffusion”, arXiv 2204.02849.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import load_file
+
+from model_server.assembly import REFERENCE_FILES
+from model_server.engines.diffusion.parts import make_singular
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+TENSORS_FILE, TABLE_FILE = REFERENCE_FILES
+SLOTS = 4
+"""The number of drawings that the network can look at."""
+LATENT_UNIT = 1 / 24
+"""What one step of the 8-bit latents stands for."""
+MAX_NAME_WORDS = 4
+LEAST_COVERAGE = 0.5
+"""The share of a prompt's words that must be names of things; otherwise the prompt describes a thing by its meaning."""
+LEAST_SIMILARITY = 0.45
+"""The least cosine between the prompt and a text about a thing that is found by its meaning."""
+WORD = re.compile(r"[a-z0-9]+(?:['’-][a-z0-9]+)*")
+IGNORED = frozenset(
+    {
+        *("a", "an", "the", "of", "one", "two", "three", "four", "five", "six", "some", "is"),
+        *("are", "that", "it", "its", "this", "and", "or", "in", "on", "at", "with", "under"),
+        *("behind", "for", "to", "red", "orange", "yellow", "green", "blue", "purple", "violet", "pink", "brown"),
+        *("black", "white", "grey", "gray", "turquoise", "golden", "light", "dark", "big", "small", "large", "little"),
+        *("tiny", "picture", "drawing", "coloured", "shaded", "flat", "shiny", "bold", "soft"),
+    }
+)
+"""Words of prompts that name no thing: how things lie, are counted and look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """One drawing of the bank: its number, what it shows, and who made it."""
+
+    number: int
+    thing: str
+    set: str
+    author: str
+    licence: str
+
+
+class ReferenceBank:
+    """The drawings in `folder`, as `research.pictures.training.bank` writes them.
+
+    `embed(text)` returns the unit vector of a text in MiniLM.
+    """
+
+    def __init__(self, folder: Path, embed: Callable[[str], torch.Tensor]) -> None:
+        tensors = load_file(folder / TENSORS_FILE)
+        table = json.loads((folder / TABLE_FILE).read_text("utf-8"))
+        self._latents, self._texts, self._text_things = tensors["latents"], tensors["texts"], tensors["text_things"]
+        self._things: list[int] = tensors["things"].tolist()
+        self._origins: list[int] = tensors["origins"].tolist()
+        self._origin_table: list[dict[str, str]] = table["origins"]
+        self._thing_names: list[str] = [names[0] for names in table["things"]]
+        self._by_thing: dict[int, list[int]] = {}
+        for number, thing in enumerate(self._things):
+            self._by_thing.setdefault(thing, []).append(number)
+        self._by_name: dict[str, int] = {}
+        # All first names come before all second ones: “dog” is the dog, and not what has it as another name. Names as
+        # they are written come before their singulars: “house” is the house, and not the houses.
+        for change in (str.lower, normalise):
+            for rank in range(max(map(len, table["things"]))):
+                for thing, names in enumerate(table["things"]):
+                    if rank < len(names):
+                        self._by_name.setdefault(change(names[rank]), thing)
+        self._embed = embed
+
+    def __len__(self) -> int:
+        return len(self._things)
+
+    def find(self, prompt: str, count: int, style: str, seed: int) -> list[Drawing]:
+        """Return `count` drawings, or as many as there are, of the things in `prompt`, none of the set of `style`.
+
+        Several things share the drawings. The same seed finds the same drawings.
+        """
+        things, random = self.find_things(prompt)[:count], Random(seed)  # noqa: S311 - reproducible, not secret
+        waiting = {thing: self._shuffle(thing, style, random) for thing in things}
+        found: list[Drawing] = []
+        while len(found) < count and any(waiting.values()):
+            for numbers in waiting.values():
+                if numbers and len(found) < count:
+                    found.append(self.describe(numbers.pop()))
+        return found
+
+    def find_things(self, prompt: str) -> list[int]:
+        """Return the numbers of the things that `prompt` names, or else of the one that it means; [] if there is none.
+
+        The longest name counts: a hot dog is no dog.
+        """
+        words = WORD.findall(prompt.lower())
+        things, named, place = list[int](), 0, 0
+        while place < len(words):
+            for length in range(min(MAX_NAME_WORDS, len(words) - place), 0, -1):
+                if length == 1 and words[place] in IGNORED:
+                    continue
+                name = " ".join(words[place : place + length])
+                thing = self._by_name.get(name, self._by_name.get(normalise(name)))
+                if thing is not None:
+                    things.append(thing)
+                    named += length
+                    place += length - 1
+                    break
+            place += 1
+        meaningful = sum(word not in IGNORED for word in words)
+        if things and named >= LEAST_COVERAGE * meaningful:
+            return list(dict.fromkeys(things))
+        return self._find_by_meaning(prompt) or list(dict.fromkeys(things))
+
+    def _find_by_meaning(self, prompt: str) -> list[int]:
+        similarities = self._texts.float() @ self._embed(prompt).float().cpu() / 127
+        best = int(similarities.argmax())
+        return [int(self._text_things[best])] if similarities[best] >= LEAST_SIMILARITY else []
+
+    def stack(self, drawings: Sequence[Drawing]) -> torch.Tensor:
+        """Return the latents of these drawings one after the other, and zeros in the free slots: SLOTS · C × H × W."""
+        _, channels, height, width = self._latents.shape
+        slots = torch.zeros(SLOTS, channels, height, width)
+        for slot, drawing in enumerate(drawings):
+            slots[slot] = self.latents(drawing)
+        return slots.flatten(0, 1)
+
+    def latents(self, drawing: Drawing) -> torch.Tensor:
+        """Return the latents of a drawing, C × H × W."""
+        return self._latents[drawing.number].float() * LATENT_UNIT
+
+    def nearest(self, latents: torch.Tensor) -> Drawing:
+        """Return the drawing whose latents, mirrored or not, are nearest to `latents` (C × H × W)."""
+        bank = self._latents.flatten(1).float() * LATENT_UNIT
+        both = torch.stack([latents, latents.flip(-1)]).flatten(1).float().cpu()
+        distances = bank.square().sum(1)[:, None] - 2 * bank @ both.T
+        return self.describe(int(distances.min(1).values.argmin()))
+
+    def describe(self, number: int) -> Drawing:
+        """Return the drawing with this number."""
+        origin = self._origin_table[self._origins[number]]
+        return Drawing(
+            number, self._thing_names[self._things[number]], origin["set"], origin["author"], origin["licence"]
+        )
+
+    def _shuffle(self, thing: int, style: str, random: Random) -> list[int]:
+        """Return the numbers of a thing's drawings, to be taken from the end: in random order, one of each set first.
+
+        Those of the set with `style` are left out.
+        """
+        by_set: dict[str, list[int]] = {}
+        for number in self._by_thing[thing]:
+            origin = self._origin_table[self._origins[number]]
+            if not style or origin.get("style") != style:
+                by_set.setdefault(origin["set"], []).append(number)
+        rounds: dict[int, list[int]] = {}
+        for numbers in by_set.values():
+            for place, number in enumerate(random.sample(numbers, len(numbers))):
+                rounds.setdefault(place, []).append(number)
+        return [number for place in sorted(rounds) for number in random.sample(rounds[place], len(rounds[place]))][::-1]
+
+
+def normalise(name: str) -> str:
+    """Return a name in lower case, its last word in the singular, as names are compared."""
+    *others, last = WORD.findall(name.lower()) or [""]
+    return " ".join([*others, make_singular(last) or last])

@@ -1,0 +1,91 @@
+"""ReferenceBank: finds the drawings of what a prompt asks for."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from fakes.engines.drawings import MEANINGS, ORIGINS, THINGS, write_drawings
+
+from model_server.engines.diffusion.references import SLOTS, ReferenceBank
+
+DOG, HOT_DOG, CATS, CAT, CART = range(len(THINGS))
+
+
+@pytest.fixture
+def meanings() -> dict[str, torch.Tensor]:
+    """What the texts of a test mean; nothing, unless a test says so."""
+    return {}
+
+
+@pytest.fixture
+def bank(tmp_path: Path, meanings: dict[str, torch.Tensor]) -> ReferenceBank:
+    write_drawings(tmp_path, 8)
+    return ReferenceBank(tmp_path, lambda text: meanings.get(text, torch.zeros(8)))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "things"),
+    [
+        ("a dog", [DOG]),
+        ("three red dogs", [DOG]),
+        ("Puppies in the snow", [DOG]),
+        ("a hot dog", [HOT_DOG]),
+        ("a cat and a dog", [CAT, DOG]),
+        ("a dog on a dog", [DOG]),
+        ("cats", [CATS]),
+        ("asdfghjkl", []),
+        ("", []),
+    ],
+)
+def test_things_are_found_by_their_longest_name(bank: ReferenceBank, prompt: str, things: list[int]) -> None:
+    assert bank.find_things(prompt) == things
+
+
+def test_a_description_is_found_by_its_meaning_and_not_by_a_word_in_it(
+    bank: ReferenceBank, meanings: dict[str, torch.Tensor]
+) -> None:
+    text = "what every dog chases around the garden"
+    meanings[text] = MEANINGS[CAT]
+    assert bank.find_things(text) == [CAT]
+    meanings[text] = MEANINGS[-1]
+    assert bank.find_things(text) == [DOG]
+
+
+def test_each_thing_gets_its_share_of_the_drawings(bank: ReferenceBank) -> None:
+    assert [one.thing for one in bank.find("a cat and a dog", 3, "", 0)] == ["cat", "dog", "cat"]
+    assert bank.find("a cat", 0, "", 0) == []
+    assert len(bank.find("a cat", 4, "", 0)) == len(ORIGINS)
+
+
+def test_no_drawing_is_of_the_set_whose_style_is_asked_for(bank: ReferenceBank) -> None:
+    for seed in range(20):
+        assert {one.set for one in bank.find("a dog", 4, "flat", seed)} == {"round", "clips"}
+
+
+def test_one_drawing_of_each_set_comes_before_a_second(bank: ReferenceBank) -> None:
+    for seed in range(20):
+        assert len({one.set for one in bank.find("a cat", 3, "", seed)}) == 3
+
+
+def test_the_seed_decides_which_drawings(bank: ReferenceBank) -> None:
+    assert bank.find("a dog", 2, "", 5) == bank.find("a dog", 2, "", 5)
+    assert len({bank.find("a dog", 1, "", seed)[0].number for seed in range(20)}) == len(ORIGINS)
+
+
+def test_a_drawing_names_who_made_it(bank: ReferenceBank) -> None:
+    [drawing] = bank.find("a dog", 1, "", 0)
+    origin = ORIGINS[drawing.number]
+    assert (drawing.set, drawing.author, drawing.licence) == (origin["set"], origin["author"], origin["licence"])
+
+
+def test_free_slots_are_empty(bank: ReferenceBank) -> None:
+    drawings = bank.find("a dog", 2, "", 0)
+    stacked = bank.stack(drawings).reshape(SLOTS, 4, 8, 8)
+    assert torch.equal(stacked[0], bank.latents(drawings[0]))
+    assert not stacked[2:].any()
+
+
+def test_the_nearest_drawing_is_found_although_mirrored_and_noisy(bank: ReferenceBank) -> None:
+    drawing = bank.describe(7)
+    noisy = bank.latents(drawing).flip(-1) + 0.1 * torch.randn(4, 8, 8, generator=torch.Generator().manual_seed(1))
+    assert bank.nearest(noisy) == drawing
