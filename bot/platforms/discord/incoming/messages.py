@@ -67,13 +67,12 @@ class MessageListener:
         if isinstance(message.channel, discord.PartialMessageable):
             # It may be a thread, in which other rules hold, and another conversation.
             message.channel = await self._client.fetch_channel(message.channel.id)  # type: ignore[assignment]
-        is_addressed, is_own_thread = self._is_addressed(message), self._is_own_thread(message)
-        if not message.content and not is_addressed:
-            # Without the intent, Discord gives the text of a message only where it mentions the bot.
-            if is_own_thread and not self._reads_all:
-                await self._explain_mentions(message)
+        if not (self._is_addressed(message) or self._is_own_thread(message) or await self._is_reply(message)):
             return
-        if not (is_addressed or is_own_thread or await self._is_reply(message)):
+        if not message.content and not self._is_addressed(message):
+            # Without the intent, Discord gives the text of a message only where it mentions the bot.
+            if self._is_own_thread(message) and not self._reads_all:
+                await self._explain_mentions(message)
             return
         try:
             if not await self._bot.database.claim_event(PLATFORM, str(message.id)):
@@ -91,10 +90,6 @@ class MessageListener:
 
     async def _is_reply(self, message: discord.Message) -> bool:
         """Return whether a message replies to an answer of the bot."""
-        replied = message.reference.resolved if message.reference is not None else None
-        if isinstance(replied, discord.Message) and replied.author != self._client.user:
-            # Most replies are to other people, and none of them should cost a look into the database.
-            return False
         request = from_message(message, "")
         row = await self._bot.messages.find(request.place, request.reply_to) if request.reply_to else None
         return row is not None and row.role == "assistant"
