@@ -141,6 +141,10 @@ class Adapters:
         """Return whether there is a platform of this name, here or in another process."""
         return base_platform(platform) in self._known or platform in self._adapters
 
+    def server_forms(self) -> list[str]:
+        """Return how servers are named on each known platform: "web", or "discord:ID" where there are many."""
+        return [f"{name}:ID" if one.home is None else name for name, one in self._known.items()]
+
     def capabilities(self, platform: str) -> Capabilities:
         """Return the capabilities of a platform, whether it runs in this process or in another."""
         if (adapter := self.get(platform)) is not None:

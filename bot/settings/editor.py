@@ -85,8 +85,8 @@ class SettingsView:
             return server_scope(only)
         if adapters.is_known(platform) and only is None and number.strip():
             return Scope(platform, number.strip())
-        sentence = "server must be web, or discord: or slack: with an id, such as discord:123; you gave “{text}”."
-        raise UserError(sentence, text=server[:60])
+        sentence = "server must be one of {forms}, with the server’s id for ID; you gave “{text}”."
+        raise UserError(sentence, forms=", ".join(adapters.server_forms()), text=server[:60])
 
     def levels(self, name: str, scope: Scope) -> list[Level]:
         """Return each level that gives `name` a value in `scope`, from the weakest to the one that applies."""

@@ -127,7 +127,7 @@ async def test_the_operator_changes_settings_of_other_servers(bot: Bot) -> None:
     await run_as_moderator(bot, "/config set access.roles value:<@&123456> server:discord:42", OPERATOR)
     assert bot.settings.value("access.roles", Place("discord", "1", server="42")) == "123456"
     assert await read_text(bot, "/config show server:nowhere", OPERATOR) == (
-        "server must be web, or discord: or slack: with an id, such as discord:123; you gave “nowhere”."
+        "server must be one of discord:ID, slack:ID, web, terminal, with the server’s id for ID; you gave “nowhere”."
     )
 
 

@@ -246,7 +246,7 @@ class WebAnswers:
             return None
         active = ActiveAnswer(user, room, thread, address=address)
         replies = decision.start()
-        first = await anext(replies, None)
+        first = await self._first_reply(active, replies, counts=not (decision.in_place or decision.refused))
         if first is not None and first.is_unstored_error:
             # The error is not stored as a message, so it is shown at the button or in the form, which keeps what was
             # typed. One with buttons can be appealed against, and for that it has to be shown as a message, too.
@@ -266,6 +266,17 @@ class WebAnswers:
         elif first is not None:
             self._start(active, replies, first)
         return None
+
+    async def _first_reply(self, active: ActiveAnswer, replies: Stream[Reply], *, counts: bool) -> Reply | None:
+        """Return the first reply, if there is one; what waits for it `counts` as an answer under way or does not."""
+        waiting = asyncio.current_task()
+        if not counts or waiting is None:
+            return await anext(replies, None)
+        self._active[waiting] = active
+        try:
+            return await anext(replies, None)
+        finally:
+            del self._active[waiting]
 
     async def _turn_page(self, active: ActiveAnswer, replies: Stream[Reply]) -> None:
         """Turn an answer to another page; the page before stays until the new one is there."""

@@ -7,6 +7,7 @@ import logging
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from aiohttp import WSCloseCode, WSMsgType
 
@@ -16,7 +17,7 @@ from bot.platforms.web.chat import protocol, requests
 from bot.platforms.web.chat.room import GENERAL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from aiohttp import web
 
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 PACE_SECONDS, LEAVE_SECONDS = 0.05, 1.0
 """Shortest time between two updates of an exchange. The last state is always sent, and at the end waited for."""
+ACT_SECONDS = 10.0
+"""How long what was pressed or sent before the page closed is still carried out."""
 MAX_QUEUED_MESSAGES = 32
 """How many direct answers may wait for the page. When there are more, its messages are no longer read."""
 
@@ -73,6 +76,8 @@ class Connection:
         self._is_shown_as_moderator = self._has_other_rights = self._has_ended = False
         self._completion: asyncio.Task[None] | None = None
         self._confirming: asyncio.Task[None] | None = None
+        self._acting: set[asyncio.Task[None]] = set()
+        self._turns: WeakValueDictionary[int | str, asyncio.Lock] = WeakValueDictionary()
 
     async def serve(self, name: str, locale: str, room: str) -> None:
         """Send the welcome message and serve the page, which shows `room` first; returns when the page has closed."""
@@ -107,7 +112,9 @@ class Connection:
             }
             # Either may be the first to notice that the page has closed, while the other waits for something else.
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            for task in (*both, self._completion, self._confirming):
+            if self._acting:
+                await asyncio.wait(set(self._acting), timeout=ACT_SECONDS)
+            for task in (*both, self._completion, self._confirming, *self._acting):
                 if task is not None:
                     task.cancel()
 
@@ -311,9 +318,11 @@ class Connection:
             if is_too_much and not ref:
                 # Nobody waits for the answer.
                 return
-            await self._services.record_refusal(error, self._user, "rooms")
-            text = error.sentence.in_language(self._user.locale)
-            await self._send({"type": "refused", "ref": ref, "text": text})
+            await self._refuse(ref, error)
+
+    async def _refuse(self, ref: str, error: UserError) -> None:
+        await self._services.record_refusal(error, self._user, "rooms")
+        await self._send({"type": "refused", "ref": ref, "text": error.sentence.in_language(self._user.locale)})
 
     async def _handle(self, incoming: sent.Incoming, tasks: asyncio.TaskGroup, *, is_too_much: bool) -> None:
         if is_too_much:
@@ -329,11 +338,12 @@ class Connection:
                 form, stored = await requests.say(services, user, room, incoming, self._address)
                 self._confirming = tasks.create_task(self._confirm(incoming.ref, form, stored), name="web line")
             case sent.Press():
-                form = await answers.press(user, incoming.exchange, incoming.id, incoming.thread, address=self._address)
-                await self._confirm(incoming.ref, form)
+                about = user, incoming.exchange, incoming.id, incoming.thread
+                press = partial(answers.press, *about, address=self._address)
+                self._begin(tasks, incoming.exchange, incoming.ref, press)
             case sent.Submit():
-                form = await requests.submit(services, user, room, incoming, self._address)
-                await self._confirm(incoming.ref, form)
+                submit = partial(requests.submit, services, user, room, incoming, self._address)
+                self._begin(tasks, incoming.id, incoming.ref, submit)
             case sent.Complete():
                 if self._completion is not None:
                     self._completion.cancel()
@@ -361,6 +371,25 @@ class Connection:
                 await self._send({"type": "pong"})
             case sent.SignOut():
                 await self._services.moderators.sign_out(user)
+
+    def _begin(
+        self, tasks: asyncio.TaskGroup, target: int | str, ref: str, work: Callable[[], Awaitable[Form | None]]
+    ) -> None:
+        """Carry out a press or a form without letting the reader wait: the page may send Stop meanwhile.
+
+        It is accepted or refused with its first reply, for which the classifier may take seconds.
+        """
+        task = tasks.create_task(self._act(target, ref, work), name="web press")
+        self._acting.add(task)
+        task.add_done_callback(self._acting.discard)
+
+    async def _act(self, target: int | str, ref: str, work: Callable[[], Awaitable[Form | None]]) -> None:
+        # What is done to one exchange, or with one form, keeps its order.
+        async with self._turns.setdefault(target, asyncio.Lock()):
+            try:
+                await self._confirm(ref, await work())
+            except UserError as error:
+                await self._refuse(ref, error)
 
     async def _send_tokens(self, message: sent.Tokens) -> None:
         tokens = protocol.tokens_json(await requests.find_tokens(self._services, self._user, self._room, message))

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.web_page import Page, Visitor, visitor
 
+from bot.answers.buttons import parse_id
 from bot.app import Bot
 from bot.config.sections import WebSection
 from bot.core.errors import UserError
@@ -21,6 +23,7 @@ from bot.platforms.web.chat.answers import WebAnswers
 from bot.platforms.web.chat.files import Files
 from bot.platforms.web.chat.room import room_place
 from bot.platforms.web.chat.rooms import Rooms
+from bot.safety import checks
 from bot.settings.setting import Scope
 from bot.storage.key_value import Store
 
@@ -69,6 +72,45 @@ async def test_at_the_limit_a_visitor_still_stops_votes_deletes_and_edits(ann: V
         assert stopped["reply"]["status"] == "Stopped."
         await models.until(dropped=1)
         models.gate.set()
+
+
+async def test_a_stop_does_not_wait_for_the_check_of_another_answer(
+    bot: Bot, ann: Visitor, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "CLASSIFIER_TIMEOUT_SECONDS", None)
+    async with ann.page() as page:
+        await page.say("/ask hello")
+        over = await page.final()
+        models.gate.clear()
+        [growing] = await running(page, 1)
+        change = bot.settings.make_change("safety.level", "standard", Scope("web", "web"))
+        await bot.settings.write([change], User("m", "M", is_moderator=True))
+        models.moderation_gate.clear()
+        monkeypatch.setattr(answers, "MAX_ANSWERS_PER_VISITOR", 2)
+        again = await page.press(over, "Again")
+        # What waits for its check counts as under way.
+        form = await page.send("submit", id="c:ask", fields={"prompt": "hello"}, files={})
+        assert (await page.until("refused"))["ref"] == form
+        stop = await page.press(page.exchanges[growing], "Stop")
+        assert (await page.until("taken"))["ref"] == stop
+        stopped = await page.until("exchange", lambda one: one["id"] == growing and one["reply"]["final"])
+        assert stopped["reply"]["status"] == "Stopped."
+        models.moderation_gate.set()
+        models.gate.set()
+        assert (await page.until("taken"))["ref"] == again
+
+
+async def test_what_was_pressed_is_done_although_the_page_closes(bot: Bot, ann: Visitor) -> None:
+    async with ann.page() as page:
+        await page.say("/ask hello")
+        over = await page.final()
+        await page.press(over, "👍")
+    row = next(parse_id(button["id"])[1] for button in over["reply"]["buttons"] if button["label"] == "👍")
+
+    async def is_counted() -> bool:
+        return await bot.messages.count_votes(row) == (1, 0)
+
+    await eventually(is_counted)
 
 
 async def test_a_private_window_does_not_evade_the_limit_of_the_address(bot: Bot, models: FakeModels) -> None:
