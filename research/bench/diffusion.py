@@ -12,10 +12,8 @@ import json
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -30,6 +28,7 @@ from research.bench.table import Goal, TableRow, markdown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     import aiohttp
 
@@ -110,18 +109,6 @@ async def start_peer(entry: CatalogueEntry, folder: Path, threads: int) -> Async
         await child.wait()
 
 
-def guide_all_steps(options: BenchOptions, entry: CatalogueEntry, folder: Path) -> BenchOptions:
-    """Return `options` with an overlay in `folder` that has the model guided in all steps.
-
-    The programs that it is compared with guide all of them, which is more work for the network.
-    """
-    overlay = folder / "guided.toml"
-    kept = {name: value for name, value in entry.options.items() if name not in {"guidance_start", "guidance_stop"}}
-    pairs = ", ".join(f"{name} = {json.dumps(value)}" for name, value in kept.items())
-    overlay.write_text(f"[models.{json.dumps(entry.name)}]\noptions = {{ {pairs} }}\n", encoding="utf-8")
-    return replace(options, overlays=(*options.overlays, overlay))
-
-
 async def diffusion(options: BenchOptions) -> AsyncIterator[str]:
     """Run the comparison and return the text to print, part by part. Raises OperatorError if it cannot be made here."""
     [entry] = choose(options.catalogue(), [options.model])
@@ -132,8 +119,7 @@ async def diffusion(options: BenchOptions) -> AsyncIterator[str]:
     async with contextlib.AsyncExitStack() as stack:
         report_stage("nothing yet, both sides are loading")
         theirs = await stack.enter_async_context(start_peer(entry, folder, options.threads))
-        guided = guide_all_steps(options, entry, Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        ours = await stack.enter_async_context(start_tempera(guided))
+        ours = await stack.enter_async_context(start_tempera(options))
         dtype = (await theirs.read_reply())["dtype"]
         other_processes = OtherProcesses(
             [ours, BenchServer("diffusers", ours.session, psutil.Process(theirs.child.pid))]

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
             """Return N × F features for the same."""
 
 
-STEPS, GUIDANCE = 30, 7.0
-GUIDANCES = (1.0, 2.0, 3.0, 5.0, 7.0)
+STEPS, GUIDANCE = 30, 4.0
+GUIDANCES = (1.0, 2.0, 3.0, 4.0, 6.0)
 THING_STRIDE, SEEDS_PER_THING = 8, 4
 """Guidance is evaluated on every eighth thing, with so many seeds each."""
 VARIETY_STRIDE = 4

@@ -23,12 +23,10 @@ from research.bench.diffusion import (
     DiffusionSpeeds,
     PeerProcess,
     compare,
-    guide_all_steps,
     measure_preview,
     measure_slot_release,
     rows,
 )
-from research.bench.machine import BenchOptions
 from research.bench.table import markdown
 
 TICK_SECONDS = 0.01
@@ -205,18 +203,3 @@ def test_an_overlay_can_name_the_model(tmp_path: Path) -> None:
     overlay.write_text('[models.own]\nengine = "diffusion"\ndescription = "x"\nlicence = "x"\nfolder = "nowhere"\n')
     with pytest.raises(OperatorError, match="own: .*nowhere should be a folder with model_index.json"):
         bench.main(["diffusion", "--model", "own", "--catalogue", str(overlay)])
-
-
-def test_all_steps_are_guided_as_by_the_others_and_the_rest_stays(tmp_path: Path) -> None:
-    options = BenchOptions(model="emoji-diffusion", runs=1, threads=1)
-    before = options.catalogue()["emoji-diffusion"]
-    after = guide_all_steps(options, before, tmp_path).catalogue()["emoji-diffusion"]
-    assert 0 < before.options["guidance_stop"] < 1
-    assert after.options == {
-        "guidance": 7.0,
-        "guidance_rescale": 0.4,
-        "enlarger": before.options["enlarger"],
-        "parts": True,
-        "styles": before.options["styles"],
-    }
-    assert after.model_copy(update={"options": before.options}) == before
