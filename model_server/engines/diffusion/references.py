@@ -27,10 +27,12 @@ SLOTS = 4
 LATENT_UNIT = 1 / 24
 """What one step of the 8-bit latents stands for."""
 MAX_NAME_WORDS = 4
-LEAST_COVERAGE = 0.5
+LEAST_COVERAGE = 0.6
 """The share of a prompt's words that must be names of things; otherwise the prompt describes a thing by its meaning."""
 LEAST_SIMILARITY = 0.45
 """The least cosine between the prompt and a text about a thing that is found by its meaning."""
+VOTES, SHARPNESS = 50, 10.0
+"""The nearest texts vote for the thing that is meant, each with the exponential of so many times its similarity."""
 WORD = re.compile(r"[a-z0-9]+(?:['’-][a-z0-9]+)*")
 IGNORED = frozenset(
     {
@@ -125,8 +127,12 @@ class ReferenceBank:
 
     def _find_by_meaning(self, prompt: str) -> list[int]:
         similarities = self._texts.float() @ self._embed(prompt).float().cpu() / 127
-        best = int(similarities.argmax())
-        return [int(self._text_things[best])] if similarities[best] >= LEAST_SIMILARITY else []
+        nearest, texts = similarities.topk(min(VOTES, len(similarities)))
+        if nearest[0] < LEAST_SIMILARITY:
+            return []
+        votes = torch.zeros(len(self._thing_names))
+        votes.index_add_(0, self._text_things[texts].long(), (SHARPNESS * nearest).exp())
+        return [int(votes.argmax())]
 
     def stack(self, drawings: Sequence[Drawing]) -> torch.Tensor:
         """Return the latents of these drawings one after the other, and zeros in the free slots: SLOTS · C × H × W."""
