@@ -94,7 +94,9 @@ def test_a_gan_of_faces_is_opened_where_its_weights_are(model_cache: ModelCache,
     written = tmp_path / "models.toml"
     written.write_text('[models.faces]\nengine = "duel"\ndescription = "Faces"\nlicence = "MIT"\nweights = "faces"\n')
     entry = load_catalogue(written)["faces"]
-    with pytest.raises(OperatorError, match="should hold duel.safetensors, broken.safetensors, real.png, as tempera"):
+    with pytest.raises(
+        OperatorError, match="should hold duel.safetensors, broken.safetensors, real.png, as python -m research.train"
+    ):
         model_cache.ensure(entry)
     (tmp_path / "faces").mkdir()
     for file in DUEL_FILES:

@@ -148,7 +148,16 @@ MODERATORS_ALONE = (
     *("mod remove", "timeout", "timeouts list", "timeouts lift", "queue"),
 )
 ON_BUTTONS = {
-    *("duel-mark", "duel-truth", "ask-fork", "odds-next", "imagine-one", "imagine-vary", "imagine-vary-one"),
+    *(
+        "duel-mark",
+        "duel-truth",
+        "ask-fork",
+        "odds-next",
+        "imagine-one",
+        "imagine-vary",
+        "imagine-vary-one",
+        "imagine-original",
+    ),
     *("imagine-how", "imagine-step"),
     *("explain-at", "explain-simpler", "explain-source", "explain-missed", "privacy-delete"),
 }

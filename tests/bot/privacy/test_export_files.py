@@ -81,7 +81,7 @@ async def test_a_row_too_large_for_a_file_comes_in_pieces_that_make_it_up(
 async def test_an_export_comes_nine_files_at_a_time(
     tmp_path: Path, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.privacy.export_files.FILE_BYTES", 2700)
+    monkeypatch.setattr("bot.privacy.export_files.FILE_BYTES", 3200)
     async with running(f"sqlite:///{tmp_path}/tempera.db", models) as bot:
         for _ in range(3):
             await last(bot, ask("/imagine pumpkin", BEN))

@@ -8,7 +8,9 @@ import torch
 from safetensors import safe_open
 
 from model_server.assembly import MAX_TOKENS
+from model_server.engines.diffusion.references import SLOTS
 from research.pictures.training.networks import (
+    LATENT_CHANNELS,
     TEXT_WIDTH,
     Sizes,
     make_autoencoder,
@@ -71,6 +73,9 @@ def test_the_committed_weights_have_the_shape_that_training_makes() -> None:
     with safe_open(WEIGHTS / "unet" / "diffusion_pytorch_model.safetensors", "pt") as saved:
         shapes = {name: tuple(saved.get_slice(name).get_shape()) for name in saved.keys()}  # noqa: SIM118 - no mapping
     output = make_unet(Sizes(), 1)
+    # Beside what training makes, the committed network has inputs for the drawings that it looks at.
+    output.conv_in = torch.nn.Conv2d(LATENT_CHANNELS * (1 + SLOTS), output.conv_in.out_channels, 3, padding=1)
+    output.register_to_config(in_channels=output.conv_in.in_channels)
     assert shapes == {name: tuple(value.shape) for name, value in output.state_dict().items()}
     kept_config, made_config = (
         {name: value for name, value in json.loads(text).items() if not name.startswith("_")}
