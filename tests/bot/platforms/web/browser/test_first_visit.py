@@ -255,7 +255,7 @@ async def test_a_preview_gives_its_place_to_the_picture_without_a_gap(page: Any,
     await expect(grid).to_be_visible()
     await expect(shown.locator(".picture")).to_have_count(1)
     assert await page.evaluate("() => window.gaps") == []
-    assert width > (await grid.bounding_box())["width"] == 256
+    assert width == (await grid.bounding_box())["width"] == 512
     # What the model chose by itself is what it will choose again.
     await page.locator("#input").fill("/imagine a dog")
     named, unnamed = (page.locator(".field", has_text=name).locator("output") for name in ("steps", "guidance"))
@@ -264,7 +264,7 @@ async def test_a_preview_gives_its_place_to_the_picture_without_a_gap(page: Any,
     # A number shows its picture large, before it is drawn again.
     await shown.get_by_role("button", name="2", exact=True).click()
     large = page.get_by_role("dialog", name="Picture")
-    assert await large.get_by_role("img", name="Picture 2 of 4").evaluate("part => part.width") == (256 - 4) / 2
+    assert await large.get_by_role("img", name="Picture 2 of 4").evaluate("part => part.width") == (512 - 4) / 2
     await large.get_by_role("button", name="Draw it alone").click()
     await expect(exchange(page, 1).locator(".origin")).to_contain_text("pressed 2")
     await shown.get_by_role("button", name="How 1 was made").click()
