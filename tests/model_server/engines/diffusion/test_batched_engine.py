@@ -449,7 +449,7 @@ def test_the_drawings_change_the_picture_and_are_told(loaded: Callable[..., Engi
     pictures = {}
     for count in (0, 1, 2):
         [picture] = [one for one in run(engine, make_job(references=count)) if isinstance(one, Picture)]
-        pictures[count] = picture.data
+        pictures[count] = pixels(picture.data).tobytes()
         assert [one.thing for one in picture.references] == ["cat"] * count
         assert all(open_image(one.picture).size == (EDGE, EDGE) for one in picture.references)
         assert picture.nearest is not None
