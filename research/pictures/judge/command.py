@@ -17,9 +17,10 @@ from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache, shorten
 from model_server.files.progress import progress_on_stderr
 from research.console import positive_integer, print_line
-from research.packages import EMOJI_SETS, JUDGE_TEST_SET, JUDGE_TRAINING_SETS, WORD_PACKAGES, fetch
+from research.packages import JUDGE_TEST_SET, JUDGE_TRAINING_SETS, PIXEL_SETS, WORD_PACKAGES, fetch
 from research.pictures.command import CATALOGUE, TEXT_ENCODER
-from research.pictures.data.emoji import read_emoji, read_pictures, read_pictures_by_any_name
+from research.pictures.data.emoji import SMALL_SIZE, read_emoji, read_pictures, read_pictures_by_any_name
+from research.pictures.data.scenes import centre
 from research.pictures.data.things import read_things, read_unseen_prompts
 from research.pictures.judge import classifier, evaluation
 from research.pictures.judge.charts import make_guidance_chart, make_sheet
@@ -72,21 +73,21 @@ def train_judge(
 ) -> tuple[classifier.PictureClassifier, dict[int, list[np.ndarray]]]:
     """Return the judge, trained on the sets in `packages`, and print its results on the test set.
 
-    Also return the drawings of the generator's sets on white, by the number of the thing.
+    Also return the drawings of the sets that it shares with the generator on white, by the number of the thing.
     """
-    sets = (*EMOJI_SETS, *JUDGE_TRAINING_SETS, JUDGE_TEST_SET)
+    sets = (*PIXEL_SETS, *JUDGE_TRAINING_SETS, JUDGE_TEST_SET)
     fetch([*(one.package for one in sets), *WORD_PACKAGES], packages, print_line)
     emoji = read_emoji(packages)
     classes = classifier.map_classes(emoji, things)
     print_line("reading the emoji sets")
-    training = [read_pictures(one, emoji, packages) for one in EMOJI_SETS]
-    training += [read_pictures_by_any_name(one, emoji, packages) for one in JUDGE_TRAINING_SETS]
+    training = [read_pictures(one, emoji, packages, SMALL_SIZE) for one in PIXEL_SETS]
+    training += [read_pictures_by_any_name(one, emoji, packages, SMALL_SIZE) for one in JUDGE_TRAINING_SETS]
     pictures, numbers = classifier.stack_pictures(training, classes)
     print_line(f"training the judge on {len(pictures):,} pictures, each augmented in {classifier.AUGMENTATIONS} ways")
     judge = classifier.PictureClassifier(pictures, numbers, len(things), SEED, vision.features)
-    test = read_pictures(JUDGE_TEST_SET, emoji, packages)
+    test = read_pictures(JUDGE_TEST_SET, emoji, packages, SMALL_SIZE)
     codes = {number: code for code, number in classes.items()}
-    test_pictures = np.stack([classifier.place_on_white(test[codes[number]]) for number in range(len(things))])
+    test_pictures = np.stack([centre(test[codes[number]]) for number in range(len(things))])
     ranks = classifier.rank_right_things(judge.scores(test_pictures), range(len(things)))
     first, among_five = np.mean(ranks == 0), np.mean(ranks < TOP_FIVE)
     print_line(
@@ -94,10 +95,10 @@ def train_judge(
         f"{len(things)} things first and {among_five:.1%} among its first five"
     )
     drawings: dict[int, list[np.ndarray]] = {}
-    for one in training[: len(EMOJI_SETS)]:
+    for one in training[: len(PIXEL_SETS)]:
         for number, code in codes.items():
             if code in one:
-                drawings.setdefault(number, []).append(classifier.place_on_white(one[code]))
+                drawings.setdefault(number, []).append(centre(one[code]))
     return judge, drawings
 
 
@@ -120,7 +121,7 @@ def evaluate(
     guidance_scores = evaluation.evaluate_guidance(judge, things, engine)
     (out / "guidance.svg").write_text(make_guidance_chart(guidance_scores), "utf-8")
     collection = stages.build_collection(folder, SEED, print_line)
-    training_pictures = np.stack(collection.pictures)
+    training_pictures = evaluation.shrink(collection.pictures)
     collection.pictures.clear()
     unseen_prompts = read_unseen_prompts()
     print_line(f"drawing {len(unseen_prompts)} prompts that are in no set, {PICTURES_PER_PROMPT} pictures of each")

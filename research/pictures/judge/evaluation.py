@@ -13,7 +13,7 @@ from PIL import Image
 from model_server.errors import OperatorError
 from model_server.jobs import Failed, Finished, Imagine, Job, Picture
 from research.pictures.data.colours import HUES, wrap_angle
-from research.pictures.data.emoji import SIZE
+from research.pictures.data.emoji import SMALL_SIZE
 from research.pictures.judge.classifier import rank_right_things
 
 if TYPE_CHECKING:
@@ -111,11 +111,12 @@ def draw_pictures(engine: Engine, tasks: Sequence[Imagine]) -> np.ndarray:
     return np.stack([np.asarray(picture) for picture in pictures])
 
 
-def shrink(pictures: np.ndarray) -> np.ndarray:
+def shrink(pictures: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
     """Return N × 64 × 64 × 3 for pictures of any size, since the judge knows only those."""
-    if pictures.shape[1:3] == (SIZE, SIZE):
-        return pictures
-    return np.stack([np.asarray(Image.fromarray(one).resize((SIZE, SIZE), Image.Resampling.BOX)) for one in pictures])
+    if len(pictures[0]) == SMALL_SIZE:
+        return np.asarray(pictures)
+    size = (SMALL_SIZE, SMALL_SIZE)
+    return np.stack([np.asarray(Image.fromarray(one).resize(size, Image.Resampling.BOX)) for one in pictures])
 
 
 def evaluate_recognition(

@@ -51,7 +51,7 @@ def training_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, squares: np
         target.mkdir(parents=True, exist_ok=True)
         (target / "fetched").write_text("\n".join(package.name for package in packages), "utf-8")
 
-    def pictures(one: EmojiSet, emoji: list[Emoji], target: Path) -> dict[str, np.ndarray]:
+    def pictures(one: EmojiSet, emoji: list[Emoji], target: Path, size: int = 64) -> dict[str, np.ndarray]:
         return {each.code: draw_bar(number) for number, each in enumerate(emoji)}
 
     def build_collection(target: Path, seed: int, tell: object) -> Collection:
