@@ -79,12 +79,6 @@ def test_a_png_has_its_metadata_and_is_reproducible() -> None:
     assert read.getpixel((0, 0)) == RED
 
 
-def test_a_strip_is_one_row() -> None:
-    whole = make_strip([square(RED), square(BLUE), square(RED)], gap=2)
-    assert whole.size == (34, 10)
-    assert [whole.getpixel((x, 5)) for x in (0, 12, 24)] == [RED, BLUE, RED]
-
-
 @pytest.mark.parametrize("width", [48, 64, 512])
 def test_a_caption_lies_under_the_picture_and_inside_its_width(width: int) -> None:
     [named] = add_captions([square(RED, width, 20)], ["steps 30"])

@@ -14,7 +14,7 @@ import aiohttp
 import psutil
 import pytest
 from fakes.engines.tiny_models import write_tiny_models
-from fakes.model_server.client import CHAT, chat, error_of, events_of
+from fakes.model_server.client import CHAT, chat, events_of
 from fakes.model_server.cluster import SLOTS, TINY_CHAT, find_processes, require_ray, running_cluster
 from fakes.model_server.gateway import GIVEN_GATEWAY, PATIENCE_SECONDS, Gateway, environment, eventually
 from fakes.model_server.linked_cache import SMALL_LANGUAGE_MODEL
@@ -128,14 +128,9 @@ def find_engines(cluster: Gateway) -> list[psutil.Process]:
 
 
 @pytest.mark.usefixtures("http")
-async def test_an_engine_computes_with_as_many_threads_as_without_a_cluster(cluster: Gateway) -> None:
+async def test_an_engine_has_as_many_threads_as_without_a_cluster_and_sees_no_card(cluster: Gateway) -> None:
     for engine in find_engines(cluster):
         assert engine.environ().get("OMP_NUM_THREADS") == engine_environment().get("OMP_NUM_THREADS")
-
-
-@pytest.mark.usefixtures("http")
-async def test_an_engine_without_a_card_of_its_own_sees_none(cluster: Gateway) -> None:
-    for engine in find_engines(cluster):
         assert engine.environ().get("CUDA_VISIBLE_DEVICES") == ""
 
 
@@ -243,11 +238,6 @@ def test_the_cluster_does_what_the_single_server_does(cluster: Gateway) -> None:
     )
     assert told.returncode == 0, told.stdout[-5000:]
     assert "passed" in told.stdout
-
-
-async def test_an_unknown_model_is_refused(http: aiohttp.ClientSession) -> None:
-    async with http.post(CHAT, json=chat("x", model="nobody")) as response:
-        assert (response.status, (await error_of(response))["code"]) == (404, "model_not_found")
 
 
 @pytest.mark.quality
