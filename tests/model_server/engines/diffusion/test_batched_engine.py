@@ -212,13 +212,10 @@ def test_events_come_in_order(engine: Engine, run: Run, plain: Path) -> None:
 
 def test_dropped_tokens_are_reported_and_change_nothing(engine: Engine, run: Run) -> None:
     long = "abcdefghijklmn"
-    chosen = settings_of(run(engine, make_job(prompt=long + " zz")))
-    assert chosen.prompt.tokens == ("[CLS]", "a", *(f"##{letter}" for letter in long[1:]), "[SEP]")
-    assert chosen.prompt.dropped == ("z", "##z")
-    assert draw(run, engine, make_job(prompt=long + " zz")) != draw(run, engine, make_job(prompt=long[:-1]))
-    assert pixels(draw(run, engine, make_job(prompt=long + " zz"))[0]).tolist() == (
-        pixels(draw(run, engine, make_job(prompt=long))[0]).tolist()
-    )
+    events = run(engine, make_job(prompt=long + " zz"))
+    assert settings_of(events).prompt.dropped == ("z", "##z")
+    assert difference(pictures_of(events)[0], draw(run, engine, make_job(prompt=long))[0]) == 0
+    assert difference(pictures_of(events)[0], draw(run, engine, make_job(prompt=long[:-1]))[0]) > 0
 
 
 @pytest.mark.parametrize(
@@ -405,16 +402,6 @@ def test_only_pictures_that_do_not_fit_the_memory_alone_fail(cramped: Engine, ru
     assert set(failed) == {"a", "c"}
     assert {(failure.status, failure.code) for failure in failed.values()} == {(503, "out_of_memory")}
     assert len(pictures_of(events, "b")) == 1
-
-
-def test_a_fault_of_the_network_is_raised(cramped: Engine) -> None:
-    def broken(*_: object, **__: object) -> None:
-        raise RuntimeError("CUDA error: an illegal memory access was encountered")
-
-    cramped._network._unet = broken
-    cramped.add(make_job())
-    with pytest.raises(RuntimeError, match="CUDA error"):
-        cramped.step()
 
 
 # Looking at drawings
