@@ -60,14 +60,8 @@ def toys() -> Toys:
 
 
 @pytest.fixture
-def settings() -> dict[str, object]:
-    """Settings of the deployment; tests are parametrized with others."""
-    return {}
-
-
-@pytest.fixture
-async def toy_bot(models: FakeModels, toys: Toys, tmp_path: Path, settings: dict[str, object]) -> AsyncIterator[Bot]:
-    async with bot_with_toys(models, tmp_path, toys, settings=settings) as running:
+async def toy_bot(models: FakeModels, toys: Toys, tmp_path: Path) -> AsyncIterator[Bot]:
+    async with bot_with_toys(models, tmp_path, toys) as running:
         yield running
 
 

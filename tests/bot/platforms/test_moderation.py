@@ -144,16 +144,31 @@ async def test_on_discord_a_message_that_is_not_stored_is_removed_in_its_own_ser
         assert greeting.deleted
 
 
-async def test_on_discord_a_member_is_timed_out_and_a_moderator_is_not(discord: FakeDiscord) -> None:
+async def test_on_discord_a_member_is_timed_out_and_a_moderator_is_not(discord: FakeDiscord, bot: Bot) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
+    answer = await finished(discord, await asked.message())
     for whom, begins in ((discord.mod, "Moderators cannot be timed out."), (discord.ann, "Ann cannot use me until ")):
         used = await discord.slash(discord.mod, discord.channel, "timeout", user=whom, duration="10m")
         said = await used.message()
         await discord.until(lambda said=said, begins=begins: said.content.startswith(begins))
         assert said.ephemeral
-    refused = await discord.slash(discord.ann, discord.channel, "ask", prompt="again")
-    said = await refused.message()
+    for refused in (
+        await discord.slash(discord.ann, discord.channel, "ask", prompt="again"),
+        await discord.press(discord.ann, answer, "Warmer"),
+        await discord.press(discord.ann, answer, "Delete"),
+    ):
+        said = await refused.message()
+        await discord.until(lambda said=said: said.content.startswith(TIMED_OUT))
+        assert said.ephemeral
+    deleting = await discord.slash(discord.ann, discord.channel, "privacy delete")
+    asked_first = await finished(discord, await deleting.message())
+    done = await discord.press(discord.ann, asked_first, "Delete all of it")
+    said = await done.message()
+    await discord.until(lambda: "is deleted" in said.content)
+    assert await rows_holding(bot.database, discord.ann.id, "aubergine") == []
+    still = await discord.slash(discord.ann, discord.channel, "ask", prompt="again")
+    said = await still.message()
     await discord.until(lambda: said.content.startswith(TIMED_OUT))
-    assert said.ephemeral
 
 
 async def test_on_discord_a_former_member_is_timed_out_and_a_stranger_is_not(discord: FakeDiscord, bot: Bot) -> None:
@@ -209,6 +224,17 @@ async def test_on_discord_a_timeout_gives_no_reason_if_direct_messages_are_close
     assert told.reference is said
 
 
+async def test_on_discord_a_safety_refusal_is_private_and_can_be_appealed(discord: FakeDiscord, bot: Bot) -> None:
+    plan = bot.settings.make_change("safety.words", "aubergine", Scope("discord", discord.guild.id))
+    await bot.settings.write([plan], MODERATOR)
+    await discord.say(discord.ann, discord.channel, "aubergine", mention=True)
+    [told] = await discord.until(lambda: discord.messages(discord.dm(discord.ann)))
+    appealed = await discord.press(discord.ann, told, "Appeal")
+    said = await appealed.message()
+    await discord.until(lambda: said.content == "The moderators can now see what you wrote and why it was refused.")
+    assert len(discord.messages(discord.channel)) == 1
+
+
 async def test_on_discord_the_rights_of_a_typed_user_are_looked_up(discord: FakeDiscord, bot: Bot) -> None:
     adapter = bot.adapters.get("discord")
     assert adapter is not None
@@ -251,6 +277,14 @@ async def test_on_slack_the_question_goes_with_its_last_answer_whichever_that_is
         await slack.until(lambda answer=answer: answer.deleted)
     await slack.until(lambda: not [one for one in slack.messages(slack.channel) if one.shown])
     assert await rows_holding(bot.database, "aubergine") == []
+
+
+async def test_on_slack_a_shortcut_of_moderators_is_refused_to_others(slack: FakeSlack, bot: Bot) -> None:
+    await run_command(slack, "/ask", "aubergine")
+    answer = await wait_for_answer(slack, PARIS)
+    await (await slack.shortcut(slack.ben, answer, "m:mod remove")).acknowledged()
+    assert (await wait_for_ephemeral(slack, slack.ben)).shown == "/tempera mod remove is for moderators."
+    assert not answer.deleted
 
 
 async def test_on_slack_a_member_is_timed_out_and_an_admin_is_not(slack: FakeSlack, bot: Bot) -> None:
@@ -351,3 +385,19 @@ async def test_in_the_web_chat_a_deletion_clears_the_page(ann: Visitor, ben: Vis
         # Simultaneous changes may be sent in any order.
         while "/ask aubergine" in [exchange["question"] for exchange in his.exchanges.values()]:
             await his.read()
+
+
+async def test_in_the_web_chat_answers_derived_from_a_deleted_one_are_deleted(ann: Visitor, ben: Visitor) -> None:
+    async with ann.page("Ann") as hers, ben.page("Benedikt") as his:
+        await his.say("/ask aubergine")
+        answer = await his.final()
+        await hers.final()
+        await hers.send("submit", id=f"t:fork:{answer['row']}", fields={"at": "1", "choice": "0"}, files={})
+        forked = await hers.until(
+            "exchange", lambda message: message["row"] != answer["row"] and message["reply"]["final"]
+        )
+        await his.say("/privacy delete")
+        asked = await his.until("exchange", lambda message: message["private"] and message["reply"]["final"])
+        await his.press(asked, "Delete all of it")
+        for exchange in (answer, forked):
+            await hers.until("gone", lambda message, exchange=exchange: message["id"] == exchange["id"])

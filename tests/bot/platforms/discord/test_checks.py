@@ -1,6 +1,7 @@
 """The checks of `tempera doctor` for Discord."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import discord
@@ -56,7 +57,10 @@ async def test_a_right_set_up_has_no_problems(server: FakeDiscord) -> None:
 
 
 def test_the_documented_permissions_are_those_of_the_invite() -> None:
+    text = " ".join((Path(__file__).parents[4] / "docs" / "user" / "discord.md").read_text("utf-8").split())
     assert discord.Permissions(309237746688) == PERMISSIONS
+    *most, last = checks.PERMISSION_NAMES.values()
+    assert f"the permissions {PERMISSIONS.value}: {', '.join(most)} and {last}." in text
     assert invite_link(5) == (
         "https://discord.com/oauth2/authorize?client_id=5&scope=bot+applications.commands&permissions=309237746688"
     )

@@ -1,6 +1,7 @@
 """The fake of Discord is as strict as Discord, on which the other tests rely."""
 
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -64,6 +65,11 @@ def callback(asked: FakeInteraction) -> str:
     return f"/interactions/{asked.id}/{asked.token}/callback"
 
 
+def webhook(asked: FakeInteraction, message: str = "") -> str:
+    path = f"/webhooks/{asked.application_id}/{asked.token}"
+    return f"{path}/messages/{message}" if message else path
+
+
 def is_refused(answer: Answer, status: int, code: int) -> bool:
     return answer[0] == status and answer[1]["code"] == code
 
@@ -73,6 +79,46 @@ async def test_an_interaction_must_be_acknowledged_within_three_seconds(asked: F
     assert is_refused(await call("POST", callback(asked), DEFER), 404, 10062)
     with pytest.raises(AssertionError, match="did not respond"):
         await asked.acknowledged()
+
+
+async def test_an_interaction_is_acknowledged_only_once(asked: FakeInteraction, call: Call) -> None:
+    assert (await call("POST", callback(asked), DEFER))[0] == 204
+    assert is_refused(await call("POST", callback(asked), DEFER), 400, 40060)
+    assert (await asked.acknowledged()).kind == "defer"
+    assert asked.refused == [40060]
+
+
+async def test_a_token_is_valid_for_fifteen_minutes_from_the_acknowledgement(
+    server: FakeDiscord, asked: FakeInteraction, call: Call
+) -> None:
+    edit = ("PATCH", webhook(asked, "@original"), {"content": "Because."})
+    assert is_refused(await call(*edit), 404, 10015)
+    await call("POST", callback(asked), DEFER)
+    message = await asked.message()
+    assert message.loading
+    assert (await call(*edit))[0] == 200
+    assert (message.content, message.loading) == ("Because.", False)
+    server.expire_tokens()
+    assert is_refused(await call(*edit), 401, 50027)
+
+
+async def test_the_first_follow_up_replaces_a_deferred_response(asked: FakeInteraction, call: Call) -> None:
+    await call("POST", callback(asked), DEFER)
+    await call("POST", webhook(asked), {"content": "one", "flags": 64})
+    message = await asked.message()
+    assert (message.content, message.ephemeral, asked.followups) == ("one", False, [])
+    await call("POST", webhook(asked), {"content": "two", "flags": 64})
+    assert [(one.content, one.ephemeral) for one in asked.followups] == [("two", True)]
+
+
+async def test_a_user_install_gets_five_follow_ups(server: FakeDiscord, call: Call) -> None:
+    elsewhere = server.add_guild("Elsewhere", bot=False).system_channel
+    asked = await server.slash(server.ann, elsewhere, "ask", prompt="Why?", installed_by_user=True)
+    await call("POST", callback(asked), {"type": 4, "data": {"content": "first"}})
+    answers = [await call("POST", webhook(asked), {"content": f"{number}"}) for number in range(6)]
+    assert [status for status, _ in answers] == [200] * 5 + [400]
+    assert answers[-1][1]["code"] == 40094
+    assert is_refused(await call("POST", f"/channels/{elsewhere.id}/messages", {"content": "x"}), 403, 50001)
 
 
 async def test_a_field_over_its_limit_is_named(server: FakeDiscord, call: Call) -> None:
@@ -90,6 +136,91 @@ async def test_a_field_over_its_limit_is_named(server: FakeDiscord, call: Call) 
     assert server.messages(server.channel) == []
 
 
+async def test_files_stay_unless_an_edit_leaves_them_out(server: FakeDiscord, call: Call) -> None:
+    path = f"/channels/{server.channel.id}/messages"
+    described = [{"id": 0, "description": "a letter"}]
+    _, sent = await call("POST", path, {"content": "x", "attachments": described}, {"a": b"A", "SPOILER_b": b"B"})
+    (message,) = server.messages(server.channel)
+    assert [(one.filename, one.data, one.description) for one in message.attachments] == [
+        ("a", b"A", "a letter"),
+        ("SPOILER_b", b"B", ""),
+    ]
+    assert message.attachments[1].spoiler
+    path = f"{path}/{sent['id']}"
+    await call("PATCH", path, {"content": "y"})
+    assert len(message.attachments) == 2
+    kept = [{"id": sent["attachments"][1]["id"]}, {"id": 0}]
+    await call("PATCH", path, {"attachments": kept}, {"c": b"C"})
+    assert [one.filename for one in message.attachments] == ["SPOILER_b", "c"]
+    await call("PATCH", path, {"attachments": []})
+    assert message.attachments == []
+    assert [text for _, text in message.edits] == ["y", "y", "y"]
+
+
+async def test_permissions_are_those_of_the_channel(server: FakeDiscord, call: Call) -> None:
+    path = f"/channels/{server.channel.id}/messages"
+    server.guild.set_permissions(server.channel, deny=["send_messages"])
+    assert is_refused(await call("POST", path, {"content": "x"}), 403, 50013)
+    server.guild.set_permissions(server.channel, deny=["view_channel"])
+    assert is_refused(await call("POST", path, {"content": "x"}), 403, 50001)
+    server.guild.set_permissions(server.channel)
+    assert (await call("POST", path, {"content": "x"}))[0] == 200
+    said = await server.say(server.ann, server.channel, "Mine.")
+    assert is_refused(await call("PATCH", f"{path}/{said.id}", {"content": "x"}), 403, 50005)
+    assert is_refused(await call("DELETE", f"{path}/{said.id}"), 403, 50013)
+    server.delete_message(said)
+    assert is_refused(await call("DELETE", f"{path}/{said.id}"), 404, 10008)
+    server.delete_channel(server.channel)
+    assert is_refused(await call("POST", path, {"content": "x"}), 404, 10003)
+
+
+async def test_direct_messages_can_be_closed(server: FakeDiscord, call: Call) -> None:
+    _, channel = await call("POST", "/users/@me/channels", {"recipient_id": server.ann.id})
+    path = f"/channels/{channel['id']}/messages"
+    assert (await call("POST", path, {"content": "x"}))[0] == 200
+    server.ann.dm_closed = True
+    assert is_refused(await call("POST", path, {"content": "x"}), 403, 50007)
+
+
+async def test_a_message_has_one_thread_which_can_be_closed(server: FakeDiscord, call: Call) -> None:
+    said = await server.say(server.ann, server.channel, "Let us talk.")
+    path = f"/channels/{server.channel.id}/messages/{said.id}/threads"
+    status, made = await call("POST", path, {"name": "Talk"})
+    assert (status, made["id"], made["parent_id"]) == (200, said.id, server.channel.id)
+    assert is_refused(await call("POST", path, {"name": "Talk"}), 400, 160004)
+    _, sent = await call("POST", f"/channels/{made['id']}/messages", {"content": "x"})
+    thread = server.guild.threads[made["id"]]
+    server.archive_thread(thread)
+    edit = ("PATCH", f"/channels/{made['id']}/messages/{sent['id']}", {"content": "y"})
+    assert is_refused(await call(*edit), 400, 50083)
+    assert (await call("POST", f"/channels/{made['id']}/messages", {"content": "z"}))[0] == 200
+    assert not thread.archived
+    server.archive_thread(thread, locked=True)
+    assert is_refused(await call("POST", f"/channels/{made['id']}/messages", {"content": "z"}), 400, 50083)
+
+
+async def test_the_creator_of_a_thread_renames_and_closes_it(server: FakeDiscord, call: Call) -> None:
+    said = await server.say(server.ann, server.channel, "Let us talk.")
+    _, made = await call("POST", f"/channels/{server.channel.id}/messages/{said.id}/threads", {"name": "Talk"})
+    thread, theirs = server.guild.threads[made["id"]], server.add_thread(server.channel, "Hers", server.ann)
+    status, changed = await call("PATCH", f"/channels/{thread.id}", {"name": "…", "archived": True})
+    assert (status, changed["name"], thread.archived) == (200, "…", True)
+    assert is_refused(await call("PATCH", f"/channels/{thread.id}", {"name": "Talk"}), 400, 50083)
+    assert is_refused(await call("PATCH", f"/channels/{theirs.id}", {"name": "…"}), 403, 50013)
+
+
+async def test_too_many_requests_are_a_429_with_the_time_to_wait(server: FakeDiscord, call: Call) -> None:
+    server.limit("POST", "/channels/*/messages", 2, 0.3)
+    path = f"/channels/{server.channel.id}/messages"
+    assert [(await call("POST", path, {"content": "x"}))[0] for _ in range(2)] == [200, 200]
+    status, body = await call("POST", path, {"content": "x"})
+    assert status == 429
+    assert 0 < body["retry_after"] <= 0.3
+    again = time.monotonic() + body["retry_after"]
+    await server.until(lambda: time.monotonic() > again)
+    assert (await call("POST", path, {"content": "x"}))[0] == 200
+
+
 async def test_pings_follow_allowed_mentions(server: FakeDiscord, call: Call) -> None:
     said = await server.say(server.ann, server.channel, "Hello.")
     path = f"/channels/{server.channel.id}/messages"
@@ -103,6 +234,16 @@ async def test_pings_follow_allowed_mentions(server: FakeDiscord, call: Call) ->
     assert quiet.pings == []
 
 
+async def test_a_client_sends_only_registered_commands(server: FakeDiscord, call: Call) -> None:
+    for name, options in (("nothing", {}), ("ask", {"promt": "x"}), ("ask", {}), ("ask sub", {"prompt": "x"})):
+        with pytest.raises(LookupError):
+            await server.slash(server.ann, server.channel, name, **options)
+    for wrong in (3, 2.5, "0.5", True):
+        with pytest.raises(ValueError, match="temperature"):
+            await server.slash(server.ann, server.channel, "ask", prompt="x", temperature=wrong)
+    assert server.interactions == {}
+
+
 async def test_commands_keep_their_id_and_have_required_options_first(server: FakeDiscord, call: Call) -> None:
     path = f"/applications/{server.application_id}/commands"
     (before,) = server.commands()
@@ -111,6 +252,29 @@ async def test_commands_keep_their_id_and_have_required_options_first(server: Fa
     turned = {**ASK, "options": ASK["options"][::-1]}
     assert "REQUIRED_INVALID" in json.dumps((await call("PUT", path, [turned]))[1])
     assert "DUPLICATE_NAME" in json.dumps((await call("PUT", path, [ASK, ASK]))[1])
+
+
+async def test_requests_need_the_token(server: FakeDiscord, call: Call) -> None:
+    assert (await call("GET", "/users/@me"))[0] == 200
+    server.revoke_token()
+    assert (await call("GET", "/users/@me"))[0] == 401
+
+
+async def test_message_content_is_hidden_without_the_intent(server: FakeDiscord) -> None:
+    own = await server.say(server.bot, server.channel, "An answer.")
+    plain = await server.say(server.ann, server.channel, "Hello.")
+    for shown in (
+        await server.say(server.ann, server.channel, "you", mention=True),
+        await server.say(server.ann, server.channel, "why?", reply_to=own),
+        await server.say(server.ann, server.dm(server.ann), "hi"),
+    ):
+        assert shown.payload_for(server.bot, message_content=False)["content"] == shown.content
+    quiet = await server.say(server.ann, server.channel, "why?", reply_to=own, ping=False)
+    about_hers = await server.say(server.ann, server.channel, "see there", reply_to=plain, mention=True)
+    hidden = quiet.payload_for(server.bot, message_content=False)
+    assert (hidden["content"], hidden["referenced_message"]["content"]) == ("", "An answer.")
+    assert about_hers.payload_for(server.bot, message_content=False)["referenced_message"]["content"] == ""
+    assert plain.payload_for(server.bot, message_content=True)["content"] == "Hello."
 
 
 @pytest.mark.skipif(contract() is None, reason="Discord's description of its API is not here")

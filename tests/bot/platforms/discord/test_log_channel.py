@@ -1,5 +1,6 @@
 """The log channel on Discord: its lines, and the channels that are refused as one."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -122,6 +123,15 @@ async def test_a_channel_is_found_by_its_name(discord: FakeDiscord, log: FakeCha
     )
 
 
+async def test_a_channel_option_takes_a_name(discord: FakeDiscord, toy_bot: Bot, log: FakeChannel) -> None:
+    line = "/config set toys.enabled no channel:#log"
+    await discord.say(discord.mod, discord.channel, line, mention=True)
+    here = Scope("discord", discord.guild.id, log.id)
+    await discord.until(lambda: toy_bot.settings.scopes.values_at(here) == {"toys.enabled": False})
+    await discord.say(discord.mod, discord.channel, line.replace("log", "attic"), mention=True)
+    await discord.until(lambda: "I know no channel “attic” here." in discord.describe())
+
+
 async def test_a_setting_for_a_thread_is_set_for_its_channel(
     discord: FakeDiscord, toy_bot: Bot, log: FakeChannel
 ) -> None:
@@ -129,3 +139,19 @@ async def test_a_setting_for_a_thread_is_set_for_its_channel(
     await discord.say(discord.mod, discord.channel, f"/config set toys.enabled no channel:{thread.id}", mention=True)
     here = Scope("discord", discord.guild.id, log.id)
     await discord.until(lambda: toy_bot.settings.scopes.values_at(here) == {"toys.enabled": False})
+
+
+async def test_moderators_are_told_once_that_the_log_channel_is_gone(discord: FakeDiscord, log: FakeChannel) -> None:
+    await choose(discord, log.id)
+    await lines(discord, log, 2)
+    discord.delete_channel(log)
+
+    replies = list[str]()
+    async with asyncio.timeout(30):
+        while not any("log channel" in one for one in replies):
+            replies.append((await choose(discord, ("no", "yes")[len(replies) % 2], "toys.enabled")).content)
+    assert (
+        f"I could not write to the log channel {log.id}: there is no such channel in this server, or I cannot see it. "
+        "Moderators can change that: `audit.channel`"
+    ) in replies[-1]
+    assert "log channel" not in (await choose(discord, "yes", "toys.enabled")).content

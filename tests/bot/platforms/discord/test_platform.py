@@ -4,18 +4,23 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from fakes.discord import FakeDiscord
 from fakes.discord.permissions import INVITED
-from fakes.platforms.discord_bot import finished, on_discord
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
 
 from bot import Context, Plugin, Reply, command
 from bot.__main__ import _set_up_logging
 from bot.app import Bot
 from bot.commands.command import Command
 from bot.config.sections import DiscordSection
+from bot.core.errors import PluginError
+from bot.inference.client import ModelClient
 from bot.platforms.discord import DiscordPlatform, platform
+from bot.storage.database import Database
 
 
 def section(discord: FakeDiscord, **more: object) -> DiscordSection:
@@ -54,6 +59,20 @@ async def test_the_bot_connects_once_discord_is_available(
     assert "Discord cannot be reached" in caplog.text
 
 
+async def test_without_a_network_the_bot_tries_again(
+    toy_bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(platform, "RETRY_SECONDS", 0.01)
+    nowhere = DiscordSection(token="a.b.c", api_base="http://127.0.0.1:9/api/v10")
+    running = asyncio.create_task(DiscordPlatform(toy_bot, nowhere).run())
+    async with FakeDiscord() as clock:
+        await clock.until(lambda: running.done() or caplog.text.count("Discord cannot be reached") > 2)
+    assert not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert "a.b.c" not in caplog.text
+
+
 class Crowd(Plugin):
     """A plugin with more commands than Discord takes."""
 
@@ -67,6 +86,12 @@ class Crowd(Plugin):
     def commands(self) -> list[Command]:
         (one,) = super().commands()
         return [replace(one, name=f"crowd{number}") for number in range(101)]
+
+
+async def test_too_many_commands_stop_the_start(models: FakeModels, tmp_path: Path) -> None:
+    async with Bot(ModelClient(models.url), [Crowd()], Database(f"sqlite:///{tmp_path}/x.db")) as bot:
+        with pytest.raises(PluginError, match="Discord has room for 100 commands"):
+            await DiscordPlatform(bot, DiscordSection(token="x", api_base=models.url)).run()
 
 
 async def handle_all(discord: FakeDiscord) -> None:
@@ -86,11 +111,16 @@ async def test_a_new_server_is_greeted_once(discord: FakeDiscord) -> None:
     assert discord.messages(discord.channel) == []
 
 
-@pytest.mark.parametrize("settings", [{"answers.language": "de"}])
-async def test_a_new_server_is_greeted_in_the_language_that_is_set(discord: FakeDiscord) -> None:
-    guild = discord.add_guild("New", bot=False)
-    discord.add_bot(guild, *INVITED)
-    (said,) = await discord.until(lambda: discord.messages(guild.system_channel))
+async def test_a_new_server_is_greeted_in_the_language_that_is_set(models: FakeModels, tmp_path: Path) -> None:
+    german = {"answers.language": "de"}
+    async with (
+        FakeDiscord() as discord,
+        bot_with_toys(models, tmp_path, Toys(), settings=german) as bot,
+        on_discord(bot, discord),
+    ):
+        guild = discord.add_guild("New", bot=False)
+        discord.add_bot(guild, *INVITED)
+        (said,) = await discord.until(lambda: discord.messages(guild.system_channel))
     assert said.content.startswith("Hallo! Ich zeige, wie generative KI funktioniert.")
 
 

@@ -120,7 +120,6 @@ async def server() -> AsyncIterator[FakeDiscord]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "ROUND_SECONDS", 0.05)
     monkeypatch.setattr(client_module, "HANDOVER_SECONDS", 0.5)
-    monkeypatch.setattr(shards, "IDENTIFY_SECONDS", 0.5)
     # With a sign of life, a process that a test takes for dead would come back.
     monkeypatch.setattr("bot.storage.instances.HEARTBEAT_SECONDS", 3600.0)
 
@@ -151,6 +150,13 @@ async def ask_everywhere(discord: FakeDiscord) -> None:
         discord.add_bot(guild)
         asked = await discord.slash(discord.ann, guild.system_channel, "whisper", text="hello")
         assert (await asked.acknowledged()).private
+
+
+async def test_two_ranges_serve_all_servers(server: FakeDiscord, models: FakeModels, tmp_path: Path) -> None:
+    async with process(models, tmp_path, server, "0-1/4"), process(models, tmp_path, server, "2-3/4"):
+        await server.until(lambda: connected(server) == [0, 1, 2, 3] and server.commands())
+        await ask_everywhere(server)
+    assert sorted(shard for shard, _ in server.gateway.starts) == [0, 1, 2, 3]
 
 
 async def test_a_spare_process_takes_a_range_over_and_gives_it_back(
@@ -217,6 +223,17 @@ async def test_a_shard_is_served_until_another_process_has_begun_its_session(
                 return len(server.gateway.starts) == 6 and len(connected(server)) == 4
 
             await server.until(is_handed_over)
+
+
+async def test_a_process_that_ends_leaves_its_shards_at_once(
+    server: FakeDiscord, models: FakeModels, tmp_path: Path
+) -> None:
+    async with process(models, tmp_path, server, "auto/4"):
+        await server.until(lambda: connected(server) == [0, 1, 2, 3] and server.commands())
+        async with process(models, tmp_path, server, "auto/4"):
+            await server.until(lambda: len(server.gateway.starts) == 6 and connected(server) == [0, 1, 2, 3])
+        await server.until(lambda: connected(server) == [0, 1, 2, 3])
+        await ask_everywhere(server)
 
 
 async def test_of_shards_that_another_process_takes_no_session_begins(

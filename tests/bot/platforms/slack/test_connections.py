@@ -1,5 +1,6 @@
 """Socket Mode with broken connections, and signed HTTP: no event is lost or handled twice, no forgery accepted."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -85,6 +86,15 @@ async def test_a_lost_connection_loses_no_event(slack: FakeSlack, bot: Bot, mode
     assert len(models.requests) == 5
 
 
+async def test_a_refused_connection_address_is_requested_again(slack: FakeSlack, bot: Bot) -> None:
+    async with on_slack(bot, slack, ping_seconds=1.0):
+        slack.refuse("apps.connections.open", "internal_error", times=2)
+        slack.drop_socket()
+        said = await slack.say(slack.ben, slack.channel, "still there?", mention=True)
+        answer = await wait_for_answer(slack, PARIS)
+        assert answer.thread_ts == said.ts
+
+
 async def test_a_refused_handshake_uses_up_the_connection_address(slack: FakeSlack, bot: Bot) -> None:
     slack.refused_handshakes = 1
     async with on_slack(bot, slack, ping_seconds=1.0):
@@ -116,6 +126,25 @@ async def test_an_event_that_comes_again_is_answered_once(
         await slack.until(lambda: len(find_answers(slack, PARIS)) == 3)
     assert len(models.requests) == 3
     assert len(events) == 3
+
+
+@pytest.mark.parametrize("http", [False, True])
+async def test_two_bots_that_share_a_database_answer_once(
+    slack: FakeSlack, models: FakeModels, toys: Toys, tmp_path: Path, http: bool
+) -> None:
+    async with (
+        bot_with_toys(models, tmp_path, toys) as first,
+        bot_with_toys(models, tmp_path, Toys()) as second,
+        both_on_slack(first, second, slack, http=http),
+    ):
+        said = [await slack.say(slack.ann, slack.channel, f"number {n}", mention=True) for n in range(4)]
+        both = [slack.redeliver(event, to=to) for one in said for event in one.events for to in (0, 1)]
+        await asyncio.gather(*(event.acknowledged() for event in both))
+        await slack.until(lambda: len(find_answers(slack, PARIS)) == 4)
+        await ask(slack, "what came after all that")
+        await slack.until(lambda: len(find_answers(slack, PARIS)) == 5)
+    assert len(models.requests) == 5
+    assert {one.ts for one in said} < set(answered_threads(slack, PARIS))
 
 
 @pytest.mark.parametrize("http", [False, True])

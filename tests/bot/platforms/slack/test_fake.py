@@ -1,8 +1,10 @@
 """The fake Slack server is as strict as Slack, as seen by Slack's own SDK."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import pytest
 from fakes.slack import FakeSlack, NotAcknowledgedError, contract
 from slack_sdk.errors import SlackApiError
@@ -11,6 +13,22 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
+
+TITLE = {"type": "plain_text", "text": "Ask"}
+PROMPT = {
+    "type": "input",
+    "block_id": "prompt",
+    "label": {"type": "plain_text", "text": "Question"},
+    "element": {"type": "plain_text_input", "action_id": "typed", "multiline": True},
+}
+HEAT = {
+    "type": "input",
+    "block_id": "temperature",
+    "optional": True,
+    "label": {"type": "plain_text", "text": "Temperature"},
+    "element": {"type": "number_input", "action_id": "typed", "is_decimal_allowed": True, "max_value": "2"},
+}
+MODAL: dict[str, Any] = {"type": "modal", "title": TITLE, "submit": TITLE, "blocks": [PROMPT, HEAT]}
 
 
 @pytest.fixture
@@ -41,6 +59,51 @@ async def error_of(call: Any) -> str:
     return str(caught.value.response["error"])
 
 
+def acknowledge_all(socket: SocketModeClient, payload: dict[str, Any] | None = None) -> list[SocketModeRequest]:
+    """Acknowledge everything with `payload`; return the list of received requests."""
+    seen: list[SocketModeRequest] = []
+
+    async def listener(connection: Any, request: SocketModeRequest) -> None:
+        seen.append(request)
+        await connection.send_socket_mode_response(SocketModeResponse(request.envelope_id, payload))
+
+    socket.socket_mode_request_listeners.append(listener)
+    return seen
+
+
+async def test_each_method_takes_only_its_kind_of_token(slack: FakeSlack, client: AsyncWebClient) -> None:
+    about = await client.auth_test()
+    assert about["user_id"] == slack.bot_user
+    assert "chat:write" in about.headers["x-oauth-scopes"].split(",")
+    assert await error_of(client.auth_test(token="xoxb-else")) == "invalid_auth"
+    assert await error_of(client.apps_connections_open(app_token=slack.bot_token)) == "not_allowed_token_type"
+    slack.revoke()
+    assert await error_of(client.auth_test()) == "token_revoked"
+
+
+async def test_a_missing_scope_is_refused(slack: FakeSlack, client: AsyncWebClient) -> None:
+    slack.scopes.remove("users:read")
+    assert await error_of(client.users_info(user=slack.ann)) == "missing_scope"
+
+
+async def test_a_bot_writes_only_where_it_may(slack: FakeSlack, client: AsyncWebClient) -> None:
+    elsewhere, hidden = slack.add_channel("other", member=False), slack.add_channel("team", member=False, private=True)
+    assert await error_of(client.chat_postMessage(channel=elsewhere, text="x")) == "not_in_channel"
+    assert await error_of(client.chat_postMessage(channel=hidden, text="x")) == "channel_not_found"
+    assert await error_of(client.chat_postMessage(channel=slack.channel, text="")) == "no_text"
+    slack.archive(slack.channel)
+    assert await error_of(client.chat_postMessage(channel=slack.channel, text="x")) == "is_archived"
+    posted = await client.chat_postMessage(channel=slack.ann, text="x")
+    assert posted["channel"] == slack.dm(slack.ann)
+
+
+async def test_messages_of_others_cannot_be_changed(slack: FakeSlack, client: AsyncWebClient) -> None:
+    said = await slack.say(slack.ann, slack.channel, "hello")
+    assert await error_of(client.chat_update(channel=slack.channel, ts=said.ts, text="x")) == "cant_update_message"
+    assert await error_of(client.chat_delete(channel=slack.channel, ts=said.ts)) == "cant_delete_message"
+    assert await error_of(client.chat_update(channel=slack.channel, ts="1.000000", text="x")) == "message_not_found"
+
+
 async def test_texts_and_blocks_have_limits(slack: FakeSlack, client: AsyncWebClient) -> None:
     posted = await client.chat_postMessage(channel=slack.channel, text="x")
     update = client.chat_update(channel=slack.channel, ts=posted["ts"], text="x" * 4001)
@@ -60,6 +123,39 @@ async def test_mentions_and_unfurled_links_are_recorded(slack: FakeSlack, client
     assert slack.messages(slack.channel)[-1].unfurls == []
 
 
+async def test_a_stream_grows_until_it_is_stopped(slack: FakeSlack, client: AsyncWebClient) -> None:
+    parent = await slack.say(slack.ann, slack.channel, "hello")
+    where = {"channel": slack.channel, "thread_ts": parent.ts}
+    assert await error_of(client.chat_startStream(**where, markdown_text="a")) == "missing_recipient_user_id"
+    whom = {"recipient_user_id": slack.ann, "recipient_team_id": slack.team}
+    stream = await client.chat_startStream(**where, **whom, markdown_text="one")
+    message = {"channel": slack.channel, "ts": stream["ts"]}
+    assert await error_of(client.chat_update(**message, text="x")) == "streaming_state_conflict"
+    await client.chat_appendStream(**message, markdown_text=" two")
+    assert await error_of(client.chat_appendStream(**message, markdown_text="x" * 12_000)) == "msg_too_long"
+    [shown] = slack.thread(slack.channel, parent.ts)
+    assert (shown.text, shown.streaming) == ("one two", True)
+    await client.chat_stopStream(**message, markdown_text=" three")
+    assert await error_of(client.chat_stopStream(**message)) == "message_not_in_streaming_state"
+    await client.chat_update(**message, text="anew")
+    assert [text for _, text in shown.edits] == ["one", "one two", "one two three", "anew"]
+
+
+async def test_a_stream_expires(slack: FakeSlack, client: AsyncWebClient) -> None:
+    parent = await slack.say(slack.ann, slack.dm(slack.ann), "hello")
+    stream = await client.chat_startStream(channel=parent.channel, thread_ts=parent.ts, markdown_text="one")
+    message = {"channel": parent.channel, "ts": stream["ts"]}
+    slack.expire_streams()
+    assert await error_of(client.chat_appendStream(**message, markdown_text="x")) == "message_not_in_streaming_state"
+    await client.chat_update(**message, text="anew")
+
+
+async def test_streams_can_be_switched_off(slack: FakeSlack, client: AsyncWebClient) -> None:
+    slack.without_streaming()
+    for _ in range(2):
+        assert await error_of(client.chat_startStream(channel=slack.channel, thread_ts="1.0")) == "unknown_method"
+
+
 async def test_calls_over_a_rate_limit_are_refused(slack: FakeSlack, client: AsyncWebClient) -> None:
     slack.rate_tiers.per_minute[2] = 2
     slack.rate_tiers.burst = 2
@@ -74,9 +170,38 @@ async def test_calls_over_a_rate_limit_are_refused(slack: FakeSlack, client: Asy
     assert [call.method for call in slack.rate_limited_calls] == ["chat.postMessage", "chat.startStream"]
 
 
+async def test_a_trigger_opens_one_view_within_three_seconds(slack: FakeSlack, client: AsyncWebClient) -> None:
+    command = await slack.command(slack.ann, slack.channel, "/ask")
+    await client.views_open(trigger_id=command.trigger_id, view=MODAL)
+    again = client.views_open(trigger_id=command.trigger_id, view=MODAL)
+    assert await error_of(again) == "exchanged_trigger_id"
+    slack.trigger_seconds = 0
+    late = await slack.command(slack.ann, slack.channel, "/ask")
+    assert await error_of(client.views_open(trigger_id=late.trigger_id, view=MODAL)) == "expired_trigger_id"
+    assert await error_of(client.views_open(trigger_id="else", view=MODAL)) == "invalid_trigger_id"
+
+
+async def test_forms_are_checked_by_the_client_and_answered_by_the_bot(
+    slack: FakeSlack, client: AsyncWebClient, socket: SocketModeClient
+) -> None:
+    command = await slack.command(slack.ann, slack.channel, "/ask")
+    await client.views_open(trigger_id=command.trigger_id, view=MODAL)
+    view = await slack.view(slack.ann)
+    empty = await slack.submit(slack.ann, view, {"prompt": "", "temperature": "9"})
+    assert (set(empty.errors), empty.by_client) == ({"prompt", "temperature"}, True)
+    answers = acknowledge_all(socket, {"response_action": "errors", "errors": {"prompt": "No."}})
+    sent = await slack.submit(slack.ann, view, {"Question": "Why?"})
+    assert (sent.errors, sent.closed, view.open) == ({"prompt": "No."}, False, True)
+    assert answers[-1].payload["view"]["state"]["values"]["prompt"]["typed"]["value"] == "Why?"
+    socket.socket_mode_request_listeners.clear()
+    acknowledge_all(socket)
+    closed = await slack.submit(slack.ann, view, {"prompt": "Why?"})
+    assert (closed.closed, view.open) == (True, False)
+
+
 async def test_views_have_limits(slack: FakeSlack, client: AsyncWebClient) -> None:
     command = await slack.command(slack.ann, slack.channel, "/ask")
-    view = {"type": "modal", "title": {"type": "plain_text", "text": "x" * 25}, "blocks": []}
+    view = MODAL | {"title": {"type": "plain_text", "text": "x" * 25}}
     assert await error_of(client.views_open(trigger_id=command.trigger_id, view=view)) == "invalid_arguments"
 
 
@@ -89,6 +214,22 @@ async def test_a_response_url_is_used_five_times(slack: FakeSlack) -> None:
     slack.response_urls.seconds = 0
     late = await slack.command(slack.ann, slack.channel, "/ask")
     assert "expired_url" in (await AsyncWebhookClient(late.response_url).send(text="late")).body
+
+
+async def test_files_are_uploaded_shared_downloaded_and_deleted(slack: FakeSlack, client: AsyncWebClient) -> None:
+    parent = await slack.say(slack.ann, slack.channel, "hello")
+    await client.files_upload_v2(
+        channel=slack.channel, thread_ts=parent.ts, filename="a.png", file=b"abc", alt_txt="A dot", title="Dot"
+    )
+    await slack.until(lambda: slack.thread(slack.channel, parent.ts))
+    [file] = slack.thread(slack.channel, parent.ts)[0].files
+    assert (file["title"], file["alt_txt"], file["mimetype"]) == ("Dot", "A dot", "image/png")
+    async with aiohttp.ClientSession() as session:
+        async with session.get(file["url_private"]) as page:
+            assert "Sign in" in await page.text()
+        headers = {"Authorization": f"Bearer {slack.bot_token}"}
+        async with session.get(file["url_private"], headers=headers) as page:
+            assert await page.read() == b"abc"
 
 
 async def test_unacknowledged_events_are_repeated_and_interactions_are_lost(
@@ -121,3 +262,11 @@ async def test_calls_are_checked_against_published_descriptions(slack: FakeSlack
     with pytest.raises(AssertionError, match="'secondary' is not one of"):
         await slack.__aexit__(None, None, None)
     slack.violations.clear()
+
+
+async def test_a_broken_socket_loses_no_event(slack: FakeSlack, socket: SocketModeClient) -> None:
+    seen = acknowledge_all(socket)
+    slack.drop_socket()
+    said = await slack.say(slack.ann, slack.channel, "hello")
+    await asyncio.gather(*(event.acknowledged() for event in said.events))
+    assert {request.payload["event"]["text"] for request in seen} == {"hello"}

@@ -9,6 +9,7 @@ from fakes.slack import FakeSlack
 from bot.app import Bot
 from bot.moderation import log_channel
 from bot.platforms.slack.api import api
+from bot.settings.setting import Scope
 
 HELLO = "From now on I tell here what moderators change and do, what is refused, and who appeals against it."
 
@@ -91,6 +92,12 @@ async def test_a_channel_is_found_by_its_name(slack: FakeSlack, monkeypatch: pyt
     assert f"→ {log}" in await run_as_admin(slack, "config set audit.channel #Log")
     said = await run_as_admin(slack, "config set audit.channel #attic")
     assert "I know no channel “attic” here. Pick it from the list that appears, or give its id." in said
+
+
+async def test_a_channel_is_an_option_by_its_name_too(slack: FakeSlack, toy_bot: Bot) -> None:
+    log = slack.add_channel("log")
+    await run_as_admin(slack, "config set toys.enabled no channel:#log")
+    assert toy_bot.settings.scopes.values_at(Scope("slack", slack.team, log)) == {"toys.enabled": False}
 
 
 async def test_without_the_scope_for_channels_the_bot_says_what_to_do(slack: FakeSlack) -> None:

@@ -8,27 +8,16 @@ from dataclasses import replace
 
 import aiohttp
 import pytest
-from fakes.core.requests import wait_until_delivered
 from fakes.model_server.gateway import free_port
-from fakes.model_server.model_api import FakeModels, png
-from fakes.platforms.discord_bot import Toys
-from fakes.platforms.slack_bot import (
-    HEALTH,
-    find_answers,
-    on_slack,
-    run_command,
-    speed_up,
-    wait_for_answer,
-    wait_for_question,
-    wait_for_thread,
-)
+from fakes.model_server.model_api import FakeModels
+from fakes.platforms.slack_bot import HEALTH, find_answers, on_slack, speed_up, wait_for_answer
 from fakes.slack import FakeSlack
 from fakes.slack.response_urls import ResponseUrl
 
 from bot.app import Bot
 from bot.config.sections import SlackSection
 from bot.core.errors import BotError
-from bot.core.messages import Attachment, Reply, Request, User
+from bot.core.messages import Request, User
 from bot.platforms.slack import SlackPlatform, connections, workspaces
 from bot.platforms.slack.checks import EVENTS_PATH
 from bot.platforms.slack.convert.requests import AnswerPlace
@@ -268,29 +257,6 @@ async def test_unfinished_answers_are_marked_as_interrupted(slack: FakeSlack, to
     for message in (private, answer, hooked):
         assert "Interrupted: the bot was restarted." in message.shown
     assert "Again" in answer.buttons
-
-
-@pytest.mark.parametrize("is_preview", [False, True])
-async def test_what_a_dead_process_left_open_is_ended(
-    slack: FakeSlack, toy_bot: Bot, toys: Toys, is_preview: bool
-) -> None:
-    picture = Attachment("fox.png", png(1), "image/png", "A fox.")
-    async with on_slack(toy_bot, slack):
-        await run_command(slack, "/tempera", "play something")
-        toys.say(Reply(status="Step 1 …", attachments=(picture,)) if is_preview else Reply(text="One"))
-        [message] = await wait_for_thread(slack, await wait_for_question(slack))
-        await wait_until_delivered(toy_bot, "slack", message.ts)
-        [row] = toy_bot.runs.ids
-        # Like a process that was killed, this one shows no end.
-        slack.revoke_token(slack.bot_token, "token_revoked")
-    await toy_bot.messages.update(row, state="running", instance="dead")
-    slack.revoke_token(slack.bot_token, "")
-    assert (message.streaming, bool(slack.pictures(message))) == (not is_preview, is_preview)
-    async with on_slack(toy_bot, slack):
-        await slack.until(lambda: "Again" in message.buttons and not slack.workspace.files)
-    assert "Interrupted: the bot was restarted." in message.shown
-    assert (message.shown.startswith("One"), message.streaming) == (not is_preview, False)
-    assert slack.pictures(message) == []
 
 
 async def test_marking_unfinished_answers_does_not_delay_the_start(slack: FakeSlack, toy_bot: Bot) -> None:

@@ -1,6 +1,7 @@
 """Two processes of a bot on Slack, with Redis: what comes may reach either of them."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
@@ -18,6 +19,8 @@ from sqlalchemy import select
 
 from bot import app
 from bot.app import Bot
+from bot.core.caller import Caller
+from bot.core.messages import Place, User
 from bot.platforms import answer_tasks
 from bot.platforms.slack.api import budgets
 from bot.platforms.slack.outgoing import thread_view
@@ -49,9 +52,11 @@ async def pair(
         yield first, second
 
 
-@pytest.fixture
-async def slack(pair: tuple[Bot, Bot], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
-    async with FakeSlack() as server, both_on_slack(*pair, server):
+@pytest.fixture(params=[False, True], ids=["sockets", "http"])
+async def slack(
+    pair: tuple[Bot, Bot], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[FakeSlack]:
+    async with FakeSlack() as server, both_on_slack(*pair, server, http=request.param):
         speed_up(server, monkeypatch)
         server.courier.chosen = FIRST
         yield server
@@ -70,11 +75,14 @@ def find_with(slack: FakeSlack, label: str) -> Any:
     return found[-1] if found else None
 
 
+@pytest.mark.parametrize("streams", [True, False])
 async def test_stop_ends_an_answer_of_the_other_process(
-    slack: FakeSlack, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+    slack: FakeSlack, models: FakeModels, streams: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A stream has no room for buttons, so that the asker alone is offered Stop below it.
     monkeypatch.setattr(thread_view, "STOP_OFFER_SECONDS", 0.0)
+    if not streams:
+        slack.without_streaming()
     models.gate.clear()
     await run_command(slack, "/ask", "Which capital?")
     await press(slack, await slack.until(lambda: find_with(slack, "Stop")), "Stop")
@@ -167,6 +175,18 @@ async def test_of_two_choices_in_different_processes_the_newest_is_shown_last(
     assert {"✗ 2", "✗ 4"} <= slack.ephemeral(slack.ben)[-1].buttons.keys()
 
 
+async def test_a_default_that_somebody_set_holds_in_the_other_process(
+    pair: tuple[Bot, Bot], slack: FakeSlack, models: FakeModels
+) -> None:
+    await run_command(slack, "/tempera", "defaults set ask.temperature value:0.3")
+    ann = Caller(User(slack.ann, "Ann"), Place("slack", slack.channel, slack.team))
+    await slack.until(lambda: pair[1].defaults.get(ann))
+    slack.courier.chosen = SECOND
+    await run_command(slack, "/ask", "Which capital?")
+    await wait_for_answer(slack, PARIS)
+    assert models.requests[-1]["temperature"] == 0.3
+
+
 async def test_a_workspace_is_added_through_both_and_served_by_both(
     pair: tuple[Bot, Bot], models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +200,14 @@ async def test_a_workspace_is_added_through_both_and_served_by_both(
             slack.courier.chosen = number
             await run_command(slack, "/ask", "Which capital?")
             await slack.until(lambda number=number: len(find_answers(slack, PARIS)) == number + 1)
+
+
+async def test_slack_verifies_the_address_of_both(pair: tuple[Bot, Bot]) -> None:
+    async with FakeSlack() as slack, both_on_slack(*pair, slack, http=True):
+        body = json.dumps({"type": "url_verification", "token": "unused", "challenge": "3eZbrw1a"})
+        for url in slack.courier.http_urls:
+            status, text = await slack.post(url, body)
+            assert (status, json.loads(text)) == (200, {"challenge": "3eZbrw1a"})
 
 
 async def test_both_together_call_no_more_often_than_slack_allows(

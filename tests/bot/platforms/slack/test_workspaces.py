@@ -175,7 +175,7 @@ async def test_a_token_that_expired_while_the_bot_was_away_is_renewed(
     slack.revoke_token(slack.bot_token, error)
     async with on_slack(toy_bot, slack, installable=True, token=False):
         await slack.until(lambda: len(slack.called("oauth.v2.access")) == 2)
-        await slack.until(lambda: toy_bot.adapters.get(f"slack/{slack.team}"))
+        await slack.until(lambda: f"slack/{slack.team}" in toy_bot.adapters._adapters)
         await ask(slack, "Which capital?")
 
 
@@ -218,9 +218,9 @@ async def test_what_is_of_a_workspace_that_leaves_is_deleted(
         async with toy_bot.database.reading() as session:
             assert list(await session.scalars(select(InstallationRow.id))) == [slack.team]
         await toy_bot.defaults.refresh()
-        left = [toy_bot.defaults.get(Caller(User(slack.ann, ""), Place(name, ""))) for name in (stays, gone)]
-        assert left == [{"ask.temperature": 0.1}, {}]
-        assert toy_bot.adapters.get(gone) is None
+        own, lost = ((f"{name}:{slack.ann}" in toy_bot.defaults._store.values) for name in (stays, gone))
+        assert (own, lost) == (True, False)
+        assert gone not in toy_bot.adapters._adapters
         # An event that comes late does not end what was installed after it.
         await add_to_slack(address, slack.oauth, other)
         await other.redeliver(events[1]).acknowledged()
@@ -252,7 +252,7 @@ async def test_a_workspace_whose_token_is_refused_for_a_while_is_opened_again(
         await other.say(other.ann, other.channel, "Which capital?", mention=True)
         await slack.until(lambda: f"{other.team} cannot be served: invalid_auth" in caplog.text)
         other.revoke_token(other.bot_token, "")
-        await slack.until(lambda: toy_bot.adapters.get(f"slack/{other.team}"))
+        await slack.until(lambda: f"slack/{other.team}" in toy_bot.adapters._adapters)
         await ask(other, "Which capital?")
 
 

@@ -19,8 +19,9 @@ ANSWER = "Paris is the capital of France."
 # One command
 
 
-async def test_the_answer_goes_to_stdout_and_the_card_to_stderr(person: Caller) -> None:
-    done = await person.chat("/ask temperature:0.2 seed:7 What is the capital of France?")
+@pytest.mark.processes
+async def test_the_answer_goes_to_stdout_and_the_card_to_stderr(program: Person) -> None:
+    done = await program.chat("/ask temperature:0.2 seed:7 What is the capital of France?")
     assert (done.status, done.out) == (0, f"{ANSWER}\n")
     assert done.err == "made by AI · model fake-chat · temperature 0.2 · seed 7 · min_p 0.05 · tokens 6 · seconds 0.5\n"
 
@@ -88,6 +89,12 @@ async def test_a_server_that_is_down(person: Caller, unused_tcp_port: int) -> No
     assert (done.status, done.out, done.err) == (1, "", f"{DOWN}\n")
 
 
+async def test_a_server_that_loads_says_what(person: Caller, models: FakeModels) -> None:
+    models.failure = (503, "fake-chat is being fetched: 40 %.")
+    done = await person.chat("/ask hi")
+    assert (done.status, done.out, done.err) == (1, "", "fake-chat is being fetched: 40 %.\n")
+
+
 async def test_an_address_that_is_none(person: Caller) -> None:
     done = await person.chat("/ask hi", "--server", "nonsense")
     assert (done.status, done.err) == (1, "“nonsense” is not an address like http://127.0.0.1:8400.\n")
@@ -109,6 +116,18 @@ async def test_ctrl_c_stops_and_keeps_what_was_said(program: Person, models: Fak
     assert said[1:] == ["hi", "Paris", "and then?"]
 
 
+@pytest.mark.processes
+async def test_ctrl_c_in_the_queue(program: Person, models: FakeModels) -> None:
+    models.place = 3
+    models.gate.clear()
+    process = await program.start("chat", "/ask hi")
+    await models.until(running=1)
+    process.send_signal(signal.SIGINT)
+    await models.until(dropped=1, running=0)
+    done = await ended(process)
+    assert (done.status, done.out) == (130, "")
+
+
 async def test_an_answer_cannot_command_the_terminal(models: FakeModels, person: Caller) -> None:
     models.answer = ("a\x1b]0;title\x07", "\x9b2J", "\tb\n", "c")
     assert (await person.chat("/ask hi")).out == "a]0;title2J\tb\nc\n"
@@ -117,8 +136,8 @@ async def test_an_answer_cannot_command_the_terminal(models: FakeModels, person:
 @pytest.mark.processes
 @pytest.mark.parametrize(
     "encoding",
-    [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"PYTHONIOENCODING": "latin-1"}],
-    ids=["ascii", "latin-1"],
+    [{"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"PYTHONIOENCODING": "latin-1"}],
+    ids=["C", "ascii", "latin-1"],
 )
 async def test_a_locale_of_few_characters(program: Person, models: FakeModels, encoding: dict[str, str]) -> None:
     models.answer = ("caf", "é ☕")
@@ -362,3 +381,17 @@ async def test_a_killed_answer_says_so_and_can_be_asked_for_again(program: Perso
         assert models.requests[0]["messages"] == models.requests[1]["messages"]
     async with program.sit_down() as chat:
         assert "Interrupted" not in chat.screen
+
+
+@pytest.mark.processes
+async def test_a_command_beside_a_conversation_interrupts_nothing(program: Person, models: FakeModels) -> None:
+    models.gate.clear()
+    async with program.sit_down() as chat:
+        chat.type("first\r")
+        await chat.until("Paris")
+        models.before_gate = 99
+        assert (await program.chat("/ask second")).out == f"{ANSWER}\n"
+        async with program.sit_down() as other:
+            assert "Interrupted" not in other.screen
+        models.gate.set()
+        await chat.until("is the capital of France.")

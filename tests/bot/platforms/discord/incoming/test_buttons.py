@@ -1,14 +1,19 @@
 """Buttons and forms on Discord: their effects, who may use them, and that old ones still work."""
 
+from pathlib import Path
+
 import pytest
 from fakes.core.requests import wait_until_delivered
 from fakes.discord import FakeDiscord, FakeMessage
+from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.discord_bot import finished
+from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
 from fakes.storage.trouble import busy_with_readers
 
 from bot.app import Bot
+from bot.core.messages import Button, Reply
 from bot.platforms.discord.incoming import interactions
+from bot.storage.audit import AuditFilter
 
 
 async def answered(discord: FakeDiscord, **options: object) -> FakeMessage:
@@ -31,16 +36,37 @@ async def test_stop_ends_an_answer_with_the_text_so_far(discord: FakeDiscord, mo
     await models.until(running=0)
 
 
+async def test_again_gives_another_answer_and_warmer_a_warmer_one(discord: FakeDiscord, models: FakeModels) -> None:
+    first = await answered(discord, temperature=0.5, seed=7)
+    for label, change in (("Again", ""), ("Warmer", " → 0.8"), ("Cooler", " → 0.2")):
+        pressed = await discord.press(discord.ann, first, label)
+        ack = await pressed.acknowledged()
+        assert (ack.kind, ack.private) == ("defer", False)
+        message = await finished(discord, await pressed.message())
+        assert message is not first
+        assert message.content.startswith(f"> Ann pressed {label}{change} · Why?\n\nParis")
+    original, again, warmer, cooler = models.requests
+    assert again["seed"] != original["seed"]
+    assert (warmer["seed"], warmer["temperature"]) == (7, 0.8)
+    assert (cooler["seed"], cooler["temperature"]) == (7, 0.2)
+
+
 async def test_thumbs_are_counted_on_their_buttons(discord: FakeDiscord) -> None:
-    message, eva = await answered(discord), discord.add_user("Eva", locale="de")
+    message = await answered(discord)
     before = message.content
-    for user, label, shown in ((discord.ann, "👍", "👍 1"), (eva, "👍 1", "👍 2"), (discord.ann, "👎", "👎 1")):
+    for user, label, shown in ((discord.ann, "👍", "👍 1"), (discord.ben, "👍 1", "👍 2"), (discord.ann, "👎", "👎 1")):
         pressed = await discord.press(user, message, label)
         assert (await pressed.acknowledged()).kind == "defer_update"
         await discord.until(lambda shown=shown: shown in message.buttons)
-    # In the language of the asker, whoever votes.
-    assert list(message.buttons) == ["Again", "Cooler", "Warmer", "Edit", "Continue", "Delete", "👍 1", "👎 1"]
     assert message.content == before
+
+
+async def test_somebody_elses_thumb_leaves_the_buttons_in_the_language_of_the_asker(discord: FakeDiscord) -> None:
+    eva = discord.add_user("Eva", locale="de")
+    message = await answered(discord)
+    await discord.press(eva, message, "👍")
+    await discord.until(lambda: "👍 1" in message.buttons)
+    assert list(message.buttons) == ["Again", "Cooler", "Warmer", "Edit", "Continue", "Delete", "👍 1", "👎"]
 
 
 async def test_a_press_that_cannot_change_its_message_is_explained(discord: FakeDiscord) -> None:
@@ -91,12 +117,25 @@ async def test_delete_removes_all_parts_of_a_user_install_while_the_token_is_val
 
 
 @pytest.mark.parametrize("label", ["Again", "Delete", "Edit"])
-async def test_somebody_elses_press_is_refused_privately(discord: FakeDiscord, label: str) -> None:
+async def test_somebody_elses_press_is_refused_privately(discord: FakeDiscord, toy_bot: Bot, label: str) -> None:
     message = await answered(discord)
     await discord.press(discord.ben, message, label)
     await discord.until(lambda: discord.private(discord.ben))
     (said,) = discord.private(discord.ben)
     assert said.content == "Only Ann, who asked, and moderators can do that."
+    wanted = AuditFilter(kind="refusal")
+
+    async def is_recorded() -> bool:
+        return bool(await toy_bot.audit.find("discord", discord.guild.id, wanted))
+
+    # After it is told.
+    await eventually(is_recorded)
+    (refusal,) = await toy_bot.audit.find("discord", discord.guild.id, wanted)
+    assert (refusal.what, refusal.actor, refusal.reason) == (
+        label.lower(),
+        discord.ben.id,
+        "owner",
+    )
     assert discord.messages(discord.channel) == [message]
     assert discord.private(discord.ann) == []
 
@@ -126,6 +165,14 @@ async def test_a_form_that_the_database_delays_is_refused_in_time(
         ack = await pressed.acknowledged()
         assert (ack.kind, ack.private) == ("message", True)
         assert ack.data["content"] == "My database was too slow to open the form in time. Please try again."
+
+
+async def test_a_form_is_sent_and_answered(discord: FakeDiscord, models: FakeModels) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "ask")
+    sent = await discord.submit(discord.ann, asked, {"prompt": "Why?", "temperature": "1.5"})
+    message = await finished(discord, await sent.message())
+    assert message.content.startswith("> Why?\n\nParis")
+    assert models.requests[-1]["temperature"] == 1.5
 
 
 async def test_a_refused_form_gives_back_its_values(discord: FakeDiscord) -> None:
@@ -161,6 +208,14 @@ async def test_a_form_takes_files(discord: FakeDiscord) -> None:
     assert message.content == "notes.txt: 12 bytes of text/plain"
 
 
+async def test_a_plugins_button_answers_whoever_presses_it(discord: FakeDiscord, toys: Toys) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "play")
+    toys.say(Reply(text="Go on?", buttons=(Button("Go on", "ask", {"prompt": "Why?"}),), final=True))
+    message = await finished(discord, await asked.message())
+    pressed = await discord.press(discord.ben, message, "Go on")
+    assert "Paris" in (await finished(discord, await pressed.message())).content
+
+
 async def test_a_button_under_a_private_answer_answers_privately(discord: FakeDiscord, models: FakeModels) -> None:
     models.failure = (503, "The model is loading.")
     await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?")
@@ -170,6 +225,31 @@ async def test_a_button_under_a_private_answer_answers_privately(discord: FakeDi
     pressed = await discord.press(discord.ann, said, "Again")
     ack = await pressed.acknowledged()
     assert (ack.kind, ack.private) == ("defer", True)
+
+
+async def test_old_buttons_work_after_a_restart(models: FakeModels, toys: Toys, quick: None, tmp_path: Path) -> None:
+    async with FakeDiscord() as discord:
+        async with bot_with_toys(models, tmp_path, toys) as bot, on_discord(bot, discord):
+            message = await answered(discord)
+        discord.expire_tokens()
+        async with bot_with_toys(models, tmp_path, Toys()) as bot, on_discord(bot, discord):
+            pressed = await discord.press(discord.ann, message, "Again")
+            assert "Paris" in (await finished(discord, await pressed.message())).content
+            await discord.press(discord.ann, message, "👍")
+            await discord.until(lambda: "👍 1" in message.buttons)
+            await discord.press(discord.ann, message, "Delete")
+            await discord.until(lambda: message.deleted)
+
+
+async def test_a_button_of_an_answer_that_is_no_longer_stored_says_so(discord: FakeDiscord, toy_bot: Bot) -> None:
+    message = await answered(discord)
+    await toy_bot.database.purge(0)
+    for label in ("Again", "👍", "Edit"):
+        before = len(discord.private(discord.ann))
+        await discord.press(discord.ann, message, label)
+        await discord.until(lambda before=before: len(discord.private(discord.ann)) > before)
+    assert {said.content for said in discord.private(discord.ann)} == {"This has expired: it is no longer stored."}
+    assert discord.messages(discord.channel) == [message]
 
 
 async def test_values_of_a_setting_are_suggested_by_its_name(discord: FakeDiscord, models: FakeModels) -> None:

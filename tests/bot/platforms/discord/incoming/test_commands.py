@@ -116,11 +116,22 @@ async def test_names_of_options_and_choices_are_translated_and_those_of_commands
     tree: Tree, recorder: CallRecorder
 ) -> None:
     face = await payload(tree, recorder.build(built_in()["face"]))
+    assert face["description"] == "Draw faces of people who do not exist, or of emoji that a detective judges."
     assert set(face["description_localizations"]) == {"de", "es-ES", "es-419"}
+    assert (
+        face["description_localizations"]["de"]
+        == "Zeichnet Gesichter von Menschen, die es nicht gibt, oder von Emojis, über die ein Detektiv urteilt."
+    )
     assert not face["name_localizations"]
+    names = [option["name"] for option in face["options"]]
+    assert names == ["seed", "count", "truncation", "style", "show", "from", "to", "broken"]
     shown = [option.get("name_localizations", {}) for option in face["options"][:3]]
     assert [names.get("de") for names in shown] == [None, "anzahl", "abschneiden"]
     assert [names.get("es-ES") for names in shown] == ["semilla", "cantidad", "truncamiento"]
+    ask = await payload(tree, recorder.build(built_in()["ask"])[:1])
+    assert {"höchstens_tokens", "thread"} < {
+        option.get("name_localizations", {}).get("de", option["name"]) for option in ask["options"]
+    }
     style = (await payload(tree, recorder.build(built_in()["explain"])[:1]))["options"][1]
     assert [(choice["value"], choice["name_localizations"]["de"]) for choice in style["choices"]] == [
         ("quote", "Zitat"),
@@ -320,6 +331,25 @@ async def test_a_thread_stands_for_its_channel(tree: Tree, recorder: CallRecorde
     data = {"name": "play", "resolved": {"channels": {"9": thread}}, "options": used}
     await tree._call(interaction(tree, data))
     assert recorder.calls == [("play", {"where": Channel("8", "Why?")})]
+
+
+async def test_a_subcommand_is_called_by_its_whole_name(tree: Tree, recorder: CallRecorder) -> None:
+    tree.replace_commands(recorder.build(made("lesson list"), made("lesson add", Option(name="name"))))
+    inner = {"type": 1, "name": "add", "options": [{"type": 3, "name": "name", "value": "GANs"}]}
+    await tree._call(interaction(tree, {"name": "lesson", "options": [inner]}))
+    assert recorder.calls == [("lesson add", {"name": "GANs"})]
+
+
+async def test_a_command_in_the_menu_of_a_message_gets_the_message(tree: Tree, recorder: CallRecorder) -> None:
+    tree.replace_commands(recorder.build(made("play", in_messages="Play this")))
+    message = {
+        "id": "6", "channel_id": "3", "author": ANN, "content": "do re mi", "timestamp": "2026-01-01T00:00:00+00:00",
+        "edited_timestamp": None, "tts": False, "mention_everyone": False, "mentions": [], "mention_roles": [],
+        "attachments": [], "embeds": [], "pinned": False, "type": 0, "components": [], "flags": 0,
+    }  # fmt: skip
+    data = {"name": "Play this", "type": 3, "target_id": "6", "resolved": {"messages": {"6": message}}}
+    await tree._call(interaction(tree, data))
+    assert recorder.calls == [("play", 6, "do re mi")]
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,55 @@ async def test_a_mention_is_answered(discord: FakeDiscord, models: FakeModels) -
     assert answer.pings == []
 
 
+async def test_a_mention_of_a_command_is_the_command(discord: FakeDiscord, models: FakeModels) -> None:
+    said = await discord.say(discord.ann, discord.channel, "/ask temperature:0.2 Why?", mention=True)
+    await answer_to(discord, said)
+    assert models.requests[-1]["temperature"] == 0.2
+
+
+async def test_a_bare_mention_gets_the_welcome(discord: FakeDiscord) -> None:
+    said = await discord.say(discord.ann, discord.channel, "", mention=True)
+    answer = await answer_to(discord, said)
+    assert answer.content.startswith("Hello! I show how generative AI works.")
+    assert "- `/ask temperature:0.2 prompt:What is the capital of France?`" in answer.content
+
+
+async def test_direct_messages_are_a_conversation(discord: FakeDiscord, models: FakeModels) -> None:
+    channel = discord.dm(discord.ann)
+    for text in ("Why?", "And then?"):
+        await answer_to(discord, await discord.say(discord.ann, channel, text))
+    turns = [turn["content"] for turn in models.requests[-1]["messages"]]
+    assert turns[1:] == ["Why?", "Paris is the capital of France.", "And then?"]
+
+
+async def test_a_pinging_reply_continues_the_conversation_without_the_intent(
+    discord: FakeDiscord, models: FakeModels, toy_bot: Bot
+) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?")
+    first = await finished(discord, await asked.message())
+    await wait_until_delivered(toy_bot, "discord", str(first.id))
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Something else")
+    await finished(discord, await asked.message())
+    said = await discord.say(discord.ben, discord.channel, "And then?", reply_to=first)
+    await answer_to(discord, said)
+    turns = [turn["content"] for turn in models.requests[-1]["messages"]]
+    assert turns[1:] == ["Why?", "Paris is the capital of France.", "And then?"]
+
+
+async def test_a_reply_to_any_part_of_an_answer_is_a_reply_to_the_answer(
+    discord: FakeDiscord, toys: Toys, toy_bot: Bot
+) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "stretch", length=5000)
+    await discord.until(lambda: len(asked.followups) == 2 and "Delete" in asked.followups[-1].buttons)
+    await wait_until_delivered(toy_bot, "discord", str(asked.followups[-1].id))
+    for part in (asked.original, *asked.followups):
+        await discord.say(discord.ann, discord.channel, "/inspect", reply_to=part)
+    direct = discord.dm(discord.ann)
+    await discord.until(lambda: len(discord.messages(direct)) == 3)
+    for told in discord.messages(direct):
+        assert (await finished(discord, told)).content.startswith("**/stretch**")
+
+
 async def test_a_silent_reply_is_answered_with_the_intent(
     open_discord: FakeDiscord, models: FakeModels, toys: Toys, toy_bot: Bot
 ) -> None:
@@ -78,6 +127,13 @@ async def test_messages_to_others_are_not_answered(open_discord: FakeDiscord, to
     await assert_no_reply(open_discord, open_discord.channel, toys)
 
 
+async def test_a_refusal_is_a_reply(discord: FakeDiscord) -> None:
+    said = await discord.say(discord.ann, discord.channel, "/aks Why?", mention=True)
+    answer = await answer_to(discord, said)
+    assert answer.content == "There is no command /aks. Did you mean /ask?"
+    assert answer.buttons == {}
+
+
 async def test_an_error_is_a_reply(discord: FakeDiscord, models: FakeModels) -> None:
     models.failure = (503, "The model is loading.")
     answer = await answer_to(discord, await discord.say(discord.ann, discord.channel, "Why?", mention=True))
@@ -91,6 +147,13 @@ async def test_a_private_answer_comes_as_a_direct_message(discord: FakeDiscord) 
     await finished(discord, told)
     assert told.content == "psst, hello"
     assert len(discord.messages(discord.channel)) == 1
+
+
+async def test_closed_direct_messages_are_explained_in_the_channel(discord: FakeDiscord) -> None:
+    discord.ann.dm_closed = True
+    said = await discord.say(discord.ann, discord.channel, "/whisper hello", mention=True)
+    answer = await answer_to(discord, said)
+    assert answer.content.startswith("You take no direct messages from me. Use a slash command")
 
 
 async def test_two_processes_answer_a_message_once(toy_bot: Bot, discord: FakeDiscord, models: FakeModels) -> None:
@@ -202,6 +265,18 @@ async def test_a_message_is_explained_from_its_menu(discord: FakeDiscord) -> Non
     assert "That is not in the lessons. There are none here yet." in told.content
 
 
+async def test_an_answer_is_inspected_from_its_menu(discord: FakeDiscord, toy_bot: Bot) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?", temperature=0.3)
+    message = await finished(discord, await asked.message())
+    await wait_until_delivered(toy_bot, "discord", str(message.id))
+    inspected = await discord.use_on_message(discord.ben, message, "Inspect")
+    ack = await inspected.acknowledged()
+    assert (ack.kind, ack.private) == ("defer", True)
+    told = await finished(discord, await inspected.message())
+    assert "temperature" in told.content
+    assert "0.3" in told.content
+
+
 async def test_an_answer_in_a_private_thread_is_inspected_only_there(discord: FakeDiscord) -> None:
     thread = discord.add_thread(discord.channel, "Secret", discord.ann, private=True)
     asked = await discord.slash(discord.ann, thread, "ask", prompt="a secret")
@@ -223,7 +298,7 @@ async def test_inspecting_a_message_that_is_no_answer_is_refused(discord: FakeDi
     assert told.content == "There is no answer of mine to inspect here, or it is no longer stored."
 
 
-async def test_a_picture_of_anybody_is_inspected_from_its_menu(
+async def test_a_picture_of_anybody_is_inspected_from_its_menu_and_as_a_file(
     discord: FakeDiscord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(examiner, "examine_in_child", examine_here)
@@ -236,10 +311,21 @@ async def test_a_picture_of_anybody_is_inspected_from_its_menu(
     inspected = await discord.use_on_message(discord.ben, face, "Inspect")
     told = await finished(discord, await inspected.message())
     assert told.content.startswith("**Made by this bot, unchanged.**\n**/face** – asked by Ann")
+    drawing = {"file": ("a.svg", b"<svg/>")}
+    inspected = await discord.slash(discord.ann, discord.channel, "inspect", files=drawing)
+    told = await finished(discord, await inspected.message())
+    assert told.content == "This is no picture that I can read; send a PNG, JPEG, WebP or GIF file."
     monkeypatch.setattr(files, "MAX_FILE_BYTES", 100)
     inspected = await discord.use_on_message(discord.ann, said, "Inspect")
     told = await finished(discord, await inspected.message())
     assert told.content.startswith("a.png is too large: I take files of up to")
+
+
+async def test_explaining_a_message_without_words_is_refused(discord: FakeDiscord) -> None:
+    said = await discord.say(discord.ben, discord.channel, "", files=[("a.png", b"png")])
+    asked = await discord.use_on_message(discord.ann, said, "Explain this")
+    ack = await asked.acknowledged()
+    assert (ack.kind, ack.private) == ("message", True)
 
 
 async def test_direct_messages_that_are_switched_off_get_one_sentence(

@@ -3,14 +3,17 @@
 import asyncio
 from pathlib import Path
 
+import pytest
 from fakes.core.requests import wait_until_delivered
 from fakes.discord import FakeDiscord, FakeMessage
+from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels, png
 from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
 
 from bot.app import Bot
 from bot.core.errors import UserError
 from bot.core.messages import Attachment, Button, Reply
+from bot.storage.audit import AuditFilter
 
 
 def page(number: int, text: str = "") -> Reply:
@@ -85,11 +88,32 @@ async def test_pages_and_other_buttons_work_after_a_restart(
             assert message.content == "> a book\n\nPage 3"
             await turn(discord, again, message, 4)
             assert "👍 1" in message.buttons
+            # The answer belongs to its asker, not to the one who turned the page.
+            await discord.press(discord.ben, message, "Delete")
+            await discord.until(lambda: discord.private(discord.ben))
+            assert not message.deleted
             answer = row(message)
             await discord.press(discord.ann, message, "Delete")
             await discord.until(lambda: message.deleted)
             assert await bot.messages.get(answer) is None
             assert await bot.message_ids(answer) == []
+
+
+async def test_moderators_remove_an_answer_whose_page_was_turned(
+    discord: FakeDiscord, toys: Toys, toy_bot: Bot
+) -> None:
+    message = await open_page(discord, toys)
+    await turn(discord, toys, message, 2)
+    await wait_until_delivered(toy_bot, "discord", message.id)
+    answer = row(message)
+    discord.delete_message(message)
+    await discord.until(lambda: message.deleted)
+
+    async def is_gone() -> bool:
+        return await toy_bot.messages.get(answer) is None
+
+    await eventually(is_gone)
+    assert await toy_bot.audit.find("discord", discord.guild.id, AuditFilter(kind="refusal")) == []
 
 
 async def test_an_error_is_told_to_the_one_who_pressed_alone(discord: FakeDiscord, toys: Toys) -> None:
@@ -144,11 +168,20 @@ async def test_a_page_that_cannot_be_shown_is_explained_and_shown_later(discord:
     assert toys.played == 2
 
 
-async def test_a_page_that_takes_long_is_shown(discord: FakeDiscord, toys: Toys) -> None:
-    message = await open_page(discord, toys)
-    pressed = await discord.press(discord.ben, message, "▶")
-    await pressed.acknowledged()
-    discord.expire_tokens()
-    toys.say(page(2))
-    await discord.until(lambda: "Page 2" in message.content)
-    assert discord.messages(discord.channel) == [message]
+@pytest.mark.parametrize("lives", [840.0, 0.0])
+async def test_a_page_that_takes_long_is_shown(
+    models: FakeModels, toys: Toys, quick: None, tmp_path: Path, lives: float
+) -> None:
+    async with (
+        FakeDiscord() as discord,
+        bot_with_toys(models, tmp_path, toys) as bot,
+        on_discord(bot, discord),
+    ):
+        message = await open_page(discord, toys)
+        pressed = await discord.press(discord.ben, message, "▶")
+        await pressed.acknowledged()
+        if not lives:
+            discord.expire_tokens()
+        toys.say(page(2))
+        await discord.until(lambda: "Page 2" in message.content)
+        assert discord.messages(discord.channel) == [message]

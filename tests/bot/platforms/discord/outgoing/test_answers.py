@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sqlalchemy.schema import DropTable
 
 from bot.app import Bot
-from bot.core.messages import Attachment, Button, Reply, User
+from bot.core.errors import UserError
+from bot.core.messages import Attachment, Button, Place, Reply, User
 from bot.platforms.discord.outgoing import render
 from bot.settings.scopes import Scope
 from bot.storage.audit import AuditFilter
@@ -38,24 +39,46 @@ async def test_a_public_question_is_deferred_and_answered(discord: FakeDiscord) 
     assert message.embeds == []
 
 
+async def test_a_private_answer_is_deferred_privately(discord: FakeDiscord) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "whisper", text="hello")
+    ack = await asked.acknowledged()
+    assert (ack.kind, ack.private) == ("defer", True)
+    message = await finished(discord, await asked.message())
+    assert (message.content, message.ephemeral) == ("psst, hello", True)
+
+
 @pytest.mark.parametrize("others", [True, False], ids=["among people", "with the bot"])
-@pytest.mark.parametrize("settings", [{"safety.level": "standard"}])
 async def test_outside_servers_a_private_question_is_in_the_history_of_direct_messages_alone(
-    discord: FakeDiscord, models: FakeModels, others: bool
+    models: FakeModels, toys: Toys, quick: None, tmp_path: Path, others: bool
 ) -> None:
-    secret = "Write to ann@example.org"
-    channel = discord.private_channel(discord.ann, discord.ben) if others else discord.dm(discord.ann)
-    for prompt in (secret, "To whom?"):
-        asked = await discord.slash(discord.ann, channel, "ask", prompt=prompt, installed_by_user=others)
-        assert (await asked.acknowledged()).private is (prompt == secret)
-        answer = await finished(discord, await asked.message())
-    pressed = await discord.press(discord.ann, answer, "Again")
-    await finished(discord, await pressed.message())
-    if not others:
-        await discord.say(discord.ann, channel, "And now?")
-        await models.until(requests=4)
+    secret, settings = "Write to ann@example.org", {"safety.level": "standard"}
+    async with (
+        FakeDiscord() as discord,
+        bot_with_toys(models, tmp_path, toys, settings=settings) as bot,
+        on_discord(bot, discord),
+    ):
+        channel = discord.private_channel(discord.ann, discord.ben) if others else discord.dm(discord.ann)
+        for prompt in (secret, "To whom?"):
+            asked = await discord.slash(discord.ann, channel, "ask", prompt=prompt, installed_by_user=others)
+            assert (await asked.acknowledged()).private is (prompt == secret)
+            answer = await finished(discord, await asked.message())
+        pressed = await discord.press(discord.ann, answer, "Again")
+        await finished(discord, await pressed.message())
+        if not others:
+            await discord.say(discord.ann, channel, "And now?")
+            await models.until(requests=4)
     given = [any(turn["content"] == secret for turn in body["messages"]) for body in models.requests[1:]]
     assert given == ([False, False] if others else [True, True, True])
+
+
+async def test_a_refusal_is_immediate_and_private(discord: FakeDiscord, toys: Toys, toy_bot: Bot) -> None:
+    await toy_bot.registry.switch("toys", Scope("discord", discord.guild.id), User("M", "Mod"), on=False)
+    asked = await discord.slash(discord.ann, discord.channel, "play")
+    ack = await asked.acknowledged()
+    assert (ack.kind, ack.private) == ("message", True)
+    assert ack.data["content"] == "/play is switched off here."
+    assert discord.messages(discord.channel) == []
+    assert toys.played == 0
 
 
 async def test_a_refusal_is_shown_if_the_database_fails(discord: FakeDiscord, toy_bot: Bot) -> None:
@@ -63,9 +86,13 @@ async def test_a_refusal_is_shown_if_the_database_fails(discord: FakeDiscord, to
     async with toy_bot.database.writing() as session:
         await session.execute(DropTable(EventRow.__table__))
     asked = await discord.slash(discord.ann, discord.channel, "play")
-    ack = await asked.acknowledged()
-    assert (ack.kind, ack.private, ack.data["content"]) == ("message", True, "/play is switched off here.")
-    assert discord.messages(discord.channel) == []
+    assert (await asked.acknowledged()).data["content"] == "/play is switched off here."
+
+
+@pytest.mark.parametrize("given", [{}, {"seed": 3}])
+async def test_a_command_without_a_required_option_opens_its_form(discord: FakeDiscord, given: dict[str, int]) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "ask", **given)
+    assert (await asked.acknowledged()).kind == "modal"
 
 
 async def test_an_answer_grows_up_to_the_whole_text(discord: FakeDiscord, toys: Toys) -> None:
@@ -97,6 +124,38 @@ async def test_edits_keep_to_the_pace(models: FakeModels, toys: Toys, tmp_path: 
     times = [at for at, _ in message.edits]
     assert message.edits[-1][1] == "done"
     assert all(later - earlier >= 0.99 for earlier, later in itertools.pairwise(times[:-1]))
+
+
+async def test_rate_limits_are_respected(discord: FakeDiscord, toys: Toys) -> None:
+    discord.limit("PATCH", "/webhooks/*", 2, 0.3)
+    asked = await discord.slash(discord.ann, discord.channel, "play")
+    message = await asked.message()
+    for number in range(30):
+        toys.say(Reply(text=f"{number}"))
+        if number % 10 == 0:
+            await discord.until(lambda number=number: message.content == f"{number}")
+    toys.say(Reply(text="done", final=True))
+    await finished(discord, message)
+    assert message.content == "done"
+    assert discord.rest.limits.exceeded == []
+
+
+async def test_a_429_loses_nothing(discord: FakeDiscord, toys: Toys) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "play")
+    message = await asked.message()
+    discord.refuse("PATCH", "/webhooks/*", 429, retry_after=0.05, times=2)
+    toys.say(Reply(text="done", final=True))
+    await finished(discord, message)
+    assert message.content == "done"
+
+
+async def test_a_long_answer_comes_in_parts_with_the_buttons_under_the_last(discord: FakeDiscord) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "stretch", length=5000, seed=1)
+    await asked.message()
+    await discord.until(lambda: len(asked.followups) == 2 and "Delete" in asked.followups[-1].buttons)
+    assert " ".join(part.content for part in parts(asked)).split() == ["word"] * 1000
+    assert [bool(part.buttons) for part in parts(asked)] == [False, False, True]
+    assert not any(part.ephemeral for part in parts(asked))
 
 
 async def test_a_private_long_answer_stays_private(discord: FakeDiscord, toys: Toys) -> None:
@@ -158,6 +217,24 @@ async def test_an_error_after_a_public_deferral_is_private(discord: FakeDiscord,
     assert "Paris" in (await finished(discord, await again.message())).content
 
 
+async def test_an_error_stays_under_the_text_that_was_shown(discord: FakeDiscord, toys: Toys) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "play")
+    toys.say(Reply(text="So far"), UserError("Enough."))
+    message = await finished(discord, await asked.message())
+    assert message.content == "So far\n\nEnough."
+
+
+async def test_an_unexpected_error_shows_a_number_and_no_traceback(
+    discord: FakeDiscord, toys: Toys, caplog: pytest.LogCaptureFixture
+) -> None:
+    await discord.slash(discord.ann, discord.channel, "play")
+    toys.say(RuntimeError("secret"))
+    await discord.until(lambda: discord.private(discord.ann))
+    (said,) = discord.private(discord.ann)
+    assert said.content.startswith("Something went wrong inside the bot (error ")
+    assert "secret" not in said.content
+
+
 async def test_the_text_of_a_model_never_pings(discord: FakeDiscord, toys: Toys) -> None:
     mention = f"@everyone @here {discord.ben.mention} <@&{discord.guild.id}>"
     asked = await discord.slash(discord.ann, discord.channel, "play", text=mention)
@@ -203,6 +280,12 @@ async def test_two_processes_note_a_refusal_once(models: FakeModels, toys: Toys,
     assert [len(discord.private(user)) for user in (discord.ann, discord.ben)] == [1, 1]
 
 
+async def test_the_answer_has_the_language_of_the_asker(discord: FakeDiscord) -> None:
+    eva = discord.add_user("Eva", locale="de")
+    asked = await discord.slash(eva, discord.channel, "ask", prompt=QUESTION)
+    assert "Noch einmal" in (await finished(discord, await asked.message())).buttons
+
+
 async def test_the_answer_has_the_language_of_the_server_if_that_is_set(discord: FakeDiscord, toy_bot: Bot) -> None:
     scope = Scope("discord", discord.guild.id)
     await toy_bot.settings.write([toy_bot.settings.make_change("answers.language", "de", scope)], User("M", "Mod"))
@@ -213,6 +296,15 @@ async def test_the_answer_has_the_language_of_the_server_if_that_is_set(discord:
     said = await discord.say(discord.ann, discord.channel, "", mention=True)
     welcome = await discord.until(lambda: next((one for one in discord.messages(said.channel) if one.reference), None))
     assert welcome.content.startswith("Hallo! Ich zeige, wie generative KI funktioniert.")
+
+
+async def test_members_who_may_manage_the_server_are_moderators(discord: FakeDiscord, toy_bot: Bot) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt=QUESTION)
+    message = await finished(discord, await asked.message())
+    pressed = await discord.press(discord.mod, message, "Again")
+    assert "Paris" in (await finished(discord, await pressed.message())).content
+    rows = await toy_bot.messages.recent(Place("discord", discord.channel.id, discord.guild.id), 4)
+    assert {row.author_name for row in rows} == {"Ann", "Mod"}
 
 
 # Discord's limits, for any reply of a plugin

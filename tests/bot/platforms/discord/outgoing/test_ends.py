@@ -128,6 +128,21 @@ async def test_a_private_answer_ends_before_its_token(toy_bot: Bot, quick: None)
         assert "Again" in message.buttons
 
 
+async def test_a_user_install_gets_five_parts_and_no_more(
+    discord: FakeDiscord, toys: Toys, abroad: FakeChannel
+) -> None:
+    asked = await discord.slash(discord.ann, abroad, "play", installed_by_user=True)
+    message = await asked.message()
+    text = "word " * 1990
+    for length in (1000, 3000, 5000, 7000, 9900):
+        toys.say(Reply(text=text[:length]))
+    await discord.until(lambda: len(asked.followups) == 4)
+    toys.say(Reply(text=text, status="Number 3 in the queue …"), Reply(text=text * 2, final=True))
+    await discord.until(lambda: message.attachments)
+    assert message.attachments[0].data.decode() == text * 2
+    await discord.until(lambda: all(part.deleted for part in asked.followups))
+
+
 async def test_an_answer_without_further_follow_ups_keeps_to_its_messages(
     discord: FakeDiscord, toys: Toys, abroad: FakeChannel
 ) -> None:
@@ -262,6 +277,18 @@ async def test_a_closed_thread_ends_the_answer(discord: FakeDiscord, toys: Toys)
     await discord.until(lambda: discord.private(discord.ann))
     (said,) = discord.private(discord.ann)
     assert said.content == "The thread was closed, so your answer ends here."
+
+
+async def test_an_unreachable_asker_is_logged(
+    discord: FakeDiscord, toys: Toys, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    discord.ann.dm_closed = True
+    await answered_mention(discord, toys, discord.channel)
+    discord.guild.set_permissions(discord.channel, deny=["view_channel"])
+    toys.say(END)
+    await discord.until(lambda: "The asker could not be told" in caplog.text)
+    assert "Traceback" not in caplog.text
 
 
 async def test_an_unreachable_discord_ends_the_answer(

@@ -12,6 +12,7 @@ from fakes.platforms.discord_bot import Toys, finished, on_discord
 
 from bot import Context, Plugin, command
 from bot.app import Bot
+from bot.core.errors import UserError
 from bot.core.messages import Attachment, Reply
 from bot.inference.client import ModelClient
 from bot.platforms.discord.outgoing import answer_view
@@ -78,6 +79,29 @@ async def test_the_newest_preview_is_shown_no_faster_than_the_pace(
     times = [at for at, _ in message.edits]
     assert len(times) < sketch.steps
     assert all(later - earlier >= 0.99 * pace for earlier, later in itertools.pairwise(times[:-1]))
+
+
+async def test_a_stopped_picture_keeps_its_last_preview(discord: FakeDiscord, toys: Toys) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "play")
+    message = await asked.message()
+    toys.say(Reply(status="Step 3 of 20", attachments=(Attachment("preview.png", png(3), "image/png"),)))
+    await discord.until(lambda: message.attachments)
+    await discord.press(discord.ann, message, "Stop")
+    await finished(discord, message)
+    assert message.content == "-# Stopped."
+    assert [file.data for file in message.attachments] == [png(3)]
+
+
+async def test_a_failed_picture_keeps_its_last_preview_in_place(discord: FakeDiscord, toys: Toys) -> None:
+    asked = await discord.slash(discord.ann, discord.channel, "play")
+    message = await asked.message()
+    toys.say(Reply(status="Step 25 of 30 …", attachments=(Attachment("preview.png", png(3), "image/png"),)))
+    await discord.until(lambda: message.attachments)
+    toys.say(UserError("No foxes today."))
+    await finished(discord, message)
+    assert (message.content, message.deleted) == ("No foxes today.", False)
+    assert [file.data for file in message.attachments] == [png(3)]
+    assert discord.private(discord.ann) == []
 
 
 async def test_pictures_have_alt_text_and_spoilers(discord: FakeDiscord, toys: Toys) -> None:

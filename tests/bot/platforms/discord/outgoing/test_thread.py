@@ -1,9 +1,10 @@
 """Threads under questions on Discord: opened for public answers, and emptied with the deletion of the question."""
 
-import pytest
+from pathlib import Path
+
 from fakes.discord import FakeChannel, FakeDiscord, FakeInteraction, FakeMessage
 from fakes.model_server.model_api import FakeModels, png
-from fakes.platforms.discord_bot import Toys, finished
+from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
 from fakes.storage.database_dump import rows_holding
 
 from bot.app import Bot
@@ -33,15 +34,22 @@ async def private_message(discord: FakeDiscord) -> FakeMessage:
     return said
 
 
-@pytest.mark.parametrize("settings", [{"safety.level": "classroom"}])
-async def test_a_question_that_the_classifier_refuses_is_never_shown(discord: FakeDiscord, models: FakeModels) -> None:
+async def test_a_question_that_the_classifier_refuses_is_never_shown(
+    models: FakeModels, toys: Toys, quick: None, tmp_path: Path
+) -> None:
     models.scores = {"aubergine": {"hate": 0.99}}
-    starter = await (await ask(discord)).message()
-    assert "Reason: " in (await private_message(discord)).content
-    assert models.moderated == ["aubergine"]
-    assert not any("aubergine" in content for _, content in starter.edits)
-    await discord.until(lambda: starter.deleted)
-    assert discord.guild.threads == {}
+    settings = {"safety.level": "classroom"}
+    async with (
+        FakeDiscord() as discord,
+        bot_with_toys(models, tmp_path, toys, settings=settings) as bot,
+        on_discord(bot, discord),
+    ):
+        starter = await (await ask(discord)).message()
+        assert "Reason: " in (await private_message(discord)).content
+        assert models.moderated == ["aubergine"]
+        assert not any("aubergine" in content for _, content in starter.edits)
+        await discord.until(lambda: starter.deleted)
+        assert discord.guild.threads == {}
 
 
 async def test_a_submitted_form_opens_the_requested_thread(discord: FakeDiscord, models: FakeModels) -> None:
@@ -54,6 +62,14 @@ async def test_a_submitted_form_opens_the_requested_thread(discord: FakeDiscord,
     assert (starter.content, thread.name) == ("> aubergine", "aubergine")
 
 
+async def test_an_error_before_the_first_word_opens_no_thread(discord: FakeDiscord, models: FakeModels) -> None:
+    models.failure = (503, "The model is loading.")
+    await ask(discord)
+    assert "The model is loading." in (await private_message(discord)).content
+    await discord.until(lambda: not discord.messages(discord.channel))
+    assert discord.guild.threads == {}
+
+
 async def open_thread(discord: FakeDiscord, toys: Toys) -> tuple[FakeMessage, FakeChannel]:
     """Return the question and the thread of an answer that already shows a picture."""
     asked = await discord.slash(discord.ann, discord.channel, "play", text="aubergine", thread=True)
@@ -63,6 +79,16 @@ async def open_thread(discord: FakeDiscord, toys: Toys) -> tuple[FakeMessage, Fa
     assert discord.guild.threads == {}
     toys.say(Reply(attachments=(Attachment("a.png", png(1), "image/png"),)))
     return starter, await discord.until(lambda: starter.thread)
+
+
+async def test_an_error_in_an_open_thread_stays_there(discord: FakeDiscord, toys: Toys) -> None:
+    starter, thread = await open_thread(discord, toys)
+    toys.say(RuntimeError("broken"))
+    answer = await discord.until(
+        lambda: next((one for one in discord.messages(thread) if "Something went wrong" in one.content), None)
+    )
+    assert [file.filename for file in answer.attachments] == ["a.png"]
+    assert (thread.name, thread.archived, starter.deleted) == ("aubergine", False, False)
 
 
 async def test_an_answer_that_becomes_private_deletes_the_question(discord: FakeDiscord, toys: Toys) -> None:
@@ -115,16 +141,22 @@ async def test_a_thread_that_was_closed_meanwhile_loses_its_name_too(discord: Fa
     assert starter.deleted
 
 
-@pytest.mark.parametrize("settings", [{"answers.quote": False}])
-async def test_without_quotes_neither_message_nor_name_shows_the_question(discord: FakeDiscord) -> None:
-    starter, thread, answer = await answered(discord)
-    assert (starter.content, thread.name) == ("> /ask", "/ask")
-    assert answer.content.startswith(PARIS)
-    asked = await discord.slash(discord.ann, discord.channel, "ask", thread=True)
-    sent = await discord.submit(discord.ann, asked, {"prompt": "aubergine"})
-    starter = await sent.message()
-    await discord.until(lambda: starter.thread)
-    assert starter.content == "> /ask"
+async def test_without_quotes_neither_message_nor_name_shows_the_question(
+    models: FakeModels, toys: Toys, quick: None, tmp_path: Path
+) -> None:
+    async with (
+        FakeDiscord() as discord,
+        bot_with_toys(models, tmp_path, toys, settings={"answers.quote": False}) as bot,
+        on_discord(bot, discord),
+    ):
+        starter, thread, answer = await answered(discord)
+        assert (starter.content, thread.name) == ("> /ask", "/ask")
+        assert answer.content.startswith(PARIS)
+        asked = await discord.slash(discord.ann, discord.channel, "ask", thread=True)
+        sent = await discord.submit(discord.ann, asked, {"prompt": "aubergine"})
+        starter = await sent.message()
+        await discord.until(lambda: starter.thread)
+        assert starter.content == "> /ask"
 
 
 async def test_without_a_thread_the_next_question_in_the_channel_begins_afresh(

@@ -1,8 +1,11 @@
 """Forms of commands and of the button Edit: when they open, what they refuse, and when they close."""
 
+from pathlib import Path
+
 import pytest
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.slack_bot import find_answers, wait_for_answer
+from fakes.platforms.discord_bot import Toys, bot_with_toys
+from fakes.platforms.slack_bot import find_answers, on_slack, wait_for_answer
 from fakes.slack import FakeMessage, FakeSlack, FakeView
 
 from bot.app import Bot
@@ -71,24 +74,29 @@ async def test_a_file_that_cannot_be_fetched_is_reported(slack: FakeSlack) -> No
     assert typed == "note:\n```\nfragile\n```"
 
 
-@pytest.mark.parametrize("settings", [{"safety.level": "classroom"}])
 async def test_a_closed_form_that_is_refused_returns_its_input(
-    slack: FakeSlack, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+    models: FakeModels, toys: Toys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models.scores = {"aubergine": {"hate": 0.99}}
-    monkeypatch.setattr(forms, "FORM_OPEN_SECONDS", 0.0)
-    await ask(slack)
-    answer = await wait_for_answer(slack, PARIS)
-    for count, (name, on) in enumerate((("Edit", answer), ("/ask", None)), 1):
-        await (press(slack, slack.ann, on, name) if on else ask(slack, name, ""))
-        assert (await slack.submit(slack.ann, await open_view(slack), {"prompt": "aubergine"})).closed
-        await slack.until(lambda count=count: len(slack.ephemeral(slack.ann)) == count)
-        refused, typed = (await last_ephemeral(slack, slack.ann)).shown.split("This is what you typed:\n")
-        assert refused.startswith("I do not help with")
-        assert typed.startswith("prompt:\n```\naubergine\n```\ntemperature:\n```\n0.7\n```")
+    settings = {"safety.level": "classroom"}
+    async with (
+        FakeSlack() as slack,
+        bot_with_toys(models, tmp_path, toys, settings=settings) as bot,
+        on_slack(bot, slack),
+    ):
+        monkeypatch.setattr(forms, "FORM_OPEN_SECONDS", 0.0)
+        await ask(slack)
+        answer = await wait_for_answer(slack, PARIS)
+        for count, (name, on) in enumerate((("Edit", answer), ("/ask", None)), 1):
+            await (press(slack, slack.ann, on, name) if on else ask(slack, name, ""))
+            assert (await slack.submit(slack.ann, await open_view(slack), {"prompt": "aubergine"})).closed
+            await slack.until(lambda count=count: len(slack.ephemeral(slack.ann)) == count)
+            refused, typed = (await last_ephemeral(slack, slack.ann)).shown.split("This is what you typed:\n")
+            assert refused.startswith("I do not help with")
+            assert typed.startswith("prompt:\n```\naubergine\n```\ntemperature:\n```\n0.7\n```")
 
 
-async def test_edit_asks_a_new_question(slack: FakeSlack) -> None:
+async def test_edit_asks_a_new_question(slack: FakeSlack, models: FakeModels) -> None:
     await ask(slack)
     first = await wait_for_answer(slack, PARIS)
     await press(slack, slack.ann, first, "Edit")
@@ -129,3 +137,17 @@ async def test_a_refused_form_closes_in_time_while_the_database_is_locked(
         await session.connection()
         assert (await slack.submit(slack.ann, view, {"prompt": QUESTION})).closed
     assert f"This is what you typed:\nprompt:\n```\n{QUESTION}" in (await last_ephemeral(slack, slack.ann)).shown
+
+
+async def test_a_form_closes_in_time_while_the_database_is_locked(
+    slack: FakeSlack, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forms, "FORM_OPEN_SECONDS", 0.05)
+    await ask(slack)
+    await press(slack, slack.ann, await wait_for_answer(slack, PARIS), "Edit")
+    view = await open_view(slack)
+    async with toy_bot.database.writing() as session:
+        # Not before this is the lock taken.
+        await session.connection()
+        assert (await slack.submit(slack.ann, view, {"prompt": "And of Spain?"})).closed
+    await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)

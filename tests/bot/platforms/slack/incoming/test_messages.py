@@ -1,10 +1,12 @@
 """Mentions, direct messages, threads and shortcuts: which are answered, and with which context."""
 
 import logging
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from fakes.core.pictures import examine_here, make_picture
+from fakes.core.requests import wait_until_delivered
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_toys
 from fakes.platforms.slack_bot import find_answers, on_slack, speed_up, wait_for_answer
@@ -12,9 +14,19 @@ from fakes.slack import FakeMessage, FakeSlack
 from fakes.storage.trouble import locked, wait_briefly
 
 from bot.answers import examiner
+from bot.app import Bot
 
 PARIS = "Paris is the capital of France."
 NO_LESSONS = "That is not in the lessons. There are none here yet."
+
+
+@pytest.fixture(params=["socket", "http"])
+async def slack(
+    request: pytest.FixtureRequest, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[FakeSlack]:
+    async with FakeSlack() as server, on_slack(toy_bot, server, http=request.param == "http"):
+        speed_up(server, monkeypatch)
+        yield server
 
 
 async def wait_for_count(slack: FakeSlack, count: int) -> FakeMessage:
@@ -60,6 +72,24 @@ async def test_a_mention_is_answered_in_its_thread_which_is_a_conversation(
         ["What is the capital of France?", PARIS, "And how large is it?", PARIS, "Say it again"],
     ]
     assert not slack.called("conversations.replies")
+
+
+async def test_the_thread_of_a_command_is_a_conversation(slack: FakeSlack, models: FakeModels) -> None:
+    await (await slack.command(slack.ann, slack.channel, "/ask", "Which capital?")).acknowledged()
+    first = await wait_for_count(slack, 1)
+    await slack.say(slack.ann, slack.channel, "Are you sure?", thread_ts=first.thread_ts)
+    await wait_for_count(slack, 2)
+    assert prompts_of(models)[-1] == ["Which capital?", PARIS, "Are you sure?"]
+
+
+async def test_a_direct_message_needs_no_mention(slack: FakeSlack, models: FakeModels) -> None:
+    direct = slack.dm(slack.ann)
+    said = await slack.say(slack.ann, direct, f"<@{slack.bot_user}> Which capital &amp; why?")
+    first = await wait_for_count(slack, 1)
+    assert (first.channel, first.thread_ts) == (direct, said.ts)
+    await slack.say(slack.ann, direct, "Go on", thread_ts=said.ts)
+    await wait_for_count(slack, 2)
+    assert prompts_of(models) == [["Which capital & why?"], ["Which capital & why?", PARIS, "Go on"]]
 
 
 async def test_messages_for_others_are_not_answered(slack: FakeSlack, models: FakeModels) -> None:
@@ -177,6 +207,16 @@ async def test_a_message_without_words_opens_the_form(slack: FakeSlack) -> None:
     assert (await slack.submit(slack.ann, view, {"question": "Which capital?"})).closed
     [answer] = await slack.until(lambda: find_answers(slack, NO_LESSONS))
     assert answer.thread_ts == said.ts
+
+
+async def test_inspect_is_shown_to_one_user_only(slack: FakeSlack, toy_bot: Bot) -> None:
+    await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
+    answer = await wait_for_count(slack, 1)
+    await wait_until_delivered(toy_bot, "slack", answer.ts)
+    await (await slack.shortcut(slack.ben, answer, "m:inspect")).acknowledged()
+    [message] = await slack.until(lambda: slack.ephemeral(slack.ben))
+    assert message.shown.startswith("**/ask** – asked by Ann")
+    assert message.thread_ts == answer.thread_ts
 
 
 async def test_a_message_that_is_no_answer_cannot_be_inspected(slack: FakeSlack) -> None:

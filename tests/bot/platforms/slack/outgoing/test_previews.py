@@ -57,7 +57,9 @@ async def finish_and_check(slack: FakeSlack, toys: Toys, posted: FakeMessage) ->
     await slack.until(lambda: [file.name for file in slack.workspace.files.values()] == ["fox-3.png"])
 
 
-async def test_each_preview_replaces_the_previous_one(slack: FakeSlack, toys: Toys, posted: FakeMessage) -> None:
+async def test_each_preview_replaces_the_previous_one(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     toys.say(Reply(status=QUEUED))
     await slack.until(lambda: current_status(slack, posted) == QUEUED)
     toys.say(progress_reply(1))
@@ -69,6 +71,14 @@ async def test_each_preview_replaces_the_previous_one(slack: FakeSlack, toys: To
     assert first.deleted
     await finish_and_check(slack, toys, posted)
     assert not slack.called("chat.update")
+
+
+async def test_stop_is_below_the_preview(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "play something")
+    toys.say(progress_reply(1))
+    shown = await wait_for_step(slack, await wait_for_question(slack), 1)
+    await slack.press(slack.ann, shown, "Stop")
+    await wait_for_answer(slack, "Stopped.")
 
 
 async def test_previews_keep_their_distance(slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +93,9 @@ async def test_previews_keep_their_distance(slack: FakeSlack, toys: Toys, monkey
     assert [call["filename"] for call in slack.called(UPLOAD)] == ["fox-1.png", "fox-3.png"]
 
 
-async def test_an_unchanged_picture_is_not_uploaded_again(slack: FakeSlack, toys: Toys, posted: FakeMessage) -> None:
+async def test_an_unchanged_picture_is_not_uploaded_again(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     toys.say(progress_reply(1))
     first = await wait_for_step(slack, posted, 1)
     toys.say(replace(progress_reply(1), status="Step 2 of 3 …"))
@@ -93,9 +105,9 @@ async def test_an_unchanged_picture_is_not_uploaded_again(slack: FakeSlack, toys
     assert len(slack.called(UPLOAD)) == 2
 
 
-async def test_a_failed_deletion_is_repeated_with_the_next_preview(
-    slack: FakeSlack, toys: Toys, posted: FakeMessage
-) -> None:
+async def test_a_failed_deletion_is_repeated_with_the_next_preview(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     toys.say(progress_reply(1))
     first = await wait_for_step(slack, posted, 1)
     slack.refuse("chat.delete", "fatal_error")
@@ -105,7 +117,9 @@ async def test_a_failed_deletion_is_repeated_with_the_next_preview(
     await finish_and_check(slack, toys, posted)
 
 
-async def test_other_files_are_shown_only_at_the_end(slack: FakeSlack, toys: Toys, posted: FakeMessage) -> None:
+async def test_other_files_are_shown_only_at_the_end(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     table = Attachment("foxes.csv", b"name,age", "text/csv")
     toys.say(Reply(status=QUEUED, attachments=(table,)))
     await slack.until(lambda: current_status(slack, posted) == QUEUED)
@@ -128,9 +142,9 @@ async def test_finished_answers_have_priority_over_previews(
 
 
 @pytest.mark.parametrize("method", [UPLOAD, "files.info", "chat.postMessage"])
-async def test_a_refused_preview_is_replaced_by_the_status(
-    slack: FakeSlack, toys: Toys, method: str, posted: FakeMessage
-) -> None:
+async def test_a_refused_preview_is_replaced_by_the_status(slack: FakeSlack, toys: Toys, method: str) -> None:
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     slack.refuse(method, "invalid_blocks")
     toys.say(progress_reply(1))
     await slack.until(lambda: current_status(slack, posted) == "Step 1 of 3 …")
@@ -171,7 +185,9 @@ async def test_a_preview_replaces_the_message_with_the_status(slack: FakeSlack, 
     await finish_and_check(slack, toys, posted)
 
 
-async def test_a_failed_picture_keeps_the_last_preview(slack: FakeSlack, toys: Toys, posted: FakeMessage) -> None:
+async def test_a_failed_picture_keeps_the_last_preview(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     toys.say(progress_reply(2))
     preview = await wait_for_step(slack, posted, 2)
     toys.say(UserError("No foxes today."))
@@ -184,7 +200,9 @@ async def test_a_failed_picture_keeps_the_last_preview(slack: FakeSlack, toys: T
     assert "No foxes today." not in [one.shown for one in slack.ephemeral(slack.ann)]
 
 
-async def test_text_replaces_the_preview(slack: FakeSlack, toys: Toys, posted: FakeMessage) -> None:
+async def test_text_replaces_the_preview(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     toys.say(progress_reply(1))
     shown = await wait_for_step(slack, posted, 1)
     toys.say(Reply(text="One"))

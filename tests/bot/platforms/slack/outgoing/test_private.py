@@ -1,6 +1,7 @@
 """Answers for the asker only, and answers in channels that the bot is not in."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,11 @@ from fakes.platforms.slack_bot import (
     on_slack,
     run_command,
     speed_up,
+    wait_for_answer,
     wait_for_ephemeral,
     wait_for_question,
 )
-from fakes.slack import FakeMessage, FakeSlack
+from fakes.slack import FakeSlack
 from fakes.storage.trouble import locked, wait_briefly
 
 from bot.app import Bot
@@ -34,6 +36,18 @@ async def slack(toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
         yield server
 
 
+@asynccontextmanager
+async def slack_with_private_answers(models: FakeModels, folder: Path, toys: Toys) -> AsyncIterator[FakeSlack]:
+    """Run a bot that answers questions with personal data privately."""
+    settings = {"safety.level": "standard"}
+    async with (
+        FakeSlack() as slack,
+        bot_with_toys(models, folder, toys, settings=settings) as bot,
+        on_slack(bot, slack),
+    ):
+        yield slack
+
+
 def prompts_of(models: FakeModels) -> list[list[str]]:
     """Return the turns of each prompt, without the instructions."""
     return [[turn["content"] for turn in body["messages"][1:]] for body in models.requests]
@@ -46,9 +60,9 @@ async def test_a_private_answer_is_complete_and_for_the_asker_only(slack: FakeSl
     assert slack.messages(slack.channel) == []
 
 
-async def test_an_answer_that_turns_out_private_removes_the_question(
-    slack: FakeSlack, toys: Toys, posted: FakeMessage
-) -> None:
+async def test_an_answer_that_turns_out_private_removes_the_question(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     toys.say(UserError("That does not work today."))
     message = await wait_for_ephemeral(slack)
     # In a thread of a message that is gone, nobody would see it.
@@ -74,6 +88,16 @@ async def test_an_answer_that_fails_with_the_database_leaves_nothing_behind_for_
             message = await wait_for_ephemeral(slack)
         assert "My database cannot be used at the moment" in message.shown
         assert slack.messages(slack.channel) == slack.thread(slack.channel, question.ts) == []
+
+
+async def test_a_refusal_is_for_the_asker_only(slack: FakeSlack) -> None:
+    await run_command(slack, "/ask", "temperature:9 Why?")
+    message = await wait_for_ephemeral(slack)
+    assert message.shown == "temperature must be a number from 0 to 2; you gave “9”."
+    await run_command(slack, "/tempera", "nothing at all")
+    await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 2)
+    assert slack.ephemeral(slack.ann)[-1].shown.startswith("There is no command /tempera nothing.")
+    assert slack.messages(slack.channel) == []
 
 
 async def test_private_pictures_go_to_the_direct_messages(slack: FakeSlack, toy_bot: Bot, toys: Toys) -> None:
@@ -105,6 +129,14 @@ async def test_replies_name_slacks_commands(slack: FakeSlack) -> None:
     assert slack.ephemeral(slack.ann)[-1].shown.endswith("Like this: /tempera stretch length:… [seed:…]")
 
 
+async def test_inspect_in_a_channel_shows_its_last_answer(slack: FakeSlack) -> None:
+    await run_command(slack, "/ask", "temperature:0.2 Which capital?")
+    await wait_for_answer(slack, PARIS)
+    await run_command(slack, "/tempera", "inspect")
+    message = await wait_for_ephemeral(slack)
+    assert message.shown.startswith("**/ask** – asked by Ann")
+
+
 # Where the bot is not
 
 
@@ -118,38 +150,51 @@ async def test_in_a_foreign_channel_the_answer_says_how_to_invite_the_bot(slack:
     assert [message.shown for message in slack.ephemeral(slack.ann)] in ([], ["Working on it …"])
 
 
-@pytest.mark.parametrize("settings", [{"safety.level": "standard"}])
 async def test_in_a_foreign_channel_private_questions_are_no_context_of_public_answers(
-    slack: FakeSlack, models: FakeModels
+    models: FakeModels, toys: Toys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    room = slack.dm_between(slack.ann, slack.ben)
-    await run_command(slack, "/ask", SECRET, channel=room)
-    await slack.until(lambda: any(PARIS in message.shown for message in slack.ephemeral(slack.ann)))
-    await run_command(slack, "/ask", QUESTION, channel=room)
-    [answer] = await slack.until(lambda: slack.messages(room))
-    await slack.press(slack.ann, answer, "Again")
-    await slack.until(lambda: len(slack.messages(room)) == 2)
+    async with slack_with_private_answers(models, tmp_path, toys) as slack:
+        speed_up(slack, monkeypatch)
+        room = slack.dm_between(slack.ann, slack.ben)
+        await run_command(slack, "/ask", SECRET, channel=room)
+        await slack.until(lambda: any(PARIS in message.shown for message in slack.ephemeral(slack.ann)))
+        await run_command(slack, "/ask", QUESTION, channel=room)
+        [answer] = await slack.until(lambda: slack.messages(room))
+        await slack.press(slack.ann, answer, "Again")
+        await slack.until(lambda: len(slack.messages(room)) == 2)
     assert prompts_of(models) == [[SECRET], [QUESTION], [QUESTION]]
 
 
-@pytest.mark.parametrize("settings", [{"safety.level": "standard"}])
-async def test_in_direct_messages_private_questions_are_context(slack: FakeSlack, models: FakeModels) -> None:
-    direct = slack.dm(slack.ann)
-    said = await slack.say(slack.ann, direct, SECRET)
-    await slack.until(lambda: len(find_answers(slack, PARIS)) == 1)
-    await slack.say(slack.ann, direct, QUESTION, thread_ts=said.ts)
-    await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
-    answer = find_answers(slack, PARIS)[-1]
-    slack.refuse("conversations.open", "missing_scope")
-    for count in (3, 4):
-        await slack.press(slack.ann, answer, "Again")
-        await slack.until(lambda count=count: len(find_answers(slack, PARIS)) == count)
-    await slack.press(slack.ann, answer, "Edit")
-    await slack.submit(slack.ann, await slack.view(slack.ann), {"prompt": "And of Spain?"})
-    await slack.until(lambda: len(find_answers(slack, PARIS)) == 5)
+async def test_in_direct_messages_private_questions_are_context(
+    models: FakeModels, toys: Toys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with slack_with_private_answers(models, tmp_path, toys) as slack:
+        speed_up(slack, monkeypatch)
+        direct = slack.dm(slack.ann)
+        said = await slack.say(slack.ann, direct, SECRET)
+        await slack.until(lambda: len(find_answers(slack, PARIS)) == 1)
+        await slack.say(slack.ann, direct, QUESTION, thread_ts=said.ts)
+        await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
+        answer = find_answers(slack, PARIS)[-1]
+        slack.refuse("conversations.open", "missing_scope")
+        for count in (3, 4):
+            await slack.press(slack.ann, answer, "Again")
+            await slack.until(lambda count=count: len(find_answers(slack, PARIS)) == count)
+        await slack.press(slack.ann, answer, "Edit")
+        await slack.submit(slack.ann, await slack.view(slack.ann), {"prompt": "And of Spain?"})
+        await slack.until(lambda: len(find_answers(slack, PARIS)) == 5)
     # Where Slack does not tell whose direct messages these are, others may read them.
     whole = [SECRET, PARIS, QUESTION]
     assert prompts_of(models) == [[SECRET], whole, [QUESTION], whole, [SECRET, PARIS, "And of Spain?"]]
+
+
+async def test_in_a_foreign_channel_pictures_go_to_the_asker(slack: FakeSlack) -> None:
+    room = slack.add_channel("elsewhere", member=False)
+    await run_command(slack, "/face", "seed:7", channel=room)
+    [answer] = await slack.until(lambda: slack.messages(room))
+    assert "The pictures are in your direct messages." in answer.shown
+    [sent] = slack.messages(slack.dm(slack.ann))
+    assert [file["name"] for file in sent.files] == ["face-7.png"]
 
 
 async def test_in_a_foreign_channel_errors_and_private_answers_are_private(slack: FakeSlack, toys: Toys) -> None:

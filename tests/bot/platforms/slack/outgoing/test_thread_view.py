@@ -10,7 +10,7 @@ from fakes.platforms.slack_bot import (
     wait_for_question,
     wait_for_thread,
 )
-from fakes.slack import FakeMessage, FakeSlack
+from fakes.slack import FakeSlack
 
 from bot.core.messages import Attachment, Reply
 from bot.platforms import answer_tasks
@@ -21,7 +21,9 @@ PARIS = "Paris is the capital of France."
 QUESTION = "What is the capital of France?"
 
 
-async def test_a_stream_is_appended_to_and_never_repeats(slack: FakeSlack, toys: Toys, posted: FakeMessage) -> None:
+async def test_a_stream_is_appended_to_and_never_repeats(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     toys.say(Reply(status="Number 3 in the queue …"))
     await slack.until(lambda: slack.statuses.get((slack.channel, posted.ts)) == "Number 3 in the queue …")
     assert slack.thread(slack.channel, posted.ts) == []
@@ -51,8 +53,11 @@ async def test_a_different_final_text_is_edited(slack: FakeSlack, toys: Toys) ->
 
 @pytest.mark.parametrize("error", ["invalid_blocks", "msg_blocks_too_long"])
 async def test_an_end_that_the_stream_does_not_take_is_added_by_an_edit(
-    slack: FakeSlack, toys: Toys, error: str, answer: FakeMessage
+    slack: FakeSlack, toys: Toys, error: str
 ) -> None:
+    await run_command(slack, "/tempera", "play something")
+    toys.say(Reply(text="One"))
+    [answer] = await wait_for_thread(slack, await wait_for_question(slack))
     slack.refuse("chat.stopStream", error)
     toys.say(Reply(text="One two.", final=True))
     assert await wait_for_answer(slack, "One two.") is answer
@@ -76,9 +81,9 @@ async def test_a_piece_with_a_lost_response_is_not_repeated(
     assert answer.shown == "One two three."
 
 
-async def test_a_stream_that_slack_ends_is_followed_by_another(
-    slack: FakeSlack, toys: Toys, posted: FakeMessage
-) -> None:
+async def test_a_stream_that_slack_ends_is_followed_by_another(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     toys.say(Reply(text="One"))
     [first] = await wait_for_thread(slack, posted)
     slack.expire_streams()
@@ -130,7 +135,7 @@ async def test_without_streaming_messages_are_edited(slack: FakeSlack, toys: Toy
     assert all(call["parse"] == "none" for call in slack.called("chat.update"))
 
 
-@pytest.mark.parametrize("error", ["missing_scope", "internal_error"])
+@pytest.mark.parametrize("error", ["missing_scope", "not_allowed", "channel_type_not_supported", "internal_error"])
 async def test_a_refused_stream_is_replaced_by_edits(slack: FakeSlack, toys: Toys, error: str) -> None:
     slack.refuse("chat.startStream", error, times=-1)
     await run_command(slack, "/tempera", "play something")
@@ -163,7 +168,9 @@ async def test_a_server_without_markdown_blocks_gets_sections(slack: FakeSlack) 
     assert [block["type"] for block in answer.blocks] == ["section", "context", "actions"]
 
 
-async def test_a_long_stream_goes_on_in_the_next_message(slack: FakeSlack, toys: Toys, posted: FakeMessage) -> None:
+async def test_a_long_stream_goes_on_in_the_next_message(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     line = "A line of a long answer, with some more words in it.\n"
     for count in range(20, 440, 20):
         toys.say(Reply(text=line * count))
@@ -201,7 +208,9 @@ async def test_a_stream_replaces_the_message_with_the_status(slack: FakeSlack, t
     assert await wait_for_answer(slack, "One.") is words
 
 
-async def test_text_grows_beside_a_picture(slack: FakeSlack, toys: Toys, posted: FakeMessage) -> None:
+async def test_text_grows_beside_a_picture(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", "play something")
+    posted = await wait_for_question(slack)
     fox = Attachment("fox.png", png(1), "image/png", "A fox.")
     toys.say(Reply(text="A fox:", attachments=(fox,)))
     [words] = await wait_for_thread(slack, posted)
