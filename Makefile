@@ -85,6 +85,7 @@ bench: $(VENV)/.bench-$(INSTRUCTIONS)
 	  status=$$?; kill $$server; exit $$status
 	$(BIN)/python -m research.bench diffusion
 	PYTHONPATH=tests $(BIN)/python -m quality.pictures
+	PYTHONPATH=tests $(BIN)/python -m quality.overhead
 	PYTHONPATH=tests $(BIN)/python -m quality.latency
 	PYTHONPATH=tests $(BIN)/python -m quality.cluster
 

@@ -72,6 +72,7 @@ def _start(options: argparse.Namespace) -> AsyncIterator[str]:
     )
     if options.benchmark == ANSWERS:
         plan = AnswersPlan(
+            small=options.small,
             questions=options.questions,
             without=frozenset(options.without),
             failures=options.failures,

@@ -16,9 +16,6 @@ licence = "MIT"
 """
 LANGUAGE = ENTRY.replace("tiny", "chat").replace("face", "language") + 'folder = "chat"\n'
 DIFFUSION = ENTRY.replace("tiny", "art").replace("face", "diffusion") + 'folder = "art"\n'
-PIPELINE_PARTS = ENTRY.replace("tiny", "trained").replace("face", "diffusion") + (
-    'weights = "weights/trained"\ntext_encoder = "tiny"\n'
-)
 FILES = f'files = [{{ name = "a.bin", size = 3, sha256 = "{"0" * 64}" }}]\nsources = ["somewhere"]\n'
 
 
@@ -60,14 +57,27 @@ def test_the_built_in_catalogue_has_two_language_models_to_choose_between() -> N
     assert len(parts) == 22
 
 
-def test_the_gpu_preset_overlays_the_built_in_catalogue_with_pinned_models_that_fit_a_card() -> None:
-    catalogue = load_catalogue(CONFIG / "models.toml", CONFIG / "presets" / "gpu.toml")
-    assert [entry.name for entry in catalogue.values() if not entry.is_pinned] == []
-    [language] = [entry for entry in choose(catalogue, []) if entry.repository]
-    assert (language.name, language.engine) == ("qwen3-4b-instruct-2507", "language")
-    layers, heads, width, key_and_value, bytes_of_one = 36, 8, 128, 2, 2
-    per_token = layers * heads * width * key_and_value * bytes_of_one
-    assert int(language.options["slots"]) * int(language.options["context"]) * per_token < 10 * 10**9
+@pytest.mark.parametrize("other", ["nobody", "chat", "tiny"])
+def test_an_alternative_names_another_model_of_its_kind(tmp_path: Path, other: str) -> None:
+    text = f'{ENTRY}{FILES}{LANGUAGE}instead_of = "{other}"\nmemory_gb = 8\n'
+    assert sentence(written(tmp_path, text)) == (
+        "models.toml, model 'chat': its instead_of should be the name of another language model that has none itself, "
+        f"but {other!r} is not."
+    )
+
+
+def test_an_alternative_states_its_memory(tmp_path: Path) -> None:
+    assert "instead_of and memory_gb should come together" in sentence(
+        written(tmp_path, f'{ENTRY}{FILES}instead_of = "other"\n')
+    )
+    assert "card_gb should only stand beside instead_of" in sentence(written(tmp_path, f"{ENTRY}{FILES}card_gb = 16\n"))
+
+
+@pytest.mark.parametrize("preset", sorted((CONFIG / "presets").glob("gpu.toml")), ids=lambda path: path.stem)
+def test_a_preset_overlays_the_built_in_catalogue(preset: Path) -> None:
+    catalogue = load_catalogue(CONFIG / "models.toml", preset)
+    [language] = [entry for entry in choose(catalogue, []) if entry.engine == "language"]
+    assert language.repository
 
 
 def test_the_picture_models_that_an_operator_may_choose_are_free_for_a_school_and_pinned() -> None:
@@ -83,6 +93,20 @@ def test_the_picture_models_that_an_operator_may_choose_are_free_for_a_school_an
         assert entry.is_pinned
         assert entry.licence in {"MIT", "Apache-2.0"}
         assert not entry.automatic
+
+
+def test_the_gpu_preset_states_the_memory_of_the_kv_cache() -> None:
+    catalogue = load_catalogue(CONFIG / "models.toml", CONFIG / "presets" / "gpu.toml")
+    options = catalogue["qwen3-4b-instruct-2507"].options
+    layers, heads, width, key_and_value, bytes_of_one = 36, 8, 128, 2, 2
+    per_token = layers * heads * width * key_and_value * bytes_of_one
+    assert int(options["slots"]) * int(options["context"]) * per_token < 10 * 10**9
+
+
+def test_the_models_of_the_gpu_preset_are_pinned() -> None:
+    catalogue = load_catalogue(CONFIG / "models.toml", CONFIG / "presets" / "gpu.toml")
+    assert [entry.name for entry in catalogue.values() if not entry.is_pinned] == []
+    assert [entry.name for entry in choose(catalogue, []) if entry.revision] == ["qwen3-4b-instruct-2507"]
 
 
 @pytest.mark.parametrize(
@@ -111,6 +135,16 @@ def test_an_overlay_with_a_repository_removes_the_files(tmp_path: Path) -> None:
     assert load_catalogue(base, mirror)["tiny"].languages == ("en",)
 
 
+PIPELINE_PARTS = """
+[models.trained]
+engine = "diffusion"
+description = "Draws"
+licence = "MIT"
+weights = "weights/trained"
+text_encoder = "tiny"
+"""
+
+
 def test_a_model_with_weights_names_its_text_encoder(tmp_path: Path) -> None:
     base = written(tmp_path, PIPELINE_PARTS + ENTRY + FILES)
     catalogue = load_catalogue(base)
@@ -120,6 +154,25 @@ def test_a_model_with_weights_names_its_text_encoder(tmp_path: Path) -> None:
     overlay = written(tmp_path, '[models.trained]\nrepository = "some/model"\n', "overlay.toml")
     entry = load_catalogue(base, overlay)["trained"]
     assert (entry.repository, entry.weights, entry.text_encoder) == ("some/model", None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (
+            PIPELINE_PARTS,
+            "model 'trained': its text_encoder should be the name of a model that has none itself, but 'tiny'",
+        ),
+        (PIPELINE_PARTS.replace('"tiny"', '"trained"'), "but 'trained' is not."),
+        (PIPELINE_PARTS.replace('"tiny"', '["tiny"]') + ENTRY + FILES, "but ['tiny'] is not."),
+        (PIPELINE_PARTS.replace('text_encoder = "tiny"', ""), "weights and text_encoder should come together"),
+        (PIPELINE_PARTS.replace("diffusion", "duel") + ENTRY + FILES, "weights and text_encoder should come together"),
+        (ENTRY + FILES + 'weights = "a"', "exactly one of files, repository, folder and weights"),
+    ],
+    ids=str,
+)
+def test_weights_without_a_valid_text_encoder_are_refused(tmp_path: Path, text: str, part: str) -> None:
+    assert part in sentence(written(tmp_path, text))
 
 
 def test_local_paths_are_relative_to_their_catalogue(tmp_path: Path) -> None:
@@ -168,17 +221,6 @@ def test_the_folder_of_an_enlarger_is_relative_to_the_file_that_names_it(tmp_pat
         (DIFFUSION + "options = { tiling = 1 }", ["the option 'tiling' should be true or false."]),
         (DIFFUSION + "options = { slots = 1 }", ["unknown option 'slots'"]),
         (ENTRY + FILES + "options = { steps = 3 }", ["face models have no options."]),
-        (ENTRY + FILES + LANGUAGE + 'instead_of = "no"\nmemory_gb = 8', ["model 'chat'", "but 'no' is not."]),
-        (ENTRY + FILES + LANGUAGE + 'instead_of = "chat"\nmemory_gb = 8', ["but 'chat' is not."]),
-        (ENTRY + FILES + LANGUAGE + 'instead_of = "tiny"\nmemory_gb = 8', ["but 'tiny' is not."]),
-        (ENTRY + FILES + 'instead_of = "other"', ["instead_of and memory_gb should come together"]),
-        (ENTRY + FILES + "card_gb = 16", ["card_gb should only stand beside instead_of"]),
-        (PIPELINE_PARTS, ["model 'trained'", "the name of a model that has none itself, but 'tiny' is not."]),
-        (PIPELINE_PARTS.replace('"tiny"', '"trained"'), ["but 'trained' is not."]),
-        (PIPELINE_PARTS.replace('"tiny"', '["tiny"]') + ENTRY + FILES, ["but ['tiny'] is not."]),
-        (PIPELINE_PARTS.replace('text_encoder = "tiny"', ""), ["weights and text_encoder should come together"]),
-        (PIPELINE_PARTS.replace("diffusion", "duel") + ENTRY + FILES, ["text_encoder should come together"]),
-        (ENTRY + FILES + 'weights = "a"', ["exactly one of files, repository, folder and weights"]),
         (ENTRY + FILES + 'revision = "main"', ["revision should only stand beside repository"]),
     ],
 )

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
-from fakes.model_server.gateway import PATIENCE_SECONDS, answers, environment, eventually, free_port
+from fakes.model_server.client import CHAT, chat
+from fakes.model_server.gateway import PATIENCE_SECONDS, answers, environment, eventually, free_port, is_ready
 
 from model_server.__main__ import CHECKOUT, RESEARCH, main
 from model_server.files import choice
@@ -71,6 +72,13 @@ def test_the_command_line_imports_no_heavy_packages() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS
     )
     assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    assert "tempera-models pull " in capsys.readouterr().out
 
 
 def test_pull_then_path_then_list(
@@ -141,6 +149,14 @@ def test_a_picture_model_is_chosen_and_given_up_again(
     assert main(["choose", "emoji-diffusion"]) == 0
     capsys.readouterr()
     assert states() == ["chosen", "served when chosen", "served when chosen"]
+
+
+def test_an_unknown_model_exits_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pull", "digiface-dcgna"]) == 1
+    captured = capsys.readouterr()
+    assert "no model 'digiface-dcgna'" in captured.err
+    assert "'digiface-dcgan'" in captured.err
+    assert captured.out == ""
 
 
 def test_an_unknown_key_in_a_catalogue_exits_with_a_sentence(
@@ -251,15 +267,27 @@ async def served(folder: Path) -> AsyncIterator[str]:
 
 
 @pytest.mark.processes
-async def test_the_keys_of_the_env_file_and_the_environment_open_the_server_on_loopback_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_key_in_the_env_file_is_needed_on_loopback_too(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("TEMPERA_MODEL_SERVER__API_KEY=open\n")
-    monkeypatch.setenv("TEMPERA_MODEL_SERVER__TRUSTED_KEY", "trusted")
     async with served(tmp_path) as url, aiohttp.ClientSession(url) as http:
-        for key, status in (("open", 200), ("trusted", 200), ("wrong", 401), ("", 401)):
+        for key, status in (("open", 200), ("wrong", 401), ("", 401)):
             async with http.get("/v1/queue", headers={"Authorization": f"Bearer {key}"}) as response:
                 assert response.status == status
+
+
+@pytest.mark.processes
+async def test_user_names_are_only_shown_to_clients_with_the_trusted_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEMPERA_MODEL_SERVER__TRUSTED_KEY", "trusted")
+    key = {"Authorization": "Bearer trusted"}
+    async with served(tmp_path) as url, aiohttp.ClientSession(url) as http:
+        await eventually(lambda: is_ready(url))
+        async with http.post(CHAT, json=chat("forever", stream=True, user="ann"), headers=key):
+            for headers, users in ((key, ["ann"]), ({}, [None])):
+                async with http.get("/v1/queue", headers=headers) as response:
+                    [queue] = (await response.json())["data"]
+                assert [job.get("user") for job in queue["jobs"]] == users
 
 
 @pytest.mark.chaos

@@ -1,8 +1,9 @@
-"""Measures how copies of pictures are found again: `python -m quality.pictures [--server URL]`.
+"""Measures how copies of pictures are found again: `python -m quality.pictures [--server URL] [--keep FOLDER]`.
 
 It always measures how long one picture is looked up among 10,000. With --server, the address of a model server with
 emoji-diffusion and digiface-dcgan, it draws 200 pictures as people get them and tries copies of them, and 500 pictures
-that are not stored: emoji that the model was trained on, other pictures of the model, faces and drawings.
+that are not stored: emoji that the model was trained on, other pictures of the model, faces and drawings. --keep is a
+folder where drawn pictures are kept for the next time.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from bot.storage.database import Database
 from bot.storage.pictures import PictureHashes, PictureHashRow, hash_pictures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 LOOKUPS, STORED = 50, 10_000
 THINGS = (
@@ -81,30 +82,44 @@ COPIES: Mapping[str, Callable[[Image.Image], Image.Image]] = {
 
 
 class Drawer:
-    """Draws pictures as the bot sends them, stamped."""
+    """Draws pictures as the bot sends them, stamped, and keeps them in a folder if there is one."""
 
-    def __init__(self, models: ModelClient) -> None:
+    def __init__(self, models: ModelClient, kept: Path | None) -> None:
         self._models = models
+        self._kept = kept
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._stamper = Stamper()
         self._stamper.start(an_identity())
 
     async def imagine(self, thing: str, seed: int, count: int, edge: int) -> bytes:
         """Return a picture of a thing, or a grid of `count`."""
-        async with self._turns:
+
+        async def draw() -> bytes:
             drawing = self._models.imagine(
                 f"a {thing}", seed=seed, count=count, steps=STEPS, layout="grid", enlarge=edge, model="emoji-diffusion"
             )
             [drawn] = [event async for event in drawing if isinstance(event, Drawn)]
-        return await self._stamp(drawn.files[0])
+            return drawn.files[0]
+
+        return await self._keep(f"{thing}-{seed}-{count}", draw)
 
     async def face(self, seed: int) -> bytes:
         """Return a face."""
-        async with self._turns:
-            drawn = await self._models.faces(seed=seed, truncation=0.6, face_size=384)
-        return await self._stamp(drawn.png[0])
 
-    async def _stamp(self, data: bytes) -> bytes:
+        async def draw() -> bytes:
+            return (await self._models.faces(seed=seed, truncation=0.6, face_size=384)).png[0]
+
+        return await self._keep(f"face-{seed}", draw)
+
+    async def _keep(self, name: str, draw: Callable[[], Awaitable[bytes]]) -> bytes:
+        file = None if self._kept is None else self._kept / f"{name}.png"
+        if file is not None and file.exists():
+            data = file.read_bytes()
+        else:
+            async with self._turns:
+                data = await draw()
+            if file is not None:
+                file.write_bytes(data)
         stamped = await self._stamper.stamp(
             Reply(attachments=(Attachment("a.png", data, PNG),), final=True), marks=True
         )
@@ -210,12 +225,13 @@ async def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--server", metavar="URL")
+    parser.add_argument("--keep", metavar="FOLDER", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         is_quick = await measure_lookups(Path(folder)) < 50
         if options.server:
             async with ModelClient(options.server) as models:
-                await measure_copies(Path(folder), Drawer(models))
+                await measure_copies(Path(folder), Drawer(models, options.keep))
     sys.exit(not is_quick)
 
 

@@ -1,4 +1,4 @@
-"""Whether the programs grow while they run: `python -m quality.soak`.
+"""Whether the programs grow while they run: `python -m quality.soak [--picture FILE.svg]`.
 
 A real bot and a real model server with tiny models get 10,000 questions for /explain and 2,000 short ones for /ask,
 from one visitor of the web chat after the other. After every round all is left to end, and memory, open files, threads
@@ -29,6 +29,7 @@ from fakes.engines.tiny_models import CHAT, EMBEDDINGS, write_tiny_models
 from fakes.model_server.gateway import eventually, free_port
 from fakes.platforms.web_page import visitor
 from fakes.programs.deployment import Deployment, model_server, wait_for
+from matplotlib.figure import Figure
 from prometheus_client.parser import text_string_to_metric_families
 
 from research import DATA
@@ -195,6 +196,19 @@ def print_table(rows: Sequence[Row]) -> None:
         print(f"| {row.program} | {row.figure} | {numbers} | {100 * row.growth:+.1f} % |")
 
 
+def draw(samples: Sequence[Sample], amount: Amount, path: Path) -> None:
+    """Draw a chart of each program's memory while it answers."""
+    figure = Figure(figsize=(6.4, 3), layout="constrained")
+    axes = figure.add_subplot()
+    answers = [(amount.explain + amount.ask) * (place + 1) / len(samples) for place in range(len(samples))]
+    for name, figure_name in samples[0]:
+        if figure_name == MEMORY:
+            axes.plot(answers, [sample[name, MEMORY] for sample in samples], label=name)
+    axes.set(xlabel="answers", ylabel=MEMORY, ylim=(0, None))
+    axes.legend()
+    figure.savefig(path)
+
+
 def soak(amount: Amount, folder: Path) -> list[Sample]:
     """Start both programs with what they need in a folder, ask everything, and return the samples."""
     catalogue, cache = write_tiny_models(folder, CONTEXT_TOKENS)
@@ -224,11 +238,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--explain", type=int, default=Amount.explain, help="questions for /explain")
     parser.add_argument("--ask", type=int, default=Amount.ask, help="questions for /ask")
+    parser.add_argument(
+        "--picture", type=Path, help="draw the memory of all programs into this file, such as memory.svg"
+    )
     options = parser.parse_args()
     amount = Amount(options.explain, options.ask)
     with tempfile.TemporaryDirectory() as folder:
-        rows = compare(soak(amount, Path(folder)))
+        samples = soak(amount, Path(folder))
+    rows = compare(samples)
     print_table(rows)
+    if options.picture:
+        draw(samples, amount, options.picture)
     complaints = [row.complaint for row in rows if row.complaint]
     print("\n".join(complaints or ["Nothing grew by more than was promised."]))
     return 1 if complaints else 0

@@ -13,7 +13,7 @@ from bot.inference.client import ModelClient
 @pytest.mark.quality
 async def test_copies_are_found_and_other_pictures_are_not(real_server: Callable[..., str], tmp_path: Path) -> None:
     async with ModelClient(real_server("emoji-diffusion", "digiface-dcgan")) as models:
-        shares = await measure_copies(tmp_path, Drawer(models))
+        shares = await measure_copies(tmp_path, Drawer(models, None))
     found = {name: shares.pop(name) for name in COPIES}
     # No goal is set for a picture that was cropped.
     del found["cropped by 10 %"]

@@ -45,6 +45,7 @@ HELPERS = ("embedding", "moderation")
 class AnswersPlan:
     """Which questions are asked, and of whom beside the default model."""
 
+    small: str = SMALL_MODEL
     questions: Path = HELD_OUT
     without: frozenset[str] = frozenset()
     """Which of the small model and llama.cpp are left out."""
@@ -54,6 +55,7 @@ class AnswersPlan:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this benchmark to those that all have."""
+    parser.add_argument("--small", default=SMALL_MODEL, metavar="MODEL", help="the small model (default: %(default)s)")
     parser.add_argument(
         "--questions", type=Path, default=HELD_OUT, metavar="FILE", help="default: research/data/answers/held_out.jsonl"
     )
@@ -77,7 +79,7 @@ async def answers(options: BenchOptions, plan: AnswersPlan) -> AsyncIterator[str
     questions = await asyncio.to_thread(load_questions, plan.questions)
     if PEER_NAME not in plan.without:
         require_peer()
-    names = {SMALL: SMALL_MODEL, DEFAULT: options.model}
+    names = {SMALL: plan.small, DEFAULT: options.model}
     sides = {side: replace(options, model=name) for side, name in names.items() if side not in plan.without}
     files = {side: await asyncio.to_thread(find_model, asked) for side, asked in sides.items()}
     helpers = [entry.name for entry in options.catalogue().values() if entry.engine in HELPERS]

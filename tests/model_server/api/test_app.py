@@ -156,6 +156,33 @@ async def test_leaving_a_request_without_a_stream_cancels_its_job(gateway: Gatew
     await eventually(lambda: f"remove {job}" in gateway.journal())
 
 
+async def test_a_job_that_is_cancelled_while_it_waits_never_reaches_the_worker(
+    gateway: Gateway, http: aiohttp.ClientSession
+) -> None:
+    progress = {"stream": True, "stream_options": {"include_progress": True}}
+    async with http.post(CHAT, json=chat("forever", stream=True)) as running:
+        async with http.post(CHAT, json=chat("a", **progress)) as waiting:
+            job = waiting.headers["X-Job-Id"]
+            waiting.close()
+        async with http.get(f"/v1/jobs/{job}") as response:
+            assert response.status == 405
+        await eventually(lambda: _is_gone(http, job))
+        running.close()
+    async with http.post(CHAT, json=chat("b")) as response:
+        assert response.status == 200
+    assert not [line for line in gateway.journal() if job in line]
+
+
+async def _is_gone(http: aiohttp.ClientSession, job: str) -> bool:
+    """Return whether no job waits behind the running one."""
+    body = chat("probe", stream=True, stream_options={"include_progress": True})
+    async with http.post(CHAT, json=body) as response:
+        assert response.headers["X-Job-Id"] != job
+        async for event in events_of(response):
+            return bool(event["tempera"]["queue"]["place"] == 1)
+    return False
+
+
 @pytest.mark.load
 async def test_a_full_queue_says_when_to_retry(http: aiohttp.ClientSession) -> None:
     async with http.post(CHAT, json=chat("forever", stream=True)) as running:
@@ -395,3 +422,9 @@ async def test_every_request_needs_the_api_key_if_there_is_one(tmp_path: Path) -
 async def test_the_server_does_not_start_on_the_network_without_a_key(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="needs an API key"):
         await serve(host="0.0.0.0", port=free_port(), entries=[], model_cache=ModelCache(tmp_path), api_key=None)
+
+
+async def test_a_taken_port_is_an_os_error(server_url: str, tmp_path: Path) -> None:
+    port = int(server_url.rpartition(":")[2])
+    with pytest.raises(OSError, match=str(port)):
+        await serve(host="127.0.0.1", port=port, entries=[], model_cache=ModelCache(tmp_path), api_key=None)

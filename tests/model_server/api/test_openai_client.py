@@ -135,6 +135,13 @@ async def test_pictures_are_the_same_for_the_same_seed(client: AsyncOpenAI, name
     assert (await draw(8))[0] != first[0]
 
 
+async def test_a_grid_is_one_picture(client: AsyncOpenAI, names) -> None:
+    answer = await client.images.generate(
+        model=names.faces, prompt="", n=4, size="256x256", extra_body={"layout": "grid", "truncation": 0.5}
+    )
+    assert len(answer.data) == 1
+
+
 async def test_embeddings_in_both_encodings(client: AsyncOpenAI, names) -> None:
     texts = ["a cat", "a dog", "a cat"]
     packed = await client.embeddings.create(model=names.embeddings, input=texts)

@@ -73,6 +73,13 @@ async def test_an_unknown_key_counts_as_no_key(parrot: str) -> None:
             assert [job["user"] for job in (await queue_of(bot))["jobs"]] == ["address:127.0.0.1"]
 
 
+async def test_the_api_key_and_the_trusted_key_are_both_accepted(tmp_path: Path) -> None:
+    async with serving(tmp_path, api_key="open", trusted_key="trusted") as url, aiohttp.ClientSession(url) as http:
+        for key, status in (("open", 200), ("trusted", 200), ("wrong", 401), ("", 401)):
+            async with http.get("/v1/queue", headers={"Authorization": f"Bearer {key}"}) as response:
+                assert response.status == status
+
+
 async def test_a_client_without_a_key_cannot_cancel_the_bots_job(parrot: str) -> None:
     async with (
         aiohttp.ClientSession(parrot) as stranger,
@@ -268,6 +275,22 @@ async def test_dropping_ten_of_thirty_two_streams_leaves_the_others_complete(tmp
         rest = journal[place:]
         if line.startswith("remove") and any(later.startswith("add") for later in rest):
             assert any(later.startswith("add") for later in _before_step(rest, 2)), "a free slot was left empty"
+
+
+@pytest.mark.load
+@pytest.mark.weights
+async def test_dropping_streams_of_a_real_model_leaves_the_others_equal(real_server: Callable[..., str]) -> None:
+    name = "qwen2.5-coder-0.5b-instruct"
+    url = real_server(name)
+    async with aiohttp.ClientSession(url) as http:
+
+        async def at_once() -> bool:
+            return True
+
+        _, texts = await _drop_and_read(url, name, "Count to a thousand.", "Say hello.", at_once, max_tokens=6)
+        assert len(set(texts)) == 1
+        assert texts[0]
+        await eventually(lambda: _is_idle(http, name))
 
 
 async def _drop_and_read(

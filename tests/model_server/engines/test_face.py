@@ -116,6 +116,11 @@ def test_bad_input_fails_that_job_alone(engine: Engine, run: Run, job: Job, sent
     assert isinstance(events[-1], Finished)
 
 
+@pytest.mark.parametrize("seed", [-1, 0, 2**32 + 7, 2**64 - 1, 2**70])
+def test_any_whole_number_is_a_seed(engine: Engine, run: Run, seed: int) -> None:
+    assert pngs(run(engine, faces(seed=seed))) != pngs(run(engine, faces(seed=7)))
+
+
 @pytest.mark.weights
 def test_real_faces_have_the_colours_of_faces(weights: Callable[[str], EngineSpec], run: Run) -> None:
     engine = create(weights("digiface-dcgan"))

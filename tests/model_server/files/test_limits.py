@@ -15,14 +15,13 @@ MACHINE = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 UNLIMITED_V1 = "9223372036854771712"
 
 
-def mounted(tmp_path: Path, own: str | None, limits: dict[str, str]) -> Path:
-    """Write the file “own”, if there is one, and a cgroup file system with these limits, and return its folder."""
+def mounted(tmp_path: Path, own: str, limits: dict[str, str]) -> Path:
+    """Write the file “own” and a cgroup file system with these limits; return the folder of the latter."""
     groups = tmp_path / "groups"
     for name, limit in limits.items():
         (groups / name).parent.mkdir(parents=True, exist_ok=True)
         (groups / name).write_text(f"{limit}\n")
-    if own is not None:
-        (tmp_path / "own").write_text(f"{own}\n")
+    (tmp_path / "own").write_text(f"{own}\n")
     return groups
 
 
@@ -40,14 +39,17 @@ def mounted(tmp_path: Path, own: str | None, limits: dict[str, str]) -> Path:
         ("9:memory:/", {"memory/memory.limit_in_bytes": UNLIMITED_V1}, MACHINE),
         ("8:cpu:/a", {"memory/a/memory.limit_in_bytes": "6000"}, MACHINE),
         ("nonsense", {}, MACHINE),
-        (None, {}, MACHINE),
     ],
 )
 def test_the_memory_is_the_machines_or_the_least_limit_of_its_cgroups(
-    own: str | None, limits: dict[str, str], expected: int, tmp_path: Path
+    own: str, limits: dict[str, str], expected: int, tmp_path: Path
 ) -> None:
     groups = mounted(tmp_path, own, limits)
     assert read_memory_bytes(tmp_path / "own", groups) == expected
+
+
+def test_a_system_without_cgroups_has_all_its_memory(tmp_path: Path) -> None:
+    assert read_memory_bytes(tmp_path / "none", tmp_path) == MACHINE
 
 
 @pytest.mark.parametrize(
@@ -63,14 +65,17 @@ def test_the_memory_is_the_machines_or_the_least_limit_of_its_cgroups(
         ("4:cpu,cpuacct:/x", {"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
         ("4:cpu,cpuacct:/x", {"cpu/x/cpu.cfs_quota_us": "-1", "cpu/x/cpu.cfs_period_us": "100000"}, None),
         ("5:cpuset:/x", {"cpu/x/cpu.cfs_quota_us": "300000", "cpu/x/cpu.cfs_period_us": "100000"}, None),
-        (None, {}, None),
     ],
 )
 def test_the_processors_are_limited_by_the_least_quota(
-    own: str | None, limits: dict[str, str], expected: float | None, tmp_path: Path
+    own: str, limits: dict[str, str], expected: float | None, tmp_path: Path
 ) -> None:
     groups = mounted(tmp_path, own, limits)
     assert read_processor_quota(tmp_path / "own", groups) == expected
+
+
+def test_a_system_without_cgroups_has_no_quota(tmp_path: Path) -> None:
+    assert read_processor_quota(tmp_path / "none", tmp_path) is None
 
 
 @pytest.mark.parametrize(

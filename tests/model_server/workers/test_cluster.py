@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ import aiohttp
 import psutil
 import pytest
 from fakes.engines.tiny_models import write_tiny_models
-from fakes.model_server.client import CHAT, chat, events_of
+from fakes.model_server.client import CHAT, chat, error_of, events_of
 from fakes.model_server.cluster import SLOTS, TINY_CHAT, find_processes, require_ray, running_cluster
 from fakes.model_server.gateway import GIVEN_GATEWAY, PATIENCE_SECONDS, Gateway, environment, eventually
+from fakes.model_server.linked_cache import SMALL_LANGUAGE_MODEL
 
 from model_server.catalogue import load_catalogue
 from model_server.files.cache import ModelCache
@@ -25,9 +26,11 @@ from model_server.workers.supervisor import engine_environment
 pytestmark = pytest.mark.cluster
 
 REPOSITORY = Path(__file__).parents[3]
-SEEDS, CONVERSATIONS = 50, 6
+SEEDS, CONVERSATIONS, ATTEMPTS = 50, 6, 10
 EXPECTED = {TINY_CHAT: 2, "flock": 2 * SLOTS}
 """How many jobs the models with two replicas do at once."""
+PICTURE_MODELS = ("digiface-dcgan", "emoji-faces", "emoji-diffusion")
+REAL_MODELS = (SMALL_LANGUAGE_MODEL, *PICTURE_MODELS, "all-minilm-l6-v2", "classroom-moderation")
 CONTRACT = [f"tests/model_server/api/test_{name}.py" for name in ("app", "openai_client", "moderations")]
 
 
@@ -125,9 +128,14 @@ def find_engines(cluster: Gateway) -> list[psutil.Process]:
 
 
 @pytest.mark.usefixtures("http")
-async def test_an_engine_has_as_many_threads_as_without_a_cluster_and_sees_no_card(cluster: Gateway) -> None:
+async def test_an_engine_computes_with_as_many_threads_as_without_a_cluster(cluster: Gateway) -> None:
     for engine in find_engines(cluster):
         assert engine.environ().get("OMP_NUM_THREADS") == engine_environment().get("OMP_NUM_THREADS")
+
+
+@pytest.mark.usefixtures("http")
+async def test_an_engine_without_a_card_of_its_own_sees_none(cluster: Gateway) -> None:
+    for engine in find_engines(cluster):
         assert engine.environ().get("CUDA_VISIBLE_DEVICES") == ""
 
 
@@ -162,6 +170,32 @@ async def test_a_killed_replica_ends_its_own_streams_alone_and_is_replaced(http:
         assert text_of(await answer(http, chat("next", model="flock"))) == "next"
         await eventually(lambda: _has_capacity(http, "flock", 2 * SLOTS))
         await go_on(others)
+
+
+async def test_a_cancel_frees_its_slot_within_a_step(cluster: Gateway, http: aiohttp.ClientSession) -> None:
+    async def count_steps() -> int:
+        """Return the steps from a cancel to the next job in its slot."""
+        async with streaming(http, "flock", 2 * SLOTS) as streams:
+            journal = cluster.folder / f"flock-{streams[0].pid}"
+            waiting = asyncio.create_task(answer(http, chat("next one", model="flock")))
+            await eventually(lambda: _is_waiting(http, "flock"))
+            before = len(journal.read_text().splitlines())
+            await streams[0].close()
+            assert text_of(await waiting) == "next one"
+            changes = [line.split()[0] for line in journal.read_text().splitlines()[before:]]
+        assert [change for change in changes if change != "step"][:2] == ["remove", "add"]
+        return changes[: changes.index("add")].count("step")
+
+    # The step in which the cancel comes, and one more. A busy machine can delay a message, but not each time.
+    for _ in range(ATTEMPTS):
+        if (steps := await count_steps()) <= 2:
+            break
+    assert steps <= 2
+
+
+async def _is_waiting(http: aiohttp.ClientSession, model: str) -> bool:
+    async with http.get("/metrics") as response:
+        return f'tempera_models_waiting{{model="{model}"}} 1.0' in await response.text()
 
 
 async def test_a_conversation_stays_where_its_beginning_was_read(http: aiohttp.ClientSession) -> None:
@@ -209,6 +243,44 @@ def test_the_cluster_does_what_the_single_server_does(cluster: Gateway) -> None:
     )
     assert told.returncode == 0, told.stdout[-5000:]
     assert "passed" in told.stdout
+
+
+async def test_an_unknown_model_is_refused(http: aiohttp.ClientSession) -> None:
+    async with http.post(CHAT, json=chat("x", model="nobody")) as response:
+        assert (response.status, (await error_of(response))["code"]) == (404, "model_not_found")
+
+
+@pytest.mark.quality
+async def test_real_models_give_the_same_on_both_replicas(weights: Callable[[str], object], tmp_path: Path) -> None:
+    for name in REAL_MODELS:
+        weights(name)
+    picture = {"prompt": "a red apple", "n": 1, "seed": 5, "response_format": "b64_json"}
+    asked = {
+        CHAT: [chat("Tell a short story.", model=REAL_MODELS[0], seed=3, temperature=1, max_tokens=40)],
+        "/v1/images/generations": [picture | {"model": name} for name in PICTURE_MODELS],
+        "/v1/embeddings": [{"model": REAL_MODELS[4], "input": ["a cat", "a dog"]}],
+        "/v1/moderations": [{"model": REAL_MODELS[5], "input": "you are a fool"}],
+    }
+    with running_cluster(tmp_path, *REAL_MODELS) as running:
+        async with aiohttp.ClientSession(running.url) as http:
+            await eventually(lambda: all(_count_engines(running, name) == 2 for name in REAL_MODELS))
+            for path, bodies in asked.items():
+                for body in bodies:
+                    # Two at once are done by both replicas, since the second one has fewer jobs then.
+                    one, other = await asyncio.gather(_ask(http, path, body), _ask(http, path, body))
+                    assert one == other, body["model"]
+
+
+def _count_engines(running: Gateway, name: str) -> int:
+    return sum(process.cmdline()[-1:] == [name] for process in find_processes(running.process))
+
+
+async def _ask(http: aiohttp.ClientSession, path: str, body: dict[str, Any]) -> Any:
+    """Return what a model made, without what tells of the request."""
+    async with http.post(path, json=body) as response:
+        assert response.status == 200, await response.text()
+        answered = await response.json()
+    return answered.get("choices") or answered.get("data") or answered["results"]
 
 
 async def test_no_model_is_left_of_a_killed_gateway(cluster: Gateway) -> None:

@@ -233,15 +233,16 @@ async def test_the_restart_pause_grows_until_a_worker_was_loaded(
     assert pauses()[:3] == ["0.1", "0.2", "0.4"]
 
 
-async def test_the_worker_has_its_environment_and_ends_with_its_supervisor(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervisor_module, "engine_environment", lambda: environment() | {"OMP_NUM_THREADS": "3"})
+async def test_a_missing_factory_is_reported_as_a_failed_load(tmp_path: Path) -> None:
+    async with supervised(tmp_path, factory="fakes.engines.text_engine:nothing") as (_, supervisor):
+        await eventually(lambda: supervisor.state.startswith("failed"))
+
+
+async def test_the_worker_ends_with_its_supervisor(tmp_path: Path) -> None:
     async with supervised(tmp_path) as (queue, _):
         await eventually(lambda: queue.is_open)
         ticket = queue.submit(chat("pid"))
         pid = int(await until_text(ticket))
-        assert psutil.Process(pid).environ()["OMP_NUM_THREADS"] == "3"
     assert not alive(pid)
     last = (await rest_of(ticket))[-1]
     assert isinstance(last, Failed)
@@ -252,15 +253,18 @@ async def test_the_worker_has_its_environment_and_ends_with_its_supervisor(
     ("given", "quota", "expected"),
     [(None, 2.9, "2"), ("", 2.9, "2"), (None, 0.5, "1"), ("7", 2.9, "7"), ("", 8.0, None), ("", None, None)],
 )
-def test_an_engine_computes_with_no_more_threads_than_its_container_has_processors(
-    given: str | None, quota: float | None, expected: str | None, monkeypatch: pytest.MonkeyPatch
+async def test_an_engine_computes_with_no_more_threads_than_its_container_has_processors(
+    given: str | None, quota: float | None, expected: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor_module, "read_processor_quota", lambda: quota)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if given is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", given)
-    assert supervisor_module.engine_environment().get("OMP_NUM_THREADS") == expected
+    async with supervised(tmp_path) as (queue, _):
+        await eventually(lambda: queue.is_open)
+        pid = int(await until_text(queue.submit(chat("pid"))))
+        assert psutil.Process(pid).environ().get("OMP_NUM_THREADS") == expected
 
 
 async def test_the_output_of_a_worker_is_logged_with_its_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

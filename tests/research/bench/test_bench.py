@@ -14,6 +14,11 @@ from research.bench.language.traffic import Traffic
 from research.bench.machine import BenchOptions
 
 
+def test_the_benchmarks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.main([]) == 0
+    assert "beside llama.cpp" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("wrong", [["--runs", "0"], ["--threads", "0"]])
 def test_options_below_one_are_refused(wrong: list[str]) -> None:
     with pytest.raises(OperatorError, match="should be at least 1"):

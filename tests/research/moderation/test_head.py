@@ -27,7 +27,6 @@ def test_words_alone_are_learnt_and_recognised_in_other_forms(tmp_path: Path) ->
     scores = trained_head.scores(["a lovely thing", "vilest", "punching"], np.zeros((3, 3), dtype=np.float32))
     assert scores.argmax(axis=1).tolist() == [0, 1, 2]
     assert np.allclose(scores.sum(axis=1), 1)
-    assert trained_head.scores(["…"], np.zeros((1, 3), dtype=np.float32)).shape == (1, 3)
 
 
 def test_vectors_alone_are_learnt(tmp_path: Path) -> None:
@@ -36,3 +35,8 @@ def test_vectors_alone_are_learnt(tmp_path: Path) -> None:
     head.save(tmp_path, head.fit(vectors, same), head.categories_of(same))
     scores = Head(tmp_path / HEAD_FILE).scores(["thing"] * 3, np.eye(3, dtype=np.float32))
     assert scores.argmax(axis=1).tolist() == [0, 1, 2]
+
+
+def test_a_text_without_words_is_judged_by_its_vector(tmp_path: Path) -> None:
+    head.save(tmp_path, head.fit(torch.zeros(len(EXAMPLES), 3), EXAMPLES), head.categories_of(EXAMPLES))
+    assert Head(tmp_path / HEAD_FILE).scores(["…"], np.zeros((1, 3), dtype=np.float32)).shape == (1, 3)

@@ -1,14 +1,26 @@
-"""The trained model is in the catalogue, and is missed alone where its weights are."""
+"""The trained model is in the catalogue, is assembled, opened by diffusers and served."""
 
 import hashlib
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import aiohttp
+import numpy as np
 import pytest
+from fakes.engines.diffusion import make_job, open_image
+from fakes.engines.plain_diffusers import drawn_elsewhere
+from fakes.model_server.client import events_of
+from fakes.programs.deployment import model_server
 
 from model_server.__main__ import main
 from model_server.catalogue import choose, load_catalogue
+from model_server.engines.contract import EngineSpec
+from model_server.engines.diffusion import open_engine
 from model_server.errors import OperatorError
+from model_server.jobs import Finished, Picture
 from research import bench
+from research.pictures.training import stages
+from research.pictures.training.networks import Sizes, make_autoencoder, make_unet
 
 ROOT = Path(__file__).parents[3]
 NAME, ENCODER = "emoji-diffusion", "all-minilm-l6-v2"
@@ -28,6 +40,40 @@ def overlay(folder: Path, weights: Path, text_encoder: Path) -> str:
     return str(path)
 
 
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory: pytest.TempPathFactory, sizes: Sizes, text_encoder: Path) -> str:
+    folder = tmp_path_factory.mktemp("catalogue")
+    stages.export_weights(make_unet(sizes, 1), make_autoencoder(sizes, 1), folder / "weights")
+    return overlay(folder, folder / "weights", text_encoder)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("TEMPERA_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def whole(catalogue: str, cache: Path) -> Path:
+    """The folder of the assembled model."""
+    assert main(["pull", NAME, "--catalogue", catalogue]) == 0
+    return cache / "models" / NAME
+
+
+@pytest.fixture(scope="module")
+def server_url(catalogue: str, whole: Path) -> Iterator[str]:
+    with model_server("--catalogue", catalogue, "--model", NAME, threads="1") as url:
+        yield url
+
+
+@pytest.fixture
+async def http(server_url: str) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(server_url, read_bufsize=1 << 22) as session:
+        yield session
+
+
 def test_the_catalogue_names_the_weights_of_the_package() -> None:
     entry = load_catalogue(ROOT / "config" / "models.toml")[NAME]
     assert entry.weights == ROOT / "model_server" / "weights" / NAME
@@ -35,10 +81,46 @@ def test_the_catalogue_names_the_weights_of_the_package() -> None:
     assert entry.text_encoder.name == ENCODER
 
 
-def test_missing_weights_affect_only_their_own_model(
-    tmp_path: Path, text_encoder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_model_is_served_by_default_as_the_only_diffusion_model(catalogue: str) -> None:
+    entries = load_catalogue(ROOT / "config" / "models.toml", Path(catalogue))
+    assert [entry.name for entry in choose(entries, []) if entry.engine == "diffusion"] == [NAME]
+
+
+def test_the_path_command_prints_the_folder_of_the_model(
+    catalogue: str, whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("TEMPERA_CACHE", str(tmp_path / "cache"))
+    assert main(["path", NAME, "--catalogue", catalogue]) == 0
+    assert capsys.readouterr().out.strip() == str(whole)
+
+
+@pytest.mark.processes
+def test_plain_diffusers_draws_the_same_picture(whole: Path, tmp_path: Path) -> None:
+    from_diffusers = drawn_elsewhere(whole, tmp_path)
+    engine = open_engine(EngineSpec(name=NAME, engine="diffusion", folder=whole, device="cpu", dtype="float32"))
+    engine.load()
+    engine.add(make_job(prompt="a red apple", seed=7, steps=5, guidance=4.0))
+    events = list(engine.step())
+    while not isinstance(events[-1], Finished):
+        events += engine.step()
+    [from_engine] = [event.data for event in events if isinstance(event, Picture)]
+    assert from_diffusers.std() > 5
+    assert np.abs(np.asarray(open_image(from_engine).convert("RGB")) - from_diffusers).max() <= 1.5
+
+
+@pytest.mark.processes
+async def test_the_server_streams_previews(http: aiohttp.ClientSession) -> None:
+    body = {"model": NAME, "prompt": "a red apple", "seed": 7, "steps": 6, "stream": True, "partial_images": 2}
+    async with http.post("/v1/images/generations", json=body) as response:
+        assert response.status == 200, await response.text()
+        events = [event async for event in events_of(response)]
+    kinds = [event.get("type") for event in events if isinstance(event, dict)]
+    assert kinds.count("image_generation.partial_image") == 2
+    assert "image_generation.completed" in kinds
+
+
+def test_missing_weights_affect_only_their_own_model(
+    tmp_path: Path, text_encoder: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     empty = tmp_path / "weights"
     empty.mkdir()
     (empty / "README.md").write_text("To come.", "utf-8")

@@ -24,14 +24,9 @@ from model_server.engines.contract import Engine, EngineSpec
 from model_server.engines.diffusion import open_engine
 from model_server.engines.diffusion.batched_engine import BatchedEngine
 from model_server.images import identify
-from model_server.jobs import EncodedPrompt, Event, Finished, Job, Picture, Progress, ResolvedSettings, Started, Sweep
+from model_server.jobs import EncodedPrompt, Event, Finished, Picture, Progress, ResolvedSettings, Started, Sweep
 
 Run = Callable[..., list[Event]]
-
-
-def settings_of(events: list[Event]) -> ResolvedSettings:
-    [found] = [event for event in events if isinstance(event, ResolvedSettings)]
-    return found
 
 
 def bfloat16(folder: Path) -> Engine:
@@ -51,13 +46,6 @@ JOBS = [
 ]
 
 
-def check_alone(run: Run, engine: Engine, events: list[Event], *jobs: Job) -> None:
-    """Check that each picture among the events is the same as if the engine drew its job alone."""
-    for job in jobs:
-        for alone, joint in zip(draw(run, engine, job), pictures_of(events, job.id), strict=True):
-            assert difference(alone, joint) <= 1
-
-
 def test_the_seed_decides_the_bytes(engine: Engine, run: Run, loaded: Callable[..., Engine], plain: Path) -> None:
     first = draw(run, engine, make_job(seed=7))
     assert first == draw(run, engine, make_job(seed=7)) == draw(run, loaded("diffusion", plain), make_job(seed=7))
@@ -72,7 +60,10 @@ def test_a_picture_is_the_same_alone_and_in_a_batch(
     folder = request.getfixturevalue(kind)
     drawer = loaded("diffusion", folder, guidance_rescale=0.7) if dtype == "float32" else bfloat16(folder)
     assert isinstance(drawer, BatchedEngine)
-    check_alone(run, drawer, run(drawer, *JOBS), *JOBS)
+    together = run(drawer, *JOBS)
+    for job in JOBS:
+        for alone, joint in zip(draw(run, drawer, job), pictures_of(together, job.id), strict=True):
+            assert difference(alone, joint) <= 1
 
 
 def test_jobs_that_join_late_or_leave_change_no_picture(engine: Engine, run: Run) -> None:
@@ -84,7 +75,9 @@ def test_jobs_that_join_late_or_leave_change_no_picture(engine: Engine, run: Run
         engine.remove(f"guest {place}")
     while sum(isinstance(event, Finished) for event in events) < len(JOBS):
         events += engine.step()
-    check_alone(run, engine, events, *JOBS)
+    for job in JOBS:
+        for alone, joint in zip(draw(run, engine, job), pictures_of(events, job.id), strict=True):
+            assert difference(alone, joint) <= 1
 
 
 def test_picture_i_has_the_seed_plus_i(engine: Engine, run: Run) -> None:
@@ -92,6 +85,10 @@ def test_picture_i_has_the_seed_plus_i(engine: Engine, run: Run) -> None:
     for index, picture in enumerate(many):
         assert identify(picture)[1]["seed"] == str(7 + index)
         assert difference(picture, draw(run, engine, make_job(seed=7 + index))[0]) <= 1
+
+
+def test_pictures_on_both_sides_of_the_seed_0_are_different(engine: Engine, run: Run) -> None:
+    assert difference(*draw(run, engine, make_job(seed=-1, count=2))) > 20
 
 
 @pytest.mark.parametrize(("kind", "rescale"), [("plain", 0.0), ("pooling", 0.0), ("plain", 0.7)])
@@ -168,14 +165,10 @@ def test_guidance_0_ignores_the_prompt_and_more_guidance_strengthens_it(engine: 
 
 
 @pytest.mark.parametrize(
-    ("guidance", "guided_by", "layout"),
-    [
-        (0.0, "nothing", "separate"),
-        (0.5, "comparison", "grid"),
-        (1.0, "prompt", "strip"),
-        (3.0, "comparison", "animation"),
-    ],
+    ("guidance", "guided_by"),
+    [(0.0, "nothing"), (0.5, "comparison"), (1.0, "prompt"), (3.0, "comparison")],
 )
+@pytest.mark.parametrize("layout", ["separate", "grid", "strip", "animation"])
 def test_pictures_say_what_guided_them(engine: Engine, run: Run, guidance: float, guided_by: str, layout: str) -> None:
     events = run(engine, make_job(guidance=guidance, layout=layout, steps=2))
     assert [event.guided_by for event in events if isinstance(event, Picture)] == [guided_by]
@@ -212,10 +205,32 @@ def test_events_come_in_order(engine: Engine, run: Run, plain: Path) -> None:
 
 def test_dropped_tokens_are_reported_and_change_nothing(engine: Engine, run: Run) -> None:
     long = "abcdefghijklmn"
-    events = run(engine, make_job(prompt=long + " zz"))
-    assert settings_of(events).prompt.dropped == ("z", "##z")
-    assert difference(pictures_of(events)[0], draw(run, engine, make_job(prompt=long))[0]) == 0
-    assert difference(pictures_of(events)[0], draw(run, engine, make_job(prompt=long[:-1]))[0]) > 0
+    chosen = next(event for event in run(engine, make_job(prompt=long + " zz")) if isinstance(event, ResolvedSettings))
+    assert chosen.prompt.tokens == ("[CLS]", "a", *(f"##{letter}" for letter in long[1:]), "[SEP]")
+    assert chosen.prompt.dropped == ("z", "##z")
+    assert draw(run, engine, make_job(prompt=long + " zz")) != draw(run, engine, make_job(prompt=long[:-1]))
+    assert pixels(draw(run, engine, make_job(prompt=long + " zz"))[0]).tolist() == (
+        pixels(draw(run, engine, make_job(prompt=long))[0]).tolist()
+    )
+
+
+def test_unknown_words_are_reported(engine: Engine, run: Run) -> None:
+    chosen = next(event for event in run(engine, make_job(prompt="a 🍎 cat 猫")) if isinstance(event, ResolvedSettings))
+    assert chosen.prompt.tokens == ("[CLS]", "a", "[UNK]", "c", "##a", "##t", "[UNK]", "[SEP]")
+    assert chosen.prompt.unknown == ("🍎", "猫")
+
+
+def test_the_name_of_a_special_token_is_read_as_text(engine: Engine, run: Run) -> None:
+    job = make_job(prompt="a[SEP]cat")
+    chosen = next(event for event in run(engine, job) if isinstance(event, ResolvedSettings))
+    assert chosen.prompt.tokens.count("[SEP]") == 1
+    assert chosen.prompt.tokens[-4:] == ("c", "##a", "##t", "[SEP]")
+
+
+def test_choices_that_a_request_leaves_open_get_defaults(engine: Engine, run: Run) -> None:
+    events = run(engine, make_job(steps=None, guidance=None))
+    chosen = next(event for event in events if isinstance(event, ResolvedSettings))
+    assert (chosen.steps, chosen.guidance, chosen.width, chosen.height) == (30, 3.0, EDGE, EDGE)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +248,8 @@ def test_dropped_tokens_are_reported_and_change_nothing(engine: Engine, run: Run
 def test_defaults_stay_within_the_bounds_of_the_request(
     engine: Engine, run: Run, fields: dict[str, object], steps: int, guidance: float
 ) -> None:
-    chosen = settings_of(run(engine, make_job(**{"steps": None, "guidance": None} | fields)))
+    events = run(engine, make_job(**{"steps": None, "guidance": None} | fields))
+    chosen = next(event for event in events if isinstance(event, ResolvedSettings))
     assert (chosen.steps, chosen.guidance) == (steps, guidance)
 
 
@@ -241,7 +257,9 @@ def test_options_of_the_catalogue_change_the_defaults(loaded: Callable[..., Engi
     engine = loaded("diffusion", plain, steps=2, guidance=5, size=48, batch=3)
     assert engine.capacity == 3
     assert getattr(engine, "defaults", None) == {"steps": 2, "guidance": 5.0}
-    chosen = settings_of(run(engine, make_job(steps=None, guidance=None)))
+    chosen = next(
+        event for event in run(engine, make_job(steps=None, guidance=None)) if isinstance(event, ResolvedSettings)
+    )
     assert (chosen.steps, chosen.guidance, chosen.width) == (2, 5.0, 48)
 
 
@@ -328,7 +346,9 @@ def test_a_weaker_variation_is_nearer_to_its_initial_picture(engine: Engine, run
 def test_variations_are_the_same_alone_and_in_a_batch(engine: Engine, run: Run) -> None:
     [start] = draw(run, engine, make_job(seed=1))
     jobs = [make_job("v", initial=start, strength=0.5, count=2, steps=8), make_job("o", steps=9)]
-    check_alone(run, engine, run(engine, *jobs), *jobs)
+    together = run(engine, *jobs)
+    for alone, joint in zip(draw(run, engine, jobs[0]), pictures_of(together, "v"), strict=True):
+        assert difference(alone, joint) <= 1
 
 
 # Many at once
@@ -366,6 +386,11 @@ def test_a_removed_job_causes_no_events_and_frees_its_place(engine: Engine, run:
 # What goes wrong
 
 
+@pytest.mark.parametrize("seed", [-1, 0, 2**32 + 7, 2**64 - 1, 2**70])
+def test_any_whole_number_is_a_seed(engine: Engine, run: Run, seed: int) -> None:
+    assert draw(run, engine, make_job(seed=seed)) != draw(run, engine, make_job(seed=7))
+
+
 class SmallUNet:
     """A UNet that runs out of memory above a number of rows."""
 
@@ -392,7 +417,9 @@ def test_pictures_that_do_not_fit_the_memory_together_are_drawn_in_parts(
 ) -> None:
     events = run(cramped, *JOBS)
     assert not failures_of(events)
-    check_alone(run, engine, events, *JOBS)
+    for job in JOBS:
+        for alone, joint in zip(draw(run, engine, job), pictures_of(events, job.id), strict=True):
+            assert difference(alone, joint) <= 1
 
 
 def test_only_pictures_that_do_not_fit_the_memory_alone_fail(cramped: Engine, run: Run) -> None:
@@ -402,6 +429,16 @@ def test_only_pictures_that_do_not_fit_the_memory_alone_fail(cramped: Engine, ru
     assert set(failed) == {"a", "c"}
     assert {(failure.status, failure.code) for failure in failed.values()} == {(503, "out_of_memory")}
     assert len(pictures_of(events, "b")) == 1
+
+
+def test_a_fault_of_the_network_is_raised(cramped: Engine) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    cramped._network._unet = broken
+    cramped.add(make_job())
+    with pytest.raises(RuntimeError, match="CUDA error"):
+        cramped.step()
 
 
 # Looking at drawings
@@ -418,6 +455,11 @@ def test_the_drawings_change_the_picture_and_are_told(loaded: Callable[..., Engi
         assert picture.nearest is not None
         assert 0 < picture.nearest.distance < 1
     assert len(set(pictures.values())) == 3
+
+
+def test_a_model_without_drawings_refuses_to_look(engine: Engine, run: Run) -> None:
+    failed = failures_of(run(engine, make_job(references=2)))["a"]
+    assert failed.param == "references"
 
 
 def test_a_sweep_of_references_tells_all_of_them(loaded: Callable[..., Engine], run: Run, looking: Path) -> None:

@@ -1,4 +1,4 @@
-"""A picture model that an operator may choose: fetched from a hub, and served by the real server."""
+"""The picture models that an operator may choose: fetched from a hub, and served by the real server."""
 
 import base64
 from collections.abc import Callable
@@ -15,47 +15,47 @@ from model_server.catalogue import load_catalogue
 from model_server.images import identify
 
 CATALOGUE = Path(__file__).parents[4] / "config" / "models.toml"
-NAME = "lcm-dreamshaper-7"
 
 
-def overlay(folder: Path) -> str:
+def overlay(folder: Path, name: str) -> str:
     """Write a catalogue of the picture models alone, for pictures of a few pixels and a machine without a card."""
     catalogue = load_catalogue(CATALOGUE)
     others = [other for other, entry in catalogue.items() if entry.engine != "diffusion"]
-    steps, guidance = (catalogue[NAME].options[key] for key in ("steps", "guidance"))
+    steps, guidance = (catalogue[name].options[key] for key in ("steps", "guidance"))
     tables = [f'[models."{other}"]\nserve = false\n' for other in others]
     options = f"{{ steps = {steps}, guidance = {guidance}, size = {EDGE}, batch = 1 }}"
-    tables.append(f'[models.{NAME}]\ncard_gb = 0\ndevice = "cpu"\noptions = {options}\n')
+    tables.append(f'[models.{name}]\ncard_gb = 0\ndevice = "cpu"\noptions = {options}\n')
     path = folder / "small.toml"
     path.write_text("".join(tables), "utf-8")
     return str(path)
 
 
+@pytest.mark.parametrize(("name", "kind"), [("lcm-dreamshaper-7", "lcm"), ("z-image-turbo", "z-image")])
 async def test_a_chosen_picture_model_is_fetched_and_draws(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: Callable[[str], Path]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: Callable[[str], Path], name: str, kind: str
 ) -> None:
-    folder, catalogue = family("lcm"), overlay(tmp_path)
+    folder, catalogue = family(kind), overlay(tmp_path, name)
     files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     monkeypatch.setenv("TEMPERA_CACHE", str(tmp_path / "cache"))
-    assert main(["choose", NAME, "--catalogue", catalogue]) == 0
+    assert main(["choose", name, "--catalogue", catalogue]) == 0
     with fake_hub(files) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub)
         with model_server("--catalogue", catalogue, threads="1") as url:
             async with aiohttp.ClientSession(url) as http:
                 async with http.get("/v1/models") as response:
                     [listed] = (await response.json())["data"]
-                async with http.post("/v1/images/generations", json={"model": NAME, "prompt": "a cat"}) as response:
+                async with http.post("/v1/images/generations", json={"model": name, "prompt": "a cat"}) as response:
                     assert response.status == 200, await response.text()
                     drawn = await response.json()
                 async with http.get("/health/ready") as response:
                     told = await response.json()
-    assert (listed["id"], listed["tempera"]["task"]) == (NAME, "images")
-    options = load_catalogue(CATALOGUE)[NAME].options
+    assert (listed["id"], listed["tempera"]["task"]) == (name, "images")
+    options = load_catalogue(CATALOGUE)[name].options
     assert {key: drawn["tempera"][key] for key in ("steps", "guidance")} == listed["tempera"]["defaults"]
     assert listed["tempera"]["defaults"] == {key: options[key] for key in ("steps", "guidance")}
     picture = base64.b64decode(drawn["data"][0]["b64_json"])
     assert open_image(picture).size == (EDGE, EDGE)
-    assert identify(picture)[1]["model"] == NAME
+    assert identify(picture)[1]["model"] == name
     assert {one["model"]: one["chosen"] for one in told["alternatives"]} == {
-        other: other == NAME for other in ("emoji-diffusion", "lcm-dreamshaper-7", "z-image-turbo")
+        other: other == name for other in ("emoji-diffusion", "lcm-dreamshaper-7", "z-image-turbo")
     }

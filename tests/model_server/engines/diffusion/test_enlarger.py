@@ -50,6 +50,14 @@ def test_the_weights_make_what_ncnn_makes_of_them(dtype: torch.dtype, most: int)
     assert np.abs(enlarged[256, 94:126, 0] - by_ncnn).max() <= most
 
 
+def test_a_drawing_becomes_sharper_than_by_interpolation_and_stays_the_same_picture() -> None:
+    small, large = drawing(128), drawing(128, 4)
+    enlarged = Enlarger(FOLDER, torch.device("cpu"), torch.float32).enlarge(small)
+    interpolated = small.resize((512, 512), Image.Resampling.LANCZOS)
+    assert error(enlarged, large) < 0.8 * error(interpolated, large)
+    assert error(enlarged.resize((128, 128), Image.Resampling.BOX), small) < 1
+
+
 def test_finished_pictures_are_enlarged_and_say_so(engine: Engine, enlarging: Engine, run: Run) -> None:
     events = run(enlarging, make_job(count=2, edge=4 * EDGE))
     assert [type(event) for event in events[-3:]] == [Picture, Picture, Finished]

@@ -80,11 +80,15 @@ def test_each_picture_becomes_an_animation(engine: Engine, run: Run) -> None:
     ] * 2
 
 
-def test_pictures_have_the_requested_size_and_are_enlarged_at_the_end(engine: Engine, run: Run) -> None:
-    jobs = [make_job("a", width=48), make_job("b", edge=128), make_job("c", edge=128, width=48, height=24)]
-    events = run(engine, *jobs)
-    sizes = [open_image(pictures_of(events, job.id)[0]).size for job in jobs]
-    assert sizes == [(48, 32), (128, 128), (128, 64)]
+def test_finished_pictures_are_enlarged(engine: Engine, run: Run) -> None:
+    assert open_image(draw(run, engine, make_job(edge=128))[0]).size == (128, 128)
+    assert open_image(draw(run, engine, make_job(edge=128, width=48, height=24))[0]).size == (128, 64)
+
+
+def test_pictures_have_the_requested_width_and_height(engine: Engine, run: Run) -> None:
+    events = run(engine, make_job("a", width=48), make_job("b"))
+    assert open_image(pictures_of(events, "a")[0]).size == (48, 32)
+    assert open_image(pictures_of(events, "b")[0]).size == (32, 32)
 
 
 # Requested frames
@@ -172,6 +176,12 @@ def test_a_sweep_shows_the_picture_for_each_value_with_a_caption(
     [preview] = previews_of(events)
     assert open_image(preview.png).size == open_image(whole).size
     assert isinstance(events[-1], Finished)
+
+
+def test_a_long_value_makes_all_captions_smaller(engine: Engine, run: Run) -> None:
+    [whole] = draw(run, engine, make_job(sweep=Sweep("guidance", (1.0, 7.33333)), edge=256, steps=1))
+    width, height = open_image(whole).size
+    assert (width, 256 < height < 304) == (256 + 4 + 256, True)
 
 
 @pytest.mark.parametrize(

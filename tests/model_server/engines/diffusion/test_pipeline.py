@@ -1,10 +1,8 @@
 """How pipelines use the guidance, including models for few steps."""
 
 from collections.abc import Callable
-from inspect import signature
 
 import pytest
-from diffusers import ZImagePipeline
 from fakes.engines.diffusion import difference, make_job, pictures_of
 
 from model_server.engines.diffusion.pipeline_engine import PipelineEngine
@@ -50,8 +48,8 @@ def test_guidance_changes_a_picture_unless_the_prompt_alone_guides_it(open_famil
 
 def test_guidance_counts_from_1_in_every_family(open_family: Open, run: Run) -> None:
     engine = open_family("z-image")
-    usual = signature(ZImagePipeline.__call__).parameters["guidance_scale"].default
-    assert engine.defaults["guidance"] == usual + 1
+    usual = engine._pipeline._parameters["guidance_scale"].default
+    assert engine._pipeline.capabilities.guidance == usual + 1
     alone, stronger = [run(engine, make_job(guidance=guidance)) for guidance in (1.0, 8.0)]
     assert difference(pictures_of(alone)[0], pictures_of(run(engine, make_job(guidance=0.0)))[0]) == 0
     assert difference(pictures_of(alone)[0], pictures_of(stronger)[0]) > 1

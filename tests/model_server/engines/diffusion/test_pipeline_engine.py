@@ -314,8 +314,12 @@ def test_previews_leave_pictures_of_later_calls_blank(open_family: Open, run: Ru
 def test_a_sweep_takes_a_call_for_each_value(open_family: Open, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = open_family("sd")
     calls = CallRecorder(engine, monkeypatch)
-    run(engine, make_job(sweep=Sweep("guidance", (1.0, 5.0))))
+    events = run(engine, make_job(sweep=Sweep("guidance", (1.0, 5.0))))
     assert calls.sizes == [1, 1]
+    whole = pixels(pictures_of(events)[0])
+    for place, guidance in enumerate((1.0, 5.0)):
+        [alone] = draw(run, engine, make_job(guidance=guidance))
+        assert np.abs(whole[:EDGE, place * (EDGE + 4) :][:, :EDGE] - pixels(alone)).max() <= 1
 
 
 # What goes wrong
@@ -354,11 +358,9 @@ def test_offloading_needs_a_graphics_card(loaded: Callable[..., Engine], family:
         loaded("diffusion", family("sd"), offload="model")
 
 
-def test_the_defaults_are_those_of_the_pipeline(
-    loaded: Callable[..., Engine], family: Callable[[str], Path], run: Run
-) -> None:
+def test_the_defaults_are_those_of_the_pipeline(loaded: Callable[..., Engine], family: Callable[[str], Path]) -> None:
     engine = loaded("diffusion", family("sdxl"))
     assert isinstance(engine, PipelineEngine)
-    assert engine.defaults == {"steps": 50, "guidance": 5.0}
-    [can] = [event for event in run(engine, make_job(steps=1)) if isinstance(event, ResolvedSettings)]
-    assert (can.width, can.sampler, can.starts, can.shows) == (EDGE, "EulerDiscrete", True, True)
+    can = engine._pipeline.capabilities
+    assert (can.steps, can.guidance, can.width, can.sampler) == (50, 5.0, EDGE, "EulerDiscrete")
+    assert (can.negative_prompts, can.can_start_from_picture, can.can_show_steps) == (True, True, True)

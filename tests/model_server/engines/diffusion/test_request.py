@@ -14,16 +14,20 @@ from model_server.engines.diffusion.picture_job import PictureJob
 from model_server.engines.diffusion.request import (
     Capabilities,
     add_style,
+    append_style,
     choose_style,
     complete_task,
     encode_prompt,
 )
-from model_server.jobs import EncodedPrompt, Event, Finished, Imagine, ResolvedSettings, Sweep
+from model_server.jobs import Embed, EncodedPrompt, Event, Finished, Imagine, Job, ResolvedSettings, Sweep
 
 Run = Callable[..., list[Event]]
-TOO_LARGE = "Pictures may be enlarged to 16 to {} pixels in this layout, which has {} of them, but {} were asked for."
-FROM_MEMORY = "m draws from memory alone; please leave out the drawings to look at."
-SEVEN = "The number of drawings to look at is 7; it must be from 0 to 4."
+MANY_TOO_LARGE = (
+    "Pictures may be enlarged to 16 to 228 pixels in this layout, which has 320 of them, but 400 were asked for."
+)
+STRIP_TOO_LARGE = (
+    "Pictures may be enlarged to 16 to 647 pixels in this layout, which has 10 of them, but 700 were asked for."
+)
 
 
 def tokenizer(unknown: str) -> PreTrainedTokenizerFast:
@@ -52,18 +56,29 @@ def test_the_mark_at_the_end_is_not_an_unknown_word() -> None:
     assert encode_prompt(tokenizer("<end>"), "an 🍎", 5).unknown == ("🍎",)
 
 
-def capabilities(**fields: object) -> Capabilities:
-    common = {"steps": 4, "guidance": 3.0, "width": 16, "height": 16, "multiple": 8}
-    return Capabilities(name="m", sampler="DDIM", **common | fields)  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize(("starts", "shows"), [(True, True), (False, True), (True, False)])
 def test_the_start_event_says_what_the_model_can_do_with_a_picture(starts: bool, shows: bool) -> None:
-    can = capabilities(can_start_from_picture=starts, can_show_steps=shows)
+    can = Capabilities(
+        name="m",
+        sampler="DDIM",
+        steps=4,
+        guidance=3.0,
+        width=16,
+        height=16,
+        multiple=8,
+        can_start_from_picture=starts,
+        can_show_steps=shows,
+    )
     drawing = PictureJob("a", complete_task(Imagine(prompt="a cat", seed=7), can), can, [4])
     [_, chosen] = drawing.make_start_events(lambda text: EncodedPrompt(tuple(text.split()), (), 8))
     assert isinstance(chosen, ResolvedSettings)
     assert (chosen.starts, chosen.shows) == (starts, shows)
+
+
+def looking(references: int) -> Capabilities:
+    return Capabilities(
+        name="m", sampler="DDIM", steps=4, guidance=3.0, width=16, height=16, multiple=8, references=references
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,7 +96,7 @@ def test_the_start_event_says_what_the_model_can_do_with_a_picture(starts: bool,
 def test_a_model_chooses_how_many_drawings_it_looks_at_within_the_bounds(
     default: int, fields: dict[str, int], chosen: int
 ) -> None:
-    can = capabilities(references=default)
+    can = looking(default)
     task = complete_task(Imagine(prompt="a cat", seed=7, **fields), can)  # type: ignore[arg-type]
     assert task.references == chosen
     [_, told] = PictureJob("a", task, can, [4]).make_start_events(lambda text: EncodedPrompt((text,), (), 8))
@@ -90,24 +105,32 @@ def test_a_model_chooses_how_many_drawings_it_looks_at_within_the_bounds(
 
 
 def test_the_defaults_name_the_drawings_only_where_a_model_looks_at_some() -> None:
-    assert capabilities(references=0).defaults == {"steps": 4, "guidance": 3.0}
-    assert capabilities(references=3).defaults == {"steps": 4, "guidance": 3.0, "references": 3}
+    assert looking(0).defaults == {"steps": 4, "guidance": 3.0}
+    assert looking(3).defaults == {"steps": 4, "guidance": 3.0, "references": 3}
 
 
 @pytest.mark.parametrize(
     ("default", "fields", "sentence"),
     [
         (3, {"references": 5}, "The number of drawings to look at is 5; it must be from 0 to 4."),
-        (3, {"sweep": Sweep("references", (0, 7))}, SEVEN),
-        (0, {"references": 1}, FROM_MEMORY),
-        (0, {"sweep": Sweep("references", (0, 1))}, FROM_MEMORY),
+        (
+            3,
+            {"sweep": Sweep("references", (0, 7))},
+            "The number of drawings to look at is 7; it must be from 0 to 4.",
+        ),
+        (0, {"references": 1}, "m draws from memory alone; please leave out the drawings to look at."),
+        (
+            0,
+            {"sweep": Sweep("references", (0, 1))},
+            "m draws from memory alone; please leave out the drawings to look at.",
+        ),
     ],
 )
 def test_drawings_that_a_model_cannot_look_at_are_refused(
     default: int, fields: dict[str, object], sentence: str
 ) -> None:
     with pytest.raises(JobRefused) as refused:
-        complete_task(Imagine(prompt="a cat", seed=7, **fields), capabilities(references=default))  # type: ignore[arg-type]
+        complete_task(Imagine(prompt="a cat", seed=7, **fields), looking(default))  # type: ignore[arg-type]
     assert (refused.value.message, refused.value.param) == (sentence, "references")
 
 
@@ -123,8 +146,16 @@ def test_drawings_that_a_model_cannot_look_at_are_refused(
         ({"width": 36}, "The width is 36 pixels; it must be a multiple of 8 from 16 to 64.", "size"),
         ({"height": 72}, "The height is 72 pixels; it must be a multiple of 8 from 16 to 64.", "size"),
         ({"edge": 2000}, "Pictures may be enlarged to 16 to 1024 pixels, but 2000 were asked for.", "enlarge"),
-        ({"edge": 400, "layout": "animation", "count": 8}, TOO_LARGE.format(228, 320, 400), "enlarge"),
-        ({"edge": 700, "layout": "strip"}, TOO_LARGE.format(647, 10, 700), "enlarge"),
+        (
+            {"edge": 400, "layout": "animation", "count": 8},
+            MANY_TOO_LARGE,
+            "enlarge",
+        ),
+        (
+            {"edge": 700, "layout": "strip"},
+            STRIP_TOO_LARGE,
+            "enlarge",
+        ),
         ({"prompt": "\ud800"}, "Character 1 of the text is half a surrogate pair; send whole characters.", "prompt"),
         ({"initial": b"x"}, "This is no picture that can be read; send a PNG, JPEG or WebP file.", "image"),
     ],
@@ -140,13 +171,21 @@ def test_bad_input_fails_that_job_alone(
     assert isinstance(events[-1], Finished)
 
 
+def test_another_task_is_refused(engine: Engine, run: Run) -> None:
+    [failed] = run(engine, Job(id="a", model="tiny", task=Embed(texts=("x",))))
+    assert failures_of([failed])["a"].message == "tiny only draws pictures; it cannot do this."
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"guidance_rescale": 1.5}, "The options of tiny are wrong: The guidance_rescale is 1.5"),
-        ({"guidance_stop": 2.0}, "The guidance_stop is 2; it must be from 0 to 1."),
-        ({"steps": 0}, "The number of steps is 0"),
-        ({"size": 33}, "The width is 33 pixels; it must be a multiple of 8"),
+        (
+            {"guidance_rescale": 1.5},
+            "The options of tiny are wrong: The guidance_rescale is 1.5; it must be from 0 to 1.",
+        ),
+        ({"guidance_stop": 2.0}, "The options of tiny are wrong: The guidance_stop is 2; it must be from 0 to 1."),
+        ({"steps": 0}, "The options of tiny are wrong: The number of steps is 0"),
+        ({"size": 33}, "The options of tiny are wrong: The width is 33 pixels; it must be a multiple of 8"),
         ({"offload": "cloud"}, "The option offload of tiny must be one of none, model, sequential."),
     ],
 )
@@ -179,3 +218,12 @@ def test_a_prompt_that_names_a_style_or_nothing_stays_as_it_is(prompt: str) -> N
 
 def test_a_word_that_only_contains_a_style_names_none() -> None:
     assert add_style(Imagine(prompt="a software flatmate", seed=0), STYLES) == "a software flatmate, flat"
+
+
+def test_a_model_without_styles_reads_prompts_as_they_are() -> None:
+    assert add_style(Imagine(prompt="a cat", seed=1), ()) == "a cat"
+
+
+@pytest.mark.parametrize(("style", "text"), [("flat", "a cat, flat"), ("", "a cat")])
+def test_a_style_comes_last(style: str, text: str) -> None:
+    assert append_style("a cat", style) == text

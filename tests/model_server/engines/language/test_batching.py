@@ -66,6 +66,12 @@ def test_decoding_sequences_are_in_every_step_and_prompts_share_the_budget() -> 
     ]
 
 
+def test_a_prompt_alone_is_computed_in_larger_chunks() -> None:
+    planned = PlannedTable()
+    planned.add("a", range(150))
+    assert [planned.step(), planned.step()] == [{"a": 100}, {"a": 50}]
+
+
 def test_short_prompts_go_first_but_the_oldest_keeps_its_share() -> None:
     planned = PlannedTable()
     planned.add("long", range(1000))
@@ -106,6 +112,10 @@ def test_no_prompt_waits_for_a_removed_one() -> None:
     planned.table.release(first.slot)
     assert planned.step() == {"b": 50}
     assert second.cached == 100
+
+
+def test_without_sequences_the_plan_is_empty() -> None:
+    assert PlannedTable().step() == {}
 
 
 def test_only_a_sequence_alone_in_the_step_gets_guesses() -> None:

@@ -119,6 +119,12 @@ def test_text_is_held_back_while_it_may_become_a_stop_string() -> None:
     assert not text.stopped
 
 
+def test_text_ends_before_a_stop_string() -> None:
+    text = make_stream("END", "now")
+    assert "".join(push_bytes(text, b"the END is now")) + text.finish() == "the "
+    assert text.stopped
+
+
 def test_of_two_stop_strings_in_one_token_the_first_counts(byte_level: PreTrainedTokenizerFast) -> None:
     (cat,) = byte_level(" cat").input_ids
     text = TextStream(TokenBytes(byte_level), ("t", "a", ""))

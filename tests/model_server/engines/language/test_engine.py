@@ -87,11 +87,24 @@ def test_greedy_decoding_is_the_models_argmax_with_its_own_log_probabilities(
     ]
 
 
+def test_events_come_in_order_and_usage_counts(engine: Engine, run: Run) -> None:
+    events = run(engine, completion(max_tokens=9))
+    assert events[0] == Started("a", len(PROMPT))
+    assert events[-1] == Finished("a", "length", len(PROMPT), 9)
+    assert all(isinstance(event, Text) for event in events[1:-1])
+    assert len(events) == 9 + 2
+
+
 def test_the_streamed_text_is_that_of_all_tokens_together(engine: Engine, run: Run) -> None:
     events = run(engine, completion(temperature=1.5, logprobs=0, max_tokens=60))
     whole = b"".join(one.bytes for one in logprobs_of(events)).decode(errors="replace")
     # Part of a character at the very end is left out.
     assert text_of(events) in (whole, whole.removesuffix("\ufffd"))
+
+
+def test_the_seed_decides_the_text(engine: Engine, run: Run) -> None:
+    texts = [text_of(run(engine, completion(seed=seed))) for seed in (7, 7, 8)]
+    assert texts[0] == texts[1] != texts[2]
 
 
 def test_a_chat_is_answered_through_its_template(engine: Engine, run: Run) -> None:
@@ -166,18 +179,24 @@ def test_without_max_tokens_the_default_ends_the_text(run: Run, loaded: Callable
     assert events[-1] == Finished("a", "length", len(PROMPT), 5)
 
 
-@pytest.mark.parametrize("prompt", [PROMPT, (9,) * (PIECE + 9)], ids=["decoding", "reading"])
-def test_a_removed_job_causes_no_events_and_does_not_change_the_next_one(
-    engine: Engine, run: Run, prompt: tuple[int, ...]
-) -> None:
+def test_a_removed_job_causes_no_events_and_does_not_change_the_next_one(engine: Engine, run: Run) -> None:
     alone = text_of(run(engine, completion("b", seed=5)), "b")
-    engine.add(completion("a", prompt=prompt))
-    assert engine.step()
-    engine.add(completion("waiting"))
-    for name in ("waiting", "a", "unknown"):
-        engine.remove(name)
+    engine.add(completion("a"))
+    for _ in range(6):
+        assert engine.step()
+    engine.remove("a")
+    engine.remove("unknown")
     assert engine.step() == []
     assert text_of(run(engine, completion("b", seed=5)), "b") == alone
+
+
+def test_a_job_can_be_removed_while_its_prompt_is_computed_and_while_it_waits(engine: Engine) -> None:
+    engine.add(completion("a", prompt=(9,) * (PIECE + 9)))
+    assert engine.step() == [Started("a", PIECE + 9), Progress("a", PIECE, PIECE + 9)]
+    engine.add(completion("b"))
+    engine.remove("b")
+    engine.remove("a")
+    assert engine.step() == []
 
 
 def test_a_mistake_in_a_job_fails_that_job_alone(engine: Engine, run: Run) -> None:
@@ -226,6 +245,19 @@ def test_a_dial_shows_the_next_token_and_draws_none(engine: Engine, run: Run, qw
     assert [one.logit for one in shown.tokens] == pytest.approx(logits[0].topk(50).values.tolist(), abs=1e-4)
     at_one = shown.temperatures.index(1.0)
     assert shown.log_sum_exp[at_one] == pytest.approx(float(logits[0].double().logsumexp(0)), abs=1e-5)
+
+
+def test_a_begun_answer_is_continued(engine: Engine, run: Run) -> None:
+    question = ChatTurn("user", "the cat")
+    sampling = Sampling(seed=1, temperature=0, max_tokens=16)
+    whole = run(engine, Job(id="a", model="tiny", task=Chat(messages=(question,), sampling=sampling)))
+    text = text_of(whole)
+    begun = Chat(messages=(question, ChatTurn("assistant", text[:5])), sampling=sampling, continue_final=True)
+    rest = run(engine, Job(id="b", model="tiny", task=begun))
+    started = rest[0]
+    assert isinstance(started, Started)
+    assert started.prompt_tokens > len(PROMPT)
+    assert isinstance(rest[-1], Finished)
 
 
 @pytest.mark.weights

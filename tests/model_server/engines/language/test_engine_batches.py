@@ -115,6 +115,14 @@ def test_the_slots_of_removed_jobs_are_free_in_the_next_step(loaded: Callable[..
     assert {f"b{place}" for place in range(10)} <= texts
 
 
+def test_a_prompt_that_is_too_large_is_refused_alone(loaded: Callable[..., Engine], qwen: Path, run: Run) -> None:
+    engine = loaded("language", qwen, slots=4, context=100)
+    events = run(engine, job("a", (5, 6)), job("large", (7,) * 100), job("b", (8, 9)))
+    (failed,) = [event for event in events if isinstance(event, Failed)]
+    assert (failed.job, failed.status, failed.code) == ("large", 400, "context_length_exceeded")
+    assert ends(events).keys() == {"a", "b"}
+
+
 class LimitedRunner:
     """A runner that runs out of memory above a number of tokens in one call."""
 
@@ -139,6 +147,19 @@ def test_a_batch_that_does_not_fit_the_memory_is_halved_until_only_single_jobs_f
     assert {(event.status, event.code) for event in failed.values()} == {(503, "out_of_memory")}
     assert answers(events) == {each.id: alone[each.id] for each in jobs if each.id not in failed}
     assert isinstance(run(engine, job("next", (5, 6)))[-1], Finished)
+
+
+def test_an_error_that_is_not_about_memory_ends_the_engine(loaded: Callable[..., Engine], qwen: Path) -> None:
+    engine = loaded("language", qwen)
+
+    class Broken:
+        def forward(self, _: object) -> torch.Tensor:
+            raise RuntimeError("CUDA error: device-side assert triggered")
+
+    engine._runner = Broken()  # type: ignore[attr-defined]
+    engine.add(job("a", (5, 6)))
+    with pytest.raises(RuntimeError, match="CUDA error"):
+        engine.step()
 
 
 @pytest.fixture(scope="module")

@@ -59,13 +59,22 @@ def test_a_conversation_continues_in_its_slot() -> None:
     assert recorder.copies == []
 
 
-def test_only_the_computed_tokens_of_a_busy_slot_are_copied() -> None:
+def test_the_prefix_in_a_busy_slot_is_copied() -> None:
+    slots, recorder = make_table(2)
+    place, _ = slots.acquire([*SYSTEM, 1])
+    slots.record(place, 0, [*SYSTEM, 1])
+    other, start = slots.acquire([*SYSTEM, 2, 2])
+    assert other != place
+    assert start == len(SYSTEM)
+    assert recorder.copies == [(place, other, start)]
+
+
+def test_only_computed_tokens_are_copied() -> None:
     slots, recorder = make_table(2)
     place, _ = slots.acquire([*SYSTEM, 1])
     slots.record(place, 0, SYSTEM[:20])
-    other, start = slots.acquire([*SYSTEM, 2])
-    assert (other != place, start) == (True, 20)
-    assert recorder.copies == [(place, other, 20)]
+    assert slots.acquire([*SYSTEM, 2])[1] == 20
+    assert recorder.copies[0][2] == 20
 
 
 def test_a_long_conversation_is_kept_when_only_a_short_prefix_is_shared() -> None:

@@ -23,9 +23,9 @@ HISTORY = (
 )
 
 
-def make_builder(tokenizer: PreTrainedTokenizerFast, context: int = CONTEXT, through: Any = None) -> PromptBuilder:
+def make_builder(tokenizer: PreTrainedTokenizerFast, context: int = CONTEXT) -> PromptBuilder:
     vocabulary = TokenBytes(tokenizer)
-    return PromptBuilder(through or tokenizer, vocabulary, size=len(tokenizer), context=context, default_max_tokens=40)
+    return PromptBuilder(tokenizer, vocabulary, size=len(tokenizer), context=context, default_max_tokens=40)
 
 
 @pytest.fixture
@@ -183,14 +183,17 @@ def test_other_mistakes_are_refused_with_a_sentence(
     assert refused.status == 400
 
 
+def test_a_long_chat_is_refused_unless_truncation_is_auto(builder: PromptBuilder) -> None:
+    assert refusal(builder, chat(*HISTORY)).code == "context_length_exceeded"
+    assert builder.build(chat(*HISTORY, truncation="auto")).dropped_turns > 0
+
+
 @pytest.mark.parametrize("max_tokens", [None, 1, 20, 30, 60, CONTEXT, 5000])
 def test_a_chat_that_is_too_long_loses_its_oldest_turns(
     builder: PromptBuilder, byte_level: PreTrainedTokenizerFast, max_tokens: int | None
 ) -> None:
     prompt = builder.build(chat(*HISTORY, max_tokens=max_tokens, truncation="auto"))
     dropped = prompt.dropped_turns
-    assert dropped > 0
-    assert refusal(builder, chat(*HISTORY)).code == "context_length_exceeded"
     wide = make_builder(byte_level, context=5000)
     assert prompt.ids == wide.build(chat(HISTORY[0], *HISTORY[1 + 2 * dropped :])).ids
     quarter = CONTEXT // 4
@@ -248,7 +251,7 @@ def test_the_beginning_of_a_prompt_that_drops_turns_is_foreseen_two_prompts_ahea
 def test_auto_truncation_limits_max_tokens_to_what_is_left(builder: PromptBuilder, max_tokens: int) -> None:
     task = chat(ChatTurn("user", "the cat"), max_tokens=max_tokens, truncation="auto")
     prompt = builder.build(task)
-    assert (prompt.max_tokens, prompt.dropped_turns) == (min(max_tokens, CONTEXT - len(prompt.ids)), 0)
+    assert prompt.max_tokens == min(max_tokens, CONTEXT - len(prompt.ids))
     assert builder.build(replace(task, sampling=replace(task.sampling, max_tokens=20))).max_tokens == 20
     if max_tokens >= CONTEXT:
         assert refusal(builder, replace(task, truncation="disabled")).param == "max_tokens"
@@ -269,6 +272,10 @@ def test_a_system_message_between_turns_stays(builder: PromptBuilder, byte_level
     assert "rule two" in byte_level.decode(prompt.ids)
 
 
+def test_a_short_chat_loses_nothing(builder: PromptBuilder) -> None:
+    assert builder.build(chat(*HISTORY[:2], truncation="auto")).dropped_turns == 0
+
+
 class CountingTokenizer:
     """A tokenizer that counts the characters that it reads, and the turns that it renders."""
 
@@ -286,10 +293,21 @@ class CountingTokenizer:
         return self._tokenizer.apply_chat_template(turns, **options)
 
 
+def counting(tokenizer: PreTrainedTokenizerFast) -> tuple[CountingTokenizer, PromptBuilder]:
+    counter = CountingTokenizer(tokenizer)
+    builder = PromptBuilder(
+        counter,  # type: ignore[arg-type]
+        TokenBytes(tokenizer),
+        size=len(tokenizer),
+        context=CONTEXT,
+        default_max_tokens=40,
+    )
+    return counter, builder
+
+
 @pytest.mark.parametrize("text", ["1" * 100_000, "<|end|>" * 15_000])
 def test_a_prompt_that_is_far_too_long_is_not_read_to_its_end(byte_level: PreTrainedTokenizerFast, text: str) -> None:
-    counter = CountingTokenizer(byte_level)
-    builder = make_builder(byte_level, through=counter)
+    counter, builder = counting(byte_level)
     for task in (completion(text), chat(ChatTurn("user", text))):
         refused = refusal(builder, task)
         assert refused.code == "context_length_exceeded"
@@ -298,8 +316,7 @@ def test_a_prompt_that_is_far_too_long_is_not_read_to_its_end(byte_level: PreTra
 
 
 def test_turns_that_cannot_fit_are_never_rendered(byte_level: PreTrainedTokenizerFast) -> None:
-    counter = CountingTokenizer(byte_level)
-    builder = make_builder(byte_level, through=counter)
+    counter, builder = counting(byte_level)
     turns = [ChatTurn("user", "1")] * 5_000
     prompt = builder.build(chat(*turns, truncation="auto"))
     assert len(prompt.ids) < CONTEXT

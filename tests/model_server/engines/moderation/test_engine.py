@@ -120,6 +120,16 @@ def test_one_bad_sentence_among_many_good_ones_is_found(engine: Engine, run: Run
 
 
 @pytest.mark.weights
+@pytest.mark.parametrize(
+    "padding", ["!" * 300, "?!.,;" * 60, " ,;" * 100, "😀" * 300, "_" * 300], ids=lambda text: text[:3]
+)
+def test_symbols_around_a_threat_do_not_hide_it(engine: Engine, run: Run, padding: str) -> None:
+    for text in (f"{padding}kill all of them", f"kill all of them{padding}"):
+        [found] = scores_of(run(engine, Job(id="a", model="m", task=Moderate(texts=(text,)))))
+        assert sum(found.values()) > 0.8
+
+
+@pytest.mark.weights
 @pytest.mark.parametrize("filler", ["字", "1.", "3.1 "])
 def test_a_piece_with_too_many_tokens_is_cut(engine: Engine, run: Run, filler: str) -> None:
     text = f"{filler * (360 // len(filler))}I will kill you"

@@ -15,12 +15,15 @@ def test_intervals_are_those_of_the_literature(hits: int, attempts: int, low: fl
 
 
 @pytest.mark.parametrize(
-    ("better", "worse", "probability"),
-    [(1, 9, 0.011), (3, 12, 0.018), (5, 15, 0.021), (5, 5, 0.623), (0, 5, 0.031), (0, 0, 1)],
+    ("better", "worse", "probability"), [(1, 9, 0.011), (3, 12, 0.018), (5, 15, 0.021), (5, 5, 0.623), (0, 5, 0.031)]
 )
 def test_the_sign_test_is_that_of_the_literature(better: int, worse: int, probability: float) -> None:
     """Siegel, “Nonparametric statistics”, 1956, table D."""
     assert sign_test(better, worse) == pytest.approx(probability, abs=0.0005)
+
+
+def test_sides_that_never_differ_are_equal() -> None:
+    assert sign_test(0, 0) == 1
 
 
 def test_a_share_is_shown_with_its_interval() -> None:

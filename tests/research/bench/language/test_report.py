@@ -97,6 +97,13 @@ def test_without_a_native_build_or_memory_the_table_has_no_such_rows() -> None:
     assert "quality" not in notes(results(quality={}))
 
 
+def test_the_notes_have_every_run() -> None:
+    told = notes(results())
+    assert "one stream, tokens/s, run by run: Tempera: 50.00, 60.00, 40.00; wheel: 30.00, 40.00, 20.00; native" in told
+    assert "bandwidth, 3 times in turn with the servers: 50.0 to 60.0 GB/s" in told
+    assert "the long prompts had 390 to 410 tokens" in told
+
+
 def test_goals_depend_on_the_model_and_the_instructions() -> None:
     assert find_goals(LARGE, vnni=True).together == 4.0
     assert find_goals(SMALL, vnni=True).together == 3.5

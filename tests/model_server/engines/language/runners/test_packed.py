@@ -128,6 +128,12 @@ def test_other_sequences_change_nothing(runner: PackedRunner, reference: torch.T
         assert torch.equal(found[order.index(0)], reference[places[0] - 1])
 
 
+def test_the_rows_of_a_call_keep_their_order_over_several_passes(runner: PackedRunner, reference: torch.Tensor) -> None:
+    lengths = [200, 1, MAX_ROWS - 201, 100, 300, 7]
+    found = runner.forward([Chunk(slot, 0, TEXT[:length]) for slot, length in enumerate(lengths)])
+    assert torch.equal(found, reference[[length - 1 for length in lengths]])
+
+
 def test_logits_after_several_tokens_are_those_of_single_steps(runner: PackedRunner, reference: torch.Tensor) -> None:
     runner.forward([Chunk(1, 0, TEXT[:14])])
     found = runner.forward([Chunk(2, 0, TEXT[: MAX_ROWS + 9], 20), Chunk(0, 0, TEXT[:5]), Chunk(1, 14, TEXT[14:18], 4)])

@@ -125,8 +125,12 @@ def test_an_earlier_start_cuts_a_slot_back() -> None:
     [
         (LlamaConfig(), None),
         (Qwen2Config(), None),
+        (Qwen2Config(use_sliding_window=True, sliding_window=64, max_window_layers=1), "sliding window"),
         (MistralConfig(), "sliding window"),
         (GemmaConfig(), "gemma"),
+        (LlamaConfig(hidden_act="gelu"), "gelu"),
+        (LlamaConfig(quantization_config={"quant_method": "fp8"}), "quantised"),
+        (LlamaConfig(rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}), "dynamic"),
     ],
 )
 def test_unsupported_configurations_have_a_reason(config: object, reason: str | None) -> None:
