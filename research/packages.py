@@ -235,7 +235,7 @@ DRAWING_PACKAGES = {
     "streamline-ultimate-color": ULTIMATE,
     "openclipart": OPENCLIPART,
 }
-"""Further drawings of things, by the name of their set in images/drawings.txt."""
+"""Further drawings of things, by the name of their set in pictures/data/drawings.txt."""
 WORD_PACKAGES = (EMOJILIB, CLDR)
 
 

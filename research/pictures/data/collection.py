@@ -121,8 +121,9 @@ def collect(
     maker = CompositeMaker(emoji, sets, descriptions, random, faceless)
     for picture, texts, things, name in maker.make(mixed):
         collection.add("composite", picture, 1.0, texts, things, name, styles.get(name, ""))
+    learnt = {(name, strip_selector(code)) for name, pictures in sets.items() for code in pictures}
     for drawing in further:
-        if drawing.code and drawing.code not in map(strip_selector, sets.get(drawing.set, ())):
+        if drawing.code and (drawing.set, drawing.code) not in learnt:
             collection.add("centred", scenes.centre(drawing.picture), 0.0, (), [drawing.code], drawing.set)
     return collection
 

@@ -87,10 +87,11 @@ def encode(autoencoder: AutoencoderKL, pictures: Sequence[np.ndarray] | np.ndarr
     device = next(autoencoder.parameters()).device
     parts = []
     for start in range(0, len(pictures), ENCODING_BATCH):
-        part = to_tensor(np.stack(list(pictures[start : start + ENCODING_BATCH]))).to(device)
+        part = to_tensor(np.stack(list(pictures[start : start + ENCODING_BATCH])))
+        part = part.to(device, memory_format=torch.channels_last)
         with mixed_precision(device):
             parts.append(autoencoder.encode(part).latent_dist.mean.half().cpu())
-    return torch.cat(parts)
+    return torch.cat(parts).contiguous()
 
 
 @torch.no_grad()

@@ -50,12 +50,14 @@ def read_sets(folder: Path, log: Log) -> tuple[list[Emoji], dict[EmojiSet, dict[
     packages = folder / "packages"
     fetch([GOOGLE, *(one.package for one in EMOJI_SETS), *DRAWING_PACKAGES.values(), *WORD_PACKAGES], packages, log)
     log("reading the drawings")
-    emoji = [one for one in read_emoji(packages) if is_drawable(one)]
+    known = read_emoji(packages)
+    emoji = [one for one in known if is_drawable(one)]
     sets = {
         one: (read_pictures_by_any_name if one in OTHER_NAMED_SETS else read_pictures)(one, emoji, packages)
         for one in EMOJI_SETS
     }
-    return emoji, sets, read_drawings(add_prompt_names(emoji), packages)
+    # Some drawings show what only a symbol's name stands for, such as an atom.
+    return emoji, sets, read_drawings([*known, *add_prompt_names(emoji)], packages)
 
 
 def build_collection(folder: Path, seed: int, log: Log) -> Collection:
@@ -122,8 +124,8 @@ def enlarge_autoencoder(
         return small
     if target.is_dir():
         return load_network(AutoencoderKL, target).to(small.device)
-    count = len(collection.pictures)
-    numbers = np.random.default_rng(plan.seed).choice(count, min(ORIGINAL_COUNT, count), False)
+    learnt = np.flatnonzero(collection.weights)
+    numbers = np.random.default_rng(plan.seed).choice(learnt, min(ORIGINAL_COUNT, len(learnt)), False)
     originals = np.stack([collection.pictures[number] for number in numbers])
     task = EnlargementTask(add_level(small, originals).to(small.device), small, originals, folder / "samples")
     run = EnlargementRun(task, plan)

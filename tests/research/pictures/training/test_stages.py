@@ -12,6 +12,8 @@ from model_server.assembly import MAX_TOKENS, assemble
 from model_server.errors import OperatorError
 from research.loop import Plan, TrainingRun
 from research.pictures.data.collection import Collection
+from research.pictures.data.emoji import Emoji
+from research.pictures.data.things import read_things
 from research.pictures.training import samples, stages
 from research.pictures.training.denoiser import DenoiserTask
 from research.pictures.training.networks import Sizes, make_autoencoder, make_unet, widen
@@ -111,3 +113,20 @@ def test_the_run_of_the_unet_can_be_resumed(
 def test_there_is_nothing_to_export_before_training(tmp_path: Path) -> None:
     with pytest.raises(OperatorError, match="Nothing was trained yet"):
         stages.load_trained_unet(tmp_path, "unet", None)
+
+
+def test_further_drawings_may_show_what_symbols_are_named_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = next(thing for thing in read_things() if thing.name == "fir tree")
+    pine = Emoji(tree.code, "evergreen tree", (), (), "Animals & Nature")
+    atom = Emoji("269b", "atom symbol", (), (), "Symbols")
+    names: dict[str, tuple[str, ...]] = {}
+    monkeypatch.setattr(stages, "fetch", lambda *_: None)
+    monkeypatch.setattr(stages, "read_emoji", lambda _: [atom, pine])
+    monkeypatch.setattr(stages, "read_pictures", lambda *_: {})
+    monkeypatch.setattr(stages, "read_pictures_by_any_name", lambda *_: {})
+    monkeypatch.setattr(
+        stages, "read_drawings", lambda emoji, _: names.update({one.code: (one.name, *one.synonyms) for one in emoji})
+    )
+    emoji, *_ = stages.read_sets(tmp_path, print)
+    assert emoji == [pine]
+    assert names == {"269b": ("atom symbol",), tree.code: ("evergreen tree", "fir tree")}
