@@ -22,7 +22,7 @@ from research.pictures.command import CATALOGUE, TEXT_ENCODER
 from research.pictures.data.emoji import SMALL_SIZE, read_emoji, read_pictures, read_pictures_by_any_name
 from research.pictures.data.scenes import centre
 from research.pictures.data.things import read_things, read_unseen_prompts
-from research.pictures.judge import classifier, evaluation
+from research.pictures.judge import classifier, copies, evaluation
 from research.pictures.judge.charts import make_guidance_chart, make_sheet
 from research.pictures.judge.vision import VisionNetwork, open_vision
 from research.pictures.training import stages
@@ -130,9 +130,15 @@ def evaluate(
     )
     first_draw = slice(len(unseen_prompts))
     scale = recognised.pictures.shape[1] // training_pictures.shape[1]
-    nearest = training_pictures[unseen.nearest[first_draw]].repeat(scale, axis=1).repeat(scale, axis=2)
+    nearest = training_pictures[unseen.nearest].repeat(scale, axis=1).repeat(scale, axis=2)
     make_sheet(unseen.recognised.pictures[first_draw], nearest, columns=18).save(out / "unseen.png")
-    distances = evaluation.find_nearest(evaluation.shrink(recognised.pictures), training_pictures)[1]
+    print_line("measuring how near the pictures are to drawings")
+    small = evaluation.shrink(recognised.pictures)
+    distances = copies.Distances(
+        copies.find_nearest(small[: len(things)], training_pictures)[1],
+        unseen.nearest_distances,
+        copies.measure_looked_at(small, recognised.references),
+    )
     test_prompts = [thing.paraphrase for thing in things] + [prompt.prompt for prompt in unseen_prompts]
     leaked = [prompt for prompt in test_prompts if prompt in collection.texts]
     text = format_report(things, recognised, variety, guidance_scores, unseen, distances, leaked)
@@ -146,13 +152,12 @@ def format_report(
     variety: Variety,
     guidance_scores: Sequence[GuidanceScore],
     unseen: UnseenResult,
-    distances: np.ndarray,
+    distances: copies.Distances,
     leaked: Sequence[str],
 ) -> str:
     """Return the figures and their goals in Markdown, for any number of pictures per prompt.
 
-    `distances` are those of the things' pictures to the nearest training pictures; `leaked` are test prompts that are
-    also captions.
+    `leaked` are test prompts that are also captions.
     """
     has_paraphrase = np.asarray([bool(thing.paraphrase) for thing in things])
     ranks = recognised.ranks.reshape(-1, len(things))
@@ -162,7 +167,6 @@ def format_report(
     lowest, highest = guidance_scores[0], guidance_scores[-1]
     trades = highest.score > lowest.score and highest.diversity < lowest.diversity
     by_guidance = ", ".join(f"{one.guidance:g}: {one.score:.2f} and {one.diversity:.3f}" for one in guidance_scores)
-    median, unseen_median = np.median(distances), np.median(unseen.nearest_distances)
     is_missed = (ranks >= TOP_FIVE).mean(0) > 0.5
     missed = ", ".join(thing.name for thing, missing in zip(things, is_missed, strict=True) if missing)
     return "\n".join(
@@ -183,12 +187,21 @@ def format_report(
             f"- Things first, among the first five, and unseen things first, in each draw: {by_draw}.",
             f"- The judge’s score and the diversity at each guidance: {by_guidance}.",
             f"- From the least to the most guidance the score rises and the diversity falls: {_yes_or_no(trades)}.",
-            f"- Median distance to the nearest training picture: {median:.3f}; of unseen prompts: {unseen_median:.3f}.",
+            f"- Median distance to the nearest training picture: {_format_distances(distances.learnt)}.",
+            f"- The same for unseen prompts: {_format_distances(distances.unseen)}.",
+            f"- To the nearest drawing that a picture looked at: {_format_distances(distances.looked_at)}.",
+            "- Each distance is the least over mirroring, shifts and recolouring.",
             f"- Not among the first five in most draws: {missed or 'none'}.",
             f"- Test prompts that are also captions: {', '.join(leaked) or 'none'}.",
             "",
         ]
     )
+
+
+def _format_distances(distances: np.ndarray) -> str:
+    if not len(distances):
+        return "none"
+    return f"{np.median(distances):.3f} ({(distances < copies.COPY_DISTANCE).mean():.1%} below {copies.COPY_DISTANCE})"
 
 
 def _format_row(name: str, figure: float, goal: float | None = None) -> str:
