@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageOps
 
 from research.pictures.data.colours import HUES, recolour
 from research.pictures.data.emoji import SMALL_SIZE
@@ -19,6 +20,10 @@ COPY_DISTANCE = 0.08
 CANDIDATES = 10
 COARSE = 16
 """The drawings that are compared in all ways are those nearest in grey, at 16 × 16 pixels."""
+
+OUTSIDE = (255, 0, 254)
+WHITE_TOLERANCE = 24
+"""Pixels around a drawing whose channels differ from white by less than this in all count as background."""
 
 
 class Distances(NamedTuple):
@@ -36,9 +41,11 @@ def measure_distance(picture: np.ndarray, drawing: np.ndarray) -> float:
     """
     ink = _ink(picture)
     spectrum = np.fft.rfft2(ink, axes=(0, 1), s=(2 * SMALL_SIZE,) * 2)
-    solid = np.dstack([drawing, np.full(drawing.shape[:2], 255, np.uint8)])
+    around = _find_background(drawing)
+    cut = np.dstack([drawing, np.where(around, 0, 255).astype(np.uint8)])
     least = np.inf
-    for coloured in (drawing, *(recolour(solid, colour)[..., :3] for colour in (*HUES, "brown"))):
+    for colour in (None, *HUES, "brown"):
+        coloured = drawing if colour is None else np.where(around[..., None], 255, recolour(cut, colour)[..., :3])
         for turned in (coloured, coloured[:, ::-1]):
             other = _ink(turned)
             products = np.fft.rfft2(other, axes=(0, 1), s=(2 * SMALL_SIZE,) * 2).conj() * spectrum
@@ -72,11 +79,21 @@ def measure_looked_at(pictures: np.ndarray, references: Sequence[Sequence[np.nda
     )
 
 
+def _find_background(drawing: np.ndarray) -> np.ndarray:
+    """Return where the white around a drawing is; white inside it is part of it."""
+    framed = ImageOps.expand(Image.fromarray(drawing), 1, "white")
+    ImageDraw.floodfill(framed, (0, 0), OUTSIDE, thresh=WHITE_TOLERANCE)
+    around: np.ndarray = (np.asarray(framed)[1:-1, 1:-1] == OUTSIDE).all(2)
+    return around
+
+
 def _ink(picture: np.ndarray) -> np.ndarray:
-    return 1 - picture.astype(np.float32) / 255
+    ink: np.ndarray = 1 - picture.astype(np.float32) / 255
+    return ink
 
 
 def _coarse(pictures: np.ndarray) -> np.ndarray:
     cells = SMALL_SIZE // COARSE
     grey = pictures.astype(np.float32).mean(3) / 255
-    return grey.reshape(len(grey), COARSE, cells, COARSE, cells).mean((2, 4)).reshape(len(grey), -1)
+    coarse: np.ndarray = grey.reshape(len(grey), COARSE, cells, COARSE, cells).mean((2, 4))
+    return coarse.reshape(len(grey), -1)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from research.pictures.data.colours import recolour
 from research.pictures.judge.copies import COPY_DISTANCE, MAX_SHIFT, find_nearest, measure_distance, measure_looked_at
 
 
@@ -18,7 +17,7 @@ def draw(*corners: int, colour: tuple[int, int, int] = (220, 40, 40)) -> np.ndar
 
 WEDGE = draw(16, 16, 30)
 BAR = draw(30, 8, 12, colour=(40, 40, 220))
-GREEN = recolour(np.dstack([WEDGE, np.full((64, 64), 255, np.uint8)]), "green")[..., :3]
+GREEN = draw(16, 16, 30, colour=(41, 220, 41))
 
 
 @pytest.mark.parametrize(
@@ -32,7 +31,7 @@ GREEN = recolour(np.dstack([WEDGE, np.full((64, 64), 255, np.uint8)]), "green")[
     ],
 )
 def test_a_changed_copy_is_near(copy: np.ndarray) -> None:
-    assert measure_distance(copy, WEDGE) < 0.2 * COPY_DISTANCE or measure_distance(WEDGE, copy) < 0.2 * COPY_DISTANCE
+    assert measure_distance(copy, WEDGE) < 0.2 * COPY_DISTANCE
 
 
 @pytest.mark.parametrize("other", [BAR, draw(16 + MAX_SHIFT + 6, 16, 30), draw(10, 10, 44)])
