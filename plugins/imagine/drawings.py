@@ -53,10 +53,11 @@ def tell_nearest(ctx: Context, drawn: Drawn) -> str:
     if drawn.nearest is None:
         return ""
     return ctx.translate(
-        "**Is this a copy?** Of all drawings that the network has learnt from or may look at, this is the most like "
-        "its picture: {credit}. The distance between the two is {distance}. At 0 they would be the same picture, dot "
-        "by dot. Two drawings of one thing by different people are about 0.2 apart. So a small number means that the "
-        "picture is close to a copy, and a large one that much of it is new. Compare the two: what is the same?",
+        "**Is this a copy?** Of all drawings that the network may look at, this is the most like its picture: "
+        "{credit}. The distance between the two is {distance}. At 0 they would be the same picture, dot by dot. Two "
+        "drawings of one thing by different people are about 0.2 apart. So a small number means that the picture is "
+        "close to a copy. A large one proves nothing: a copy that was moved or coloured anew is far away, too. Compare "
+        "the two: what is the same?",
         credit=_credit(ctx, drawn.nearest.drawing),
         distance=_distance(drawn),
     )
