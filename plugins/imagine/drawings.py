@@ -59,7 +59,7 @@ def tell_nearest(ctx: Context, drawn: Drawn) -> str:
         "close to a copy. A large one proves nothing: a copy that was moved or coloured anew is far away, too. Compare "
         "the two: what is the same?",
         credit=_credit(ctx, drawn.nearest.drawing),
-        distance=_distance(drawn),
+        distance=round(drawn.nearest.distance, 2),
     )
 
 
@@ -77,7 +77,8 @@ async def build_drawing_files(ctx: Context, drawn: Drawn, edge: int) -> tuple[At
         files.append(_attach(f"looked-at-{drawn.seed}.png", sheet, alt))
     if drawn.nearest is not None:
         picture = await asyncio.to_thread(cut_last_frame, drawn.files[0], drawn.width, drawn.height, edge)
-        lines = ctx.translate("this picture"), ctx.translate("distance {distance}", distance=_distance(drawn))
+        distance = round(drawn.nearest.distance, 2)
+        lines = ctx.translate("this picture"), ctx.translate("distance {distance}", distance=distance)
         # Its own picture comes last, since a mark that says “AI” may be put into the last corner.
         cells = [_cell(drawn.nearest.drawing), Cell(picture, lines)]
         sheet = await asyncio.to_thread(compose_sheet, cells, drawn.files[0])
@@ -85,7 +86,7 @@ async def build_drawing_files(ctx: Context, drawn: Drawn, edge: int) -> tuple[At
             "The known drawing that is most like this picture, {credit}, and beside it this picture, at a distance of "
             "{distance}",
             credit=_credit(ctx, drawn.nearest.drawing),
-            distance=_distance(drawn),
+            distance=distance,
         )
         files.append(_attach(f"nearest-{drawn.seed}.png", sheet, alt))
     return tuple(files)
@@ -107,7 +108,3 @@ def _credit(ctx: Context, drawing: ReferenceDrawing) -> str:
         set=drawing.set,
         licence=drawing.licence,
     )
-
-
-def _distance(drawn: Drawn) -> str:
-    return "" if drawn.nearest is None else f"{drawn.nearest.distance:.2f}"
