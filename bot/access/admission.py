@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from bot.core.button_ids import ENDING, Kind
 from bot.core.caller import Caller
 from bot.core.errors import RequestRefused, UserError
 from bot.safety.errors import Unsafe
@@ -17,16 +18,13 @@ if TYPE_CHECKING:
     from bot.access.rate_limits import RateLimit, RateLimiter, Use
     from bot.access.timeouts import TimeOuts
     from bot.commands.command import Command
+    from bot.core.button_ids import ButtonId
     from bot.core.i18n import Sentence
     from bot.core.messages import Place, Request, User
     from bot.plugin_host.registry import Registry
     from bot.safety.checks import Safety
     from bot.settings.resolver import Settings
     from bot.settings.user_defaults import Defaults
-
-
-ENDING_ACTIONS = frozenset({"stop", "delete"})
-"""The buttons that only take away; they work while a place is paused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,8 @@ class Admission:
         return self._settings.language(place, locale)
 
     def commands_for(self, user: User, place: Place) -> tuple[Command, ...]:
-        """Return the commands that a resolved `user` may use in `place`, with the limits that apply to them there."""
+        """Return the commands that `user` may use in `place`, with the limits that apply to them there."""
+        user = self.resolve_user(user, place)
         return tuple(
             self._registry.narrow(command, place, user)
             for command in self._registry.commands
@@ -92,11 +91,13 @@ class Admission:
         """Refuse all requests from now on but those that act on answers which are being made."""
         self._is_closed = True
 
-    def count_request(self, request: Request, *, is_stop: bool, goes_on: bool) -> None:
-        """Count a request of a resolved user, whatever it is. Raises UserError if they come too quickly.
+    def count_request(self, request: Request, button: ButtonId | None = None) -> None:
+        """Count a request of a resolved user, whatever it is; `button` was pressed. Raises UserError if it is too much.
 
-        `goes_on` says that it acts on an answer that may be being made, and begins none.
+        While the bot waits for answers to end, only what acts on these is admitted.
         """
+        is_stop = button is not None and button.kind == Kind.STOP
+        goes_on = is_stop or (button is not None and button.kind == Kind.CHOICE)
         if self._is_closed and not goes_on:
             raise UserError("The bot is being restarted. Please ask again in a minute.")
         self._limits.count_request(request, is_stop=is_stop)
@@ -105,16 +106,16 @@ class Admission:
         """Count a request of a resolved user for suggestions. Raises UserError if they come too quickly."""
         self._limits.count_completion(request)
 
-    def check_press(self, request: Request, action: str) -> None:
-        """Raise PermissionDenied if the asker is timed out there, or nobody may act; `action` names the button.
+    def check_press(self, request: Request, what: str) -> None:
+        """Raise PermissionDenied if the asker is timed out there, or nobody may act; `what` names the button.
 
         While a place is paused, people may still end and delete what they asked.
         """
         refusals = list(self._policy.timeout_refusals(request.user, request.place))
-        if action not in ENDING_ACTIONS:
+        if what not in ENDING:
             refusals += self._policy.pause_refusals(request.user, request.place)
         if refusals:
-            raise refusals[0].as_error(action)
+            raise refusals[0].as_error(what)
 
     def is_read_only(self, place: Place) -> bool:
         """Return whether nobody but moderators may use the bot in the channel of `place`."""

@@ -13,6 +13,7 @@ from fakes.model_server.gateway import PATIENCE_SECONDS, eventually
 from fakes.model_server.other_server import OtherServer
 
 from bot import UserError
+from bot.answers.decision import Answer, Refuse
 from bot.app import Bot
 from bot.config.sections import PluginsSection
 from bot.core.caller import Caller
@@ -35,7 +36,8 @@ async def test_an_answer_grows_and_ends_with_its_buttons(bot: Bot, echo: Echo) -
     echo.gate.clear()
     seen = []
     decision = bot.prepare(ask("/ask hello"))
-    assert (decision.private, decision.refused, decision.in_place, decision.form) == (False, False, False, None)
+    assert isinstance(decision, Answer)
+    assert not decision.private
     async for reply in decision.start():
         seen.append(reply)
         if reply.text == "<hello>":
@@ -65,20 +67,20 @@ async def test_text_without_a_slash_goes_to_the_default_command(bot: Bot) -> Non
 )
 async def test_a_refusal_is_known_at_once_and_private(bot: Bot, text: str, sentence: str) -> None:
     decision = bot.prepare(ask(text))
-    assert (decision.refused, decision.private) == (True, True)
+    assert isinstance(decision, Refuse)
     (reply,) = [reply async for reply in decision.start()]
     assert (reply.text, reply.error, reply.private, reply.final) == (sentence, True, True, True)
 
 
 async def test_commands_for_moderators_are_refused_to_others(bot: Bot) -> None:
     assert (await last(bot, ask("/rule", MODERATOR))).text == "ruled"
-    assert "rule" not in {known.name for known in bot.commands_for(ANN, ROOM)}
+    assert "rule" not in {known.name for known in bot.admission.commands_for(ANN, ROOM)}
 
 
 async def test_the_deployment_can_name_moderators(make_bot: Callable[..., Bot], echo: Echo) -> None:
     async with make_bot(echo, settings={"moderators.users": "zoe ann"}) as bot:
         assert (await last(bot, ask("/rule"))).text == "ruled"
-        assert "rule" in {known.name for known in bot.commands_for(ANN, ROOM)}
+        assert "rule" in {known.name for known in bot.admission.commands_for(ANN, ROOM)}
         assert (await last(bot, ask("/rule", BEN))).error
 
 
@@ -162,7 +164,7 @@ async def test_new_begins_a_new_conversation_for_the_asker(bot: Bot) -> None:
 
 async def test_a_reply_follows_its_own_chain(bot: Bot) -> None:
     first = await last(bot, ask("/ask one", message="m1"))
-    await bot.record_delivery(first.row, ["a1"])
+    await bot.messages.set_external_ids(first.row, ["a1"])
     await last(bot, ask("/ask elsewhere"))
     reply = await last(bot, ask("two", BEN, message="m2", reply_to="a1"))
     assert reply.card["turns"] == "user:one|assistant:<one> done"
@@ -219,14 +221,14 @@ async def test_changes_of_moderators_and_users_reach_another_process(
     school, echo = server_scope(ROOM), Echo()
     async with make_bot(Echo(), *plugin.load(section)) as here, make_bot(echo, *plugin.load(section)) as there:
         timeout = await there.timeouts.set(BEN, school, now() + timedelta(hours=1), "", MODERATOR)
-        assert there.prepare(ask("/ask hi", BEN)).refused
+        assert isinstance(there.prepare(ask("/ask hi", BEN)), Refuse)
         await here.timeouts.lift(timeout.id, school, MODERATOR)
-        await eventually(lambda: not there.prepare(ask("/ask hi", BEN)).refused)
+        await eventually(lambda: not isinstance(there.prepare(ask("/ask hi", BEN)), Refuse))
 
         await here.settings.write([here.settings.make_change("answers.private", True, school)], MODERATOR)
         await eventually(lambda: there.prepare(ask("/ask hi")).private)
 
-        await here.defaults.set(Caller(ANN, ROOM), here.commands, "ask.temperature", 1.5)
+        await here.defaults.set(Caller(ANN, ROOM), here.registry.commands, "ask.temperature", 1.5)
 
         async def is_warmer() -> bool:
             return (await last(there, ask("/ask hi"))).card["temperature"] == "1.5"

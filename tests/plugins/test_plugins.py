@@ -57,7 +57,7 @@ async def test_a_plugin_is_switched_off_in_one_server_and_on_again(bot: Bot) -> 
     refused = bot.prepare(ask("/face"))
     assert refused.refused
     assert [reply.text async for reply in refused.start()] == ["/face is switched off here."]
-    assert "face" not in {command.name for command in bot.commands_for(ANN, ROOM)}
+    assert "face" not in {command.name for command in bot.admission.commands_for(ANN, ROOM)}
     assert (await last(bot, ask("/face", place=Place("test", "room", server="other")))).attachments
     assert (await last(bot, ask("/plugins enable face", MODERATOR))).text == "“face” is on now."
     assert (await last(bot, ask("/face"))).attachments

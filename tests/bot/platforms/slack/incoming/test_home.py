@@ -242,7 +242,7 @@ async def test_saving_ends_with_the_platform(bot: Bot, monkeypatch: pytest.Monke
 
 
 def test_any_number_of_commands_fits_into_the_home(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
-    ask = next(command for command in bot.commands if command.name == "ask")
+    ask = next(command for command in bot.registry.commands if command.name == "ask")
 
     def many(user: User, place: Place) -> tuple[Command, ...]:
         long = {"description": "ü" * 900, "in_messages": "L" * 24, "options": ask.options * 2}

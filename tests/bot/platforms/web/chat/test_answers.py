@@ -8,9 +8,9 @@ from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.web_page import Page, Visitor, visitor
 
-from bot.answers.buttons import parse_id
 from bot.app import Bot
 from bot.config.sections import WebSection
+from bot.core.button_ids import ButtonId
 from bot.core.errors import UserError
 from bot.core.messages import Attachment, Form, User
 from bot.platforms.web import WebPlatform
@@ -105,7 +105,7 @@ async def test_what_was_pressed_is_done_although_the_page_closes(bot: Bot, ann: 
         await page.say("/ask hello")
         over = await page.final()
         await page.press(over, "👍")
-    row = next(parse_id(button["id"])[1] for button in over["reply"]["buttons"] if button["label"] == "👍")
+    row = next(ButtonId.parse(button["id"]).row for button in over["reply"]["buttons"] if button["label"] == "👍")
 
     async def is_counted() -> bool:
         return await bot.messages.count_votes(row) == (1, 0)

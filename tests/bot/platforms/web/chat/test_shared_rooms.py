@@ -243,7 +243,7 @@ async def test_what_a_dead_process_told_last_is_repaired_from_the_database(
 
 def shared_rooms_of(bot: Bot) -> shared_rooms.SharedRooms:
     """Return the shared rooms of a process, which hear its events."""
-    handler: Any = bot.services.events._handlers[shared_rooms.EXCHANGE]
+    handler: Any = bot.events._handlers[shared_rooms.EXCHANGE]
     found: shared_rooms.SharedRooms = handler.__self__
     return found
 
