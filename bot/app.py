@@ -154,7 +154,7 @@ class Bot(Services):
 
     async def drain(self, seconds: float) -> None:
         """Take no new requests, and wait until the answers that are being made have ended, but no longer than this."""
-        self.admission.close()
+        self.admission.is_closed = True
         if count := len(self.runs.ids):
             log.info("Waiting up to %g s for answers that are being made: %d", seconds, count)
         with suppress(TimeoutError):

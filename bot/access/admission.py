@@ -39,57 +39,37 @@ class Reason:
     is_fixed: bool = False
 
 
+@dataclass(kw_only=True, eq=False)
 class Admission:
     """Decides on requests from memory alone; only `refresh`, `count_use` and `find_reasons` wait for anything."""
 
-    def __init__(
-        self,
-        *,
-        settings: Settings,
-        registry: Registry,
-        defaults: Defaults,
-        policy: Policy,
-        limits: RateLimiter,
-        safety: Safety,
-        timeouts: TimeOuts,
-    ) -> None:
-        self._settings = settings
-        self._timeouts = timeouts
-        self._registry = registry
-        self._defaults = defaults
-        self._policy = policy
-        self._limits = limits
-        self._safety = safety
-        self._is_closed = False
+    settings: Settings
+    registry: Registry
+    defaults: Defaults
+    policy: Policy
+    limits: RateLimiter
+    safety: Safety
+    timeouts: TimeOuts
+    is_closed: bool = False
+    """True once all requests are refused but those that act on answers which are being made."""
 
     def resolve_user(self, user: User, place: Place) -> User:
         """Return `user` with the rights and the language that the settings of `place` give them."""
-        return replace(self._policy.resolve_user(user, place), locale=self.language_for(user.locale, place))
-
-    def language_for(self, locale: str, place: Place) -> str:
-        """Return the language that the bot speaks in `place` to a reader of `locale`."""
-        return self._settings.language(place, locale)
+        locale = self.settings.language(place, user.locale)
+        return replace(self.policy.resolve_user(user, place), locale=locale)
 
     def commands_for(self, user: User, place: Place) -> tuple[Command, ...]:
         """Return the commands that `user` may use in `place`, with the limits that apply to them there."""
         user = self.resolve_user(user, place)
         return tuple(
-            self._registry.narrow(command, place, user)
-            for command in self._registry.commands
-            if self._policy.allows(user, command, place)
+            self.registry.narrow(command, place, user)
+            for command in self.registry.commands
+            if self.policy.allows(user, command, place)
         )
-
-    def answers_in(self, place: Place) -> bool:
-        """Return whether people may use the bot in a place of this kind, which direct messages may not be."""
-        return self._policy.answers_in(place)
 
     def check(self, request: Request, command: Command) -> None:
         """Raise PermissionDenied if the asker may not use `command` there."""
-        self._policy.check(request.user, command, request.place)
-
-    def close(self) -> None:
-        """Refuse all requests from now on but those that act on answers which are being made."""
-        self._is_closed = True
+        self.policy.check(request.user, command, request.place)
 
     def count_request(self, request: Request, button: ButtonId | None = None) -> None:
         """Count a request of a resolved user, whatever it is; `button` was pressed. Raises UserError if it is too much.
@@ -98,47 +78,35 @@ class Admission:
         """
         is_stop = button is not None and button.kind == Kind.STOP
         goes_on = is_stop or (button is not None and button.kind == Kind.CHOICE)
-        if self._is_closed and not goes_on:
+        if self.is_closed and not goes_on:
             raise UserError("The bot is being restarted. Please ask again in a minute.")
-        self._limits.count_request(request, is_stop=is_stop)
-
-    def count_completion(self, request: Request) -> None:
-        """Count a request of a resolved user for suggestions. Raises UserError if they come too quickly."""
-        self._limits.count_completion(request)
+        self.limits.count_request(request, is_stop=is_stop)
 
     def check_press(self, request: Request, what: str) -> None:
         """Raise PermissionDenied if the asker is timed out there, or nobody may act; `what` names the button.
 
         While a place is paused, people may still end and delete what they asked.
         """
-        refusals = list(self._policy.timeout_refusals(request.user, request.place))
+        refusals = list(self.policy.timeout_refusals(request.user, request.place))
         if what not in ENDING:
-            refusals += self._policy.pause_refusals(request.user, request.place)
+            refusals += self.policy.pause_refusals(request.user, request.place)
         if refusals:
             raise refusals[0].as_error(what)
 
-    def is_read_only(self, place: Place) -> bool:
-        """Return whether nobody but moderators may use the bot in the channel of `place`."""
-        return self._policy.is_read_only(place)
-
-    def paused_by(self, place: Place) -> str | None:
-        """Return who has paused `place`, "" if that is not known; None if it is not paused."""
-        return self._policy.paused_by(place)
-
     async def refresh(self, request: Request, command: Command | None = None) -> None:
         """Read the asker's time-outs again. Raises PermissionDenied if they may not use `command` now."""
-        await self._timeouts.refresh_one(request.user, request.place)
+        await self.timeouts.refresh_one(request.user, request.place)
         if command is not None:
             self.check(request, command)
 
     def resolve_command(self, request: Request, command: Command) -> Command:
         """Return `command` with the limits that apply to the asker. Raises PermissionDenied if they may not use it."""
         self.check(request, command)
-        return self._registry.narrow(command, request.place, request.user)
+        return self.registry.narrow(command, request.place, request.user)
 
     def own_defaults(self, request: Request, command: Command) -> dict[str, Any]:
         """Return the asker's own defaults for a resolved command."""
-        return self._defaults.for_command(Caller(request.user, request.place), command)
+        return self.defaults.for_command(Caller(request.user, request.place), command)
 
     def admit(self, request: Request, command: Command, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the bound options of a resolved command.
@@ -147,7 +115,7 @@ class Admission:
         """
         options = self.bind(request, command, self.own_defaults(request, command) | dict(given))
         try:
-            self._limits.check(self._limits_for(request, command))
+            self.limits.check(self._limits_for(request, command))
         except RequestRefused as refused:
             refused.what = command.name
             raise
@@ -157,7 +125,7 @@ class Admission:
         """Return the bound options of a resolved command. Raises UserError if one is wrong, or unsafe by its words."""
         options = command.bind(given)
         try:
-            self._safety.check_rules(self._safety.read_free_texts(command, options), request.place, draws=command.draws)
+            self.safety.check_rules(self.safety.read_free_texts(command, options), request.place, draws=command.draws)
         except RequestRefused as refused:
             refused.what = command.name
             raise
@@ -170,7 +138,7 @@ class Admission:
         An answer that was withheld counts all the same: it was made, and tries of other wordings must cost something.
         """
         try:
-            async with self._limits.count_use(self._limits_for(request, command)) as use:
+            async with self.limits.count_use(self._limits_for(request, command)) as use:
                 try:
                     yield use
                 except UserError as error:
@@ -182,7 +150,7 @@ class Admission:
             raise
 
     def _limits_for(self, request: Request, command: Command) -> list[RateLimit]:
-        return self._limits.limits_for(request.user, command, request.place, request.address)
+        return self.limits.limits_for(request.user, command, request.place, request.address)
 
     async def find_reasons(self, user: User, command: Command, place: Place, address: str = "") -> list[Reason]:
         """Return every reason why `user` cannot use `command` in `place`, in the order in which they would be told.
@@ -190,10 +158,10 @@ class Admission:
         `address` is that of a request of theirs, if there is one.
         """
         user = self.resolve_user(user, place)
-        await self._timeouts.refresh_one(user, place)
-        refusals = self._policy.refusals(user, command, place)
+        await self.timeouts.refresh_one(user, place)
+        refusals = self.policy.refusals(user, command, place)
         rules = [Reason(refusal.sentence, refusal.setting, refusal.is_fixed) for refusal in refusals]
-        limits = self._limits.limits_for(user, command, place, address)
+        limits = self.limits.limits_for(user, command, place, address)
         settings = {limit.code: limit.setting for limit in limits}
-        reached = await self._limits.find_reached(limits)
+        reached = await self.limits.find_reached(limits)
         return [*rules, *(Reason(limit.sentence, settings[limit.code]) for limit in reached)]

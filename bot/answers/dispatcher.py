@@ -161,7 +161,7 @@ class Dispatcher:
         services = self._services
         request = replace(request, user=services.admission.resolve_user(request.user, request.place))
         try:
-            services.admission.count_completion(request)
+            services.limits.count_completion(request)
             command = services.registry.find(request.command)
             services.admission.check(request, command)
         except UserError:

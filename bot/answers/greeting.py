@@ -18,7 +18,7 @@ def welcome(services: Services, locale: str, place: Place | None = None, *, name
 
     `names_all` writes out the names of all options.
     """
-    if place is not None and not services.admission.answers_in(place):
+    if place is not None and not services.policy.answers_in(place):
         return Reply(text=NO_DIRECT_MESSAGES.in_language(locale), final=True)
     registry = services.registry
     plugins = registry.plugins if place is None else registry.enabled_plugins(place)

@@ -72,12 +72,12 @@ class Services:
         self.timeouts = TimeOuts(database)
         self.limits = RateLimiter(self.settings, limits)
         self.safety = Safety(self.settings, models)
-        policy = Policy(self.settings, self.timeouts, direct_messages=direct_messages)
+        self.policy = Policy(self.settings, self.timeouts, direct_messages=direct_messages)
         self.admission = Admission(
             settings=self.settings,
             registry=self.registry,
             defaults=self.defaults,
-            policy=policy,
+            policy=self.policy,
             limits=self.limits,
             safety=self.safety,
             timeouts=self.timeouts,
@@ -97,7 +97,7 @@ class Services:
             messages=self.messages,
             runs=self.runs,
             timeouts=self.timeouts,
-            policy=policy,
+            policy=self.policy,
             adapters=self.adapters,
         )
         self.privacy = PrivacyService(

@@ -11,7 +11,7 @@ from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, press, rep
 from fakes.core.settings import put
 
 from bot import Attachment, Button, Context, Plugin, Range, Reply, UserError, command
-from bot.answers.decision import OpenForm, Refuse
+from bot.answers.decision import Answer, OpenForm, Refuse
 from bot.answers.greeting import welcome
 from bot.app import Bot
 from bot.config.sections import PluginsSection
@@ -265,8 +265,8 @@ async def test_of_two_admitted_requests_only_one_gets_the_last_use(bot: Bot, toy
     """Two requests are decided before either of them starts."""
     await put(bot.settings, "limits.user.hour", 1)
     first, second = bot.prepare(ask("/warm hi")), bot.prepare(ask("/warm hi"))
-    assert not first.refused
-    assert not second.refused
+    assert isinstance(first, Answer)
+    assert isinstance(second, Answer)
     assert [reply.text async for reply in first.start()][-1] == "0.7"
     [refused] = [reply async for reply in second.start()]
     assert refused.private

@@ -147,7 +147,7 @@ class Interactions:
         self._begin(interaction, from_interaction(interaction, action=action), wants_thread=wants_thread)
 
     def _begin(self, interaction: discord.Interaction, request: Request, *, wants_thread: bool = False) -> None:
-        locale = self._bot.admission.language_for(request.user.locale, request.place)
+        locale = self._bot.settings.language(request.place, request.user.locale)
         self._answers.start(
             self._handle(PendingInteraction(interaction, request, locale, wants_thread)), "discord interaction"
         )

@@ -148,7 +148,7 @@ class MessageListener:
     def _locale(self, message: discord.Message) -> str:
         """Return the language of the sentences for the author of a message."""
         request = from_message(message, "")
-        return self._bot.admission.language_for(request.user.locale, request.place)
+        return self._bot.settings.language(request.place, request.user.locale)
 
     def _channel_target(self, message: discord.Message) -> ChannelTarget:
         """Return the channel of a message; the first message that is written there replies to it."""
@@ -166,7 +166,7 @@ class MessageListener:
         writable = (channel for channel in channels if channel and channel.permissions_for(guild.me).send_messages)
         if channel := next(writable, None):
             place = Place(PLATFORM, str(channel.id), str(guild.id))
-            locale = self._bot.admission.language_for(guild.preferred_locale.value, place)
+            locale = self._bot.settings.language(place, guild.preferred_locale.value)
             greeting = welcome(self._bot, locale, names_all=True)
             await _post(self._answers.channel_target(channel.id, guild.id), greeting, locale)
 

@@ -82,7 +82,7 @@ class RequestHandler:
 
     def for_user(self, place: AnswerPlace, user: User) -> AnswerPlace:
         """Return the same place for `user`, with the language in which the bot answers them."""
-        locale = self.bot.admission.language_for(user.locale, self.to_place(place))
+        locale = self.bot.settings.language(self.to_place(place), user.locale)
         return replace(place, user=user.id, locale=locale)
 
     def to_place(self, place: AnswerPlace) -> Place:

@@ -203,8 +203,8 @@ class WebServices:
 
     def rules_in(self, place: Place) -> Rules:
         """Return what teachers have set for a room."""
-        admission, settings = self.bot.admission, self.bot.settings
-        return Rules(admission.paused_by(place), admission.is_read_only(place), settings.value(TASK, place))
+        policy, settings = self.bot.policy, self.bot.settings
+        return Rules(policy.paused_by(place), policy.is_read_only(place), settings.value(TASK, place))
 
     async def page_links(self, place: Place, user: User, commands: Sequence[Command]) -> list[tuple[str, str]]:
         """Return the address and the name of each page beside the chat that a user with these commands may open."""
