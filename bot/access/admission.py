@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from bot.access.policy import Refusal
 from bot.core.button_ids import ENDING, Kind
 from bot.core.caller import Caller
 from bot.core.errors import RequestRefused, UserError
 from bot.safety.errors import Unsafe
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from bot.access.policy import Policy
     from bot.access.rate_limits import RateLimit, RateLimiter, Use
     from bot.access.timeouts import TimeOuts
     from bot.commands.command import Command
     from bot.core.button_ids import ButtonId
-    from bot.core.i18n import Sentence
     from bot.core.messages import Place, Request, User
     from bot.plugin_host.registry import Registry
     from bot.safety.checks import Safety
     from bot.settings.resolver import Settings
     from bot.settings.user_defaults import Defaults
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why a command cannot be used: a sentence for the asker, and the setting or command, if any, that changes it.
-
-    `is_fixed` says that no moderator can change it.
-    """
-
-    sentence: Sentence
-    setting: str = ""
-    is_fixed: bool = False
 
 
 @dataclass(kw_only=True, eq=False)
@@ -114,21 +102,15 @@ class Admission:
         Raises UserError if an option is wrong or unsafe, or if the asker has used up a limit.
         """
         options = self.bind(request, command, self.own_defaults(request, command) | dict(given))
-        try:
+        with _naming(command):
             self.limits.check(self._limits_for(request, command))
-        except RequestRefused as refused:
-            refused.what = command.name
-            raise
         return options
 
     def bind(self, request: Request, command: Command, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the bound options of a resolved command. Raises UserError if one is wrong, or unsafe by its words."""
         options = command.bind(given)
-        try:
+        with _naming(command):
             self.safety.check_rules(self.safety.read_free_texts(command, options), request.place, draws=command.draws)
-        except RequestRefused as refused:
-            refused.what = command.name
-            raise
         return options
 
     @asynccontextmanager
@@ -137,7 +119,7 @@ class Admission:
 
         An answer that was withheld counts all the same: it was made, and tries of other wordings must cost something.
         """
-        try:
+        with _naming(command):
             async with self.limits.count_use(self._limits_for(request, command)) as use:
                 try:
                     yield use
@@ -145,23 +127,29 @@ class Admission:
                     if not (isinstance(error, Unsafe) and error.is_withheld):
                         use.refund()
                     raise
-        except RequestRefused as refused:
-            refused.what = refused.what or command.name
-            raise
 
     def _limits_for(self, request: Request, command: Command) -> list[RateLimit]:
         return self.limits.limits_for(request.user, command, request.place, request.address)
 
-    async def find_reasons(self, user: User, command: Command, place: Place, address: str = "") -> list[Reason]:
+    async def find_reasons(self, user: User, command: Command, place: Place, address: str = "") -> list[Refusal]:
         """Return every reason why `user` cannot use `command` in `place`, in the order in which they would be told.
 
         `address` is that of a request of theirs, if there is one.
         """
         user = self.resolve_user(user, place)
         await self.timeouts.refresh_one(user, place)
-        refusals = self.policy.refusals(user, command, place)
-        rules = [Reason(refusal.sentence, refusal.setting, refusal.is_fixed) for refusal in refusals]
         limits = self.limits.limits_for(user, command, place, address)
         settings = {limit.code: limit.setting for limit in limits}
         reached = await self.limits.find_reached(limits)
-        return [*rules, *(Reason(limit.sentence, settings[limit.code]) for limit in reached)]
+        used_up = (Refusal(limit.code, limit.sentence, settings[limit.code]) for limit in reached)
+        return [*self.policy.refusals(user, command, place), *used_up]
+
+
+@contextmanager
+def _naming(command: Command) -> Iterator[None]:
+    """Name the command in a refusal, for the audit."""
+    try:
+        yield
+    except RequestRefused as refused:
+        refused.what = refused.what or command.name
+        raise

@@ -10,7 +10,6 @@ from weakref import WeakValueDictionary
 
 from bot.answers import buttons
 from bot.answers.cause import CAUSE, describe_press
-from bot.answers.executor import PageTurn
 from bot.answers.handlers import AnswerJob
 from bot.commands.command import visible_name
 from bot.core.button_ids import ENDING, PLUGINS, READERS, REPEATS, Kind
@@ -137,7 +136,7 @@ class ButtonActions:
         command = self._admission.resolve_command(request, self._registry.find_any(button.command))
         options = self._admission.bind(request, command, buttons.stored_options(command, button.options))
         job = AnswerJob(request=request, command=command, options=options, private=row.private)
-        await self._executor.run_page_turn(PageTurn(job=job, row=row, button=button, locale=locale), replies)
+        await self._executor.run_page_turn(job, row, button, replies, locale)
 
     async def follow_up(self, request: Request, pressed: ButtonId) -> AnswerJob:
         """Return the job of the new answer that a button of an old one asks for.

@@ -63,19 +63,6 @@ class Making:
     """How it has ended, unless that is stored."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageTurn:
-    """A press of a `button` that turns the page of the stored answer `row`.
-
-    `job` makes the page; the core's buttons under it are in `locale`.
-    """
-
-    job: AnswerJob
-    row: MessageRow
-    button: Button
-    locale: str
-
-
 class AnswerExecutor:
     """Makes answers, choices and pages."""
 
@@ -219,23 +206,26 @@ class AnswerExecutor:
             await self._handlers.run(run, job, self._contexts.make(job.request, job.command, private=True))
         return replace(run.newest, buttons=buttons.assign_choice_ids(run.newest.buttons, row.id))
 
-    async def run_page_turn(self, turn: PageTurn, replies: Latest[Reply]) -> None:
-        """Make another page and put it in the place of the one that an answer shows.
+    async def run_page_turn(
+        self, job: AnswerJob, row: MessageRow, button: Button, replies: Latest[Reply], locale: str
+    ) -> None:
+        """Make the page that a `button` of the answer `row` leads to, and put it in the place of the one that it shows.
 
-        The first reply has only the row, and means that the page may be made. The second is the answer with its new
-        page. It is left out if the answer was deleted or another of its buttons pressed meanwhile, or if the page is
-        being made already. An error, or a page for the asker alone, is a private reply without a row, and changes
-        nothing. It counts as a use, like an answer, as it is made anew. Raises UserError before the first reply.
+        The core's buttons under it are in `locale`. The first reply has only the row, and means that the page may be
+        made. The second is the answer with its new page. It is left out if the answer was deleted or another of its
+        buttons pressed meanwhile, or if the page is being made already. An error, or a page for the asker alone, is a
+        private reply without a row, and changes nothing. It counts as a use, like an answer, as it is made anew. Raises
+        UserError before the first reply.
         """
-        row, job, started = turn.row, turn.job, time.monotonic()
+        started = time.monotonic()
         job = replace(job, options=await self._resolve_channels(job.options, job.request.place))
         await self._services.safety.check_lists(job.command, job.options, job.request.place)
         async with self._services.admission.count_use(job.request, job.command) as use:
             replies.put(Reply(row=row.id, private=row.private), keep=True)
-            if self._services.runs.is_turning(row.id, turn.button.id):
+            if self._services.runs.is_turning(row.id, button.id):
                 use.refund()
                 return
-            run = await self._make_page(turn, job)
+            run = await self._make_page(job, row, button)
             last = run.newest
             if last.error and not last.refused:
                 use.refund()
@@ -249,18 +239,18 @@ class AnswerExecutor:
         await store.turn_page(row, job.command, job.options, last, time.monotonic() - started)
         # Another process may have turned the page first, so the stored answer is what counts.
         if (stored := await store.get(row.id)) is not None:
-            replies.put(await self._stored.snapshot(stored, turn.locale))
+            replies.put(await self._stored.snapshot(stored, locale))
 
-    async def _make_page(self, turn: PageTurn, job: AnswerJob) -> ActiveRun:
+    async def _make_page(self, job: AnswerJob, row: MessageRow, button: Button) -> ActiveRun:
         """Run the handler of a page, and return the run when it has ended."""
-        services, row, request = self._services, turn.row, job.request
+        services, request = self._services, job.request
         private = row.private or job.command.private
         # A message is read by many people, and keeps the language of the person who asked for it.
         speaker = replace(request.user, locale=row.resume.get("locale") or request.user.locale)
         question = None if row.parent is None else await services.messages.get(row.parent)
         request = replace(request, user=speaker)
         context = self._contexts.make(request, job.command, question, answer=row.id, private=private)
-        run = services.runs.begin_page_turn(row.id, turn.button.id, private=private)
+        run = services.runs.begin_page_turn(row.id, button.id, private=private)
         try:
             await self._handlers.run(run, job, context)
         finally:
