@@ -12,7 +12,6 @@ from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, THREAD, ask, last, pr
 from fakes.model_server.gateway import PATIENCE_SECONDS, eventually
 from fakes.model_server.other_server import OtherServer
 
-from bot import UserError
 from bot.answers.decision import Answer, Refuse
 from bot.app import Bot
 from bot.config.sections import PluginsSection
@@ -88,11 +87,6 @@ async def test_private_is_decided_before_anything_runs(bot: Bot) -> None:
     decision = bot.prepare(ask("/whisper hi"))
     assert decision.private
     assert {reply.private async for reply in decision.start()} == {True}
-
-
-async def test_the_deployment_can_make_answers_private(make_bot: Callable[..., Bot], echo: Echo) -> None:
-    async with make_bot(echo, settings={"answers.private": True}) as bot:
-        assert bot.prepare(ask("/ask hi")).private
 
 
 async def test_errors_are_shown_as_sentences(bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
@@ -179,13 +173,6 @@ async def test_another_members_private_words_stay_private(make_bot: Callable[...
         assert (await last(bot, ask("/ask more", place=THREAD))).card["turns"] == "user:mine|assistant:<mine> done"
 
 
-async def test_the_conversation_survives_a_restart(make_bot: Callable[..., Bot]) -> None:
-    async with make_bot(Echo()) as bot:
-        await last(bot, ask("/ask one", place=THREAD))
-    async with make_bot(Echo()) as bot:
-        assert (await last(bot, ask("/ask two", place=THREAD))).card["turns"] == "user:one|assistant:<one> done"
-
-
 # Many at once
 
 
@@ -263,25 +250,3 @@ async def test_what_a_server_refuses_is_known_after_a_start(tmp_path: Path) -> N
                 card = (await last(bot, ask("/ask hi"))).card
             assert (card["model"], card["without"]) == ("tiny", "min_p")
             assert len(server.requests) == expected
-
-
-async def test_a_switch_and_a_reload_reach_the_other_process(make_bot: Callable[..., Bot], tmp_path: Path) -> None:
-    file = tmp_path / "dice.py"
-    file.write_text(dice("one"))
-    section = PluginsSection(enabled=("ask",), folder=tmp_path, entry_points=False)
-    async with make_bot(*plugin.load(section)) as here, make_bot(*plugin.load(section)) as there:
-        await here.registry.switch("dice", server_scope(ROOM), ANN, on=False)
-        assert (await last(there, ask("/roll"))).text == "one"
-        await there.settings.refresh()
-        assert (await last(there, ask("/roll"))).text == "/roll is switched off here."
-        await here.registry.switch("dice", server_scope(ROOM), ANN, on=True)
-        file.write_text(dice("two"))
-        await here.registry.reload("dice")
-        await there.settings.refresh()
-        await there.registry.refresh()
-        assert (await last(here, ask("/roll"))).text == "two"
-        assert (await last(there, ask("/roll"))).text == "two"
-        file.write_text("broken(")
-        with pytest.raises(UserError, match="The running one stays"):
-            await here.registry.reload("dice")
-        assert (await last(here, ask("/roll"))).text == "two"

@@ -189,8 +189,8 @@ async def test_rights_in_one_server_are_none_in_another(bot: Bot) -> None:
 async def test_somebody_elses_private_answer_has_no_buttons_for_others(bot: Bot) -> None:
     await put(bot.settings, "answers.private", "yes")
     row = (await answered(bot)).row
-    for button in ("b0", "up"):
-        assert await refusal(bot, press(button, row, BEN)) == "This has expired: it is no longer stored."
+    for button, user in (("b0", BEN), ("up", BEN), ("b0", MODERATOR), ("up", MODERATOR)):
+        assert await refusal(bot, press(button, row, user)) == "This has expired: it is no longer stored."
     assert (await last(bot, press("b0", row))).text == "on 0.7"
 
 

@@ -216,7 +216,7 @@ def may(bot: Bot, user: User, place: Place, name: str) -> bool:
 async def test_the_table_has_every_command(everything: Bot) -> None:
     assert {known.name for known in everything.registry.commands} == {*EVERYBODY, *MODERATORS_ALONE}
     hidden = ON_BUTTONS | ON_MODERATORS_BUTTONS
-    assert {known.name for known in everything.registry._commands.values() if known.hidden} == hidden
+    assert {known.name for known in everything.registry.all_commands if known.hidden} == hidden
 
 
 @pytest.mark.parametrize("who", PEOPLE)

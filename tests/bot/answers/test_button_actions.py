@@ -31,14 +31,6 @@ async def test_again_draws_a_new_seed_and_warmer_keeps_it(bot: Bot) -> None:
     assert len({first.row, again.row, warmer.row, cooler.row}) == 4
 
 
-async def test_the_dial_ends_where_the_range_ends(bot: Bot) -> None:
-    hot = await last(bot, ask("/ask temperature:1.9 hi"))
-    hottest = await last(bot, press("warmer", hot.row))
-    assert hottest.card["temperature"] == "2.0"
-    assert "warmer" not in names(hottest)
-    assert "cooler" in names(hottest)
-
-
 async def test_only_the_newest_answer_to_a_question_is_a_turn(bot: Bot) -> None:
     first = await last(bot, ask("/ask hi", place=THREAD))
     await last(bot, press("again", first.row))
@@ -70,12 +62,6 @@ async def test_edit_opens_a_form_and_leads_to_a_new_answer(bot: Bot) -> None:
     assert (edited.text, edited.card["temperature"]) == ("<bye> done", "0.5")
     wrong = await last(bot, press("edit", first.row, prompt="bye", temperature="hot"))
     assert wrong.error
-
-
-async def test_edit_takes_only_what_its_form_has(bot: Bot) -> None:
-    first = await last(bot, ask("/ask seed:5 hi"))
-    edited = await last(bot, press("edit", first.row, prompt="bye", seed="5", depth="9"))
-    assert (edited.text, edited.card["seed"]) == ("<bye> done", "1000")
 
 
 async def test_a_bare_command_opens_a_form_where_forms_can_be_shown(bot: Bot) -> None:
@@ -149,16 +135,6 @@ async def test_stop_reaches_an_answer_that_another_process_makes(
         assert {(entry.actor, entry.subject) for entry in noted} == ({("mod", "ann")} if user is MODERATOR else set())
 
 
-async def test_stop_works_before_the_first_word(bot: Bot, echo: Echo) -> None:
-    echo.begin.clear()
-    stream = bot.prepare(ask("/ask hi")).start()
-    first = await anext(stream)
-    await replies(bot, press("stop", first.row))
-    rest = [reply async for reply in stream]
-    assert rest[-1].final
-    assert rest[-1].status == "Stopped."
-
-
 async def test_stop_before_the_first_word_makes_nothing_public(make_bot: Callable[..., Bot], echo: Echo) -> None:
     echo.begin.clear()
     async with make_bot(echo, settings={"answers.private": True}) as bot:
@@ -166,7 +142,8 @@ async def test_stop_before_the_first_word_makes_nothing_public(make_bot: Callabl
         first = await anext(stream)
         await replies(bot, press("stop", first.row))
         stopped = [reply async for reply in stream][-1]
-        assert (stopped.private, names(stopped)) == (True, ["again", "cooler", "warmer", "edit"])
+        assert (stopped.private, stopped.status) == (True, "Stopped.")
+        assert names(stopped) == ["again", "cooler", "warmer", "edit"]
         row = await bot.messages.get(first.row)
         assert row is not None
         assert row.private
@@ -207,32 +184,12 @@ CHANGING = ["stop", "again", "cooler", "warmer", "edit", "delete"]
 
 
 @pytest.mark.parametrize("button", CHANGING)
-async def test_only_the_asker_and_moderators_change_something(bot: Bot, button: str) -> None:
-    row = (await last(bot, ask("/ask hi"))).row
-    fields = {"prompt": "x"} if button == "edit" else {}
-    refused = await last(bot, press(button, row, BEN, **fields))
-    assert (refused.text, refused.private) == ("Only Ann, who asked, and moderators can do that.", True)
-    allowed = await replies(bot, press(button, row, MODERATOR, **fields))
-    assert button == "stop" or not allowed[-1].error
-
-
-@pytest.mark.parametrize("button", CHANGING)
 async def test_moderators_cannot_see_a_private_answer_but_can_end_it(bot: Bot, button: str) -> None:
     row = (await last(bot, ask("/whisper psst"))).row
     fields = {"text": "x"} if button == "edit" else {}
     told = [reply.text for reply in await replies(bot, press(button, row, MODERATOR, **fields))]
     ends = {"stop": "There is nothing to stop: this answer is finished.", "delete": ""}
     assert told == [ends.get(button, "This has expired: it is no longer stored.")]
-
-
-@pytest.mark.parametrize("button", ["b0", "up"])
-async def test_a_private_answer_has_no_buttons_for_everybody(
-    make_bot: Callable[..., Bot], echo: Echo, button: str
-) -> None:
-    async with make_bot(echo, settings={"answers.private": True}) as bot:
-        row = (await last(bot, ask("/offer"))).row
-        assert (await last(bot, press(button, row, MODERATOR))).text == "This has expired: it is no longer stored."
-        assert not (await last(bot, press(button, row))).error
 
 
 async def test_the_form_of_a_private_answer_is_for_its_asker_alone(make_bot: Callable[..., Bot], echo: Echo) -> None:
@@ -288,13 +245,6 @@ async def test_a_hidden_command_is_run_only_by_buttons(make_bot: Callable[..., B
         assert [field.value for field in (await decision.make()).fields] == ["2"]
         assert (await last(again, press("edit", down.row, BEN, depth="9"))).text == "9 m"
         assert (await last(again, press("b0", down.row))).text == "3 m"
-
-
-async def test_buttons_work_after_a_restart(make_bot: Callable[..., Bot]) -> None:
-    async with make_bot(Echo()) as bot:
-        row = (await last(bot, ask("/ask hi"))).row
-    async with make_bot(Echo()) as bot:
-        assert (await last(bot, press("again", row))).text == "<hi> done"
 
 
 async def test_a_stored_answer_looks_as_it_did(bot: Bot) -> None:
