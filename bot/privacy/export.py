@@ -189,11 +189,10 @@ class PrivacyService:
             naming.update(await plugin.forget(person) or ())
         moderators = {command.name for command in self.registry.all_commands if command.moderator}
         people = {setting.name for setting in self.settings.declared if setting.ids == "users"}
-        person_hash = self.timeouts.hash_person(person.platform, person.id)
         erasure = Erasure(
-            user,
-            person,
-            person_hash,
+            user=user,
+            person=person,
+            person_hash=self.timeouts.hash_person(person.platform, person.id),
             moderator_commands=moderators,
             people_settings=people,
             naming_answers=naming,
