@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
-    """What every decision has, and how the replies to it begin.
+class Decision:
+    """How to acknowledge a request: the subclass says how. `start` continues from there without deciding again.
 
     A reply can be private although the acknowledgement was public, as errors are: it then goes to the asker alone, and
     the public placeholder is removed.
@@ -55,28 +55,28 @@ class Decided:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refuse(Decided):
+class Refuse(Decision):
     """One private error follows."""
 
     error: UserError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenForm(Decided):
+class OpenForm(Decision):
     """A form is shown at once, and no replies follow. `make` returns it, or raises a UserError for the asker alone."""
 
     make: Callable[[], Awaitable[Form]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change(Decided):
+class Change(Decision):
     """The final replies, if any, are the new state of the message with the button."""
 
     button: ButtonId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choose(Decided):
+class Choose(Decision):
     """One private reply follows that is not stored. Hold `turn` while it is made and shown, so that the newest is last.
 
     If it `replaces`, it takes the place of the message with the button if that is private, unless it is an error.
@@ -92,7 +92,7 @@ class Choose(Decided):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer(Decided):
+class Answer(Decision):
     """A new message follows, `private` to the asker or not: the answer of a command."""
 
     command: Command
@@ -100,10 +100,7 @@ class Answer(Decided):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FollowUp(Decided):
+class FollowUp(Decision):
     """A new message follows, as for `Answer`: what a button of an answer leads to."""
 
     button: ButtonId
-
-
-Decision = Refuse | OpenForm | Change | Choose | Answer | FollowUp

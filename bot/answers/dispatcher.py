@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from bot.answers.button_actions import ButtonActions
     from bot.answers.context_factory import ContextFactory
-    from bot.answers.decision import Decided, Decision
+    from bot.answers.decision import Decision
     from bot.answers.executor import AnswerExecutor
     from bot.answers.services import Services
     from bot.commands.command import Command
@@ -118,7 +118,7 @@ class Dispatcher:
             services.safety.find_personal_data_warning(texts, request.place)
         )
 
-    async def _carry_out(self, decision: Decided, replies: Latest[Reply]) -> None:
+    async def _carry_out(self, decision: Decision, replies: Latest[Reply]) -> None:
         """Do what was decided, and publish the replies."""
         admission, request = self._services.admission, decision.request
         try:
