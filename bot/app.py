@@ -72,11 +72,11 @@ class Bot(Services):
         self._sections = sections or {}
         self._identity = identity
         self._memory = Memory(models.upstreams, Store(database, MEMORY_OF_UPSTREAMS))
-        contexts = ContextFactory(self, web_url)
+        self.contexts = ContextFactory(self, web_url)
         self.stored = StoredAnswers(self)
-        self._executor = AnswerExecutor(self, contexts, HandlerRunner(self), self.stored)
+        self._executor = AnswerExecutor(self, self.contexts, HandlerRunner(self), self.stored)
         button_actions = ButtonActions(self, self._executor, self.stored)
-        dispatcher = Dispatcher(self, contexts, self._executor, button_actions, default_command)
+        dispatcher = Dispatcher(self, self.contexts, self._executor, button_actions, default_command)
         self.prepare, self.complete = dispatcher.prepare, dispatcher.complete
         self._lifetime = AsyncExitStack()
 
