@@ -59,7 +59,7 @@ class Plugin:
     title: ClassVar[str] = ""
     settings: ClassVar[Sequence[Setting]] = ()
     examples: ClassVar[Sequence[tuple[str, str | Sentence]]] = ()
-    """Lines that the greeting suggests: each the command with its options, and the words for its free text, or "".
+    """Lines that the greeting suggests: each an own command with its options, and the words for its free text, or "".
 
     Without a command, the words are a sentence below them.
     """

@@ -65,6 +65,10 @@ class Registry:
             first, _, second = name.partition(" ")
             if second and first in merged:
                 raise PluginError(f"Command “{first}” has subcommands, so it cannot be one itself (“{plugin.name}”).")
+        names = {command.name for command in commands}
+        for line, _ in plugin.examples:
+            if line and names.isdisjoint({line[1:].partition(" ")[0], " ".join(line[1:].split()[:2])}):
+                raise PluginError(f"The plugin “{plugin.name}” has no command for its example “{line}”.")
         derived = (*plugin_switches.switch_settings(plugin.name), *derive_settings(commands))
         self._settings.declare(plugin.name, plugin.settings, derived, title=plugin.title)
         self._plugins[plugin.name] = plugin
