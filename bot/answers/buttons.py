@@ -72,7 +72,8 @@ def find_button(pressed: ButtonId, row: MessageRow) -> Button | None:
 
 def next_number(row: MessageRow) -> int:
     """Return the first number for buttons of the next page, so that none has the id of a button of this page."""
-    return max((ButtonId.parse(button.id).number + 1 for button in stored_buttons(row)), default=0)
+    ids = (ButtonId.parse(button.id) for button in stored_buttons(row))
+    return max((known.number + 1 for known in ids if known is not None), default=0)
 
 
 def core_button(kind: Kind, row_id: int, label: str, style: str = "secondary") -> Button:

@@ -12,7 +12,7 @@ from bot.answers.decision import Answer, Change, Choose, FollowUp, OpenForm, Ref
 from bot.answers.handlers import AnswerJob, error_reply
 from bot.core import metrics
 from bot.core.button_ids import FORMS, IN_PLACE, PLUGINS, ButtonId, FormId, Kind
-from bot.core.errors import UserError
+from bot.core.errors import Expired, UserError
 from bot.core.messages import Attachment, Reply, base_platform
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bot.answers.services import Services
     from bot.commands.command import Command
     from bot.core.latest import Latest
-    from bot.core.messages import Form, Request
+    from bot.core.messages import Action, Form, Request
 
 
 class Dispatcher:
@@ -50,15 +50,13 @@ class Dispatcher:
         """Decide at once, from memory alone, how `request` is acknowledged and what follows."""
         services = self._services
         request = replace(request, user=services.admission.resolve_user(request.user, request.place))
+        action = request.action
+        form, button = (None, None) if action is None else (FormId.parse(action.id), ButtonId.parse(action.id))
         try:
-            button = None
-            if (action := request.action) is not None:
-                if (form := FormId.parse(action.id)) is not None:
-                    request = replace(request, action=None, command=form.command, options=action.fields or {})
-                else:
-                    button = ButtonId.parse(action.id)
             services.admission.count_request(request, button)
-            return self._decide(request) if button is None else self._decide_press(request, button)
+            if form is not None and action is not None:
+                return self._decide(replace(request, action=None, command=form.command, options=action.fields or {}))
+            return self._decide(request) if action is None else self._decide_press(request, action, button)
         except UserError as error:
             return Refuse(request=request, error=error, _carry_out=self._carry_out)
 
@@ -76,10 +74,11 @@ class Dispatcher:
         private = command.private or _gives_private(request, command) or self._is_private(request, texts)
         return Answer(request=request, private=private, command=command, options=options, _carry_out=self._carry_out)
 
-    def _decide_press(self, request: Request, button: ButtonId) -> Decision:
+    def _decide_press(self, request: Request, action: Action, button: ButtonId | None) -> Decision:
         """Decide on a button, or the form behind one. Raises UserError if it is refused."""
-        action, kind = request.action, button.kind
-        is_private, fields = (False, None) if action is None else (action.private, action.fields)
+        if button is None:
+            raise Expired("This button has expired.")
+        kind, fields = button.kind, action.fields
         if kind not in PLUGINS:
             self._services.admission.check_press(request, kind)
         if kind in FORMS and fields is None:
@@ -88,9 +87,9 @@ class Dispatcher:
         if kind == Kind.CHOICE:
             turn = self._button_actions.turn_of(request, button.row)
             return Choose(request=request, button=button, turn=turn, _carry_out=self._carry_out)
-        private = is_private or self._is_private(request, [str(value) for value in (fields or {}).values()])
+        private = action.private or self._is_private(request, [str(value) for value in (fields or {}).values()])
         # A private page cannot take the place of a public one.
-        turns = kind == Kind.PAGE and request.can_turn_pages and private == is_private
+        turns = kind == Kind.PAGE and request.can_turn_pages and private == action.private
         if turns or kind in IN_PLACE:
             return Change(request=request, button=button, _carry_out=self._carry_out)
         private = private or kind == Kind.APPEAL

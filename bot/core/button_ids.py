@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from bot.core.errors import Expired
-
 
 class Kind(StrEnum):
     """What a button does. The last three are the buttons of plugins, which are numbered."""
@@ -68,11 +66,11 @@ class ButtonId:
     number: int = 0
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Return the id that a button has. Raises Expired for any other text."""
+    def parse(cls, text: str) -> Self | None:
+        """Return the id that a button has; None for any other text."""
         match = BUTTON.fullmatch(text)
         if match is None or int(match[3]) > MAX_ROW or bool(match[2]) != (match[1] in PLUGINS):
-            raise Expired("This button has expired.")
+            return None
         return cls(Kind(match[1]), int(match[3]), int(match[2] or 0))
 
     @property

@@ -64,6 +64,12 @@ async def test_edit_opens_a_form_and_leads_to_a_new_answer(bot: Bot) -> None:
     assert wrong.error
 
 
+async def test_edit_takes_only_what_its_form_has(bot: Bot) -> None:
+    first = await last(bot, ask("/ask seed:5 hi"))
+    edited = await last(bot, press("edit", first.row, prompt="bye", seed="5", depth="9"))
+    assert (edited.text, edited.card["seed"]) == ("<bye> done", "1000")
+
+
 async def test_a_bare_command_opens_a_form_where_forms_can_be_shown(bot: Bot) -> None:
     decision = bot.prepare(ask("/ask", can_show_forms=True))
     assert isinstance(decision, OpenForm)
@@ -184,6 +190,16 @@ CHANGING = ["stop", "again", "cooler", "warmer", "edit", "delete"]
 
 
 @pytest.mark.parametrize("button", CHANGING)
+async def test_only_the_asker_and_moderators_change_something(bot: Bot, button: str) -> None:
+    row = (await last(bot, ask("/ask hi"))).row
+    fields = {"prompt": "x"} if button == "edit" else {}
+    refused = await last(bot, press(button, row, BEN, **fields))
+    assert (refused.text, refused.private) == ("Only Ann, who asked, and moderators can do that.", True)
+    allowed = await replies(bot, press(button, row, MODERATOR, **fields))
+    assert button == "stop" or not allowed[-1].error
+
+
+@pytest.mark.parametrize("button", CHANGING)
 async def test_moderators_cannot_see_a_private_answer_but_can_end_it(bot: Bot, button: str) -> None:
     row = (await last(bot, ask("/whisper psst"))).row
     fields = {"text": "x"} if button == "edit" else {}
@@ -245,6 +261,13 @@ async def test_a_hidden_command_is_run_only_by_buttons(make_bot: Callable[..., B
         assert [field.value for field in (await decision.make()).fields] == ["2"]
         assert (await last(again, press("edit", down.row, BEN, depth="9"))).text == "9 m"
         assert (await last(again, press("b0", down.row))).text == "3 m"
+
+
+async def test_buttons_work_after_a_restart(make_bot: Callable[..., Bot]) -> None:
+    async with make_bot(Echo()) as bot:
+        row = (await last(bot, ask("/ask hi"))).row
+    async with make_bot(Echo()) as bot:
+        assert (await last(bot, press("again", row))).text == "<hi> done"
 
 
 async def test_a_stored_answer_looks_as_it_did(bot: Bot) -> None:

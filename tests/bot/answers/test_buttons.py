@@ -78,7 +78,9 @@ def offered(command: Command | None, reply: Reply | None = None, **options: obje
 
 
 def button(text: str) -> ButtonId:
-    return ButtonId.parse(f"t:{text}:5")
+    known = ButtonId.parse(f"t:{text}:5")
+    assert known is not None
+    return known
 
 
 @pytest.mark.parametrize("action", ["stop", "again", "cooler", "warmer", "edit", "delete"])

@@ -58,6 +58,13 @@ async def test_votes_forms_and_appeals_have_a_pace(make_bot: Callable[..., Bot])
             assert sum(not isinstance(decision, Refuse) for decision in admitted) == 120, name
 
 
+async def test_made_up_buttons_have_a_pace_too(make_bot: Callable[..., Bot]) -> None:
+    async with make_bot(Free()) as bot:
+        for _ in range(FLOOD):
+            bot.prepare(press("dance", 1))
+        assert (await last(bot, press("dance", 1))).text == "You are sending too much at once; wait a moment."
+
+
 async def test_whoever_sent_too_much_can_still_stop_what_is_made(make_bot: Callable[..., Bot]) -> None:
     async with make_bot(Free()) as bot:
         count_admitted(bot, ask("/look"))

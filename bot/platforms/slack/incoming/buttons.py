@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bot.answers.decision import Answer, Change, Choose, FollowUp, OpenForm, Refuse
 from bot.core.button_ids import REPEATS, ButtonId
-from bot.core.errors import Expired
 from bot.core.messages import Action
 from bot.platforms.answer_tasks import read_only_reply
 from bot.platforms.slack.api.errors import NotInChannel, SlackError
@@ -77,11 +76,9 @@ class Buttons:
 
     async def _find_question(self, action: Action) -> str:
         """Return the ts of the question that is answered again, so that it is deleted with its last answer."""
-        with suppress(Expired):
-            button = ButtonId.parse(action.id)
-            row = await self._bot.messages.get(button.row) if button.kind in REPEATS else None
-            return "" if row is None else str(row.resume.get("question", ""))
-        return ""
+        button = ButtonId.parse(action.id)
+        row = await self._bot.messages.get(button.row) if button is not None and button.kind in REPEATS else None
+        return "" if row is None else str(row.resume.get("question", ""))
 
     async def _change_in_place(self, decision: Change, place: AnswerPlace, action: Action, ts: str) -> None:
         """Change or delete the answer whose button was pressed; `ts` is the message with the button."""

@@ -208,7 +208,8 @@ class WebAnswers:
         Raises UserError with a sentence to show in the form if its fields are refused.
         """
         if FormId.parse(form_id) is None:
-            shown = self._rooms.find_shown(ButtonId.parse(form_id).row, user)
+            button = ButtonId.parse(form_id)
+            shown = None if button is None else self._rooms.find_shown(button.row, user)
             if shown is None:
                 # A page can send any number, such as that of an answer in a room that was closed.
                 raise Expired("This has expired: it is no longer stored.")
@@ -238,8 +239,8 @@ class WebAnswers:
         decision = self._bot.prepare(request)
         if isinstance(decision, OpenForm):
             return await decision.make()
-        begins_answer = isinstance(decision, (Answer, FollowUp))
-        if begins_answer or isinstance(decision, Choose):
+        runs_command = isinstance(decision, (Answer, Choose, FollowUp))
+        if runs_command:
             self._check_load(user, address)
         if isinstance(decision, Choose) and pressed is not None:
             async with decision.turn:
@@ -248,7 +249,7 @@ class WebAnswers:
             return None
         active = ActiveAnswer(user, room, thread, address=address)
         replies = decision.start()
-        first = await self._first_reply(active, replies, counts=begins_answer)
+        first = await self._first_reply(active, replies, counts=runs_command)
         if first is not None and first.is_unstored_error:
             # The error is not stored as a message, so it is shown at the button or in the form, which keeps what was
             # typed. One with buttons can be appealed against, and for that it has to be shown as a message, too.

@@ -105,10 +105,11 @@ async def test_what_was_pressed_is_done_although_the_page_closes(bot: Bot, ann: 
         await page.say("/ask hello")
         over = await page.final()
         await page.press(over, "👍")
-    row = next(ButtonId.parse(button["id"]).row for button in over["reply"]["buttons"] if button["label"] == "👍")
+    up = next(ButtonId.parse(button["id"]) for button in over["reply"]["buttons"] if button["label"] == "👍")
+    assert up is not None
 
     async def is_counted() -> bool:
-        return await bot.messages.count_votes(row) == (1, 0)
+        return await bot.messages.count_votes(up.row) == (1, 0)
 
     await eventually(is_counted)
 
