@@ -13,7 +13,7 @@ from bot.core.background import SerialExecutor, repeat, until_stored
 from bot.core.caller import Caller
 from bot.core.child_process import ChildFailed, answer_as_child, read_child_answer, run_child
 from bot.core.errors import Busy, DatabaseUnavailable, UserError
-from bot.core.i18n import language_code, translate
+from bot.core.i18n import Sentence, language_code, translate
 from bot.core.messages import (
     Attachment,
     Button,
@@ -113,6 +113,7 @@ __all__ = [
     "Reply",
     "Role",
     "Scope",
+    "Sentence",
     "SerialExecutor",
     "Setting",
     "Shelf",

@@ -313,7 +313,7 @@ def _restore(options: argparse.Namespace) -> int:
 def _commands(options: argparse.Namespace) -> int:
     from bot.commands.command import as_json
 
-    print(as_json(_make_bot(_load_config(options)).commands))
+    print(as_json(_make_bot(_load_config(options)).registry.commands))
     return 0
 
 

@@ -66,8 +66,8 @@ async def examine(load: Callable[[], Config], build: Callable[[Config], Bot], ti
     except BotError as error:
         report.add([(False, str(error))])
     if bot is not None:
-        names = ", ".join(f"/{command.name}" for command in bot.commands)
-        report.add([(True, f"{len(bot.commands)} commands: {names}")])
+        names = ", ".join(f"/{command.name}" for command in bot.registry.commands)
+        report.add([(True, f"{len(bot.registry.commands)} commands: {names}")])
     await report.run("the lessons", _check_lessons(config))
     await report.run("the database", _check_database(config))
     await report.run("the rate limits", _check_limits(config))
@@ -268,7 +268,7 @@ async def _check_discord(config: Config, bot: Bot | None) -> Findings:
         return [(True, "Discord is not set up: TEMPERA_DISCORD__TOKEN is empty.")]
     from bot.platforms.discord import checks
 
-    commands = None if bot is None else bot.commands
+    commands = None if bot is None else bot.registry.commands
     return await checks.examine(config.discord, commands, direct_messages=config.access.direct_messages)
 
 

@@ -70,7 +70,7 @@ class Monitoring:
         return web.json_response(body, status=200 if database else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        metrics.RUNNING.set(len(self._bot.services.runs.ids))
+        metrics.RUNNING.set(len(self._bot.runs.ids))
         metrics.TASKS.set(len(asyncio.all_tasks()))
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 

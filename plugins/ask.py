@@ -14,6 +14,7 @@ from bot import (
     Reference,
     RemoteFile,
     Reply,
+    Sentence,
     Setting,
     Step,
     Token,
@@ -50,6 +51,10 @@ class AskPlugin(Plugin):
     """Conversations with the language model."""
 
     title = "Language model (/ask)"
+    examples = (
+        ("/ask temperature:0.2", Sentence("What is the capital of France?")),
+        ("/ask temperature:1.2", Sentence("Tell me a story in three sentences.")),
+    )
 
     settings = (
         Setting(

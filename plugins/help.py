@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from bot import Command, Context, Plugin, Range, Reply, UserError, command
+from bot import Command, Context, Plugin, Range, Reply, Sentence, UserError, command
 
 
 class HelpPlugin(Plugin):
     """The list of commands, and one command in full."""
+
+    examples = (("", Sentence("`/help` lists everything I can do.")),)
 
     @command(name="help", private=True, free=True)
     async def show(self, ctx: Context, command: Range[str, 1, 100] | None = None) -> AsyncIterator[Reply]:

@@ -155,7 +155,7 @@ def spoken(path: Path) -> Iterator[str]:
 
 def check(made: Bot, line: str) -> None:
     """Parse and bind a command. One that is only mentioned, such as /ask or /privacy, has to exist."""
-    names = {command.name for command in made.commands}
+    names = {command.name for command in made.registry.commands}
     if line[1:] in names | {name.partition(" ")[0] for name in names}:
         return
     command, rest = made.registry.split_line(line)
@@ -195,7 +195,9 @@ def test_commands_are_found_and_mistakes_noticed(made: Bot) -> None:
 
 def test_every_command_is_told(made: Bot) -> None:
     told = "\n".join(path.read_text("utf-8") for path in GUIDES)
-    assert [command.name for command in made.commands if not re.search(rf"/{command.name}(?![\w-])", told)] == []
+    assert [
+        command.name for command in made.registry.commands if not re.search(rf"/{command.name}(?![\w-])", told)
+    ] == []
 
 
 @pytest.mark.parametrize("path", [*USER, *OPERATE], ids=named)

@@ -101,7 +101,7 @@ def test_the_whole_context_is_explained(name: str) -> None:
 
 async def test_every_command_of_the_examples_is_tried_here(running: Bot) -> None:
     tried = {running.registry.split_line(line)[0].name for line in LINES}
-    assert {known.name for known in running.commands} - tried == {"note read"}
+    assert {known.name for known in running.registry.commands} - tried == {"note read"}
 
 
 @pytest.mark.parametrize(("line", "pattern"), LINES.items())

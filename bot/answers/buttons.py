@@ -1,114 +1,62 @@
-"""The buttons under an answer: their ids, who may press them, and what they do to the options."""
+"""The buttons under an answer: which ones there are, who may press them, and what they do to the options."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from bot.core.button_ids import ANYBODY, READERS, ButtonId, Kind
 from bot.core.errors import Expired, OptionError, PermissionDenied, UserError
 from bot.core.i18n import translate
 from bot.core.messages import ALONE, Button, Field, Form
-from bot.storage.database import MAX_ID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bot.commands.command import Command
     from bot.commands.option import Option
+    from bot.core.button_ids import FormId
     from bot.core.messages import Reply, User
     from bot.storage.database import MessageRow
 
-FORM_PREFIX = "c:"
-"""The id of a command's form is this and the name of the command."""
-BUTTON_ID = re.compile(r"t:(?P<action>[a-z]+[0-9]*):(?P<row>[0-9]{1,18})")
 TEMPERATURE_STEP = 0.3
 """How much Cooler and Warmer change the temperature."""
-
-IN_PLACE = frozenset({"stop", "delete", "up", "down"})
-"""Buttons that change the message they are under, as those that turn a page do; other buttons lead to a new message."""
-ANYBODY = frozenset({"up", "down"})
-"""Buttons that everybody may press."""
-FORK = "fork"
-"""The action of a click on a token: another answer that continues from that token."""
 FORK_FIELDS = ("at", "choice")
-"""The fields of such a click: the token, and which of the likely tokens takes its place."""
+"""The fields of a click on a token: the token, and which of the likely tokens takes its place."""
 EARLIER_VALUES = {"min_p": 0.0}
 """What answers were made with that were stored before there was such an option."""
-CONTINUE = "continue"
-"""The button that asks for the next question about an answer; whoever presses it goes on for themselves."""
 COMPARED = frozenset({"temperature", "temperatures"})
 """Options by whose values answers are compared."""
-FORMS = frozenset({"edit", CONTINUE})
-"""Buttons that open a form."""
-CHOICES = "c0"
-"""The button that leads to choices; these are "c1", "c2" …."""
-REPEATS = frozenset({"again", "cooler", "warmer", FORK})
-"""Buttons that lead to another answer to the same question."""
 
 
-def parse_id(action_id: str) -> tuple[str, int]:
-    """Return the action and the row of an id "t:<action>:<row id>". Raises Expired for any other text."""
-    match = BUTTON_ID.fullmatch(action_id)
-    if match is None or int(match["row"]) > MAX_ID:
-        raise Expired("This button has expired.")
-    return match["action"], int(match["row"])
-
-
-def is_stop(action_id: str) -> bool:
-    """Return whether an id begins as those of Stop buttons do."""
-    return action_id.startswith("t:stop:")
-
-
-def is_choice(action_id: str) -> bool:
-    """Return whether an id is that of a button that leads to choices, or of one of the choices."""
-    match = BUTTON_ID.fullmatch(action_id)
-    return match is not None and is_choice_button(match["action"])
-
-
-def check_rights(action: str, row: MessageRow, user: User) -> None:
-    """Raise PermissionDenied unless `user` may press `action` under `row`, as the asker and moderators may."""
-    if action in (FORK, CONTINUE) and not row.private:
-        return
-    if action in ANYBODY or is_plugin_button(action) or user.is_moderator or user.is_operator or user.id == row.author:
+def check_rights(button: ButtonId, row: MessageRow, user: User) -> None:
+    """Raise PermissionDenied unless `user` may press a button under `row`, as the asker and moderators may."""
+    is_open = button.kind in ANYBODY or (button.kind in READERS and not row.private)
+    if is_open or user.is_moderator or user.is_operator or user.id == row.author:
         return
     sentence = "Only {name}, who asked, and moderators can do that."
-    raise PermissionDenied(sentence, code="owner", what=action, name=row.author_name)
-
-
-def is_plugin_button(action: str) -> bool:
-    """Return whether it is a button of a plugin: "b0", "b1" …, "p0", "p1" … if it turns a page, or one of choices."""
-    return action[0] in "bpc" and action[1:].isdecimal()
-
-
-def is_page_button(action: str) -> bool:
-    """Return whether it is a plugin's button that turns a page."""
-    return action[0] == "p" and is_plugin_button(action)
-
-
-def is_choice_button(action: str) -> bool:
-    """Return whether it is a plugin's button that leads to choices, "c0", or one of the choices, "c1", "c2" …."""
-    return action[0] == "c" and is_plugin_button(action)
+    raise PermissionDenied(sentence, code="owner", what=button.name, name=row.author_name)
 
 
 def assign_ids(buttons: Sequence[Button], row_id: int, first: int = 0) -> tuple[Button, ...]:
     """Return a plugin's buttons with ids; those without one are numbered from `first`."""
     return tuple(
-        button if button.id else replace(button, id=f"t:{_action_of(button, number)}:{row_id}")
+        button if button.id else replace(button, id=str(_id_of(button, row_id, number)))
         for number, button in enumerate(buttons, first)
     )
 
 
-def _action_of(button: Button, number: int) -> str:
+def _id_of(button: Button, row_id: int, number: int) -> ButtonId:
     if button.choices:
-        return CHOICES
-    return f"{'p' if button.turns else 'b'}{number}"
+        return ButtonId(Kind.CHOICE, row_id)
+    return ButtonId(Kind.PAGE if button.turns else Kind.PLUGIN, row_id, number)
 
 
 def assign_choice_ids(choices: Sequence[Button], row_id: int) -> tuple[Button, ...]:
     """Return the choices behind a button of the answer `row_id` with ids; what has one already is no choice."""
     return tuple(
-        choice if choice.id else replace(choice, id=f"t:c{number}:{row_id}") for number, choice in enumerate(choices, 1)
+        choice if choice.id else replace(choice, id=str(ButtonId(Kind.CHOICE, row_id, number)))
+        for number, choice in enumerate(choices, 1)
     )
 
 
@@ -117,14 +65,25 @@ def stored_buttons(row: MessageRow) -> tuple[Button, ...]:
     return assign_ids([Button(**button) for button in row.buttons], row.id)
 
 
+def find_button(pressed: ButtonId, row: MessageRow) -> Button | None:
+    """Return the plugin's button of a stored answer that was pressed; None if the answer no longer has it."""
+    return next((button for button in stored_buttons(row) if button.id == str(pressed)), None)
+
+
 def next_number(row: MessageRow) -> int:
     """Return the first number for buttons of the next page, so that none has the id of a button of this page."""
-    return max((int(parse_id(button.id)[0][1:]) + 1 for button in stored_buttons(row)), default=0)
+    ids = (ButtonId.parse(button.id) for button in stored_buttons(row))
+    return max((known.number + 1 for known in ids if known is not None), default=0)
+
+
+def core_button(kind: Kind, row_id: int, label: str, style: str = "secondary") -> Button:
+    """Return a button of the core under the answer `row_id`."""
+    return Button(label, action=kind, id=str(ButtonId(kind, row_id)), style=style)
 
 
 def running_buttons(row_id: int, reply: Reply, locale: str) -> tuple[Button, ...]:
     """Return the buttons of an answer that is queued or growing: the plugin's, and Stop."""
-    stop = Button(translate("Stop", locale), action="stop", id=f"t:stop:{row_id}", style="danger")
+    stop = core_button(Kind.STOP, row_id, translate("Stop", locale), "danger")
     return (*assign_ids(reply.buttons, row_id), stop)
 
 
@@ -134,27 +93,27 @@ def finished_buttons(
     """Return the buttons of a finished answer: first the plugin's, then those that its command's options allow."""
     offered = [*assign_ids(reply.buttons, row.id)]
 
-    def add(action: str, label: str, style: str = "secondary") -> None:
-        offered.append(Button(label, action=action, id=f"t:{action}:{row.id}", style=style))
+    def add(kind: Kind, label: str, style: str = "secondary") -> None:
+        offered.append(core_button(kind, row.id, label, style))
 
     if command is not None and command.option("seed") is not None:
-        add("again", translate("Again", locale))
+        add(Kind.AGAIN, translate("Again", locale))
         temperature = row.options.get("temperature")
         option = command.option("temperature")
         if option is not None and isinstance(temperature, (int, float)):
             if option.minimum is None or temperature > option.minimum:
-                add("cooler", translate("Cooler", locale))
+                add(Kind.COOLER, translate("Cooler", locale))
             if option.maximum is None or temperature < option.maximum:
-                add("warmer", translate("Warmer", locale))
+                add(Kind.WARMER, translate("Warmer", locale))
         if any(option.form for option in command.options):
-            add("edit", translate("Edit", locale))
+            add(Kind.EDIT, translate("Edit", locale))
     if command is not None and command.reads_history and _begins_afresh(row) and _is_turn(row, reply):
-        add(CONTINUE, translate("Continue", locale))
+        add(Kind.CONTINUE, translate("Continue", locale))
     if not reply.private:
-        add("delete", translate("Delete", locale), "danger")
+        add(Kind.DELETE, translate("Delete", locale), "danger")
         up, down = votes
-        add("up", f"👍 {up}" if up else "👍")
-        add("down", f"👎 {down}" if down else "👎")
+        add(Kind.UP, f"👍 {up}" if up else "👍")
+        add(Kind.DOWN, f"👎 {down}" if down else "👎")
     return tuple(offered)
 
 
@@ -167,14 +126,14 @@ def _is_turn(row: MessageRow, reply: Reply) -> bool:
     return bool(reply.text) and not reply.error and row.state != "interrupted"
 
 
-def accepted_fields(action: str, command: Command, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of the sent `fields` that `action` accepts; others may have been made up by the sender."""
+def accepted_fields(kind: Kind, command: Command, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the sent `fields` that a button accepts; others may have been made up by the sender."""
     names: Sequence[str] = ()
-    if action == "edit":
+    if kind == Kind.EDIT:
         names = [option.name for option in command.options if option.form]
-    elif action == FORK:
+    elif kind == Kind.FORK:
         names = FORK_FIELDS
-    elif action == CONTINUE and command.free_text is not None:
+    elif kind == Kind.CONTINUE and command.free_text is not None:
         names = [command.free_text.name]
     return {name: value for name, value in fields.items() if name in names}
 
@@ -193,49 +152,48 @@ def stored_options(command: Command, stored: Mapping[str, Any]) -> dict[str, Any
     }
 
 
-def changed_options(action: str, command: Command, row: MessageRow, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of the answer that `action` under `row` asks for, with the `fields` that it accepts."""
+def changed_options(kind: Kind, command: Command, row: MessageRow, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of the answer that a button under `row` asks for, with the `fields` that it accepts."""
     options = stored_options(command, EARLIER_VALUES | row.options)
-    match action:
-        case "again":
-            options["seed"] = None
-        case "cooler" | "warmer":
+    accepted = accepted_fields(kind, command, fields)
+    match kind:
+        case Kind.AGAIN:
+            return options | {"seed": None}
+        case Kind.COOLER | Kind.WARMER:
             option = command.option("temperature")
             if option is None or "temperature" not in options:
                 raise UserError("/{command} has no temperature.", command=command.name)
-            value = options["temperature"] + (TEMPERATURE_STEP if action == "warmer" else -TEMPERATURE_STEP)
-            options["temperature"] = round(option.clamp(value), 2)
+            value = options["temperature"] + (TEMPERATURE_STEP if kind == Kind.WARMER else -TEMPERATURE_STEP)
             # The same seed, so that only the temperature differs; only an answer with a card has a seed of its own.
-            if row.seed is not None:
-                options["seed"] = row.seed
-        case "edit":
-            options |= {"seed": None} | accepted_fields(action, command, fields)
-        case "continue":
-            text = command.free_text
-            options = {name: value for name, value in options.items() if text is None or name != text.name}
-            options |= {"seed": None} | accepted_fields(action, command, fields)
-        case "fork":
-            options |= {"seed": None, "answer": row.id} | accepted_fields(action, command, fields)
+            seed = {} if row.seed is None else {"seed": row.seed}
+            return options | {"temperature": round(option.clamp(value), 2)} | seed
+        case Kind.EDIT:
+            return options | {"seed": None} | accepted
+        case Kind.CONTINUE:
+            if command.free_text is not None:
+                options.pop(command.free_text.name, None)
+            return options | {"seed": None} | accepted
+        case Kind.FORK:
+            return options | {"seed": None, "answer": row.id} | accepted
         case _:
             raise Expired("This button has expired.")
-    return options
 
 
-def make_form(command: Command, values: Mapping[str, Any], form_id: str) -> Form:
+def make_form(command: Command, values: Mapping[str, Any], form: ButtonId | FormId) -> Form:
     """Return the form of a command with a field for each of its `form_options`, filled in with `values`."""
     shown = command.form_options(values)
     if not shown:
         raise OptionError("", "/{command} has no form.", command=command.name)
     fields = tuple(make_field(option, values.get(option.name, option.default)) for option in shown)
-    return Form(form_id, f"/{command.known_as}", fields)
+    return Form(str(form), f"/{command.known_as}", fields)
 
 
-def make_continue_form(command: Command, row_id: int, locale: str) -> Form:
+def make_continue_form(command: Command, button: ButtonId, locale: str) -> Form:
     """Return the form behind Continue, with one field for the next question."""
     if not command.reads_history or command.free_text is None:
         raise Expired("This button has expired.")
     fields = (make_field(command.free_text, None),)
-    return Form(f"t:{CONTINUE}:{row_id}", translate("Continue", locale), fields)
+    return Form(str(button), translate("Continue", locale), fields)
 
 
 def make_field(option: Option, value: Any) -> Field:

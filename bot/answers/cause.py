@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bot.answers import buttons
+from bot.core.button_ids import FORMS, Kind
 from bot.core.i18n import Sentence
 from bot.core.messages import Cause
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from bot.commands.command import Command
     from bot.commands.option import Option
+    from bot.core.button_ids import ButtonId
     from bot.core.model_events import Token
     from bot.storage.database import MessageRow
 
@@ -23,22 +24,22 @@ SIGNS = str.maketrans({" ": "␣", "\n": "⏎", "\t": "⇥"})
 
 
 def describe_press(
-    action: str, label: str, row: MessageRow, command: Command, options: Mapping[str, Any], tokens: Sequence[Token]
+    button: ButtonId, label: str, row: MessageRow, command: Command, options: Mapping[str, Any], tokens: Sequence[Token]
 ) -> dict[str, Any]:
-    """Return, as JSON, what is stored about a press of `action` under the answer `row`.
+    """Return, as JSON, what is stored about a press of a button under the answer `row`.
 
     It led to `command` with `options`. `label` is that of a plugin's button, else "". `tokens` are those of the answer
     if it is forked.
     """
-    if action == buttons.FORK:
-        return {"action": action} | _describe_fork(tokens, options["at"], options["choice"])
+    if button.kind == Kind.FORK:
+        return {"action": button.name} | _describe_fork(tokens, options["at"], options["choice"])
     if label:
         return {"label": label}
-    described: dict[str, Any] = {"action": action}
+    described: dict[str, Any] = {"action": button.name}
     if changed := _find_changes(row.options, command, options):
         described["changed"] = changed
     text = command.free_text
-    if action in buttons.FORMS and text is not None and row.options.get(text.name) != options.get(text.name):
+    if button.kind in FORMS and text is not None and row.options.get(text.name) != options.get(text.name):
         described["asks"] = True
     return described
 
@@ -55,7 +56,7 @@ def read_cause(row: MessageRow) -> Cause | None:
     if chosen and instead:
         sentence = "{name} chose “{chosen}” instead of “{instead}”"
         values = {"name": name, "chosen": chosen, "instead": instead}
-    elif stored.get("action") == buttons.FORK:
+    elif stored.get("action") == Kind.FORK:
         sentence = "{name} chose another token"
     elif "changed" in stored or "change" in stored:
         sentence = "{name} pressed {button} → {change}"
@@ -83,7 +84,7 @@ def _tell_changes(changed: Mapping[str, Any], action: str) -> Sentence:
     for number, (name, value) in enumerate(changed.items()):
         values[f"name{number}"] = Sentence(name.replace("_", " "))
         values[f"value{number}"] = "–" if value is None else Sentence(value) if isinstance(value, str) else value
-    field = "{{value{0}}}" if action in ("cooler", "warmer") else "{{name{0}}} {{value{0}}}"
+    field = "{{value{0}}}" if action in (Kind.COOLER, Kind.WARMER) else "{{name{0}}} {{value{0}}}"
     return Sentence(", ".join(map(field.format, range(len(changed)))), values)
 
 

@@ -12,7 +12,8 @@ from bot.core.errors import DatabaseUnavailable
 from bot.core.i18n import translate
 
 if TYPE_CHECKING:
-    from bot.access.admission import Admission, Reason
+    from bot.access.admission import Admission
+    from bot.access.policy import Refusal
     from bot.answers.examiner import PictureExaminer
     from bot.answers.history import History
     from bot.answers.question_files import QuestionFiles
@@ -128,7 +129,7 @@ class Context:
         """
         return await self._examiner.examine(picture, self.caller)
 
-    async def why(self, command: Command, user: User | None = None) -> list[Reason]:
+    async def why(self, command: Command, user: User | None = None) -> list[Refusal]:
         """Return every reason why `user`, or else the asker, cannot use `command` here, in order of importance."""
         address = self.request.address if user is None else ""
         return await self._admission.find_reasons(user or self.user, command, self.place, address)

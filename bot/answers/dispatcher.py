@@ -5,23 +5,23 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bot.answers import buttons
-from bot.answers.decision import Decision
-from bot.answers.executor import AnswerJob
-from bot.answers.replies import error_reply
+from bot.answers.buttons import make_form
+from bot.answers.decision import Answer, Change, Choose, FollowUp, OpenForm, Refuse
+from bot.answers.handlers import AnswerJob, error_reply
 from bot.core import metrics
-from bot.core.errors import UserError
+from bot.core.button_ids import FORMS, IN_PLACE, PLUGINS, ButtonId, FormId, Kind
+from bot.core.errors import Expired, UserError
 from bot.core.messages import Attachment, Reply, base_platform
-from bot.storage.audit import APPEAL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from bot.answers.button_actions import ButtonActions
     from bot.answers.context_factory import ContextFactory
-    from bot.answers.decision import Work
+    from bot.answers.decision import Decision
     from bot.answers.executor import AnswerExecutor
     from bot.answers.services import Services
     from bot.commands.command import Command
@@ -48,43 +48,52 @@ class Dispatcher:
 
     def prepare(self, request: Request) -> Decision:
         """Decide at once, from memory alone, how `request` is acknowledged and what follows."""
-        request = replace(request, user=self._services.admission.resolve_user(request.user, request.place))
-        pressed = "" if request.action is None else request.action.id
-        is_stop = buttons.is_stop(pressed)
-        goes_on = is_stop or buttons.is_choice(pressed)
+        services = self._services
+        request = replace(request, user=services.admission.resolve_user(request.user, request.place))
+        action = request.action
+        form, button = (None, None) if action is None else (FormId.parse(action.id), ButtonId.parse(action.id))
         try:
-            self._services.admission.count_request(request, is_stop=is_stop, goes_on=goes_on)
+            services.admission.count_request(request, button)
+            if form is not None and action is not None:
+                return self._decide(replace(request, action=None, command=form.command, options=action.fields or {}))
+            return self._decide(request) if action is None else self._decide_press(request, action, button)
         except UserError as error:
-            return self._refuse(request, error)
-        return self._decide(request)
+            return Refuse(request=request, error=error, _carry_out=self._carry_out)
 
     def _decide(self, request: Request) -> Decision:
+        """Decide on a command. Raises UserError if it is refused."""
         services = self._services
-        try:
-            if request.action is not None:
-                return self._prepare_action(request, request.action)
-            command, given = self._parse_command(request)
-            request = replace(request, options=given)
-            command = services.admission.resolve_command(request, command)
-            if request.can_show_forms and command.wants_form(given):
-                form = partial(self._command_form, request, command, given)
-                return Decision(request=request, command=command, form=form)
-            options = services.admission.admit(request, command, given)
-        except UserError as error:
-            return self._refuse(request, error)
+        command, given = self._parse_command(request)
+        request = replace(request, options=given)
+        command = services.admission.resolve_command(request, command)
+        if request.can_show_forms and command.wants_form(given):
+            make = partial(self._command_form, request, command, given)
+            return OpenForm(request=request, make=make, _carry_out=self._carry_out)
+        options = services.admission.admit(request, command, given)
         texts = services.safety.read_free_texts(command, options)
         private = command.private or _gives_private(request, command) or self._is_private(request, texts)
-        work = self._answer_work(command, options, private=private)
-        return Decision(request=request, command=command, private=private, _work=self._with_refusals(work))
+        return Answer(request=request, private=private, command=command, options=options, _carry_out=self._carry_out)
 
-    def _answer_work(self, command: Command, options: Mapping[str, Any], *, private: bool) -> Work:
-        async def answer(request: Request, replies: Latest[Reply]) -> None:
-            await self._services.admission.refresh(request, command)
-            files = {name: value for name, value in request.options.items() if isinstance(value, Attachment)}
-            job = AnswerJob(request=request, command=command, options={**options, **files}, private=private)
-            await self._executor.run_answer(job, replies)
-
-        return answer
+    def _decide_press(self, request: Request, action: Action, button: ButtonId | None) -> Decision:
+        """Decide on a button, or the form behind one. Raises UserError if it is refused."""
+        if button is None:
+            raise Expired("This button has expired.")
+        kind, fields = button.kind, action.fields
+        if kind not in PLUGINS:
+            self._services.admission.check_press(request, kind)
+        if kind in FORMS and fields is None:
+            make = partial(self._button_actions.form, request, button)
+            return OpenForm(request=request, make=make, _carry_out=self._carry_out)
+        if kind == Kind.CHOICE:
+            turn = self._button_actions.turn_of(request, button.row)
+            return Choose(request=request, button=button, turn=turn, _carry_out=self._carry_out)
+        private = action.private or self._is_private(request, [str(value) for value in (fields or {}).values()])
+        # A private page cannot take the place of a public one.
+        turns = kind == Kind.PAGE and request.can_turn_pages and private == action.private
+        if turns or kind in IN_PLACE:
+            return Change(request=request, button=button, _carry_out=self._carry_out)
+        private = private or kind == Kind.APPEAL
+        return FollowUp(request=request, private=private, button=button, _carry_out=self._carry_out)
 
     def _parse_command(self, request: Request) -> tuple[Command, Mapping[str, Any]]:
         registry = self._services.registry
@@ -99,7 +108,7 @@ class Dispatcher:
 
     async def _command_form(self, request: Request, command: Command, given: Mapping[str, Any]) -> Form:
         values = self._services.admission.own_defaults(request, command) | dict(given)
-        return buttons.make_form(command, values, f"{buttons.FORM_PREFIX}{command.name}")
+        return make_form(command, values, FormId(command.name))
 
     def _is_private(self, request: Request, texts: Sequence[str]) -> bool:
         """Return whether only the asker sees the answer: all answers there are private, or this one has a warning."""
@@ -108,62 +117,33 @@ class Dispatcher:
             services.safety.find_personal_data_warning(texts, request.place)
         )
 
-    # Buttons and forms
-
-    def _prepare_action(self, request: Request, action: Action) -> Decision:
-        services = self._services
-        if action.id.startswith(buttons.FORM_PREFIX):
-            command = services.registry.find(action.id.removeprefix(buttons.FORM_PREFIX))
-            return self._decide(replace(request, action=None, command=command.name, options=action.fields or {}))
-        name, row_id = buttons.parse_id(action.id)
-        if not buttons.is_plugin_button(name):
-            # A plugin's button runs a command, and the rules for that command are checked when it runs.
-            services.admission.check_press(request, name)
-        if name in buttons.FORMS and action.fields is None:
-            return Decision(request=request, form=partial(self._button_actions.form, request, name, row_id))
-        if name == APPEAL:
-
-            async def appeal(request: Request, replies: Latest[Reply]) -> None:
-                replies.put(await services.refusals.appeal(request, row_id))
-
-            return Decision(request=request, _work=self._with_refusals(appeal))
-        if buttons.is_choice_button(name):
-
-            async def choose(request: Request, replies: Latest[Reply]) -> None:
-                await services.admission.refresh(request)
-                replies.put(await self._button_actions.choose(request, name, row_id))
-
-            # The message with the button that led to the choices stays, as others press that, too.
-            replaces, turn = name != buttons.CHOICES, self._button_actions.turn_of(request, row_id)
-            work = self._with_refusals(choose)
-            return Decision(request=request, passing=True, in_place=replaces, turn=turn, _work=work)
-        private = action.private or self._is_private(request, [str(value) for value in (action.fields or {}).values()])
-        # A private page cannot take the place of a public one.
-        turns = buttons.is_page_button(name) and request.can_turn_pages and private == action.private
-
-        async def act(request: Request, replies: Latest[Reply]) -> None:
-            await services.admission.refresh(request)
-            await self._button_actions.act(request, name, row_id, replies, turns=turns)
-
-        in_place = turns or name in buttons.IN_PLACE
-        return Decision(request=request, private=private, in_place=in_place, _work=self._with_refusals(act))
-
-    # Refusals
-
-    def _refuse(self, request: Request, error: UserError) -> Decision:
-        async def refuse(request: Request, replies: Latest[Reply]) -> None:
+    async def _carry_out(self, decision: Decision, replies: Latest[Reply]) -> None:
+        """Do what was decided, and publish the replies."""
+        admission, request = self._services.admission, decision.request
+        try:
+            match decision:
+                case Refuse(error=error):
+                    raise error
+                case OpenForm():
+                    pass
+                case Answer(command=command, options=options, private=private):
+                    await admission.refresh(request, command)
+                    files = {name: value for name, value in request.options.items() if isinstance(value, Attachment)}
+                    job = AnswerJob(request=request, command=command, options={**options, **files}, private=private)
+                    await self._executor.run_answer(job, replies)
+                case FollowUp(button=ButtonId(kind=Kind.APPEAL, row=entry)):
+                    replies.put(await self._services.refusals.appeal(request, entry))
+                case FollowUp(button=button):
+                    await admission.refresh(request)
+                    await self._executor.run_answer(await self._button_actions.follow_up(request, button), replies)
+                case Choose(button=button):
+                    await admission.refresh(request)
+                    replies.put(await self._button_actions.choose(request, button))
+                case Change(button=button):
+                    await admission.refresh(request)
+                    await self._button_actions.change(request, button, replies)
+        except UserError as error:
             replies.put(await self._error_reply(request, error))
-
-        return Decision(request=request, refused=True, _work=refuse)
-
-    def _with_refusals(self, work: Work) -> Work:
-        async def guarded(request: Request, replies: Latest[Reply]) -> None:
-            try:
-                await work(request, replies)
-            except UserError as error:
-                replies.put(await self._error_reply(request, error))
-
-        return guarded
 
     async def _error_reply(self, request: Request, error: UserError) -> Reply:
         metrics.REFUSALS.labels(base_platform(request.place.platform), type(error).__name__).inc()
@@ -180,7 +160,7 @@ class Dispatcher:
         services = self._services
         request = replace(request, user=services.admission.resolve_user(request.user, request.place))
         try:
-            services.admission.count_completion(request)
+            services.limits.count_completion(request)
             command = services.registry.find(request.command)
             services.admission.check(request, command)
         except UserError:

@@ -1,9 +1,8 @@
-"""The services of the core, wired once; answers and their buttons use them."""
+"""The services of the core, wired once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from bot.access.admission import Admission
 from bot.access.policy import Policy
@@ -28,7 +27,7 @@ from bot.storage.audit import Audit
 from bot.storage.instances import Instance
 from bot.storage.messages import MessageStore
 from bot.storage.pictures import PictureHashes
-from bot.storage.process_events import ProcessEvents
+from bot.storage.process_events import MEMORY, ProcessEvents
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,109 +38,75 @@ if TYPE_CHECKING:
     from bot.storage.database import Database
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """One instance of each service. `keeps_answers` is False if answers are deleted once they are finished."""
+    """One instance of each service of the core, wired and not yet started."""
 
-    models: ModelClient
-    database: Database
-    adapters: Adapters
-    settings: Settings
-    registry: Registry
-    defaults: Defaults
-    audit: Audit
-    timeouts: TimeOuts
-    limits: RateLimiter
-    safety: Safety
-    admission: Admission
-    log_channel: LogChannel
-    refusals: Refusals
-    instance: Instance
-    events: ProcessEvents
-    messages: MessageStore
-    stamper: Stamper
-    pictures: PictureHashes
-    examiner: PictureExaminer
-    reader: FileReader
-    runs: ActiveRuns
-    abandoned: AbandonedAnswers
-    moderation: Moderation
-    privacy: PrivacyService
-    keeps_answers: bool
-
-    @classmethod
-    def wire(
-        cls,
+    def __init__(
+        self,
         models: ModelClient,
         plugins: Sequence[Plugin],
         database: Database,
         *,
-        settings: Mapping[str, Any],
-        limits: str,
-        direct_messages: bool,
-        keeps_answers: bool,
+        settings: Mapping[str, Any] | None = None,
+        limits: str = MEMORY,
+        direct_messages: bool = True,
+        keeps_answers: bool = True,
         platforms: Mapping[str, Capabilities] | None = None,
-    ) -> Self:
-        """Make all services without starting them.
+    ) -> None:
+        """`limits` is where uses are counted: "memory", or the address of a Redis server.
 
-        `limits` is the address of the storage in which uses are counted, and `direct_messages` says whether these are
-        answered.
+        `direct_messages` says whether these are answered, and `keeps_answers` is False if answers are deleted once they
+        are finished. `platforms` are the capabilities of all known platforms by name, including those that other
+        processes run.
         """
-        adapters = Adapters(platforms)
-        resolved = Settings(settings, models, adapters)
-        resolved.declare("safety", SETTINGS)
-        registry, defaults = Registry(plugins, resolved), Defaults()
-        audit, timeouts = Audit(database), TimeOuts(database)
-        limiter, safety = RateLimiter(resolved, limits), Safety(resolved, models)
-        policy = Policy(resolved, timeouts, direct_messages=direct_messages)
-        instance, runs = Instance(database), ActiveRuns()
-        stamper, pictures = Stamper(), PictureHashes(database)
-        events = ProcessEvents(limits, instance.id)
-        messages = MessageStore(database, instance, events)
-        moderation = Moderation(
-            audit=audit, messages=messages, runs=runs, timeouts=timeouts, policy=policy, adapters=adapters
+        self.models = models
+        self.database = database
+        self.direct_messages = direct_messages
+        self.keeps_answers = keeps_answers
+        self.adapters = Adapters(platforms)
+        self.settings = Settings(settings or {}, models, self.adapters)
+        self.settings.declare("safety", SETTINGS)
+        self.registry = Registry(plugins, self.settings)
+        self.defaults = Defaults()
+        self.audit = Audit(database)
+        self.timeouts = TimeOuts(database)
+        self.limits = RateLimiter(self.settings, limits)
+        self.safety = Safety(self.settings, models)
+        self.policy = Policy(self.settings, self.timeouts, direct_messages=direct_messages)
+        self.admission = Admission(
+            settings=self.settings,
+            registry=self.registry,
+            defaults=self.defaults,
+            policy=self.policy,
+            limits=self.limits,
+            safety=self.safety,
+            timeouts=self.timeouts,
         )
-        return cls(
-            models=models,
+        self.log_channel = LogChannel(database, self.settings, self.audit, self.adapters)
+        self.refusals = Refusals(self.audit, self.adapters, keeps_words=keeps_answers)
+        self.instance = Instance(database)
+        self.events = ProcessEvents(limits, self.instance.id)
+        self.messages = MessageStore(database, self.instance, self.events)
+        self.stamper = Stamper()
+        self.examiner = PictureExaminer(self.stamper, PictureHashes(database), self.messages)
+        self.reader = FileReader()
+        self.runs = ActiveRuns()
+        self.abandoned = AbandonedAnswers(self.messages)
+        self.moderation = Moderation(
+            audit=self.audit,
+            messages=self.messages,
+            runs=self.runs,
+            timeouts=self.timeouts,
+            policy=self.policy,
+            adapters=self.adapters,
+        )
+        self.privacy = PrivacyService(
             database=database,
-            adapters=adapters,
-            settings=resolved,
-            registry=registry,
-            defaults=defaults,
-            audit=audit,
-            timeouts=timeouts,
-            limits=limiter,
-            safety=safety,
-            admission=Admission(
-                settings=resolved,
-                registry=registry,
-                defaults=defaults,
-                policy=policy,
-                limits=limiter,
-                safety=safety,
-                timeouts=timeouts,
-            ),
-            log_channel=LogChannel(database, resolved, audit, adapters),
-            refusals=Refusals(audit, adapters, keeps_words=keeps_answers),
-            instance=instance,
-            events=events,
-            messages=messages,
-            stamper=stamper,
-            pictures=pictures,
-            examiner=PictureExaminer(stamper, pictures, messages),
-            reader=FileReader(),
-            runs=runs,
-            abandoned=AbandonedAnswers(messages),
-            moderation=moderation,
-            privacy=PrivacyService(
-                database=database,
-                registry=registry,
-                settings=resolved,
-                defaults=defaults,
-                timeouts=timeouts,
-                limits=limiter,
-                moderation=moderation,
-                adapters=adapters,
-            ),
-            keeps_answers=keeps_answers,
+            registry=self.registry,
+            settings=self.settings,
+            defaults=self.defaults,
+            timeouts=self.timeouts,
+            limits=self.limits,
+            moderation=self.moderation,
+            adapters=self.adapters,
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.core.button_ids import ButtonId, Kind
 from bot.core.errors import DatabaseUnavailable, Expired, RequestRefused, UserError
 from bot.core.i18n import translate
 from bot.core.messages import Button, Place, Reply
@@ -48,7 +49,7 @@ class Refusals:
         status = translate("Reason: {reason}", locale, reason=error.reason)
         if number is None or not self._is_moderated(request.place):
             return replace(reply, status=status)
-        appeal = Button(translate("Appeal", locale), action=APPEAL, id=f"t:{APPEAL}:{number}")
+        appeal = Button(translate("Appeal", locale), action=Kind.APPEAL, id=str(ButtonId(Kind.APPEAL, number)))
         return replace(reply, status=status, buttons=(appeal,))
 
     async def record(self, request: Request, error: RequestRefused) -> int | None:

@@ -120,7 +120,7 @@ class AnswerTasks(ABC, Generic[ViewT]):
         """Show `replies` until they end, each changed by `change`. Raises nothing but its own cancellation."""
         self._views[view] = asyncio.current_task()
         try:
-            with self.bot.services.runs.showing():
+            with self.bot.runs.showing():
                 async with aclosing(throttled(replies, self._throttle(view))) as newest:
                     async for reply in newest:
                         await self._show(view, reply if change is None else change(reply))
@@ -160,7 +160,8 @@ class AnswerTasks(ABC, Generic[ViewT]):
         """Show that the answers which another process left unfinished were cut short, with the buttons that remain."""
         # Each step is repeated by itself: what is marked is not found again, and a view knows what it has posted.
         for row in await until_stored(partial(self.bot.messages.mark_interrupted, [self._platform])):
-            last = await until_stored(partial(self.bot.conclude, row.id))
+            await until_stored(partial(self.bot.stored.conclude, row.id))
+            last = await until_stored(partial(self.bot.messages.get, row.id))
             if last is not None and (view := await until_stored(partial(self._find_view, last))) is not None:
                 await until_stored(partial(self._show_stored, view, last))
 

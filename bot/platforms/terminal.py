@@ -16,6 +16,8 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import Completer, Completion
 from prompt_toolkit.history import FileHistory, InMemoryHistory
 
+from bot.answers.decision import OpenForm
+from bot.answers.greeting import welcome
 from bot.commands import grammar
 from bot.core.errors import UserError
 from bot.core.files import MAX_FILE_BYTES, require_size
@@ -73,8 +75,8 @@ class Terminal:
         """Answer lines until the end of input. Returns 0."""
         async with self.bot:
             self._session = PromptSession("> ", completer=_Completer(self), history=_open_history())
-            _print_note(f"{self.bot.welcome(self.user.locale).text}\n\n{translate(WELCOME, self.user.locale)}")
-            for row in await self.bot.mark_interrupted(["terminal"]):
+            _print_note(f"{welcome(self.bot, self.user.locale).text}\n\n{translate(WELCOME, self.user.locale)}")
+            for row in await self.bot.stored.mark_interrupted(["terminal"]):
                 status = translate("Interrupted: the bot was restarted.", self.user.locale)
                 _print_note(f"{status} /{row.command} {row.options.get('prompt', '')}  (!again {row.id})")
             while True:
@@ -93,7 +95,7 @@ class Terminal:
 
         def interrupt() -> None:
             # Before the answer has a row, and after it has ended in the bot, only the task can be stopped.
-            if self.bot.stop(self._last_reply.row):
+            if self.bot.runs.stop(self._last_reply.row):
                 self._was_stopped = True
             else:
                 task.cancel()
@@ -159,8 +161,8 @@ class Terminal:
 
     async def _run_request(self, request: Request) -> int:
         decision = self.bot.prepare(request)
-        if decision.form is not None:
-            filled_in = await self._fill_in(await decision.form())
+        if isinstance(decision, OpenForm):
+            filled_in = await self._fill_in(await decision.make())
             if filled_in is None:
                 return 130
             decision = self.bot.prepare(filled_in)
@@ -306,7 +308,7 @@ class _Completer(Completer):
         text = document.text_before_cursor
         if not text.startswith("/"):
             return
-        commands = self._bot.commands_for(self._user, PLACE)
+        commands = self._bot.admission.commands_for(self._user, PLACE)
         word = text.rsplit(" ", 1)[-1]
         command = next((known for known in commands if text.startswith(f"/{known.name} ")), None)
         if command is None:

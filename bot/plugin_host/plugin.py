@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bot.commands.command import Command
     from bot.config.sections import PluginsSection
     from bot.core.caller import Caller
+    from bot.core.i18n import Sentence
     from bot.core.messages import Page, Person, Place, Reference, Reply, Shelf, User
     from bot.inference.client import ModelClient
     from bot.settings.setting import Setting
@@ -57,6 +58,11 @@ class Plugin:
     name: str = ""
     title: ClassVar[str] = ""
     settings: ClassVar[Sequence[Setting]] = ()
+    examples: ClassVar[Sequence[tuple[str, str | Sentence]]] = ()
+    """Lines that the greeting suggests: each an own command with its options, and the words for its free text, or "".
+
+    Without a command, the words are a sentence below them.
+    """
     host: Host
     """Set before `start` is called."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.commands.command import MAX_SHOWN_CHARACTERS
 from bot.commands.source import find_place
-from bot.core.errors import BotError, ConfigError, PluginError, UnknownCommand, UserError
+from bot.core.errors import BotError, ConfigError, DatabaseUnavailable, PluginError, UnknownCommand, UserError
 from bot.core.text import cut, nearest
 from bot.plugin_host.plugin import errors_name, reload_plugin
 from bot.settings import plugin_switches
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from bot.commands.command import Command
-    from bot.core.messages import Place, User
+    from bot.core.caller import Caller
+    from bot.core.messages import Page, Place, Shelf, User
     from bot.plugin_host.plugin import Host, Plugin
     from bot.settings.resolver import Settings
     from bot.settings.setting import Scope
@@ -64,6 +65,10 @@ class Registry:
             first, _, second = name.partition(" ")
             if second and first in merged:
                 raise PluginError(f"Command “{first}” has subcommands, so it cannot be one itself (“{plugin.name}”).")
+        names = {command.name for command in commands}
+        for line, _ in plugin.examples:
+            if line and names.isdisjoint({line[1:].partition(" ")[0], " ".join(line[1:].split()[:2])}):
+                raise PluginError(f"The plugin “{plugin.name}” has no command for its example “{line}”.")
         derived = (*plugin_switches.switch_settings(plugin.name), *derive_settings(commands))
         self._settings.declare(plugin.name, plugin.settings, derived, title=plugin.title)
         self._plugins[plugin.name] = plugin
@@ -125,6 +130,32 @@ class Registry:
     def enabled_plugins(self, place: Place) -> tuple[Plugin, ...]:
         """Return the plugins that may be used in `place`."""
         return tuple(plugin for name, plugin in self._plugins.items() if self.is_on(name, place))
+
+    async def pages(self, place: Place) -> dict[str, Sequence[Page]]:
+        """Return the pages that people can read in `place`, by plugin. A plugin that fails has none."""
+        pages_by_plugin = {}
+        for plugin in self.enabled_plugins(place):
+            try:
+                pages_by_plugin[plugin.name] = await plugin.pages(place)
+            except DatabaseUnavailable as error:
+                log.debug("Plugin “%s” could not list its pages: %s", plugin.name, error)
+            except Exception:
+                log.exception("Plugin “%s” could not list its pages", plugin.name)
+        return {name: pages for name, pages in pages_by_plugin.items() if pages}
+
+    async def shelves(self, caller: Caller) -> dict[str, Shelf]:
+        """Return what moderators keep with each plugin. Raises PermissionDenied for others."""
+        caller.require_moderator()
+        shelves: dict[str, Shelf] = {}
+        for plugin in self.plugins:
+            try:
+                if (shelf := await plugin.shelf(caller)) is not None:
+                    shelves[plugin.name] = shelf
+            except UserError:
+                raise
+            except Exception:
+                log.exception("Plugin “%s” could not list what moderators keep with it", plugin.name)
+        return shelves
 
     def narrow(self, command: Command, place: Place, user: User | None = None) -> Command:
         """Return `command` with the limits that moderators have set in `place` and for the roles of `user`."""

@@ -9,6 +9,7 @@ import re
 import secrets
 import unicodedata
 from collections import defaultdict
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -41,35 +42,26 @@ OF_A_PERSON = frozenset({"reason", "name"})
 """The keys of a moderator's reason and of a name that a moderator gave, in entries of the audit about somebody."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Erasure:
     """The deletion of one person in one transaction."""
 
-    def __init__(
-        self,
-        user: User,
-        person: Person,
-        person_hash: str,
-        *,
-        moderator_commands: Collection[str],
-        people_settings: Collection[str],
-        naming_answers: Collection[int],
-        spared_question: int,
-    ) -> None:
-        """`person_hash` is the person's hash among time-outs. Answers of `moderator_commands` may mention others.
+    user: User
+    person: Person
+    person_hash: str
+    """Their hash among time-outs."""
+    moderator_commands: Collection[str]
+    """Commands whose answers may mention others."""
+    people_settings: Collection[str]
+    """Settings that are lists of people."""
+    naming_answers: Collection[int]
+    """The rows of answers that name the person."""
+    spared_question: int
+    """The row of the question that asks for the deletion, which stays until it is answered."""
 
-        `people_settings` are the settings that are lists of people, `naming_answers` the rows of answers that name the
-        person, and `spared_question` is the row of the question that asks for the deletion, which stays until it is
-        answered.
-        """
-        self._user = user
-        self._person = person
-        self._person_hash = person_hash
-        self._moderator_commands = moderator_commands
-        self._people_settings = people_settings
-        self._naming_answers = naming_answers
-        self._spared_question = spared_question
+    def __post_init__(self) -> None:
         self._pseudonym = f"deleted-{secrets.token_hex(4)}"
-        self._id = re.compile(rf"(?<!\w){re.escape(person.id)}(?!\w)")
+        self._id = re.compile(rf"(?<!\w){re.escape(self.person.id)}(?!\w)")
 
     async def run(self, database: Database) -> frozenset[int]:
         """Delete the person, and return the ids of all deleted messages, of which some may be other people's."""
@@ -80,21 +72,21 @@ class Erasure:
             await self._pseudonymise_settings(session)
             await self._pseudonymise_timeouts(session)
             for table in (PluginRow, BlobRow):
-                await session.execute(delete(table).where(is_stored_under(table, self._person)))
+                await session.execute(delete(table).where(is_stored_under(table, self.person)))
             await number_change(session, DEFAULTS, removes=True)
         await database.truncate_wal()
         return frozenset(deleted)
 
     def _on_platform(self, column: Any) -> ColumnElement[bool]:
-        return is_on_platform(column, self._user, self._person)
+        return is_on_platform(column, self.user, self.person)
 
     # Messages
 
     async def _delete_messages(self, session: AsyncSession) -> list[int]:
         """Delete their questions, other people's questions that name them, and all that followed from these."""
         named = await self._rows_naming(session)
-        not_this = is_not_of_question(self._spared_question)
-        first = select(MessageRow.id).where(or_(is_message_of(self._person), MessageRow.id.in_(named)), not_this)
+        not_this = is_not_of_question(self.spared_question)
+        first = select(MessageRow.id).where(or_(is_message_of(self.person), MessageRow.id.in_(named)), not_this)
         tree = first.cte("tree", recursive=True)
         answers = (MessageRow.parent == tree.c.id) & (MessageRow.role == "assistant")
         following = select(MessageRow.id).join(tree, or_(MessageRow.source == tree.c.id, answers)).where(not_this)
@@ -102,12 +94,12 @@ class Erasure:
         deletion = delete(MessageRow).where(MessageRow.id.in_(select(tree.c.id)))
         deleted = list(await session.scalars(deletion.returning(MessageRow.id)))
         deleted += await self._delete_naming_answers(session)
-        await session.execute(delete(VoteRow).where(is_vote_of(self._person)))
+        await session.execute(delete(VoteRow).where(is_vote_of(self.person)))
         return deleted
 
     async def _delete_naming_answers(self, session: AsyncSession) -> list[int]:
         """Delete the answers that name them, but not what followed from these, and questions without another answer."""
-        naming = MessageRow.id.in_(self._naming_answers) & is_not_of_question(self._spared_question)
+        naming = MessageRow.id.in_(self.naming_answers) & is_not_of_question(self.spared_question)
         deletion = delete(MessageRow).where(naming).returning(MessageRow.id, MessageRow.parent)
         found = (await session.execute(deletion)).all()
         parents = MessageRow.parent.in_([parent for _, parent in found])
@@ -121,17 +113,17 @@ class Erasure:
     async def _rows_naming(self, session: AsyncSession) -> list[int]:
         """Return the rows that have the person's id as an option."""
         candidates = select(MessageRow.id, MessageRow.options).where(self._contains_id(MessageRow.options))
-        rows = await session.execute(candidates.where(MessageRow.platform == self._person.platform))
-        return [row.id for row in rows if self._person.id in row.options.values()]
+        rows = await session.execute(candidates.where(MessageRow.platform == self.person.platform))
+        return [row.id for row in rows if self.person.id in row.options.values()]
 
     async def _delete_lists(self, session: AsyncSession) -> list[int]:
         """Delete moderators' answers that show the person's id or, in servers where they were, their name or words."""
         answers = select(MessageRow).where(
-            MessageRow.platform == self._person.platform,
+            MessageRow.platform == self.person.platform,
             MessageRow.role == "assistant",
-            MessageRow.command.in_(self._moderator_commands),
+            MessageRow.command.in_(self.moderator_commands),
         )
-        by_id, own_phrases = [_make_phrase(self._person.id)], self._own_phrases()
+        by_id, own_phrases = [_make_phrase(self.person.id)], self._own_phrases()
         named = await self._names_by_server(session)
         deleted = []
         for row in await session.scalars(answers):
@@ -146,14 +138,14 @@ class Erasure:
 
         In a server where nothing is theirs, the same name is somebody else's.
         """
-        person = self._person.id
+        person = self.person.id
         traces = [
-            select(table.server, name).where(table.platform == self._person.platform, is_theirs)
+            select(table.server, name).where(table.platform == self.person.platform, is_theirs)
             for table, name, is_theirs in (
                 (MessageRow, MessageRow.author_name, MessageRow.author == person),
                 (AuditRow, AuditRow.actor_name, AuditRow.actor == person),
                 (AuditRow, AuditRow.subject_name, AuditRow.subject == person),
-                (TimeOutRow, TimeOutRow.name, TimeOutRow.person == self._person_hash),
+                (TimeOutRow, TimeOutRow.name, TimeOutRow.person == self.person_hash),
                 (TimeOutRow, TimeOutRow.actor_name, TimeOutRow.actor == person),
             )
         ]
@@ -169,8 +161,8 @@ class Erasure:
         return any(phrase in text for text in texts for phrase in phrases)
 
     def _own_phrases(self) -> list[str]:
-        written = [_make_phrase(asked.text) for asked in self._person.asked]
-        name = _make_phrase(self._person.name)
+        written = [_make_phrase(asked.text) for asked in self.person.asked]
+        name = _make_phrase(self.person.name)
         return [
             *([name] if name.strip() else []),
             *(phrase for phrase in written if len(phrase.strip()) >= MIN_PHRASE_CHARACTERS),
@@ -178,10 +170,10 @@ class Erasure:
 
     async def _replace_mentions(self, session: AsyncSession) -> None:
         """Replace the id by the pseudonym wherever else it is in messages, if it can be nothing but an id."""
-        if not (len(self._person.id) >= 8 and any(map(str.isdigit, self._person.id))):
+        if not (len(self.person.id) >= 8 and any(map(str.isdigit, self.person.id))):
             return
         columns = (MessageRow.text, MessageRow.options, MessageRow.card, MessageRow.buttons, MessageRow.resume)
-        on_platform = MessageRow.platform == self._person.platform
+        on_platform = MessageRow.platform == self.person.platform
         for row in await session.scalars(select(MessageRow).where(on_platform, or_(*map(self._contains_id, columns)))):
             for name in ("text", "options", "card", "buttons", "resume"):
                 setattr(row, name, self._replace_id(getattr(row, name)))
@@ -194,36 +186,36 @@ class Erasure:
     # Records that others are responsible for
 
     async def _pseudonymise_audit(self, session: AsyncSession) -> None:
-        about = or_(AuditRow.actor == self._person.id, AuditRow.subject == self._person.id)
+        about = or_(AuditRow.actor == self.person.id, AuditRow.subject == self.person.id)
         held = or_(self._contains_id(AuditRow.before), self._contains_id(AuditRow.after))
         for row in await session.scalars(
             select(AuditRow).where(self._on_platform(AuditRow.platform), or_(about, held))
         ):
             row.before, row.after = self._replace_id(row.before), self._replace_id(row.after)
-            if row.actor == self._person.id:
+            if row.actor == self.person.id:
                 row.actor = row.actor_name = self._pseudonym
                 if row.kind in (REFUSAL, APPEAL):
                     row.before, row.reason = null(), SENSITIVE_CODES.get(row.reason, row.reason)
-            if row.subject == self._person.id:
+            if row.subject == self.person.id:
                 row.subject = row.subject_name = self._pseudonym
                 row.before, row.after = _without_words(row.before), _without_words(row.after)
 
     async def _pseudonymise_settings(self, session: AsyncSession) -> None:
-        listed = SettingRow.name.in_(self._people_settings) & self._contains_id(SettingRow.value)
-        affected = or_(SettingRow.actor == self._person.id, listed)
+        listed = SettingRow.name.in_(self.people_settings) & self._contains_id(SettingRow.value)
+        affected = or_(SettingRow.actor == self.person.id, listed)
         number = await number_change(session, SETTINGS)
         for row in await session.scalars(select(SettingRow).where(self._on_platform(SettingRow.platform), affected)):
             row.change_number = number
-            if row.actor == self._person.id:
+            if row.actor == self.person.id:
                 row.actor = row.actor_name = self._pseudonym
-            if row.name in self._people_settings and self._person.id in row.value.split():
-                row.value = " ".join(user for user in row.value.split() if user != self._person.id)
+            if row.name in self.people_settings and self.person.id in row.value.split():
+                row.value = " ".join(user for user in row.value.split() if user != self.person.id)
 
     async def _pseudonymise_timeouts(self, session: AsyncSession) -> None:
         """Keep the time-outs in force, with nothing but the person's hash."""
-        own = TimeOutRow.person == self._person_hash
+        own = TimeOutRow.person == self.person_hash
         await session.execute(update(TimeOutRow).where(own).values(user="", name="", reason=""))
-        imposed = (TimeOutRow.actor == self._person.id) & self._on_platform(TimeOutRow.platform)
+        imposed = (TimeOutRow.actor == self.person.id) & self._on_platform(TimeOutRow.platform)
         await session.execute(
             update(TimeOutRow).where(imposed).values(actor=self._pseudonym, actor_name=self._pseudonym)
         )
@@ -231,7 +223,7 @@ class Erasure:
     # Ids in texts and in JSON
 
     def _contains_id(self, column: Any) -> ColumnElement[bool]:
-        return cast(column, Text).contains(self._person.id, autoescape=True)
+        return cast(column, Text).contains(self.person.id, autoescape=True)
 
     def _replace_id(self, value: Any) -> Any:
         if isinstance(value, str):

@@ -69,29 +69,20 @@ class Export:
     parts: int
 
 
+@dataclass(kw_only=True, eq=False)
 class PrivacyService:
     """Exports and deletes the data of the caller."""
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        registry: Registry,
-        settings: Settings,
-        defaults: Defaults,
-        timeouts: TimeOuts,
-        limits: RateLimiter,
-        moderation: Moderation,
-        adapters: Adapters,
-    ) -> None:
-        self._database = database
-        self._registry = registry
-        self._settings = settings
-        self._defaults = defaults
-        self._timeouts = timeouts
-        self._limits = limits
-        self._moderation = moderation
-        self._adapters = adapters
+    database: Database
+    registry: Registry
+    settings: Settings
+    defaults: Defaults
+    timeouts: TimeOuts
+    limits: RateLimiter
+    moderation: Moderation
+    adapters: Adapters
+
+    def __post_init__(self) -> None:
         self._building = asyncio.Lock()
         self._waiting: set[tuple[str, str]] = set()
         self._parts: dict[tuple[str, str], int] = {}
@@ -145,7 +136,7 @@ class PrivacyService:
     ) -> AsyncGenerator[tuple[str, Iterable[dict[str, Any]]], None]:
         """Yield the rows of all sections, those of each section in batches, in the order of SECTIONS."""
         mine = is_message_of(person) & is_not_of_question(question)
-        async with self._database.reading() as session:
+        async with self.database.reading() as session:
             ids = list(await session.scalars(select(MessageRow.id).where(mine).order_by(MessageRow.id)))
             for section, column in (("messages", MessageRow.id), ("deliveries", DeliveryRow.message)):
                 async for rows in _rows_of_messages(session, column.class_, column, ids):
@@ -156,10 +147,10 @@ class PrivacyService:
             yield "timeouts", as_json_rows(await self._timeouts_of(session, user, person))
             stored = await session.scalars(select(PluginRow).where(is_stored_under(PluginRow, person)))
             yield "plugin_data", as_json_rows(stored)
-        for plugin in self._registry.plugins:
+        for plugin in self.registry.plugins:
             if (told := await plugin.stored(person)) is not None:
                 yield "plugins", [{"plugin": plugin.name, "stored": told}]
-        async with self._database.reading() as session:
+        async with self.database.reading() as session:
             for some in _batches(ids):
                 async for tokens in _rows_one_by_one(session, TokensRow, TokensRow.message.in_(some)):
                     yield "tokens", token_rows(tokens)
@@ -183,7 +174,7 @@ class PrivacyService:
     @asynccontextmanager
     async def _counted(self, code: str, name: str, most: int) -> AsyncIterator[None]:
         """Count the body of the context as one of at most `most` uses a day, unless it fails."""
-        async with self._limits.count_use([RateLimit(code, name, most, DAY_SECONDS, "")]) as use:
+        async with self.limits.count_use([RateLimit(code, name, most, DAY_SECONDS, "")]) as use:
             try:
                 yield
             except Exception:
@@ -194,31 +185,30 @@ class PrivacyService:
         user, person = caller.user, await self._person(caller.user, caller.place)
         self._parts.pop((person.platform, person.id), None)
         naming: set[int] = set()
-        for plugin in self._registry.plugins:
+        for plugin in self.registry.plugins:
             naming.update(await plugin.forget(person) or ())
-        moderators = {command.name for command in self._registry.all_commands if command.moderator}
-        people = {setting.name for setting in self._settings.declared if setting.ids == "users"}
-        person_hash = self._timeouts.hash_person(person.platform, person.id)
+        moderators = {command.name for command in self.registry.all_commands if command.moderator}
+        people = {setting.name for setting in self.settings.declared if setting.ids == "users"}
         erasure = Erasure(
-            user,
-            person,
-            person_hash,
+            user=user,
+            person=person,
+            person_hash=self.timeouts.hash_person(person.platform, person.id),
             moderator_commands=moderators,
             people_settings=people,
             naming_answers=naming,
             spared_question=question,
         )
-        deleted = await erasure.run(self._database)
-        await self._defaults.refresh()
-        await self._settings.refresh()
-        await self._timeouts.refresh()
-        await self._moderation.stop_requested_runs()
-        if (adapter := self._adapters.get(person.platform)) is not None:
+        deleted = await erasure.run(self.database)
+        await self.defaults.refresh()
+        await self.settings.refresh()
+        await self.timeouts.refresh()
+        await self.moderation.stop_requested_runs()
+        if (adapter := self.adapters.get(person.platform)) is not None:
             await adapter.forget_user(person.id, deleted)
 
     async def _person(self, user: User, place: Place) -> Person:
         mine = (MessageRow.platform == place.platform) & (MessageRow.author == user.id)
-        async with self._database.reading() as session:
+        async with self.database.reading() as session:
             questions = await session.scalars(select(MessageRow).where(mine, MessageRow.role == "user"))
             refused = (AuditRow.platform == place.platform) & (AuditRow.actor == user.id) & (AuditRow.kind == REFUSAL)
             refusals = await session.scalars(select(AuditRow).where(refused))
@@ -246,7 +236,7 @@ class PrivacyService:
         return list(await session.scalars(select(SettingRow).where(SettingRow.actor == person.id, here)))
 
     async def _timeouts_of(self, session: AsyncSession, user: User, person: Person) -> list[TimeOutRow]:
-        person_hash = self._timeouts.hash_person(person.platform, person.id)
+        person_hash = self.timeouts.hash_person(person.platform, person.id)
         imposed = (TimeOutRow.actor == person.id) & is_on_platform(TimeOutRow.platform, user, person)
         return list(await session.scalars(select(TimeOutRow).where(or_(TimeOutRow.person == person_hash, imposed))))
 

@@ -150,13 +150,15 @@ class Settings:
 
     def value(self, name: str, place: Place, user: User | None = None) -> Any:
         """Return the value of `name` in `place`, for the roles of `user`. Raises KeyError if it is not declared."""
+        if name not in self.scopes.names:
+            # Most settings are set nowhere, and a question looks dozens of them up.
+            return self._values[name]
         return self.effective_level(name, place, user).value
 
     def effective_level(self, name: str, place: Place, user: User | None = None) -> Level:
         """Return the value that applies, and where it comes from."""
         setting = self._declared[name]
-        if not self.scopes.any_has(name):
-            # Most settings are set nowhere, and a question looks dozens of them up.
+        if name not in self.scopes.names:
             return self._deployment_level(setting)
         roles = self._role_levels(setting, place, () if user is None else user.roles or ())
         if setting.among is not None and roles:

@@ -72,7 +72,8 @@ class Scopes:
 
     def __init__(self) -> None:
         self._values: dict[Scope, dict[str, Any]] = {}
-        self._names: frozenset[str] = frozenset()
+        self.names: frozenset[str] = frozenset()
+        """The names of the settings that any scope has a value of."""
         self._actors: dict[tuple[Scope, str], str] = {}
         self._changes = ChangeReader(SETTINGS, SettingRow.change_number)
         self.listeners: set[Callable[[], None]] = set()
@@ -94,10 +95,6 @@ class Scopes:
             actors = {(scope, row.name): row.actor_name for scope, row in zip(scopes, rows, strict=True)}
             changes = [Change(scope, row.name, row.value) for scope, row in zip(scopes, rows, strict=True)]
             self._apply(changes, actors, is_whole=is_whole)
-
-    def any_has(self, name: str) -> bool:
-        """Return whether any scope has a value of this name."""
-        return name in self._names
 
     def values_at(self, scope: Scope) -> Mapping[str, Any]:
         """Return the values set for exactly this scope, by name."""
@@ -137,7 +134,7 @@ class Scopes:
                 values[change.scope][change.name] = change.value
         self._actors = {**({} if is_whole else self._actors), **actors}
         self._values = known | values
-        self._names = frozenset(name for named in self._values.values() for name in named)
+        self.names = frozenset(name for named in self._values.values() for name in named)
         for listener in tuple(self.listeners) if self._values != before else ():
             listener()
 

@@ -23,6 +23,7 @@ from bot import (
     Range,
     Reference,
     Reply,
+    Sentence,
     Shelf,
     User,
     UserError,
@@ -68,6 +69,7 @@ class ExplainPlugin(Plugin):
 
     name = "explain"
     title = "Lessons (/explain)"
+    examples = (("/explain", Sentence("what does the temperature do")),)
 
     async def start(self) -> None:
         self.library = LessonLibrary(self.host, self.spawn)

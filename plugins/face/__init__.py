@@ -43,6 +43,7 @@ class FacePlugin(Plugin):
     """Faces from a generative adversarial network."""
 
     title = "Faces (/face)"
+    examples = (("/face count:4", ""),)
 
     async def start(self) -> None:
         self._drawing_thread = SerialExecutor("losses")

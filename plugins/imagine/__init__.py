@@ -66,6 +66,8 @@ class ImaginePlugin(Plugin):
 
     name = "imagine"
     title = "Pictures (/imagine)"
+    # The image model knows only English words.
+    examples = (("/imagine", "a red apple"),)
     settings = (
         Setting(
             name="imagine.model",

@@ -8,6 +8,7 @@ from fakes.model_server.broken_api import crooked, plainly
 from fakes.model_server.model_api import FakeModels
 
 from bot import LikelyToken, Reference, Reply, Token, User, UserError
+from bot.answers.decision import OpenForm
 from bot.app import Bot
 from bot.config.sections import ExplainSection, PluginsSection
 from bot.core.errors import Expired
@@ -81,8 +82,8 @@ async def test_continue_asks_the_next_question_about_an_answer(bot: Bot, models:
     first = await last(bot, ask("/ask temperature:1.5 seed:7 one"))
     assert "with" not in first.card
     decision = bot.prepare(replace(press("continue", first.row, BEN), user=speaking("de", BEN)))
-    assert decision.form is not None
-    form = await decision.form()
+    assert isinstance(decision, OpenForm)
+    form = await decision.make()
     assert (form.id, form.title) == (f"t:continue:{first.row}", "Fortsetzen")
     assert [(field.name, field.value, field.required) for field in form.fields] == [("prompt", "", True)]
     second = await last(bot, press("continue", first.row, BEN, prompt="two", seed="7"))
@@ -113,9 +114,9 @@ async def test_continue_stands_below_answers_after_which_the_next_question_begin
         row = await bot.messages.get(shown.row)
         assert row is not None
         row.resume, row.server = {}, server
-        assert offers(await bot.snapshot(row, "en")) is expected
+        assert offers(await bot.stored.snapshot(row, "en")) is expected
         row.state = "interrupted"
-        assert not offers(await bot.snapshot(row, "en"))
+        assert not offers(await bot.stored.snapshot(row, "en"))
 
 
 async def test_a_private_answer_is_continued_by_its_asker_alone(models: FakeModels, tmp_path: Path) -> None:
@@ -257,7 +258,7 @@ def fork(row: int, at: int, choice: int, user: User = ANN, place: Place = ROOM) 
 async def test_every_answer_keeps_its_tokens_and_the_likely_others(bot: Bot, models: FakeModels) -> None:
     reply = await last(bot, ask("/ask temperature:0 Where?"))
     assert (models.requests[0]["logprobs"], models.requests[0]["top_logprobs"]) == (True, 5)
-    tokens = await bot.tokens(reply.row, BEN, ROOM)
+    tokens = await bot.stored.tokens(reply.row, BEN, ROOM)
     assert "".join(token.text for token in tokens) == reply.text
     assert [token.probability for token in tokens[:2]] == pytest.approx([0.5, 0.25], rel=1e-3)
     assert [one.text for one in tokens[1].likely] == [" so", " is", " if", ""]
@@ -266,7 +267,7 @@ async def test_every_answer_keeps_its_tokens_and_the_likely_others(bot: Bot, mod
 async def test_tokens_that_ended_the_answer_are_not_kept(bot: Bot, models: FakeModels) -> None:
     models.answer, models.unshown = ("Paris", "."), ("\n", "User", ":")
     reply = await last(bot, ask("Where?"))
-    assert [token.text for token in await bot.tokens(reply.row, BEN, ROOM)] == ["Paris", "."]
+    assert [token.text for token in await bot.stored.tokens(reply.row, BEN, ROOM)] == ["Paris", "."]
 
 
 async def test_a_stopped_answer_keeps_its_tokens(bot: Bot, models: FakeModels) -> None:
@@ -274,7 +275,7 @@ async def test_a_stopped_answer_keeps_its_tokens(bot: Bot, models: FakeModels) -
     async for reply in bot.prepare(ask("hi")).start():
         if reply.text and not reply.final:
             await replies(bot, press("stop", reply.row))
-    assert [token.text for token in await bot.tokens(reply.row, ANN, ROOM)] == ["Paris"]
+    assert [token.text for token in await bot.stored.tokens(reply.row, ANN, ROOM)] == ["Paris"]
 
 
 async def test_text_that_a_filter_holds_back_is_not_kept_in_tokens(models: FakeModels, tmp_path: Path) -> None:
@@ -283,7 +284,7 @@ async def test_text_that_a_filter_holds_back_is_not_kept_in_tokens(models: FakeM
     async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db")) as bot:
         reply = await last(bot, ask("Say a poem"))
         assert (reply.text.startswith("Roses are red.\n\n"), reply.error) == (True, True)
-        assert [token.text for token in await bot.tokens(reply.row, BEN, ROOM)] == ["Roses", " are red."]
+        assert [token.text for token in await bot.stored.tokens(reply.row, BEN, ROOM)] == ["Roses", " are red."]
 
 
 async def test_the_setting_keep_tokens_can_be_switched_off(models: FakeModels, tmp_path: Path) -> None:
@@ -292,7 +293,7 @@ async def test_the_setting_keep_tokens_can_be_switched_off(models: FakeModels, t
     async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db"), settings=settings) as bot:
         reply = await last(bot, ask("hi"))
         assert "logprobs" not in models.requests[0]
-        assert await bot.tokens(reply.row, ANN, ROOM) == ()
+        assert await bot.stored.tokens(reply.row, ANN, ROOM) == ()
         assert (await last(bot, fork(reply.row, 0, 1))).text == (
             "Of that answer no tokens are kept, so it cannot be gone on from."
         )
@@ -308,7 +309,7 @@ async def test_a_fork_keeps_the_beginning_and_goes_on(bot: Bot, models: FakeMode
     assert body["continue_final_message"] is True
     assert (body["temperature"], body["max_tokens"], body["user"]) == (1.5, 9, "ben")
     assert [turn["content"] for turn in body["messages"]][1:] == ["before", ANSWER, "Where?", "Paris is the so"]
-    tokens = await bot.tokens(forked.row, ANN, ROOM)
+    tokens = await bot.stored.tokens(forked.row, ANN, ROOM)
     assert [token.text for token in tokens] == ["Paris", " is", " the", " so", " happy", "."]
     assert (tokens[3].probability, tokens[4].probability) == pytest.approx((0.5, 0.5), rel=1e-3)
     models.answer = ("?",)
@@ -353,11 +354,11 @@ async def test_only_the_author_can_fork_a_private_answer(bot: Bot, models: FakeM
     settings = {"answers.private": True}
     async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db"), settings=settings) as bot:
         row = (await last(bot, ask("hi"))).row
-        assert await bot.tokens(row, ANN, ROOM)
+        assert await bot.stored.tokens(row, ANN, ROOM)
         elsewhere = replace(ROOM, channel="other")
         for user, place in ((BEN, ROOM), (ANN, elsewhere), (ANN, replace(ROOM, platform="other"))):
             with pytest.raises(Expired):
-                await bot.tokens(row, user, place)
+                await bot.stored.tokens(row, user, place)
             assert (await last(bot, fork(row, 0, 1, user, place))).text == "This has expired: it is no longer stored."
         assert (await last(bot, fork(row, 0, 1))).private
 

@@ -1,6 +1,7 @@
 import pytest
 from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, press, speaking
 
+from bot.answers.decision import OpenForm
 from bot.app import Bot
 from bot.core.messages import Request
 
@@ -19,8 +20,8 @@ async def test_forms_start_with_the_default_and_buttons_keep_the_original_value(
     first = await last(bot, ask("/ask hi"))
     await last(bot, ask("/defaults set value:1.5 ask.temperature"))
     decision = bot.prepare(ask("/ask", can_show_forms=True))
-    assert decision.form is not None
-    values = {field.name: field.value for field in (await decision.form()).fields}
+    assert isinstance(decision, OpenForm)
+    values = {field.name: field.value for field in (await decision.make()).fields}
     assert values["temperature"] == "1.5"
     assert (await last(bot, press("again", first.row))).card["temperature"] == "0.7"
 

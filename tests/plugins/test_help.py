@@ -89,7 +89,7 @@ async def test_unknown_and_forbidden_commands_are_refused(bot: Bot, line: str, s
 async def test_help_speaks_the_askers_language(bot: Bot, code: str) -> None:
     known = load_translations(code)
     everything = (await last(bot, ask("/help", speaking(code)))).text
-    for command in bot.commands_for(ANN, ask("x").place):
+    for command in bot.admission.commands_for(ANN, ask("x").place):
         assert f"- `/{command.name}` – {known[command.description]}\n" in everything
         one = (await last(bot, ask(f"/help {command.name}", speaking(code)))).text
         for option in command.options:

@@ -151,7 +151,7 @@ def test_malformed_durations_are_refused(typed: str) -> None:
 
 async def test_a_message_is_removed_by_its_link_with_its_stored_data(bot: Bot) -> None:
     answer = await last(bot, ask("/ask hi", BEN))
-    await bot.record_delivery(answer.row, ["m1", "m2"])
+    await bot.messages.set_external_ids(answer.row, ["m1", "m2"])
     with bot.adapters.registered("test", adapter := FakeAdapter()):
         reply = await last(bot, ask("/mod remove https://chat/school/m2", MODERATOR))
         assert (reply.text, reply.private, reply.error) == ("The message is removed.", True, False)
@@ -174,7 +174,7 @@ async def test_a_message_is_removed_by_its_link_with_its_stored_data(bot: Bot) -
 
 async def test_a_message_that_the_platform_keeps_is_reported(bot: Bot) -> None:
     answer = await last(bot, ask("/ask hi", BEN))
-    await bot.record_delivery(answer.row, ["m1"])
+    await bot.messages.set_external_ids(answer.row, ["m1"])
     with bot.adapters.registered("test", adapter := FakeAdapter()):
         adapter.keeps = True
         assert (await last(bot, ask("/mod remove https://chat/school/m1", MODERATOR))).text == (
@@ -191,7 +191,7 @@ async def test_an_answer_of_another_server_is_not_removed(bot: Bot) -> None:
 
 async def test_direct_messages_of_others_are_not_removed(bot: Bot) -> None:
     answer = await last(bot, ask("/ask hi", BEN, Place("test", "room")))
-    await bot.record_delivery(answer.row, ["m1"])
+    await bot.messages.set_external_ids(answer.row, ["m1"])
     with bot.adapters.registered("test", adapter := FakeAdapter()):
         for message in ("m1", "hello"):
             reply = await last(bot, ask(f"/mod remove https://chat//{message}", MODERATOR, Place("test", "dm-mod")))

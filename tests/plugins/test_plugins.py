@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from fakes.core.requests import ANN, MODERATOR, OPERATOR, ROOM, ask, last, speaking
 
+from bot.answers.decision import Refuse
 from bot.app import Bot
 from bot.config.sections import PluginsSection
 from bot.core.messages import Place, Request
@@ -55,9 +56,9 @@ async def test_plugins_are_listed_with_their_commands(bot: Bot) -> None:
 async def test_a_plugin_is_switched_off_in_one_server_and_on_again(bot: Bot) -> None:
     assert (await last(bot, ask("/plugins disable face", MODERATOR))).text == "“face” is off now."
     refused = bot.prepare(ask("/face"))
-    assert refused.refused
+    assert isinstance(refused, Refuse)
     assert [reply.text async for reply in refused.start()] == ["/face is switched off here."]
-    assert "face" not in {command.name for command in bot.commands_for(ANN, ROOM)}
+    assert "face" not in {command.name for command in bot.admission.commands_for(ANN, ROOM)}
     assert (await last(bot, ask("/face", place=Place("test", "room", server="other")))).attachments
     assert (await last(bot, ask("/plugins enable face", MODERATOR))).text == "“face” is on now."
     assert (await last(bot, ask("/face"))).attachments

@@ -62,7 +62,7 @@ class Client(discord.AutoShardedClient):
         self._tree = Tree(self)
         self._tree.replace_commands(
             build(
-                bot.commands,
+                bot.registry.commands,
                 run=self._interactions.run,
                 run_on_message=self._interactions.run_on_message,
                 complete=self._interactions.complete,

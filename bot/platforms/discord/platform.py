@@ -60,7 +60,7 @@ class DiscordPlatform:
 
     async def _connect(self) -> None:
         client = Client(self._bot, self._section, self._token_seconds)
-        restoring = self._bot.services.abandoned.restored_by(self.name, client.restore)
+        restoring = self._bot.abandoned.restored_by(self.name, client.restore)
         async with client:
             with self._bot.adapters.registered(self.name, DiscordAdapter(client.answers, client)), restoring:
                 await client.start(self._section.token.get_secret_value())

@@ -94,7 +94,7 @@ class ShardLeases:
 
     def __init__(self, bot: Bot, plan: ShardPlan) -> None:
         self.plan = plan
-        self._instance = bot.services.instance
+        self._instance = bot.instance
         self._store = Store(bot.database, PLATFORM)
         self._since = time.monotonic()
 

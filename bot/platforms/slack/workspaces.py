@@ -99,7 +99,7 @@ async def _opened(bot: Bot, api: SlackApi, identity: BotIdentity, workspaces: Wo
         await stack.enter_async_context(bot.log_channel.post_entries(identity.platform))
         workspace = Workspace(answers, users)
         stack.enter_context(workspaces.serving(workspace))
-        stack.enter_context(bot.services.abandoned.restored_by(identity.platform, answers.start_restoring))
+        stack.enter_context(bot.abandoned.restored_by(identity.platform, answers.start_restoring))
         await answers.start_restoring()
         yield workspace
 

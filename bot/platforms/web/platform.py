@@ -101,7 +101,7 @@ class WebPlatform:
             await ending.enter_async_context(repeated(self._moderators.refresh, REFRESH_SECONDS))
             await answers.stored.restore()
             people = People()
-            known = KnownVisitors(self._bot.database, partial(tell_of_stored, self._bot.services.events))
+            known = KnownVisitors(self._bot.database, partial(tell_of_stored, self._bot.events))
             waiting = WaitingRoom(self._limits.waiting)
             await known.refresh()
             await ending.enter_async_context(repeated(known.refresh, REFRESH_SECONDS))
@@ -119,7 +119,7 @@ class WebPlatform:
             await ending.enter_async_context(repeated(defaults.refresh, LEARN_SECONDS, at_once=True))
             services = WebServices(
                 *(self._bot, rooms, answers, self._moderators, people, known, waiting, files, uploads),
-                SharedUploads(self._bot.services.events),
+                SharedUploads(self._bot.events),
                 defaults,
             )
             services.show_badges()
@@ -132,15 +132,15 @@ class WebPlatform:
             # Only once it listens: if another chat of this bot has the port, that chat's adapter stays registered.
             adapter = WebAdapter(rooms, self._moderators, answers, uploads, people, known)
             ending.enter_context(self._bot.adapters.registered(self.name, adapter))
-            ending.enter_context(self._bot.services.abandoned.restored_by(self.name, answers.stored.show_interrupted))
-            ending.enter_context(adapter.forgetting_with_others(self._bot.services.events))
+            ending.enter_context(self._bot.abandoned.restored_by(self.name, answers.stored.show_interrupted))
+            ending.enter_context(adapter.forgetting_with_others(self._bot.events))
             await self._share(services, site, ending)
             await ending.enter_async_context(self._bot.log_channel.post_entries(self.name))
             yield self._section.address_at(port)
 
     async def _share(self, services: WebServices, site: Site, ending: AsyncExitStack) -> None:
         """Show rooms and visitors of other processes, and tell these of those here, until `ending`."""
-        if not self._bot.services.events.is_shared:
+        if not self._bot.events.is_shared:
             return
         rooms = SharedRooms(self._bot, services.rooms, services.answers.stored)
         people = SharedPeople(services, site.open_door)

@@ -8,6 +8,7 @@ import pytest
 from fakes.core.requests import ANN, MODERATOR, ROOM
 
 from bot.access.policy import Policy
+from bot.answers.decision import Refuse
 from bot.app import Bot
 from bot.commands.command import Command
 from bot.config.sections import PluginsSection
@@ -204,7 +205,7 @@ async def everything(tmp_path: Path) -> AsyncIterator[Bot]:
 
 def may(bot: Bot, user: User, place: Place, name: str) -> bool:
     """Return whether `user` may use a command there, or press a button that runs it."""
-    request = Request(user=bot.resolve_user(user, place), place=place)
+    request = Request(user=bot.admission.resolve_user(user, place), place=place)
     try:
         bot.admission.check(request, bot.registry.find_any(name))
     except PermissionDenied as error:
@@ -213,9 +214,9 @@ def may(bot: Bot, user: User, place: Place, name: str) -> bool:
 
 
 async def test_the_table_has_every_command(everything: Bot) -> None:
-    assert {known.name for known in everything.commands} == {*EVERYBODY, *MODERATORS_ALONE}
+    assert {known.name for known in everything.registry.commands} == {*EVERYBODY, *MODERATORS_ALONE}
     hidden = ON_BUTTONS | ON_MODERATORS_BUTTONS
-    assert {known.name for known in everything.registry._commands.values() if known.hidden} == hidden
+    assert {known.name for known in everything.registry.all_commands if known.hidden} == hidden
 
 
 @pytest.mark.parametrize("who", PEOPLE)
@@ -224,12 +225,12 @@ async def test_every_command_is_allowed_to_the_roles_of_the_table(everything: Bo
     expected = dict.fromkeys((*EVERYBODY, *ON_BUTTONS), True)
     expected |= dict.fromkeys((*MODERATORS_ALONE, *ON_MODERATORS_BUTTONS), is_moderator)
     assert {name: may(everything, user, place, name) for name in expected} == expected
-    listed = {known.name for known in everything.commands_for(user, place)}
+    listed = {known.name for known in everything.admission.commands_for(user, place)}
     assert listed == {name for name, allowed in expected.items() if allowed} - ON_BUTTONS - ON_MODERATORS_BUTTONS
     for name in MODERATORS_ALONE:
         decision = everything.prepare(Request(user=user, place=place, command=name))
         if not is_moderator:
-            assert decision.refused
+            assert isinstance(decision, Refuse)
             assert decision.private
             assert [reply.text async for reply in decision.start()] == [f"/{name} is for moderators."]
 

@@ -12,6 +12,7 @@ from fakes.model_server.model_api import FakeModels
 from sqlalchemy import func, select, update
 
 from bot.access.timeouts import TimeOutRow
+from bot.answers.decision import Refuse
 from bot.app import Bot
 from bot.config.sections import PluginsSection
 from bot.core.messages import Action, Place, Request
@@ -45,7 +46,7 @@ async def test_a_timeout_counts_at_the_next_request_in_every_process(address: st
             reply = await last(bot, ask("/ask hi", BEN))
             assert (reply.text, reply.error, reply.private) == (told, True, True)
         # By now that process knows, and says so at once.
-        assert other.prepare(ask("/ask hi", BEN)).refused
+        assert isinstance(other.prepare(ask("/ask hi", BEN)), Refuse)
         (timeout,) = other.timeouts.active_in(SCHOOL)
         assert await one.timeouts.lift(timeout.id, SCHOOL, MODERATOR) is not None
         await other.timeouts.refresh()
@@ -55,14 +56,14 @@ async def test_a_timeout_counts_at_the_next_request_in_every_process(address: st
 
 async def test_a_timeout_applies_in_its_server_and_in_direct_messages(bot: Bot) -> None:
     await bot.timeouts.set(BEN, SCHOOL, now() + HOUR, "", MODERATOR)
-    assert bot.prepare(ask("/ask hi", BEN)).refused
-    assert bot.prepare(ask("/ask hi", BEN, DIRECT)).refused
-    assert not bot.prepare(ask("/ask hi", BEN, ELSEWHERE)).refused
-    assert not bot.prepare(ask("/ask hi", BEN, replace(ROOM, platform="other"))).refused
-    assert not bot.prepare(ask("/ask hi", ANN)).refused
+    assert isinstance(bot.prepare(ask("/ask hi", BEN)), Refuse)
+    assert isinstance(bot.prepare(ask("/ask hi", BEN, DIRECT)), Refuse)
+    assert not isinstance(bot.prepare(ask("/ask hi", BEN, ELSEWHERE)), Refuse)
+    assert not isinstance(bot.prepare(ask("/ask hi", BEN, replace(ROOM, platform="other"))), Refuse)
+    assert not isinstance(bot.prepare(ask("/ask hi", ANN)), Refuse)
     # A time-out does not apply to a person who has become a moderator since.
-    assert not bot.prepare(ask("/ask hi", replace(BEN, is_moderator=True))).refused
-    assert not bot.prepare(ask("/help", BEN)).refused
+    assert not isinstance(bot.prepare(ask("/ask hi", replace(BEN, is_moderator=True))), Refuse)
+    assert not isinstance(bot.prepare(ask("/help", BEN)), Refuse)
 
 
 async def test_a_timeout_refuses_buttons_and_forms_too(bot: Bot) -> None:
@@ -90,7 +91,7 @@ async def test_a_timeout_ends_by_itself(bot: Bot) -> None:
     async with bot.database.writing() as session:
         await session.execute(update(TimeOutRow).values(until=now()))
     await bot.timeouts.refresh()
-    assert not bot.prepare(ask("/ask hi", BEN)).refused
+    assert not isinstance(bot.prepare(ask("/ask hi", BEN)), Refuse)
     async with bot.database.reading() as session:
         assert await session.scalar(select(func.count()).select_from(TimeOutRow)) == 0
 
@@ -143,4 +144,4 @@ async def test_after_the_key_was_lost_timeouts_of_known_people_still_apply(tmp_p
     key.unlink()
     async with process(address, models) as bot:
         assert bot.timeouts.hash_person("test", "ben") != before
-        assert bot.prepare(ask("/ask hi", BEN)).refused
+        assert isinstance(bot.prepare(ask("/ask hi", BEN)), Refuse)

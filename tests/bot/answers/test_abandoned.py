@@ -25,11 +25,11 @@ async def test_an_answer_of_a_dead_process_is_restored_at_the_second_look(
     async def restore() -> None:
         nonlocal called
         called += 1
-        await bot.mark_interrupted([ROOM.platform])
+        await bot.stored.mark_interrupted([ROOM.platform])
 
     async with make_bot(echo) as bot:
-        abandoned = bot.services.abandoned
-        await unfinished(bot, bot.services.instance.id)
+        abandoned = bot.abandoned
+        await unfinished(bot, bot.instance.id)
         row = await unfinished(bot, "a dead one")
         with abandoned.restored_by(ROOM.platform, restore):
             await abandoned.look()
@@ -49,12 +49,12 @@ async def test_an_answer_that_was_just_asked_to_stop_is_not_abandoned(make_bot: 
         raise AssertionError("nothing is abandoned")
 
     async with make_bot(echo) as bot:
-        row = await unfinished(bot, bot.services.instance.id)
+        row = await unfinished(bot, bot.instance.id)
         stored = await bot.messages.get(row)
         assert stored is not None
         await bot.messages.request_stop(stored)
-        with bot.services.abandoned.restored_by(ROOM.platform, restore):
-            await bot.services.abandoned.look()
+        with bot.abandoned.restored_by(ROOM.platform, restore):
+            await bot.abandoned.look()
             async with bot.database.writing() as session:
                 await session.execute(update(MessageRow).where(MessageRow.id == row).values(state="stopped"))
-            await bot.services.abandoned.look()
+            await bot.abandoned.look()

@@ -9,6 +9,7 @@ from fakes.core.requests import ANN, BEN, ask, last, press
 from fakes.model_server.gateway import PATIENCE_SECONDS
 
 from bot import Button, Context, Plugin, Reply, command
+from bot.answers.decision import Choose
 from bot.app import Bot
 from bot.core.i18n import Sentence
 from bot.safety.errors import Unsafe
@@ -77,7 +78,11 @@ async def test_buttons_can_be_pressed_while_an_answer_is_made(make_bot: Callable
         assert [button.id.split(":")[1] for button in shown.buttons] == ["c0", "b1", "stop"]
         row = await bot.messages.get(shown.row)
         assert row is not None
-        assert [button.label for button in (await bot.snapshot(row, "en")).buttons] == ["Choose", "Close", "Stop"]
+        assert [button.label for button in (await bot.stored.snapshot(row, "en")).buttons] == [
+            "Choose",
+            "Close",
+            "Stop",
+        ]
         assert (await last(bot, press("b1", shown.row, BEN))).text == "Closed"
         ended = (await later)[-1]
         # A late press of Close must not press another button, so that none has its number.
@@ -88,8 +93,7 @@ async def test_buttons_can_be_pressed_while_an_answer_is_made(make_bot: Callable
 async def test_a_choice_is_shown_to_whoever_makes_it_and_stored_nowhere(make_bot: Callable[..., Bot]) -> None:
     async with make_bot(Board()) as bot, open_board(bot) as (shown, _):
         before = await count_rows(bot)
-        decision = bot.prepare(press("c0", shown.row, BEN))
-        assert (decision.passing, decision.private, decision.in_place) == (True, True, False)
+        assert isinstance(bot.prepare(press("c0", shown.row, BEN)), Choose)
         offered = await last(bot, press("c0", shown.row, BEN))
         assert (offered.text, offered.private, offered.row) == ("Ben chose 0", True, 0)
         assert [button.id for button in offered.buttons] == [f"t:c1:{shown.row}", f"t:c2:{shown.row}"]
@@ -113,12 +117,12 @@ async def test_choices_of_one_person_are_shown_in_their_order(make_bot: Callable
         await asyncio.wait_for(waiting, PATIENCE_SECONDS)
         await second.turn.__aexit__(None, None, None)
         # What c0 stands under stays, and one choice takes the place of the one before.
-        assert (first.in_place, second.in_place) == (False, True)
+        assert (first.replaces, second.replaces) == (False, True)
 
 
 async def test_a_stopped_answer_keeps_none_of_its_buttons(make_bot: Callable[..., Bot]) -> None:
     async with make_bot(Board()) as bot, open_board(bot) as (shown, later):
-        bot.stop(shown.row)
+        bot.runs.stop(shown.row)
         assert "Choose" not in [button.label for button in (await later)[-1].buttons]
         assert (await last(bot, press("c0", shown.row, ANN))).error
 
@@ -129,12 +133,12 @@ async def test_a_plugin_concludes_what_was_interrupted(make_bot: Callable[..., B
     async with make_bot(Board()) as again:
         row = await again.messages.get(shown.row)
         assert row is not None
-        ended = await again.snapshot(row, "en")
+        ended = await again.stored.snapshot(row, "en")
         assert (ended.text, ended.status) == (f"Shut in a hurry, {shown.row}", "Interrupted: the bot was restarted.")
         assert [button.id.split(":")[1] for button in ended.buttons][:1] == ["b2"]
         # What a process left that was killed.
         await again.messages.update(shown.row, state="running", text="", instance="gone")
-        [row] = await again.mark_interrupted(["test"])
+        [row] = await again.stored.mark_interrupted(["test"])
         assert row.text == f"Shut in a hurry, {shown.row}"
 
 

@@ -8,6 +8,7 @@ from fakes.core.requests import ANN, BEN, MODERATOR, ask, last, press, pressed, 
 
 from bot.answers.cause import describe_press, read_cause
 from bot.app import Bot
+from bot.core.button_ids import ButtonId, Kind
 from bot.core.messages import Reply
 from bot.core.model_events import LikelyToken, Token
 from bot.core.splitting import compose
@@ -47,7 +48,7 @@ async def test_what_a_button_did_is_said_and_stored(make_bot: Callable[..., Bot]
         ):
             row = await later.messages.get(reply.row)
             assert row is not None
-            assert told(await later.snapshot(row, "de")) == sentence
+            assert told(await later.stored.snapshot(row, "de")) == sentence
 
 
 async def test_a_cause_is_in_the_language_of_its_answer(make_bot: Callable[..., Bot]) -> None:
@@ -81,7 +82,9 @@ async def test_a_fork_names_both_tokens_and_marks_the_new_one(
 ) -> None:
     async with make_bot(Echo()) as bot:
         command = bot.registry.find("ask")
-    stored = describe_press("fork", "", MessageRow(options={}), command, {"at": 1, "choice": choice}, TOKENS)
+    stored = describe_press(
+        ButtonId(Kind.FORK, 1), "", MessageRow(options={}), command, {"at": 1, "choice": choice}, TOKENS
+    )
     cause = read_cause(MessageRow(author_name="Ann", source=5, resume={"cause": stored}))
     assert cause is not None
     assert (cause.sentence.in_language("en"), cause.mark) == (sentence, mark)

@@ -115,7 +115,7 @@ async def test_pages_are_those_of_the_plugins_that_are_on(
     make_bot: Callable[..., Bot], caplog: pytest.LogCaptureFixture
 ) -> None:
     async with make_bot(Sage("broken"), Sage("dull"), Sage("wise")) as bot:
-        assert await bot.pages(ROOM) == {"wise": [PAGE]}
+        assert await bot.registry.pages(ROOM) == {"wise": [PAGE]}
         assert "Plugin “broken” could not list its pages" in caplog.text
         await bot.registry.switch("wise", server_scope(ROOM), ANN, on=False)
-        assert await bot.pages(ROOM) == {}
+        assert await bot.registry.pages(ROOM) == {}

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from fakes.core.requests import ANN, BEN, MODERATOR, OPERATOR, ROOM, ask, last, press
 
 from bot import Context, Plugin, Reply, autocomplete, command
+from bot.answers.decision import Refuse
 from bot.app import Bot
 from bot.core.messages import Place, Request, User
 
@@ -35,7 +36,7 @@ class Free(Plugin):
 
 def count_admitted(bot: Bot, request: Request, times: int = FLOOD) -> int:
     """Return how many of these requests, made at once, are not refused."""
-    return sum(not bot.prepare(request).refused for _ in range(times))
+    return sum(not isinstance(bot.prepare(request), Refuse) for _ in range(times))
 
 
 async def test_free_commands_have_a_pace(make_bot: Callable[..., Bot]) -> None:
@@ -54,7 +55,14 @@ async def test_votes_forms_and_appeals_have_a_pace(make_bot: Callable[..., Bot])
     async with make_bot(Free()) as bot:
         for name, person in (("up", "v"), ("edit", "e"), ("appeal", "a"), ("b0", "b")):
             admitted = [bot.prepare(press(name, 1, User(person, person))) for _ in range(FLOOD)]
-            assert sum(not decision.refused for decision in admitted) == 120, name
+            assert sum(not isinstance(decision, Refuse) for decision in admitted) == 120, name
+
+
+async def test_made_up_buttons_have_a_pace_too(make_bot: Callable[..., Bot]) -> None:
+    async with make_bot(Free()) as bot:
+        for _ in range(FLOOD):
+            bot.prepare(press("dance", 1))
+        assert (await last(bot, press("dance", 1))).text == "You are sending too much at once; wait a moment."
 
 
 async def test_whoever_sent_too_much_can_still_stop_what_is_made(make_bot: Callable[..., Bot]) -> None:

@@ -38,7 +38,7 @@ async def test_a_drawing_that_fails_keeps_its_preview(tmp_path: Path) -> None:
         assert [look_at(file.data) for file in broken.attachments] == [look_at(png(7))]
         row = await bot.messages.get(broken.row)
         assert row is not None
-        kept = await bot.snapshot(row, "en")
+        kept = await bot.stored.snapshot(row, "en")
         assert (kept.text, kept.attachments, kept.private) == (broken.text, broken.attachments, False)
 
 

@@ -11,6 +11,7 @@ from fakes.model_server.gateway import eventually
 from sqlalchemy import func, select
 
 from bot import Attachment, Button, Context, Plugin, Reply, UserError, command
+from bot.answers.decision import Change, FollowUp
 from bot.app import Bot
 from bot.core.messages import Action, Request, User
 from bot.settings.setting import Scope
@@ -94,7 +95,7 @@ async def shown(bot: Bot, first: Reply) -> Reply:
     """Return the stored answer as it is shown now."""
     row = await bot.messages.get(first.row)
     assert row is not None
-    return await bot.snapshot(row, "en")
+    return await bot.stored.snapshot(row, "en")
 
 
 async def begun(book: Book, count: int) -> None:
@@ -105,7 +106,7 @@ async def test_the_new_page_takes_the_place_of_the_answer(bot: Bot) -> None:
     first = await last(bot, ask("/book"))
     await last(bot, press("up", first.row, BEN))
     decision = bot.prepare(turning(first, "▶", BEN))
-    assert (decision.in_place, decision.private) == (True, False)
+    assert isinstance(decision, Change)
     begin, second = [reply async for reply in decision.start()]
     assert (begin.row, begin.final, begin.text, begin.buttons) == (first.row, False, "", ())
     assert (second.row, second.final, second.card) == (first.row, True, {"page": "2"})
@@ -127,7 +128,7 @@ async def test_the_new_page_takes_the_place_of_the_answer(bot: Bot) -> None:
 async def test_a_page_is_a_new_answer_where_messages_cannot_be_edited(bot: Bot) -> None:
     first = await last(bot, ask("/book"))
     request = replace(turning(first, "▶"), can_turn_pages=False)
-    assert not bot.prepare(request).in_place
+    assert not isinstance(bot.prepare(request), Change)
     second = await last(bot, request)
     assert (second.card, second.row != first.row) == ({"page": "2"}, True)
     assert (await shown(bot, first)).card == {"page": "1"}
@@ -213,7 +214,8 @@ async def test_once_answers_are_private_a_page_is_a_new_answer(make_bot: Made) -
         first = await last(bot, ask("/book"))
     async with make_bot(Book(), settings={"answers.private": True}) as bot:
         decision = bot.prepare(turning(first, "▶", BEN))
-        assert (decision.in_place, decision.private) == (False, True)
+        assert isinstance(decision, FollowUp)
+        assert decision.private
         second = [reply async for reply in decision.start()][-1]
         assert (second.card, second.private, second.row != first.row) == ({"page": "2"}, True, True)
         assert (await shown(bot, first)).card == {"page": "1"}
@@ -225,14 +227,14 @@ async def test_once_answers_are_private_a_page_is_a_new_answer(make_bot: Made) -
 @pytest.mark.parametrize("how", ["delete", "removed"])
 async def test_an_answer_that_is_deleted_meanwhile_does_not_come_back(bot: Bot, book: Book, how: str) -> None:
     first = await last(bot, ask("/book"))
-    await bot.record_delivery(first.row, ["m1"])
+    await bot.messages.set_external_ids(first.row, ["m1"])
     book.gate.clear()
     pressed = asyncio.create_task(replies(bot, turning(first, "▶", BEN)))
     await begun(book, 1)
     if how == "delete":
         assert (await last(bot, press("delete", first.row))).deleted
     else:
-        await bot.delete_shown("test", ["m1"])
+        await bot.stored.delete_shown("test", ["m1"])
     await eventually(lambda: book.ended == [2])
     assert [reply.final for reply in await pressed] == [False]
     assert await bot.messages.get(first.row) is None

@@ -29,8 +29,7 @@ class Tasks(AnswerTasks[View]):
         async def get(row: int) -> str:
             return f"row {row}"
 
-        services = SimpleNamespace(runs=ActiveRuns())
-        super().__init__(SimpleNamespace(messages=SimpleNamespace(get=get), services=services), "test")
+        super().__init__(SimpleNamespace(messages=SimpleNamespace(get=get), runs=ActiveRuns()), "test")
         self.ended: list[str] = []
         self.stored: list[str] = []
 

@@ -76,7 +76,7 @@ async def test_on_discord_a_missing_message_does_not_keep_others_from_removal(di
     answer = await finished(discord, await asked.message())
     [row] = await bot.messages.find_answers("discord", [answer.id])
     # The bot was not told that the first one was deleted, as while it was not running.
-    await bot.record_delivery(row.id, ["100000000000000001", answer.id])
+    await bot.messages.set_external_ids(row.id, ["100000000000000001", answer.id])
     used = await discord.use_on_message(discord.mod, answer, "Remove")
     said = await used.message()
     await discord.until(lambda: said.content)

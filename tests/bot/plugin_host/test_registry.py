@@ -269,6 +269,13 @@ async def test_a_reload_that_only_the_other_process_cannot_do_is_logged(
     assert there.find("roll")
 
 
+def test_an_example_of_no_command_is_refused(folder: Path) -> None:
+    made = load(folder, dice=source("dice", roll="roll"))
+    type(made[0]).examples = (("/roll", ""), ("/rol sides:6", ""))
+    with pytest.raises(PluginError, match="The plugin “dice” has no command for its example “/rol sides:6”"):
+        Registry(made, Settings({}))
+
+
 def test_a_setting_of_the_wrong_kind_is_refused(folder: Path) -> None:
     made = load(folder, dice=source("dice", roll="roll"))
     bad = Setting(name="dice.sides", type=list, default=6, description="How many.")

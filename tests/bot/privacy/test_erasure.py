@@ -160,7 +160,7 @@ async def test_other_processes_notice_what_a_deletion_removed(bot: Bot) -> None:
 
 
 async def test_deletions_cannot_be_repeated_without_end(bot: Bot) -> None:
-    service, eve = bot.services.privacy, User("eve", "Eve")
+    service, eve = bot.privacy, User("eve", "Eve")
     for _ in range(5):
         await service.delete(Caller(eve, ROOM))
     # All tables are searched for whoever asks, and meanwhile nobody can write.

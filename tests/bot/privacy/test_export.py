@@ -21,6 +21,7 @@ from fakes.storage.postgres import fresh_database, permanent_database
 from sqlalchemy import select
 
 from bot.access.timeouts import TimeOutRow
+from bot.answers.decision import Refuse
 from bot.app import Bot
 from bot.core.messages import Action, Place, Reply, Request, User
 from bot.platforms.terminal import PLACE, operator
@@ -45,7 +46,7 @@ async def press(bot: Bot, user: User, button: str, row: int, place: Place = ROOM
 async def live(bot: Bot) -> None:
     """Store something of Benedikt's in every table that can have it."""
     answer = await last(bot, ask("/ask aubergine", BEN, message="m-1", resume={"user": BEN.id}))
-    await bot.record_delivery(answer.row, ["d-1", "d-2"])
+    await bot.messages.set_external_ids(answer.row, ["d-1", "d-2"])
     await press(bot, BEN, "up", answer.row)
     anns = await last(bot, ask("/ask something else", ANN))
     await press(bot, BEN, "down", anns.row)
@@ -155,9 +156,9 @@ async def test_a_deletion_leaves_the_data_of_others(bot: Bot) -> None:
 
 
 async def test_a_deletion_ends_moderators_rights_that_the_bot_gave(bot: Bot) -> None:
-    assert bot.resolve_user(BEN, ROOM).is_moderator
+    assert bot.admission.resolve_user(BEN, ROOM).is_moderator
     await confirmed(bot)
-    assert [bot.resolve_user(user, ROOM).is_moderator for user in (BEN, ANN)] == [False, True]
+    assert [bot.admission.resolve_user(user, ROOM).is_moderator for user in (BEN, ANN)] == [False, True]
     assert bot.settings.scopes.values_at(SCHOOL)["moderators.users"] == ANN.id
 
 
@@ -209,7 +210,7 @@ async def test_a_second_person_gets_another_pseudonym(bot: Bot) -> None:
 async def test_a_timeout_outlives_the_deletion(bot: Bot) -> None:
     await last(bot, ask(f"/config set moderators.users {ANN.id}", MOD))
     await bot.timeouts.set(BEN, SCHOOL, now() + timedelta(hours=1), "fennel", MOD)
-    assert bot.prepare(ask("/ask hi", BEN)).refused
+    assert isinstance(bot.prepare(ask("/ask hi", BEN)), Refuse)
     # Nobody needs to be let in to have their data deleted.
     await confirmed(bot)
     assert await rows_holding(bot.database, BEN.id, BEN.name, "fennel") == []
@@ -220,7 +221,7 @@ async def test_a_timeout_outlives_the_deletion(bot: Bot) -> None:
     assert (
         await press(bot, MOD, "b0", listed.row)
     ).text == "Lifted: somebody who had their data deleted can use me again."
-    assert not bot.prepare(ask("/ask hi", BEN)).refused
+    assert not isinstance(bot.prepare(ask("/ask hi", BEN)), Refuse)
 
 
 async def test_the_hash_of_a_person_cannot_be_computed_from_the_database(bot: Bot) -> None:

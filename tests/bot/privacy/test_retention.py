@@ -180,7 +180,7 @@ async def test_a_question_stays_while_another_answer_to_it_is_made(address: str,
         (row,) = [row for row in await bot.messages.recent(ROOM, 9) if row.role == "assistant"]
         second = asyncio.create_task(last(bot, press("again", row.id)))
         await models.until(running=2)
-        bot.stop(row.id)
+        bot.runs.stop(row.id)
         await first
         assert len((await content(bot))["messages"]) == 2
         models.gate.set()

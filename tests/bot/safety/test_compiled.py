@@ -8,6 +8,7 @@ import pytest
 from fakes.core.requests import ANN, MODERATOR, ROOM, ask, last, replies
 
 from bot import Context, Plugin, Reply, command
+from bot.answers.decision import Refuse
 from bot.app import Bot
 from bot.inference.client import ModelClient
 from bot.safety.compiled import PATTERNS, WORDS, CompiledLists
@@ -104,10 +105,10 @@ async def test_a_list_is_compiled_before_it_is_in_force_and_not_again(bot: Bot, 
     await bot.settings.write([bot.settings.make_change("safety.words", "turnip", SCHOOL)], MODERATOR)
     assert compiled.compilations == 1
     for _ in range(3):
-        assert bot.prepare(ask("/say a turnip")).refused
+        assert isinstance(bot.prepare(ask("/say a turnip")), Refuse)
         assert (await last(bot, ask("/say a carrot"))).text == "a carrot"
     await bot.settings.write([bot.settings.make_change("safety.words", "carrot", SCHOOL)], MODERATOR)
-    assert bot.prepare(ask("/say a carrot")).refused
+    assert isinstance(bot.prepare(ask("/say a carrot")), Refuse)
     assert compiled.compilations == 2
 
 
@@ -118,7 +119,7 @@ async def test_a_list_that_another_process_set_holds_from_the_first_message_on(
     await bot.settings.scopes.write([Change(SCHOOL, "safety.words", "turnip")], MODERATOR)
     assert compiled.compilations == 0
     # Nobody waits for a list to be compiled before a request is acknowledged, so this is known only afterwards.
-    assert not bot.prepare(ask(line)).refused
+    assert not isinstance(bot.prepare(ask(line)), Refuse)
     assert [reply.text for reply in await replies(bot, ask(line))] == [BLOCKED]
     assert await bot.messages.recent(ROOM, 10) == []
-    assert bot.prepare(ask(line, ANN)).refused
+    assert isinstance(bot.prepare(ask(line, ANN)), Refuse)

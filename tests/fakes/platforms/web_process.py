@@ -28,6 +28,6 @@ async def process(models: FakeModels, folder: Path, redis: str) -> AsyncIterator
         ModelClient(models.url), plugins, database, settings=settings, platforms=PLATFORMS, limits=redis
     ) as bot:
         if redis != MEMORY:
-            await asyncio.wait_for(bot.services.events.ready.wait(), PATIENCE_SECONDS)
+            await asyncio.wait_for(bot.events.ready.wait(), PATIENCE_SECONDS)
         async with WebPlatform(bot, WebSection(port=0)).serve() as url:
             yield bot, url

@@ -145,8 +145,8 @@ async def test_two_rounds_at_one_place_are_refused_and_at_two_places_are_not(bot
         async for other in bot.prepare(ask("/duel seconds:300", BEN, elsewhere)).start():
             if other.attachments:
                 break
-        bot.stop(other.row)
-        bot.stop(shown.row)
+        bot.runs.stop(other.row)
+        bot.runs.stop(shown.row)
     async with playing(bot, user=BEN) as (again, _):
         assert again.attachments
 
@@ -162,7 +162,7 @@ async def test_only_who_began_and_moderators_can_end_it(bot: Bot) -> None:
 async def test_a_round_that_is_stopped_tells_nothing_and_takes_no_votes(bot: Bot) -> None:
     async with playing(bot) as (shown, ending):
         await vote(bot, shown.row, BEN, 2)
-        bot.stop(shown.row)
+        bot.runs.stop(shown.row)
         stopped = await ending
     assert (stopped.status, "Forged:" in stopped.text) == ("Stopped.", False)
     assert "Vote" not in [button.label for button in stopped.buttons]

@@ -99,7 +99,7 @@ async def test_an_answer_links_to_the_lessons_page(make_bot: MakeBot, place: Pla
     async with make_bot(DEFAULT, web_url="https://chat.example.org") as bot:
         reply = await last(bot, ask(f"/explain {KNOWN}", ANN, place))
         assert reply.text.endswith(f"— [What is generative AI? › The temperature knob › High temperature]({address})")
-        pages = (await bot.pages(place))["explain"]
+        pages = (await bot.registry.pages(place))["explain"]
     assert "high-temperature" in {part.anchor for part in pages[0].parts}
     assert pages[0].name == "what-is-generative-ai"
 

@@ -145,4 +145,4 @@ async def test_pictures_are_spoilers_if_the_setting_says_so(models: FakeModels, 
         assert [file.spoiler for file in reply.attachments] == [True]
         row = await bot.messages.get(reply.row)
         assert row is not None
-        assert [file.spoiler for file in (await bot.snapshot(row, "en")).attachments] == [True]
+        assert [file.spoiler for file in (await bot.stored.snapshot(row, "en")).attachments] == [True]

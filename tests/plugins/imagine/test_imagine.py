@@ -328,4 +328,4 @@ async def test_buttons_work_after_the_plugin_is_reloaded(bot: Bot) -> None:
 
 
 async def test_only_one_command_is_shown(bot: Bot) -> None:
-    assert [command.name for command in bot.commands if command.plugin == "imagine"] == ["imagine"]
+    assert [command.name for command in bot.registry.commands if command.plugin == "imagine"] == ["imagine"]

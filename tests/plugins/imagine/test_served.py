@@ -45,7 +45,7 @@ def pixels(picture: Image.Image) -> bytes:
 
 def signed_facts(bot: Bot, file: Attachment) -> Mapping[str, str]:
     """Return the settings in the manifest of a picture, which this bot has signed; the words are nowhere in it."""
-    manifest = read_manifest(file.data, file.media_type, bot.services.stamper.trust)
+    manifest = read_manifest(file.data, file.media_type, bot.stamper.trust)
     assert manifest is not None
     assert (manifest.is_own, manifest.is_ai, manifest.facts["model"]) == (True, True, "sketcher")
     assert b"apple" not in file.data

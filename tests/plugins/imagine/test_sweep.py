@@ -6,6 +6,7 @@ import pytest
 from fakes.core.requests import ANN, MODERATOR, ROOM, ask, last, pressed
 from fakes.model_server.model_api import FakeModels
 
+from bot.answers.decision import OpenForm
 from bot.app import Bot
 from bot.config import loading as config
 from bot.config.sections import PluginsSection
@@ -71,9 +72,9 @@ async def test_unused_options_from_a_menu_or_a_form_are_named_too(bot: Bot) -> N
 async def test_the_values_of_a_sweep_are_edited(bot: Bot, models: FakeModels) -> None:
     reply = await last(bot, ask("/imagine seed:7 sweep:guidance=1,3,7 a cat"))
     edit = next(button.id for button in reply.buttons if button.label == "Edit")
-    form = bot.prepare(Request(user=ANN, place=ROOM, action=Action(edit))).form
-    assert form is not None
-    shown = {field.name: field.value for field in (await form()).fields}
+    decision = bot.prepare(Request(user=ANN, place=ROOM, action=Action(edit)))
+    assert isinstance(decision, OpenForm)
+    shown = {field.name: field.value for field in (await decision.make()).fields}
     assert (next(iter(shown)), shown["sweep"], len(shown)) == ("prompt", "guidance=1,3,7", 5)
     edited = await pressed(bot, reply, "Edit", prompt="a cat", sweep="guidance=1,5,9")
     assert (edited.error, edited.card["guidance"]) == (False, "1, 5, 9")

@@ -34,12 +34,12 @@ async def test_the_last_answer_is_shown_with_its_options_and_facts(bot: Bot) -> 
 
 async def test_examining_counts_as_a_use(bot: Bot) -> None:
     # It may take seconds of computing, so that nobody may ask without end.
-    assert next(command for command in bot.commands if command.name == "inspect").is_limited
+    assert next(command for command in bot.registry.commands if command.name == "inspect").is_limited
 
 
 async def test_a_reply_inspects_the_answer_it_replies_to(bot: Bot) -> None:
     first = await last(bot, ask("/face seed:3"))
-    await bot.record_delivery(first.row, ["a1", "a2"])
+    await bot.messages.set_external_ids(first.row, ["a1", "a2"])
     await last(bot, ask("/ask something else"))
     text = (await last(bot, ask("/inspect", reply_to="a2"))).text
     assert "\n**/face** – asked by Ann" in text
@@ -122,7 +122,7 @@ async def test_another_members_private_answer_is_not_shown(models: FakeModels, t
     settings = {"answers.private": True}
     async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db"), settings=settings) as bot:
         first = await last(bot, ask("/face seed:3"))
-        await bot.record_delivery(first.row, ["a1"])
+        await bot.messages.set_external_ids(first.row, ["a1"])
         for reply_to in ("", "a1"):
             assert (await last(bot, ask("/inspect", BEN, reply_to=reply_to))).error
             assert not (await last(bot, ask("/inspect", ANN, reply_to=reply_to))).error

@@ -37,7 +37,7 @@ def asked(models: FakeModels, number: int = -1) -> list[object]:
 
 
 async def stored(bot: Bot) -> list[tuple[str, bytes]]:
-    async with bot.services.database.reading() as session:
+    async with bot.database.reading() as session:
         files = select(AttachmentRow.filename, AttachmentRow.data).join(MessageRow).where(MessageRow.role == "user")
         return [(row.filename, row.data) for row in await session.execute(files.order_by(AttachmentRow.id))]
 
@@ -53,7 +53,7 @@ async def test_a_text_goes_to_the_model_and_stays_with_its_question(bot: Bot, mo
     assert asked(models) == [framed]
     edited = await last(bot, press("edit", first[-1].row, prompt="Which bird?"))
     assert asked(models) == [framed.replace("Which word?", "Which bird?")]
-    await bot.record_delivery(edited.row, ["m1"])
+    await bot.messages.set_external_ids(edited.row, ["m1"])
     await last(bot, ask("And why?", reply_to="m1"))
     assert asked(models) == [framed.replace("Which word?", "Which bird?"), "And why?"]
     other = Attachment("other.txt", b"The secret word is stork.")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import discord
 from sqlalchemy.exc import SQLAlchemyError
 
-from bot.answers import buttons as actions
-from bot.answers.buttons import FORM_PREFIX
+from bot.answers.decision import Answer, Change, Choose, FollowUp, OpenForm, Refuse
 from bot.core.background import in_time
+from bot.core.button_ids import FormId, Kind
 from bot.core.errors import BotError, DatabaseUnavailable, RequestRefused, UserError
 from bot.core.i18n import translate
 from bot.core.messages import Action, Reply, Request
@@ -44,7 +44,6 @@ from bot.platforms.discord.outgoing.thread import NOT_OPENED, Thread
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from bot.answers.decision import Decision
     from bot.core.messages import Form
     from bot.platforms.discord.outgoing.answers import DiscordAnswers
     from bot.storage.database import MessageRow
@@ -81,8 +80,8 @@ class PendingInteraction:
     @property
     def command(self) -> str:
         """The name of the command that was used, or whose form was sent."""
-        action = self.request.action
-        return self.request.command if action is None else action.id.removeprefix(FORM_PREFIX)
+        form = None if self.request.action is None else FormId.parse(self.request.action.id)
+        return self.request.command if form is None else form.command
 
     @property
     def form_values(self) -> dict[str, Any]:
@@ -121,7 +120,7 @@ class Interactions:
 
     async def run_on_message(self, interaction: discord.Interaction, command: str, message: discord.Message) -> None:
         """Answer a command that was chosen in the menu of a message."""
-        known = next((known for known in self._bot.commands if known.name == command), None)
+        known = next((known for known in self._bot.registry.commands if known.name == command), None)
         text = plain_text(message, interaction.application_id)
         options = {} if known is None else known.options_from_message(text, message.jump_url)
         about = {"reply_to": str(message.id), "message_files": files_of(message)}
@@ -148,7 +147,7 @@ class Interactions:
         self._begin(interaction, from_interaction(interaction, action=action), wants_thread=wants_thread)
 
     def _begin(self, interaction: discord.Interaction, request: Request, *, wants_thread: bool = False) -> None:
-        locale = self._bot.admission.language_for(request.user.locale, request.place)
+        locale = self._bot.settings.language(request.place, request.user.locale)
         self._answers.start(
             self._handle(PendingInteraction(interaction, request, locale, wants_thread)), "discord interaction"
         )
@@ -171,8 +170,8 @@ class Interactions:
         response = pending.interaction.response
         try:
             decision = self._bot.prepare(with_empty_files(pending.request))
-            if decision.form is not None:
-                form = await self._form_in_time(pending, decision.form)
+            if isinstance(decision, OpenForm):
+                form = await self._form_in_time(pending, decision.make)
                 if pending.wants_thread:
                     form = replace(form, id=f"{form.id}{THREAD_SUFFIX}")
                 await response.send_modal(modal.build(form, pending.locale))
@@ -185,18 +184,20 @@ class Interactions:
                 # Afterwards, because Discord waits for three seconds, and a busy database may take longer.
                 await self._bot.refusals.record(pending.request, error)
             return
-        if decision.refused:
-            if await self._may_tell_refusal(pending):
-                await self._tell_privately(pending, await read_only_reply(decision.start()))
-        elif decision.passing:
-            await self._answer_choice(pending, decision)
-        elif decision.in_place:
-            await response.defer()
-            await self._change_answer(pending, decision)
-        else:
-            promised = await response.defer(ephemeral=decision.private, thinking=True)
-            message = promised.message_id if promised is not None else None
-            await self._send_answer(pending, decision, message or (await pending.interaction.original_response()).id)
+        match decision:
+            case Refuse():
+                if await self._may_tell_refusal(pending):
+                    await self._tell_privately(pending, await read_only_reply(decision.start()))
+            case Choose():
+                await self._answer_choice(pending, decision)
+            case Change():
+                await response.defer()
+                await self._change_answer(pending, decision)
+            case Answer() | FollowUp():
+                promised = await response.defer(ephemeral=decision.private, thinking=True)
+                message = promised.message_id if promised is not None else None
+                response_id = message or (await pending.interaction.original_response()).id
+                await self._send_answer(pending, decision, response_id)
 
     async def _form_in_time(self, pending: PendingInteraction, make_form: Callable[[], Awaitable[Form]]) -> Form:
         """Return the form to show. Raises UserError if it cannot be made before Discord gives the interaction up."""
@@ -222,9 +223,9 @@ class Interactions:
         message = render.refused_form(reply.text, pending.form_values, pending.locale)
         await send_privately(pending.interaction, message)
 
-    async def _answer_choice(self, pending: PendingInteraction, decision: Decision) -> None:
+    async def _answer_choice(self, pending: PendingInteraction, decision: Choose) -> None:
         """Show what a choice led to, in the place of the message with the button if the asker alone sees that."""
-        replaces = decision.in_place and _is_private(pending.interaction)
+        replaces = decision.replaces and _is_private(pending.interaction)
         await pending.interaction.response.defer(ephemeral=True, thinking=not replaces)
         async with decision.turn:
             reply = await read_only_reply(decision.start())
@@ -238,12 +239,11 @@ class Interactions:
 
     # Buttons that change the message above them
 
-    async def _change_answer(self, pending: PendingInteraction, decision: Decision) -> None:
-        action = pending.request.action
-        name, row = actions.parse_id(action.id if action is not None else "")
+    async def _change_answer(self, pending: PendingInteraction, decision: Change) -> None:
+        row = decision.button.row
         # Before anything changes: messages that are just being sent may not be stored yet.
         views = self._answers.active_views(row)
-        message_ids = await self._bot.message_ids(row)
+        message_ids = await self._bot.messages.get_external_ids(row)
         answer = await self._bot.messages.get(row)
         question = await self._find_question(answer)
         async with aclosing(decision.start()) as replies:
@@ -254,7 +254,7 @@ class Interactions:
                         await self._answers.delete_question(question.channel, question.thread, question.external)
                 elif not reply.row:
                     await self._tell_privately(pending, reply)
-                elif actions.is_page_button(name):
+                elif decision.button.kind == Kind.PAGE:
                     await self._turn_page(pending, answer, message_ids, reply)
                 else:
                     async with self._telling_refusal(pending):
@@ -312,7 +312,7 @@ class Interactions:
 
     # Answers in a new message
 
-    async def _send_answer(self, pending: PendingInteraction, decision: Decision, message: int) -> None:
+    async def _send_answer(self, pending: PendingInteraction, decision: Answer | FollowUp, message: int) -> None:
         """Fetch the files, for which there is time since the acknowledgement, and show the answer."""
         thread, note = None, ""
         if pending.wants_thread and not decision.private:

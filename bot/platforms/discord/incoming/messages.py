@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import discord
 
+from bot.answers.decision import Refuse
+from bot.answers.greeting import welcome
 from bot.core.errors import DatabaseUnavailable
 from bot.core.i18n import translate
 from bot.core.latest import Stream
@@ -86,7 +88,7 @@ class MessageListener:
             await self._answer(message, from_message(message, text))
         else:
             place = from_message(message, "").place
-            await self._reply(message, self._bot.welcome(self._locale(message), place, names_all=True))
+            await self._reply(message, welcome(self._bot, self._locale(message), place, names_all=True))
 
     async def _is_reply(self, message: discord.Message) -> bool:
         """Return whether a message replies to an answer of the bot."""
@@ -111,7 +113,7 @@ class MessageListener:
 
     async def _answer(self, message: discord.Message, request: Request) -> None:
         decision = self._bot.prepare(request)
-        if decision.refused:
+        if isinstance(decision, Refuse):
             await self._refuse(message, await read_only_reply(decision.start()))
             return
         guild, channel = message.guild, self._channel_target(message)
@@ -146,7 +148,7 @@ class MessageListener:
     def _locale(self, message: discord.Message) -> str:
         """Return the language of the sentences for the author of a message."""
         request = from_message(message, "")
-        return self._bot.admission.language_for(request.user.locale, request.place)
+        return self._bot.settings.language(request.place, request.user.locale)
 
     def _channel_target(self, message: discord.Message) -> ChannelTarget:
         """Return the channel of a message; the first message that is written there replies to it."""
@@ -164,9 +166,9 @@ class MessageListener:
         writable = (channel for channel in channels if channel and channel.permissions_for(guild.me).send_messages)
         if channel := next(writable, None):
             place = Place(PLATFORM, str(channel.id), str(guild.id))
-            locale = self._bot.admission.language_for(guild.preferred_locale.value, place)
-            welcome = self._bot.welcome(locale, names_all=True)
-            await _post(self._answers.channel_target(channel.id, guild.id), welcome, locale)
+            locale = self._bot.settings.language(place, guild.preferred_locale.value)
+            greeting = welcome(self._bot, locale, names_all=True)
+            await _post(self._answers.channel_target(channel.id, guild.id), greeting, locale)
 
 
 async def _post(target: ChannelTarget, reply: Reply, locale: str) -> None:

@@ -115,7 +115,7 @@ class AnswerView:
 
     def expire(self) -> None:
         """End the answer with what it has, while that can still be shown."""
-        self._is_expired = self._bot.stop(self.row)
+        self._is_expired = self._bot.runs.stop(self.row)
 
     async def show(self, reply: Reply) -> None:
         """Make the messages look like `reply`. Raises MessageGone or PermissionLost where that is impossible.
@@ -248,7 +248,7 @@ class AnswerView:
         """Tell the core which messages show the answer, if they have changed."""
         current = self.row, self.ids
         if self.row and current != self._stored_ids:
-            await self._bot.record_delivery(*current)
+            await self._bot.messages.set_external_ids(*current)
             self._stored_ids = current
 
     async def _move_to_channel(self, channel_target: MessageTarget, reply: Reply) -> None:

@@ -123,7 +123,7 @@ class DiscordAnswers(AnswerTasks[AnswerView]):
         match error:
             case MessageGone():
                 log.info("An answer ends, as its message was deleted.")
-                await self.bot.delete_shown(PLATFORM, view.ids)
+                await self.bot.stored.delete_shown(PLATFORM, view.ids)
                 await view.remove()
             case PermissionLost() | DatabaseUnavailable():
                 await view.give_up(error.sentence)
@@ -133,7 +133,7 @@ class DiscordAnswers(AnswerTasks[AnswerView]):
 
     async def _show_stored(self, view: AnswerView, row: MessageRow) -> None:
         try:
-            await view.show(await self.bot.snapshot(row, view.locale))
+            await view.show(await self.bot.stored.snapshot(row, view.locale))
         except DatabaseUnavailable:
             raise
         except FAILURES as error:
@@ -141,7 +141,7 @@ class DiscordAnswers(AnswerTasks[AnswerView]):
 
     async def _find_view(self, row: MessageRow) -> AnswerView | None:
         resume = row.resume
-        sent = await self.bot.message_ids(row.id) or list(filter(None, [resume.get("message")]))
+        sent = await self.bot.messages.get_external_ids(row.id) or list(filter(None, [resume.get("message")]))
         if (parent := resume.get("parent")) and (not row.thread or resume["channel"] in sent):
             # No thread was opened: it would have the id of the message that shows the answer.
             await self.bot.messages.move_out_of_thread(row.id)
@@ -168,11 +168,11 @@ class DiscordAnswers(AnswerTasks[AnswerView]):
         deleted = set(map(str, messages))
         self.note_deletion(deleted)
         views = [view for view in self._views if deleted & set(view.ids)]
-        remaining = await self.bot.delete_shown(PLATFORM, sorted(deleted))
+        remaining = await self.bot.stored.delete_shown(PLATFORM, sorted(deleted))
         if views:
             await self.delete_messages(channel, (), views)
             # The messages that were being written meanwhile are stored by now.
-            remaining += await self.bot.delete_shown(PLATFORM, sorted(deleted))
+            remaining += await self.bot.stored.delete_shown(PLATFORM, sorted(deleted))
         await self.delete_messages(channel, remaining)
 
     async def delete_messages(self, channel: int, messages: Sequence[str], views: Iterable[AnswerView] = ()) -> None:

@@ -23,7 +23,7 @@ from bot.platforms.slack.convert.commands import adapt_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bot.answers.decision import Decision
+    from bot.answers.decision import Answer
     from bot.core.messages import Reply
     from bot.platforms.slack.api.api import SlackApi
     from bot.platforms.slack.convert.people import UserDirectory
@@ -142,14 +142,12 @@ def _plain_reference(match: re.Match[str], names: Mapping[str, str]) -> str:
     return target if label in ("", target, re.sub(r"^(?:https?://|mailto:)", "", target)) else f"{label} ({target})"
 
 
-def question_text(decision: Decision, *, quoted: bool) -> str:
+def question_text(decision: Answer, *, quoted: bool) -> str:
     """Return the text of a request for the message that repeats it: its free text, or the command as it would be typed.
 
     Without `quoted` it is the command's name alone.
     """
     command, options = decision.command, decision.request.options
-    if command is None:
-        raise ValueError("Only a request for a command has a question text.")
     name = adapt_text(f"/{command.name}", [command.name])
     if not quoted:
         return name

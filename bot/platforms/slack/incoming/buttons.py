@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bot.answers import buttons
-from bot.core.errors import Expired
+from bot.answers.decision import Answer, Change, Choose, FollowUp, OpenForm, Refuse
+from bot.core.button_ids import REPEATS, ButtonId
 from bot.core.messages import Action
 from bot.platforms.answer_tasks import read_only_reply
 from bot.platforms.slack.api.errors import NotInChannel, SlackError
@@ -17,7 +17,6 @@ from bot.platforms.slack.api.message_format import render
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bot.answers.decision import Decision
     from bot.core.messages import Reply
     from bot.platforms.slack.convert.requests import AnswerPlace
     from bot.platforms.slack.incoming.request_handler import RequestHandler
@@ -51,18 +50,19 @@ class Buttons:
         request = handler.build_request(user, place, action=action)
         request = replace(request, resume={**request.resume, "question": await self._find_question(action)})
         decision = self._bot.prepare(request)
-        if decision.form is not None:
-            await handler.open_form(request, decision.form, place, body["trigger_id"])
-        elif decision.refused:
-            await self._answers.follow(self._answers.ephemeral_view(place), decision.start())
-        elif decision.passing:
-            await self._answer_choice(decision, place, action)
-        elif decision.in_place:
-            await self._change_in_place(decision, place, action, ts)
-        else:
-            await handler.follow(decision.start(alone=await handler.is_alone(request)), place)
+        match decision:
+            case OpenForm():
+                await handler.open_form(request, decision, place, body["trigger_id"])
+            case Refuse():
+                await self._answers.follow(self._answers.ephemeral_view(place), decision.start())
+            case Choose():
+                await self._answer_choice(decision, place, action)
+            case Change():
+                await self._change_in_place(decision, place, action, ts)
+            case Answer() | FollowUp():
+                await handler.follow(decision.start(alone=await handler.is_alone(request)), place)
 
-    async def _answer_choice(self, decision: Decision, place: AnswerPlace, action: Action) -> None:
+    async def _answer_choice(self, decision: Choose, place: AnswerPlace, action: Action) -> None:
         """Show what a choice led to, in the place of the message with the button if the asker alone sees that.
 
         This goes through the response_url, which has no limit that a class could reach together.
@@ -70,23 +70,21 @@ class Buttons:
         async with decision.turn:
             reply = await read_only_reply(decision.start())
             message = render(self._answers.adapt_reply(reply), locale=place.locale).messages[-1]
-            replaces = decision.in_place and action.private and not reply.error
+            replaces = decision.replaces and action.private and not reply.error
             thread = "" if replaces else place.ephemeral_thread
             await self._api.respond(place.response_url, message, thread=thread, replaces=replaces)
 
     async def _find_question(self, action: Action) -> str:
         """Return the ts of the question that is answered again, so that it is deleted with its last answer."""
-        with suppress(Expired):
-            name, row_id = buttons.parse_id(action.id)
-            row = await self._bot.messages.get(row_id) if name in buttons.REPEATS else None
-            return "" if row is None else str(row.resume.get("question", ""))
-        return ""
+        button = ButtonId.parse(action.id)
+        row = await self._bot.messages.get(button.row) if button is not None and button.kind in REPEATS else None
+        return "" if row is None else str(row.resume.get("question", ""))
 
-    async def _change_in_place(self, decision: Decision, place: AnswerPlace, action: Action, ts: str) -> None:
+    async def _change_in_place(self, decision: Change, place: AnswerPlace, action: Action, ts: str) -> None:
         """Change or delete the answer whose button was pressed; `ts` is the message with the button."""
-        _, row_id = buttons.parse_id(action.id)
+        row_id = decision.button.row
         # Read first, because the row is gone once the answer is deleted.
-        row, shown = await self._bot.messages.get(row_id), await self._bot.message_ids(row_id)
+        row, shown = await self._bot.messages.get(row_id), await self._bot.messages.get_external_ids(row_id)
         async with aclosing(decision.start()) as replies:
             async for reply in replies:
                 if reply.is_unstored_error:

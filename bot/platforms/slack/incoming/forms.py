@@ -7,7 +7,8 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bot.answers.buttons import FORM_PREFIX
+from bot.answers.decision import Refuse
+from bot.core.button_ids import FormId
 from bot.core.errors import UserError
 from bot.core.latest import Stream
 from bot.core.messages import Action
@@ -50,11 +51,11 @@ class Forms:
         place = self._handler.for_user(AnswerPlace.from_json(view["private_metadata"]), user)
         action = Action(view["callback_id"], modal.read_fields(view))
         request = self._handler.build_request(user, place, action=action, can_show_forms=False)
-        if not view["callback_id"].startswith(FORM_PREFIX):
+        if FormId.parse(view["callback_id"]) is None:
             await self._submit_edit(ack, view, request, place)
             return
         decision = self._bot.prepare(with_empty_files(request))
-        if decision.refused:
+        if isinstance(decision, Refuse):
             reading = asyncio.create_task(read_only_reply(decision.start()), name="slack form")
             # The refusal is stored, which can take longer than Slack waits.
             await asyncio.wait({reading}, timeout=FORM_OPEN_SECONDS)

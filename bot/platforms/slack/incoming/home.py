@@ -157,7 +157,7 @@ class Home:
 
     def _caller(self, user: User) -> tuple[Caller, Sequence[Command]]:
         """Return the user in their workspace, and the commands that they may use there."""
-        return Caller(user, self._place), self._bot.commands_for(user, self._place)
+        return Caller(user, self._place), self._bot.admission.commands_for(user, self._place)
 
     async def _set_default(self, caller: Caller, commands: Sequence[Command], name: str, typed: str) -> None:
         """Save a typed default. An empty value, or the bot's own default, removes the user's. Raises UserError."""
@@ -186,8 +186,8 @@ async def _log_refusal(call: Awaitable[object]) -> None:
 
 def view(bot: Bot, user: User, place: Place) -> Json:
     """Return the App Home as `user` sees it."""
-    user = bot.resolve_user(user, place)
-    commands = bot.commands_for(user, place)
+    user = bot.admission.resolve_user(user, place)
+    commands = bot.admission.commands_for(user, place)
     offered, mine = bot.defaults.offered(commands), bot.defaults.mine(Caller(user, place), commands)
     blocks = [
         *_command_blocks(commands, user.locale),

@@ -33,7 +33,7 @@ MAX_LINE = 150
 
 def moderator_view(bot: Bot, user: User, place: Place) -> SettingsView | None:
     """Return the settings as `user` sees them; None if `user` is not a moderator there."""
-    caller = Caller(bot.resolve_user(user, place), place)
+    caller = Caller(bot.admission.resolve_user(user, place), place)
     return SettingsView(bot.settings, caller) if caller.is_moderator else None
 
 
@@ -68,7 +68,7 @@ async def form(settings: SettingsView, name: str, locale: str) -> Json:
 
 async def save(bot: Bot, user: User, place: Place, name: str, typed: str) -> None:
     """Save a typed value; an empty one goes back to the default. Raises UserError if the value is not allowed."""
-    caller = Caller(bot.resolve_user(user, place), place)
+    caller = Caller(bot.admission.resolve_user(user, place), place)
     await SettingsEditor(bot.settings).set(caller, name, typed if typed.strip() else None, server_scope(place))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from bot.answers.greeting import welcome
 from bot.core.messages import Request
 from bot.platforms.slack.api.message_format import note_message
 from bot.platforms.slack.convert.commands import read_message
@@ -87,8 +88,8 @@ class Messages:
         text = read_message(await read_text(event.get("text") or "", self._identity.user, self._handler.users))
         if not text:
             if place.is_direct or self._identity.user in MENTION.findall(event.get("text") or ""):
-                welcome = self._bot.welcome(place.locale, self._handler.to_place(place))
-                note = note_message(self._answers.adapt_text(welcome.text))
+                greeting = welcome(self._bot, place.locale, self._handler.to_place(place))
+                note = note_message(self._answers.adapt_text(greeting.text))
                 await self._answers.api.post(place.channel, note, place.thread)
             return
         request = Request(

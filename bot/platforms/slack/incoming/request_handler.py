@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from bot.answers.decision import Answer, OpenForm
 from bot.core.errors import DatabaseUnavailable, RequestRefused, UserError
 from bot.core.i18n import Sentence
 from bot.core.messages import Request
@@ -27,11 +28,11 @@ from bot.platforms.slack.outgoing.answers import SHUT_OUT
 from bot.safety.settings import OFF
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
 
     from bot.answers.decision import Decision
     from bot.core.latest import Stream
-    from bot.core.messages import Attachment, Form, Place, Reply, User
+    from bot.core.messages import Attachment, Place, Reply, User
     from bot.platforms.slack.api.message_format import SlackMessage
     from bot.platforms.slack.convert.people import UserDirectory
     from bot.platforms.slack.outgoing.answers import SlackAnswers
@@ -81,7 +82,7 @@ class RequestHandler:
 
     def for_user(self, place: AnswerPlace, user: User) -> AnswerPlace:
         """Return the same place for `user`, with the language in which the bot answers them."""
-        locale = self.bot.admission.language_for(user.locale, self.to_place(place))
+        locale = self.bot.settings.language(self.to_place(place), user.locale)
         return replace(place, user=user.id, locale=locale)
 
     def to_place(self, place: AnswerPlace) -> Place:
@@ -115,10 +116,10 @@ class RequestHandler:
         """Answer a request, or open the form that it needs; `decision` is the one on it, if there is one already."""
         if decision is None:
             decision = self.bot.prepare(with_empty_files(request))
-        if decision.form is not None:
-            await self.open_form(request, decision.form, place, trigger)
+        if isinstance(decision, OpenForm):
+            await self.open_form(request, decision, place, trigger)
             return
-        if decision.refused:
+        if not isinstance(decision, Answer):
             await self.answers.follow(self.answers.ephemeral_view(place), decision.start())
             return
         try:
@@ -134,7 +135,7 @@ class RequestHandler:
             await self._answer_publicly(request, decision, place, files)
 
     async def _answer_publicly(
-        self, request: Request, decision: Decision, place: AnswerPlace, files: Mapping[str, Attachment]
+        self, request: Request, decision: Answer, place: AnswerPlace, files: Mapping[str, Attachment]
     ) -> None:
         """Post the question and answer in its thread; use the response_url if the bot is not in the channel."""
         is_quoted = self.bot.settings.value("answers.quote", request.place)
@@ -192,12 +193,10 @@ class RequestHandler:
 
     # Forms
 
-    async def open_form(
-        self, request: Request, make_form: Callable[[], Awaitable[Form]], place: AnswerPlace, trigger: str
-    ) -> None:
+    async def open_form(self, request: Request, decision: OpenForm, place: AnswerPlace, trigger: str) -> None:
         """Open a form, or tell the asker why it does not open."""
         try:
-            form = await make_form()
+            form = await decision.make()
         except UserError as error:
             if isinstance(error, RequestRefused):
                 await self.bot.refusals.record(request, error)

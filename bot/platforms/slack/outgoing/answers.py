@@ -77,7 +77,7 @@ class SlackAnswers(AnswerTasks["AnswerView"]):
 
     @property
     def _names(self) -> list[str]:
-        return [command.name for command in self.bot.commands]
+        return [command.name for command in self.bot.registry.commands]
 
     async def refuse(self, place: AnswerPlace, error: UserError, request: Request | None = None) -> None:
         """Show an error to the asker only, together with what they typed into the form of `request`."""
@@ -142,17 +142,17 @@ class SlackAnswers(AnswerTasks["AnswerView"]):
     async def _end_deleted(self, view: AnswerView, error: SlackError) -> None:
         log.info("An answer ends, as its message was deleted: %s", error)
         if isinstance(view, ThreadView):
-            await self.bot.delete_shown(self.identity.platform, view.ids)
+            await self.bot.stored.delete_shown(self.identity.platform, view.ids)
         await view.remove()
 
     async def delete_answer_of(self, channel: str, ts: str) -> None:
         """Delete the whole answer of a message that somebody deleted."""
         self.note_deletion([ts])
-        await self.api.delete_all(channel, await self.bot.delete_shown(self.identity.platform, [ts]))
+        await self.api.delete_all(channel, await self.bot.stored.delete_shown(self.identity.platform, [ts]))
 
     async def _find_view(self, row: MessageRow) -> AnswerView:
         place = AnswerPlace.from_stored(row.resume)
-        shown = await self.bot.message_ids(row.id)
+        shown = await self.bot.messages.get_external_ids(row.id)
         if row.private:
             return self.ephemeral_view(place)
         if shown or place.thread:
@@ -168,7 +168,7 @@ class SlackAnswers(AnswerTasks["AnswerView"]):
 
     async def _show_stored(self, view: AnswerView, row: MessageRow) -> None:
         try:
-            await view.show(self.adapt_reply(await self.bot.snapshot(row, view.place.locale)))
+            await view.show(self.adapt_reply(await self.bot.stored.snapshot(row, view.place.locale)))
         except MessageGone as error:
             await self._end_deleted(view, error)
         except SlackError as error:

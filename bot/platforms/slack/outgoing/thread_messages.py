@@ -122,5 +122,5 @@ class ThreadMessages:
         """Store which messages show the answer."""
         ids = self.ids
         if self.row and ids != self._stored_ids:
-            await self._bot.record_delivery(self.row, ids)
+            await self._bot.messages.set_external_ids(self.row, ids)
             self._stored_ids = ids

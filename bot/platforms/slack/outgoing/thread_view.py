@@ -281,7 +281,7 @@ class ThreadView:
             self._stream = None
             log.info("Slack ended a stream: %s", error)
             if error.code == "stopped_by_user":
-                self._bot.stop(self.row)
+                self._bot.runs.stop(self.row)
         except Unreachable:
             # Slack may have received the piece, which then appears twice until the final snapshot edits the message.
             self._may_be_repeated = True

@@ -8,7 +8,8 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
-from bot.answers.buttons import FORM_PREFIX, parse_id
+from bot.answers.decision import Answer, Change, Choose, FollowUp, OpenForm
+from bot.core.button_ids import ButtonId, FormId
 from bot.core.errors import Busy, DatabaseUnavailable, Expired, UserError
 from bot.core.i18n import translate
 from bot.core.messages import Action, RemoteFile, Reply, Request, User
@@ -127,8 +128,8 @@ class WebAnswers:
         if files:
             request = self._add_files(request, files)
         decision = self._bot.prepare(request)
-        if decision.form is not None:
-            return await decision.form(), at_once
+        if isinstance(decision, OpenForm):
+            return await decision.make(), at_once
         # The safety classifier is asked once the replies are iterated; until then nobody else may see the question.
         exchange = room.open_exchange(
             user,
@@ -158,7 +159,7 @@ class WebAnswers:
                 raise UserError("Only you can see that answer, so nobody can reply to it; ask again instead.")
         # The core finds what a thread hangs under, and what a reply replies to, by the id of the message that shows it.
         for row in {thread, parent} - {0}:
-            await self._bot.record_delivery(row, [str(row)])
+            await self._bot.messages.set_external_ids(row, [str(row)])
         return thread, parent
 
     def _add_files(self, request: Request, files: Mapping[str, Attachment]) -> Request:
@@ -206,8 +207,9 @@ class WebAnswers:
 
         Raises UserError with a sentence to show in the form if its fields are refused.
         """
-        if not form_id.startswith(FORM_PREFIX):
-            shown = self._rooms.find_shown(parse_id(form_id)[1], user)
+        if FormId.parse(form_id) is None:
+            button = ButtonId.parse(form_id)
+            shown = None if button is None else self._rooms.find_shown(button.row, user)
             if shown is None:
                 # A page can send any number, such as that of an answer in a room that was closed.
                 raise Expired("This has expired: it is no longer stored.")
@@ -235,18 +237,19 @@ class WebAnswers:
             resume=_resume_of(read_along=self.is_read_along(room)),
         )
         decision = self._bot.prepare(request)
-        if decision.form is not None:
-            return await decision.form()
-        if decision.passing or not (decision.in_place or decision.refused):
+        if isinstance(decision, OpenForm):
+            return await decision.make()
+        runs_command = isinstance(decision, (Answer, Choose, FollowUp))
+        if runs_command:
             self._check_load(user, address)
-        if decision.passing and pressed is not None:
+        if isinstance(decision, Choose) and pressed is not None:
             async with decision.turn:
                 reply = await read_only_reply(decision.start())
-                show_choices(user, room, pressed, reply, replaces=decision.in_place)
+                show_choices(user, room, pressed, reply, replaces=decision.replaces)
             return None
         active = ActiveAnswer(user, room, thread, address=address)
         replies = decision.start()
-        first = await self._first_reply(active, replies, counts=not (decision.in_place or decision.refused))
+        first = await self._first_reply(active, replies, counts=runs_command)
         if first is not None and first.is_unstored_error:
             # The error is not stored as a message, so it is shown at the button or in the form, which keeps what was
             # typed. One with buttons can be appealed against, and for that it has to be shown as a message, too.
@@ -257,11 +260,12 @@ class WebAnswers:
             if action.fields is not None or not first.buttons:
                 raise UserError("{text}", text=first.text)
             return None
-        if decision.in_place and first is not None and not self._rooms.find_by_row(first.row):
+        is_change = isinstance(decision, Change)
+        if is_change and first is not None and not self._rooms.find_by_row(first.row):
             # Somebody deleted the answer meanwhile, and it must not come back as a new one.
             await replies.aclose()
             return None
-        if decision.in_place and first is not None and not first.final:
+        if is_change and first is not None and not first.final:
             await self._turn_page(replace(active, in_place=True), replies)
         elif first is not None:
             self._start(active, replies, first)
@@ -310,7 +314,7 @@ class WebAnswers:
 
     async def _follow(self, active: ActiveAnswer, replies: Stream[Reply]) -> None:
         try:
-            with self._bot.services.runs.showing():
+            with self._bot.runs.showing():
                 async with aclosing(throttled(replies, Throttle(PACE_SECONDS))) as newest:
                     async for reply in newest:
                         self._show(active, reply)

@@ -30,7 +30,7 @@ class ModelDefaults:
 
     async def refresh(self) -> None:
         """Ask the model server; while it does not answer, what it told before holds."""
-        if not (tasks := {task for command in self._bot.commands if (task := self._task_of(command))}):
+        if not (tasks := {task for command in self._bot.registry.commands if (task := self._task_of(command))}):
             return
         try:
             listed = await self._bot.models.listed(*tasks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from bot.answers import buttons as actions
+from bot.core.button_ids import ANYBODY, Kind
 from bot.core.i18n import shown_name, shown_value, translate
 from bot.core.messages import is_made_by_ai
 from bot.core.text import format_number
@@ -203,9 +203,9 @@ def _cause_json(cause: Cause, locale: str) -> dict[str, Any]:
 
 def _is_offered(button: Button, *, mine: bool, may_change: bool) -> bool:
     """Return whether a page shows a button to the asker, to moderators or to others, who can reply to any answer."""
-    if button.action == actions.CONTINUE:
+    if button.action == Kind.CONTINUE:
         return mine
-    return may_change or bool(button.command) or button.action in actions.ANYBODY
+    return may_change or bool(button.command) or button.action in ANYBODY
 
 
 def _picture_json(file: File, name: str) -> dict[str, Any]:

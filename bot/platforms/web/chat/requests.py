@@ -68,7 +68,7 @@ async def find_tokens(services: WebServices, user: User, room: Room, message: To
     exchange = room.get(message.exchange)
     if exchange is None:
         raise Expired("This has expired: it is no longer stored.")
-    tokens = await services.bot.tokens(exchange.reply.row, user, room.place(exchange.thread))
+    tokens = await services.bot.stored.tokens(exchange.reply.row, user, room.place(exchange.thread))
     if not tokens:
         raise UserError("No tokens are kept of this answer.")
     return tokens

@@ -35,14 +35,14 @@ class StoredMessages:
 
     async def restore(self) -> None:
         """Show the stored messages of all rooms after a start, and mark answers that were cut short as interrupted."""
-        await self._bot.mark_interrupted(["web"])
+        await self._bot.stored.mark_interrupted(["web"])
         for name in self._rooms.names:
             await self.restore_room(self._rooms.get(name))
 
     async def show_interrupted(self) -> None:
         """Mark the answers that a dead process left unfinished as interrupted, and show that."""
-        for row in await self._bot.mark_interrupted(["web"]):
-            reply = await self._bot.snapshot(row, "en", files=False)
+        for row in await self._bot.stored.mark_interrupted(["web"]):
+            reply = await self._bot.stored.snapshot(row, "en", files=False)
             for room, exchange in self._rooms.find_by_row(row.id):
                 room.show(exchange, reply, await self._bot.messages.list_files(row.id))
 
@@ -87,7 +87,7 @@ class StoredMessages:
         return starts
 
     async def _show_stored(self, room: Room, row: MessageRow, question: MessageRow | None) -> None:
-        reply = await self._bot.snapshot(row, "en", files=False)
+        reply = await self._bot.stored.snapshot(row, "en", files=False)
         stored = await self._bot.messages.list_files(row.id) if reply.final and not reply.attachments else ()
         if room.find_by_row(row.id) is not None:
             # Another process has told it meanwhile.

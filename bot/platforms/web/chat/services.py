@@ -72,7 +72,7 @@ class WebServices:
     def resolve(self, user: User) -> User:
         """Return a visitor with the rights that they have in this chat now."""
         user = replace(user, is_moderator=user.id in self.moderators)
-        return self.bot.resolve_user(user, self.rooms.get("").place())
+        return self.bot.admission.resolve_user(user, self.rooms.get("").place())
 
     def must_knock(self) -> bool:
         """Return whether newcomers wait until a moderator lets them in."""
@@ -138,7 +138,7 @@ class WebServices:
     async def make_offers(self, user: User, room: Room) -> dict[str, Any]:
         """Return what a page offers: commands with their limits, links, and who can read a private place."""
         place = room.place()
-        commands = self.bot.commands_for(user, place)
+        commands = self.bot.admission.commands_for(user, place)
         links = await self.page_links(place, user, commands)
         usual = {command.name: self.model_defaults.find(command, place) for command in commands}
         return offers_json(user, commands, usual, links, self.rules_in(place), self.about_place(room, user))
@@ -203,8 +203,8 @@ class WebServices:
 
     def rules_in(self, place: Place) -> Rules:
         """Return what teachers have set for a room."""
-        admission, settings = self.bot.admission, self.bot.settings
-        return Rules(admission.paused_by(place), admission.is_read_only(place), settings.value(TASK, place))
+        policy, settings = self.bot.policy, self.bot.settings
+        return Rules(policy.paused_by(place), policy.is_read_only(place), settings.value(TASK, place))
 
     async def page_links(self, place: Place, user: User, commands: Sequence[Command]) -> list[tuple[str, str]]:
         """Return the address and the name of each page beside the chat that a user with these commands may open."""
@@ -217,7 +217,7 @@ class WebServices:
         if DUEL_COMMAND in allowed:
             title = translate("Forger and detective", user.locale)
             links.append((f"/duel?room={quote(place.channel)}", title))
-        for plugin, pages in (await self.bot.pages(place)).items():
+        for plugin, pages in (await self.bot.registry.pages(place)).items():
             label = pages[0].in_language(user.locale).title if len(pages) == 1 else translate("Lessons", user.locale)
             links.append((f"{PAGES_PATH}/{plugin}?room={quote(place.channel)}", label))
         if self.reads_along(user):

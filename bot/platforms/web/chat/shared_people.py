@@ -43,7 +43,7 @@ class SharedPeople:
         """`open_door` closes the pages of those whose visit was ended, and lets nobody wait who may come in."""
         self._services = services
         self._open_door = open_door
-        self._events = services.bot.services.events
+        self._events = services.bot.events
         self._people, self._known, self._waiting = services.people, services.known, services.waiting
         self._told: Mapping[str, Any] = {}
         self._told_at = -math.inf

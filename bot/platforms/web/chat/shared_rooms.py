@@ -42,7 +42,7 @@ class SharedRooms:
     """
 
     def __init__(self, bot: Bot, rooms: Rooms, stored: StoredMessages) -> None:
-        self._events = bot.services.events
+        self._events = bot.events
         self._bot = bot
         self._rooms = rooms
         self._stored = stored
@@ -181,7 +181,7 @@ class SharedRooms:
 
     async def repair(self) -> None:
         """Show from the database how answers of other processes ended, if these have told nothing for a while."""
-        runs, before = self._bot.services.runs, self._unfinished
+        runs, before = self._bot.runs, self._unfinished
         others = [
             (room, exchange)
             for room, exchange in self._rooms.all_exchanges()
@@ -198,7 +198,7 @@ class SharedRooms:
             return
         reply, files = Reply(deleted=True, final=True), []
         if row is not None:
-            reply = await self._bot.snapshot(row, "en", files=False)
+            reply = await self._bot.stored.snapshot(row, "en", files=False)
             files = await self._bot.messages.list_files(row.id)
         with self._applying():
             room.show(exchange, reply, files)

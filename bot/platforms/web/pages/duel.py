@@ -52,7 +52,7 @@ class DuelPage:
     async def _serve_pair(self, request: web.Request) -> web.Response:
         user = self._services.identify_request(request)
         place = self._services.place_of(user, request.query.get("room", ""))
-        bot, user = self._services.bot, self._services.bot.resolve_user(user, place)
+        bot, user = self._services.bot, self._services.bot.admission.resolve_user(user, place)
         try:
             asked = Request(user=user, place=place, address=self._services.address_of(request))
             bot.admission.resolve_command(asked, bot.registry.find(DUEL_COMMAND))

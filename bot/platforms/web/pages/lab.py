@@ -75,7 +75,7 @@ class DialPage:
         secret = visitors.read_or_create_secret(request)
         bot, user = self._services.bot, self._services.identify(secret, "", request.query.get("locale", ""))
         place = self._services.place_of(user, request.query.get("room", ""))
-        user = bot.resolve_user(user, place)
+        user = bot.admission.resolve_user(user, place)
         press = Request(user=user, place=place, address=self._services.address_of(request))
         odds = bot.registry.get(DIAL_COMMAND)
         try:

@@ -65,5 +65,5 @@ class LessonPages:
 
     async def _find_pages(self, request: web.Request) -> Sequence[Page]:
         user = self._services.identify_request(request)
-        pages = await self._services.bot.pages(self._services.place_of(user, request.query.get("room", "")))
+        pages = await self._services.bot.registry.pages(self._services.place_of(user, request.query.get("room", "")))
         return pages.get(request.match_info["plugin"], ())

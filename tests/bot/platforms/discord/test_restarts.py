@@ -103,7 +103,7 @@ async def test_an_answer_shows_that_it_was_interrupted_once_the_database_is_back
         async with killed_after(discord, models, toys, tmp_path):
             _, message = await playing(discord, toys)
         async with bot_with_toys(models, tmp_path / "after", toys) as bot:
-            snapshot, tries = bot.snapshot, 0
+            snapshot, tries = bot.stored.snapshot, 0
 
             async def fail_once(row: MessageRow, locale: str) -> Reply:
                 nonlocal tries
@@ -112,7 +112,7 @@ async def test_an_answer_shows_that_it_was_interrupted_once_the_database_is_back
                     raise DatabaseUnavailable
                 return await snapshot(row, locale)
 
-            monkeypatch.setattr(bot, "snapshot", fail_once)
+            monkeypatch.setattr(bot.stored, "snapshot", fail_once)
             async with on_discord(bot, discord):
                 await finished(discord, message)
                 assert message.content.endswith(f"-# {INTERRUPTED}")

@@ -203,10 +203,10 @@ async def test_processes_share_shards_and_take_over_those_of_a_dead_one(
             assert len(taken) == 2
             await ask_everywhere(server)
             async with second.database.writing() as session:
-                await session.execute(delete(InstanceRow).where(InstanceRow.id == second.services.instance.id))
+                await session.execute(delete(InstanceRow).where(InstanceRow.id == second.instance.id))
             await server.until(lambda: len(server.gateway.starts) == 8)
             assert {shard for shard, _ in server.gateway.starts[6:]} == taken
-    assert first.services.instance.id != second.services.instance.id
+    assert first.instance.id != second.instance.id
 
 
 async def test_a_shard_is_served_until_another_process_has_begun_its_session(
@@ -246,7 +246,7 @@ async def test_of_shards_that_another_process_takes_no_session_begins(
         async with process(models, tmp_path, server, "auto/4") as second:
             await server.until(lambda: connected(server) == [0, 1, 2, 3])
             division = await Store(first.database, PLATFORM).get(shards.DIVISION)
-            assert held_by(division) == {bot.services.instance.id: 2 for bot in (first, second)}
+            assert held_by(division) == {bot.instance.id: 2 for bot in (first, second)}
     assert sorted(shard for shard, _ in server.gateway.starts) == [0, 1, 2, 3]
 
 

@@ -48,7 +48,7 @@ async def pair(
         bot_with_plugins(models, tmp_path, names, limits=redis) as second,
     ):
         for bot in (first, second):
-            await asyncio.wait_for(bot.services.events.ready.wait(), PATIENCE_SECONDS)
+            await asyncio.wait_for(bot.events.ready.wait(), PATIENCE_SECONDS)
         yield first, second
 
 

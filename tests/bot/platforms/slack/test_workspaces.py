@@ -89,9 +89,9 @@ async def test_nothing_of_one_workspace_is_found_in_the_other(
         admin = Caller(User(slack.admin, "Ada", is_moderator=True), here)
         await SettingsEditor(toy_bot.settings).set(admin, "answers.quote", "no", server_scope(admin.place))
         caller = Caller(User(slack.ann, "Ann"), here)
-        await toy_bot.defaults.set(caller, toy_bot.commands_for(caller.user, here), "ask.temperature", 0.1)
+        await toy_bot.defaults.set(caller, toy_bot.admission.commands_for(caller.user, here), "ask.temperature", 0.1)
         for place, mine, quotes in ((here, {"ask.temperature": 0.1}, False), (there, {}, True)):
-            known = toy_bot.commands_for(caller.user, place)
+            known = toy_bot.admission.commands_for(caller.user, place)
             assert toy_bot.defaults.mine(Caller(caller.user, place), known) == mine
             assert toy_bot.settings.value("answers.quote", place) is quotes
     assert slack.lost == []
@@ -206,7 +206,9 @@ async def test_what_is_of_a_workspace_that_leaves_is_deleted(
             admin = Caller(User(one.admin, "Ada", is_moderator=True), place)
             await SettingsEditor(toy_bot.settings).set(admin, "answers.quote", "no", server_scope(admin.place))
             caller = Caller(User(one.ann, "Ann"), place)
-            await toy_bot.defaults.set(caller, toy_bot.commands_for(caller.user, place), "ask.temperature", 0.1)
+            await toy_bot.defaults.set(
+                caller, toy_bot.admission.commands_for(caller.user, place), "ask.temperature", 0.1
+            )
         gone, stays = names(other, slack)
         events = slack.oauth.remove(other)
         for event in events:

@@ -247,9 +247,9 @@ async def test_the_operator_manages_the_lessons_of_any_server(bot: Bot) -> None:
     await lesson(bot, "add", OPERATOR, title="Pets", text=PETS, server="web")
     assert "Pets" not in (await lesson(bot, "list")).text
     assert "Pets" in (await lesson(bot, "list", place=WEB)).text
-    titles = [page.title for page in (await bot.pages(WEB))["explain"]]
+    titles = [page.title for page in (await bot.registry.pages(WEB))["explain"]]
     assert titles == ["What is generative AI?", "Pets"]
-    assert [page.title for page in (await bot.pages(ROOM))["explain"]] == titles[:1]
+    assert [page.title for page in (await bot.registry.pages(ROOM))["explain"]] == titles[:1]
     refused = await lesson(bot, "list", server="web")
     assert refused.text == "Only whoever runs this bot can name another server, from the terminal."
 

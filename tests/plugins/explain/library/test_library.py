@@ -95,7 +95,7 @@ async def test_a_servers_lesson_replaces_a_configured_one_of_the_same_title(make
         await last(bot, ask(f'/lesson add title:"what is generative AI?" text:"{own}"', MODERATOR))
         reply = await last(bot, ask(question))
         assert reply.text.startswith("At a high temperature everything is possible.")
-        assert len((await bot.pages(ROOM))["explain"]) == 1
+        assert len((await bot.registry.pages(ROOM))["explain"]) == 1
         await last(bot, ask('/lesson remove title:"What is generative AI?"', MODERATOR))
         assert "such as 1.5" in (await last(bot, ask(question))).text
 
@@ -175,7 +175,7 @@ async def test_the_reference_lesson_helps_lessons_on_the_same_subject(
     question = "/explain my story is rubbish since i cranked it up"
     async with make_bot(own) as bot:
         assert (await last(bot, ask(question))).text.endswith("- Hot")
-        assert [page.title for page in (await bot.pages(ROOM))["explain"]] == ["Knobs"]
+        assert [page.title for page in (await bot.registry.pages(ROOM))["explain"]] == ["Knobs"]
     monkeypatch.setattr(reference_lesson, "DEFAULT_LESSON", tmp_path / "none.md")
     async with make_bot(own) as bot:
         assert (await last(bot, ask(question))).text.startswith("That is not in the lessons.")

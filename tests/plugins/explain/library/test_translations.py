@@ -74,7 +74,7 @@ async def test_a_teachers_lesson_takes_the_place_of_all_languages(make_bot: Make
             await last(bot, ask(f'/lesson add title:"{title}" text:"{own}"', MODERATOR))
             asked = await last(bot, ask("/explain Was macht eine hohe Temperatur?"))
             assert asked.text.startswith("Bei hoher Temperatur ist alles möglich.")
-            assert len((await bot.pages(ROOM))["explain"]) == 1
+            assert len((await bot.registry.pages(ROOM))["explain"]) == 1
             await last(bot, ask(f'/lesson remove title:"{title}"', MODERATOR))
         library = explain_plugin(bot).library
         german = await library.lesson_set(ROOM.server, "de")
@@ -94,7 +94,7 @@ async def test_a_lesson_that_is_listed_itself_is_no_translation(make_bot: MakeBo
 
 async def test_each_language_has_its_page(make_bot: MakeBot) -> None:
     async with make_bot(DEFAULT) as bot:
-        (page,) = (await bot.pages(ROOM))["explain"]
+        (page,) = (await bot.registry.pages(ROOM))["explain"]
         assert page.in_language("de-CH").title == "Was ist generative KI?"
         assert page.in_language("fr") is page
         assert len({page.name, *(other.name for other in page.translations.values())}) == 3

@@ -45,7 +45,7 @@ class LessonsCard:
 
     async def describe(self, caller: Caller) -> list[dict[str, Any]]:
         """Return the shelf of each plugin that has one, as JSON."""
-        shelves = await self._services.bot.shelves(caller)
+        shelves = await self._services.bot.registry.shelves(caller)
         return [_shelf_json(plugin, shelf, caller.place.channel) for plugin, shelf in shelves.items()]
 
     async def _serve_order(self, request: web.Request) -> web.StreamResponse:
@@ -57,7 +57,7 @@ class LessonsCard:
         return await self._desk.obey(request, LessonOrder, act)
 
     async def _carry_out(self, caller: Caller, scope: Scope, order: LessonOrder, address: str) -> str:
-        shelf = (await self._services.bot.shelves(caller)).get(order.plugin)
+        shelf = (await self._services.bot.registry.shelves(caller)).get(order.plugin)
         if shelf is None:
             raise Expired("This has expired: it is no longer stored.")
         command = shelf.remove

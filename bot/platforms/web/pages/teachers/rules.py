@@ -118,7 +118,7 @@ class RulesCard:
     def _switchable(self) -> dict[str, list[str]]:
         """Return the plugins that answer in public, each with its commands."""
         commands: dict[str, list[str]] = {}
-        for command in self._services.bot.commands:
+        for command in self._services.bot.registry.commands:
             if command.plugin not in PINNED and not command.moderator and not command.private:
                 commands.setdefault(command.plugin, []).append(command.name)
         return commands

@@ -96,7 +96,7 @@ async def test_pages_and_other_buttons_work_after_a_restart(
             await discord.press(discord.ann, message, "Delete")
             await discord.until(lambda: message.deleted)
             assert await bot.messages.get(answer) is None
-            assert await bot.message_ids(answer) == []
+            assert await bot.messages.get_external_ids(answer) == []
 
 
 async def test_moderators_remove_an_answer_whose_page_was_turned(
@@ -144,7 +144,7 @@ async def test_turning_a_page_keeps_the_message_with_the_button(discord: FakeDis
     assert len(discord.messages(discord.channel)) == 2
     await turn(discord, toys, message, 2)
     await discord.until(lambda: discord.messages(discord.channel) == [message])
-    assert await toy_bot.message_ids(row(message)) == [message.id]
+    assert await toy_bot.messages.get_external_ids(row(message)) == [message.id]
 
 
 async def test_a_page_that_cannot_be_shown_is_explained_and_shown_later(discord: FakeDiscord, toys: Toys) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bot.answers.decision import Refuse
 from bot.app import Bot
 from bot.config.sections import PluginsSection
 from bot.core.messages import Button, Place, Reply, Request, User
@@ -121,6 +122,6 @@ async def test_an_unknown_command_is_refused_with_slacks_names(
 ) -> None:
     request = Request(user=User("U1", "Ann"), place=Place("slack", "C1", "T1"), text=read_slash_command(command, text))
     decision = bot.prepare(request)
-    assert decision.refused
+    assert isinstance(decision, Refuse)
     (reply,) = [reply async for reply in decision.start()]
-    assert adapt_reply(reply, [one.name for one in bot.commands]).text.startswith(sentence)
+    assert adapt_reply(reply, [one.name for one in bot.registry.commands]).text.startswith(sentence)

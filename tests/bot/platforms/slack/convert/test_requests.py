@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bot.answers.decision import Decision
+from bot.answers.decision import Answer
 from bot.app import Bot
 from bot.core.messages import Action, Attachment, Request, User
 from bot.platforms.slack.convert.requests import AnswerPlace, question_text, team_of, unescape, with_empty_files
@@ -51,7 +51,8 @@ def test_the_question_text_is_free_text_or_the_command(
 
 def test_values_with_spaces_are_quoted(bot: Bot) -> None:
     face = bot.registry.find("face")
-    decision = Decision(request=request(command="face", options={"seed": "two words"}), command=face)
+    asked = request(command="face", options={"seed": "two words"})
+    decision = Answer(request=asked, command=face, options={}, _carry_out=None)
     assert question_text(decision, quoted=True) == '/face seed:"two words"'
 
 

@@ -242,13 +242,13 @@ async def test_saving_ends_with_the_platform(bot: Bot, monkeypatch: pytest.Monke
 
 
 def test_any_number_of_commands_fits_into_the_home(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
-    ask = next(command for command in bot.commands if command.name == "ask")
+    ask = next(command for command in bot.registry.commands if command.name == "ask")
 
     def many(user: User, place: Place) -> tuple[Command, ...]:
         long = {"description": "ü" * 900, "in_messages": "L" * 24, "options": ask.options * 2}
         return tuple(replace(ask, name=f"{'name' * 8} {number}", **long) for number in range(300))
 
-    monkeypatch.setattr(bot, "commands_for", many)
+    monkeypatch.setattr(bot.admission, "commands_for", many)
     view = assert_valid(home.view(bot, User("U1", "Ann"), HERE))
     assert len(str(view).encode()) < 250_000
     said = all_text(view["blocks"])

@@ -8,9 +8,9 @@ from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.web_page import Page, Visitor, visitor
 
-from bot.answers.buttons import parse_id
 from bot.app import Bot
 from bot.config.sections import WebSection
+from bot.core.button_ids import ButtonId
 from bot.core.errors import UserError
 from bot.core.messages import Attachment, Form, User
 from bot.platforms.web import WebPlatform
@@ -105,10 +105,11 @@ async def test_what_was_pressed_is_done_although_the_page_closes(bot: Bot, ann: 
         await page.say("/ask hello")
         over = await page.final()
         await page.press(over, "👍")
-    row = next(parse_id(button["id"])[1] for button in over["reply"]["buttons"] if button["label"] == "👍")
+    up = next(ButtonId.parse(button["id"]) for button in over["reply"]["buttons"] if button["label"] == "👍")
+    assert up is not None
 
     async def is_counted() -> bool:
-        return await bot.messages.count_votes(row) == (1, 0)
+        return await bot.messages.count_votes(up.row) == (1, 0)
 
     await eventually(is_counted)
 

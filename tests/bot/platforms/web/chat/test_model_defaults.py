@@ -16,7 +16,7 @@ ROOM = room_place("general")
 
 def found(bot: Bot, defaults: ModelDefaults) -> dict[str, dict[str, float]]:
     """Return what is known of the commands that somebody may use, by command."""
-    known = {command.name: defaults.find(command, ROOM) for command in bot.commands_for(ANN, ROOM)}
+    known = {command.name: defaults.find(command, ROOM) for command in bot.admission.commands_for(ANN, ROOM)}
     return {name: values for name, values in known.items() if values}
 
 

@@ -132,7 +132,7 @@ async def test_a_page_that_is_deleted_meanwhile_does_not_come_back(ann: Visitor,
 async def test_a_page_that_is_deleted_as_it_is_shown_does_not_come_back(
     ann: Visitor, bot: Bot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, drawn, deleted = bot.executor.snapshot, asyncio.Event(), asyncio.Event()
+    read, drawn, deleted = bot.stored.snapshot, asyncio.Event(), asyncio.Event()
 
     async def late(row: MessageRow, locale: str) -> Reply:
         reply = await read(row, locale)
@@ -142,7 +142,7 @@ async def test_a_page_that_is_deleted_as_it_is_shown_does_not_come_back(
 
     async with ann.page() as page:
         first = await opened(page)
-        monkeypatch.setattr(bot.executor, "snapshot", late)
+        monkeypatch.setattr(bot.stored, "snapshot", late)
         await page.press(first, "▶")
         await drawn.wait()
         await page.press(first, "Delete")

@@ -126,7 +126,7 @@ async def test_a_line_that_is_sent_to_both_is_answered_once(
 ) -> None:
     if not tells:
         # As if the first process died before it could tell anybody.
-        monkeypatch.setattr(pair[0][0].services.events, "publish", lambda *_, **__: None)
+        monkeypatch.setattr(pair[0][0].events, "publish", lambda *_, **__: None)
     async with here.page("Ann") as hers:
         ref = await hers.say("/ask hello")
         await hers.final()
@@ -232,7 +232,7 @@ async def test_what_a_dead_process_told_last_is_repaired_from_the_database(
     async with here.page("Ann") as hers, there.page("Ben") as his:
         await hers.say("/ask hello")
         await saying(his, "Paris")
-        monkeypatch.setattr(pair[0][0].services.events, "publish", lambda *_, **__: None)
+        monkeypatch.setattr(pair[0][0].events, "publish", lambda *_, **__: None)
         models.gate.set()
         await hers.final()
         rooms = shared_rooms_of(pair[1][0])
@@ -243,7 +243,7 @@ async def test_what_a_dead_process_told_last_is_repaired_from_the_database(
 
 def shared_rooms_of(bot: Bot) -> shared_rooms.SharedRooms:
     """Return the shared rooms of a process, which hear its events."""
-    handler: Any = bot.services.events._handlers[shared_rooms.EXCHANGE]
+    handler: Any = bot.events._handlers[shared_rooms.EXCHANGE]
     found: shared_rooms.SharedRooms = handler.__self__
     return found
 

@@ -2,7 +2,7 @@
 
 from fakes.model_server.model_api import png
 
-from bot.answers.replies import error_reply
+from bot.answers.handlers import error_reply
 from bot.core.i18n import Sentence
 from bot.core.messages import Attachment, Place, Reply, Request, User
 
