@@ -1,16 +1,19 @@
-"""The bot's own sentences in the reader's language.
+"""The bot's own sentences in the reader's language, from catalogues of gettext.
 
-The code has the English sentences, and `languages/<code>.toml` maps each of them to its translation. A sentence without
-a translation stays English, so a plugin need not translate anything.
+The code has the English sentences, and `languages/<code>.po` translates each of them. A sentence without a translation
+stays English, so a plugin need not translate anything.
 """
 
 from __future__ import annotations
 
-import tomllib
+import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
+from gettext import GNUTranslations, NullTranslations
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from bot.core.text import format_number
 
@@ -18,23 +21,42 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FOLDER = Path(__file__).parent / "languages"
-DECIMAL_COMMA = frozenset({"de", "es"})
-"""Languages that write 0.7 as “0,7”."""
-
-
-@cache
-def load_translations(code: str) -> Mapping[str, str]:
-    """Return the translations into `code` ("de", "es") by English sentence; empty for a language without a file."""
-    path = FOLDER / f"{code}.toml"
-    if not code.isalpha() or not path.is_file():
-        return {}
-    return {entry["en"]: entry[code] for entry in tomllib.loads(path.read_text("utf-8"))["sentence"]}
 
 
 @cache
 def list_languages() -> tuple[str, ...]:
     """Return the codes of all languages, English first."""
-    return ("en", *sorted(path.stem for path in FOLDER.glob("*.toml")))
+    return ("en", *sorted({path.stem for path in FOLDER.glob("*.[mp]o")}))
+
+
+@cache
+def load_catalogue(code: str) -> NullTranslations:
+    """Return the translations into the language `code`, one of `list_languages`."""
+    return NullTranslations() if code == "en" else GNUTranslations(BytesIO(read_compiled(code)))
+
+
+def read_compiled(code: str) -> bytes:
+    """Return the catalogue of a language as its `.mo` file has it; one that is older than its `.po` is made anew."""
+    source, compiled = FOLDER / f"{code}.po", FOLDER / f"{code}.mo"
+    # A wheel has no sources.
+    if not source.exists() or (compiled.exists() and compiled.stat().st_mtime >= source.stat().st_mtime):
+        return compiled.read_bytes()
+    from babel.messages import mofile, pofile
+
+    data = BytesIO()
+    with source.open("rb") as file:
+        mofile.write_mo(data, pofile.read_po(file))
+    # Where it cannot be kept, each start makes it. Another process may read it at the same time.
+    with suppress(OSError):
+        compiled.with_suffix(f".{os.getpid()}").write_bytes(data.getvalue())
+        compiled.with_suffix(f".{os.getpid()}").replace(compiled)
+    return data.getvalue()
+
+
+def known_language(locale: str) -> str:
+    """Return the code of the language that a reader with this locale gets, one of `list_languages`."""
+    code = language_code(locale)
+    return code if code in list_languages() else "en"
 
 
 def language_code(locale: str) -> str:
@@ -42,9 +64,17 @@ def language_code(locale: str) -> str:
     return locale.replace("_", "-").split("-")[0].lower()
 
 
-def translate(sentence: str, locale: str, /, **values: object) -> str:
-    """Return `sentence` in the language of `locale` ("de", "de-AT"), with its `{name}` fields filled in."""
-    text = load_translations(language_code(locale)).get(sentence, sentence)
+def translate(sentence: str, locale: str, plural: str = "", /, **values: object) -> str:
+    """Return `sentence` in the language of `locale` ("de", "de-AT"), with its `{name}` fields filled in.
+
+    If there is a `plural` sentence, the value `count` says which of them, or of a language's further forms, it is.
+    """
+    catalogue = load_catalogue(known_language(locale))
+    if plural:
+        text = catalogue.ngettext(sentence, plural, cast("int", values["count"]))
+    else:
+        # "" stands for the head of a catalogue.
+        text = sentence and catalogue.gettext(sentence)
     if not values:
         return text
     return text.format(**{name: _translate_value(value, locale) for name, value in values.items()})
@@ -60,7 +90,9 @@ def shown_value(value: object, locale: str) -> str:
     if isinstance(value, bool):
         return translate("yes" if value else "no", locale)
     if isinstance(value, float):
-        return format_number(value).replace(".", "," if language_code(locale) in DECIMAL_COMMA else ".")
+        from babel.numbers import get_decimal_symbol
+
+        return format_number(value).replace(".", get_decimal_symbol(known_language(locale)))
     return translate(str(value), locale)
 
 
@@ -79,7 +111,9 @@ class Sentence:
 
     text: str
     values: Mapping[str, object] = field(default_factory=dict)
+    plural: str = ""
+    """The sentence for another `count` than one."""
 
     def in_language(self, locale: str) -> str:
         """Return the text in the language of `locale`, with its fields filled in."""
-        return translate(self.text, locale, **self.values)
+        return translate(self.text, locale, self.plural, **self.values)
