@@ -1,7 +1,7 @@
 """The bot's own sentences in the reader's language, from catalogues of gettext.
 
-The code has the English sentences, and `languages/<code>.po` translates each of them. A sentence without a translation
-stays English, so a plugin need not translate anything.
+The code has the English sentences, which `languages/<code>.po` translates. A plugin may have such a folder, too.
+A sentence without a translation stays English.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FOLDER = Path(__file__).parent / "languages"
+_folders = {FOLDER: None}
 
 
 @cache
@@ -32,12 +33,23 @@ def list_languages() -> tuple[str, ...]:
 @cache
 def load_catalogue(code: str) -> NullTranslations:
     """Return the translations into the language `code`, one of `list_languages`."""
-    return NullTranslations() if code == "en" else GNUTranslations(BytesIO(read_compiled(code)))
+    catalogue = NullTranslations()
+    for folder in _folders:
+        if any(folder.glob(f"{code}.[mp]o")):
+            catalogue.add_fallback(GNUTranslations(BytesIO(read_compiled(code, folder))))
+    return catalogue
 
 
-def read_compiled(code: str) -> bytes:
+def add_folder(folder: Path) -> None:
+    """Let a plugin's own catalogues in `folder`, if there are any, translate what those of the bot do not."""
+    if folder.is_dir():
+        _folders[folder] = None
+        load_catalogue.cache_clear()
+
+
+def read_compiled(code: str, folder: Path = FOLDER) -> bytes:
     """Return the catalogue of a language as its `.mo` file has it; one that is older than its `.po` is made anew."""
-    source, compiled = FOLDER / f"{code}.po", FOLDER / f"{code}.mo"
+    source, compiled = folder / f"{code}.po", folder / f"{code}.mo"
     # A wheel has no sources.
     if not source.exists() or (compiled.exists() and compiled.stat().st_mtime >= source.stat().st_mtime):
         return compiled.read_bytes()

@@ -91,7 +91,9 @@ def _build_status(ctx: Context, parts: Sequence[TemperatureAnswer]) -> str:
     first = next((place for place, part in enumerate(parts) if not part.has_ended), len(parts))
     under_way = [(part.temperature, len(part.entropies)) for part in parts[first + 1 :]]
     return " · ".join(
-        ctx.translate("{temperature}: {count} tokens", temperature=f"{temperature:g}", count=count)
+        ctx.translate(
+            "{temperature}: 1 token", "{temperature}: {count} tokens", temperature=f"{temperature:g}", count=count
+        )
         for temperature, count in under_way
         if count
     )

@@ -145,7 +145,7 @@ def update_catalogue(code: str) -> None:
     template = Catalog(creation_date=catalogue.creation_date)
     for sentence, paths in collect().items():
         template.add(sentence, locations=[(path, 0) for path in dict.fromkeys(paths)])
-    catalogue.update(template, no_fuzzy_matching=True)
+    catalogue.update(template)
     for message in catalogue:
         # Babel takes “40 % sure” for a format of Python.
         message.flags.discard("python-format")
@@ -169,7 +169,9 @@ def main() -> int:
     for code in languages:
         update_catalogue(code)
     missing = [
-        f"{code}.po has no translation of: {sentence}" for code in languages for sentence in find_untranslated(code)
+        f"{code}.po has no translation, or one marked fuzzy, of: {sentence}"
+        for code in languages
+        for sentence in find_untranslated(code)
     ]
     print("\n".join(missing) or f"All {len(collect())} sentences have their translations.")
     return 1 if missing else 0

@@ -10,8 +10,7 @@ import pytest
 from quality.translations import FACTS, ROOT, SOURCES, Collector, collect, find_untranslated, read_catalogue
 
 from bot.app import Bot
-from bot.core import i18n
-from bot.core.i18n import Sentence, list_languages, shown_value, translate
+from bot.core.i18n import Sentence, list_languages, read_compiled, shown_value, translate
 
 LANGUAGES = ("de", "es")
 
@@ -83,27 +82,20 @@ def test_quotation_marks_are_those_of_the_language() -> None:
         assert not set('"“”„') & set(text), text
 
 
-@pytest.fixture
-def catalogues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def test_a_catalogue_is_compiled_where_its_source_is_newer(tmp_path: Path) -> None:
     (tmp_path / "de.po").write_text('msgid "Stop"\nmsgstr "Halt"\n', "utf-8")
-    monkeypatch.setattr(i18n, "FOLDER", tmp_path)
-    return tmp_path
-
-
-def test_a_catalogue_is_compiled_where_its_source_is_newer(catalogues: Path) -> None:
-    first = i18n.read_compiled("de")
+    first = read_compiled("de", tmp_path)
     assert b"Halt" in first
-    assert (catalogues / "de.mo").read_bytes() == first
-    (catalogues / "de.po").write_text('msgid "Stop"\nmsgstr "Genug"\n', "utf-8")
-    os.utime(catalogues / "de.mo", (0, 0))
-    assert b"Genug" in i18n.read_compiled("de")
-    assert sorted(path.name for path in catalogues.iterdir()) == ["de.mo", "de.po"]
+    assert (tmp_path / "de.mo").read_bytes() == first
+    (tmp_path / "de.po").write_text('msgid "Stop"\nmsgstr "Genug"\n', "utf-8")
+    os.utime(tmp_path / "de.mo", (0, 0))
+    assert b"Genug" in read_compiled("de", tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["de.mo", "de.po"]
 
 
-def test_an_installed_catalogue_needs_no_source(catalogues: Path) -> None:
-    compiled = i18n.read_compiled("de")
-    (catalogues / "de.po").unlink()
-    assert i18n.read_compiled("de") == compiled
+def test_an_installed_catalogue_needs_no_source(tmp_path: Path) -> None:
+    (tmp_path / "de.mo").write_bytes(b"compiled")
+    assert read_compiled("de", tmp_path) == b"compiled"
 
 
 def test_a_plural_follows_its_count() -> None:
