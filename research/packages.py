@@ -203,25 +203,25 @@ OPENCLIPART = DebianPackage(
     "Open Clip Art Library and its contributors",
 )
 
+FLUENT_SETS = (EmojiSet("fluent", FLUENT, style="shiny"), EmojiSet("fluent-flat", FLUENT_FLAT, style="bold"))
+OTHER_NAMED_SETS = (EmojiSet("fxemoji", FXEMOJI), EmojiSet("streamline-emojis", STREAMLINE))
+"""Sets whose names differ from Unicode's, in styles of their own that have no word in captions."""
 EMOJI_SETS = (
-    EmojiSet("noto", GOOGLE, "img/google/64", style="shaded"),
-    EmojiSet("twemoji", TWITTER, "img/twitter/64", style="flat"),
-    EmojiSet("fluent", FLUENT, style="shiny"),
-    EmojiSet("fluent-flat", FLUENT_FLAT, style="bold"),
+    EmojiSet("noto", NOTO_DRAWN, style="shaded"),
+    EmojiSet("twemoji", TWEMOJI_DRAWN, style="flat"),
+    *FLUENT_SETS,
     EmojiSet("noto-v1", NOTO_V1, style="soft"),
+    *OTHER_NAMED_SETS,
 )
-"""The training data of the generator. All are drawn equally often, each with a word that tells it from the others."""
-DRAWN_SETS = (
-    EmojiSet("noto", NOTO_DRAWN),
-    EmojiSet("twemoji", TWEMOJI_DRAWN),
-    *(one for one in EMOJI_SETS if one.png_folder is None),
+"""The training data of the generator, as drawings, which have any size. Most have a word that tells them apart."""
+PIXEL_SETS = (
+    EmojiSet("noto", GOOGLE, "img/google/64"),
+    EmojiSet("twemoji", TWITTER, "img/twitter/64"),
+    *FLUENT_SETS,
+    EmojiSet("noto-v1", NOTO_V1),
 )
-"""The same sets as drawings, which have any size: the originals of the decoder."""
-JUDGE_TRAINING_SETS = (
-    EmojiSet("fxemoji", FXEMOJI),
-    EmojiSet("streamline", STREAMLINE),
-    EmojiSet("fluent-high-contrast", HIGH_CONTRAST),
-)
+"""Sets in 64 × 64 pixels, as the judge and emoji-faces learn them. They stay, so that figures can be compared."""
+JUDGE_TRAINING_SETS = (*OTHER_NAMED_SETS, EmojiSet("fluent-high-contrast", HIGH_CONTRAST))
 """Additional training data of the judge, which must recognise things in every style."""
 JUDGE_TEST_SET = EmojiSet("emojione", EMOJIONE)
 """The test set of the judge, on which neither the judge nor the generator is trained."""
@@ -235,7 +235,7 @@ DRAWING_PACKAGES = {
     "streamline-ultimate-color": ULTIMATE,
     "openclipart": OPENCLIPART,
 }
-"""Further drawings of things, by the name of their set in images/drawings.txt."""
+"""Further drawings of things, by the name of their set in pictures/data/drawings.txt."""
 WORD_PACKAGES = (EMOJILIB, CLDR)
 
 

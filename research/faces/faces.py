@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from research.packages import EMOJI_SETS, GOOGLE, WORD_PACKAGES, fetch, read_json
-from research.pictures.data.emoji import SIZE, read_emoji, read_pictures
+from research.packages import GOOGLE, PIXEL_SETS, WORD_PACKAGES, fetch, read_json
+from research.pictures.data.emoji import SMALL_SIZE, read_emoji, read_pictures
 from research.pictures.data.scenes import place
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from research.console import Log
     from research.pictures.data.emoji import Rgba
 
-SET_NAMES = ("noto", "twemoji", "fluent", "fluent-flat", "noto-v1")
 HELD_OUT_EVERY, FIRST_HELD_OUT = 8, 3
 """In Unicode's order, every eighth face from the fourth on is held out, in all sets."""
 VARIANTS = 12
@@ -46,19 +45,18 @@ class FaceCollection:
 
 def read_faces(folder: Path, log: Log) -> FaceCollection:
     """Read the faces of all sets, from packages in `folder` that are fetched if they are missing."""
-    sets = [one for one in EMOJI_SETS if one.name in SET_NAMES]
-    fetch([*(one.package for one in sets), *WORD_PACKAGES], folder, log)
+    fetch([*(one.package for one in PIXEL_SETS), *WORD_PACKAGES], folder, log)
     log("reading the faces of the emoji sets")
     records = read_json(GOOGLE, folder, "emoji.json")
     face_codes = {record["unified"].lower() for record in records if "face" in (record["subcategory"] or "").split("-")}
     emoji = [one for one in read_emoji(folder) if one.code in face_codes and not one.tone]
     faces = FaceCollection([], [], [])
-    pictures = {one.name: read_pictures(one, emoji, folder) for one in sets}
+    pictures = {one.name: read_pictures(one, emoji, folder, SMALL_SIZE) for one in PIXEL_SETS}
     for number, one in enumerate(emoji):
         part = choose_part(number)
-        for name in SET_NAMES:
-            if one.code in pictures[name]:
-                getattr(faces, part).append(Face(one.code, one.name, name, pictures[name][one.code]))
+        for name, drawn in pictures.items():
+            if one.code in drawn:
+                getattr(faces, part).append(Face(one.code, one.name, name, drawn[one.code]))
     log(
         f"{len(faces.learnt)} faces to learn, {len(faces.calibrating)} and {len(faces.measuring)} that are held out, "
         "to calibrate and to measure the discriminator"
@@ -77,4 +75,4 @@ def place_faces(faces: list[Face], variants: int, seed: int) -> np.ndarray:
     """Place each face on white in so many positions, every second mirrored: N × 64 × 64 × 3, variants in a row."""
     random = Random(seed)  # noqa: S311 - reproducible, not secret
     placed = [place(face.picture, random, flip=bool(variant % 2)) for face in faces for variant in range(variants)]
-    return np.stack(placed) if placed else np.zeros((0, SIZE, SIZE, 3), np.uint8)
+    return np.stack(placed) if placed else np.zeros((0, SMALL_SIZE, SMALL_SIZE, 3), np.uint8)

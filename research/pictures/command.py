@@ -18,10 +18,10 @@ from model_server.files.cache import ModelCache, shorten
 from model_server.files.progress import progress_on_stderr
 from research import ROOT
 from research.console import positive_integer, print_line
-from research.loop import Plan
+from research.loop import Plan, TrainingRun
 from research.pictures.training import stages
 from research.pictures.training.denoiser import DenoiserTask
-from research.pictures.training.networks import Sizes, make_autoencoder, make_unet
+from research.pictures.training.networks import LATENT_CHANNELS, Sizes, make_autoencoder, make_unet, widen
 from research.pictures.training.text_encoder import TextEncoder
 
 if TYPE_CHECKING:
@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 CATALOGUE = ROOT / "config" / "models.toml"
 TEXT_ENCODER = "all-minilm-l6-v2"
 CONTINUED_LEARNING_RATE = 2e-4
-"""The learning rate with --from: the usual one would first undo what the last, slow steps of the weights learnt."""
+"""The learning rate for weights that look at drawings: the usual one would undo what their last, slow steps learnt."""
 DESCRIPTION = """\
-Trains emoji-diffusion from the start: fetches the emoji sets through npm, trains the autoencoder and then the UNet.
-The state is saved every five minutes under ~/.cache/tempera/training (or TEMPERA_CACHE), with samples and losses. The
-same command resumes from there, with the same result as without the interruption (on the same number of threads).
+Trains emoji-diffusion from the start: fetches the emoji sets through npm, trains the autoencoder and then the UNet,
+which looks at drawings of the same things from other sets while it draws. The state is saved every five minutes under
+~/.cache/tempera/training (or TEMPERA_CACHE), with samples and losses. The same command resumes from there, with the
+same result as without the interruption (on the same number of threads).
 """
 
 
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     folder = store.folder / "training" / options.model
     run_name = _run_name(options.weights)
     if options.export:
-        _export(folder, run_name, options.weights, options.export)
+        _export(store, folder, run_name, options.weights, options.export)
         return 0
     try:
         device = str(pick_device(options.device))
@@ -68,36 +69,44 @@ def main(arguments: Sequence[str]) -> int:
 
 def _train(store: ModelCache, folder: Path, run_name: str, options: argparse.Namespace, device: str) -> None:
     plan = Plan(-(-options.pictures // DenoiserTask.batch), options.seed, folder, run_name)
-    # Names are learnt first: before that, they cannot teach descriptions, and nothing is recognisable in the pictures.
-    description_step = 0 if options.weights else plan.steps * 2 // 3
-    with progress_on_stderr() as progress:
-        encoder = TextEncoder(store.ensure(load_catalogue(CATALOGUE)[TEXT_ENCODER], progress), device)
+    encoder = _open_text_encoder(store, device)
     if options.weights:
         autoencoder = stages.load_network(AutoencoderKL, options.weights / "vae").to(device)
         unet = stages.load_network(UNet2DConditionModel, options.weights / "unet").to(device)
     else:
         autoencoder = make_autoencoder(Sizes(), options.seed).to(device)
         unet = make_unet(Sizes(), options.seed).to(device)
-    stages.log_forecast(plan, description_step, autoencoder, encoder, unet, print_line)
+    # Weights that already look at drawings are continued more slowly than those that have to learn it.
+    looks = unet.config.in_channels > LATENT_CHANNELS
+    unet = widen(unet)
+    stages.log_forecast(plan, autoencoder, unet, print_line)
     collection = stages.build_collection(folder, options.seed, print_line)
     if not options.weights:
         autoencoder = stages.train_autoencoder(folder, options.seed, collection, autoencoder, print_line)
     enlargement = Plan(stages.ENLARGEMENT_STEPS, options.seed, folder, f"{run_name}-vae")
-    large = stages.enlarge_autoencoder(folder, enlargement, autoencoder, print_line)
+    large = stages.enlarge_autoencoder(folder, enlargement, collection, autoencoder, print_line)
     training_set = stages.build_training_set(folder, collection, autoencoder, encoder, print_line)
-    run = stages.open_unet_run(folder, plan, training_set, large, encoder, unet)
-    if options.weights:
+    run = TrainingRun(DenoiserTask(unet, training_set, large, folder / "samples"), plan)
+    run.resume()
+    if looks:
         run.task.rate = CONTINUED_LEARNING_RATE
-    stages.train_unet(run, training_set, description_step, print_line)
+    run.train(print_line)
     samples = shorten(folder / "samples")
     print_line(f"Done: {run.step:,} steps. Samples are in {samples}; --export FOLDER writes the weights.")
 
 
-def _export(folder: Path, run_name: str, initial_weights: Path | None, target: Path) -> None:
+def _open_text_encoder(store: ModelCache, device: str) -> TextEncoder:
+    with progress_on_stderr() as progress:
+        return TextEncoder(store.ensure(load_catalogue(CATALOGUE)[TEXT_ENCODER], progress), device)
+
+
+def _export(store: ModelCache, folder: Path, run_name: str, initial_weights: Path | None, target: Path) -> None:
     unet = stages.load_trained_unet(folder, run_name, initial_weights)
     enlarged = folder / f"{run_name}-vae"
     vae = enlarged if enlarged.is_dir() or initial_weights is None else initial_weights / "vae"
-    stages.export_weights(unet, stages.load_network(AutoencoderKL, vae), target)
+    autoencoder = stages.load_network(AutoencoderKL, vae)
+    stages.export_weights(unet, autoencoder, target)
+    stages.export_bank(folder, autoencoder, _open_text_encoder(store, "cpu"), target, print_line)
     print_line(f"The weights are in {shorten(target.absolute())}.")
 
 
@@ -134,12 +143,12 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         dest="weights",
         metavar="FOLDER",
-        help="continue from these weights, in the layout that the repository holds",
+        help="continue from these weights, in the layout that the repository holds; they may not look at drawings yet",
     )
     parser.add_argument(
         "--export",
         type=Path,
         metavar="FOLDER",
-        help="do not train, but write the last saved weights to this folder, ready to be committed",
+        help="do not train, but write the last saved weights and the drawings to look at to this folder",
     )
     return parser

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from model_server.assembly import MAX_TOKENS
+from research.pictures.data.collection import Collection
 from research.pictures.training.dataset import TrainingSet
 from research.pictures.training.networks import TEXT_WIDTH, Sizes
+from research.pictures.training.references import References
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +31,9 @@ def sizes() -> Sizes:
 @pytest.fixture(scope="session")
 def training_set() -> TrainingSet:
     random = torch.Generator().manual_seed(1)
+    things = [("apple",), ("cat",), ("cat", "apple")] * 4
+    sets = [number // 3 for number in range(12)]
+    collection = Collection(kinds=["plain", "plain", "composite"] * 4, things=things, sets=list(map(str, sets)))
     return TrainingSet(
         latents=torch.randn(12, 4, 16, 16, generator=random).half(),
         probabilities=torch.full((12,), 1 / 12),
@@ -36,7 +41,7 @@ def training_set() -> TrainingSet:
         starts=torch.arange(0, 26, 2),
         states=torch.randn(25, MAX_TOKENS, TEXT_WIDTH, generator=random).half().numpy(),
         empty=0,
-        things=torch.arange(12) % 4 - 1,
+        references=References(collection),
     )
 
 

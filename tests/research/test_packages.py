@@ -15,10 +15,10 @@ from model_server.catalogue import load_catalogue
 from model_server.errors import OperatorError
 from research.packages import (
     DRAWING_PACKAGES,
-    DRAWN_SETS,
     EMOJI_SETS,
     JUDGE_TEST_SET,
     JUDGE_TRAINING_SETS,
+    PIXEL_SETS,
     WORD_PACKAGES,
     DebianPackage,
     Package,
@@ -134,16 +134,16 @@ def test_a_package_of_debian_is_fetched_once_and_unpacked(tmp_path: Path, monkey
 def test_licences_are_free_and_the_test_set_of_the_judge_is_kept_apart() -> None:
     licences = {
         one.package.name: one.package.licence
-        for one in (*EMOJI_SETS, *DRAWN_SETS, *JUDGE_TRAINING_SETS, JUDGE_TEST_SET)
+        for one in (*EMOJI_SETS, *PIXEL_SETS, *JUDGE_TRAINING_SETS, JUDGE_TEST_SET)
     } | {one.name: one.licence for one in (*WORD_PACKAGES, *DRAWING_PACKAGES.values())}
     assert set(licences.values()) <= {"MIT", "Apache-2.0", "CC-BY-4.0", "Unicode-3.0", "public domain"}
     assert not [name for name in licences if "apple" in name or "facebook" in name]
-    assert JUDGE_TEST_SET.package not in {one.package for one in (*EMOJI_SETS, *DRAWN_SETS, *JUDGE_TRAINING_SETS)}
+    assert JUDGE_TEST_SET.package not in {one.package for one in (*EMOJI_SETS, *PIXEL_SETS, *JUDGE_TRAINING_SETS)}
     assert JUDGE_TEST_SET.package not in DRAWING_PACKAGES.values()
 
 
 def test_each_set_has_a_style_of_its_own_which_the_catalogue_lists() -> None:
-    styles = [one.style for one in EMOJI_SETS]
+    styles = [one.style for one in EMOJI_SETS if one.style]
     assert all(style.isalpha() for style in styles)
-    assert len(set(styles)) == len(EMOJI_SETS)
+    assert len(set(styles)) == len(styles) == 5
     assert load_catalogue(CATALOGUE)["emoji-diffusion"].options["styles"] == ", ".join(styles)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file
+from torch.nn.functional import normalize
 
 from model_server.assembly import REFERENCE_FILES
 from model_server.engines.diffusion.parts import make_singular
@@ -29,9 +30,9 @@ LATENT_UNIT = 1 / 24
 MAX_NAME_WORDS = 4
 LEAST_COVERAGE = 0.6
 """The share of a prompt's words that must be names of things; otherwise the prompt describes a thing by its meaning."""
-LEAST_SIMILARITY = 0.45
-"""The least cosine between the prompt and a text about a thing that is found by its meaning."""
-VOTES, SHARPNESS = 50, 10.0
+LEAST_SIMILARITY = 0.4
+"""The least cosine between the prompt and the nearest text, both without what all texts have in common."""
+VOTES, SHARPNESS = 100, 10.0
 """The nearest texts vote for the thing that is meant, each with the exponential of so many times its similarity."""
 WORD = re.compile(r"[a-z0-9]+(?:['’-][a-z0-9]+)*")
 IGNORED = frozenset(
@@ -66,7 +67,11 @@ class ReferenceBank:
     def __init__(self, folder: Path, embed: Callable[[str], torch.Tensor]) -> None:
         tensors = load_file(folder / TENSORS_FILE)
         table = json.loads((folder / TABLE_FILE).read_text("utf-8"))
-        self._latents, self._texts, self._text_things = tensors["latents"], tensors["texts"], tensors["text_things"]
+        self._latents, self._text_things = tensors["latents"], tensors["text_things"]
+        texts = tensors["texts"].float() / 127
+        # Without what all texts have in common, the nearest ones are right more often.
+        self._common = texts.mean(0)
+        self._texts = normalize(texts - self._common, dim=1).half()
         self._things: list[int] = tensors["things"].tolist()
         self._origins: list[int] = tensors["origins"].tolist()
         self._origin_table: list[dict[str, str]] = table["origins"]
@@ -126,7 +131,7 @@ class ReferenceBank:
         return self._find_by_meaning(prompt) or list(dict.fromkeys(things))
 
     def _find_by_meaning(self, prompt: str) -> list[int]:
-        similarities = self._texts.float() @ self._embed(prompt).float().cpu() / 127
+        similarities = self._texts.float() @ normalize(self._embed(prompt).float().cpu() - self._common, dim=0)
         nearest, texts = similarities.topk(min(VOTES, len(similarities)))
         if nearest[0] < LEAST_SIMILARITY:
             return []

@@ -42,7 +42,6 @@ EXPRESSIONS = {
     "1f610": ("bored", "serious", "indifferent"),
 }
 """Words for the faces, by code, whose eyes and mouths other things get."""
-TONE_FORMS = ("{thing}, {tone}", "{thing} with {tone}", "a picture of {a_thing} with {tone}", "{thing}: {tone}")
 
 
 def add_article(thing: str) -> str:
@@ -67,9 +66,6 @@ def list_uncoloured_names(emoji: Emoji) -> list[str]:
 
 def write_plain_captions(emoji: Emoji, random: Random) -> list[str]:
     """Return captions for the picture of one emoji; repeated ones are meant to be drawn more often."""
-    if emoji.tone:
-        words = {"thing": emoji.name, "a_thing": add_article(emoji.name), "tone": emoji.tone}
-        return [form.format(**words) for form in TONE_FORMS]
     all_names = list_names(emoji)
     texts = [emoji.name] * 4 + [add_article(emoji.name)] * 2
     for name in all_names:

@@ -21,14 +21,13 @@ GROUP_WEIGHTS = {
     "Travel & Places": 1.0,
     "Activities": 1.0,
     "Objects": 1.0,
-    "Symbols": 0.08,
-    "Flags": 0.02,
 }
 NAME_WEIGHTS = (2.0, 0.8, 0.2)
 """The factor by the number of words in the shortest name: common things have names of one word."""
 COMMON_WEIGHT = 20.0
 """The weight of each of the two hundred common things, without which they would not be learnt in reasonable time."""
 NAMEABLE = {"Animals & Nature", "Food & Drink", "Travel & Places", "Activities", "Objects"}
+COLOURABLE = {*NAMEABLE, "Smileys & Emotion"}
 ORIENTED_WORDS = (
     "left",
     "right",
@@ -45,9 +44,14 @@ ORIENTED_WORDS = (
 """Words in the names of emoji that must not be mirrored."""
 
 
+def is_drawable(emoji: Emoji) -> bool:
+    """Return whether an emoji is drawn at all: symbols, flags and other skin tones are not."""
+    return emoji.group in GROUP_WEIGHTS and not emoji.tone
+
+
 def compute_draw_weight(emoji: Emoji, common: Container[str]) -> float:
     """Return how often a picture of an emoji is drawn, relative to others; `common` has the codes of common things."""
-    if strip_selector(emoji.code) in common and not emoji.tone:
+    if strip_selector(emoji.code) in common:
         return COMMON_WEIGHT
     words = min(len(name.split()) for name in captions.list_uncoloured_names(emoji))
     return GROUP_WEIGHTS[emoji.group] * NAME_WEIGHTS[min(words, len(NAME_WEIGHTS)) - 1]
@@ -56,7 +60,7 @@ def compute_draw_weight(emoji: Emoji, common: Container[str]) -> float:
 def can_flip(emoji: Emoji) -> bool:
     """Return whether an emoji may be mirrored."""
     words = f"{emoji.name} {' '.join(emoji.synonyms)}"
-    return emoji.group not in {"Symbols", "Flags"} and not any(word in words for word in ORIENTED_WORDS)
+    return not any(word in words for word in ORIENTED_WORDS)
 
 
 def list_colours(emoji: Emoji, picture: Rgba) -> list[str]:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from research.pictures.data.scenes import Rgb
 
     Sets = dict[str, dict[str, Rgba]]
-    Composite = tuple[Rgb, list[str], str]
-    """A picture, its captions, and the code of the one thing in it or ""."""
+    Composite = tuple[Rgb, list[str], tuple[str, ...]]
+    """A picture, its captions, and the codes of all that it shows, the most important first."""
 
 WORN = {
     "sunglasses": ("eyes", ("wearing sunglasses", "with sunglasses", "in sunglasses")),
@@ -45,16 +45,24 @@ class _Subject(NamedTuple):
 
 
 class CompositeMaker:
-    """Makes composites of the emoji of one set at a time. `common` has the codes of the common things."""
+    """Makes composites of the emoji of one set at a time. `common` has the codes of the common things.
 
-    def __init__(self, emoji: Sequence[Emoji], sets: Sets, common: Container[str], random: Random) -> None:
+    The faces of the sets `faceless` are not put on other things, nor their hats on animals: their lines are too unlike.
+    """
+
+    def __init__(
+        self,
+        emoji: Sequence[Emoji],
+        sets: Sets,
+        common: Container[str],
+        random: Random,
+        faceless: Container[str] = (),
+    ) -> None:
         subjects = [
-            one
-            for one in emoji
-            if (one.group in NAMEABLE or strip_selector(one.code) in common) and not one.tone and can_flip(one)
+            one for one in emoji if (one.group in NAMEABLE or strip_selector(one.code) in common) and can_flip(one)
         ]
-        self._sets, self._random = sets, random
-        self._by_code = {strip_selector(one.code): one for one in emoji if not one.tone}
+        self._sets, self._random, self._faceless = sets, random, faceless
+        self._by_code = {strip_selector(one.code): one for one in emoji}
         self._by_name = {one.name: one for one in self._by_code.values()}
         self._animal_faces = [one for one in subjects if one.group == "Animals & Nature" and one.name.endswith(" face")]
         self._subjects = {name: [one for one in subjects if one.code in pictures] for name, pictures in sets.items()}
@@ -66,18 +74,18 @@ class CompositeMaker:
         for prompt in read_unseen_prompts():
             self._held_out[prompt.code].add(prompt.scene)
 
-    def make(self, count: int) -> Iterator[tuple[Rgb, list[str], str, str]]:
+    def make(self, count: int) -> Iterator[tuple[Rgb, list[str], tuple[str, ...], str]]:
         """Make `count` composites, of all kinds in turn, with the set of each; fewer if a set lacks what is needed."""
         makers: list[Callable[[str], Composite | None]] = [
             *[self._make_pair] * 2,
-            *[self._make_copies] * 2,
-            *[self._make_on] * 2,
-            *[self._make_with] * 2,
+            self._make_copies,
+            self._make_on,
+            self._make_with,
             self._make_behind,
             self._make_background,
-            *[self._make_scene] * 4,
+            *[self._make_scene] * 3,
             *[self._make_dressed] * 2,
-            *[self._make_expression] * 3,
+            *[self._make_expression] * 4,
         ]
         names = [name for name, subjects in self._subjects.items() if subjects]
         for number in range(count if names else 0):
@@ -104,61 +112,67 @@ class CompositeMaker:
     def _make_pair(self, set_name: str) -> Composite:
         left, right = self._draw_subject(set_name), self._draw_subject(set_name)
         texts = captions.write_pair_captions(left.name, right.name)
-        return scenes.place_pair(left.picture, right.picture, self._random), self._sample(texts), ""
+        return scenes.place_pair(left.picture, right.picture, self._random), self._sample(texts), _codes(left, right)
 
     def _make_copies(self, set_name: str) -> Composite:
         one, count = self._draw_subject(set_name), self._random.choices((2, 3, 4), (4, 2, 1))[0]
         texts = captions.write_copies_captions(one.name, count)
-        return scenes.place_copies(one.picture, count, self._random), self._sample(texts), ""
+        return scenes.place_copies(one.picture, count, self._random), self._sample(texts), _codes(one)
 
     def _make_on(self, set_name: str) -> Composite:
         upper, lower = self._draw_subject(set_name), self._draw_subject(set_name)
         texts = captions.write_on_captions(upper.name, lower.name)
-        return scenes.place_on(upper.picture, lower.picture, self._random), self._sample(texts), ""
+        return scenes.place_on(upper.picture, lower.picture, self._random), self._sample(texts), _codes(upper, lower)
 
     def _make_with(self, set_name: str) -> Composite:
         main, small = self._draw_subject(set_name), self._draw_subject(set_name)
         texts = captions.write_with_captions(main.name, small.name)
-        return scenes.place_with(main.picture, small.picture, self._random), self._sample(texts), ""
+        return scenes.place_with(main.picture, small.picture, self._random), self._sample(texts), _codes(main, small)
 
     def _make_behind(self, set_name: str) -> Composite:
         back, front = self._draw_subject(set_name), self._draw_subject(set_name)
         texts = captions.write_behind_captions(back.name, front.name)
-        return scenes.place_behind(back.picture, front.picture, self._random), self._sample(texts), ""
+        return scenes.place_behind(back.picture, front.picture, self._random), self._sample(texts), _codes(back, front)
 
     def _make_background(self, set_name: str) -> Composite:
         emoji, picture, thing = self._draw_subject(set_name, colour=False)
         colour = self._random.choice(list(BACKGROUNDS))
         ending = f"on {captions.add_article(f'{colour} background')}"
         texts = [f"{thing} {ending}", f"{captions.add_article(thing)} {ending}", f"{thing}, {colour} background"]
-        return scenes.place_on_colour(picture, colour, self._random, flip=self._draw_flip()), texts, emoji.code
+        return scenes.place_on_colour(picture, colour, self._random, flip=self._draw_flip()), texts, (emoji.code,)
 
     def _make_scene(self, set_name: str) -> Composite:
         one = self._draw_subject(set_name)
-        return self._place_in_scene(one.emoji, one.picture, one.with_article, one.name)
+        return *self._place_in_scene(one.emoji, one.picture, one.with_article, one.name), _codes(one)
 
     def _make_dressed(self, set_name: str) -> Composite | None:
         random, pictures = self._random, self._sets[set_name]
         worn, emoji = self._by_name.get(random.choice(list(WORN))), None
         if self._animal_faces:
             emoji = random.choice(self._animal_faces)
-        if worn is None or emoji is None or worn.code not in pictures or emoji.code not in pictures:
+        if (
+            set_name in self._faceless
+            or worn is None
+            or emoji is None
+            or worn.code not in pictures
+            or emoji.code not in pictures
+        ):
             return None
         position, phrases = WORN[worn.name]
         dressed = scenes.put_on(pictures[emoji.code], pictures[worn.code], position=position)
-        names = captions.list_uncoloured_names(emoji)[:3]
+        names, codes = captions.list_uncoloured_names(emoji)[:3], (emoji.code, worn.code)
         texts = [f"{captions.add_article(thing)} {phrase}" for thing in names for phrase in phrases]
         if random.random() < 0.3:
             text = random.choice(texts)
-            return self._place_in_scene(emoji, dressed, text, text)
-        return scenes.place(dressed, random, flip=self._draw_flip()), texts, emoji.code
+            return *self._place_in_scene(emoji, dressed, text, text), codes
+        return scenes.place(dressed, random, flip=self._draw_flip()), texts, codes
 
     def _make_expression(self, set_name: str) -> Composite | None:
         """Put the eyes and the mouth of a yellow face on something else."""
         random, pictures = self._random, self._sets[set_name]
         code, words = random.choice(list(captions.EXPRESSIONS.items()))
         face = self._by_code.get(strip_selector(code))
-        if face is None or face.code not in pictures:
+        if set_name in self._faceless or face is None or face.code not in pictures:
             return None
         one = self._draw_subject(set_name)
         if one.emoji.group == "Smileys & Emotion":
@@ -166,9 +180,9 @@ class CompositeMaker:
         features = scenes.cut_out_features(pictures[face.code])
         made = scenes.put_features(one.picture, features, random)
         texts = captions.write_expression_captions(one.name, words)
-        return scenes.place(made, random, flip=self._draw_flip()), texts, one.emoji.code
+        return scenes.place(made, random, flip=self._draw_flip()), texts, (one.emoji.code, face.code)
 
-    def _place_in_scene(self, emoji: Emoji, picture: Rgba, with_article: str, thing: str) -> Composite:
+    def _place_in_scene(self, emoji: Emoji, picture: Rgba, with_article: str, thing: str) -> tuple[Rgb, list[str]]:
         """Place the picture of `emoji` in a random scene; `with_article` is `thing` with its article."""
         random, held_out = self._random, self._held_out[strip_selector(emoji.code)]
         scene = random.choice([scene for scene in scenes.SCENES if scene not in held_out])
@@ -179,4 +193,8 @@ class CompositeMaker:
             f"{with_article} that is {third}",
             f"{thing} {scene}",
         ]
-        return scenes.place_in_scene(picture, scene, random, flip=self._draw_flip()), texts, emoji.code
+        return scenes.place_in_scene(picture, scene, random, flip=self._draw_flip()), texts
+
+
+def _codes(*subjects: _Subject) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.emoji.code for one in subjects))

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     Rgba = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
 
-SIZE = 64
+SIZE = 128
+SMALL_SIZE = 64
+"""The side of the pictures that the judge, emoji-faces and a new autoencoder see."""
 TONES = {
     "1F3FB": "light skin tone",
     "1F3FC": "medium-light skin tone",
@@ -75,14 +77,16 @@ def read_pictures(emoji_set: EmojiSet, emoji: list[Emoji], folder: Path, size: i
     }
 
 
-def read_pictures_by_any_name(emoji_set: EmojiSet, emoji: list[Emoji], folder: Path) -> dict[str, Rgba]:
+def read_pictures_by_any_name(
+    emoji_set: EmojiSet, emoji: list[Emoji], folder: Path, size: int = SIZE
+) -> dict[str, Rgba]:
     """Do the same as `read_pictures` for drawings whose names differ from Unicode's or are written as one word."""
     icons = read_json(emoji_set.package, folder, "icons.json")
     known = {_letters(name): name for name in icons["icons"]}
     pictures = {}
     for one in emoji:
         name = next((known[word] for word in map(_letters, [one.name, *one.synonyms]) if word in known), None)
-        if name and not one.tone and (picture := render_icon(icons, name, SIZE)) is not None:
+        if name and not one.tone and (picture := render_icon(icons, name, size)) is not None:
             pictures[one.code] = picture
     return pictures
 

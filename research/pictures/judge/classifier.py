@@ -12,11 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.nn import functional
 
-from research.pictures.data.emoji import SIZE
-from research.pictures.data.scenes import EMOJI_SIDE, resize
 from research.pictures.data.things import strip_selector
 from research.pictures.judge.augmentation import augment
 from research.pictures.judge.gradients import compute_hog_features
@@ -167,15 +164,6 @@ def stack_pictures(sets: Sequence[Mapping[str, Rgba]], classes: Mapping[str, int
     """Return all pictures of `sets` that have a class, N × 64 × 64 × 4, and their classes."""
     labelled = [(picture, classes[code]) for one in sets for code, picture in one.items() if code in classes]
     return np.stack([picture for picture, _ in labelled]), [number for _, number in labelled]
-
-
-def place_on_white(picture: Rgba) -> np.ndarray:
-    """Place an emoji on white as the generator draws it: 64 × 64 × 3, in the middle and slightly smaller."""
-    small = resize(picture, EMOJI_SIDE)
-    canvas = Image.new("RGB", (SIZE, SIZE), "white")
-    corner = (SIZE - EMOJI_SIDE) // 2
-    canvas.paste(small, (corner, corner), small)
-    return np.asarray(canvas)
 
 
 def rank_right_things(scores: np.ndarray, right: Sequence[int]) -> np.ndarray:

@@ -17,11 +17,12 @@ from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache, shorten
 from model_server.files.progress import progress_on_stderr
 from research.console import positive_integer, print_line
-from research.packages import EMOJI_SETS, JUDGE_TEST_SET, JUDGE_TRAINING_SETS, WORD_PACKAGES, fetch
+from research.packages import JUDGE_TEST_SET, JUDGE_TRAINING_SETS, PIXEL_SETS, WORD_PACKAGES, fetch
 from research.pictures.command import CATALOGUE, TEXT_ENCODER
-from research.pictures.data.emoji import read_emoji, read_pictures, read_pictures_by_any_name
+from research.pictures.data.emoji import SMALL_SIZE, read_emoji, read_pictures, read_pictures_by_any_name
+from research.pictures.data.scenes import centre
 from research.pictures.data.things import read_things, read_unseen_prompts
-from research.pictures.judge import classifier, evaluation
+from research.pictures.judge import classifier, copies, evaluation
 from research.pictures.judge.charts import make_guidance_chart, make_sheet
 from research.pictures.judge.vision import VisionNetwork, open_vision
 from research.pictures.training import stages
@@ -72,21 +73,21 @@ def train_judge(
 ) -> tuple[classifier.PictureClassifier, dict[int, list[np.ndarray]]]:
     """Return the judge, trained on the sets in `packages`, and print its results on the test set.
 
-    Also return the drawings of the generator's sets on white, by the number of the thing.
+    Also return the drawings of the sets that it shares with the generator on white, by the number of the thing.
     """
-    sets = (*EMOJI_SETS, *JUDGE_TRAINING_SETS, JUDGE_TEST_SET)
+    sets = (*PIXEL_SETS, *JUDGE_TRAINING_SETS, JUDGE_TEST_SET)
     fetch([*(one.package for one in sets), *WORD_PACKAGES], packages, print_line)
     emoji = read_emoji(packages)
     classes = classifier.map_classes(emoji, things)
     print_line("reading the emoji sets")
-    training = [read_pictures(one, emoji, packages) for one in EMOJI_SETS]
-    training += [read_pictures_by_any_name(one, emoji, packages) for one in JUDGE_TRAINING_SETS]
+    training = [read_pictures(one, emoji, packages, SMALL_SIZE) for one in PIXEL_SETS]
+    training += [read_pictures_by_any_name(one, emoji, packages, SMALL_SIZE) for one in JUDGE_TRAINING_SETS]
     pictures, numbers = classifier.stack_pictures(training, classes)
     print_line(f"training the judge on {len(pictures):,} pictures, each augmented in {classifier.AUGMENTATIONS} ways")
     judge = classifier.PictureClassifier(pictures, numbers, len(things), SEED, vision.features)
-    test = read_pictures(JUDGE_TEST_SET, emoji, packages)
+    test = read_pictures(JUDGE_TEST_SET, emoji, packages, SMALL_SIZE)
     codes = {number: code for code, number in classes.items()}
-    test_pictures = np.stack([classifier.place_on_white(test[codes[number]]) for number in range(len(things))])
+    test_pictures = np.stack([centre(test[codes[number]]) for number in range(len(things))])
     ranks = classifier.rank_right_things(judge.scores(test_pictures), range(len(things)))
     first, among_five = np.mean(ranks == 0), np.mean(ranks < TOP_FIVE)
     print_line(
@@ -94,10 +95,10 @@ def train_judge(
         f"{len(things)} things first and {among_five:.1%} among its first five"
     )
     drawings: dict[int, list[np.ndarray]] = {}
-    for one in training[: len(EMOJI_SETS)]:
+    for one in training[: len(PIXEL_SETS)]:
         for number, code in codes.items():
             if code in one:
-                drawings.setdefault(number, []).append(classifier.place_on_white(one[code]))
+                drawings.setdefault(number, []).append(centre(one[code]))
     return judge, drawings
 
 
@@ -120,7 +121,7 @@ def evaluate(
     guidance_scores = evaluation.evaluate_guidance(judge, things, engine)
     (out / "guidance.svg").write_text(make_guidance_chart(guidance_scores), "utf-8")
     collection = stages.build_collection(folder, SEED, print_line)
-    training_pictures = np.stack(collection.pictures)
+    training_pictures = evaluation.shrink(collection.pictures)
     collection.pictures.clear()
     unseen_prompts = read_unseen_prompts()
     print_line(f"drawing {len(unseen_prompts)} prompts that are in no set, {PICTURES_PER_PROMPT} pictures of each")
@@ -129,9 +130,15 @@ def evaluate(
     )
     first_draw = slice(len(unseen_prompts))
     scale = recognised.pictures.shape[1] // training_pictures.shape[1]
-    nearest = training_pictures[unseen.nearest[first_draw]].repeat(scale, axis=1).repeat(scale, axis=2)
+    nearest = training_pictures[unseen.nearest].repeat(scale, axis=1).repeat(scale, axis=2)
     make_sheet(unseen.recognised.pictures[first_draw], nearest, columns=18).save(out / "unseen.png")
-    distances = evaluation.find_nearest(evaluation.shrink(recognised.pictures), training_pictures)[1]
+    print_line("measuring how near the pictures are to drawings")
+    small = evaluation.shrink(recognised.pictures)
+    distances = copies.Distances(
+        copies.find_nearest(small[: len(things)], training_pictures)[1],
+        unseen.nearest_distances,
+        copies.measure_looked_at(small, recognised.references),
+    )
     test_prompts = [thing.paraphrase for thing in things] + [prompt.prompt for prompt in unseen_prompts]
     leaked = [prompt for prompt in test_prompts if prompt in collection.texts]
     text = format_report(things, recognised, variety, guidance_scores, unseen, distances, leaked)
@@ -145,13 +152,12 @@ def format_report(
     variety: Variety,
     guidance_scores: Sequence[GuidanceScore],
     unseen: UnseenResult,
-    distances: np.ndarray,
+    distances: copies.Distances,
     leaked: Sequence[str],
 ) -> str:
     """Return the figures and their goals in Markdown, for any number of pictures per prompt.
 
-    `distances` are those of the things' pictures to the nearest training pictures; `leaked` are test prompts that are
-    also captions.
+    `leaked` are test prompts that are also captions.
     """
     has_paraphrase = np.asarray([bool(thing.paraphrase) for thing in things])
     ranks = recognised.ranks.reshape(-1, len(things))
@@ -161,7 +167,6 @@ def format_report(
     lowest, highest = guidance_scores[0], guidance_scores[-1]
     trades = highest.score > lowest.score and highest.diversity < lowest.diversity
     by_guidance = ", ".join(f"{one.guidance:g}: {one.score:.2f} and {one.diversity:.3f}" for one in guidance_scores)
-    median, unseen_median = np.median(distances), np.median(unseen.nearest_distances)
     is_missed = (ranks >= TOP_FIVE).mean(0) > 0.5
     missed = ", ".join(thing.name for thing, missing in zip(things, is_missed, strict=True) if missing)
     return "\n".join(
@@ -182,12 +187,21 @@ def format_report(
             f"- Things first, among the first five, and unseen things first, in each draw: {by_draw}.",
             f"- The judge’s score and the diversity at each guidance: {by_guidance}.",
             f"- From the least to the most guidance the score rises and the diversity falls: {_yes_or_no(trades)}.",
-            f"- Median distance to the nearest training picture: {median:.3f}; of unseen prompts: {unseen_median:.3f}.",
+            f"- Median distance to the nearest training picture: {_format_distances(distances.learnt)}.",
+            f"- The same for unseen prompts: {_format_distances(distances.unseen)}.",
+            f"- To the nearest drawing that a picture looked at: {_format_distances(distances.looked_at)}.",
+            "- Each distance is the least over mirroring, shifts and recolouring.",
             f"- Not among the first five in most draws: {missed or 'none'}.",
             f"- Test prompts that are also captions: {', '.join(leaked) or 'none'}.",
             "",
         ]
     )
+
+
+def _format_distances(distances: np.ndarray) -> str:
+    if not len(distances):
+        return "none"
+    return f"{np.median(distances):.3f} ({(distances < copies.COPY_DISTANCE).mean():.1%} below {copies.COPY_DISTANCE})"
 
 
 def _format_row(name: str, figure: float, goal: float | None = None) -> str:

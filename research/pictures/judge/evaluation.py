@@ -13,7 +13,8 @@ from PIL import Image
 from model_server.errors import OperatorError
 from model_server.jobs import Failed, Finished, Imagine, Job, Picture
 from research.pictures.data.colours import HUES, wrap_angle
-from research.pictures.data.emoji import SIZE
+from research.pictures.data.emoji import SMALL_SIZE
+from research.pictures.judge import copies
 from research.pictures.judge.classifier import rank_right_things
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class RecognitionResult:
     """0 where the judge names the right thing first."""
     scores: np.ndarray
     """About 1 where the judge is sure of the right thing, about 0 where it does not see it."""
+    references: list[list[np.ndarray]] = field(default_factory=list)
+    """The drawings that each picture looked at, 64 × 64 × 3 each."""
 
     def top_share(self, count: int) -> float:
         """Return the share of pictures whose right thing is among the first `count` of the judge."""
@@ -87,13 +90,16 @@ class UnseenResult:
     colour_is_right: list[bool] = field(default_factory=list)
     """For each prompt that names a colour."""
     nearest: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
-    """The number of the nearest training picture, for each picture."""
+    """The number of the nearest training picture, for each picture of the first draw."""
     nearest_distances: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
-def draw_pictures(engine: Engine, tasks: Sequence[Imagine]) -> np.ndarray:
-    """Draw one picture for each task, as many at once as the engine takes: N × side × side × 3, uint8."""
-    files: dict[str, bytes] = {}
+def draw_pictures(engine: Engine, tasks: Sequence[Imagine]) -> tuple[np.ndarray, list[list[np.ndarray]]]:
+    """Draw one picture for each task, as many at once as the engine takes: N × side × side × 3, uint8.
+
+    Returns the drawings that each looked at as well, 64 × 64 × 3 each.
+    """
+    drawn: dict[str, Picture] = {}
     for start in range(0, len(tasks), engine.capacity):
         part = tasks[start : start + engine.capacity]
         jobs = [Job(id=str(start + offset), model="", task=task) for offset, task in enumerate(part)]
@@ -105,17 +111,23 @@ def draw_pictures(engine: Engine, tasks: Sequence[Imagine]) -> np.ndarray:
                 if isinstance(event, Failed):
                     raise OperatorError(f"A picture could not be drawn: {event.message}")
                 if isinstance(event, Picture):
-                    files[event.job] = event.data
+                    drawn[event.job] = event
                 unfinished -= isinstance(event, Finished)
-    pictures = [Image.open(io.BytesIO(files[str(number)])).convert("RGB") for number in range(len(tasks))]
-    return np.stack([np.asarray(picture) for picture in pictures])
+    events = [drawn[str(number)] for number in range(len(tasks))]
+    references = [[shrink([_decode(one.picture)])[0] for one in event.references] for event in events]
+    return np.stack([_decode(event.data) for event in events]), references
 
 
-def shrink(pictures: np.ndarray) -> np.ndarray:
+def _decode(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+def shrink(pictures: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
     """Return N × 64 × 64 × 3 for pictures of any size, since the judge knows only those."""
-    if pictures.shape[1:3] == (SIZE, SIZE):
-        return pictures
-    return np.stack([np.asarray(Image.fromarray(one).resize((SIZE, SIZE), Image.Resampling.BOX)) for one in pictures])
+    if len(pictures[0]) == SMALL_SIZE:
+        return np.asarray(pictures)
+    size = (SMALL_SIZE, SMALL_SIZE)
+    return np.stack([np.asarray(Image.fromarray(one).resize(size, Image.Resampling.BOX)) for one in pictures])
 
 
 def evaluate_recognition(
@@ -130,10 +142,11 @@ def evaluate_recognition(
         for draw in range(draws)
         for number, (prompt, _) in enumerate(prompts)
     ]
-    pictures = draw_pictures(engine, tasks)
+    pictures, references = draw_pictures(engine, tasks)
     right = [thing for _, thing in prompts] * draws
     scores = judge.scores(shrink(pictures))
-    return RecognitionResult(pictures, rank_right_things(scores, right), scores[np.arange(len(right)), right])
+    own = scores[np.arange(len(right)), right]
+    return RecognitionResult(pictures, rank_right_things(scores, right), own, references)
 
 
 def evaluate_variety(
@@ -146,7 +159,7 @@ def evaluate_variety(
         for number in chosen
         for seed in range(number * SEEDS_PER_THING, (number + 1) * SEEDS_PER_THING)
     ]
-    pictures = draw_pictures(engine, tasks)
+    pictures, _ = draw_pictures(engine, tasks)
     groups = pictures.reshape(len(chosen), SEEDS_PER_THING, *pictures.shape[1:])
     distances = [measure_diversity(group) for group in groups]
     drawn = mean([_measure_spread(judge.features(shrink(group))) for group in groups])
@@ -184,7 +197,9 @@ def evaluate_unseen(
         for picture, prompt in zip(recognised.pictures, [*unseen] * draws, strict=True)
         if prompt.colour
     ]
-    return UnseenResult(recognised, colour_is_right, *find_nearest(shrink(recognised.pictures), training_pictures))
+    return UnseenResult(
+        recognised, colour_is_right, *copies.find_nearest(shrink(recognised.pictures[: len(unseen)]), training_pictures)
+    )
 
 
 def measure_diversity(pictures: np.ndarray) -> float:

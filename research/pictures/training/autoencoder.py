@@ -12,6 +12,7 @@ from torch.nn import functional
 from research.pictures.training.networks import LATENT_CHANNELS, mixed_precision
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from diffusers import AutoencoderKL
@@ -81,19 +82,16 @@ def to_pixels(tensor: torch.Tensor) -> np.ndarray:
 
 
 @torch.no_grad()
-def encode(autoencoder: AutoencoderKL, pictures: np.ndarray) -> torch.Tensor:
-    """Return the means of the latents of pictures: N × 4 × 16 × 16, half precision.
-
-    Pictures that are smaller than those of the autoencoder are enlarged first.
-    """
+def encode(autoencoder: AutoencoderKL, pictures: Sequence[np.ndarray] | np.ndarray) -> torch.Tensor:
+    """Return the means of the latents of pictures of the autoencoder's size: N × 4 × 16 × 16, half precision."""
     device = next(autoencoder.parameters()).device
-    scale = autoencoder.config.sample_size / pictures.shape[1]
     parts = []
     for start in range(0, len(pictures), ENCODING_BATCH):
-        part = to_tensor(pictures[start : start + ENCODING_BATCH]).to(device)
-        enlarged = part if scale == 1 else functional.interpolate(part, scale_factor=scale)
-        parts.append(autoencoder.encode(enlarged).latent_dist.mean.half().cpu())
-    return torch.cat(parts)
+        part = to_tensor(np.stack(list(pictures[start : start + ENCODING_BATCH])))
+        part = part.to(device, memory_format=torch.channels_last)
+        with mixed_precision(device):
+            parts.append(autoencoder.encode(part).latent_dist.mean.half().cpu())
+    return torch.cat(parts).contiguous()
 
 
 @torch.no_grad()

@@ -6,22 +6,27 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 
 from model_server.engines.diffusion.references import LATENT_UNIT, TABLE_FILE, TENSORS_FILE
-from research.pictures.training.networks import mixed_precision
+from research.pictures.data.captions import EXPRESSIONS, list_names
+from research.pictures.data.choice import is_drawable
+from research.pictures.data.scenes import centre
+from research.pictures.data.things import read_descriptions, read_things, strip_selector
+from research.pictures.training.autoencoder import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
     from diffusers import AutoencoderKL
 
+    from research.packages import EmojiSet
+    from research.pictures.data.drawings import Drawing
+    from research.pictures.data.emoji import Emoji, Rgba
     from research.pictures.training.text_encoder import TextEncoder
-
-BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -47,14 +52,41 @@ class BankThing:
     drawings: list[tuple[np.ndarray, Origin]] = field(default_factory=list)
 
 
+def list_things(
+    emoji: Iterable[Emoji], sets: Mapping[EmojiSet, Mapping[str, Rgba]], further: Iterable[Drawing] = ()
+) -> list[BankThing]:
+    """Return all things that are drawn in `sets`, whose pictures have the codes of `emoji`, or in `further` ones."""
+    prompt_names = {thing.code: thing.name for thing in read_things()}
+    descriptions = read_descriptions()
+    things: dict[str, BankThing] = {}
+    for one in filter(is_drawable, emoji):
+        code = strip_selector(one.code)
+        known = [prompt_names[code]] if code in prompt_names else []
+        names = [*known, *list_names(one), *EXPRESSIONS.get(one.code, ())]
+        things[code] = BankThing(list(dict.fromkeys(names)), list(one.keywords), descriptions.get(code, []))
+    for emoji_set, pictures in sets.items():
+        package = emoji_set.package
+        origin = Origin(emoji_set.name, package.author, package.licence, emoji_set.style)
+        for code, picture in pictures.items():
+            if strip_selector(code) in things:
+                things[strip_selector(code)].drawings.append((centre(picture), origin))
+    codes = {name.lower(): code for code, thing in reversed(things.items()) for name in thing.names}
+    for drawing in further:
+        name = drawing.names[0].lower()
+        code = drawing.code if drawing.code in things else codes.setdefault(name, name)
+        thing = things.setdefault(code, BankThing([one.lower() for one in drawing.names]))
+        thing.drawings.append((centre(drawing.picture), Origin(drawing.set, drawing.author, drawing.licence)))
+    return list(things.values())
+
+
 def write_bank(things: Sequence[BankThing], autoencoder: AutoencoderKL, encoder: TextEncoder, target: Path) -> None:
     """Write the drawings of `things`, as latents in 8 bits, and the vectors of their texts to the folder `target`."""
     drawn = [one for one in things if one.drawings]
     origins = list(dict.fromkeys(origin for thing in drawn for _, origin in thing.drawings))
-    pictures = np.stack([picture for thing in drawn for picture, _ in thing.drawings])
+    latents = encode(autoencoder, [picture for thing in drawn for picture, _ in thing.drawings]).float()
     texts, owners = _list_texts(drawn, encoder)
     tensors = {
-        "latents": _encode(autoencoder, pictures),
+        "latents": (latents / LATENT_UNIT).round().clamp(-127, 127).to(torch.int8),
         "things": torch.tensor([n for n, thing in enumerate(drawn) for _ in thing.drawings], dtype=torch.int16),
         "origins": torch.tensor(
             [origins.index(origin) for thing in drawn for _, origin in thing.drawings], dtype=torch.int16
@@ -89,19 +121,3 @@ def _list_texts(things: Sequence[BankThing], encoder: TextEncoder) -> tuple[torc
         kept[rows] = owners[similarities.argmax(1)] == owners[rows]
     kept |= ~torch.tensor([is_description for _, _, is_description in texts])
     return vectors[kept], owners[kept]
-
-
-@torch.no_grad()
-def _encode(autoencoder: AutoencoderKL, pictures: np.ndarray) -> torch.Tensor:
-    device = next(autoencoder.parameters()).device
-    latents = []
-    for start in range(0, len(pictures), BATCH):
-        values = torch.from_numpy(pictures[start : start + BATCH]).permute(0, 3, 1, 2).float().to(device) / 127.5 - 1
-        with mixed_precision(device):
-            latents.append(
-                autoencoder.encode(values.contiguous(memory_format=torch.channels_last))
-                .latent_dist.mode()
-                .float()
-                .cpu()
-            )
-    return (torch.cat(latents) / LATENT_UNIT).round().clamp(-127, 127).to(torch.int8).contiguous()

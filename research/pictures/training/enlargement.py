@@ -22,6 +22,7 @@ from research.pictures.training.autoencoder import encode, to_pixels, to_tensor
 from research.pictures.training.networks import mixed_precision
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 TAPS = 27
@@ -138,7 +139,7 @@ class EnlargementTask:
         for part in (*module.decoder.up_blocks[-2:], module.decoder.conv_norm_out, module.decoder.conv_out):
             part.requires_grad_(requires_grad=True)
         self._pictures = pictures
-        self._latents = encode(small, _shrink_pixels(pictures))
+        self._latents = encode(small, shrink_pixels(pictures))
         self._samples = samples
         self._device = next(module.parameters()).device
         self.discriminator = make_discriminator(0).to(self._device)
@@ -209,9 +210,13 @@ class EnlargementRun(TrainingRun[EnlargementTask]):
         self.task.start_from(state["step"])
 
 
-def _shrink_pixels(pictures: np.ndarray) -> np.ndarray:
+def shrink_pixels(pictures: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    """Do the same with N × S × S × 3, 0 to 255."""
     return np.concatenate(
-        [to_pixels(shrink(to_tensor(part))) for part in np.array_split(pictures, len(pictures) // 256 + 1)]
+        [
+            to_pixels(shrink(to_tensor(np.stack(list(pictures[start : start + 256])))))
+            for start in range(0, len(pictures), 256)
+        ]
     )
 
 

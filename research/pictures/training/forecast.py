@@ -12,11 +12,13 @@ import torch
 from model_server.assembly import MAX_TOKENS
 from research.console import format_duration
 from research.loop import MEASURED_STEPS
+from research.pictures.data.collection import Collection
+from research.pictures.data.emoji import SMALL_SIZE
 from research.pictures.training.autoencoder import AutoencoderTask
-from research.pictures.training.dataset import ThingWords, TrainingSet
+from research.pictures.training.dataset import TrainingSet
 from research.pictures.training.denoiser import DenoiserTask
 from research.pictures.training.networks import LATENT_CHANNELS, TEXT_WIDTH
-from research.pictures.training.recogniser import make_recogniser
+from research.pictures.training.references import References
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,15 +26,13 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
     from research.loop import Task
-    from research.pictures.training.text_encoder import TextEncoder
-
-THING_COUNT = 1000
-"""About the number of things that the recogniser tells apart."""
 
 
 def forecast_autoencoder(autoencoder: AutoencoderKL, pictures: int, folder: Path) -> tuple[str, float]:
     """Return the forecast for so many pictures: a line for people, and seconds."""
-    noise = np.random.default_rng(0).integers(0, 256, (AutoencoderTask.batch, 64, 64, 3), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(
+        0, 256, (AutoencoderTask.batch, SMALL_SIZE, SMALL_SIZE, 3), dtype=np.uint8
+    )
     task = AutoencoderTask(autoencoder, noise, np.ones(len(noise)), folder)
     each = _seconds_per_picture(task)
     seconds = pictures * each
@@ -40,26 +40,14 @@ def forecast_autoencoder(autoencoder: AutoencoderKL, pictures: int, folder: Path
 
 
 def forecast_unet(
-    unet: UNet2DConditionModel,
-    autoencoder: AutoencoderKL,
-    encoder: TextEncoder,
-    pictures: tuple[int, int],
-    folder: Path,
+    unet: UNet2DConditionModel, autoencoder: AutoencoderKL, pictures: int, folder: Path
 ) -> tuple[str, float]:
-    """Return the same for the UNet.
-
-    `pictures` are the numbers of pictures without and with descriptions and a recogniser, which take longer.
-    """
-    task = DenoiserTask(unet, _random_training_set(), autoencoder, encoder, folder)
-    parts, seconds = [], 0.0
-    for count, kind in zip(pictures, ("with names", "with descriptions, too,"), strict=True):
-        if kind != "with names":
-            task.teacher, task.recogniser = unet, make_recogniser(THING_COUNT, 0).to(next(unet.parameters()).device)
-        if count:
-            each = _seconds_per_picture(task)
-            parts.append(f"{count:,} pictures {kind} at {1000 * each:.1f} ms")
-            seconds += count * each
-    return f"the UNet {' and '.join(parts)}, {format_duration(seconds)}", seconds
+    """Return the same for the UNet."""
+    each = _seconds_per_picture(DenoiserTask(unet, _random_training_set(), autoencoder, folder))
+    return (
+        f"the UNet {pictures:,} pictures at {1000 * each:.1f} ms, {format_duration(pictures * each)}",
+        pictures * each,
+    )
 
 
 def _seconds_per_picture(task: Task) -> float:
@@ -78,8 +66,11 @@ def _seconds_per_picture(task: Task) -> float:
 
 
 def _random_training_set() -> TrainingSet:
-    """Return noise in the shape of a training set."""
+    """Return noise in the shape of a training set whose pictures show the same thing in two sets."""
     random, count = torch.Generator().manual_seed(0), 64
+    collection = Collection(
+        kinds=["centred"] * count, things=[("1f34e",)] * count, sets=[str(number % 2) for number in range(count)]
+    )
     return TrainingSet(
         latents=torch.randn(count, LATENT_CHANNELS, 16, 16, generator=random),
         probabilities=torch.full((count,), 1 / count),
@@ -87,12 +78,5 @@ def _random_training_set() -> TrainingSet:
         starts=torch.arange(count + 1),
         states=torch.randn(2, MAX_TOKENS, TEXT_WIDTH, generator=random).numpy(),
         empty=0,
-        things=torch.arange(count),
-        thing_words=[_random_words(count)],
+        references=References(collection),
     )
-
-
-def _random_words(count: int) -> ThingWords:
-    """Return one description, whose thing all latents show in the same style."""
-    styles = torch.zeros(count, dtype=torch.long)
-    return ThingWords(torch.tensor([1]), torch.tensor([[1]]), torch.arange(count), styles, torch.ones(1))

@@ -1,4 +1,4 @@
-"""The networks of emoji-diffusion, a small Stable Diffusion for 64 × 64 pictures."""
+"""The networks of emoji-diffusion, a small Stable Diffusion that can look at drawings."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 
 from model_server.engines.common.device import has_fast_bfloat16
+from model_server.engines.diffusion.references import SLOTS
 
 LATENT_CHANNELS = 4
 TEXT_WIDTH = 384
@@ -67,6 +68,19 @@ def make_unet(sizes: Sizes, seed: int) -> UNet2DConditionModel:
         )
 
 
+@torch.no_grad()
+def widen(unet: UNet2DConditionModel) -> UNet2DConditionModel:
+    """Return `unet` with inputs for the latents of SLOTS drawings. What it draws changes only once it learns again."""
+    before = unet.conv_in
+    channels = LATENT_CHANNELS * (1 + SLOTS)
+    if before.in_channels < channels:
+        unet.conv_in = torch.nn.Conv2d(channels, before.out_channels, 3, padding=1, device=before.weight.device)
+        unet.conv_in.weight.zero_()[:, : before.in_channels] = before.weight
+        unet.conv_in.bias.copy_(before.bias)
+        unet.register_to_config(in_channels=channels)
+    return unet
+
+
 def use_plain_attention(unet: UNet2DConditionModel) -> None:
     """Compute attention as plain products: on a CPU, the fused kernel's backward pass takes a third of a step."""
     unet.set_attn_processor(AttnProcessor())
@@ -104,10 +118,12 @@ def predict_velocity(
     noisy: torch.Tensor,
     timesteps: torch.Tensor,
     states: torch.Tensor,
+    references: torch.Tensor,
 ) -> torch.Tensor:
-    """Return the velocity that `unet`, on `device`, predicts for noisy latents, timesteps and states of texts."""
+    """Return the velocity that `unet`, on `device`, predicts for noisy latents, timesteps, states and references."""
+    inputs = torch.cat([noisy, references], dim=1).to(device, memory_format=torch.channels_last)
     with mixed_precision(device):
-        predicted = unet(noisy.to(device), timesteps.to(device), states.to(device)).sample
+        predicted = unet(inputs, timesteps.to(device), states.to(device)).sample
     velocity: torch.Tensor = predicted.float()
     return velocity
 

@@ -4,52 +4,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from PIL import Image
 
-if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
+from research.pictures.training.autoencoder import to_pixels
+from research.pictures.training.networks import make_scheduler, predict_velocity
 
-PROMPTS = (
-    "a smiling face", "a sad face", "an angry face", "a face with sunglasses",
-    "red apple", "banana", "pizza", "a slice of cake",
-    "a cat", "a dog", "an elephant", "a penguin",
-    "a fish", "a butterfly", "a snake", "a horse",
-    "a red car", "a bicycle", "an airplane", "a rocket",
-    "a house", "a castle", "a tree", "a sunflower",
-    "the sun", "a rainbow", "a snowman", "fire",
-    "a heart", "a star", "a key", "a book",
-    "a guitar", "a football", "a trophy", "a present",
-    "a clock", "a telephone", "a computer", "a light bulb",
-    "a crown", "a pair of glasses", "a shoe", "a t-shirt",
-    "a cup of coffee", "a hamburger", "ice cream", "a carrot",
-    "purple apple", "a blue cat", "a green car", "a pink elephant",
-    "a black rose", "an orange fish", "a yellow house", "a blue banana",
-    "a cat wearing sunglasses in the snow", "a dog wearing a crown", "a tree at night", "a car in the rain",
-    "a cat and a dog", "an apple next to a banana", "a rabbit on the grass", "a whale under water",
-)  # fmt: skip
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+
+    from research.pictures.training.dataset import TrainingBatch
+
 COLUMNS = 8
 STEPS = 25
-GUIDANCE, GUIDANCE_RESCALE = 5.0, 0.4
-BATCH = 16
 
 
-def draw_sheet(pipeline: StableDiffusionPipeline, prompts: tuple[str, ...] = PROMPTS, seed: int = 0) -> Image.Image:
-    """Draw one picture for each prompt, each from its own seed, in rows of eight."""
-    pipeline.set_progress_bar_config(disable=True)
-    pictures: list[Image.Image] = []
-    for start in range(0, len(prompts), BATCH):
-        part = list(prompts[start : start + BATCH])
-        noise = [torch.Generator().manual_seed(seed + start + number) for number in range(len(part))]
-        pictures += pipeline(
-            part,
-            num_inference_steps=STEPS,
-            guidance_scale=GUIDANCE,
-            guidance_rescale=GUIDANCE_RESCALE,
-            generator=noise,
-        ).images
-    width, height = pictures[0].size
-    sheet = Image.new("RGB", (COLUMNS * width, -(-len(pictures) // COLUMNS) * height), "white")
-    for number, picture in enumerate(pictures):
-        sheet.paste(picture, (number % COLUMNS * width, number // COLUMNS * height))
-    return sheet
+@torch.no_grad()
+def draw_sheet(unet: UNet2DConditionModel, autoencoder: AutoencoderKL, batch: TrainingBatch) -> Image.Image:
+    """Draw what the captions of a batch ask for, without guidance, and put each picture above the one that is meant."""
+    device = next(unet.parameters()).device
+    scheduler = make_scheduler()
+    scheduler.set_timesteps(STEPS)
+    latents = torch.randn(batch.latents.shape, generator=torch.Generator().manual_seed(0))
+    for step in scheduler.timesteps:
+        steps = step.expand(len(latents))
+        velocity = predict_velocity(unet, device, latents, steps, batch.states, batch.references).cpu()
+        latents = scheduler.step(velocity, step, latents).prev_sample
+    drawn, meant = (to_pixels(autoencoder.decode(one.to(device)).sample) for one in (latents, batch.latents))
+    rows = [
+        np.concatenate(list(pictures[start : start + COLUMNS]), axis=1)
+        for start in range(0, len(latents), COLUMNS)
+        for pictures in (drawn, meant)
+    ]
+    return Image.fromarray(np.concatenate(rows))

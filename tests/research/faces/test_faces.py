@@ -7,6 +7,7 @@ import pytest
 
 from research.faces import faces
 from research.faces.faces import Face, choose_part, place_faces, read_faces
+from research.packages import PIXEL_SETS
 from research.pictures.data.emoji import Emoji
 
 
@@ -26,7 +27,7 @@ def test_a_held_out_emoji_is_so_in_every_set(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setattr(
         faces,
         "read_pictures",
-        lambda emoji_set, known, _: {
+        lambda emoji_set, known, _, __: {
             one.code: picture for one in known if emoji_set.name != "noto-v1" or one.code < "8"
         },
     )
@@ -35,7 +36,7 @@ def test_a_held_out_emoji_is_so_in_every_set(monkeypatch: pytest.MonkeyPatch, tm
     assert codes[1:] == [{"b"}, {"3", "13"}]
     assert not codes[0] & (codes[1] | codes[2])
     assert len(codes[0]) == 17
-    assert {face.set_name for face in read.measuring if face.code == "3"} == set(faces.SET_NAMES)
+    assert {face.set_name for face in read.measuring if face.code == "3"} == {one.name for one in PIXEL_SETS}
 
 
 def test_each_variant_is_placed_in_its_own_way() -> None:

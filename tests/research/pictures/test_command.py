@@ -1,6 +1,7 @@
 """`python -m research.train` works with tiny networks and a tiny collection."""
 
 import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -10,11 +11,14 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from filelock import FileLock
 
+from model_server.engines.diffusion.references import TABLE_FILE, TENSORS_FILE
+from research.packages import EMOJI_SETS
 from research.pictures import command
 from research.pictures.data.collection import Collection
+from research.pictures.data.emoji import Emoji
 from research.pictures.training import stages
 from research.pictures.training.denoiser import DenoiserTask
-from research.pictures.training.networks import Sizes, make_autoencoder, make_unet
+from research.pictures.training.networks import Sizes, make_autoencoder, make_unet, widen
 from research.train import main as run_train
 
 MODEL = "emoji-diffusion"
@@ -27,16 +31,18 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: Sizes, squares:
     def build_collection(folder: Path, seed: int, tell: object) -> Collection:
         folder.mkdir(parents=True, exist_ok=True)
         collection = Collection()
-        for number, picture in enumerate(squares):
-            collection.add("plain", picture, 1.0, ["a red apple", f"cat {number}"])
+        large = np.repeat(np.repeat(squares, 2, axis=1), 2, axis=2)
+        for number, picture in enumerate(large):
+            collection.add("plain", picture, 1.0, ["a red apple", f"cat {number}"], ["1f34e"], str(number))
         return collection
 
     monkeypatch.setenv("TEMPERA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(stages, "build_collection", build_collection)
-    monkeypatch.setattr(stages, "build_originals", lambda *_: np.repeat(np.repeat(squares, 2, axis=1), 2, axis=2))
+    apple = Emoji("1f34e", "red apple", ("apple",), (), "Food & Drink")
+    drawing = np.full((128, 128, 4), 255, np.uint8)
+    monkeypatch.setattr(stages, "read_sets", lambda *_: ([apple], {EMOJI_SETS[0]: {apple.code: drawing}}, []))
     monkeypatch.setattr(stages, "ENLARGEMENT_STEPS", 1)
     monkeypatch.setattr(DenoiserTask, "batch", 8)
-    monkeypatch.setattr(DenoiserTask, "descriptions_per_batch", 2)
     for module in (stages, command):
         monkeypatch.setattr(module, "Sizes", lambda: sizes)
     monkeypatch.setattr(command, "CATALOGUE", encoder)
@@ -66,16 +72,20 @@ def max_difference(one: list[torch.Tensor], other: list[torch.Tensor]) -> float:
 def test_training_from_weights_exports_the_changed_weights(home: Path, tmp_path: Path, sizes: Sizes) -> None:
     start, out = tmp_path / "start", tmp_path / "out"
     stages.export_weights(make_unet(sizes, 5), make_autoencoder(sizes, 5), start)
+    wide_start = tmp_path / "wide"
+    stages.export_weights(widen(make_unet(sizes, 5)), make_autoencoder(sizes, 5), wide_start)
     from_start = [MODEL, "--from", str(start)]
     assert run_train([*from_start, "--pictures", "16", "--threads", "1"]) == 0
     assert run_train([*from_start, "--export", str(out)]) == 0
     # Two steps, at the beginning of a rising rate, lead a little away from there and from nowhere else.
-    assert 0 < max_difference(weights(start), weights(out)) < 0.01
-    stages.export_weights(make_unet(sizes, 7), make_autoencoder(sizes, 7), tmp_path / "other")
+    assert 0 < max_difference(weights(wide_start), weights(out)) < 0.01
+    stages.export_weights(widen(make_unet(sizes, 7)), make_autoencoder(sizes, 7), tmp_path / "other")
     assert max_difference(weights(tmp_path / "other"), weights(out)) > 0.1
     enlarged = stages.load_network(AutoencoderKL, out / "vae")
     assert (enlarged.config.sample_size, len(enlarged.config.block_out_channels)) == (128, 4)
     assert (out / "scheduler" / "scheduler_config.json").is_file()
+    assert json.loads((out / TABLE_FILE).read_text("utf-8"))["origins"][0]["set"] == "noto"
+    assert (out / TENSORS_FILE).is_file()
     digest = hashlib.sha256((start / "unet" / "diffusion_pytorch_model.safetensors").read_bytes()).hexdigest()[:8]
     assert [path.name for path in sorted(home.glob("unet*.pt"))] == [
         f"unet-from-{digest}-vae.pt",
@@ -87,7 +97,7 @@ def test_continued_weights_keep_their_shape(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: Sizes
 ) -> None:
     start, out = tmp_path / "start", tmp_path / "out"
-    stages.export_weights(make_unet(sizes, 5), make_autoencoder(sizes, 5), start)
+    stages.export_weights(widen(make_unet(sizes, 5)), make_autoencoder(sizes, 5), start)
     wider = Sizes(sizes.autoencoder, (16, 16, 16), sizes.groups, sizes.head)
     for module in (stages, command):
         monkeypatch.setattr(module, "Sizes", lambda: wider)
@@ -116,7 +126,7 @@ def test_training_from_the_start_can_be_continued(
     plan = next(line for line in output.splitlines() if line.startswith("the plan: "))
     assert re.fullmatch(
         r"the plan: the autoencoder 16 pictures at [0-9.]+ ms, 0 min; "
-        r"the UNet 8 pictures with descriptions, too, at [0-9.]+ ms, 0 min; about 0 min in all",
+        r"the UNet 8 pictures at [0-9.]+ ms, 0 min; about 0 min in all",
         plan,
     )
     assert output.index(plan) < output.index("autoencoder: decoded pictures have a PSNR of")

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 from fakes.engines.drawings import MEANINGS, ORIGINS, THINGS, write_drawings
+from safetensors.torch import load_file, save_file
+from torch.nn.functional import normalize
 
-from model_server.engines.diffusion.references import SLOTS, ReferenceBank
+from model_server.engines.diffusion.references import SLOTS, TENSORS_FILE, ReferenceBank
 
 DOG, HOT_DOG, CATS, CAT, CART = range(len(THINGS))
 
@@ -49,6 +51,16 @@ def test_a_description_is_found_by_its_meaning_and_not_by_a_word_in_it(
     assert bank.find_things(text) == [CAT]
     meanings[text] = MEANINGS[-1]
     assert bank.find_things(text) == [DOG]
+
+
+def test_what_all_texts_have_in_common_means_nothing(tmp_path: Path) -> None:
+    write_drawings(tmp_path, 8)
+    tensors = load_file(tmp_path / TENSORS_FILE)
+    common = 3 * MEANINGS[-1]
+    tensors["texts"] = (normalize(common + MEANINGS[: len(THINGS)], dim=1) * 127).to(torch.int8)
+    save_file(tensors, tmp_path / TENSORS_FILE)
+    bank = ReferenceBank(tmp_path, lambda _: MEANINGS[-1])
+    assert bank.find_things("what every cat chases around the garden") == [CAT]
 
 
 def test_each_thing_gets_its_share_of_the_drawings(bank: ReferenceBank) -> None:

@@ -16,7 +16,7 @@ CAR = Emoji("1f697", "automobile", ("car",), (), "Travel & Places")
 HAT = Emoji("1f3a9", "top hat", (), (), "Objects")
 ANGRY = Emoji("1f620", "angry face", (), (), "Smileys & Emotion")
 A_CAT, A_CAR = "a (cat|cat face)", "an? (car|automobile)"
-Made = list[tuple[np.ndarray, list[str], str, str]]
+Made = list[tuple[np.ndarray, list[str], tuple[str, ...], str]]
 SKIN = (255, 204, 77)
 
 
@@ -62,6 +62,13 @@ def test_composites_show_the_things_in_their_captions(made: Made) -> None:
     assert all(has(picture, (220, 30, 30)) and has(picture, (30, 30, 220)) for picture in both)
 
 
+def test_the_codes_are_those_of_all_that_is_shown(made: Made) -> None:
+    pairs = [codes for _, texts, codes, _ in made if any(re.fullmatch(f"{A_CAT} and {A_CAR}", text) for text in texts)]
+    assert set(pairs) == {(CAT.code, CAR.code)}
+    dressed = {codes for _, texts, codes, _ in made if any("wearing a hat" in text for text in texts)}
+    assert dressed == {(CAT.code, HAT.code)}
+
+
 def test_things_in_a_colour_have_it_and_no_held_out_one_is_shown(
     made: Made,
 ) -> None:
@@ -74,6 +81,7 @@ def test_things_in_a_colour_have_it_and_no_held_out_one_is_shown(
 def test_an_expression_brings_the_features_of_its_face(made: Made) -> None:
     angry = find(made, "an angry (cat|cat face|car|automobile)")
     assert angry
+    assert {ANGRY.code in codes for _, texts, codes, _ in made if any("an angry " in text for text in texts)} == {True}
     assert all(has(picture, (200, 0, 200)) for picture in angry)
     assert not find(made, ".*angry.* angry face")
 

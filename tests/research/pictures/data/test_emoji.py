@@ -79,7 +79,7 @@ def test_emoji_come_in_order_with_their_names_and_tones(packages: Path) -> None:
 
 
 def test_pictures_are_read_and_scaled_to_the_right_size(packages: Path) -> None:
-    pictures = read_pictures(EmojiSet("noto", GOOGLE, "img/google/64"), read_emoji(packages), packages)
+    pictures = read_pictures(EmojiSet("noto", GOOGLE, "img/google/64"), read_emoji(packages), packages, 64)
     assert pictures.keys() == {"1f34e", "1f44b"}
     assert {picture.shape for picture in pictures.values()} == {(64, 64, 4)}
     assert pictures["1f44b"][32, 32].tolist() == [0, 200, 0, 255]
@@ -105,8 +105,9 @@ def test_drawings_are_found_by_their_name(packages: Path) -> None:
 def test_drawings_are_found_by_any_of_their_names(packages: Path) -> None:
     listed = read_emoji(packages)
     pictures = read_pictures_by_any_name(
-        drawings(packages, apple="#ff0000", wavinghandsign="#00ff00"), listed, packages
+        drawings(packages, apple="#ff0000", wavinghandsign="#00ff00"), listed, packages, 64
     )
+    assert pictures["1f34e"].shape == (64, 64, 4)
     assert pictures["1f34e"][30, 30].tolist() == [255, 0, 0, 255]
     assert pictures["1f44b"][30, 30].tolist() == [0, 255, 0, 255]
     assert pictures.keys() == {"1f34e", "1f44b"}

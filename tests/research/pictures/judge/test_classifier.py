@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from research.pictures.data.emoji import TONES, Emoji
+from research.pictures.data.scenes import centre
 from research.pictures.data.things import Thing
 from research.pictures.judge import classifier
 from research.pictures.judge.augmentation import augment, rotate_hues
@@ -82,7 +83,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_judge_recognises_shapes_in_a_new_colour() -> None:
     pictures = np.stack([shape(colour, tall=tall) for colour in (RED, BLUE) for tall in (True, False)])
     judge = classifier.PictureClassifier(pictures, [0, 1, 0, 1], 2, seed=1, vision=coarse_colours)
-    pictures_on_white = np.stack([classifier.place_on_white(shape(GREEN, tall=tall)) for tall in (True, False)] * 3)
+    pictures_on_white = np.stack([centre(shape(GREEN, tall=tall)) for tall in (True, False)] * 3)
     scores = judge.scores(pictures_on_white)
     assert scores.shape == (6, 2)
     assert classifier.rank_right_things(scores, [0, 1] * 3).tolist() == [0] * 6
@@ -96,8 +97,8 @@ def test_the_judge_recognises_shifted_and_mirrored_pictures() -> None:
     judge = classifier.PictureClassifier(
         np.stack([half, shape(RED, tall=True)]), [0, 1], 2, seed=1, vision=coarse_colours
     )
-    aside = np.roll(classifier.place_on_white(half), (3, 4), axis=(0, 1))[:, ::-1]
-    scores = judge.scores(np.stack([aside, classifier.place_on_white(shape(RED, tall=True))]))
+    aside = np.roll(centre(half), (3, 4), axis=(0, 1))[:, ::-1]
+    scores = judge.scores(np.stack([aside, centre(shape(RED, tall=True))]))
     assert classifier.rank_right_things(scores, [0, 1]).tolist() == [0, 0]
     assert scores[1, 1] > 0.6 > 0.4 > scores[1, 0]
 
@@ -105,7 +106,7 @@ def test_the_judge_recognises_shifted_and_mirrored_pictures() -> None:
 @pytest.mark.usefixtures("quick")
 def test_the_deep_network_counts_twice_as_much_as_gradients() -> None:
     pictures = np.stack([shape(RED, tall=True), shape(RED, tall=False)])
-    pictures_on_white = np.stack([classifier.place_on_white(picture) for picture in pictures])
+    pictures_on_white = np.stack([centre(picture) for picture in pictures])
     with_vision, without_vision = (
         classifier.PictureClassifier(pictures, [0, 1], 2, seed=1, vision=vision).scores(pictures_on_white)[
             [0, 1], [0, 1]
@@ -120,7 +121,7 @@ def test_the_deep_network_counts_twice_as_much_as_gradients() -> None:
 @pytest.mark.usefixtures("quick")
 def test_the_same_seed_makes_the_same_judge() -> None:
     pictures = np.stack([shape(RED, tall=True), shape(RED, tall=False)])
-    pictures_on_white = classifier.place_on_white(pictures[0])[None]
+    pictures_on_white = centre(pictures[0])[None]
     first, again, other = (
         classifier.PictureClassifier(pictures, [0, 1], 2, seed=seed, vision=coarse_colours).scores(pictures_on_white)
         for seed in (1, 1, 2)
@@ -135,7 +136,7 @@ def test_ranks_count_from_the_highest_score_and_ties_come_first() -> None:
 
 
 def test_emoji_on_white_have_the_size_that_the_generator_draws() -> None:
-    pixels = classifier.place_on_white(np.full((64, 64, 4), (220, 30, 30, 255), np.uint8))
+    pixels = centre(np.full((64, 64, 4), (220, 30, 30, 255), np.uint8))
     rows = np.flatnonzero(pixels[:, 32, 1] < 100)
     assert (rows.min(), rows.max()) == (4, 59)
     assert (pixels[0] == 255).all()

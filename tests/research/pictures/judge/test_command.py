@@ -16,6 +16,7 @@ from research.pictures.data.emoji import Emoji
 from research.pictures.data.things import Thing, read_things, read_unseen_prompts
 from research.pictures.judge import classifier, evaluation
 from research.pictures.judge import command as judge_command
+from research.pictures.judge.copies import Distances
 from research.pictures.judge.evaluation import GuidanceScore, RecognitionResult, UnseenResult, Variety
 from research.pictures.training import stages
 from research.pictures.training.networks import Sizes, make_autoencoder, make_unet
@@ -51,7 +52,7 @@ def training_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, squares: np
         target.mkdir(parents=True, exist_ok=True)
         (target / "fetched").write_text("\n".join(package.name for package in packages), "utf-8")
 
-    def pictures(one: EmojiSet, emoji: list[Emoji], target: Path) -> dict[str, np.ndarray]:
+    def pictures(one: EmojiSet, emoji: list[Emoji], target: Path, size: int = 64) -> dict[str, np.ndarray]:
         return {each.code: draw_bar(number) for number, each in enumerate(emoji)}
 
     def build_collection(target: Path, seed: int, tell: object) -> Collection:
@@ -146,7 +147,6 @@ def make_report(ranks: list[int], **changes: object) -> str:
     unseen_result = UnseenResult(
         RecognitionResult(NO_PICTURES, unseen_ranks, np.zeros(2)),
         [True, False],
-        nearest_distances=np.asarray([0.25, 0.25]),
     )
     guidance_scores = changes.pop("guidance_scores", [GuidanceScore(1, 0.2, 0.3), GuidanceScore(7, 0.5, 0.1)])
     return judge_command.format_report(
@@ -155,7 +155,7 @@ def make_report(ranks: list[int], **changes: object) -> str:
         Variety(0.2, 0.125, 0.5),
         guidance_scores,
         replace(unseen_result, **changes),
-        np.asarray([0.1, 0.2, 0.3]),
+        Distances(np.asarray([0.05, 0.2, 0.3]), np.asarray([0.25, 0.25]), np.asarray([])),
         [],
     )
 
@@ -173,7 +173,9 @@ def test_the_report_has_figures_and_goals() -> None:
     assert "- Not among the first five in most draws: cat." in lines
     assert "- Things first, among the first five, and unseen things first, in each draw: 66.7%, 66.7%, 50.0%." in lines
     assert "- Test prompts that are also captions: none." in lines
-    assert any("0.200" in line and "0.250" in line for line in lines)
+    assert "- Median distance to the nearest training picture: 0.200 (33.3% below 0.08)." in lines
+    assert "- The same for unseen prompts: 0.250 (0.0% below 0.08)." in lines
+    assert "- To the nearest drawing that a picture looked at: none." in lines
 
 
 def test_all_draws_count_and_one_bad_picture_does_not_make_a_thing_missed() -> None:

@@ -76,7 +76,9 @@ def flat(*colour: int) -> np.ndarray:
 def test_pictures_come_in_the_order_of_their_prompts() -> None:
     painter = PaintingEngine()
     prompts = ["red", "green", "blue", "red", "green"]
-    pictures = evaluation.draw_pictures(painter, [Imagine(prompt=prompt, seed=1, guidance=9.0) for prompt in prompts])
+    tasks = [Imagine(prompt=prompt, seed=1, guidance=9.0) for prompt in prompts]
+    pictures, references = evaluation.draw_pictures(painter, tasks)
+    assert [len(looked_at) for looked_at in references] == [0] * 5
     assert pictures.shape == (5, 64, 64, 3)
     assert [int(picture.mean(axis=(0, 1)).argmax()) for picture in pictures] == [0, 1, 2, 0, 1]
 

@@ -8,7 +8,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from research.loop import Plan
-from research.pictures.training.autoencoder import encode, to_tensor
+from research.pictures.training.autoencoder import to_tensor
 from research.pictures.training.enlargement import EnlargementRun, EnlargementTask, add_level, shrink
 from research.pictures.training.networks import Sizes, make_autoencoder
 
@@ -37,14 +37,6 @@ def test_a_new_level_changes_neither_latents_nor_coarse_pictures(small: Autoenco
     assert (again - latents).std() < 0.1 * latents.std()
     middle = (..., slice(8, -8), slice(8, -8))
     assert (shrink(decoded)[middle] - coarse[middle]).std() < 0.6 * coarse.std()
-
-
-def test_small_pictures_are_enlarged_before_they_are_encoded(small: AutoencoderKL, originals: np.ndarray) -> None:
-    shrunk = originals[:, ::2, ::2]
-    large = add_level(small, np.repeat(np.repeat(shrunk, 2, axis=1), 2, axis=2)).eval()
-    latents, again = encode(small, shrunk).float(), encode(large, shrunk).float()
-    assert latents.shape == again.shape == (8, 4, 16, 16)
-    assert (again - latents).std() < 0.1 * latents.std()
 
 
 def test_the_decoder_learns_and_the_rest_stays(small: AutoencoderKL, originals: np.ndarray, tmp_path: Path) -> None:

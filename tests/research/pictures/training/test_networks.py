@@ -8,7 +8,6 @@ import torch
 from safetensors import safe_open
 
 from model_server.assembly import MAX_TOKENS
-from model_server.engines.diffusion.references import SLOTS
 from research.pictures.training.networks import (
     LATENT_CHANNELS,
     TEXT_WIDTH,
@@ -18,6 +17,7 @@ from research.pictures.training.networks import (
     make_unet,
     mixed_precision,
     use_plain_attention,
+    widen,
 )
 
 WEIGHTS = Path(__file__).parents[4] / "model_server" / "weights" / "emoji-diffusion"
@@ -73,15 +73,26 @@ def test_the_committed_weights_have_the_shape_that_training_makes() -> None:
     with safe_open(WEIGHTS / "unet" / "diffusion_pytorch_model.safetensors", "pt") as saved:
         shapes = {name: tuple(saved.get_slice(name).get_shape()) for name in saved.keys()}  # noqa: SIM118 - no mapping
     output = make_unet(Sizes(), 1)
-    # Beside what training makes, the committed network has inputs for the drawings that it looks at.
-    output.conv_in = torch.nn.Conv2d(LATENT_CHANNELS * (1 + SLOTS), output.conv_in.out_channels, 3, padding=1)
-    output.register_to_config(in_channels=output.conv_in.in_channels)
+    if shapes["conv_in.weight"][1] > LATENT_CHANNELS:
+        output = widen(output)
     assert shapes == {name: tuple(value.shape) for name, value in output.state_dict().items()}
     kept_config, made_config = (
         {name: value for name, value in json.loads(text).items() if not name.startswith("_")}
         for text in ((WEIGHTS / "unet" / "config.json").read_text("utf-8"), output.to_json_string())
     )
     assert kept_config == made_config
+
+
+@torch.no_grad()
+def test_a_widened_unet_predicts_the_same_until_it_learns(sizes: Sizes) -> None:
+    unet, random = make_unet(sizes, 1), torch.Generator().manual_seed(1)
+    noisy, states = torch.randn(1, 4, 16, 16, generator=random), torch.randn(1, 20, TEXT_WIDTH, generator=random)
+    before = unet(noisy, torch.tensor([500]), states).sample
+    wide = widen(unet)
+    assert wide.config.in_channels == wide.conv_in.in_channels == 20
+    inputs = torch.cat([noisy, torch.randn(1, 16, 16, 16, generator=random)], dim=1)
+    assert torch.allclose(wide(inputs, torch.tensor([500]), states).sample, before, atol=1e-5)
+    assert widen(wide).conv_in is wide.conv_in
 
 
 def test_attention_heads_have_the_given_width() -> None:

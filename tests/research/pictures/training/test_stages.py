@@ -1,7 +1,5 @@
 """The stages of the training save, resume and export."""
 
-import dataclasses
-import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -14,11 +12,11 @@ from model_server.assembly import MAX_TOKENS, assemble
 from model_server.errors import OperatorError
 from research.loop import Plan, TrainingRun
 from research.pictures.data.collection import Collection
+from research.pictures.data.emoji import Emoji
+from research.pictures.data.things import read_things
 from research.pictures.training import samples, stages
-from research.pictures.training.dataset import ThingWords, TrainingSet
 from research.pictures.training.denoiser import DenoiserTask
-from research.pictures.training.networks import Sizes, make_autoencoder, make_unet
-from research.pictures.training.recogniser import RecogniserTask, make_recogniser
+from research.pictures.training.networks import Sizes, make_autoencoder, make_unet, widen
 from research.pictures.training.text_encoder import TextEncoder
 
 DRAW = """
@@ -86,7 +84,7 @@ def test_the_run_of_the_unet_can_be_resumed(
     def collection() -> Collection:
         collection = Collection()
         for number, picture in enumerate(squares):
-            collection.add("plain", picture, 1.0, ["a red apple", f"cat {number}"])
+            collection.add("plain", picture, 1.0, ["a red apple", f"cat {number}"], ["1f34e"], str(number))
         return collection
 
     def prepared() -> tuple[object, list[str]]:
@@ -96,9 +94,9 @@ def test_the_run_of_the_unet_can_be_resumed(
             tmp_path, collection(), make_autoencoder(sizes, 1), encoder, log.append
         )
         plan = Plan(2, 1, tmp_path, "unet")
-        run = stages.open_unet_run(
-            tmp_path, plan, training_set, make_autoencoder(sizes, 1), encoder, make_unet(sizes, 1)
-        )
+        task = DenoiserTask(widen(make_unet(sizes, 1)), training_set, make_autoencoder(sizes, 1), tmp_path / "samples")
+        run = TrainingRun(task, plan)
+        run.resume()
         run.task.batch = 2
         return run, log
 
@@ -112,44 +110,23 @@ def test_the_run_of_the_unet_can_be_resumed(
     assert log == []
 
 
-def test_stopping_around_the_start_of_descriptions_changes_no_result(
-    training_set: TrainingSet, sizes: Sizes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stages, "RECOGNISER_STEPS", 2)
-    monkeypatch.setattr(stages, "make_recogniser", functools.partial(make_recogniser, widths=(8, 8)))
-    monkeypatch.setattr(RecogniserTask, "batch", 4)
-    styles = torch.zeros(2, dtype=torch.long)
-    words = ThingWords(torch.tensor([1]), torch.tensor([[2, 3]]), torch.tensor([0, 1]), styles, torch.ones(2))
-    described = dataclasses.replace(training_set, thing_words=[words])
-
-    def run(name: str, known: TrainingSet = described) -> TrainingRun[DenoiserTask]:
-        task = DenoiserTask(make_unet(sizes, 1), known, None, None, tmp_path)  # type: ignore[arg-type]
-        task.batch, task.descriptions_per_batch = 4, 2
-        resumed = TrainingRun(task, Plan(5, 1, tmp_path / name, "unet"))
-        resumed.resume()
-        return resumed
-
-    def weights(done: TrainingRun[DenoiserTask]) -> torch.Tensor:
-        return torch.cat([value.flatten() for value in done.averaged.state_dict().values()])
-
-    whole, undescribed = run("whole"), run("undescribed", training_set)
-    stages.train_unet(whole, described, 3, print)
-    stages.train_unet(undescribed, training_set, 3, print)
-    assert whole.step == undescribed.step == 5
-    assert not torch.equal(weights(undescribed), weights(whole))
-    for stop_step in (2, 3, 4):
-        name = f"stopped at {stop_step}"
-        before = run(name)
-        if stop_step > 3:
-            before.train(print, until=3)
-            before.task.teacher = before.averaged
-            before.task.recogniser = stages.train_recogniser(before, described, print)
-        before.train(print, until=stop_step)
-        after = run(name)
-        stages.train_unet(after, described, 3, print)
-        assert torch.equal(weights(after), weights(whole)), name
-
-
 def test_there_is_nothing_to_export_before_training(tmp_path: Path) -> None:
     with pytest.raises(OperatorError, match="Nothing was trained yet"):
         stages.load_trained_unet(tmp_path, "unet", None)
+
+
+def test_further_drawings_may_show_what_symbols_are_named_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = next(thing for thing in read_things() if thing.name == "fir tree")
+    pine = Emoji(tree.code, "evergreen tree", (), (), "Animals & Nature")
+    atom = Emoji("269b", "atom symbol", (), (), "Symbols")
+    names: dict[str, tuple[str, ...]] = {}
+    monkeypatch.setattr(stages, "fetch", lambda *_: None)
+    monkeypatch.setattr(stages, "read_emoji", lambda _: [atom, pine])
+    monkeypatch.setattr(stages, "read_pictures", lambda *_: {})
+    monkeypatch.setattr(stages, "read_pictures_by_any_name", lambda *_: {})
+    monkeypatch.setattr(
+        stages, "read_drawings", lambda emoji, _: names.update({one.code: (one.name, *one.synonyms) for one in emoji})
+    )
+    emoji, *_ = stages.read_sets(tmp_path, print)
+    assert emoji == [pine]
+    assert names == {"269b": ("atom symbol",), tree.code: ("evergreen tree", "fir tree")}
