@@ -6,8 +6,6 @@ A sentence without a translation stays English.
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from gettext import GNUTranslations, NullTranslations
@@ -15,19 +13,25 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import PoFileError, read_po
+from babel.numbers import get_decimal_symbol
+
 from bot.core.text import format_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from babel.messages.catalog import Catalog
+
 FOLDER = Path(__file__).parent / "languages"
-_folders = {FOLDER: None}
+_folders: dict[Path, None] = {FOLDER: None}
 
 
 @cache
 def list_languages() -> tuple[str, ...]:
     """Return the codes of all languages, English first."""
-    return ("en", *sorted({path.stem for path in FOLDER.glob("*.[mp]o")}))
+    return ("en", *sorted({path.stem for path in FOLDER.glob("*.po")}))
 
 
 @cache
@@ -35,34 +39,36 @@ def load_catalogue(code: str) -> NullTranslations:
     """Return the translations into the language `code`, one of `list_languages`."""
     catalogue = NullTranslations()
     for folder in _folders:
-        if any(folder.glob(f"{code}.[mp]o")):
-            catalogue.add_fallback(GNUTranslations(BytesIO(read_compiled(code, folder))))
+        if (path := folder / f"{code}.po").is_file():
+            catalogue.add_fallback(_compile(path))
     return catalogue
 
 
 def add_folder(folder: Path) -> None:
-    """Let a plugin's own catalogues in `folder`, if there are any, translate what those of the bot do not."""
-    if folder.is_dir():
+    """Let a plugin's own catalogues in `folder`, if there are any, translate what those of the bot do not.
+
+    Raises ValueError, which names the file, if one cannot be read.
+    """
+    for path in folder.glob("*.po"):
+        try:
+            _compile(path)
+        except (ValueError, PoFileError) as error:
+            raise ValueError(f"the translations in {path.name} cannot be read: {error}") from error
         _folders[folder] = None
         load_catalogue.cache_clear()
 
 
-def read_compiled(code: str, folder: Path = FOLDER) -> bytes:
-    """Return the catalogue of a language as its `.mo` file has it; one that is older than its `.po` is made anew."""
-    source, compiled = folder / f"{code}.po", folder / f"{code}.mo"
-    # A wheel has no sources.
-    if not source.exists() or (compiled.exists() and compiled.stat().st_mtime >= source.stat().st_mtime):
-        return compiled.read_bytes()
-    from babel.messages import mofile, pofile
+def read_catalogue(path: Path) -> Catalog:
+    """Return the sentences and translations of a `.po` file, which is called by the code of its language."""
+    with path.open("rb") as file:
+        return read_po(file, locale=path.stem, abort_invalid=True)
 
-    data = BytesIO()
-    with source.open("rb") as file:
-        mofile.write_mo(data, pofile.read_po(file))
-    # Where it cannot be kept, each start makes it. Another process may read it at the same time.
-    with suppress(OSError):
-        compiled.with_suffix(f".{os.getpid()}").write_bytes(data.getvalue())
-        compiled.with_suffix(f".{os.getpid()}").replace(compiled)
-    return data.getvalue()
+
+def _compile(path: Path) -> GNUTranslations:
+    compiled = BytesIO()
+    write_mo(compiled, read_catalogue(path))
+    compiled.seek(0)
+    return GNUTranslations(compiled)
 
 
 def known_language(locale: str) -> str:
@@ -102,8 +108,6 @@ def shown_value(value: object, locale: str) -> str:
     if isinstance(value, bool):
         return translate("yes" if value else "no", locale)
     if isinstance(value, float):
-        from babel.numbers import get_decimal_symbol
-
         return format_number(value).replace(".", get_decimal_symbol(known_language(locale)))
     return translate(str(value), locale)
 

@@ -328,6 +328,7 @@ class ImaginePlugin(Plugin):
                 continue
             recipe, values = Recipe.from_drawn(event, request), ", ".join(sweep.labels)
             alt = ctx.translate(
+                "A computer-made picture of “{prompt}”, from seed {seed}, with {knob} {values}",
                 "{count} computer-made pictures of “{prompt}”, all from seed {seed}, with {knob} {values}",
                 prompt=quote_prompt(recipe.prompt),
                 seed=recipe.seed,

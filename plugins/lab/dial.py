@@ -113,6 +113,7 @@ def _describe_measurements(ctx: Context, part: TemperatureAnswer) -> str:
     if not part.entropies:
         return ""
     return ctx.translate(
+        "*Entropy {bits} bits a token; {daring} of 1 token was not the most probable one.*",
         "*Entropy {bits} bits a token; {daring} of {count} tokens were not the most probable one.*",
         bits=f"{sum(part.entropies) / len(part.entropies):.2f}",
         daring=part.unlikely_tokens,

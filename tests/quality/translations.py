@@ -9,11 +9,11 @@ from pathlib import Path
 
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_file
-from babel.messages.pofile import read_po, write_po
+from babel.messages.pofile import write_po
 
 from bot.config.sections import PluginsSection
 from bot.core import errors
-from bot.core.i18n import FOLDER, list_languages
+from bot.core.i18n import FOLDER, list_languages, read_catalogue
 from bot.platforms.discord.incoming import command_limits
 from bot.platforms.web.templates import STATIC
 from bot.plugin_host import plugin
@@ -67,9 +67,9 @@ class Collector(ast.NodeVisitor):
         name = getattr(node.func, "id", getattr(node.func, "attr", ""))
         if name in POSITIONS and len(node.args) > POSITIONS[name]:
             texts = list(self._texts(node.args[POSITIONS[name]]))
-            # `ctx.translate` knows the locale, which `translate` gets before the plural, as a Sentence does its values.
-            further = node.args[1:] if isinstance(node.func, ast.Attribute) else node.args[2:]
-            plurals = [text for argument in further for text in self._texts(argument)]
+            # `translate` gets the locale before the plural; `ctx.translate` knows it.
+            skipped = POSITIONS[name] + 1 + (name == "translate" and isinstance(node.func, ast.Name))
+            plurals = [text for argument in node.args[skipped:] for text in self._texts(argument)]
             self.found |= dict.fromkeys(zip(texts, plurals, strict=True) if plurals else texts)
         self.generic_visit(node)
 
@@ -130,18 +130,15 @@ def collect() -> dict[Id, list[str]]:
         for path in paths:
             for _, sentence, _, _ in extract_from_file(method, path, KEYWORDS, options=OPTIONS):
                 note(sentence, path)
+    # What is also said of one thing alone is one entry with what is said of several.
+    for one, several in [sentence for sentence in found if isinstance(sentence, tuple)]:
+        found[one, several] += found.pop(one, [])
     return found
-
-
-def read_catalogue(code: str) -> Catalog:
-    """Return the translations into a language."""
-    with (FOLDER / f"{code}.po").open("rb") as file:
-        return read_po(file, locale=code)
 
 
 def update_catalogue(code: str) -> None:
     """Put the sentences of the code into the catalogue of a language, and take out those that the code has no more."""
-    catalogue = read_catalogue(code)
+    catalogue = read_catalogue(FOLDER / f"{code}.po")
     template = Catalog(creation_date=catalogue.creation_date)
     for sentence, paths in collect().items():
         template.add(sentence, locations=[(path, 0) for path in dict.fromkeys(paths)])
@@ -157,7 +154,7 @@ def find_untranslated(code: str) -> list[str]:
     """Return the sentences of a catalogue that have no translation, or one that nobody has checked."""
     return [
         str(message.id)
-        for message in read_catalogue(code)
+        for message in read_catalogue(FOLDER / f"{code}.po")
         if message.id
         and (message.fuzzy or not all(message.string if isinstance(message.string, tuple) else [message.string]))
     ]

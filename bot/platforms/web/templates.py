@@ -8,19 +8,19 @@ import json
 import posixpath
 import re
 from functools import cache
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from aiohttp import web
+from babel import Locale
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from bot.core.i18n import list_languages, load_catalogue, read_compiled, translate
+from bot.core.i18n import FOLDER as CATALOGUES
+from bot.core.i18n import list_languages, load_catalogue, read_catalogue, translate
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-FOLDER = Path(__file__).parent
-STATIC = FOLDER / "static"
+STATIC = Path(__file__).parent / "static"
+TEMPLATES = Environment(
+    loader=FileSystemLoader(STATIC.parent / "html"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+)
 IMPORT = re.compile(r'^(?:import|export)\b[^"();]*"(\.[^"]+)"', re.MULTILINE)
 SOME_COUNTS = (*range(200), 1_000_000)
 """Among these is one for each form of a plural, in every language."""
@@ -43,8 +43,7 @@ def language_of(request: web.Request) -> str:
 
 def page_text(name: str, language: str, error: str = "") -> str:
     """Return the HTML of a page, from its template in `html/`, in which `_` translates a sentence."""
-    template = _templates().get_template(f"{name}.html")
-    return template.render(
+    return TEMPLATES.get_template(f"{name}.html").render(
         _=lambda sentence: translate(sentence, language),
         language=language,
         error=error,
@@ -59,26 +58,25 @@ def page_words(language: str) -> str:
 
     A sentence with a plural has an object with a translation for each of CLDR's plural categories in this language.
     """
-    from babel import Locale
-    from babel.messages.mofile import read_mo
-
     scripts = "".join(path.read_text("utf-8") for path in (STATIC / "js").rglob("*.js"))
-    category, translated = Locale.parse(language).plural_form, load_catalogue(language).ngettext
+    category, translations = Locale.parse(language).plural_form, load_catalogue(language)
     words: dict[str, object] = {}
-    for message in read_mo(BytesIO(read_compiled(language))):
+    for message in read_catalogue(CATALOGUES / f"{language}.po"):
         one, *several = [message.id] if isinstance(message.id, str) else message.id
         if one and json.dumps(one, ensure_ascii=False) in scripts:
-            forms = {category(count): translated(one, plural, count) for plural in several for count in SOME_COUNTS}
-            words[one] = forms or message.string
+            words[one] = {
+                category(count): translations.ngettext(one, plural, count)
+                for plural in several
+                for count in SOME_COUNTS
+            } or translations.gettext(one)
     return json.dumps(words, ensure_ascii=False)
 
 
 @cache
 def static_url() -> str:
     """Return the path of `static/`. It has a hash of all files and words, so that browsers can cache them for ever."""
-    contents = [path.read_bytes() for path in sorted(STATIC.rglob("*")) if path.is_file()]
-    contents += [read_compiled(code) for code in list_languages()[1:]]
-    digest = hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in contents))
+    files = sorted(path for path in (*STATIC.rglob("*"), *CATALOGUES.glob("*.po")) if path.is_file())
+    digest = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files))
     return f"/static/{digest.hexdigest()[:16]}"
 
 
@@ -95,12 +93,3 @@ def imported_modules(entry: str) -> tuple[str, ...]:
         waiting += [path for path in imported if path not in found]
         found |= dict.fromkeys(imported)
     return tuple(found)[1:]
-
-
-@cache
-def _templates() -> Environment:
-    from jinja2 import Environment, FileSystemLoader
-
-    return Environment(
-        loader=FileSystemLoader(FOLDER / "html"), autoescape=True, trim_blocks=True, keep_trailing_newline=True
-    )

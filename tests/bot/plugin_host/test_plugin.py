@@ -56,6 +56,14 @@ def test_a_plugin_brings_its_translations(tmp_path: Path) -> None:
     assert translate("Roll a die.", "es") == "Roll a die."
 
 
+def test_a_broken_catalogue_of_a_plugin_is_named(tmp_path: Path) -> None:
+    (tmp_path / "dice.py").write_text(TEN_LINES)
+    (tmp_path / "languages").mkdir()
+    (tmp_path / "languages" / "de.po").write_text('msgid "Roll a die."\nmsgstr "Würfle."\n', "latin-1")
+    with pytest.raises(PluginError, match="“dice” cannot be loaded: .*de.po cannot be read: 'utf-8' codec can't decode"):
+        plugin.load(section(tmp_path))
+
+
 def test_an_installed_package_offers_a_plugin(tmp_path: Path) -> None:
     (tmp_path / "dice_plugin.py").write_text(TEN_LINES)
     metadata = tmp_path / "dice_plugin-1.0.dist-info"

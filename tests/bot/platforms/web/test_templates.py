@@ -13,7 +13,7 @@ from quality.translations import collect
 from bot.app import Bot
 from bot.config.sections import WebSection
 from bot.platforms.web import WebPlatform
-from bot.platforms.web.templates import STATIC, static_url
+from bot.platforms.web.templates import STATIC, page_text, static_url
 
 OLD = "@supports not (color: light-dark(#000, #fff)) {"
 VARIABLE = re.compile(r"^ +(--[\w-]+): (.+);$", re.MULTILINE)
@@ -23,7 +23,8 @@ SAY_SOMETHING = """async (path) => {
   const { t, tn } = await import(path);
   const counts = [1, 3];
   return [
-    t("Thread in {room}", { room: "chat" }), ...counts.map((count) => tn("1 reply", "{count} replies", count)),
+    t("Thread in {room}", { room: "chat" }), t("1 hour"),
+    ...counts.map((count) => tn("1 reply", "{count} replies", count)),
     ...counts.map((count) => tn("1 thing", "{count} things", count)), t("Not translated"),
   ];
 }"""
@@ -68,6 +69,13 @@ async def test_a_page_is_in_the_first_accepted_language_that_it_has(
     assert f"<h1>{title}</h1>" in page
 
 
+def test_every_page_can_be_filled_and_what_fills_it_is_no_mark_up() -> None:
+    pages = {path.stem for path in (STATIC.parent / "html").glob("*.html")} - {"layout", "top"}
+    filled = {name: page_text(name, "de", "<script>") for name in pages}
+    assert {name for name in pages if "{" in filled[name] or "<script>" in filled[name]} == set()
+    assert "&lt;script&gt;" in filled["join"]
+
+
 async def test_the_login_forms_are_in_the_readers_language(bot: Bot) -> None:
     section = WebSection(port=0, join_code=SecretStr("open sesame!"))
     async with WebPlatform(bot, section).serve() as url, visitor(url) as one:
@@ -108,7 +116,15 @@ class TestInABrowser:
     async def test_scripts_speak_the_language_of_the_page(self, url: str, browser: Any) -> None:
         async with opened(browser, url, locale="de-AT") as page:
             said = await page.evaluate(SAY_SOMETHING, f"{static_url()}/js/shared/words.js")
-            assert said == ["Thread in chat", "1 Antwort", "3 Antworten", "1 thing", "3 things", "Not translated"]
+            assert said == [
+                "Thread in chat",
+                "1 Stunde",
+                "1 Antwort",
+                "3 Antworten",
+                "1 thing",
+                "3 things",
+                "Not translated",
+            ]
 
 
 async def test_scripts_get_the_translations_of_all_their_sentences(ann: Visitor) -> None:

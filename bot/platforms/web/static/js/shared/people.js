@@ -83,11 +83,11 @@ export function showPeople(root) {
   const newcomer = ({ id, name, since, device, at_address: count }) => element("li", {}, icon("door"),
     element("div", {},
       element("p", { class: "who" }, t("{name} would like to come in.", { name })),
-      element("p", {}, [t("waits since {time}", { time: clock(since) }), device, count ? t("same address as {count} who are here", { count }) : ""].filter(Boolean).join(" · "))),
+      element("p", {}, [t("waits since {time}", { time: clock(since) }), device, count ? tn("same address as one who is here", "same address as {count} who are here", count) : ""].filter(Boolean).join(" · "))),
     answers(id, [id], name));
 
   const everybody = (waiting) => {
-    const about = t("{count} people are waiting", { count: waiting.length });
+    const about = tn("One person is waiting", "{count} people are waiting", waiting.length);
     return element("li", {}, icon("people"), element("p", { class: "who" }, about), answers("all", waiting.map(({ id }) => id), about));
   };
 
@@ -120,7 +120,7 @@ export function showPeople(root) {
 
   const timeOutAddress = ({ id, met }) => ask({
     title: t("A whole address"), submit: t("Time them all out"), isGrave: true,
-    about: t("This affects {count} people. Time them all out?", { count: met }),
+    about: tn("This affects one person. Time them out?", "This affects {count} people. Time them all out?", met),
     field: spans(), label: t("For how long"), act: (value) => ({ do: "time_out_address", id, seconds: Number(value), count: met }),
   });
 
