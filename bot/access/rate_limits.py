@@ -73,8 +73,8 @@ SENTENCES = {
         "The limit here is {most} {span} for all who share your IP address, and it is used up. Ask again in {wait}."
     ),
     "server": Sentence("The limit here is {most} {span} for the whole server, and it is used up. Ask again in {wait}."),
-    "export": Sentence("You can have your data exported {times} {span}. The next time is in {wait}."),
-    "delete": Sentence("You can have your data deleted {times} {span}. The next time is in {wait}."),
+    "export": Sentence("You can have your data exported {most} times {span}. The next time is in {wait}."),
+    "delete": Sentence("You can have your data deleted {most} times {span}. The next time is in {wait}."),
 }
 
 
@@ -102,7 +102,6 @@ class RateLimit:
             code=self.code,
             retry_after=wait,
             most=self.most,
-            times=Sentence("once", {"count": self.most}, "{count} times"),
             span=span,
             wait=format_span(wait),
         )

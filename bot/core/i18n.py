@@ -31,7 +31,7 @@ _folders: dict[Path, None] = {FOLDER: None}
 @cache
 def list_languages() -> tuple[str, ...]:
     """Return the codes of all languages, English first."""
-    return ("en", *sorted({path.stem for path in FOLDER.glob("*.po")}))
+    return ("en", *sorted(path.stem for path in FOLDER.glob("*.po")))
 
 
 @cache

@@ -69,9 +69,8 @@ class FairQueue:
     def enter(self, user: str, prompt_characters: int) -> Ticket:
         """Return the ticket of a request, which `leave` gets back in any case. Raises Busy if too many wait already."""
         if len(self._waiting) >= MOST_WAITING or sum(one.user == user for one in self._waiting) >= MOST_WAITING_EACH:
-            one = "Too many requests are waiting already; please try again in a second."
-            several = "Too many requests are waiting already; please try again in {count} seconds."
-            raise Busy(one, RETRY_SECONDS, several, count=round(RETRY_SECONDS))
+            sentence = "Too many requests are waiting already; please try again in {seconds} seconds."
+            raise Busy(sentence, RETRY_SECONDS, seconds=round(RETRY_SECONDS))
         ticket = Ticket(user, prompt_characters // CHARACTERS_PER_TOKEN + 1)
         self._lift(user)
         self._waiting.append(ticket)

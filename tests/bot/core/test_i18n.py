@@ -9,6 +9,7 @@ import pytest
 from quality.translations import FACTS, ROOT, SOURCES, Collector, collect, find_untranslated
 
 from bot.app import Bot
+from bot.core.errors import Busy
 from bot.core.i18n import FOLDER, Sentence, list_languages, read_catalogue, shown_value, translate
 
 LANGUAGES = ("de", "es")
@@ -94,6 +95,7 @@ def test_a_plural_follows_its_count() -> None:
     one = Sentence("1 second", {"count": 1}, "{count} seconds")
     assert [each.in_language("de") for each in (one, several)] == ["1 Sekunde", "2 Sekunden"]
     assert [each.in_language("en") for each in (one, several)] == ["1 second", "2 seconds"]
+    assert [str(Busy("A second", 1, "{count} seconds", count=count)) for count in (1, 2)] == ["A second", "2 seconds"]
 
 
 @pytest.mark.parametrize("locale", ["de", "de-DE", "de_AT", "DE"])
