@@ -51,12 +51,13 @@ def tell_nearest(ctx: Context, drawn: Drawn) -> str:
     if drawn.nearest is None:
         return ""
     return ctx.translate(
-        "**Is this a copy?** Of all drawings that the network has learnt from or may look at, this is the most like "
-        "its picture: {credit}. The distance between the two is {distance}. At 0 they would be the same picture, dot "
-        "by dot. Two drawings of one thing by different people are about 0.2 apart. So a small number means that the "
-        "picture is close to a copy, and a large one that much of it is new. Compare the two: what is the same?",
+        "**Is this a copy?** Of all drawings that the network may look at, this is the most like its picture: "
+        "{credit}. The distance between the two is {distance}. At 0 they would be the same picture, dot by dot. Two "
+        "drawings of one thing by different people are about 0.2 apart. So a small number means that the picture is "
+        "close to a copy. A large one proves nothing: a copy that was moved or coloured anew is far away, too. Compare "
+        "the two: what is the same?",
         credit=_credit(ctx, drawn.nearest.drawing),
-        distance=_distance(drawn),
+        distance=round(drawn.nearest.distance, 2),
     )
 
 
@@ -74,7 +75,8 @@ async def build_drawing_files(ctx: Context, drawn: Drawn, edge: int) -> tuple[At
         files.append(_attach(f"looked-at-{drawn.seed}.png", sheet, alt))
     if drawn.nearest is not None:
         picture = await asyncio.to_thread(cut_last_frame, drawn.files[0], drawn.width, drawn.height, edge)
-        lines = ctx.translate("this picture"), ctx.translate("distance {distance}", distance=_distance(drawn))
+        distance = round(drawn.nearest.distance, 2)
+        lines = ctx.translate("this picture"), ctx.translate("distance {distance}", distance=distance)
         # Its own picture comes last, since a mark that says “AI” may be put into the last corner.
         cells = [_cell(drawn.nearest.drawing), Cell(picture, lines)]
         sheet = await asyncio.to_thread(compose_sheet, cells, drawn.files[0])
@@ -82,7 +84,7 @@ async def build_drawing_files(ctx: Context, drawn: Drawn, edge: int) -> tuple[At
             "The known drawing that is most like this picture, {credit}, and beside it this picture, at a distance of "
             "{distance}",
             credit=_credit(ctx, drawn.nearest.drawing),
-            distance=_distance(drawn),
+            distance=distance,
         )
         files.append(_attach(f"nearest-{drawn.seed}.png", sheet, alt))
     return tuple(files)
@@ -104,7 +106,3 @@ def _credit(ctx: Context, drawing: ReferenceDrawing) -> str:
         set=drawing.set,
         licence=drawing.licence,
     )
-
-
-def _distance(drawn: Drawn) -> str:
-    return "" if drawn.nearest is None else f"{drawn.nearest.distance:.2f}"

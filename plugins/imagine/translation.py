@@ -47,11 +47,17 @@ class Translation:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A word or phrase: its English translation, and “noun”, “adjective” or “other”."""
+    """A word or phrase: its English translation, and “noun”, “adjective” or “other”.
+
+    `as_noun` is the translation of an adjective where it is a noun, as “rosa” is a rose and “mono” a monkey. `umlauts`
+    is how many the German word has in the singular.
+    """
 
     english: str
     kind: str
     is_plural: bool = False
+    as_noun: str = ""
+    umlauts: int = 0
 
 
 def translate_prompt(prompt: str, locale: str = "") -> Translation | None:
@@ -76,6 +82,7 @@ def translate_prompt(prompt: str, locale: str = "") -> Translation | None:
         return None
     entries = [entry for _, entry in found[language]]
     if language == "es":
+        _read_nouns(entries)
         _put_adjectives_first(entries)
     text = _join(entries)
     unknown = tuple(dict.fromkeys(entry for entry in entries if isinstance(entry, str) and entry[0].isalpha()))
@@ -95,8 +102,7 @@ def _look_up(parts: list[str], dictionary: Mapping[str, _Entry], language: str) 
     place = 0
     while place < len(parts):
         for length in range(min(MAX_PHRASE_WORDS, len(parts) - place), 0, -1):
-            phrase = " ".join(_fold(part) for part in parts[place : place + length])
-            if entry := _find(phrase, dictionary, language):
+            if entry := _find(" ".join(parts[place : place + length]), dictionary, language):
                 yield length, entry
                 place += length
                 break
@@ -105,19 +111,32 @@ def _look_up(parts: list[str], dictionary: Mapping[str, _Entry], language: str) 
             place += 1
 
 
-def _find(phrase: str, dictionary: Mapping[str, _Entry], language: str) -> _Entry | None:
+def _find(words: str, dictionary: Mapping[str, _Entry], language: str) -> _Entry | None:
+    phrase = _fold(words)
     if entry := dictionary.get(phrase):
-        return entry
+        # “Äpfel” is the plural of “Apfel”: nothing but the umlaut tells.
+        return replace(entry, is_plural=language == "de" and _count_umlauts(words) > entry.umlauts)
     for ending in (GERMAN_ENDINGS if language == "de" else SPANISH_ENDINGS)[1:]:
         stem = phrase.removesuffix(ending)
         if stem != phrase and len(stem) > 1:
-            for form in (stem, f"{stem}e") if language == "de" else (stem, f"{stem[:-1]}o"):
+            # “Peces” are several of “pez”.
+            forms = (stem, f"{stem}e") if language == "de" else (stem, f"{stem[:-1]}o", re.sub("c$", "z", stem))
+            for form in forms:
                 if entry := dictionary.get(form):
-                    return replace(entry, is_plural=entry.kind == "noun" and (language == "es" or ending != "s"))
+                    return replace(entry, is_plural=language == "es" or ending != "s")
     if language == "es" and phrase.endswith("a"):
         entry = dictionary.get(f"{phrase[:-1]}o") or dictionary.get(phrase[:-1])
         return entry if entry and entry.kind == "adjective" else None
     return None
+
+
+def _read_nouns(entries: list[_Entry | str]) -> None:
+    """Let a word that may be an adjective or a noun be a noun unless it follows what it may describe."""
+    described = False
+    for place, entry in enumerate(entries):
+        if isinstance(entry, _Entry) and entry.as_noun and not described:
+            entries[place] = entry = replace(entry, english=entry.as_noun, kind="noun")
+        described = entry.kind != "other" if isinstance(entry, _Entry) else entry[0].isalpha()
 
 
 def _put_adjectives_first(entries: list[_Entry | str]) -> None:
@@ -145,7 +164,7 @@ def _join(entries: list[_Entry | str]) -> str:
         if entry.kind != "adjective":
             number = entry.english if entry.english in (*ONE, *MANY) else ""
     text = re.sub(r"\s+([,.;:!?])", r"\1", " ".join(words))
-    return re.sub(r"\ba (?=[aeio])", "an ", text)
+    return re.sub(r"\ba (?=[aeio]|u(?!ni|fo))", "an ", text)
 
 
 def _plural(noun: str) -> str:
@@ -154,6 +173,10 @@ def _plural(noun: str) -> str:
     if noun.endswith(("s", "x", "ch", "sh")):
         return noun if noun.endswith("s") else f"{noun}es"
     return f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2:-1] not in "aeiou" else f"{noun}s"
+
+
+def _count_umlauts(text: str) -> int:
+    return sum(letter in "äöü" for letter in unicodedata.normalize("NFC", text.casefold()))
 
 
 def _fold(text: str) -> str:
@@ -174,5 +197,8 @@ def _dictionaries() -> tuple[Mapping[str, _Entry], Mapping[str, _Entry], frozens
         english.update(translation.split())
         for dictionary, words in zip((german, spanish), foreign, strict=True):
             for word in filter(None, words.split("|")):
-                dictionary.setdefault(" ".join(_fold(part) for part in PART.findall(word)), _Entry(translation, kind))
+                key = " ".join(_fold(part) for part in PART.findall(word))
+                first = dictionary.setdefault(key, _Entry(translation, kind, umlauts=_count_umlauts(word)))
+                if first.kind == "adjective" and kind == "noun":
+                    dictionary[key] = replace(first, as_noun=translation)
     return german, spanish, frozenset(english)

@@ -41,7 +41,9 @@ IGNORED = frozenset(
         *("are", "that", "it", "its", "this", "and", "or", "in", "on", "at", "with", "under"),
         *("behind", "for", "to", "red", "orange", "yellow", "green", "blue", "purple", "violet", "pink", "brown"),
         *("black", "white", "grey", "gray", "turquoise", "golden", "light", "dark", "big", "small", "large", "little"),
-        *("tiny", "picture", "drawing", "coloured", "shaded", "flat", "shiny", "bold", "soft"),
+        *("tiny", "old", "young", "new", "round", "long", "thick", "thin", "cute", "beautiful"),
+        *("fast", "flying", "wild", "hot", "cold", "broken", "burning", "magic", "face", "picture", "drawing"),
+        *("colourful", "colorful", "coloured", "shaded", "flat", "shiny", "bold", "soft"),
     }
 )
 """Words of prompts that name no thing: how things lie, are counted and look."""

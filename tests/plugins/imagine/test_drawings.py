@@ -5,11 +5,12 @@ import io
 from typing import Any
 
 import pytest
-from fakes.core.requests import ask, last, pressed, speaking
+from fakes.core.requests import ROOM, ask, last, pressed, speaking
 from fakes.model_server.model_api import FakeModels, png
 from PIL import Image
 
 from bot.app import Bot
+from bot.core.messages import Action, Request
 from plugins.imagine.recipe import Recipe
 from plugins.imagine.sheet import EDGE, GAP, Cell, compose_sheet, cut_last_frame
 
@@ -46,6 +47,10 @@ async def test_the_story_asks_whether_it_is_a_copy(bot: Bot, models: FakeModels)
     assert parts.startswith("6. **The parts.**")
     assert copied.startswith("7. **Is this a copy?**")
     assert "“cat” by Jäger 2 (OpenMoji, CC BY-SA 4.0). The distance between the two is 0.12." in copied
+    reply = await last(bot, ask("/imagine count:1 a cat with a hat"))
+    [button] = (button for button in reply.buttons if button.label == "How it was made")
+    german = await last(bot, Request(user=speaking("de"), place=ROOM, action=Action(button.id)))
+    assert "Der Abstand zwischen den beiden ist 0,12." in german.text
     nearest = how.attachments[2]
     assert nearest.alt == (
         "The known drawing that is most like this picture, “cat” by Jäger 2 (OpenMoji, CC BY-SA 4.0), and beside it "

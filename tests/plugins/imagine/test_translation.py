@@ -28,6 +28,15 @@ from plugins.imagine.translation import FILE, translate_prompt
         ("sechs Kisten", "six boxes"),
         ("Große Bäume", "big trees"),
         ("zwei Füße", "two feet"),
+        ("rote Äpfel", "red apples"),
+        ("ein Frosch und Vögel", "a frog and birds"),
+        ("peces azules", "blue fish"),
+        ("lápices", "pencils"),
+        ("una rosa roja", "a red rose"),
+        ("un mono en la nieve", "a monkey in the snow"),
+        ("dos gatos monos y un vestido rosa", "two cute cats and a pink dress"),
+        ("un paraguas con un unicornio", "an umbrella with a unicorn"),
+        ("eine Tasse und eine Flasche", "a cup and a bottle"),
     ],
 )
 def test_things_colours_and_places_become_english(prompt: str, english: str) -> None:

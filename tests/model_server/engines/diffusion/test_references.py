@@ -33,6 +33,8 @@ def bank(tmp_path: Path, meanings: dict[str, torch.Tensor]) -> ReferenceBank:
         ("Puppies in the snow", [DOG]),
         ("a hot dog", [HOT_DOG]),
         ("a cat and a dog", [CAT, DOG]),
+        ("a colourful old dog", [DOG]),
+        ("a dog face", [DOG]),
         ("a dog on a dog", [DOG]),
         ("cats", [CATS]),
         ("asdfghjkl", []),

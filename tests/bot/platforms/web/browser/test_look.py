@@ -125,6 +125,17 @@ async def test_on_a_phone_the_rail_slides_in(url: str, models: FakeModels, brows
         assert await violations(page, program) == []
 
 
+async def test_on_a_phone_the_line_about_a_pressed_button_stays_in_its_message(url: str, browser: Any) -> None:
+    async with opened(browser, url, viewport=PHONE, locale="de-DE") as page:
+        await say(page, "/imagine seed:7 ein roter Apfel")
+        await page.get_by_role("button", name="Wie 1 entstand").click()
+        line = page.locator("button.origin")
+        await expect(line).to_contain_text("Wie 1 entstand")
+        ends = "one => [one, one.closest('.exchange')].map(part => part.getBoundingClientRect().right)"
+        own, whole = await line.evaluate(ends)
+        assert own <= whole
+
+
 async def test_a_box_and_its_words_stay_whole_when_the_type_grows(url: str, browser: Any) -> None:
     async with opened(browser, url) as page:
         await expect(page.locator("#who")).to_be_visible()
