@@ -73,6 +73,7 @@ lint: setup-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	PYTHONPATH=tests $(BIN)/python -m quality.translations
 
 bench: $(VENV)/.bench-$(INSTRUCTIONS)
 	$(BIN)/python -m research.bench language --model qwen2.5-coder-1.5b-instruct $(BENCH_OPTIONS)

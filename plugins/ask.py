@@ -200,10 +200,11 @@ class AskPlugin(Plugin):
                     card["lesson"] = lesson.source
                 card |= build_files_fact(ctx, files)
                 if (count := len(earlier) // 2 - event.dropped_turns) > 0:
-                    sentence = "1 earlier turn" if count == 1 else "{count} earlier turns"
-                    card[ctx.translate("with")] = ctx.translate(sentence, count=count)
+                    earlier_turns = ctx.translate("1 earlier turn", "{count} earlier turns", count=count)
+                    card[ctx.translate("with")] = earlier_turns
                 if event.dropped_turns:
-                    card[ctx.translate("left out")] = ctx.translate("{count} older turns", count=event.dropped_turns)
+                    older_turns = ctx.translate("1 older turn", "{count} older turns", count=event.dropped_turns)
+                    card[ctx.translate("left out")] = older_turns
                 card = add_upstream_facts(ctx, card, event)
                 yield Reply(text=text, status=describe_cuts(ctx, files), card=card, tokens=tokens, final=True)
 

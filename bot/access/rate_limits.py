@@ -112,10 +112,10 @@ def format_span(seconds: float) -> Sentence:
     # Redis returns times with fewer digits, which must not add a minute.
     count = max(1, math.ceil(round(seconds, 1)))
     if count < 100:
-        return Sentence("1 second") if count == 1 else Sentence("{count} seconds", {"count": count})
+        return Sentence("1 second", {"count": count}, "{count} seconds")
     if count < 100 * 60:
-        return Sentence("{count} minutes", {"count": math.ceil(count / 60)})
-    return Sentence("{count} hours", {"count": math.ceil(count / 3600)})
+        return Sentence("1 minute", {"count": math.ceil(count / 60)}, "{count} minutes")
+    return Sentence("1 hour", {"count": math.ceil(count / 3600)}, "{count} hours")
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,9 +96,12 @@ class Context:
         """The commands that this user may use here."""
         return self._admission.commands_for(self.caller.user, self.caller.place)
 
-    def translate(self, sentence: str, /, **values: object) -> str:
-        """Return `sentence` in the asker's language, if a translation exists, with its `{name}` fields filled in."""
-        return translate(sentence, self.user.locale, **values)
+    def translate(self, sentence: str, plural: str = "", /, **values: object) -> str:
+        """Return `sentence` in the asker's language, if a translation exists, with its `{name}` fields filled in.
+
+        If there is a `plural` sentence, it is used for another value of `count` than one.
+        """
+        return translate(sentence, self.user.locale, plural, **values)
 
     def capabilities(self, platform: str = "") -> Capabilities:
         """Return what the platform of this place can do, or the one that `platform` names."""

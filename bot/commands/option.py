@@ -218,7 +218,7 @@ class Option:
         shown = str(raw)
         given = Sentence("“{text}”", {"text": shown})
         if len(shown) > 60:
-            given = Sentence("{count} characters", {"count": len(shown)})
+            given = Sentence("1 character", {"count": len(shown)}, "{count} characters")
         settings = " ".join(f"`{name}`" for name in self._settings_against(raw))
         values = {"name": self.name, "expected": self.expects(), "given": given}
         if not settings:

@@ -162,7 +162,9 @@ class Adapters:
         channels = await adapter.find_channels(name, place)
         if len(channels) == 1:
             return channels[0]
-        sentence = "I know no channel “{name}” here. Pick it from the list that appears, or give its id."
-        if channels:
-            sentence = "{count} channels are called “{name}” here. Pick one from the list that appears, or give its id."
-        raise UserError(sentence, name=name[:60], count=len(channels))
+        if not channels:
+            sentence = "I know no channel “{name}” here. Pick it from the list that appears, or give its id."
+            raise UserError(sentence, name=name[:60])
+        one = "A channel is called “{name}” here. Pick it from the list that appears, or give its id."
+        several = "{count} channels are called “{name}” here. Pick one from the list that appears, or give its id."
+        raise UserError(one, several, name=name[:60], count=len(channels))

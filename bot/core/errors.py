@@ -51,10 +51,13 @@ class CannotPost(BotError):
 
 
 class UserError(BotError):
-    """An error whose text is shown to the user. `sentence` may have `{name}` fields, which `values` fill."""
+    """An error whose text is shown to the user. `sentence` may have `{name}` fields, which `values` fill.
 
-    def __init__(self, sentence: str, **values: object) -> None:
-        self.sentence = Sentence(sentence, values)
+    If there is a `plural` sentence, it is used for another value of `count` than one.
+    """
+
+    def __init__(self, sentence: str, plural: str = "", /, **values: object) -> None:
+        self.sentence = Sentence(sentence, values, plural)
         super().__init__(self.sentence.in_language("en"))
 
 
@@ -126,6 +129,6 @@ class ModelUnavailable(ModelError):
 class Busy(ModelError):
     """The model server's queue is full. `retry_after` is in seconds."""
 
-    def __init__(self, sentence: str, retry_after: float, **values: object) -> None:
-        super().__init__(sentence, **values)
+    def __init__(self, sentence: str, retry_after: float, plural: str = "", /, **values: object) -> None:
+        super().__init__(sentence, plural, **values)
         self.retry_after = retry_after

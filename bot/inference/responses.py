@@ -35,7 +35,6 @@ UPSTREAM_BROKEN = (
 )
 UPSTREAM_KEY_REFUSED = "“{upstream}” refuses this bot's key; whoever runs this bot must set the right one."
 UPSTREAM_FAILED = "“{upstream}” could not answer (status {status}). Please try again later."
-UPSTREAM_BUSY = "“{upstream}” has too much to do at the moment; please try again in {seconds} seconds."
 UPSTREAM_REFUSED = "“{upstream}” refused this (status {status}): {message}"
 DEFAULT_RETRY_SECONDS = 5.0
 """When to ask a busy server again if its answer has no Retry-After header."""
@@ -64,7 +63,9 @@ def broken(upstream: str) -> ModelUnavailable:
 
 def busy(upstream: str, retry_after: float = DEFAULT_RETRY_SECONDS) -> Busy:
     """Return the error for a server by others that asks to be left alone for so many seconds."""
-    return Busy(UPSTREAM_BUSY, retry_after, upstream=upstream, seconds=round(retry_after))
+    one = "“{upstream}” has too much to do at the moment; please try again in a second."
+    several = "“{upstream}” has too much to do at the moment; please try again in {count} seconds."
+    return Busy(one, retry_after, several, upstream=upstream, count=round(retry_after))
 
 
 def refused(upstream: str, status: int, message: str) -> ModelError:

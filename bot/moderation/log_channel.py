@@ -167,7 +167,8 @@ def _format_entries(rows: Sequence[AuditRow], locale: str, capabilities: Capabil
     for row in rows:
         entry = line(row, locale, capabilities)
         if size + len(entry) > MAX_MESSAGE_CHARACTERS - 100:
-            more = translate("… and {count} more; /audit lists them.", locale, count=len(rows) - len(lines))
+            one = "… and 1 more; /audit lists it."
+            more = translate(one, locale, "… and {count} more; /audit lists them.", count=len(rows) - len(lines))
             return "\n".join([*lines, more])
         lines.append(entry)
         size += len(entry) + 1

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bot.commands.decorators import build_command
 from bot.commands.source import describe_error
 from bot.core.errors import ConfigError, PluginError
+from bot.core.i18n import add_folder
 from bot.core.text import nearest
 
 if TYPE_CHECKING:
@@ -267,6 +268,7 @@ def make_plugin(name: str, module: ModuleType) -> Plugin:
     ]
     if len(classes) != 1:
         raise PluginError(f"Plugin “{name}” must define one subclass of Plugin; it defines {len(classes)}.")
+    add_folder(Path(str(module.__file__)).parent / "languages")
     plugin = classes[0]()
     plugin.name = plugin.name or name
     plugin.commands()

@@ -179,7 +179,7 @@ class DuelPlugin(Plugin):
             ends = ctx.translate("The truth comes {when}.", when=countdown)
         else:
             ends = ctx.translate("About {count} seconds are left.", count=_round_up(begun.ends - time.time()))
-        have = ctx.translate("1 has voted.") if voters == 1 else ctx.translate("{count} have voted.", count=voters)
+        have = ctx.translate("1 has voted.", "{count} have voted.", count=voters)
         button = Button(vote, "duel-mark", {"round_id": int(begun.id)}, style="primary", choices=SHOW_TRUTH)
         return Reply(text=text, status=f"{have} {ends}", attachments=(sheet,), buttons=(button,))
 

@@ -97,6 +97,7 @@ class Rounds:
         def reserve(known: Mapping[str, Any] | None) -> dict[str, Any]:
             if known is not None and known["round"] != round_id and (left := known["until"] - time.time()) > 0:
                 raise UserError(
+                    "A round is going on here already, for a second at most. Join it, or wait for its end.",
                     "A round is going on here already, for {count} seconds at most. Join it, or wait for its end.",
                     count=math.ceil(left),
                 )

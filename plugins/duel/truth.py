@@ -54,7 +54,7 @@ def _tell_scores(played: Round, marks: Sequence[Marks], locale: str) -> list[str
         for one in ranked[:MOST_NAMES]
     ]
     if len(ranked) > MOST_NAMES:
-        lines.append(f"- {translate('and {count} more', locale, count=len(ranked) - MOST_NAMES)}")
+        lines.append(f"- {translate('and 1 more', locale, 'and {count} more', count=len(ranked) - MOST_NAMES)}")
     together = majority(marks, most)
     right = together.count_right(real)
     summary = [said]

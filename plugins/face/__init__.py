@@ -112,7 +112,7 @@ class FacePlugin(Plugin):
             raise UserError("The model server has no model that draws people; style:emoji draws emoji.")
         one = "A computer-made face, seed {seed}: a person who does not exist."
         several = "{count} computer-made faces, seed {seed}: people who do not exist."
-        alt = ctx.translate(one if count == 1 else several, count=count, seed=drawn.seed)
+        alt = ctx.translate(one, several, count=count, seed=drawn.seed)
         missing = "This model was published without its detective, so nobody judges these faces. style:emoji has one."
         return Reply(
             text=ctx.translate(missing) if is_chosen else "",
@@ -133,7 +133,7 @@ class FacePlugin(Plugin):
         )
         one = "A computer-made emoji face, seed {seed}."
         several = "{count} computer-made emoji faces, seed {seed}."
-        told = ctx.translate(one if count == 1 else several, count=count, seed=drawn.seed)
+        told = ctx.translate(one, several, count=count, seed=drawn.seed)
         verdicts = describe_verdicts(ctx, drawn.verdicts)
         again = {"style": "emoji", "seed": drawn.seed, "truncation": truncation}
         yield Reply(

@@ -302,13 +302,13 @@ class ImaginePlugin(Plugin):
                 yield event
                 continue
             first = Recipe.from_drawn(event, request)
-            count = request.count if event.repeats else 1
-            sentence = "A computer-made picture of “{prompt}”, seed {seed}"
-            if not event.repeats:
-                sentence = "A computer-made picture of “{prompt}”"
-            elif count > 1:
-                sentence = "{count} computer-made pictures of “{prompt}”, from seed {seed} on"
-            alt = ctx.translate(sentence, prompt=quote_prompt(first.prompt), seed=first.seed, count=count)
+            count, quoted = request.count if event.repeats else 1, quote_prompt(first.prompt)
+            if event.repeats:
+                one = "A computer-made picture of “{prompt}”, seed {seed}"
+                several = "{count} computer-made pictures of “{prompt}”, from seed {seed} on"
+                alt = ctx.translate(one, several, prompt=quoted, seed=first.seed, count=count)
+            else:
+                alt = ctx.translate("A computer-made picture of “{prompt}”", prompt=quoted)
             taken = build_steps_fact(ctx, event, progress.steps)
             card = build_card(event) | build_size_fact(ctx, event, PICTURE_PIXELS) | taken
             yield Reply(
@@ -330,6 +330,7 @@ class ImaginePlugin(Plugin):
                 continue
             recipe, values = Recipe.from_drawn(event, request), ", ".join(sweep.labels)
             alt = ctx.translate(
+                "A computer-made picture of “{prompt}”, from seed {seed}, with {knob} {values}",
                 "{count} computer-made pictures of “{prompt}”, all from seed {seed}, with {knob} {values}",
                 prompt=quote_prompt(recipe.prompt),
                 seed=recipe.seed,

@@ -17,9 +17,7 @@ def list_drawings(ctx: Context, drawings: Sequence[ReferenceDrawing]) -> str:
     """Return how many drawings there are of each thing, as in "3 drawings of “penguin”"."""
     counted = Counter(drawing.thing for drawing in drawings)
     return ", ".join(
-        ctx.translate("1 drawing of “{thing}”", thing=thing)
-        if count == 1
-        else ctx.translate("{count} drawings of “{thing}”", count=count, thing=thing)
+        ctx.translate("1 drawing of “{thing}”", "{count} drawings of “{thing}”", count=count, thing=thing)
         for thing, count in counted.items()
     )
 

@@ -61,16 +61,13 @@ def _tell_beginning(ctx: Context, recipe: Recipe) -> str:
 
 
 def _tell_steps(ctx: Context, steps: int) -> str:
-    if steps == 1:
-        return ctx.translate(
-            "**The step.** There was only one: a network looked at the noise and guessed which picture is under it, "
-            "and all of the noise was taken away at once. More steps look again at what came out, and mend it."
-        )
     return ctx.translate(
-        "**The steps.** {steps} times, a network looked at the picture and guessed what in it is noise, and some of "
+        "**The step.** There was only one: a network looked at the noise and guessed which picture is under it, "
+        "and all of the noise was taken away at once. More steps look again at what came out, and mend it.",
+        "**The steps.** {count} times, a network looked at the picture and guessed what in it is noise, and some of "
         "that was taken away. Colours and large shapes come first, details last: see the film, and the row of "
         "pictures, each with the number of its step.",
-        steps=steps,
+        count=steps,
     )
 
 

@@ -94,8 +94,9 @@ class Language(Family):
 
     def describe(self) -> str:
         return self.ctx.translate(
-            "The language model wrote {steps} tokens one after the other: each step adds one, and reads all before it.",
-            steps=self.steps,
+            "The language model wrote one token: each step adds one, and reads all before it.",
+            "The language model wrote {count} tokens one after the other: each step adds one, and reads all before it.",
+            count=self.steps,
         )
 
 
@@ -141,8 +142,9 @@ class Diffusion(Family):
         if not self.steps:
             return self.ctx.translate("The image model drew this from the words, and does not tell in how many steps.")
         text = self.ctx.translate(
-            "The diffusion model began with noise and took some of it away {steps} times, everywhere at once.",
-            steps=self.steps,
+            "The diffusion model began with noise and took all of it away in one step, everywhere at once.",
+            "The diffusion model began with noise and took some of it away {count} times, everywhere at once.",
+            count=self.steps,
         )
         if self.drawn is None or not self.drawn.enlarged_by:
             return text

@@ -91,7 +91,9 @@ def _build_status(ctx: Context, parts: Sequence[TemperatureAnswer]) -> str:
     first = next((place for place, part in enumerate(parts) if not part.has_ended), len(parts))
     under_way = [(part.temperature, len(part.entropies)) for part in parts[first + 1 :]]
     return " · ".join(
-        ctx.translate("{temperature}: {count} tokens", temperature=f"{temperature:g}", count=count)
+        ctx.translate(
+            "{temperature}: 1 token", "{temperature}: {count} tokens", temperature=f"{temperature:g}", count=count
+        )
         for temperature, count in under_way
         if count
     )
@@ -111,6 +113,7 @@ def _describe_measurements(ctx: Context, part: TemperatureAnswer) -> str:
     if not part.entropies:
         return ""
     return ctx.translate(
+        "*Entropy {bits} bits a token; {daring} of 1 token was not the most probable one.*",
         "*Entropy {bits} bits a token; {daring} of {count} tokens were not the most probable one.*",
         bits=f"{sum(part.entropies) / len(part.entropies):.2f}",
         daring=part.unlikely_tokens,

@@ -239,11 +239,12 @@ def _describe_partial(ctx: Context, dial: Dial) -> list[str]:
     """Return a sentence about what the server did not tell; nothing if it told all."""
     if not dial.is_partial:
         return []
-    sentence = (
+    one = "{model} tells only its most probable token. So this one is drawn at every temperature."
+    several = (
         "{model} tells only its {count} most probable tokens. So one of these is drawn, and what they have at another "
         "temperature is their share among themselves."
     )
-    return [ctx.translate(sentence, model=dial.model, count=len(dial.candidates))]
+    return [ctx.translate(one, several, model=dial.model, count=len(dial.candidates))]
 
 
 def _build_card(ctx: Context, dial: Dial, request: OddsRequest, drawn: DrawnToken | None) -> dict[str, str]:

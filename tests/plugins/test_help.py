@@ -2,7 +2,7 @@ import pytest
 from fakes.core.requests import ANN, MODERATOR, ask, last, speaking
 
 from bot.app import Bot
-from bot.core.i18n import load_translations
+from bot.core.i18n import translate
 
 
 async def test_help_lists_the_commands_that_the_asker_may_use(bot: Bot) -> None:
@@ -87,17 +87,16 @@ async def test_unknown_and_forbidden_commands_are_refused(bot: Bot, line: str, s
 
 @pytest.mark.parametrize("code", ["de", "es"])
 async def test_help_speaks_the_askers_language(bot: Bot, code: str) -> None:
-    known = load_translations(code)
     everything = (await last(bot, ask("/help", speaking(code)))).text
     for command in bot.admission.commands_for(ANN, ask("x").place):
-        assert f"- `/{command.name}` – {known[command.description]}\n" in everything
+        assert f"- `/{command.name}` – {translate(command.description, code)}\n" in everything
         one = (await last(bot, ask(f"/help {command.name}", speaking(code)))).text
         for option in command.options:
-            title = known[option.name.replace("_", " ")]
+            title = translate(option.name.replace("_", " "), code)
             is_same = title.casefold() == option.name.replace("_", " ")
             name = f"`{option.name}`" if is_same else f"`{option.name}` ({title})"
-            assert f"- {name} – {known[option.description]}; " in one
-    assert known["`/help ask` shows the options of a command."] in everything
+            assert f"- {name} – {translate(option.description, code)}; " in one
+    assert translate("`/help ask` shows the options of a command.", code) in everything
 
 
 async def test_what_is_typed_stays_english_beside_what_is_shown(bot: Bot) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from bot.core.errors import DatabaseUnavailable
-from bot.core.i18n import translate
+from bot.core.i18n import list_languages, translate
 from bot.platforms.web.access import visitors
 from bot.platforms.web.access.client_address import TrustedProxies
 from bot.platforms.web.access.door import Door
@@ -35,7 +35,7 @@ from bot.platforms.web.pages.settings_page import SettingsPage
 from bot.platforms.web.pages.stats_page import StatsPage
 from bot.platforms.web.pages.teachers.start_page import StartPage
 from bot.platforms.web.pages.uploads import UploadPage
-from bot.platforms.web.templates import STATIC, language_of, render_page, static_url
+from bot.platforms.web.templates import STATIC, language_of, page_words, render_page, static_url
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -106,6 +106,7 @@ class Site:
                 web.get("/", self._serve_page),
                 web.get("/socket", self._serve_socket),
                 web.get("/files/{name}", self._serve_file),
+                web.get(f"{static_url()}/words/{{language:{'|'.join(list_languages()[1:])}}}.json", _serve_words),
                 web.static(static_url(), STATIC),
             ]
         )
@@ -208,6 +209,11 @@ class Site:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await asyncio.gather(*closing, return_exceptions=True)
+
+
+async def _serve_words(request: web.Request) -> web.Response:
+    words = await asyncio.to_thread(page_words, request.match_info["language"])
+    return web.Response(text=words, content_type="application/json")
 
 
 @web.middleware

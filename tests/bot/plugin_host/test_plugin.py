@@ -8,6 +8,7 @@ import pytest
 
 from bot.config.sections import PluginsSection
 from bot.core.errors import PluginError
+from bot.core.i18n import translate
 from bot.plugin_host import plugin
 
 TEN_LINES = '''
@@ -42,6 +43,25 @@ def test_a_file_in_a_folder_is_a_plugin(tmp_path: Path) -> None:
     (tmp_path / "_helper.py").write_text("raise RuntimeError")
     (loaded,) = plugin.load(section(tmp_path))
     assert (loaded.name, [command.name for command in loaded.commands()]) == ("dice", ["roll"])
+
+
+def test_a_plugin_brings_its_translations(tmp_path: Path) -> None:
+    (tmp_path / "dice.py").write_text(TEN_LINES)
+    (tmp_path / "languages").mkdir()
+    (tmp_path / "languages" / "de.po").write_text(
+        'msgid "Roll a die."\nmsgstr "Würfle."\nmsgid "Stop"\nmsgstr "Halt"\n', "utf-8"
+    )
+    assert [loaded.name for loaded in plugin.load(section(tmp_path))] == ["dice"]
+    assert [translate(text, "de") for text in ("Roll a die.", "Stop")] == ["Würfle.", "Stopp"]
+    assert translate("Roll a die.", "es") == "Roll a die."
+
+
+def test_a_broken_catalogue_of_a_plugin_is_named(tmp_path: Path) -> None:
+    (tmp_path / "dice.py").write_text(TEN_LINES)
+    (tmp_path / "languages").mkdir()
+    (tmp_path / "languages" / "de.po").write_text('msgid "Roll a die."\nmsgstr "Würfle."\n', "latin-1")
+    with pytest.raises(PluginError, match="“dice” cannot be loaded: .*de.po cannot be read: 'utf-8' codec"):
+        plugin.load(section(tmp_path))
 
 
 def test_an_installed_package_offers_a_plugin(tmp_path: Path) -> None:

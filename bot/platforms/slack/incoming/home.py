@@ -209,9 +209,14 @@ def _command_blocks(commands: Sequence[Command], locale: str) -> list[Json]:
         bullets = {"type": "rich_text_list", "style": "bullet", "elements": items}
         blocks.append({"type": "rich_text", "elements": [bullets]})
     if len(commands) > MAX_COMMANDS:
-        more = {"count": len(commands) - MAX_COMMANDS, "command": f"{ROOT} help"}
-        blocks.append(section(translate("There are {count} more: {command} lists them all.", locale, **more)))
+        blocks.append(_more(len(commands) - MAX_COMMANDS, f"{ROOT} help", locale))
     return blocks
+
+
+def _more(count: int, command: str, locale: str) -> Json:
+    one = "There is 1 more: {command} lists them all."
+    several = "There are {count} more: {command} lists them all."
+    return section(translate(one, locale, several, count=count, command=command))
 
 
 def _usage_blocks(commands: Sequence[Command], locale: str) -> list[Json]:
@@ -235,8 +240,7 @@ def _default_blocks(offered: Mapping[str, Option], mine: Mapping[str, Any], loca
         change = button(translate("Change", locale), f"{CHANGE}{name}")
         blocks.append(section(_line(name, option, mine, locale)) | {"accessory": change})
     if len(offered) > MAX_OPTIONS:
-        more = {"count": len(offered) - MAX_OPTIONS, "command": f"{ROOT} defaults show"}
-        blocks.append(section(translate("There are {count} more: {command} lists them all.", locale, **more)))
+        blocks.append(_more(len(offered) - MAX_OPTIONS, f"{ROOT} defaults show", locale))
     if mine:
         elements = [button(translate("Reset all", locale), RESET)]
         blocks.append({"type": "actions", "elements": elements})

@@ -60,7 +60,8 @@ class WaitingRoom:
     def check(self, user_id: str, address: str) -> None:
         """Raise UserError if this visitor cannot wait: they were turned away just now, or too many wait."""
         if (minutes := self.minutes_turned_away(user_id)) > 0:
-            raise UserError("Not now. You can knock again in {minutes} minutes.", minutes=minutes)
+            one = "Not now. You can knock again in a minute."
+            raise UserError(one, "Not now. You can knock again in {count} minutes.", count=minutes)
         if user_id in self._waiting:
             return
         same = sum(one.address == address for one in self._waiting.values())

@@ -141,10 +141,9 @@ class Attendance:
         address = self._find(user_id).address
         met = [one for one in self._listed() if one.address == address and not self._user(one).is_moderator]
         if len(met) != count:
-            if len(met) == 1:
-                raise UserError("There is one person at this address by now. Look at the list again.")
-            sentence = "There are {count} people at this address by now. Look at the list again."
-            raise UserError(sentence, count=len(met))
+            one = "There is one person at this address by now. Look at the list again."
+            several = "There are {count} people at this address by now. Look at the list again."
+            raise UserError(one, several, count=len(met))
         for person in met:
             await self._time_out(caller, person, span)
 

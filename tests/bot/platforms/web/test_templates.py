@@ -8,16 +8,26 @@ from fakes.platforms.browser import MARKS, opened
 from fakes.platforms.web_page import Visitor, visitor
 from playwright.async_api import expect
 from pydantic import SecretStr
+from quality.translations import collect
 
 from bot.app import Bot
 from bot.config.sections import WebSection
 from bot.platforms.web import WebPlatform
-from bot.platforms.web.templates import STATIC, static_url
+from bot.platforms.web.templates import STATIC, page_text, static_url
 
 OLD = "@supports not (color: light-dark(#000, #fff)) {"
 VARIABLE = re.compile(r"^ +(--[\w-]+): (.+);$", re.MULTILINE)
 COLOUR = r"((?:[^(),]|\([^)]*\))+)"
 BOTH = re.compile(rf"light-dark\({COLOUR}, {COLOUR}\)")
+SAY_SOMETHING = """async (path) => {
+  const { t, tn } = await import(path);
+  const counts = [1, 3];
+  return [
+    t("Thread in {room}", { room: "chat" }), t("1 hour"),
+    ...counts.map((count) => tn("1 reply", "{count} replies", count)),
+    ...counts.map((count) => tn("1 thing", "{count} things", count)), t("Not translated"),
+  ];
+}"""
 PATHS = ("/", "/dial", "/settings", "/read/explain", "/teacher")
 
 
@@ -56,12 +66,14 @@ async def test_a_page_is_in_the_first_accepted_language_that_it_has(
 ) -> None:
     page = await got(ann, "/settings", accepted)
     assert f'<html lang="{language}">' in page
-    assert f"<h1 data-t>{title}</h1>" in page
+    assert f"<h1>{title}</h1>" in page
 
 
-async def test_a_page_has_no_unfilled_placeholders(ann: Visitor) -> None:
-    for path in PATHS:
-        assert re.findall(r"\{\w+\}", await got(ann, path)) == []
+def test_every_page_can_be_filled_and_what_fills_it_is_no_mark_up() -> None:
+    pages = {path.stem for path in (STATIC.parent / "html").glob("*.html")} - {"layout", "top"}
+    filled = {name: page_text(name, "de", "<script>") for name in pages}
+    assert {name for name in pages if "{" in filled[name] or "<script>" in filled[name]} == set()
+    assert "&lt;script&gt;" in filled["join"]
 
 
 async def test_the_login_forms_are_in_the_readers_language(bot: Bot) -> None:
@@ -100,6 +112,33 @@ class TestInABrowser:
             await page.locator("#input").fill("/ask temperature:9 hola")
             await page.locator("#input").press("Enter")
             await expect(page.locator(".exchange .markdown")).to_contain_text("temperature debe ser")
+
+    async def test_scripts_speak_the_language_of_the_page(self, url: str, browser: Any) -> None:
+        async with opened(browser, url, locale="de-AT") as page:
+            said = await page.evaluate(SAY_SOMETHING, f"{static_url()}/js/shared/words.js")
+            assert said == [
+                "Thread in chat",
+                "1 Stunde",
+                "1 Antwort",
+                "3 Antworten",
+                "1 thing",
+                "3 things",
+                "Not translated",
+            ]
+
+
+async def test_scripts_get_the_translations_of_all_their_sentences(ann: Visitor) -> None:
+    async with ann.session.get(f"{ann.url}{static_url()}/words/de.json") as response:
+        words = await response.json()
+        assert "immutable" in response.headers["Cache-Control"]
+    said = [sentence for sentence, paths in collect().items() if any(path.endswith(".js") for path in paths)]
+    assert {sentence if isinstance(sentence, str) else sentence[0] for sentence in said} <= words.keys()
+    assert words["New name"] == "Neuer Name"
+    assert words["1 reply"] == {"one": "1 Antwort", "other": "{count} Antworten"}
+    # What the bot alone says, and the head of the catalogue.
+    assert not {"The chat is paused. Wait until it goes on.", ""} & words.keys()
+    async with ann.session.get(f"{ann.url}{static_url()}/words/xx.json") as response:
+        assert response.status == 404
 
 
 async def test_a_page_preloads_every_module_that_it_imports_at_first(ann: Visitor) -> None:

@@ -10,7 +10,7 @@ import { Markdown, MARKS } from "../shared/markdown.js";
 import { avatar, badge, botAvatar } from "./people.js";
 import { shownValue } from "../shared/names.js";
 import { withLocalTimes } from "../shared/times.js";
-import { t } from "../shared/words.js";
+import { t, tn } from "../shared/words.js";
 
 const VOTES = { up: { sign: "👍", title: t("A good answer") }, down: { sign: "👎", title: t("Not a good answer") } };
 const ICONS = { again: "reset", cooler: "cooler", warmer: "warmer", edit: "pen", delete: "bin" };
@@ -171,7 +171,7 @@ export class ExchangeView {
   showReplies(count) {
     this.#updatePart("replies", count, () => this.replies.replaceChildren(...(count ? [
       element("button", { type: "button", class: "to-thread", onclick: () => this.actions.thread(this.data.row) },
-        icon("thread"), count === 1 ? t("1 reply") : t("{count} replies", { count })),
+        icon("thread"), tn("1 reply", "{count} replies", count)),
     ] : [])));
   }
 

@@ -3,7 +3,7 @@
 import { visitorQuery } from "../shared/address.js";
 import { DOUBLE_CLICK_MS, element } from "../shared/dom.js";
 import { fetchJson } from "../shared/json.js";
-import { t } from "../shared/words.js";
+import { t, tn } from "../shared/words.js";
 
 const section = element("section", { class: "knocking", role: "status", hidden: true });
 let shown = {};
@@ -26,7 +26,7 @@ export function showWaiting({ first, count }, fail) {
   section.replaceChildren(
     element("span", {}, t("{name} would like to come in.", { name: first.name })),
     ...buttons,
-    ...(count > 1 ? [element("a", { href: "/people" }, t("{count} people are waiting", { count }))] : []));
+    ...(count > 1 ? [element("a", { href: "/people" }, tn("One person is waiting", "{count} people are waiting", count))] : []));
   // The second click of two was not meant for the one who is shown since the first.
   const early = shown.since + DOUBLE_CLICK_MS - Date.now();
   if (early <= 0) return;

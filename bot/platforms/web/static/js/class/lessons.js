@@ -5,7 +5,7 @@ import { byId, DOUBLE_CLICK_MS, element, icon } from "../shared/dom.js";
 import { Markdown } from "../shared/markdown.js";
 import { fill } from "./fill.js";
 import { localTime } from "../shared/times.js";
-import { t } from "../shared/words.js";
+import { t, tn } from "../shared/words.js";
 
 const FORMATS = ".md,.markdown,.txt,.html,.htm,.docx,.pdf";
 // What the newest order was answered with, the lesson whose removal waits for a second press, and what was shown last.
@@ -71,7 +71,7 @@ function documentView({ title, url, versions, problem }, send, again) {
   } }, label);
   return element("li", {}, element("div", { class: "row" }, name, remove),
     problem ? element("p", { class: "error" }, problem) : "",
-    versions.length > 1 ? element("details", {}, element("summary", {}, t("{count} versions", { count: versions.length })), element("ul", {}, ...versions.map((version, place) => versionView(title, version, place === 0, send))))
+    versions.length > 1 ? element("details", {}, element("summary", {}, tn("1 version", "{count} versions", versions.length)), element("ul", {}, ...versions.map((version, place) => versionView(title, version, place === 0, send))))
       : element("p", { class: "about" }, describe(versions[0])));
 }
 

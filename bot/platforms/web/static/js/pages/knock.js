@@ -2,7 +2,7 @@
 
 import { byId } from "../shared/dom.js";
 import { fetchJson } from "../shared/json.js";
-import { t } from "../shared/words.js";
+import { t, tn } from "../shared/words.js";
 
 const NAME = "tempera-name", KNOCKED = "tempera-knocked";
 const PAUSE_MS = 3000;
@@ -53,7 +53,7 @@ function show({ state, name: called, ended, minutes, waits }) {
   form.hidden = isWaiting;
   byId("waiting").hidden = !isWaiting;
   byId("waiting-text").textContent = t("You are “{name}”. This page goes on by itself as soon as you are let in.", { name: called });
-  byId("why").textContent = isTurnedAway ? t("Not now. You can knock again in {minutes} minutes.", { minutes })
+  byId("why").textContent = isTurnedAway ? tn("Not now. You can knock again in a minute.", "Not now. You can knock again in {count} minutes.", minutes)
     : ended ? t("A moderator has ended your visit.") : t("Say who you are. A teacher lets newcomers in one by one.");
   byId("submit").textContent = waits ? t("Knock") : t("Come in");
   byId("submit").disabled = isTurnedAway;

@@ -4,7 +4,7 @@
 import { element, icon } from "./dom.js";
 import { showHeat, showTemperatureRange } from "./heat.js";
 import { applyTopP, clampToLimits, decodeTokens, drawPlace, fetchDial, nearest, oddsAt, temperatureStops } from "./odds.js";
-import { t } from "./words.js";
+import { t, tn } from "./words.js";
 
 const SHOWN_BARS = 12;
 const SPIN_MS = 55, SPINS = 14;
@@ -187,7 +187,7 @@ export class DialView {
     this.#enableButtons();
     this.#rows = candidates.map((candidate, place) => this.#row(candidate, place, ids));
     const rest = candidates.length - SHOWN_BARS;
-    this.further = bar(t("{count} further tokens", { count: rest }));
+    this.further = bar(tn("1 further token", "{count} further tokens", rest));
     this.other = bar(t("all other tokens"));
     this.cutLine = element("li", { class: "cut-line" }, t("/ask leaves out what follows (min_p {share})", { share: number.format(this.#dial.min_p) }));
     const shown = this.#rows.slice(0, this.#showsAll ? undefined : SHOWN_BARS);
@@ -264,10 +264,11 @@ export class DialView {
     this.needle.style.setProperty("--turn", `${-90 + 180 * Math.min(1, this.#temperature / stops.at(-1))}deg`);
     showHeat(this.bars, this.#temperature);
     this.meaning.textContent = this.#explain(oddsAt(this.#dial, this.#temperature), before);
+    const { model, candidates: { length: count } } = this.#dial, likely = Number((2 ** entropy).toPrecision(3));
     this.facts.textContent = this.#dial.partial
-      ? t("{model} tells only its {count} most probable tokens; the odds are among these.", { model: this.#dial.model, count: this.#dial.candidates.length })
+      ? tn("{model} tells only its most probable token.", "{model} tells only its {count} most probable tokens; the odds are among these.", count, { model, count })
       : entropy === null ? "" : entropy < 0.005 ? t("Uncertainty: 0 bits. Nothing is left to chance.")
-      : t("Uncertainty: {bits} bits, as if {count} tokens were equally likely.", { bits: number.format(entropy), count: rough.format(2 ** entropy) });
+      : tn("Uncertainty: {bits} bits, as if one token alone were likely.", "Uncertainty: {bits} bits, as if {count} tokens were equally likely.", likely, { bits: number.format(entropy), count: rough.format(likely) });
   }
 
   // Draws the line between the tokens that /ask can draw at this temperature and those that its min_p leaves out.

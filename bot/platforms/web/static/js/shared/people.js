@@ -5,7 +5,7 @@ import { visitorQuery } from "./address.js";
 import { element, icon } from "./dom.js";
 import { fetchJson } from "./json.js";
 import { localTime } from "./times.js";
-import { t } from "./words.js";
+import { t, tn } from "./words.js";
 
 const PAUSE_MS = 4000;
 const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
@@ -38,7 +38,7 @@ export function showPeople(root) {
   function fill({ people, waiting }) {
     const focused = root.contains(document.activeElement) ? document.activeElement.dataset.key : "";
     const here = people.filter((person) => person.here).length;
-    count.textContent = here === 1 ? t("One person is here.") : t("{count} people are here.", { count: here });
+    count.textContent = tn("One person is here.", "{count} people are here.", here);
     list.replaceChildren(...people.map(row));
     waitingList.hidden = !waiting.length;
     waitingList.replaceChildren(...(waiting.length > 1 ? [everybody(waiting)] : []), ...waiting.map(newcomer));
@@ -83,11 +83,11 @@ export function showPeople(root) {
   const newcomer = ({ id, name, since, device, at_address: count }) => element("li", {}, icon("door"),
     element("div", {},
       element("p", { class: "who" }, t("{name} would like to come in.", { name })),
-      element("p", {}, [t("waits since {time}", { time: clock(since) }), device, count ? t("same address as {count} who are here", { count }) : ""].filter(Boolean).join(" · "))),
+      element("p", {}, [t("waits since {time}", { time: clock(since) }), device, count ? tn("same address as one who is here", "same address as {count} who are here", count) : ""].filter(Boolean).join(" · "))),
     answers(id, [id], name));
 
   const everybody = (waiting) => {
-    const about = t("{count} people are waiting", { count: waiting.length });
+    const about = tn("One person is waiting", "{count} people are waiting", waiting.length);
     return element("li", {}, icon("people"), element("p", { class: "who" }, about), answers("all", waiting.map(({ id }) => id), about));
   };
 
@@ -120,7 +120,7 @@ export function showPeople(root) {
 
   const timeOutAddress = ({ id, met }) => ask({
     title: t("A whole address"), submit: t("Time them all out"), isGrave: true,
-    about: t("This affects {count} people. Time them all out?", { count: met }),
+    about: tn("This affects one person. Time them out?", "This affects {count} people. Time them all out?", met),
     field: spans(), label: t("For how long"), act: (value) => ({ do: "time_out_address", id, seconds: Number(value), count: met }),
   });
 
@@ -168,7 +168,7 @@ function states({ moderator, own, here, timed_out: until }) {
 function facts({ room, since, seen, here, device, given, at_address: count }) {
   return [
     room.startsWith("~") ? t("Just me") : `# ${room}`, here ? t("since {time}", { time: clock(since) }) : t("until {time}", { time: clock(seen) }), device,
-    count > 2 ? t("same address as {count} others", { count: count - 1 }) : count === 2 ? t("same address as one other") : "", given ? t("renamed by a moderator") : "",
+    count > 1 ? tn("same address as one other", "same address as {count} others", count - 1) : "", given ? t("renamed by a moderator") : "",
   ].filter(Boolean);
 }
 
