@@ -22,7 +22,6 @@ from research.faces.export import score
 from research.faces.faces import VARIANTS, place_faces, read_faces
 from research.faces.run import draw
 from research.pictures.judge.charts import make_sheet
-from research.pictures.judge.evaluation import find_nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +36,7 @@ MEASURED_VARIANTS = 8
 PLACING_SEED = 11
 COPY_DISTANCE = 0.05
 """A picture nearer than this to a training picture is counted as a copy: root mean square of pixels, 0 to 1."""
+COMPARISON_BATCH = 2000
 DESCRIPTION = """\
 Judges emoji-faces: how often the discriminator of each snapshot is right about held-out real faces and fresh generated
 ones, how different 500 generated faces are from each other, and how far they are from what was learnt.
@@ -127,6 +127,22 @@ def measure_variety(pictures: np.ndarray, learnt: np.ndarray) -> Variety:
         float(np.median(to_learnt)),
         float((to_learnt < COPY_DISTANCE).mean()),
     )
+
+
+def find_nearest(pictures: np.ndarray, training_pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the number of the nearest training picture for each picture, and its distance.
+
+    The distance is the root mean square of the pixels' differences, 0 to 1.
+    """
+    flat = pictures.reshape(len(pictures), -1).astype(np.float32) / 255
+    nearest, least = np.zeros(len(flat), int), np.full(len(flat), np.inf, np.float32)
+    for start in range(0, len(training_pictures), COMPARISON_BATCH):
+        batch = training_pictures[start : start + COMPARISON_BATCH].reshape(-1, flat.shape[1]).astype(np.float32) / 255
+        squares = (flat**2).sum(1)[:, None] - 2 * flat @ batch.T + (batch**2).sum(1)[None]
+        least_in_batch = squares.min(axis=1)
+        nearest = np.where(least_in_batch < least, start + squares.argmin(axis=1), nearest)
+        least = np.minimum(least, least_in_batch)
+    return nearest, np.sqrt(np.maximum(least, 0) / flat.shape[1])
 
 
 def draw_accuracy_chart(run: Run, accuracies: Sequence[Accuracy]) -> str:

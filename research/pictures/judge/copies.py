@@ -94,6 +94,6 @@ def _ink(picture: np.ndarray) -> np.ndarray:
 
 def _coarse(pictures: np.ndarray) -> np.ndarray:
     cells = SMALL_SIZE // COARSE
-    grey = pictures.astype(np.float32).mean(3) / 255
+    grey = pictures.mean(3, dtype=np.float32) / 255
     coarse: np.ndarray = grey.reshape(len(grey), COARSE, cells, COARSE, cells).mean((2, 4))
     return coarse.reshape(len(grey), -1)

@@ -41,7 +41,6 @@ VARIETY_STRIDE = 4
 """Variety is evaluated on every fourth thing, with as many seeds."""
 PAPER_BRIGHTNESS = 0.9
 """A pixel whose darkest channel is brighter than this (0 to 1) belongs to the white background."""
-COMPARISON_BATCH = 2000
 
 
 @dataclass(frozen=True)
@@ -213,22 +212,6 @@ def _measure_spread(features: np.ndarray) -> float:
     """Return the mean distance between two different rows of features."""
     distances = np.linalg.norm(features[:, None] - features[None], axis=2)
     return float(distances[np.triu_indices(len(features), 1)].mean())
-
-
-def find_nearest(pictures: np.ndarray, training_pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the number of the nearest training picture for each picture, and its distance.
-
-    The distance is the root mean square of the pixels' differences, 0 to 1.
-    """
-    flat = pictures.reshape(len(pictures), -1).astype(np.float32) / 255
-    nearest, least = np.zeros(len(flat), int), np.full(len(flat), np.inf, np.float32)
-    for start in range(0, len(training_pictures), COMPARISON_BATCH):
-        batch = training_pictures[start : start + COMPARISON_BATCH].reshape(-1, flat.shape[1]).astype(np.float32) / 255
-        squares = (flat**2).sum(1)[:, None] - 2 * flat @ batch.T + (batch**2).sum(1)[None]
-        least_in_batch = squares.min(axis=1)
-        nearest = np.where(least_in_batch < least, start + squares.argmin(axis=1), nearest)
-        least = np.minimum(least, least_in_batch)
-    return nearest, np.sqrt(np.maximum(least, 0) / flat.shape[1])
 
 
 def find_dominant_colour(picture: np.ndarray) -> str:

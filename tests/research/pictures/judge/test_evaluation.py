@@ -150,17 +150,6 @@ def test_unseen_prompts_are_evaluated_by_thing_and_by_colour() -> None:
     assert result.nearest_distances[0] < 0.1 < result.nearest_distances[2]
 
 
-def test_the_nearest_picture_is_found_in_any_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "COMPARISON_BATCH", 2)
-    training_pictures = np.stack([flat(level, 0, 0) for level in (0, 50, 100, 150, 200)])
-    numbers, distances = evaluation.find_nearest(
-        np.stack([flat(150, 0, 0), flat(205, 0, 0), flat(0, 0, 0)]), training_pictures
-    )
-    assert numbers.tolist() == [3, 4, 0]
-    # Five 255ths in one of three channels.
-    assert distances.tolist() == pytest.approx([0, 5 / 255 / 3**0.5, 0], abs=1e-3)
-
-
 def test_diversity_is_the_mean_distance_of_pairs() -> None:
     pictures = np.stack([flat(0, 0, 0), flat(0, 0, 0), flat(255, 255, 255)])
     assert evaluation.measure_diversity(pictures) == pytest.approx(2 / 3)
