@@ -59,6 +59,20 @@ def test_one_request_may_be_answered_twice_after_a_kill() -> None:
     assert as_markdown(table).splitlines()[-1].startswith("| **all** | 1 | 2 | 2 |")
 
 
+def test_an_answer_that_could_not_be_stored_before_a_kill_is_repeated_by_the_kill() -> None:
+    ledger = Ledger()
+    stopped = ledger.begin("PostgreSQL stopped and started")
+    made = asked(ledger, Seen(2, True, {2}))
+    stopped.ended = ledger.begin("kill -9 of the bot").began
+    made.ended = ledger.begin("queue of the model full").began + 1
+    rows = [QUESTION, row(2, "assistant", "interrupted", 1)]
+    table, problems = ledger.judge(rows)
+    assert not problems
+    assert [name for name, tally in table.items() if tally.repeated] == ["kill -9 of the bot"]
+    made.sent = made.ended - 0.5
+    assert "were answered twice; 0 may be" in ledger.judge(rows)[1][0]
+
+
 @pytest.mark.chaos
 def test_promises_are_kept_while_everything_breaks() -> None:
     # Not in the folder of the test, into which PostgreSQL's user may not look.

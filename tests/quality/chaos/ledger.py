@@ -50,6 +50,9 @@ class Asked:
     acknowledged: float = 0.0
     """When it was; 0 if it was not."""
     ended: float = 0.0
+    """When its newest final message was there; 0 if there is none."""
+    finals: int = 0
+    """How many final messages there were then."""
     look: Callable[[], Seen] = Seen
 
     def __str__(self) -> str:
@@ -117,6 +120,15 @@ class Ledger:
         met = [one for one in later if one.began < asked.ended] if asked.ended else later[:1]
         return met[-1].name if met else UNDISTURBED
 
+    def repeated_by(self, asked: Asked) -> str:
+        """Return the name of the disturbance after which a request was answered again.
+
+        A kill of the bot comes first: an answer whose end could not be stored before it is marked as cut short after
+        it, whatever happens meanwhile.
+        """
+        kills = (one for one in self.disturbances if one.name == KILL_OF_BOT)
+        return KILL_OF_BOT if any(asked.sent < one.began < asked.ended for one in kills) else self.met(asked)
+
     def was_in_gap(self, asked: Asked) -> bool:
         """Return whether the bot was killed a moment after it acknowledged a request that has not ended."""
         if asked.ended or asked.platform not in KNOWN_GAP:
@@ -143,7 +155,9 @@ class Ledger:
                 if not found and self.was_in_gap(asked):
                     table[KILL_OF_BOT].acknowledged += 1
                     table[KILL_OF_BOT].unstored += 1
-                elif problem := _count(asked, table[met], found, stored):
+                    continue
+                table[self.repeated_by(asked)].repeated += max(len(found), asked.look().finals, 1) - 1
+                if problem := _count(asked, table[met], found, stored):
                     problems.append(f"After “{met}”: {problem}")
         for name, tally in table.items():
             allowed = REPEATED_AFTER_KILL * tally.times if name.startswith("kill") else 0
@@ -167,7 +181,6 @@ def _count(
     """Count one request that was acknowledged, and return a sentence if a promise was broken."""
     seen, states = asked.look(), {answer["state"] for answer in answers}
     tally.acknowledged += 1
-    tally.repeated += max(len(answers), seen.finals, 1) - 1
     if gone := sorted(seen.rows - stored.keys()):
         tally.lost += 1
         return f"{asked} was shown with row {gone[0]}, which is not stored any more."

@@ -62,9 +62,12 @@ async def keep_asking(person: Person, ledger: Ledger, over: asyncio.Event, rando
 async def note_ends(ledger: Ledger) -> None:
     """Note when the final messages of requests are there, for as long as this runs."""
     while True:
+        recent = time.monotonic() - PATIENCE_SECONDS
         for asked in ledger.requests:
-            if not asked.ended and asked.look().finals:
-                asked.ended = time.monotonic()
+            if asked.ended and asked.ended < recent:
+                continue
+            if (finals := asked.look().finals) > asked.finals:
+                asked.finals, asked.ended = finals, time.monotonic()
         await asyncio.sleep(0.2)
 
 
