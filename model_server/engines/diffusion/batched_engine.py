@@ -236,7 +236,9 @@ class BatchedEngine:
 
         A variation is drawn so only if that picture was, too, and if little of it stays.
         """
-        split = split_prompt(task.prompt) if self._capabilities.draws_parts else None
+        bank = self._network.bank
+        is_name = bank.is_name if bank else lambda _: False
+        split = split_prompt(task.prompt, is_name) if self._capabilities.draws_parts else None
         if split is None or task.initial is None:
             return split
         is_alike = read_stamp(task.initial).get("parts") == str(len(split.prompts))

@@ -10,7 +10,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from itertools import chain, dropwhile
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Arrangement = Literal["row", "on", "under", "with", "behind", "in", "hat", "place"]
 """How parts lie: in rows; the first one on, under, with, behind or in the second one; the second one on its head; or
@@ -81,12 +84,6 @@ GROUNDS = "wall|flag|finger|neck"
 """Words for what a thing is fixed to instead of standing on it."""
 FACES = "face|head|smiley|emoji"
 """Words for a thing whose features are drawn with it, whatever they are."""
-COMMON_THINGS = (
-    "cat|dog|bird|fish|mouse|horse|cow|pig|sheep|lion|tiger|bear|fox|wolf|rabbit|frog|owl|duck|apple|banana|pear|lemon|"
-    "orange|cherry|strawberry|pizza|cake|bread|cheese|egg|carrot|car|bus|train|bicycle|boat|ship|plane|rocket|house|tree|"
-    "flower|rose|sun|moon|star|heart|ball|book|key|robot|ghost|king|queen|guitar|drum|chair|table|cup"
-)
-"""Words that name a thing without an article, too."""
 HATS = {"hat", "crown", "cap", "helmet", "tiara", "sombrero", "beret"}
 """Words for what is worn on the head."""
 
@@ -123,17 +120,20 @@ class Parts:
         return self.place or self.prompts
 
 
-def split_prompt(prompt: str) -> Parts | None:
+def split_prompt(prompt: str, is_name: Callable[[str], bool]) -> Parts | None:
     """Return the things that a prompt asks for together, or None if it is one thing or is not understood.
 
-    These are understood, in English: “a cat and a dog”, “three lemons”, “a frog on a bicycle”, “a bear with a drum”,
-    “a cow in the rain”.
+    These are understood, in English: “a cat and a dog”, “three lemons”, “a frog on a bicycle”, “bear with drum”,
+    “a cow in the rain”. `is_name` tells the names of things, which need no article.
     """
     if len(prompt) > MAX_CHARACTERS:
         return None
     text = " ".join(prompt.replace(",", " , ").split()).rstrip(" .!")
     text = re.sub(r"^(?:please )?(?:draw )?(?:an? (?:picture|photo|drawing|image) of )?", "", text, flags=re.IGNORECASE)
-    return _split_copies(text) or _split_place(text) or _split_relation(text) or _split_list(text)
+    # “Heart with ribbon” and “cat with tears of joy” are one thing.
+    if is_name(re.sub(rf"^{ARTICLE}\s+", "", text, flags=re.IGNORECASE)):
+        return None
+    return _split_copies(text) or _split_place(text) or _split_relation(text, is_name) or _split_list(text, is_name)
 
 
 def _split_copies(text: str) -> Parts | None:
@@ -142,7 +142,8 @@ def _split_copies(text: str) -> Parts | None:
         return None
     *before, noun = found[2].split()
     singular = make_singular(noun.lower())
-    if singular is None:
+    # One does not drink from these.
+    if singular is None or text.lower() == "a pair of glasses":
         return None
     thing = " ".join([*before, singular])
     return Parts("row", (_add_article(thing),) * NUMBERS[found[1].lower()]) if _is_thing(f"the {thing}") else None
@@ -161,7 +162,7 @@ def _split_place(text: str) -> Parts | None:
     return Parts("place", (text, found[1]), (found[1], found[2]))
 
 
-def _split_relation(text: str) -> Parts | None:
+def _split_relation(text: str, is_name: Callable[[str], bool]) -> Parts | None:
     for words, arrangement, is_turned in _RELATIONS:
         halves = re.split(rf"\s+(?:{words})\s+", text, flags=re.IGNORECASE)
         if len(halves) < 2:
@@ -172,7 +173,7 @@ def _split_relation(text: str) -> Parts | None:
         is_hat = second.lower().split()[-1] in HATS
         if is_hat and arrangement in ("with", "in"):
             arrangement = "hat"
-        if not (_has_article(first) and (_has_article(second) or arrangement == "hat")):
+        if not (_is_told(first, is_name) and (_is_told(second, is_name) or is_hat)):
             return None
         if (words == _WEARS and not is_hat) or _belongs_together(first, second):
             return None
@@ -183,18 +184,17 @@ def _split_relation(text: str) -> Parts | None:
 def _belongs_together(first: str, second: str) -> bool:
     """Return whether one of two things is a part or a mark of the other, and so is drawn with it."""
     ends = ((FACES, first), (f"{FEATURES}|{CLOTHES}|{GROUNDS}", second))
-    return any(re.search(rf"\b(?:{words})$", thing, re.IGNORECASE) for words, thing in ends)
+    return any(re.search(rf"\b(?:{words})s?$", thing, re.IGNORECASE) for words, thing in ends)
 
 
-def _split_list(text: str) -> Parts | None:
+def _split_list(text: str, is_name: Callable[[str], bool]) -> Parts | None:
     things = re.split(r"\s+(?:,\s+and|and|,|&|\+)\s+", text, flags=re.IGNORECASE)
     copies = [_split_copies(thing) for thing in things]
     single = [thing for thing, copy in zip(things, copies, strict=True) if copy is None]
     if len(things) < 2 or not all(map(_is_thing, single)):
         return None
     # Without articles, “tall and strong” would be two things; “a big and happy dog” has only one.
-    are_known = all(re.fullmatch(COMMON_THINGS, thing, re.IGNORECASE) for thing in things)
-    if not are_known and not all(map(_has_article, single)):
+    if not all(_is_told(thing, is_name) for thing in single):
         return None
     prompts = [(thing,) if copy is None else copy.prompts for thing, copy in zip(things, copies, strict=True)]
     parts = tuple(chain.from_iterable(prompts))
@@ -205,11 +205,21 @@ def _has_article(text: str) -> bool:
     return re.match(rf"{ARTICLE}\s", text, re.IGNORECASE) is not None
 
 
-def _is_thing(text: str) -> bool:
-    """Return whether a text names one thing, with or without an article, and is not a place or a mere adjective."""
+def _is_told(text: str, is_name: Callable[[str], bool]) -> bool:
+    """Return whether a text tells by its article, or because it is the name of a thing, that it is one."""
+    return _has_article(text) or is_name(" ".join(_nouns(text)))
+
+
+def _nouns(text: str) -> list[str]:
+    """Return the words of a text after its article and its adjectives."""
     words = re.sub(rf"^{ARTICLE}\s+", "", text, flags=re.IGNORECASE).lower().split()
     # An orange is a thing, too.
-    nouns = list(dropwhile(lambda word: re.fullmatch(ADJECTIVES, word), words)) or [*words[-1:]]
+    return list(dropwhile(lambda word: re.fullmatch(ADJECTIVES, word), words)) or [*words[-1:]]
+
+
+def _is_thing(text: str) -> bool:
+    """Return whether a text names one thing, with or without an article, and is not a place or a mere adjective."""
+    nouns = _nouns(text)
     if nouns == ["orange"]:
         return True
     if not 0 < len(nouns) <= (MAX_NOUN_WORDS if _has_article(text) else 1):

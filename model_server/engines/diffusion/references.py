@@ -39,7 +39,21 @@ IGNORED = frozenset(
     {
         *("a", "an", "the", "of", "one", "two", "three", "four", "five", "six", "some", "is"),
         *("are", "that", "it", "its", "this", "and", "or", "in", "on", "at", "with", "under"),
-        *("behind", "for", "to", "red", "orange", "yellow", "green", "blue", "purple", "violet", "pink", "brown"),
+        *(
+            "behind",
+            "for",
+            "pair",
+            "to",
+            "red",
+            "orange",
+            "yellow",
+            "green",
+            "blue",
+            "purple",
+            "violet",
+            "pink",
+            "brown",
+        ),
         *("black", "white", "grey", "gray", "turquoise", "golden", "light", "dark", "big", "small", "large", "little"),
         *("tiny", "old", "young", "new", "round", "long", "thick", "thin", "cute", "beautiful"),
         *("fast", "flying", "wild", "hot", "cold", "broken", "burning", "magic", "face", "picture", "drawing"),
@@ -93,6 +107,10 @@ class ReferenceBank:
 
     def __len__(self) -> int:
         return len(self._things)
+
+    def is_name(self, text: str) -> bool:
+        """Return whether `text` is the name of a thing that is drawn here."""
+        return text.lower() in self._by_name or normalise(text) in self._by_name
 
     def find(self, prompt: str, count: int, style: str, seed: int) -> list[Drawing]:
         """Return `count` drawings, or as many as there are, of the things in `prompt`, none of the set of `style`.

@@ -4,6 +4,8 @@ import pytest
 
 from model_server.engines.diffusion.parts import make_singular, split_prompt
 
+NAMES = {"cat", "dog", "penguin", "balloon", "hat", "heart", "ribbon", "heart with ribbon", "eyes"}
+
 
 @pytest.mark.parametrize(
     ("prompt", "arrangement", "parts"),
@@ -17,6 +19,8 @@ from model_server.engines.diffusion.parts import make_singular, split_prompt
         ("2 red cherries", "row", ["a red cherry"] * 2),
         ("two octopuses", "row", ["an octopus"] * 2),
         ("three snowmen", "row", ["a snowman"] * 3),
+        ("a penguin with balloon", "with", ["a penguin", "balloon"]),
+        ("penguin with a red balloon", "with", ["penguin", "a red balloon"]),
         ("please draw a photo of a man with hat", "hat", ["a man", "hat"]),
         ("four stars", "row", ["a star"] * 4),
         ("a pair of shoes", "row", ["a shoe"] * 2),
@@ -40,7 +44,7 @@ from model_server.engines.diffusion.parts import make_singular, split_prompt
     ],
 )
 def test_things_and_how_they_lie(prompt: str, arrangement: str, parts: list[str]) -> None:
-    split = split_prompt(prompt)
+    split = split_prompt(prompt, NAMES.__contains__)
     assert split is not None
     assert (split.arrangement, list(split.prompts)) == (arrangement, parts)
 
@@ -59,6 +63,10 @@ def test_things_and_how_they_lie(prompt: str, arrangement: str, parts: list[str]
         "a cup of tea",
         "a cat and a dog in the rain",
         "a cat on a chair on a table",
+        "a heart with ribbon",
+        "a penguin with courage",
+        "a cat with eyes",
+        "a pair of glasses",
         "a pair of sunglasses",
         "seven apples",
         "four cats and four dogs",
@@ -87,7 +95,7 @@ def test_things_and_how_they_lie(prompt: str, arrangement: str, parts: list[str]
     ],
 )
 def test_one_thing_and_what_is_not_understood_stay_whole(prompt: str) -> None:
-    assert split_prompt(prompt) is None
+    assert split_prompt(prompt, NAMES.__contains__) is None
 
 
 @pytest.mark.parametrize(
