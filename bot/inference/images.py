@@ -91,6 +91,7 @@ class PictureStream:
             references=int(facts.get("references", 0)),
             looked_at=tuple(self._looked_at)[:MAX_DRAWINGS],
             nearest=self._nearest,
+            meant=str(facts.get("meant", "")),
             enlarged_by=str(facts.get("enlarged_by", "")),
         )
 

@@ -1,11 +1,11 @@
 """Responses with images, in OpenAI's formats, with an object `tempera` in each response and event.
 
 `tempera` has `job` and `seed`, and at the end `seconds`. For images of a prompt it also has `steps`, `guidance`,
-`references`, `width`, `height`, `sampler`, `strength`, `starts`, `shows`, `fingerprint`, `parts`, `enlarged_by`, the
-tokens that the text encoder read of `prompt` and `negative_prompt`, and at the end `guided_by` (see `jobs.GuidedBy`).
-Events before the last have `queue` {place, eta_s}, or `step` and `steps`. Where the model looks at drawings, each
-picture has those in a `tempera` of its own, in a stream in that of its last event: `looked_at` and `nearest` (see
-`jobs.Picture`).
+`references`, `width`, `height`, `sampler`, `strength`, `starts`, `shows`, `fingerprint`, `parts`, `meant`,
+`enlarged_by`, the tokens that the text encoder read of `prompt` and `negative_prompt`, and at the end `guided_by` (see
+`jobs.GuidedBy`). Events before the last have `queue` {place, eta_s}, or `step` and `steps`. Where the model looks at
+drawings, each picture has those in a `tempera` of its own, in a stream in that of its last event: `looked_at` and
+`nearest` (see `jobs.Picture`).
 In these events `steps` is the number of steps to take. At the end `steps` is the value that reproduces the image in a
 new request, and, in a stream, `step` is the number of steps taken: fewer after a start from an image, or if all wanted
 frames come before the last step.

@@ -24,10 +24,11 @@ from plugins.imagine.presentation import (
     build_parts_fact,
     build_size_fact,
     build_steps_fact,
-    build_translation_fact,
     build_unread_fact,
+    build_words_fact,
     describe_change,
     describe_denied,
+    describe_meaning,
     describe_original,
     describe_parts,
     describe_sweep,
@@ -357,6 +358,7 @@ def _describe_reading(ctx: Context, request: ImageRequest, drawn: Drawn) -> str:
         describe_change(ctx, request, drawn),
         describe_translation(ctx, request),
         describe_denied(ctx, request),
+        describe_meaning(ctx, drawn),
         describe_parts(ctx, drawn),
         describe_unread(ctx, drawn),
         describe_unused(ctx, drawn),
@@ -366,9 +368,8 @@ def _describe_reading(ctx: Context, request: ImageRequest, drawn: Drawn) -> str:
 
 def _build_reading_facts(ctx: Context, request: ImageRequest, drawn: Drawn) -> dict[str, str]:
     drawings = build_drawings_fact(ctx, drawn)
-    return (
-        build_translation_fact(ctx, request) | build_parts_fact(ctx, drawn) | drawings | build_unread_fact(ctx, drawn)
-    )
+    words = build_words_fact(ctx, request, drawn)
+    return words | build_parts_fact(ctx, drawn) | drawings | build_unread_fact(ctx, drawn)
 
 
 def _parse_sweep(ctx: Context, text: str) -> Sweep:

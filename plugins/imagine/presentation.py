@@ -114,10 +114,18 @@ def describe_denied(ctx: Context, request: ImageRequest) -> str:
     return ctx.translate(sentence, words=words, prompt=quote_prompt(request.prompt))
 
 
-def build_translation_fact(ctx: Context, request: ImageRequest) -> dict[str, str]:
+def describe_meaning(ctx: Context, drawn: Drawn) -> str:
+    """Return a sentence about the thing that the prompt describes without its name; "" if the prompt was read."""
+    if not drawn.meant:
+        return ""
+    sentence = "Your words describe a thing without its name. Of all that I know, “{thing}” is the nearest in meaning."
+    return ctx.translate(sentence, thing=drawn.meant)
+
+
+def build_words_fact(ctx: Context, request: ImageRequest, drawn: Drawn) -> dict[str, str]:
     """Return the words that were drawn as a fact for the card if they are not those of the prompt; else {}."""
-    is_changed = request.is_translated or request.denied
-    return {ctx.translate("drawn as"): quote_prompt(request.prompt)} if is_changed else {}
+    is_changed = drawn.meant or request.is_translated or request.denied
+    return {ctx.translate("drawn as"): drawn.meant or quote_prompt(request.prompt)} if is_changed else {}
 
 
 def describe_parts(ctx: Context, drawn: Drawn) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot import Context, Drawn
 from plugins.imagine.drawings import tell_drawings, tell_nearest
-from plugins.imagine.presentation import describe_unread, quote_tokens
+from plugins.imagine.presentation import describe_meaning, describe_unread, quote_tokens
 from plugins.imagine.recipe import Recipe
 
 
@@ -43,7 +43,7 @@ def _tell_words(ctx: Context, drawn: Drawn) -> str:
     )
     marked = drawn.prompt.tokens[0][:1] in ("[", "<") if drawn.prompt.tokens else False
     marks = ctx.translate("The first and the last are only marks.") if marked else ""
-    return " ".join(filter(None, (text, marks, describe_unread(ctx, drawn))))
+    return " ".join(filter(None, (describe_meaning(ctx, drawn), text, marks, describe_unread(ctx, drawn))))
 
 
 def _tell_beginning(ctx: Context, recipe: Recipe) -> str:

@@ -225,9 +225,12 @@ class BatchedEngine:
         task = complete_job(job, self._capabilities)
         start = open_initial_picture(task)
         split = self._split(task)
-        pictures = self._start_pictures(task, split, start)
+        texts = (task.prompt,) if split is None else split.prompts
+        bank = self._network.bank
+        read = tuple(map(bank.interpret, texts)) if bank and any(one.references for one in split_task(task)) else texts
+        pictures = self._start_pictures(task, split, read, start)
         steps_each = [len(picture.parts[0].schedule) for picture in pictures]
-        picture_job = PictureJob(job.id, task, self._capabilities, steps_each, split, self._enlarging.name)
+        picture_job = PictureJob(job.id, task, self._capabilities, steps_each, split, read, self._enlarging.name)
         self._running[job.id] = ActiveJob(picture_job, pictures)
         return [*picture_job.make_start_events(self._network.encode_prompt), *self._decode_due(picture_job, pictures)]
 
@@ -244,20 +247,25 @@ class BatchedEngine:
         is_alike = read_stamp(task.initial).get("parts") == str(len(split.prompts))
         return split if is_alike and task.strength >= LEAST_STRENGTH_OF_PARTS else None
 
-    def _start_pictures(self, task: Imagine, split: Parts | None, start: Image.Image | None) -> list[PictureState]:
-        prompts = (task.prompt,) if split is None else split.prompts
+    def _start_pictures(
+        self, task: Imagine, split: Parts | None, prompts: Sequence[str], start: Image.Image | None
+    ) -> list[PictureState]:
         initial: list[torch.Tensor | None] = [None] * len(prompts)
         if start is not None:
             starts = [start] if split is None else cut_parts(split.arrangement, len(prompts), start)
             initial = [self._network.encode(one) for one in starts]
-        return [self._start_picture(index, one, split, initial) for index, one in enumerate(split_task(task))]
+        return [self._start_picture(index, one, split, prompts, initial) for index, one in enumerate(split_task(task))]
 
     def _start_picture(
-        self, index: int, task: Imagine, split: Parts | None, initial: Sequence[torch.Tensor | None]
+        self,
+        index: int,
+        task: Imagine,
+        split: Parts | None,
+        prompts: Sequence[str],
+        initial: Sequence[torch.Tensor | None],
     ) -> PictureState:
-        """Start one picture; `initial` has the latents with which each of its parts begins, if they are not noise."""
+        """Start one picture of `prompts`; `initial` has the latents with which each begins, if they are not noise."""
         solver, bank, steps = self._network.solver, self._network.bank, task.steps or 1
-        prompts = (task.prompt,) if split is None else split.prompts
         noises = self._network.make_noises(task.seed, len(prompts), task.width or 0, task.height or 0)
         schedule = solver.schedule(steps)
         if task.initial is not None:

@@ -60,7 +60,8 @@ class PictureJob:
 
     `task` comes from `request.complete_task`. `steps_each`: the steps that each picture takes, which are fewer than its
     task's `steps` when it starts from a picture, or when only earlier frames of it are asked for. `split`: the things
-    of which each picture is put together, if it is. `enlarger`: the name of the model's enlarger, if it has one.
+    of which each picture is put together, if it is. `read`: the prompts that the network reads, one for each of these,
+    if they are not the task's. `enlarger`: the name of the model's enlarger, if it has one.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class PictureJob:
         capabilities: Capabilities,
         steps_each: Sequence[int],
         split: Parts | None = None,
+        read: Sequence[str] = (),
         enlarger: str = "",
     ) -> None:
         self.job_id = job_id
@@ -92,6 +94,7 @@ class PictureJob:
         self._next_index = 0
         self._edge = choose_edge(task)
         self._split = split
+        self._read = read or (split.prompts if split else (task.prompt,))
         self._source_seed = "" if task.initial is None else _read_seed(task.initial)
 
     @property
@@ -109,10 +112,7 @@ class PictureJob:
         task, can, split = self.task, self._capabilities, self._split
         # A single picture has one style, which its text encoder reads, too.
         style = choose_style(task, can.styles) if len(self.single_tasks) == 1 else ""
-        read = [
-            encode_prompt(append_style(text, style))
-            for text in dict.fromkeys(split.prompts if split else (task.prompt,))
-        ]
+        read = [encode_prompt(append_style(text, style)) for text in dict.fromkeys(self._read)]
         chosen = ResolvedSettings(
             job=self.job_id,
             steps=max(one.steps or 0 for one in self.single_tasks),
@@ -129,6 +129,7 @@ class PictureJob:
             fingerprint=f"{can.fingerprint}-parts" if split and can.fingerprint else can.fingerprint,
             references=max(one.references or 0 for one in self.single_tasks),
             parts=split.names if split else (),
+            meant="" if split or self._read[0] == task.prompt else self._read[0],
             enlarged_by=self.enlarged_by,
         )
         return [Started(self.job_id), chosen]

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch.nn.functional import normalize
 
 from model_server.assembly import REFERENCE_FILES
-from model_server.engines.diffusion.parts import make_singular
+from model_server.engines.diffusion.parts import ADJECTIVES, make_singular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,11 +29,20 @@ LATENT_UNIT = 1 / 24
 """What one step of the 8-bit latents stands for."""
 MAX_NAME_WORDS = 4
 LEAST_COVERAGE = 0.6
-"""The share of a prompt's words that must be names of things; otherwise the prompt describes a thing by its meaning."""
+"""With this share of names of things among its words, a prompt names what it shows, whatever else it says."""
 LEAST_SIMILARITY = 0.4
 """The least cosine between the prompt and the nearest text, both without what all texts have in common."""
 VOTES, SHARPNESS = 100, 10.0
 """The nearest texts vote for the thing that is meant, each with the exponential of so many times its similarity."""
+LEAST_SHARE = 0.3
+"""The share of the votes with which the meaning of a prompt counts for more than the names in it."""
+DESCRIBING = frozenset(
+    {
+        *("that", "which", "what", "who", "whose", "you", "your", "it", "its", "used", "use", "for", "when", "where"),
+        *("something", "someone", "somebody", "thing", "things", "like", "they", "them", "how", "often"),
+    }
+)
+"""Words of prompts that describe a thing without its name. Names beside them are those of other things."""
 WORD = re.compile(r"[a-z0-9]+(?:['’-][a-z0-9]+)*")
 IGNORED = frozenset(
     {
@@ -108,16 +117,30 @@ class ReferenceBank:
     def __len__(self) -> int:
         return len(self._things)
 
+    def interpret(self, prompt: str) -> str:
+        """Return the name of the thing that `prompt` describes; or `prompt`, if it names what it shows or means none.
+
+        A network that learnt its things by their names draws them better from the name than from a description.
+        """
+        named, coverage = self._find_named(prompt)
+        if named and coverage >= LEAST_COVERAGE:
+            return prompt
+        thing, share = self._find_meant(prompt)
+        is_scene = named and DESCRIBING.isdisjoint(WORD.findall(prompt.lower()))
+        if thing is None or (is_scene and (thing in named or share < LEAST_SHARE)):
+            return prompt
+        return self._thing_names[thing]
+
     def is_name(self, text: str) -> bool:
         """Return whether `text` is the name of a thing that is drawn here."""
         return text.lower() in self._by_name or normalise(text) in self._by_name
 
     def find(self, prompt: str, count: int, style: str, seed: int) -> list[Drawing]:
-        """Return `count` drawings, or as many as there are, of the things in `prompt`, none of the set of `style`.
+        """Return `count` drawings, or as many as there are, of the things that `prompt` names, none of `style`'s set.
 
         Several things share the drawings. The same seed finds the same drawings.
         """
-        things, random = self.find_things(prompt)[:count], Random(seed)  # noqa: S311 - reproducible, not secret
+        things, random = self._find_named(prompt)[0][:count], Random(seed)  # noqa: S311 - reproducible, not secret
         waiting = {thing: self._shuffle(thing, style, random) for thing in things}
         found: list[Drawing] = []
         while len(found) < count and any(waiting.values()):
@@ -126,13 +149,13 @@ class ReferenceBank:
                     found.append(self.describe(numbers.pop()))
         return found
 
-    def find_things(self, prompt: str) -> list[int]:
-        """Return the numbers of the things that `prompt` names, or else of the one that it means; [] if there is none.
+    def _find_named(self, prompt: str) -> tuple[list[int], float]:
+        """Return the numbers of the things that `prompt` names, and the share of its words that do.
 
-        The longest name counts: a hot dog is no dog.
+        The longest name counts: a hot dog is no dog. An adjective that is a name, too, as of a face, only counts alone.
         """
         words = WORD.findall(prompt.lower())
-        things, named, place = list[int](), 0, 0
+        things, adjectives, named, place = list[int](), list[int](), 0, 0
         while place < len(words):
             for length in range(min(MAX_NAME_WORDS, len(words) - place), 0, -1):
                 if length == 1 and words[place] in IGNORED:
@@ -140,24 +163,23 @@ class ReferenceBank:
                 name = " ".join(words[place : place + length])
                 thing = self._by_name.get(name, self._by_name.get(normalise(name)))
                 if thing is not None:
-                    things.append(thing)
+                    (adjectives if re.fullmatch(ADJECTIVES, name) else things).append(thing)
                     named += length
                     place += length - 1
                     break
             place += 1
         meaningful = sum(word not in IGNORED for word in words)
-        if things and named >= LEAST_COVERAGE * meaningful:
-            return list(dict.fromkeys(things))
-        return self._find_by_meaning(prompt) or list(dict.fromkeys(things))
+        return list(dict.fromkeys(things or adjectives)), named / max(1, meaningful)
 
-    def _find_by_meaning(self, prompt: str) -> list[int]:
+    def _find_meant(self, prompt: str) -> tuple[int | None, float]:
+        """Return the number of the thing that `prompt` means, if its words mean one, and its share of the votes."""
         similarities = self._texts.float() @ normalize(self._embed(prompt).float().cpu() - self._common, dim=0)
         nearest, texts = similarities.topk(min(VOTES, len(similarities)))
         if nearest[0] < LEAST_SIMILARITY:
-            return []
+            return None, 0.0
         votes = torch.zeros(len(self._thing_names))
         votes.index_add_(0, self._text_things[texts].long(), (SHARPNESS * nearest).exp())
-        return [int(votes.argmax())]
+        return int(votes.argmax()), float(votes.max() / votes.sum())
 
     def stack(self, drawings: Sequence[Drawing]) -> torch.Tensor:
         """Return the latents of these drawings one after the other, and zeros in the free slots: SLOTS · C × H × W."""

@@ -90,6 +90,14 @@ async def test_things_that_were_drawn_one_by_one_are_named(bot: Bot, models: Fak
     assert b"parts\x003" in reply.attachments[0].data
 
 
+async def test_a_thing_that_is_described_is_named(bot: Bot, models: FakeModels) -> None:
+    models.told = {"meant": "penguin"}
+    reply = await last(bot, ask("/imagine count:1 a bird that cannot fly"))
+    sentence = "Your words describe a thing without its name. Of all that I know, “penguin” is the nearest in meaning."
+    assert (reply.card["drawn as"], reply.status) == ("penguin", sentence)
+    assert sentence in (await pressed(bot, reply, "How it was made")).text
+
+
 async def test_unknown_words_are_listed(bot: Bot, models: FakeModels) -> None:
     models.told = {"prompt": {"tokens": ["an", "[UNK]", "[UNK]"], "dropped": [], "limit": 8, "unknown": ["🍎", "猫"]}}
     sentence = "The text encoder has no tokens for these words and reads all such words alike: `🍎` `猫`."

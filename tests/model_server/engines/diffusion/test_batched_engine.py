@@ -1,5 +1,6 @@
 """BatchedEngine: each picture is the same as if it were drawn alone."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,12 +18,15 @@ from fakes.engines.diffusion import (
     pixels,
     previews_of,
 )
+from fakes.engines.drawings import THINGS
 from fakes.engines.pipeline_calls import OUT_OF_MEMORY_MESSAGE
+from safetensors.torch import load_file, save_file
 
 from model_server.engines.common.fingerprint import compute_fingerprint
 from model_server.engines.contract import Engine, EngineSpec
 from model_server.engines.diffusion import open_engine
 from model_server.engines.diffusion.batched_engine import BatchedEngine
+from model_server.engines.diffusion.references import TENSORS_FILE
 from model_server.images import identify
 from model_server.jobs import EncodedPrompt, Event, Finished, Picture, Progress, ResolvedSettings, Started, Sweep
 
@@ -455,6 +459,26 @@ def test_the_drawings_change_the_picture_and_are_told(loaded: Callable[..., Engi
         assert picture.nearest is not None
         assert 0 < picture.nearest.distance < 1
     assert len(set(pictures.values())) == 3
+
+
+def test_a_description_is_drawn_by_the_name_of_what_it_means(
+    loaded: Callable[..., Engine], run: Run, looking: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(looking, tmp_path, dirs_exist_ok=True)
+    meaning = loaded("diffusion", looking)._network._embed_meaning("what purrs")
+    tensors = load_file(looking / TENSORS_FILE)
+    texts = [meaning if thing[0] == "cat" else -meaning for thing in THINGS]
+    save_file(tensors | {"texts": (torch.stack(texts) * 127).to(torch.int8)}, tmp_path / TENSORS_FILE)
+    engine = loaded("diffusion", tmp_path)
+    seen = {}
+    for prompt, count in (("what purrs", 2), ("cat", 2), ("what purrs", 0)):
+        events = run(engine, make_job(prompt=prompt, references=count))
+        told = next(event for event in events if isinstance(event, ResolvedSettings))
+        [data] = pictures_of(events)
+        seen[prompt, count] = told.meant, told.prompt.tokens, pixels(data).tobytes()
+    described, named, remembered = seen.values()
+    assert (described[0], named[0], remembered[0]) == ("cat", "", "")
+    assert described[1:] == named[1:] != remembered[1:]
 
 
 def test_a_model_without_drawings_refuses_to_look(engine: Engine, run: Run) -> None:

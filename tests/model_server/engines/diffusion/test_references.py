@@ -42,7 +42,8 @@ def bank(tmp_path: Path, meanings: dict[str, torch.Tensor]) -> ReferenceBank:
     ],
 )
 def test_things_are_found_by_their_longest_name(bank: ReferenceBank, prompt: str, things: list[int]) -> None:
-    assert bank.find_things(prompt) == things
+    found = bank.find(prompt, SLOTS * len(things), "", 0)
+    assert list(dict.fromkeys(one.thing for one in found)) == [THINGS[thing][0] for thing in things]
 
 
 def test_a_description_is_found_by_its_meaning_and_not_by_a_word_in_it(
@@ -50,9 +51,23 @@ def test_a_description_is_found_by_its_meaning_and_not_by_a_word_in_it(
 ) -> None:
     text = "what every dog chases around the garden"
     meanings[text] = MEANINGS[CAT]
-    assert bank.find_things(text) == [CAT]
+    assert bank.interpret(text) == "cat"
     meanings[text] = MEANINGS[-1]
-    assert bank.find_things(text) == [DOG]
+    assert bank.interpret(text) == text
+    meanings["a dog"] = MEANINGS[CAT]
+    assert bank.interpret("a dog") == "a dog"
+
+
+def test_a_scene_is_read_as_it_is_unless_its_words_clearly_mean_something_else(
+    bank: ReferenceBank, meanings: dict[str, torch.Tensor]
+) -> None:
+    text = "a dog running across a wide green meadow"
+    meanings[text] = normalize(MEANINGS[DOG] + 0.5 * MEANINGS[CAT], dim=0)
+    assert bank.interpret(text) == text
+    meanings[text] = normalize(MEANINGS[:4].sum(0) + 0.1 * MEANINGS[CART], dim=0)
+    assert bank.interpret(text) == text
+    meanings[text] = MEANINGS[CAT]
+    assert bank.interpret(text) == "cat"
 
 
 def test_what_all_texts_have_in_common_means_nothing(tmp_path: Path) -> None:
@@ -62,7 +77,8 @@ def test_what_all_texts_have_in_common_means_nothing(tmp_path: Path) -> None:
     tensors["texts"] = (normalize(common + MEANINGS[: len(THINGS)], dim=1) * 127).to(torch.int8)
     save_file(tensors, tmp_path / TENSORS_FILE)
     bank = ReferenceBank(tmp_path, lambda _: MEANINGS[-1])
-    assert bank.find_things("what every cat chases around the garden") == [CAT]
+    text = "what every dog chases around the garden"
+    assert bank.interpret(text) == text
 
 
 def test_each_thing_gets_its_share_of_the_drawings(bank: ReferenceBank) -> None:
