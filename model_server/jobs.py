@@ -293,7 +293,7 @@ class ResolvedSettings:
     parts: tuple[str, ...] = ()
     """The things, and the place, that are drawn one by one and then put together; empty if all is drawn at once."""
     meant: str = ""
-    """The name of the thing that the prompt describes, which the network reads instead; "" if it reads the prompt."""
+    """The thing that the prompt describes or shows, which the network reads instead; "" if it reads the prompt."""
     enlarged_by: str = ""
     """The network that enlarges the finished images, if one does."""
 

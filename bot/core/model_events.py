@@ -247,8 +247,8 @@ class Drawn:
     `parts` are the things, and the place, that were drawn one by one and then put together, if there were any.
     `references` is how many drawings the model may look at for each thing, `looked_at` those that it looked at for all
     files together, and `nearest` the known drawing that is most like the first picture, where the model tells one.
-    `meant` is the name of the thing that the prompt describes, if the network read that instead, and `enlarged_by` that
-    of the network that made the finished pictures larger, if one did.
+    `meant` is the thing that the prompt describes or shows, if the network read that instead, and `enlarged_by` names
+    the network that made the finished pictures larger, if one did.
 
     A model of a server by others takes the words alone: it draws one picture, and tells nothing of how it did. Then
     `left_out` names the options that it does not know. `repeats` and `sent_to` are as in `Answered`.

@@ -115,10 +115,10 @@ def describe_denied(ctx: Context, request: ImageRequest) -> str:
 
 
 def describe_meaning(ctx: Context, drawn: Drawn) -> str:
-    """Return a sentence about the thing that the prompt describes without its name; "" if the prompt was read."""
+    """Return a sentence about the thing that was read in the place of the prompt; "" if that was read itself."""
     if not drawn.meant:
         return ""
-    sentence = "Your words describe a thing without its name. Of all that I know, “{thing}” is the nearest in meaning."
+    sentence = "The network knows single things by their names, so it read your words as “{thing}”."
     return ctx.translate(sentence, thing=drawn.meant)
 
 

@@ -20,7 +20,7 @@ from model_server.engines.common.refusal import JobRefused
 from model_server.engines.diffusion.collage import cut_parts, make_collage, make_tiles
 from model_server.engines.diffusion.enlarger import EnlargingQueue
 from model_server.engines.diffusion.network import Network
-from model_server.engines.diffusion.parts import split_prompt
+from model_server.engines.diffusion.parts import Parts, split_prompt
 from model_server.engines.diffusion.picture_job import PictureJob
 from model_server.engines.diffusion.request import (
     OUT_OF_MEMORY,
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from model_server.engines.contract import EngineSpec
-    from model_server.engines.diffusion.parts import Parts
     from model_server.engines.diffusion.references import Drawing
     from model_server.jobs import Event, GuidedBy, Imagine, Job
 
@@ -224,28 +223,33 @@ class BatchedEngine:
     def _start(self, job: Job) -> list[Event]:
         task = complete_job(job, self._capabilities)
         start = open_initial_picture(task)
-        split = self._split(task)
-        texts = (task.prompt,) if split is None else split.prompts
-        bank = self._network.bank
-        read = tuple(map(bank.interpret, texts)) if bank and any(one.references for one in split_task(task)) else texts
+        split, read = self._read(task)
         pictures = self._start_pictures(task, split, read, start)
         steps_each = [len(picture.parts[0].schedule) for picture in pictures]
         picture_job = PictureJob(job.id, task, self._capabilities, steps_each, split, read, self._enlarging.name)
         self._running[job.id] = ActiveJob(picture_job, pictures)
         return [*picture_job.make_start_events(self._network.encode_prompt), *self._decode_due(picture_job, pictures)]
 
-    def _split(self, task: Imagine) -> Parts | None:
-        """Return the things of a task that are drawn one by one, or None. Its initial picture must be a readable one.
+    def _read(self, task: Imagine) -> tuple[Parts | None, Sequence[str]]:
+        """Return the things of a task that are drawn one by one, or None, and the prompts that the network reads.
 
-        A variation is drawn so only if that picture was, too, and if little of it stays.
+        A variation is drawn one by one only if its initial picture, which must be a readable one, was, too, and if
+        little of that stays.
         """
         bank = self._network.bank
-        is_name = bank.is_name if bank else lambda _: False
-        split = split_prompt(task.prompt, is_name) if self._capabilities.draws_parts else None
-        if split is None or task.initial is None:
-            return split
-        is_alike = read_stamp(task.initial).get("parts") == str(len(split.prompts))
-        return split if is_alike and task.strength >= LEAST_STRENGTH_OF_PARTS else None
+        interpret = bank.interpret if bank and any(one.references for one in split_task(task)) else lambda text: (text,)
+        split = split_prompt(task.prompt, bank.is_name if bank else lambda _: False)
+        if split is not None:
+            prompts = tuple(interpret(text)[0] for text in split.prompts)
+        else:
+            prompts = interpret(task.prompt)
+            split = Parts("with", prompts) if len(prompts) > 1 else None
+        if split is None:
+            return None, prompts
+        is_alike = task.initial is None or (
+            read_stamp(task.initial).get("parts") == str(len(prompts)) and task.strength >= LEAST_STRENGTH_OF_PARTS
+        )
+        return (split, prompts) if is_alike and self._capabilities.draws_parts else (None, (task.prompt,))
 
     def _start_pictures(
         self, task: Imagine, split: Parts | None, prompts: Sequence[str], start: Image.Image | None

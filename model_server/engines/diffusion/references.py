@@ -8,15 +8,16 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from itertools import takewhile
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from safetensors.torch import load_file
 from torch.nn.functional import normalize
 
 from model_server.assembly import REFERENCE_FILES
-from model_server.engines.diffusion.parts import ADJECTIVES, make_singular
+from model_server.engines.diffusion.parts import ADJECTIVES, CLOTHES, FEATURES, make_singular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,6 +37,8 @@ VOTES, SHARPNESS = 100, 10.0
 """The nearest texts vote for the thing that is meant, each with the exponential of so many times its similarity."""
 LEAST_SHARE = 0.3
 """The share of the votes with which the meaning of a prompt counts for more than the names in it."""
+MAX_SCENE = 2
+"""How many things of a scene are drawn; a prompt with as many words is no scene."""
 DESCRIBING = frozenset(
     {
         *("that", "which", "what", "who", "whose", "you", "your", "it", "its", "used", "use", "for", "when", "where"),
@@ -66,7 +69,7 @@ IGNORED = frozenset(
         *("black", "white", "grey", "gray", "turquoise", "golden", "light", "dark", "big", "small", "large", "little"),
         *("tiny", "old", "young", "new", "round", "long", "thick", "thin", "cute", "beautiful"),
         *("fast", "flying", "wild", "hot", "cold", "broken", "burning", "magic", "face", "picture", "drawing"),
-        *("colourful", "colorful", "coloured", "shaded", "flat", "shiny", "bold", "soft"),
+        *("colourful", "colorful", "coloured", "shaded", "flat", "shiny", "bold", "soft", "funny", "background"),
     }
 )
 """Words of prompts that name no thing: how things lie, are counted and look."""
@@ -81,6 +84,14 @@ class Drawing:
     set: str
     author: str
     licence: str
+
+
+class Named(NamedTuple):
+    """A thing that a prompt names: its number, its name there, and that in the singular after its adjectives."""
+
+    thing: int
+    name: str
+    phrase: str
 
 
 class ReferenceBank:
@@ -117,19 +128,26 @@ class ReferenceBank:
     def __len__(self) -> int:
         return len(self._things)
 
-    def interpret(self, prompt: str) -> str:
-        """Return the name of the thing that `prompt` describes; or `prompt`, if it names what it shows or means none.
+    def interpret(self, prompt: str) -> tuple[str, ...]:
+        """Return what the network reads of a prompt: all of it, one thing, or two that are to be drawn by themselves.
 
-        A network that learnt its things by their names draws them better from the name than from a description.
+        A network that learnt single things by their names draws them better from the name than from a description, and
+        makes one blob of the things of a scene.
         """
         named, coverage = self._find_named(prompt)
-        if named and coverage >= LEAST_COVERAGE:
-            return prompt
-        thing, share = self._find_meant(prompt)
-        is_scene = named and DESCRIBING.isdisjoint(WORD.findall(prompt.lower()))
-        if thing is None or (is_scene and (thing in named or share < LEAST_SHARE)):
-            return prompt
-        return self._thing_names[thing]
+        things = _find_separate(named)
+        if coverage >= LEAST_COVERAGE and len(things) < MAX_SCENE:
+            return (prompt,)
+        words = WORD.findall(prompt.lower())
+        if coverage < LEAST_COVERAGE:
+            meant, share = self._find_meant(prompt)
+            is_scene = named and DESCRIBING.isdisjoint(words)
+            is_in_it = meant in [one.thing for one in named]
+            if meant is not None and not (is_scene and (is_in_it or share < LEAST_SHARE)):
+                return (self._thing_names[meant],)
+            if not is_scene or (len(things) < MAX_SCENE and sum(word not in IGNORED for word in words) <= MAX_SCENE):
+                return (prompt,)
+        return tuple(one.phrase for one in things[:MAX_SCENE]) or (prompt,)
 
     def is_name(self, text: str) -> bool:
         """Return whether `text` is the name of a thing that is drawn here."""
@@ -140,7 +158,8 @@ class ReferenceBank:
 
         Several things share the drawings. The same seed finds the same drawings.
         """
-        things, random = self._find_named(prompt)[0][:count], Random(seed)  # noqa: S311 - reproducible, not secret
+        things = [one.thing for one in self._find_named(prompt)[0]][:count]
+        random = Random(seed)  # noqa: S311 - reproducible, not secret
         waiting = {thing: self._shuffle(thing, style, random) for thing in things}
         found: list[Drawing] = []
         while len(found) < count and any(waiting.values()):
@@ -149,13 +168,13 @@ class ReferenceBank:
                     found.append(self.describe(numbers.pop()))
         return found
 
-    def _find_named(self, prompt: str) -> tuple[list[int], float]:
-        """Return the numbers of the things that `prompt` names, and the share of its words that do.
+    def _find_named(self, prompt: str) -> tuple[list[Named], float]:
+        """Return the things that `prompt` names, and the share of its words that do.
 
-        The longest name counts: a hot dog is no dog. An adjective that is a name, too, as of a face, only counts alone.
+        The longest name counts: a hot dog is no dog.
         """
         words = WORD.findall(prompt.lower())
-        things, adjectives, named, place = list[int](), list[int](), 0, 0
+        found, named, place = dict[int, Named](), 0, 0
         while place < len(words):
             for length in range(min(MAX_NAME_WORDS, len(words) - place), 0, -1):
                 if length == 1 and words[place] in IGNORED:
@@ -163,13 +182,13 @@ class ReferenceBank:
                 name = " ".join(words[place : place + length])
                 thing = self._by_name.get(name, self._by_name.get(normalise(name)))
                 if thing is not None:
-                    (adjectives if re.fullmatch(ADJECTIVES, name) else things).append(thing)
+                    found.setdefault(thing, Named(thing, name, _phrase(words[:place], name)))
                     named += length
                     place += length - 1
                     break
             place += 1
         meaningful = sum(word not in IGNORED for word in words)
-        return list(dict.fromkeys(things or adjectives)), named / max(1, meaningful)
+        return list(found.values()), named / max(1, meaningful)
 
     def _find_meant(self, prompt: str) -> tuple[int | None, float]:
         """Return the number of the thing that `prompt` means, if its words mean one, and its share of the votes."""
@@ -222,6 +241,18 @@ class ReferenceBank:
             for place, number in enumerate(random.sample(numbers, len(numbers))):
                 rounds.setdefault(place, []).append(number)
         return [number for place in sorted(rounds) for number in random.sample(rounds[place], len(rounds[place]))][::-1]
+
+
+def _phrase(before: Sequence[str], name: str) -> str:
+    """Return the name of a thing, one of it, after those of the words `before` it that are its adjectives."""
+    adjectives = list(takewhile(lambda word: re.fullmatch(ADJECTIVES, word), reversed(before)))[::-1]
+    return " ".join([*adjectives, normalise(name)])
+
+
+def _find_separate(named: Sequence[Named]) -> list[Named]:
+    """Return the things that can be drawn by themselves: no expression, no part of one, and nothing that is done."""
+    joined = f"{ADJECTIVES}|(?:{FEATURES}|{CLOTHES})s?|\\w+ing"
+    return [one for one in named if not re.fullmatch(joined, one.name)]
 
 
 def normalise(name: str) -> str:

@@ -90,10 +90,10 @@ async def test_things_that_were_drawn_one_by_one_are_named(bot: Bot, models: Fak
     assert b"parts\x003" in reply.attachments[0].data
 
 
-async def test_a_thing_that_is_described_is_named(bot: Bot, models: FakeModels) -> None:
+async def test_a_thing_that_was_read_in_the_place_of_the_prompt_is_named(bot: Bot, models: FakeModels) -> None:
     models.told = {"meant": "penguin"}
     reply = await last(bot, ask("/imagine count:1 a bird that cannot fly"))
-    sentence = "Your words describe a thing without its name. Of all that I know, “penguin” is the nearest in meaning."
+    sentence = "The network knows single things by their names, so it read your words as “penguin”."
     assert (reply.card["drawn as"], reply.status) == ("penguin", sentence)
     assert sentence in (await pressed(bot, reply, "How it was made")).text
 

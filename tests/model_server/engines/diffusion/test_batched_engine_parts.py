@@ -49,6 +49,19 @@ def test_things_are_drawn_one_by_one_and_put_together(in_parts: Engine, run: Run
     assert np.abs(pixels(picture)[:, half:] - np.asarray(other).astype(int)[:, half:]).mean() > 5
 
 
+def test_the_things_of_a_scene_that_a_bank_knows_are_drawn_one_by_one(
+    loaded: Callable[..., Engine], run: Run, looking: Path
+) -> None:
+    for prompt, parts, meant in (
+        ("a red dog", (), ""),
+        ("dogs chasing a red cart through the village", ("dog", "red cart"), ""),
+        ("a dog running over a wide meadow", (), "dog"),
+    ):
+        events = run(loaded("diffusion", looking, parts=True), make_job(prompt=prompt, references=1, steps=1))
+        [settings] = [event for event in events if isinstance(event, ResolvedSettings)]
+        assert (settings.parts, settings.meant) == (parts, meant)
+
+
 def test_what_the_text_encoder_read_is_that_of_all_things_once(in_parts: Engine, run: Run) -> None:
     def read(prompt: str) -> EncodedPrompt:
         events = run(in_parts, make_job(prompt=prompt, steps=1))
