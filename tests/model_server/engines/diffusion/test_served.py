@@ -196,7 +196,9 @@ async def test_events_have_names_and_the_stream_has_an_end(http: aiohttp.ClientS
     for block in blocks:
         name, data = block.split("\n")
         assert name == f"event: {json.loads(data.removeprefix('data: '))['type']}"
-    assert [block.count("completed") > 0 for block in blocks] == [False] * 3 + [True] * 2
+    # Of the progress, a slow reader gets the newest alone.
+    *before, first, second = ["completed" in block for block in blocks]
+    assert (any(before), first, second) == (False, True, True)
 
 
 async def test_several_pictures_share_a_preview(http: aiohttp.ClientSession) -> None:
