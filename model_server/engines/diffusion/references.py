@@ -139,14 +139,15 @@ class ReferenceBank:
         if coverage >= LEAST_COVERAGE and len(things) < MAX_SCENE:
             return (prompt,)
         words = WORD.findall(prompt.lower())
-        if coverage < LEAST_COVERAGE:
+        is_covered, is_described = coverage >= LEAST_COVERAGE, not DESCRIBING.isdisjoint(words)
+        if is_described or not is_covered:
             meant, share = self._find_meant(prompt)
-            is_scene = named and DESCRIBING.isdisjoint(words)
-            is_in_it = meant in [one.thing for one in named]
-            if meant is not None and not (is_scene and (is_in_it or share < LEAST_SHARE)):
+            is_clear = share >= LEAST_SHARE and meant not in [one.thing for one in named]
+            if meant is not None and (is_clear or not named or (is_described and not is_covered)):
                 return (self._thing_names[meant],)
-            if not is_scene or (len(things) < MAX_SCENE and sum(word not in IGNORED for word in words) <= MAX_SCENE):
-                return (prompt,)
+        is_short = len(things) < MAX_SCENE and sum(word not in IGNORED for word in words) <= MAX_SCENE
+        if not is_covered and (is_described or is_short):
+            return (prompt,)
         return tuple(one.phrase for one in things[:MAX_SCENE]) or (prompt,)
 
     def is_name(self, text: str) -> bool:
