@@ -239,7 +239,10 @@ class BatchedEngine:
         bank = self._network.bank
         interpret = bank.interpret if bank and any(one.references for one in split_task(task)) else lambda text: (text,)
         split = split_prompt(task.prompt, bank.is_name if bank else lambda _: False)
-        if split is not None:
+        if split is not None and split.arrangement == "place":
+            # The network learnt a thing and its place as one picture.
+            prompts = split.prompts
+        elif split is not None:
             prompts = tuple(interpret(text)[0] for text in split.prompts)
         else:
             prompts = interpret(task.prompt)

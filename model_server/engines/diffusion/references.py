@@ -28,7 +28,7 @@ SLOTS = 4
 """The number of drawings that the network can look at."""
 LATENT_UNIT = 1 / 24
 """What one step of the 8-bit latents stands for."""
-MAX_NAME_WORDS = 4
+MAX_NAME_WORDS, MAX_ADJECTIVES = 4, 4
 LEAST_COVERAGE = 0.6
 """With this share of names of things among its words, a prompt names what it shows, whatever else it says."""
 LEAST_SIMILARITY = 0.4
@@ -183,7 +183,9 @@ class ReferenceBank:
                 name = " ".join(words[place : place + length])
                 thing = self._by_name.get(name, self._by_name.get(normalise(name)))
                 if thing is not None:
-                    found.setdefault(thing, Named(thing, name, _phrase(words[:place], name)))
+                    found.setdefault(
+                        thing, Named(thing, name, _phrase(words[max(0, place - MAX_ADJECTIVES) : place], name))
+                    )
                     named += length
                     place += length - 1
                     break

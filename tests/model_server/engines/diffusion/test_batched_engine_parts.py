@@ -62,6 +62,14 @@ def test_the_things_of_a_scene_that_a_bank_knows_are_drawn_one_by_one(
         assert (settings.parts, settings.meant) == (parts, meant)
 
 
+def test_a_thing_in_a_place_is_read_with_its_place(loaded: Callable[..., Engine], run: Run, looking: Path) -> None:
+    engine, read = loaded("diffusion", looking, parts=True), []
+    for references in (0, 1):
+        events = run(engine, make_job(prompt="a dog running in the snow", references=references, steps=1))
+        read += [event.prompt for event in events if isinstance(event, ResolvedSettings)]
+    assert read[0] == read[1]
+
+
 def test_what_the_text_encoder_read_is_that_of_all_things_once(in_parts: Engine, run: Run) -> None:
     def read(prompt: str) -> EncodedPrompt:
         events = run(in_parts, make_job(prompt=prompt, steps=1))
