@@ -130,10 +130,12 @@ def split_prompt(prompt: str, is_name: Callable[[str], bool]) -> Parts | None:
         return None
     text = " ".join(prompt.replace(",", " , ").split()).rstrip(" .!")
     text = re.sub(r"^(?:please )?(?:draw )?(?:an? (?:picture|photo|drawing|image) of )?", "", text, flags=re.IGNORECASE)
+    if (copies := _split_copies(text)) is not None:
+        return copies
     # “Heart with ribbon” and “cat with tears of joy” are one thing.
     if is_name(re.sub(rf"^{ARTICLE}\s+", "", text, flags=re.IGNORECASE)):
         return None
-    return _split_copies(text) or _split_place(text) or _split_relation(text, is_name) or _split_list(text, is_name)
+    return _split_place(text) or _split_relation(text, is_name) or _split_list(text, is_name)
 
 
 def _split_copies(text: str) -> Parts | None:

@@ -4,7 +4,7 @@ import pytest
 
 from model_server.engines.diffusion.parts import make_singular, split_prompt
 
-NAMES = {"cat", "dog", "penguin", "balloon", "hat", "heart", "ribbon", "heart with ribbon", "eyes"}
+NAMES = {"cat", "dog", "penguin", "balloon", "hat", "heart", "ribbon", "heart with ribbon", "two hearts", "eyes"}
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,7 @@ NAMES = {"cat", "dog", "penguin", "balloon", "hat", "heart", "ribbon", "heart wi
         ("three lemons", "row", ["a lemon"] * 3),
         ("an orange and a green pear", "row", ["an orange", "a green pear"]),
         ("2 red cherries", "row", ["a red cherry"] * 2),
+        ("two hearts", "row", ["a heart"] * 2),
         ("two octopuses", "row", ["an octopus"] * 2),
         ("three snowmen", "row", ["a snowman"] * 3),
         ("a penguin with balloon", "with", ["a penguin", "balloon"]),
