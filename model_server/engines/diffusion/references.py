@@ -20,7 +20,7 @@ from model_server.assembly import REFERENCE_FILES
 from model_server.engines.diffusion.parts import ADJECTIVES, CLOTHES, FEATURES, make_singular
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
 TENSORS_FILE, TABLE_FILE = REFERENCE_FILES
@@ -28,7 +28,7 @@ SLOTS = 4
 """The number of drawings that the network can look at."""
 LATENT_UNIT = 1 / 24
 """What one step of the 8-bit latents stands for."""
-MAX_NAME_WORDS, MAX_ADJECTIVES = 4, 4
+MAX_NAME_WORDS, MAX_ADJECTIVES = 6, 4
 LEAST_COVERAGE = 0.6
 """With this share of names of things among its words, a prompt names what it shows, whatever else it says."""
 LEAST_SIMILARITY = 0.4
@@ -39,6 +39,8 @@ LEAST_SHARE = 0.3
 """The share of the votes with which the meaning of a prompt counts for more than the names in it."""
 MAX_SCENE = 2
 """How many things of a scene are drawn; a prompt with as many words is no scene."""
+FACES = frozenset({"face", "smiley", "emoji", "emoticon"})
+"""Words for a face that shows what other words say."""
 DESCRIBING = frozenset(
     {
         *("that", "which", "what", "who", "whose", "you", "your", "it", "its", "used", "use", "for", "when", "where"),
@@ -87,11 +89,15 @@ class Drawing:
 
 
 class Named(NamedTuple):
-    """A thing that a prompt names: its number, its name there, and that in the singular after its adjectives."""
+    """A thing that a prompt names: its number, its name there, and that in the singular after its adjectives.
+
+    A face can be named by what it shows, which other things can show, too.
+    """
 
     thing: int
     name: str
     phrase: str
+    is_expression: bool = False
 
 
 class ReferenceBank:
@@ -123,6 +129,7 @@ class ReferenceBank:
                 for thing, names in enumerate(table["things"]):
                     if rank < len(names):
                         self._by_name.setdefault(change(names[rank]), thing)
+        self._expressions: dict[str, int] = table["expressions"]
         self._embed = embed
 
     def __len__(self) -> int:
@@ -136,9 +143,14 @@ class ReferenceBank:
         """
         named, coverage = self._find_named(prompt)
         things = _find_separate(named)
+        if named and all(one.is_expression for one in named):
+            return (named[0].phrase,)
         if coverage >= LEAST_COVERAGE and len(things) < MAX_SCENE:
             return (prompt,)
         words = WORD.findall(prompt.lower())
+        if not named and not FACES.isdisjoint(words):
+            face, _ = self._find_meant(prompt, among=set(self._expressions.values()))
+            return (prompt,) if face is None else (self._thing_names[face],)
         is_covered, is_described = coverage >= LEAST_COVERAGE, not DESCRIBING.isdisjoint(words)
         if is_described or not is_covered:
             meant, share = self._find_meant(prompt)
@@ -170,37 +182,51 @@ class ReferenceBank:
         return found
 
     def _find_named(self, prompt: str) -> tuple[list[Named], float]:
-        """Return the things that `prompt` names, and the share of its words that do.
+        """Return the things that `prompt` names, those named by an expression last, and the share of its words that do.
 
         The longest name counts: a hot dog is no dog.
         """
         words = WORD.findall(prompt.lower())
-        found, named, place = dict[int, Named](), 0, 0
+        found, count, place = dict[int, Named](), 0, 0
         while place < len(words):
             for length in range(min(MAX_NAME_WORDS, len(words) - place), 0, -1):
-                if length == 1 and words[place] in IGNORED:
-                    continue
-                name = " ".join(words[place : place + length])
-                thing = self._by_name.get(name, self._by_name.get(normalise(name)))
-                if thing is not None:
-                    found.setdefault(
-                        thing, Named(thing, name, _phrase(words[max(0, place - MAX_ADJECTIVES) : place], name))
-                    )
-                    named += length
+                one = self._name(words, place, length)
+                if one is not None:
+                    found.setdefault(one.thing, one)
+                    count += length
                     place += length - 1
                     break
             place += 1
         meaningful = sum(word not in IGNORED for word in words)
-        return list(found.values()), named / max(1, meaningful)
+        named = sorted(found.values(), key=lambda one: one.is_expression)
+        if any(one.is_expression for one in named):
+            named = [one for one in named if one.name not in FACES]
+        return named, count / max(1, meaningful)
 
-    def _find_meant(self, prompt: str) -> tuple[int | None, float]:
-        """Return the number of the thing that `prompt` means, if its words mean one, and its share of the votes."""
+    def _name(self, words: Sequence[str], place: int, length: int) -> Named | None:
+        """Return the thing that `length` words at this place name, if there is one."""
+        name, before = " ".join(words[place : place + length]), words[max(0, place - MAX_ADJECTIVES) : place]
+        if name in IGNORED:
+            return None
+        thing = self._by_name.get(name, self._by_name.get(normalise(name)))
+        if thing is not None:
+            return Named(thing, name, _phrase(before, normalise(name)))
+        face = self._expressions.get(name)
+        return None if face is None else Named(face, name, _phrase(before, self._thing_names[face]), is_expression=True)
+
+    def _find_meant(self, prompt: str, among: Collection[int] | None = None) -> tuple[int | None, float]:
+        """Return the number of the thing that `prompt` means, if its words mean one, and its share of the votes.
+
+        It is one of the things `among`, unless that is None.
+        """
         similarities = self._texts.float() @ normalize(self._embed(prompt).float().cpu() - self._common, dim=0)
         nearest, texts = similarities.topk(min(VOTES, len(similarities)))
         if nearest[0] < LEAST_SIMILARITY:
             return None, 0.0
         votes = torch.zeros(len(self._thing_names))
         votes.index_add_(0, self._text_things[texts].long(), (SHARPNESS * nearest).exp())
+        if among is not None:
+            votes[[thing for thing in range(len(votes)) if thing not in among]] = 0
         return int(votes.argmax()), float(votes.max() / votes.sum())
 
     def stack(self, drawings: Sequence[Drawing]) -> torch.Tensor:
@@ -247,15 +273,15 @@ class ReferenceBank:
 
 
 def _phrase(before: Sequence[str], name: str) -> str:
-    """Return the name of a thing, one of it, after those of the words `before` it that are its adjectives."""
+    """Return the name of a thing after those of the words `before` it that are its adjectives."""
     adjectives = list(takewhile(lambda word: re.fullmatch(ADJECTIVES, word), reversed(before)))[::-1]
-    return " ".join([*adjectives, normalise(name)])
+    return " ".join([*adjectives, name])
 
 
 def _find_separate(named: Sequence[Named]) -> list[Named]:
     """Return the things that can be drawn by themselves: no expression, no part of one, and nothing that is done."""
     joined = f"{ADJECTIVES}|(?:{FEATURES}|{CLOTHES})s?|\\w+ing"
-    return [one for one in named if not re.fullmatch(joined, one.name)]
+    return [one for one in named if not one.is_expression and not re.fullmatch(joined, one.name)]
 
 
 def normalise(name: str) -> str:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from research.pictures.data.things import to_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,19 +33,14 @@ COUNTS = {2: "two", 3: "three", 4: "four"}
 PLURALS = {"mouse": "mice", "goose": "geese", "wolf": "wolves", "leaf": "leaves", "knife": "knives", "sheep": "sheep"}
 PLURALS |= {"fish": "fish", "man": "men", "woman": "women", "child": "children", "tooth": "teeth", "foot": "feet"}
 """The plurals that do not end in “s”, or change more than that."""
-EXPRESSIONS = {
-    "1f603": ("happy", "laughing", "cheerful"),
-    "1f642": ("smiling", "friendly", "happy"),
-    "2639-fe0f": ("sad", "unhappy", "frowning"),
-    "1f620": ("angry", "mad", "furious"),
-    "1f622": ("crying", "weeping", "sad"),
-    "1f634": ("sleeping", "sleepy", "tired"),
-    "1f62e": ("surprised", "astonished", "shocked"),
-    "1f60d": ("loving", "amorous", "lovesick"),
-    "1f609": ("winking", "cheeky", "funny"),
-    "1f610": ("bored", "serious", "indifferent"),
-}
-"""Words for the faces, by code, whose eyes and mouths other things get."""
+EXPRESSIONS_FILE = Path(__file__).with_name("expressions.txt")
+
+
+@cache
+def read_expressions(path: Path = EXPRESSIONS_FILE) -> dict[str, tuple[str, ...]]:
+    """Return the words for the faces, by code without variation selectors, whose eyes and mouths other things get."""
+    rows = [line.split("\t") for line in path.read_text("utf-8").splitlines() if not line.startswith("#")]
+    return {to_code(character): tuple(words.split(", ")) for character, words in rows}
 
 
 def add_article(thing: str) -> str:
@@ -149,6 +148,13 @@ def write_expression_captions(thing: str, expressions: Sequence[str]) -> list[st
     """Return captions for a thing with the features of a face that shows one of these expressions."""
     texts = [add_article(f"{word} {thing}") for word in expressions]
     return [*texts, texts[0], f"{expressions[0]} {thing}", f"{add_article(thing)} that looks {expressions[0]}"]
+
+
+def write_face_captions(expressions: Sequence[str]) -> list[str]:
+    """Return captions for a face that shows one of these expressions."""
+    forms = ("a face that is {word}", "{a_word} face", "{word} face", "a face that looks {word}")
+    words = [{"word": word, "a_word": add_article(word)} for word in expressions]
+    return [form.format(**one) for one in words for form in forms]
 
 
 def is_held_out(thing: str, colour: str) -> bool:

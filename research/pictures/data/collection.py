@@ -144,9 +144,9 @@ def _add_plain(
     add: Callable[..., None], emoji: Emoji, picture: Rgba, random: Random, weight: float, descriptions: Sequence[str]
 ) -> None:
     count = COMMON_VARIANTS if descriptions else FREQUENT_VARIANTS if weight >= 1 else 1
-    colour = name_colour(picture)
+    colour, expressions = name_colour(picture), captions.read_expressions().get(strip_selector(emoji.code), ())
     for number in range(count + 1):
-        texts = captions.write_plain_captions(emoji, random)
+        texts = captions.write_plain_captions(emoji, random) + captions.write_face_captions(expressions)
         if colour and emoji.group in NAMEABLE:
             texts += captions.write_colour_captions(emoji, colour)[:6]
         texts = random.sample(texts, PLAIN_CAPTIONS)

@@ -70,6 +70,11 @@ class CompositeMaker:
         self._weights = {
             name: [compute_draw_weight(one, common) for one in those] for name, those in self._subjects.items()
         }
+        faces = [(self._by_code.get(code), words) for code, words in captions.read_expressions().items()]
+        self._faces = {
+            name: [(face, words) for face, words in faces if face is not None and face.code in pictures]
+            for name, pictures in sets.items()
+        }
         self._held_out: dict[str, set[str]] = defaultdict(set)
         for prompt in read_unseen_prompts():
             self._held_out[prompt.code].add(prompt.scene)
@@ -170,10 +175,9 @@ class CompositeMaker:
     def _make_expression(self, set_name: str) -> Composite | None:
         """Put the eyes and the mouth of a yellow face on something else."""
         random, pictures = self._random, self._sets[set_name]
-        code, words = random.choice(list(captions.EXPRESSIONS.items()))
-        face = self._by_code.get(strip_selector(code))
-        if set_name in self._faceless or face is None or face.code not in pictures:
+        if set_name in self._faceless or not self._faces[set_name]:
             return None
+        face, words = random.choice(self._faces[set_name])
         one = self._draw_subject(set_name)
         if one.emoji.group == "Smileys & Emotion":
             return None

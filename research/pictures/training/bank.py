@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from model_server.engines.diffusion.references import LATENT_UNIT, TABLE_FILE, TENSORS_FILE
-from research.pictures.data.captions import EXPRESSIONS, list_names
+from research.pictures.data.captions import list_names, read_expressions, write_face_captions
 from research.pictures.data.choice import is_drawable
 from research.pictures.data.scenes import centre
 from research.pictures.data.things import read_descriptions, read_things, strip_selector
@@ -43,13 +43,14 @@ class Origin:
 class BankThing:
     """A thing with its names, the best first, further words and descriptions for it, and its drawings.
 
-    Each drawing is a picture on white (side × side × 3) with its origin.
+    A face has words for what it shows. Each drawing is a picture on white (side × side × 3) with its origin.
     """
 
     names: list[str]
     keywords: list[str] = field(default_factory=list)
     descriptions: list[str] = field(default_factory=list)
     drawings: list[tuple[np.ndarray, Origin]] = field(default_factory=list)
+    expressions: Sequence[str] = ()
 
 
 def list_things(
@@ -57,13 +58,15 @@ def list_things(
 ) -> list[BankThing]:
     """Return all things that are drawn in `sets`, whose pictures have the codes of `emoji`, or in `further` ones."""
     prompt_names = {thing.code: thing.name for thing in read_things()}
-    descriptions = read_descriptions()
+    descriptions, expressions = read_descriptions(), read_expressions()
     things: dict[str, BankThing] = {}
     for one in filter(is_drawable, emoji):
         code = strip_selector(one.code)
         known = [prompt_names[code]] if code in prompt_names else []
-        names = [*known, *list_names(one), *EXPRESSIONS.get(one.code, ())]
-        things[code] = BankThing(list(dict.fromkeys(names)), list(one.keywords), descriptions.get(code, []))
+        names = list(dict.fromkeys([*known, *list_names(one)]))
+        shown = expressions.get(code, ())
+        keywords = [*one.keywords, *shown, *write_face_captions(shown)]
+        things[code] = BankThing(names, keywords, descriptions.get(code, []), expressions=shown)
     for emoji_set, pictures in sets.items():
         package = emoji_set.package
         origin = Origin(emoji_set.name, package.author, package.licence, emoji_set.style)
@@ -96,7 +99,11 @@ def write_bank(things: Sequence[BankThing], autoencoder: AutoencoderKL, encoder:
     }
     target.mkdir(parents=True, exist_ok=True)
     save_file(tensors, target / TENSORS_FILE)
-    table = {"origins": [vars(origin) for origin in origins], "things": [thing.names for thing in drawn]}
+    table = {
+        "origins": [vars(origin) for origin in origins],
+        "things": [thing.names for thing in drawn],
+        "expressions": {word: number for number, thing in enumerate(drawn) for word in thing.expressions},
+    }
     (target / TABLE_FILE).write_text(json.dumps(table, ensure_ascii=False, indent=0) + "\n", "utf-8")
 
 

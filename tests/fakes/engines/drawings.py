@@ -8,7 +8,9 @@ from safetensors.torch import save_file
 
 from model_server.engines.diffusion.references import TABLE_FILE, TENSORS_FILE
 
-THINGS = [["dog", "puppy"], ["hot dog"], ["cats"], ["cat"], ["cart", "cat"]]
+THINGS = [["dog", "puppy"], ["hot dog"], ["cats"], ["cat"], ["cart", "cat"], ["face with steam from nose", "triumph"]]
+EXPRESSIONS = {"proud": 5, "let down": 5}
+"""Words for what faces show, with the numbers of the faces."""
 ORIGINS = [
     {"set": "round", "author": "Ann", "licence": "MIT", "style": "shaded"},
     {"set": "square", "author": "Bob", "licence": "CC-BY-4.0", "style": "flat"},
@@ -31,4 +33,5 @@ def write_drawings(folder: Path, edge: int, width: int = 8) -> None:
         "text_things": torch.arange(len(THINGS), dtype=torch.int16),
     }
     save_file(tensors, folder / TENSORS_FILE)
-    (folder / TABLE_FILE).write_text(json.dumps({"origins": ORIGINS, "things": THINGS}), "utf-8")
+    table = {"origins": ORIGINS, "things": THINGS, "expressions": EXPRESSIONS}
+    (folder / TABLE_FILE).write_text(json.dumps(table), "utf-8")

@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 from model_server.engines.diffusion.references import SLOTS, TENSORS_FILE, ReferenceBank
 
-DOG, HOT_DOG, CATS, CAT, CART = range(len(THINGS))
+DOG, HOT_DOG, CATS, CAT, CART, FACE = range(len(THINGS))
 
 
 @pytest.fixture
@@ -71,6 +71,34 @@ def test_of_a_scene_its_things_are_read_unless_it_clearly_means_something_else(
     assert bank.interpret(text) == ("cat",)
     assert bank.interpret("a dog running") == ("a dog running",)
     assert bank.interpret("three dogs chasing a red cart, and a cat") == ("dog", "red cart")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "read"),
+    [
+        ("a face that is proud", "face with steam from nose"),
+        ("a red, proud emoji", "red face with steam from nose"),
+        ("a let down smiley", "face with steam from nose"),
+        ("a proud dog", "a proud dog"),
+        ("a face", "a face"),
+    ],
+)
+def test_a_face_is_read_by_its_name_from_what_it_shows(bank: ReferenceBank, prompt: str, read: str) -> None:
+    assert bank.interpret(prompt) == (read,)
+
+
+def test_what_a_face_shows_in_other_words_is_found_among_the_faces(
+    bank: ReferenceBank, meanings: dict[str, torch.Tensor]
+) -> None:
+    text = "a face that won everything"
+    meanings[text] = normalize(MEANINGS[CAT] + 0.9 * MEANINGS[FACE], dim=0)
+    assert bank.interpret(text) == ("face with steam from nose",)
+    meanings[text] = MEANINGS[-1]
+    assert bank.interpret(text) == (text,)
+
+
+def test_a_thing_with_an_expression_looks_at_itself_and_at_the_face(bank: ReferenceBank) -> None:
+    assert [one.thing for one in bank.find("a proud dog", 2, "", 0)] == ["dog", "face with steam from nose"]
 
 
 def test_what_all_texts_have_in_common_means_nothing(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def draw_probability(emoji: Emoji, *, beside: Emoji) -> float:
 def scene_captions(*emoji: Emoji) -> list[str]:
     """The captions of all pictures of these emoji in scenes."""
     pictures = {one.code: disc((220, 30, 30)) for one in emoji}
-    made = collect(list(emoji), {"one set": pictures}, seed=3, mixed=300)
+    made = collect(list(emoji), {"one set": pictures}, seed=3, mixed=600)
     words = tuple(phrase for phrases in scenes.SCENE_WORDS.values() for phrase in phrases)
     texts = list(made.texts)
     drawn = [texts[number] for numbers in made.captions for number in numbers]
