@@ -16,7 +16,6 @@ from bot.answers.handlers import HandlerRunner
 from bot.answers.services import Services
 from bot.answers.stored import StoredAnswers
 from bot.core.background import repeated
-from bot.inference.upstreams.memory import Memory
 from bot.plugin_host.plugin import Host
 from bot.safety.errors import SENSITIVE_CODES
 from bot.storage import counters
@@ -38,7 +37,6 @@ log = logging.getLogger(__name__)
 
 PURGE_SECONDS, SOON_PURGE_SECONDS = 6 * 3600.0, 60.0
 """How often messages that are too old are deleted, and how often if none are kept."""
-MEMORY_OF_UPSTREAMS = "upstream abilities"
 REFRESH_SECONDS = 3.0
 """How often this process reads what moderators and users changed in others: settings, defaults, plugins, time-outs."""
 
@@ -71,7 +69,6 @@ class Bot(Services):
         self.retention_days, self._audit_days = retention_days, audit_days
         self._sections = sections or {}
         self._identity = identity
-        self._memory = Memory(models.upstreams, Store(database, MEMORY_OF_UPSTREAMS))
         self.contexts = ContextFactory(self, web_url)
         self.stored = StoredAnswers(self)
         self._executor = AnswerExecutor(self, self.contexts, HandlerRunner(self), self.stored)
@@ -86,8 +83,6 @@ class Bot(Services):
             await stack.enter_async_context(self.instance)
             await stack.enter_async_context(self.events)
             await stack.enter_async_context(self.models)
-            await self._memory.load()
-            stack.push_async_callback(self._memory.save)
             if not self.retention_days:
                 stack.push_async_callback(self._purge)
             stack.push_async_callback(self.limits.close)
@@ -138,7 +133,6 @@ class Bot(Services):
         await self.timeouts.refresh()
         await self.moderation.stop_requested_runs()
         await self._executor.settle()
-        await self._memory.save()
 
     async def _purge(self) -> None:
         async with only_one(self.database, "purge") as is_ours:

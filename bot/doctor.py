@@ -13,7 +13,7 @@ import aiohttp
 
 from bot.access import rate_limits
 from bot.config.loading import NOTHING_TO_RUN
-from bot.core.errors import BotError, UserError
+from bot.core.errors import BotError, ModelError, UserError
 from bot.core.text import cut
 from bot.inference.client import ModelClient
 from bot.inference.connecting import make_upstream
@@ -44,6 +44,10 @@ FOREIGN_LESSONS = (
 WITHOUT_CLASSIFIER = (
     "No local server classifies texts: where safety.level is classroom, nothing is answered, and where it is standard, "
     "the word lists check alone. Enable [model_server], or name a model for “moderations” in a local upstream."
+)
+REFUSED_HINT = (
+    "What this server does not take can be named in its [[upstreams]], with leave_out or system_turn "
+    "(docs/operate/upstreams.md)."
 )
 API_KEY, TRUSTED_KEY = "TEMPERA_MODEL_SERVER__API_KEY", "TEMPERA_MODEL_SERVER__TRUSTED_KEY"
 
@@ -175,7 +179,8 @@ async def _check_upstream(section: UpstreamSection, timeout_seconds: float) -> F
             reason = (
                 f"does not answer: {_describe(cause)}." if isinstance(cause, OSError) else f"cannot be used: {error}"
             )
-            return [(False, f"{where} {reason}")]
+            hint = f" {REFUSED_HINT}" if isinstance(error, ModelError) and error.status in (400, 422) else ""
+            return [(False, f"{where} {reason}{hint}")]
     if not trial.models:
         return [(False, f"{where} answers, but has no model that the bot could use.")]
     kind = "local" if section.is_local else "remote: only servers that allow it send there"

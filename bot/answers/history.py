@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, or_, select, true
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sqlalchemy import ColumnElement, Row, Select
-    from sqlalchemy.ext.asyncio import AsyncSession
+    from sqlalchemy.orm import Session
 
     from bot.core.model_events import Token
     from bot.storage.database import Database
@@ -82,18 +83,18 @@ class History:
         The texts of their files and the newest pictures are in the questions. Of a long conversation only the end is
         returned. Where that begins changes seldom, so that the model server need not read most of it again.
         """
-        if self._question is None:
+        return [] if self._question is None else await self._database.read(partial(self._read_turns, self._question))
+
+    def _read_turns(self, question: MessageRow, session: Session) -> list[Turn]:
+        here = self._first_asked(session, question)
+        found, continued = self._find_questions(session, here)
+        if not found:
             return []
-        async with self._database.reading() as session:
-            here = await self._first_asked(session, self._question)
-            found, continued = await self._find_questions(session, here)
-            if not found:
-                return []
-            kept = sorted(found)[first_kept([1] * len(found), MAX_QUESTIONS) :]
-            newest = await self._answers(session, kept, {continued[one] for one in kept if one in continued}, here.id)
-            asked = select(MessageRow.id, MessageRow.text).where(MessageRow.id.in_(kept)).order_by(MessageRow.id)
-            questions = [(row.id, row.text, newest.get(row.id, "")) for row in await session.execute(asked)]
-            files = await _read_files(session, kept)
+        kept = sorted(found)[first_kept([1] * len(found), MAX_QUESTIONS) :]
+        newest = self._answers(session, kept, {continued[one] for one in kept if one in continued}, here.id)
+        asked = select(MessageRow.id, MessageRow.text).where(MessageRow.id.in_(kept)).order_by(MessageRow.id)
+        questions = [(row.id, row.text, newest.get(row.id, "")) for row in session.execute(asked)]
+        files = _read_files(session, kept)
         pairs = [
             (_build_question(text, files[row]), Turn("assistant", answer))
             for row, text, answer in questions
@@ -132,7 +133,7 @@ class History:
                 earlier = answers.where(_is_earlier(here, threads=not here.thread), is_open)
                 rows = await session.scalars(earlier.order_by(MessageRow.id.desc()).limit(20))
                 row = next((row for row in rows if row.card), None)
-                if row is None and (root := await self._root(session, here)) is not None:
+                if row is None and (root := await session.run_sync(self._root, here)) is not None:
                     row = await session.scalar(answers.where(MessageRow.id == root.id))
             if row is None:
                 return None
@@ -160,18 +161,18 @@ class History:
         """Return whether its asker was alone with the bot; what was stored before that was kept is as the place is."""
         return bool(question.resume.get(ALONE, self._alone))
 
-    async def _first_asked(self, session: AsyncSession, question: MessageRow) -> MessageRow:
+    def _first_asked(self, session: Session, question: MessageRow) -> MessageRow:
         """Return the question that `question` is an edited form of; it reads the same earlier turns as that."""
         # A follow-up of a button has the answer with the button as its parent as well as its source.
         while question.source is not None and question.source != question.parent:
-            answer = await session.get(MessageRow, question.source)
-            first = None if answer is None or answer.parent is None else await session.get(MessageRow, answer.parent)
+            answer = session.get(MessageRow, question.source)
+            first = None if answer is None or answer.parent is None else session.get(MessageRow, answer.parent)
             if first is None:
                 break
             question = first
         return question
 
-    async def _find_questions(self, session: AsyncSession, here: MessageRow) -> tuple[list[int], dict[int, int]]:
+    def _find_questions(self, session: Session, here: MessageRow) -> tuple[list[int], dict[int, int]]:
         """Return the questions that were read before `here`, and the answers that were continued, by their questions.
 
         A reply goes on from the answer it replies to, so it reads what that had read. A thread does so from the message
@@ -179,28 +180,28 @@ class History:
         """
         found: list[int] = []
         continued: dict[int, int] = {}
-        since = await self._last_break(session, here) if _is_in_thread(here) else 0
+        since = self._last_break(session, here) if _is_in_thread(here) else 0
         row, parent = here, here.parent
         while True:
             if parent is not None:
-                top = await self._go_up(session, parent, since, found, continued)
+                top = self._go_up(session, parent, since, found, continued)
                 if top is None:
                     break
-                row = await self._first_asked(session, top)
-            found += await self._questions_here(session, row, here.command, since)
-            root = await self._root(session, row)
+                row = self._first_asked(session, top)
+            found += self._questions_here(session, row, here.command, since)
+            root = self._root(session, row)
             if root is None or not since < root.id < row.id:
                 break
             # The question above a thread may belong to the thread itself.
             row, parent = (root, root.parent) if root.id in found else (row, root.id)
         return found, continued
 
-    async def _go_up(
-        self, session: AsyncSession, parent: int, since: int, found: list[int], continued: dict[int, int]
+    def _go_up(
+        self, session: Session, parent: int, since: int, found: list[int], continued: dict[int, int]
     ) -> MessageRow | None:
         """Add the questions up the chain of replies from `parent`; return the first, or None if the chain is broken."""
         answer = None
-        for link in (chain := await _read_chain(session, parent)):
+        for link in (chain := _read_chain(session, parent)):
             if link.id <= since or (link.private and link.author != self._reader):
                 return None
             if link.role != "user":
@@ -212,9 +213,9 @@ class History:
                 continued[link.id] = answer
         if not chain or chain[-1].parent is not None:
             return None
-        return await session.get(MessageRow, chain[-1].id)
+        return session.get(MessageRow, chain[-1].id)
 
-    async def _questions_here(self, session: AsyncSession, here: MessageRow, command: str, since: int) -> list[int]:
+    def _questions_here(self, session: Session, here: MessageRow, command: str, since: int) -> list[int]:
         """Return the questions to `command` before `here`: of its thread, or of the conversation with the bot alone."""
         if not (_is_in_thread(here) or self._is_conversation(here)):
             return []
@@ -226,28 +227,26 @@ class History:
             & (MessageRow.id > since)
             & (MessageRow.id > begin)
         )
-        return list(await session.scalars(select(MessageRow.id).where(_is_before(here), self._usable, is_question)))
+        return list(session.scalars(select(MessageRow.id).where(_is_before(here), self._usable, is_question)))
 
-    async def _last_break(self, session: AsyncSession, here: MessageRow) -> int:
+    def _last_break(self, session: Session, here: MessageRow) -> int:
         """Return the row of the asker's last new beginning in this place; 0 if there was none."""
-        return await session.scalar(self._select_last_break(here)) or 0
+        return session.scalar(self._select_last_break(here)) or 0
 
     def _select_last_break(self, here: MessageRow) -> Select[int | None]:
         mine = (MessageRow.role == "break") & (MessageRow.author == here.author)
         return select(func.max(MessageRow.id)).where(_is_before(here), self._visible, mine)
 
-    async def _root(self, session: AsyncSession, here: MessageRow) -> MessageRow | None:
+    def _root(self, session: Session, here: MessageRow) -> MessageRow | None:
         """Return the message that the thread of `here` hangs under, if it is stored."""
         if not _is_in_thread(here):
             return None
-        number = await session.scalar(select_external(answer_place(here), here.thread))
-        return None if number is None else await session.get(MessageRow, number)
+        number = session.scalar(select_external(answer_place(here), here.thread))
+        return None if number is None else session.get(MessageRow, number)
 
-    async def _answers(
-        self, session: AsyncSession, questions: Sequence[int], continued: set[int], before: int
-    ) -> dict[int, str]:
+    def _answers(self, session: Session, questions: Sequence[int], continued: set[int], before: int) -> dict[int, str]:
         """Return the finished answer to each question: the one in `continued`, else the newest `before` a row."""
-        rows = await session.execute(
+        rows = session.execute(
             select(MessageRow.parent, MessageRow.text)
             .where(self._usable, MessageRow.parent.in_(questions), MessageRow.id < before)
             .where(MessageRow.role == "assistant", MessageRow.state.in_(ANSWERED))
@@ -263,7 +262,7 @@ def _build_question(text: str, files: Sequence[ReadFile]) -> Turn:
     return Turn("user", add_texts(text, files), tuple(file.picture for file in files if file.picture))
 
 
-async def _read_files(session: AsyncSession, questions: Sequence[int]) -> defaultdict[int, list[ReadFile]]:
+def _read_files(session: Session, questions: Sequence[int]) -> defaultdict[int, list[ReadFile]]:
     """Return the files of each question; of all pictures only the newest ones."""
     of_questions = AttachmentRow.message.in_(questions)
     texts = select(
@@ -272,7 +271,7 @@ async def _read_files(session: AsyncSession, questions: Sequence[int]) -> defaul
     ).where(of_questions, AttachmentRow.media_type == TEXT)
     pictures = select(AttachmentRow).where(of_questions, AttachmentRow.media_type == PICTURE)
     newest = pictures.order_by(AttachmentRow.id.desc()).limit(MAX_FILES)
-    rows = [*await session.execute(texts), *await session.scalars(newest)]
+    rows = [*session.execute(texts), *session.scalars(newest)]
     files = defaultdict[int, list[ReadFile]](list)
     for row in sorted(rows, key=lambda row: row.id):
         file = read_row(row)
@@ -301,13 +300,13 @@ def first_kept(sizes: Sequence[int], budget: int) -> int:
     return first
 
 
-async def _read_chain(session: AsyncSession, start: int) -> Sequence[Row[Any]]:
+def _read_chain(session: Session, start: int) -> Sequence[Row[Any]]:
     """Return the links of the chain of replies above the message `start`, which is the first of them."""
     columns = (MessageRow.id, MessageRow.parent, MessageRow.role, MessageRow.private, MessageRow.author)
     chain = select(*columns).where(MessageRow.id == start).cte("chain", recursive=True)
     above = (MessageRow.id == chain.c.parent) & (MessageRow.id < chain.c.id)
     chain = chain.union_all(select(*columns).join(chain, above))
-    return (await session.execute(select(chain).order_by(chain.c.id.desc()))).all()
+    return session.execute(select(chain).order_by(chain.c.id.desc())).all()
 
 
 def _is_in_thread(question: MessageRow) -> bool:

@@ -95,9 +95,8 @@ class QuestionFiles:
 
     async def of(self, question: int) -> tuple[ReadFile, ...]:
         """Return the files that are stored with the question in a row. Raises UserError if they are forbidden here."""
-        async with self._database.reading() as session:
-            rows = select(AttachmentRow).where(AttachmentRow.message == question).order_by(AttachmentRow.id)
-            files = tuple(map(read_row, await session.scalars(rows)))
+        rows = select(AttachmentRow).where(AttachmentRow.message == question).order_by(AttachmentRow.id)
+        files = await self._database.read(lambda session: tuple(map(read_row, session.scalars(rows))))
         if any(file.picture for file in files):
             self._safety.check_picture(self._caller.place)
         return files

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PrivateAttr, SecretStr, field_validator
@@ -11,6 +11,24 @@ from bot.config.sections import LOOPBACK, ConfigSection, Url
 
 TASKS = ("chat", "images", "embeddings", "moderations", "vision")
 """What models of an upstream can be named for; those for “vision” are models for chat that read pictures."""
+
+
+Kind = Literal["", "ollama", "llama.cpp", "vllm", "lmstudio", "litellm"]
+OptionalField = Literal[
+    "add_generation_prompt",
+    "continue_final_message",
+    "logprobs",
+    "max_completion_tokens",
+    "max_tokens",
+    "min_p",
+    "response_format",
+    "seed",
+    "stream_options",
+    "temperature",
+    "top_logprobs",
+    "top_p",
+]
+"""Fields that a request can do without."""
 
 
 def _check_variable(name: str) -> str:
@@ -35,6 +53,12 @@ class UpstreamSection(ConfigSection):
     """How many requests it gets at once; others wait in a queue that is fair between people."""
     tokens_a_minute: int = Field(default=0, ge=0)
     """How many tokens it gets and gives in a minute; 0 for no limit."""
+    kind: Kind = ""
+    """What kind of server it is; empty to tell it by its list of models."""
+    leave_out: tuple[OptionalField, ...] = ()
+    """Fields of requests that it is not sent, since it refuses them."""
+    system_turn: bool = True
+    """Whether its models take a turn of the system; without, its words stand before the first question."""
     _key: SecretStr = PrivateAttr(default=SecretStr(""))
 
     @field_validator("models")

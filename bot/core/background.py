@@ -1,13 +1,12 @@
-"""Background work: repeated at an interval, tried until it succeeds, given up, or run in a thread of its own."""
+"""Background work: repeated at an interval, tried until it succeeds, given up, or run in a single thread."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bot.core.errors import DatabaseUnavailable
 
@@ -85,35 +84,6 @@ def _forget(task: asyncio.Future[Any]) -> None:
     _given_up.discard(task)
     if not task.cancelled():
         task.exception()
-
-
-async def in_daemon_thread(work: Callable[[], Result], name: str) -> Result:
-    """Return the result of `work`, which is called in a thread of its own that does not keep the program alive.
-
-    `name` is the name of the thread in debuggers and stack dumps.
-    """
-    loop = asyncio.get_running_loop()
-    called: asyncio.Future[Result] = loop.create_future()
-
-    def finish(result: Result | None, error: BaseException | None) -> None:
-        if called.cancelled():
-            return
-        if error is not None:
-            called.set_exception(error)
-        else:
-            called.set_result(cast("Result", result))
-
-    def call() -> None:
-        try:
-            result, error = work(), None
-        except BaseException as raised:  # noqa: BLE001 - it is raised where the result is awaited
-            result, error = None, raised
-        # The program may be ending.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(finish, result, error)
-
-    threading.Thread(target=call, name=name, daemon=True).start()
-    return await called
 
 
 class SerialExecutor:

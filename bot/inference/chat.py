@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -11,31 +13,40 @@ from bot.core.model_events import Answered, Delta, Step, Waiting
 from bot.inference.logprobs import TokenReader, read_entropies
 from bot.inference.messages import build_message
 from bot.inference.responses import broken, checked_format
-from bot.inference.upstreams.abilities import SYSTEM
+from bot.inference.upstreams.dialects import CONTINUE, REFUSAL_STATUSES, is_too_long
 from bot.inference.upstreams.upstream import DONE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 
     from bot.core.model_events import Turn
-    from bot.inference.upstreams.abilities import Abilities
+    from bot.inference.upstreams.dialects import Dialect
     from bot.inference.upstreams.routing import Target
 
     Event = Waiting | Step | Delta | Answered
 
+log = logging.getLogger(__name__)
 
 NOTED_FIELDS = frozenset({"temperature", "min_p", "seed"})
 """Fields without which an answer is not what was asked for."""
 MAX_ANSWER_CHARACTERS = 500_000
 """No answer is that long, unless a server takes no notice of the limit that it was given."""
+REFUSED = (
+    "“%s” refused a request with status %d. If there is a field that it does not take, such as temperature or "
+    "max_tokens, name that in leave_out of its [[upstreams]] (docs/operate/upstreams.md)."
+)
 
 
-def cannot_see(model: str) -> ModelError:
-    """Return the error for a model that refused a picture."""
-    return ModelError("“{model}” cannot read pictures, as its server says.", model=model)
+def _cannot_see(model: str) -> ModelError:
+    """Return the error for a model whose server failed when it was sent a picture."""
+    return ModelError(
+        "“{model}” failed with this picture. If it reads none, whoever runs this bot can name the models that do in "
+        "its [[upstreams]], with `models`.",
+        model=model,
+    )
 
 
-def cannot_go_on(model: str) -> ModelError:
+def _cannot_go_on(model: str) -> ModelError:
     """Return the error for a model that takes no beginning of an answer."""
     return ModelError("“{model}” cannot go on from the middle of an answer; ask anew instead.", model=model)
 
@@ -59,11 +70,11 @@ class ChatRequest:
         """True if there are pictures to read."""
         return any(turn.images for turn in self.turns)
 
-    def build_body(self, model: str, abilities: Abilities) -> dict[str, Any]:
+    def build_body(self, model: str, dialect: Dialect) -> dict[str, Any]:
         """Return the body of the request for a model, without the fields that it does not know."""
         body: dict[str, Any] = {
             "model": model,
-            "messages": [build_message(turn) for turn in self._turns_for(abilities)],
+            "messages": [build_message(turn) for turn in self._turns_for(dialect)],
             "temperature": self.temperature,
             "seed": self.seed,
             "stream": True,
@@ -74,8 +85,8 @@ class ChatRequest:
         if self.likely is not None:
             body |= {"logprobs": True, "top_logprobs": self.likely}
         if self.goes_on:
-            body["continue_final_message"] = True
-        if abilities.is_ours:
+            body[CONTINUE] = True
+        if dialect.is_ours:
             body["stream_options"] = {"include_usage": True, "include_progress": True}
             body |= {"truncation": "auto", "user": self.user}
             return body | ({"min_p": self.min_p} if self.min_p > 0 else {})
@@ -86,17 +97,17 @@ class ChatRequest:
             body["top_logprobs"] = 1
         if self.goes_on:
             body["add_generation_prompt"] = False
-        return abilities.adapt(body)
+        return dialect.adapt(body)
 
-    def _turns_for(self, abilities: Abilities) -> Sequence[Turn]:
+    def _turns_for(self, dialect: Dialect) -> Sequence[Turn]:
         """Return the turns as a model takes them: if none of the system, its words stand before the first question."""
-        if abilities.is_ours:
+        if dialect.is_ours:
             return self.turns
         system = "\n\n".join(turn.content for turn in self.turns if turn.role == "system" and turn.content)
         others = [turn for turn in self.turns if turn.role != "system"]
         if not system or not others:
             return others or self.turns
-        if SYSTEM not in abilities.refused:
+        if dialect.system_turn:
             return self.turns
         return [replace(others[0], content=f"{system}\n\n{others[0].content}"), *others[1:]]
 
@@ -127,11 +138,11 @@ def _read_text(content: Any) -> str:
 class ChatReader:
     """Converts the chunks of one stream to events. Raises ModelUnavailable for what it cannot read."""
 
-    def __init__(self, request: ChatRequest, target: Target, abilities: Abilities) -> None:
+    def __init__(self, request: ChatRequest, target: Target, dialect: Dialect) -> None:
         self._request = request
         self._target = target
         self._upstream = target.upstream.shown_name
-        self._abilities = abilities
+        self._dialect = dialect
         self._tokens = TokenReader()
         self._model = target.name
         self._finish = ""
@@ -158,7 +169,7 @@ class ChatReader:
         news = chunk.get("tempera") or {}
         self._extra |= news
         self._usage = chunk.get("usage") or self._usage
-        if self._abilities.is_ours and (told := chunk.get("model")):
+        if self._dialect.is_ours and (told := chunk.get("model")):
             self._model = self._target.named(str(told))
         if queue := news.get("queue"):
             yield Waiting(queue["place"], queue.get("eta_s"))
@@ -171,7 +182,7 @@ class ChatReader:
                 delta = choice.get("message") or {}
             text = _read_text(delta.get("content"))
             self._characters += len(text)
-            if self._characters > MAX_ANSWER_CHARACTERS and not self._abilities.is_ours:
+            if self._characters > MAX_ANSWER_CHARACTERS and not self._dialect.is_ours:
                 raise ValueError("an answer is too long")
             tokens = self._tokens.read_tokens(choice)
             if text or tokens:
@@ -193,9 +204,41 @@ class ChatReader:
                 prompt_tokens=int(usage.get("prompt_tokens") or 0),
                 completion_tokens=int(usage.get("completion_tokens") or self._pieces),
                 is_counted=bool(usage.get("completion_tokens")),
-                seconds=extra.get("seconds", 0.0 if self._abilities.is_ours else measured),
+                seconds=extra.get("seconds", 0.0 if self._dialect.is_ours else measured),
                 dropped_turns=extra.get("dropped_turns", request.dropped_turns),
-                repeats=self._abilities.is_ours,
-                left_out=tuple(sorted(self._abilities.refused & NOTED_FIELDS)),
+                repeats=self._dialect.is_ours,
+                left_out=tuple(sorted(self._dialect.leave_out & NOTED_FIELDS)),
                 sent_to=self._target.sent_to,
             )
+
+
+async def stream_chat(target: Target, request: ChatRequest) -> AsyncGenerator[Event, None]:
+    """Stream the answer of one model. What it refuses before anything is shown is sent again, shorter or simpler."""
+    upstream = target.upstream
+    dialect = await upstream.dialect()
+    if request.goes_on and not dialect.goes_on:
+        raise _cannot_go_on(target.name)
+    while True:
+        body = request.build_body(target.model, dialect)
+        reader = ChatReader(request, target, dialect)
+        try:
+            async with contextlib.aclosing(upstream.stream("/chat/completions", json=body)) as chunks:
+                async for chunk in chunks:
+                    for event in reader.read(chunk):
+                        yield event
+        except ModelError as error:
+            if dialect.is_ours or not reader.is_empty:
+                raise
+            if request.has_images and error.status and error.status == dialect.blind_status:
+                raise _cannot_see(target.name) from error
+            if is_too_long(error) and (shorter := request.shorten()) is not None:
+                request = shorter
+            elif (simpler := dialect.simpler(error, body)) is not None:
+                dialect = simpler
+            else:
+                if error.status in REFUSAL_STATUSES and not is_too_long(error):
+                    log.info(REFUSED, target.name, error.status)
+                raise
+        else:
+            yield reader.finish()
+            return

@@ -26,13 +26,12 @@ from bot.core.model_events import (
     Waiting,
 )
 from bot.inference import faces, logprobs
-from bot.inference.chat import ChatReader, ChatRequest, cannot_go_on, cannot_see
+from bot.inference.chat import ChatRequest, stream_chat
 from bot.inference.images import LINE_BUFFER_BYTES, PictureStream, build_form, label_drawn, label_preview
 from bot.inference.models import choose_model, read_languages, read_queues, read_readiness, read_scores
 from bot.inference.partial_dial import fetch_partial_dial
 from bot.inference.plain_images import draw_plain, require_plain
 from bot.inference.responses import DOWN, broken, checked_format
-from bot.inference.upstreams.abilities import CONTINUE, IMAGES, NO_IMAGES, is_too_long
 from bot.inference.upstreams.routing import Load, Route, no_model
 from bot.inference.upstreams.upstream import DONE, Address, Timing, Upstream
 from bot.inference.vectors import read_vectors
@@ -127,7 +126,7 @@ class ModelClient:
         )
         targets = await self._route.find("chat", model, reads_images=request.has_images)
         load = Load(user, sum(len(turn.content) for turn in turns))
-        answer = self._route.stream(targets, lambda target: _chat(target, request), load)
+        answer = self._route.stream(targets, lambda target: stream_chat(target, request), load)
         async with contextlib.aclosing(answer) as events:
             async for event in events:
                 yield event
@@ -156,7 +155,7 @@ class ModelClient:
         }
 
         async def ask(target: Target) -> Dial:
-            if not (await target.upstream.abilities(target.model)).is_ours:
+            if not (await target.upstream.dialect()).is_ours:
                 if not isinstance(prompt, str):
                     raise ModelError("“{model}” goes on with texts alone, not with single tokens.", model=target.name)
                 dial = await fetch_partial_dial(target, prompt, temperature=temperature, top_p=top_p, seed=seed)
@@ -354,43 +353,12 @@ class ModelClient:
             return read_readiness(body, is_ready=status == 200)
 
 
-async def _chat(target: Target, request: ChatRequest) -> AsyncGenerator[Waiting | Step | Delta | Answered, None]:
-    """Stream the answer of one model. What it refuses is left out and remembered, before anything is shown."""
-    upstream = target.upstream
-    abilities = await upstream.abilities(target.model)
-    if request.goes_on and CONTINUE in abilities.refused:
-        raise cannot_go_on(target.name)
-    while True:
-        body = request.build_body(target.model, abilities)
-        reader = ChatReader(request, target, abilities)
-        try:
-            async with contextlib.aclosing(upstream.stream("/chat/completions", json=body)) as chunks:
-                async for chunk in chunks:
-                    for event in reader.read(chunk):
-                        yield event
-        except ModelError as error:
-            if not reader.is_empty:
-                raise
-            if request.has_images and not abilities.is_ours and NO_IMAGES.search(error.detail):
-                abilities.refuse(IMAGES)
-                raise cannot_see(target.name) from error
-            shorter = request.shorten() if is_too_long(error) and not abilities.is_ours else None
-            if shorter is None and not abilities.learn(error, body):
-                raise
-            request = shorter or request
-            if request.goes_on and CONTINUE in abilities.refused:
-                raise cannot_go_on(target.name) from error
-        else:
-            yield reader.finish()
-            return
-
-
 async def _draw(
     target: Target, fields: Mapping[str, Any], source: bytes | None
 ) -> AsyncGenerator[Waiting | Step | Preview | Drawn, None]:
     """Stream the pictures of one model."""
     upstream, body = target.upstream, {"model": target.model, **fields}
-    if not (await upstream.abilities(target.model)).is_ours:
+    if not (await upstream.dialect()).is_ours:
         require_plain(target, fields, source)
         yield await draw_plain(target, fields)
         return

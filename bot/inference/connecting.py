@@ -37,5 +37,8 @@ def make_upstream(section: UpstreamSection, timing: Timing | None = None) -> Ups
         models=section.models,
         at_once=section.at_once,
         tokens_a_minute=section.tokens_a_minute,
+        kind=section.kind,
+        leave_out=frozenset(section.leave_out),
+        system_turn=section.system_turn,
     )
     return Upstream(address, timing)

@@ -14,11 +14,12 @@ from bot.core.errors import ModelError
 from bot.core.model_events import Candidate, Dial
 from bot.inference.logprobs import BITS_PER_NAT, bytes_of
 from bot.inference.responses import checked_format
-from bot.inference.upstreams.abilities import MOST_LIKELY
+from bot.inference.upstreams.dialects import FEW_LIKELY, MOST_LIKELY, REFUSAL_STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from bot.inference.upstreams.dialects import Dialect
     from bot.inference.upstreams.routing import Target
 
 TEMPERATURES = tuple(step / 20 for step in range(1, 41))
@@ -26,37 +27,43 @@ TEMPERATURES = tuple(step / 20 for step in range(1, 41))
 INSTRUCTIONS = "Continue the text of the user. Write nothing but what comes next, and do not repeat the text."
 CANNOT = frozenset({400, 404, 405, 422, 500, 501})
 """The statuses by which servers say that they do not do this at all."""
-COMPLETIONS = "/completions"
-"""The path that continues a text, among what a model refused where it cannot."""
+ONE_TOKEN = {"max_tokens": 1, "temperature": 1}
 
 
 async def fetch_partial_dial(target: Target, text: str, *, temperature: float, top_p: float, seed: int) -> Dial:
     """Return the most probable tokens after a text. Raises ModelError, also for a model that tells no probabilities."""
-    abilities = await target.upstream.abilities(target.model)
+    dialect = await target.upstream.dialect()
     found: list[tuple[bytes, float]] = []
-    if COMPLETIONS not in abilities.refused:
-        body = {"prompt": text, "logprobs": min(MOST_LIKELY, abilities.most_likely), "max_tokens": 1, "temperature": 1}
-        try:
-            found = await _ask(target, COMPLETIONS, body)
-        except ModelError as error:
-            if error.status not in CANNOT:
-                raise
-        if not found:
-            abilities.refuse(COMPLETIONS)
-    if not found:
-        turns = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": text}]
-        chat = {"messages": turns, "logprobs": True, "top_logprobs": MOST_LIKELY, "max_tokens": 1, "temperature": 1}
-        while not found and "logprobs" not in abilities.refused:
-            sent = abilities.adapt({"model": target.model, **chat})
-            try:
-                found = await _ask(target, "/chat/completions", sent)
-                break
-            except ModelError as error:
-                if not abilities.learn(error, sent):
-                    raise
+    if "logprobs" not in dialect.leave_out:
+        if dialect.completes:
+            found = await _ask_to_complete(target, text)
+        found = found or await _ask_in_chat(target, dialect, text)
     if not found:
         raise ModelError("“{model}” does not tell how probable its tokens are.", model=target.name)
     return build_dial(target.name, text, found, temperature=temperature, top_p=top_p, seed=seed)
+
+
+async def _ask_to_complete(target: Target, text: str) -> list[tuple[bytes, float]]:
+    try:
+        return await _ask(target, "/completions", {"prompt": text, "logprobs": MOST_LIKELY, **ONE_TOKEN})
+    except ModelError as error:
+        if error.status not in CANNOT:
+            raise
+        return []
+
+
+async def _ask_in_chat(target: Target, dialect: Dialect, text: str) -> list[tuple[bytes, float]]:
+    turns = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": text}]
+    if not dialect.system_turn:
+        turns = [{"role": "user", "content": f"{INSTRUCTIONS}\n\n{text}"}]
+    chat = {"messages": turns, "logprobs": True, **ONE_TOKEN}
+    path = "/chat/completions"
+    try:
+        return await _ask(target, path, dialect.adapt({**chat, "top_logprobs": MOST_LIKELY}))
+    except ModelError as error:
+        if error.status not in REFUSAL_STATUSES:
+            raise
+    return await _ask(target, path, dialect.adapt({**chat, "top_logprobs": FEW_LIKELY}))
 
 
 async def _ask(target: Target, path: str, body: Mapping[str, Any]) -> list[tuple[bytes, float]]:

@@ -37,19 +37,17 @@ def require_plain(target: Target, fields: Mapping[str, Any], source: bytes | Non
 async def draw_plain(target: Target, fields: Mapping[str, Any]) -> Drawn:
     """Return one picture of the words in `fields`, which are those of our own server. Raises ModelError."""
     upstream = target.upstream
-    abilities = await upstream.abilities(target.model)
     # The size is left to the model, since each draws others.
     request = {"model": target.model, "prompt": fields["prompt"], "n": 1, "response_format": "b64_json"}
     began = time.monotonic()
-    while True:
-        body = abilities.adapt(request)
-        try:
-            answer = await upstream.request("POST", "/images/generations", body)
-        except ModelError as error:
-            if not abilities.learn(error, body):
-                raise
-        else:
-            break
+    dialect, path = await upstream.dialect(), "/images/generations"
+    try:
+        answer = await upstream.request("POST", path, dialect.adapt(request))
+    except ModelError as error:
+        if (simpler := dialect.simpler(error, dialect.adapt(request))) is None:
+            raise
+        # Some refuse to be told that they shall send files, and send them.
+        answer = await upstream.request("POST", path, simpler.adapt(request))
     with checked_format(upstream.shown_name):
         encoded = answer["data"][0].get("b64_json") or ""
     # An address in its place is not followed, wherever it leads.

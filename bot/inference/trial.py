@@ -19,6 +19,8 @@ TASKS = ("chat", "images", "faces", "embeddings", "moderations")
 QUESTION = Turn("user", "Name three colours.")
 BEGINNING = Turn("assistant", "Three colours are red,")
 TRIAL_TOKENS, MOST_LIKELY, PICTURE_PIXELS = 12, 20, 64
+TEMPERATURE = 0.7
+"""That of /ask by default: some models refuse all but 1, and whoever sets them up shall learn it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ async def _answer(
     text, likely, is_counted = "", 0, False
     async for event in client.chat(
         turns,
-        temperature=1,
+        temperature=TEMPERATURE,
         seed=1,
         max_tokens=TRIAL_TOKENS,
         likely=None if goes_on else MOST_LIKELY,

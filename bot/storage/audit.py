@@ -151,13 +151,12 @@ class Audit:
 
     async def get(self, row_id: int) -> AuditRow | None:
         """Return the entry with this id; None if there is none."""
-        async with self._database.reading() as session:
-            return await session.get(AuditRow, row_id)
+        return await self._database.read(lambda session: session.get(AuditRow, row_id))
 
     async def purge(self, days: float) -> None:
         """Delete the entries older than `days`."""
-        async with self._database.writing() as session:
-            await session.execute(delete(AuditRow).where(AuditRow.created < now() - timedelta(days=days)))
+        old = delete(AuditRow).where(AuditRow.created < now() - timedelta(days=days))
+        await self._database.write(lambda session: session.execute(old))
 
     async def purge_texts(self, days: float, sensitive: Mapping[str, str]) -> None:
         """Delete the texts in refusals older than `days`, and in appeals against these; the entries themselves stay.
@@ -188,13 +187,12 @@ class Audit:
         The entries of the actor `also_by`, if there is one, are among them wherever they acted.
         """
         query = _select_matching(_is_of(platform, server, also_by), wanted or AuditFilter())
-        async with self._database.reading() as session:
-            return (await session.scalars(query.order_by(AuditRow.id.desc()).limit(limit))).all()
+        query = query.order_by(AuditRow.id.desc()).limit(limit)
+        return await self._database.read(lambda session: session.scalars(query).all())
 
     async def newest_id(self) -> int:
         """Return the id of the newest entry; 0 if there is none."""
-        async with self._database.reading() as session:
-            return await session.scalar(select(func.max(AuditRow.id))) or 0
+        return await self._database.read(lambda session: session.scalar(select(func.max(AuditRow.id)))) or 0
 
     async def find_after(self, platform: str, row_id: int, limit: int) -> Sequence[AuditRow]:
         """Return at most `limit` entries of a platform after the entry `row_id`, the oldest first.
@@ -202,8 +200,8 @@ class Audit:
         Writers take turns, so no later entry gets a smaller id.
         """
         query = select(AuditRow).where(AuditRow.platform == platform, AuditRow.id > row_id)
-        async with self._database.reading() as session:
-            return (await session.scalars(query.order_by(AuditRow.id).limit(limit))).all()
+        query = query.order_by(AuditRow.id).limit(limit)
+        return await self._database.read(lambda session: session.scalars(query).all())
 
     async def find_in_chunks(
         self, platform: str, server: str, wanted: AuditFilter, size: int, *, also_by: str = ""
@@ -216,15 +214,16 @@ class Audit:
     async def list_names(self, platform: str, server: str, *, also_by: str = "") -> Sequence[str]:
         """Return the distinct values of `what` in the entries that `find` returns, sorted."""
         names = select(AuditRow.what).where(_is_of(platform, server, also_by), AuditRow.what != "")
-        async with self._database.reading() as session:
-            return (await session.scalars(names.distinct().order_by(AuditRow.what))).all()
+        names = names.distinct().order_by(AuditRow.what)
+        return await self._database.read(lambda session: session.scalars(names).all())
 
 
 async def _record_refusal(session: AsyncSession, entry: AuditEntry) -> int | None:
     """Store or count a refusal; return the id of the entry that has its words, or None."""
     place, current = entry.place, now()
     where = (place.platform, place.server)
-    await counters.count(session, where, counters.REFUSAL, entry.what, entry.reason, counters.day_of(current))
+    day = counters.day_of(current)
+    await session.run_sync(counters.count, where, counters.REFUSAL, entry.what, entry.reason, day)
     is_recent = AuditRow.created >= current - REPEAT_WINDOW
     recent = _is_of(*where, also_by="") & (AuditRow.kind == REFUSAL) & is_recent
     own = list(await session.scalars(select(AuditRow).where(recent, AuditRow.actor == entry.actor.id)))

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from bot.storage.database import Base, now
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncSession
+    from sqlalchemy.orm import Session
 
     from bot.storage.database import Database, MessageRow
 
@@ -51,15 +51,13 @@ def wait_bucket(seconds: float) -> str:
     return next((f"{edge:g}" for edge in WAIT_BUCKETS_SECONDS if seconds < edge), LONGEST_BUCKET)
 
 
-async def count(
-    session: AsyncSession, where: tuple[str, str], kind: str, command: str, value: str, day: str, by: int = 1
-) -> None:
+def count(session: Session, where: tuple[str, str], kind: str, command: str, value: str, day: str, by: int = 1) -> None:
     """Add `by` to a count in the transaction of `session`, which holds the write lock, so nobody else counts meanwhile.
 
     `where` is a platform and a server of it.
     """
     key = (*where, day, kind, command, value)
-    row = await session.get(CountRow, key)
+    row = session.get(CountRow, key)
     if row is None:
         platform, server = where
         key_columns = {"day": day, "kind": kind, "command": command, "value": value}
@@ -68,20 +66,20 @@ async def count(
         row.number += by
 
 
-async def count_message(session: AsyncSession, row: MessageRow, kind: str, value: str, day: str, by: int = 1) -> None:
+def count_message(session: Session, row: MessageRow, kind: str, value: str, day: str, by: int = 1) -> None:
     """Count something about a message in the transaction of `session`."""
-    await count(session, (row.platform, row.server), kind, row.command, value, day, by)
+    count(session, (row.platform, row.server), kind, row.command, value, day, by)
 
 
-async def count_use(session: AsyncSession, answer: MessageRow, state: str, waited: float | None) -> None:
+def count_use(session: Session, answer: MessageRow, state: str, waited: float | None) -> None:
     """Count an answer that ended in `state` today; `waited` is the time until something was visible, in seconds."""
     day = day_of(now())
-    await count_message(session, answer, USE, state, day)
+    count_message(session, answer, USE, state, day)
     if waited is not None:
-        await count_message(session, answer, WAIT, wait_bucket(waited), day)
+        count_message(session, answer, WAIT, wait_bucket(waited), day)
 
 
 async def purge(database: Database) -> None:
     """Delete counts that are older than KEPT_DAYS."""
-    async with database.writing() as session:
-        await session.execute(delete(CountRow).where(CountRow.day < day_of(now() - timedelta(days=KEPT_DAYS))))
+    old = delete(CountRow).where(CountRow.day < day_of(now() - timedelta(days=KEPT_DAYS)))
+    await database.write(lambda session: session.execute(old))

@@ -27,21 +27,21 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from bot.core.background import in_daemon_thread
 from bot.core.errors import ConfigError
 from bot.storage.columns import CleanText, UtcDateTime
-from bot.storage.engine import BUSY_SECONDS, create_backend, prepare_file, truncate_wal
+from bot.storage.engine import BUSY_SECONDS, MAX_CONNECTIONS, create_backend, prepare_file, truncate_wal
 from bot.storage.failures import Failures
+from bot.storage.sessions import complete, make_threads, read_with, session_on, turn, write_with
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable
     from types import TracebackType
 
-    from sqlalchemy import Connection, Engine
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import AsyncSession
+    from sqlalchemy.orm import Session
 
 log = logging.getLogger(__name__)
 
@@ -223,6 +223,9 @@ class Database:
         self._engine = self._backend.engine
         self._failures = Failures(self._backend.name, self._backend.driver_errors)
         self._turns = asyncio.Semaphore(MAX_READERS)
+        # The writers of a file would ask SQLite again and again, and whoever asks at the right moment would be next.
+        self._writer_turns = asyncio.Semaphore(1 if self._backend.file else MAX_CONNECTIONS)
+        self._threads = make_threads()
 
     @property
     def name(self) -> str:
@@ -250,6 +253,10 @@ class Database:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # Like the engines, it can be used again after this.
+        threads, self._threads = self._threads, make_threads()
+        # A call that still runs would open a connection later that nobody closes.
+        await asyncio.to_thread(threads.shutdown)
         await self._backend.dispose()
 
     async def _migrate_when_free(self) -> None:
@@ -271,13 +278,8 @@ class Database:
         """
         with self._failures.reported("reading"):
             # The pool itself would let whoever comes next go before those who wait, some of whom waited for long.
-            async with asyncio.timeout(BUSY_SECONDS):
-                await self._turns.acquire()
-            try:
-                async with _session(self._backend.reader) as session:
-                    yield session
-            finally:
-                self._turns.release()
+            async with turn(self._turns), session_on(self._backend.reader) as session:
+                yield session
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncSession]:
@@ -286,20 +288,38 @@ class Database:
         Raises DatabaseUnavailable if the database cannot be used.
         """
         with self._failures.reported("writing"):
-            async with _session(self._engine) as session, session.begin():
+            async with turn(self._writer_turns), session_on(self._engine) as session, session.begin():
                 yield session
+
+    async def read(self, work: Callable[[Session], Result]) -> Result:
+        """Return the result of `work`, which only reads; each statement is a transaction of its own.
+
+        Unlike `reading`, it waits for the event loop as little as the driver lets it. Raises DatabaseUnavailable if the
+        database cannot be used.
+        """
+        if self._backend.blocking is None:
+            async with self.reading() as session:
+                return await session.run_sync(work)
+        with self._failures.reported("reading"):
+            async with turn(self._turns):
+                return await self._call(partial(read_with, self._backend.blocking, work))
 
     async def write(self, work: Callable[[Session], Result]) -> Result:
         """Return the result of `work` in one transaction, which is committed at the end or rolled back.
 
         Unlike `writing`, it waits for the event loop as little as the driver lets it. If this is cancelled, the
-        transaction may still be committed. Raises DatabaseUnavailable if the database cannot be used.
+        transaction may still be committed, but not after this has ended. Raises DatabaseUnavailable if the database
+        cannot be used.
         """
         if self._backend.blocking is None:
             async with self.writing() as session:
                 return await session.run_sync(work)
         with self._failures.reported("writing"):
-            return await in_daemon_thread(partial(_write, self._backend.blocking, work), "database writer")
+            async with turn(self._writer_turns):
+                return await self._call(partial(write_with, self._backend.blocking, work))
+
+    async def _call(self, work: Callable[[], Result]) -> Result:
+        return await complete(asyncio.get_running_loop().run_in_executor(self._threads, work))
 
     async def migrate(self, target: str = "head") -> None:
         """Migrate the tables to the newest revision, or to `target`."""
@@ -336,8 +356,8 @@ class Database:
             if count % (10 * PURGE_BATCH) == 0:
                 await self.truncate_wal(patient=False)
             await asyncio.sleep(time.monotonic() - began)
-        async with self.writing() as session:
-            await session.execute(delete(EventRow).where(EventRow.created < day_before))
+        old_events = delete(EventRow).where(EventRow.created < day_before)
+        await self.write(lambda session: session.execute(old_events))
         await self.truncate_wal()
         return count
 
@@ -352,47 +372,19 @@ class Database:
 
     async def claim_event(self, platform: str, event_id: str) -> bool:
         """Mark an event as handled by this process; return False if any process has handled it before."""
-        async with self.writing() as session:
-            if await session.get(EventRow, (platform, event_id)) is not None:
+
+        def claim(session: Session) -> bool:
+            if session.get(EventRow, (platform, event_id)) is not None:
                 return False
             session.add(EventRow(platform=platform, id=event_id, created=now()))
-        return True
+            return True
+
+        return await self.write(claim)
 
     async def release_event(self, platform: str, event_id: str) -> None:
         """Mark an event as not handled, since handling it failed."""
-        async with self.writing() as session:
-            await session.execute(delete(EventRow).where(EventRow.platform == platform, EventRow.id == event_id))
-
-
-def _write(engine: Engine, work: Callable[[Session], Result]) -> Result:
-    with Session(engine, expire_on_commit=False) as session, session.begin():
-        return work(session)
-
-
-@asynccontextmanager
-async def _session(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
-    """A session whose connection returns to its pool even if the task that uses it is cancelled."""
-    connection = engine.connect()
-    try:
-        await _complete(connection.start())
-        session = AsyncSession(connection, expire_on_commit=False)
-        try:
-            yield session
-        finally:
-            await _complete(session.close())
-    finally:
-        if connection.sync_connection is not None:
-            await _complete(connection.close())
-
-
-async def _complete(work: Coroutine[Any, Any, Any]) -> None:
-    """Run `work` to its end, even if the task that waits for it is cancelled meanwhile."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise
+        this = delete(EventRow).where(EventRow.platform == platform, EventRow.id == event_id)
+        await self.write(lambda session: session.execute(this))
 
 
 def _migrate(connection: Connection, target: str) -> None:

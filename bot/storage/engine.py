@@ -22,7 +22,6 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from bot.core.errors import ConfigError
-from bot.storage.sqlite_driver import connect
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
@@ -55,7 +54,7 @@ class Backend:
     failure_sentence: str
     """The sentence to show then."""
     blocking: Engine | None = None
-    """An engine that runs a whole transaction in one visit to a thread; None if the driver is asynchronous itself."""
+    """An engine for whole transactions, each in one visit to a thread; None if the driver is asynchronous itself."""
     file: Path | None = None
     """The file of the database, if it has one."""
     key_file: Path | None = None
@@ -65,7 +64,8 @@ class Backend:
         """Close all connections that nothing uses."""
         await self.engine.dispose()
         if self.blocking is not None:
-            self.blocking.dispose()
+            # The last connection writes what is in the write-ahead log into the file.
+            await asyncio.to_thread(self.blocking.dispose)
 
 
 def create_backend(address: str, *, patient: bool = False) -> Backend:
@@ -92,13 +92,11 @@ def create_backend(address: str, *, patient: bool = False) -> Backend:
 
 def _create_sqlite(url: URL) -> Backend:
     path = Path(url.database or "tempera.db").expanduser()
-    arguments = {"timeout": BUSY_SECONDS, "factory": _SQLiteConnection, "async_creator_fn": connect}
-    # All connections stay open: opening one takes a new thread and six visits to it.
+    arguments = {"timeout": BUSY_SECONDS, "factory": _SQLiteConnection}
+    # All connections stay open: opening one takes a new thread and many visits to it.
     pool = {"pool_size": MAX_CONNECTIONS, "max_overflow": 0}
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args=arguments, hide_parameters=True, **pool)
-    arguments = {"timeout": BUSY_SECONDS, "factory": _SQLiteConnection}
-    # Each transaction is in a thread of its own, one after the other.
-    blocking = create_engine(f"sqlite:///{path}", connect_args=arguments, hide_parameters=True)
+    blocking = create_engine(f"sqlite:///{path}", connect_args=arguments, hide_parameters=True, **pool)
     for one in (engine.sync_engine, blocking):
         event.listen(one, "connect", _prepare_connection)
         # A deferred transaction that reads before it writes would fail if another one writes in between.

@@ -130,8 +130,9 @@ class ExchangeWriter:
     async def _delete_unwanted(self) -> bool:
         ids, self._unwanted = self._unwanted, set()
         try:
-            async with self._database.writing() as session:
-                await session.execute(delete(MessageRow).where(MessageRow.id.in_(ids)))
+            await self._database.write(
+                lambda session: session.execute(delete(MessageRow).where(MessageRow.id.in_(ids)))
+            )
         except DatabaseUnavailable:
             self._unwanted |= ids
             return False

@@ -60,16 +60,15 @@ class Instance:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._heartbeat.aclose()
-        async with self._database.writing() as session:
-            await session.execute(delete(InstanceRow).where(InstanceRow.id == self.id))
+        own = delete(InstanceRow).where(InstanceRow.id == self.id)
+        await self._database.write(lambda session: session.execute(own))
 
     async def _record_heartbeat(self) -> None:
         # The time of creation is read again each time, as it changes when the system clock is set.
         process = psutil.Process(os.getpid())
         row = InstanceRow(id=self.id, host=host_name(), pid=process.pid, started=process.create_time(), seen=now())
-        async with self._database.writing() as session:
-            # The whole row, since other processes delete it if this one was silent for too long.
-            await session.merge(row)
+        # The whole row, since other processes delete it if this one was silent for too long.
+        await self._database.write(lambda session: session.merge(row))
         moment = time.monotonic()
         if moment - self._last > GAP_SECONDS:
             # While the database was away, nobody could record one.
@@ -78,14 +77,13 @@ class Instance:
 
     async def find_living(self) -> set[str]:
         """Return the ids of the living processes of this database, and delete the rows of the others."""
-        async with self._database.reading() as session:
-            rows = list(await session.scalars(select(InstanceRow)))
+        rows = await self._database.read(lambda session: list(session.scalars(select(InstanceRow))))
         moment = time.monotonic()
         judges = moment >= self._judges_from and moment - self._last <= GAP_SECONDS
         alive = {row.id for row in rows if _is_alive(row, judges=judges)}
         if dead := {row.id for row in rows} - alive:
-            async with self._database.writing() as session:
-                await session.execute(delete(InstanceRow).where(InstanceRow.id.in_(dead)))
+            theirs = delete(InstanceRow).where(InstanceRow.id.in_(dead))
+            await self._database.write(lambda session: session.execute(theirs))
         return alive
 
 

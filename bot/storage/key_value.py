@@ -41,15 +41,13 @@ class Store:
 
     async def get(self, key: str, default: Any = None, *, scope: str = "") -> Any:
         """Return the value of `key`, or `default`."""
-        async with self._database.reading() as session:
-            row = await session.get(PluginRow, (self._plugin, scope, key))
+        row = await self._database.read(lambda session: session.get(PluginRow, (self._plugin, scope, key)))
         return default if row is None else row.value
 
     async def set(self, key: str, value: Any, *, scope: str = "") -> None:
         """Store `value`, any JSON value, under `key`."""
-        async with self._database.writing() as session:
-            row = PluginRow(plugin=self._plugin, scope=scope, key=key, value=value)
-            await session.merge(row)
+        row = PluginRow(plugin=self._plugin, scope=scope, key=key, value=value)
+        await self._database.write(lambda session: session.merge(row))
 
     async def change(self, key: str, new: Callable[[Any], Any], *, scope: str = "") -> Any:
         """Replace the value of `key`, or None, by `new(value)` and return that; no other change comes in between.
@@ -72,9 +70,8 @@ class Store:
 
     async def items(self, *, scope: str = "") -> dict[str, Any]:
         """Return all keys of a scope with their values."""
-        async with self._database.reading() as session:
-            query = select(PluginRow).where(*self._conditions(PluginRow, scope)).order_by(PluginRow.key)
-            return {row.key: row.value for row in await session.scalars(query)}
+        query = select(PluginRow).where(*self._conditions(PluginRow, scope)).order_by(PluginRow.key)
+        return await self._database.read(lambda session: {row.key: row.value for row in session.scalars(query)})
 
     async def blobs(self, keys: Iterable[str], *, scope: str = "") -> dict[str, bytes]:
         """Return the bytes of `keys`, as far as they exist."""
@@ -89,8 +86,8 @@ class Store:
 
     async def blob_keys(self, *, scope: str = "") -> frozenset[str]:
         """Return all keys of a scope that have bytes."""
-        async with self._database.reading() as session:
-            return frozenset(await session.scalars(select(BlobRow.key).where(*self._conditions(BlobRow, scope))))
+        keys = select(BlobRow.key).where(*self._conditions(BlobRow, scope))
+        return await self._database.read(lambda session: frozenset(session.scalars(keys)))
 
     async def set_blobs(self, blobs: Mapping[str, bytes], *, scope: str = "") -> None:
         """Store bytes, each under its key."""

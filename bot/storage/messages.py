@@ -40,6 +40,8 @@ from bot.storage.unfinished import UnfinishedAnswers
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sqlalchemy.orm import Session
+
     from bot.commands.command import Command
     from bot.core.messages import Attachment, Place, Request, User
     from bot.core.model_events import Token
@@ -133,20 +135,22 @@ class MessageStore(UnfinishedAnswers):
 
     async def update(self, answer: int, **values: Any) -> None:
         """Change columns of an answer, unless it has been deleted."""
-        async with self._database.writing() as session:
-            existing = (MessageRow.id == answer) & (MessageRow.state != "deleted")
-            await session.execute(update(MessageRow).where(existing).values(**values))
+        existing = (MessageRow.id == answer) & (MessageRow.state != "deleted")
+        await self._database.write(lambda session: session.execute(update(MessageRow).where(existing).values(**values)))
 
     async def set_external_ids(self, answer: int, externals: Sequence[str]) -> None:
         """Store the platform's ids of the messages that show an answer, in order; they replace earlier ones."""
-        async with self._database.writing() as session:
-            row = await session.get(MessageRow, answer)
+
+        def replace(session: Session) -> None:
+            row = session.get(MessageRow, answer)
             if row is None or row.state == "deleted":
                 return
-            await session.execute(delete(DeliveryRow).where(DeliveryRow.message == answer))
+            session.execute(delete(DeliveryRow).where(DeliveryRow.message == answer))
             for part, external in enumerate(externals):
                 key = {"platform": row.platform, "channel": row.channel, "external": external}
-                await session.merge(DeliveryRow(**key, message=answer, part=part))
+                session.merge(DeliveryRow(**key, message=answer, part=part))
+
+        await self._database.write(replace)
 
     async def move_out_of_thread(self, answer: int) -> None:
         """Move an answer and its question from a thread that could not be opened to its channel."""
@@ -158,16 +162,14 @@ class MessageStore(UnfinishedAnswers):
 
     async def get_external_ids(self, answer: int) -> list[str]:
         """Return the platform's ids of the messages that show an answer, in order."""
-        async with self._database.reading() as session:
-            shown = select(DeliveryRow.external).where(DeliveryRow.message == answer).order_by(DeliveryRow.part)
-            return list(await session.scalars(shown))
+        shown = select(DeliveryRow.external).where(DeliveryRow.message == answer).order_by(DeliveryRow.part)
+        return await self._database.read(lambda session: list(session.scalars(shown)))
 
     async def find_answers(self, platform: str, externals: Sequence[str]) -> list[MessageRow]:
         """Return the answers that these messages of a platform show."""
         shown = DeliveryRow.external.in_(externals) & (DeliveryRow.platform == platform)
-        answers = select(DeliveryRow.message).where(shown)
-        async with self._database.reading() as session:
-            return list(await session.scalars(select(MessageRow).where(MessageRow.id.in_(answers))))
+        answers = select(MessageRow).where(MessageRow.id.in_(select(DeliveryRow.message).where(shown)))
+        return await self._database.read(lambda session: list(session.scalars(answers)))
 
     async def finish(self, answer: int, reply: Reply, state: str, waited: float | None = None) -> bool:
         """Store the last reply of an answer with its files, and count its use; return False if it has been deleted.
@@ -175,15 +177,18 @@ class MessageStore(UnfinishedAnswers):
         `waited` is the time until the first visible reply, in seconds; None if there was none.
         """
         tokens, hashes = await pack_tokens(reply), await hash_pictures(reply)
-        async with self._database.writing() as session:
-            existing = (MessageRow.id == answer) & (MessageRow.state != "deleted")
-            values = reply_columns(reply) | {"state": state}
-            changed = await session.scalars(update(MessageRow).where(existing).values(**values).returning(MessageRow))
+        existing = (MessageRow.id == answer) & (MessageRow.state != "deleted")
+        values = reply_columns(reply) | {"state": state}
+
+        def store(session: Session) -> bool:
+            changed = session.scalars(update(MessageRow).where(existing).values(**values).returning(MessageRow))
             if (row := changed.first()) is None:
                 return False
-            await counters.count_use(session, row, state, waited)
+            counters.count_use(session, row, state, waited)
             session.add_all(build_reply_rows(answer, reply, tokens, hashes))
-        return True
+            return True
+
+        return await self._database.write(store)
 
     async def turn_page(
         self, row: MessageRow, command: Command, options: Mapping[str, Any], reply: Reply, waited: float
@@ -200,7 +205,7 @@ class MessageStore(UnfinishedAnswers):
                 return False
             for name, value in values.items():
                 setattr(answer, name, value)
-            await counters.count_use(session, answer, "done", waited)
+            await session.run_sync(counters.count_use, answer, "done", waited)
             old_files = list(await session.scalars(select(AttachmentRow.id).where(AttachmentRow.message == row.id)))
             for table in (TokensRow, PictureHashRow):
                 await session.execute(delete(table).where(table.message == row.id))
@@ -221,7 +226,7 @@ class MessageStore(UnfinishedAnswers):
             if row is None:
                 return False
             if state and row.state != "deleted":
-                await counters.count_use(session, row, state, waited)
+                await session.run_sync(counters.count_use, row, state, waited)
             await session.delete(row)
             await session.flush()
             others = select(MessageRow.id).where(MessageRow.parent == row.parent, MessageRow.state.in_(UNFINISHED))
@@ -232,45 +237,40 @@ class MessageStore(UnfinishedAnswers):
 
     async def load_tokens(self, answer: int) -> tuple[Token, ...]:
         """Return the tokens of an answer; none if they were not stored."""
-        async with self._database.reading() as session:
-            row = await session.get(TokensRow, answer)
+        row = await self._database.read(lambda session: session.get(TokensRow, answer))
         return () if row is None else await asyncio.to_thread(unpack, row.data)
 
     async def get(self, row_id: int) -> MessageRow | None:
         """Return the message with this row id; None if it was deleted or purged."""
         if row_id > MAX_ID:
             return None
-        async with self._database.reading() as session:
-            row = await session.get(MessageRow, row_id)
+        row = await self._database.read(lambda session: session.get(MessageRow, row_id))
         return None if row is None or row.state == "deleted" else row
 
     async def find(self, place: Place, external: str) -> MessageRow | None:
         """Return the message with the platform's id `external`, or the answer that it shows; None if unknown."""
-        async with self._database.reading() as session:
-            row_id = await session.scalar(select_external(place, external))
+        row_id = await self._database.read(lambda session: session.scalar(select_external(place, external)))
         return None if row_id is None else await self.get(row_id)
 
     async def recent(self, place: Place, limit: int, *, threads: bool = False) -> list[MessageRow]:
         """Return the last `limit` undeleted messages of a place, oldest first; with `threads`, of its threads, too."""
         here = is_in_channel(place) & (true() if threads else MessageRow.thread == place.thread)
         here &= (MessageRow.state != "deleted") & (MessageRow.role != "break")
-        async with self._database.reading() as session:
-            rows = await session.scalars(select(MessageRow).where(here).order_by(MessageRow.id.desc()).limit(limit))
-            return list(rows)[::-1]
+        newest = select(MessageRow).where(here).order_by(MessageRow.id.desc()).limit(limit)
+        return (await self._database.read(lambda session: list(session.scalars(newest))))[::-1]
 
     async def has_public_answer(self, place: Place) -> bool:
-        """Return whether a place has an answer that everybody there may read."""
+        """Return whether a thread has an answer that everybody there may read."""
         here = is_in_channel(place) & (MessageRow.thread == place.thread)
         public = here & (MessageRow.role == "assistant") & ~MessageRow.private & (MessageRow.state != "deleted")
-        async with self._database.reading() as session:
-            return await session.scalar(select(MessageRow.id).where(public).limit(1)) is not None
+        first = select(MessageRow.id).where(public).limit(1)
+        return await self._database.read(lambda session: session.scalar(first)) is not None
 
     async def has_messages_of(self, place: Place, user: str) -> bool:
         """Return whether messages of a user are stored in the server of `place`."""
-        here = is_in_server(place.platform, place.server)
-        async with self._database.reading() as session:
-            query = select(MessageRow.id).where(here, MessageRow.author == user)
-            return await session.scalar(query.limit(1)) is not None
+        theirs = is_in_server(place.platform, place.server) & (MessageRow.author == user)
+        first = select(MessageRow.id).where(theirs).limit(1)
+        return await self._database.read(lambda session: session.scalar(first)) is not None
 
     async def list_files(self, answer: int) -> list[StoredFile]:
         """Return the files of an answer, in order, without their content."""
@@ -279,25 +279,22 @@ class MessageStore(UnfinishedAnswers):
             *(AttachmentRow.alt, AttachmentRow.spoiler, func.length(AttachmentRow.data)),
             func.substr(AttachmentRow.data, 1, HEAD_BYTES, type_=LargeBinary),
         )
-        async with self._database.reading() as session:
-            query = select(*columns).where(AttachmentRow.message == answer).order_by(AttachmentRow.id)
-            return [StoredFile(*row) for row in await session.execute(query)]
+        files = select(*columns).where(AttachmentRow.message == answer).order_by(AttachmentRow.id)
+        return await self._database.read(lambda session: [StoredFile(*row) for row in session.execute(files)])
 
     async def load_file(self, answer: int, file_id: int) -> Attachment | None:
         """Return a file of an answer with its content; None if it was deleted or purged."""
         # Ids of files are reused after a deletion, ids of messages never are.
-        is_wanted = (AttachmentRow.id == file_id) & (AttachmentRow.message == answer)
-        async with self._database.reading() as session:
-            row = await session.scalar(select(AttachmentRow).where(is_wanted))
+        wanted = select(AttachmentRow).where(AttachmentRow.id == file_id, AttachmentRow.message == answer)
+        row = await self._database.read(lambda session: session.scalar(wanted))
         return None if row is None else read_attachment(row)
 
     async def load_reply(self, row: MessageRow, *, files: bool = True) -> Reply:
         """Return a stored answer as a reply, with the buttons of the plugin and, with `files`, its attachments."""
         attachments: tuple[Attachment, ...] = ()
         if files:
-            async with self._database.reading() as session:
-                query = select(AttachmentRow).where(AttachmentRow.message == row.id).order_by(AttachmentRow.id)
-                attachments = tuple(map(read_attachment, await session.scalars(query)))
+            query = select(AttachmentRow).where(AttachmentRow.message == row.id).order_by(AttachmentRow.id)
+            attachments = await self._database.read(lambda session: tuple(map(read_attachment, session.scalars(query))))
         return Reply(
             text=row.text,
             card=row.card,
@@ -343,17 +340,11 @@ class MessageStore(UnfinishedAnswers):
                 if vote_value and row is not None:
                     # Counted on the day of the answer, so that a vote and its withdrawal are on the same day.
                     day = counters.day_of(row.created)
-                    await counters.count_message(
-                        session, row, counters.VOTE, "up" if vote_value > 0 else "down", day, by
-                    )
+                    kind = "up" if vote_value > 0 else "down"
+                    await session.run_sync(counters.count_message, row, counters.VOTE, kind, day, by)
 
     async def count_votes(self, row_id: int) -> tuple[int, int]:
         """Return the numbers of votes up and down."""
-        async with self._database.reading() as session:
-            rows = await session.execute(
-                select(VoteRow.value, func.count().label("number"))
-                .where(VoteRow.message == row_id)
-                .group_by(VoteRow.value)
-            )
-            counts = {row.value: row.number for row in rows}
+        counted = select(VoteRow.value, func.count()).where(VoteRow.message == row_id).group_by(VoteRow.value)
+        counts = await self._database.read(lambda session: {row[0]: row[1] for row in session.execute(counted)})
         return counts.get(1, 0), counts.get(-1, 0)

@@ -45,16 +45,14 @@ class PictureHashes:
 
     async def find(self, hashes: Sequence[bytes]) -> PictureMatch | None:
         """Return the answer with the picture that is most like one of `hashes`; None if none is like it."""
-        async with self._database.reading() as session:
-            known = (await session.scalars(select(PictureHashRow.hash))).all()
+        known = await self._database.read(lambda session: session.scalars(select(PictureHashRow.hash)).all())
         nearest = await asyncio.to_thread(find_nearest, hashes, known)
         if nearest is None:
             return None
         place, distance = nearest
         hashed = select(PictureHashRow.message).where(PictureHashRow.hash == known[place])
         newest = select(MessageRow).where(MessageRow.id.in_(hashed)).order_by(MessageRow.id.desc()).limit(1)
-        async with self._database.reading() as session:
-            row = await session.scalar(newest)
+        row = await self._database.read(lambda session: session.scalar(newest))
         return None if row is None else PictureMatch(row, distance)
 
 

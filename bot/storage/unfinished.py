@@ -40,8 +40,8 @@ class UnfinishedAnswers:
         alive = await self._instance.find_living()
         answers = is_in_server(platform, server) & (MessageRow.role == "assistant")
         unfinished = answers & MessageRow.state.in_(UNFINISHED) & MessageRow.instance.in_(alive)
-        async with self._database.reading() as session:
-            return list(await session.scalars(select(MessageRow).where(unfinished).order_by(MessageRow.id)))
+        query = select(MessageRow).where(unfinished).order_by(MessageRow.id)
+        return await self._database.read(lambda session: list(session.scalars(query)))
 
     async def is_in_progress(self, row: MessageRow) -> bool:
         """Return whether a living process makes an answer, or may not have noticed yet that it has to stop."""
@@ -63,8 +63,8 @@ class UnfinishedAnswers:
         if not answers:
             return []
         mine = (MessageRow.instance == self._instance.id) & (MessageRow.state != "deleted")
-        async with self._database.reading() as session:
-            active = set(await session.scalars(select(MessageRow.id).where(MessageRow.id.in_(answers), mine)))
+        query = select(MessageRow.id).where(MessageRow.id.in_(answers), mine)
+        active = await self._database.read(lambda session: set(session.scalars(query)))
         return [answer for answer in answers if answer not in active]
 
     async def find_abandoned(self) -> dict[int, str]:
@@ -74,8 +74,7 @@ class UnfinishedAnswers:
         """
         alive = await self._instance.find_living()
         query = select(MessageRow.id, MessageRow.platform).where(_is_abandoned(alive))
-        async with self._database.reading() as session:
-            return {row.id: row.platform for row in await session.execute(query)}
+        return await self._database.read(lambda session: {row.id: row.platform for row in session.execute(query)})
 
     async def mark_interrupted(self, platforms: Sequence[str]) -> list[MessageRow]:
         """Mark the unfinished answers of dead processes on these platforms as interrupted, and return them."""

@@ -10,17 +10,15 @@ import pytest
 from fakes.core.echo_plugin import Echo, names
 from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, THREAD, ask, last, press, replies
 from fakes.model_server.gateway import PATIENCE_SECONDS, eventually
-from fakes.model_server.other_server import OtherServer
 
 from bot.answers.decision import Answer, Refuse
 from bot.app import Bot
 from bot.config.sections import PluginsSection
 from bot.core.caller import Caller
 from bot.core.messages import User
-from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
 from bot.settings.scopes import server_scope
-from bot.storage.database import Database, now
+from bot.storage.database import now
 
 UNCHECKED = {"safety.level": "off"}
 
@@ -238,15 +236,3 @@ async def test_changes_of_moderators_and_users_reach_another_process(
         async with asyncio.timeout(PATIENCE_SECONDS):
             ended = [reply async for reply in stream][-1]
         assert (ended.text, ended.status) == ("<hi>", "Stopped.")
-
-
-async def test_what_a_server_refuses_is_known_after_a_start(tmp_path: Path) -> None:
-    plugins = PluginsSection(enabled=("ask",), entry_points=False)
-    async with OtherServer() as server:
-        server.unknown = {"min_p"}
-        for expected in (2, 3):
-            database = Database(f"sqlite:///{tmp_path}/tempera.db")
-            async with Bot(ModelClient(server.url), plugin.load(plugins), database, settings=UNCHECKED) as bot:
-                card = (await last(bot, ask("/ask hi"))).card
-            assert (card["model"], card["without"]) == ("tiny", "min_p")
-            assert len(server.requests) == expected

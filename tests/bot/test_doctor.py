@@ -4,6 +4,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -17,7 +18,7 @@ from bot.app import Bot
 from bot.config.loading import NOTHING_TO_RUN, Config, load
 from bot.config.sections import WebSection
 from bot.core.errors import ConfigError, PluginError
-from bot.doctor import examine
+from bot.doctor import REFUSED_HINT, examine
 from bot.inference.client import ModelClient
 from bot.platforms.web import WebPlatform
 from bot.plugin_host import plugin
@@ -403,7 +404,6 @@ async def test_a_model_server_that_hangs(configure: Set, capsys: pytest.CaptureF
 
 async def test_upstreams_are_tried(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
     async with OtherServer(listed=[{"id": "tiny"}, {"id": "nomic-embed-text"}]) as other:
-        other.unknown = {"continue_final_message"}
         near = {"name": "near", "url": other.url}
         far = {"name": "far", "url": other.url, "local": False, "models": {"images": ["flux"]}}
         configure("UPSTREAMS", json.dumps([near, far]))
@@ -428,14 +428,14 @@ async def test_upstreams_are_tried(configure: Set, capsys: pytest.CaptureFixture
         (True, "ok       tiny-vl@near reads pictures."),
         (
             False,
-            "warning  tiny-vl@near is said to read pictures, but: “tiny-vl@near” cannot read pictures, as its server ",
+            "warning  tiny-vl@near is said to read pictures, but: “tiny-vl@near” failed with this picture. If it ",
         ),
     ],
 )
 async def test_a_model_that_is_said_to_read_pictures_is_shown_one(
     reads_pictures: bool, line: str, configure: Set, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with OtherServer(listed=[{"id": "tiny-vl"}]) as other:
+    async with OtherServer(listed=[{"id": "tiny-vl", "owned_by": "llamacpp"}]) as other:
         other.unknown, other.reads_pictures = {"stream_options"}, reads_pictures
         configure("UPSTREAMS", json.dumps([{"name": "near", "url": other.url}]))
         configure("MODEL_SERVER__ENABLED", "false")
@@ -443,6 +443,24 @@ async def test_a_model_that_is_said_to_read_pictures_is_shown_one(
     lines = capsys.readouterr().out.splitlines()
     assert any(one.startswith(line) for one in lines)
     assert any(line.endswith("and does not tell how many tokens there were.") for line in lines)
+
+
+def not_told(name: str) -> Callable[[dict[str, Any]], object]:
+    """Return what refuses a field, or any value of it but 1, as some hosted models refuse the temperature."""
+    return lambda body: {"error": {"message": f"Unsupported: {name}"}} if body.get(name, 1) != 1 else None
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "temperature"])
+async def test_who_sets_up_a_server_that_refuses_a_field_learns_what_to_do(
+    name: str, configure: Set, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with OtherServer() as other:
+        other.refuses = not_told(name)
+        configure("UPSTREAMS", json.dumps([{"name": "near", "url": other.url}]))
+        status, (line,) = await findings(capsys)
+    assert status == 1
+    assert f"Unsupported: {name}" in line
+    assert line.endswith(REFUSED_HINT)
 
 
 async def test_an_upstream_that_is_not_there(

@@ -123,7 +123,7 @@ class Route:
                 upstream.breaker.record_failure()
                 raise down(upstream.shown_name) from error
             listed = upstream.known_models
-        return [(_target(upstream, model), upstream.correct(model, about)) for model, about in listed]
+        return [(_target(upstream, model), about) for model, about in listed]
 
     async def find(
         self, task: str, model: str | None, *, others: bool = True, reads_images: bool = False

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -29,13 +28,14 @@ from bot.inference.responses import (
     require_object,
     streamed_error,
 )
-from bot.inference.upstreams.abilities import IMAGES, TOO_LONG, Abilities
 from bot.inference.upstreams.breaker import Breaker
+from bot.inference.upstreams.dialects import KINDS, TEMPERA, TOO_LONG, Dialect, recognise
 from bot.inference.upstreams.fair_queue import FairQueue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
 
+    from bot.config.upstreams import Kind
     from bot.inference.models import ListedModel
 
 MODEL_SERVER = "model server"
@@ -63,7 +63,8 @@ class Address:
 
     `base` is the address before “/chat/completions”. What `is_local` runs on the operator's own machines.
     `models` are the names of its models by task, if the operator told them; it is not asked for them then. It gets
-    `at_once` requests at once and `tokens_a_minute`, each 0 for no limit.
+    `at_once` requests at once and `tokens_a_minute`, each 0 for no limit. `kind` is "" to recognise it by its list;
+    it is not sent the fields to `leave_out`, nor turns of the system without `system_turn`.
     """
 
     url: str
@@ -74,10 +75,13 @@ class Address:
     models: Mapping[str, Sequence[str]] = field(default_factory=dict)
     at_once: int = 0
     tokens_a_minute: int = 0
+    kind: Kind = ""
+    leave_out: frozenset[str] = frozenset()
+    system_turn: bool = True
 
 
 class Upstream:
-    """A connection pool to one server, and what was learnt about it."""
+    """A connection pool to one server, and what it told about itself."""
 
     def __init__(
         self, address: Address, timing: Timing | None = None, traces: Sequence[aiohttp.TraceConfig] = ()
@@ -96,8 +100,7 @@ class Upstream:
         self._listing = asyncio.Lock()
         self.heard_at = 0.0
         """When it sent a part of an answer last, by the monotonic clock."""
-        self._abilities: dict[str, Abilities] = {}
-        self._kept: dict[str, Mapping[str, Any]] = {}
+        self._kind: Kind = ""
 
     def open(self) -> None:
         """Make the connection pool; nothing is connected yet."""
@@ -135,11 +138,8 @@ class Upstream:
                     asked = time.monotonic()
                     answer = await self.request("GET", "/models")
                     with checked_format(self.shown_name):
-                        listed = read_list(answer)
-                    if self._listed is not None and _digest(listed) != _digest(self._listed):
-                        # Somebody works on this server: it may be another one now.
-                        self._abilities.clear()
-                    self._listed, self._listed_at = listed, asked
+                        self._listed, self._kind = read_list(answer), recognise(answer)
+                    self._listed_at = asked
                 return self._listed
         except TimeoutError as error:
             raise down(self.shown_name) from error
@@ -165,39 +165,14 @@ class Upstream:
             return any(about.get(OURS) for _, about in self._listed)
         return not self.name
 
-    async def abilities(self, model: str) -> Abilities:
-        """Return what a model can do, as far as it is known. Raises ModelError if the server had to be asked."""
-        known = self._abilities.get(model)
-        if known is None or known.is_outdated:
-            self._abilities.pop(model, None)
+    async def dialect(self) -> Dialect:
+        """Return what the server takes. Raises ModelError if it had to be asked for its list."""
+        if self._listed is None:
             await self.list_models()
-            known = self._abilities.setdefault(model, self._recall(model))
-        return known
-
-    def correct(self, model: str, about: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return what its list says about a model, and its name tells, without what the model refused."""
-        known = self._abilities.get(model) or (self._recall(model) if model in self._kept else None)
-        return about if known is None or IMAGES not in known.refused else {**about, "reads_images": False}
-
-    def learnt(self) -> dict[str, dict[str, Any]]:
-        """Return what was learnt of its models, by name, as JSON objects for `keep`."""
-        listed = _digest(self.known_models)
-        return {
-            model: {"listed": listed, **known.to_json()} for model, known in self._abilities.items() if known.learnt_at
-        }
-
-    def keep(self, model: str, learnt: Mapping[str, Any]) -> None:
-        """Take over what was learnt of a model before, which counts for as long as the same models are listed."""
-        self._kept[model] = learnt
-
-    def _recall(self, model: str) -> Abilities:
-        """Return what was learnt of a model before and still counts."""
-        kept = self._kept.get(model)
-        if not self.is_ours and kept is not None and kept["listed"] == _digest(self.known_models):
-            known = Abilities.from_json(kept)
-            if not known.is_outdated:
-                return known
-        return Abilities(is_ours=self.is_ours)
+        if self.is_ours:
+            return TEMPERA
+        known, address = KINDS[self.address.kind or self._kind], self.address
+        return replace(known, leave_out=known.leave_out | address.leave_out, system_turn=address.system_turn)
 
     # HTTP
 
@@ -305,12 +280,6 @@ class Upstream:
             error.detail = detail
             raise error
         raise streamed_error(problem)
-
-
-def _digest(listed: Sequence[ListedModel]) -> str:
-    """Return a short text that is another one as soon as other models are listed."""
-    names = json.dumps(sorted({name for name, _ in listed}))
-    return hashlib.sha256(names.encode()).hexdigest()[:16]
 
 
 DONE: Mapping[str, Any] = {"done": True}

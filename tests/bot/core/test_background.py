@@ -7,7 +7,7 @@ import pytest
 
 from bot import SerialExecutor
 from bot.core import background
-from bot.core.background import in_daemon_thread, in_time, repeat, until_stored
+from bot.core.background import in_time, repeat, until_stored
 from bot.core.errors import DatabaseUnavailable
 
 
@@ -115,16 +115,3 @@ async def test_work_is_tried_until_the_database_is_back(monkeypatch: pytest.Monk
 
     assert await until_stored(work) == "stored"
     assert tries == 3
-
-
-async def test_what_a_thread_raises_is_raised_where_it_is_awaited() -> None:
-    def work() -> bool:
-        if fails:
-            raise ZeroDivisionError
-        return threading.current_thread().daemon
-
-    fails = False
-    assert await in_daemon_thread(work, "work")
-    fails = True
-    with pytest.raises(ZeroDivisionError):
-        await in_daemon_thread(work, "work")

@@ -1,15 +1,18 @@
 """Chats with servers by others, which know nothing of our fields."""
 
+import logging
 from typing import Any
 
 import pytest
 from fakes.model_server.other_server import OtherServer
 
 from bot import Answered, Delta, Turn
+from bot.config.upstreams import UpstreamSection
 from bot.core.errors import ModelError, ModelUnavailable
 from bot.core.model_events import ModelChoice
+from bot.inference.chat import REFUSED
 from bot.inference.client import ModelClient
-from bot.inference.upstreams.abilities import NO_IMAGES, NO_SYSTEM
+from bot.inference.connecting import make_upstream
 
 QUESTION = [Turn("user", "hi")]
 BROKEN = "The answer of “model server” broke off, or came in a form that I do not know."
@@ -20,6 +23,11 @@ async def answer(client: ModelClient, turns: list[Turn] = QUESTION, **more: obje
     events = [event async for event in client.chat(turns, **options)]
     assert isinstance(events[-1], Answered)
     return "".join(event.text for event in events if isinstance(event, Delta)), events[-1]
+
+
+def client_of(server: OtherServer, **settings: Any) -> ModelClient:
+    """A client with one upstream, configured so."""
+    return ModelClient.over([make_upstream(UpstreamSection(name="other", url=server.url, **settings))])
 
 
 async def test_a_plain_list_of_models_is_understood() -> None:
@@ -51,7 +59,7 @@ async def test_a_plain_list_of_models_is_understood() -> None:
 
 
 async def test_only_what_everybody_knows_is_sent_and_not_who_asks() -> None:
-    async with OtherServer() as server, ModelClient(server.url) as client:
+    async with OtherServer(listed=[{"id": "tiny", "owned_by": "vllm"}]) as server, ModelClient(server.url) as client:
         text, last = await answer(client, max_tokens=9, likely=0, goes_on=True)
     assert (text, last.is_counted) == ("Paris", True)
     assert (last.model, last.repeats, last.prompt_tokens, last.completion_tokens) == ("tiny", False, 3, 2)
@@ -61,89 +69,60 @@ async def test_only_what_everybody_knows_is_sent_and_not_who_asks() -> None:
     assert (body["continue_final_message"], body["add_generation_prompt"], body["top_logprobs"]) == (True, False, 1)
 
 
-async def test_a_field_that_is_refused_is_left_out_from_then_on() -> None:
-    async with OtherServer() as server, ModelClient(server.url) as client:
-        server.unknown = {"min_p", "stream_options", "temperature", "logprobs"}
-        text, last = await answer(client, likely=5, min_p=0.1)
-        assert (text, last.left_out, last.completion_tokens) == ("Paris", ("min_p", "temperature"), 2)
-        assert not last.is_counted
-        assert len(server.requests) == 5
-        await answer(client, likely=5, min_p=0.1)
-    assert len(server.requests) == 6
-    assert server.requests[-1].keys() == {"model", "messages", "seed", "stream", "top_p"}
+@pytest.mark.parametrize(
+    ("owner", "settings", "left_out"),
+    [
+        ("vllm", {}, ()),
+        ("library", {}, ("min_p",)),
+        ("a hosted API", {}, ("min_p",)),
+        ("a hosted API", {"kind": "vllm"}, ()),
+        ("vllm", {"leave_out": ["seed", "temperature"]}, ("seed", "temperature")),
+    ],
+)
+async def test_a_server_gets_what_its_kind_takes_and_not_what_the_operator_leaves_out(
+    owner: str, settings: dict[str, Any], left_out: tuple[str, ...]
+) -> None:
+    async with (
+        OtherServer(listed=[{"id": "tiny", "owned_by": owner}]) as server,
+        client_of(server, **settings) as client,
+    ):
+        _, last = await answer(client, min_p=0.1)
+    (body,) = server.requests
+    assert last.left_out == left_out
+    assert {"min_p", "seed", "temperature"} - body.keys() == set(left_out)
 
 
-def too_hot(body: dict[str, object]) -> object:
-    """Refuse a temperature of more than 1.5 in the format of pydantic, which repeats the request."""
-    if float(body.get("temperature", 0)) <= 1.5:
-        return None
-    words = "Input should be less than or equal to 1.5"
-    return {"detail": [{"loc": ["body", "temperature"], "msg": words, "input": body, "ctx": {"le": 1.5}}]}
-
-
-async def test_a_value_that_is_refused_is_told_and_costs_nobody_else_the_field() -> None:
-    async with OtherServer() as server, ModelClient(server.url) as client:
-        server.refuses = too_hot
-        with pytest.raises(ModelError, match=r"\(status 422\): temperature: Input should be less"):
-            await answer(client, temperature=2)
-        _, last = await answer(client, temperature=0.2)
-    assert (server.requests[-1]["temperature"], last.left_out) == (0.2, ())
-    assert len(server.requests) == 2
-
-
-async def test_the_longest_answer_that_a_server_allows_is_asked_for() -> None:
-    words = "max_tokens is too large: 4096. This model supports at most 2048 completion tokens."
-    async with OtherServer() as server, ModelClient(server.url) as client:
-        server.refuses = lambda body: {"error": {"message": words}} if body["max_tokens"] > 2048 else None
-        for _ in range(2):
-            assert (await answer(client, max_tokens=4096))[0] == "Paris"
-    assert [body["max_tokens"] for body in server.requests] == [4096, 2048, 2048]
-
-
-async def test_a_field_that_only_the_question_names_is_still_sent() -> None:
-    turns = [Turn("user", "What do temperature, seed and max_tokens mean?")]
-    async with OtherServer() as server, ModelClient(server.url) as client:
-        server.refuses = lambda body: {"error": {"message": f"No: {turns[0].content}", "input": body}}
-        with pytest.raises(ModelError, match="refused this"):
-            await answer(client, turns, max_tokens=9)
-    assert len(server.requests) == 1
-
-
-@pytest.mark.parametrize("question", ["p", "min", "min_p"])
-async def test_a_short_question_hides_no_word_of_a_refusal(question: str) -> None:
-    async with OtherServer() as server, ModelClient(server.url) as client:
-        server.unknown = {"min_p"}
-        assert (await answer(client, [Turn("user", question)], min_p=0.1))[1].left_out == ("min_p",)
+async def test_without_probabilities_nobody_asks_how_many() -> None:
+    async with OtherServer() as server, client_of(server, leave_out=["logprobs", "stream_options"]) as client:
+        assert not (await answer(client, likely=5))[1].is_counted
+    assert server.requests[-1].keys() == {"model", "messages", "seed", "stream", "temperature", "top_p"}
 
 
 @pytest.mark.parametrize(
-    ("words", "takes_none"),
+    ("leave_out", "sent"),
     [
-        ("System role not supported", True),
-        ("Unsupported value: 'messages[0].role' does not support 'system' with this model.", True),
-        ("Developer instruction is not enabled for models/gemma-3-1b-it", True),
-        ("Conversation roles must alternate user/assistant/user/assistant/...", True),
-        ("After the optional system message, conversation roles must alternate user/assistant", False),
-        ("The system is busy.", False),
+        ((), {"max_tokens"}),
+        (("max_tokens",), {"max_completion_tokens"}),
+        (("max_tokens", "max_completion_tokens"), set()),
     ],
 )
-def test_only_who_takes_no_turn_of_the_system_is_taken_for_that(words: str, takes_none: bool) -> None:
-    assert bool(NO_SYSTEM.search(words)) is takes_none
+async def test_the_limit_of_an_answer_has_the_name_that_the_server_takes(
+    leave_out: tuple[str, ...], sent: set[str]
+) -> None:
+    async with OtherServer() as server, client_of(server, leave_out=leave_out) as client:
+        await answer(client, max_tokens=9)
+    (body,) = server.requests
+    assert body.keys() & {"max_tokens", "max_completion_tokens"} == sent
+    assert all(body[name] == 9 for name in sent)
 
 
 async def test_a_model_without_turns_of_the_system_reads_its_words_with_the_question() -> None:
-    def refuse(body: dict[str, Any]) -> object:
-        has_system = any(message["role"] == "system" for message in body["messages"])
-        return {"error": {"message": "System role not supported"}} if has_system else None
-
-    async with OtherServer() as server, ModelClient(server.url) as client:
-        server.refuses = refuse
-        for _ in range(2):
-            assert (await answer(client, [Turn("system", "Rhyme."), *QUESTION]))[0] == "Paris"
-        await answer(client, [Turn("system", ""), *QUESTION])
+    async with OtherServer() as server, client_of(server, system_turn=False) as client:
+        for system in ("Rhyme.", ""):
+            await answer(client, [Turn("system", system), *QUESTION])
     contents = [[message["content"] for message in body["messages"]] for body in server.requests]
     asked = QUESTION[0].content
-    assert contents == [["Rhyme.", asked], [f"Rhyme.\n\n{asked}"], [f"Rhyme.\n\n{asked}"], [asked]]
+    assert contents == [[f"Rhyme.\n\n{asked}"], [asked]]
 
 
 async def test_what_a_model_thinks_before_it_answers_is_left_out() -> None:
@@ -168,49 +147,93 @@ async def test_an_error_with_the_status_of_an_answer_is_one(error: dict[str, obj
             await answer(client)
 
 
-async def test_a_model_that_cannot_go_on_with_a_beginning_says_so() -> None:
+async def test_a_server_that_nobody_knows_to_go_on_with_a_beginning_is_not_asked_to() -> None:
     turns = [*QUESTION, Turn("assistant", "Par")]
     async with OtherServer() as server, ModelClient(server.url) as client:
-        server.unknown = {"continue_final_message"}
-        for _ in range(2):
-            with pytest.raises(ModelError, match="“tiny” cannot go on from the middle of an answer"):
-                await answer(client, turns, goes_on=True)
-    assert len(server.requests) == 1
+        with pytest.raises(ModelError, match="“tiny” cannot go on from the middle of an answer"):
+            await answer(client, turns, goes_on=True)
+    assert not server.requests
 
 
-async def test_a_model_that_refuses_pictures_is_known_to_read_none() -> None:
+async def test_a_model_of_llama_cpp_that_fails_with_a_picture_may_read_none() -> None:
     turns = [Turn("user", "What is this?", (b"picture",))]
-    async with OtherServer(listed=[{"id": "tiny-vl"}]) as server, ModelClient(server.url) as client:
-        assert (await client.choose("chat")).reads_images
+    listed = [{"id": "tiny-vl", "owned_by": "llamacpp"}]
+    async with OtherServer(listed=listed) as server, ModelClient(server.url) as client:
         server.reads_pictures = False
-        with pytest.raises(ModelError, match="^“tiny-vl” cannot read pictures, as its server says.$"):
+        with pytest.raises(ModelError, match="^“tiny-vl” failed with this picture. If it reads none"):
             await answer(client, turns)
-        assert not (await client.choose("chat")).reads_images
         assert (await answer(client))[0] == "Paris"
     assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize(
-    ("words", "is_blind"),
-    [
-        ("tiny is not a multimodal model", True),
-        ("At most 0 image(s) may be provided in one prompt.", True),
-        ("Model does not support images. Please use a model that does.", True),
-        ("Invalid content type. image_url is only supported by certain models.", True),
-        ("this model is missing data required for image input", True),
-        ("The image is too large.", False),
-        ("image format is not supported", False),
-        ("unsupported image type", False),
-    ],
-)
-def test_only_who_reads_no_pictures_at_all_is_taken_for_blind(words: str, is_blind: bool) -> None:
-    assert bool(NO_IMAGES.search(words)) is is_blind
+async def test_another_server_answers_about_a_picture_with_which_one_failed() -> None:
+    turns = [Turn("user", "What is this?", (b"picture",))]
+    async with OtherServer(listed=[{"id": "tiny-vl"}]) as failing, OtherServer(listed=[{"id": "tiny-vl"}]) as other:
+        failing.reads_pictures = False
+        sections = [UpstreamSection(name=name, url=one.url) for name, one in (("failing", failing), ("other", other))]
+        async with ModelClient.over(list(map(make_upstream, sections))) as client:
+            text, last = await answer(client, turns)
+    assert (text, last.model) == ("Paris", "tiny-vl@other")
 
 
-async def test_a_refusal_that_names_no_field_is_told() -> None:
+def too_hot(body: dict[str, object]) -> object:
+    """Refuse a temperature of more than 1.5 in the format of pydantic, which repeats the request."""
+    if float(body.get("temperature", 0)) <= 1.5:
+        return None
+    words = "Input should be less than or equal to 1.5"
+    return {"detail": [{"loc": ["body", "temperature"], "msg": words, "input": body, "ctx": {"le": 1.5}}]}
+
+
+async def test_a_value_that_is_refused_is_told_and_costs_nobody_else_the_field() -> None:
     async with OtherServer() as server, ModelClient(server.url) as client:
-        server.unknown = {"messages"}
+        server.refuses = too_hot
+        with pytest.raises(ModelError, match=r"\(status 422\): temperature: Input should be less"):
+            await answer(client, temperature=2)
+        _, last = await answer(client, temperature=0.2)
+    assert (server.requests[-1]["temperature"], server.requests[-1]["seed"]) == (0.2, 1)
+    assert last.left_out == ("min_p",)
+
+
+@pytest.mark.parametrize("owner", ["vllm", "somebody"])
+async def test_a_refused_request_is_sent_again_without_what_nobody_chose(owner: str) -> None:
+    async with OtherServer(listed=[{"id": "tiny", "owned_by": owner}]) as server, ModelClient(server.url) as client:
+        server.unknown = {"stream_options", "logprobs", "seed"}
+        text, last = await answer(client, max_tokens=9, likely=5)
+    assert (text, last.is_counted, "seed" in last.left_out) == ("Paris", False, True)
+    first, second = server.requests
+    assert first.keys() - second.keys() == {"stream_options", "logprobs", "top_logprobs", "seed"}
+    assert second.items() <= first.items()
+
+
+@pytest.mark.parametrize(("leave_out", "asked"), [((), 2), (("seed", "stream_options"), 1)])
+async def test_what_is_refused_is_told_and_the_log_says_what_to_do(
+    leave_out: tuple[str, ...], asked: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "bot.inference.chat")
+    async with OtherServer() as server, client_of(server, leave_out=leave_out) as client:
+        server.unknown = {"temperature"}
         with pytest.raises(ModelError, match="refused this .status 400.: Unrecognized request argument"):
+            await answer(client)
+    # Without a field that nobody chose, the same request would be refused again.
+    assert len(server.requests) == asked
+    assert [one.getMessage() for one in caplog.records if one.name == "bot.inference.chat"] == [
+        REFUSED % ("tiny@other", 400)
+    ]
+
+
+async def test_a_request_that_is_refused_after_the_first_word_is_not_sent_again() -> None:
+    async with OtherServer() as server, ModelClient(server.url) as client:
+        server.ending = "refused"
+        with pytest.raises(ModelError, match="status 400"):
+            await answer(client)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+async def test_other_refusals_are_told_and_not_sent_again(status: int) -> None:
+    async with OtherServer() as server, ModelClient(server.url) as client:
+        server.failures = [(status, {})]
+        with pytest.raises(ModelError):
             await answer(client)
     assert len(server.requests) == 1
 

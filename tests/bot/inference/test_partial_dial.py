@@ -3,8 +3,10 @@ import math
 import pytest
 from fakes.model_server.other_server import OtherServer
 
+from bot.config.upstreams import UpstreamSection
 from bot.core.errors import ModelError
 from bot.inference.client import ModelClient
+from bot.inference.connecting import make_upstream
 from bot.inference.partial_dial import build_dial, read_likely
 
 LIKELY = [(b" mat", math.log(0.5)), (b" floor", math.log(0.25)), (b"\xf0\x9f", math.log(0.125))]
@@ -52,18 +54,30 @@ async def test_a_text_is_continued_as_it_is_and_otherwise_in_a_chat() -> None:
         assert not server.requests
     async with OtherServer() as server, ModelClient(server.url) as client:
         server.shape = {"choices": [{"message": {"content": " mat"}, "logprobs": NEW}]}
-        for _ in range(2):
-            assert [one.bytes for one in (await client.dial("The cat sat on the")).candidates] == [b" mat"]
-    assert [body["messages"][-1]["content"] for body in server.requests] == ["The cat sat on the"] * 2
-    # It is asked only once for what it does not have.
-    assert server.completions == 1
+        assert [one.bytes for one in (await client.dial("The cat sat on the")).candidates] == [b" mat"]
+    assert [body["messages"][-1]["content"] for body in server.requests] == ["The cat sat on the"]
 
 
-async def test_a_model_without_probabilities_is_told_of() -> None:
+async def test_a_server_whose_makers_document_no_such_completions_is_not_asked_for_them() -> None:
+    async with OtherServer(listed=[{"id": "tiny", "owned_by": "library"}]) as server, ModelClient(server.url) as client:
+        server.shape = {"choices": [{"message": {"content": " mat"}, "logprobs": NEW}]}
+        await client.dial("The cat sat on the")
+    assert not server.completions
+
+
+async def test_a_server_that_refuses_twenty_tokens_is_asked_for_five() -> None:
     async with OtherServer() as server, ModelClient(server.url) as client:
+        server.refuses = lambda body: {"error": {"message": "No."}} if body["top_logprobs"] > 5 else None
+        server.shape = {"choices": [{"message": {"content": " mat"}, "logprobs": NEW}]}
+        assert [one.bytes for one in (await client.dial("The cat")).candidates] == [b" mat"]
+    assert [body["top_logprobs"] for body in server.requests] == [20, 5]
+
+
+@pytest.mark.parametrize("leave_out", [(), ("logprobs",)])
+async def test_a_model_without_probabilities_is_told_of(leave_out: tuple[str, ...]) -> None:
+    async with OtherServer() as server:
+        section = UpstreamSection(name="other", url=server.url, leave_out=leave_out)
         server.shape = {"choices": [{"message": {"content": " mat"}}]}
-        with pytest.raises(ModelError, match="“tiny” does not tell how probable its tokens are"):
-            await client.dial("The cat")
-        server.unknown = {"logprobs"}
-        with pytest.raises(ModelError, match="“tiny” does not tell how probable its tokens are"):
-            await client.dial("The cat")
+        async with ModelClient.over([make_upstream(section)]) as client:
+            with pytest.raises(ModelError, match="“tiny@other” does not tell how probable its tokens are"):
+                await client.dial("The cat")

@@ -9,9 +9,11 @@ from fakes.model_server.model_api import look_at, png
 from fakes.model_server.other_server import OtherServer
 from PIL import Image
 
+from bot.config.upstreams import UpstreamSection
 from bot.core.errors import ModelError, ModelUnavailable
 from bot.core.model_events import Drawn
 from bot.inference.client import ModelClient
+from bot.inference.connecting import make_upstream
 from bot.provenance.metadata import Label, read_label
 
 
@@ -50,6 +52,18 @@ async def test_a_server_that_always_sends_files_may_refuse_to_be_told_so() -> No
         [drawn] = await draw(server)
     assert drawn.media_type == "image/png"
     assert [sorted(body) for body in server.requests[1:]] == [["model", "n", "prompt"]]
+
+
+async def test_a_server_that_always_sends_files_need_not_be_told_so() -> None:
+    async with OtherServer(listed=[{"id": "flux"}]) as server:
+        server.unknown = {"response_format"}
+        server.shapes["images/generations"] = sent(encode("WEBP"))
+        section = UpstreamSection(name="other", url=server.url, leave_out=("response_format",))
+        async with ModelClient.over([make_upstream(section)]) as client:
+            drawn = [event async for event in client.imagine("a cat", seed=7, model="flux@other", user="ann")][-1]
+    assert isinstance(drawn, Drawn)
+    assert drawn.media_type == "image/png"
+    assert [sorted(body) for body in server.requests] == [["model", "n", "prompt"]]
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ async def here(database: Database, days: int = 7) -> UsageStatistics:
 async def add(database: Database, kind: str, command: str, value: str, by: int = 1, ago: int = 0) -> None:
     async with database.writing() as session:
         day = day_of(now() - timedelta(days=ago))
-        await count(session, ("test", "school"), kind, command, value, day, by)
+        await session.run_sync(count, ("test", "school"), kind, command, value, day, by)
 
 
 async def test_uses_by_command_and_day_the_most_used_first(database: Database) -> None:

@@ -53,7 +53,7 @@ async def happened(database: Database, what: str, days: float) -> None:
     async with database.writing() as session:
         session.add(message(text=what, created=then))
         add_entry(session, AuditEntry(actor=ANN, place=ROOM, kind=REFUSAL, what="ask", before=what)).created = then
-        await counters.count(session, ("test", "school"), counters.USE, what, "done", counters.day_of(then))
+        await session.run_sync(counters.count, ("test", "school"), counters.USE, what, "done", counters.day_of(then))
 
 
 async def content(bot: Bot) -> dict[str, list[str]]:

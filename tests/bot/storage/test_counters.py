@@ -24,9 +24,9 @@ async def test_events_are_counted_by_day_and_by_server(database: Database) -> No
         (("test", "other"), "2026-03-31", "done"),
     ]:
         async with database.writing() as session:
-            await counters.count(session, where, counters.USE, "ask", value, day)
+            await session.run_sync(counters.count, where, counters.USE, "ask", value, day)
     async with database.writing() as session:
-        await counters.count(session, HERE, counters.USE, "ask", "done", "2026-03-31", -1)
+        await session.run_sync(counters.count, HERE, counters.USE, "ask", "done", "2026-03-31", -1)
     assert await numbers(database) == {
         ("school", "2026-03-30", "done"): 1,
         ("school", "2026-03-31", "done"): 1,
@@ -38,7 +38,7 @@ async def test_events_are_counted_by_day_and_by_server(database: Database) -> No
 async def test_nothing_is_counted_if_the_transaction_fails(database: Database) -> None:
     async def break_off() -> None:
         async with database.writing() as session:
-            await counters.count(session, HERE, counters.USE, "ask", "done", "2026-03-31")
+            await session.run_sync(counters.count, HERE, counters.USE, "ask", "done", "2026-03-31")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -63,6 +63,6 @@ async def test_old_counts_are_deleted(database: Database) -> None:
     days = {age: counters.day_of(now() - timedelta(days=age)) for age in (0, 399, 402)}
     async with database.writing() as session:
         for day in days.values():
-            await counters.count(session, HERE, counters.USE, "ask", "done", day)
+            await session.run_sync(counters.count, HERE, counters.USE, "ask", "done", day)
     await counters.purge(database)
     assert {day for _, day, _ in await numbers(database)} == {days[0], days[399]}

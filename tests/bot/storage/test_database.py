@@ -2,9 +2,11 @@ import asyncio
 import gc
 import multiprocessing
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from fakes.storage.postgres import fresh_database
 from fakes.storage.revisions import back_to
 from fakes.storage.rows import message
 from sqlalchemy import JSON, Text, column, func, insert, inspect, select, table, text
+from sqlalchemy.orm import Session
 
 from bot.platforms.web.access.teachers import WebModerators
 from bot.settings.resolver import Settings
@@ -190,6 +193,139 @@ async def test_a_cancelled_writer_releases_its_lock(address: str) -> None:
         assert isinstance(cancelled, asyncio.CancelledError)
 
 
+async def test_a_cancelled_write_does_nothing_after_it_has_ended(address: str) -> None:
+    async with Database(address) as database:
+        begun, may_end = threading.Event(), threading.Event()
+
+        def write(session: Session) -> None:
+            session.add(EventRow(platform="test", id="1", created=now()))
+            session.flush()
+            begun.set()
+            if "sqlite" in address:
+                may_end.wait(PATIENCE_SECONDS)
+            else:
+                session.execute(text(f"SELECT pg_sleep({PATIENCE_SECONDS})"))
+
+        task = asyncio.create_task(database.write(write))
+        await eventually(begun.is_set)
+        task.cancel()
+        # It waits for the thread, or has PostgreSQL give up.
+        await asyncio.wait({task}, timeout=0.05)
+        may_end.set()
+        (cancelled,) = await asyncio.gather(task, return_exceptions=True)
+        assert isinstance(cancelled, asyncio.CancelledError)
+        # Where a thread writes, it cannot be stopped.
+        stored = select(func.count()).select_from(EventRow)
+        before = await database.read(lambda session: session.scalar(stored))
+        await database.release_event("test", "1")
+        assert before == (1 if "sqlite" in address else 0)
+        assert await database.claim_event("test", "1")
+
+
+async def test_a_call_in_a_thread_ends_before_the_database_closes(tmp_path: Path) -> None:
+    """Even one that nobody waits for any more, as its task was cancelled twice."""
+    begun, may_end = threading.Event(), threading.Event()
+
+    def write(session: Session) -> None:
+        begun.set()
+        may_end.wait(PATIENCE_SECONDS)
+        session.add(EventRow(platform="test", id="1", created=now()))
+
+    database = Database(f"sqlite:///{tmp_path / 'bot.db'}")
+    async with database:
+        task = asyncio.create_task(database.write(write))
+        await eventually(begun.is_set)
+        for _ in range(2):
+            task.cancel()
+            await asyncio.sleep(0)
+        await asyncio.wait({task})
+        asyncio.get_running_loop().call_later(0.05, may_end.set)
+    assert may_end.is_set()
+    # It can be opened again.
+    async with database:
+        assert not await database.claim_event("test", "1")
+
+
+async def test_a_write_that_waits_when_the_database_closes_is_not_lost(tmp_path: Path) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def hold(session: Session) -> None:
+        begun.set()
+        may_end.wait(PATIENCE_SECONDS)
+
+    database = Database(f"sqlite:///{tmp_path / 'bot.db'}")
+    async with database:
+        holding = asyncio.create_task(database.write(hold))
+        await eventually(begun.is_set)
+        waiting = asyncio.create_task(database.claim_event("test", "1"))
+        asyncio.get_running_loop().call_later(0.05, may_end.set)
+    await holding
+    assert await waiting
+    async with database:
+        assert not await database.claim_event("test", "1")
+
+
+async def test_writers_of_a_file_take_turns_and_leave_threads_to_readers(tmp_path: Path) -> None:
+    begun, may_end, order = threading.Event(), threading.Event(), list[int]()
+
+    def hold(session: Session) -> None:
+        session.execute(select(1))
+        begun.set()
+        may_end.wait(PATIENCE_SECONDS)
+
+    def note(number: int, session: Session) -> None:
+        session.execute(select(1))
+        order.append(number)
+
+    async with Database(f"sqlite:///{tmp_path / 'bot.db'}") as database:
+        holding = asyncio.create_task(database.write(hold))
+        await eventually(begun.is_set)
+        waiting = [asyncio.create_task(database.write(partial(note, number))) for number in range(20)]
+        assert await database.read(lambda session: session.scalar(select(1))) == 1
+        may_end.set()
+        await asyncio.gather(holding, *waiting)
+    assert order == list(range(20))
+
+
+async def test_a_write_that_fails_after_it_was_cancelled_is_told_to_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def fail(session: Session) -> None:
+        begun.set()
+        may_end.wait(PATIENCE_SECONDS)
+        raise ZeroDivisionError
+
+    async with Database(f"sqlite:///{tmp_path / 'bot.db'}") as database:
+        for cancellations in (1, 2):
+            begun.clear()
+            may_end.clear()
+            task = asyncio.create_task(database.write(fail))
+            await eventually(begun.is_set)
+            for _ in range(cancellations):
+                task.cancel()
+                await asyncio.sleep(0)
+            may_end.set()
+            (cancelled,) = await asyncio.gather(task, return_exceptions=True)
+            assert isinstance(cancelled, asyncio.CancelledError)
+        assert await database.claim_event("test", "1")
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+
+
+async def test_nothing_is_written_by_a_function_that_fails(address: str) -> None:
+    def fail(session: Session) -> None:
+        session.add(EventRow(platform="test", id="1", created=now()))
+        session.flush()
+        raise ZeroDivisionError
+
+    async with Database(address) as database:
+        with pytest.raises(ZeroDivisionError):
+            await database.write(fail)
+        assert await database.claim_event("test", "1")
+
+
 async def test_truncating_the_wal_does_not_block_writers_while_somebody_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,14 +358,18 @@ async def test_characters_that_databases_reject_are_removed_from_texts(address: 
             assert await session.scalar(select(MessageRow.id).where(MessageRow.text == "ab \ud83d c")) == row.id
 
 
-@pytest.mark.parametrize("writes", [False, True])
+@pytest.mark.parametrize("way", ["reading", "writing", "read", "write"])
 async def test_a_task_cancelled_at_any_moment_returns_its_connection(
-    address: str, writes: bool, caplog: pytest.LogCaptureFixture
+    address: str, way: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Database(address) as database:
+        do = getattr(database, way)
 
         async def work() -> None:
-            async with database.writing() if writes else database.reading() as session:
+            if way in ("read", "write"):
+                await do(lambda session: session.execute(text("SELECT 1")))
+                return
+            async with do() as session:
                 await session.execute(text("SELECT 1"))
 
         for turns in range(60):

@@ -17,10 +17,11 @@ from fakes.storage.postgres import fresh_database
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from bot.core.errors import ConfigError, DatabaseUnavailable
 from bot.storage import engine
-from bot.storage.database import Database, PluginRow
+from bot.storage.database import Database, EventRow, PluginRow, now
 from bot.storage.engine import create_backend, prepare_file
 from bot.storage.key_value import Store
 
@@ -140,6 +141,18 @@ async def test_writers_see_earlier_changes_whatever_isolation_the_server_has_by_
             store = Store(database, "sums")
             await asyncio.gather(*(store.change("one", lambda value: (value or 0) + 1) for _ in range(20)))
             assert await store.get("one") == 20
+
+
+async def test_a_connection_that_is_lost_in_a_transaction_leaves_nothing_of_it(postgres: str) -> None:
+    def lose_connection(session: Session) -> None:
+        session.add(EventRow(platform="lost", id="1", created=now()))
+        session.flush()
+        session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    async with fresh_database(postgres) as address, Database(address) as database:
+        with pytest.raises(DatabaseUnavailable):
+            await database.write(lose_connection)
+        assert await database.claim_event("lost", "1")
 
 
 async def test_a_lost_connection_is_replaced(postgres: str) -> None:

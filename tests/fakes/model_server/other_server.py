@@ -23,7 +23,8 @@ class OtherServer:
     `failures` are the statuses and headers of the next answers. `refuses` returns the object with which a request is
     refused, or None.
     `ending` is how a stream ends: "whole"; "unmarked", without “[DONE]”; "cut", in the middle and properly closed;
-    "killed", with the connection, as soon as `may_be_killed` is set, as it is unless a test clears it. `shape` replaces
+    "killed", with the connection, as soon as `may_be_killed` is set, as it is unless a test clears it; "refused", with
+    an error in it. `shape` replaces
     the answer by any JSON object, and `shapes` are the answers at other paths, such as “images/generations”.
     `completion` answers completions, which are refused without it; `completions` counts them.
     `connections` counts what connected to it, `requests` are the bodies of chats, and `headers` those of all requests.
@@ -144,7 +145,9 @@ class OtherServer:
                 assert request.transport is not None
                 request.transport.abort()
                 return response
-            if self.ending == "cut":
+            if self.ending == "refused":
+                await send(json.dumps({"error": {"message": "no", "type": "invalid_request_error"}}))
+            if self.ending in ("cut", "refused"):
                 return response
         await say({}, "stop")
         if "stream_options" in body:

@@ -32,7 +32,7 @@ async def read_last(replies: Stream[Reply]) -> Reply:
 async def add(bot: Bot, command: str, by: int, ago: int = 0, kind: str = USE, value: str = "done") -> None:
     async with bot.database.writing() as session:
         day = day_of(now() - timedelta(days=ago))
-        await count(session, ("test", "school"), kind, command, value, day, by)
+        await session.run_sync(count, ("test", "school"), kind, command, value, day, by)
 
 
 def days(ago: int) -> str:

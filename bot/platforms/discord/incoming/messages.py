@@ -55,7 +55,7 @@ class MessageListener:
         if isinstance(message.channel, discord.PartialMessageable) and not self._is_addressed(message):
             # Until Discord has told about a server, its channels are unknown.
             return
-        if self._is_addressed(message) or message.reference is not None or self._is_own_thread(message):
+        if self._is_addressed(message) or self._may_be_reply(message) or self._is_own_thread(message):
             self._answers.start(self._answer_if_addressed(message), "discord message")
 
     def _is_addressed(self, message: discord.Message) -> bool:
@@ -69,12 +69,13 @@ class MessageListener:
         if isinstance(message.channel, discord.PartialMessageable):
             # It may be a thread, in which other rules hold, and another conversation.
             message.channel = await self._client.fetch_channel(message.channel.id)  # type: ignore[assignment]
-        if not (self._is_addressed(message) or self._is_own_thread(message) or await self._is_reply(message)):
-            return
-        if not message.content and not self._is_addressed(message):
+        is_addressed, is_own_thread = self._is_addressed(message), self._is_own_thread(message)
+        if not message.content and not is_addressed:
             # Without the intent, Discord gives the text of a message only where it mentions the bot.
-            if self._is_own_thread(message) and not self._reads_all:
+            if is_own_thread and not self._reads_all:
                 await self._explain_mentions(message)
+            return
+        if not (is_addressed or is_own_thread or await self._is_reply(message)):
             return
         try:
             if not await self._bot.database.claim_event(PLATFORM, str(message.id)):
@@ -90,10 +91,17 @@ class MessageListener:
             place = from_message(message, "").place
             await self._reply(message, welcome(self._bot, self._locale(message), place, names_all=True))
 
+    def _may_be_reply(self, message: discord.Message) -> bool:
+        """Return whether a message replies to one of the bot, as far as Discord tells whose that one is."""
+        if message.reference is None or message.type is not discord.MessageType.reply:
+            return False
+        replied = message.reference.resolved
+        return replied is None or (isinstance(replied, discord.Message) and replied.author == self._client.user)
+
     async def _is_reply(self, message: discord.Message) -> bool:
         """Return whether a message replies to an answer of the bot."""
         request = from_message(message, "")
-        row = await self._bot.messages.find(request.place, request.reply_to) if request.reply_to else None
+        row = await self._bot.messages.find(request.place, request.reply_to)
         return row is not None and row.role == "assistant"
 
     async def _explain_mentions(self, message: discord.Message) -> None:

@@ -77,7 +77,8 @@ class Messages:
         """Return whether a message is for the bot: direct, a mention, or in its thread without mentions of others."""
         if place.is_direct or event["type"] == "app_mention" or self._identity.user in mentioned:
             return True
-        if "thread_ts" not in event or mentioned:
+        # Without words, such as a file alone, it gets no answer even in a thread of the bot.
+        if "thread_ts" not in event or mentioned or not (event.get("text") or "").strip():
             return False
         # A private answer in a thread does not make it a thread of the bot.
         return await self._bot.messages.has_public_answer(self._handler.to_place(place))

@@ -9,12 +9,16 @@ from fakes.core.requests import wait_until_delivered
 from fakes.discord import FakeChannel, FakeDiscord, FakeMessage
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
+from fakes.storage.statements import counted_statements
 from fakes.storage.trouble import locked, wait_briefly
 
 from bot.answers import examiner
 from bot.app import Bot
 from bot.core import files
 from bot.core.messages import Reply
+
+LOOK_UP = "SELECT max(anon_1.id)"
+"""The beginning of the statement that looks up the message that another one replies to."""
 
 
 @pytest.fixture
@@ -125,6 +129,27 @@ async def test_messages_to_others_are_not_answered(open_discord: FakeDiscord, to
     machine.bot = True
     await open_discord.say(machine, open_discord.channel, "Beep", mention=True)
     await assert_no_reply(open_discord, open_discord.channel, toys)
+
+
+async def test_replies_that_get_no_answer_are_not_looked_up(toy_bot: Bot, quick: None, toys: Toys) -> None:
+    async with FakeDiscord() as discord:
+        async with on_discord(toy_bot, discord, message_content=True):
+            asked = await discord.slash(discord.ann, discord.channel, "stretch", length=10)
+            answer = await finished(discord, await asked.message())
+            await wait_until_delivered(toy_bot, "discord", str(answer.id))
+            with counted_statements() as statements:
+                other = await discord.say(discord.ann, discord.channel, "Hello all")
+                await discord.say(discord.ben, discord.channel, "Hello Ann", reply_to=other, ping=False)
+                await assert_no_reply(discord, discord.channel, toys)
+                assert [one for one in statements if LOOK_UP in one] == []
+                await discord.say(discord.ben, discord.channel, "And then?", reply_to=answer, ping=False)
+                await discord.until(lambda: any(LOOK_UP in one for one in statements))
+        # Without the intent, Discord sends no words of this.
+        async with on_discord(toy_bot, discord):
+            with counted_statements() as statements:
+                await discord.say(discord.ben, discord.channel, "And then?", reply_to=answer, ping=False)
+                await assert_no_reply(discord, discord.channel, toys)
+            assert [one for one in statements if LOOK_UP in one] == []
 
 
 async def test_a_refusal_is_a_reply(discord: FakeDiscord) -> None:

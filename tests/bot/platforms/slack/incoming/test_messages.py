@@ -11,6 +11,7 @@ from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_toys
 from fakes.platforms.slack_bot import find_answers, on_slack, speed_up, wait_for_answer
 from fakes.slack import FakeMessage, FakeSlack
+from fakes.storage.statements import counted_statements
 from fakes.storage.trouble import locked, wait_briefly
 
 from bot.answers import examiner
@@ -104,6 +105,18 @@ async def test_messages_for_others_are_not_answered(slack: FakeSlack, models: Fa
         await slack.send_event(about | event | {"thread_ts": own.ts}).acknowledged()
     await assert_unanswered(slack, models)
     assert len(models.requests) == 2
+
+
+async def test_a_file_without_words_costs_no_look_into_the_database(slack: FakeSlack, models: FakeModels) -> None:
+    own = await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
+    await wait_for_count(slack, 1)
+    with counted_statements() as statements:
+        await slack.say(slack.ben, slack.channel, "", thread_ts=own.ts, files=[("cat.png", make_picture())])
+        await assert_unanswered(slack, models)
+        assert [one for one in statements if "messages.private = 0" in one] == []
+        await slack.say(slack.ben, slack.channel, "Are you sure?", thread_ts=own.ts)
+        await wait_for_count(slack, 3)
+        assert len([one for one in statements if "messages.private = 0" in one]) == 1
 
 
 async def test_a_private_answer_does_not_make_a_thread_the_bots(slack: FakeSlack, models: FakeModels) -> None:

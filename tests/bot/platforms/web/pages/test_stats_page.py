@@ -20,7 +20,7 @@ PHONE = {"width": 360, "height": 740}
 
 async def add(bot: Bot, kind: str, command: str, value: str, by: int, ago: int = 0) -> None:
     async with bot.database.writing() as session:
-        await count(session, ("web", "web"), kind, command, value, day_of(now() - timedelta(days=ago)), by)
+        await session.run_sync(count, ("web", "web"), kind, command, value, day_of(now() - timedelta(days=ago)), by)
 
 
 async def asked(person: Visitor, days: str = "7", locale: str = "en") -> tuple[int, dict[str, Any]]:
