@@ -73,15 +73,15 @@ async def in_time(work: Awaitable[Result], seconds: float) -> Result:
         if not task.done():
             task.cancel()
             _given_up.add(task)
-            task.add_done_callback(_forget)
+            task.add_done_callback(_given_up.discard)
+            task.add_done_callback(take_error)
     if not task.done():
         raise TimeoutError
     return task.result()
 
 
-def _forget(task: asyncio.Future[Any]) -> None:
-    """Let go of work that was given up; nobody waits for its error."""
-    _given_up.discard(task)
+def take_error(task: asyncio.Future[Any]) -> None:
+    """Take the error of work that nobody waits for any more, which asyncio would log as one that was never read."""
     if not task.cancelled():
         task.exception()
 

@@ -74,7 +74,7 @@ class ChatRequest:
         """Return the body of the request for a model, without the fields that it does not know."""
         body: dict[str, Any] = {
             "model": model,
-            "messages": [build_message(turn) for turn in self._turns_for(dialect)],
+            "messages": [build_message(turn) for turn in dialect.place_system(self.turns)],
             "temperature": self.temperature,
             "seed": self.seed,
             "stream": True,
@@ -98,18 +98,6 @@ class ChatRequest:
         if self.goes_on:
             body["add_generation_prompt"] = False
         return dialect.adapt(body)
-
-    def _turns_for(self, dialect: Dialect) -> Sequence[Turn]:
-        """Return the turns as a model takes them: if none of the system, its words stand before the first question."""
-        if dialect.is_ours:
-            return self.turns
-        system = "\n\n".join(turn.content for turn in self.turns if turn.role == "system" and turn.content)
-        others = [turn for turn in self.turns if turn.role != "system"]
-        if not system or not others:
-            return others or self.turns
-        if dialect.system_turn:
-            return self.turns
-        return [replace(others[0], content=f"{system}\n\n{others[0].content}"), *others[1:]]
 
     def shorten(self) -> ChatRequest | None:
         """Return the request without the older half of the earlier turns; None if there are none to leave out."""

@@ -11,8 +11,9 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from bot.core.errors import ModelError
-from bot.core.model_events import Candidate, Dial
+from bot.core.model_events import Candidate, Dial, Turn
 from bot.inference.logprobs import BITS_PER_NAT, bytes_of
+from bot.inference.messages import build_message
 from bot.inference.responses import checked_format
 from bot.inference.upstreams.dialects import FEW_LIKELY, MOST_LIKELY, REFUSAL_STATUSES
 
@@ -53,10 +54,8 @@ async def _ask_to_complete(target: Target, text: str) -> list[tuple[bytes, float
 
 
 async def _ask_in_chat(target: Target, dialect: Dialect, text: str) -> list[tuple[bytes, float]]:
-    turns = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": text}]
-    if not dialect.system_turn:
-        turns = [{"role": "user", "content": f"{INSTRUCTIONS}\n\n{text}"}]
-    chat = {"messages": turns, "logprobs": True, **ONE_TOKEN}
+    turns = dialect.place_system([Turn("system", INSTRUCTIONS), Turn("user", text)])
+    chat = {"messages": [build_message(turn) for turn in turns], "logprobs": True, **ONE_TOKEN}
     path = "/chat/completions"
     try:
         return await _ask(target, path, dialect.adapt({**chat, "top_logprobs": MOST_LIKELY}))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
+from bot.core.background import take_error
 from bot.storage.engine import BUSY_SECONDS, MAX_CONNECTIONS, READ_ONLY
 
 if TYPE_CHECKING:
@@ -71,12 +72,6 @@ async def complete(work: Awaitable[Result]) -> Result:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        # Nobody else reads how it ended, or it would be told as an error that was never retrieved.
-        task.add_done_callback(_retrieve)
+        task.add_done_callback(take_error)
         await asyncio.wait({task})
         raise
-
-
-def _retrieve(task: asyncio.Future[Any]) -> None:
-    if not task.cancelled():
-        task.exception()

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from bot.config.upstreams import Kind
     from bot.core.errors import ModelError
+    from bot.core.model_events import Turn
 
 CONTINUE = "continue_final_message"
 NOT_OPENAI = frozenset({"min_p", CONTINUE, "add_generation_prompt"})
@@ -62,6 +63,18 @@ class Dialect:
         if self.is_ours or error.status not in REFUSAL_STATUSES or not sent.keys() & UNCHOSEN:
             return None
         return replace(self, leave_out=self.leave_out | UNCHOSEN)
+
+    def place_system(self, turns: Sequence[Turn]) -> Sequence[Turn]:
+        """Return turns as the server takes them: if none of the system, its words stand before the first question."""
+        if self.is_ours:
+            return turns
+        system = "\n\n".join(turn.content for turn in turns if turn.role == "system" and turn.content)
+        others = [turn for turn in turns if turn.role != "system"]
+        if not system or not others:
+            return others or turns
+        if self.system_turn:
+            return turns
+        return [replace(others[0], content=f"{system}\n\n{others[0].content}"), *others[1:]]
 
     def adapt(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return a request as the server takes it."""
