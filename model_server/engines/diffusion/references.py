@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,7 +20,7 @@ from model_server.assembly import REFERENCE_FILES
 from model_server.engines.diffusion.parts import ADJECTIVES, CLOTHES, FEATURES, make_singular
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 TENSORS_FILE, TABLE_FILE = REFERENCE_FILES
@@ -28,7 +28,7 @@ SLOTS = 4
 """The number of drawings that the network can look at."""
 LATENT_UNIT = 1 / 24
 """What one step of the 8-bit latents stands for."""
-MAX_NAME_WORDS, MAX_ADJECTIVES = 6, 4
+MAX_NAME_WORDS, MAX_ADJECTIVES = 4, 4
 LEAST_COVERAGE = 0.6
 """With this share of names of things among its words, a prompt names what it shows, whatever else it says."""
 LEAST_SIMILARITY = 0.4
@@ -39,8 +39,10 @@ LEAST_SHARE = 0.3
 """The share of the votes with which the meaning of a prompt counts for more than the names in it."""
 MAX_SCENE = 2
 """How many things of a scene are drawn; a prompt with as many words is no scene."""
-FACES = frozenset({"face", "smiley", "emoji", "emoticon"})
+SMILEYS = frozenset({"face", "smiley", "emoji", "emoticon"})
 """Words for a face that shows what other words say."""
+LINKS = frozenset({"is", "are", "looks", "looking"})
+"""Words between a thing and its expression."""
 DESCRIBING = frozenset(
     {
         *("that", "which", "what", "who", "whose", "you", "your", "it", "its", "used", "use", "for", "when", "where"),
@@ -130,6 +132,7 @@ class ReferenceBank:
                     if rank < len(names):
                         self._by_name.setdefault(change(names[rank]), thing)
         self._expressions: dict[str, int] = table["expressions"]
+        self._shows_face = torch.isin(self._text_things, torch.tensor([*set(self._expressions.values())]))
         self._embed = embed
 
     def __len__(self) -> int:
@@ -143,13 +146,13 @@ class ReferenceBank:
         """
         named, coverage = self._find_named(prompt)
         things = _find_separate(named)
-        if named and all(one.is_expression for one in named):
+        if named and named[0].is_expression:
             return (named[0].phrase,)
         if coverage >= LEAST_COVERAGE and len(things) < MAX_SCENE:
             return (prompt,)
         words = WORD.findall(prompt.lower())
-        if not named and not FACES.isdisjoint(words):
-            face, _ = self._find_meant(prompt, among=set(self._expressions.values()))
+        if not named and any(one in SMILEYS and after in DESCRIBING for one, after in pairwise(words)):
+            face, _ = self._find_meant(prompt, among=self._shows_face)
             return (prompt,) if face is None else (self._thing_names[face],)
         is_covered, is_described = coverage >= LEAST_COVERAGE, not DESCRIBING.isdisjoint(words)
         if is_described or not is_covered:
@@ -187,10 +190,12 @@ class ReferenceBank:
         The longest name counts: a hot dog is no dog.
         """
         words = WORD.findall(prompt.lower())
+        if (whole := self._name(words, 0, len(words))) is not None:
+            return [whole], 1.0
         found, count, place = dict[int, Named](), 0, 0
         while place < len(words):
             for length in range(min(MAX_NAME_WORDS, len(words) - place), 0, -1):
-                one = self._name(words, place, length)
+                one = self._express(words, place, length) or self._name(words, place, length)
                 if one is not None:
                     found.setdefault(one.thing, one)
                     count += length
@@ -200,33 +205,45 @@ class ReferenceBank:
         meaningful = sum(word not in IGNORED for word in words)
         named = sorted(found.values(), key=lambda one: one.is_expression)
         if any(one.is_expression for one in named):
-            named = [one for one in named if one.name not in FACES]
+            named = [one for one in named if one.name not in SMILEYS]
         return named, count / max(1, meaningful)
 
     def _name(self, words: Sequence[str], place: int, length: int) -> Named | None:
         """Return the thing that `length` words at this place name, if there is one."""
-        name, before = " ".join(words[place : place + length]), words[max(0, place - MAX_ADJECTIVES) : place]
-        if name in IGNORED:
-            return None
+        name = " ".join(words[place : place + length])
         thing = self._by_name.get(name, self._by_name.get(normalise(name)))
-        if thing is not None:
-            return Named(thing, name, _phrase(before, normalise(name)))
-        face = self._expressions.get(name)
-        return None if face is None else Named(face, name, _phrase(before, self._thing_names[face]), is_expression=True)
+        if thing is None or name in IGNORED:
+            return None
+        return Named(thing, name, _phrase(words[:place], normalise(name)))
 
-    def _find_meant(self, prompt: str, among: Collection[int] | None = None) -> tuple[int | None, float]:
+    def _express(self, words: Sequence[str], place: int, length: int) -> Named | None:
+        """Return the face that shows what `length` words at this place say of a face or a named thing, if they do."""
+        name, end = " ".join(words[place : place + length]), place + length
+        face = self._expressions.get(name)
+        if face is None:
+            return None
+        while DESCRIBING.isdisjoint(words) and end < len(words) and words[end] in IGNORED:
+            end += 1
+        is_of_thing = any(self._name(words, end, count) for count in range(1, MAX_NAME_WORDS + 1))
+        is_alone = all(word in IGNORED for word in (*words[:place], *words[place + length :]))
+        is_linked = place > 0 and words[place - 1] in LINKS
+        if not (is_of_thing or is_alone or is_linked or not SMILEYS.isdisjoint(words)):
+            return None
+        return Named(face, name, _phrase(words[:place], self._thing_names[face]), is_expression=True)
+
+    def _find_meant(self, prompt: str, among: torch.Tensor | None = None) -> tuple[int | None, float]:
         """Return the number of the thing that `prompt` means, if its words mean one, and its share of the votes.
 
-        It is one of the things `among`, unless that is None.
+        Where there is `among`, only the texts for which it is True count.
         """
         similarities = self._texts.float() @ normalize(self._embed(prompt).float().cpu() - self._common, dim=0)
+        if among is not None:
+            similarities = similarities.masked_fill(~among, -1)
         nearest, texts = similarities.topk(min(VOTES, len(similarities)))
         if nearest[0] < LEAST_SIMILARITY:
             return None, 0.0
         votes = torch.zeros(len(self._thing_names))
         votes.index_add_(0, self._text_things[texts].long(), (SHARPNESS * nearest).exp())
-        if among is not None:
-            votes[[thing for thing in range(len(votes)) if thing not in among]] = 0
         return int(votes.argmax()), float(votes.max() / votes.sum())
 
     def stack(self, drawings: Sequence[Drawing]) -> torch.Tensor:
@@ -274,7 +291,8 @@ class ReferenceBank:
 
 def _phrase(before: Sequence[str], name: str) -> str:
     """Return the name of a thing after those of the words `before` it that are its adjectives."""
-    adjectives = list(takewhile(lambda word: re.fullmatch(ADJECTIVES, word), reversed(before)))[::-1]
+    nearest = reversed(before[-MAX_ADJECTIVES:])
+    adjectives = list(takewhile(lambda word: re.fullmatch(ADJECTIVES, word), nearest))[::-1]
     return " ".join([*adjectives, name])
 
 

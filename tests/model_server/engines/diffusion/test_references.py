@@ -80,6 +80,7 @@ def test_of_a_scene_its_things_are_read_unless_it_clearly_means_something_else(
         ("a red, proud emoji", "red face with steam from nose"),
         ("a let down smiley", "face with steam from nose"),
         ("a proud dog", "a proud dog"),
+        ("two proud animals with fur", "two proud animals with fur"),
         ("a face", "a face"),
     ],
 )
@@ -93,12 +94,15 @@ def test_what_a_face_shows_in_other_words_is_found_among_the_faces(
     text = "a face that won everything"
     meanings[text] = normalize(MEANINGS[CAT] + 0.9 * MEANINGS[FACE], dim=0)
     assert bank.interpret(text) == ("face with steam from nose",)
-    meanings[text] = MEANINGS[-1]
-    assert bank.interpret(text) == (text,)
+    for nothing in (MEANINGS[-1], MEANINGS[CAT]):
+        meanings[text] = nothing
+        assert bank.interpret(text) == (text,)
 
 
 def test_a_thing_with_an_expression_looks_at_itself_and_at_the_face(bank: ReferenceBank) -> None:
-    assert [one.thing for one in bank.find("a proud dog", 2, "", 0)] == ["dog", "face with steam from nose"]
+    for prompt in ("a proud dog", "a proud red dog", "a dog that is proud"):
+        assert [one.thing for one in bank.find(prompt, 2, "", 0)] == ["dog", "face with steam from nose"]
+    assert {one.thing for one in bank.find("a dog among proud people", 2, "", 0)} == {"dog"}
 
 
 def test_what_all_texts_have_in_common_means_nothing(tmp_path: Path) -> None:

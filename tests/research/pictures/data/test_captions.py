@@ -72,3 +72,13 @@ def test_captions_say_which_thing_is_where() -> None:
     assert "a car in front of a tree" in captions.write_behind_captions("tree", "car")
     assert "two red hearts" in captions.write_copies_captions("red heart", 2)
     assert "an angry apple" in captions.write_expression_captions("apple", ("angry", "mad"))
+
+
+def test_each_expression_has_one_face() -> None:
+    words = [word for some in captions.read_expressions().values() for word in some]
+    assert len(words) == len(set(words)) > 200
+
+
+def test_a_face_is_captioned_with_all_that_it_shows() -> None:
+    texts = captions.write_face_captions(captions.read_expressions()["1f612"])
+    assert {"a face that is jealous", "an unamused face", "a face that looks moody"} <= set(texts)
