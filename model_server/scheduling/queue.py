@@ -12,10 +12,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from http_server.fair_queue import FairQueue
 from model_server import metrics
 from model_server.jobs import Event, Failed, Finished, Imagine, Progress, Text
 from model_server.scheduling.cost import JobCost
-from model_server.scheduling.fair_queue import FairQueue
 from model_server.scheduling.throughput import ThroughputMeter
 from model_server.scheduling.ticket import Queued, Ticket
 
@@ -85,7 +85,7 @@ class JobQueue:
         self._limit = limit
         self._user_limit = user_limit
         self._clock = clock
-        self._fair_queue = FairQueue()
+        self._fair_queue: FairQueue[Ticket] = FairQueue()
         self._worker: WorkerHandle | None = None
         self._opened = asyncio.Event()
         self._idle = asyncio.Event()
@@ -148,12 +148,12 @@ class JobQueue:
 
     def handle_event(self, event: Event) -> None:
         """Pass an event from the worker on to its job; events of jobs that were cancelled meanwhile are dropped."""
-        ticket = self._fair_queue.find_running(event.job)
+        ticket = next((one for one in self._fair_queue.running if one.job.id == event.job), None)
         if ticket is None:
             return
         before = ticket.cost.tokens
         self._measure(ticket, event)
-        self._fair_queue.charge(ticket, event)
+        self._fair_queue.charge(ticket, ticket.cost.record(event))
         self.throughput.tick(self._clock(), ticket.cost.tokens - before, busy=True)
         if not isinstance(event, Finished | Failed):
             ticket.put(event)

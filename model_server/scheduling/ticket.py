@@ -66,6 +66,16 @@ class Ticket:
         self._wake = asyncio.Event()
         self._end = asyncio.Event()
 
+    @property
+    def user(self) -> str:
+        """Who is charged for the job."""
+        return self.job.user
+
+    @property
+    def remaining_cost(self) -> float:
+        """The cost that is still expected of the job."""
+        return self.cost.remaining
+
     def put(self, event: TicketEvent) -> None:
         """Pass an event on to the reader; nothing comes after `Finished` or `Failed`."""
         if self.has_ended:

@@ -30,7 +30,7 @@ from bot.inference.responses import (
 )
 from bot.inference.upstreams.breaker import Breaker
 from bot.inference.upstreams.dialects import KINDS, TEMPERA, TOO_LONG, Dialect, recognise
-from bot.inference.upstreams.fair_queue import FairQueue
+from bot.inference.upstreams.queue import UpstreamQueue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -91,7 +91,7 @@ class Upstream:
         self.name = address.name
         self.is_local = address.is_local
         self.breaker = Breaker()
-        self.queue = FairQueue(address.at_once, address.tokens_a_minute) if address.at_once else None
+        self.queue = UpstreamQueue(address.at_once, address.tokens_a_minute) if address.at_once else None
         self._timing = timing or Timing()
         self.traces = list(traces)
         self._session: aiohttp.ClientSession | None = None

@@ -3,8 +3,7 @@ import asyncio
 import pytest
 
 from bot.core.errors import Busy
-from bot.inference.upstreams import fair_queue
-from bot.inference.upstreams.fair_queue import FairQueue, Ticket
+from bot.inference.upstreams.queue import MOST_WAITING, MOST_WAITING_EACH, Ticket, UpstreamQueue
 
 
 def places(*tickets: Ticket) -> list[int]:
@@ -12,7 +11,7 @@ def places(*tickets: Ticket) -> list[int]:
 
 
 def test_as_many_run_at_once_as_may_and_the_others_have_places() -> None:
-    queue = FairQueue(2)
+    queue = UpstreamQueue(2)
     first, second, third, fourth = (queue.enter("ann", 40) for _ in range(4))
     assert places(first, second, third, fourth) == [0, 0, 1, 2]
     queue.leave(second)
@@ -22,7 +21,7 @@ def test_as_many_run_at_once_as_may_and_the_others_have_places() -> None:
 
 
 def test_one_who_asks_much_waits_behind_one_who_asks_little() -> None:
-    queue = FairQueue(1)
+    queue = UpstreamQueue(1)
     running, *many = (queue.enter("ann", 40) for _ in range(4))
     one = queue.enter("ben", 40)
     assert places(one, *many) == [1, 2, 3, 4]
@@ -31,7 +30,7 @@ def test_one_who_asks_much_waits_behind_one_who_asks_little() -> None:
 
 
 def test_output_costs_twice_and_is_remembered_while_others_are_there() -> None:
-    queue = FairQueue(1)
+    queue = UpstreamQueue(1)
     long, short = queue.enter("ann", 4), queue.enter("ben", 4)
     long.output = 1000
     queue.leave(long)
@@ -40,39 +39,21 @@ def test_output_costs_twice_and_is_remembered_while_others_are_there() -> None:
     assert places(*waiting) == [2, 1]
 
 
-def test_a_pause_saves_nothing_up() -> None:
-    queue = FairQueue(1)
-    for _ in range(3):
-        ticket = queue.enter("ann", 4)
-        other = queue.enter("ben", 4)
-        ticket.output = other.output = 500
-        queue.leave(ticket)
-        queue.leave(other)
-    running = queue.enter("ann", 4)
-    newcomers = [queue.enter("eve", 4) for _ in range(3)]
-    ann = queue.enter("ann", 4)
-    # The newcomer begins with the counter of those who are there: one turn each, not all of hers first.
-    assert places(newcomers[0], ann) == [1, 3]
-    queue.leave(running)
-    assert newcomers[0].place == 0
-
-
-def test_too_many_waiting_requests_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fair_queue, "MOST_WAITING", 3)
-    monkeypatch.setattr(fair_queue, "MOST_WAITING_EACH", 2)
-    queue = FairQueue(1)
-    for _ in range(3):
+def test_too_many_waiting_requests_are_refused() -> None:
+    queue = UpstreamQueue(1)
+    for _ in range(MOST_WAITING_EACH + 1):
         queue.enter("ann", 4)
     with pytest.raises(Busy):
         queue.enter("ann", 4)
-    queue.enter("ben", 4)
+    for number in range(MOST_WAITING - MOST_WAITING_EACH):
+        queue.enter(f"user {number}", 4)
     with pytest.raises(Busy):
         queue.enter("eve", 4)
 
 
 async def test_tokens_come_back_over_a_minute() -> None:
     now = [0.0]
-    queue = FairQueue(9, 600, clock=lambda: now[0])
+    queue = UpstreamQueue(9, 600, clock=lambda: now[0])
     first, second = queue.enter("ann", 396), queue.enter("ben", 36)
     assert places(first, second) == [0, 0]
     first.output = 600
@@ -85,7 +66,7 @@ async def test_tokens_come_back_over_a_minute() -> None:
 
 
 async def test_a_request_that_waits_for_tokens_begins_by_itself() -> None:
-    queue = FairQueue(9, 60_000)
+    queue = UpstreamQueue(9, 60_000)
     first = queue.enter("ann", 40)
     first.output = 60_050
     queue.leave(first)

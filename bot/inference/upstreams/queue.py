@@ -1,19 +1,17 @@
-"""The queue in front of an upstream by others, which is fair between people by the rules of our model server's queue.
+"""The queue in front of an upstream by others, which is fair between people as our model server's queue is.
 
-Everybody has a counter of the work that was done for them, and whoever has the lowest one is next; the work of a
-request is its prompt's tokens and twice those of its answer. Who comes back after a pause has their counter lifted to
-the lowest one of those who are there, so that a pause saves nothing up (arXiv 2401.00588).
+The work of a request is its prompt's tokens and twice those of its answer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bot.core.errors import Busy
+from http_server.fair_queue import FairQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +43,7 @@ class Ticket:
         await self.moved.wait()
 
     @property
-    def expected_cost(self) -> float:
+    def remaining_cost(self) -> float:
         """What it costs if its answer becomes as long as usual."""
         return self.prompt + OUTPUT_WEIGHT * max(EXPECTED_OUTPUT_TOKENS, self.output)
 
@@ -55,72 +53,42 @@ class Ticket:
         return self.prompt + OUTPUT_WEIGHT * self.output
 
 
-class FairQueue:
+class UpstreamQueue:
     """Lets `at_once` requests run, and `tokens_a_minute` of prompts and answers, if that is not 0."""
 
     def __init__(self, at_once: int, tokens_a_minute: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
         self._at_once = at_once
         self._budget = _Budget(tokens_a_minute, clock) if tokens_a_minute else None
-        self._waiting: list[Ticket] = []
-        self._running: list[Ticket] = []
-        self._counters: dict[str, float] = {}
+        self._requests: FairQueue[Ticket] = FairQueue()
         self._timer: asyncio.TimerHandle | None = None
 
     def enter(self, user: str, prompt_characters: int) -> Ticket:
         """Return the ticket of a request, which `leave` gets back in any case. Raises Busy if too many wait already."""
-        if len(self._waiting) >= MOST_WAITING or sum(one.user == user for one in self._waiting) >= MOST_WAITING_EACH:
+        if len(self._requests) >= MOST_WAITING or len(self._requests.waiting_for(user)) >= MOST_WAITING_EACH:
             sentence = "Too many requests are waiting already; please try again in {seconds} seconds."
             raise Busy(sentence, RETRY_SECONDS, seconds=round(RETRY_SECONDS))
         ticket = Ticket(user, prompt_characters // CHARACTERS_PER_TOKEN + 1)
-        self._lift(user)
-        self._waiting.append(ticket)
+        self._requests.add(ticket)
         self._advance()
         return ticket
 
     def leave(self, ticket: Ticket) -> None:
         """Forget a request, and count what it cost."""
-        with suppress(ValueError):
-            self._waiting.remove(ticket)
-        if ticket in self._running:
-            self._running.remove(ticket)
-            self._counters[ticket.user] = self._counters.get(ticket.user, 0.0) + ticket.cost
+        if self._requests.discard(ticket):
+            self._requests.charge(ticket, ticket.cost)
             if self._budget is not None:
                 self._budget.spend(ticket.output)
         self._advance()
 
-    def _lift(self, user: str) -> None:
-        """Lift the counter of somebody who comes back; counters that a lift would change anyway are forgotten."""
-        present = {ticket.user for ticket in (*self._waiting, *self._running)}
-        if user in present:
-            return
-        floor = min((self._counters.get(one, 0.0) for one in present), default=0.0)
-        self._counters = {one: spent for one, spent in self._counters.items() if one in present or spent > floor}
-        self._counters[user] = max(self._counters.get(user, 0.0), floor)
-
-    def _in_order(self) -> list[Ticket]:
-        """Return those that wait in the order in which they run if each costs as much as expected."""
-        spent = dict(self._counters)
-        for ticket in self._running:
-            spent[ticket.user] = spent.get(ticket.user, 0.0) + ticket.expected_cost
-        waiting, order = list(self._waiting), []
-        while waiting:
-            ticket = min(waiting, key=lambda one: spent.get(one.user, 0.0))
-            waiting.remove(ticket)
-            order.append(ticket)
-            spent[ticket.user] = spent.get(ticket.user, 0.0) + ticket.expected_cost
-        return order
-
     def _advance(self) -> None:
         """Let run what may run, and tell the others their places."""
-        order = self._in_order()
-        while order and len(self._running) < self._at_once and self._has_tokens_for(order[0]):
-            ticket = order.pop(0)
-            self._waiting.remove(ticket)
-            self._running.append(ticket)
+        requests = self._requests
+        while requests and len(requests.running) < self._at_once and self._has_tokens_for(next(iter(requests))):
+            ticket = requests.pop()
             if self._budget is not None:
                 self._budget.spend(ticket.prompt)
             _move(ticket, 0)
-        for place, ticket in enumerate(order, 1):
+        for place, ticket in enumerate(requests, 1):
             _move(ticket, place)
 
     def _has_tokens_for(self, ticket: Ticket) -> bool:
