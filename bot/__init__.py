@@ -44,22 +44,20 @@ from bot.core.model_events import (
     DuelSheet,
     FaceTraining,
     LikelyToken,
-    NearestDrawing,
     Pictures,
     Preview,
     QueueState,
-    ReferenceDrawing,
     Step,
     Token,
     Turn,
     Waiting,
-    new_seed,
 )
 from bot.core.splitting import closing, cut_line, ellipsis
 from bot.inference.client import ModelClient
 from bot.plugin_host.plugin import Host, Plugin
 from bot.provenance.findings import PictureFindings
 from bot.settings.setting import Changed, Scope, Setting
+from http_server.wire import NearestDrawing, ReferenceDrawing, new_seed
 
 if TYPE_CHECKING:
     from bot.moderation.audit_view import plain_name

@@ -19,6 +19,12 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+OUTPUT_WEIGHT = 2
+"""The cost of a written token, in tokens read."""
+CHARACTERS_PER_TOKEN = 4
+MAX_WAITING, MAX_WAITING_PER_USER = 256, 64
+"""Requests that may wait in one queue, and those of one user."""
+
 
 class Entry(Protocol):
     """One request. Entries are told apart by their identity."""

@@ -8,9 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from http_server.wire import EncodedPrompt as EncodedPrompt
+from http_server.wire import Layout, NearestDrawing, PictureFacts, ReferenceDrawing
+
+Reference = ReferenceDrawing
+Nearest = NearestDrawing
 FinishReason = Literal["stop", "length"]
-Layout = Literal["separate", "grid", "strip", "animation"]
-"""Each image by itself; all images in one; each image as a row of its steps; each image as a GIF of its steps."""
 FaceLayout = Literal["separate", "grid", "strip", "animation", "duel"]
 """The same for faces, where steps are snapshots of the training; and a numbered sheet of real and generated faces."""
 FaceRun = Literal["good", "broken"]
@@ -256,46 +259,11 @@ class Progress:
     steps: int
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedPrompt:
-    """A prompt as the text encoder reads it: `tokens` in the tokenizer's form, and `dropped`, those beyond `limit`.
-
-    `unknown` are the words of the prompt that the tokenizer replaced by its token for unknown words.
-    """
-
-    tokens: tuple[str, ...]
-    dropped: tuple[str, ...]
-    limit: int
-    unknown: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedSettings:
-    """The parameters of the images, also where the request left them open. `strength` is None without a start image."""
+class ResolvedSettings(PictureFacts):
+    """The parameters of the images, also where the request left them open."""
 
     job: str
-    steps: int
-    guidance: float
-    width: int
-    height: int
-    sampler: str
-    strength: float | None
-    prompt: EncodedPrompt
-    negative_prompt: EncodedPrompt | None
-    starts: bool = True
-    """True if the model can start from an image."""
-    shows: bool = True
-    """True if the model can show its intermediate steps."""
-    fingerprint: str = ""
-    """Names the model's weights: the same seed gives another image once it has changed."""
-    references: int = 0
-    """How many drawings the network may look at for each thing of the prompt."""
-    parts: tuple[str, ...] = ()
-    """The things, and the place, that are drawn one by one and then put together; empty if all is drawn at once."""
-    meant: str = ""
-    """The thing that the prompt describes or shows, which the network reads instead; "" if it reads the prompt."""
-    enlarged_by: str = ""
-    """The network that enlarges the finished images, if one does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,28 +282,6 @@ MAX_REFERENCES = 8
 GuidedBy = Literal["comparison", "input", "prompt", "nothing"]
 """The guidance of each step: by comparing two predictions, with and without the prompt; by one prediction of a network
 that takes the guidance as an input; by one prediction with the prompt; or by one without it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A drawing of `thing` that the network looks at, from a published `set`. `picture` is a small PNG of it."""
-
-    thing: str
-    set: str
-    author: str
-    licence: str
-    picture: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Nearest:
-    """Of all drawings that a model has learnt or may look at, the one nearest to a picture.
-
-    `distance` is the root mean square of the differences between the two, 0 to 1.
-    """
-
-    reference: Reference
-    distance: float
 
 
 @dataclass(frozen=True, slots=True)

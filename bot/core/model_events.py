@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from bot.core.i18n import Sentence
+from http_server.wire import PictureFacts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from http_server.wire import NearestDrawing, ReferenceDrawing
+
 Role = Literal["system", "user", "assistant"]
-Layout = Literal["separate", "grid", "strip", "animation"]
-"""Each picture as a file; all in one file; each as a row of its steps; each as a GIF of its steps."""
 FaceLayout = Literal["grid", "strip", "animation"]
-"""The same for faces: all in one file; and all as rows or as one GIF, of the snapshots of a training or of a blend."""
+"""How faces are laid out: in one file; and as rows or as one GIF, of the snapshots of a training or of a blend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,55 +200,15 @@ class Preview:
     steps: int
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedPrompt:
-    """A prompt as its encoder read it: `tokens` as the tokenizer writes them, `dropped` those after its `limit`.
-
-    `unknown` are the words that the tokenizer has no tokens for; the token for unknown words replaces each of them.
-    """
-
-    tokens: tuple[str, ...]
-    dropped: tuple[str, ...]
-    limit: int
-    unknown: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ReferenceDrawing:
-    """A drawing of `thing` by somebody that a model looked at, from a published `set`. `picture` is a small PNG."""
-
-    thing: str
-    set: str
-    author: str
-    licence: str
-    picture: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class NearestDrawing:
-    """Of all drawings that a model knows, the one most like its picture.
-
-    `distance` is the root mean square of the differences between the two: 0 if they are the same, 1 at most.
-    """
-
-    drawing: ReferenceDrawing
-    distance: float
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drawn:
+class Drawn(PictureFacts):
     """Finished pictures as the model server made them, with labels, and the values that they were drawn with.
 
-    `width` and `height` are those of one picture as the model drew it, in pixels. `seconds` is the time from the first
-    step to the last. `strength` is None if the pictures began with noise alone. `guided_by` says how the prompt guided
-    each step: a "comparison" of two predictions, with the prompt and without it; one prediction by a network that got
-    the guidance as an "input"; one that got only the "prompt"; or one that got "nothing". `starts` is true if the model
-    can start from a picture, and `shows` if it can show pictures between its steps. `fingerprint` names its weights.
-    `parts` are the things, and the place, that were drawn one by one and then put together, if there were any.
-    `references` is how many drawings the model may look at for each thing, `looked_at` those that it looked at for all
-    files together, and `nearest` the known drawing that is most like the first picture, where the model tells one.
-    `meant` is the thing that the prompt describes or shows, if the network read that instead, and `enlarged_by` names
-    the network that made the finished pictures larger, if one did.
+    `seconds` is the time from the first step to the last. `guided_by` says how the prompt guided each step: a
+    "comparison" of two predictions, with the prompt and without it; one prediction by a network that got the guidance
+    as an "input"; one that got only the "prompt"; or one that got "nothing". `looked_at` are the drawings that the
+    model looked at for all files together, and `nearest` the known drawing that is most like the first picture, where
+    the model tells one.
 
     A model of a server by others takes the words alone: it draws one picture, and tells nothing of how it did. Then
     `left_out` names the options that it does not know. `repeats` and `sent_to` are as in `Answered`.
@@ -259,27 +219,12 @@ class Drawn:
     media_type: str
     seed: int
     seconds: float
-    steps: int
-    guidance: float
-    width: int
-    height: int
-    sampler: str
-    strength: float | None
     guided_by: str
-    prompt: EncodedPrompt
-    negative_prompt: EncodedPrompt | None
-    starts: bool = True
-    shows: bool = True
     repeats: bool = True
     left_out: tuple[str, ...] = ()
     sent_to: str = ""
-    fingerprint: str = ""
-    parts: tuple[str, ...] = ()
-    references: int = 0
     looked_at: tuple[ReferenceDrawing, ...] = ()
     nearest: NearestDrawing | None = None
-    meant: str = ""
-    enlarged_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,8 +302,3 @@ class ModelChoice:
     def reads_images(self) -> bool:
         """True if the model that answers reads pictures."""
         return (self.stand_in or self.name) in self.picture_readers
-
-
-def new_seed() -> int:
-    """Return a random seed that is small enough for every JSON reader."""
-    return secrets.randbelow(2**31)

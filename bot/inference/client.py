@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
     from types import TracebackType
 
-    from bot.core.model_events import Dial, Drawn, DuelSheet, FaceLayout, Layout, Pictures, Turn
+    from bot.core.model_events import Dial, Drawn, DuelSheet, FaceLayout, Pictures, Turn
     from bot.inference.upstreams.routing import Target
+    from http_server.wire import Layout
 
 __all__ = ["ModelClient", "Timing"]
 

@@ -6,14 +6,15 @@ import asyncio
 import base64
 import json
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from bot.core.model_events import Drawn, EncodedPrompt, NearestDrawing, Preview, ReferenceDrawing, Step, Waiting
+from bot.core.model_events import Drawn, Preview, Step, Waiting
 from bot.provenance.labelling import label_picture
 from bot.provenance.metadata import find_media_type
+from http_server.wire import NearestDrawing, PictureFacts, ReferenceDrawing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,24 +76,10 @@ class PictureStream:
             media_type=f"image/{self._last['output_format']}",
             seed=int(facts["seed"]),
             seconds=float(facts["seconds"]),
-            steps=int(facts["steps"]),
-            guidance=float(facts["guidance"]),
-            width=int(facts["width"]),
-            height=int(facts["height"]),
-            sampler=str(facts["sampler"]),
-            strength=facts.get("strength"),
             guided_by=str(facts["guided_by"]),
-            prompt=_read_prompt(facts["prompt"]),
-            negative_prompt=_read_prompt(facts["negative_prompt"]) if facts.get("negative_prompt") else None,
-            starts=bool(facts.get("starts", True)),
-            shows=bool(facts.get("shows", True)),
-            fingerprint=str(facts.get("fingerprint", "")),
-            parts=tuple(map(str, facts.get("parts", ()))),
-            references=int(facts.get("references", 0)),
             looked_at=tuple(self._looked_at)[:MAX_DRAWINGS],
             nearest=self._nearest,
-            meant=str(facts.get("meant", "")),
-            enlarged_by=str(facts.get("enlarged_by", "")),
+            **_read_facts(facts),
         )
 
 
@@ -136,6 +123,10 @@ def _read_drawing(told: Mapping[str, Any]) -> ReferenceDrawing:
     return ReferenceDrawing(thing, drawing_set, author, licence, picture)
 
 
-def _read_prompt(prompt: Mapping[str, Any]) -> EncodedPrompt:
-    tokens, dropped = (tuple(map(str, prompt[name])) for name in ("tokens", "dropped"))
-    return EncodedPrompt(tokens, dropped, int(prompt["limit"]), tuple(map(str, prompt.get("unknown", ()))))
+def _read_facts(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of PictureFacts."""
+    # What reads no pictures, such as `tempera --help`, does not wait for it.
+    from pydantic import TypeAdapter
+
+    read = TypeAdapter(PictureFacts).validate_python(told)
+    return {field.name: getattr(read, field.name) for field in fields(read)}

@@ -20,13 +20,13 @@ from bot.core.errors import ModelUnavailable
 from bot.inference.client import ModelClient
 from bot.inference.responses import DOWN
 from bot.inference.upstreams.upstream import Address, Timing, Upstream
+from http_server.wire import PROOF, sign
 
 if TYPE_CHECKING:
     from bot.config.sections import ModelServerSection
 
 log = logging.getLogger(__name__)
 
-PATH = "/health/proof"
 SECONDS, MAX_BYTES = 10.0, 4096
 """How long an answer may take, and how long it may be."""
 UNPROVEN = (
@@ -72,7 +72,7 @@ class KeyProof:
         """Raise ModelUnavailable if no server answers, or if it had to give a proof and did not."""
         nonce = secrets.token_hex(32)
         proof = await self._ask(nonce)
-        if hmac.compare_digest(proof.encode(errors="replace"), self._sign("server", nonce).encode()):
+        if hmac.compare_digest(proof.encode(errors="replace"), sign(self._key, "server", nonce).encode()):
             self._is_required = True
             self._is_logged = False
         elif self._is_required:
@@ -81,17 +81,14 @@ class KeyProof:
                 self._is_logged = True
             raise ModelUnavailable(UNPROVEN)
 
-    def _sign(self, side: str, nonce: str) -> str:
-        return hmac.digest(self._key, f"tempera {side} {nonce}".encode(), "sha256").hex()
-
     async def _ask(self, nonce: str) -> str:
         """Return what the server gives as its proof; "" if it gives none."""
-        query = {"nonce": nonce, "claim": self._sign("client", nonce)}
+        query = {"nonce": nonce, "claim": sign(self._key, "client", nonce)}
         try:
             async with (
                 asyncio.timeout(SECONDS),
                 aiohttp.ClientSession(auto_decompress=False) as session,
-                session.get(f"{self._url}{PATH}", params=query, allow_redirects=False) as response,
+                session.get(f"{self._url}{PROOF}", params=query, allow_redirects=False) as response,
             ):
                 # The length is checked, since what answers may be anything.
                 if response.status == 200 and (response.content_length or MAX_BYTES) < MAX_BYTES:

@@ -16,6 +16,7 @@ from bot.inference.logprobs import BITS_PER_NAT, bytes_of
 from bot.inference.messages import build_message
 from bot.inference.responses import checked_format
 from bot.inference.upstreams.dialects import FEW_LIKELY, MOST_LIKELY, REFUSAL_STATUSES
+from http_server.wire import TEMPERATURES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from bot.inference.upstreams.dialects import Dialect
     from bot.inference.upstreams.routing import Target
 
-TEMPERATURES = tuple(step / 20 for step in range(1, 41))
-"""The temperatures of the dial's page, as our model server has them."""
 INSTRUCTIONS = "Continue the text of the user. Write nothing but what comes next, and do not repeat the text."
 CANNOT = frozenset({400, 404, 405, 422, 500, 501})
 """The statuses by which servers say that they do not do this at all."""

@@ -9,10 +9,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from bot.core.errors import ModelError, ModelUnavailable
-from bot.core.model_events import Drawn, EncodedPrompt
+from bot.core.model_events import Drawn
 from bot.inference.responses import checked_format
 from bot.provenance.labelling import label_picture
 from bot.provenance.metadata import find_media_type
+from http_server.wire import EncodedPrompt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,10 +67,8 @@ async def draw_plain(target: Target, fields: Mapping[str, Any]) -> Drawn:
         width=width,
         height=height,
         sampler="",
-        strength=None,
         guided_by="nothing",
         prompt=EncodedPrompt((), (), 0),
-        negative_prompt=None,
         starts=False,
         shows=False,
         repeats=False,

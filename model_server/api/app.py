@@ -14,6 +14,7 @@ from opentelemetry import propagate, trace
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from http_server.listening import LIMITS, Limits, listening
+from http_server.wire import PROOF
 from model_server import metrics
 from model_server.api import openapi
 from model_server.api.auth import Authenticator, check_exposure
@@ -40,7 +41,7 @@ requests_log = logging.getLogger("model_server.requests")
 
 ERROR_CODE = web.RequestKey("ERROR_CODE", str)
 MAX_BODY_BYTES = 1 << 20
-LIVE, PROOF = "/health/live", "/health/proof"
+LIVE = "/health/live"
 OPEN = frozenset({LIVE, PROOF, openapi.PATH})
 """What is answered without a key: whether a server lives, whether it is the one that is meant, and what it speaks."""
 

@@ -7,6 +7,7 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
+from http_server.wire import sign
 from model_server.errors import ApiError, invalid_value
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -64,19 +65,15 @@ class Authenticator:
     def prove(self, nonce: str, claim: str) -> str:
         """Return the proof that this server knows the key which the client knows as well.
 
-        Each side shows the HMAC of `nonce`, 64 hexadecimal digits, under the key, with a word for the side. A client
-        that does not know a key gets no proof, by which it could guess at keys. Raises ApiError.
+        Each side shows what it makes of `nonce`, 64 hexadecimal digits, by `sign`. A client that does not know a key
+        gets no proof, by which it could guess at keys. Raises ApiError.
         """
         if not NONCE.fullmatch(nonce):
             raise invalid_value("`nonce` must be 64 hexadecimal digits.", "nonce")
         for key in self._keys:
-            if hmac.compare_digest(_encode_header(claim), _sign(key, "client", nonce).encode()):
-                return _sign(key, "server", nonce)
+            if hmac.compare_digest(_encode_header(claim), sign(key, "client", nonce).encode()):
+                return sign(key, "server", nonce)
         raise ApiError(401, "This server does not know the key by which `claim` was made.", code="invalid_api_key")
-
-
-def _sign(key: bytes, side: str, nonce: str) -> str:
-    return hmac.digest(key, f"tempera {side} {nonce}".encode(), "sha256").hex()
 
 
 def _encode_header(text: str) -> bytes:

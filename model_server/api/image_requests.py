@@ -7,9 +7,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from model_server.api.requests import ApiRequest, Count, new_seed, quote_value
+from http_server.wire import Layout, new_seed
+from model_server.api.requests import ApiRequest, Count, quote_value
 from model_server.errors import invalid_value
-from model_server.jobs import FaceLayout, FaceRun, Faces, Imagine, Layout, Sweep
+from model_server.jobs import FaceLayout, FaceRun, Faces, Imagine, Sweep
 
 SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
 References = Annotated[int, Field(ge=0, le=4)]

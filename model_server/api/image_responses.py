@@ -142,7 +142,7 @@ def _tell_drawings(picture: Picture) -> dict[str, Any]:
     if picture.references:
         told["looked_at"] = [_tell_drawing(reference) for reference in picture.references]
     if picture.nearest is not None:
-        told["nearest"] = _tell_drawing(picture.nearest.reference) | {"distance": round(picture.nearest.distance, 4)}
+        told["nearest"] = _tell_drawing(picture.nearest.drawing) | {"distance": round(picture.nearest.distance, 4)}
     return told
 
 

@@ -7,11 +7,11 @@ that this server does not support are refused.
 from __future__ import annotations
 
 import re
-import secrets
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
+from http_server.wire import new_seed
 from model_server.errors import invalid_value
 from model_server.jobs import Chat, ChatTurn, Completion, Embed, Moderate, Sampling
 
@@ -273,11 +273,6 @@ def parse(kind: type[RequestT], body: bytes) -> RequestT:
     except ValidationError as error:
         message, param = _explain(error, kind)
         raise invalid_value(message, param) from None
-
-
-def new_seed() -> int:
-    """Return a random seed that is small enough for every JSON reader."""
-    return secrets.randbelow(2**31)
 
 
 EXPECTED = {

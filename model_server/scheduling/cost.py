@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from http_server.fair_queue import CHARACTERS_PER_TOKEN, OUTPUT_WEIGHT
 from model_server.jobs import (
     Chat,
     Completion,
@@ -23,9 +24,6 @@ from model_server.jobs import (
 if TYPE_CHECKING:
     from model_server.jobs import Task
 
-OUTPUT_WEIGHT = 2.0
-"""The cost of a written token, in tokens read."""
-CHARACTERS_PER_TOKEN = 4
 DEFAULT_EDGE_PIXELS = 64
 DEFAULT_STEPS = 30
 """The edge and the number of steps by which a picture is counted when its request names none."""

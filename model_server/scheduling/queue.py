@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from http_server.fair_queue import FairQueue
+from http_server.fair_queue import MAX_WAITING, MAX_WAITING_PER_USER, FairQueue
 from model_server import metrics
 from model_server.jobs import Event, Failed, Finished, Imagine, Progress, Text
 from model_server.scheduling.cost import JobCost
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 
     from model_server.jobs import Job
 
-MAX_WAITING = 256
-"""Jobs that may wait in one queue."""
-MAX_WAITING_PER_USER = 64
-"""Jobs of one user that may wait in one queue."""
 DEFAULT_RETRY_SECONDS = 5
 MAX_RETRY_SECONDS = 60
 

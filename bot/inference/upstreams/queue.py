@@ -11,18 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bot.core.errors import Busy
-from http_server.fair_queue import FairQueue
+from http_server.fair_queue import CHARACTERS_PER_TOKEN, MAX_WAITING, MAX_WAITING_PER_USER, OUTPUT_WEIGHT, FairQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-OUTPUT_WEIGHT = 2
-"""What a token of an answer costs, compared with one of a prompt."""
-CHARACTERS_PER_TOKEN = 4
 EXPECTED_OUTPUT_TOKENS = 100
 """How long an answer is taken to become, as long as nobody knows."""
-MOST_WAITING, MOST_WAITING_EACH = 256, 64
-"""How many requests may wait for one upstream, and how many of one person."""
 RETRY_SECONDS = 5.0
 MINUTE = 60.0
 
@@ -64,7 +59,8 @@ class UpstreamQueue:
 
     def enter(self, user: str, prompt_characters: int) -> Ticket:
         """Return the ticket of a request, which `leave` gets back in any case. Raises Busy if too many wait already."""
-        if len(self._requests) >= MOST_WAITING or len(self._requests.waiting_for(user)) >= MOST_WAITING_EACH:
+        own = self._requests.waiting_for(user)
+        if len(self._requests) >= MAX_WAITING or len(own) >= MAX_WAITING_PER_USER:
             sentence = "Too many requests are waiting already; please try again in {seconds} seconds."
             raise Busy(sentence, RETRY_SECONDS, seconds=round(RETRY_SECONDS))
         ticket = Ticket(user, prompt_characters // CHARACTERS_PER_TOKEN + 1)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from http_server.wire import TEMPERATURES
 from model_server.engines.common.seeding import make_generator
 from model_server.engines.language.sampling import distribution
 from model_server.jobs import Dial, PromptToken, TokenLogit
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from model_server.engines.language.detokenize import TokenBytes
     from model_server.jobs import Sampling
 
-TEMPERATURES = tuple(step / 20 for step in range(1, 41))
 SHOWN_TOKENS = 50
 
 

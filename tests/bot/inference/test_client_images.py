@@ -9,10 +9,10 @@ from fakes.model_server.model_api import GIF, FakeModels, look_at, png
 
 from bot import Drawn, NearestDrawing, Preview, ReferenceDrawing, Step, Waiting
 from bot.core.errors import ModelError, ModelUnavailable
-from bot.core.model_events import EncodedPrompt
 from bot.inference.client import ModelClient
 from bot.inference.responses import BROKEN
 from bot.provenance.metadata import Label, read_label
+from http_server.wire import EncodedPrompt
 
 PATH = "/v1/images/generations"
 CREDIT = ("thing", "set", "author", "licence")

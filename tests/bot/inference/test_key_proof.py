@@ -18,6 +18,7 @@ from bot.inference import key_proof
 from bot.inference.client import ModelClient
 from bot.inference.key_proof import UNPROVEN, connect, prove
 from bot.inference.responses import DOWN
+from http_server.wire import PROOF
 
 SECRET = "my secret question"
 
@@ -47,7 +48,7 @@ class Impostor:
             await runner.cleanup()
 
     async def _take(self, request: web.Request) -> web.StreamResponse:
-        if request.path == key_proof.PATH:
+        if request.path == PROOF:
             self.proofs += 1
             return await self._proof(request)
         self.received.append(f"{request.headers.get('Authorization')} {await request.text()}")

@@ -3,7 +3,8 @@ import asyncio
 import pytest
 
 from bot.core.errors import Busy
-from bot.inference.upstreams.queue import MOST_WAITING, MOST_WAITING_EACH, Ticket, UpstreamQueue
+from bot.inference.upstreams.queue import Ticket, UpstreamQueue
+from http_server.fair_queue import MAX_WAITING, MAX_WAITING_PER_USER
 
 
 def places(*tickets: Ticket) -> list[int]:
@@ -41,11 +42,11 @@ def test_output_costs_twice_and_is_remembered_while_others_are_there() -> None:
 
 def test_too_many_waiting_requests_are_refused() -> None:
     queue = UpstreamQueue(1)
-    for _ in range(MOST_WAITING_EACH + 1):
+    for _ in range(MAX_WAITING_PER_USER + 1):
         queue.enter("ann", 4)
     with pytest.raises(Busy):
         queue.enter("ann", 4)
-    for number in range(MOST_WAITING - MOST_WAITING_EACH):
+    for number in range(MAX_WAITING - MAX_WAITING_PER_USER):
         queue.enter(f"user {number}", 4)
     with pytest.raises(Busy):
         queue.enter("eve", 4)
