@@ -16,8 +16,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from http_server.listening import LIMITS, Limits, listening
 from http_server.wire import PROOF
 from model_server import metrics
-from model_server.api import openapi
-from model_server.api.auth import Authenticator, check_exposure
+from model_server.api.auth import NONCE, Authenticator, check_exposure
+from model_server.api.openapi import OPEN, PATH, PLAIN_ERRORS, describe, parameter, response, routes, serve_document
 from model_server.api.routes import JOB, STREAM, TRUSTED, Routes
 from model_server.errors import RETRY_AFTER_SECONDS, ApiError, invalid_value
 from model_server.scheduling.ticket import CANCELLED_STATUS
@@ -41,9 +41,6 @@ requests_log = logging.getLogger("model_server.requests")
 
 ERROR_CODE = web.RequestKey("ERROR_CODE", str)
 MAX_BODY_BYTES = 1 << 20
-LIVE = "/health/live"
-OPEN = frozenset({LIVE, PROOF, openapi.PATH})
-"""What is answered without a key: whether a server lives, whether it is the one that is meant, and what it speaks."""
 
 HTTP_ERROR_SENTENCES = {
     404: "There is nothing at this address; the API is under /v1.",
@@ -105,9 +102,9 @@ def build_application(
     app = web.Application(
         client_max_size=MAX_BODY_BYTES, middlewares=[_log_request, render_errors, _check_access_with(authenticator)]
     )
-    app.add_routes(Routes(models).table())
-    app.add_routes(_StatusRoutes(models, notes, alternatives, authenticator).table())
-    app.add_routes([web.get(openapi.PATH, openapi.serve_document)])
+    app.add_routes(routes(Routes(models)))
+    app.add_routes(routes(_StatusRoutes(models, notes, alternatives, authenticator)))
+    app.add_routes([web.get(PATH, serve_document)])
     return app
 
 
@@ -126,34 +123,43 @@ class _StatusRoutes:
         self._authenticator = authenticator
         self._created = int(time.time())
 
-    def table(self) -> list[web.RouteDef]:
-        return [
-            web.get("/v1/models", self.models),
-            web.get("/v1/models/{id:.+}", self.model),
-            web.get(LIVE, self.live),
-            web.get(PROOF, self.prove),
-            web.get("/health/ready", self.ready),
-            web.get("/metrics", self.metrics),
-        ]
-
+    @describe("get", "/v1/models", "Models")
     async def models(self, _: web.Request) -> web.Response:
+        """The models."""
         return web.json_response(
             {"object": "list", "data": [self._describe_model(model) for model in self._models.listed()]}
         )
 
+    @describe("get", "/v1/models/{id:.+}", "Model", errors=(*PLAIN_ERRORS, 404), parameters=[parameter("id")])
     async def model(self, request: web.Request) -> web.Response:
+        """One model."""
         name = request.match_info["id"]
         listed = next((model for model in self._models.listed() if model.name == name), None)
         return web.json_response(self._describe_model(listed or self._models.find(name)))
 
+    @describe("get", "/health/live", "Live", errors=(403,), is_open=True)
     async def live(self, _: web.Request) -> web.Response:
+        """Whether the server lives."""
         return web.json_response({"status": "live"})
 
+    @describe(
+        "get",
+        PROOF,
+        "Proof",
+        errors=(400, *PLAIN_ERRORS),
+        is_open=True,
+        parameters=[parameter(name, "query", pattern=NONCE.pattern) for name in ("nonce", "claim")],
+    )
     async def prove(self, request: web.Request) -> web.Response:
+        """Proof that the server knows the key by which the claim was made."""
         query = request.query
         return web.json_response({"proof": self._authenticator.prove(query.get("nonce", ""), query.get("claim", ""))})
 
+    @describe(
+        "get", "/health/ready", "Readiness", responses=response(503, "Some models are not loaded yet", "Readiness")
+    )
     async def ready(self, _: web.Request) -> web.Response:
+        """Which models are loaded."""
         listed = self._models.listed()
         states = {model.name: model.state for model in listed if model.state != "ready"}
         loaded = [model.name for model in listed if model.name not in states]
@@ -173,7 +179,9 @@ class _StatusRoutes:
             return web.json_response(body)
         return web.json_response(body, status=503, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
 
+    @describe("get", "/metrics", "")
     async def metrics(self, _: web.Request) -> web.Response:
+        """What is counted and measured, for Prometheus."""
         for model in self._models.at_work():
             jobs = model.queue.snapshots()
             waiting = sum(job.place is not None for job in jobs)

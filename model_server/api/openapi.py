@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 from pydantic.json_schema import models_json_schema
 
-from model_server.api.auth import NONCE
 from model_server.api.image_requests import ImageRequest, VariationRequest
 from model_server.api.multipart import PICTURE, TEXT_FIELDS
 from model_server.api.requests import ApiRequest, ChatRequest, CompletionRequest, EmbeddingRequest, ModerationRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 PATH = "/openapi.json"
 Schema = dict[str, Any]
@@ -198,88 +201,82 @@ ERRORS = {
 PLAIN_ERRORS = (401, 403)
 JOB_ERRORS = (400, 401, 403, 404, 408, 413, 429, 499, 500, 503, 504)
 RETRY_STATUSES = (429, 503)
-ANONYMOUS: list[Schema] = [{}]
-"""The security of an operation that needs no key."""
 
 
-def _content(schema: Schema, *, streams: bool = False) -> Schema:
-    return {JSON: {"schema": schema}} | ({EVENTS: {"schema": EVENT}} if streams else {})
+PATHS: dict[str, dict[str, Schema]] = {}
+"""The operations by path and method, as handlers are described."""
+OPEN: set[str] = set()
+"""The paths that are answered without a key."""
+HandlerT = TypeVar("HandlerT", bound="Callable[..., Awaitable[web.StreamResponse]]")
 
 
-def _response(status: int, description: str, content: Schema) -> Schema:
-    headers = {"Retry-After": {"description": "When to ask again, in seconds", "schema": TEXT}}
-    described: Schema = {"description": description, "content": content}
-    return described | ({"headers": headers} if status in RETRY_STATUSES else {})
+def describe(
+    method: str,
+    path: str,
+    answer: str,
+    *,
+    errors: tuple[int, ...] = PLAIN_ERRORS,
+    responses: Schema | None = None,
+    streams: bool = False,
+    is_open: bool = False,
+    **more: Any,
+) -> Callable[[HandlerT], HandlerT]:
+    """Describe a handler, whose docstring is the summary, by the name of its answer; `routes` finds it by this.
+
+    What `is_open` is answered without a key. `more` has the format of the document.
+    """
+
+    if is_open:
+        OPEN.add(path)
+        more["security"] = [{}]
+
+    def note(handler: HandlerT) -> HandlerT:
+        summary = (handler.__doc__ or "").removesuffix(".")
+        answers = response(200, summary, answer)
+        if streams:
+            answers["200"]["content"][EVENTS] = {"schema": EVENT}
+        for status in errors:
+            answers |= response(status, ERRORS[status], "Error")
+        described = {"operationId": handler.__name__, "summary": summary, "responses": answers | (responses or {})}
+        PATHS.setdefault(re.sub(r":[^}]+", "", path), {})[method] = described | more
+        handler.__dict__["route"] = (method, path)
+        return handler
+
+    return note
 
 
-def _operation(
-    name: str, summary: str, answer: str, errors: tuple[int, ...] = PLAIN_ERRORS, *, streams: bool = False, **more: Any
-) -> Schema:
-    responses = {str(status): _response(status, ERRORS[status], _content(_refer("Error"))) for status in errors}
-    succeeded = {"200": _response(200, summary, _content(_refer(answer), streams=streams))}
-    return {"operationId": name, "summary": summary, "responses": succeeded | responses, **more}
-
-
-def _job(
-    name: str, summary: str, request: type[ApiRequest], answer: str, *, kind: str = JSON, streams: bool = False
-) -> Schema:
-    """Return an operation that is a job for a model."""
+def describe_job(
+    path: str, request: type[ApiRequest], answer: str, *, kind: str = JSON, streams: bool = False
+) -> Callable[[HandlerT], HandlerT]:
+    """Describe a handler that makes a job of a request."""
     content: Schema = {"schema": _refer(request.__name__)}
     if kind == FORM:
         # What is not plain text is written as JSON in its part.
         others = [field for field in request.model_fields if field not in TEXT_FIELDS]
         content["encoding"] = {field: {"contentType": JSON} for field in others}
     body = {"required": True, "content": {kind: content}}
-    return _operation(name, summary, answer, JOB_ERRORS, streams=streams, requestBody=body)
+    return describe("post", path, answer, errors=JOB_ERRORS, streams=streams, requestBody=body)
 
 
-def _parameter(name: str, where: str, schema: Schema) -> Schema:
+def routes(handlers: object) -> list[web.RouteDef]:
+    """Return the routes to the methods of an object that are described."""
+    methods = [getattr(handlers, name) for name in vars(type(handlers))]
+    described = [(*method.route, method) for method in methods if hasattr(method, "route")]
+    return [web.route(method, path, handler) for method, path, handler in described]
+
+
+def response(status: int, description: str, answer: str) -> Schema:
+    """Return the description of the responses with a status, which have this answer, or plain text if it is ""."""
+    headers = {"Retry-After": {"description": "When to ask again, in seconds", "schema": TEXT}}
+    content = {JSON: {"schema": _refer(answer)}} if answer else {"text/plain": {"schema": TEXT}}
+    described: Schema = {"description": description, "content": content}
+    return {str(status): described | ({"headers": headers} if status in RETRY_STATUSES else {})}
+
+
+def parameter(name: str, where: str = "path", *, pattern: str = "") -> Schema:
+    """Return the description of a parameter, which matches the `pattern` or else is not empty."""
+    schema = {"type": "string", **({"pattern": f"^{pattern}$"} if pattern else {"minLength": 1})}
     return {"name": name, "in": where, "required": True, "schema": schema}
-
-
-def _paths() -> dict[str, dict[str, Schema]]:
-    ready = _operation("ready", "Which models are loaded", "Readiness")
-    ready["responses"]["503"] = _response(503, "Some models are not loaded yet", _content(_refer("Readiness")))
-    measured = _operation("metrics", "What is counted and measured, for Prometheus", "Document")
-    measured["responses"]["200"]["content"] = {"text/plain": {"schema": TEXT}}
-    identifier = _parameter("id", "path", {"type": "string", "minLength": 1})
-    digest: Schema = {"type": "string", "pattern": f"^{NONCE.pattern}$"}
-    return {
-        "/v1/chat/completions": {
-            "post": _job("chat", "Answer a conversation", ChatRequest, "ChatCompletion", streams=True)
-        },
-        "/v1/completions": {
-            "post": _job("complete", "Continue a text", CompletionRequest, "TextCompletion", streams=True)
-        },
-        "/v1/images/generations": {"post": _job("draw", "Draw pictures", ImageRequest, "Images", streams=True)},
-        "/v1/images/variations": {
-            "post": _job("vary", "Draw variations", VariationRequest, "Images", kind=FORM, streams=True)
-        },
-        "/v1/embeddings": {"post": _job("embed", "Turn texts into vectors", EmbeddingRequest, "Embeddings")},
-        "/v1/moderations": {"post": _job("moderate", "Score texts", ModerationRequest, "Moderations")},
-        "/v1/queue": {"get": _operation("queue", "The jobs of every model", "Queues")},
-        "/v1/jobs/{id}": {
-            "delete": _operation("cancel", "Cancel a job", "Cancelled", (*PLAIN_ERRORS, 404), parameters=[identifier])
-        },
-        "/v1/models": {"get": _operation("models", "The models", "Models")},
-        "/v1/models/{id}": {
-            "get": _operation("model", "One model", "Model", (*PLAIN_ERRORS, 404), parameters=[identifier])
-        },
-        "/health/live": {"get": _operation("live", "Whether the server lives", "Live", (403,), security=ANONYMOUS)},
-        "/health/proof": {
-            "get": _operation(
-                "prove",
-                "Proof that the server knows the key by which the claim was made",
-                "Proof",
-                (400, *PLAIN_ERRORS),
-                security=ANONYMOUS,
-                parameters=[_parameter(name, "query", digest) for name in ("nonce", "claim")],
-            )
-        },
-        "/health/ready": {"get": ready},
-        "/metrics": {"get": measured},
-        PATH: {"get": _operation("describe", "This document", "Document", (403,), security=ANONYMOUS)},
-    }
 
 
 def _request_schemas() -> dict[str, Schema]:
@@ -304,7 +301,7 @@ def build_document() -> Schema:
             "description": "OpenAI's formats, with additions. Unknown fields are ignored.",
         },
         "security": [{"key": []}, {}],
-        "paths": _paths(),
+        "paths": PATHS,
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
             "schemas": RESPONSES | _request_schemas(),
@@ -312,8 +309,9 @@ def build_document() -> Schema:
     }
 
 
+@describe("get", PATH, "Document", errors=(403,), is_open=True, operationId="describe")
 async def serve_document(_: web.Request) -> web.Response:
-    """GET /openapi.json."""
+    """This document."""
     return web.Response(text=_render(), content_type=JSON)
 
 

@@ -12,6 +12,7 @@ from aiohttp import web
 from model_server.api.image_requests import ImageRequest, VariationRequest
 from model_server.api.image_responses import ImageAnswer
 from model_server.api.multipart import read_form
+from model_server.api.openapi import FORM, PLAIN_ERRORS, describe, describe_job, parameter
 from model_server.api.requests import (
     ChatRequest,
     CompletionRequest,
@@ -64,44 +65,36 @@ class Routes:
     def __init__(self, models: ServedModels) -> None:
         self._models = models
 
-    def table(self) -> list[web.RouteDef]:
-        """Return the route definitions."""
-        return [
-            web.post("/v1/chat/completions", self.chat),
-            web.post("/v1/completions", self.complete),
-            web.post("/v1/images/generations", self.draw),
-            web.post("/v1/images/variations", self.vary),
-            web.post("/v1/embeddings", self.embed),
-            web.post("/v1/moderations", self.moderate),
-            web.get("/v1/queue", self.queue),
-            web.delete("/v1/jobs/{id}", self.cancel),
-        ]
-
+    @describe_job("/v1/chat/completions", ChatRequest, "ChatCompletion", streams=True)
     async def chat(self, request: web.Request) -> web.StreamResponse:
-        """POST /v1/chat/completions."""
+        """Answer a conversation."""
         return await self._answer_text(request, parse(ChatRequest, await request.read()), ChatAnswer)
 
+    @describe_job("/v1/completions", CompletionRequest, "TextCompletion", streams=True)
     async def complete(self, request: web.Request) -> web.StreamResponse:
-        """POST /v1/completions."""
+        """Continue a text."""
         return await self._answer_text(request, parse(CompletionRequest, await request.read()), CompletionAnswer)
 
+    @describe_job("/v1/images/generations", ImageRequest, "Images", streams=True)
     async def draw(self, request: web.Request) -> web.StreamResponse:
-        """POST /v1/images/generations."""
+        """Draw pictures."""
         parsed = parse(ImageRequest, await request.read())
         model = self._find_model(parsed, "faces", "images")
         return await self._answer_images(
             request, parsed, parsed.to_faces() if model.task == "faces" else parsed.to_imagine()
         )
 
+    @describe_job("/v1/images/variations", VariationRequest, "Images", kind=FORM, streams=True)
     async def vary(self, request: web.Request) -> web.StreamResponse:
-        """POST /v1/images/variations."""
+        """Draw variations."""
         fields, picture = await read_form(request)
         parsed = parse(VariationRequest, fields)
         self._find_model(parsed, "images")
         return await self._answer_images(request, parsed, parsed.to_variation(picture))
 
+    @describe_job("/v1/embeddings", EmbeddingRequest, "Embeddings")
     async def embed(self, request: web.Request) -> web.StreamResponse:
-        """POST /v1/embeddings."""
+        """Turn texts into vectors."""
         parsed = parse(EmbeddingRequest, await request.read())
         packed = parsed.encoding_format == "base64"
         self._find_model(parsed, "embeddings")
@@ -113,8 +106,9 @@ class Routes:
                 ticket, lambda: json.dumps(build_embeddings(ticket, vectors, end, packed=packed))
             )
 
+    @describe_job("/v1/moderations", ModerationRequest, "Moderations")
     async def moderate(self, request: web.Request) -> web.StreamResponse:
-        """POST /v1/moderations."""
+        """Score texts."""
         parsed = parse(ModerationRequest, await request.read())
         if not parsed.model:
             parsed = parsed.model_copy(update={"model": self._first_model_name("moderations")})
@@ -123,13 +117,17 @@ class Routes:
             scores = next(event for event in await _collect_events(ticket) if isinstance(event, Scores))
             return await _json_response(ticket, lambda: json.dumps(build_moderations(ticket, scores)))
 
+    @describe("get", "/v1/queue", "Queues")
     async def queue(self, request: web.Request) -> web.Response:
-        """GET /v1/queue: the jobs of every model, without their content; their users only for clients with a key."""
+        """The jobs of every model."""
+        # Without their content, and with their users only for clients with a key.
         data = [_describe_queue(model, with_users=request[TRUSTED]) for model in self._models.at_work()]
         return web.json_response({"object": "list", "data": data})
 
+    @describe("delete", "/v1/jobs/{id}", "Cancelled", errors=(*PLAIN_ERRORS, 404), parameters=[parameter("id")])
     async def cancel(self, request: web.Request) -> web.Response:
-        """DELETE /v1/jobs/{id}. A client without a key can only cancel jobs from its own address."""
+        """Cancel a job."""
+        # A client without a key can only cancel jobs from its own address.
         job_id = request.match_info["id"]
         tickets = (model.queue.find(job_id) for model in self._models.at_work())
         ticket = next(filter(None, tickets), None)
