@@ -16,8 +16,8 @@ from bot.config.loading import NOTHING_TO_RUN
 from bot.core.errors import BotError, ModelError, UserError
 from bot.core.text import cut
 from bot.inference.client import ModelClient
-from bot.inference.connecting import make_upstream
-from bot.inference.key_proof import UNPROVEN, connect
+from bot.inference.connecting import connect_all, make_upstream
+from bot.inference.key_proof import UNPROVEN
 from bot.inference.local_server import WARNING_WITHOUT_KEY, check_packages
 from bot.inference.responses import BROKEN, DOWN, KEY_REFUSED
 from bot.inference.trial import try_out
@@ -149,7 +149,7 @@ async def _check_web(config: Config, timeout_seconds: float) -> Findings:
 
 async def _check_model_server(section: ModelServerSection, timeout_seconds: float) -> Findings:
     where = f"The model server at {section.url}"
-    async with connect(section) as client:
+    async with connect_all(section) as client:
         try:
             async with asyncio.timeout(timeout_seconds):
                 state = await client.readiness()

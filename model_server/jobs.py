@@ -16,6 +16,8 @@ Nearest = NearestDrawing
 FinishReason = Literal["stop", "length"]
 FaceLayout = Literal["separate", "grid", "strip", "animation", "duel"]
 """The same for faces, where steps are snapshots of the training; and a numbered sheet of real and generated faces."""
+Knob = Literal["guidance", "steps", "references"]
+"""What a drawing can be tried with several values of."""
 FaceRun = Literal["good", "broken"]
 """The training whose networks stayed in balance, or the one in which they lost it."""
 
@@ -99,7 +101,7 @@ class Faces:
 class Sweep:
     """The same image once for each of `values` of one parameter."""
 
-    knob: Literal["guidance", "steps", "references"]
+    knob: Knob
     values: tuple[float, ...]
 
 

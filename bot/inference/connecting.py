@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bot.inference.client import ModelClient
 from bot.inference.key_proof import prove
-from bot.inference.upstreams.upstream import Address, Timing, Upstream
+from bot.inference.upstreams.upstream import Address, Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def connect_all(
-    model_server: ModelServerSection, upstreams: Sequence[UpstreamSection], made_up_key: str = ""
+    model_server: ModelServerSection, upstreams: Sequence[UpstreamSection] = (), made_up_key: str = ""
 ) -> ModelClient:
     """Return the client of the model server, if it is enabled, and of the upstreams.
 
@@ -26,7 +26,7 @@ def connect_all(
     return ModelClient.over([*own, *map(make_upstream, upstreams)])
 
 
-def make_upstream(section: UpstreamSection, timing: Timing | None = None) -> Upstream:
+def make_upstream(section: UpstreamSection) -> Upstream:
     """Return an upstream by others."""
     address = Address(
         url=section.url,
@@ -41,4 +41,4 @@ def make_upstream(section: UpstreamSection, timing: Timing | None = None) -> Ups
         leave_out=frozenset(section.leave_out),
         system_turn=section.system_turn,
     )
-    return Upstream(address, timing)
+    return Upstream(address)

@@ -17,9 +17,8 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from bot.core.errors import ModelUnavailable
-from bot.inference.client import ModelClient
 from bot.inference.responses import DOWN
-from bot.inference.upstreams.upstream import Address, Timing, Upstream
+from bot.inference.upstreams.upstream import Address, Upstream
 from http_server.wire import PROOF, sign
 
 if TYPE_CHECKING:
@@ -35,12 +34,7 @@ UNPROVEN = (
 )
 
 
-def connect(section: ModelServerSection, made_up_key: str = "", timing: Timing | None = None) -> ModelClient:
-    """Return the client for the model server alone; see `prove`."""
-    return ModelClient.over([prove(section, made_up_key, timing)])
-
-
-def prove(section: ModelServerSection, made_up_key: str = "", timing: Timing | None = None) -> Upstream:
+def prove(section: ModelServerSection, made_up_key: str = "") -> Upstream:
     """Return the model server, which has to prove that it knows the key if the key is configured.
 
     `made_up_key` is the one that the server gets if this bot starts it, in use if none is configured. A server that
@@ -50,7 +44,7 @@ def prove(section: ModelServerSection, made_up_key: str = "", timing: Timing | N
     traces = []
     if key and section.verify and section.is_local:
         traces.append(KeyProof(section.url, key, is_required=bool(section.key)).trace())
-    return Upstream(Address(url=section.url, base=f"{section.url}/v1", api_key=key), timing, traces)
+    return Upstream(Address(url=section.url, base=f"{section.url}/v1", api_key=key), traces=traces)
 
 
 class KeyProof:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from http_server.wire import Layout, new_seed
 from model_server.api.requests import ApiRequest, Count, quote_value
 from model_server.errors import invalid_value
-from model_server.jobs import FaceLayout, FaceRun, Faces, Imagine, Sweep
+from model_server.jobs import FaceLayout, FaceRun, Faces, Imagine, Knob, Sweep
 
 SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
 References = Annotated[int, Field(ge=0, le=4)]
@@ -21,14 +21,10 @@ MAX_PROMPT_CHARACTERS = 32_000
 MULTI_STEP_LAYOUTS = ("strip", "animation")
 """Layouts that show one image at several of its steps."""
 
-BOUND_FIELDS = (
-    *("least_steps", "most_steps", "least_guidance", "most_guidance"),
-    *("least_references", "most_references"),
-)
-"""Fields that bound the model's own choice."""
-UNUSED_FOR_FACES: dict[str, Any] = dict.fromkeys(
-    ("steps", "guidance", "references", *BOUND_FIELDS, "negative_prompt", "enlarge", "sweep")
-)
+KNOBS: tuple[Knob, ...] = ("steps", "guidance", "references")
+CHOICES = (*KNOBS, *(f"{bound}_{knob}" for knob in KNOBS for bound in ("least", "most")))
+"""Fields that are left to the model, or bound what it chooses."""
+UNUSED_FOR_FACES: dict[str, Any] = dict.fromkeys((*CHOICES, "negative_prompt", "enlarge", "sweep"))
 UNUSED_FOR_FACES |= {"stream": False, "partial_images": 0}
 """Fields that have no meaning for faces, each with the value that changes nothing."""
 FACE_FIELDS: dict[str, Any] = {"truncation": None, "snapshot": None, "run": None, "blend": None, "captions": False}
@@ -46,17 +42,13 @@ class SweepRequest(BaseModel):
 
     @model_validator(mode="after")
     def _check_one_knob(self) -> SweepRequest:
-        if [self.guidance, self.steps, self.references].count(None) != 2:
+        if len(self.model_dump(exclude_none=True)) != 1:
             raise ValueError("`sweep` must have `guidance`, `steps` or `references`, with a list of values.")
         return self
 
     def to_sweep(self) -> Sweep:
         """Return the sweep as the engine takes it."""
-        if self.guidance is not None:
-            return Sweep("guidance", tuple(self.guidance))
-        if self.references is not None:
-            return Sweep("references", tuple(self.references))
-        return Sweep("steps", tuple(self.steps or ()))
+        return next(Sweep(knob, tuple(values)) for knob in KNOBS if (values := getattr(self, knob)) is not None)
 
 
 class _BaseImageRequest(ApiRequest):
@@ -128,15 +120,6 @@ class _BaseImageRequest(ApiRequest):
             prompt=prompt,
             seed=self.chosen_seed,
             negative_prompt=self.negative_prompt or "",
-            steps=self.steps,
-            guidance=self.guidance,
-            least_steps=self.least_steps,
-            most_steps=self.most_steps,
-            least_guidance=self.least_guidance,
-            most_guidance=self.most_guidance,
-            references=self.references,
-            least_references=self.least_references,
-            most_references=self.most_references,
             count=self.n or 1,
             width=width,
             height=height,
@@ -144,6 +127,7 @@ class _BaseImageRequest(ApiRequest):
             layout=self.layout or "separate",
             frames=tuple(sorted(set(self.frames or ()))),
             previews=self.partial_images or 0,
+            **{name: getattr(self, name) for name in CHOICES},
             **more,
         )
 

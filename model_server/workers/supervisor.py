@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -33,29 +33,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from model_server.engines.contract import EngineSpec
-    from model_server.jobs import Event, Job
-    from model_server.scheduling.queue import WorkerHandle
+    from model_server.jobs import Job
+    from model_server.scheduling.queue import JobQueue
 
 log = logging.getLogger(__name__)
 
 FACTORY = "model_server.engines.factory:create"
 MAX_LOG_LINE_LENGTH = 2000
-
-
-class WorkerListener(Protocol):
-    """Receives the state of the worker and the events of its jobs; `JobQueue` is one."""
-
-    def attach_worker(self, worker: WorkerHandle, capacity: int) -> None:
-        """Use this worker, which runs `capacity` jobs at once, from now on."""
-
-    def handle_event(self, event: Event) -> None:
-        """Handle an event of a job."""
-
-    def detach_worker(self, message: str, status: int, code: str) -> None:
-        """Forget the worker, which ended and will be restarted soon."""
-
-    def close(self, message: str, status: int, code: str) -> None:
-        """Take no jobs, because there is no worker and none is expected soon."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,14 +82,14 @@ class Supervisor:
     """Owns the worker process of one model. `state` is "ready", or a phrase that says what it is waiting for."""
 
     def __init__(
-        self, spec: EngineSpec, listener: WorkerListener, *, factory: str = FACTORY, timeouts: Timeouts | None = None
+        self, spec: EngineSpec, queue: JobQueue, *, factory: str = FACTORY, timeouts: Timeouts | None = None
     ) -> None:
         self.state = "loading"
         self.defaults: Mapping[str, float] = {}
         self.context = 0
         self._pid: int | None = None
         self._spec = spec
-        self._listener = listener
+        self._queue = queue
         self._factory = factory
         self._timeouts = timeouts or Timeouts()
         self._loaded_at: float | None = None
@@ -135,7 +119,7 @@ class Supervisor:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, self._timeouts.max_pause)
         finally:
-            self._listener.close("The server is stopping.", 503, "stopping")
+            self._queue.close("The server is stopping.", 503, "stopping")
 
     async def _run_process(self) -> int:
         """Start the process, serve it until it ends, and return its exit status."""
@@ -198,12 +182,12 @@ class Supervisor:
                         self.defaults, self.context = defaults, context
                         self._loaded_at, self._busy_seconds, self.state = time.monotonic(), 0.0, "ready"
                         log.info("%s is ready.", self._spec.name)
-                        self._listener.attach_worker(WorkerConnection(writer), capacity)
+                        self._queue.attach_worker(WorkerConnection(writer), capacity)
                     case Heartbeat(busy_seconds):
                         self._busy_seconds = busy_seconds
                     case StepEvents(events):
                         for event in events:
-                            self._listener.handle_event(event)
+                            self._queue.handle_event(event)
                     case EngineFailed():
                         self._engine_failure = message
         finally:
@@ -239,7 +223,7 @@ class Supervisor:
             log.info("[%s] %s", self._spec.name, text)
 
     def _report_exit(self, status: int, pause: float) -> None:
-        """Log that the worker ended and tell the listener why."""
+        """Log that the worker ended and tell the queue why."""
         name = self._spec.name
         log.warning("The worker of %s ended with status %d; starting it again in %.1f s.", name, status, pause)
         if self._loaded_at is None:
@@ -249,15 +233,15 @@ class Supervisor:
                 else _explain_failed_load(name, status, hung=self._has_hung)
             )
             self.state = f"failed: {reason}"
-            self._listener.close(reason, 503, "model_failed")
+            self._queue.close(reason, 503, "model_failed")
             return
         self.state = "starting again after its process ended"
         if self._engine_failure:
-            self._listener.detach_worker(self._engine_failure.message, 500, self._engine_failure.code)
+            self._queue.detach_worker(self._engine_failure.message, 500, self._engine_failure.code)
         elif self._has_hung:
-            self._listener.detach_worker(f"{name} hung on this request and is being started again.", 500, "worker_hung")
+            self._queue.detach_worker(f"{name} hung on this request and is being started again.", 500, "worker_hung")
         else:
-            self._listener.detach_worker(
+            self._queue.detach_worker(
                 f"The process of {name} ended in the middle of this request and is being started again; please ask "
                 "again.",
                 503,

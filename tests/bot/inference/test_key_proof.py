@@ -1,5 +1,6 @@
 """The client in front of the real model server, and of programs that only look like it."""
 
+import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,7 +17,8 @@ from bot.core.errors import ModelUnavailable
 from bot.core.model_events import Turn
 from bot.inference import key_proof
 from bot.inference.client import ModelClient
-from bot.inference.key_proof import UNPROVEN, connect, prove
+from bot.inference.connecting import connect_all
+from bot.inference.key_proof import UNPROVEN, prove
 from bot.inference.responses import DOWN
 from http_server.wire import PROOF
 
@@ -66,20 +68,14 @@ async def ask(client: ModelClient) -> str:
 
 @pytest.mark.parametrize("key", ["api_key", "trusted_key"])
 async def test_a_server_that_knows_the_key_is_asked_once_for_each_connection(
-    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    key: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    asked: list[str] = []
-    ask_server = key_proof.KeyProof._ask
-
-    async def counted(self: key_proof.KeyProof, nonce: str) -> str:
-        asked.append(nonce)
-        return await ask_server(self, nonce)
-
-    monkeypatch.setattr(key_proof.KeyProof, "_ask", counted)
-    async with serving(tmp_path, **{key: "s3cret"}) as url, connect(section(url, **{key: "s3cret"})) as client:
+    caplog.set_level(logging.DEBUG, "model_server.requests")
+    keys = {key: "s3cret"}
+    async with serving(tmp_path, **keys) as url, connect_all(section(url, **keys)) as client:
         for _ in range(3):
             assert await client.offered("chat") == ["parrot"]
-    assert len(asked) == 1
+    assert sum(f"route={PROOF} status=200" in record.getMessage() for record in caplog.records) == 1
 
 
 async def echo(request: web.Request) -> web.Response:
@@ -105,7 +101,7 @@ async def test_a_program_that_does_not_know_the_key_gets_neither_it_nor_a_prompt
     proof: Answer, caplog: pytest.LogCaptureFixture
 ) -> None:
     impostor = Impostor(proof)
-    async with impostor.listening() as url, connect(section(url, api_key="s3cret")) as client:
+    async with impostor.listening() as url, connect_all(section(url, api_key="s3cret")) as client:
         assert await ask(client) == UNPROVEN
         for call in (client.readiness(), client.offered("chat"), client.embed([SECRET], model="a")):
             with pytest.raises(ModelUnavailable, match=UNPROVEN[:60]):
@@ -117,20 +113,20 @@ async def test_a_program_that_does_not_know_the_key_gets_neither_it_nor_a_prompt
 
 
 async def test_a_server_with_another_key_gets_nothing(tmp_path: Path) -> None:
-    async with serving(tmp_path, api_key="other") as url, connect(section(url, api_key="s3cret")) as client:
+    async with serving(tmp_path, api_key="other") as url, connect_all(section(url, api_key="s3cret")) as client:
         assert await ask(client) == UNPROVEN
 
 
 async def test_a_server_by_others_is_used_if_the_configuration_says_so() -> None:
     other = Impostor()
-    async with other.listening() as url, connect(section(url, api_key="s3cret", verify=False)) as client:
+    async with other.listening() as url, connect_all(section(url, api_key="s3cret", verify=False)) as client:
         assert await client.offered("chat") == ["fake"]
     assert (other.proofs, other.received) == (0, ["Bearer s3cret "])
 
 
 async def test_a_server_that_does_not_know_a_made_up_key_is_used() -> None:
     somebodys = Impostor()
-    async with somebodys.listening() as url, connect(section(url), "made up") as client:
+    async with somebodys.listening() as url, connect_all(section(url), made_up_key="made up") as client:
         assert await client.offered("chat") == ["fake"]
     assert somebodys.proofs == 1
 
@@ -139,7 +135,7 @@ async def test_nobody_takes_the_place_of_a_server_that_has_proved_a_made_up_key(
     impostor = Impostor()
     async with AsyncExitStack() as own:
         url = await own.enter_async_context(serving(tmp_path, trusted_key="made up"))
-        async with connect(section(url), "made up") as client:
+        async with connect_all(section(url), made_up_key="made up") as client:
             await eventually(lambda: is_ready(url))
             assert await ask(client) == SECRET
             await own.aclose()
@@ -149,7 +145,7 @@ async def test_nobody_takes_the_place_of_a_server_that_has_proved_a_made_up_key(
 
 
 async def test_no_server_at_all(unused_tcp_port: int) -> None:
-    async with connect(section(f"http://127.0.0.1:{unused_tcp_port}", api_key="s3cret")) as client:
+    async with connect_all(section(f"http://127.0.0.1:{unused_tcp_port}", api_key="s3cret")) as client:
         assert await ask(client) == DOWN
 
 
@@ -160,7 +156,7 @@ async def test_a_server_that_ends_while_it_is_asked_is_not_taken_for_another_one
         return web.Response()
 
     ending = Impostor(end)
-    async with ending.listening() as url, connect(section(url, api_key="s3cret")) as client:
+    async with ending.listening() as url, connect_all(section(url, api_key="s3cret")) as client:
         assert await ask(client) == DOWN
     assert ending.received == []
 
@@ -169,7 +165,7 @@ async def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.Monke
     monkeypatch.setattr(key_proof, "SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
-        async with connect(section(url, api_key="s3cret")) as client:
+        async with connect_all(section(url, api_key="s3cret")) as client:
             assert await ask(client) == DOWN
 
 

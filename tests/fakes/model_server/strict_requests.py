@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from model_server.api.image_requests import BOUND_FIELDS, ImageRequest, VariationRequest
+from model_server.api.image_requests import CHOICES, ImageRequest, VariationRequest
 from model_server.api.requests import ChatRequest, CompletionRequest, EmbeddingRequest, ModerationRequest, parse
 from model_server.api.responses import to_api_error
 from model_server.engines.common.refusal import JobRefused, check_encodable, check_texts
@@ -90,7 +90,7 @@ def _without_pictures(turn: dict[str, Any]) -> dict[str, Any]:
 
 def chosen(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the steps and the guidance of pictures, with defaults where the request leaves them open."""
-    names = ("steps", "guidance", *BOUND_FIELDS)
+    names = [name for name in CHOICES if name != "references"]
     completed = complete_task(Imagine(prompt="", seed=0, **{name: body.get(name) for name in names}), ARTIST)
     return {"steps": completed.steps, "guidance": completed.guidance}
 
