@@ -125,11 +125,19 @@ async def test_a_model_without_turns_of_the_system_reads_its_words_with_the_ques
     assert contents == [[f"Rhyme.\n\n{asked}"], [asked]]
 
 
-async def test_what_a_model_thinks_before_it_answers_is_left_out() -> None:
+async def test_an_answer_that_is_not_streamed_is_read_without_what_the_model_thought() -> None:
     parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, {"type": "text", "text": "Rome"}]
     async with OtherServer() as server, ModelClient(server.url) as client:
-        server.shape = {"choices": [{"message": {"role": "assistant", "content": parts}, "finish_reason": "stop"}]}
-        assert (await answer(client))[0] == "Rome"
+        for content in ("Rome", parts):
+            message = {"role": "assistant", "content": content}
+            server.shape = {"choices": [{"message": message, "finish_reason": "stop"}]}
+            assert (await answer(client))[0] == "Rome"
+
+
+async def test_a_finished_answer_needs_no_mark_at_its_end() -> None:
+    async with OtherServer() as server, ModelClient(server.url) as client:
+        server.ending = "unmarked"
+        assert (await answer(client))[0] == "Paris"
 
 
 @pytest.mark.parametrize(
@@ -257,18 +265,6 @@ async def test_a_refusal_may_come_in_a_stream_that_has_begun_well() -> None:
         server.context = 0
         with pytest.raises(ModelError, match=r"^“model server” refused this \(status 400\): The number of tokens"):
             await answer(client)
-
-
-async def test_a_finished_answer_needs_no_mark_at_its_end() -> None:
-    async with OtherServer() as server, ModelClient(server.url) as client:
-        server.ending = "unmarked"
-        assert (await answer(client))[0] == "Paris"
-
-
-async def test_a_server_that_does_not_stream_answers_all_the_same() -> None:
-    async with OtherServer() as server, ModelClient(server.url) as client:
-        server.shape = {"choices": [{"message": {"role": "assistant", "content": "Rome"}, "finish_reason": "stop"}]}
-        assert (await answer(client))[0] == "Rome"
 
 
 @pytest.mark.parametrize("ending", ["cut", "killed"])

@@ -72,10 +72,8 @@ async def test_steps_and_previews_end_with_a_picture(models: FakeModels) -> None
         width=16,
         height=16,
         sampler="DDIM",
-        strength=None,
         guided_by="comparison",
         prompt=EncodedPrompt(("a", "cat"), (), 8),
-        negative_prompt=None,
     )
     (body,) = models.requests
     assert body == {
@@ -91,16 +89,22 @@ async def test_steps_and_previews_end_with_a_picture(models: FakeModels) -> None
     }
 
 
-async def test_all_arguments_are_sent(models: FakeModels) -> None:
+async def test_all_arguments_are_sent_and_all_files_returned(models: FakeModels) -> None:
     async with ModelClient(models.url) as client:
         *_, drawn = await events(
             client, count=4, negative_prompt="dogs", steps=2, guidance=0, layout="grid", enlarge=64
         )
         await events(client, layout="strip", frames=(0, 2))
         await events(client, sweep={"guidance": (1, 3.5)})
+        *_, three = await events(client, count=3)
+        *_, film = await events(client, layout="animation")
     assert isinstance(drawn, Drawn)
+    assert isinstance(three, Drawn)
+    assert isinstance(film, Drawn)
+    assert [look_at(file) for file in three.files] == [look_at(png(seed)) for seed in (7, 8, 9)]
+    assert ([look_at(file) for file in film.files], film.media_type) == ([look_at(GIF)], "image/gif")
     assert (drawn.steps, drawn.guidance, drawn.negative_prompt) == (2, 0, EncodedPrompt(("dogs",), (), 8))
-    grid, strip, sweep = models.requests
+    grid, strip, sweep, *_ = models.requests
     assert {"n": 4, "negative_prompt": "dogs", "steps": 2, "guidance": 0, "layout": "grid"}.items() <= grid.items()
     assert (grid["enlarge"], strip["frames"], "sweep" in grid) == (64, [0, 2], False)
     assert sweep["sweep"] == {"guidance": [1, 3.5]}
@@ -119,17 +123,6 @@ async def test_the_drawings_of_all_files_are_read_within_their_limits() -> None:
     cat = ReferenceDrawing("cat", "Open Moji", "x" * 100, "MIT", bytes(3))
     assert [drawing.thing for drawing in drawn.looked_at] == ["cat", "dog", "owl"]
     assert (drawn.references, drawn.looked_at[0], drawn.nearest) == (4, cat, NearestDrawing(cat, 0.25))
-
-
-async def test_several_files_and_other_formats_are_returned(models: FakeModels) -> None:
-    async with ModelClient(models.url) as client:
-        *_, three = await events(client, count=3)
-        *_, film = await events(client, layout="animation")
-    assert isinstance(three, Drawn)
-    assert isinstance(film, Drawn)
-    assert [look_at(file) for file in three.files] == [look_at(png(seed)) for seed in (7, 8, 9)]
-    assert [look_at(file) for file in film.files] == [look_at(GIF)]
-    assert (three.media_type, film.media_type) == ("image/png", "image/gif")
 
 
 async def test_a_variation_is_sent_as_a_form_with_the_picture(models: FakeModels) -> None:
@@ -160,9 +153,10 @@ async def test_closing_the_generator_closes_the_connection(models: FakeModels) -
         await models.until(dropped=1, running=0)
 
 
-async def test_a_large_file_is_read() -> None:
+async def test_a_large_file_is_read_and_an_unknown_event_is_ignored() -> None:
     data = bytes(range(256)) * (40 << 10)
-    stream = chunk(b64_json=base64.b64encode(data).decode()) + b"data: [DONE]\n\n"
+    whole = chunk(b64_json=base64.b64encode(data).decode())
+    stream = chunk("image_generation.weather") + whole + b"data: [DONE]\n\n"
     async with crooked(plainly(stream), PATH) as url, ModelClient(url) as client:
         (drawn,) = await events(client)
     assert isinstance(drawn, Drawn)
@@ -194,12 +188,6 @@ async def test_a_malformed_stream_is_a_broken_connection(stream: bytes) -> None:
     assert str(caught.value) == BROKEN
 
 
-async def test_unknown_events_are_ignored() -> None:
-    stream = chunk("image_generation.weather") + chunk() + b"data: [DONE]\n\n"
-    async with crooked(plainly(stream), PATH) as url, ModelClient(url) as client:
-        assert len(await events(client)) == 1
-
-
 async def test_a_stream_that_ends_before_the_picture_is_a_broken_connection() -> None:
     cut = broken_off(chunk("tempera.progress", tempera={"step": 1, "steps": 4}))
     async with crooked(cut, PATH) as url, ModelClient(url) as client:
@@ -208,21 +196,6 @@ async def test_a_stream_that_ends_before_the_picture_is_a_broken_connection() ->
         with pytest.raises(ModelUnavailable) as caught:
             await anext(stream)
     assert str(caught.value) == BROKEN
-
-
-async def test_a_refusal_has_the_sentence_of_the_server(models: FakeModels) -> None:
-    models.failure = (400, "The guidance is 40; it must be from 0 to 30.")
-    async with ModelClient(models.url) as client:
-        for more in ({}, {"source": png(1), "strength": 0.5}):
-            with pytest.raises(ModelError, match="from 0 to 30"):
-                await events(client, **more)
-
-
-async def test_a_server_without_an_image_model_is_unavailable() -> None:
-    given = plainly(b'{"data": [{"id": "other"}]}', Content_Type="application/json")
-    async with crooked(given, "/v1/models") as url, ModelClient(url) as client:
-        with pytest.raises(ModelUnavailable, match="There is no model for images"):
-            await events(client)
 
 
 async def test_the_fake_server_refuses_what_the_real_one_refuses(models: FakeModels) -> None:

@@ -49,17 +49,11 @@ def test_likely_tokens_include_the_one_that_ends_the_text() -> None:
     assert found.likely[0] == LikelyToken(" the", pytest.approx(0.5))
 
 
-@pytest.mark.parametrize("choice", [{"delta": {}}, {"delta": {"content": "a"}, "logprobs": None}])
-def test_without_log_probabilities_there_are_no_tokens(choice: dict[str, object]) -> None:
-    assert TokenReader().read_tokens(choice) == ()
-
-
-def test_entropies_are_in_bits() -> None:
-    choice = {"delta": {"content": "ab"}, "logprobs": {"content": [one(b"a"), one(b"b")]}}
-    assert read_entropies(choice, {"entropy": [math.log(8), 0.0]}) == pytest.approx((3.0, 0.0))
-    assert read_entropies({"delta": {"content": "ab"}}, {}) == ()
+def test_without_log_probabilities_there_are_no_tokens_and_no_entropies() -> None:
+    for choice in ({"delta": {}}, {"delta": {"content": "a"}, "logprobs": None}):
+        assert (TokenReader().read_tokens(choice), read_entropies(choice, {})) == ((), ())
     # Another server sends no entropies.
-    assert read_entropies(choice, {}) == ()
+    assert read_entropies({"delta": {"content": "a"}, "logprobs": {"content": [one(b"a")]}}, {}) == ()
 
 
 def test_a_dial_is_read_with_all_its_fields() -> None:

@@ -52,17 +52,13 @@ async def test_a_text_is_continued_as_it_is_and_otherwise_in_a_chat() -> None:
         assert [one.bytes for one in dial.candidates] == [b" mat", b" floor"]
         assert (dial.model, dial.prompt) == ("tiny", (b"The cat sat on the",))
         assert not server.requests
-    async with OtherServer() as server, ModelClient(server.url) as client:
-        server.shape = {"choices": [{"message": {"content": " mat"}, "logprobs": NEW}]}
-        assert [one.bytes for one in (await client.dial("The cat sat on the")).candidates] == [b" mat"]
-    assert [body["messages"][-1]["content"] for body in server.requests] == ["The cat sat on the"]
-
-
-async def test_a_server_whose_makers_document_no_such_completions_is_not_asked_for_them() -> None:
-    async with OtherServer(listed=[{"id": "tiny", "owned_by": "library"}]) as server, ModelClient(server.url) as client:
-        server.shape = {"choices": [{"message": {"content": " mat"}, "logprobs": NEW}]}
-        await client.dial("The cat sat on the")
-    assert not server.completions
+    # Ollama's makers document no completions with probabilities, so it is not asked for them.
+    for listed, asked in (({"id": "tiny"}, 1), ({"id": "tiny", "owned_by": "library"}, 0)):
+        async with OtherServer(listed=[listed]) as server, ModelClient(server.url) as client:
+            server.shape = {"choices": [{"message": {"content": " mat"}, "logprobs": NEW}]}
+            assert [one.bytes for one in (await client.dial("The cat sat on the")).candidates] == [b" mat"]
+        assert [body["messages"][-1]["content"] for body in server.requests] == ["The cat sat on the"]
+        assert server.completions == asked
 
 
 async def test_a_server_that_refuses_twenty_tokens_is_asked_for_five() -> None:

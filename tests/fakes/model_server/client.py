@@ -1,10 +1,13 @@
 """Requests to the gateway and the parsing of its responses, for tests."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
+import pytest
+
+from model_server.errors import ApiError
 
 CHAT = "/v1/chat/completions"
 
@@ -36,3 +39,11 @@ async def collect(http: aiohttp.ClientSession, body: dict[str, Any]) -> list[Any
     async with http.post(CHAT, json=body) as response:
         assert response.status == 200
         return [event async for event in events_of(response)]
+
+
+def refused(make: Callable[..., object], fields: dict[str, Any], sentence: str, param: str = "") -> None:
+    """Check that a mistake is told in this sentence, and that the error names the field that it begins with."""
+    with pytest.raises(ApiError) as error:
+        make(**fields)
+    assert (error.value.status, error.value.message) == (400, sentence)
+    assert error.value.param == (param or sentence.split("`")[1])

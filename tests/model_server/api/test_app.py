@@ -9,7 +9,6 @@ import os
 import signal
 import threading
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import openai
@@ -75,36 +74,7 @@ async def test_an_engine_error_is_answered_with_an_error_id_and_no_details(http:
         assert (await response.json())["choices"][0]["message"]["content"] == "still here"
 
 
-# Streams, progress, jobs
-
-
-async def test_progress_is_only_streamed_to_requests_that_ask_for_it(http: aiohttp.ClientSession) -> None:
-    async with http.post(CHAT, json=chat("forever", stream=True)) as running:
-        job = running.headers["X-Job-Id"]
-        asks = asyncio.create_task(collect(http, chat("a b", stream=True, stream_options={"include_progress": True})))
-        ignores = asyncio.create_task(collect(http, chat("a b", stream=True)))
-        async with http.get("/health/live") as live:
-            assert live.status == 200
-        await eventually(lambda: _is_waiting(http))
-        async with http.delete(f"/v1/jobs/{job}") as cancelled:
-            assert (await cancelled.json())["status"] == "cancelled"
-        last = [event async for event in events_of(running)][-1]
-        assert last["error"]["code"] == "cancelled"
-    first, *_ = told = await asks
-    assert first["choices"] == []
-    assert first["tempera"]["queue"]["place"] >= 1
-    assert first["tempera"]["job"] == told[-2]["tempera"]["job"]
-    assert told[-1] == "[DONE]"
-    assert all(event["choices"] for event in await ignores if event != "[DONE]")
-
-
-async def _is_waiting(http: aiohttp.ClientSession) -> bool:
-    """Return whether a new request would be third in the queue."""
-    body = chat("probe", stream=True, stream_options={"include_progress": True})
-    async with http.post(CHAT, json=body) as response:
-        async for event in events_of(response):
-            return bool(event["tempera"]["queue"]["place"] == 3)
-    return False
+# Streams and their jobs
 
 
 async def test_the_last_chunk_has_the_duration(http: aiohttp.ClientSession) -> None:
@@ -114,25 +84,6 @@ async def test_the_last_chunk_has_the_duration(http: aiohttp.ClientSession) -> N
     assert last["tempera"]["seed"] == 9
     assert last["tempera"]["seconds"] > 0
     assert last["tempera"]["dropped_turns"] == 0
-
-
-async def test_a_cancelled_request_without_a_stream_is_answered_with_499(
-    http: aiohttp.ClientSession, gateway: Gateway
-) -> None:
-    before = len(gateway.journal())
-    request = asyncio.create_task(_status_of(http, chat("forever")))
-    await eventually(lambda: len(gateway.journal()) > before)
-    job = gateway.journal()[before].split()[1]
-    async with http.delete(f"/v1/jobs/{job}") as response:
-        assert response.status == 200
-    assert await request == (499, "cancelled", job)
-    async with http.delete(f"/v1/jobs/{job}") as response:
-        assert response.status == 404
-
-
-async def _status_of(http: aiohttp.ClientSession, body: dict[str, Any]) -> tuple[int, str, str]:
-    async with http.post(CHAT, json=body) as response:
-        return response.status, (await error_of(response))["code"], response.headers["X-Job-Id"]
 
 
 async def test_closing_a_stream_cancels_its_job(http: aiohttp.ClientSession, gateway: Gateway) -> None:
@@ -154,33 +105,6 @@ async def test_leaving_a_request_without_a_stream_cancels_its_job(gateway: Gatew
     added, job = gateway.journal()[before].split()
     assert added == "add"
     await eventually(lambda: f"remove {job}" in gateway.journal())
-
-
-async def test_a_job_that_is_cancelled_while_it_waits_never_reaches_the_worker(
-    gateway: Gateway, http: aiohttp.ClientSession
-) -> None:
-    progress = {"stream": True, "stream_options": {"include_progress": True}}
-    async with http.post(CHAT, json=chat("forever", stream=True)) as running:
-        async with http.post(CHAT, json=chat("a", **progress)) as waiting:
-            job = waiting.headers["X-Job-Id"]
-            waiting.close()
-        async with http.get(f"/v1/jobs/{job}") as response:
-            assert response.status == 405
-        await eventually(lambda: _is_gone(http, job))
-        running.close()
-    async with http.post(CHAT, json=chat("b")) as response:
-        assert response.status == 200
-    assert not [line for line in gateway.journal() if job in line]
-
-
-async def _is_gone(http: aiohttp.ClientSession, job: str) -> bool:
-    """Return whether no job waits behind the running one."""
-    body = chat("probe", stream=True, stream_options={"include_progress": True})
-    async with http.post(CHAT, json=body) as response:
-        assert response.headers["X-Job-Id"] != job
-        async for event in events_of(response):
-            return bool(event["tempera"]["queue"]["place"] == 1)
-    return False
 
 
 @pytest.mark.load
@@ -403,25 +327,26 @@ async def test_the_host_names_of_this_machine_are_accepted(http: aiohttp.ClientS
         assert response.status == 200
 
 
-async def test_every_request_needs_the_api_key_if_there_is_one(tmp_path: Path) -> None:
-    with running_gateway(tmp_path, api_key="open sesame") as gateway:
-        async with aiohttp.ClientSession(gateway.url) as http:
-            for given in (None, "open sesame", "Bearer", "Bearer wrong", "Basic open sesame", "Bearer \udcff"):
-                headers = {} if given is None else {"Authorization": given}
-                async with http.get("/v1/models", headers=headers) as response:
+async def test_every_request_needs_a_key_if_there_is_one(tmp_path: Path) -> None:
+    keys = {"api_key": "open sesame", "trusted_key": "trusted"}
+    async with serving(tmp_path, models=(), **keys) as url, aiohttp.ClientSession(url) as http:
+        for given in (None, "open sesame", "Bearer", "Bearer wrong", "Basic open sesame", "Bearer \udcff"):
+            headers = {} if given is None else {"Authorization": given}
+            for path in ("/v1/models", "/health/ready"):
+                async with http.get(path, headers=headers) as response:
                     assert response.status == 401
                     assert (await error_of(response))["code"] == "invalid_api_key"
-            async with http.get("/health/live") as response:
-                assert response.status == 200
-            async with http.get("/health/ready") as response:
-                assert response.status == 401
-        async with AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="open sesame") as client:
-            assert [model.id async for model in client.models.list()]
+        async with http.get("/health/live") as response:
+            assert response.status == 200
+        for key in keys.values():
+            async with AsyncOpenAI(base_url=f"{url}/v1", api_key=key) as client:
+                assert [model async for model in client.models.list()] == []
 
 
-async def test_the_server_does_not_start_on_the_network_without_a_key(tmp_path: Path) -> None:
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.1.5", "example.org"])
+async def test_the_server_does_not_start_on_the_network_without_a_key(host: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="needs an API key"):
-        await serve(host="0.0.0.0", port=free_port(), entries=[], model_cache=ModelCache(tmp_path), api_key=None)
+        await serve(host=host, port=free_port(), entries=[], model_cache=ModelCache(tmp_path), api_key=None)
 
 
 async def test_a_taken_port_is_an_os_error(server_url: str, tmp_path: Path) -> None:

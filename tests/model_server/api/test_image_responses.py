@@ -3,6 +3,7 @@
 import base64
 import json
 from dataclasses import asdict
+from typing import Literal
 
 import pytest
 from PIL import Image
@@ -50,22 +51,16 @@ def answer(task: Faces | Imagine) -> ImageAnswer:
     return ImageAnswer(ticket, task)
 
 
-def test_face_images_are_returned_unchanged() -> None:
-    made = answer(Faces(seed=7))
-    for event in (Started("job_1"), Picture("job_1", b"\x89PNG\x00"), Picture("job_1", b"\xff"), Finished("job_1")):
-        made.add(event)
-    body = made.build_response()
-    assert [base64.b64decode(item["b64_json"]) for item in body["data"]] == [b"\x89PNG\x00", b"\xff"]
-    assert body["tempera"] == {"job": "job_1", "seed": 7, "seconds": 1.235}
-
-
-def test_the_response_has_what_the_discriminator_says() -> None:
+def test_face_images_are_returned_unchanged_with_what_the_discriminator_says() -> None:
     made = answer(Faces(seed=7))
     judged = Judged(job="job_1", verdicts=(0.25, 0.75), real=(True, False))
-    for event in (Picture("job_1", PNG), judged, Finished("job_1")):
+    drawn = Picture("job_1", b"\x89PNG\x00"), Picture("job_1", b"\xff")
+    for event in (Started("job_1"), *drawn, judged, Finished("job_1")):
         made.add(event)
-    told = json.loads(json.dumps(made.build_response()))["tempera"]
-    assert told == {"job": "job_1", "seed": 7, "verdicts": [0.25, 0.75], "real": [True, False], "seconds": 1.235}
+    body = json.loads(json.dumps(made.build_response()))
+    assert [base64.b64decode(item["b64_json"]) for item in body["data"]] == [b"\x89PNG\x00", b"\xff"]
+    judged_as = {"verdicts": [0.25, 0.75], "real": [True, False]}
+    assert body["tempera"] == {"job": "job_1", "seed": 7, "seconds": 1.235} | judged_as
 
 
 def test_the_response_has_the_chosen_parameters_and_the_encoded_prompts() -> None:
@@ -110,23 +105,20 @@ def test_each_picture_has_the_drawings_that_the_model_looked_at() -> None:
     assert (own.items() <= first.items(), own.keys() & second.keys()) == (True, set())
 
 
-def test_the_last_event_has_the_number_of_steps_taken() -> None:
+@pytest.mark.parametrize(
+    ("file", "media_type", "told"), [(PNG, "image/png", ("png", "12x10")), (GIF, "image/gif", ("gif", "6x5"))]
+)
+def test_the_last_event_has_the_format_and_the_number_of_steps_taken(
+    file: bytes, media_type: Literal["image/png", "image/gif"], told: tuple[str, str]
+) -> None:
     made = answer(Imagine(prompt="a cat", seed=7, initial=PNG, strength=0.5))
-    steps = [Progress("job_1", step, 15) for step in range(1, 16)]
-    for event in (Started("job_1"), CHOSEN, *steps, Picture("job_1", PNG), Finished("job_1")):
+    for event in (CHOSEN, Progress("job_1", 15, 15), Picture("job_1", file, media_type), Finished("job_1")):
         made.add(event)
     [last] = made.build_completed_events()
     # The same picture takes a request for 30 again, of which strength 0.5 leaves 15.
     assert (last["tempera"]["step"], last["tempera"]["steps"]) == (15, 30)
-
-
-def test_an_animation_has_its_format_and_size() -> None:
-    made = answer(Imagine(prompt="a cat", seed=7, layout="animation"))
-    for event in (CHOSEN, Picture("job_1", GIF, "image/gif"), Finished("job_1")):
-        made.add(event)
-    assert made.build_response()["output_format"] == "gif"
-    [last] = made.build_completed_events()
-    assert (last["output_format"], last["size"]) == ("gif", "6x5")
+    assert (last["output_format"], last["size"]) == told
+    assert made.build_response()["output_format"] == told[0]
 
 
 def test_places_progress_and_previews_are_events() -> None:

@@ -1,7 +1,6 @@
 """POST /v1/moderations over HTTP, in OpenAI's format."""
 
 import aiohttp
-import pytest
 from openai import AsyncOpenAI
 
 from model_server.api.responses import CATEGORIES
@@ -33,28 +32,8 @@ async def test_without_a_model_the_first_one_answers(http: aiohttp.ClientSession
     assert [name for name, there in result["categories"].items() if there] == ["hate", "violence"]
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "sentence"),
-    [
-        ({}, 400, "`input` is missing."),
-        ({"input": []}, 400, "`input` must be a list of at least 1, but 0 were given."),
-        (
-            {"input": "x", "model": "ruler"},
-            400,
-            "ruler turns texts into vectors at /v1/embeddings, and does nothing else.",
-        ),
-        ({"input": "x", "model": "nobody"}, 404, "There is no model nobody here"),
-    ],
-)
-async def test_invalid_moderation_requests_are_refused(
-    http: aiohttp.ClientSession, body: dict, status: int, sentence: str
-) -> None:
-    got, answer = await moderate(http, **body)
-    assert got == status
-    assert answer["error"]["message"].startswith(sentence)
-
-
-async def test_other_routes_do_not_take_its_model(http: aiohttp.ClientSession) -> None:
-    async with http.post("/v1/embeddings", json={"model": "judge", "input": "x"}) as response:
-        assert response.status == 400
-        assert "tells what is wrong with texts at /v1/moderations" in (await response.json())["error"]["message"]
+async def test_models_for_anything_else_are_refused(http: aiohttp.ClientSession) -> None:
+    status, answer = await moderate(http, input="x", model="ruler")
+    sentence = "ruler turns texts into vectors at /v1/embeddings, and does nothing else."
+    assert (status, answer["error"]["message"]) == (400, sentence)
+    assert (await moderate(http, input=[]))[0] == 400

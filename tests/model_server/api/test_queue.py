@@ -73,13 +73,6 @@ async def test_an_unknown_key_counts_as_no_key(parrot: str) -> None:
             assert [job["user"] for job in (await queue_of(bot))["jobs"]] == ["address:127.0.0.1"]
 
 
-async def test_the_api_key_and_the_trusted_key_are_both_accepted(tmp_path: Path) -> None:
-    async with serving(tmp_path, api_key="open", trusted_key="trusted") as url, aiohttp.ClientSession(url) as http:
-        for key, status in (("open", 200), ("trusted", 200), ("wrong", 401), ("", 401)):
-            async with http.get("/v1/queue", headers={"Authorization": f"Bearer {key}"}) as response:
-                assert response.status == status
-
-
 async def test_a_client_without_a_key_cannot_cancel_the_bots_job(parrot: str) -> None:
     async with (
         aiohttp.ClientSession(parrot) as stranger,
@@ -132,6 +125,20 @@ async def _waits(http: aiohttp.ClientSession, count: int) -> bool:
     return bool((await queue_of(http))["waiting"] == count)
 
 
+async def test_progress_is_only_streamed_to_requests_that_ask_for_it(parrot: str) -> None:
+    async with aiohttp.ClientSession(parrot) as http:
+        async with http.post(CHAT, json=chat("forever", stream=True)):
+            asks = asyncio.create_task(collect(http, chat("a b", **PROGRESS)))
+            await eventually(lambda: _waits(http, 1))
+            ignores = asyncio.create_task(collect(http, chat("a b", stream=True)))
+            await eventually(lambda: _waits(http, 2))
+        first, *_ = told = await asks
+        others = await ignores
+    assert (first["choices"], first["tempera"]["queue"]["place"], told[-1]) == ([], 1, "[DONE]")
+    assert first["tempera"]["job"] == told[-2]["tempera"]["job"]
+    assert all(event["choices"] for event in others if event != "[DONE]")
+
+
 # Deadlines
 
 
@@ -150,7 +157,19 @@ async def _is_idle(http: aiohttp.ClientSession, model: str = "") -> bool:
     return bool(shown["running"] == shown["waiting"] == 0)
 
 
-# Cancelling by id
+# Cancelling
+
+
+async def test_a_job_that_is_cancelled_while_it_waits_never_reaches_the_worker(parrot: str, tmp_path: Path) -> None:
+    async with aiohttp.ClientSession(parrot) as http:
+        async with http.post(CHAT, json=chat("forever", stream=True)):
+            async with http.post(CHAT, json=chat("a", **PROGRESS)) as waiting:
+                job = waiting.headers["X-Job-Id"]
+                await eventually(lambda: _waits(http, 1))
+                waiting.close()
+            await eventually(lambda: _waits(http, 0))
+        assert (await collect(http, chat("b", stream=True)))[-1] == "[DONE]"
+    assert not [line for line in _journal(tmp_path) if job in line]
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -173,7 +192,8 @@ async def test_every_job_can_be_cancelled_by_its_id(parrot: str, state: str, str
 
 async def _outcome(http: aiohttp.ClientSession, body: dict[str, Any]) -> str:
     async with http.post(CHAT, json=body) as response:
-        if not body["stream"] or response.status != 200:
+        if response.status != 200:
+            assert (response.status, response.headers["X-Job-Id"][:4]) == (499, "job_")
             return str((await error_of(response))["code"])
         *_, last = [event async for event in events_of(response)]
         return str(last["error"]["code"])
@@ -219,17 +239,6 @@ async def test_log_probabilities_after_temperature_come_beside_the_models_own(ht
     assert told == [None, [after[0]], [after[1]], None]
     async with http.post(CHAT, json=chat("one two")) as response:
         assert "logprobs_after" not in (await response.json())["tempera"]
-
-
-async def test_columns_after_temperature_have_the_offsets_of_their_own_chunk(http: aiohttp.ClientSession) -> None:
-    asked = {"model": "parrot", "prompt": "one two three", "logprobs": 0}
-    async with http.post("/v1/completions", json=asked) as response:
-        whole = await response.json()
-    assert whole["tempera"]["logprobs_after"]["text_offset"] == whole["choices"][0]["logprobs"]["text_offset"]
-    async with http.post("/v1/completions", json=asked | {"stream": True}) as response:
-        chunks = [event async for event in events_of(response) if event != "[DONE]" and event["choices"][0]["text"]]
-    for chunk in chunks:
-        assert chunk["tempera"]["logprobs_after"]["text_offset"] == chunk["choices"][0]["logprobs"]["text_offset"]
 
 
 # Many at once

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from model_server.api.responses import ChatAnswer, CompletionAnswer, TextAnswer, build_embeddings, to_api_error
+from model_server.api.responses import ChatAnswer, CompletionAnswer, TextAnswer, build_embeddings
 from model_server.errors import ApiError
 from model_server.jobs import (
     Completion,
@@ -43,20 +43,16 @@ def streamed(answer: TextAnswer, *events: Event) -> list[dict[str, Any] | None]:
     return chunks
 
 
-def test_legacy_columns_over_several_chunks() -> None:
-    answer = CompletionAnswer(ticket(), TASK)
-    first, second = Text("job_1", "wörd", (WORD,)), Text("job_1", "\ufffd", (HALF,))
-    chunks = streamed(answer, Started("job_1"), first, second)
-    assert chunks[0] is None
-    assert chunks[1] is not None
-    assert chunks[2] is not None
-    assert chunks[1]["choices"][0]["logprobs"] == {
+def test_legacy_columns_of_a_chunk() -> None:
+    nothing, chunk = streamed(CompletionAnswer(ticket(), TASK), Started("job_1"), Text("job_1", "wörd", (WORD,)))
+    assert nothing is None
+    assert chunk is not None
+    assert chunk["choices"][0]["logprobs"] == {
         "tokens": ["wörd"],
         "token_logprobs": [-0.5],
         "top_logprobs": [{"bytes:\\xe2\\x82": -9999.0, "wörd": -0.5}],
         "text_offset": [0],
     }
-    assert chunks[2]["choices"][0]["logprobs"]["text_offset"] == [4]
 
 
 SPLIT = [TokenLogprob("\ufffd", b"\xf0\x9f", -1.0), TokenLogprob("\ufffd", b"\x98\x80", -1.0)]
@@ -103,13 +99,9 @@ def test_minus_infinity_is_written_as_a_finite_number() -> None:
     }
 
 
-def test_an_empty_text_event_has_no_chunk() -> None:
+def test_empty_texts_have_no_chunk_and_progress_no_choices() -> None:
     answer = ChatAnswer(ticket(), TASK)
     assert answer.build_chunk(Text("job_1", ""), progress=True) is None
-
-
-def test_progress_and_places_have_no_choices() -> None:
-    answer = ChatAnswer(ticket(), TASK)
     step, place = Progress("job_1", 2, 5), Queued(3, 1.5)
     assert answer.build_chunk(step, progress=False) is None
     assert answer.build_chunk(place, progress=False) is None
@@ -121,25 +113,15 @@ def test_progress_and_places_have_no_choices() -> None:
     ]
 
 
-def test_a_failure_is_an_error_with_its_own_status() -> None:
-    with pytest.raises(ApiError, match="Too long") as error:
-        ChatAnswer(ticket(), TASK).add(Failed("job_1", "Too long.", 400, "context_length_exceeded", "messages"))
-    assert error.value.body() == {
-        "error": {
-            "message": "Too long.",
-            "type": "invalid_request_error",
-            "param": "messages",
-            "code": "context_length_exceeded",
-        }
-    }
-
-
 @pytest.mark.parametrize(
     ("status", "headers"),
     [(400, {}), (500, {"x-should-retry": "false"}), (503, {"Retry-After": "5"}), (504, {"x-should-retry": "false"})],
 )
-def test_a_failure_says_whether_to_try_again(status: int, headers: dict[str, str]) -> None:
-    assert to_api_error(Failed("job_1", "No.", status)).headers == headers
+def test_a_failure_says_whether_to_try_again_and_what_it_is_about(status: int, headers: dict[str, str]) -> None:
+    with pytest.raises(ApiError, match="No") as error:
+        ChatAnswer(ticket(), TASK).add(Failed("job_1", "No.", status, "too_long", "messages"))
+    told = error.value.body()["error"]
+    assert (error.value.headers, told["param"], told["code"]) == (headers, "messages", "too_long")
 
 
 def test_packed_vectors_are_little_endian_floats() -> None:

@@ -22,13 +22,6 @@ async def url(tmp_path: Path) -> AsyncIterator[str]:
         yield address
 
 
-@pytest.mark.parametrize("sent", [b"", b"POST /v1/chat/completions HTTP/1.1\r\nHost: "])
-async def test_a_request_without_an_end_to_its_headers_is_closed(url: str, sent: bytes) -> None:
-    async with raw_client(url) as slow:
-        await slow.send(sent)
-        assert await slow.read_to_end() == b""
-
-
 @pytest.mark.parametrize(
     ("path", "kind"), [(CHAT, "application/json"), ("/v1/images/variations", "multipart/form-data; boundary=x")]
 )

@@ -21,8 +21,6 @@ from model_server.jobs import (
 )
 from model_server.scheduling.cost import JobCost
 
-SHORT = Completion(prompt="four", sampling=Sampling(seed=0, max_tokens=10))
-
 
 def test_a_prompt_is_estimated_until_its_tokens_are_known() -> None:
     job_cost = JobCost(Chat(messages=(ChatTurn("user", "x" * 400),), sampling=Sampling(seed=0, max_tokens=10)), 50)
@@ -37,27 +35,20 @@ def test_written_tokens_cost_twice_and_more_than_expected_cost_too() -> None:
     job_cost.record(Started("a", 3))
     assert [job_cost.record(Text("a", "x")) for _ in range(3)] == [2, 2, 2]
     assert job_cost.remaining == 0
-    assert job_cost.record(Finished("a", "stop", 3, 5)) == 4
+    # What was counted is not refunded.
+    assert [job_cost.record(Finished("a", "stop", 3, tokens)) for tokens in (1, 5)] == [0, 4]
+    assert job_cost.record(Failed("a", "no")) == 0
     assert job_cost.tokens == 5
 
 
-def test_counted_tokens_are_not_refunded() -> None:
-    job_cost = JobCost(SHORT, 50)
-    job_cost.record(Text("a", "x"))
-    job_cost.record(Text("a", "y"))
-    assert job_cost.record(Finished("a", "stop", 1, 1)) == 0
-
-
-@pytest.mark.parametrize(("max_tokens", "expected"), [(None, 50), (5, 5), (500, 50)])
-def test_the_expected_answer_is_as_long_as_usual_or_as_allowed(max_tokens: int | None, expected: int) -> None:
-    assert (
-        JobCost(Completion(prompt=(1,), sampling=Sampling(seed=0, max_tokens=max_tokens)), 50).remaining
-        == 1 + 2 * expected
-    )
-
-
-def test_a_dial_writes_nothing() -> None:
-    assert JobCost(Completion(prompt=(1,), sampling=Sampling(seed=0), dial=True), 50).remaining == 1
+@pytest.mark.parametrize(
+    ("max_tokens", "dial", "expected"), [(None, False, 50), (5, False, 5), (500, False, 50), (None, True, 0)]
+)
+def test_the_expected_answer_is_as_long_as_usual_or_as_allowed_and_a_dial_has_none(
+    max_tokens: int | None, dial: bool, expected: int
+) -> None:
+    task = Completion(prompt=(1,), sampling=Sampling(seed=0, max_tokens=max_tokens), dial=dial)
+    assert JobCost(task, 50).remaining == 1 + 2 * expected
 
 
 def test_pictures_cost_their_pixels_step_by_step() -> None:
@@ -124,7 +115,3 @@ def test_pictures_cost_what_the_model_chose_for_them(fields: dict[str, object], 
 
 def test_texts_to_embed_cost_their_length() -> None:
     assert JobCost(Embed(texts=("x" * 8, "y" * 8)), 50).remaining == 5
-
-
-def test_a_failure_costs_nothing_more() -> None:
-    assert JobCost(SHORT, 50).record(Failed("a", "no")) == 0

@@ -6,7 +6,7 @@ import pytest
 from fakes.core.clock import ManualClock
 
 from model_server.jobs import Embed, Failed, Finished, Job, Picture, Preview, Progress, Started, Text
-from model_server.scheduling.queue import JobQueue, JobSnapshot, QueueClosed, QueueFull
+from model_server.scheduling.queue import JobQueue, QueueClosed, QueueFull
 from model_server.scheduling.ticket import Queued, Ticket, TicketEvent
 
 
@@ -127,15 +127,6 @@ async def test_only_the_latest_preview_is_kept_but_every_picture() -> None:
     ]
 
 
-async def test_a_waiting_reader_is_woken_by_an_event() -> None:
-    queue, _ = open_queue()
-    ticket = queue.submit(job("a"))
-    reader = asyncio.ensure_future(anext(ticket))
-    await asyncio.sleep(0)
-    queue.handle_event(Text("a", "hello"))
-    assert await reader == Text("a", "hello")
-
-
 async def test_cancelling_a_waiting_job_moves_the_others_up() -> None:
     queue, worker = open_queue()
     queue.submit(job("a"))
@@ -166,56 +157,25 @@ async def test_nothing_comes_after_the_end_and_cancelling_again_changes_nothing(
 
 def test_a_full_queue_has_a_retry_time() -> None:
     clock = ManualClock()
-    queue, _ = open_queue(limit=2, clock=clock)
-    for name in "abc":
-        queue.submit(job(name))
-    with pytest.raises(QueueFull, match="2 requests are waiting") as unmeasured:
-        queue.submit(job("d"))
-    clock.now += 12.3
-    queue.handle_event(Finished("a"))
-    queue.submit(job("d"))
-    with pytest.raises(QueueFull) as measured:
-        queue.submit(job("e"))
-    assert (unmeasured.value.retry_after, measured.value.retry_after) == (5, 13)
-
-
-def test_one_user_cannot_fill_the_queue() -> None:
-    clock = ManualClock()
     queue, _ = open_queue(limit=4, user_limit=2, clock=clock)
-    for number in range(3):
-        queue.submit(job(f"a{number}", "a"))
-    with pytest.raises(QueueFull, match="2 of your requests are waiting") as own:
-        queue.submit(job("a3", "a"))
-    assert own.value.is_user_limit
-    queue.submit(job("b", "b"))
-    queue.submit(job("c", "c"))
-    with pytest.raises(QueueFull, match="4 requests are waiting") as all_of_them:
-        queue.submit(job("d", "d"))
-    assert not all_of_them.value.is_user_limit
+    for name in ("a0", "a1", "a2", "b0", "c0"):
+        queue.submit(job(name, name[0]))
+    refused: list[QueueFull] = []
 
+    def refuse(user: str, sentence: str) -> None:
+        with pytest.raises(QueueFull, match=sentence) as full:
+            queue.submit(job("late", user))
+        refused.append(full.value)
 
-def test_a_users_retry_time_is_that_of_their_own_next_job() -> None:
-    clock = ManualClock()
-    queue, _ = open_queue(user_limit=1, clock=clock)
-    queue.submit(job("first", "a"))
-    clock.now += 10
-    queue.handle_event(Finished("first"))
-    for name, user in (("a1", "a"), ("a2", "a"), ("b1", "b")):
-        queue.submit(job(name, user))
-    with pytest.raises(QueueFull) as own:
-        queue.submit(job("a3", "a"))
-    # "b" goes first, so it takes two answers of ten seconds.
-    assert own.value.retry_after == 20
-
-
-def test_a_user_with_one_job_goes_before_a_user_with_fifty() -> None:
-    queue, worker = open_queue()
-    for number in range(50):
-        queue.submit(job(f"a{number}", "a"))
-    other = queue.submit(job("b", "b"))
-    assert other.place == 1
+    # One user cannot fill the queue, and all together can.
+    refuse("d", "4 requests are waiting")
+    clock.now += 12.3
     queue.handle_event(Finished("a0"))
-    assert worker.calls[-1] == "add b"
+    # "c" goes first, so it takes two answers.
+    refuse("a", "2 of your requests are waiting")
+    queue.submit(job("e0", "e"))
+    refuse("d", "4 requests are waiting")
+    assert [(full.is_user_limit, full.retry_after) for full in refused] == [(False, 5), (True, 25), (False, 13)]
 
 
 async def test_a_newcomer_moves_jobs_of_served_users_back() -> None:
@@ -251,21 +211,6 @@ async def test_a_deadline_that_was_met_does_nothing() -> None:
     assert worker.calls == ["add a"]
 
 
-def test_snapshots_show_running_and_waiting_jobs() -> None:
-    clock = ManualClock()
-    queue, _ = open_queue(clock=clock)
-    queue.submit(job("a0", "a"))
-    clock.now += 3
-    queue.submit(job("a1", "a"))
-    queue.submit(job("b", "b"))
-    clock.now += 1
-    assert queue.snapshots() == [
-        JobSnapshot("a0", "a", None, 4.0),
-        JobSnapshot("b", "b", 1, 1.0),
-        JobSnapshot("a1", "a", 2, 1.0),
-    ]
-
-
 def test_written_tokens_are_measured() -> None:
     clock = ManualClock()
     queue, _ = open_queue(clock=clock)
@@ -299,18 +244,3 @@ async def test_closing_the_queue_fails_all_jobs_and_takes_no_new_ones() -> None:
         assert (await read_available(ticket))[-1] == Failed(ticket.job.id, "It cannot be loaded.", 503, "model_failed")
     with pytest.raises(QueueClosed):
         queue.submit(job("c"))
-
-
-def test_no_job_is_taken_before_the_first_worker() -> None:
-    with pytest.raises(QueueClosed):
-        JobQueue().submit(job("a"))
-
-
-def test_running_and_waiting_tickets_are_found_by_id() -> None:
-    queue, _ = open_queue()
-    running, waiting = queue.submit(job("a")), queue.submit(job("b"))
-    assert queue.find("a") is running
-    assert queue.find("b") is waiting
-    assert queue.find("c") is None
-    queue.handle_event(Finished("a"))
-    assert queue.find("a") is None

@@ -66,14 +66,6 @@ async def test_closing_a_stream_frees_its_slot(tmp_path: Path) -> None:
     assert journal.read_text().split("\n")[:3] == ["add endless", "remove endless", "add next"]
 
 
-async def test_a_crash_fails_its_job_and_the_next_one_is_done(tmp_path: Path) -> None:
-    async with running(tmp_path) as replica:
-        [*_, last] = (await batches(replica, chat("crash")))[-1]
-        assert isinstance(last, Failed)
-        assert last.code == "engine_error"
-        assert isinstance((await batches(replica, chat("still here")))[-1][-1], Finished)
-
-
 async def test_what_cannot_be_loaded_again_fails_its_jobs_and_asks_to_be_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

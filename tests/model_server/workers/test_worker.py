@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from fakes.model_server.gateway import FACTORY, PATIENCE_SECONDS, environment, eventually
+from fakes.model_server.gateway import FACTORY, PATIENCE_SECONDS, eventually
 
 from model_server.catalogue import ENGINE_OPTIONS
 from model_server.engines.contract import EngineSpec
@@ -66,6 +66,13 @@ async def rest_of(ticket: Ticket) -> list[TicketEvent]:
         return [event async for event in ticket]
 
 
+async def end_of(ticket: Ticket) -> Failed:
+    """Return the error with which a job ends."""
+    last = (await rest_of(ticket))[-1]
+    assert isinstance(last, Failed)
+    return last
+
+
 async def answer(queue: JobQueue, prompt: str) -> str:
     ticket = queue.submit(chat(prompt))
     return "".join(event.text for event in await rest_of(ticket) if isinstance(event, Text))
@@ -80,12 +87,16 @@ def alive(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-async def test_a_job_goes_in_and_its_events_come_out(tmp_path: Path) -> None:
+async def test_a_job_goes_in_and_its_events_and_the_log_come_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     async with supervised(tmp_path) as (queue, _):
         await eventually(lambda: queue.is_open)
         events = await rest_of(queue.submit(chat("a b c")))
     assert [event.text for event in events if isinstance(event, Text)] == ["a", " b", " c"]
     assert events[-1] == Finished("job", "stop", 3, 3)
+    assert "[parrot] loading in process" in caplog.text
 
 
 async def test_jobs_join_and_leave_between_steps(tmp_path: Path) -> None:
@@ -115,8 +126,7 @@ async def test_a_killed_worker_fails_its_job_and_is_restarted(tmp_path: Path) ->
         await eventually(lambda: queue.is_open)
         victim, waiting = queue.submit(chat("pid", "victim")), queue.submit(chat("a b", "waiting"))
         os.kill(int(await until_text(victim)), signal.SIGKILL)
-        last = (await rest_of(victim))[-1]
-        assert isinstance(last, Failed)
+        last = await end_of(victim)
         assert (last.status, last.code) == (503, "worker_died")
         assert [event.text for event in await rest_of(waiting) if isinstance(event, Text)] == ["a", " b"]
         assert supervisor.state == "ready"
@@ -129,8 +139,7 @@ async def test_an_exception_becomes_a_sentence_with_an_error_id(
     caplog.set_level(logging.INFO)
     async with supervised(tmp_path) as (queue, _):
         await eventually(lambda: queue.is_open)
-        last = (await rest_of(queue.submit(chat(prompt))))[-1]
-        assert isinstance(last, Failed)
+        last = await end_of(queue.submit(chat(prompt)))
         assert (last.status, last.code) == (500, code)
         assert "secret" not in last.message
         mark = last.message.partition("(error ")[2][:8]
@@ -140,24 +149,14 @@ async def test_an_exception_becomes_a_sentence_with_an_error_id(
 
 
 @pytest.mark.chaos
-async def test_a_step_that_hangs_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_frozen", [False, True])
+async def test_a_step_that_hangs_and_a_process_without_heartbeats_are_killed(tmp_path: Path, is_frozen: bool) -> None:
     async with supervised(tmp_path, HASTY) as (queue, _):
         await eventually(lambda: queue.is_open)
-        last = (await rest_of(queue.submit(chat("hang"))))[-1]
-        assert isinstance(last, Failed)
-        assert last.code == "worker_hung"
-        assert await answer(queue, "still here") == "still here"
-
-
-@pytest.mark.chaos
-async def test_a_process_without_heartbeats_is_killed(tmp_path: Path) -> None:
-    async with supervised(tmp_path, HASTY) as (queue, _):
-        await eventually(lambda: queue.is_open)
-        frozen = queue.submit(chat("pid"))
-        os.kill(int(await until_text(frozen)), signal.SIGSTOP)
-        last = (await rest_of(frozen))[-1]
-        assert isinstance(last, Failed)
-        assert last.code == "worker_hung"
+        frozen = queue.submit(chat("pid" if is_frozen else "hang"))
+        if is_frozen:
+            os.kill(int(await until_text(frozen)), signal.SIGSTOP)
+        assert (await end_of(frozen)).code == "worker_hung"
         assert await answer(queue, "still here") == "still here"
 
 
@@ -176,9 +175,7 @@ async def test_a_process_that_cannot_be_ended_is_left_alone(
         immortal.add(pid)
         os.kill(pid, signal.SIGSTOP)
         try:
-            last = (await rest_of(frozen))[-1]
-            assert isinstance(last, Failed)
-            assert last.code == "worker_hung"
+            assert (await end_of(frozen)).code == "worker_hung"
             assert await answer(queue, "still here") == "still here"
             assert f"Process {pid} of parrot was killed, but does not end" in caplog.text
         finally:
@@ -199,10 +196,12 @@ async def test_a_model_that_cannot_be_loaded_is_reported_and_retried(tmp_path: P
         assert await answer(queue, "at last") == "at last"
 
 
-async def test_a_misconfigured_model_is_reported_to_the_operator(tmp_path: Path) -> None:
-    async with supervised(tmp_path, factory="fakes.engines.text_engine:misconfigured") as (_, supervisor):
-        await eventually(lambda: supervisor.state.startswith("failed"))
-        assert supervisor.state == "failed: parrot knows no such thing."
+@pytest.mark.parametrize(("factory", "reason"), [("misconfigured", "parrot knows no such thing."), ("nothing", "")])
+async def test_a_model_that_cannot_be_made_is_reported_to_the_operator(
+    tmp_path: Path, factory: str, reason: str
+) -> None:
+    async with supervised(tmp_path, factory=f"fakes.engines.text_engine:{factory}") as (_, supervisor):
+        await eventually(lambda: supervisor.state.startswith(f"failed: {reason}"))
 
 
 @pytest.mark.parametrize("engine", ENGINE_OPTIONS)
@@ -233,20 +232,13 @@ async def test_the_restart_pause_grows_until_a_worker_was_loaded(
     assert pauses()[:3] == ["0.1", "0.2", "0.4"]
 
 
-async def test_a_missing_factory_is_reported_as_a_failed_load(tmp_path: Path) -> None:
-    async with supervised(tmp_path, factory="fakes.engines.text_engine:nothing") as (_, supervisor):
-        await eventually(lambda: supervisor.state.startswith("failed"))
-
-
 async def test_the_worker_ends_with_its_supervisor(tmp_path: Path) -> None:
     async with supervised(tmp_path) as (queue, _):
         await eventually(lambda: queue.is_open)
         ticket = queue.submit(chat("pid"))
         pid = int(await until_text(ticket))
     assert not alive(pid)
-    last = (await rest_of(ticket))[-1]
-    assert isinstance(last, Failed)
-    assert last.code == "stopping"
+    assert (await end_of(ticket)).code == "stopping"
 
 
 @pytest.mark.parametrize(
@@ -265,48 +257,6 @@ async def test_an_engine_computes_with_no_more_threads_than_its_container_has_pr
         await eventually(lambda: queue.is_open)
         pid = int(await until_text(queue.submit(chat("pid"))))
         assert psutil.Process(pid).environ().get("OMP_NUM_THREADS") == expected
-
-
-async def test_the_output_of_a_worker_is_logged_with_its_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    async with supervised(tmp_path) as (queue, _):
-        await eventually(lambda: queue.is_open)
-    assert "[parrot] loading in process" in caplog.text
-
-
-ORPHAN_MAKER = """
-import asyncio
-import os
-from pathlib import Path
-from model_server.engines.contract import EngineSpec
-from model_server.scheduling.queue import JobQueue
-from model_server.workers.supervisor import Supervisor
-
-async def main():
-    queue = JobQueue()
-    spec = EngineSpec(name="parrot", engine="language", folder=Path())
-    task = asyncio.create_task(Supervisor(spec, queue, factory="fakes.engines.text_engine:create").run())
-    while not queue.is_open:
-        await asyncio.sleep(0.05)
-    [child] = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    print(child, flush=True)
-    await task
-
-asyncio.run(main())
-"""
-
-
-@pytest.mark.chaos
-async def test_a_worker_does_not_outlive_a_killed_gateway() -> None:
-    parent = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", ORPHAN_MAKER, stdout=subprocess.PIPE, env=environment()
-    )
-    assert parent.stdout is not None
-    pid = int(await asyncio.wait_for(parent.stdout.readline(), PATIENCE_SECONDS))
-    assert alive(pid)
-    parent.kill()
-    await asyncio.wait_for(parent.wait(), PATIENCE_SECONDS)
-    await eventually(lambda: not alive(pid))
 
 
 def test_the_gateway_and_a_worker_without_engine_do_not_import_torch() -> None:
