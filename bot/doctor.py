@@ -16,11 +16,12 @@ from bot.config.loading import NOTHING_TO_RUN
 from bot.core.errors import BotError, ModelError, UserError
 from bot.core.text import cut
 from bot.inference.client import ModelClient
-from bot.inference.connecting import connect_all, make_upstream
+from bot.inference.connecting import connect_all
 from bot.inference.key_proof import UNPROVEN
 from bot.inference.local_server import WARNING_WITHOUT_KEY, check_packages
 from bot.inference.responses import BROKEN, DOWN, KEY_REFUSED
 from bot.inference.trial import try_out
+from bot.inference.upstreams.upstream import Upstream
 from bot.storage import inspection
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ async def _check_model_server(section: ModelServerSection, timeout_seconds: floa
 async def _check_upstream(section: UpstreamSection, timeout_seconds: float) -> Findings:
     """Try an upstream with tiny requests, and return what it can do."""
     where = f"The upstream “{section.name}” at {section.url}"
-    async with ModelClient.over([make_upstream(section)]).reaching(remote=True) as client:
+    async with ModelClient.over([Upstream(section)]).reaching(remote=True) as client:
         try:
             trial = await try_out(client, timeout_seconds)
         except TimeoutError:

@@ -28,10 +28,10 @@ from bot.core.model_events import (
 from bot.inference import faces, logprobs
 from bot.inference.chat import ChatRequest, stream_chat
 from bot.inference.images import LINE_BUFFER_BYTES, PictureStream, build_form, label_drawn, label_preview
-from bot.inference.models import choose_model, read_languages, read_queues, read_readiness, read_scores
+from bot.inference.models import choose_model, read_languages, read_readiness, read_scores
 from bot.inference.partial_dial import fetch_partial_dial
 from bot.inference.plain_images import draw_plain, require_plain
-from bot.inference.responses import DOWN, broken, checked_format
+from bot.inference.responses import DOWN, broken, checked_format, read_as
 from bot.inference.upstreams.routing import Load, Route, no_model
 from bot.inference.upstreams.upstream import DONE, Address, Timing, Upstream
 from bot.inference.vectors import read_vectors
@@ -58,7 +58,7 @@ class ModelClient:
     ) -> None:
         """Make the client of one server, with arguments of `Upstream`; `over` makes that of several."""
         url = url.rstrip("/")
-        address = Address(url=url, base=f"{url}/v1", api_key=api_key)
+        address = Address(url=url, base=f"{url}/v1", key=api_key)
         self.upstreams: tuple[Upstream, ...] = (Upstream(address, timing, traces),)
         self._route = Route(self.upstreams)
 
@@ -330,7 +330,7 @@ class ModelClient:
         for upstream in self._route.upstreams:
             if upstream.is_ours and upstream.is_local:
                 with contextlib.suppress(ModelError), checked_format():
-                    return read_queues(await upstream.request("GET", "/queue"))
+                    return read_as(list[QueueState], (await upstream.request("GET", "/queue"))["data"])
         return []
 
     async def alternatives(self) -> tuple[Alternative, ...]:

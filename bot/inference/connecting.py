@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bot.inference.client import ModelClient
 from bot.inference.key_proof import prove
-from bot.inference.upstreams.upstream import Address, Upstream
+from bot.inference.upstreams.upstream import Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,22 +23,4 @@ def connect_all(
     `made_up_key` is the one that the model server gets if this bot starts it.
     """
     own = [prove(model_server, made_up_key)] if model_server.enabled else []
-    return ModelClient.over([*own, *map(make_upstream, upstreams)])
-
-
-def make_upstream(section: UpstreamSection) -> Upstream:
-    """Return an upstream by others."""
-    address = Address(
-        url=section.url,
-        base=section.base,
-        api_key=section.key,
-        name=section.name,
-        is_local=section.is_local,
-        models=section.models,
-        at_once=section.at_once,
-        tokens_a_minute=section.tokens_a_minute,
-        kind=section.kind,
-        leave_out=frozenset(section.leave_out),
-        system_turn=section.system_turn,
-    )
-    return Upstream(address)
+    return ModelClient.over([*own, *map(Upstream, upstreams)])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from bot.core.model_events import Drawn, Preview, Step, Waiting
+from bot.inference.responses import read_as
 from bot.provenance.labelling import label_picture
 from bot.provenance.metadata import find_media_type
 from http_server.wire import NearestDrawing, PictureFacts, ReferenceDrawing
@@ -70,6 +71,7 @@ class PictureStream:
     def result(self) -> Drawn:
         """Return the finished pictures, once the stream has ended."""
         facts = self._last["tempera"]
+        drawn = read_as(PictureFacts, facts)
         return Drawn(
             model=self._model,
             files=tuple(self._files),
@@ -79,7 +81,7 @@ class PictureStream:
             guided_by=str(facts["guided_by"]),
             looked_at=tuple(self._looked_at)[:MAX_DRAWINGS],
             nearest=self._nearest,
-            **_read_facts(facts),
+            **{field.name: getattr(drawn, field.name) for field in fields(drawn)},
         )
 
 
@@ -121,12 +123,3 @@ def _read_drawing(told: Mapping[str, Any]) -> ReferenceDrawing:
         " ".join(str(told[name]).split())[:MAX_CREDIT_CHARACTERS] for name in ("thing", "set", "author", "licence")
     )
     return ReferenceDrawing(thing, drawing_set, author, licence, picture)
-
-
-def _read_facts(told: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of PictureFacts."""
-    # What reads no pictures, such as `tempera --help`, does not wait for it.
-    from pydantic import TypeAdapter
-
-    read = TypeAdapter(PictureFacts).validate_python(told)
-    return {field.name: getattr(read, field.name) for field in fields(read)}

@@ -44,7 +44,7 @@ def prove(section: ModelServerSection, made_up_key: str = "") -> Upstream:
     traces = []
     if key and section.verify and section.is_local:
         traces.append(KeyProof(section.url, key, is_required=bool(section.key)).trace())
-    return Upstream(Address(url=section.url, base=f"{section.url}/v1", api_key=key), traces=traces)
+    return Upstream(Address(url=section.url, base=f"{section.url}/v1", key=key), traces=traces)
 
 
 class KeyProof:

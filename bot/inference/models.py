@@ -6,7 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
-from bot.core.model_events import Alternative, ModelChoice, QueueState, Readiness
+from bot.core.model_events import Alternative, ModelChoice, Readiness
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -116,19 +116,6 @@ def read_scores(answer: Mapping[str, Any], count: int) -> list[dict[str, float]]
         # A text without scores would count as harmless.
         raise ValueError("there is not one result for each text")
     return scores
-
-
-def read_queues(body: Mapping[str, Any]) -> list[QueueState]:
-    """Return the state of each queue in a list. Raises as `read_models` does."""
-    return [
-        QueueState(
-            str(queue["model"]),
-            int(queue["running"]),
-            int(queue["waiting"]),
-            None if queue["tokens_per_second"] is None else float(queue["tokens_per_second"]),
-        )
-        for queue in body["data"]
-    ]
 
 
 def read_readiness(body: Mapping[str, Any], *, is_ready: bool) -> Readiness:

@@ -9,7 +9,7 @@ import logging
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 from aiohttp.http_exceptions import LineTooLong
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 DOWN = (
     "The model server does not answer. It may still be starting; whoever runs this bot can see why with "
@@ -105,6 +106,14 @@ def require_object(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"a JSON object was expected, not {type(value).__name__}")  # noqa: TRY004 - as json raises
     return value
+
+
+def read_as(kind: type[T], told: Any) -> T:
+    """Return what a server told as a type of ours, such as a list of dataclasses; raise ValueError if it is none."""
+    # What asks no server, such as `tempera --help`, does not wait for it.
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind).validate_python(told)
 
 
 async def read_object(response: aiohttp.ClientResponse) -> Mapping[str, Any]:

@@ -19,6 +19,7 @@ from model_server.errors import OperatorError
 from model_server.jobs import Chat, Completion, Failed
 from model_server.workers.pools import POOLS
 from model_server.workers.replica import Replica
+from model_server.workers.supervisor import tell_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Set
@@ -170,7 +171,7 @@ class ClusterWorker:
             self._queue.attach_worker(self, len(running) * self.slots + leaving)
         elif had_any:
             self.state = "starting again after its process ended"
-            self._queue.detach_worker(*_tell_end(self._spec.name))
+            self._queue.detach_worker(*tell_end(self._spec.name))
 
     def _forget(self, job_id: str) -> None:
         del self._streams[job_id]
@@ -270,7 +271,7 @@ class ClusterWorker:
                     self._queue.handle_event(event)
         except Exception as error:  # noqa: BLE001 - whatever Ray Serve raises, the job must end
             log.warning("A replica of %s left a job (%s).", self._spec.name, type(error).__name__)
-            self._queue.handle_event(Failed(job.id, *_tell_end(self._spec.name)))
+            self._queue.handle_event(Failed(job.id, *tell_end(self._spec.name)))
         finally:
             stream.cancel()
 
@@ -296,8 +297,3 @@ def _find_failure(name: str) -> tuple[str, bool]:
     found = re.search(r"LoadFailed: (.*)", "\n".join(deployment.message for deployment in deployments))
     is_final = any(deployment.status == "DEPLOY_FAILED" for deployment in deployments)
     return found[1] if found else "", is_final
-
-
-def _tell_end(name: str) -> tuple[str, int, str]:
-    message = f"The process of {name} ended in the middle of this request and is being started again; please ask again."
-    return message, 503, "worker_died"

@@ -241,12 +241,13 @@ class Supervisor:
         elif self._has_hung:
             self._queue.detach_worker(f"{name} hung on this request and is being started again.", 500, "worker_hung")
         else:
-            self._queue.detach_worker(
-                f"The process of {name} ended in the middle of this request and is being started again; please ask "
-                "again.",
-                503,
-                "worker_died",
-            )
+            self._queue.detach_worker(*tell_end(name))
+
+
+def tell_end(name: str) -> tuple[str, int, str]:
+    """Return the error, with its status and its code, for jobs whose process ended."""
+    message = f"The process of {name} ended in the middle of this request and is being started again; please ask again."
+    return message, 503, "worker_died"
 
 
 def engine_environment() -> dict[str, str]:

@@ -26,7 +26,7 @@ from bot.app import Bot
 from bot.config.sections import PluginsSection
 from bot.config.upstreams import UpstreamSection
 from bot.inference.client import ModelClient
-from bot.inference.connecting import make_upstream
+from bot.inference.upstreams.upstream import Upstream
 from bot.plugin_host import plugin
 from bot.storage.database import Database
 
@@ -105,8 +105,8 @@ async def main(count: int) -> None:
     async with OtherServer("Paris ", "is ", "it.") as other:
         section = UpstreamSection(name="other", url=other.url)
         direct = await measure_direct(other.url, "tiny", count)
-        client = await measure_client(ModelClient.over([make_upstream(section)]), count)
-        bot = await measure_bot(ModelClient.over([make_upstream(section)]), count)
+        client = await measure_client(ModelClient.over([Upstream(section)]), count)
+        bot = await measure_bot(ModelClient.over([Upstream(section)]), count)
         print(describe("an upstream by others", direct, client, bot))
 
 

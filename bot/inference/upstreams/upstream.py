@@ -35,7 +35,7 @@ from bot.inference.upstreams.queue import UpstreamQueue
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
 
-    from bot.config.upstreams import Kind
+    from bot.config.upstreams import Kind, UpstreamSection
     from bot.inference.models import ListedModel
 
 MODEL_SERVER = "model server"
@@ -59,7 +59,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where an upstream is and who it is. `name` is "" for the model server of `[model_server]`.
+    """Where an upstream is and who it is, as `UpstreamSection` has it. `name` is "" for the one of `[model_server]`.
 
     `base` is the address before “/chat/completions”. What `is_local` runs on the operator's own machines.
     `models` are the names of its models by task, if the operator told them; it is not asked for them then. It gets
@@ -69,14 +69,14 @@ class Address:
 
     url: str
     base: str
-    api_key: str = field(default="", repr=False)
+    key: str = field(default="", repr=False)
     name: str = ""
     is_local: bool = True
     models: Mapping[str, Sequence[str]] = field(default_factory=dict)
     at_once: int = 0
     tokens_a_minute: int = 0
     kind: Kind = ""
-    leave_out: frozenset[str] = frozenset()
+    leave_out: Sequence[str] = ()
     system_turn: bool = True
 
 
@@ -84,7 +84,10 @@ class Upstream:
     """A connection pool to one server, and what it told about itself."""
 
     def __init__(
-        self, address: Address, timing: Timing | None = None, traces: Sequence[aiohttp.TraceConfig] = ()
+        self,
+        address: Address | UpstreamSection,
+        timing: Timing | None = None,
+        traces: Sequence[aiohttp.TraceConfig] = (),
     ) -> None:
         """`traces` are called by aiohttp while it connects, and may refuse the server (see key_proof.py)."""
         self.address = address
@@ -105,7 +108,7 @@ class Upstream:
     def open(self) -> None:
         """Make the connection pool; nothing is connected yet."""
         timeout = aiohttp.ClientTimeout(sock_connect=self._timing.connect, sock_read=self._timing.silence)
-        key = self.address.api_key
+        key = self.address.key
         self._session = aiohttp.ClientSession(
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=timeout,
@@ -172,7 +175,7 @@ class Upstream:
         if self.is_ours:
             return TEMPERA
         known, address = KINDS[self.address.kind or self._kind], self.address
-        return replace(known, leave_out=known.leave_out | address.leave_out, system_turn=address.system_turn)
+        return replace(known, leave_out=known.leave_out.union(address.leave_out), system_turn=address.system_turn)
 
     # HTTP
 

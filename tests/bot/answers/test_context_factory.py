@@ -12,7 +12,7 @@ from bot.app import Bot
 from bot.config.sections import PluginsSection
 from bot.config.upstreams import UpstreamSection
 from bot.inference.client import ModelClient
-from bot.inference.connecting import make_upstream
+from bot.inference.upstreams.upstream import Upstream
 from bot.platforms.capabilities import PLATFORMS
 from bot.plugin_host import plugin
 from bot.storage.database import Database
@@ -38,7 +38,7 @@ async def bot(local: OtherServer, remote: OtherServer, tmp_path: Path) -> AsyncI
         UpstreamSection(name="near", url=local.url),
         UpstreamSection(name="hosted", url=remote.url, local=False),
     ]
-    models = ModelClient.over(list(map(make_upstream, sections)))
+    models = ModelClient.over(list(map(Upstream, sections)))
     plugins = plugin.load(PluginsSection(enabled=ENABLED, entry_points=False))
     database = Database(f"sqlite:///{tmp_path}/tempera.db")
     settings = {"safety.level": "off"}

@@ -12,7 +12,7 @@ from bot.core.errors import ModelError, ModelUnavailable
 from bot.core.model_events import ModelChoice
 from bot.inference.chat import REFUSED
 from bot.inference.client import ModelClient
-from bot.inference.connecting import make_upstream
+from bot.inference.upstreams.upstream import Upstream
 
 QUESTION = [Turn("user", "hi")]
 BROKEN = "The answer of “model server” broke off, or came in a form that I do not know."
@@ -27,7 +27,7 @@ async def answer(client: ModelClient, turns: list[Turn] = QUESTION, **more: obje
 
 def client_of(server: OtherServer, **settings: Any) -> ModelClient:
     """A client with one upstream, configured so."""
-    return ModelClient.over([make_upstream(UpstreamSection(name="other", url=server.url, **settings))])
+    return ModelClient.over([Upstream(UpstreamSection(name="other", url=server.url, **settings))])
 
 
 async def test_a_plain_list_of_models_is_understood() -> None:
@@ -179,7 +179,7 @@ async def test_another_server_answers_about_a_picture_with_which_one_failed() ->
     async with OtherServer(listed=[{"id": "tiny-vl"}]) as failing, OtherServer(listed=[{"id": "tiny-vl"}]) as other:
         failing.reads_pictures = False
         sections = [UpstreamSection(name=name, url=one.url) for name, one in (("failing", failing), ("other", other))]
-        async with ModelClient.over(list(map(make_upstream, sections))) as client:
+        async with ModelClient.over(list(map(Upstream, sections))) as client:
             text, last = await answer(client, turns)
     assert (text, last.model) == ("Paris", "tiny-vl@other")
 

@@ -6,7 +6,7 @@ Their answers differ, and `Served` says how. Since some take long to start, all 
 import asyncio
 import io
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,26 +77,23 @@ def llama_cpp(weights: Callable[..., object]) -> Iterator[Served]:
         yield Served(url=url, chat=gguf.name, strict=False, refuses_pictures=True)
 
 
+@contextmanager
+def _transformers(folder: Path, **more: bool) -> Iterator[Served]:
+    programs.require()
+    with programs.transformers_serve(folder) as url:
+        yield Served(url=url, chat=folder.name, likely=0, left_out=("min_p",), goes_on=False, too_long="", **more)
+
+
 @pytest.fixture
 def transformers_serve(tmp_path: Path) -> Iterator[Served]:
-    programs.require()
-    with programs.transformers_serve(tmp_path / "tiny") as url:
-        yield Served(url=url, chat="tiny", likely=0, left_out=("min_p",), goes_on=False, too_long="")
+    with _transformers(tmp_path / "tiny") as served:
+        yield served
 
 
 @pytest.fixture
 def transformers_vision(tmp_path: Path) -> Iterator[Served]:
-    programs.require()
-    with programs.transformers_serve(tmp_path / "tiny-vl") as url:
-        yield Served(
-            url=url,
-            chat="tiny-vl",
-            likely=0,
-            left_out=("min_p",),
-            goes_on=False,
-            too_long="",
-            reads_pictures=True,
-        )
+    with _transformers(tmp_path / "tiny-vl", reads_pictures=True) as served:
+        yield served
 
 
 @pytest.fixture
@@ -331,7 +328,7 @@ def connected(served: Served) -> ModelClient:
     """Return the client of a server as the configuration would make it."""
     if not served.name:
         return ModelClient(served.url)
-    address = Address(url=served.url, base=f"{served.url}/v1", api_key=served.key, name=served.name)
+    address = Address(url=served.url, base=f"{served.url}/v1", key=served.key, name=served.name)
     return ModelClient.over([Upstream(address)])
 
 

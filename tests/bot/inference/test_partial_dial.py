@@ -6,8 +6,8 @@ from fakes.model_server.other_server import OtherServer
 from bot.config.upstreams import UpstreamSection
 from bot.core.errors import ModelError
 from bot.inference.client import ModelClient
-from bot.inference.connecting import make_upstream
 from bot.inference.partial_dial import build_dial, read_likely
+from bot.inference.upstreams.upstream import Upstream
 
 LIKELY = [(b" mat", math.log(0.5)), (b" floor", math.log(0.25)), (b"\xf0\x9f", math.log(0.125))]
 OLD = {"tokens": [" mat"], "token_logprobs": [-0.7], "top_logprobs": [{" floor": -1.4, " mat": -0.7, "": -9.0}]}
@@ -74,6 +74,6 @@ async def test_a_model_without_probabilities_is_told_of(leave_out: tuple[str, ..
     async with OtherServer() as server:
         section = UpstreamSection(name="other", url=server.url, leave_out=leave_out)
         server.shape = {"choices": [{"message": {"content": " mat"}}]}
-        async with ModelClient.over([make_upstream(section)]) as client:
+        async with ModelClient.over([Upstream(section)]) as client:
             with pytest.raises(ModelError, match="“tiny@other” does not tell how probable its tokens are"):
                 await client.dial("The cat")

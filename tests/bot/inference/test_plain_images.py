@@ -13,7 +13,7 @@ from bot.config.upstreams import UpstreamSection
 from bot.core.errors import ModelError, ModelUnavailable
 from bot.core.model_events import Drawn
 from bot.inference.client import ModelClient
-from bot.inference.connecting import make_upstream
+from bot.inference.upstreams.upstream import Upstream
 from bot.provenance.metadata import Label, read_label
 
 
@@ -51,7 +51,7 @@ async def test_a_server_that_always_sends_files_may_refuse_to_be_told(leave_out:
         server.unknown = {"response_format"}
         server.shapes["images/generations"] = sent(encode("WEBP"))
         section = UpstreamSection(name="other", url=server.url, leave_out=leave_out)
-        async with ModelClient.over([make_upstream(section)]) as client:
+        async with ModelClient.over([Upstream(section)]) as client:
             [drawn] = [event async for event in client.imagine("a cat", seed=7, model="flux@other", user="ann")]
     assert isinstance(drawn, Drawn)
     assert drawn.media_type == "image/png"

@@ -12,7 +12,6 @@ from bot.config.upstreams import UpstreamSection
 from bot.core.errors import ModelError, ModelUnavailable
 from bot.core.model_events import ModelChoice
 from bot.inference.client import ModelClient
-from bot.inference.connecting import make_upstream
 from bot.inference.upstreams.upstream import Address, Upstream
 
 QUESTION = [Turn("user", "hi")]
@@ -32,7 +31,7 @@ def client_of(*servers: OtherServer, **more: object) -> ModelClient:
     sections = [
         UpstreamSection(name=name, url=server.url, **more) for name, server in zip(names, servers, strict=False)
     ]
-    return ModelClient.over([make_upstream(section) for section in sections])
+    return ModelClient.over([Upstream(section) for section in sections])
 
 
 def remote_of(*servers: OtherServer) -> ModelClient:
@@ -41,7 +40,7 @@ def remote_of(*servers: OtherServer) -> ModelClient:
         UpstreamSection(name=f"s{number}", url=server.url, local=server is not servers[-1])
         for number, server in enumerate(servers)
     ]
-    return ModelClient.over([make_upstream(section) for section in sections])
+    return ModelClient.over([Upstream(section) for section in sections])
 
 
 async def events_of(client: ModelClient, **more: object) -> Sequence[object]:
@@ -117,8 +116,8 @@ async def test_a_proxy_is_for_remote_upstreams_alone(monkeypatch: pytest.MonkeyP
         for name in ("no_proxy", "NO_PROXY"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("http_proxy", proxy.url)
-        near = make_upstream(UpstreamSection(name="near", url=local.url))
-        away = make_upstream(UpstreamSection(name="away", url="http://models.invalid"))
+        near = Upstream(UpstreamSection(name="near", url=local.url))
+        away = Upstream(UpstreamSection(name="away", url="http://models.invalid"))
         async with ModelClient.over([near, away]) as client:
             assert (await answer(client)).model == "tiny@near"
             assert not proxy.headers
@@ -197,8 +196,8 @@ async def test_an_upstream_that_never_answers_holds_nobody_up_for_long(monkeypat
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         section = UpstreamSection(name="deaf", url=f"http://127.0.0.1:{deaf.getsockname()[1]}")
         async with OtherServer() as well:
-            other = make_upstream(UpstreamSection(name="well", url=well.url))
-            async with ModelClient.over([make_upstream(section), other]) as client:
+            other = Upstream(UpstreamSection(name="well", url=well.url))
+            async with ModelClient.over([Upstream(section), other]) as client:
                 assert (await answer(client)).model == "tiny@well"
 
 
@@ -273,7 +272,7 @@ async def test_what_our_server_refuses_in_its_stream_is_an_answer_and_goes_to_no
     stream = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks)
     async with crooked(plainly(stream.encode())) as url, OtherServer() as remote:
         ours = Upstream(Address(url=url, base=f"{url}/v1", name=name))
-        others = make_upstream(UpstreamSection(name="remote", url=remote.url, local=False))
+        others = Upstream(UpstreamSection(name="remote", url=remote.url, local=False))
         async with ModelClient.over([ours, others]) as client:
             with pytest.raises(ModelError, match=r"It has too few words\.$"):
                 await answer(client.reaching(remote=True))
