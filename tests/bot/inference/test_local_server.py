@@ -74,10 +74,14 @@ async def kept(url: str, timing: Timing | None = None, **keys: str) -> AsyncIter
 
 
 @pytest.mark.processes
-async def test_the_server_starts_and_ends_with_the_bot(url: str) -> None:
-    async with kept(url):
+@pytest.mark.parametrize(("keys", "known_by"), [({}, "key"), ({"trusted_key": "configured"}, "configured")])
+async def test_the_server_starts_with_the_key_of_the_bot_and_ends_with_it(
+    url: str, keys: dict[str, str], known_by: str
+) -> None:
+    async with kept(url, **keys):
         await eventually(lambda: answers(url))
         (child,) = children(url)
+        assert child.environ()["TEMPERA_MODEL_SERVER__TRUSTED_KEY"] == known_by
     assert is_over(child)
     assert not await answers(url)
 
@@ -119,15 +123,6 @@ async def test_a_server_that_cannot_start_is_tried_ever_more_seldom(url: str, ca
         async with kept(f"http://127.0.0.1:{taken.getsockname()[1]}", timing):
             await eventually(lambda: len(pauses()) >= 3)
     assert pauses()[:3] == [0.01, 0.02, 0.02]
-
-
-@pytest.mark.processes
-@pytest.mark.parametrize(("keys", "known_by"), [({}, "key"), ({"trusted_key": "configured"}, "configured")])
-async def test_the_server_gets_the_key_of_the_bot(url: str, keys: dict[str, str], known_by: str) -> None:
-    async with kept(url, **keys):
-        await eventually(lambda: answers(url))
-        (child,) = children(url)
-        assert child.environ()["TEMPERA_MODEL_SERVER__TRUSTED_KEY"] == known_by
 
 
 @asynccontextmanager

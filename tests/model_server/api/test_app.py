@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 import openai
 import pytest
-from fakes.model_server.client import CHAT, chat, collect, error_of, events_of
+from fakes.model_server.client import CHAT, chat, collect, error_of
 from fakes.model_server.gateway import Gateway, eventually, free_port, is_ready, running_gateway, serving
 from openai import AsyncOpenAI
 from prometheus_client.parser import text_string_to_metric_families
@@ -86,22 +86,12 @@ async def test_the_last_chunk_has_the_duration(http: aiohttp.ClientSession) -> N
     assert last["tempera"]["dropped_turns"] == 0
 
 
-async def test_closing_a_stream_cancels_its_job(http: aiohttp.ClientSession, gateway: Gateway) -> None:
-    async with http.post(CHAT, json=chat("forever", stream=True)) as response:
-        job = response.headers["X-Job-Id"]
-        await anext(events_of(response))
-        response.close()
-    await eventually(lambda: f"remove {job}" in gateway.journal())
-
-
-async def test_leaving_a_request_without_a_stream_cancels_its_job(gateway: Gateway) -> None:
+@pytest.mark.parametrize("stream", [True, False])
+async def test_leaving_a_request_cancels_its_job(http: aiohttp.ClientSession, gateway: Gateway, stream: bool) -> None:
     before = len(gateway.journal())
-    async with aiohttp.ClientSession(gateway.url) as leaver:
-        request = asyncio.create_task(leaver.post(CHAT, json=chat("forever")))
-        await eventually(lambda: len(gateway.journal()) > before)
-        request.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await request
+    request = asyncio.create_task(collect(http, chat("forever", stream=stream)))
+    await eventually(lambda: len(gateway.journal()) > before)
+    request.cancel()
     added, job = gateway.journal()[before].split()
     assert added == "add"
     await eventually(lambda: f"remove {job}" in gateway.journal())

@@ -2,19 +2,16 @@
 
 import base64
 import json
-from dataclasses import asdict
 from typing import Literal
 
 import pytest
 from PIL import Image
 
 from model_server.api.image_responses import ImageAnswer
-from model_server.errors import ApiError
 from model_server.images import animate, encode
 from model_server.jobs import (
     EncodedPrompt,
     Faces,
-    Failed,
     Finished,
     Imagine,
     Job,
@@ -61,34 +58,6 @@ def test_face_images_are_returned_unchanged_with_what_the_discriminator_says() -
     assert [base64.b64decode(item["b64_json"]) for item in body["data"]] == [b"\x89PNG\x00", b"\xff"]
     judged_as = {"verdicts": [0.25, 0.75], "real": [True, False]}
     assert body["tempera"] == {"job": "job_1", "seed": 7, "seconds": 1.235} | judged_as
-
-
-def test_the_response_has_the_chosen_parameters_and_the_encoded_prompts() -> None:
-    made = answer(Imagine(prompt="a cat", seed=7))
-    picture = Picture("job_1", PNG, guided_by="input")
-    for event in (Started("job_1"), CHOSEN, Progress("job_1", 30, 30), picture, Finished("job_1")):
-        made.add(event)
-    chosen = asdict(CHOSEN)
-    del chosen["job"]
-    about = {"job": "job_1", "seed": 7, "seconds": 1.235, "guided_by": "input", **chosen}
-    assert made.build_response()["tempera"] == about
-    [last] = made.build_completed_events()
-    assert last.pop("created_at") > 0
-    assert last == {
-        "type": "image_generation.completed",
-        "b64_json": base64.b64encode(PNG).decode(),
-        "size": "12x10",
-        "quality": "auto",
-        "background": "opaque",
-        "output_format": "png",
-        "usage": {
-            "input_tokens": 3,
-            "input_tokens_details": {"text_tokens": 3, "image_tokens": 0},
-            "output_tokens": 0,
-            "total_tokens": 3,
-        },
-        "tempera": about | {"step": 30},
-    }
 
 
 def test_each_picture_has_the_drawings_that_the_model_looked_at() -> None:
@@ -141,8 +110,3 @@ def test_places_progress_and_previews_are_events() -> None:
         is made.build_event(Finished("job_1"))
         is None
     )
-
-
-def test_a_failed_job_raises_an_api_error() -> None:
-    with pytest.raises(ApiError, match="no memory"):
-        answer(Imagine(prompt="a cat", seed=7)).add(Failed("job_1", "no memory", 503, "out_of_memory"))

@@ -275,7 +275,7 @@ async def test_dropping_ten_of_thirty_two_streams_leaves_the_others_complete(tmp
         async def all_came() -> bool:
             return (await queue_of(http))["waiting"] + len(_lines(tmp_path, "add")) >= 32
 
-        dropped, texts = await _drop_and_read(url, "flock", "forever", words, all_came)
+        dropped, texts = await _drop_and_read(url, words, all_came)
         assert texts == [words] * 22
         await eventually(lambda: _is_idle(http))
     assert {f"remove {job}" for job in dropped} == set(_lines(tmp_path, "remove"))
@@ -286,30 +286,11 @@ async def test_dropping_ten_of_thirty_two_streams_leaves_the_others_complete(tmp
             assert any(later.startswith("add") for later in _before_step(rest, 2)), "a free slot was left empty"
 
 
-@pytest.mark.load
-@pytest.mark.weights
-async def test_dropping_streams_of_a_real_model_leaves_the_others_equal(real_server: Callable[..., str]) -> None:
-    name = "qwen2.5-coder-0.5b-instruct"
-    url = real_server(name)
-    async with aiohttp.ClientSession(url) as http:
-
-        async def at_once() -> bool:
-            return True
-
-        _, texts = await _drop_and_read(url, name, "Count to a thousand.", "Say hello.", at_once, max_tokens=6)
-        assert len(set(texts)) == 1
-        assert texts[0]
-        await eventually(lambda: _is_idle(http, name))
-
-
-async def _drop_and_read(
-    url: str, model: str, endless: str, finite: str, may_drop: Callable[[], Awaitable[bool]], **fields: Any
-) -> tuple[list[str], list[str]]:
+async def _drop_and_read(url: str, words: str, may_drop: Callable[[], Awaitable[bool]]) -> tuple[list[str], list[str]]:
     """Close ten streams in the middle, once `may_drop` allows it, and read 22 others; return job ids and texts."""
 
     async def drop() -> str:
-        asked = chat(endless, temperature=0) | {"model": model}
-        stream = await client.chat.completions.create(**asked, stream=True)
+        stream = await client.chat.completions.create(**chat("forever") | {"model": "flock"}, stream=True)
         read = 0
         async for chunk in stream:
             read += 1
@@ -319,8 +300,7 @@ async def _drop_and_read(
         raise AssertionError("an endless stream ended")
 
     async def read() -> str:
-        asked = chat(finite, temperature=0, **fields) | {"model": model}
-        stream = await client.chat.completions.create(**asked, stream=True)
+        stream = await client.chat.completions.create(**chat(words) | {"model": "flock"}, stream=True)
         return "".join([choice.delta.content or "" async for chunk in stream for choice in chunk.choices])
 
     async with AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
