@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import signal
-import threading
 from pathlib import Path
 
 import aiohttp
@@ -15,13 +14,12 @@ import openai
 import pytest
 from fakes.model_server.client import CHAT, chat, collect, error_of
 from fakes.model_server.gateway import Gateway, eventually, free_port, is_ready, running_gateway, serving
+from fakes.model_server.slow_cache import SlowCache
 from openai import AsyncOpenAI
 from prometheus_client.parser import text_string_to_metric_families
 
 from model_server.api.app import MAX_BODY_BYTES, serve
-from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache
-from model_server.files.download import FetchListener
 
 # Errors
 
@@ -178,22 +176,6 @@ def _runs(pid: int) -> bool:
 
 
 # While models are fetched
-
-
-class SlowCache:
-    """A model cache that stops at 43% until `go_on` is set; then it fails with `problem` if there is one."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.go_on = threading.Event()
-        self.problem = ""
-
-    def ensure(self, _: object, progress: FetchListener) -> Path:
-        progress.update("fetching weights.bin", 43, 100)
-        self.go_on.wait()
-        if self.problem:
-            raise OperatorError(self.problem)
-        return self._folder
 
 
 async def test_metrics_count_what_was_asked_written_and_refused(http: aiohttp.ClientSession) -> None:

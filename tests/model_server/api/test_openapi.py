@@ -1,8 +1,6 @@
 """The document about the API, and the real server with fake engines under requests that the document leads to."""
 
-import asyncio
 import gzip
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ import aiohttp
 import pytest
 import requests
 import schemathesis
-from fakes.model_server.gateway import PATIENCE_SECONDS, eventually, is_ready, serving
+from fakes.model_server.gateway import PATIENCE_SECONDS, running_gateway, serving
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -93,27 +91,9 @@ async def test_the_document_is_served_without_a_key(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server with fake engines of all kinds, whose event loop runs in a thread."""
-    folder = tmp_path_factory.mktemp("models")
-    loop, listening, over = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
-    addresses: list[str] = []
-
-    async def serve() -> None:
-        async with serving(folder, models=[name for names in MODELS.values() for name in names]) as address:
-            await eventually(lambda: is_ready(address))
-            addresses.append(address)
-            listening.set()
-            await over.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    try:
-        assert listening.wait(PATIENCE_SECONDS)
-        yield addresses[0]
-    finally:
-        loop.call_soon_threadsafe(over.set)
-        thread.join(PATIENCE_SECONDS)
-        loop.close()
+    """The address of a server with fake engines of all kinds."""
+    with running_gateway(tmp_path_factory.mktemp("models"), sketches=True) as gateway:
+        yield gateway.url
 
 
 POSITIVE, NEGATIVE = GenerationMode.POSITIVE, GenerationMode.NEGATIVE

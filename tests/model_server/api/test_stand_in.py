@@ -1,29 +1,12 @@
 """A smaller model that answers until the larger one is loaded, over real sockets and with real worker processes."""
 
-import threading
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 from fakes.model_server.client import CHAT, chat, events_of
 from fakes.model_server.gateway import FACTORY, eventually, flock, is_ready, listening
-
-from model_server.catalogue import CatalogueEntry
-from model_server.files.download import FetchListener
-
-
-class SlowLargeModel:
-    """A model cache that has everything but the larger model, which arrives once `go_on` is set."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.go_on = threading.Event()
-
-    def ensure(self, entry: CatalogueEntry, progress: FetchListener) -> Path:
-        if entry.name == "eagle":
-            progress.update("fetching eagle.gguf", 40, 100)
-            self.go_on.wait()
-        return self._folder
+from fakes.model_server.slow_cache import SlowCache
 
 
 def lives(pid: str) -> bool:
@@ -44,7 +27,7 @@ async def listed(http: aiohttp.ClientSession) -> dict[str, Any]:
 
 async def test_a_smaller_model_answers_until_the_larger_one_takes_over(tmp_path: Path) -> None:
     small = flock(tmp_path)
-    large, cache = small.model_copy(update={"name": "eagle", "languages": ("en",)}), SlowLargeModel(tmp_path)
+    large, cache = small.model_copy(update={"name": "eagle", "languages": ("en",)}), SlowCache(tmp_path, "eagle")
     told = {"notes": ["Chosen."], "alternatives": [{"model": "eagle", "chosen": True}]}
     settings: dict[str, Any] = {"model_cache": cache, "factory": FACTORY, **told}
     async with (
@@ -56,13 +39,13 @@ async def test_a_smaller_model_answers_until_the_larger_one_takes_over(tmp_path:
             assert await response.json() == {
                 "status": "ready",
                 "models": ["flock"],
-                "coming": {"eagle": "fetching eagle.gguf, 40%"},
+                "coming": {"eagle": "fetching weights.bin, 43%"},
                 **told,
             }
         assert await answer(http, "eagle") == await answer(http, "flock") == ("flock", "a b")
         models = await listed(http)
         assert list(models) == ["eagle", "flock"]
-        assert (models["eagle"]["stand_in"], models["eagle"]["state"]) == ("flock", "fetching eagle.gguf, 40%")
+        assert (models["eagle"]["stand_in"], models["eagle"]["state"]) == ("flock", "fetching weights.bin, 43%")
         assert models["eagle"]["languages"] == ["en"]
         assert "languages" not in models["flock"]
 

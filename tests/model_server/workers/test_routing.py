@@ -37,29 +37,16 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Pool:
 
 
 @pytest.fixture
-def router(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> Any:
+async def router(pool: Pool) -> Any:
     """A router as Ray Serve makes it, without a cluster: three replicas without jobs."""
-    require_ray()
-    from model_server.workers.routing import ConversationRouter
-
-    class Router(ConversationRouter):
-        app_name = "parrot"
-
-        def __init__(self) -> None:
-            self._replicas = {Id(name): replica(name) for name in "abc"}
-
-    return Router()
-
-
-@pytest.fixture
-async def own_router() -> Any:
-    """A router with all that Ray Serve gives it, but no replicas yet."""
     require_ray()
     from ray.serve._private.common import DeploymentHandleSource, DeploymentID
 
     from model_server.workers.routing import ConversationRouter
 
-    return ConversationRouter(DeploymentID("parrot", "parrot"), DeploymentHandleSource.UNKNOWN)
+    made = ConversationRouter(DeploymentID("parrot", "parrot"), DeploymentHandleSource.UNKNOWN)
+    made.update_replicas([replica(name) for name in "abc"])
+    return made
 
 
 def replica(name: str) -> SimpleNamespace:
@@ -122,35 +109,33 @@ async def test_other_jobs_go_where_the_fewest_are(router: Any, pool: Pool) -> No
 
 async def test_a_replica_that_leaves_moves_its_own_conversations_alone(router: Any) -> None:
     before = {str(number): await choose(router, str(number)) for number in range(100)}
-    del router.curr_replicas["c"]
+    router.update_replicas([replica("a"), replica("b")])
     after = {name: await choose(router, name) for name in before}
     assert {name for name in before if before[name] != after[name]} == {name for name in before if before[name] == "c"}
 
 
 async def test_a_replica_that_could_not_be_reached_is_tried_again(
-    pool: Pool, own_router: Any, monkeypatch: pytest.MonkeyPatch
+    pool: Pool, router: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("model_server.workers.routing.AWAY_SECONDS", 0.05)
-    own_router.update_replicas([replica(name) for name in "abc"])
-    own_router.on_replica_actor_unavailable(Id("a"))
-    assert pool.told == own_router.curr_replicas.keys() == {"b", "c"}
-    await eventually(lambda: pool.told == own_router.curr_replicas.keys() == {"a", "b", "c"})
+    router.on_replica_actor_unavailable(Id("a"))
+    assert pool.told == router.curr_replicas.keys() == {"b", "c"}
+    await eventually(lambda: pool.told == router.curr_replicas.keys() == {"a", "b", "c"})
 
 
 async def test_a_replica_that_ray_serve_dropped_meanwhile_stays_away(
-    pool: Pool, own_router: Any, monkeypatch: pytest.MonkeyPatch
+    pool: Pool, router: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("model_server.workers.routing.AWAY_SECONDS", 0.05)
-    own_router.update_replicas([replica(name) for name in "abc"])
-    own_router.on_replica_actor_unavailable(Id("a"))
-    own_router.update_replicas([replica("b"), replica("c")])
+    router.on_replica_actor_unavailable(Id("a"))
+    router.update_replicas([replica("b"), replica("c")])
     told: list[Set[str]] = []
     monkeypatch.setattr(pool, "note_replicas", told.append)
     await eventually(lambda: bool(told))
     assert told == [{"b", "c"}]
 
 
-def test_where_a_job_went_is_noted_unless_it_was_cancelled(router: Any, pool: Pool) -> None:
+async def test_where_a_job_went_is_noted_unless_it_was_cancelled(router: Any, pool: Pool) -> None:
     pool.places["kept"] = ""
     for name in ("kept", "cancelled"):
         router.on_request_routed(request("one", name), Id("a"), None)
@@ -174,26 +159,16 @@ def chat(*turns: tuple[str, str]) -> Chat:
 def test_a_conversation_is_known_by_its_beginning(one: Task, other: Task, are_same: bool) -> None:
     assert (identify_conversation(one) == identify_conversation(other)) is are_same
     assert identify_conversation(one)
-
-
-def test_what_has_no_beginning_is_no_conversation() -> None:
+    # What has no beginning is no conversation.
     assert identify_conversation(Embed(texts=("a",))) == ""
 
 
-@pytest.mark.parametrize(("jobs", "wanted"), [(0, 0), (1, 1), (4, 1), (5, 2), (41, 11)])
-def test_replicas_follow_from_the_jobs_in_the_queue(jobs: int, wanted: int) -> None:
+@pytest.mark.parametrize(("jobs", "wanted"), [(None, 3), (0, 0), (1, 1), (4, 1), (5, 2), (41, 11)])
+def test_replicas_follow_from_the_jobs_in_the_queue_once_there_are_figures(jobs: int | None, wanted: int) -> None:
     require_ray()
     from model_server.workers.routing import scale_by_queue
 
     # A replica that was started just now has not been told yet.
-    measured = {"jobs": {"a": jobs, "b": 0}, "slots": {"a": 4, "b": 4}}
+    measured = None if jobs is None else {"jobs": {"a": jobs, "b": 0}, "slots": {"a": 4, "b": 4}}
     context: Any = SimpleNamespace(aggregated_metrics=measured, target_num_replicas=3)
     assert scale_by_queue(context) == (wanted, {})
-
-
-def test_without_figures_the_number_of_replicas_stays() -> None:
-    require_ray()
-    from model_server.workers.routing import scale_by_queue
-
-    context: Any = SimpleNamespace(aggregated_metrics=None, target_num_replicas=3)
-    assert scale_by_queue(context) == (3, {})
