@@ -149,7 +149,6 @@ class FairQueue(Generic[EntryT]):
             if account.is_active or (active and account.counter > floor)
         }
         account = self._accounts.setdefault(user, Account(floor))
-        account.counter = max(account.counter, floor)
         # Behind those who have waited longer: else later users could pass by them for ever.
         account.last_turn = next(self._turns)
         return account

@@ -126,7 +126,8 @@ async def test_a_model_without_turns_of_the_system_reads_its_words_with_the_ques
 
 
 async def test_an_answer_that_is_not_streamed_is_read_without_what_the_model_thought() -> None:
-    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, {"type": "text", "text": "Rome"}]
+    thoughts = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, {"type": "other", "text": "Hm."}]
+    parts = [*thoughts, {"type": "text", "text": "Rome"}]
     async with OtherServer() as server, ModelClient(server.url) as client:
         for content in ("Rome", parts):
             message = {"role": "assistant", "content": content}

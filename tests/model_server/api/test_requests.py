@@ -125,7 +125,7 @@ def test_texts_to_embed() -> None:
         ({"messages": []}, "`messages` must be a list of at least 1, but 0 were given."),
         ({"messages": "hi"}, "`messages` must be a list, but 'hi' was given."),
         (
-            {"messages": [{"role": "tool", "content": "x"}]},
+            {"messages": [{"role": "tool", "content": 5}]},
             "`messages.0.role` must be system, developer, user or assistant, but 'tool' was given.",
         ),
         ({"dial": True, "stream": True}, "`dial` is answered as a whole; please leave `stream` out."),
