@@ -120,18 +120,6 @@ async def test_an_engine_with_spare_work_is_stepped_without_jobs(tmp_path: Path)
     assert journal.read_text() == "step\n" * 3 + "add job\n" + "step\n" * 2
 
 
-@pytest.mark.chaos
-async def test_a_killed_worker_fails_its_job_and_is_restarted(tmp_path: Path) -> None:
-    async with supervised(tmp_path) as (queue, supervisor):
-        await eventually(lambda: queue.is_open)
-        victim, waiting = queue.submit(chat("pid", "victim")), queue.submit(chat("a b", "waiting"))
-        os.kill(int(await until_text(victim)), signal.SIGKILL)
-        last = await end_of(victim)
-        assert (last.status, last.code) == (503, "worker_died")
-        assert [event.text for event in await rest_of(waiting) if isinstance(event, Text)] == ["a", " b"]
-        assert supervisor.state == "ready"
-
-
 @pytest.mark.parametrize(("prompt", "code"), [("crash", "engine_error"), ("exhaust", "out_of_memory")])
 async def test_an_exception_becomes_a_sentence_with_an_error_id(
     tmp_path: Path, prompt: str, code: str, caplog: pytest.LogCaptureFixture
