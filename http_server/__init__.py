@@ -1,1 +1,1 @@
-"""What the HTTP servers of both programs share: they listen, and limit what a stranger can hold open."""
+"""What both programs share: limits of what strangers can hold open, fair queues, and what they say to each other."""
