@@ -160,9 +160,8 @@ KEY_REFUSED = "The model server refuses this bot's key; whoever runs it must set
 async def test_a_server_that_does_not_listen_is_down(unused_tcp_port: int) -> None:
     async with ModelClient(f"http://127.0.0.1:{unused_tcp_port}") as client:
         for call in (answer(client), client.faces(seed=1), client.embed(["a"]), client.readiness()):
-            with pytest.raises(ModelUnavailable) as caught:
+            with pytest.raises(ModelUnavailable, match=DOWN):
                 await call
-            assert str(caught.value) == DOWN
 
 
 async def test_nobody_takes_the_connection() -> None:
@@ -171,9 +170,8 @@ async def test_nobody_takes_the_connection() -> None:
             taken.setblocking(False)
             taken.connect_ex(full.getsockname())
         async with ModelClient(f"http://127.0.0.1:{full.getsockname()[1]}", timing=Timing(connect=0.05)) as client:
-            with pytest.raises(ModelUnavailable) as caught:
+            with pytest.raises(ModelUnavailable, match=DOWN):
                 await answer(client)
-    assert str(caught.value) == DOWN
 
 
 @pytest.mark.parametrize(
@@ -253,27 +251,26 @@ async def test_a_long_line_is_read() -> None:
 async def test_an_error_in_the_stream_is_the_same_as_with_a_status(
     told: dict[str, object], kind: type, status: int
 ) -> None:
-    begun = event(choices=[], tempera={"queue": {"place": 1, "eta_s": 1}}) + word("a")
-    error = await refusal(plainly(begun + event(error={"message": "It is too long."} | told)))
-    assert (type(error), str(error), error.status) == (kind, "It is too long.", status)
+    queued = event(choices=[], tempera={"queue": {"place": 1, "eta_s": 1}})
+    for begun in (queued, queued + word("a")):
+        error = await refusal(plainly(begun + event(error={"message": "It is too long."} | told)))
+        assert (type(error), str(error), error.status) == (kind, "It is too long.", status)
 
 
 async def test_a_stream_that_breaks_off_is_a_broken_connection() -> None:
     async with crooked(broken_off(word("a"))) as url, ModelClient(url) as client:
         events = client.chat(QUESTION, temperature=1, seed=1)
         assert await anext(events) == Delta("a")
-        with pytest.raises(ModelUnavailable) as caught:
+        with pytest.raises(ModelUnavailable, match=BROKEN):
             await anext(events)
-    assert str(caught.value) == BROKEN
 
 
 @pytest.mark.parametrize("body", [b"", b"{broken", b"[]", b"<html>"])
 async def test_a_malformed_picture_response_is_a_broken_connection(body: bytes) -> None:
     given = plainly(body, Content_Type="application/json")
     async with crooked(given, "/v1/images/generations") as url, ModelClient(url) as client:
-        with pytest.raises(ModelUnavailable) as caught:
+        with pytest.raises(ModelUnavailable, match=BROKEN):
             await client.faces(seed=1)
-    assert str(caught.value) == BROKEN
 
 
 @pytest.mark.parametrize("path", ["/v1/embeddings", "/v1/chat/completions"])
@@ -283,9 +280,8 @@ async def test_an_answer_that_is_too_large_is_not_read(path: str, monkeypatch: p
     body = b'{"data": [], "choices": [' + choice + b"]" + b" " * 9000 + b"}"
     given = plainly(body, Content_Type="application/json")
     async with crooked(given, path) as url, ModelClient(url) as client:
-        with pytest.raises(ModelUnavailable) as caught:
+        with pytest.raises(ModelUnavailable, match=BROKEN):
             await (client.embed([]) if "embed" in path else answer(client))
-    assert str(caught.value) == BROKEN
 
 
 async def test_a_task_without_a_model_is_unavailable() -> None:
@@ -298,6 +294,5 @@ async def test_a_task_without_a_model_is_unavailable() -> None:
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b""])
 async def test_readiness_of_another_server_is_an_error(body: bytes) -> None:
     async with crooked(plainly(body), "/health/ready") as url, ModelClient(url) as client:
-        with pytest.raises(ModelUnavailable) as caught:
+        with pytest.raises(ModelUnavailable, match=DOWN):
             await client.readiness()
-    assert str(caught.value) == DOWN

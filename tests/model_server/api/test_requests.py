@@ -97,9 +97,8 @@ def test_a_completion_has_sixteen_tokens_by_default_and_a_dial_of_one_needs_no_r
     assert (task.dial, task.sampling.max_tokens) == (True, None)
 
 
-def test_texts_to_embed() -> None:
-    assert embed(input="a").texts == ("a",)
-    assert embed(input=["a", "b"], encoding_format="base64").texts == ("a", "b")
+def test_a_text_to_embed_needs_no_list() -> None:
+    assert embed(input="ab").texts == ("ab",)
 
 
 @pytest.mark.parametrize(

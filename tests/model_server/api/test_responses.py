@@ -1,14 +1,12 @@
 """Details of text responses that the official client does not check."""
 
-import base64
 import json
 import math
-import struct
 from typing import Any
 
 import pytest
 
-from model_server.api.responses import ChatAnswer, CompletionAnswer, TextAnswer, build_embeddings
+from model_server.api.responses import ChatAnswer, CompletionAnswer, TextAnswer
 from model_server.errors import ApiError
 from model_server.jobs import (
     Completion,
@@ -21,7 +19,6 @@ from model_server.jobs import (
     Started,
     Text,
     TokenLogprob,
-    Vectors,
 )
 from model_server.scheduling.cost import JobCost
 from model_server.scheduling.ticket import Queued, Ticket
@@ -122,10 +119,3 @@ def test_a_failure_says_whether_to_try_again_and_what_it_is_about(status: int, h
         ChatAnswer(ticket(), TASK).add(Failed("job_1", "No.", status, "too_long", "messages"))
     told = error.value.body()["error"]
     assert (error.value.headers, told["param"], told["code"]) == (headers, "messages", "too_long")
-
-
-def test_packed_vectors_are_little_endian_floats() -> None:
-    found = Vectors("job_1", ((0.5, -2.0),))
-    body = build_embeddings(ticket(), found, Finished("job_1", "stop", 3), packed=True)
-    assert struct.unpack("<2f", base64.b64decode(body["data"][0]["embedding"])) == (0.5, -2.0)
-    assert body["usage"] == {"prompt_tokens": 3, "total_tokens": 3}
