@@ -9,6 +9,8 @@ from typing import Literal
 
 Layout = Literal["separate", "grid", "strip", "animation"]
 """Each picture as a file; all in one file; each as a row of its steps; each as a GIF of its steps."""
+TASKS = ("chat", "images", "faces", "embeddings", "moderations")
+"""What models are for, as a list of models names it."""
 TEMPERATURES = tuple(step / 20 for step in range(1, 41))
 """The temperatures at which a dial tells the distribution of the next token."""
 PROOF = "/health/proof"

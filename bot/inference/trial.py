@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from bot.core.errors import ModelError
 from bot.core.model_events import Answered, Delta, Turn
+from http_server.wire import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bot.inference.client import ModelClient
 
-TASKS = ("chat", "images", "faces", "embeddings", "moderations")
 QUESTION = Turn("user", "Name three colours.")
 BEGINNING = Turn("assistant", "Three colours are red,")
 TRIAL_TOKENS, MOST_LIKELY, PICTURE_PIXELS = 12, 20, 64

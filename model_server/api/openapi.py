@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from aiohttp import web
 from pydantic.json_schema import models_json_schema
 
+from http_server.wire import TASKS
 from model_server.api.image_requests import ImageRequest, VariationRequest
 from model_server.api.multipart import PICTURE, TEXT_FIELDS
 from model_server.api.requests import ApiRequest, ChatRequest, CompletionRequest, EmbeddingRequest, ModerationRequest
@@ -136,7 +137,7 @@ RESPONSES: dict[str, Schema] = {
         owned_by=TEXT,
         tempera=_object(
             ("languages", "stand_in", "state", "defaults", "context"),
-            task={"enum": ["chat", "images", "faces", "embeddings", "moderations"]},
+            task={"enum": list(TASKS)},
             description=TEXT,
             licence=TEXT,
             ready=FLAG,
