@@ -263,7 +263,8 @@ def routes(handlers: object) -> list[web.RouteDef]:
     """Return the routes to the methods of an object that are described."""
     methods = [getattr(handlers, name) for name in vars(type(handlers))]
     described = [(*method.route, method) for method in methods if hasattr(method, "route")]
-    return [web.route(method, path, handler) for method, path, handler in described]
+    # In capitals, as else aiohttp would not answer HEAD where it answers GET.
+    return [web.route(method.upper(), path, handler) for method, path, handler in described]
 
 
 def response(status: int, description: str, answer: str) -> Schema:
