@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from fakes.discord import FakeDiscord, FakeMessage
+from fakes.discord import FakeDiscord
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import bot_with_plugins
 
@@ -53,34 +53,12 @@ async def store_answers(bot: Bot, author: str, *, tokens: int, picture: bytes) -
             session.add(AttachmentRow(message=row.id, data=picture, **about))
 
 
-async def exported(discord: FakeDiscord, **options: int) -> FakeMessage:
-    asked = await discord.slash(discord.ann, discord.channel, "privacy export", **options)
-    message = await asked.message()
-    await discord.until(lambda: message.attachments)
-    assert "left out" not in message.content
-    return message
-
-
-def counts(*messages: FakeMessage) -> list[int]:
-    """Count the messages, lists of tokens and pictures in the files."""
-    told = [json.loads(file.data) for message in messages for file in message.attachments]
-    return [sum(len(one.get(name, [])) for one in told) for name in ("messages", "tokens", "files")]
-
-
 async def test_exported_files_keep_to_discords_limit(discord: FakeDiscord, bot: Bot) -> None:
     await store_answers(bot, discord.ann.id, tokens=DEFAULT_MAX_FILE_BYTES // 40 // ANSWERS, picture=bytes(2**19))
-    message = await exported(discord)
+    message = await (await discord.slash(discord.ann, discord.channel, "privacy export")).message()
+    await discord.until(lambda: message.attachments)
     assert len(message.attachments) > 1
     assert message.content == "This is all that I have stored about you. PRIVACY.md tells what each part is."
-    assert counts(message) == [ANSWERS] * 3
-
-
-async def test_many_exported_files_come_in_parts(
-    discord: FakeDiscord, bot: Bot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bot.privacy.export_files.FILE_BYTES", 500)
-    await store_answers(bot, discord.ann.id, tokens=5, picture=b"png")
-    first, second = await exported(discord), await exported(discord, part=2)
-    assert len(first.attachments) == 9
-    assert second.content.startswith("This is part 2 of 2 ")
-    assert counts(first, second) == [ANSWERS] * 3
+    told = [json.loads(file.data) for file in message.attachments]
+    counts = [sum(len(one.get(name, [])) for one in told) for name in ("messages", "tokens", "files")]
+    assert counts == [ANSWERS] * 3

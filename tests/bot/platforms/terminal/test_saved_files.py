@@ -1,8 +1,7 @@
 """The files that `tempera chat` saves: where, under which names, and for whom."""
 
-import pytest
 from fakes.model_server.model_api import look_at, png
-from fakes.programs.terminal_chat import PROMPT, Caller, Person
+from fakes.programs.terminal_chat import Caller
 
 
 async def test_a_picture_is_saved_once_and_never_over_another(person: Caller) -> None:
@@ -31,17 +30,6 @@ async def test_an_export_is_saved_for_its_owner_alone(person: Caller) -> None:
     await person.chat("a red apple")
     await person.chat("/privacy export", "--out", "mine")
     assert (person.home / "mine/tempera-data.json").stat().st_mode & 0o077 == 0
-
-
-@pytest.mark.processes
-async def test_a_picture_that_cannot_be_saved_does_not_end_the_conversation(program: Person) -> None:
-    (program.home / "file").write_text("")
-    async with program.sit_down("--out", "file/faces") as chat:
-        chat.type("/face\r")
-        await chat.until("The file cannot be saved in file/faces")
-        await chat.until(PROMPT)
-        chat.type("hi\r")
-        await chat.until("Paris is the capital of France.")
 
 
 async def test_the_names_of_files_and_lessons_cannot_command_the_terminal(person: Caller) -> None:

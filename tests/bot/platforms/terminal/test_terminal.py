@@ -6,7 +6,6 @@ import signal
 from pathlib import Path
 
 import pytest
-from fakes.core.pictures import make_picture
 from fakes.model_server.model_api import FakeModels
 from fakes.programs.terminal_chat import PATIENCE_SECONDS, PROMPT, Caller, Person, ended
 
@@ -77,22 +76,9 @@ async def test_a_file_that_cannot_be_had(person: Caller, path: str, sentence: st
     assert (done.status, done.out, done.err) == (1, "", f"{sentence}\n")
 
 
-async def test_a_picture_on_the_disk_is_inspected(person: Caller) -> None:
-    (person.home / "a.png").write_bytes(make_picture())
-    done = await person.chat("/inspect file:~/a.png")
-    assert (done.status, done.err) == (0, "")
-    assert done.out.startswith("**Nothing found. That proves nothing:")
-
-
 async def test_a_server_that_is_down(person: Caller, unused_tcp_port: int) -> None:
     done = await person.chat("/ask hi", "--server", f"http://127.0.0.1:{unused_tcp_port}")
     assert (done.status, done.out, done.err) == (1, "", f"{DOWN}\n")
-
-
-async def test_a_server_that_loads_says_what(person: Caller, models: FakeModels) -> None:
-    models.failure = (503, "fake-chat is being fetched: 40 %.")
-    done = await person.chat("/ask hi")
-    assert (done.status, done.out, done.err) == (1, "", "fake-chat is being fetched: 40 %.\n")
 
 
 async def test_an_address_that_is_none(person: Caller) -> None:
@@ -114,18 +100,6 @@ async def test_ctrl_c_stops_and_keeps_what_was_said(program: Person, models: Fak
     await program.chat("/ask and then?")
     said = [turn["content"] for turn in models.requests[-1]["messages"]]
     assert said[1:] == ["hi", "Paris", "and then?"]
-
-
-@pytest.mark.processes
-async def test_ctrl_c_in_the_queue(program: Person, models: FakeModels) -> None:
-    models.place = 3
-    models.gate.clear()
-    process = await program.start("chat", "/ask hi")
-    await models.until(running=1)
-    process.send_signal(signal.SIGINT)
-    await models.until(dropped=1, running=0)
-    done = await ended(process)
-    assert (done.status, done.out) == (130, "")
 
 
 async def test_an_answer_cannot_command_the_terminal(models: FakeModels, person: Caller) -> None:
