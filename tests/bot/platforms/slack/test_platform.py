@@ -1,7 +1,6 @@
 """Start and end of the Slack platform: tokens, environment variables, the log, and unfinished answers."""
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -10,7 +9,7 @@ import aiohttp
 import pytest
 from fakes.model_server.gateway import free_port
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.slack_bot import HEALTH, find_answers, on_slack, speed_up, wait_for_answer
+from fakes.platforms.slack_bot import find_answers, on_slack, speed_up, wait_for_answer
 from fakes.slack import FakeSlack
 from fakes.slack.response_urls import ResponseUrl
 
@@ -19,7 +18,6 @@ from bot.config.sections import SlackSection
 from bot.core.errors import BotError
 from bot.core.messages import Request, User
 from bot.platforms.slack import SlackPlatform, connections, workspaces
-from bot.platforms.slack.checks import EVENTS_PATH
 from bot.platforms.slack.convert.requests import AnswerPlace
 
 PARIS = "Paris is the capital of France."
@@ -200,24 +198,6 @@ async def test_the_log_contains_no_secret_and_no_payload(
 
 
 # HTTP
-
-
-async def test_requests_that_are_not_slacks_are_refused(
-    slack: FakeSlack, bot: Bot, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with on_slack(bot, slack, http=True) as address:
-        url = address + EVENTS_PATH
-        assert (await slack.post(url, "{"))[0] == 400
-        async with aiohttp.ClientSession() as session, session.post(url, data=b"x" * (2 << 20)) as answer:
-            assert answer.status == 413
-        assert (await slack.post(url, json.dumps({"type": "event_callback"}), secret="guessed"))[0] == 401
-        assert log_messages(caplog) == []
-        for _ in range(2):
-            assert (await slack.post(url, "{}", timestamp=1_000_000_000))[0] == 401
-        [line] = log_messages(caplog)
-        assert line.endswith("Is this machine's clock right?")
-        async with aiohttp.ClientSession(address) as session, session.get(HEALTH) as answer:
-            assert await answer.json() == {"ok": True}
 
 
 async def test_an_occupied_port_is_an_error_with_a_sentence(slack: FakeSlack, bot: Bot) -> None:

@@ -136,12 +136,12 @@ async def test_a_private_answer_does_not_make_a_thread_the_bots(slack: FakeSlack
 
 
 async def test_names_and_links_are_read_as_people_write_them(slack: FakeSlack, models: FakeModels) -> None:
-    text = f"Does <@{slack.ben}> like <https://example.org|this page> in <#C1|general>? <!here> &lt;b&gt;"
+    text = f"Does <@{slack.ben}> like <https://example.org|this page> in <#C1|general>? <!here> &lt;b&gt; &amp;amp;"
     text += " <mailto:a@b.de|a@b.de>"
     await slack.say(slack.ann, slack.channel, text, mention=True)
     await wait_for_count(slack, 1)
     assert prompts_of(models) == [
-        ["Does @Ben like this page (https://example.org) in #general? @here <b> mailto:a@b.de"]
+        ["Does @Ben like this page (https://example.org) in #general? @here <b> &amp; mailto:a@b.de"]
     ]
 
 
