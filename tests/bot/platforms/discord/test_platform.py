@@ -10,7 +10,7 @@ import pytest
 from fakes.discord import FakeDiscord
 from fakes.discord.permissions import INVITED
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
+from fakes.platforms.discord_bot import finished, on_discord
 
 from bot import Context, Plugin, Reply, command
 from bot.__main__ import _set_up_logging
@@ -111,16 +111,11 @@ async def test_a_new_server_is_greeted_once(discord: FakeDiscord) -> None:
     assert discord.messages(discord.channel) == []
 
 
-async def test_a_new_server_is_greeted_in_the_language_that_is_set(models: FakeModels, tmp_path: Path) -> None:
-    german = {"answers.language": "de"}
-    async with (
-        FakeDiscord() as discord,
-        bot_with_toys(models, tmp_path, Toys(), settings=german) as bot,
-        on_discord(bot, discord),
-    ):
-        guild = discord.add_guild("New", bot=False)
-        discord.add_bot(guild, *INVITED)
-        (said,) = await discord.until(lambda: discord.messages(guild.system_channel))
+@pytest.mark.parametrize("settings", [{"answers.language": "de"}])
+async def test_a_new_server_is_greeted_in_the_language_that_is_set(discord: FakeDiscord) -> None:
+    guild = discord.add_guild("New", bot=False)
+    discord.add_bot(guild, *INVITED)
+    (said,) = await discord.until(lambda: discord.messages(guild.system_channel))
     assert said.content.startswith("Hallo! Ich zeige, wie generative KI funktioniert.")
 
 

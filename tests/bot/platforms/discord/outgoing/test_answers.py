@@ -48,25 +48,21 @@ async def test_a_private_answer_is_deferred_privately(discord: FakeDiscord) -> N
 
 
 @pytest.mark.parametrize("others", [True, False], ids=["among people", "with the bot"])
+@pytest.mark.parametrize("settings", [{"safety.level": "standard"}])
 async def test_outside_servers_a_private_question_is_in_the_history_of_direct_messages_alone(
-    models: FakeModels, toys: Toys, quick: None, tmp_path: Path, others: bool
+    discord: FakeDiscord, models: FakeModels, others: bool
 ) -> None:
-    secret, settings = "Write to ann@example.org", {"safety.level": "standard"}
-    async with (
-        FakeDiscord() as discord,
-        bot_with_toys(models, tmp_path, toys, settings=settings) as bot,
-        on_discord(bot, discord),
-    ):
-        channel = discord.private_channel(discord.ann, discord.ben) if others else discord.dm(discord.ann)
-        for prompt in (secret, "To whom?"):
-            asked = await discord.slash(discord.ann, channel, "ask", prompt=prompt, installed_by_user=others)
-            assert (await asked.acknowledged()).private is (prompt == secret)
-            answer = await finished(discord, await asked.message())
-        pressed = await discord.press(discord.ann, answer, "Again")
-        await finished(discord, await pressed.message())
-        if not others:
-            await discord.say(discord.ann, channel, "And now?")
-            await models.until(requests=4)
+    secret = "Write to ann@example.org"
+    channel = discord.private_channel(discord.ann, discord.ben) if others else discord.dm(discord.ann)
+    for prompt in (secret, "To whom?"):
+        asked = await discord.slash(discord.ann, channel, "ask", prompt=prompt, installed_by_user=others)
+        assert (await asked.acknowledged()).private is (prompt == secret)
+        answer = await finished(discord, await asked.message())
+    pressed = await discord.press(discord.ann, answer, "Again")
+    await finished(discord, await pressed.message())
+    if not others:
+        await discord.say(discord.ann, channel, "And now?")
+        await models.until(requests=4)
     given = [any(turn["content"] == secret for turn in body["messages"]) for body in models.requests[1:]]
     assert given == ([False, False] if others else [True, True, True])
 

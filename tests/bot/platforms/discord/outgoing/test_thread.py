@@ -1,10 +1,9 @@
 """Threads under questions on Discord: opened for public answers, and emptied with the deletion of the question."""
 
-from pathlib import Path
-
+import pytest
 from fakes.discord import FakeChannel, FakeDiscord, FakeInteraction, FakeMessage
 from fakes.model_server.model_api import FakeModels, png
-from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
+from fakes.platforms.discord_bot import Toys, finished
 from fakes.storage.database_dump import rows_holding
 
 from bot.app import Bot
@@ -34,22 +33,15 @@ async def private_message(discord: FakeDiscord) -> FakeMessage:
     return said
 
 
-async def test_a_question_that_the_classifier_refuses_is_never_shown(
-    models: FakeModels, toys: Toys, quick: None, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("settings", [{"safety.level": "classroom"}])
+async def test_a_question_that_the_classifier_refuses_is_never_shown(discord: FakeDiscord, models: FakeModels) -> None:
     models.scores = {"aubergine": {"hate": 0.99}}
-    settings = {"safety.level": "classroom"}
-    async with (
-        FakeDiscord() as discord,
-        bot_with_toys(models, tmp_path, toys, settings=settings) as bot,
-        on_discord(bot, discord),
-    ):
-        starter = await (await ask(discord)).message()
-        assert "Reason: " in (await private_message(discord)).content
-        assert models.moderated == ["aubergine"]
-        assert not any("aubergine" in content for _, content in starter.edits)
-        await discord.until(lambda: starter.deleted)
-        assert discord.guild.threads == {}
+    starter = await (await ask(discord)).message()
+    assert "Reason: " in (await private_message(discord)).content
+    assert models.moderated == ["aubergine"]
+    assert not any("aubergine" in content for _, content in starter.edits)
+    await discord.until(lambda: starter.deleted)
+    assert discord.guild.threads == {}
 
 
 async def test_a_submitted_form_opens_the_requested_thread(discord: FakeDiscord, models: FakeModels) -> None:
@@ -141,22 +133,16 @@ async def test_a_thread_that_was_closed_meanwhile_loses_its_name_too(discord: Fa
     assert starter.deleted
 
 
-async def test_without_quotes_neither_message_nor_name_shows_the_question(
-    models: FakeModels, toys: Toys, quick: None, tmp_path: Path
-) -> None:
-    async with (
-        FakeDiscord() as discord,
-        bot_with_toys(models, tmp_path, toys, settings={"answers.quote": False}) as bot,
-        on_discord(bot, discord),
-    ):
-        starter, thread, answer = await answered(discord)
-        assert (starter.content, thread.name) == ("> /ask", "/ask")
-        assert answer.content.startswith(PARIS)
-        asked = await discord.slash(discord.ann, discord.channel, "ask", thread=True)
-        sent = await discord.submit(discord.ann, asked, {"prompt": "aubergine"})
-        starter = await sent.message()
-        await discord.until(lambda: starter.thread)
-        assert starter.content == "> /ask"
+@pytest.mark.parametrize("settings", [{"answers.quote": False}])
+async def test_without_quotes_neither_message_nor_name_shows_the_question(discord: FakeDiscord) -> None:
+    starter, thread, answer = await answered(discord)
+    assert (starter.content, thread.name) == ("> /ask", "/ask")
+    assert answer.content.startswith(PARIS)
+    asked = await discord.slash(discord.ann, discord.channel, "ask", thread=True)
+    sent = await discord.submit(discord.ann, asked, {"prompt": "aubergine"})
+    starter = await sent.message()
+    await discord.until(lambda: starter.thread)
+    assert starter.content == "> /ask"
 
 
 async def test_without_a_thread_the_next_question_in_the_channel_begins_afresh(

@@ -132,11 +132,6 @@ def test_the_home_is_valid_for_everybody(bot: Bot, locale: str, is_moderator: bo
         assert not {"What I can do", "Your own defaults", "Change", "How to talk to me"} & set(said.splitlines())
 
 
-def test_a_moderator_named_in_the_settings_sees_the_settings(bot: Bot) -> None:
-    assert "For moderators" in all_text(home.view(bot, User("U7", "Ann"), HERE))
-    assert "For moderators" not in all_text(home.view(bot, User("U2", "Ben"), HERE))
-
-
 async def test_moderators_change_a_setting_in_a_form(slack: FakeSlack, bot: Bot) -> None:
     here = Place("slack", "C1", slack.team)
     form = await open_setting(slack, slack.admin, "limits.cooldown")
@@ -331,21 +326,6 @@ async def test_the_form_closes_in_time_while_a_default_is_saved(
         await session.connection()
         assert (await slack.submit(slack.ann, form, {"temperature": "0.4"})).closed
     await slack.until(lambda: defaults(bot, slack.ann) == {"ask.temperature": 0.4})
-
-
-async def test_narrower_limits_are_shown_in_the_form(slack: FakeSlack, bot: Bot) -> None:
-    await press_change(slack, slack.ann, await open_home(slack, slack.ann), "ask.temperature")
-    form = await slack.until(lambda: slack.modal(slack.ann))
-    await change_setting(slack, bot, "ask.temperature.maximum", 0.5)
-    sent = await slack.submit(slack.ann, form, {"temperature": "0.6"})
-    sentence = (
-        "temperature must be a number from 0 to 0.5, as moderators have set it here with `ask.temperature.maximum`; "
-        "you gave “0.6”."
-    )
-    assert sent.errors == {"temperature": sentence}
-    assert defaults(bot, slack.ann) == {}
-    assert (await slack.submit(slack.ann, form, {"temperature": "0.4"})).closed
-    assert defaults(bot, slack.ann) == {"ask.temperature": 0.4}
 
 
 async def test_a_default_for_a_removed_option_keeps_the_earlier_value(slack: FakeSlack, bot: Bot) -> None:
