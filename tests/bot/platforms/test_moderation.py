@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from fakes.core.requests import MODERATOR
-from fakes.discord import FakeDiscord, FakeMessage
+from fakes.discord import FakeDiscord, FakeInteraction, FakeMessage
 from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.discord_bot import bot_with_plugins, finished
+from fakes.platforms.discord_bot import answered, begun, bot_with_plugins, finished
 from fakes.platforms.slack_bot import find_answers, run_command, wait_for_answer, wait_for_ephemeral
 from fakes.platforms.web_page import Page, Visitor
 from fakes.slack import FakeSlack
@@ -43,17 +43,22 @@ async def toy_bot(bot: Bot) -> Bot:
 # Discord
 
 
+async def wait_for(discord: FakeDiscord, used: FakeInteraction, begins: str) -> FakeMessage:
+    """Wait until the answer to an interaction begins with these words, and return its message."""
+    message = await used.message()
+    await discord.until(lambda: message.content.startswith(begins))
+    return message
+
+
 async def test_on_discord_a_message_is_removed_from_its_menu_and_by_its_link(discord: FakeDiscord, bot: Bot) -> None:
     for how in ("menu", "link"):
-        asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
-        answer = await finished(discord, await asked.message())
+        answer = await answered(discord, "ask", prompt="aubergine")
         if how == "menu":
             used = await discord.use_on_message(discord.mod, answer, "Remove")
         else:
             link = f"https://discord.com/channels/{discord.guild.id}/{discord.channel.id}/{answer.id}"
             used = await discord.slash(discord.mod, discord.channel, "mod remove", message=link)
-        said = await used.message()
-        await discord.until(lambda said=said: said.content == REMOVED)
+        said = await wait_for(discord, used, REMOVED)
         assert said.ephemeral
         assert answer.deleted
         assert await rows_holding(bot.database, "aubergine") == []
@@ -61,33 +66,28 @@ async def test_on_discord_a_message_is_removed_from_its_menu_and_by_its_link(dis
 
 async def test_on_discord_a_running_answer_is_removed(discord: FakeDiscord, bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
-    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
-    answer = await asked.message()
+    answer = await begun(discord, "ask", prompt="aubergine")
     await discord.until(lambda: "Paris" in answer.content)
     used = await discord.use_on_message(discord.mod, answer, "Remove")
-    said = await used.message()
-    await discord.until(lambda: said.content)
-    assert (said.content, answer.deleted) == (REMOVED, True)
+    await wait_for(discord, used, REMOVED)
+    assert answer.deleted
     assert await rows_holding(bot.database, "aubergine") == []
 
 
 async def test_on_discord_a_missing_message_does_not_keep_others_from_removal(discord: FakeDiscord, bot: Bot) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
-    answer = await finished(discord, await asked.message())
+    answer = await answered(discord, "ask", prompt="aubergine")
     [row] = await bot.messages.find_answers("discord", [answer.id])
     # The bot was not told that the first one was deleted, as while it was not running.
     await bot.messages.set_external_ids(row.id, ["100000000000000001", answer.id])
     used = await discord.use_on_message(discord.mod, answer, "Remove")
-    said = await used.message()
-    await discord.until(lambda: said.content)
-    assert (said.content, answer.deleted) == (REMOVED, True)
+    await wait_for(discord, used, REMOVED)
+    assert answer.deleted
 
 
 async def test_on_discord_the_question_above_a_thread_is_removed_with_its_answer(
     discord: FakeDiscord, bot: Bot
 ) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine", thread=True)
-    starter = await asked.message()
+    starter = await begun(discord, "ask", prompt="aubergine", thread=True)
     thread = await discord.until(lambda: starter.thread)
     answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
     await finished(discord, answer)
@@ -97,8 +97,7 @@ async def test_on_discord_the_question_above_a_thread_is_removed_with_its_answer
 
     await eventually(is_stored)
     used = await discord.use_on_message(discord.mod, answer, "Remove")
-    said = await used.message()
-    await discord.until(lambda: said.content == REMOVED)
+    await wait_for(discord, used, REMOVED)
     assert (answer.deleted, starter.deleted, thread.name) == (True, True, "…")
 
 
@@ -117,8 +116,7 @@ async def test_on_discord_a_link_reaches_no_other_server_no_direct_messages_and_
     for message in there:
         link = f"https://discord.com/channels/{discord.guild.id}/{message.channel.id}/{message.id}"
         used = await discord.slash(discord.mod, discord.channel, "mod remove", message=link)
-        said = await used.message()
-        await discord.until(lambda said=said: said.content == "There is no message of mine there.")
+        await wait_for(discord, used, "There is no message of mine there.")
         assert not message.deleted
     assert await bot.audit.find("discord", discord.guild.id, AuditFilter(kind="moderation")) == []
 
@@ -133,31 +131,26 @@ async def test_on_discord_a_message_that_is_not_stored_is_removed_in_its_own_ser
         channel.messages.append(greeting)
         link = f"https://discord.com/channels/{discord.guild.id}/{channel.id}/{greeting.id}"
         used = await discord.slash(discord.mod, discord.channel, "mod remove", message=link)
-        said = await used.message()
-        await discord.until(lambda said=said: said.content == REMOVED)
+        await wait_for(discord, used, REMOVED)
         assert greeting.deleted
 
 
 async def test_on_discord_a_member_is_timed_out_and_a_moderator_is_not(discord: FakeDiscord) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
-    answer = await finished(discord, await asked.message())
+    answer = await answered(discord, "ask", prompt="aubergine")
     for whom, begins in ((discord.mod, "Moderators cannot be timed out."), (discord.ann, "Ann cannot use me until ")):
         used = await discord.slash(discord.mod, discord.channel, "timeout", user=whom, duration="10m")
-        said = await used.message()
-        await discord.until(lambda said=said, begins=begins: said.content.startswith(begins))
+        said = await wait_for(discord, used, begins)
         assert said.ephemeral
     for refused in (
         await discord.slash(discord.ann, discord.channel, "ask", prompt="again"),
         await discord.press(discord.ann, answer, "Warmer"),
     ):
-        said = await refused.message()
-        await discord.until(lambda said=said: said.content.startswith(TIMED_OUT))
+        said = await wait_for(discord, refused, TIMED_OUT)
         assert said.ephemeral
 
 
 async def test_on_discord_a_former_member_is_timed_out_and_a_stranger_is_not(discord: FakeDiscord, bot: Bot) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
-    await finished(discord, await asked.message())
+    await answered(discord, "ask", prompt="aubergine")
     asked = await discord.slash(discord.ben, discord.dm(discord.ben), "ask", prompt="aubergine")
     await finished(discord, await asked.message())
     for gone in (discord.ann, discord.ben):
@@ -167,8 +160,7 @@ async def test_on_discord_a_former_member_is_timed_out_and_a_stranger_is_not(dis
         (discord.ben, "Ben is no member of this server, and nothing of theirs is stored here"),
     ):
         used = await discord.slash(discord.mod, discord.channel, "timeout", user=whom, duration="10m")
-        said = await used.message()
-        await discord.until(lambda said=said, begins=begins: said.content.startswith(begins))
+        await wait_for(discord, used, begins)
     said = await discord.slash(discord.ben, discord.dm(discord.ben), "ask", prompt="again")
     answer = await finished(discord, await said.message())
     assert PARIS in answer.content
@@ -214,8 +206,7 @@ async def test_on_discord_a_safety_refusal_is_private_and_can_be_appealed(discor
     await discord.say(discord.ann, discord.channel, "aubergine", mention=True)
     [told] = await discord.until(lambda: discord.messages(discord.dm(discord.ann)))
     appealed = await discord.press(discord.ann, told, "Appeal")
-    said = await appealed.message()
-    await discord.until(lambda: said.content == "The moderators can now see what you wrote and why it was refused.")
+    await wait_for(discord, appealed, "The moderators can now see what you wrote and why it was refused.")
     assert len(discord.messages(discord.channel)) == 1
 
 

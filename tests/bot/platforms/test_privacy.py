@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fakes.discord import FakeDiscord
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.discord_bot import bot_with_plugins
+from fakes.platforms.discord_bot import begun, bot_with_plugins
 
 from bot.app import Bot
 from bot.core.model_events import Token
@@ -55,7 +55,7 @@ async def store_answers(bot: Bot, author: str, *, tokens: int, picture: bytes) -
 
 async def test_exported_files_keep_to_discords_limit(discord: FakeDiscord, bot: Bot) -> None:
     await store_answers(bot, discord.ann.id, tokens=DEFAULT_MAX_FILE_BYTES // 40 // ANSWERS, picture=bytes(2**19))
-    message = await (await discord.slash(discord.ann, discord.channel, "privacy export")).message()
+    message = await begun(discord, "privacy export")
     await discord.until(lambda: message.attachments)
     assert len(message.attachments) > 1
     assert message.content == "This is all that I have stored about you. PRIVACY.md tells what each part is."

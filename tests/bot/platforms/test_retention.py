@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fakes.discord import FakeDiscord
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.discord_bot import bot_with_plugins, finished
+from fakes.platforms.discord_bot import answered, begun, bot_with_plugins
 from fakes.storage.database_dump import rows_holding
 
 from bot.app import Bot
@@ -28,16 +28,14 @@ async def toy_bot(bot: Bot) -> Bot:
 
 
 async def test_without_retention_buttons_on_discord_have_expired(discord: FakeDiscord, bot: Bot) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
-    answer = await finished(discord, await asked.message())
+    answer = await answered(discord, "ask", prompt="aubergine")
     assert PARIS in answer.content
     assert "Warmer" in answer.buttons
-    faces = await finished(discord, await (await discord.slash(discord.ann, discord.channel, "face")).message())
+    faces = await answered(discord, "face")
     assert faces.attachments
     assert await rows_holding(bot.database, "aubergine", discord.ann.id) == []
     await discord.press(discord.ann, answer, "👍")
     await discord.until(lambda: EXPIRED in [said.content for said in discord.private(discord.ann)])
-    exported = await discord.slash(discord.ann, discord.channel, "privacy export")
-    message = await exported.message()
+    message = await begun(discord, "privacy export")
     await discord.until(lambda: [file.filename for file in message.attachments] == ["tempera-data.json"])
     assert message in discord.private(discord.ann)

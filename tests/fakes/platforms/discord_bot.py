@@ -127,6 +127,17 @@ async def finished(discord: FakeDiscord, message: FakeMessage) -> FakeMessage:
     return message
 
 
+async def begun(discord: FakeDiscord, command: str, **options: object) -> FakeMessage:
+    """Let Ann use a command in the channel, and return the message with its answer."""
+    asked = await discord.slash(discord.ann, discord.channel, command, **options)
+    return await asked.message()
+
+
+async def answered(discord: FakeDiscord, command: str, **options: object) -> FakeMessage:
+    """Let Ann use a command in the channel, and return the message with its finished answer."""
+    return await finished(discord, await begun(discord, command, **options))
+
+
 async def playing(discord: FakeDiscord, toys: Toys, **options: object) -> tuple[FakeInteraction, FakeMessage]:
     """Start an answer, and wait until its first reply is shown."""
     asked = await discord.slash(discord.ann, discord.channel, "play", **options)

@@ -18,7 +18,7 @@ from fakes.discord.interactions import FakeInteraction
 from fakes.discord.state import snowflake
 from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.discord_bot import Toys, bot_with_plugins, finished, on_discord
+from fakes.platforms.discord_bot import Toys, begun, bot_with_plugins, finished, on_discord
 from hypothesis import strategies as st
 
 from bot.app import Bot
@@ -154,8 +154,7 @@ async def try_examples(discord: FakeDiscord, strategy: Any, count: int) -> None:
 
     await examples(st.lists(strategy, min_size=5, max_size=10), check, count)
     await idle(discord)
-    asked = await discord.slash(discord.ann, discord.channel, "whisper", text="hello")
-    message = await asked.message()
+    message = await begun(discord, "whisper", text="hello")
     await eventually(lambda: bool(message.content))
 
 
@@ -207,8 +206,7 @@ async def test_a_message_from_a_server_that_is_not_known_is_not_taken_for_a_dire
     message = await discord.say(discord.ann, discord.channel, "To everybody")
     payload = message.payload() | {"id": snowflake(), "member": discord.guild.member(discord.ann)}
     discord.gateway.dispatch("MESSAGE_CREATE", payload | {"guild_id": snowflake()})
-    asked = await discord.slash(discord.ann, discord.channel, "whisper", text="hello")
-    await asked.message()
+    await begun(discord, "whisper", text="hello")
     await idle(discord)
     assert discord.messages(discord.channel) == [message]
     assert models.requests == []
@@ -236,8 +234,7 @@ async def test_a_menu_of_a_message_that_is_not_sent_along_is_left_out(
 
 
 async def test_an_interaction_of_nobody_is_ignored(discord: FakeDiscord, caplog: pytest.LogCaptureFixture) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "whisper", text="hello")
-    await asked.message()
+    await begun(discord, "whisper", text="hello")
     payload = last_interaction(discord)
     for kind, data in ((2, payload["data"]), (3, {"custom_id": "t:stop:1", "component_type": 2})):
         sent = payload | {"id": snowflake(), "type": kind, "data": data}

@@ -10,7 +10,7 @@ import pytest
 from fakes.discord import FakeDiscord
 from fakes.discord.permissions import INVITED
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.discord_bot import finished, on_discord
+from fakes.platforms.discord_bot import answered, finished, on_discord
 
 from bot import Context, Plugin, Reply, command
 from bot.__main__ import _set_up_logging
@@ -96,8 +96,7 @@ async def test_too_many_commands_stop_the_start(models: FakeModels, tmp_path: Pa
 
 async def handle_all(discord: FakeDiscord) -> None:
     """Wait until all events so far are handled, which happens in order."""
-    asked = await discord.slash(discord.ann, discord.channel, "whisper", text="hello")
-    await finished(discord, await asked.message())
+    await answered(discord, "whisper", text="hello")
 
 
 async def test_a_new_server_is_greeted_once(discord: FakeDiscord) -> None:

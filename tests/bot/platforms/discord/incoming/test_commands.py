@@ -6,7 +6,6 @@ from typing import Any
 
 import discord
 import pytest
-from discord import app_commands
 
 from bot.commands.command import Command
 from bot.commands.option import Option
@@ -333,25 +332,6 @@ async def test_a_thread_stands_for_its_channel(tree: Tree, recorder: CallRecorde
     assert recorder.calls == [("play", {"where": Channel("8", "Why?")})]
 
 
-async def test_a_subcommand_is_called_by_its_whole_name(tree: Tree, recorder: CallRecorder) -> None:
-    tree.replace_commands(recorder.build(made("lesson list"), made("lesson add", Option(name="name"))))
-    inner = {"type": 1, "name": "add", "options": [{"type": 3, "name": "name", "value": "GANs"}]}
-    await tree._call(interaction(tree, {"name": "lesson", "options": [inner]}))
-    assert recorder.calls == [("lesson add", {"name": "GANs"})]
-
-
-async def test_a_command_in_the_menu_of_a_message_gets_the_message(tree: Tree, recorder: CallRecorder) -> None:
-    tree.replace_commands(recorder.build(made("play", in_messages="Play this")))
-    message = {
-        "id": "6", "channel_id": "3", "author": ANN, "content": "do re mi", "timestamp": "2026-01-01T00:00:00+00:00",
-        "edited_timestamp": None, "tts": False, "mention_everyone": False, "mentions": [], "mention_roles": [],
-        "attachments": [], "embeds": [], "pinned": False, "type": 0, "components": [], "flags": 0,
-    }  # fmt: skip
-    data = {"name": "Play this", "type": 3, "target_id": "6", "resolved": {"messages": {"6": message}}}
-    await tree._call(interaction(tree, data))
-    assert recorder.calls == [("play", 6, "do re mi")]
-
-
 @pytest.mark.parametrize(
     ("suggestions", "shown"),
     [
@@ -386,11 +366,3 @@ async def test_a_completer_that_hangs_suggests_nothing(
     wanted = [made("play", Option(name="name", complete=hang))]
     tree.replace_commands(build(wanted, run=recorder.run, run_on_message=recorder.run_on_message, complete=hang))
     assert await tree.get_command("play").extras["name"](interaction(tree, {"name": "play"}, 4), "") == []
-
-
-async def test_replaced_commands_are_no_longer_routed(tree: Tree, recorder: CallRecorder) -> None:
-    tree.replace_commands(recorder.build(made("old", in_messages="Old")))
-    tree.replace_commands(recorder.build(made("new")))
-    assert [command.name for command in tree.get_commands()] == ["new"]
-    with pytest.raises(app_commands.CommandNotFound):
-        await tree._call(interaction(tree, {"name": "old"}))

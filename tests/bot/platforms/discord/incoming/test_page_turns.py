@@ -6,14 +6,12 @@ from pathlib import Path
 import pytest
 from fakes.core.requests import wait_until_delivered
 from fakes.discord import FakeDiscord, FakeMessage
-from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels, png
 from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
 
 from bot.app import Bot
 from bot.core.errors import UserError
 from bot.core.messages import Attachment, Button, Reply
-from bot.storage.audit import AuditFilter
 
 
 def page(number: int, text: str = "") -> Reply:
@@ -97,23 +95,6 @@ async def test_pages_and_other_buttons_work_after_a_restart(
             await discord.until(lambda: message.deleted)
             assert await bot.messages.get(answer) is None
             assert await bot.messages.get_external_ids(answer) == []
-
-
-async def test_moderators_remove_an_answer_whose_page_was_turned(
-    discord: FakeDiscord, toys: Toys, toy_bot: Bot
-) -> None:
-    message = await open_page(discord, toys)
-    await turn(discord, toys, message, 2)
-    await wait_until_delivered(toy_bot, "discord", message.id)
-    answer = row(message)
-    discord.delete_message(message)
-    await discord.until(lambda: message.deleted)
-
-    async def is_gone() -> bool:
-        return await toy_bot.messages.get(answer) is None
-
-    await eventually(is_gone)
-    assert await toy_bot.audit.find("discord", discord.guild.id, AuditFilter(kind="refusal")) == []
 
 
 async def test_an_error_is_told_to_the_one_who_pressed_alone(discord: FakeDiscord, toys: Toys) -> None:

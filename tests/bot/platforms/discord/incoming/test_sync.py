@@ -257,13 +257,6 @@ async def test_a_command_of_one_server_arrives(server: FakeDiscord, section: Sec
     assert acknowledged.data["content"] == "lesson play {'size': 3}"
 
 
-async def test_suggestions_arrive(server: FakeDiscord, section: Section) -> None:
-    command = made("lesson play", Option(name="word", complete=complete))
-    async with connected(server, section(), command, made("lesson list")):
-        found = await server.autocomplete(server.ann, server.channel, "lesson play", "word", "o")
-    assert found == ["one", "two"]
-
-
 async def test_suggestions_that_come_too_late_are_one_line_in_the_log(
     server: FakeDiscord, section: Section, caplog: pytest.LogCaptureFixture
 ) -> None:

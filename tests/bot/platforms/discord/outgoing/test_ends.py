@@ -12,7 +12,7 @@ from fakes.core.requests import wait_until_delivered
 from fakes.discord import FakeChannel, FakeDiscord, FakeMessage
 from fakes.discord.interactions import FOLLOWUPS_OF_A_USER_INSTALL
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord, playing
+from fakes.platforms.discord_bot import Toys, begun, bot_with_toys, finished, on_discord, playing
 from fakes.storage.trouble import locked, wait_briefly
 
 from bot.app import Bot
@@ -85,8 +85,7 @@ async def test_a_new_message_replaces_one_that_cannot_be_edited(
 
 
 async def test_a_reply_that_becomes_private_after_the_token_comes_directly(discord: FakeDiscord, toys: Toys) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "play")
-    message = await asked.message()
+    message = await begun(discord, "play")
     toys.say(Reply(status="Waiting …"))
     await discord.until(lambda: message.content)
     discord.expire_tokens()
@@ -120,27 +119,11 @@ async def test_an_answer_ends_before_its_token_where_the_bot_is_no_member(
 
 async def test_a_private_answer_ends_before_its_token(toy_bot: Bot, quick: None) -> None:
     async with FakeDiscord() as discord, on_discord(toy_bot, discord, token_seconds=2.0):
-        asked = await discord.slash(discord.ann, discord.channel, "hush")
-        message = await asked.message()
+        message = await begun(discord, "hush")
         assert message.ephemeral
         await finished(discord, message)
         assert "for 15 minutes only" in message.content
         assert "Again" in message.buttons
-
-
-async def test_a_user_install_gets_five_parts_and_no_more(
-    discord: FakeDiscord, toys: Toys, abroad: FakeChannel
-) -> None:
-    asked = await discord.slash(discord.ann, abroad, "play", installed_by_user=True)
-    message = await asked.message()
-    text = "word " * 1990
-    for length in (1000, 3000, 5000, 7000, 9900):
-        toys.say(Reply(text=text[:length]))
-    await discord.until(lambda: len(asked.followups) == 4)
-    toys.say(Reply(text=text, status="Number 3 in the queue …"), Reply(text=text * 2, final=True))
-    await discord.until(lambda: message.attachments)
-    assert message.attachments[0].data.decode() == text * 2
-    await discord.until(lambda: all(part.deleted for part in asked.followups))
 
 
 async def test_an_answer_without_further_follow_ups_keeps_to_its_messages(
@@ -216,8 +199,7 @@ async def test_a_refused_message_ends_the_answer_and_the_asker_is_told(
     discord: FakeDiscord, toys: Toys, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, growing = await playing(discord, toys)
-    asked = await discord.slash(discord.ann, discord.channel, "play")
-    waiting = await asked.message()
+    waiting = await begun(discord, "play")
     assert waiting.loading
     assert "Stop" in growing.buttons
     for number in range(2):
@@ -265,8 +247,7 @@ async def test_a_deleted_channel_ends_the_answer(discord: FakeDiscord, toys: Toy
 
 
 async def test_a_closed_thread_ends_the_answer(discord: FakeDiscord, toys: Toys) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "play", text="Why?", thread=True)
-    starter = await asked.message()
+    starter = await begun(discord, "play", text="Why?", thread=True)
     toys.say(Reply(text="One"))
     thread = await discord.until(lambda: starter.thread)
     answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))

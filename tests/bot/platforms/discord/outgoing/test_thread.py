@@ -3,7 +3,7 @@
 import pytest
 from fakes.discord import FakeChannel, FakeDiscord, FakeInteraction, FakeMessage
 from fakes.model_server.model_api import FakeModels, png
-from fakes.platforms.discord_bot import Toys, finished
+from fakes.platforms.discord_bot import Toys, begun, finished
 from fakes.storage.database_dump import rows_holding
 
 from bot.app import Bot
@@ -18,7 +18,7 @@ async def ask(discord: FakeDiscord, **options: object) -> FakeInteraction:
     return await discord.slash(discord.ann, discord.channel, "ask", thread=True, **given)
 
 
-async def answered(discord: FakeDiscord) -> tuple[FakeMessage, FakeChannel, FakeMessage]:
+async def answered_in_thread(discord: FakeDiscord) -> tuple[FakeMessage, FakeChannel, FakeMessage]:
     """Return a question, the thread under it, and the finished answer in there."""
     starter = await (await ask(discord)).message()
     thread = await discord.until(lambda: starter.thread)
@@ -64,8 +64,7 @@ async def test_an_error_before_the_first_word_opens_no_thread(discord: FakeDisco
 
 async def open_thread(discord: FakeDiscord, toys: Toys) -> tuple[FakeMessage, FakeChannel]:
     """Return the question and the thread of an answer that already shows a picture."""
-    asked = await discord.slash(discord.ann, discord.channel, "play", text="aubergine", thread=True)
-    starter = await asked.message()
+    starter = await begun(discord, "play", text="aubergine", thread=True)
     toys.say(Reply(status="You are next."))
     await discord.until(lambda: starter.content == "-# You are next.")
     assert discord.guild.threads == {}
@@ -92,7 +91,7 @@ async def test_an_answer_that_becomes_private_deletes_the_question(discord: Fake
 
 
 async def test_delete_removes_the_question_with_its_last_answer(discord: FakeDiscord, toy_bot: Bot) -> None:
-    starter, thread, first = await answered(discord)
+    starter, thread, first = await answered_in_thread(discord)
     again = await (await discord.press(discord.ann, first, "Again")).message()
     await finished(discord, again)
     await discord.press(discord.ann, first, "Delete")
@@ -107,7 +106,7 @@ async def test_delete_removes_the_question_with_its_last_answer(discord: FakeDis
 
 
 async def test_a_thread_in_which_others_talk_stays_open(discord: FakeDiscord) -> None:
-    starter, thread, answer = await answered(discord)
+    starter, thread, answer = await answered_in_thread(discord)
     await discord.say(discord.ben, thread, "Is that so?")
     await discord.press(discord.ann, answer, "Delete")
     await discord.until(lambda: thread.name == "…")
@@ -115,7 +114,7 @@ async def test_a_thread_in_which_others_talk_stays_open(discord: FakeDiscord) ->
 
 
 async def test_deleting_an_answer_in_a_thread_keeps_the_first_question(discord: FakeDiscord) -> None:
-    starter, thread, first = await answered(discord)
+    starter, thread, first = await answered_in_thread(discord)
     asked = await discord.slash(discord.ben, thread, "ask", prompt="courgette")
     second = await finished(discord, await asked.message())
     await discord.press(discord.ben, second, "Delete")
@@ -126,7 +125,7 @@ async def test_deleting_an_answer_in_a_thread_keeps_the_first_question(discord: 
 
 
 async def test_a_thread_that_was_closed_meanwhile_loses_its_name_too(discord: FakeDiscord) -> None:
-    starter, thread, answer = await answered(discord)
+    starter, thread, answer = await answered_in_thread(discord)
     discord.archive_thread(thread)
     await discord.press(discord.ann, answer, "Delete")
     await discord.until(lambda: thread.name == "…")
@@ -135,7 +134,7 @@ async def test_a_thread_that_was_closed_meanwhile_loses_its_name_too(discord: Fa
 
 @pytest.mark.parametrize("settings", [{"answers.quote": False}])
 async def test_without_quotes_neither_message_nor_name_shows_the_question(discord: FakeDiscord) -> None:
-    starter, thread, answer = await answered(discord)
+    starter, thread, answer = await answered_in_thread(discord)
     assert (starter.content, thread.name) == ("> /ask", "/ask")
     assert answer.content.startswith(PARIS)
     asked = await discord.slash(discord.ann, discord.channel, "ask", thread=True)
@@ -145,21 +144,8 @@ async def test_without_quotes_neither_message_nor_name_shows_the_question(discor
     assert starter.content == "> /ask"
 
 
-async def test_without_a_thread_the_next_question_in_the_channel_begins_afresh(
-    discord: FakeDiscord, models: FakeModels
-) -> None:
-    discord.refuse("POST", "/channels/*/threads", 403, code=50013)
-    message = await (await ask(discord)).message()
-    await discord.until(lambda: PARIS in message.content)
-    assert (await finished(discord, message)).content.startswith(f"> aubergine\n\n{PARIS}")
-    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="And then?")
-    await finished(discord, await asked.message())
-    assert [turn["content"] for turn in models.requests[-1]["messages"]][1:] == ["And then?"]
-
-
 async def test_a_thread_is_opened_after_the_token_expires(discord: FakeDiscord, toys: Toys) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "play", text="aubergine", thread=True)
-    starter = await asked.message()
+    starter = await begun(discord, "play", text="aubergine", thread=True)
     toys.say(Reply(status="You are next."))
     await discord.until(lambda: starter.content == "-# You are next.")
     discord.expire_tokens()
@@ -171,8 +157,7 @@ async def test_a_thread_is_opened_after_the_token_expires(discord: FakeDiscord, 
 
 
 async def test_an_answer_that_becomes_private_opens_no_thread(discord: FakeDiscord, toys: Toys) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "play", text="aubergine", thread=True)
-    message = await asked.message()
+    message = await begun(discord, "play", text="aubergine", thread=True)
     toys.say(Reply(text="for you", private=True, final=True))
     assert (await private_message(discord)).content.endswith("for you")
     await discord.until(lambda: message.deleted)
