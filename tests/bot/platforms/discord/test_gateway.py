@@ -106,24 +106,6 @@ async def test_an_invalid_session_is_started_again(discord: FakeDiscord, no_iden
     assert discord.command_writes == writes
 
 
-async def test_every_shard_receives_the_events_of_its_guilds(
-    server: FakeDiscord, toy_bot: Bot, no_identify_pause: None
-) -> None:
-    server.gateway.shards = 2
-    guilds = [server.add_guild(f"On shard {shard}", shard=shard) for shard in range(2)]
-    async with on_discord(toy_bot, server):
-        await server.connected()
-        assert shards_with_event(server, "identify") == [0, 1]
-        for guild in guilds:
-            asked = await server.slash(server.ann, guild.system_channel, "whisper", text="hello")
-            assert (await asked.acknowledged()).private
-        await server.close_gateway(4000)
-        await server.until(lambda: sorted(shards_with_event(server, "resume")) == [0, 1])
-        for guild in guilds:
-            asked = await server.slash(server.ann, guild.system_channel, "whisper", text="hello")
-            await asked.acknowledged()
-
-
 async def test_a_429_from_a_proxy_before_discord_loses_no_answer(
     discord: FakeDiscord, toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,20 +59,6 @@ async def test_the_bot_connects_once_discord_is_available(
     assert "Discord cannot be reached" in caplog.text
 
 
-async def test_without_a_network_the_bot_tries_again(
-    toy_bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(platform, "RETRY_SECONDS", 0.01)
-    nowhere = DiscordSection(token="a.b.c", api_base="http://127.0.0.1:9/api/v10")
-    running = asyncio.create_task(DiscordPlatform(toy_bot, nowhere).run())
-    async with FakeDiscord() as clock:
-        await clock.until(lambda: running.done() or caplog.text.count("Discord cannot be reached") > 2)
-    assert not running.done()
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    assert "a.b.c" not in caplog.text
-
-
 class Crowd(Plugin):
     """A plugin with more commands than Discord takes."""
 

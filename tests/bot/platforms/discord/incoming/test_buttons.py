@@ -50,16 +50,6 @@ async def test_a_press_that_cannot_change_its_message_is_explained(discord: Fake
     assert said == {"Discord does not let me change this message any more."}
 
 
-async def test_delete_removes_all_parts(discord: FakeDiscord, toy_bot: Bot) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "stretch", length=5000)
-    await asked.message()
-    await discord.until(lambda: asked.followups and "Delete" in asked.followups[-1].buttons)
-    assert len(discord.messages(discord.channel)) == 3
-    await discord.press(discord.ann, asked.followups[-1], "Delete")
-    await discord.until(lambda: not discord.messages(discord.channel))
-    assert await toy_bot.messages.get(2) is None
-
-
 @pytest.mark.parametrize("lives", [900.0, 0.0])
 async def test_delete_removes_all_parts_of_a_user_install_while_the_token_is_valid(
     discord: FakeDiscord, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch, lives: float
@@ -121,14 +111,6 @@ async def test_a_form_that_the_database_delays_is_refused_in_time(
         assert ack.data["content"] == "My database was too slow to open the form in time. Please try again."
 
 
-async def test_a_form_is_sent_and_answered(discord: FakeDiscord, models: FakeModels) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "ask")
-    sent = await discord.submit(discord.ann, asked, {"prompt": "Why?", "temperature": "1.5"})
-    message = await finished(discord, await sent.message())
-    assert message.content.startswith("> Why?\n\nParis")
-    assert models.requests[-1]["temperature"] == 1.5
-
-
 async def test_a_refused_form_gives_back_its_values(discord: FakeDiscord) -> None:
     asked = await discord.slash(discord.ann, discord.channel, "ask")
     prompt = "Why is ```code``` so?"
@@ -160,17 +142,6 @@ async def test_a_form_takes_files(discord: FakeDiscord) -> None:
     sent = await discord.submit(discord.ann, asked, {"file": [("notes.txt", b"twelve bytes")]})
     message = await finished(discord, await sent.message())
     assert message.content == "notes.txt: 12 bytes of text/plain"
-
-
-async def test_a_button_under_a_private_answer_answers_privately(discord: FakeDiscord, models: FakeModels) -> None:
-    models.failure = (503, "The model is loading.")
-    await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?")
-    await discord.until(lambda: discord.private(discord.ann))
-    (said,) = discord.private(discord.ann)
-    models.failure = None
-    pressed = await discord.press(discord.ann, said, "Again")
-    ack = await pressed.acknowledged()
-    assert (ack.kind, ack.private) == ("defer", True)
 
 
 async def test_a_button_of_an_answer_that_is_no_longer_stored_says_so(discord: FakeDiscord, toy_bot: Bot) -> None:

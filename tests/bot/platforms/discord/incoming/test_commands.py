@@ -98,39 +98,20 @@ def interaction(tree: Tree, data: dict[str, Any], kind: int = 2) -> discord.Inte
     return discord.Interaction(data=payload, state=tree.client._connection)  # type: ignore[arg-type]
 
 
-async def test_ask_has_its_options_on_discord(tree: Tree, recorder: CallRecorder) -> None:
-    shown = await payload(tree, [recorder.build(built_in()["ask"])[0]])
-    assert (shown["name"], shown["type"], shown["default_member_permissions"]) == ("ask", 1, None)
-    assert (shown["contexts"], shown["integration_types"]) == ([0, 1, 2], [0, 1])
-    prompt, file, temperature, *_, thread = shown["options"]
-    assert (prompt["type"], prompt["required"], prompt["max_length"]) == (3, False, 6000)
-    assert (file["type"], file.get("required", False)) == (11, False)
-    assert (temperature["type"], temperature["min_value"], temperature["max_value"]) == (10, 0, 2)
-    assert (thread["name"], thread["type"], thread["required"]) == ("thread", 5, False)
-    german = {"de": "In einem eigenen Thread antworten"}.items()
-    assert german <= thread["description_localizations"].items()
-
-
 async def test_names_of_options_and_choices_are_translated_and_those_of_commands_are_not(
     tree: Tree, recorder: CallRecorder
 ) -> None:
     face = await payload(tree, recorder.build(built_in()["face"]))
-    assert face["description"] == "Draw faces of people who do not exist, or of emoji that a detective judges."
+    assert (face["name"], face["name_localizations"]) == ("face", {})
     assert set(face["description_localizations"]) == {"de", "es-ES", "es-419"}
-    assert (
-        face["description_localizations"]["de"]
-        == "Zeichnet Gesichter von Menschen, die es nicht gibt, oder von Emojis, über die ein Detektiv urteilt."
-    )
-    assert not face["name_localizations"]
-    names = [option["name"] for option in face["options"]]
-    assert names == ["seed", "count", "truncation", "style", "show", "from", "to", "broken"]
+    assert face["description_localizations"]["de"].startswith("Zeichnet Gesichter von Menschen")
+    assert [option["name"] for option in face["options"][:3]] == ["seed", "count", "truncation"]
     shown = [option.get("name_localizations", {}) for option in face["options"][:3]]
-    assert [names.get("de") for names in shown] == [None, "anzahl", "abschneiden"]
-    assert [names.get("es-ES") for names in shown] == ["semilla", "cantidad", "truncamiento"]
-    ask = await payload(tree, recorder.build(built_in()["ask"])[:1])
-    assert {"höchstens_tokens", "thread"} < {
-        option.get("name_localizations", {}).get("de", option["name"]) for option in ask["options"]
-    }
+    assert [(names.get("de"), names.get("es-ES")) for names in shown] == [
+        (None, "semilla"),
+        ("anzahl", "cantidad"),
+        ("abschneiden", "truncamiento"),
+    ]
     style = (await payload(tree, recorder.build(built_in()["explain"])[:1]))["options"][1]
     assert [(choice["value"], choice["name_localizations"]["de"]) for choice in style["choices"]] == [
         ("quote", "Zitat"),
@@ -240,7 +221,11 @@ async def test_subcommands_form_groups_and_moderators_commands_are_restricted(
     assert [(child["name"], child["type"]) for child in group["options"]] == [("list", 1), ("add", 1)]
     assert (group["default_member_permissions"], group["contexts"], group["integration_types"]) == (0x20, [0], [0])
     mixed = await payload(tree, recorder.build(both[0], made("lesson show")))
-    assert (mixed["default_member_permissions"], mixed["contexts"]) == (None, [0, 1, 2])
+    assert (mixed["default_member_permissions"], mixed["contexts"], mixed["integration_types"]) == (
+        None,
+        [0, 1, 2],
+        [0, 1],
+    )
     alone = await payload(tree, recorder.build(made("purge", moderator=True)))
     assert (alone["default_member_permissions"], alone["contexts"]) == (0x20, [0])
     menu = await payload(tree, recorder.build(made("purge", moderator=True, in_messages="Purge this"))[1:])

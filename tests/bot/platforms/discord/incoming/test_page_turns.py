@@ -3,7 +3,6 @@
 import asyncio
 from pathlib import Path
 
-import pytest
 from fakes.core.requests import wait_until_delivered
 from fakes.discord import FakeDiscord, FakeMessage
 from fakes.model_server.model_api import FakeModels, png
@@ -149,20 +148,11 @@ async def test_a_page_that_cannot_be_shown_is_explained_and_shown_later(discord:
     assert toys.played == 2
 
 
-@pytest.mark.parametrize("lives", [840.0, 0.0])
-async def test_a_page_that_takes_long_is_shown(
-    models: FakeModels, toys: Toys, quick: None, tmp_path: Path, lives: float
-) -> None:
-    async with (
-        FakeDiscord() as discord,
-        bot_with_toys(models, tmp_path, toys) as bot,
-        on_discord(bot, discord),
-    ):
-        message = await open_page(discord, toys)
-        pressed = await discord.press(discord.ben, message, "▶")
-        await pressed.acknowledged()
-        if not lives:
-            discord.expire_tokens()
-        toys.say(page(2))
-        await discord.until(lambda: "Page 2" in message.content)
-        assert discord.messages(discord.channel) == [message]
+async def test_a_page_that_takes_longer_than_the_token_lives_is_shown(discord: FakeDiscord, toys: Toys) -> None:
+    message = await open_page(discord, toys)
+    pressed = await discord.press(discord.ben, message, "▶")
+    await pressed.acknowledged()
+    discord.expire_tokens()
+    toys.say(page(2))
+    await discord.until(lambda: "Page 2" in message.content)
+    assert discord.messages(discord.channel) == [message]

@@ -145,20 +145,16 @@ async def test_a_new_translation_is_registered(server: FakeDiscord, section: Sec
     assert server.command_writes == 2
 
 
-async def test_the_order_of_options_counts_and_that_of_commands_does_not(server: FakeDiscord, section: Section) -> None:
+async def test_the_order_of_options_counts_and_that_of_commands_and_contexts_does_not(
+    server: FakeDiscord, section: Section
+) -> None:
     first, second = Option(name="a"), Option(name="b")
     await register(section(), made("play", first, second), made("sing"))
+    server.registered[""][0]["contexts"].reverse()
     await register(section(), made("sing"), made("play", first, second))
     assert server.command_writes == 1
     await register(section(), made("sing"), made("play", second, first))
     assert server.command_writes == 2
-
-
-async def test_the_order_of_contexts_does_not_count(server: FakeDiscord, section: Section) -> None:
-    await register(section(), made("play"))
-    server.registered[""][0]["contexts"].reverse()
-    await register(section(), made("play"))
-    assert server.command_writes == 1
 
 
 async def test_commands_move_between_servers_and_all_places(server: FakeDiscord, section: Section) -> None:

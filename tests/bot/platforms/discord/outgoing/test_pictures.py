@@ -80,16 +80,6 @@ async def test_the_newest_preview_is_shown_no_faster_than_the_pace(
     assert all(later - earlier >= 0.99 * pace for earlier, later in itertools.pairwise(times[:-1]))
 
 
-async def test_a_stopped_picture_keeps_its_last_preview(discord: FakeDiscord, toys: Toys) -> None:
-    message = await begun(discord, "play")
-    toys.say(Reply(status="Step 3 of 20", attachments=(Attachment("preview.png", png(3), "image/png"),)))
-    await discord.until(lambda: message.attachments)
-    await discord.press(discord.ann, message, "Stop")
-    await finished(discord, message)
-    assert message.content == "-# Stopped."
-    assert [file.data for file in message.attachments] == [png(3)]
-
-
 async def test_a_failed_picture_keeps_its_last_preview_in_place(discord: FakeDiscord, toys: Toys) -> None:
     message = await begun(discord, "play")
     toys.say(Reply(status="Step 25 of 30 …", attachments=(Attachment("preview.png", png(3), "image/png"),)))
