@@ -9,7 +9,7 @@ from fakes.core.requests import MODERATOR
 from fakes.discord import FakeDiscord, FakeInteraction, FakeMessage
 from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.discord_bot import answered, begun, bot_with_plugins, finished
+from fakes.platforms.discord_bot import answered, begun, bot_with_plugins, finished, first_in_thread
 from fakes.platforms.slack_bot import find_answers, run_command, wait_for_answer, wait_for_ephemeral
 from fakes.platforms.web_page import Page, Visitor
 from fakes.slack import FakeSlack
@@ -88,8 +88,7 @@ async def test_on_discord_the_question_above_a_thread_is_removed_with_its_answer
     discord: FakeDiscord, bot: Bot
 ) -> None:
     starter = await begun(discord, "ask", prompt="aubergine", thread=True)
-    thread = await discord.until(lambda: starter.thread)
-    answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
+    thread, answer = await first_in_thread(discord, starter)
     await finished(discord, answer)
 
     async def is_stored() -> bool:

@@ -5,7 +5,7 @@ from fakes.core.requests import wait_until_delivered
 from fakes.discord import FakeDiscord
 from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.discord_bot import answered, begun, finished
+from fakes.platforms.discord_bot import answered, begun, finished, first_in_thread, told_privately
 from fakes.storage.trouble import busy_with_readers
 
 from bot.app import Bot
@@ -39,8 +39,7 @@ async def test_thumbs_are_counted_in_the_language_of_the_asker(discord: FakeDisc
 
 async def test_a_press_that_cannot_change_its_message_is_explained(discord: FakeDiscord) -> None:
     starter = await begun(discord, "ask", prompt="Why?", thread=True)
-    thread = await discord.until(lambda: starter.thread)
-    answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
+    thread, answer = await first_in_thread(discord, starter)
     await finished(discord, answer)
     for number, label in enumerate(("👍", "Delete")):
         discord.archive_thread(thread)
@@ -67,8 +66,7 @@ async def test_delete_removes_all_parts_of_a_user_install_while_the_token_is_val
     if lives:
         await discord.until(lambda: all(part.deleted for part in parts))
         return
-    await discord.until(lambda: discord.private(discord.ann))
-    (said,) = discord.private(discord.ann)
+    said = await told_privately(discord)
     assert said.content == "The first parts of this answer stay: Discord let me delete them for 15 minutes only."
     assert [part.deleted for part in parts] == [False, False, True]
 
@@ -77,8 +75,7 @@ async def test_delete_removes_all_parts_of_a_user_install_while_the_token_is_val
 async def test_somebody_elses_press_is_refused_privately(discord: FakeDiscord, toy_bot: Bot, label: str) -> None:
     message = await answered(discord, "ask", prompt="Why?")
     await discord.press(discord.ben, message, label)
-    await discord.until(lambda: discord.private(discord.ben))
-    (said,) = discord.private(discord.ben)
+    said = await told_privately(discord, discord.ben)
     assert said.content == "Only Ann, who asked, and moderators can do that."
     wanted = AuditFilter(kind="refusal")
 
@@ -129,8 +126,7 @@ async def test_a_long_refused_form_comes_back_as_a_file(discord: FakeDiscord) ->
     prompt = "Why? " * 700
     sent = await discord.submit(discord.ann, pressed, {"prompt": prompt, "temperature": "hot"})
     await sent.acknowledged()
-    await discord.until(lambda: discord.private(discord.ann))
-    (said,) = discord.private(discord.ann)
+    said = await told_privately(discord)
     assert said.content.startswith("temperature must be a number from 0 to 2; you gave “hot”.")
     (file,) = said.attachments
     assert f"prompt:\n{prompt.strip()}" in file.data.decode()

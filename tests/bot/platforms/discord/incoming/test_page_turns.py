@@ -6,7 +6,7 @@ from pathlib import Path
 from fakes.core.requests import wait_until_delivered
 from fakes.discord import FakeDiscord, FakeMessage
 from fakes.model_server.model_api import FakeModels, png
-from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
+from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, first_in_thread, on_discord, told_privately
 
 from bot.app import Bot
 from bot.core.errors import UserError
@@ -131,14 +131,12 @@ async def test_a_page_that_cannot_be_shown_is_explained_and_shown_later(discord:
     asked = await discord.slash(discord.ann, discord.channel, "play", text="a book", thread=True)
     toys.say(page(1))
     starter = await asked.message()
-    thread = await discord.until(lambda: starter.thread)
-    answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
+    thread, answer = await first_in_thread(discord, starter)
     await finished(discord, answer)
     discord.archive_thread(thread)
     toys.say(page(2))
     await discord.press(discord.ann, answer, "▶")
-    await discord.until(lambda: discord.private(discord.ann))
-    (said,) = discord.private(discord.ann)
+    said = await told_privately(discord)
     assert said.content == "Discord does not let me change this message any more."
     assert answer.content == "Page 1"
     discord.open_thread(thread)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from fakes.discord import FakeDiscord, FakeInteraction, FakeMessage
 from fakes.model_server.model_api import FakeModels, png
-from fakes.platforms.discord_bot import Toys, answered, begun, bot_with_toys, finished, on_discord
+from fakes.platforms.discord_bot import Toys, answered, begun, bot_with_toys, finished, on_discord, told_privately
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.schema import DropTable
@@ -140,8 +140,7 @@ async def test_a_file_that_cannot_be_fetched_is_a_sentence(discord: FakeDiscord)
     files = {"file": ("notes.txt", b"twelve bytes")}
     asked = await discord.slash(discord.ann, discord.channel, "weigh", files=files)
     discord.files.clear()
-    await discord.until(lambda: discord.private(discord.ann))
-    (said,) = discord.private(discord.ann)
+    said = await told_privately(discord)
     assert said.content == "notes.txt could not be fetched from Discord; send it again."
     assert (await asked.message()).deleted
 
@@ -149,8 +148,7 @@ async def test_a_file_that_cannot_be_fetched_is_a_sentence(discord: FakeDiscord)
 async def test_an_error_after_a_public_deferral_is_private(discord: FakeDiscord, models: FakeModels) -> None:
     models.failure = (503, "The model is loading.")
     message = await begun(discord, "ask", prompt=QUESTION)
-    await discord.until(lambda: discord.private(discord.ann))
-    (said,) = discord.private(discord.ann)
+    said = await told_privately(discord)
     assert "The model is loading." in said.content
     assert message.deleted
     assert discord.messages(discord.channel) == []

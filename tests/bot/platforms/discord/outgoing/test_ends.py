@@ -12,7 +12,16 @@ from fakes.core.requests import wait_until_delivered
 from fakes.discord import FakeChannel, FakeDiscord, FakeMessage
 from fakes.discord.interactions import FOLLOWUPS_OF_A_USER_INSTALL
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.discord_bot import Toys, begun, bot_with_toys, finished, on_discord, playing
+from fakes.platforms.discord_bot import (
+    Toys,
+    begun,
+    bot_with_toys,
+    finished,
+    first_in_thread,
+    on_discord,
+    playing,
+    told_privately,
+)
 from fakes.storage.trouble import locked, wait_briefly
 
 from bot.app import Bot
@@ -245,14 +254,12 @@ async def test_an_answer_without_permitted_files_is_shown_as_text(discord: FakeD
 async def test_a_closed_thread_ends_the_answer(discord: FakeDiscord, toys: Toys) -> None:
     starter = await begun(discord, "play", text="Why?", thread=True)
     toys.say(Reply(text="One"))
-    thread = await discord.until(lambda: starter.thread)
-    answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
+    thread, answer = await first_in_thread(discord, starter)
     await discord.until(lambda: answer.content == "One")
     discord.archive_thread(thread, locked=True)
     toys.say(END)
     # The token is still valid, but not in a closed thread: the asker is told where the question stands.
-    await discord.until(lambda: discord.private(discord.ann))
-    (said,) = discord.private(discord.ann)
+    said = await told_privately(discord)
     assert said.content == "The thread was closed, so your answer ends here."
 
 

@@ -3,7 +3,7 @@
 import pytest
 from fakes.discord import FakeChannel, FakeDiscord, FakeInteraction, FakeMessage
 from fakes.model_server.model_api import FakeModels, png
-from fakes.platforms.discord_bot import Toys, begun, finished
+from fakes.platforms.discord_bot import Toys, begun, finished, first_in_thread, told_privately
 from fakes.storage.database_dump import rows_holding
 
 from bot.app import Bot
@@ -21,23 +21,15 @@ async def ask(discord: FakeDiscord, **options: object) -> FakeInteraction:
 async def answered_in_thread(discord: FakeDiscord) -> tuple[FakeMessage, FakeChannel, FakeMessage]:
     """Return a question, the thread under it, and the finished answer in there."""
     starter = await (await ask(discord)).message()
-    thread = await discord.until(lambda: starter.thread)
-    answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
+    thread, answer = await first_in_thread(discord, starter)
     return starter, thread, await finished(discord, answer)
-
-
-async def private_message(discord: FakeDiscord) -> FakeMessage:
-    """Wait for the message that Ann alone sees."""
-    await discord.until(lambda: discord.private(discord.ann))
-    (said,) = discord.private(discord.ann)
-    return said
 
 
 @pytest.mark.parametrize("settings", [{"safety.level": "classroom"}])
 async def test_a_question_that_the_classifier_refuses_is_never_shown(discord: FakeDiscord, models: FakeModels) -> None:
     models.scores = {"aubergine": {"hate": 0.99}}
     starter = await (await ask(discord)).message()
-    assert "Reason: " in (await private_message(discord)).content
+    assert "Reason: " in (await told_privately(discord)).content
     assert models.moderated == ["aubergine"]
     assert not any("aubergine" in content for _, content in starter.edits)
     await discord.until(lambda: starter.deleted)
@@ -48,8 +40,7 @@ async def test_a_submitted_form_opens_the_requested_thread(discord: FakeDiscord,
     asked = await discord.slash(discord.ann, discord.channel, "ask", thread=True)
     sent = await discord.submit(discord.ann, asked, {"prompt": "aubergine"})
     starter = await sent.message()
-    thread = await discord.until(lambda: starter.thread)
-    answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
+    thread, answer = await first_in_thread(discord, starter)
     assert (await finished(discord, answer)).content.startswith(PARIS)
     assert (starter.content, thread.name) == ("> aubergine", "aubergine")
 
@@ -57,7 +48,7 @@ async def test_a_submitted_form_opens_the_requested_thread(discord: FakeDiscord,
 async def test_an_error_before_the_first_word_opens_no_thread(discord: FakeDiscord, models: FakeModels) -> None:
     models.failure = (503, "The model is loading.")
     await ask(discord)
-    assert "The model is loading." in (await private_message(discord)).content
+    assert "The model is loading." in (await told_privately(discord)).content
     await discord.until(lambda: not discord.messages(discord.channel))
     assert discord.guild.threads == {}
 
@@ -85,7 +76,7 @@ async def test_an_error_in_an_open_thread_stays_there(discord: FakeDiscord, toys
 async def test_an_answer_that_becomes_private_deletes_the_question(discord: FakeDiscord, toys: Toys) -> None:
     starter, thread = await open_thread(discord, toys)
     toys.say(Reply(text="For you alone.", private=True, final=True))
-    assert (await private_message(discord)).content == "For you alone."
+    assert (await told_privately(discord)).content == "For you alone."
     await discord.until(lambda: thread.archived)
     assert (thread.name, starter.deleted, discord.messages(thread)) == ("…", True, [])
 
@@ -150,8 +141,7 @@ async def test_a_thread_is_opened_after_the_token_expires(discord: FakeDiscord, 
     await discord.until(lambda: starter.content == "-# You are next.")
     discord.expire_tokens()
     toys.say(Reply(text="One and all", final=True))
-    thread = await discord.until(lambda: starter.thread)
-    answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
+    _, answer = await first_in_thread(discord, starter)
     assert (await finished(discord, answer)).content == "One and all"
     assert (starter.content, starter.buttons) == ("> aubergine", {})
 
@@ -159,6 +149,6 @@ async def test_a_thread_is_opened_after_the_token_expires(discord: FakeDiscord, 
 async def test_an_answer_that_becomes_private_opens_no_thread(discord: FakeDiscord, toys: Toys) -> None:
     message = await begun(discord, "play", text="aubergine", thread=True)
     toys.say(Reply(text="for you", private=True, final=True))
-    assert (await private_message(discord)).content.endswith("for you")
+    assert (await told_privately(discord)).content.endswith("for you")
     await discord.until(lambda: message.deleted)
     assert discord.guild.threads == {}

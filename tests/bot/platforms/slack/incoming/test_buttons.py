@@ -21,20 +21,6 @@ PARIS = "Paris is the capital of France."
 QUESTION = "What is the capital of France?"
 
 
-async def test_again_answers_once_more_in_the_same_thread(slack: FakeSlack, models: FakeModels) -> None:
-    await run_command(slack, "/ask", QUESTION)
-    first = await wait_for_answer(slack, PARIS)
-    await press(slack, slack.ann, first, "Again")
-    await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
-    _, second = find_answers(slack, PARIS)
-    assert second.thread_ts == first.thread_ts
-    assert second.shown.startswith(f"> Ann pressed Again · {QUESTION}\n\n{PARIS}")
-    assert models.requests[0]["seed"] != models.requests[1]["seed"]
-    await press(slack, slack.admin, second, "Warmer")
-    await slack.until(lambda: len(find_answers(slack, PARIS)) == 3)
-    assert models.requests[2]["temperature"] == 1.0
-
-
 async def test_another_page_with_a_file_comes_as_a_new_message(slack: FakeSlack, toys: Toys) -> None:
     pages = [
         Reply(

@@ -71,14 +71,30 @@ async def test_a_closed_form_that_is_refused_returns_its_input(
         assert typed.startswith("prompt:\n```\naubergine\n```\ntemperature:\n```\n0.7\n```")
 
 
-async def test_edit_opens_no_form_for_others(slack: FakeSlack, toy_bot: Bot) -> None:
+async def test_edit_asks_a_new_question(slack: FakeSlack) -> None:
+    await run_command(slack, "/ask", QUESTION)
+    first = await wait_for_answer(slack, PARIS)
+    await press(slack, slack.ann, first, "Edit")
+    view = await slack.view(slack.ann)
+    wrong = await slack.submit(slack.ann, view, {"prompt": "Why?", "seed": "-1"}, checked=False)
+    assert list(wrong.errors) == ["seed"]
+    assert (await slack.submit(slack.ann, view, {"prompt": "And of Spain?"})).closed
+    await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
+    second = find_answers(slack, PARIS)[-1]
+    assert second.thread_ts == first.thread_ts
+    assert second.shown.startswith("> Ann pressed Edit · And of Spain?")
+
+
+async def test_buttons_of_the_asker_are_refused_to_others(slack: FakeSlack, toy_bot: Bot) -> None:
     await run_command(slack, "/ask", QUESTION)
     answer = await wait_for_answer(slack, PARIS)
-    await press(slack, slack.ben, answer, "Edit")
-    told = await wait_for_ephemeral(slack, slack.ben)
-    assert (told.shown, told.thread_ts) == ("Only Ann, who asked, and moderators can do that.", answer.thread_ts)
-    assert slack.modal(slack.ben) is None
-    (noted,) = await toy_bot.audit.find("slack", slack.team, AuditFilter(kind="refusal"))
+    for count, label in enumerate(("Delete", "Edit"), 1):
+        await press(slack, slack.ben, answer, label)
+        await slack.until(lambda count=count: len(slack.ephemeral(slack.ben)) == count)
+        told = await wait_for_ephemeral(slack, slack.ben)
+        assert (told.shown, told.thread_ts) == ("Only Ann, who asked, and moderators can do that.", answer.thread_ts)
+    assert (slack.modal(slack.ben), answer.deleted) == (None, False)
+    noted, _ = await toy_bot.audit.find("slack", slack.team, AuditFilter(kind="refusal"))
     assert (noted.what, noted.actor, noted.reason) == ("edit", slack.ben, "owner")
 
 

@@ -294,16 +294,6 @@ async def test_an_empty_or_original_value_resets_a_default(slack: FakeSlack, bot
     assert defaults(bot, slack.ann) == {}
 
 
-async def test_a_default_equal_to_the_moderators_is_not_stored(slack: FakeSlack, bot: Bot) -> None:
-    await change_setting(slack, bot, "ask.temperature.default", 0.2)
-    view = await change_default(slack, slack.ann, "ask.temperature", "0.7")
-    assert find_line(view, "ask.temperature") == "ask.temperature: 0.7"
-    assert defaults(bot, slack.ann) == {"ask.temperature": 0.7}
-    view = await change_default(slack, slack.ann, "ask.temperature", "0.2")
-    assert find_line(view, "ask.temperature") == "ask.temperature: 0.2 (default)"
-    assert defaults(bot, slack.ann) == {}
-
-
 async def test_a_value_out_of_range_is_an_error_at_its_field(slack: FakeSlack, bot: Bot) -> None:
     slack.workspace.users[slack.ann].locale = "de-DE"
     await press_change(slack, slack.ann, await open_home(slack, slack.ann), "ask.temperature")
@@ -313,19 +303,6 @@ async def test_a_value_out_of_range_is_an_error_at_its_field(slack: FakeSlack, b
     assert defaults(bot, slack.ann) == {}
     assert (await slack.submit(slack.ann, form, {"temperature": "1.5"})).closed
     await slack.until(lambda: defaults(bot, slack.ann) == {"ask.temperature": 1.5})
-
-
-async def test_the_form_closes_in_time_while_a_default_is_saved(
-    slack: FakeSlack, bot: Bot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(home, "FORM_OPEN_SECONDS", 0.05)
-    await press_change(slack, slack.ann, await open_home(slack, slack.ann), "ask.temperature")
-    form = await slack.until(lambda: slack.modal(slack.ann))
-    async with bot.database.writing() as session:
-        # Not before this is the lock taken.
-        await session.connection()
-        assert (await slack.submit(slack.ann, form, {"temperature": "0.4"})).closed
-    await slack.until(lambda: defaults(bot, slack.ann) == {"ask.temperature": 0.4})
 
 
 async def test_a_default_for_a_removed_option_keeps_the_earlier_value(slack: FakeSlack, bot: Bot) -> None:

@@ -182,12 +182,6 @@ async def test_a_picture_of_anybody_is_inspected(slack: FakeSlack, monkeypatch: 
     message = (await slack.until(lambda: [one for one in slack.ephemeral(slack.ann) if "Hash" in one.shown]))[-1]
     assert "Nothing found. That proves nothing" in message.shown
     assert "This is no picture that I can read" in message.shown
-    asked = await slack.command(slack.ann, slack.channel, "/tempera", "inspect file:")
-    await asked.acknowledged()
-    view = await slack.view(slack.ann)
-    file = slack.add_file(slack.ann, "c.png", b"no picture either")
-    assert (await slack.submit(slack.ann, view, {"file": file})).closed
-    await slack.until(lambda: slack.ephemeral(slack.ann)[-1].shown.startswith("This is no picture that I can read"))
     typed = await slack.say(slack.ben, slack.channel, "/tempera inspect", mention=True, files=pictures[:1])
     await slack.until(lambda: [one for one in slack.ephemeral(slack.ben) if "Nothing found." in one.shown])
     assert all(one.user != slack.bot_user for one in slack.thread(slack.channel, typed.ts))
@@ -210,15 +204,6 @@ async def test_a_file_of_another_workspace_is_looked_up(
     await (await slack.shortcut(slack.ann, said, "m:inspect")).acknowledged()
     await slack.until(lambda: "could not be looked up: files.info: internal_error" in caplog.text)
     await slack.until(lambda: "has no picture that I can examine" in slack.ephemeral(slack.ann)[-1].shown)
-
-
-async def test_a_shortcut_works_in_a_channel_without_the_bot(slack: FakeSlack) -> None:
-    room = slack.add_channel("elsewhere", member=False)
-    said = await slack.say(slack.ben, room, "Entropy")
-    await (await slack.shortcut(slack.ann, said, "m:explain")).acknowledged()
-    answer = await slack.until(lambda: next((one for one in slack.workspace.messages if NO_LESSONS in one.shown), None))
-    assert answer.via == "response_url"
-    assert "/invite @tempera" in answer.shown
 
 
 async def test_a_removed_shortcut_is_refused(slack: FakeSlack) -> None:

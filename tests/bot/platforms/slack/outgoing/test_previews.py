@@ -5,10 +5,9 @@ from dataclasses import replace
 import pytest
 from fakes.model_server.model_api import png
 from fakes.platforms.discord_bot import Toys
-from fakes.platforms.slack_bot import on_slack, play, run_command, wait_for_answer, wait_for_question, wait_for_thread
+from fakes.platforms.slack_bot import play, wait_for_answer, wait_for_thread
 from fakes.slack import FakeMessage, FakeSlack
 
-from bot.app import Bot
 from bot.core.errors import UserError
 from bot.core.messages import Attachment, Reply
 from bot.platforms.slack.api import api, budgets
@@ -191,14 +190,3 @@ async def test_text_replaces_the_preview(slack: FakeSlack, toys: Toys) -> None:
     toys.say(Reply(text="One.", final=True))
     await wait_for_answer(slack, "One.")
     await slack.until(lambda: not slack.workspace.files)
-
-
-async def test_a_preview_is_marked_as_interrupted_at_shutdown(toy_bot: Bot, toys: Toys) -> None:
-    async with FakeSlack() as other:
-        async with on_slack(toy_bot, other):
-            await run_command(other, "/tempera", "play something", channel=other.channel, user=other.ann)
-            toys.say(progress_reply(1))
-            shown = await wait_for_step(other, await wait_for_question(other), 1)
-        assert "Interrupted" in shown.shown
-        assert "Again" in shown.buttons
-        assert not other.workspace.files

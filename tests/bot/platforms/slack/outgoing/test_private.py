@@ -126,15 +126,6 @@ async def test_in_direct_messages_private_questions_are_context(slack: FakeSlack
     assert prompts == [[SECRET], whole, [QUESTION], whole, [SECRET, PARIS, "And of Spain?"]]
 
 
-async def test_in_a_foreign_channel_pictures_go_to_the_asker(slack: FakeSlack) -> None:
-    room = slack.add_channel("elsewhere", member=False)
-    await run_command(slack, "/face", "seed:7", channel=room)
-    [answer] = await slack.until(lambda: slack.messages(room))
-    assert "The pictures are in your direct messages." in answer.shown
-    [sent] = slack.messages(slack.dm(slack.ann))
-    assert [file["name"] for file in sent.files] == ["face-7.png"]
-
-
 async def test_in_a_foreign_channel_errors_and_private_answers_are_private(slack: FakeSlack, toys: Toys) -> None:
     room = slack.add_channel("elsewhere", member=False, private=True)
     await run_command(slack, "/tempera", "whisper hello", channel=room)
