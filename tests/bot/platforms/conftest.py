@@ -78,8 +78,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def discord(toy_bot: Bot, quick: None) -> AsyncIterator[FakeDiscord]:
-    async with FakeDiscord() as server, on_discord(toy_bot, server):
+async def server() -> AsyncIterator[FakeDiscord]:
+    """Discord without a bot on it."""
+    async with FakeDiscord() as running:
+        yield running
+
+
+@pytest.fixture
+async def discord(server: FakeDiscord, toy_bot: Bot, quick: None) -> AsyncIterator[FakeDiscord]:
+    async with on_discord(toy_bot, server):
         yield server
 
 

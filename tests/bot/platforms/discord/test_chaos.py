@@ -16,12 +16,6 @@ INTERRUPTED = "Interrupted: the bot was restarted."
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[FakeDiscord]:
-    async with FakeDiscord() as running:
-        yield running
-
-
-@pytest.fixture
 async def deployed(models: FakeModels, server: FakeDiscord, tmp_path: Path) -> AsyncIterator[Deployment]:
     extra = {"TEMPERA_DISCORD__TOKEN": server.token, "TEMPERA_DISCORD__API_BASE": server.api_base}
     deployment = Deployment(tmp_path, foreign_models=models.url, extra=extra)

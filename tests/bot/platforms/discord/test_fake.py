@@ -27,12 +27,6 @@ ASK = {
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[FakeDiscord]:
-    async with FakeDiscord() as running:
-        yield running
-
-
-@pytest.fixture
 async def call(server: FakeDiscord) -> AsyncIterator[Call]:
     """`call(method, path, body, files)` returns status and body of the response; {} for an empty one."""
     async with aiohttp.ClientSession(headers={"Authorization": f"Bot {server.token}"}) as session:

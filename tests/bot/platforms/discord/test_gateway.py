@@ -1,7 +1,6 @@
 """discord.py on a gateway whose connections break: no event is lost, and none is handled twice."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import discord as library
@@ -36,12 +35,6 @@ def no_identify_pause(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
     monkeypatch.setattr(library.Client, "before_identify_hook", hook)
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FakeDiscord]:
-    async with FakeDiscord() as running:
-        yield running
 
 
 @pytest.mark.parametrize("message_content", [False, True])

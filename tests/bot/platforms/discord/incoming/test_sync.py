@@ -25,12 +25,6 @@ Section = Callable[..., DiscordSection]
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[FakeDiscord]:
-    async with FakeDiscord() as running:
-        yield running
-
-
-@pytest.fixture
 def section(server: FakeDiscord) -> Section:
     """`section(sync="guilds")` returns a configuration for the server."""
 

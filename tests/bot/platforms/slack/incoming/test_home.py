@@ -253,19 +253,15 @@ def test_any_number_of_commands_fits_into_the_home(bot: Bot, monkeypatch: pytest
 
 
 async def test_the_home_is_published_whenever_it_is_opened(slack: FakeSlack) -> None:
+    other_tab = {"type": "app_home_opened", "user": slack.ben, "channel": slack.dm(slack.ben), "tab": "messages"}
+    await slack.send_event(other_tab).acknowledged()
     view = await open_home(slack, slack.ann)
     assert view.kind == "home"
     assert find_line(view, "ask.temperature") == "ask.temperature: 0.7 (default)"
     assert "ask.seed" not in all_text(view.content["blocks"])
     assert "Reset all" not in view.buttons
     assert (await open_home(slack, slack.ann)).id == view.id
-
-
-async def test_opening_the_messages_tab_publishes_nothing(slack: FakeSlack) -> None:
-    event = {"type": "app_home_opened", "user": slack.ann, "channel": slack.dm(slack.ann), "tab": "messages"}
-    await slack.send_event(event).acknowledged()
-    await open_home(slack, slack.ben)
-    assert [call["user_id"] for call in slack.called("views.publish")] == [slack.ben]
+    assert {call["user_id"] for call in slack.called("views.publish")} == {slack.ann}
 
 
 def defaults(bot: Bot, user: str) -> Mapping[str, Any]:

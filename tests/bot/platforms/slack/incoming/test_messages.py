@@ -131,6 +131,19 @@ async def test_an_empty_mention_is_welcomed(slack: FakeSlack) -> None:
     assert "`/tempera help` lists everything I can do." in message.shown
 
 
+async def test_a_failing_model_is_reported_to_the_asker(slack: FakeSlack, models: FakeModels) -> None:
+    models.failure = (503, "The model is still loading.")
+    said = await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)
+    [message] = await slack.until(lambda: slack.ephemeral(slack.ann))
+    assert "The model is still loading." in message.shown
+    told = [call["status"] for call in slack.called("assistant.threads.setStatus") if call["thread_ts"] == said.ts]
+    # What was being done there is not told for ever, if there was time to tell it.
+    assert told[-1:] in ([], [""])
+    direct = await slack.say(slack.ann, slack.dm(slack.ann), "Which capital?")
+    [message] = await slack.until(lambda: slack.thread(slack.dm(slack.ann), direct.ts))
+    assert "The model is still loading." in message.shown
+
+
 async def test_a_bot_removed_from_the_channel_notifies_the_asker(slack: FakeSlack, models: FakeModels) -> None:
     models.gate.clear()
     await slack.say(slack.ann, slack.channel, "Which capital?", mention=True)

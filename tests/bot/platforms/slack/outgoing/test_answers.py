@@ -22,7 +22,6 @@ from bot.app import Bot
 from bot.core.messages import Reply
 from bot.platforms.slack.api import message_format
 from bot.platforms.slack.api.api import SlackApi
-from bot.platforms.slack.api.message_format import escape
 
 PARIS = "Paris is the capital of France."
 QUESTION = "What is the capital of France?"
@@ -60,18 +59,9 @@ async def test_a_command_without_a_question_is_quoted_as_it_was_asked(slack: Fak
     assert list(card.buttons) == ["Again", "Edit", "Delete", "👍", "👎"]
 
 
-@pytest.mark.parametrize(
-    ("typed", "asked"),
-    [
-        ('text:"two words" seed:7', "two words"),
-        ("text:“two words” seed:7", "two words"),
-        ('seed:"7" two words &lt;3', "two words <3"),
-        ("two words seed:7", "two words"),
-    ],
-)
-async def test_options_are_read_as_pairs(slack: FakeSlack, toys: Toys, typed: str, asked: str) -> None:
-    await run_command(slack, "/tempera", f"play {typed}")
-    assert (await wait_for_question(slack)).shown == f"<@{slack.ann}> asks:\n> {escape(asked)}"
+async def test_options_are_read_as_pairs(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", 'play seed:"7" two words &lt;3')
+    assert (await wait_for_question(slack)).shown == f"<@{slack.ann}> asks:\n> two words &lt;3"
     toys.say(Reply(text="Done.", card={"model": "toy"}, final=True))
     await wait_for_answer(slack, "Done.")
     await run_command(slack, "/tempera", "inspect")
