@@ -20,7 +20,6 @@ from bot.platforms.discord.incoming.command_tree import Tree
 from bot.platforms.discord.incoming.commands import build
 from bot.platforms.discord.incoming.interactions import Interactions
 from bot.platforms.discord.incoming.messages import MessageListener
-from bot.platforms.discord.incoming.payload_check import check_event
 from bot.platforms.discord.incoming.sync import synchronise
 from bot.platforms.discord.outgoing.answers import TOKEN_SECONDS, DiscordAnswers
 from bot.platforms.discord.outgoing.targets import NO_PINGS
@@ -222,7 +221,6 @@ def _without_errors(event: str, parse: Callable[[Any], None]) -> Callable[[Any],
 
     def parse_known(data: Any) -> None:
         try:
-            check_event(event, data)
             parse(data)
         except Exception as error:
             log.warning("Discord sent a %s that is not understood and left out: %s", event, type(error).__name__)

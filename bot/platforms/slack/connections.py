@@ -29,7 +29,7 @@ from bot.platforms.slack.workspaces import REFUSED_SECONDS, TokenRefused, pause_
 from http_server.listening import listening
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Sequence
 
     from slack_bolt.async_app import AsyncApp
     from slack_bolt.oauth.async_oauth_flow import AsyncOAuthFlow
@@ -166,9 +166,8 @@ class _Socket(SocketModeClient):
 class _HttpListener:
     """Receives Slack's HTTP requests. Bolt checks their signatures; the log warns of refused timestamps."""
 
-    def __init__(self, app: AsyncApp, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, app: AsyncApp) -> None:
         self._app = app
-        self._clock = clock
         self._next_warning_at = 0.0
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -187,7 +186,7 @@ class _HttpListener:
         return await to_aiohttp_response(answer)
 
     def _warn_about_clock(self, timestamp: int) -> None:
-        now = self._clock()
+        now = time.time()
         if abs(now - timestamp) <= MAX_CLOCK_SKEW_SECONDS or now < self._next_warning_at:
             return
         self._next_warning_at = now + CLOCK_WARNING_SECONDS

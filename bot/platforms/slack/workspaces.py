@@ -92,8 +92,9 @@ async def _opened(bot: Bot, api: SlackApi, identity: BotIdentity, workspaces: Wo
     """Serve a workspace while the context lasts. Everything that is of one workspace alone is made here."""
     api.budgets.share(bot.limits.take, identity.platform)
     async with AsyncExitStack() as stack:
-        answers = await stack.enter_async_context(SlackAnswers(bot, api, identity))
-        users = await stack.enter_async_context(UserDirectory(api, identity.workspaces))
+        answers, users = SlackAnswers(bot, api, identity), UserDirectory(api, identity.workspaces)
+        stack.push_async_callback(answers.close)
+        stack.push_async_callback(users.close)
         adapter = SlackAdapter(api, users, identity)
         stack.enter_context(bot.adapters.registered(identity.platform, adapter))
         await stack.enter_async_context(bot.log_channel.post_entries(identity.platform))

@@ -60,8 +60,14 @@ def toys() -> Toys:
 
 
 @pytest.fixture
-async def toy_bot(models: FakeModels, toys: Toys, tmp_path: Path) -> AsyncIterator[Bot]:
-    async with bot_with_toys(models, tmp_path, toys) as running:
+def settings() -> dict[str, Any]:
+    """The operator's settings; a test that needs others is parametrised with them."""
+    return {}
+
+
+@pytest.fixture
+async def toy_bot(models: FakeModels, toys: Toys, tmp_path: Path, settings: dict[str, Any]) -> AsyncIterator[Bot]:
+    async with bot_with_toys(models, tmp_path, toys, settings=settings) as running:
         yield running
 
 
@@ -72,13 +78,26 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def discord(toy_bot: Bot, quick: None) -> AsyncIterator[FakeDiscord]:
-    async with FakeDiscord() as server, on_discord(toy_bot, server):
+async def server() -> AsyncIterator[FakeDiscord]:
+    """Discord without a bot on it."""
+    async with FakeDiscord() as running:
+        yield running
+
+
+@pytest.fixture
+async def discord(server: FakeDiscord, toy_bot: Bot, quick: None) -> AsyncIterator[FakeDiscord]:
+    async with on_discord(toy_bot, server):
         yield server
 
 
 @pytest.fixture
-async def slack(toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
-    async with FakeSlack() as server, on_slack(toy_bot, server):
+def http() -> bool:
+    """Whether Slack sends by HTTP rather than through a socket; a file may have a fixture of this name for both."""
+    return False
+
+
+@pytest.fixture
+async def slack(toy_bot: Bot, http: bool, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
+    async with FakeSlack() as server, on_slack(toy_bot, server, http=http):
         speed_up(server, monkeypatch)
         yield server

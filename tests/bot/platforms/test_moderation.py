@@ -1,27 +1,31 @@
-"""Moderation on each platform: removed messages, timeouts, and the deletion of a user's data."""
+"""Moderation on each platform: removed messages, timeouts, and the export and deletion of a user's data."""
 
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from fakes.core.requests import MODERATOR
-from fakes.discord import FakeDiscord, FakeMessage
+from fakes.discord import FakeDiscord, FakeInteraction, FakeMessage
 from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.discord_bot import bot_with_plugins, finished
+from fakes.platforms.discord_bot import answered, begun, bot_with_plugins, finished, first_in_thread
 from fakes.platforms.slack_bot import find_answers, run_command, wait_for_answer, wait_for_ephemeral
-from fakes.platforms.web_page import Page, Visitor
+from fakes.platforms.web_page import Visitor
 from fakes.slack import FakeSlack
 from fakes.storage.database_dump import rows_holding
 
 from bot.access.timeouts import TimeOuts
 from bot.app import Bot
 from bot.core.messages import Place, User
+from bot.core.model_events import Token
+from bot.platforms.discord.outgoing.targets import DEFAULT_MAX_FILE_BYTES
 from bot.platforms.web.access.teachers import WebModerators
 from bot.settings.setting import Scope
 from bot.storage.audit import AuditFilter
-from bot.storage.database import now
+from bot.storage.database import AttachmentRow, MessageRow, TokensRow, now
+from bot.storage.tokens import pack
 
 PARIS = "Paris is the capital of France."
 TIMED_OUT = "Moderators have timed you out: you can use me again at "
@@ -43,17 +47,22 @@ async def toy_bot(bot: Bot) -> Bot:
 # Discord
 
 
+async def wait_for(discord: FakeDiscord, used: FakeInteraction, begins: str) -> FakeMessage:
+    """Wait until the answer to an interaction begins with these words, and return its message."""
+    message = await used.message()
+    await discord.until(lambda: message.content.startswith(begins))
+    return message
+
+
 async def test_on_discord_a_message_is_removed_from_its_menu_and_by_its_link(discord: FakeDiscord, bot: Bot) -> None:
     for how in ("menu", "link"):
-        asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
-        answer = await finished(discord, await asked.message())
+        answer = await answered(discord, "ask", prompt="aubergine")
         if how == "menu":
             used = await discord.use_on_message(discord.mod, answer, "Remove")
         else:
             link = f"https://discord.com/channels/{discord.guild.id}/{discord.channel.id}/{answer.id}"
             used = await discord.slash(discord.mod, discord.channel, "mod remove", message=link)
-        said = await used.message()
-        await discord.until(lambda said=said: said.content == REMOVED)
+        said = await wait_for(discord, used, REMOVED)
         assert said.ephemeral
         assert answer.deleted
         assert await rows_holding(bot.database, "aubergine") == []
@@ -61,35 +70,29 @@ async def test_on_discord_a_message_is_removed_from_its_menu_and_by_its_link(dis
 
 async def test_on_discord_a_running_answer_is_removed(discord: FakeDiscord, bot: Bot, models: FakeModels) -> None:
     models.gate.clear()
-    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
-    answer = await asked.message()
+    answer = await begun(discord, "ask", prompt="aubergine")
     await discord.until(lambda: "Paris" in answer.content)
     used = await discord.use_on_message(discord.mod, answer, "Remove")
-    said = await used.message()
-    await discord.until(lambda: said.content)
-    assert (said.content, answer.deleted) == (REMOVED, True)
+    await wait_for(discord, used, REMOVED)
+    assert answer.deleted
     assert await rows_holding(bot.database, "aubergine") == []
 
 
 async def test_on_discord_a_missing_message_does_not_keep_others_from_removal(discord: FakeDiscord, bot: Bot) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
-    answer = await finished(discord, await asked.message())
+    answer = await answered(discord, "ask", prompt="aubergine")
     [row] = await bot.messages.find_answers("discord", [answer.id])
     # The bot was not told that the first one was deleted, as while it was not running.
     await bot.messages.set_external_ids(row.id, ["100000000000000001", answer.id])
     used = await discord.use_on_message(discord.mod, answer, "Remove")
-    said = await used.message()
-    await discord.until(lambda: said.content)
-    assert (said.content, answer.deleted) == (REMOVED, True)
+    await wait_for(discord, used, REMOVED)
+    assert answer.deleted
 
 
 async def test_on_discord_the_question_above_a_thread_is_removed_with_its_answer(
     discord: FakeDiscord, bot: Bot
 ) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine", thread=True)
-    starter = await asked.message()
-    thread = await discord.until(lambda: starter.thread)
-    answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
+    starter = await begun(discord, "ask", prompt="aubergine", thread=True)
+    thread, answer = await first_in_thread(discord, starter)
     await finished(discord, answer)
 
     async def is_stored() -> bool:
@@ -97,34 +100,26 @@ async def test_on_discord_the_question_above_a_thread_is_removed_with_its_answer
 
     await eventually(is_stored)
     used = await discord.use_on_message(discord.mod, answer, "Remove")
-    said = await used.message()
-    await discord.until(lambda: said.content == REMOVED)
+    await wait_for(discord, used, REMOVED)
     assert (answer.deleted, starter.deleted, thread.name) == (True, True, "…")
 
 
-async def test_on_discord_messages_of_others_are_not_removed(discord: FakeDiscord) -> None:
-    theirs = await discord.say(discord.ben, discord.channel, "Not the bot's")
-    used = await discord.use_on_message(discord.mod, theirs, "Remove")
-    said = await used.message()
-    await discord.until(lambda: said.content == "There is no message of mine there.")
-    assert not theirs.deleted
-
-
-async def test_on_discord_a_link_reaches_no_other_server_and_no_direct_messages(discord: FakeDiscord, bot: Bot) -> None:
+async def test_on_discord_a_link_reaches_no_other_server_no_direct_messages_and_nobody_elses(
+    discord: FakeDiscord, bot: Bot
+) -> None:
     other = discord.add_guild("Other")
     elsewhere = next(iter(other.channels.values()))
     asked = await discord.slash(discord.ann, elsewhere, "ask", prompt="aubergine")
     stored = await finished(discord, await asked.message())
     thread = discord.add_thread(elsewhere, "Thread", discord.bot)
-    there = [stored]
+    there = [stored, await discord.say(discord.ben, discord.channel, "Not the bot's")]
     for channel in (elsewhere, thread, discord.dm(discord.ann)):
         there.append(FakeMessage(channel, discord.bot, "Hello!"))
         channel.messages.append(there[-1])
     for message in there:
         link = f"https://discord.com/channels/{discord.guild.id}/{message.channel.id}/{message.id}"
         used = await discord.slash(discord.mod, discord.channel, "mod remove", message=link)
-        said = await used.message()
-        await discord.until(lambda said=said: said.content == "There is no message of mine there.")
+        await wait_for(discord, used, "There is no message of mine there.")
         assert not message.deleted
     assert await bot.audit.find("discord", discord.guild.id, AuditFilter(kind="moderation")) == []
 
@@ -139,41 +134,26 @@ async def test_on_discord_a_message_that_is_not_stored_is_removed_in_its_own_ser
         channel.messages.append(greeting)
         link = f"https://discord.com/channels/{discord.guild.id}/{channel.id}/{greeting.id}"
         used = await discord.slash(discord.mod, discord.channel, "mod remove", message=link)
-        said = await used.message()
-        await discord.until(lambda said=said: said.content == REMOVED)
+        await wait_for(discord, used, REMOVED)
         assert greeting.deleted
 
 
-async def test_on_discord_a_member_is_timed_out_and_a_moderator_is_not(discord: FakeDiscord, bot: Bot) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
-    answer = await finished(discord, await asked.message())
+async def test_on_discord_a_member_is_timed_out_and_a_moderator_is_not(discord: FakeDiscord) -> None:
+    answer = await answered(discord, "ask", prompt="aubergine")
     for whom, begins in ((discord.mod, "Moderators cannot be timed out."), (discord.ann, "Ann cannot use me until ")):
         used = await discord.slash(discord.mod, discord.channel, "timeout", user=whom, duration="10m")
-        said = await used.message()
-        await discord.until(lambda said=said, begins=begins: said.content.startswith(begins))
+        said = await wait_for(discord, used, begins)
         assert said.ephemeral
     for refused in (
         await discord.slash(discord.ann, discord.channel, "ask", prompt="again"),
         await discord.press(discord.ann, answer, "Warmer"),
-        await discord.press(discord.ann, answer, "Delete"),
     ):
-        said = await refused.message()
-        await discord.until(lambda said=said: said.content.startswith(TIMED_OUT))
+        said = await wait_for(discord, refused, TIMED_OUT)
         assert said.ephemeral
-    deleting = await discord.slash(discord.ann, discord.channel, "privacy delete")
-    asked_first = await finished(discord, await deleting.message())
-    done = await discord.press(discord.ann, asked_first, "Delete all of it")
-    said = await done.message()
-    await discord.until(lambda: "is deleted" in said.content)
-    assert await rows_holding(bot.database, discord.ann.id, "aubergine") == []
-    still = await discord.slash(discord.ann, discord.channel, "ask", prompt="again")
-    said = await still.message()
-    await discord.until(lambda: said.content.startswith(TIMED_OUT))
 
 
 async def test_on_discord_a_former_member_is_timed_out_and_a_stranger_is_not(discord: FakeDiscord, bot: Bot) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
-    await finished(discord, await asked.message())
+    await answered(discord, "ask", prompt="aubergine")
     asked = await discord.slash(discord.ben, discord.dm(discord.ben), "ask", prompt="aubergine")
     await finished(discord, await asked.message())
     for gone in (discord.ann, discord.ben):
@@ -183,8 +163,7 @@ async def test_on_discord_a_former_member_is_timed_out_and_a_stranger_is_not(dis
         (discord.ben, "Ben is no member of this server, and nothing of theirs is stored here"),
     ):
         used = await discord.slash(discord.mod, discord.channel, "timeout", user=whom, duration="10m")
-        said = await used.message()
-        await discord.until(lambda said=said, begins=begins: said.content.startswith(begins))
+        await wait_for(discord, used, begins)
     said = await discord.slash(discord.ben, discord.dm(discord.ben), "ask", prompt="again")
     answer = await finished(discord, await said.message())
     assert PARIS in answer.content
@@ -230,8 +209,7 @@ async def test_on_discord_a_safety_refusal_is_private_and_can_be_appealed(discor
     await discord.say(discord.ann, discord.channel, "aubergine", mention=True)
     [told] = await discord.until(lambda: discord.messages(discord.dm(discord.ann)))
     appealed = await discord.press(discord.ann, told, "Appeal")
-    said = await appealed.message()
-    await discord.until(lambda: said.content == "The moderators can now see what you wrote and why it was refused.")
+    await wait_for(discord, appealed, "The moderators can now see what you wrote and why it was refused.")
     assert len(discord.messages(discord.channel)) == 1
 
 
@@ -245,6 +223,47 @@ async def test_on_discord_the_rights_of_a_typed_user_are_looked_up(discord: Fake
     assert (ann.name, ann.is_moderator, mod.is_moderator) == ("Ann", False, True)
     assert await adapter.find_user("Ann", place) is None
     assert await adapter.find_user(discord.ann.id, Place("discord", "1")) is None
+
+
+# Large exports: on Discord, messages take few files and no large ones.
+
+
+ANSWERS = 12
+REST = {
+    **dict.fromkeys(("server", "channel", "thread", "external", "instance"), ""),
+    "role": "assistant",
+    "command": "ask",
+    "state": "done",
+    "private": False,
+    "options": {},
+    "card": {},
+    "buttons": [],
+    "resume": {},
+}
+
+
+async def store_answers(bot: Bot, author: str, *, tokens: int, picture: bytes) -> None:
+    """Store answers with `tokens` tokens and a picture each."""
+    packed = pack([Token("word ", 0.123456789, ())] * tokens)
+    about = {"filename": "grid.png", "media_type": "image/png", "alt": "", "spoiler": False}
+    async with bot.database.writing() as session:
+        for _ in range(ANSWERS):
+            row = MessageRow(platform="discord", author=author, author_name="Ann", text="hi", created=now(), **REST)
+            session.add(row)
+            await session.flush()
+            session.add(TokensRow(message=row.id, data=packed))
+            session.add(AttachmentRow(message=row.id, data=picture, **about))
+
+
+async def test_exported_files_keep_to_discords_limit(discord: FakeDiscord, bot: Bot) -> None:
+    await store_answers(bot, discord.ann.id, tokens=DEFAULT_MAX_FILE_BYTES // 40 // ANSWERS, picture=bytes(2**19))
+    message = await begun(discord, "privacy export")
+    await discord.until(lambda: message.attachments)
+    assert len(message.attachments) > 1
+    assert message.content == "This is all that I have stored about you. PRIVACY.md tells what each part is."
+    told = [json.loads(file.data) for file in message.attachments]
+    counts = [sum(len(one.get(name, [])) for one in told) for name in ("messages", "tokens", "files")]
+    assert counts == [ANSWERS] * 3
 
 
 # Slack
@@ -277,14 +296,6 @@ async def test_on_slack_the_question_goes_with_its_last_answer_whichever_that_is
         await slack.until(lambda answer=answer: answer.deleted)
     await slack.until(lambda: not [one for one in slack.messages(slack.channel) if one.shown])
     assert await rows_holding(bot.database, "aubergine") == []
-
-
-async def test_on_slack_a_shortcut_of_moderators_is_refused_to_others(slack: FakeSlack, bot: Bot) -> None:
-    await run_command(slack, "/ask", "aubergine")
-    answer = await wait_for_answer(slack, PARIS)
-    await (await slack.shortcut(slack.ben, answer, "m:mod remove")).acknowledged()
-    assert (await wait_for_ephemeral(slack, slack.ben)).shown == "/tempera mod remove is for moderators."
-    assert not answer.deleted
 
 
 async def test_on_slack_a_member_is_timed_out_and_an_admin_is_not(slack: FakeSlack, bot: Bot) -> None:
@@ -320,34 +331,11 @@ async def teacher(bot: Bot, who: Visitor) -> None:
     assert await who.sign_in(await WebModerators(bot.database).create_code()) == 303
 
 
-async def submitted(page: Page, form: str, **fields: str) -> dict[str, object]:
-    """Send a form as the page does, and return the response."""
-    await page.send("submit", id=form, fields=fields, files={}, thread=0)
-    return await page.until("exchange", lambda message: message["private"] and message["reply"]["final"])
-
-
-async def test_in_the_web_chat_a_teacher_removes_a_message(ann: Visitor, ben: Visitor, bot: Bot) -> None:
-    await teacher(bot, ann)
-    async with ann.page("Ann") as hers, ben.page("Ben") as his:
-        await his.say("/ask aubergine")
-        answer = await his.final()
-        await hers.final()
-        told = await submitted(hers, "c:mod remove", message=str(answer["row"]))
-        assert told["reply"]["text"] == REMOVED
-        await his.until("gone", lambda message: message["id"] == answer["id"])
-        assert await rows_holding(bot.database, "aubergine") == []
-        await his.send("submit", id="c:mod remove", fields={"message": "1"}, files={}, thread=0)
-        refused = await his.until("refused")
-        assert refused["text"] == "/mod remove is for moderators."
-
-
 async def test_in_the_web_chat_a_visitor_is_timed_out(ann: Visitor, ben: Visitor, bot: Bot) -> None:
     await teacher(bot, ann)
     async with ann.page("Ann") as hers, ben.page("Ben") as his:
-        await hers.say("/ask hi")
-        answer = await his.final()
         await his.say("/ask hi")
-        asked = await his.until("exchange", lambda message: message["mine"] and message["reply"]["final"])
+        await hers.final()
         me = his.received[0]["you"]
         await hers.say(f'/timeout user:"{hers.received[0]["you"]["id"]}|Ann" 10m')
         told = await hers.until("exchange", lambda message: message["private"] and message["reply"]["final"])
@@ -364,30 +352,9 @@ async def test_in_the_web_chat_a_visitor_is_timed_out(ann: Visitor, ben: Visitor
         )
         assert refused["reply"]["text"].startswith(TIMED_OUT)
         assert refused["private"]
-        for exchange, label in ((answer, "👍"), (asked, "Warmer")):
-            ref = await his.press(exchange, label)
-            assert (await his.until("refused", lambda message, ref=ref: message["ref"] == ref))["text"].startswith(
-                TIMED_OUT
-            )
 
 
 async def test_in_the_web_chat_a_deletion_clears_the_page(ann: Visitor, ben: Visitor, bot: Bot) -> None:
-    async with ann.page("Ann") as hers, ben.page("Benedikt") as his:
-        await his.say("/ask aubergine")
-        answer = await his.final()
-        await hers.final()
-        await his.say("/privacy delete")
-        asked = await his.until("exchange", lambda message: message["private"] and message["reply"]["final"])
-        await his.press(asked, "Delete all of it")
-        await hers.until("gone", lambda message: message["id"] == answer["id"])
-        await his.until("exchange", lambda message: "is deleted" in message["reply"]["text"])
-        assert await rows_holding(bot.database, his.received[0]["you"]["id"], "aubergine", "Benedikt") == []
-        # Simultaneous changes may be sent in any order.
-        while "/ask aubergine" in [exchange["question"] for exchange in his.exchanges.values()]:
-            await his.read()
-
-
-async def test_in_the_web_chat_answers_derived_from_a_deleted_one_are_deleted(ann: Visitor, ben: Visitor) -> None:
     async with ann.page("Ann") as hers, ben.page("Benedikt") as his:
         await his.say("/ask aubergine")
         answer = await his.final()
@@ -399,5 +366,11 @@ async def test_in_the_web_chat_answers_derived_from_a_deleted_one_are_deleted(an
         await his.say("/privacy delete")
         asked = await his.until("exchange", lambda message: message["private"] and message["reply"]["final"])
         await his.press(asked, "Delete all of it")
+        # What somebody else derived from it goes as well.
         for exchange in (answer, forked):
             await hers.until("gone", lambda message, exchange=exchange: message["id"] == exchange["id"])
+        await his.until("exchange", lambda message: "is deleted" in message["reply"]["text"])
+        assert await rows_holding(bot.database, his.received[0]["you"]["id"], "aubergine", "Benedikt") == []
+        # Simultaneous changes may be sent in any order.
+        while "/ask aubergine" in [exchange["question"] for exchange in his.exchanges.values()]:
+            await his.read()

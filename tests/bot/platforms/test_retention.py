@@ -1,4 +1,4 @@
-"""With a retention of 0, answers are shown on each platform, and their buttons say that they have expired."""
+"""With a retention of 0, answers are shown on Discord, and their buttons say that they have expired."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,10 +6,7 @@ from pathlib import Path
 import pytest
 from fakes.discord import FakeDiscord
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.discord_bot import bot_with_plugins, finished
-from fakes.platforms.slack_bot import run_command, wait_for_answer, wait_for_ephemeral
-from fakes.platforms.web_page import Visitor
-from fakes.slack import FakeSlack
+from fakes.platforms.discord_bot import answered, begun, bot_with_plugins
 from fakes.storage.database_dump import rows_holding
 
 from bot.app import Bot
@@ -20,7 +17,7 @@ EXPIRED = "This has expired: it is no longer stored."
 
 @pytest.fixture
 async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
-    names = ("ask", "face", "help", "privacy")
+    names = ("ask", "face", "privacy")
     async with bot_with_plugins(models, tmp_path, names, retention_days=0) as running:
         yield running
 
@@ -31,34 +28,14 @@ async def toy_bot(bot: Bot) -> Bot:
 
 
 async def test_without_retention_buttons_on_discord_have_expired(discord: FakeDiscord, bot: Bot) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="aubergine")
-    answer = await finished(discord, await asked.message())
+    answer = await answered(discord, "ask", prompt="aubergine")
     assert PARIS in answer.content
     assert "Warmer" in answer.buttons
-    faces = await finished(discord, await (await discord.slash(discord.ann, discord.channel, "face")).message())
+    faces = await answered(discord, "face")
     assert faces.attachments
     assert await rows_holding(bot.database, "aubergine", discord.ann.id) == []
     await discord.press(discord.ann, answer, "👍")
     await discord.until(lambda: EXPIRED in [said.content for said in discord.private(discord.ann)])
-    exported = await discord.slash(discord.ann, discord.channel, "privacy export")
-    message = await exported.message()
+    message = await begun(discord, "privacy export")
     await discord.until(lambda: [file.filename for file in message.attachments] == ["tempera-data.json"])
     assert message in discord.private(discord.ann)
-
-
-async def test_without_retention_buttons_on_slack_have_expired(slack: FakeSlack, bot: Bot) -> None:
-    await run_command(slack, "/ask", "aubergine")
-    answer = await wait_for_answer(slack, PARIS)
-    assert await rows_holding(bot.database, "aubergine", slack.ann) == []
-    await (await slack.press(slack.ann, answer, "Again")).acknowledged()
-    assert (await wait_for_ephemeral(slack)).shown == EXPIRED
-
-
-async def test_without_retention_buttons_in_the_web_chat_have_expired(ann: Visitor, bot: Bot) -> None:
-    async with ann.page("Ann") as page:
-        await page.say("/ask aubergine")
-        answer = await page.final()
-        assert answer["reply"]["text"] == PARIS
-        assert await rows_holding(bot.database, "aubergine", page.received[0]["you"]["id"]) == []
-        ref = await page.press(answer, "Warmer")
-        assert (await page.until("refused", lambda message: message["ref"] == ref))["text"] == EXPIRED

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fakes.discord import FakeDiscord, FakeInteraction, FakeMessage
+from fakes.discord import FakeChannel, FakeDiscord, FakeInteraction, FakeMessage, FakeUser
 from fakes.model_server.model_api import FakeModels, png
 
 from bot import Attachment, Context, Plugin, Reply, UserError, command
@@ -125,6 +125,30 @@ async def finished(discord: FakeDiscord, message: FakeMessage) -> FakeMessage:
 
     await discord.until(has_ended)
     return message
+
+
+async def begun(discord: FakeDiscord, command: str, **options: object) -> FakeMessage:
+    """Let Ann use a command in the channel, and return the message with its answer."""
+    asked = await discord.slash(discord.ann, discord.channel, command, **options)
+    return await asked.message()
+
+
+async def answered(discord: FakeDiscord, command: str, **options: object) -> FakeMessage:
+    """Let Ann use a command in the channel, and return the message with its finished answer."""
+    return await finished(discord, await begun(discord, command, **options))
+
+
+async def told_privately(discord: FakeDiscord, user: FakeUser | None = None) -> FakeMessage:
+    """Wait for the one message that Ann, or another user, alone sees, and return it."""
+    await discord.until(lambda: discord.private(user or discord.ann))
+    (said,) = discord.private(user or discord.ann)
+    return said
+
+
+async def first_in_thread(discord: FakeDiscord, starter: FakeMessage) -> tuple[FakeChannel, FakeMessage]:
+    """Wait for the thread under a question and its first message, and return both."""
+    thread = await discord.until(lambda: starter.thread)
+    return thread, await discord.until(lambda: next(iter(discord.messages(thread)), None))
 
 
 async def playing(discord: FakeDiscord, toys: Toys, **options: object) -> tuple[FakeInteraction, FakeMessage]:

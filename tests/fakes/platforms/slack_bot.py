@@ -10,11 +10,13 @@ from typing import Any
 import aiohttp
 import pytest
 from fakes.model_server.gateway import free_port
+from fakes.platforms.discord_bot import Toys
 from fakes.slack import FakeMessage, FakeSlack
 from fakes.slack.oauth import OAuth
 
 from bot.app import Bot
 from bot.config.sections import SlackSection
+from bot.core.messages import Reply
 from bot.platforms.slack import SlackPlatform
 from bot.platforms.slack.api import budgets
 from bot.platforms.slack.checks import EVENTS_PATH
@@ -113,6 +115,11 @@ async def run_command(slack: FakeSlack, name: str, text: str = "", *, user: str 
     assert (await delivery.acknowledged()).payload == {}
 
 
+async def press(slack: FakeSlack, user: str, on: FakeMessage, label: str) -> None:
+    """Press a button, and assert that it is acknowledged with an empty payload."""
+    assert (await (await slack.press(user, on, label)).acknowledged()).payload == {}
+
+
 async def wait_for_question(slack: FakeSlack, channel: str = "") -> FakeMessage:
     """Wait for the message in which the bot repeats the question, and return it."""
     return (await slack.until(lambda: slack.messages(channel or slack.channel)))[0]
@@ -131,6 +138,20 @@ async def wait_for_thread(slack: FakeSlack, posted: FakeMessage, count: int = 1)
 async def wait_for_ephemeral(slack: FakeSlack, user: str = "") -> FakeMessage:
     """Wait for a message that only one user sees, and return the newest."""
     return (await slack.until(lambda: slack.ephemeral(user or slack.ann)))[-1]
+
+
+async def play(slack: FakeSlack) -> FakeMessage:
+    """Start an answer whose replies a test says, and return the message with its question."""
+    await run_command(slack, "/tempera", "play something")
+    return await wait_for_question(slack)
+
+
+async def playing(slack: FakeSlack, toys: Toys) -> FakeMessage:
+    """Start an answer, and return its message once that shows the first reply, “One”."""
+    posted = await play(slack)
+    toys.say(Reply(text="One"))
+    [answer] = await wait_for_thread(slack, posted)
+    return answer
 
 
 async def add_to_slack(address: str, app: OAuth, workspace: FakeSlack, last: str = "") -> None:

@@ -64,11 +64,7 @@ class Tree(app_commands.CommandTree[discord.Client]):
         if isinstance(cause, discord.HTTPException) and cause.code in (UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED):
             log.info("An interaction was not acknowledged by this process: %s", cause)
             return
-        name = cut(cast(dict[str, Any], interaction.data)["name"], MAX_NAME)
-        if type(error) is app_commands.AppCommandError:
-            # discord.py's own error for data that Discord never sends.
-            log.warning("Discord sent a use of “%s” that is left out: %s", name, error)
-            return
+        name = cast(dict[str, Any], interaction.data)["name"]
         if isinstance(error, app_commands.CommandNotFound):
             log.info("Discord still shows “%s”, which no longer exists.", name)
             sentence = Sentence(

@@ -210,6 +210,6 @@ def question_message(user: str, question: str, *, locale: str) -> SlackMessage:
     return SlackMessage(blocks=(section,), fallback=text)
 
 
-def note_message(text: str, small: Sequence[str] = ()) -> SlackMessage:
-    """Return a message with a sentence of the bot's own, and small print below it."""
-    return SlackMessage(cut(neutralise(text), LIMITS.characters), tuple(small_print(small)))
+def note_message(text: str) -> SlackMessage:
+    """Return a message with a sentence of the bot's own."""
+    return SlackMessage(cut(neutralise(text), LIMITS.characters))

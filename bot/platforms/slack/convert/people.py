@@ -6,14 +6,13 @@ import asyncio
 import logging
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from bot.core.messages import User
 from bot.platforms.slack.api.errors import SlackError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
     from bot.platforms.slack.api.api import SlackApi
 
@@ -25,7 +24,7 @@ LOOKUP_SECONDS = 1.0
 
 
 class UserDirectory:
-    """Finds users by their id. As a context manager, it cancels unfinished lookups at its end."""
+    """Finds users by their id."""
 
     def __init__(self, api: SlackApi, workspaces: frozenset[str]) -> None:
         """`workspaces` are the ids of the bot's workspace and of its organisation, if it belongs to one."""
@@ -34,12 +33,8 @@ class UserDirectory:
         self._cache: dict[str, tuple[float, User]] = {}
         self._pending: dict[str, asyncio.Task[User | None]] = {}
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def close(self) -> None:
+        """Cancel the lookups that are not finished."""
         tasks = tuple(self._pending.values())
         for task in tasks:
             task.cancel()

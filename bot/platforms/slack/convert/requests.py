@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter
-
 from bot.commands.grammar import join_pairs
 from bot.core.errors import UserError
 from bot.core.files import MAX_FILE_BYTES, require_size
@@ -96,13 +94,8 @@ class AnswerPlace:
         return replace(user, is_moderator=user.is_moderator and not self.is_direct)
 
     @classmethod
-    def from_json(cls, text: str) -> AnswerPlace:
-        """Return the place of a modal's private_metadata. Raises pydantic's ValidationError."""
-        return TypeAdapter(cls).validate_json(text)
-
-    @classmethod
     def from_stored(cls, resume: Mapping[str, Any]) -> AnswerPlace:
-        """Return the place that was stored with an answer, beside values of the core."""
+        """Return the place that was stored with an answer, beside values of the core, or in a modal."""
         return cls(**{name: value for name, value in resume.items() if name in cls.__slots__})
 
     def as_json(self) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from slack_bolt.async_app import AsyncApp
 from bot.platforms.slack.api.client import connect, hide_slack_variables, sdk_logger
 from bot.platforms.slack.incoming import home, home_settings
 from bot.platforms.slack.incoming.commands import SHORTCUT
-from bot.platforms.slack.incoming.payload_check import BUTTONS, FORMS, check_payload
 from bot.platforms.slack.incoming.workspaces import WORKSPACE, Authorize
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
     Left = Callable[[Json], Awaitable[None]]
 
-EVERYTHING = re.compile("")
+EVERYTHING, BUTTONS, FORMS = re.compile(""), re.compile("^t:"), re.compile("^[tc]:")
 
 
 def build(
@@ -58,7 +57,6 @@ def build(
             # Bolt takes the deletion of a message of the bot for something that the bot did, whoever deleted it.
             ignoring_self_events_enabled=False,
         )
-    app.middleware(check_payload)
     _listen(app)
     _listen_to_home(app)
     if left is not None:

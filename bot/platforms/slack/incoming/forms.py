@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -48,7 +49,7 @@ class Forms:
         """Handle a submitted form. If it is refused, it shows the error; otherwise it closes and is answered."""
         view = body["view"]
         user = await self._handler.find_user(body)
-        place = self._handler.for_user(AnswerPlace.from_json(view["private_metadata"]), user)
+        place = self._handler.for_user(AnswerPlace.from_stored(json.loads(view["private_metadata"])), user)
         action = Action(view["callback_id"], modal.read_fields(view))
         request = self._handler.build_request(user, place, action=action, can_show_forms=False)
         if FormId.parse(view["callback_id"]) is None:

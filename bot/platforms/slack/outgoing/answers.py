@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from bot.core.errors import DatabaseUnavailable
 from bot.core.i18n import Sentence
@@ -29,7 +29,6 @@ from bot.platforms.slack.outgoing.thread_view import ThreadView
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
     from bot.app import Bot
     from bot.core.errors import UserError
@@ -47,7 +46,7 @@ SHUT_OUT = Sentence("I may not write where you asked any more, so your answer en
 
 
 class SlackAnswers(AnswerTasks["AnswerView"]):
-    """Shows the bot's replies on Slack. As a context manager, it is closed at the end."""
+    """Shows the bot's replies on Slack."""
 
     refusals = (SlackError,)
 
@@ -55,14 +54,6 @@ class SlackAnswers(AnswerTasks["AnswerView"]):
         super().__init__(bot, identity.platform)
         self.api = api
         self.identity = identity
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
 
     def _can_write(self) -> bool:
         return not self.api.token_invalid.is_set()

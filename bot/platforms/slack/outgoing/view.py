@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from bot.platforms.answer_tasks import View
+
 if TYPE_CHECKING:
     from bot.core.i18n import Sentence
-    from bot.core.messages import Reply
     from bot.platforms.slack.convert.requests import AnswerPlace
 
 
-class AnswerView(Protocol):
-    """Shows one answer. `row` is its database row, `final` whether the final snapshot was shown."""
+class AnswerView(View, Protocol):
+    """Shows one answer on Slack. `show` raises SlackError."""
 
-    row: int
-    final: bool
     place: AnswerPlace
-
-    async def show(self, reply: Reply) -> None:
-        """Make the messages look like `reply`. Raises SlackError."""
 
     async def notify_asker(self, sentence: Sentence) -> None:
         """Send a sentence to the asker only; a failure is logged."""

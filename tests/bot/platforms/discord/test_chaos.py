@@ -16,12 +16,6 @@ INTERRUPTED = "Interrupted: the bot was restarted."
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[FakeDiscord]:
-    async with FakeDiscord() as running:
-        yield running
-
-
-@pytest.fixture
 async def deployed(models: FakeModels, server: FakeDiscord, tmp_path: Path) -> AsyncIterator[Deployment]:
     extra = {"TEMPERA_DISCORD__TOKEN": server.token, "TEMPERA_DISCORD__API_BASE": server.api_base}
     deployment = Deployment(tmp_path, foreign_models=models.url, extra=extra)
@@ -98,15 +92,3 @@ async def test_an_answer_that_only_the_token_reaches_shows_that_it_was_interrupt
     await kill_and_start(deployed, server, models)
     await server.until(lambda: INTERRUPTED in message.content)
     assert "Paris is the capital of France." in (await press_again(server, message)).content
-
-
-async def test_answers_show_at_once_that_the_bot_ends(
-    deployed: Deployment, server: FakeDiscord, models: FakeModels
-) -> None:
-    models.gate.clear()
-    asked = await server.slash(server.ann, server.channel, "ask", prompt="a question")
-    message = await asked.message()
-    await server.until(lambda: "Paris" in message.content)
-    assert await asyncio.to_thread(deployed.stop) == 0
-    assert INTERRUPTED in message.content
-    assert "Again" in message.buttons

@@ -1,6 +1,5 @@
 """The checks of `tempera doctor` for Discord."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,6 @@ from bot.platforms.discord.library import configure
 from bot.plugin_host import plugin
 
 COMMANDS = [command for one in plugin.load(PluginsSection(entry_points=False)) for command in one.commands()]
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FakeDiscord]:
-    async with FakeDiscord() as running:
-        yield running
 
 
 def section(server: FakeDiscord, **more: Any) -> DiscordSection:
@@ -108,9 +101,15 @@ async def test_too_many_starts_are_a_problem(server: FakeDiscord) -> None:
     assert problem == "The bot has started too often today; Discord lets it connect again in 4.0 hours."
 
 
-async def test_a_range_of_shards_is_told_with_who_takes_it_over(server: FakeDiscord) -> None:
-    texts = [text for _, text in await examine(section(server, shards="0-1/4"), COMMANDS)]
-    assert texts[1].endswith(" This process has 0-1/4. If it ends, the others take its shards.")
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"sync": "off"}, "Commands are not registered: discord.sync is “off”."),
+        ({"shards": "0-1/4"}, "This process has 0-1/4. If it ends, the others take its shards."),
+    ],
+)
+async def test_what_is_configured_is_told(server: FakeDiscord, more: dict[str, str], told: str) -> None:
+    assert any(text.endswith(told) for _, text in await examine(section(server, **more), COMMANDS))
 
 
 async def test_missing_permissions_are_named(server: FakeDiscord) -> None:
@@ -148,11 +147,6 @@ async def test_the_state_of_the_registered_commands_is_reported(
         await synchronise(tree, section(server))
     texts = [text for _, text in await examine(section(server), offered)]
     assert found.format(count=len(server.registered[""])) in texts
-
-
-async def test_off(server: FakeDiscord) -> None:
-    texts = [text for _, text in await examine(section(server, sync="off"), COMMANDS)]
-    assert "Commands are not registered: discord.sync is “off”." in texts
 
 
 async def test_many_servers_are_listed_page_by_page(server: FakeDiscord, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,12 +27,6 @@ ASK = {
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[FakeDiscord]:
-    async with FakeDiscord() as running:
-        yield running
-
-
-@pytest.fixture
 async def call(server: FakeDiscord) -> AsyncIterator[Call]:
     """`call(method, path, body, files)` returns status and body of the response; {} for an empty one."""
     async with aiohttp.ClientSession(headers={"Authorization": f"Bot {server.token}"}) as session:
@@ -111,16 +105,6 @@ async def test_the_first_follow_up_replaces_a_deferred_response(asked: FakeInter
     assert [(one.content, one.ephemeral) for one in asked.followups] == [("two", True)]
 
 
-async def test_a_user_install_gets_five_follow_ups(server: FakeDiscord, call: Call) -> None:
-    elsewhere = server.add_guild("Elsewhere", bot=False).system_channel
-    asked = await server.slash(server.ann, elsewhere, "ask", prompt="Why?", installed_by_user=True)
-    await call("POST", callback(asked), {"type": 4, "data": {"content": "first"}})
-    answers = [await call("POST", webhook(asked), {"content": f"{number}"}) for number in range(6)]
-    assert [status for status, _ in answers] == [200] * 5 + [400]
-    assert answers[-1][1]["code"] == 40094
-    assert is_refused(await call("POST", f"/channels/{elsewhere.id}/messages", {"content": "x"}), 403, 50001)
-
-
 async def test_a_field_over_its_limit_is_named(server: FakeDiscord, call: Call) -> None:
     path = f"/channels/{server.channel.id}/messages"
     answer = await call("POST", path, {"content": "x" * 2001})
@@ -134,27 +118,6 @@ async def test_a_field_over_its_limit_is_named(server: FakeDiscord, call: Call) 
     server.attachment_size_limit = 10
     assert is_refused(await call("POST", path, {"content": "x"}, {"a.txt": b"x" * 11}), 413, 40005)
     assert server.messages(server.channel) == []
-
-
-async def test_files_stay_unless_an_edit_leaves_them_out(server: FakeDiscord, call: Call) -> None:
-    path = f"/channels/{server.channel.id}/messages"
-    described = [{"id": 0, "description": "a letter"}]
-    _, sent = await call("POST", path, {"content": "x", "attachments": described}, {"a": b"A", "SPOILER_b": b"B"})
-    (message,) = server.messages(server.channel)
-    assert [(one.filename, one.data, one.description) for one in message.attachments] == [
-        ("a", b"A", "a letter"),
-        ("SPOILER_b", b"B", ""),
-    ]
-    assert message.attachments[1].spoiler
-    path = f"{path}/{sent['id']}"
-    await call("PATCH", path, {"content": "y"})
-    assert len(message.attachments) == 2
-    kept = [{"id": sent["attachments"][1]["id"]}, {"id": 0}]
-    await call("PATCH", path, {"attachments": kept}, {"c": b"C"})
-    assert [one.filename for one in message.attachments] == ["SPOILER_b", "c"]
-    await call("PATCH", path, {"attachments": []})
-    assert message.attachments == []
-    assert [text for _, text in message.edits] == ["y", "y", "y"]
 
 
 async def test_permissions_are_those_of_the_channel(server: FakeDiscord, call: Call) -> None:
@@ -172,31 +135,6 @@ async def test_permissions_are_those_of_the_channel(server: FakeDiscord, call: C
     assert is_refused(await call("DELETE", f"{path}/{said.id}"), 404, 10008)
     server.delete_channel(server.channel)
     assert is_refused(await call("POST", path, {"content": "x"}), 404, 10003)
-
-
-async def test_direct_messages_can_be_closed(server: FakeDiscord, call: Call) -> None:
-    _, channel = await call("POST", "/users/@me/channels", {"recipient_id": server.ann.id})
-    path = f"/channels/{channel['id']}/messages"
-    assert (await call("POST", path, {"content": "x"}))[0] == 200
-    server.ann.dm_closed = True
-    assert is_refused(await call("POST", path, {"content": "x"}), 403, 50007)
-
-
-async def test_a_message_has_one_thread_which_can_be_closed(server: FakeDiscord, call: Call) -> None:
-    said = await server.say(server.ann, server.channel, "Let us talk.")
-    path = f"/channels/{server.channel.id}/messages/{said.id}/threads"
-    status, made = await call("POST", path, {"name": "Talk"})
-    assert (status, made["id"], made["parent_id"]) == (200, said.id, server.channel.id)
-    assert is_refused(await call("POST", path, {"name": "Talk"}), 400, 160004)
-    _, sent = await call("POST", f"/channels/{made['id']}/messages", {"content": "x"})
-    thread = server.guild.threads[made["id"]]
-    server.archive_thread(thread)
-    edit = ("PATCH", f"/channels/{made['id']}/messages/{sent['id']}", {"content": "y"})
-    assert is_refused(await call(*edit), 400, 50083)
-    assert (await call("POST", f"/channels/{made['id']}/messages", {"content": "z"}))[0] == 200
-    assert not thread.archived
-    server.archive_thread(thread, locked=True)
-    assert is_refused(await call("POST", f"/channels/{made['id']}/messages", {"content": "z"}), 400, 50083)
 
 
 async def test_the_creator_of_a_thread_renames_and_closes_it(server: FakeDiscord, call: Call) -> None:
@@ -252,12 +190,6 @@ async def test_commands_keep_their_id_and_have_required_options_first(server: Fa
     turned = {**ASK, "options": ASK["options"][::-1]}
     assert "REQUIRED_INVALID" in json.dumps((await call("PUT", path, [turned]))[1])
     assert "DUPLICATE_NAME" in json.dumps((await call("PUT", path, [ASK, ASK]))[1])
-
-
-async def test_requests_need_the_token(server: FakeDiscord, call: Call) -> None:
-    assert (await call("GET", "/users/@me"))[0] == 200
-    server.revoke_token()
-    assert (await call("GET", "/users/@me"))[0] == 401
 
 
 async def test_message_content_is_hidden_without_the_intent(server: FakeDiscord) -> None:

@@ -1,6 +1,5 @@
 """The log channel on Discord: its lines, and the channels that are refused as one."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -90,24 +89,16 @@ async def test_the_log_channel_has_the_language_of_the_server(discord: FakeDisco
     assert await _locale(toy_bot, "1") == "en"
 
 
-async def test_a_log_channel_needs_the_permission_to_write(discord: FakeDiscord, log: FakeChannel) -> None:
+async def test_a_channel_that_cannot_be_written_to_is_refused(discord: FakeDiscord, log: FakeChannel) -> None:
     discord.guild.set_permissions(log, deny=["send_messages"])
-    answer = await choose(discord, log.id)
-    assert answer.content == (
-        f"audit.channel: I cannot write to {log.id}: "
-        "I may not write there; I need the permissions View Channel and Send Messages."
-    )
-    assert discord.messages(log) == []
-
-
-async def test_a_channel_of_another_server_is_refused(discord: FakeDiscord) -> None:
     other = discord.add_guild("Elsewhere").add_channel("their-log")
-    answer = await choose(discord, f"<#{other.id}>")
-    sentence = (
-        f"audit.channel: I cannot write to {other.id}: there is no such channel in this server, or I cannot see it."
-    )
-    assert answer.content == sentence
-    assert discord.messages(other) == []
+    for channel, reason in (
+        (log, "I may not write there; I need the permissions View Channel and Send Messages."),
+        (other, "there is no such channel in this server, or I cannot see it."),
+    ):
+        answer = await choose(discord, f"<#{channel.id}>")
+        assert answer.content == f"audit.channel: I cannot write to {channel.id}: {reason}"
+        assert discord.messages(channel) == []
 
 
 async def test_a_channel_is_found_by_its_name(discord: FakeDiscord, log: FakeChannel) -> None:
@@ -139,19 +130,3 @@ async def test_a_setting_for_a_thread_is_set_for_its_channel(
     await discord.say(discord.mod, discord.channel, f"/config set toys.enabled no channel:{thread.id}", mention=True)
     here = Scope("discord", discord.guild.id, log.id)
     await discord.until(lambda: toy_bot.settings.scopes.values_at(here) == {"toys.enabled": False})
-
-
-async def test_moderators_are_told_once_that_the_log_channel_is_gone(discord: FakeDiscord, log: FakeChannel) -> None:
-    await choose(discord, log.id)
-    await lines(discord, log, 2)
-    discord.delete_channel(log)
-
-    replies = list[str]()
-    async with asyncio.timeout(30):
-        while not any("log channel" in one for one in replies):
-            replies.append((await choose(discord, ("no", "yes")[len(replies) % 2], "toys.enabled")).content)
-    assert (
-        f"I could not write to the log channel {log.id}: there is no such channel in this server, or I cannot see it. "
-        "Moderators can change that: `audit.channel`"
-    ) in replies[-1]
-    assert "log channel" not in (await choose(discord, "yes", "toys.enabled")).content

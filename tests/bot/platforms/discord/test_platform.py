@@ -10,7 +10,7 @@ import pytest
 from fakes.discord import FakeDiscord
 from fakes.discord.permissions import INVITED
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
+from fakes.platforms.discord_bot import answered, finished, on_discord
 
 from bot import Context, Plugin, Reply, command
 from bot.__main__ import _set_up_logging
@@ -59,20 +59,6 @@ async def test_the_bot_connects_once_discord_is_available(
     assert "Discord cannot be reached" in caplog.text
 
 
-async def test_without_a_network_the_bot_tries_again(
-    toy_bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(platform, "RETRY_SECONDS", 0.01)
-    nowhere = DiscordSection(token="a.b.c", api_base="http://127.0.0.1:9/api/v10")
-    running = asyncio.create_task(DiscordPlatform(toy_bot, nowhere).run())
-    async with FakeDiscord() as clock:
-        await clock.until(lambda: running.done() or caplog.text.count("Discord cannot be reached") > 2)
-    assert not running.done()
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    assert "a.b.c" not in caplog.text
-
-
 class Crowd(Plugin):
     """A plugin with more commands than Discord takes."""
 
@@ -96,8 +82,7 @@ async def test_too_many_commands_stop_the_start(models: FakeModels, tmp_path: Pa
 
 async def handle_all(discord: FakeDiscord) -> None:
     """Wait until all events so far are handled, which happens in order."""
-    asked = await discord.slash(discord.ann, discord.channel, "whisper", text="hello")
-    await finished(discord, await asked.message())
+    await answered(discord, "whisper", text="hello")
 
 
 async def test_a_new_server_is_greeted_once(discord: FakeDiscord) -> None:
@@ -111,16 +96,11 @@ async def test_a_new_server_is_greeted_once(discord: FakeDiscord) -> None:
     assert discord.messages(discord.channel) == []
 
 
-async def test_a_new_server_is_greeted_in_the_language_that_is_set(models: FakeModels, tmp_path: Path) -> None:
-    german = {"answers.language": "de"}
-    async with (
-        FakeDiscord() as discord,
-        bot_with_toys(models, tmp_path, Toys(), settings=german) as bot,
-        on_discord(bot, discord),
-    ):
-        guild = discord.add_guild("New", bot=False)
-        discord.add_bot(guild, *INVITED)
-        (said,) = await discord.until(lambda: discord.messages(guild.system_channel))
+@pytest.mark.parametrize("settings", [{"answers.language": "de"}])
+async def test_a_new_server_is_greeted_in_the_language_that_is_set(discord: FakeDiscord) -> None:
+    guild = discord.add_guild("New", bot=False)
+    discord.add_bot(guild, *INVITED)
+    (said,) = await discord.until(lambda: discord.messages(guild.system_channel))
     assert said.content.startswith("Hallo! Ich zeige, wie generative KI funktioniert.")
 
 

@@ -10,7 +10,7 @@ import pytest
 from fakes.discord import FakeDiscord
 from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord, playing
+from fakes.platforms.discord_bot import Toys, begun, bot_with_toys, finished, on_discord, playing
 
 from bot.app import Bot
 from bot.core import background
@@ -71,8 +71,8 @@ async def test_unfinished_answers_show_that_they_were_interrupted(
             toys.say(Reply(text="One" + " and one" * 400))
             await discord.until(lambda: len(discord.messages(discord.channel)) == 2)
             two = discord.messages(discord.channel)
-            private = await (await discord.slash(discord.ann, discord.channel, "hush")).message()
-            expired = await (await discord.slash(discord.ann, discord.channel, "hush")).message()
+            private = await begun(discord, "hush")
+            expired = await begun(discord, "hush")
             replied = await discord.say(discord.ann, discord.channel, "/play", mention=True)
             answer = await discord.until(
                 lambda: next((one for one in discord.messages(discord.channel) if one.reference is replied), None)
@@ -126,7 +126,7 @@ async def test_an_expired_token_is_not_used(
     async with FakeDiscord() as discord:
         toys = Toys()
         async with killed_after(discord, models, toys, tmp_path):
-            private = await (await discord.slash(discord.ann, discord.channel, "hush")).message()
+            private = await begun(discord, "hush")
             _, public = await playing(discord, toys)
             await discord.until(lambda: not private.loading)
         before = len(discord.rest.log)
@@ -142,14 +142,12 @@ async def test_an_interrupted_answer_with_a_thread_shows_it_where_it_stands(
     async with FakeDiscord() as discord:
         toys = Toys()
         async with killed_after(discord, models, toys, tmp_path):
-            asked = await discord.slash(discord.ann, discord.channel, "play", text="Why?", thread=True)
-            opened = await asked.message()
+            opened = await begun(discord, "play", text="Why?", thread=True)
             toys.say(Reply(text="One"))
             thread = await discord.until(lambda: opened.thread)
             told = await discord.until(lambda: next(iter(discord.messages(thread)), None))
             await discord.until(lambda: toys.waiting == 1)
-            asked = await discord.slash(discord.ann, discord.channel, "play", text="How?", thread=True)
-            waiting = await asked.message()
+            waiting = await begun(discord, "play", text="How?", thread=True)
             await discord.until(lambda: toys.played == 2)
             # Replies go to the answer that has waited longest: to the first one, then to the second.
             toys.say(Reply(text="One"))

@@ -36,10 +36,6 @@ def rounds(division: dict[str, Any] | None, count: int, living: Sequence[str], t
     return division
 
 
-def test_a_process_alone_takes_all_shards() -> None:
-    assert held_by(rounds(None, 4, ["a"])) == {"a": 4}
-
-
 def test_processes_come_to_have_as_many_shards_as_each_other() -> None:
     division = rounds(rounds(None, 8, ["a"]), 8, ["a", "b", "c"], times=3)
     assert sorted(held_by(division).values()) == [2, 3, 3]
@@ -152,13 +148,6 @@ async def ask_everywhere(discord: FakeDiscord) -> None:
         assert (await asked.acknowledged()).private
 
 
-async def test_two_ranges_serve_all_servers(server: FakeDiscord, models: FakeModels, tmp_path: Path) -> None:
-    async with process(models, tmp_path, server, "0-1/4"), process(models, tmp_path, server, "2-3/4"):
-        await server.until(lambda: connected(server) == [0, 1, 2, 3] and server.commands())
-        await ask_everywhere(server)
-    assert sorted(shard for shard, _ in server.gateway.starts) == [0, 1, 2, 3]
-
-
 async def test_a_spare_process_takes_a_range_over_and_gives_it_back(
     server: FakeDiscord, models: FakeModels, tmp_path: Path
 ) -> None:
@@ -223,17 +212,6 @@ async def test_a_shard_is_served_until_another_process_has_begun_its_session(
                 return len(server.gateway.starts) == 6 and len(connected(server)) == 4
 
             await server.until(is_handed_over)
-
-
-async def test_a_process_that_ends_leaves_its_shards_at_once(
-    server: FakeDiscord, models: FakeModels, tmp_path: Path
-) -> None:
-    async with process(models, tmp_path, server, "auto/4"):
-        await server.until(lambda: connected(server) == [0, 1, 2, 3] and server.commands())
-        async with process(models, tmp_path, server, "auto/4"):
-            await server.until(lambda: len(server.gateway.starts) == 6 and connected(server) == [0, 1, 2, 3])
-        await server.until(lambda: connected(server) == [0, 1, 2, 3])
-        await ask_everywhere(server)
 
 
 async def test_of_shards_that_another_process_takes_no_session_begins(

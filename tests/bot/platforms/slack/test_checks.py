@@ -125,9 +125,3 @@ async def test_a_server_that_does_not_answer_is_a_problem(slack: FakeSlack, monk
     async with crooked(hang, "/auth.test") as base:
         (problem,) = await find_problems(section(slack, api_base=base))
     assert problem == f"Slack does not answer at {base}/ within 0.2 seconds."
-
-
-async def test_proxy_variables_are_ignored(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert await find_problems(section(slack)) == []

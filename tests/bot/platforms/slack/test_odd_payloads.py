@@ -170,9 +170,7 @@ async def test_whatever_people_write_is_answered(slack: FakeSlack, bot: Bot, cap
     assert failures(caplog) == []
 
 
-async def test_a_payload_with_something_wrong_is_ignored(
-    slack: FakeSlack, bot: Bot, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_payload_with_something_wrong_ends_nothing(slack: FakeSlack, bot: Bot) -> None:
     async with on_slack(bot, slack, http=True):
         seeds = await record(slack)
 
@@ -182,7 +180,6 @@ async def test_a_payload_with_something_wrong_is_ignored(
             return seed.kind, draw(broken(renewed(slack, seed.kind, seed.payload)))
 
         await try_examples(slack, broken_payloads(), 25)
-    assert [one.getMessage() for one in caplog.records if one.exc_info] == []
 
 
 @pytest.mark.parametrize(

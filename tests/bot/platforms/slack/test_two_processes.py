@@ -1,7 +1,6 @@
 """Two processes of a bot on Slack, with Redis: what comes may reach either of them."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
@@ -19,8 +18,6 @@ from sqlalchemy import select
 
 from bot import app
 from bot.app import Bot
-from bot.core.caller import Caller
-from bot.core.messages import Place, User
 from bot.platforms import answer_tasks
 from bot.platforms.slack.api import budgets
 from bot.platforms.slack.outgoing import thread_view
@@ -175,18 +172,6 @@ async def test_of_two_choices_in_different_processes_the_newest_is_shown_last(
     assert {"✗ 2", "✗ 4"} <= slack.ephemeral(slack.ben)[-1].buttons.keys()
 
 
-async def test_a_default_that_somebody_set_holds_in_the_other_process(
-    pair: tuple[Bot, Bot], slack: FakeSlack, models: FakeModels
-) -> None:
-    await run_command(slack, "/tempera", "defaults set ask.temperature value:0.3")
-    ann = Caller(User(slack.ann, "Ann"), Place("slack", slack.channel, slack.team))
-    await slack.until(lambda: pair[1].defaults.get(ann))
-    slack.courier.chosen = SECOND
-    await run_command(slack, "/ask", "Which capital?")
-    await wait_for_answer(slack, PARIS)
-    assert models.requests[-1]["temperature"] == 0.3
-
-
 async def test_a_workspace_is_added_through_both_and_served_by_both(
     pair: tuple[Bot, Bot], models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,14 +185,6 @@ async def test_a_workspace_is_added_through_both_and_served_by_both(
             slack.courier.chosen = number
             await run_command(slack, "/ask", "Which capital?")
             await slack.until(lambda number=number: len(find_answers(slack, PARIS)) == number + 1)
-
-
-async def test_slack_verifies_the_address_of_both(pair: tuple[Bot, Bot]) -> None:
-    async with FakeSlack() as slack, both_on_slack(*pair, slack, http=True):
-        body = json.dumps({"type": "url_verification", "token": "unused", "challenge": "3eZbrw1a"})
-        for url in slack.courier.http_urls:
-            status, text = await slack.post(url, body)
-            assert (status, json.loads(text)) == (200, {"challenge": "3eZbrw1a"})
 
 
 async def test_both_together_call_no_more_often_than_slack_allows(

@@ -6,8 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from fakes.core.pictures import make_picture
-from fakes.model_server.model_api import FakeModels
+from fakes.model_server.model_api import FakeModels, look_at, png
 from fakes.programs.terminal_chat import PATIENCE_SECONDS, PROMPT, Caller, Person, ended
 
 from bot.inference.client import DOWN
@@ -77,22 +76,9 @@ async def test_a_file_that_cannot_be_had(person: Caller, path: str, sentence: st
     assert (done.status, done.out, done.err) == (1, "", f"{sentence}\n")
 
 
-async def test_a_picture_on_the_disk_is_inspected(person: Caller) -> None:
-    (person.home / "a.png").write_bytes(make_picture())
-    done = await person.chat("/inspect file:~/a.png")
-    assert (done.status, done.err) == (0, "")
-    assert done.out.startswith("**Nothing found. That proves nothing:")
-
-
 async def test_a_server_that_is_down(person: Caller, unused_tcp_port: int) -> None:
     done = await person.chat("/ask hi", "--server", f"http://127.0.0.1:{unused_tcp_port}")
     assert (done.status, done.out, done.err) == (1, "", f"{DOWN}\n")
-
-
-async def test_a_server_that_loads_says_what(person: Caller, models: FakeModels) -> None:
-    models.failure = (503, "fake-chat is being fetched: 40 %.")
-    done = await person.chat("/ask hi")
-    assert (done.status, done.out, done.err) == (1, "", "fake-chat is being fetched: 40 %.\n")
 
 
 async def test_an_address_that_is_none(person: Caller) -> None:
@@ -114,18 +100,6 @@ async def test_ctrl_c_stops_and_keeps_what_was_said(program: Person, models: Fak
     await program.chat("/ask and then?")
     said = [turn["content"] for turn in models.requests[-1]["messages"]]
     assert said[1:] == ["hi", "Paris", "and then?"]
-
-
-@pytest.mark.processes
-async def test_ctrl_c_in_the_queue(program: Person, models: FakeModels) -> None:
-    models.place = 3
-    models.gate.clear()
-    process = await program.start("chat", "/ask hi")
-    await models.until(running=1)
-    process.send_signal(signal.SIGINT)
-    await models.until(dropped=1, running=0)
-    done = await ended(process)
-    assert (done.status, done.out) == (130, "")
 
 
 async def test_an_answer_cannot_command_the_terminal(models: FakeModels, person: Caller) -> None:
@@ -185,6 +159,46 @@ def test_the_language_is_that_of_the_environment(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert operator().locale == language
+
+
+# Saved files
+
+
+async def test_a_picture_is_saved_once_and_never_over_another(person: Caller) -> None:
+    first = await person.chat("/face seed:7", "--out", "faces")
+    again = await person.chat("/face seed:7", "--out", "faces")
+    assert first.status == again.status == 0
+    assert first.out == again.out == "faces/face-7.png\n"
+    assert look_at((person.home / "faces/face-7.png").read_bytes()) == look_at(png(7, 384, 384))
+    described, card = first.err.splitlines()
+    assert "seed 7" in described
+    assert card.startswith("made by AI · model fake-faces · seed 7 · count 1 · ")
+    (person.home / "faces/face-8.png").write_bytes(b"a holiday")
+    assert (await person.chat("/face seed:8", "--out", "faces")).out == "faces/face-8-2.png\n"
+    assert (person.home / "faces/face-8.png").read_bytes() == b"a holiday"
+    assert look_at((person.home / "faces/face-8-2.png").read_bytes()) == look_at(png(8, 384, 384))
+
+
+async def test_a_folder_that_cannot_be_written(person: Caller) -> None:
+    (person.home / "file").write_text("")
+    done = await person.chat("/face seed:7", "--out", "file/faces")
+    assert (done.status, done.out) == (1, "")
+    assert done.err == "The file cannot be saved in file/faces (Not a directory). Choose another folder with --out.\n"
+
+
+async def test_an_export_is_saved_for_its_owner_alone(person: Caller) -> None:
+    await person.chat("a red apple")
+    await person.chat("/privacy export", "--out", "mine")
+    assert (person.home / "mine/tempera-data.json").stat().st_mode & 0o077 == 0
+
+
+async def test_the_names_of_files_and_lessons_cannot_command_the_terminal(person: Caller) -> None:
+    (person.home / "pets\x1b[2J.md").write_text("# Pets\n\n## Cats\n\nCats purr.\n", "utf-8")
+    await person.chat("/lesson add title:Pets\x1b[31m file:pets\x1b[2J.md")
+    shown = await person.run("chat", "--out", "out", "/lesson", "show", "title:Pets\x1b[31m")
+    assert shown.out.endswith("out/pets[2J.md\n")
+    assert "\x1b" not in shown.out + shown.err
+    assert [file.name for file in (person.home / "out").iterdir()] == ["pets[2J.md"]
 
 
 # A conversation

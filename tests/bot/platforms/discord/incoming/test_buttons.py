@@ -1,32 +1,21 @@
 """Buttons and forms on Discord: their effects, who may use them, and that old ones still work."""
 
-from pathlib import Path
-
 import pytest
 from fakes.core.requests import wait_until_delivered
-from fakes.discord import FakeDiscord, FakeMessage
+from fakes.discord import FakeDiscord
 from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
+from fakes.platforms.discord_bot import answered, begun, finished, first_in_thread, told_privately
 from fakes.storage.trouble import busy_with_readers
 
 from bot.app import Bot
-from bot.core.messages import Button, Reply
 from bot.platforms.discord.incoming import interactions
 from bot.storage.audit import AuditFilter
 
 
-async def answered(discord: FakeDiscord, **options: object) -> FakeMessage:
-    """Let Ann use /ask, and return the finished answer."""
-    given = {"prompt": "Why?"} | options
-    asked = await discord.slash(discord.ann, discord.channel, "ask", **given)
-    return await finished(discord, await asked.message())
-
-
 async def test_stop_ends_an_answer_with_the_text_so_far(discord: FakeDiscord, models: FakeModels) -> None:
     models.gate.clear()
-    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?")
-    message = await asked.message()
+    message = await begun(discord, "ask", prompt="Why?")
     await discord.until(lambda: "Paris" in message.content)
     pressed = await discord.press(discord.ann, message, "Stop")
     assert (await pressed.acknowledged()).kind == "defer_update"
@@ -36,44 +25,21 @@ async def test_stop_ends_an_answer_with_the_text_so_far(discord: FakeDiscord, mo
     await models.until(running=0)
 
 
-async def test_again_gives_another_answer_and_warmer_a_warmer_one(discord: FakeDiscord, models: FakeModels) -> None:
-    first = await answered(discord, temperature=0.5, seed=7)
-    for label, change in (("Again", ""), ("Warmer", " → 0.8"), ("Cooler", " → 0.2")):
-        pressed = await discord.press(discord.ann, first, label)
-        ack = await pressed.acknowledged()
-        assert (ack.kind, ack.private) == ("defer", False)
-        message = await finished(discord, await pressed.message())
-        assert message is not first
-        assert message.content.startswith(f"> Ann pressed {label}{change} · Why?\n\nParis")
-    original, again, warmer, cooler = models.requests
-    assert again["seed"] != original["seed"]
-    assert (warmer["seed"], warmer["temperature"]) == (7, 0.8)
-    assert (cooler["seed"], cooler["temperature"]) == (7, 0.2)
-
-
-async def test_thumbs_are_counted_on_their_buttons(discord: FakeDiscord) -> None:
-    message = await answered(discord)
+async def test_thumbs_are_counted_in_the_language_of_the_asker(discord: FakeDiscord) -> None:
+    eva = discord.add_user("Eva", locale="de")
+    message = await answered(discord, "ask", prompt="Why?")
     before = message.content
-    for user, label, shown in ((discord.ann, "👍", "👍 1"), (discord.ben, "👍 1", "👍 2"), (discord.ann, "👎", "👎 1")):
+    for user, label, shown in ((discord.ann, "👍", "👍 1"), (eva, "👍 1", "👍 2"), (discord.ann, "👎", "👎 1")):
         pressed = await discord.press(user, message, label)
         assert (await pressed.acknowledged()).kind == "defer_update"
         await discord.until(lambda shown=shown: shown in message.buttons)
+    assert list(message.buttons) == ["Again", "Cooler", "Warmer", "Edit", "Continue", "Delete", "👍 1", "👎 1"]
     assert message.content == before
 
 
-async def test_somebody_elses_thumb_leaves_the_buttons_in_the_language_of_the_asker(discord: FakeDiscord) -> None:
-    eva = discord.add_user("Eva", locale="de")
-    message = await answered(discord)
-    await discord.press(eva, message, "👍")
-    await discord.until(lambda: "👍 1" in message.buttons)
-    assert list(message.buttons) == ["Again", "Cooler", "Warmer", "Edit", "Continue", "Delete", "👍 1", "👎"]
-
-
 async def test_a_press_that_cannot_change_its_message_is_explained(discord: FakeDiscord) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?", thread=True)
-    starter = await asked.message()
-    thread = await discord.until(lambda: starter.thread)
-    answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
+    starter = await begun(discord, "ask", prompt="Why?", thread=True)
+    thread, answer = await first_in_thread(discord, starter)
     await finished(discord, answer)
     for number, label in enumerate(("👍", "Delete")):
         discord.archive_thread(thread)
@@ -81,16 +47,6 @@ async def test_a_press_that_cannot_change_its_message_is_explained(discord: Fake
         await discord.until(lambda number=number: len(discord.private(discord.ann)) > number)
     said = {message.content for message in discord.private(discord.ann)}
     assert said == {"Discord does not let me change this message any more."}
-
-
-async def test_delete_removes_all_parts(discord: FakeDiscord, toy_bot: Bot) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "stretch", length=5000)
-    await asked.message()
-    await discord.until(lambda: asked.followups and "Delete" in asked.followups[-1].buttons)
-    assert len(discord.messages(discord.channel)) == 3
-    await discord.press(discord.ann, asked.followups[-1], "Delete")
-    await discord.until(lambda: not discord.messages(discord.channel))
-    assert await toy_bot.messages.get(2) is None
 
 
 @pytest.mark.parametrize("lives", [900.0, 0.0])
@@ -110,18 +66,16 @@ async def test_delete_removes_all_parts_of_a_user_install_while_the_token_is_val
     if lives:
         await discord.until(lambda: all(part.deleted for part in parts))
         return
-    await discord.until(lambda: discord.private(discord.ann))
-    (said,) = discord.private(discord.ann)
+    said = await told_privately(discord)
     assert said.content == "The first parts of this answer stay: Discord let me delete them for 15 minutes only."
     assert [part.deleted for part in parts] == [False, False, True]
 
 
 @pytest.mark.parametrize("label", ["Again", "Delete", "Edit"])
 async def test_somebody_elses_press_is_refused_privately(discord: FakeDiscord, toy_bot: Bot, label: str) -> None:
-    message = await answered(discord)
+    message = await answered(discord, "ask", prompt="Why?")
     await discord.press(discord.ben, message, label)
-    await discord.until(lambda: discord.private(discord.ben))
-    (said,) = discord.private(discord.ben)
+    said = await told_privately(discord, discord.ben)
     assert said.content == "Only Ann, who asked, and moderators can do that."
     wanted = AuditFilter(kind="refusal")
 
@@ -140,24 +94,11 @@ async def test_somebody_elses_press_is_refused_privately(discord: FakeDiscord, t
     assert discord.private(discord.ann) == []
 
 
-async def test_edit_opens_a_form_that_asks_again(discord: FakeDiscord, models: FakeModels) -> None:
-    message = await answered(discord, temperature=0.5)
-    pressed = await discord.press(discord.ann, message, "Edit")
-    ack = await pressed.acknowledged()
-    assert ack.kind == "modal"
-    sent = await discord.submit(discord.ann, pressed, {"prompt": "How?"})
-    assert (await sent.acknowledged()).kind == "defer"
-    edited = await finished(discord, await sent.message())
-    assert edited.content.startswith("> Ann pressed Edit · How?\n\nParis")
-    assert models.requests[-1]["temperature"] == 0.5
-    assert not message.deleted
-
-
 @pytest.mark.parametrize("label", ["Edit", "Continue"])
 async def test_a_form_that_the_database_delays_is_refused_in_time(
     discord: FakeDiscord, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch, label: str
 ) -> None:
-    message = await answered(discord)
+    message = await answered(discord, "ask", prompt="Why?")
     await wait_until_delivered(toy_bot, "discord", str(message.id))
     monkeypatch.setattr(interactions, "DATABASE_SECONDS", 0.2)
     async with busy_with_readers(toy_bot.database):
@@ -165,14 +106,6 @@ async def test_a_form_that_the_database_delays_is_refused_in_time(
         ack = await pressed.acknowledged()
         assert (ack.kind, ack.private) == ("message", True)
         assert ack.data["content"] == "My database was too slow to open the form in time. Please try again."
-
-
-async def test_a_form_is_sent_and_answered(discord: FakeDiscord, models: FakeModels) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "ask")
-    sent = await discord.submit(discord.ann, asked, {"prompt": "Why?", "temperature": "1.5"})
-    message = await finished(discord, await sent.message())
-    assert message.content.startswith("> Why?\n\nParis")
-    assert models.requests[-1]["temperature"] == 1.5
 
 
 async def test_a_refused_form_gives_back_its_values(discord: FakeDiscord) -> None:
@@ -188,13 +121,12 @@ async def test_a_refused_form_gives_back_its_values(discord: FakeDiscord) -> Non
 
 
 async def test_a_long_refused_form_comes_back_as_a_file(discord: FakeDiscord) -> None:
-    message = await answered(discord)
+    message = await answered(discord, "ask", prompt="Why?")
     pressed = await discord.press(discord.ann, message, "Edit")
     prompt = "Why? " * 700
     sent = await discord.submit(discord.ann, pressed, {"prompt": prompt, "temperature": "hot"})
     await sent.acknowledged()
-    await discord.until(lambda: discord.private(discord.ann))
-    (said,) = discord.private(discord.ann)
+    said = await told_privately(discord)
     assert said.content.startswith("temperature must be a number from 0 to 2; you gave “hot”.")
     (file,) = said.attachments
     assert f"prompt:\n{prompt.strip()}" in file.data.decode()
@@ -208,41 +140,8 @@ async def test_a_form_takes_files(discord: FakeDiscord) -> None:
     assert message.content == "notes.txt: 12 bytes of text/plain"
 
 
-async def test_a_plugins_button_answers_whoever_presses_it(discord: FakeDiscord, toys: Toys) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "play")
-    toys.say(Reply(text="Go on?", buttons=(Button("Go on", "ask", {"prompt": "Why?"}),), final=True))
-    message = await finished(discord, await asked.message())
-    pressed = await discord.press(discord.ben, message, "Go on")
-    assert "Paris" in (await finished(discord, await pressed.message())).content
-
-
-async def test_a_button_under_a_private_answer_answers_privately(discord: FakeDiscord, models: FakeModels) -> None:
-    models.failure = (503, "The model is loading.")
-    await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?")
-    await discord.until(lambda: discord.private(discord.ann))
-    (said,) = discord.private(discord.ann)
-    models.failure = None
-    pressed = await discord.press(discord.ann, said, "Again")
-    ack = await pressed.acknowledged()
-    assert (ack.kind, ack.private) == ("defer", True)
-
-
-async def test_old_buttons_work_after_a_restart(models: FakeModels, toys: Toys, quick: None, tmp_path: Path) -> None:
-    async with FakeDiscord() as discord:
-        async with bot_with_toys(models, tmp_path, toys) as bot, on_discord(bot, discord):
-            message = await answered(discord)
-        discord.expire_tokens()
-        async with bot_with_toys(models, tmp_path, Toys()) as bot, on_discord(bot, discord):
-            pressed = await discord.press(discord.ann, message, "Again")
-            assert "Paris" in (await finished(discord, await pressed.message())).content
-            await discord.press(discord.ann, message, "👍")
-            await discord.until(lambda: "👍 1" in message.buttons)
-            await discord.press(discord.ann, message, "Delete")
-            await discord.until(lambda: message.deleted)
-
-
 async def test_a_button_of_an_answer_that_is_no_longer_stored_says_so(discord: FakeDiscord, toy_bot: Bot) -> None:
-    message = await answered(discord)
+    message = await answered(discord, "ask", prompt="Why?")
     await toy_bot.database.purge(0)
     for label in ("Again", "👍", "Edit"):
         before = len(discord.private(discord.ann))

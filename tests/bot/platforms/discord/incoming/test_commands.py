@@ -6,7 +6,6 @@ from typing import Any
 
 import discord
 import pytest
-from discord import app_commands
 
 from bot.commands.command import Command
 from bot.commands.option import Option
@@ -99,39 +98,20 @@ def interaction(tree: Tree, data: dict[str, Any], kind: int = 2) -> discord.Inte
     return discord.Interaction(data=payload, state=tree.client._connection)  # type: ignore[arg-type]
 
 
-async def test_ask_has_its_options_on_discord(tree: Tree, recorder: CallRecorder) -> None:
-    shown = await payload(tree, [recorder.build(built_in()["ask"])[0]])
-    assert (shown["name"], shown["type"], shown["default_member_permissions"]) == ("ask", 1, None)
-    assert (shown["contexts"], shown["integration_types"]) == ([0, 1, 2], [0, 1])
-    prompt, file, temperature, *_, thread = shown["options"]
-    assert (prompt["type"], prompt["required"], prompt["max_length"]) == (3, False, 6000)
-    assert (file["type"], file.get("required", False)) == (11, False)
-    assert (temperature["type"], temperature["min_value"], temperature["max_value"]) == (10, 0, 2)
-    assert (thread["name"], thread["type"], thread["required"]) == ("thread", 5, False)
-    german = {"de": "In einem eigenen Thread antworten"}.items()
-    assert german <= thread["description_localizations"].items()
-
-
 async def test_names_of_options_and_choices_are_translated_and_those_of_commands_are_not(
     tree: Tree, recorder: CallRecorder
 ) -> None:
     face = await payload(tree, recorder.build(built_in()["face"]))
-    assert face["description"] == "Draw faces of people who do not exist, or of emoji that a detective judges."
+    assert (face["name"], face["name_localizations"]) == ("face", {})
     assert set(face["description_localizations"]) == {"de", "es-ES", "es-419"}
-    assert (
-        face["description_localizations"]["de"]
-        == "Zeichnet Gesichter von Menschen, die es nicht gibt, oder von Emojis, über die ein Detektiv urteilt."
-    )
-    assert not face["name_localizations"]
-    names = [option["name"] for option in face["options"]]
-    assert names == ["seed", "count", "truncation", "style", "show", "from", "to", "broken"]
+    assert face["description_localizations"]["de"].startswith("Zeichnet Gesichter von Menschen")
+    assert [option["name"] for option in face["options"][:3]] == ["seed", "count", "truncation"]
     shown = [option.get("name_localizations", {}) for option in face["options"][:3]]
-    assert [names.get("de") for names in shown] == [None, "anzahl", "abschneiden"]
-    assert [names.get("es-ES") for names in shown] == ["semilla", "cantidad", "truncamiento"]
-    ask = await payload(tree, recorder.build(built_in()["ask"])[:1])
-    assert {"höchstens_tokens", "thread"} < {
-        option.get("name_localizations", {}).get("de", option["name"]) for option in ask["options"]
-    }
+    assert [(names.get("de"), names.get("es-ES")) for names in shown] == [
+        (None, "semilla"),
+        ("anzahl", "cantidad"),
+        ("abschneiden", "truncamiento"),
+    ]
     style = (await payload(tree, recorder.build(built_in()["explain"])[:1]))["options"][1]
     assert [(choice["value"], choice["name_localizations"]["de"]) for choice in style["choices"]] == [
         ("quote", "Zitat"),
@@ -241,7 +221,11 @@ async def test_subcommands_form_groups_and_moderators_commands_are_restricted(
     assert [(child["name"], child["type"]) for child in group["options"]] == [("list", 1), ("add", 1)]
     assert (group["default_member_permissions"], group["contexts"], group["integration_types"]) == (0x20, [0], [0])
     mixed = await payload(tree, recorder.build(both[0], made("lesson show")))
-    assert (mixed["default_member_permissions"], mixed["contexts"]) == (None, [0, 1, 2])
+    assert (mixed["default_member_permissions"], mixed["contexts"], mixed["integration_types"]) == (
+        None,
+        [0, 1, 2],
+        [0, 1],
+    )
     alone = await payload(tree, recorder.build(made("purge", moderator=True)))
     assert (alone["default_member_permissions"], alone["contexts"]) == (0x20, [0])
     menu = await payload(tree, recorder.build(made("purge", moderator=True, in_messages="Purge this"))[1:])
@@ -333,25 +317,6 @@ async def test_a_thread_stands_for_its_channel(tree: Tree, recorder: CallRecorde
     assert recorder.calls == [("play", {"where": Channel("8", "Why?")})]
 
 
-async def test_a_subcommand_is_called_by_its_whole_name(tree: Tree, recorder: CallRecorder) -> None:
-    tree.replace_commands(recorder.build(made("lesson list"), made("lesson add", Option(name="name"))))
-    inner = {"type": 1, "name": "add", "options": [{"type": 3, "name": "name", "value": "GANs"}]}
-    await tree._call(interaction(tree, {"name": "lesson", "options": [inner]}))
-    assert recorder.calls == [("lesson add", {"name": "GANs"})]
-
-
-async def test_a_command_in_the_menu_of_a_message_gets_the_message(tree: Tree, recorder: CallRecorder) -> None:
-    tree.replace_commands(recorder.build(made("play", in_messages="Play this")))
-    message = {
-        "id": "6", "channel_id": "3", "author": ANN, "content": "do re mi", "timestamp": "2026-01-01T00:00:00+00:00",
-        "edited_timestamp": None, "tts": False, "mention_everyone": False, "mentions": [], "mention_roles": [],
-        "attachments": [], "embeds": [], "pinned": False, "type": 0, "components": [], "flags": 0,
-    }  # fmt: skip
-    data = {"name": "Play this", "type": 3, "target_id": "6", "resolved": {"messages": {"6": message}}}
-    await tree._call(interaction(tree, data))
-    assert recorder.calls == [("play", 6, "do re mi")]
-
-
 @pytest.mark.parametrize(
     ("suggestions", "shown"),
     [
@@ -386,11 +351,3 @@ async def test_a_completer_that_hangs_suggests_nothing(
     wanted = [made("play", Option(name="name", complete=hang))]
     tree.replace_commands(build(wanted, run=recorder.run, run_on_message=recorder.run_on_message, complete=hang))
     assert await tree.get_command("play").extras["name"](interaction(tree, {"name": "play"}, 4), "") == []
-
-
-async def test_replaced_commands_are_no_longer_routed(tree: Tree, recorder: CallRecorder) -> None:
-    tree.replace_commands(recorder.build(made("old", in_messages="Old")))
-    tree.replace_commands(recorder.build(made("new")))
-    assert [command.name for command in tree.get_commands()] == ["new"]
-    with pytest.raises(app_commands.CommandNotFound):
-        await tree._call(interaction(tree, {"name": "old"}))

@@ -8,7 +8,7 @@ from fakes.core.pictures import examine_here, make_picture
 from fakes.core.requests import wait_until_delivered
 from fakes.discord import FakeChannel, FakeDiscord, FakeMessage
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
+from fakes.platforms.discord_bot import Toys, answered, begun, bot_with_toys, finished, on_discord
 from fakes.storage.statements import counted_statements
 from fakes.storage.trouble import locked, wait_briefly
 
@@ -55,41 +55,6 @@ async def test_a_mention_is_answered(discord: FakeDiscord, models: FakeModels) -
     assert answer.pings == []
 
 
-async def test_a_mention_of_a_command_is_the_command(discord: FakeDiscord, models: FakeModels) -> None:
-    said = await discord.say(discord.ann, discord.channel, "/ask temperature:0.2 Why?", mention=True)
-    await answer_to(discord, said)
-    assert models.requests[-1]["temperature"] == 0.2
-
-
-async def test_a_bare_mention_gets_the_welcome(discord: FakeDiscord) -> None:
-    said = await discord.say(discord.ann, discord.channel, "", mention=True)
-    answer = await answer_to(discord, said)
-    assert answer.content.startswith("Hello! I show how generative AI works.")
-    assert "- `/ask temperature:0.2 prompt:What is the capital of France?`" in answer.content
-
-
-async def test_direct_messages_are_a_conversation(discord: FakeDiscord, models: FakeModels) -> None:
-    channel = discord.dm(discord.ann)
-    for text in ("Why?", "And then?"):
-        await answer_to(discord, await discord.say(discord.ann, channel, text))
-    turns = [turn["content"] for turn in models.requests[-1]["messages"]]
-    assert turns[1:] == ["Why?", "Paris is the capital of France.", "And then?"]
-
-
-async def test_a_pinging_reply_continues_the_conversation_without_the_intent(
-    discord: FakeDiscord, models: FakeModels, toy_bot: Bot
-) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?")
-    first = await finished(discord, await asked.message())
-    await wait_until_delivered(toy_bot, "discord", str(first.id))
-    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Something else")
-    await finished(discord, await asked.message())
-    said = await discord.say(discord.ben, discord.channel, "And then?", reply_to=first)
-    await answer_to(discord, said)
-    turns = [turn["content"] for turn in models.requests[-1]["messages"]]
-    assert turns[1:] == ["Why?", "Paris is the capital of France.", "And then?"]
-
-
 async def test_a_reply_to_any_part_of_an_answer_is_a_reply_to_the_answer(
     discord: FakeDiscord, toys: Toys, toy_bot: Bot
 ) -> None:
@@ -104,24 +69,6 @@ async def test_a_reply_to_any_part_of_an_answer_is_a_reply_to_the_answer(
         assert (await finished(discord, told)).content.startswith("**/stretch**")
 
 
-async def test_a_silent_reply_is_answered_with_the_intent(
-    open_discord: FakeDiscord, models: FakeModels, toys: Toys, toy_bot: Bot
-) -> None:
-    asked = await open_discord.slash(open_discord.ann, open_discord.channel, "ask", prompt="Why?")
-    first = await finished(open_discord, await asked.message())
-    await wait_until_delivered(toy_bot, "discord", str(first.id))
-    said = await open_discord.say(open_discord.ben, open_discord.channel, "And then?", reply_to=first, ping=False)
-    await answer_to(open_discord, said)
-    assert models.requests[-1]["messages"][-1]["content"] == "And then?"
-
-
-async def test_a_silent_reply_is_not_answered_without_the_intent(discord: FakeDiscord, toys: Toys) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?")
-    first = await finished(discord, await asked.message())
-    await discord.say(discord.ben, discord.channel, "And then?", reply_to=first, ping=False)
-    await assert_no_reply(discord, discord.channel, toys)
-
-
 async def test_messages_to_others_are_not_answered(open_discord: FakeDiscord, toys: Toys) -> None:
     other = await open_discord.say(open_discord.ann, open_discord.channel, "Hello all")
     await open_discord.say(open_discord.ben, open_discord.channel, "Hello Ann", reply_to=other)
@@ -131,19 +78,21 @@ async def test_messages_to_others_are_not_answered(open_discord: FakeDiscord, to
     await assert_no_reply(open_discord, open_discord.channel, toys)
 
 
-async def test_replies_that_get_no_answer_are_not_looked_up(toy_bot: Bot, quick: None, toys: Toys) -> None:
+async def test_silent_replies_are_answered_with_the_intent_and_others_are_not_looked_up(
+    toy_bot: Bot, quick: None, toys: Toys
+) -> None:
     async with FakeDiscord() as discord:
         async with on_discord(toy_bot, discord, message_content=True):
-            asked = await discord.slash(discord.ann, discord.channel, "stretch", length=10)
-            answer = await finished(discord, await asked.message())
+            answer = await answered(discord, "stretch", length=10)
             await wait_until_delivered(toy_bot, "discord", str(answer.id))
             with counted_statements() as statements:
                 other = await discord.say(discord.ann, discord.channel, "Hello all")
                 await discord.say(discord.ben, discord.channel, "Hello Ann", reply_to=other, ping=False)
                 await assert_no_reply(discord, discord.channel, toys)
                 assert [one for one in statements if LOOK_UP in one] == []
-                await discord.say(discord.ben, discord.channel, "And then?", reply_to=answer, ping=False)
-                await discord.until(lambda: any(LOOK_UP in one for one in statements))
+                said = await discord.say(discord.ben, discord.channel, "And then?", reply_to=answer, ping=False)
+                await answer_to(discord, said)
+                assert any(LOOK_UP in one for one in statements)
         # Without the intent, Discord sends no words of this.
         async with on_discord(toy_bot, discord):
             with counted_statements() as statements:
@@ -157,13 +106,6 @@ async def test_a_refusal_is_a_reply(discord: FakeDiscord) -> None:
     answer = await answer_to(discord, said)
     assert answer.content == "There is no command /aks. Did you mean /ask?"
     assert answer.buttons == {}
-
-
-async def test_an_error_is_a_reply(discord: FakeDiscord, models: FakeModels) -> None:
-    models.failure = (503, "The model is loading.")
-    answer = await answer_to(discord, await discord.say(discord.ann, discord.channel, "Why?", mention=True))
-    assert "The model is loading." in answer.content
-    assert discord.messages(discord.channel)[-1] is answer
 
 
 async def test_a_private_answer_comes_as_a_direct_message(discord: FakeDiscord) -> None:
@@ -205,8 +147,7 @@ async def test_a_deleted_question_is_answered(discord: FakeDiscord, models: Fake
 
 async def threaded(discord: FakeDiscord, question: str = "What is a GAN?") -> FakeChannel:
     """Ask a question, and return the thread that it opens."""
-    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt=question, thread=True)
-    message = await asked.message()
+    message = await begun(discord, "ask", prompt=question, thread=True)
     return await discord.until(lambda: message.thread)
 
 
@@ -253,8 +194,7 @@ async def test_without_the_intent_a_thread_is_told_once_which_messages_are_read(
 
 async def test_where_threads_are_not_allowed_the_answer_says_so(discord: FakeDiscord) -> None:
     discord.guild.set_permissions(discord.channel, deny=["create_public_threads"])
-    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?", thread=True)
-    message = await finished(discord, await asked.message())
+    message = await answered(discord, "ask", prompt="Why?", thread=True)
     assert message.content.startswith("> Why?\n\nParis")
     assert "-# I could not open a thread here; that needs Create Public Threads" in message.content
     assert message.thread is None
@@ -263,8 +203,7 @@ async def test_where_threads_are_not_allowed_the_answer_says_so(discord: FakeDis
 @pytest.mark.parametrize("code", [50013, 160004])
 async def test_a_thread_that_cannot_be_opened_leaves_the_answer_in_place(discord: FakeDiscord, code: int) -> None:
     discord.refuse("POST", "/channels/*/threads", 403, code=code)
-    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?", thread=True)
-    message = await finished(discord, await asked.message())
+    message = await answered(discord, "ask", prompt="Why?", thread=True)
     await discord.until(lambda: "I could not open a thread here" in message.content)
     assert "Paris" in message.content
 
@@ -290,18 +229,6 @@ async def test_a_message_is_explained_from_its_menu(discord: FakeDiscord) -> Non
     assert "That is not in the lessons. There are none here yet." in told.content
 
 
-async def test_an_answer_is_inspected_from_its_menu(discord: FakeDiscord, toy_bot: Bot) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?", temperature=0.3)
-    message = await finished(discord, await asked.message())
-    await wait_until_delivered(toy_bot, "discord", str(message.id))
-    inspected = await discord.use_on_message(discord.ben, message, "Inspect")
-    ack = await inspected.acknowledged()
-    assert (ack.kind, ack.private) == ("defer", True)
-    told = await finished(discord, await inspected.message())
-    assert "temperature" in told.content
-    assert "0.3" in told.content
-
-
 async def test_an_answer_in_a_private_thread_is_inspected_only_there(discord: FakeDiscord) -> None:
     thread = discord.add_thread(discord.channel, "Secret", discord.ann, private=True)
     asked = await discord.slash(discord.ann, thread, "ask", prompt="a secret")
@@ -313,16 +240,6 @@ async def test_an_answer_in_a_private_thread_is_inspected_only_there(discord: Fa
         assert told in (await finished(discord, await inspected.message())).content
 
 
-async def test_inspecting_a_message_that_is_no_answer_is_refused(discord: FakeDiscord) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt="Why?")
-    await finished(discord, await asked.message())
-    said = await discord.say(discord.ben, discord.channel, "GANs are cool")
-    inspected = await discord.use_on_message(discord.ben, said, "Inspect")
-    told = await inspected.message()
-    await discord.until(lambda: told.content)
-    assert told.content == "There is no answer of mine to inspect here, or it is no longer stored."
-
-
 async def test_a_picture_of_anybody_is_inspected_from_its_menu_and_as_a_file(
     discord: FakeDiscord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -332,13 +249,12 @@ async def test_a_picture_of_anybody_is_inspected_from_its_menu_and_as_a_file(
     ack = await inspected.acknowledged()
     assert (ack.kind, ack.private) == ("defer", True)
     assert (await finished(discord, await inspected.message())).content.startswith("**Nothing found.")
-    face = await finished(discord, await (await discord.slash(discord.ann, discord.channel, "face")).message())
+    face = await answered(discord, "face")
     inspected = await discord.use_on_message(discord.ben, face, "Inspect")
     told = await finished(discord, await inspected.message())
     assert told.content.startswith("**Made by this bot, unchanged.**\n**/face** – asked by Ann")
     drawing = {"file": ("a.svg", b"<svg/>")}
-    inspected = await discord.slash(discord.ann, discord.channel, "inspect", files=drawing)
-    told = await finished(discord, await inspected.message())
+    told = await answered(discord, "inspect", files=drawing)
     assert told.content == "This is no picture that I can read; send a PNG, JPEG, WebP or GIF file."
     monkeypatch.setattr(files, "MAX_FILE_BYTES", 100)
     inspected = await discord.use_on_message(discord.ann, said, "Inspect")

@@ -3,17 +3,14 @@
 import asyncio
 from pathlib import Path
 
-import pytest
 from fakes.core.requests import wait_until_delivered
 from fakes.discord import FakeDiscord, FakeMessage
-from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels, png
-from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
+from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, first_in_thread, on_discord, told_privately
 
 from bot.app import Bot
 from bot.core.errors import UserError
 from bot.core.messages import Attachment, Button, Reply
-from bot.storage.audit import AuditFilter
 
 
 def page(number: int, text: str = "") -> Reply:
@@ -99,23 +96,6 @@ async def test_pages_and_other_buttons_work_after_a_restart(
             assert await bot.messages.get_external_ids(answer) == []
 
 
-async def test_moderators_remove_an_answer_whose_page_was_turned(
-    discord: FakeDiscord, toys: Toys, toy_bot: Bot
-) -> None:
-    message = await open_page(discord, toys)
-    await turn(discord, toys, message, 2)
-    await wait_until_delivered(toy_bot, "discord", message.id)
-    answer = row(message)
-    discord.delete_message(message)
-    await discord.until(lambda: message.deleted)
-
-    async def is_gone() -> bool:
-        return await toy_bot.messages.get(answer) is None
-
-    await eventually(is_gone)
-    assert await toy_bot.audit.find("discord", discord.guild.id, AuditFilter(kind="refusal")) == []
-
-
 async def test_an_error_is_told_to_the_one_who_pressed_alone(discord: FakeDiscord, toys: Toys) -> None:
     message = await open_page(discord, toys)
     toys.say(UserError("No foxes today."))
@@ -151,14 +131,12 @@ async def test_a_page_that_cannot_be_shown_is_explained_and_shown_later(discord:
     asked = await discord.slash(discord.ann, discord.channel, "play", text="a book", thread=True)
     toys.say(page(1))
     starter = await asked.message()
-    thread = await discord.until(lambda: starter.thread)
-    answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
+    thread, answer = await first_in_thread(discord, starter)
     await finished(discord, answer)
     discord.archive_thread(thread)
     toys.say(page(2))
     await discord.press(discord.ann, answer, "▶")
-    await discord.until(lambda: discord.private(discord.ann))
-    (said,) = discord.private(discord.ann)
+    said = await told_privately(discord)
     assert said.content == "Discord does not let me change this message any more."
     assert answer.content == "Page 1"
     discord.open_thread(thread)
@@ -168,20 +146,11 @@ async def test_a_page_that_cannot_be_shown_is_explained_and_shown_later(discord:
     assert toys.played == 2
 
 
-@pytest.mark.parametrize("lives", [840.0, 0.0])
-async def test_a_page_that_takes_long_is_shown(
-    models: FakeModels, toys: Toys, quick: None, tmp_path: Path, lives: float
-) -> None:
-    async with (
-        FakeDiscord() as discord,
-        bot_with_toys(models, tmp_path, toys) as bot,
-        on_discord(bot, discord),
-    ):
-        message = await open_page(discord, toys)
-        pressed = await discord.press(discord.ben, message, "▶")
-        await pressed.acknowledged()
-        if not lives:
-            discord.expire_tokens()
-        toys.say(page(2))
-        await discord.until(lambda: "Page 2" in message.content)
-        assert discord.messages(discord.channel) == [message]
+async def test_a_page_that_takes_longer_than_the_token_lives_is_shown(discord: FakeDiscord, toys: Toys) -> None:
+    message = await open_page(discord, toys)
+    pressed = await discord.press(discord.ben, message, "▶")
+    await pressed.acknowledged()
+    discord.expire_tokens()
+    toys.say(page(2))
+    await discord.until(lambda: "Page 2" in message.content)
+    assert discord.messages(discord.channel) == [message]

@@ -25,12 +25,6 @@ Section = Callable[..., DiscordSection]
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[FakeDiscord]:
-    async with FakeDiscord() as running:
-        yield running
-
-
-@pytest.fixture
 def section(server: FakeDiscord) -> Section:
     """`section(sync="guilds")` returns a configuration for the server."""
 
@@ -145,20 +139,16 @@ async def test_a_new_translation_is_registered(server: FakeDiscord, section: Sec
     assert server.command_writes == 2
 
 
-async def test_the_order_of_options_counts_and_that_of_commands_does_not(server: FakeDiscord, section: Section) -> None:
+async def test_the_order_of_options_counts_and_that_of_commands_and_contexts_does_not(
+    server: FakeDiscord, section: Section
+) -> None:
     first, second = Option(name="a"), Option(name="b")
     await register(section(), made("play", first, second), made("sing"))
+    server.registered[""][0]["contexts"].reverse()
     await register(section(), made("sing"), made("play", first, second))
     assert server.command_writes == 1
     await register(section(), made("sing"), made("play", second, first))
     assert server.command_writes == 2
-
-
-async def test_the_order_of_contexts_does_not_count(server: FakeDiscord, section: Section) -> None:
-    await register(section(), made("play"))
-    server.registered[""][0]["contexts"].reverse()
-    await register(section(), made("play"))
-    assert server.command_writes == 1
 
 
 async def test_commands_move_between_servers_and_all_places(server: FakeDiscord, section: Section) -> None:
@@ -255,13 +245,6 @@ async def test_a_command_of_one_server_arrives(server: FakeDiscord, section: Sec
         acknowledged = await used.acknowledged()
     assert (acknowledged.kind, acknowledged.private) == ("message", True)
     assert acknowledged.data["content"] == "lesson play {'size': 3}"
-
-
-async def test_suggestions_arrive(server: FakeDiscord, section: Section) -> None:
-    command = made("lesson play", Option(name="word", complete=complete))
-    async with connected(server, section(), command, made("lesson list")):
-        found = await server.autocomplete(server.ann, server.channel, "lesson play", "word", "o")
-    assert found == ["one", "two"]
 
 
 async def test_suggestions_that_come_too_late_are_one_line_in_the_log(

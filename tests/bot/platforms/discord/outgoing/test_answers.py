@@ -1,19 +1,18 @@
 """Commands on Discord: their acknowledgement, and the messages of their answers."""
 
-import itertools
 from pathlib import Path
 
 import pytest
 from fakes.discord import FakeDiscord, FakeInteraction, FakeMessage
 from fakes.model_server.model_api import FakeModels, png
-from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord
+from fakes.platforms.discord_bot import Toys, answered, begun, bot_with_toys, finished, on_discord, told_privately
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.schema import DropTable
 
 from bot.app import Bot
 from bot.core.errors import UserError
-from bot.core.messages import Attachment, Button, Place, Reply, User
+from bot.core.messages import Attachment, Button, Reply, User
 from bot.platforms.discord.outgoing import render
 from bot.settings.scopes import Scope
 from bot.storage.audit import AuditFilter
@@ -47,30 +46,6 @@ async def test_a_private_answer_is_deferred_privately(discord: FakeDiscord) -> N
     assert (message.content, message.ephemeral) == ("psst, hello", True)
 
 
-@pytest.mark.parametrize("others", [True, False], ids=["among people", "with the bot"])
-async def test_outside_servers_a_private_question_is_in_the_history_of_direct_messages_alone(
-    models: FakeModels, toys: Toys, quick: None, tmp_path: Path, others: bool
-) -> None:
-    secret, settings = "Write to ann@example.org", {"safety.level": "standard"}
-    async with (
-        FakeDiscord() as discord,
-        bot_with_toys(models, tmp_path, toys, settings=settings) as bot,
-        on_discord(bot, discord),
-    ):
-        channel = discord.private_channel(discord.ann, discord.ben) if others else discord.dm(discord.ann)
-        for prompt in (secret, "To whom?"):
-            asked = await discord.slash(discord.ann, channel, "ask", prompt=prompt, installed_by_user=others)
-            assert (await asked.acknowledged()).private is (prompt == secret)
-            answer = await finished(discord, await asked.message())
-        pressed = await discord.press(discord.ann, answer, "Again")
-        await finished(discord, await pressed.message())
-        if not others:
-            await discord.say(discord.ann, channel, "And now?")
-            await models.until(requests=4)
-    given = [any(turn["content"] == secret for turn in body["messages"]) for body in models.requests[1:]]
-    assert given == ([False, False] if others else [True, True, True])
-
-
 async def test_a_refusal_is_immediate_and_private(discord: FakeDiscord, toys: Toys, toy_bot: Bot) -> None:
     await toy_bot.registry.switch("toys", Scope("discord", discord.guild.id), User("M", "Mod"), on=False)
     asked = await discord.slash(discord.ann, discord.channel, "play")
@@ -96,8 +71,7 @@ async def test_a_command_without_a_required_option_opens_its_form(discord: FakeD
 
 
 async def test_an_answer_grows_up_to_the_whole_text(discord: FakeDiscord, toys: Toys) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "play")
-    message = await asked.message()
+    message = await begun(discord, "play")
     assert message.loading
     toys.say(Reply(status="Number 3 in the queue …"))
     await discord.until(lambda: message.content == "-# Number 3 in the queue …")
@@ -111,38 +85,8 @@ async def test_an_answer_grows_up_to_the_whole_text(discord: FakeDiscord, toys: 
     assert len(message.edits) < 50
 
 
-async def test_edits_keep_to_the_pace(models: FakeModels, toys: Toys, tmp_path: Path) -> None:
-    async with bot_with_toys(models, tmp_path, toys) as bot, FakeDiscord() as discord, on_discord(bot, discord):
-        asked = await discord.slash(discord.ann, discord.channel, "play")
-        message = await asked.message()
-        for number in range(12):
-            toys.say(Reply(text=f"{number}"))
-            if number in (0, 5):
-                await discord.until(lambda number=number: message.content == f"{number}")
-        toys.say(Reply(text="done", final=True))
-        await finished(discord, message)
-    times = [at for at, _ in message.edits]
-    assert message.edits[-1][1] == "done"
-    assert all(later - earlier >= 0.99 for earlier, later in itertools.pairwise(times[:-1]))
-
-
-async def test_rate_limits_are_respected(discord: FakeDiscord, toys: Toys) -> None:
-    discord.limit("PATCH", "/webhooks/*", 2, 0.3)
-    asked = await discord.slash(discord.ann, discord.channel, "play")
-    message = await asked.message()
-    for number in range(30):
-        toys.say(Reply(text=f"{number}"))
-        if number % 10 == 0:
-            await discord.until(lambda number=number: message.content == f"{number}")
-    toys.say(Reply(text="done", final=True))
-    await finished(discord, message)
-    assert message.content == "done"
-    assert discord.rest.limits.exceeded == []
-
-
 async def test_a_429_loses_nothing(discord: FakeDiscord, toys: Toys) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "play")
-    message = await asked.message()
+    message = await begun(discord, "play")
     discord.refuse("PATCH", "/webhooks/*", 429, retry_after=0.05, times=2)
     toys.say(Reply(text="done", final=True))
     await finished(discord, message)
@@ -196,24 +140,22 @@ async def test_a_file_that_cannot_be_fetched_is_a_sentence(discord: FakeDiscord)
     files = {"file": ("notes.txt", b"twelve bytes")}
     asked = await discord.slash(discord.ann, discord.channel, "weigh", files=files)
     discord.files.clear()
-    await discord.until(lambda: discord.private(discord.ann))
-    (said,) = discord.private(discord.ann)
+    said = await told_privately(discord)
     assert said.content == "notes.txt could not be fetched from Discord; send it again."
     assert (await asked.message()).deleted
 
 
 async def test_an_error_after_a_public_deferral_is_private(discord: FakeDiscord, models: FakeModels) -> None:
     models.failure = (503, "The model is loading.")
-    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt=QUESTION)
-    message = await asked.message()
-    await discord.until(lambda: discord.private(discord.ann))
-    (said,) = discord.private(discord.ann)
+    message = await begun(discord, "ask", prompt=QUESTION)
+    said = await told_privately(discord)
     assert "The model is loading." in said.content
     assert message.deleted
     assert discord.messages(discord.channel) == []
     assert discord.private(discord.ben) == []
     models.failure = None
     again = await discord.press(discord.ann, said, "Again")
+    assert (await again.acknowledged()).private
     assert "Paris" in (await finished(discord, await again.message())).content
 
 
@@ -222,17 +164,6 @@ async def test_an_error_stays_under_the_text_that_was_shown(discord: FakeDiscord
     toys.say(Reply(text="So far"), UserError("Enough."))
     message = await finished(discord, await asked.message())
     assert message.content == "So far\n\nEnough."
-
-
-async def test_an_unexpected_error_shows_a_number_and_no_traceback(
-    discord: FakeDiscord, toys: Toys, caplog: pytest.LogCaptureFixture
-) -> None:
-    await discord.slash(discord.ann, discord.channel, "play")
-    toys.say(RuntimeError("secret"))
-    await discord.until(lambda: discord.private(discord.ann))
-    (said,) = discord.private(discord.ann)
-    assert said.content.startswith("Something went wrong inside the bot (error ")
-    assert "secret" not in said.content
 
 
 async def test_the_text_of_a_model_never_pings(discord: FakeDiscord, toys: Toys) -> None:
@@ -267,8 +198,7 @@ async def test_two_processes_note_a_refusal_once(models: FakeModels, toys: Toys,
         async with on_discord(bot, discord), on_discord(bot, discord):
             await discord.until(lambda: [name for name, _ in discord.gateway_log].count("identify") == 2)
             await discord.connected()
-            asked = await discord.slash(discord.ann, discord.channel, "ask", prompt=QUESTION)
-            answer = await finished(discord, await asked.message())
+            answer = await answered(discord, "ask", prompt=QUESTION)
             await discord.slash(discord.ann, discord.channel, "ask", prompt=QUESTION)
             await discord.press(discord.ben, answer, "Edit")
             await discord.until(lambda: discord.private(discord.ann) and discord.private(discord.ben))
@@ -296,15 +226,6 @@ async def test_the_answer_has_the_language_of_the_server_if_that_is_set(discord:
     said = await discord.say(discord.ann, discord.channel, "", mention=True)
     welcome = await discord.until(lambda: next((one for one in discord.messages(said.channel) if one.reference), None))
     assert welcome.content.startswith("Hallo! Ich zeige, wie generative KI funktioniert.")
-
-
-async def test_members_who_may_manage_the_server_are_moderators(discord: FakeDiscord, toy_bot: Bot) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "ask", prompt=QUESTION)
-    message = await finished(discord, await asked.message())
-    pressed = await discord.press(discord.mod, message, "Again")
-    assert "Paris" in (await finished(discord, await pressed.message())).content
-    rows = await toy_bot.messages.recent(Place("discord", discord.channel.id, discord.guild.id), 4)
-    assert {row.author_name for row in rows} == {"Ann", "Mod"}
 
 
 # Discord's limits, for any reply of a plugin
@@ -366,8 +287,7 @@ async def test_links_of_a_model_show_where_they_lead_and_have_no_previews(
 
 
 async def test_a_private_sentence_and_an_answer_in_a_channel_have_no_previews(discord: FakeDiscord, toys: Toys) -> None:
-    told = await discord.slash(discord.ann, discord.channel, "whisper", text=LINKED)
-    message = await finished(discord, await told.message())
+    message = await answered(discord, "whisper", text=LINKED)
     assert message.content == f"psst, {SHOWN}"
     assert message.ephemeral
     assert message.flags & SUPPRESS_EMBEDS

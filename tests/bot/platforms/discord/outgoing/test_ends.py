@@ -12,7 +12,16 @@ from fakes.core.requests import wait_until_delivered
 from fakes.discord import FakeChannel, FakeDiscord, FakeMessage
 from fakes.discord.interactions import FOLLOWUPS_OF_A_USER_INSTALL
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.discord_bot import Toys, bot_with_toys, finished, on_discord, playing
+from fakes.platforms.discord_bot import (
+    Toys,
+    begun,
+    bot_with_toys,
+    finished,
+    first_in_thread,
+    on_discord,
+    playing,
+    told_privately,
+)
 from fakes.storage.trouble import locked, wait_briefly
 
 from bot.app import Bot
@@ -85,8 +94,7 @@ async def test_a_new_message_replaces_one_that_cannot_be_edited(
 
 
 async def test_a_reply_that_becomes_private_after_the_token_comes_directly(discord: FakeDiscord, toys: Toys) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "play")
-    message = await asked.message()
+    message = await begun(discord, "play")
     toys.say(Reply(status="Waiting …"))
     await discord.until(lambda: message.content)
     discord.expire_tokens()
@@ -120,27 +128,11 @@ async def test_an_answer_ends_before_its_token_where_the_bot_is_no_member(
 
 async def test_a_private_answer_ends_before_its_token(toy_bot: Bot, quick: None) -> None:
     async with FakeDiscord() as discord, on_discord(toy_bot, discord, token_seconds=2.0):
-        asked = await discord.slash(discord.ann, discord.channel, "hush")
-        message = await asked.message()
+        message = await begun(discord, "hush")
         assert message.ephemeral
         await finished(discord, message)
         assert "for 15 minutes only" in message.content
         assert "Again" in message.buttons
-
-
-async def test_a_user_install_gets_five_parts_and_no_more(
-    discord: FakeDiscord, toys: Toys, abroad: FakeChannel
-) -> None:
-    asked = await discord.slash(discord.ann, abroad, "play", installed_by_user=True)
-    message = await asked.message()
-    text = "word " * 1990
-    for length in (1000, 3000, 5000, 7000, 9900):
-        toys.say(Reply(text=text[:length]))
-    await discord.until(lambda: len(asked.followups) == 4)
-    toys.say(Reply(text=text, status="Number 3 in the queue …"), Reply(text=text * 2, final=True))
-    await discord.until(lambda: message.attachments)
-    assert message.attachments[0].data.decode() == text * 2
-    await discord.until(lambda: all(part.deleted for part in asked.followups))
 
 
 async def test_an_answer_without_further_follow_ups_keeps_to_its_messages(
@@ -198,17 +190,22 @@ async def answered_mention(discord: FakeDiscord, toys: Toys, channel: FakeChanne
     return answer
 
 
-@pytest.mark.parametrize("denied", ["view_channel", "send_messages"])
-async def test_lost_permissions_end_the_answer_and_the_asker_is_told(
-    discord: FakeDiscord, toys: Toys, caplog: pytest.LogCaptureFixture, denied: str
+@pytest.mark.parametrize("lost", ["view_channel", "send_messages", "the channel"])
+async def test_lost_places_and_permissions_end_the_answer_and_the_asker_is_told(
+    discord: FakeDiscord, toys: Toys, caplog: pytest.LogCaptureFixture, lost: str
 ) -> None:
     caplog.set_level(logging.INFO)
-    await answered_mention(discord, toys, discord.channel)
-    discord.guild.set_permissions(discord.channel, deny=[denied])
+    channel = discord.guild.add_channel("short-lived")
+    await answered_mention(discord, toys, channel)
+    if lost == "the channel":
+        discord.delete_channel(channel)
+        sentence = "The place where you asked is gone, so your answer ends here."
+    else:
+        discord.guild.set_permissions(channel, deny=[lost])
+        sentence = "I may not write where you asked any more, so your answer ends here."
     toys.say(Reply(text="word " * 600))
-    (said,) = await direct(discord)
-    assert said == "I may not write where you asked any more, so your answer ends here."
-    assert "An answer ends, as Discord refuses it: 403" in caplog.text
+    assert await direct(discord) == [sentence]
+    assert "An answer ends, as Discord refuses it: 40" in caplog.text
     assert "Traceback" not in caplog.text
 
 
@@ -216,8 +213,7 @@ async def test_a_refused_message_ends_the_answer_and_the_asker_is_told(
     discord: FakeDiscord, toys: Toys, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, growing = await playing(discord, toys)
-    asked = await discord.slash(discord.ann, discord.channel, "play")
-    waiting = await asked.message()
+    waiting = await begun(discord, "play")
     assert waiting.loading
     assert "Stop" in growing.buttons
     for number in range(2):
@@ -255,40 +251,16 @@ async def test_an_answer_without_permitted_files_is_shown_as_text(discord: FakeD
     assert said is not answer
 
 
-async def test_a_deleted_channel_ends_the_answer(discord: FakeDiscord, toys: Toys) -> None:
-    channel = discord.guild.add_channel("short-lived")
-    await answered_mention(discord, toys, channel)
-    discord.delete_channel(channel)
-    toys.say(END)
-    (said,) = await direct(discord)
-    assert said == "The place where you asked is gone, so your answer ends here."
-
-
 async def test_a_closed_thread_ends_the_answer(discord: FakeDiscord, toys: Toys) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "play", text="Why?", thread=True)
-    starter = await asked.message()
+    starter = await begun(discord, "play", text="Why?", thread=True)
     toys.say(Reply(text="One"))
-    thread = await discord.until(lambda: starter.thread)
-    answer = await discord.until(lambda: next(iter(discord.messages(thread)), None))
+    thread, answer = await first_in_thread(discord, starter)
     await discord.until(lambda: answer.content == "One")
     discord.archive_thread(thread, locked=True)
     toys.say(END)
     # The token is still valid, but not in a closed thread: the asker is told where the question stands.
-    await discord.until(lambda: discord.private(discord.ann))
-    (said,) = discord.private(discord.ann)
+    said = await told_privately(discord)
     assert said.content == "The thread was closed, so your answer ends here."
-
-
-async def test_an_unreachable_asker_is_logged(
-    discord: FakeDiscord, toys: Toys, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    discord.ann.dm_closed = True
-    await answered_mention(discord, toys, discord.channel)
-    discord.guild.set_permissions(discord.channel, deny=["view_channel"])
-    toys.say(END)
-    await discord.until(lambda: "The asker could not be told" in caplog.text)
-    assert "Traceback" not in caplog.text
 
 
 async def test_an_unreachable_discord_ends_the_answer(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fakes.discord import FakeDiscord, FakeMessage
 from fakes.model_server.model_api import FakeModels, png
-from fakes.platforms.discord_bot import Toys, finished, on_discord
+from fakes.platforms.discord_bot import Toys, answered, begun, finished, on_discord
 
 from bot import Context, Plugin, command
 from bot.app import Bot
@@ -67,8 +67,7 @@ async def test_the_newest_preview_is_shown_no_faster_than_the_pace(
         FakeDiscord() as discord,
         on_discord(bot, discord),
     ):
-        asked = await discord.slash(discord.ann, discord.channel, "sketch")
-        message = await asked.message()
+        message = await begun(discord, "sketch")
         await discord.until(lambda: is_over(message))
         (picture,) = message.attachments
         assert (picture.data, picture.description, picture.spoiler) == (png(0), "A picture", True)
@@ -81,20 +80,8 @@ async def test_the_newest_preview_is_shown_no_faster_than_the_pace(
     assert all(later - earlier >= 0.99 * pace for earlier, later in itertools.pairwise(times[:-1]))
 
 
-async def test_a_stopped_picture_keeps_its_last_preview(discord: FakeDiscord, toys: Toys) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "play")
-    message = await asked.message()
-    toys.say(Reply(status="Step 3 of 20", attachments=(Attachment("preview.png", png(3), "image/png"),)))
-    await discord.until(lambda: message.attachments)
-    await discord.press(discord.ann, message, "Stop")
-    await finished(discord, message)
-    assert message.content == "-# Stopped."
-    assert [file.data for file in message.attachments] == [png(3)]
-
-
 async def test_a_failed_picture_keeps_its_last_preview_in_place(discord: FakeDiscord, toys: Toys) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "play")
-    message = await asked.message()
+    message = await begun(discord, "play")
     toys.say(Reply(status="Step 25 of 30 …", attachments=(Attachment("preview.png", png(3), "image/png"),)))
     await discord.until(lambda: message.attachments)
     toys.say(UserError("No foxes today."))
@@ -105,8 +92,7 @@ async def test_a_failed_picture_keeps_its_last_preview_in_place(discord: FakeDis
 
 
 async def test_pictures_have_alt_text_and_spoilers(discord: FakeDiscord, toys: Toys) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "draw", count=2)
-    message = await finished(discord, await asked.message())
+    message = await answered(discord, "draw", count=2)
     assert [file.filename for file in message.attachments] == ["0.png", "1.png"]
     assert message.attachments[1].description.startswith("Picture 1. ")
     assert len(message.attachments[1].description) == 1024
@@ -118,8 +104,7 @@ async def test_pictures_have_alt_text_and_spoilers(discord: FakeDiscord, toys: T
 
 
 async def test_a_preview_is_replaced_and_the_same_file_is_not_sent_again(discord: FakeDiscord, toys: Toys) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "play")
-    message = await asked.message()
+    message = await begun(discord, "play")
     seen = []
     pictures = [Attachment("step.png", png(number), alt=f"Step {number}") for number in range(2)]
     for number, text in ((0, "a"), (0, "ab"), (1, "abc")):
@@ -135,14 +120,12 @@ async def test_a_preview_is_replaced_and_the_same_file_is_not_sent_again(discord
 
 async def test_a_file_that_is_too_large_is_left_out_with_a_note(discord: FakeDiscord) -> None:
     discord.attachment_size_limit = 100_000
-    asked = await discord.slash(discord.ann, discord.channel, "draw", size=200_000)
-    message = await finished(discord, await asked.message())
+    message = await answered(discord, "draw", size=200_000)
     assert message.attachments == []
     assert message.content == "Look:\n\n-# 0.png is left out: it has 0.2 MB, and Discord takes 0.1 MB here."
 
 
 async def test_files_beyond_the_limit_are_left_out_with_a_note(discord: FakeDiscord) -> None:
-    asked = await discord.slash(discord.ann, discord.channel, "draw", count=12)
-    message = await finished(discord, await asked.message())
+    message = await answered(discord, "draw", count=12)
     assert [file.filename for file in message.attachments] == [f"{number}.png" for number in range(9)]
     assert "11.png is left out: Discord takes 9 files in a message." in message.content

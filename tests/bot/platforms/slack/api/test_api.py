@@ -144,23 +144,6 @@ async def test_the_token_is_sent_to_slack_alone(
     assert seen == []
 
 
-async def test_a_redirect_is_not_followed_with_the_token(
-    slack: FakeSlack, api: SlackApi, stranger: tuple[str, list[str]]
-) -> None:
-    url, seen = stranger
-    redirecting = aiohttp.web.Application()
-
-    async def redirect(_: aiohttp.web.Request) -> aiohttp.web.Response:
-        raise aiohttp.web.HTTPFound(url)
-
-    redirecting.router.add_get("/file", redirect)
-    async with TestServer(redirecting) as server:
-        api.client.base_url = str(server.make_url("/api/"))
-        with pytest.raises(SlackError, match="HTTP 302"):
-            await api.download(str(server.make_url("/file")), 1000)
-    assert seen == []
-
-
 async def test_an_unknown_share_is_an_empty_list(
     slack: FakeSlack, api: SlackApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:

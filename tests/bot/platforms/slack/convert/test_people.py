@@ -26,13 +26,11 @@ async def slack() -> AsyncIterator[FakeSlack]:
 @pytest.fixture
 async def users(slack: FakeSlack) -> AsyncIterator[UserDirectory]:
     section = SlackSection(bot_token=slack.bot_token, app_token=slack.app_token, api_base=slack.api_base)
-    async with (
-        aiohttp.ClientSession() as session,
-        UserDirectory(
-            SlackApi(connect(section, session), RateBudgets()), frozenset({slack.team, ORGANISATION})
-        ) as directory,
-    ):
+    async with aiohttp.ClientSession() as session:
+        api = SlackApi(connect(section, session), RateBudgets())
+        directory = UserDirectory(api, frozenset({slack.team, ORGANISATION}))
         yield directory
+        await directory.close()
 
 
 async def test_rights_end_with_their_time_if_slack_does_not_answer(

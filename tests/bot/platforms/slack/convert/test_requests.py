@@ -1,14 +1,12 @@
 """Parts of a request from Slack payloads: places, rights, question texts and files."""
 
-import json
 from typing import Any
 
 import pytest
 
-from bot.answers.decision import Answer
 from bot.app import Bot
 from bot.core.messages import Action, Attachment, Request, User
-from bot.platforms.slack.convert.requests import AnswerPlace, question_text, team_of, unescape, with_empty_files
+from bot.platforms.slack.convert.requests import AnswerPlace, question_text, team_of, with_empty_files
 
 ADA = User("U1", "Ada", is_moderator=True)
 HERE = AnswerPlace(channel="C1", user="U1", thread="7.1")
@@ -24,10 +22,6 @@ def test_an_admin_of_the_workspace_is_a_moderator_in_its_channels_alone() -> Non
     assert not DIRECT.limit_rights(ADA).is_moderator
     assert (HERE.to_place("T1").server, DIRECT.to_place("T1").server) == ("T1", "")
     assert HERE.to_place("T1").thread == "7.1"
-
-
-def test_an_answer_place_survives_json() -> None:
-    assert AnswerPlace(**json.loads(json.dumps(HERE.as_json()))) == HERE
 
 
 @pytest.mark.parametrize(
@@ -49,13 +43,6 @@ def test_the_question_text_is_free_text_or_the_command(
     assert question_text(decision, quoted=False) == unquoted
 
 
-def test_values_with_spaces_are_quoted(bot: Bot) -> None:
-    face = bot.registry.find("face")
-    asked = request(command="face", options={"seed": "two words"})
-    decision = Answer(request=asked, command=face, options={}, _carry_out=None)
-    assert question_text(decision, quoted=True) == '/face seed:"two words"'
-
-
 def test_a_request_has_empty_files_before_they_are_fetched() -> None:
     file = {"id": "F1", "name": "a.png", "mimetype": "image/png", "size": 4, "alt_txt": "A dot"}
     action = with_empty_files(request(action=Action("c:ask", {"prompt": "Why?", "file": file}))).action
@@ -69,7 +56,3 @@ def test_a_request_has_empty_files_before_they_are_fetched() -> None:
 )
 def test_the_workspace_of_a_user_is_not_their_organisation(named: tuple[str | None, ...], team: str) -> None:
     assert team_of(*named) == team
-
-
-def test_slacks_three_escapes_are_undone() -> None:
-    assert unescape("&lt;b&gt; &amp;amp; &quot;") == "<b> &amp; &quot;"

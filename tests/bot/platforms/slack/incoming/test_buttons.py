@@ -1,59 +1,24 @@
 """Buttons under answers: what they change, who may press them, and that they survive a restart."""
 
-from pathlib import Path
-
 import pytest
 from fakes.model_server.model_api import FakeModels, png
-from fakes.platforms.discord_bot import Toys, bot_with_toys
-from fakes.platforms.slack_bot import find_answers, on_slack, wait_for_answer, wait_for_question, wait_for_thread
-from fakes.slack import FakeMessage, FakeSlack, FakeView
+from fakes.platforms.discord_bot import Toys
+from fakes.platforms.slack_bot import (
+    find_answers,
+    press,
+    run_command,
+    wait_for_answer,
+    wait_for_ephemeral,
+    wait_for_question,
+    wait_for_thread,
+)
+from fakes.slack import FakeSlack
 
 from bot.app import Bot
 from bot.core.messages import Attachment, Button, Reply
 
 PARIS = "Paris is the capital of France."
 QUESTION = "What is the capital of France?"
-
-
-async def ask(slack: FakeSlack, command: str = "/ask", text: str = QUESTION, *, channel: str = "") -> None:
-    asked = await slack.command(slack.ann, channel or slack.channel, command, text)
-    await asked.acknowledged()
-
-
-async def press(slack: FakeSlack, user: str, on: FakeMessage, label: str) -> None:
-    assert (await (await slack.press(user, on, label)).acknowledged()).payload == {}
-
-
-async def last_ephemeral(slack: FakeSlack, user: str) -> FakeMessage:
-    return (await slack.until(lambda: slack.ephemeral(user)))[-1]
-
-
-async def open_view(slack: FakeSlack, user: str = "") -> FakeView:
-    return await slack.view(user or slack.ann)
-
-
-async def test_again_answers_once_more_in_the_same_thread(slack: FakeSlack, models: FakeModels) -> None:
-    await ask(slack)
-    first = await wait_for_answer(slack, PARIS)
-    await press(slack, slack.ann, first, "Again")
-    await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
-    _, second = find_answers(slack, PARIS)
-    assert second.thread_ts == first.thread_ts
-    assert second.shown.startswith(f"> Ann pressed Again · {QUESTION}\n\n{PARIS}")
-    assert models.requests[0]["seed"] != models.requests[1]["seed"]
-    await press(slack, slack.admin, second, "Warmer")
-    await slack.until(lambda: len(find_answers(slack, PARIS)) == 3)
-    assert models.requests[2]["temperature"] == 1.0
-
-
-async def test_buttons_of_the_asker_are_refused_to_others(slack: FakeSlack) -> None:
-    await ask(slack)
-    answer = await wait_for_answer(slack, PARIS)
-    await press(slack, slack.ben, answer, "Delete")
-    message = await last_ephemeral(slack, slack.ben)
-    assert message.shown == "Only Ann, who asked, and moderators can do that."
-    assert message.thread_ts == answer.thread_ts
-    assert not answer.deleted
 
 
 async def test_another_page_with_a_file_comes_as_a_new_message(slack: FakeSlack, toys: Toys) -> None:
@@ -67,7 +32,7 @@ async def test_another_page_with_a_file_comes_as_a_new_message(slack: FakeSlack,
         for number in (1, 2)
     ]
     toys.say(*pages)
-    await ask(slack, "/tempera", "play a book")
+    await run_command(slack, "/tempera", "play a book")
     asked = await wait_for_question(slack)
     first = await wait_for_thread(slack, asked, 3)
     await press(slack, slack.ben, first[-1], "▶")
@@ -79,29 +44,21 @@ async def test_another_page_with_a_file_comes_as_a_new_message(slack: FakeSlack,
     assert both[:3] == first
 
 
-async def test_thumbs_are_counted_under_the_answer(slack: FakeSlack) -> None:
-    await ask(slack)
+async def test_thumbs_are_counted_under_the_answer_in_the_language_of_the_asker(slack: FakeSlack) -> None:
+    berta = slack.add_user("Berta", locale="de-DE")
+    await run_command(slack, "/ask", QUESTION)
     answer = await wait_for_answer(slack, PARIS)
     before = answer.shown
-    await press(slack, slack.ben, answer, "👍")
+    await press(slack, berta, answer, "👍")
     await slack.until(lambda: "👍 1" in answer.buttons)
     await press(slack, slack.ann, answer, "👎")
     await slack.until(lambda: "👎 1" in answer.buttons)
-    assert list(answer.buttons)[-3:] == ["Delete", "👍 1", "👎 1"]
+    assert list(answer.buttons) == ["Again", "Cooler", "Warmer", "Edit", "Delete", "👍 1", "👎 1"]
     assert answer.shown == before
 
 
-async def test_a_thumb_keeps_the_language_of_the_asker(slack: FakeSlack) -> None:
-    berta = slack.add_user("Berta", locale="de-DE")
-    await ask(slack)
-    answer = await wait_for_answer(slack, PARIS)
-    await press(slack, berta, answer, "👍")
-    await slack.until(lambda: "👍 1" in answer.buttons)
-    assert list(answer.buttons) == ["Again", "Cooler", "Warmer", "Edit", "Delete", "👍 1", "👎"]
-
-
 async def test_thumbs_are_counted_under_pictures(slack: FakeSlack) -> None:
-    await ask(slack, "/face", "seed:7")
+    await run_command(slack, "/face", "seed:7")
     card = await wait_for_answer(slack, "fake-faces")
     await press(slack, slack.ben, card, "👍")
     await slack.until(lambda: "👍 1" in card.buttons)
@@ -109,7 +66,7 @@ async def test_thumbs_are_counted_under_pictures(slack: FakeSlack) -> None:
 
 
 async def test_delete_removes_the_answer_and_the_question(slack: FakeSlack) -> None:
-    await ask(slack, "/face", "seed:7")
+    await run_command(slack, "/face", "seed:7")
     card = await wait_for_answer(slack, "fake-faces")
     await press(slack, slack.ann, card, "Delete")
     await slack.until(lambda: all(one.deleted for one in slack.workspace.messages))
@@ -120,7 +77,7 @@ async def test_message_ids_are_stored_before_delete_can_be_pressed(
     slack: FakeSlack, toy_bot: Bot, models: FakeModels
 ) -> None:
     models.gate.clear()
-    await ask(slack, "/face", "seed:7")
+    await run_command(slack, "/face", "seed:7")
     [posted] = await slack.until(lambda: slack.messages(slack.channel))
     slack.refuse("chat.postMessage", retry_after=1)
     models.gate.set()
@@ -130,21 +87,10 @@ async def test_message_ids_are_stored_before_delete_can_be_pressed(
     assert (await wait_for_answer(slack, "fake-faces")).thread_ts == posted.ts
 
 
-async def test_delete_keeps_a_question_with_other_answers(slack: FakeSlack) -> None:
-    await ask(slack, "/tempera", "stretch length:15000")
-    first = await wait_for_answer(slack, "word")
-    await press(slack, slack.ann, first, "Again")
-    await slack.until(lambda: len(find_answers(slack, "word")) == 2)
-    await press(slack, slack.admin, first, "Delete")
-    await slack.until(lambda: len(slack.thread(slack.channel, first.thread_ts)) == 2)
-    assert [one.ts for one in slack.messages(slack.channel)] == [first.thread_ts]
-
-
-@pytest.mark.parametrize("label", ["Again", "Warmer"])
-async def test_the_question_is_deleted_with_its_last_answer(slack: FakeSlack, label: str) -> None:
-    await ask(slack)
+async def test_the_question_is_deleted_with_its_last_answer(slack: FakeSlack) -> None:
+    await run_command(slack, "/ask", QUESTION)
     first = await wait_for_answer(slack, PARIS)
-    await press(slack, slack.ann, first, label)
+    await press(slack, slack.ann, first, "Again")
     await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
     _, second = find_answers(slack, PARIS)
     await press(slack, slack.ann, first, "Delete")
@@ -166,45 +112,33 @@ async def test_delete_keeps_a_message_of_the_asker(slack: FakeSlack) -> None:
     assert not [call.error for call in slack.calls if call.method == "chat.delete" and call.error]
 
 
-async def stop_answer(slack: FakeSlack, models: FakeModels) -> FakeMessage:
-    """Press Stop while an answer grows by edits, and return the answer."""
+async def test_a_thumb_keeps_the_note_that_an_answer_was_stopped(slack: FakeSlack, models: FakeModels) -> None:
     slack.without_streaming()
     models.gate.clear()
-    await ask(slack)
+    await run_command(slack, "/ask", QUESTION)
     [posted] = await slack.until(lambda: slack.messages(slack.channel))
     [answer] = await slack.until(lambda: slack.thread(slack.channel, posted.ts))
     await slack.until(lambda: "Paris" in answer.shown)
     await press(slack, slack.ann, answer, "Stop")
-    return answer
-
-
-async def test_stop_ends_an_answer_that_is_edited(slack: FakeSlack, models: FakeModels) -> None:
-    answer = await stop_answer(slack, models)
-    await slack.until(lambda: "Stopped." in answer.shown)
+    await slack.until(lambda: "Stopped." in answer.shown and "👍" in answer.buttons)
     assert next(iter(answer.buttons)) == "Again"
     await models.until(dropped=1)
-
-
-async def test_a_thumb_keeps_the_note_that_an_answer_was_stopped(slack: FakeSlack, models: FakeModels) -> None:
-    answer = await stop_answer(slack, models)
-    await slack.until(lambda: "👍" in answer.buttons)
     await press(slack, slack.ben, answer, "👍")
     await slack.until(lambda: "👍 1" in answer.buttons)
     assert answer.shown.endswith("Stopped.")
-    await models.until(dropped=1)
 
 
 async def test_a_button_of_a_purged_answer_has_expired(slack: FakeSlack, toy_bot: Bot) -> None:
-    await ask(slack)
+    await run_command(slack, "/ask", QUESTION)
     answer = await wait_for_answer(slack, PARIS)
     await toy_bot.database.purge(0)
     await press(slack, slack.ann, answer, "Again")
-    assert (await last_ephemeral(slack, slack.ann)).shown.startswith("This has expired")
+    assert (await wait_for_ephemeral(slack, slack.ann)).shown.startswith("This has expired")
 
 
 async def test_buttons_work_in_a_channel_without_the_bot(slack: FakeSlack) -> None:
     room = slack.add_channel("elsewhere", member=False)
-    await ask(slack, channel=room)
+    await run_command(slack, "/ask", QUESTION, channel=room)
     [answer] = await slack.until(lambda: slack.messages(room))
     await press(slack, slack.ben, answer, "👍")
     await slack.until(lambda: "👍 1" in answer.buttons)
@@ -215,47 +149,15 @@ async def test_buttons_work_in_a_channel_without_the_bot(slack: FakeSlack) -> No
     await slack.until(lambda: answer.deleted)
 
 
-async def test_buttons_under_private_answers_answer_privately(models: FakeModels, toys: Toys, tmp_path: Path) -> None:
-    private = {"answers.private": True}
-    async with (
-        FakeSlack() as slack,
-        bot_with_toys(models, tmp_path, toys, settings=private) as bot,
-        on_slack(bot, slack),
-    ):
-        await ask(slack)
-        answer = await last_ephemeral(slack, slack.ann)
-        assert list(answer.buttons) == ["Again", "Cooler", "Warmer", "Edit", "Continue"]
-        await press(slack, slack.ann, answer, "Again")
-        await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 2)
-        await press(slack, slack.ann, answer, "Edit")
-        assert (await slack.submit(slack.ann, await open_view(slack), {"prompt": "And of Spain?"})).closed
-        await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 3)
-        assert all(PARIS in message.shown for message in slack.ephemeral(slack.ann))
-        assert slack.messages(slack.channel) == []
-
-
-async def test_buttons_work_after_a_restart(
-    models: FakeModels, toys: Toys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with FakeSlack() as slack:
-        async with bot_with_toys(models, tmp_path, toys) as bot, on_slack(bot, slack):
-            await ask(slack)
-            answer = await wait_for_answer(slack, PARIS)
-        async with bot_with_toys(models, tmp_path, Toys()) as bot, on_slack(bot, slack):
-            await press(slack, slack.ann, answer, "Again")
-            await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
-            await press(slack, slack.ann, answer, "Delete")
-            await slack.until(lambda: answer.deleted)
-
-
-async def test_a_press_that_is_delivered_twice_counts_once(slack: FakeSlack) -> None:
-    await ask(slack)
-    answer = await wait_for_answer(slack, PARIS)
-    pressed = await slack.press(slack.ben, answer, "👍")
-    await pressed.acknowledged()
-    await slack.until(lambda: "👍 1" in answer.buttons)
-    again = type(pressed)(pressed.kind, pressed.payload)
-    await slack.courier.send(again).acknowledged()
-    await press(slack, slack.ann, answer, "👎")
-    await slack.until(lambda: "👎 1" in answer.buttons)
-    assert "👍 1" in answer.buttons
+@pytest.mark.parametrize("settings", [{"answers.private": True}])
+async def test_buttons_under_private_answers_answer_privately(slack: FakeSlack) -> None:
+    await run_command(slack, "/ask", QUESTION)
+    answer = await wait_for_ephemeral(slack, slack.ann)
+    assert list(answer.buttons) == ["Again", "Cooler", "Warmer", "Edit", "Continue"]
+    await press(slack, slack.ann, answer, "Again")
+    await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 2)
+    await press(slack, slack.ann, answer, "Edit")
+    assert (await slack.submit(slack.ann, await slack.view(slack.ann), {"prompt": "And of Spain?"})).closed
+    await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 3)
+    assert all(PARIS in message.shown for message in slack.ephemeral(slack.ann))
+    assert slack.messages(slack.channel) == []

@@ -47,19 +47,17 @@ def test_the_form_of_every_command_is_valid(command: Any, locale: str) -> None:
     assert [block["block_id"] for block in view["blocks"]] == [field.name for field in form.fields]
 
 
-def test_the_form_of_ask() -> None:
+def test_the_form_of_ask_in_the_language_of_the_reader() -> None:
     command = next(one for one in COMMANDS if one.name == "ask")
     form = buttons.make_form(command, {"temperature": 0.2, "prompt": "Why?"}, "t:edit:7")
-    view = modal.build(form, private_metadata="kept", locale="en")
+    view = modal.build(form, private_metadata="kept", locale="de-DE")
     assert (view["callback_id"], view["private_metadata"], view["title"]["text"]) == ("t:edit:7", "kept", "/ask")
-    blocks = {block["block_id"]: block for block in view["blocks"]}
-    assert list(blocks) == ["prompt", "file", "temperature", "max_tokens", "seed"]
-    prompt, temperature, tokens, seed = (blocks[name] for name in ("prompt", "temperature", "max_tokens", "seed"))
-    assert prompt["label"]["text"] == "What you want to know"
-    assert prompt["hint"]["text"] == "prompt: a text from 1 to 3000 characters"
-    assert (prompt["optional"], temperature["optional"]) == (False, True)
-    assert prompt["element"]["multiline"] is True
-    assert prompt["element"]["initial_value"] == "Why?"
+    assert (view["submit"]["text"], view["close"]["text"]) == ("Senden", "Abbrechen")
+    prompt, file, temperature, tokens, seed = view["blocks"]
+    assert (prompt["block_id"], prompt["optional"], file["optional"]) == ("prompt", False, True)
+    assert prompt["label"]["text"] == "Was du wissen möchtest"
+    assert prompt["hint"]["text"] == "prompt: ein Text von 1 bis 3000 Zeichen"
+    assert (prompt["element"]["multiline"], prompt["element"]["initial_value"]) == (True, "Why?")
     assert temperature["element"] == {
         "type": "number_input",
         "action_id": modal.INPUT_ACTION,
@@ -68,17 +66,8 @@ def test_the_form_of_ask() -> None:
         "max_value": "2",
         "initial_value": "0.2",
     }
-    assert tokens["element"]["is_decimal_allowed"] is False
-    assert tokens["element"]["initial_value"] == "512"
-    assert "initial_value" not in seed["element"]
-    assert seed["element"]["max_value"] == "2147483647"
-
-
-def test_a_form_is_in_the_language_of_the_reader() -> None:
-    view = build(Field("prompt", "What you want to know", "text"), locale="de-DE")
-    assert (view["submit"]["text"], view["close"]["text"]) == ("Senden", "Abbrechen")
-    assert view["blocks"][0]["label"]["text"] == "Was du wissen möchtest"
-    assert view["blocks"][0]["hint"]["text"] == "prompt: ein Text"
+    assert (tokens["element"]["is_decimal_allowed"], tokens["element"]["initial_value"]) == (False, "512")
+    assert (seed["element"]["max_value"], "initial_value" in seed["element"]) == ("2147483647", False)
 
 
 def test_submitted_fields_come_back_as_typed() -> None:

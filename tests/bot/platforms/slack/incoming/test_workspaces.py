@@ -2,26 +2,19 @@
 
 import copy
 import logging
-from collections.abc import AsyncIterator
 
 import pytest
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.slack_bot import find_answers, on_slack, speed_up
+from fakes.platforms.slack_bot import find_answers
 from fakes.slack import FakeSlack
 from fakes.slack.delivery import Delivery
-
-from bot.app import Bot
 
 PARIS = "Paris is the capital of France."
 
 
-@pytest.fixture(params=["socket", "http"])
-async def slack(
-    request: pytest.FixtureRequest, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[FakeSlack]:
-    async with FakeSlack() as server, on_slack(toy_bot, server, http=request.param == "http"):
-        speed_up(server, monkeypatch)
-        yield server
+@pytest.fixture(params=[False, True], ids=["socket", "http"])
+def http(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
 
 
 async def test_what_comes_for_another_workspace_is_acknowledged_once_and_ignored(

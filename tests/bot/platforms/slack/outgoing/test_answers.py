@@ -1,15 +1,15 @@
 """Answers to slash commands: where they appear, how they grow, and that they always end."""
 
-from pathlib import Path
-
 import pytest
 from fakes.core.clock import returning_late
 from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.discord_bot import Toys, bot_with_toys
+from fakes.platforms.discord_bot import Toys
 from fakes.platforms.slack_bot import (
     find_answers,
     on_slack,
+    play,
+    playing,
     run_command,
     wait_for_answer,
     wait_for_ephemeral,
@@ -19,11 +19,9 @@ from fakes.platforms.slack_bot import (
 from fakes.slack import FakeSlack
 
 from bot.app import Bot
-from bot.core.errors import UserError
 from bot.core.messages import Reply
 from bot.platforms.slack.api import message_format
 from bot.platforms.slack.api.api import SlackApi
-from bot.platforms.slack.api.message_format import escape
 
 PARIS = "Paris is the capital of France."
 QUESTION = "What is the capital of France?"
@@ -61,55 +59,23 @@ async def test_a_command_without_a_question_is_quoted_as_it_was_asked(slack: Fak
     assert list(card.buttons) == ["Again", "Edit", "Delete", "👍", "👎"]
 
 
-@pytest.mark.parametrize(
-    ("typed", "asked"),
-    [
-        ('text:"two words" seed:7', "two words"),
-        ("text:“two words” seed:7", "two words"),
-        ('seed:"7" two words &lt;3', "two words <3"),
-        ("two words seed:7", "two words"),
-    ],
-)
-async def test_options_are_read_as_pairs(slack: FakeSlack, toys: Toys, typed: str, asked: str) -> None:
-    await run_command(slack, "/tempera", f"play {typed}")
-    assert (await wait_for_question(slack)).shown == f"<@{slack.ann}> asks:\n> {escape(asked)}"
+async def test_options_are_read_as_pairs(slack: FakeSlack, toys: Toys) -> None:
+    await run_command(slack, "/tempera", 'play seed:"7" two words &lt;3')
+    assert (await wait_for_question(slack)).shown == f"<@{slack.ann}> asks:\n> two words &lt;3"
     toys.say(Reply(text="Done.", card={"model": "toy"}, final=True))
     await wait_for_answer(slack, "Done.")
     await run_command(slack, "/tempera", "inspect")
     assert "- `seed`: 7" in (await wait_for_ephemeral(slack)).shown
 
 
-async def test_without_quotes_only_the_command_is_named(models: FakeModels, toys: Toys, tmp_path: Path) -> None:
-    async with (
-        FakeSlack() as slack,
-        bot_with_toys(models, tmp_path, toys, settings={"answers.quote": False}) as bot,
-        on_slack(bot, slack),
-    ):
-        await run_command(slack, "/ask", QUESTION)
-        assert (await wait_for_question(slack)).shown == f"<@{slack.ann}> asks:\n> /ask"
-        assert (await wait_for_answer(slack, PARIS)).shown.startswith(PARIS)
-        await run_command(slack, "/tempera", "draw count:2")
-        await slack.until(lambda: len(slack.messages(slack.channel)) == 2)
-        assert slack.messages(slack.channel)[-1].shown.endswith("> /tempera draw")
-
-
-async def test_a_command_in_a_direct_message_is_answered_there(slack: FakeSlack) -> None:
-    direct = slack.dm(slack.ann)
-    await run_command(slack, "/ask", QUESTION, channel=direct)
-    posted = await wait_for_question(slack, direct)
-    [answer] = await wait_for_thread(slack, posted)
-    assert answer is await wait_for_answer(slack, PARIS)
-
-
-async def test_a_late_error_is_below_the_text(slack: FakeSlack, toys: Toys) -> None:
-    await run_command(slack, "/tempera", "play something")
-    toys.say(Reply(text="So far"))
-    [answer] = await wait_for_thread(slack, await wait_for_question(slack))
-    toys.say(UserError("And no further."))
-    await slack.until(lambda: "And no further." in answer.shown)
-    assert answer.shown.startswith("So far\n\nAnd no further.")
-    assert not answer.streaming
-    assert slack.ephemeral(slack.ann) == []
+@pytest.mark.parametrize("settings", [{"answers.quote": False}])
+async def test_without_quotes_only_the_command_is_named(slack: FakeSlack) -> None:
+    await run_command(slack, "/ask", QUESTION)
+    assert (await wait_for_question(slack)).shown == f"<@{slack.ann}> asks:\n> /ask"
+    assert (await wait_for_answer(slack, PARIS)).shown.startswith(PARIS)
+    await run_command(slack, "/tempera", "draw count:2")
+    await slack.until(lambda: len(slack.messages(slack.channel)) == 2)
+    assert slack.messages(slack.channel)[-1].shown.endswith("> /tempera draw")
 
 
 async def test_everything_is_in_the_language_of_the_asker(slack: FakeSlack) -> None:
@@ -119,28 +85,23 @@ async def test_everything_is_in_the_language_of_the_asker(slack: FakeSlack) -> N
     assert "Wärmer" in (await wait_for_answer(slack, PARIS)).buttons
 
 
-async def test_everything_is_in_the_language_that_is_set(models: FakeModels, toys: Toys, tmp_path: Path) -> None:
-    german = {"answers.language": "de"}
-    async with (
-        FakeSlack() as slack,
-        bot_with_toys(models, tmp_path, toys, settings=german) as bot,
-        on_slack(bot, slack),
-    ):
-        await run_command(slack, "/ask", QUESTION)
-        assert (await wait_for_question(slack)).shown.startswith(f"<@{slack.ann}> fragt:")
-        assert "Wärmer" in (await wait_for_answer(slack, PARIS)).buttons
-        said = await slack.say(slack.ann, slack.channel, "", mention=True)
-        [welcome] = await slack.until(lambda: slack.thread(slack.channel, said.ts))
-        assert welcome.shown.startswith("Hallo! Ich zeige, wie generative KI funktioniert.")
-        await run_command(slack, "/ask")
-        [first, *_] = (await slack.view(slack.ann)).content["blocks"]
-        assert first["label"]["text"] == "Was du wissen möchtest"
-        await run_command(slack, "/tempera", "weigh", user=slack.ben)
-        view = await slack.view(slack.ben)
-        file = slack.add_file(slack.ben, "note.txt", b"four")
-        slack.scopes.remove("files:read")
-        assert (await slack.submit(slack.ben, view, {"file": file, "note": "fragile"})).closed
-        assert "Das hast du eingegeben:" in (await wait_for_ephemeral(slack, slack.ben)).shown
+@pytest.mark.parametrize("settings", [{"answers.language": "de"}])
+async def test_everything_is_in_the_language_that_is_set(slack: FakeSlack) -> None:
+    await run_command(slack, "/ask", QUESTION)
+    assert (await wait_for_question(slack)).shown.startswith(f"<@{slack.ann}> fragt:")
+    assert "Wärmer" in (await wait_for_answer(slack, PARIS)).buttons
+    said = await slack.say(slack.ann, slack.channel, "", mention=True)
+    [welcome] = await slack.until(lambda: slack.thread(slack.channel, said.ts))
+    assert welcome.shown.startswith("Hallo! Ich zeige, wie generative KI funktioniert.")
+    await run_command(slack, "/ask")
+    [first, *_] = (await slack.view(slack.ann)).content["blocks"]
+    assert first["label"]["text"] == "Was du wissen möchtest"
+    await run_command(slack, "/tempera", "weigh", user=slack.ben)
+    view = await slack.view(slack.ben)
+    file = slack.add_file(slack.ben, "note.txt", b"four")
+    slack.scopes.remove("files:read")
+    assert (await slack.submit(slack.ben, view, {"file": file, "note": "fragile"})).closed
+    assert "Das hast du eingegeben:" in (await wait_for_ephemeral(slack, slack.ben)).shown
 
 
 async def test_an_unknown_asker_is_answered(slack: FakeSlack) -> None:
@@ -259,23 +220,11 @@ async def test_without_budget_for_streams_messages_are_edited_then_only_finished
         assert len(slack.thread(channel, (await wait_for_question(slack, channel)).ts)) == 1
 
 
-async def test_a_429_loses_nothing(slack: FakeSlack, toys: Toys) -> None:
-    await run_command(slack, "/tempera", "play something")
-    toys.say(Reply(text="One"))
-    [answer] = await wait_for_thread(slack, await wait_for_question(slack))
-    slack.refuse("chat.stopStream", "ratelimited", retry_after=1, times=1)
-    toys.say(Reply(text="One two.", final=True))
-    assert await wait_for_answer(slack, "One two.") is answer
-    first, second = [call for call in slack.calls if call.method == "chat.stopStream"]
-    assert second.at - first.at >= 1
-
-
 async def test_the_final_snapshot_is_tried_again_after_a_failure(
     slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.platforms.answer_tasks.RETRY_SECONDS", (0.01, 0.01, 0.01))
-    await run_command(slack, "/tempera", "play something")
-    await wait_for_question(slack)
+    await play(slack)
     slack.refuse("chat.postMessage", "internal_error", status=500, times=3)
     toys.say(Reply(text="One two.", final=True))
     assert (await wait_for_answer(slack, "One two.")).shown == "One two."
@@ -286,9 +235,7 @@ async def test_a_final_snapshot_that_slack_refuses_is_not_tried_again(
     slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
     monkeypatch.setattr("bot.platforms.answer_tasks.RETRY_SECONDS", (0.01, 0.01, 0.01))
-    await run_command(slack, "/tempera", "play something")
-    toys.say(Reply(text="One"))
-    [answer] = await wait_for_thread(slack, await wait_for_question(slack))
+    answer = await playing(slack, toys)
     slack.refuse("chat.stopStream", "msg_blocks_too_long", times=times)
     slack.refuse("chat.update", "msg_blocks_too_long", times=-1)
     toys.say(Reply(text="One two.", final=True))
@@ -299,9 +246,7 @@ async def test_a_final_snapshot_that_slack_refuses_is_not_tried_again(
 
 
 async def test_an_answer_that_grows_outlives_a_refused_snapshot(slack: FakeSlack, toys: Toys) -> None:
-    await run_command(slack, "/tempera", "play something")
-    toys.say(Reply(text="One"))
-    [answer] = await wait_for_thread(slack, await wait_for_question(slack))
+    answer = await playing(slack, toys)
     slack.refuse("chat.appendStream", "no_text")
     toys.say(Reply(text="One two"))
     await slack.until(lambda: slack.called("chat.appendStream"))
@@ -320,8 +265,7 @@ async def test_the_asker_is_notified_of_an_archived_channel(slack: FakeSlack, to
 
 
 async def test_a_deleted_answer_is_cancelled(slack: FakeSlack, toys: Toys) -> None:
-    await run_command(slack, "/tempera", "play something")
-    posted = await wait_for_question(slack)
+    posted = await play(slack)
     toys.say(Reply(text="One"))
     [answer] = await wait_for_thread(slack, posted)
     slack.delete(answer)
@@ -344,8 +288,7 @@ async def test_an_answer_deleted_before_its_id_is_known_is_cancelled(
     slack: FakeSlack, toys: Toys, toy_bot: Bot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(SlackApi, "start_stream", returning_late(SlackApi.start_stream))
-    await run_command(slack, "/tempera", "play something")
-    posted = await wait_for_question(slack)
+    posted = await play(slack)
     toys.say(Reply(text="One"))
     [answer] = await wait_for_thread(slack, posted)
     (row,) = toy_bot.runs.ids
@@ -362,28 +305,18 @@ async def test_a_finished_answer_whose_message_somebody_deletes_is_not_kept(slac
     await eventually_gone(toy_bot, row.id)
 
 
-@pytest.mark.parametrize(
-    ("kind", "told"), [("hate", "Reason: "), ("self-harm", "Please talk to somebody you trust today")]
-)
-async def test_a_question_that_the_classifier_refuses_is_never_shown(
-    models: FakeModels, toys: Toys, tmp_path: Path, kind: str, told: str
-) -> None:
-    models.scores = {"aubergine": {kind: 0.99}}
-    settings = {"safety.level": "classroom"}
-    async with (
-        FakeSlack() as slack,
-        bot_with_toys(models, tmp_path, toys, settings=settings) as bot,
-        on_slack(bot, slack),
-    ):
-        await run_command(slack, "/ask", "aubergine")
-        assert told in (await wait_for_ephemeral(slack)).shown
-        [posted] = slack.workspace.messages[:1]
-        await slack.until(lambda: posted.deleted)
-        shown = [text for message in slack.workspace.messages for _, text in message.edits]
-        assert not any("aubergine" in text for text in shown)
-        assert f"<@{slack.ann}> asks:\n> /ask" in shown
-        await run_command(slack, "/ask", "courgette")
-        await slack.until(
-            lambda: [one.shown for one in slack.messages(slack.channel)] == [f"<@{slack.ann}> asks:\n> courgette"]
-        )
-        await wait_for_answer(slack, PARIS)
+@pytest.mark.parametrize("settings", [{"safety.level": "classroom"}])
+async def test_a_question_that_the_classifier_refuses_is_never_shown(slack: FakeSlack, models: FakeModels) -> None:
+    models.scores = {"aubergine": {"hate": 0.99}}
+    await run_command(slack, "/ask", "aubergine")
+    assert "Reason: " in (await wait_for_ephemeral(slack)).shown
+    [posted] = slack.workspace.messages[:1]
+    await slack.until(lambda: posted.deleted)
+    shown = [text for message in slack.workspace.messages for _, text in message.edits]
+    assert not any("aubergine" in text for text in shown)
+    assert f"<@{slack.ann}> asks:\n> /ask" in shown
+    await run_command(slack, "/ask", "courgette")
+    await slack.until(
+        lambda: [one.shown for one in slack.messages(slack.channel)] == [f"<@{slack.ann}> asks:\n> courgette"]
+    )
+    await wait_for_answer(slack, PARIS)

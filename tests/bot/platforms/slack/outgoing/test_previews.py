@@ -5,10 +5,9 @@ from dataclasses import replace
 import pytest
 from fakes.model_server.model_api import png
 from fakes.platforms.discord_bot import Toys
-from fakes.platforms.slack_bot import on_slack, run_command, wait_for_answer, wait_for_question, wait_for_thread
+from fakes.platforms.slack_bot import play, wait_for_answer, wait_for_thread
 from fakes.slack import FakeMessage, FakeSlack
 
-from bot.app import Bot
 from bot.core.errors import UserError
 from bot.core.messages import Attachment, Reply
 from bot.platforms.slack.api import api, budgets
@@ -58,8 +57,7 @@ async def finish_and_check(slack: FakeSlack, toys: Toys, posted: FakeMessage) ->
 
 
 async def test_each_preview_replaces_the_previous_one(slack: FakeSlack, toys: Toys) -> None:
-    await run_command(slack, "/tempera", "play something")
-    posted = await wait_for_question(slack)
+    posted = await play(slack)
     toys.say(Reply(status=QUEUED))
     await slack.until(lambda: current_status(slack, posted) == QUEUED)
     toys.say(progress_reply(1))
@@ -73,18 +71,9 @@ async def test_each_preview_replaces_the_previous_one(slack: FakeSlack, toys: To
     assert not slack.called("chat.update")
 
 
-async def test_stop_is_below_the_preview(slack: FakeSlack, toys: Toys) -> None:
-    await run_command(slack, "/tempera", "play something")
-    toys.say(progress_reply(1))
-    shown = await wait_for_step(slack, await wait_for_question(slack), 1)
-    await slack.press(slack.ann, shown, "Stop")
-    await wait_for_answer(slack, "Stopped.")
-
-
 async def test_previews_keep_their_distance(slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(previews, "PREVIEW_SECONDS", 3600.0)
-    await run_command(slack, "/tempera", "play something")
-    posted = await wait_for_question(slack)
+    posted = await play(slack)
     toys.say(progress_reply(1))
     first = await wait_for_step(slack, posted, 1)
     toys.say(progress_reply(2), progress_reply(2))
@@ -94,8 +83,7 @@ async def test_previews_keep_their_distance(slack: FakeSlack, toys: Toys, monkey
 
 
 async def test_an_unchanged_picture_is_not_uploaded_again(slack: FakeSlack, toys: Toys) -> None:
-    await run_command(slack, "/tempera", "play something")
-    posted = await wait_for_question(slack)
+    posted = await play(slack)
     toys.say(progress_reply(1))
     first = await wait_for_step(slack, posted, 1)
     toys.say(replace(progress_reply(1), status="Step 2 of 3 …"))
@@ -106,8 +94,7 @@ async def test_an_unchanged_picture_is_not_uploaded_again(slack: FakeSlack, toys
 
 
 async def test_a_failed_deletion_is_repeated_with_the_next_preview(slack: FakeSlack, toys: Toys) -> None:
-    await run_command(slack, "/tempera", "play something")
-    posted = await wait_for_question(slack)
+    posted = await play(slack)
     toys.say(progress_reply(1))
     first = await wait_for_step(slack, posted, 1)
     slack.refuse("chat.delete", "fatal_error")
@@ -118,8 +105,7 @@ async def test_a_failed_deletion_is_repeated_with_the_next_preview(slack: FakeSl
 
 
 async def test_other_files_are_shown_only_at_the_end(slack: FakeSlack, toys: Toys) -> None:
-    await run_command(slack, "/tempera", "play something")
-    posted = await wait_for_question(slack)
+    posted = await play(slack)
     table = Attachment("foxes.csv", b"name,age", "text/csv")
     toys.say(Reply(status=QUEUED, attachments=(table,)))
     await slack.until(lambda: current_status(slack, posted) == QUEUED)
@@ -131,8 +117,7 @@ async def test_finished_answers_have_priority_over_previews(
 ) -> None:
     # Half of them are for what is finished.
     monkeypatch.setitem(budgets.PER_MINUTE, budgets.DELETE_FILE, 2)
-    await run_command(slack, "/tempera", "play something")
-    posted = await wait_for_question(slack)
+    posted = await play(slack)
     for number in (1, 2):
         toys.say(progress_reply(number))
         await wait_for_step(slack, posted, number)
@@ -143,8 +128,7 @@ async def test_finished_answers_have_priority_over_previews(
 
 @pytest.mark.parametrize("method", [UPLOAD, "files.info", "chat.postMessage"])
 async def test_a_refused_preview_is_replaced_by_the_status(slack: FakeSlack, toys: Toys, method: str) -> None:
-    await run_command(slack, "/tempera", "play something")
-    posted = await wait_for_question(slack)
+    posted = await play(slack)
     slack.refuse(method, "invalid_blocks")
     toys.say(progress_reply(1))
     await slack.until(lambda: current_status(slack, posted) == "Step 1 of 3 …")
@@ -158,8 +142,7 @@ async def test_a_refused_preview_is_replaced_by_the_status(slack: FakeSlack, toy
 async def test_an_unprocessed_preview_is_skipped(slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "PROCESSING_POLL_SECONDS", (0.01,))
     monkeypatch.setattr("fakes.slack.files.SHARE_DELAY_SECONDS", 0.3)
-    await run_command(slack, "/tempera", "play something")
-    posted = await wait_for_question(slack)
+    posted = await play(slack)
     toys.say(progress_reply(1))
     await slack.until(lambda: current_status(slack, posted) == "Step 1 of 3 …")
     monkeypatch.setattr("fakes.slack.files.SHARE_DELAY_SECONDS", 0.0)
@@ -171,8 +154,7 @@ async def test_an_unprocessed_preview_is_skipped(slack: FakeSlack, toys: Toys, m
 async def test_a_preview_replaces_the_message_with_the_status(slack: FakeSlack, toys: Toys) -> None:
     slack.without_streaming()
     slack.refuse("assistant.threads.setStatus", "unknown_method", times=-1)
-    await run_command(slack, "/tempera", "play something")
-    posted = await wait_for_question(slack)
+    posted = await play(slack)
     toys.say(Reply(status="Number 2 in the queue …"))
     [told] = await wait_for_thread(slack, posted)
     toys.say(Reply(status=QUEUED))
@@ -186,8 +168,7 @@ async def test_a_preview_replaces_the_message_with_the_status(slack: FakeSlack, 
 
 
 async def test_a_failed_picture_keeps_the_last_preview(slack: FakeSlack, toys: Toys) -> None:
-    await run_command(slack, "/tempera", "play something")
-    posted = await wait_for_question(slack)
+    posted = await play(slack)
     toys.say(progress_reply(2))
     preview = await wait_for_step(slack, posted, 2)
     toys.say(UserError("No foxes today."))
@@ -201,8 +182,7 @@ async def test_a_failed_picture_keeps_the_last_preview(slack: FakeSlack, toys: T
 
 
 async def test_text_replaces_the_preview(slack: FakeSlack, toys: Toys) -> None:
-    await run_command(slack, "/tempera", "play something")
-    posted = await wait_for_question(slack)
+    posted = await play(slack)
     toys.say(progress_reply(1))
     shown = await wait_for_step(slack, posted, 1)
     toys.say(Reply(text="One"))
@@ -210,14 +190,3 @@ async def test_text_replaces_the_preview(slack: FakeSlack, toys: Toys) -> None:
     toys.say(Reply(text="One.", final=True))
     await wait_for_answer(slack, "One.")
     await slack.until(lambda: not slack.workspace.files)
-
-
-async def test_a_preview_is_marked_as_interrupted_at_shutdown(toy_bot: Bot, toys: Toys) -> None:
-    async with FakeSlack() as other:
-        async with on_slack(toy_bot, other):
-            await run_command(other, "/tempera", "play something", channel=other.channel, user=other.ann)
-            toys.say(progress_reply(1))
-            shown = await wait_for_step(other, await wait_for_question(other), 1)
-        assert "Interrupted" in shown.shown
-        assert "Again" in shown.buttons
-        assert not other.workspace.files

@@ -1,7 +1,5 @@
 """Answers for the asker only, and answers in channels that the bot is not in."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -11,11 +9,10 @@ from fakes.platforms.discord_bot import Toys, bot_with_toys
 from fakes.platforms.slack_bot import (
     find_answers,
     on_slack,
+    play,
     run_command,
     speed_up,
-    wait_for_answer,
     wait_for_ephemeral,
-    wait_for_question,
 )
 from fakes.slack import FakeSlack
 from fakes.storage.trouble import locked, wait_briefly
@@ -29,30 +26,6 @@ QUESTION = "What is the capital of France?"
 SECRET = "Write to ann@example.org"
 
 
-@pytest.fixture
-async def slack(toy_bot: Bot, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSlack]:
-    async with FakeSlack() as server, on_slack(toy_bot, server):
-        speed_up(server, monkeypatch)
-        yield server
-
-
-@asynccontextmanager
-async def slack_with_private_answers(models: FakeModels, folder: Path, toys: Toys) -> AsyncIterator[FakeSlack]:
-    """Run a bot that answers questions with personal data privately."""
-    settings = {"safety.level": "standard"}
-    async with (
-        FakeSlack() as slack,
-        bot_with_toys(models, folder, toys, settings=settings) as bot,
-        on_slack(bot, slack),
-    ):
-        yield slack
-
-
-def prompts_of(models: FakeModels) -> list[list[str]]:
-    """Return the turns of each prompt, without the instructions."""
-    return [[turn["content"] for turn in body["messages"][1:]] for body in models.requests]
-
-
 async def test_a_private_answer_is_complete_and_for_the_asker_only(slack: FakeSlack) -> None:
     await run_command(slack, "/tempera", "whisper hello")
     message = await wait_for_ephemeral(slack)
@@ -61,8 +34,7 @@ async def test_a_private_answer_is_complete_and_for_the_asker_only(slack: FakeSl
 
 
 async def test_an_answer_that_turns_out_private_removes_the_question(slack: FakeSlack, toys: Toys) -> None:
-    await run_command(slack, "/tempera", "play something")
-    posted = await wait_for_question(slack)
+    posted = await play(slack)
     toys.say(UserError("That does not work today."))
     message = await wait_for_ephemeral(slack)
     # In a thread of a message that is gone, nobody would see it.
@@ -78,8 +50,7 @@ async def test_an_answer_that_fails_with_the_database_leaves_nothing_behind_for_
     toys = Toys()
     async with bot_with_toys(models, tmp_path, toys) as bot, FakeSlack() as slack, on_slack(bot, slack):
         speed_up(slack, monkeypatch)
-        await run_command(slack, "/tempera", "play something")
-        question = await wait_for_question(slack)
+        question = await play(slack)
         toys.say(Reply(text="One"))
         [shown] = await slack.until(lambda: slack.thread(slack.channel, question.ts))
         await wait_until_delivered(bot, "slack", shown.ts)
@@ -101,8 +72,7 @@ async def test_a_refusal_is_for_the_asker_only(slack: FakeSlack) -> None:
 
 
 async def test_private_pictures_go_to_the_direct_messages(slack: FakeSlack, toy_bot: Bot, toys: Toys) -> None:
-    await run_command(slack, "/tempera", "play something")
-    await wait_for_question(slack)
+    await play(slack)
     picture = Attachment("secret.png", png(1), "image/png", "A picture.")
     toys.say(Reply(text="For you alone.", attachments=(picture,), private=True, final=True))
     message = await wait_for_ephemeral(slack)
@@ -119,22 +89,6 @@ async def test_replies_name_slacks_commands(slack: FakeSlack) -> None:
     assert "- `/ask` – Ask the language model a question." in lines
     assert "- `/tempera whisper` – Repeat a text to the asker alone." in lines
     assert "`/tempera help ask` shows the options of a command." in lines
-    await run_command(slack, "/tempera", "help whisper")
-    await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 2)
-    assert slack.ephemeral(slack.ann)[-1].shown.splitlines()[1] == "`/tempera whisper text`"
-    await run_command(slack, "/tempera", "draw count:many")
-    await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 3)
-    await run_command(slack, "/tempera", "stretch")
-    await slack.until(lambda: len(slack.ephemeral(slack.ann)) == 4)
-    assert slack.ephemeral(slack.ann)[-1].shown.endswith("Like this: /tempera stretch length:… [seed:…]")
-
-
-async def test_inspect_in_a_channel_shows_its_last_answer(slack: FakeSlack) -> None:
-    await run_command(slack, "/ask", "temperature:0.2 Which capital?")
-    await wait_for_answer(slack, PARIS)
-    await run_command(slack, "/tempera", "inspect")
-    message = await wait_for_ephemeral(slack)
-    assert message.shown.startswith("**/ask** – asked by Ann")
 
 
 # Where the bot is not
@@ -150,51 +104,26 @@ async def test_in_a_foreign_channel_the_answer_says_how_to_invite_the_bot(slack:
     assert [message.shown for message in slack.ephemeral(slack.ann)] in ([], ["Working on it …"])
 
 
-async def test_in_a_foreign_channel_private_questions_are_no_context_of_public_answers(
-    models: FakeModels, toys: Toys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with slack_with_private_answers(models, tmp_path, toys) as slack:
-        speed_up(slack, monkeypatch)
-        room = slack.dm_between(slack.ann, slack.ben)
-        await run_command(slack, "/ask", SECRET, channel=room)
-        await slack.until(lambda: any(PARIS in message.shown for message in slack.ephemeral(slack.ann)))
-        await run_command(slack, "/ask", QUESTION, channel=room)
-        [answer] = await slack.until(lambda: slack.messages(room))
+# Questions with personal data are answered privately then.
+@pytest.mark.parametrize("settings", [{"safety.level": "standard"}])
+async def test_in_direct_messages_private_questions_are_context(slack: FakeSlack, models: FakeModels) -> None:
+    direct = slack.dm(slack.ann)
+    said = await slack.say(slack.ann, direct, SECRET)
+    await slack.until(lambda: len(find_answers(slack, PARIS)) == 1)
+    await slack.say(slack.ann, direct, QUESTION, thread_ts=said.ts)
+    await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
+    answer = find_answers(slack, PARIS)[-1]
+    slack.refuse("conversations.open", "missing_scope")
+    for count in (3, 4):
         await slack.press(slack.ann, answer, "Again")
-        await slack.until(lambda: len(slack.messages(room)) == 2)
-    assert prompts_of(models) == [[SECRET], [QUESTION], [QUESTION]]
-
-
-async def test_in_direct_messages_private_questions_are_context(
-    models: FakeModels, toys: Toys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with slack_with_private_answers(models, tmp_path, toys) as slack:
-        speed_up(slack, monkeypatch)
-        direct = slack.dm(slack.ann)
-        said = await slack.say(slack.ann, direct, SECRET)
-        await slack.until(lambda: len(find_answers(slack, PARIS)) == 1)
-        await slack.say(slack.ann, direct, QUESTION, thread_ts=said.ts)
-        await slack.until(lambda: len(find_answers(slack, PARIS)) == 2)
-        answer = find_answers(slack, PARIS)[-1]
-        slack.refuse("conversations.open", "missing_scope")
-        for count in (3, 4):
-            await slack.press(slack.ann, answer, "Again")
-            await slack.until(lambda count=count: len(find_answers(slack, PARIS)) == count)
-        await slack.press(slack.ann, answer, "Edit")
-        await slack.submit(slack.ann, await slack.view(slack.ann), {"prompt": "And of Spain?"})
-        await slack.until(lambda: len(find_answers(slack, PARIS)) == 5)
+        await slack.until(lambda count=count: len(find_answers(slack, PARIS)) == count)
+    await slack.press(slack.ann, answer, "Edit")
+    await slack.submit(slack.ann, await slack.view(slack.ann), {"prompt": "And of Spain?"})
+    await slack.until(lambda: len(find_answers(slack, PARIS)) == 5)
     # Where Slack does not tell whose direct messages these are, others may read them.
     whole = [SECRET, PARIS, QUESTION]
-    assert prompts_of(models) == [[SECRET], whole, [QUESTION], whole, [SECRET, PARIS, "And of Spain?"]]
-
-
-async def test_in_a_foreign_channel_pictures_go_to_the_asker(slack: FakeSlack) -> None:
-    room = slack.add_channel("elsewhere", member=False)
-    await run_command(slack, "/face", "seed:7", channel=room)
-    [answer] = await slack.until(lambda: slack.messages(room))
-    assert "The pictures are in your direct messages." in answer.shown
-    [sent] = slack.messages(slack.dm(slack.ann))
-    assert [file["name"] for file in sent.files] == ["face-7.png"]
+    prompts = [[turn["content"] for turn in body["messages"][1:]] for body in models.requests]
+    assert prompts == [[SECRET], whole, [QUESTION], whole, [SECRET, PARIS, "And of Spain?"]]
 
 
 async def test_in_a_foreign_channel_errors_and_private_answers_are_private(slack: FakeSlack, toys: Toys) -> None:

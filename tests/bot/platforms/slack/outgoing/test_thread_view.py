@@ -4,6 +4,8 @@ import pytest
 from fakes.model_server.model_api import png
 from fakes.platforms.discord_bot import Toys
 from fakes.platforms.slack_bot import (
+    play,
+    playing,
     run_command,
     wait_for_answer,
     wait_for_ephemeral,
@@ -22,8 +24,7 @@ QUESTION = "What is the capital of France?"
 
 
 async def test_a_stream_is_appended_to_and_never_repeats(slack: FakeSlack, toys: Toys) -> None:
-    await run_command(slack, "/tempera", "play something")
-    posted = await wait_for_question(slack)
+    posted = await play(slack)
     toys.say(Reply(status="Number 3 in the queue …"))
     await slack.until(lambda: slack.statuses.get((slack.channel, posted.ts)) == "Number 3 in the queue …")
     assert slack.thread(slack.channel, posted.ts) == []
@@ -55,9 +56,7 @@ async def test_a_different_final_text_is_edited(slack: FakeSlack, toys: Toys) ->
 async def test_an_end_that_the_stream_does_not_take_is_added_by_an_edit(
     slack: FakeSlack, toys: Toys, error: str
 ) -> None:
-    await run_command(slack, "/tempera", "play something")
-    toys.say(Reply(text="One"))
-    [answer] = await wait_for_thread(slack, await wait_for_question(slack))
+    answer = await playing(slack, toys)
     slack.refuse("chat.stopStream", error)
     toys.say(Reply(text="One two.", final=True))
     assert await wait_for_answer(slack, "One two.") is answer
@@ -69,9 +68,7 @@ async def test_a_piece_with_a_lost_response_is_not_repeated(
     slack: FakeSlack, toys: Toys, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     monkeypatch.setattr(answer_tasks, "RETRY_SECONDS", (0.01,))
-    await run_command(slack, "/tempera", "play something")
-    toys.say(Reply(text="One"))
-    [answer] = await wait_for_thread(slack, await wait_for_question(slack))
+    answer = await playing(slack, toys)
     slack.lost_answers.add(method)
     toys.say(Reply(text="One two"))
     await slack.until(lambda: answer.shown == "One two")
@@ -82,8 +79,7 @@ async def test_a_piece_with_a_lost_response_is_not_repeated(
 
 
 async def test_a_stream_that_slack_ends_is_followed_by_another(slack: FakeSlack, toys: Toys) -> None:
-    await run_command(slack, "/tempera", "play something")
-    posted = await wait_for_question(slack)
+    posted = await play(slack)
     toys.say(Reply(text="One"))
     [first] = await wait_for_thread(slack, posted)
     slack.expire_streams()
@@ -102,8 +98,7 @@ async def test_a_stream_is_closed_before_slack_closes_it(
 ) -> None:
     assert stream.MAX_STREAM_SECONDS < 240
     monkeypatch.setattr(stream, "MAX_STREAM_SECONDS", 0.0)
-    await run_command(slack, "/tempera", "play something")
-    posted = await wait_for_question(slack)
+    posted = await play(slack)
     toys.say(Reply(text="```python\nprint(1)"))
     await wait_for_thread(slack, posted)
     toys.say(Reply(text="```python\nprint(1)\nprint(2)"))
@@ -135,16 +130,6 @@ async def test_without_streaming_messages_are_edited(slack: FakeSlack, toys: Toy
     assert all(call["parse"] == "none" for call in slack.called("chat.update"))
 
 
-@pytest.mark.parametrize("error", ["missing_scope", "not_allowed", "channel_type_not_supported", "internal_error"])
-async def test_a_refused_stream_is_replaced_by_edits(slack: FakeSlack, toys: Toys, error: str) -> None:
-    slack.refuse("chat.startStream", error, times=-1)
-    await run_command(slack, "/tempera", "play something")
-    toys.say(Reply(text="One"))
-    [answer] = await wait_for_thread(slack, await wait_for_question(slack))
-    toys.say(Reply(text="One two.", final=True))
-    assert await wait_for_answer(slack, "One two.") is answer
-
-
 async def test_a_stream_that_slack_refuses_in_one_place_does_not_switch_off_the_next(
     slack: FakeSlack, toys: Toys
 ) -> None:
@@ -169,8 +154,7 @@ async def test_a_server_without_markdown_blocks_gets_sections(slack: FakeSlack) 
 
 
 async def test_a_long_stream_goes_on_in_the_next_message(slack: FakeSlack, toys: Toys) -> None:
-    await run_command(slack, "/tempera", "play something")
-    posted = await wait_for_question(slack)
+    posted = await play(slack)
     line = "A line of a long answer, with some more words in it.\n"
     for count in range(20, 440, 20):
         toys.say(Reply(text=line * count))
@@ -196,8 +180,7 @@ QUEUED = "Number 1 in the queue …"
 @pytest.mark.parametrize("error", ["missing_scope", "access_denied"])
 async def test_a_stream_replaces_the_message_with_the_status(slack: FakeSlack, toys: Toys, error: str) -> None:
     slack.refuse("assistant.threads.setStatus", error, times=-1)
-    await run_command(slack, "/tempera", "play something")
-    posted = await wait_for_question(slack)
+    posted = await play(slack)
     toys.say(Reply(status=QUEUED))
     [status] = await wait_for_thread(slack, posted)
     toys.say(Reply(text="One"))
@@ -209,8 +192,7 @@ async def test_a_stream_replaces_the_message_with_the_status(slack: FakeSlack, t
 
 
 async def test_text_grows_beside_a_picture(slack: FakeSlack, toys: Toys) -> None:
-    await run_command(slack, "/tempera", "play something")
-    posted = await wait_for_question(slack)
+    posted = await play(slack)
     fox = Attachment("fox.png", png(1), "image/png", "A fox.")
     toys.say(Reply(text="A fox:", attachments=(fox,)))
     [words] = await wait_for_thread(slack, posted)
