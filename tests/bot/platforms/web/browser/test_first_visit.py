@@ -8,16 +8,12 @@ import pytest
 from fakes.core.pictures import examine_here, make_picture
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.browser import MARKS, choose, opened
+from fakes.platforms.discord_bot import bot_with_plugins
 from fakes.platforms.web_page import visitor
 from playwright.async_api import expect
 
 from bot.answers import examiner
 from bot.app import Bot
-from bot.config.sections import PluginsSection
-from bot.inference.client import ModelClient
-from bot.platforms.capabilities import PLATFORMS
-from bot.plugin_host import plugin
-from bot.storage.database import Database
 
 pytestmark = MARKS
 
@@ -44,9 +40,7 @@ SEND_AND_RECALL = """async (box) => {
 @pytest.fixture
 async def bot(models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bot]:
     monkeypatch.setattr(examiner, "examine_in_child", examine_here)
-    plugins = plugin.load(PluginsSection(enabled=("ask", "imagine", "face", "help", "inspect"), entry_points=False))
-    database, settings = Database(f"sqlite:///{tmp_path}/tempera.db"), {"safety.level": "off"}
-    async with Bot(ModelClient(models.url), plugins, database, settings=settings, platforms=PLATFORMS) as running:
+    async with bot_with_plugins(models, tmp_path, ("ask", "imagine", "face", "help", "inspect")) as running:
         yield running
 
 
@@ -179,20 +173,6 @@ async def test_an_answer_can_do_nothing_to_the_page(page: Any, models: FakeModel
         ["www.plain.example", "http://www.plain.example/"],
         ["ann@plain.example", "mailto:ann@plain.example"],
     ]
-
-
-async def test_a_form_keeps_what_was_typed_until_it_is_taken(page: Any, models: FakeModels) -> None:
-    await page.locator("#input").fill("/ask")
-    await page.locator("#input").press("Enter")
-    form = page.get_by_role("dialog", name="/ask")
-    await expect(form).to_be_visible()
-    await form.locator("[name=prompt]").fill(" ")
-    await form.get_by_role("button", name="Send").click()
-    await expect(form.get_by_role("alert")).to_contain_text("/ask needs “prompt”")
-    await form.locator("[name=prompt]").fill("Why?")
-    await form.get_by_role("button", name="Send").click()
-    await expect(form).to_be_hidden()
-    await expect(exchange(page, 0).locator(".question .text")).to_have_text("Why?")
 
 
 async def test_a_long_question_leaves_its_answer_in_sight(page: Any, models: FakeModels) -> None:

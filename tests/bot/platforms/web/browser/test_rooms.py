@@ -4,12 +4,12 @@ import asyncio
 from typing import Any
 
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, choose, opened
+from fakes.platforms.browser import MARKS, choose, opened, opened_by_teacher
+from fakes.platforms.teachers_page import become_teacher
 from fakes.platforms.web_page import visitor
 from playwright.async_api import expect
 
 from bot.app import Bot
-from bot.platforms.web.access.teachers import WebModerators, teacher_link
 
 pytestmark = MARKS
 KEEP_SOCKETS = """
@@ -27,11 +27,7 @@ async def say(page: Any, line: str) -> None:
 
 
 async def test_a_pupil_follows_a_teacher_into_a_new_room(bot: Bot, url: str, models: FakeModels, browser: Any) -> None:
-    teachers = teacher_link(url, await WebModerators(bot.database).create_code())
-    async with opened(browser, teachers) as hers, opened(browser, url) as his:
-        assert "#" not in hers.url
-        await hers.get_by_role("button", name="Sign in").click()
-        await hers.locator("#home").click()
+    async with opened_by_teacher(browser, bot, url, "/") as hers, opened(browser, url) as his:
         await expect(hers.locator("#who")).to_contain_text("Moderator")
         await expect(his.get_by_role("button", name="Open a room")).to_have_count(0)
         await hers.get_by_role("button", name="Open a room").click()
@@ -118,7 +114,7 @@ async def test_who_is_writing_is_shown_for_as_long_as_they_do_in_their_room(
     bot: Bot, url: str, models: FakeModels, browser: Any
 ) -> None:
     async with visitor(url) as ben:
-        await ben.sign_in(await WebModerators(bot.database).create_code())
+        await become_teacher(bot, ben)
         async with ben.page("Ben") as his, opened(browser, url) as page:
             await his.send("make_room", name="lesson-1")
             await his.until("taken")
@@ -317,7 +313,7 @@ LOSE_LINES = """() => {
 
 async def test_a_line_without_an_answer_goes_out_again_in_its_own_room_alone(bot: Bot, url: str, browser: Any) -> None:
     async with visitor(url) as teacher:
-        await teacher.sign_in(await WebModerators(bot.database).create_code())
+        await become_teacher(bot, teacher)
         async with teacher.page() as rooms:
             await rooms.send("make_room", name="lesson-1")
             await rooms.until("taken")

@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 from fakes.model_server.model_api import FakeModels
+from fakes.platforms.discord_bot import bot_with_plugins
 from fakes.platforms.web_page import Visitor, visitor
 
 from bot import Attachment, Context, Plugin, Reply, autocomplete, command
-from bot.app import Bot
 from bot.config.sections import WebSection
-from bot.inference.client import ModelClient
 from bot.platforms.web import WebPlatform, platform, site
-from bot.storage.database import Database
 
 HERE = WebSection(port=0)
 
@@ -43,9 +41,8 @@ async def test_a_page_that_does_not_read_delays_nobody(
     monkeypatch.setattr(site, "HEARTBEAT_SECONDS", None)
     flood = Flood()
     flood.gate = asyncio.Semaphore(0)
-    bot = Bot(ModelClient(models.url), [flood], Database(f"sqlite:///{tmp_path}/flood.db"))
     async with (
-        bot,
+        bot_with_plugins(models, tmp_path, (), flood) as bot,
         WebPlatform(bot, HERE).serve() as url,
         visitor(url) as ann,
         visitor(url) as ben,
@@ -81,7 +78,7 @@ class Sample(Plugin):
 
 @asynccontextmanager
 async def reading(models: FakeModels, tmp_path: Path) -> AsyncIterator[Visitor]:
-    bot = Bot(ModelClient(models.url), [Sample()], Database(f"sqlite:///{tmp_path}/sample.db"), default_command="read")
+    bot = bot_with_plugins(models, tmp_path, (), Sample(), default_command="read")
     async with bot, WebPlatform(bot, HERE).serve() as url, visitor(url) as one:
         yield one
 
@@ -152,7 +149,7 @@ class Long(Plugin):
 
 
 async def test_a_long_room_is_sent_in_parts_the_newest_first(models: FakeModels, tmp_path: Path) -> None:
-    bot = Bot(ModelClient(models.url), [Long()], Database(f"sqlite:///{tmp_path}/long.db"))
+    bot = bot_with_plugins(models, tmp_path, (), Long())
     async with bot, WebPlatform(bot, HERE).serve() as url, visitor(url) as ann, ann.page() as page:
         for number in range(10):
             await page.say(f"/long number:{number}")

@@ -5,36 +5,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.core.settings import WEB, put
 from fakes.model_server.model_api import FakeModels
+from fakes.platforms.discord_bot import bot_with_plugins
+from fakes.platforms.teachers_page import become_teacher
 from fakes.platforms.web_page import Page, Visitor, visitor
 
 from bot.app import Bot
-from bot.config.sections import PluginsSection, WebSection
+from bot.config.sections import WebSection
 from bot.core.messages import User
-from bot.inference.client import ModelClient
-from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.web import WebPlatform
-from bot.platforms.web.access.teachers import WebModerators
 from bot.platforms.web.chat import private_places
 from bot.platforms.web.chat.files import Files
 from bot.platforms.web.chat.private_places import PrivatePlaces
 from bot.platforms.web.chat.room import Room, private_name
-from bot.plugin_host import plugin
 from bot.settings.builtin import TEACHERS_READ
-from bot.settings.setting import Scope
 from bot.storage.audit import MODERATION, AuditFilter
-from bot.storage.database import Database
 
-TEACHER = User("m", "Mod", is_moderator=True)
 ALONE = "Nobody else can read what you write here, except whoever runs the computer that Tempera is on."
 READ_BY_TEACHERS = "Teachers can read along here, and so can whoever runs the computer that Tempera is on."
 
 
 @pytest.fixture
 async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
-    plugins = plugin.load(PluginsSection(enabled=("ask", "imagine", "config", "privacy"), entry_points=False))
-    database, settings = Database(f"sqlite:///{tmp_path}/tempera.db"), {"safety.level": "off"}
-    async with Bot(ModelClient(models.url), plugins, database, settings=settings, platforms=PLATFORMS) as running:
+    async with bot_with_plugins(models, tmp_path, ("ask", "imagine", "config", "privacy")) as running:
         yield running
 
 
@@ -62,11 +56,6 @@ async def fetched(one: Visitor, path: str) -> tuple[int, Any]:
         return response.status, await response.json() if response.content_type == "application/json" else None
 
 
-async def let_teachers_read(bot: Bot, value: bool | None) -> None:
-    settings = bot.settings
-    await settings.write([settings.make_change(TEACHERS_READ, value, Scope("web", "web"))], TEACHER)
-
-
 async def test_who_comes_first_and_alone_begins_by_themselves_and_others_in_the_room(ann: Visitor, url: str) -> None:
     async with ann.page("Ann", room="") as hers, visitor(url) as ben, ben.page("Ben", room="") as his:
         first, second = hers.received[0], his.received[0]
@@ -78,7 +67,7 @@ async def test_who_comes_first_and_alone_begins_by_themselves_and_others_in_the_
 
 
 async def test_nobody_else_gets_in(bot: Bot, ann: Visitor, ben: Visitor, models: FakeModels) -> None:
-    await ben.sign_in(await WebModerators(bot.database).create_code(), "Ben")
+    await become_teacher(bot, ben, "Ben")
     async with ann.page("Ann", room="") as hers, ben.page("Ben") as his:
         place = hers.received[0]["private"]
         answer = await asked(hers, "/ask The answer is a secret")
@@ -151,10 +140,10 @@ async def test_it_is_a_conversation_that_survives_a_restart_and_is_deleted_like_
 async def test_teachers_read_only_what_was_asked_after_it_was_said(
     bot: Bot, ann: Visitor, ben: Visitor, models: FakeModels
 ) -> None:
-    await ben.sign_in(await WebModerators(bot.database).create_code(), "Ben")
+    await become_teacher(bot, ben, "Ben")
     async with ann.page("Ann", room="") as hers, ben.page("Ben") as his:
         await asked(hers, "/ask before")
-        await let_teachers_read(bot, True)
+        await put(bot.settings, TEACHERS_READ, True, WEB)
         assert (await hers.until("offers"))["about"] == READ_BY_TEACHERS
         assert {"url": "/private", "label": "Private places"} in (await his.until("offers"))["links"]
         assert await fetched(ben, "/private/data") == (200, {"places": []})
@@ -171,7 +160,7 @@ async def test_teachers_read_only_what_was_asked_after_it_was_said(
         assert (entry.actor_name, entry.subject_name) == ("Ben", "Ann")
         assert (await fetched(ann, "/private/data"))[0] == 403
 
-        await let_teachers_read(bot, None)
+        await put(bot.settings, TEACHERS_READ, None, WEB)
         assert (await hers.until("offers"))["about"] == ALONE
         assert (await fetched(ben, "/private/data"))[0] == 403
         assert (await fetched(ben, drawn["reply"]["pictures"][0]["url"]))[0] == 404

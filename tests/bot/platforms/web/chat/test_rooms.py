@@ -12,20 +12,11 @@ from bot.config.sections import WebSection
 from bot.core.errors import UserError
 from bot.core.messages import Attachment, Reply, User
 from bot.platforms.web import WebPlatform, platform
-from bot.platforms.web.access.teachers import WebModerators
 from bot.platforms.web.chat import restoring, room
 from bot.platforms.web.chat.files import Files
 from bot.platforms.web.chat.room import MAX_PUBLIC_EXCHANGES, Room
 from bot.platforms.web.chat.rooms import Rooms
 from bot.storage.key_value import Store
-
-
-@pytest.fixture
-async def teacher(bot: Bot, ann: Visitor) -> Visitor:
-    async with ann.page():
-        pass
-    assert await ann.sign_in(await WebModerators(bot.database).create_code()) == 303
-    return ann
 
 
 def contents(models: FakeModels) -> list[str]:
@@ -64,6 +55,7 @@ async def test_a_room_that_a_moderator_opens_has_its_own_conversation(
         assert (await hers.final())["question"] == "/ask in the lesson"
         assert contents(models) == ["in the lesson"]
         assert (await his.until("spoken"))["room"] == "lesson-1"
+        assert [exchange["question"] for exchange in his.exchanges.values()] == ["/ask in general"]
     async with ben.page(room="lesson-1") as his:
         assert [exchange["question"] for exchange in his.exchanges.values()] == ["/ask in the lesson"]
 
@@ -78,29 +70,21 @@ async def test_rooms_are_sorted_by_name_and_by_the_numbers_in_it(teacher: Visito
         ]  # fmt: skip
 
 
-async def test_a_page_only_gets_the_messages_of_its_room(teacher: Visitor, ben: Visitor) -> None:
-    async with teacher.page() as hers:
-        await opened(hers, "lesson")
-        await hers.send("enter", room="lesson")
-        await hers.until("welcome")
-        async with ben.page() as his:
-            await hers.say("/ask in the lesson")
-            await hers.final()
-            await his.say("/ask in general")
-            await his.final()
-            assert [exchange["question"] for exchange in his.exchanges.values()] == ["/ask in general"]
-
-
 async def test_opening_or_closing_a_room_twice_is_carried_out_once(bot: Bot, teacher: Visitor) -> None:
     for kind, about in (("make_room", {"name": "lesson"}), ("close_room", {"room": "lesson"})):
         for _ in range(2):
-            async with teacher.page() as page:
+            async with teacher.page("Ada") as page:
                 await page.send(kind, ref=kind, **about)
                 await page.send("ping")
                 await page.until("pong")
                 told = [message for message in page.received if message["type"] in {"taken", "refused"}]
                 assert [(message["type"], message["ref"]) for message in told] == [("taken", kind)]
-    assert [row.what for row in await bot.audit.find("web", "web")] == ["close room", "open room", "sign in"]
+    found = [(row.kind, row.what, row.channel, row.actor_name) for row in await bot.audit.find("web", "web")]
+    assert found == [
+        ("moderation", "close room", "lesson", "Ada"),
+        ("moderation", "open room", "lesson", "Ada"),
+        ("moderation", "sign in", "", "Ada"),
+    ]
 
 
 async def test_of_two_moderators_who_open_or_close_a_room_at_once_one_is_refused(bot: Bot) -> None:
@@ -114,14 +98,16 @@ async def test_of_two_moderators_who_open_or_close_a_room_at_once_one_is_refused
         assert sum(isinstance(outcome, BaseException) for outcome in outcomes) == 1
 
 
-async def test_only_moderators_open_and_close_rooms(ben: Visitor) -> None:
-    async with ben.page() as page:
+async def test_only_moderators_open_and_close_rooms(bot: Bot, ben: Visitor) -> None:
+    async with ben.page("Ben") as page:
         for kind, about in (("make_room", {"name": "mine"}), ("close_room", {"room": "general"})):
             await page.send(kind, **about)
             assert (await page.until("refused"))["text"] == "Only moderators can open and close rooms."
+    found = {(row.kind, row.what, row.actor_name, row.reason) for row in await bot.audit.find("web", "web")}
+    assert found == {("refusal", "rooms", "Ben", "moderators")}
 
 
-async def test_invalid_room_names_are_refused_with_a_sentence(teacher: Visitor) -> None:
+async def test_invalid_room_names_are_refused_with_a_sentence(bot: Bot, teacher: Visitor) -> None:
     async with teacher.page() as page:
         for kind, about, sentence in (
             ("make_room", {"name": "!!"}, "A room needs a name of letters or digits, such as “lesson-1”."),
@@ -131,6 +117,8 @@ async def test_invalid_room_names_are_refused_with_a_sentence(teacher: Visitor) 
         ):
             await page.send(kind, **about)
             assert (await page.until("refused"))["text"] == sentence
+    # What is invalid is no refusal.
+    assert [row.what for row in await bot.audit.find("web", "web")] == ["sign in"]
 
 
 async def test_visitors_leave_a_closed_room_and_its_messages_come_back_with_it(teacher: Visitor, ben: Visitor) -> None:
@@ -197,33 +185,6 @@ async def test_a_stopped_answer_says_so_after_a_vote_and_a_restart(bot: Bot, mod
     async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ben, ben.page(locale="de") as page:
         [kept] = page.exchanges.values()
         assert (kept["reply"]["text"], kept["reply"]["status"]) == ("Paris", "Gestoppt.")
-
-
-async def test_a_thread_is_one_conversation_and_survives_a_restart(bot: Bot, models: FakeModels) -> None:
-    async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ann, ann.page() as page:
-        await page.say("/ask root")
-        root = (await page.final())["row"]
-        await page.say("/ask aside")
-        await page.final()
-        await page.say("/ask deeper", thread=root)
-        first = await page.final()
-        assert (first["thread"], first["parent"]) == (root, 0)
-        assert contents(models)[::2] == ["root", "deeper"]
-        await page.say("/ask deepest", thread=root)
-        await page.final()
-        assert contents(models)[::2] == ["root", "deeper", "deepest"]
-        await page.press(first, "Warmer")
-        assert (await page.until("exchange", lambda one: ["temperature", "1"] in one["reply"]["card"]))[
-            "thread"
-        ] == root
-        await page.say("/ask beside it")
-        await page.final()
-        assert contents(models) == ["beside it"]
-    async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ben, ben.page() as page:
-        stored = {
-            one["question"] or one["reply"]["quote"]: (one["thread"], one["parent"]) for one in page.exchanges.values()
-        }
-        assert (stored["/ask deeper"], stored["/ask beside it"]) == ((root, 0), (0, 0))
 
 
 async def test_a_thread_in_use_stays_however_much_is_asked_in_its_room(
@@ -302,6 +263,7 @@ async def test_who_reads_what_was_said_before(ann: Visitor, ben: Visitor, models
             named[name] = await act(page, what, about, text)
             if read is not None:
                 assert contents(models)[::2] == read, name
+        assert {named[name]["thread"] for name in ("deep", "deeper", "warmer", "his")} == {named["reply"]["row"]}
 
 
 async def test_private_and_deleted_answers_cannot_be_replied_to(ann: Visitor, ben: Visitor) -> None:

@@ -7,7 +7,6 @@ from fakes.platforms.web_page import Page, Visitor, visitor
 
 from bot.app import Bot
 from bot.core.messages import Place, User
-from bot.platforms.web.access.teachers import WebModerators
 from bot.storage.audit import MODERATION, AuditFilter
 
 FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -22,13 +21,6 @@ def id_of(page: Page) -> str:
 async def listed(person: Visitor) -> tuple[int, Any]:
     async with person.session.get(f"{person.url}/people/data?name=Kim&locale=en") as response:
         return response.status, await response.json()
-
-
-@pytest.fixture
-async def teacher(bot: Bot, ann: Visitor) -> Visitor:
-    """A moderator called Kim."""
-    await ann.sign_in(await WebModerators(bot.database).create_code(), "Kim")
-    return ann
 
 
 async def test_the_list_tells_three_people_apart_who_wanted_one_name(teacher: Visitor, url: str) -> None:

@@ -6,32 +6,21 @@ from typing import Any
 
 import pytest
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.teachers_page import QUERY, become_teacher, ordered, seen
+from fakes.platforms.discord_bot import bot_with_plugins
+from fakes.platforms.teachers_page import QUERY, ordered, seen
 from fakes.platforms.web_page import Visitor
 
 from bot.app import Bot
-from bot.config.sections import PluginsSection
-from bot.inference.client import ModelClient
-from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.web.pages.teachers import basics
-from bot.plugin_host import plugin
 from bot.storage.audit import MODERATION, AuditFilter
-from bot.storage.database import Database
 
 CELLS = "# Cells\n\n## What is a cell\n\nA cell is the smallest living thing.\n"
 
 
 @pytest.fixture
 async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
-    plugins = plugin.load(PluginsSection(enabled=("ask", "explain", "help"), entry_points=False))
-    database = Database(f"sqlite:///{tmp_path}/tempera.db")
-    async with Bot(ModelClient(models.url), plugins, database, platforms=PLATFORMS) as running:
+    async with bot_with_plugins(models, tmp_path, ("ask", "explain", "help")) as running:
         yield running
-
-
-@pytest.fixture
-async def teacher(bot: Bot, ann: Visitor) -> Visitor:
-    return await become_teacher(bot, ann)
 
 
 async def uploaded(person: Visitor, text: str, name: str = "cells.md") -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fakes.platforms.teachers_page import become_teacher, ordered, seen
+from fakes.platforms.teachers_page import ordered, seen
 from fakes.platforms.web_page import Page, Visitor
 
 from bot.app import Bot
@@ -15,11 +15,6 @@ from bot.storage.audit import SETTING, AuditFilter
 
 SET = "/settings/data"
 CHAT = Scope("web", "web")
-
-
-@pytest.fixture
-async def teacher(bot: Bot, ann: Visitor) -> Visitor:
-    return await become_teacher(bot, ann)
 
 
 async def said(page: Page, line: str) -> str:

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 
-import pytest
-from fakes.platforms.teachers_page import become_teacher, ordered, seen
+from fakes.platforms.teachers_page import ordered, seen
 from fakes.platforms.web_page import Visitor, visitor
 
 from bot.app import Bot
@@ -12,11 +11,6 @@ from bot.core.caller import Caller
 from bot.core.messages import Place, User
 from bot.platforms.web import WebPlatform
 from bot.storage.audit import MODERATION, AuditFilter
-
-
-@pytest.fixture
-async def teacher(bot: Bot, ann: Visitor) -> Visitor:
-    return await become_teacher(bot, ann)
 
 
 async def test_a_pinned_task_is_seen_until_it_is_taken_down(teacher: Visitor, ben: Visitor) -> None:
