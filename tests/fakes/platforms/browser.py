@@ -111,6 +111,12 @@ async def entered(page: Any) -> None:
     await expect(page.locator("#title")).not_to_be_empty()
 
 
+async def say(page: Any, line: str) -> None:
+    """Send a line from the message box."""
+    await page.locator("#input").fill(line)
+    await page.locator("#input").press("Enter")
+
+
 async def choose(place: Any, name: str) -> None:
     """Choose from the menu under the first answer in this place, a page or a message."""
     await place.get_by_role("button", name="More actions").first.click()

@@ -47,8 +47,7 @@ async def test_moderators_see_the_lines_in_the_room_and_others_do_not(bot: Bot, 
             "⚙️ **Mod** set `audit.channel`: – → `general`",
             "⛔ **Ben** was refused `ask` (channel `general`) (hate)",
         ]
-        await other.say("/help")
-        await other.final()
+        await other.ask("/help")
         assert not [message for message in other.received if "Ben was refused" in str(message) or HELLO in str(message)]
     async with teacher.page() as again, ben.page() as other:
         assert len(told(again)) == 3

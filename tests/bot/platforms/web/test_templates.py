@@ -113,8 +113,7 @@ async def test_scripts_get_the_translations_of_all_their_sentences(ann: Visitor)
     assert words["1 reply"] == {"one": "1 Antwort", "other": "{count} Antworten"}
     # What the bot alone says, and the head of the catalogue.
     assert not {"The chat is paused. Wait until it goes on.", ""} & words.keys()
-    async with ann.session.get(f"{ann.url}{static_url()}/words/xx.json") as response:
-        assert response.status == 404
+    assert (await ann.get(f"{static_url()}/words/xx.json")).status == 404
 
 
 async def test_a_page_preloads_every_module_that_it_imports_at_first(ann: Visitor) -> None:
@@ -129,5 +128,4 @@ async def test_a_page_preloads_every_module_that_it_imports_at_first(ann: Visito
     )
     assert f'<link rel="preload" as="fetch" crossorigin href="{static_url()}/words/de.json">' in head
     for module in preloaded:
-        async with ann.session.get(f"{ann.url}{static_url()}/{module}") as response:
-            assert response.status == 200
+        assert (await ann.get(f"{static_url()}/{module}")).status == 200

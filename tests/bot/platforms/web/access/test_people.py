@@ -81,8 +81,7 @@ async def test_moderators_have_a_badge_at_all_that_they_asked_as_long_as_they_ar
 
 async def test_names_in_messages_of_lately_are_kept_for_their_authors_after_a_restart(bot: Bot) -> None:
     async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ann, ann.page("Ada") as page:
-        await page.say("/ask aubergine")
-        await page.final()
+        await page.ask("/ask aubergine")
         cookies = ann.session.cookie_jar
     async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ben, visitor(url) as again:
         async with ben.page("Ada") as his:

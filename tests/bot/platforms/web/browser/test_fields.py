@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, opened
+from fakes.platforms.browser import MARKS, opened, say
 from fakes.platforms.discord_bot import bot_with_plugins
 from playwright.async_api import expect
 
@@ -122,13 +122,12 @@ GIVE = """([kind, name, text]) => {
 
 
 async def test_a_file_is_chosen_pasted_or_dropped_for_a_question(page: Any) -> None:
-    box, attached, answers = page.locator("#input"), page.locator("#attached"), page.locator(".exchange .markdown")
+    attached, answers = page.locator("#attached"), page.locator(".exchange .markdown")
     async with page.expect_file_chooser() as chosen:
         await page.get_by_role("button", name="Attach a file").click()
     await (await chosen.value).set_files({"name": "egg.txt", "mimeType": "text/plain", "buffer": b"yolk"})
     await expect(attached).to_have_text("Attached: egg.txt")
-    await box.fill("an egg")
-    await box.press("Enter")
+    await say(page, "an egg")
     await expect(answers.nth(0)).to_have_text("an egg|egg.txt=yolk|1.0|None|False|None|")
     await expect(attached).to_be_hidden()
     # Text with a picture of itself is pasted as text.
@@ -139,11 +138,9 @@ async def test_a_file_is_chosen_pasted_or_dropped_for_a_question(page: Any) -> N
     await expect(attached).to_be_hidden()
     assert not await page.evaluate(GIVE, ["drop", "dropped.txt", ""])
     # An option of the command takes it; a command without one says so.
-    await box.fill("/trace a nest")
-    await box.press("Enter")
+    await say(page, "/trace a nest")
     await expect(page.locator("#notice")).to_have_text("/trace takes no file.")
-    await box.fill("/paint heat:0.5 a nest")
-    await box.press("Enter")
+    await say(page, "/paint heat:0.5 a nest")
     await expect(answers.nth(1)).to_have_text("a nest|dropped.txt=yolk|0.5|None|False|None|")
 
 
@@ -162,8 +159,7 @@ async def test_a_line_is_said_once_however_often_it_is_sent_while_its_file_goes_
     await box.press("Enter")
     sent.set()
     await expect(box).to_have_value("")
-    await box.fill("/paint another egg")
-    await box.press("Enter")
+    await say(page, "/paint another egg")
     shown = ["an egg|egg.txt=yolk|1.0|None|False|None|", "another egg|nothing|1.0|None|False|None|"]
     await expect(page.locator(".exchange .markdown")).to_have_text(shown)
 

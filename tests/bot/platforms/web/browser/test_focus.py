@@ -44,14 +44,12 @@ async def test_it_stays_at_a_room_in_which_others_speak_and_leaves_one_that_is_c
     async with visitor(url) as teacher:
         await become_teacher(bot, teacher)
         async with teacher.page() as theirs, opened(browser, url) as page:
-            await theirs.send("make_room", name="lesson-1")
-            await theirs.until("taken")
+            await theirs.make_room("lesson-1")
             room = page.get_by_role("link", name="lesson-1")
             await room.focus()
             async with teacher.page(room="lesson-1") as there:
                 for number in range(2):
-                    await there.say(f"/ask {number}")
-                    await there.final()
+                    await there.ask(f"/ask {number}")
             await expect(room).to_have_accessible_name("lesson-1 unread")
             await expect(room).to_be_focused()
             await theirs.send("close_room", room="lesson-1")

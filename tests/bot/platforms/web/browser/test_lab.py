@@ -9,7 +9,7 @@ from typing import Any
 
 from fakes.model_server.model_api import START, FakeModels
 from fakes.model_server.other_server import OtherServer
-from fakes.platforms.browser import MARKS, choose, opened
+from fakes.platforms.browser import MARKS, choose, opened, say
 from fakes.platforms.discord_bot import bot_with_plugins
 from playwright.async_api import expect
 
@@ -165,8 +165,7 @@ async def test_a_token_that_a_model_puts_before_every_text_is_no_part_of_it(
 
 async def test_tokens_are_coloured_and_one_of_them_forks_the_answer(url: str, models: FakeModels, browser: Any) -> None:
     async with opened(browser, url) as page:
-        await page.locator("#input").fill("/ask What is the capital of France?")
-        await page.locator("#input").press("Enter")
+        await say(page, "/ask What is the capital of France?")
         await choose(page, "Show how surprising each word was")
         tokens = page.locator(".tokens .token")
         await expect(tokens).to_have_count(6)
@@ -195,8 +194,7 @@ async def test_a_token_that_was_hardly_possible_is_the_more_surprising(
 ) -> None:
     models.answer, models.unlikely = ("Paris", " banana"), {" banana": 2.0**-40}
     async with opened(browser, url) as page:
-        await page.locator("#input").fill("/ask temperature:1 min_p:0.4 What is the capital of France?")
-        await page.locator("#input").press("Enter")
+        await say(page, "/ask temperature:1 min_p:0.4 What is the capital of France?")
         await choose(page, "Show how surprising each word was")
         await page.locator(".tokens .token").nth(1).click()
         await expect(page.locator(".runners")).to_contain_text("had a probability of < 0.1 %: a surprise of 40 bits.")
@@ -212,8 +210,7 @@ async def test_answers_at_several_temperatures_stand_side_by_side_while_they_are
     models.gate.clear()
     models.before_gate = 2
     async with opened(browser, laboratory) as page:
-        await page.locator("#input").fill("/dial Why?")
-        await page.locator("#input").press("Enter")
+        await say(page, "/dial Why?")
         columns, below = page.locator(".exchange .column"), page.locator(".exchange .compared > :not(.column)")
         half = [f"Temperature {one}It begins here. It goes on." for one in ("0", "0.7", "1.5")]
         for told, growing in ((half, 3), ([f"{one} It ends." for one in half], 0)):
@@ -265,8 +262,7 @@ async def test_odds_in_the_chat_become_a_dial_and_the_focus_goes_there_and_back(
                 ("/dial temperatures:0,1 Describe the sea", "Describe the sea", ""),
             )
         ):
-            await page.locator("#input").fill(line)
-            await page.locator("#input").press("Enter")
+            await say(page, line)
             exchange = page.locator(".exchange").nth(place)
             tool, picture = exchange.get_by_role("button", name="Turn the dial"), exchange.locator(".picture")
             await tool.press("Enter")
@@ -279,8 +275,7 @@ async def test_odds_in_the_chat_become_a_dial_and_the_focus_goes_there_and_back(
             await exchange.get_by_role("button", name="Back to the text").press("Enter")
             await expect(tool).to_be_focused()
             await expect(picture).to_have_count(1 if degree else 0)
-        await page.locator("#input").fill("/odds temperature:1 top_p:0.7 One\n```\ntwo")
-        await page.locator("#input").press("Enter")
+        await say(page, "/odds temperature:1 top_p:0.7 One\n```\ntwo")
         await page.locator(".exchange").nth(4).get_by_role("button", name="␣floor").click()
         exchange = page.locator(".exchange").nth(5)
         await exchange.get_by_role("button", name="Turn the dial").click()

@@ -4,7 +4,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from fakes.core.settings import WEB, put
-from fakes.platforms.browser import MARKS, axe, opened, opened_by_teacher, violations
+from fakes.platforms.browser import MARKS, axe, opened, opened_by_teacher, say, violations
 from fakes.platforms.web_page import visitor
 from playwright.async_api import expect
 
@@ -76,8 +76,7 @@ async def test_a_teacher_lets_pupils_in_and_tells_them_apart(url: str, bot: Bot,
         await expect(three.get_by_text("A moderator has ended your visit.")).to_be_visible()
         # The badge stands at what a teacher asks, with its word.
         await hers.goto(url)
-        await hers.locator("#input").fill("/ask aubergine")
-        await hers.locator("#input").press("Enter")
+        await say(hers, "/ask aubergine")
         badge = one.locator(".exchange .badge.moderator")
         await expect(badge).to_have_text("Moderator")
         await expect(badge.locator("svg")).to_be_visible()

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from fakes.core.settings import WEB, put
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, axe, opened, opened_by_teacher, violations
+from fakes.platforms.browser import MARKS, axe, opened, opened_by_teacher, say, violations
 from fakes.platforms.discord_bot import bot_with_plugins
 from playwright.async_api import expect
 
@@ -31,11 +31,6 @@ PHONE = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark", "has
 async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
     async with bot_with_plugins(models, tmp_path, ("ask", "inspect")) as running:
         yield running
-
-
-async def say(page: Any, line: str) -> None:
-    await page.locator("#input").fill(line)
-    await page.locator("#input").press("Enter")
 
 
 async def test_a_place_of_ones_own_beside_the_room(bot: Bot, url: str, models: FakeModels, browser: Any) -> None:

@@ -61,8 +61,7 @@ async def test_at_the_limit_nothing_is_asked_but_a_visitor_still_stops_votes_del
     ann: Visitor, models: FakeModels
 ) -> None:
     async with ann.page() as page:
-        await page.say("/ask hello")
-        over = (await page.final())["id"]
+        over = (await page.ask("/ask hello"))["id"]
         models.gate.clear()
         first, *_ = await running(page, answers.MAX_ANSWERS_PER_VISITOR)
         asked = len(models.requests)
@@ -89,8 +88,7 @@ async def test_a_stop_does_not_wait_for_the_check_of_another_answer(
 ) -> None:
     monkeypatch.setattr(checks, "CLASSIFIER_TIMEOUT_SECONDS", None)
     async with ann.page() as page:
-        await page.say("/ask hello")
-        over = await page.final()
+        over = await page.ask("/ask hello")
         models.gate.clear()
         [growing] = await running(page, 1)
         await put(bot.settings, "safety.level", "standard", WEB)
@@ -111,8 +109,7 @@ async def test_a_stop_does_not_wait_for_the_check_of_another_answer(
 
 async def test_what_was_pressed_is_done_although_the_page_closes(bot: Bot, ann: Visitor) -> None:
     async with ann.page() as page:
-        await page.say("/ask hello")
-        over = await page.final()
+        over = await page.ask("/ask hello")
         await page.press(over, "👍")
     up = next(ButtonId.parse(button["id"]) for button in over["reply"]["buttons"] if button["label"] == "👍")
     assert up is not None
@@ -133,20 +130,17 @@ async def test_a_private_window_does_not_evade_the_limit_of_the_address(bot: Bot
         visitor(url, "2001:db8:0:1::1") as pupil,
     ):
         async with stranger.page() as page:
-            await page.say("/ask hello")
-            first = await page.final()
+            first = await page.ask("/ask hello")
             await page.press(first, "Again")
             await page.until("exchange", lambda told: told["id"] != first["id"] and told["reply"]["final"])
             await page.send("submit", id="c:ask", fields={"prompt": "hello"}, files={})
             await page.until("exchange", lambda told: told["id"] > first["id"] + 1 and told["reply"]["final"])
         async with window.page() as page:
-            await page.say("/ask hello")
-            assert (await page.final())["reply"]["text"].startswith(used_up)
-            await page.send("submit", id="c:ask", fields={"prompt": "hello"}, files={})
-            assert (await page.until("refused"))["text"].startswith(used_up)
+            assert (await page.ask("/ask hello"))["reply"]["text"].startswith(used_up)
+            told = await page.refused("submit", id="c:ask", fields={"prompt": "hello"}, files={})
+            assert told.startswith(used_up)
         async with pupil.page() as page:
-            await page.say("/ask hello")
-            assert (await page.final())["reply"]["text"].startswith("Paris")
+            assert (await page.ask("/ask hello"))["reply"]["text"].startswith("Paris")
 
 
 async def test_private_windows_at_one_address_leave_room_for_others(
@@ -182,8 +176,7 @@ async def test_moderators_may_ask_beyond_the_common_limit(
         async with ann.page() as hers, ben.page() as his, teacher.page() as theirs:
             models.gate.clear()
             await running(hers, 1)
-            await his.say("/ask me, too")
-            assert (await his.until("refused"))["text"] == TOO_MANY
+            assert await his.refused("say", text="/ask me, too") == TOO_MANY
             await theirs.say("/ask in spite of them")
             await theirs.until("exchange", lambda one: one["mine"] and one["reply"]["text"] == "Paris")
             models.gate.set()
@@ -200,8 +193,7 @@ async def test_an_answer_deleted_during_a_vote_does_not_come_back(
         return await count(row_id)
 
     async with ann.page() as hers, ben.page() as his:
-        await hers.say("/ask hello")
-        answer = await hers.final()
+        answer = await hers.ask("/ask hello")
         await his.final()
         monkeypatch.setattr(bot.messages, "count_votes", votes)
         await his.press(answer, "👍")

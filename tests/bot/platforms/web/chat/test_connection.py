@@ -89,20 +89,14 @@ async def sample(models: FakeModels, tmp_path: Path) -> AsyncIterator[Visitor]:
         yield one
 
 
-async def sent(one: Visitor, data: bytes) -> str:
-    """Upload a file and return the name that the chat gives it."""
-    headers = {"Origin": one.url, "Content-Type": "text/plain"}
-    async with one.session.post(f"{one.url}/files?name=C:\\\\notes.txt", data=data, headers=headers) as response:
-        return (await response.json())["name"]
-
-
 async def test_a_form_takes_a_file(sample: Visitor) -> None:
     async with sample.page() as page:
         await page.say("/read")
         form = await page.until("form")
-        name = await sent(sample, b"some text")
-        await page.send("submit", id=form["id"], fields={"words": "!"}, files={"file": "guessed"})
-        assert "no longer here" in (await page.until("refused"))["text"]
+        name = await sample.upload(b"some text", "C:\\\\notes.txt")
+        assert "no longer here" in await page.refused(
+            "submit", id=form["id"], fields={"words": "!"}, files={"file": "guessed"}
+        )
         await page.send("submit", id=form["id"], fields={"words": "!"}, files={"file": name})
         reply = (await page.final())["reply"]
         assert (reply["text"], reply["pictures"]) == ("notes.txt: some text !", [])
@@ -116,7 +110,7 @@ async def test_uploads_make_way_for_newer_ones_of_any_visitor(
 ) -> None:
     monkeypatch.setattr(platform, "MAX_ALL_UPLOADS_BYTES", 2000)
     async with reading(models, tmp_path) as ann, visitor(ann.url) as ben, ann.page() as hers, ben.page() as his:
-        older, newer = await sent(ann, b"old text"), await sent(ben, b"new text")
+        older, newer = await ann.upload(b"old text"), await ben.upload(b"new text")
         ref = await hers.send("submit", id="c:read", fields={}, files={"file": older})
         while (told := await hers.read()).get("ref") != ref:
             pass

@@ -129,8 +129,7 @@ async def test_a_message_that_is_too_large_closes_the_connection_with_a_reason(a
 
 async def test_a_text_of_blanks_is_refused(ann: Visitor) -> None:
     async with ann.page() as page:
-        await page.say("  ")
-        assert "nothing to send" in (await page.until("refused"))["text"]
+        assert "nothing to send" in await page.refused("say", text="  ")
 
 
 @pytest.mark.parametrize("kind", ["say", "submit"])

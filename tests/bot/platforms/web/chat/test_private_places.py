@@ -44,13 +44,6 @@ async def asked(page: Page, line: str) -> dict[str, Any]:
     )
 
 
-async def refused(page: Page, kind: str, **values: Any) -> str:
-    ref = await page.send(kind, **values)
-    while (told := await page.read()).get("ref") != ref:
-        pass
-    return str(told.get("text"))
-
-
 async def fetched(one: Visitor, path: str) -> tuple[int, Any]:
     async with one.session.get(f"{one.url}{path}?name=Ben") as response:
         return response.status, await response.json() if response.content_type == "application/json" else None
@@ -81,13 +74,13 @@ async def test_nobody_else_gets_in(bot: Bot, ann: Visitor, ben: Visitor, models:
 
         gone = "This has expired: it is no longer stored."
         again = next(button["id"] for button in answer["reply"]["buttons"] if button["label"] == "Again")
-        assert await refused(his, "press", exchange=answer["id"], id=again) == "This button has expired."
+        assert await his.refused("press", exchange=answer["id"], id=again) == "This button has expired."
         for name, fields in (("edit", {"prompt": "And?"}), ("fork", {"at": "0", "choice": "0"}), ("again", {})):
             about = {"id": f"t:{name}:{answer['row']}", "fields": fields, "files": {}}
-            assert await refused(his, "submit", **about) == gone
-        assert await refused(his, "tokens", exchange=answer["id"]) == gone
+            assert await his.refused("submit", **about) == gone
+        assert await his.refused("tokens", exchange=answer["id"]) == gone
         for where in ("thread", "parent"):
-            told = await refused(his, "say", text="/ask What is it?", **{where: answer["row"]})
+            told = await his.refused("say", text="/ask What is it?", **{where: answer["row"]})
             assert told == "What you reply to is no longer here."
 
         picture = drawn["reply"]["pictures"][0]["url"]

@@ -24,8 +24,7 @@ async def test_a_form_sent_twice_is_carried_out_once_and_a_refused_one_again(ann
     async with ann.page() as page:
         await page.send("submit", id=form, fields={"prompt": "Why?"}, files={}, ref="mine")
         await page.until("taken", lambda one: one["ref"] == "mine")
-        await page.say("/ask the last one")
-        await page.final()
+        await page.ask("/ask the last one")
         assert [one["reply"]["quote"] for one in page.exchanges.values()] == ["Why?", "the last one"]
     assert len(models.requests) == 2
 

@@ -66,8 +66,7 @@ async def test_other_rooms_are_told_of_a_question_once_it_has_passed(
 ) -> None:
     await become_teacher(bot, ann)
     async with ann.page("Ann") as hers:
-        await hers.send("make_room", name="lesson")
-        await hers.until("taken")
+        await hers.make_room("lesson")
         async with ben.page(room="lesson") as his:
             await hers.say(LINE)
             await hers.until("exchange")

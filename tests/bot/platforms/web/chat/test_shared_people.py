@@ -82,8 +82,7 @@ async def test_a_visitor_of_the_other_process_is_renamed_and_told_why_timed_out_
         if alone:
             await his.send("enter", room=his.received[-1]["private"])
             await his.until("welcome")
-        await his.say("/ask hello")
-        asked = await his.final()
+        asked = await his.ask("/ask hello")
         assert (await kim.act(do="rename", id=await find(kim, "Ben"), name="Benjamin"))[0] == 200
         unseen = {"name", "why", "author"}
         while unseen:

@@ -122,8 +122,7 @@ async def test_requests_without_cookies_from_one_address_leave_room_for_others(b
 
 async def test_an_answer_shows_its_tokens_and_can_be_forked(ann: Visitor, ben: Visitor, models: FakeModels) -> None:
     async with ann.page() as page, ben.page() as his:
-        await page.say("/ask hello")
-        answer = await page.final()
+        answer = await page.ask("/ask hello")
         assert answer["reply"]["tokens"]
         await page.send("tokens", exchange=answer["id"])
         told = (await page.until("tokens"))["tokens"]
@@ -160,8 +159,7 @@ async def test_blocked_words_are_hidden_among_the_candidates(ann: Visitor, bot: 
     ]
     assert (dial["drawn"]["hidden"], dial["drawn"]["bytes"]) == (True, "")
     async with ann.page() as page:
-        await page.say("/ask hello")
-        answer = await page.final()
+        answer = await page.ask("/ask hello")
         await page.send("tokens", exchange=answer["id"])
         told = (await page.until("tokens"))["tokens"]
     likely = [one for _, _, beside in told for one, _ in beside]
@@ -171,16 +169,13 @@ async def test_blocked_words_are_hidden_among_the_candidates(ann: Visitor, bot: 
 
 async def test_tokens_of_private_and_deleted_answers_are_not_shown_to_others(ann: Visitor, ben: Visitor) -> None:
     async with ann.page() as hers, ben.page() as his:
-        await hers.say("/help")
-        hidden = await hers.final()
+        hidden = await hers.ask("/help")
         for page, sentence in (
             (hers, "No tokens are kept of this answer."),
             (his, "This has expired: it is no longer stored."),
         ):
-            await page.send("tokens", exchange=hidden["id"])
-            assert (await page.until("refused"))["text"] == sentence
-        await hers.send("tokens", exchange=999)
-        assert (await hers.until("refused"))["text"] == "This has expired: it is no longer stored."
+            assert await page.refused("tokens", exchange=hidden["id"]) == sentence
+        assert await hers.refused("tokens", exchange=999) == "This has expired: it is no longer stored."
 
 
 async def test_a_user_in_timeout_cannot_use_the_dial(ann: Visitor, bot: Bot, models: FakeModels) -> None:
@@ -229,8 +224,7 @@ async def test_the_dial_is_available_where_odds_is(with_lab: tuple[Bot, Visitor]
     async with visitor(ann.url) as teacher:
         await become_teacher(bot, teacher)
         async with teacher.page() as page:
-            await page.send("make_room", name="lesson-1")
-            await page.until("taken")
+            await page.make_room("lesson-1")
     assert await linked(ann, "general")
     await put(bot.settings, "access.channels", "lesson-1", WEB)
     elsewhere = "I may be used in some channels alone, and this one is not among them."

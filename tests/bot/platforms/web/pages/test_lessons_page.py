@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, axe, opened, violations
+from fakes.platforms.browser import MARKS, axe, opened, say, violations
 from fakes.platforms.discord_bot import bot_with_plugins
 from fakes.platforms.teachers_page import become_teacher
 from fakes.platforms.web_page import Visitor
@@ -104,8 +104,7 @@ async def in_one_room(bot: Bot, ann: Visitor) -> None:
     """Switch lessons off in the whole chat, and on in the room “lesson-1”."""
     await become_teacher(bot, ann)
     async with ann.page() as page:
-        await page.send("make_room", name="lesson-1")
-        await page.until("taken")
+        await page.make_room("lesson-1")
     await bot.registry.switch("explain", Scope("web", "web"), TEACHER, on=False)
     await bot.registry.switch("explain", Scope("web", "web", "lesson-1"), TEACHER, on=True)
 
@@ -114,13 +113,14 @@ async def in_one_room(bot: Bot, ann: Visitor) -> None:
 async def test_lessons_are_those_of_the_room_the_page_was_opened_from(ben: Visitor) -> None:
     async with ben.page(room="lesson-1") as page:
         assert {"url": "/read/explain?room=lesson-1", "label": "Lessons"} in page.received[0]["links"]
-        await page.say("/explain why do cats purr?")
-        assert "/read/explain/pets?room=lesson-1#why-do-cats-purr" in (await page.final())["reply"]["text"]
+        assert (
+            "/read/explain/pets?room=lesson-1#why-do-cats-purr"
+            in (await page.ask("/explain why do cats purr?"))["reply"]["text"]
+        )
     for room, count in (("lesson-1", 4), ("general", 0), ("attic", 0)):
         assert len((await fetched(ben, f"/reading/explain?room={room}"))["pages"]) == count
     assert (await fetched(ben, "/reading/explain/pets?room=lesson-1"))["title"] == "Pets"
-    async with ben.session.get(f"{ben.url}/reading/explain/pets") as response:
-        assert response.status == 404
+    assert (await ben.get("/reading/explain/pets")).status == 404
 
 
 class TestInABrowser:
@@ -173,8 +173,7 @@ class TestInABrowser:
             await expect(box).to_have_value("What I was about to say")
             await page.reload()
             await expect(box).to_have_value("What I was about to say")
-            await box.fill("/help")
-            await box.press("Enter")
+            await say(page, "/help")
             await expect(box).to_have_value("")
             # A question that was never asked does not come back.
             for heading in ("pets", "cats"):

@@ -63,8 +63,7 @@ async def test_what_another_teacher_has_changed_meanwhile_is_not_overwritten(bot
 async def test_settings_of_a_missing_room_cannot_be_set_but_can_be_reset(bot: Bot, teacher: Visitor) -> None:
     lesson, wrong = Scope("web", "web", "lesson-1"), Scope("web", "web", "leson-1")
     async with teacher.page() as page:
-        await page.send("make_room", name="lesson-1")
-        await page.until("taken")
+        await page.make_room("lesson-1")
     assert (await bot.settings.make_typed_change("ask.enabled", "no", lesson)).scope == lesson
     with pytest.raises(UserError, match="I know no channel “leson-1” here"):
         await bot.settings.make_typed_change("ask.enabled", "no", wrong)
@@ -76,8 +75,7 @@ async def test_exported_settings_are_imported_even_if_a_room_is_closed(bot: Bot,
     here = SettingsView(bot.settings, caller)
     chat, lesson = here.scope(), Scope("web", "web", "lesson-1")
     async with teacher.page() as page:
-        await page.send("make_room", name="lesson-1")
-        await page.until("taken")
+        await page.make_room("lesson-1")
         assert (await asked(teacher, "lesson-1", name="ask.enabled", value="no"))[0] == 200
         assert (await asked(teacher, name="access.channels", value="general lesson-1"))[0] == 200
         await page.send("close_room", room="lesson-1")
@@ -125,8 +123,7 @@ async def test_a_change_takes_effect_at_once_and_names_its_author(
     assert (status, after["value"], after["where"], after["here"]) == (200, 1, "server", True)
     assert after["changed"]["by"] == "Ada"
     async with ben.page() as page:
-        await page.say("/ask temperature:1.5 hello")
-        refused = await page.final()
+        refused = await page.ask("/ask temperature:1.5 hello")
         assert refused["reply"]["error"]
         assert not models.requests
     _, reset = await asked(teacher, name=MAXIMUM, value=None)

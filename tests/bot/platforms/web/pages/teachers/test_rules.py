@@ -83,8 +83,7 @@ async def test_a_room_can_be_for_reading_alone(bot: Bot, teacher: Visitor, ben: 
 
 async def test_a_closed_room_does_not_stand_in_the_way_of_others(bot: Bot, teacher: Visitor) -> None:
     async with teacher.page("Ada") as hers:
-        await hers.send("make_room", name="lesson-1")
-        await hers.until("taken")
+        await hers.make_room("lesson-1")
         assert await ordered(teacher, "/class/read-only", "lesson-1", on=True) == (200, "")
         await hers.send("close_room", room="lesson-1")
         await hers.until("taken")

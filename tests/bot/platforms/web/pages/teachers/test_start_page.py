@@ -24,8 +24,7 @@ async def test_only_moderators_see_what_it_shows(bot: Bot, ann: Visitor, ben: Vi
         async with person.page() as page:
             assert ("/class?room=general" in [one["url"] for one in page.received[-1]["links"]]) == (status == 200)
     assert answer == {"error": "Only moderators can do that."}
-    async with ben.session.get(f"{ben.url}/class/invitation.svg") as response:
-        assert response.status == 403
+    assert (await ben.get("/class/invitation.svg")).status == 403
 
 
 @pytest.mark.parametrize("forwarded", ["chat.example", "127.0.0.1"])
