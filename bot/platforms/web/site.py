@@ -19,7 +19,7 @@ from bot.platforms.web.access.door import Door
 from bot.platforms.web.access.invitation import Inviter
 from bot.platforms.web.access.join_code import JoinCode
 from bot.platforms.web.access.limits import MessageLimit, RateMeter, Shares, TooMany
-from bot.platforms.web.access.login import Login
+from bot.platforms.web.access.login import PAGES, Login
 from bot.platforms.web.access.origin_check import OriginCheck, add_security_headers
 from bot.platforms.web.chat.connection import Connection
 from bot.platforms.web.chat.files import PICTURE_TYPES
@@ -103,7 +103,7 @@ class Site:
         )
         app.add_routes(
             [
-                web.get("/", self._serve_page),
+                *(web.get(path, _serve_page) for path in PAGES),
                 web.get("/socket", self._serve_socket),
                 web.get("/files/{name}", self._serve_file),
                 web.get(f"{static_url()}/words/{{language:{'|'.join(list_languages()[1:])}}}.json", _serve_words),
@@ -117,9 +117,6 @@ class Site:
         now = time.time()
         here = [one.id for one in self._services.people.seen_since(now - HERE_SECONDS) if one.room]
         await self._door.let_in(here)
-
-    async def _serve_page(self, request: web.Request) -> web.Response:
-        return await render_page(request, "chat")
 
     async def _serve_socket(self, request: web.Request) -> web.StreamResponse:
         secret = visitors.read_or_create_secret(request)
@@ -209,6 +206,10 @@ class Site:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await asyncio.gather(*closing, return_exceptions=True)
+
+
+async def _serve_page(request: web.Request) -> web.Response:
+    return await render_page(request, PAGES[request.path])
 
 
 async def _serve_words(request: web.Request) -> web.Response:

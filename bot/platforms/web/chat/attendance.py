@@ -14,7 +14,7 @@ from bot.core.i18n import Sentence
 from bot.core.messages import Reply, User
 from bot.moderation.audit_view import plain_name
 from bot.platforms.web.access.devices import describe_device
-from bot.platforms.web.chat.room import private_name
+from bot.platforms.web.chat.room import GENERAL_PLACE, private_name
 from bot.settings.scopes import server_scope
 from bot.storage.audit import MODERATION, AuditEntry, add_entry
 from bot.storage.database import MessageRow
@@ -111,7 +111,7 @@ class Attendance:
 
     def _attendee(self, person: Person, at_address: int, met: int, asked: str) -> Attendee:
         user, timeouts = self._user(person), self._services.bot.timeouts
-        timeout = None if user.is_moderator else timeouts.find_active(user, self._services.rooms.get("").place())
+        timeout = None if user.is_moderator else timeouts.find_active(user, GENERAL_PLACE)
         digest = timeouts.hash_person("mark", person.id)
         number = int(digest[:8], 16)
         letters = MARK_LETTERS[number % len(MARK_LETTERS)] + MARK_LETTERS[number // 64 % len(MARK_LETTERS)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from bot.core.button_ids import ANYBODY, Kind
@@ -23,15 +22,6 @@ if TYPE_CHECKING:
 
 EMPTY_EXCHANGE_CHARS = 1000
 """About how long the message with an exchange is without its texts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What teachers have set for a room: who has paused it, or None; whether it is read-only; the pinned task."""
-
-    paused_by: str | None
-    read_only: bool
-    task: str
 
 
 def welcome_message(
@@ -68,7 +58,7 @@ def offers_json(
     commands: Sequence[Command],
     usual: Mapping[str, Mapping[str, float]],
     links: Sequence[tuple[str, str]],
-    rules: Rules,
+    rules: Mapping[str, Any],
     about: str,
 ) -> dict[str, Any]:
     """Return what a page offers: commands, addresses and names of further pages, rules, a sentence about the place.
@@ -78,7 +68,7 @@ def offers_json(
     return {
         "links": [{"url": url, "label": label} for url, label in links],
         "commands": [_command_json(command, usual[command.name], user.locale) for command in commands],
-        "rules": asdict(rules),
+        "rules": rules,
         "about": about,
     }
 

@@ -92,6 +92,9 @@ def room_place(name: str, thread: int = 0) -> Place:
     return Place(platform="web", server="web", channel=name, thread=str(thread) if thread else "")
 
 
+GENERAL_PLACE = room_place(GENERAL)
+
+
 class Watcher(Protocol):
     """Gets told of changes in a room. Its methods are called while the change is made, so they must be quick."""
 
@@ -122,7 +125,7 @@ class Room:
         self._files = files
         self._exchanges: dict[int, Exchange] = {}
         self._ids = itertools.count(1) if ids is None else ids
-        self._watchers: set[Watcher] = set()
+        self.watchers: set[Watcher] = set()
         self.observer: Observer | None = None
 
     def place(self, thread: int = 0) -> Place:
@@ -219,7 +222,7 @@ class Room:
     @property
     def is_idle(self) -> bool:
         """True if no page shows it and no answer is under way in it."""
-        return not self._watchers and all(known.reply.final for known in self._exchanges.values())
+        return not self.watchers and all(known.reply.final for known in self._exchanges.values())
 
     def clear(self) -> None:
         """Stop showing everything, and drop its files from memory."""
@@ -268,17 +271,9 @@ class Room:
         """Return the exchanges that this user may see, oldest first."""
         return [exchange for exchange in self._exchanges.values() if exchange.is_visible_to(user)]
 
-    def add_watcher(self, watcher: Watcher) -> None:
-        """Tell `watcher` of changes from now on."""
-        self._watchers.add(watcher)
-
-    def remove_watcher(self, watcher: Watcher) -> None:
-        """Stop telling `watcher` of changes."""
-        self._watchers.discard(watcher)
-
     def notify_typing(self, user: User) -> None:
         """Tell all watchers that `user` is writing."""
-        for watcher in tuple(self._watchers):
+        for watcher in tuple(self.watchers):
             watcher.user_is_typing(user)
         if self.observer is not None:
             self.observer.user_is_typing(self, user)
@@ -336,5 +331,5 @@ class Room:
             self.observer.exchange_changed(self, exchange)
 
     def _notify_here(self, exchange_id: int) -> None:
-        for watcher in tuple(self._watchers):
+        for watcher in tuple(self.watchers):
             watcher.exchange_changed(exchange_id)

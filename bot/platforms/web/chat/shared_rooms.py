@@ -54,7 +54,7 @@ class SharedRooms:
     def shared(self) -> Iterator[None]:
         """Share the rooms for as long as the context lasts."""
         self._rooms.observe(self)
-        self._rooms.add_listener(self)
+        self._rooms.listeners.add(self)
         events = self._events
         with (
             events.handled(EXCHANGE, self._show),
@@ -65,7 +65,7 @@ class SharedRooms:
             try:
                 yield
             finally:
-                self._rooms.remove_listener(self)
+                self._rooms.listeners.discard(self)
 
     @contextmanager
     def _applying(self) -> Iterator[None]:

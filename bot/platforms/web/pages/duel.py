@@ -16,7 +16,6 @@ from bot.inference.faces import FACE_PIXELS
 from bot.platforms.web.access.limits import Shares, TooMany
 from bot.platforms.web.chat.services import DUEL_COMMAND
 from bot.platforms.web.pages.errors import error_response
-from bot.platforms.web.templates import render_page
 
 if TYPE_CHECKING:
     from bot.core.model_events import DuelSheet
@@ -44,10 +43,7 @@ class DuelPage:
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
-        return [web.get("/duel", self._serve_page), web.get("/duel/pair", self._serve_pair)]
-
-    async def _serve_page(self, request: web.Request) -> web.Response:
-        return await render_page(request, "duel")
+        return [web.get("/duel/pair", self._serve_pair)]
 
     async def _serve_pair(self, request: web.Request) -> web.Response:
         user = self._services.identify_request(request)

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from bot.core.caller import Caller
 from bot.core.errors import UserError
 from bot.platforms.web.chat.attendance import Attendance
+from bot.platforms.web.chat.room import GENERAL_PLACE
 from bot.platforms.web.pages.errors import error_response
 from bot.platforms.web.sent_json import parse_body
-from bot.platforms.web.templates import render_page
 
 if TYPE_CHECKING:
     from bot.core.messages import User
@@ -52,19 +52,15 @@ class PeoplePage:
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
         return [
-            web.get("/people", self._serve_page),
             web.get(DATA_PATH, self._serve_list),
             web.post(DATA_PATH, self._serve_act),
         ]
 
-    async def _serve_page(self, request: web.Request) -> web.Response:
-        return await render_page(request, "people")
-
     async def _serve_list(self, request: web.Request) -> web.Response:
         user = self._services.identify_request(request)
         try:
-            listed = self._attendance.list(self._caller(user))
-            waiting = self._attendance.waiting(self._caller(user))
+            caller = Caller(user, GENERAL_PLACE)
+            listed, waiting = self._attendance.list(caller), self._attendance.waiting(caller)
         except UserError as error:
             return error_response(error, user)
         newcomers = [_newcomer_row(one, user) for one in waiting]
@@ -73,7 +69,7 @@ class PeoplePage:
     async def _serve_act(self, request: web.Request) -> web.Response:
         user = self._services.identify_request(request)
         try:
-            await self._act(self._caller(user), await request.read())
+            await self._act(Caller(user, GENERAL_PLACE), await request.read())
         except UserError as error:
             await self._services.record_refusal(error, user, "people")
             return error_response(error, user)
@@ -98,9 +94,6 @@ class PeoplePage:
                 await self._attendance.let_in(caller, act.ids)
             case "turn_away":
                 await self._attendance.turn_away(caller, act.ids)
-
-    def _caller(self, user: User) -> Caller:
-        return Caller(user, self._services.rooms.get("").place())
 
 
 def _row(one: Attendee, reader: User) -> dict[str, Any]:

@@ -12,9 +12,8 @@ from bot.core.caller import Caller
 from bot.core.errors import PermissionDenied, UserError
 from bot.platforms.web.chat.protocol import exchange_message
 from bot.platforms.web.chat.restoring import READ_ALONG
-from bot.platforms.web.chat.room import GENERAL, PRIVATE_MARK, room_place
+from bot.platforms.web.chat.room import GENERAL, GENERAL_PLACE, PRIVATE_MARK, room_place
 from bot.platforms.web.pages.errors import error_response
-from bot.platforms.web.templates import render_page
 from bot.settings.builtin import TEACHERS_READ
 from bot.storage.audit import MODERATION, AuditEntry
 from bot.storage.database import MessageRow
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from bot.core.messages import User
     from bot.platforms.web.chat.services import WebServices
 
-PATH = "/private"
 DATA_PATH = "/private/data"
 MAX_LISTED = 200
 VISITOR = "{visitor:[0-9a-f]{16}}"
@@ -39,13 +37,9 @@ class PrivatePlacesPage:
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
         return [
-            web.get(PATH, self._serve_page),
             web.get(DATA_PATH, self._serve_list),
             web.get(f"{DATA_PATH}/{VISITOR}", self._serve_place),
         ]
-
-    async def _serve_page(self, request: web.Request) -> web.Response:
-        return await render_page(request, "private")
 
     async def _serve_list(self, request: web.Request) -> web.Response:
         user = self._services.identify_request(request)
@@ -73,7 +67,7 @@ class PrivatePlacesPage:
 
     def _require_reader(self, user: User) -> None:
         """Raise UserError unless the user may read along."""
-        Caller(user, room_place(GENERAL)).require_moderator()
+        Caller(user, GENERAL_PLACE).require_moderator()
         if not self._services.reads_along(user):
             raise PermissionDenied("Teachers read along only while the setting {name} is on.", name=TEACHERS_READ)
 
@@ -104,6 +98,6 @@ class PrivatePlacesPage:
         ]
 
     async def _record(self, user: User, visitor: str, name: str) -> None:
-        place = replace(room_place(GENERAL), channel="")
+        place = replace(GENERAL_PLACE, channel="")
         entry = AuditEntry(actor=user, place=place, kind=MODERATION, what="read along")
         await self._services.bot.audit.record(replace(entry, subject=visitor, subject_name=name))

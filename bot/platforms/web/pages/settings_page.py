@@ -9,12 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bot.core.caller import Caller
 from bot.core.errors import UserError
+from bot.platforms.web.chat.room import GENERAL_PLACE
 from bot.platforms.web.pages.errors import error_response
-from bot.platforms.web.templates import render_page
 from bot.settings.editor import NOT_ALLOWED, SettingsEditor
 from bot.settings.option_limits import find_narrower
-from bot.settings.scopes import server_scope
-from bot.settings.setting import Scope
 from bot.storage.audit import SETTING, Audit, AuditFilter
 
 if TYPE_CHECKING:
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 
     from bot.core.messages import User
     from bot.platforms.web.chat.services import WebServices
-    from bot.settings.setting import Setting
+    from bot.settings.setting import Scope, Setting
     from bot.storage.audit import AuditRow
 
 MAX_VALUE_CHARS, MAX_SHOWN_CHARS = 5000, 200
@@ -55,13 +53,9 @@ class SettingsPage:
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
         return [
-            web.get("/settings", self._serve_page),
             web.get(DATA_PATH, self._serve_data),
             web.post(DATA_PATH, self._serve_change),
         ]
-
-    async def _serve_page(self, request: web.Request) -> web.Response:
-        return await render_page(request, "settings")
 
     async def _serve_data(self, request: web.Request) -> web.Response:
         user = self._services.identify_request(request)
@@ -105,16 +99,12 @@ class SettingsPage:
 
     def _require_scope(self, user: User, room: str) -> Scope:
         """Return the scope of a room, or of the whole chat. Raises UserError for others than moderators."""
-        Caller(user, self._services.rooms.get("").place()).require_moderator(NOT_ALLOWED)
-        if room and room not in self._services.rooms.names:
-            raise UserError("There is no room “{name}”.", name=room)
-        server = server_scope(self._services.rooms.get(room).place())
-        return Scope(server.platform, server.server, room)
+        Caller(user, GENERAL_PLACE).require_moderator(NOT_ALLOWED)
+        return self._services.scope_of(room)
 
     async def _last_changes(self) -> dict[tuple[str, str], AuditRow]:
         """Return the newest audit entry for each setting and room; “” is the whole chat."""
-        server = server_scope(self._services.rooms.get("").place())
-        entries = await self._audit.find(server.platform, server.server, AuditFilter(kind=SETTING))
+        entries = await self._audit.find("web", "web", AuditFilter(kind=SETTING))
         return {(entry.what, entry.channel): entry for entry in reversed(entries) if not entry.subject}
 
     async def _setting_json(

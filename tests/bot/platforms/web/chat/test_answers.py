@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from fakes.core.settings import WEB, put
@@ -23,6 +25,7 @@ from bot.platforms.web.adapter import WebAdapter
 from bot.platforms.web.chat import answers, sent_forms
 from bot.platforms.web.chat.answers import WebAnswers
 from bot.platforms.web.chat.files import Files
+from bot.platforms.web.chat.incoming import Submit
 from bot.platforms.web.chat.room import room_place
 from bot.platforms.web.chat.rooms import Rooms
 from bot.platforms.web.chat.sent_forms import SentForms
@@ -221,7 +224,8 @@ async def asking(bot: Bot, rooms: Rooms) -> AsyncIterator[WebAnswers]:
 
 def sending(asking: WebAnswers, rooms: Rooms, prompt: str) -> asyncio.Task[Form | None]:
     """Start sending a form as Ann."""
-    sent = asking.submit(ANN, rooms.get("general"), 0, "c:ask", {"prompt": prompt}, "mine")
+    form = Submit(type="submit", id="c:ask", fields={"prompt": prompt}, files={}, ref="mine")
+    sent = asking.submit(ANN, rooms.get("general"), form, {}, "")
     return asyncio.create_task(sent)
 
 
@@ -276,8 +280,10 @@ async def test_only_the_newest_forms_are_remembered_and_nobody_pushes_out_those_
 async def test_forms_and_uploads_of_a_deleted_user_are_forgotten(bot: Bot, asking: WebAnswers, rooms: Rooms) -> None:
     uploads, file = Files(), Attachment("cells.txt", b"Cells divide.", "text/plain")
     hers, his = uploads.keep(file, "a"), uploads.keep(file, "c")
-    about = asking, uploads, People(), KnownVisitors(bot.database)
-    adapter = WebAdapter(rooms, WebModerators(bot.database), *about)
+    about = {"rooms": rooms, "answers": asking, "uploads": uploads, "people": People()}
+    stored = {"known": KnownVisitors(bot.database), "moderators": WebModerators(bot.database)}
+    services: Any = SimpleNamespace(**about, **stored)
+    adapter = WebAdapter(services)
     for deleted, begun in (("b", 1), ("a", 1), ("a", 2)):
         await sending(asking, rooms, "Why?")
         assert rooms.get("general").exchanges[-1].id == begun
