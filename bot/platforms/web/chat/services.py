@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -20,7 +21,7 @@ from bot.settings.setting import Scope
 from http_server.addresses import network_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from aiohttp import web
 
@@ -178,6 +179,15 @@ class WebServices:
         if isinstance(error, RequestRefused):
             error.what = error.what or what
             await self.bot.refusals.record(Request(user=user, place=place or GENERAL_PLACE), error)
+
+    @asynccontextmanager
+    async def recording(self, user: User, what: str) -> AsyncIterator[None]:
+        """Record in the audit if `user` is refused something in the body of the context, which is `what`."""
+        try:
+            yield
+        except UserError as error:
+            await self.record_refusal(error, user, what)
+            raise
 
     def about_place(self, room: Room, user: User) -> str:
         """Return the sentence that says who can read a private place; "" for a room."""

@@ -9,9 +9,8 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.core.caller import Caller
-from bot.core.errors import Expired, UserError
+from bot.core.errors import Expired
 from bot.platforms.web.chat.room import GENERAL_PLACE
-from bot.platforms.web.pages.errors import error_response
 from bot.platforms.web.sent_json import parse_body
 
 if TYPE_CHECKING:
@@ -42,19 +41,13 @@ class ModeratorsList:
 
     async def _serve_list(self, request: web.Request) -> web.Response:
         user = self._services.identify_request(request)
-        try:
-            Caller(user, GENERAL_PLACE).require_moderator()
-        except UserError as error:
-            return error_response(error, user)
+        Caller(user, GENERAL_PLACE).require_moderator()
         return web.json_response({"moderators": [_row(one, user) for one in self._services.moderators.signed_in]})
 
     async def _serve_end(self, request: web.Request) -> web.Response:
         user = self._services.identify_request(request)
-        try:
+        async with self._services.recording(user, "moderators"):
             await self._end(Caller(user, GENERAL_PLACE), await request.read())
-        except UserError as error:
-            await self._services.record_refusal(error, user, "moderators")
-            return error_response(error, user)
         if not self._services.identify_request(request).is_moderator:
             # They have ended their own sign-in, and so see the others no longer.
             return web.json_response({"moderators": []})

@@ -9,11 +9,10 @@ from aiohttp import web
 from sqlalchemy import func, select
 
 from bot.core.caller import Caller
-from bot.core.errors import PermissionDenied, UserError
+from bot.core.errors import PermissionDenied
 from bot.platforms.web.chat.protocol import exchange_message
 from bot.platforms.web.chat.restoring import READ_ALONG
 from bot.platforms.web.chat.room import GENERAL, GENERAL_PLACE, PRIVATE_MARK, room_place
-from bot.platforms.web.pages.errors import error_response
 from bot.settings.builtin import TEACHERS_READ
 from bot.storage.audit import MODERATION, AuditEntry
 from bot.storage.database import MessageRow
@@ -42,22 +41,15 @@ class PrivatePlacesPage:
         ]
 
     async def _serve_list(self, request: web.Request) -> web.Response:
-        user = self._services.identify_request(request)
-        try:
-            self._require_reader(user)
-            return web.json_response({"places": await self._find_places()})
-        except UserError as error:
-            return error_response(error, user)
+        self._require_reader(self._services.identify_request(request))
+        return web.json_response({"places": await self._find_places()})
 
     async def _serve_place(self, request: web.Request) -> web.Response:
         user, visitor = self._services.identify_request(request), request.match_info["visitor"]
-        try:
-            self._require_reader(user)
-            room = await self._services.open_private(visitor)
-            shown = [exchange for exchange in room.exchanges if exchange.is_for_teachers]
-            await self._record(user, visitor, shown[-1].author.name if shown else "")
-        except UserError as error:
-            return error_response(error, user)
+        self._require_reader(user)
+        room = await self._services.open_private(visitor)
+        shown = [exchange for exchange in room.exchanges if exchange.is_for_teachers]
+        await self._record(user, visitor, shown[-1].author.name if shown else "")
         # Nobody but the visitor can press a button there.
         reader = replace(user, is_moderator=False)
         messages = [exchange_message(reader, exchange) for exchange in shown]

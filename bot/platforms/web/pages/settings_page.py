@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bot.core.caller import Caller
 from bot.core.errors import UserError
 from bot.platforms.web.chat.room import GENERAL_PLACE
-from bot.platforms.web.pages.errors import error_response
 from bot.settings.editor import NOT_ALLOWED, SettingsEditor
 from bot.settings.option_limits import find_narrower
 from bot.storage.audit import SETTING, Audit, AuditFilter
@@ -59,10 +58,7 @@ class SettingsPage:
 
     async def _serve_data(self, request: web.Request) -> web.Response:
         user = self._services.identify_request(request)
-        try:
-            scope = self._require_scope(user, request.query.get("room", ""))
-        except UserError as error:
-            return error_response(error, user)
+        scope = self._require_scope(user, request.query.get("room", ""))
         last = await self._last_changes()
         declared = self._services.bot.settings.declared
         listed = [setting for setting in declared if self._services.bot.settings.can_be_set(setting.name, scope)]
@@ -71,15 +67,12 @@ class SettingsPage:
 
     async def _serve_change(self, request: web.Request) -> web.Response:
         user, settings = self._services.identify_request(request), self._services.bot.settings
-        try:
+        async with self._services.recording(user, "settings"):
             change = self._parse_change(await request.read())
             scope = self._require_scope(user, change.room)
             self._require_seen(change, scope)
             caller = Caller(user, scope.place)
             await SettingsEditor(settings).set(caller, change.name, change.value, scope, follows=change.follows)
-        except UserError as error:
-            await self._services.record_refusal(error, user, "settings")
-            return error_response(error, user)
         shown = await self._setting_json(settings.find(change.name), scope, user, await self._last_changes())
         return web.json_response(shown)
 

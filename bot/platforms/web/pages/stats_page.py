@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from bot.core.caller import Caller
-from bot.core.errors import PermissionDenied
 from bot.moderation.statistics import Statistics
 from bot.platforms.web.chat.room import GENERAL_PLACE
-from bot.platforms.web.pages.errors import error_response
 from bot.settings.scopes import server_scope
 
 if TYPE_CHECKING:
@@ -35,11 +33,8 @@ class StatsPage:
     async def _serve_data(self, request: web.Request) -> web.Response:
         user, bot = self._services.identify_request(request), self._services.bot
         days = DAY_CHOICES.get(request.query.get("days", "7"), 7)
-        try:
-            caller = Caller(user, GENERAL_PLACE)
-            statistics = await Statistics(bot.database, bot.registry).last(caller, days, server_scope(GENERAL_PLACE))
-        except PermissionDenied as error:
-            return error_response(error, user)
+        caller = Caller(user, GENERAL_PLACE)
+        statistics = await Statistics(bot.database, bot.registry).last(caller, days, server_scope(GENERAL_PLACE))
         return web.json_response(_statistics_json(statistics))
 
 

@@ -8,9 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.core.caller import Caller
-from bot.core.errors import UserError
 from bot.platforms.web.chat.room import GENERAL_PLACE
-from bot.platforms.web.pages.errors import error_response
 from bot.platforms.web.sent_json import parse_body
 
 if TYPE_CHECKING:
@@ -46,13 +44,10 @@ class Desk:
     ) -> web.StreamResponse:
         """Return what `act` answers to a moderator about the room in the query; others are refused."""
         user = self._services.identify_request(request)
-        try:
+        async with self._services.recording(user, "class"):
             Caller(user, GENERAL_PLACE).require_moderator()
             scope = self._services.scope_of(request.query.get("room", ""))
             return await act(Caller(user, scope.place), scope)
-        except UserError as error:
-            await self._services.record_refusal(error, user, "class")
-            return error_response(error, user)
 
     async def obey(
         self, request: web.Request, kind: type[OrderT], act: Callable[[Caller, Scope, OrderT], Awaitable[str | None]]
