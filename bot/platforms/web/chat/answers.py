@@ -17,6 +17,7 @@ from bot.core.splitting import closing
 from bot.core.throttle import Throttle, throttled
 from bot.platforms.answer_tasks import FAILED, read_only_reply
 from bot.platforms.web.chat.restoring import CLIENT_REF, READ_ALONG, StoredMessages
+from bot.platforms.web.chat.room import Exchange
 from bot.platforms.web.chat.sent_forms import SentForms
 from bot.settings.builtin import TEACHERS_READ
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from bot.core.latest import Stream
     from bot.core.messages import Attachment, Form
     from bot.platforms.web.chat.incoming import Say, Submit
-    from bot.platforms.web.chat.room import Exchange, Room
+    from bot.platforms.web.chat.room import Room
     from bot.platforms.web.chat.rooms import Rooms
 
 log = logging.getLogger(__name__)
@@ -127,14 +128,16 @@ class WebAnswers:
             return await decision.make(), at_once
         # The safety classifier is asked once the replies are iterated; until then nobody else may see the question.
         exchange = room.open_exchange(
-            user,
-            text,
-            private=decision.private,
-            client_ref=client_ref,
-            thread=thread,
-            parent=parent,
-            unchecked=True,
-            read_along=read_along,
+            Exchange(
+                user,
+                text,
+                private=decision.private,
+                client_ref=client_ref,
+                thread=thread,
+                parent=parent,
+                unchecked=True,
+                read_along=read_along,
+            )
         )
         active = ActiveAnswer(user, room, thread, exchange, address=address)
         self._start(active, decision.start())
@@ -340,7 +343,9 @@ class WebAnswers:
             return
         if shown is None:
             shown = active.exchange = room.open_exchange(
-                active.user, "", private=reply.private, thread=active.thread, read_along=self.is_read_along(room)
+                Exchange(
+                    active.user, "", private=reply.private, thread=active.thread, read_along=self.is_read_along(room)
+                )
             )
         active.shown, was_unchecked = shown, shown.unchecked
         room.show(shown, reply)
@@ -386,5 +391,5 @@ def _show_choices(user: User, room: Room, pressed: Exchange, reply: Reply, *, re
         for earlier in room.exchanges:
             if any(button.id in ids for button in earlier.reply.buttons):
                 room.dismiss(earlier.id, user)
-        shown = room.open_exchange(user, "", private=True, thread=pressed.thread)
+        shown = room.open_exchange(Exchange(user, "", private=True, thread=pressed.thread))
     room.show(shown, reply)

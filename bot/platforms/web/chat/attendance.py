@@ -13,7 +13,7 @@ from bot.core.i18n import Sentence
 from bot.core.messages import Reply, User
 from bot.moderation.audit_view import plain_name
 from bot.platforms.web.access.devices import describe_device
-from bot.platforms.web.chat.room import GENERAL_PLACE, private_name
+from bot.platforms.web.chat.room import GENERAL_PLACE, Exchange, private_name
 from bot.settings.scopes import server_scope
 from bot.storage.audit import MODERATION, AuditEntry, add_entry
 from bot.storage.database import MessageRow
@@ -51,7 +51,7 @@ async def show_given_name(services: WebServices, person: Person) -> None:
         return
     is_alone = person.room == private_name(person.id)
     room = await services.open_private(person.id) if is_alone else services.rooms.at(person.room)
-    told = room.open_exchange(author, "", private=True, notice=True)
+    told = room.open_exchange(Exchange(author, "", private=True, notice=True))
     sentence = Sentence(RENAMED, {"moderator": known.name_by or "…", "name": known.name})
     room.show(told, Reply(text=sentence.in_language(person.locale), final=True, private=True))
 

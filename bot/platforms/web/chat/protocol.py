@@ -53,26 +53,6 @@ def welcome_message(
     }
 
 
-def offers_json(
-    user: User,
-    commands: Sequence[Command],
-    usual: Mapping[str, Mapping[str, float]],
-    links: Sequence[tuple[str, str]],
-    rules: Mapping[str, Any],
-    about: str,
-) -> dict[str, Any]:
-    """Return what a page offers: commands, addresses and names of further pages, rules, a sentence about the place.
-
-    `usual` has the values that models choose where an option has no default, by command and option.
-    """
-    return {
-        "links": [{"url": url, "label": label} for url, label in links],
-        "commands": [_command_json(command, usual[command.name], user.locale) for command in commands],
-        "rules": rules,
-        "about": about,
-    }
-
-
 def count_fitting(exchanges: Sequence[Exchange], most: int) -> int:
     """Return how many of the last `exchanges` fit into a message of about `most` characters."""
     count = 0
@@ -212,7 +192,8 @@ def _file_json(file: File, name: str) -> dict[str, Any]:
     return {"url": f"/files/{name}", "name": file.filename, "size": file.size}
 
 
-def _command_json(command: Command, usual: Mapping[str, float], locale: str) -> dict[str, Any]:
+def command_json(command: Command, usual: Mapping[str, float], locale: str) -> dict[str, Any]:
+    """Return a command; `usual` has the values that models choose where an option has no default."""
     return {
         "name": command.name,
         "description": translate(command.description, locale),

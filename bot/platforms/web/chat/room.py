@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from bot.core.messages import Place, Reply, User
@@ -46,12 +46,13 @@ class Exchange:
     the name of the exchange among all processes, once it has one.
     """
 
-    id: int
     author: User
     question: str
-    client_ref: str
+    _: KW_ONLY
     private: bool
-    began: float
+    id: int = 0
+    client_ref: str = ""
+    began: float = field(default_factory=time.time)
     thread: int = 0
     parent: int = 0
     for_moderators: bool = False
@@ -132,41 +133,11 @@ class Room:
         """Return the room, or one of its threads, as a place of the core."""
         return room_place(self.name, thread)
 
-    def open_exchange(
-        self,
-        author: User,
-        question: str,
-        *,
-        private: bool,
-        client_ref: str = "",
-        began: float = 0,
-        thread: int = 0,
-        parent: int = 0,
-        for_moderators: bool = False,
-        unchecked: bool = False,
-        read_along: bool = False,
-        announcement: bool = False,
-        notice: bool = False,
-    ) -> Exchange:
-        """Add an exchange with an empty reply. `began` is in seconds since the epoch; 0 is now."""
-        exchange = Exchange(
-            next(self._ids),
-            author,
-            question,
-            client_ref,
-            private,
-            began or time.time(),
-            thread,
-            parent,
-            for_moderators=for_moderators,
-            unchecked=unchecked,
-            owner=self.owner,
-            read_along=read_along,
-            announcement=announcement,
-            notice=notice,
-        )
+    def open_exchange(self, exchange: Exchange) -> Exchange:
+        """Add a new exchange, which gets its id and the owner of the room."""
+        exchange.id, exchange.owner = next(self._ids), self.owner
         self._exchanges[exchange.id] = exchange
-        self._trim(private)
+        self._trim(exchange.private)
         self._notify(exchange)
         return exchange
 
@@ -190,7 +161,7 @@ class Room:
 
     def tell_moderators(self, text: str) -> None:
         """Add an exchange with a text of the bot's own, for moderators alone."""
-        exchange = self.open_exchange(BOT, "", private=True, for_moderators=True)
+        exchange = self.open_exchange(Exchange(BOT, "", private=True, for_moderators=True))
         self.show(exchange, Reply(text=text, final=True, private=True))
 
     def change_author(self, exchange: Exchange, author: User) -> None:

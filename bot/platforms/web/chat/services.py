@@ -14,7 +14,7 @@ from bot.core.i18n import Sentence, translate
 from bot.core.messages import Request
 from bot.moderation.audit_view import plain_name
 from bot.platforms.web.access.visitors import read_or_create_secret, user_from_secret
-from bot.platforms.web.chat.protocol import offers_json
+from bot.platforms.web.chat.protocol import command_json
 from bot.platforms.web.chat.room import GENERAL, GENERAL_PLACE, PRIVATE_MARK, private_name, room_place
 from bot.settings.builtin import LOG_CHANNEL, TASK, TEACHERS_READ
 from bot.settings.setting import Scope
@@ -144,12 +144,16 @@ class WebServices:
         return user.id == reader or self.reads_along(user)
 
     async def make_offers(self, user: User, room: Room) -> dict[str, Any]:
-        """Return what a page offers: commands with their limits, links, and who can read a private place."""
+        """Return what a page offers: commands with their limits, links, rules, and who can read a private place."""
         place = room.place()
-        commands = self.bot.admission.commands_for(user, place)
+        commands, usual = self.bot.admission.commands_for(user, place), self.model_defaults
         links = await self.page_links(place, user, commands)
-        usual = {command.name: self.model_defaults.find(command, place) for command in commands}
-        return offers_json(user, commands, usual, links, self.rules_in(place), self.about_place(room, user))
+        return {
+            "links": [{"url": url, "label": label} for url, label in links],
+            "commands": [command_json(command, usual.find(command, place), user.locale) for command in commands],
+            "rules": self.rules_in(place),
+            "about": self.about_place(room, user),
+        }
 
     async def find_uploads(self, user: User, files: Mapping[str, str]) -> dict[str, Attachment]:
         """Return the files that a user uploaded, by field. Raises UserError if one is no longer kept."""
@@ -181,12 +185,12 @@ class WebServices:
             await self.bot.refusals.record(Request(user=user, place=place or GENERAL_PLACE), error)
 
     @asynccontextmanager
-    async def recording(self, user: User, what: str) -> AsyncIterator[None]:
+    async def recording(self, user: User, what: str, place: Place | None = None) -> AsyncIterator[None]:
         """Record in the audit if `user` is refused something in the body of the context, which is `what`."""
         try:
             yield
         except UserError as error:
-            await self.record_refusal(error, user, what)
+            await self.record_refusal(error, user, what, place)
             raise
 
     def about_place(self, room: Room, user: User) -> str:

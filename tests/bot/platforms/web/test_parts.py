@@ -12,7 +12,7 @@ from bot.platforms.web.chat import files as files_module
 from bot.platforms.web.chat import protocol
 from bot.platforms.web.chat import room as room_module
 from bot.platforms.web.chat.files import Files, picture_size
-from bot.platforms.web.chat.room import Room
+from bot.platforms.web.chat.room import Exchange, Room
 from bot.platforms.web.chat.rooms import clean_room_name
 from bot.storage.messages import StoredFile
 
@@ -136,10 +136,10 @@ def test_private_exchanges_do_not_push_out_public_ones(monkeypatch: pytest.Monke
     monkeypatch.setattr(room_module, "MAX_PUBLIC_EXCHANGES", 3)
     monkeypatch.setattr(room_module, "MAX_PRIVATE_EXCHANGES", 2)
     room = Room(Files(100))
-    running = room.open_exchange(ANN, "running", private=False)
+    running = room.open_exchange(Exchange(ANN, "running", private=False))
     for number in range(5):
-        room.show(room.open_exchange(ANN, f"public {number}", private=False), DONE)
-        room.show(room.open_exchange(BEN, f"private {number}", private=True), DONE)
+        room.show(room.open_exchange(Exchange(ANN, f"public {number}", private=False)), DONE)
+        room.show(room.open_exchange(Exchange(BEN, f"private {number}", private=True)), DONE)
     assert running in room.visible_to(ANN)
     shown = [exchange.question for exchange in room.visible_to(ANN)]
     assert shown[1:] == ["public 1", "public 2", "public 3", "public 4"]
@@ -150,15 +150,15 @@ def test_private_exchanges_do_not_push_out_public_ones(monkeypatch: pytest.Monke
 def test_old_finished_exchanges_are_dropped() -> None:
     room = Room(Files(100))
     for at in (10, 20, 30):
-        room.show(room.open_exchange(ANN, str(at), private=False, began=at), DONE)
-    room.open_exchange(ANN, "running", private=False, began=10)
+        room.show(room.open_exchange(Exchange(ANN, str(at), private=False, began=at)), DONE)
+    room.open_exchange(Exchange(ANN, "running", private=False, began=10))
     room.drop_older_than(30)
     assert [exchange.question for exchange in room.visible_to(ANN)] == ["30", "running"]
 
 
 def test_a_private_exchange_stays_private_when_its_reply_is_not() -> None:
     room = Room(Files(100))
-    exchange = room.open_exchange(ANN, "secret", private=True)
+    exchange = room.open_exchange(Exchange(ANN, "secret", private=True))
     room.show(exchange, DONE)
     assert room.visible_to(BEN) == []
 
@@ -168,13 +168,13 @@ def test_private_answers_of_one_visitor_push_out_none_of_another(monkeypatch: py
     room = Room(Files())
     for author, count_of_author in ((BEN, 2), (ANN, 20), (BEN, 1)):
         for _ in range(count_of_author):
-            room.show(room.open_exchange(author, "/nothing", private=True), Reply(text="no", final=True))
+            room.show(room.open_exchange(Exchange(author, "/nothing", private=True)), Reply(text="no", final=True))
     assert [len(room.visible_to(user)) for user in (ANN, BEN)] == [3, 3]
 
 
 def test_an_unchecked_exchange_is_only_visible_to_its_author_until_its_reply_has_a_row() -> None:
     room = Room(Files(100))
-    asked, refused = (room.open_exchange(ANN, "hi", private=False, unchecked=True) for _ in range(2))
+    asked, refused = (room.open_exchange(Exchange(ANN, "hi", private=False, unchecked=True)) for _ in range(2))
     room.show(asked, Reply(status="waiting"))
     assert (room.visible_to(ANN), room.visible_to(BEN)) == ([asked, refused], [])
     room.show(asked, Reply(row=1))
@@ -185,7 +185,7 @@ def test_an_unchecked_exchange_is_only_visible_to_its_author_until_its_reply_has
 def test_a_file_keeps_its_name_while_it_is_shown() -> None:
     files = Files()
     room = Room(files)
-    exchange = room.open_exchange(ANN, "draw", private=False)
+    exchange = room.open_exchange(Exchange(ANN, "draw", private=False))
     seen = []
     for pictures in ([b"first"], [b"first"], [b"second"], []):
         room.show(exchange, Reply(attachments=tuple(Attachment("x.png", data) for data in pictures)))
@@ -206,7 +206,7 @@ def stored_file(number: int, file: Attachment) -> StoredFile:
 def test_stored_files_leave_memory_and_keep_their_names() -> None:
     files = Files()
     room = Room(files)
-    exchange = room.open_exchange(ANN, "draw", private=False)
+    exchange = room.open_exchange(Exchange(ANN, "draw", private=False))
     pictures = tuple(Attachment(f"{number}.png", png(number, 30, 20)) for number in range(2))
     last = Reply(attachments=pictures, final=True, row=7)
     room.show(exchange, last)
@@ -233,7 +233,7 @@ def test_a_preview_leaves_memory_once_the_stored_picture_of_another_process_is_s
     monkeypatch.setattr(files_module, "MAX_RETIRED_BYTES", 0)
     files = Files()
     room = Room(files)
-    exchange = room.open_exchange(ANN, "draw", private=False)
+    exchange = room.open_exchange(Exchange(ANN, "draw", private=False))
     picture = Attachment("x.png", png(0, 30, 20))
     room.show(exchange, Reply(attachments=(picture,)))
     preview = exchange.files[0][1]
@@ -258,7 +258,7 @@ def test_files_retired_earlier_make_way_for_those_retired_later(monkeypatch: pyt
 
 def test_only_pictures_without_scripts_are_shown_inline() -> None:
     room = Room(Files(1000))
-    exchange = room.open_exchange(ANN, "draw", private=False)
+    exchange = room.open_exchange(Exchange(ANN, "draw", private=False))
     svg = Attachment("x.svg", b"<svg/>", media_type="image/svg+xml")
     room.show(exchange, Reply(attachments=(Attachment("x.png", png(1), media_type="image/png", alt="A face."), svg)))
     sent = protocol.exchange_message(BEN, exchange)["reply"]

@@ -18,7 +18,7 @@ from bot.platforms.web import WebPlatform
 from bot.platforms.web.chat import private_places
 from bot.platforms.web.chat.files import Files
 from bot.platforms.web.chat.private_places import PrivatePlaces
-from bot.platforms.web.chat.room import Room, private_name
+from bot.platforms.web.chat.room import Exchange, Room, private_name
 from bot.settings.builtin import TEACHERS_READ
 from bot.storage.audit import MODERATION, AuditFilter
 
@@ -169,7 +169,7 @@ async def test_what_is_not_used_leaves_memory(monkeypatch: pytest.MonkeyPatch) -
         restored.append(room.owner)
 
     busy = await places.open("ann", restore)
-    busy.open_exchange(User("ann", "Ann"), "still being answered", private=False)
+    busy.open_exchange(Exchange(User("ann", "Ann"), "still being answered", private=False))
     for owner in ("ben", "cleo", "ann", "cleo", "ben"):
         await places.open(owner, restore)
     assert restored == ["ann", "ben", "cleo", "ben"]

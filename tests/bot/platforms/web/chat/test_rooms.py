@@ -14,7 +14,7 @@ from bot.core.messages import Attachment, Reply, User
 from bot.platforms.web import WebPlatform, platform
 from bot.platforms.web.chat import restoring, room
 from bot.platforms.web.chat.files import Files
-from bot.platforms.web.chat.room import MAX_PUBLIC_EXCHANGES, Room
+from bot.platforms.web.chat.room import MAX_PUBLIC_EXCHANGES, Exchange, Room
 from bot.platforms.web.chat.rooms import Rooms
 from bot.storage.key_value import Store
 
@@ -273,9 +273,9 @@ def test_exchanges_that_are_shown_keep_their_pictures() -> None:
     files = Files()
     room = Room(files)
     for number in range(MAX_PUBLIC_EXCHANGES + 1):
-        exchange = room.open_exchange(User("ann", "Ann"), "draw", private=False)
+        exchange = room.open_exchange(Exchange(User("ann", "Ann"), "draw", private=False))
         room.show(exchange, Reply(attachments=(Attachment(f"{number}.png", b"x"),), final=True))
-    room.open_exchange(User("ann", "Ann"), "more", private=False)
+    room.open_exchange(Exchange(User("ann", "Ann"), "more", private=False))
     names = [name for known in room.exchanges for _, name in known.files]
     assert len(names) == MAX_PUBLIC_EXCHANGES
     assert all(files.get(name) is not None for name in names)
