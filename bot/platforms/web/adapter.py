@@ -15,12 +15,7 @@ from bot.platforms.capabilities import WEB
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from bot.platforms.web.access.known import KnownVisitors
-    from bot.platforms.web.access.people import People
-    from bot.platforms.web.access.teachers import WebModerators
-    from bot.platforms.web.chat.answers import WebAnswers
-    from bot.platforms.web.chat.files import Files
-    from bot.platforms.web.chat.rooms import Rooms
+    from bot.platforms.web.chat.services import WebServices
     from bot.storage.process_events import ProcessEvents
 
 ANSWER_LINK = re.compile(r"(?:https?://\S+#[^/\s]+/|#)?(?P<row>[0-9]{1,18})")
@@ -34,21 +29,10 @@ class WebAdapter:
 
     capabilities = WEB
 
-    def __init__(
-        self,
-        rooms: Rooms,
-        moderators: WebModerators,
-        answers: WebAnswers,
-        uploads: Files,
-        people: People,
-        known: KnownVisitors,
-    ) -> None:
-        self._rooms = rooms
-        self._moderators = moderators
-        self._answers = answers
-        self._uploads = uploads
-        self._people = people
-        self._known = known
+    def __init__(self, services: WebServices) -> None:
+        self._services = services
+        self._rooms = services.rooms
+        self._moderators = services.moderators
         self._events: ProcessEvents | None = None
 
     @contextmanager
@@ -65,7 +49,7 @@ class WebAdapter:
     async def find_user(self, name: str, place: Place) -> User | None:
         """Return a visitor by their id, or by a name that only one of those who wrote here lately has."""
         await self._moderators.refresh()
-        names = {author.id: author.name for author in self._rooms.recent_authors()}
+        names = {exchange.author.id: exchange.author.name for _, exchange in self._rooms.all_exchanges()}
         found = [name] if name in names or USER_ID.fullmatch(name) else [one for one in names if names[one] == name]
         if len(found) != 1:
             return None
@@ -98,15 +82,15 @@ class WebAdapter:
         await self._forget_here(user_id, gone)
 
     async def _forget_here(self, user_id: str, gone: Collection[int]) -> None:
-        self._answers.forms.forget(user_id)
-        self._uploads.drop_owner(user_id)
+        self._services.answers.forms.forget(user_id)
+        self._services.uploads.drop_owner(user_id)
         for room, exchange in self._rooms.find_of_user(user_id, gone):
             # The answer to the command that deletes the data may itself be one of these, and is still being written.
             if exchange.reply.final or exchange.reply.row in gone:
                 room.show(exchange, Reply(deleted=True, final=True))
         await self._moderators.refresh()
-        self._people.forget(user_id)
-        await self._known.forget(user_id)
+        self._services.people.forget(user_id)
+        await self._services.known.forget(user_id)
 
     async def locale(self, server: str) -> str:
         """Return English: the chat has no language of its own."""

@@ -123,14 +123,14 @@ class WebPlatform:
                 defaults,
             )
             services.show_badges()
-            self._moderators.add_listener(services.show_badges)
-            ending.callback(self._moderators.remove_listener, services.show_badges)
+            self._moderators.listeners.add(services.show_badges)
+            ending.callback(self._moderators.listeners.discard, services.show_badges)
             pass_key, _ = await load_secret(self._bot.database)
             site = Site(services, self._section, self._limits, pass_key)
             await ending.enter_async_context(repeated(site.open_door, REFRESH_SECONDS))
             port = await self._listen(site.build_app(), ending)
             # Only once it listens: if another chat of this bot has the port, that chat's adapter stays registered.
-            adapter = WebAdapter(rooms, self._moderators, answers, uploads, people, known)
+            adapter = WebAdapter(services)
             ending.enter_context(self._bot.adapters.registered(self.name, adapter))
             ending.enter_context(self._bot.abandoned.restored_by(self.name, answers.stored.show_interrupted))
             ending.enter_context(adapter.forgetting_with_others(self._bot.events))

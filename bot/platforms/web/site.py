@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from bot.core.errors import DatabaseUnavailable
+from bot.core.errors import DatabaseUnavailable, UserError
 from bot.core.i18n import list_languages, translate
 from bot.platforms.web.access import visitors
 from bot.platforms.web.access.client_address import TrustedProxies
@@ -19,13 +19,14 @@ from bot.platforms.web.access.door import Door
 from bot.platforms.web.access.invitation import Inviter
 from bot.platforms.web.access.join_code import JoinCode
 from bot.platforms.web.access.limits import MessageLimit, RateMeter, Shares, TooMany
-from bot.platforms.web.access.login import Login
+from bot.platforms.web.access.login import OPEN_PATHS, PAGES, Login, is_page
 from bot.platforms.web.access.origin_check import OriginCheck, add_security_headers
 from bot.platforms.web.chat.connection import Connection
 from bot.platforms.web.chat.files import PICTURE_TYPES
 from bot.platforms.web.chat.incoming import MAX_MESSAGE_BYTES
 from bot.platforms.web.chat.room import private_name
 from bot.platforms.web.pages.duel import DuelPage
+from bot.platforms.web.pages.errors import error_response
 from bot.platforms.web.pages.lab import DialPage
 from bot.platforms.web.pages.lessons_page import LessonPages
 from bot.platforms.web.pages.moderators import ModeratorsList
@@ -78,7 +79,7 @@ class Site:
         """Return the aiohttp application with all routes and middlewares."""
         app = web.Application(
             middlewares=[
-                *(self._proxies.resolve, self._origin_check.check, _tell_unavailable),
+                *(self._proxies.resolve, self._origin_check.check, _tell_errors),
                 *(self._login.admit, self._door.admit, _compress_static_files),
             ],
             client_max_size=MAX_FORM_BYTES,
@@ -103,7 +104,7 @@ class Site:
         )
         app.add_routes(
             [
-                web.get("/", self._serve_page),
+                *(web.get(path, _serve_page) for path in PAGES),
                 web.get("/socket", self._serve_socket),
                 web.get("/files/{name}", self._serve_file),
                 web.get(f"{static_url()}/words/{{language:{'|'.join(list_languages()[1:])}}}.json", _serve_words),
@@ -117,9 +118,6 @@ class Site:
         now = time.time()
         here = [one.id for one in self._services.people.seen_since(now - HERE_SECONDS) if one.room]
         await self._door.let_in(here)
-
-    async def _serve_page(self, request: web.Request) -> web.Response:
-        return await render_page(request, "chat")
 
     async def _serve_socket(self, request: web.Request) -> web.StreamResponse:
         secret = visitors.read_or_create_secret(request)
@@ -211,20 +209,30 @@ class Site:
                 await asyncio.gather(*closing, return_exceptions=True)
 
 
+async def _serve_page(request: web.Request) -> web.Response:
+    return await render_page(request, PAGES[request.path])
+
+
 async def _serve_words(request: web.Request) -> web.Response:
     words = await asyncio.to_thread(page_words, request.match_info["language"])
     return web.Response(text=words, content_type="application/json")
 
 
 @web.middleware
-async def _tell_unavailable(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer requests that need the database while it cannot be used. An aiohttp middleware."""
+async def _tell_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer requests that are refused, or need the database while it cannot be used. An aiohttp middleware."""
     try:
         return await handler(request)
-    except DatabaseUnavailable as error:
-        return web.Response(
-            status=HTTPStatus.SERVICE_UNAVAILABLE, text=error.sentence.in_language(language_of(request))
-        )
+    except UserError as error:
+        if isinstance(error, DatabaseUnavailable) and _is_read_as_text(request.path):
+            text = error.sentence.in_language(language_of(request))
+            return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text=text)
+        return error_response(error, visitors.user_from_secret("", "", request.query.get("locale", "")))
+
+
+def _is_read_as_text(path: str) -> bool:
+    """Return whether people, or scripts for them, read the answer as it is; scripts read others as JSON."""
+    return is_page(path) or path in OPEN_PATHS or path.startswith(("/socket", "/files"))
 
 
 @web.middleware

@@ -14,6 +14,9 @@ from fakes.registries.npm import UnavailableError, fetched
 from playwright.async_api import async_playwright, expect
 from playwright.sync_api import sync_playwright
 
+from bot.app import Bot
+from bot.platforms.web.access.teachers import WebModerators, teacher_link
+
 CHROMIUM = shutil.which("chromium")
 MARKS = [
     pytest.mark.browser,
@@ -89,9 +92,29 @@ async def opened(browser: Any, url: str, *, expected: str = "", **context: Any) 
     assert [problem for problem in problems if not expected or expected not in problem] == []
 
 
+@asynccontextmanager
+async def opened_by_teacher(
+    browser: Any, bot: Bot, url: str, path: str = "/class", **context: Any
+) -> AsyncIterator[Any]:
+    """A page of a teacher who has signed in, as in `opened`."""
+    link = teacher_link(url, await WebModerators(bot.database).create_code())
+    async with opened(browser, link, **context) as page:
+        await page.get_by_role("button").last.click()
+        await page.wait_for_url("**/class")
+        if path != "/class":
+            await page.goto(f"{url}{path}")
+        yield page
+
+
 async def entered(page: Any) -> None:
     """Wait until the chat shows a room. Before that it knows no commands."""
     await expect(page.locator("#title")).not_to_be_empty()
+
+
+async def say(page: Any, line: str) -> None:
+    """Send a line from the message box."""
+    await page.locator("#input").fill(line)
+    await page.locator("#input").press("Enter")
 
 
 async def choose(place: Any, name: str) -> None:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 QUERY = "name=Ada&locale=en"
 
 
-async def become_teacher(bot: Bot, person: Visitor) -> Visitor:
-    """Make somebody a teacher called Ada."""
-    assert await person.sign_in(await WebModerators(bot.database).create_code(), "Ada") == 303
+async def become_teacher(bot: Bot, person: Visitor, name: str = "Ada") -> Visitor:
+    """Make somebody a teacher of this name."""
+    assert await person.sign_in(await WebModerators(bot.database).create_code(), name) == 303
     return person
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
 
 
 PATIENCE_SECONDS = 60
@@ -71,6 +73,42 @@ class Page:
         """Send a typed line, and return the reference."""
         return await self.send("say", text=text, ref=ref, **about)
 
+    async def ask(self, text: str, **about: Any) -> dict[str, Any]:
+        """Send a typed line, and return the next final exchange."""
+        await self.say(text, **about)
+        return await self.final()
+
+    async def refused(self, kind: str, **values: Any) -> str:
+        """Send a message, and return the sentence with which it is refused."""
+        ref = await self.send(kind, **values)
+        while (told := await self.read()).get("ref") != ref:
+            pass
+        return str(told.get("text"))
+
+    async def make_room(self, name: str) -> str:
+        """Open a room, as a moderator, and return its name."""
+        ref = await self.send("make_room", name=name)
+        return str((await self.until("taken", lambda one: one["ref"] == ref))["room"])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the chat answers to a request."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode()
+
+    @property
+    def data(self) -> Any:
+        """What the body says as JSON."""
+        return json.loads(self.body)
+
 
 class Visitor:
     """A visitor: a session with cookies, as a browser has it."""
@@ -89,6 +127,22 @@ class Visitor:
             page = Page(socket)
             await page.until("welcome")
             yield page
+
+    async def get(self, path: str, **about: Any) -> Answer:
+        """Ask for an address below that of the chat."""
+        async with self.session.get(f"{self.url}{path}", **about) as response:
+            return Answer(response.status, response.headers, await response.read())
+
+    async def post(self, path: str, **about: Any) -> Answer:
+        """Send something to an address below that of the chat, as a page of its own does."""
+        headers = {"Origin": self.url} | about.pop("headers", {})
+        async with self.session.post(f"{self.url}{path}", headers=headers, **about) as response:
+            return Answer(response.status, response.headers, await response.read())
+
+    async def upload(self, data: bytes, name: str = "notes.txt") -> str:
+        """Upload a file, and return the name that the chat gives it."""
+        answer = await self.post(f"/files?name={name}", data=data, headers={"Content-Type": "text/plain"})
+        return str(answer.data["name"])
 
     async def sign_in(self, code: str, name: str = "") -> int:
         """Send a teacher's code and return the status of the response."""

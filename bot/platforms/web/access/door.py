@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bot.core.errors import UserError
 from bot.core.messages import User
 from bot.platforms.web.access import visitors
-from bot.platforms.web.access.login import OPEN_PATHS, is_page
+from bot.platforms.web.access.login import KNOCK_PATH, OPEN_PATHS, is_page
 from bot.platforms.web.sent_json import parse_body
 from bot.platforms.web.templates import language_of, render_page, static_url
 from http_server.addresses import stands_for_many
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bot.platforms.web.access.people import People
     from bot.platforms.web.access.waiting import WaitingRoom
 
-PATH, STATE_PATH = "/knock", "/knock/state"
+STATE_PATH = f"{KNOCK_PATH}/state"
 NEW, WAITING, TURNED_AWAY, IN, CODE = "new", "waiting", "turned away", "in", "code"
 """What a visitor at the door is told: they can knock, wait, were turned away, may come in, or need the join code."""
 
@@ -67,18 +67,19 @@ class Door:
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
         return [
-            web.get(PATH, self._serve_page),
+            web.get(KNOCK_PATH, self._serve_page),
             web.get(STATE_PATH, self._serve_state),
-            web.post(PATH, self._serve_knock),
+            web.post(KNOCK_PATH, self._serve_knock),
         ]
 
     @web.middleware
     async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse requests from those who are not let in. An aiohttp middleware."""
-        is_open = request.path in (*OPEN_PATHS, PATH, STATE_PATH) or request.path.startswith(f"{static_url()}/")
+        is_open = request.path in (*OPEN_PATHS, KNOCK_PATH, STATE_PATH) or request.path.startswith(f"{static_url()}/")
         if not is_open and not self._admits(self._visitor(request)):
             if is_page(request.path):
-                raise web.HTTPSeeOther(PATH if request.path_qs == "/" else f"{PATH}?to={quote(request.path_qs)}")
+                to = "" if request.path_qs == "/" else f"?to={quote(request.path_qs)}"
+                raise web.HTTPSeeOther(f"{KNOCK_PATH}{to}")
             raise web.HTTPForbidden(text="Wait at /knock until you are let in.")
         return await handler(request)
 

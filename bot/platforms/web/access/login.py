@@ -40,10 +40,13 @@ OPEN_FILES = frozenset(
 """Files in `static/` that are served without the join code, since the two forms need them."""
 TEACHERS_PATH = "/class"
 """The teachers' start page, where their sign-in leads."""
-PAGE_PATHS = frozenset(
-    {"/", TEACHERS_PATH, "/dial", "/duel", "/knock", "/people", "/private", "/settings", "/statistics"}
-)
-"""Pages for people. Without the join code these redirect to its form, while all other paths answer with 401."""
+PAGES = {
+    "/": "chat",
+    TEACHERS_PATH: "class",
+    **{f"/{name}": name for name in ("dial", "duel", "people", "private", "settings", "statistics")},
+}
+"""The paths of pages for people that look alike for all, with the names of their templates."""
+KNOCK_PATH = "/knock"
 
 
 class Login:
@@ -155,8 +158,11 @@ def _requested_page(request: web.Request) -> str:
 
 
 def is_page(path: str) -> bool:
-    """Return whether a path is that of a page for people."""
-    return path in PAGE_PATHS or path.startswith(f"{PAGES_PATH}/")
+    """Return whether a path is that of a page for people.
+
+    Without the join code these redirect to its form, while all other paths answer with 401.
+    """
+    return path in PAGES or path == KNOCK_PATH or path.startswith(f"{PAGES_PATH}/")
 
 
 def _is_open(path: str) -> bool:

@@ -63,7 +63,8 @@ class WebModerators:
         self._clock = clock
         self._known: dict[str, SignIn] = {}
         self._changing = asyncio.Lock()
-        self._listeners: set[Callable[[], None]] = set()
+        self.listeners: set[Callable[[], None]] = set()
+        """Called whenever somebody becomes a moderator, or is one no longer."""
 
     def __contains__(self, user_id: str) -> bool:
         known = self._known.get(user_id)
@@ -73,14 +74,6 @@ class WebModerators:
     def signed_in(self) -> Sequence[SignIn]:
         """All sign-ins that are in force, the newest first."""
         return sorted((one for one in self._known.values() if one.id in self), key=lambda one: -one.since)
-
-    def add_listener(self, listener: Callable[[], None]) -> None:
-        """Call `listener` whenever somebody becomes a moderator, or is one no longer."""
-        self._listeners.add(listener)
-
-    def remove_listener(self, listener: Callable[[], None]) -> None:
-        """Call `listener` no more."""
-        self._listeners.discard(listener)
 
     def note_use(self, user: User) -> None:
         """Prolong the sign-in of `user`, who does something just now; nothing for anybody else."""
@@ -167,7 +160,7 @@ class WebModerators:
         has_changed = known.keys() != self._known.keys()
         self._known = known
         if has_changed:
-            for listener in tuple(self._listeners):
+            for listener in tuple(self.listeners):
                 listener()
 
 

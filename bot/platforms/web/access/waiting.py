@@ -39,7 +39,8 @@ class WaitingRoom:
         self._clock = clock
         self._waiting: dict[str, Waiting] = {}
         self._turned_away: OrderedDict[str, float] = OrderedDict()
-        self._listeners: set[Callable[[], None]] = set()
+        self.listeners: set[Callable[[], None]] = set()
+        """Called whenever somebody begins to wait or waits no longer."""
 
     @property
     def waiting(self) -> Sequence[Waiting]:
@@ -48,14 +49,6 @@ class WaitingRoom:
 
     def __contains__(self, user_id: str) -> bool:
         return user_id in self._waiting
-
-    def add_listener(self, listener: Callable[[], None]) -> None:
-        """Call `listener` whenever somebody begins to wait or waits no longer."""
-        self._listeners.add(listener)
-
-    def remove_listener(self, listener: Callable[[], None]) -> None:
-        """Call `listener` no more."""
-        self._listeners.discard(listener)
 
     def check(self, user_id: str, address: str) -> None:
         """Raise UserError if this visitor cannot wait: they were turned away just now, or too many wait."""
@@ -121,5 +114,5 @@ class WaitingRoom:
         return gone
 
     def _notify(self) -> None:
-        for listener in tuple(self._listeners):
+        for listener in tuple(self.listeners):
             listener()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bot.core.messages import Reply, User
+from bot.platforms.web.chat.room import Exchange
 
 if TYPE_CHECKING:
     from bot.core.caller import Caller
@@ -21,6 +22,6 @@ async def announce(messages: MessageStore, caller: Caller, room: Room, text: str
 
 def show_announcement(room: Room, row: MessageRow) -> None:
     """Show a stored announcement."""
-    author = User(row.author, row.author_name)
-    exchange = room.open_exchange(author, row.text, private=False, began=row.created.timestamp(), announcement=True)
-    room.show(exchange, Reply(final=True, row=row.id))
+    author, began = User(row.author, row.author_name), row.created.timestamp()
+    exchange = Exchange(author, row.text, private=False, began=began, announcement=True)
+    room.show(room.open_exchange(exchange), Reply(final=True, row=row.id))

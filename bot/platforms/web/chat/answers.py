@@ -16,8 +16,8 @@ from bot.core.messages import Action, RemoteFile, Reply, Request, User
 from bot.core.splitting import closing
 from bot.core.throttle import Throttle, throttled
 from bot.platforms.answer_tasks import FAILED, read_only_reply
-from bot.platforms.web.chat.choices import show_choices
 from bot.platforms.web.chat.restoring import CLIENT_REF, READ_ALONG, StoredMessages
+from bot.platforms.web.chat.room import Exchange
 from bot.platforms.web.chat.sent_forms import SentForms
 from bot.settings.builtin import TEACHERS_READ
 
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from bot.app import Bot
     from bot.core.latest import Stream
     from bot.core.messages import Attachment, Form
-    from bot.platforms.web.chat.room import Exchange, Room
+    from bot.platforms.web.chat.incoming import Say, Submit
+    from bot.platforms.web.chat.room import Room
     from bot.platforms.web.chat.rooms import Rooms
 
 log = logging.getLogger(__name__)
@@ -88,42 +89,37 @@ class WebAnswers:
         self,
         user: User,
         room: Room,
-        text: str,
-        client_ref: str,
-        *,
-        again: bool = False,
-        thread: int = 0,
-        parent: int = 0,
-        files: Mapping[str, Attachment] | None = None,
-        address: str = "",
+        message: Say,
+        files: Mapping[str, Attachment],
+        address: str,
     ) -> tuple[Form | None, asyncio.Event]:
         """Start the answer to a typed line. Raises UserError if it is refused.
 
         Returns the form to show instead, if there is one, and what is set once the question is stored or refused.
-        `client_ref` identifies the line, so that one which is sent twice is answered once; `again` says that the page
-        has sent it before. `thread` and `parent` are rows of answers in the room, or 0; `files` are values for options
-        of the line's command. `address` is that of the `Request`.
+        `files` are values for options of the line's command. `address` is that of the `Request`.
         """
+        text, client_ref = message.text.strip(), message.ref
         at_once = asyncio.Event()
         at_once.set()
         if (known := room.find_by_client_ref(user.id, client_ref)) is not None:
             return None, next((one.begun for one in self._active.values() if one.exchange is known), at_once)
-        if again and await self.stored.show_asked(user, room, thread, client_ref):
+        if message.again and await self.stored.show_asked(user, room, message.thread, client_ref):
             return None, at_once
-        if not text.strip():
+        if not text:
             raise UserError("There is nothing to send: type a question, or / for the commands.")
         self._check_load(user, address)
-        thread, parent = await self._resolve_thread(user, room, thread, parent)
+        thread, parent = message.thread, message.parent
+        await self._require_thread(user, room, thread, parent)
         read_along = self.is_read_along(room)
         request = Request(
             user=user,
             place=room.place(thread),
-            text=text,
+            text=message.text,
             reply_to=str(parent) if parent else "",
             alone=bool(room.owner),
             can_show_forms=True,
             address=address,
-            resume={"line": text.strip(), CLIENT_REF: client_ref, **_resume_of(read_along=read_along)},
+            resume={"line": text, CLIENT_REF: client_ref, **_resume_of(read_along=read_along)},
         )
         if files:
             request = self._add_files(request, files)
@@ -132,14 +128,16 @@ class WebAnswers:
             return await decision.make(), at_once
         # The safety classifier is asked once the replies are iterated; until then nobody else may see the question.
         exchange = room.open_exchange(
-            user,
-            text.strip(),
-            private=decision.private,
-            client_ref=client_ref,
-            thread=thread,
-            parent=parent,
-            unchecked=True,
-            read_along=read_along,
+            Exchange(
+                user,
+                text,
+                private=decision.private,
+                client_ref=client_ref,
+                thread=thread,
+                parent=parent,
+                unchecked=True,
+                read_along=read_along,
+            )
         )
         active = ActiveAnswer(user, room, thread, exchange, address=address)
         self._start(active, decision.start())
@@ -149,8 +147,8 @@ class WebAnswers:
         """Return whether teachers may read what is asked in a room from now on; it is a private place then."""
         return bool(room.owner) and bool(self._bot.settings.value(TEACHERS_READ, room.place()))
 
-    async def _resolve_thread(self, user: User, room: Room, thread: int, parent: int) -> tuple[int, int]:
-        """Return the thread and the parent of a new message, as rows. Raises UserError if it cannot reply to them."""
+    async def _require_thread(self, user: User, room: Room, thread: int, parent: int = 0) -> None:
+        """Raise UserError unless a new message can be in this thread and reply to this parent, both rows or 0."""
         for row in (thread, parent):
             known = room.find_by_row(row)
             if row and (known is None or not known.is_visible_to(user)):
@@ -160,7 +158,6 @@ class WebAnswers:
         # The core finds what a thread hangs under, and what a reply replies to, by the id of the message that shows it.
         for row in {thread, parent} - {0}:
             await self._bot.messages.set_external_ids(row, [str(row)])
-        return thread, parent
 
     def _add_files(self, request: Request, files: Mapping[str, Attachment]) -> Request:
         """Return the request with its line parsed into a command and options, and with the files among the options.
@@ -193,22 +190,14 @@ class WebAnswers:
         return await self._perform(user, room, thread, action, address, pressed=exchange)
 
     async def submit(
-        self,
-        user: User,
-        room: Room,
-        thread: int,
-        form_id: str,
-        fields: Mapping[str, object],
-        client_ref: str,
-        *,
-        address: str = "",
+        self, user: User, room: Room, message: Submit, files: Mapping[str, Attachment], address: str
     ) -> Form | None:
-        """Carry out a form, once however often it is sent with this `client_ref`.
+        """Carry out a form, once however often it is sent. `files` are values for some of its fields.
 
         Raises UserError with a sentence to show in the form if its fields are refused.
         """
-        if FormId.parse(form_id) is None:
-            button = ButtonId.parse(form_id)
+        if FormId.parse(message.id) is None:
+            button = ButtonId.parse(message.id)
             shown = None if button is None else self._rooms.find_shown(button.row, user)
             if shown is None:
                 # A page can send any number, such as that of an answer in a room that was closed.
@@ -217,10 +206,11 @@ class WebAnswers:
             room = shown
 
         async def act() -> Form | None:
-            known_thread, _ = await self._resolve_thread(user, room, thread, 0)
-            return await self._perform(user, room, known_thread, Action(form_id, dict(fields)), address)
+            await self._require_thread(user, room, message.thread)
+            action = Action(message.id, {**message.fields, **files})
+            return await self._perform(user, room, message.thread, action, address)
 
-        return await self.forms.run_once(user, client_ref, act)
+        return await self.forms.run_once(user, message.ref, act)
 
     async def _perform(
         self, user: User, room: Room, thread: int, action: Action, address: str, pressed: Exchange | None = None
@@ -245,7 +235,7 @@ class WebAnswers:
         if isinstance(decision, Choose) and pressed is not None:
             async with decision.turn:
                 reply = await read_only_reply(decision.start())
-                show_choices(user, room, pressed, reply, replaces=decision.replaces)
+                _show_choices(user, room, pressed, reply, replaces=decision.replaces)
             return None
         active = ActiveAnswer(user, room, thread, address=address)
         replies = decision.start()
@@ -353,7 +343,9 @@ class WebAnswers:
             return
         if shown is None:
             shown = active.exchange = room.open_exchange(
-                active.user, "", private=reply.private, thread=active.thread, read_along=self.is_read_along(room)
+                Exchange(
+                    active.user, "", private=reply.private, thread=active.thread, read_along=self.is_read_along(room)
+                )
             )
         active.shown, was_unchecked = shown, shown.unchecked
         room.show(shown, reply)
@@ -383,3 +375,21 @@ def _is_button_of(exchange: Exchange, button_id: str) -> bool:
     """Return whether a button is under an exchange, or was, such as the Stop of an answer that has just ended."""
     shown = {button.id for button in exchange.reply.buttons}
     return button_id in shown or button_id.endswith(f":{exchange.reply.row}")
+
+
+def _show_choices(user: User, room: Room, pressed: Exchange, reply: Reply, *, replaces: bool) -> None:
+    """Show the reply to a press of a button that leads to choices, or of a choice.
+
+    With `replaces`, it takes the place of the exchange with the button if its author alone sees that.
+    Raises UserError if the reply is an error, so that it is shown at the button.
+    """
+    if reply.error:
+        raise UserError("{text}", text=reply.text)
+    shown = pressed
+    if not (pressed.private and replaces):
+        ids = {button.id for button in reply.buttons}
+        for earlier in room.exchanges:
+            if any(button.id in ids for button in earlier.reply.buttons):
+                room.dismiss(earlier.id, user)
+        shown = room.open_exchange(Exchange(user, "", private=True, thread=pressed.thread))
+    room.show(shown, reply)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import update
 
@@ -14,14 +13,14 @@ from bot.core.i18n import Sentence
 from bot.core.messages import Reply, User
 from bot.moderation.audit_view import plain_name
 from bot.platforms.web.access.devices import describe_device
-from bot.platforms.web.chat.room import private_name
+from bot.platforms.web.chat.room import GENERAL_PLACE, Exchange, private_name
 from bot.settings.scopes import server_scope
 from bot.storage.audit import MODERATION, AuditEntry, add_entry
 from bot.storage.database import MessageRow
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-    from datetime import datetime, timedelta
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import timedelta
 
     from bot.core.caller import Caller
     from bot.platforms.web.access.people import Person
@@ -39,35 +38,6 @@ RENAMED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Attendee:
-    """A person in the list. `mark` tells people with similar names apart: two letters, and a hue in degrees.
-
-    `at_address` is how many in the list come from the same IP address, `met` how many of them are no moderators, and
-    `asked` what the person asked last.
-    """
-
-    person: Person
-    is_moderator: bool
-    device: Sentence
-    mark: tuple[str, int]
-    at_address: int
-    met: int
-    asked: str
-    timed_out_until: datetime | None
-    has_given_name: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Newcomer:
-    """A person who waits to be let in since a moment; `at_address` is how many here have the same IP address."""
-
-    person: Person
-    since: float
-    device: Sentence
-    at_address: int
-
-
 async def show_given_name(services: WebServices, person: Person) -> None:
     """Show somebody's given name at what they have asked, and tell them who gave it and why.
 
@@ -81,7 +51,7 @@ async def show_given_name(services: WebServices, person: Person) -> None:
         return
     is_alone = person.room == private_name(person.id)
     room = await services.open_private(person.id) if is_alone else services.rooms.at(person.room)
-    told = room.open_exchange(author, "", private=True, notice=True)
+    told = room.open_exchange(Exchange(author, "", private=True, notice=True))
     sentence = Sentence(RENAMED, {"moderator": known.name_by or "…", "name": known.name})
     room.show(told, Reply(text=sentence.in_language(person.locale), final=True, private=True))
 
@@ -92,8 +62,13 @@ class Attendance:
     def __init__(self, services: WebServices) -> None:
         self._services = services
 
-    def list(self, caller: Caller) -> Sequence[Attendee]:
-        """Return those who are here or left a short while ago, in the order in which they came."""
+    def list(self, caller: Caller) -> Sequence[dict[str, Any]]:
+        """Return those who are here or left a short while ago, in the order in which they came, as JSON.
+
+        `mark` tells people with similar names apart: two letters, and a hue in degrees. `at_address` is how many in the
+        list come from the same IP address, `met` how many of them are no moderators, and `asked` what the person asked
+        last.
+        """
         caller.require_moderator()
         people = self._listed()
         counts = Counter(one.address for one in people)
@@ -103,29 +78,28 @@ class Attendance:
             for _, exchange in self._services.rooms.all_exchanges()
             if exchange.question and exchange.is_visible_to(caller.user)
         }
-        return [self._attendee(one, counts[one.address], met[one.address], asked.get(one.id, "")) for one in people]
+        rows = []
+        for one in people:
+            user, timeouts = self._user(one), self._services.bot.timeouts
+            timeout = None if user.is_moderator else timeouts.find_active(user, GENERAL_PLACE)
+            row = {
+                "moderator": user.is_moderator,
+                "own": one.id == caller.user.id,
+                "room": one.room,
+                "here": one.is_here,
+                "seen": one.seen,
+                "mark": _mark(timeouts.hash_person("mark", one.id)),
+                "met": met[one.address],
+                "asked": asked.get(one.id, "")[:MAX_ASKED_CHARS],
+                "timed_out": None if timeout is None else timeout.until.timestamp(),
+                "given": bool(self._services.known[one.id].name),
+            }
+            rows.append(_describe(one, one.since, counts, caller) | row)
+        return rows
 
     def _listed(self) -> Sequence[Person]:
         people = self._services.people.seen_since(time.time() - LISTED_SECONDS)
         return [one for one in people if one.room]
-
-    def _attendee(self, person: Person, at_address: int, met: int, asked: str) -> Attendee:
-        user, timeouts = self._user(person), self._services.bot.timeouts
-        timeout = None if user.is_moderator else timeouts.find_active(user, self._services.rooms.get("").place())
-        digest = timeouts.hash_person("mark", person.id)
-        number = int(digest[:8], 16)
-        letters = MARK_LETTERS[number % len(MARK_LETTERS)] + MARK_LETTERS[number // 64 % len(MARK_LETTERS)]
-        return Attendee(
-            person=person,
-            is_moderator=user.is_moderator,
-            device=describe_device(person.agent),
-            mark=(letters, int(digest[8:12], 16) % 360),
-            at_address=at_address,
-            met=met,
-            asked=asked[:MAX_ASKED_CHARS],
-            timed_out_until=None if timeout is None else timeout.until,
-            has_given_name=bool(self._services.known[person.id].name),
-        )
 
     async def time_out(self, caller: Caller, user_id: str, span: timedelta) -> None:
         """Keep somebody from the bot for a while."""
@@ -193,16 +167,12 @@ class Attendance:
         self._services.people.end(user_id)
         await self._record(caller, "end visit", person)
 
-    def waiting(self, caller: Caller) -> Sequence[Newcomer]:
-        """Return the newcomers who wait to be let in, whoever knocked first first."""
+    def waiting(self, caller: Caller) -> Sequence[dict[str, Any]]:
+        """Return the newcomers who wait to be let in, whoever knocked first first, as JSON."""
         caller.require_moderator()
         counts = Counter(one.address for one in self._listed())
         found = ((one, self._services.people.find(one.id)) for one in self._services.waiting.waiting)
-        return [
-            Newcomer(person, one.since, describe_device(person.agent), counts[person.address])
-            for one, person in found
-            if person is not None
-        ]
+        return [_describe(person, one.since, counts, caller) for one, person in found if person is not None]
 
     async def let_in(self, caller: Caller, user_ids: Collection[str]) -> None:
         """Let newcomers in who wait. Raises Expired if none of them waits any longer."""
@@ -244,3 +214,20 @@ class Attendance:
 
     def _user(self, person: Person) -> User:
         return self._services.resolve(User(person.id, person.name))
+
+
+def _describe(person: Person, since: float, counts: Mapping[str, int], reader: Caller) -> dict[str, Any]:
+    """Return what is told of everybody; `counts` says how many have each IP address."""
+    return {
+        "id": person.id,
+        "name": person.name,
+        "since": since,
+        "device": describe_device(person.agent).in_language(reader.user.locale),
+        "at_address": counts[person.address],
+    }
+
+
+def _mark(digest: str) -> dict[str, Any]:
+    number = int(digest[:8], 16)
+    letters = MARK_LETTERS[number % len(MARK_LETTERS)] + MARK_LETTERS[number // 64 % len(MARK_LETTERS)]
+    return {"letters": letters, "hue": int(digest[8:12], 16) % 360}

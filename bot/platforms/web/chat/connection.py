@@ -88,9 +88,9 @@ class Connection:
         name = self._services.known[self._user.id].name or name
         problem = people.arrive(self, self._user, name, self._address, self._agent)
         self._show_room(entered)
-        self._services.rooms.add_listener(self)
-        self._services.moderators.add_listener(self.moderators_changed)
-        self._services.waiting.add_listener(self.waiting_changed)
+        self._services.rooms.listeners.add(self)
+        self._services.moderators.listeners.add(self.moderators_changed)
+        self._services.waiting.listeners.add(self.waiting_changed)
         try:
             await self._services.known.note_visit(self._user.id)
             await self._welcome(notice)
@@ -99,10 +99,10 @@ class Connection:
             await self._read_and_write()
         finally:
             people.leave(self, self._user.id)
-            self._services.waiting.remove_listener(self.waiting_changed)
-            self._services.moderators.remove_listener(self.moderators_changed)
-            self._services.rooms.remove_listener(self)
-            self._room.remove_watcher(self)
+            self._services.waiting.listeners.discard(self.waiting_changed)
+            self._services.moderators.listeners.discard(self.moderators_changed)
+            self._services.rooms.listeners.discard(self)
+            self._room.watchers.discard(self)
 
     async def _read_and_write(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -195,7 +195,7 @@ class Connection:
 
     def _show_room(self, room: Room) -> None:
         self._room = room
-        room.add_watcher(self)
+        room.watchers.add(self)
         if (known := self._services.people.find(self._user.id)) is not None:
             known.room = room.name
 
@@ -407,7 +407,7 @@ class Connection:
         if room.name == GENERAL and not left.owner and self._services.rooms.find(left.name) is None:
             # The page comes here because the room that it showed was closed.
             _, notice = await self._services.enter(self._user, left.name)
-        left.remove_watcher(self)
+        left.watchers.discard(self)
         self._show_room(room)
         await self._welcome(notice)
 

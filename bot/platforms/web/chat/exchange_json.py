@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from bot.core.i18n import Sentence
 from bot.core.messages import Attachment, Button, Cause, Column, Reply, User
+from bot.platforms.web.chat.room import Exchange
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bot.platforms.web.chat.room import Exchange, Room
+    from bot.platforms.web.chat.room import Room
 
 FLAGS = ("private", "for_moderators", "read_along", "announcement", "notice")
 REPLY_VALUES = ("text", "status", "final", "private", "error", "quote", "row", "option", "partial", "refused")
@@ -37,10 +38,10 @@ def exchange_as_json(room: Room, exchange: Exchange, files: Sequence[Mapping[str
     }
 
 
-def opening_of(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments with which `Room.open_exchange` opens such an exchange."""
+def read_exchange(data: Mapping[str, Any]) -> Exchange:
+    """Return such an exchange, without its reply."""
     names = ("question", "client_ref", "began", "thread", "parent", *FLAGS)
-    return {"author": User(**data["author"]), **{name: data[name] for name in names}}
+    return Exchange(User(**data["author"]), **{name: data[name] for name in names})
 
 
 def file_as_json(file: Attachment, digest: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from bot.core.button_ids import ANYBODY, Kind
@@ -23,15 +22,6 @@ if TYPE_CHECKING:
 
 EMPTY_EXCHANGE_CHARS = 1000
 """About how long the message with an exchange is without its texts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What teachers have set for a room: who has paused it, or None; whether it is read-only; the pinned task."""
-
-    paused_by: str | None
-    read_only: bool
-    task: str
 
 
 def welcome_message(
@@ -60,26 +50,6 @@ def welcome_message(
         "exchanges": [exchange_message(user, exchange) for exchange in exchanges],
         "notice": notice,
         **offers,
-    }
-
-
-def offers_json(
-    user: User,
-    commands: Sequence[Command],
-    usual: Mapping[str, Mapping[str, float]],
-    links: Sequence[tuple[str, str]],
-    rules: Rules,
-    about: str,
-) -> dict[str, Any]:
-    """Return what a page offers: commands, addresses and names of further pages, rules, a sentence about the place.
-
-    `usual` has the values that models choose where an option has no default, by command and option.
-    """
-    return {
-        "links": [{"url": url, "label": label} for url, label in links],
-        "commands": [_command_json(command, usual[command.name], user.locale) for command in commands],
-        "rules": asdict(rules),
-        "about": about,
     }
 
 
@@ -222,7 +192,8 @@ def _file_json(file: File, name: str) -> dict[str, Any]:
     return {"url": f"/files/{name}", "name": file.filename, "size": file.size}
 
 
-def _command_json(command: Command, usual: Mapping[str, float], locale: str) -> dict[str, Any]:
+def command_json(command: Command, usual: Mapping[str, float], locale: str) -> dict[str, Any]:
+    """Return a command; `usual` has the values that models choose where an option has no default."""
     return {
         "name": command.name,
         "description": translate(command.description, locale),

@@ -8,7 +8,7 @@ from bot.core.caller import Caller
 from bot.core.errors import Expired, UserError
 from bot.core.messages import Request
 from bot.platforms.web.chat.incoming import CloseRoom, check_length
-from bot.platforms.web.chat.room import GENERAL, room_place
+from bot.platforms.web.chat.room import GENERAL_PLACE, room_place
 from bot.storage.audit import MODERATION, AuditEntry
 
 if TYPE_CHECKING:
@@ -29,17 +29,8 @@ async def say(
 ) -> tuple[Form | None, asyncio.Event]:
     """Start the answer to a typed line, as `WebAnswers.say` does. Raises UserError if it is refused."""
     check_length(message.text)
-    return await services.answers.say(
-        user,
-        room,
-        message.text,
-        message.ref,
-        again=message.again,
-        thread=message.thread,
-        parent=message.parent,
-        files=await services.find_uploads(user, message.files),
-        address=address,
-    )
+    files = await services.find_uploads(user, message.files)
+    return await services.answers.say(user, room, message, files, address)
 
 
 def choose_name(services: WebServices, user: User, name: str) -> None:
@@ -53,8 +44,8 @@ async def submit(services: WebServices, user: User, room: Room, message: Submit,
     """Carry out a form, or return the one to show next. Raises UserError if it is refused."""
     for value in message.fields.values():
         check_length(value)
-    fields = {**message.fields, **await services.find_uploads(user, message.files)}
-    return await services.answers.submit(user, room, message.thread, message.id, fields, message.ref, address=address)
+    files = await services.find_uploads(user, message.files)
+    return await services.answers.submit(user, room, message, files, address)
 
 
 async def suggest(services: WebServices, user: User, room: Room, message: Complete, address: str) -> list[str]:
@@ -76,7 +67,7 @@ async def find_tokens(services: WebServices, user: User, room: Room, message: To
 
 async def change_rooms(services: WebServices, user: User, message: MakeRoom | CloseRoom) -> str:
     """Open or close a room. Returns the name of the room that was opened, else "". Raises UserError."""
-    Caller(user, room_place(GENERAL)).require_moderator("Only moderators can open and close rooms.")
+    Caller(user, GENERAL_PLACE).require_moderator("Only moderators can open and close rooms.")
     if isinstance(message, CloseRoom):
         await services.rooms.close(message.room, user.name)
         await _record(services, user, "close room", message.room)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bot.core.messages import User
 from bot.platforms.web.chat.announcements import show_announcement
+from bot.platforms.web.chat.room import Exchange
 from bot.storage.database import ANNOUNCEMENT
 
 if TYPE_CHECKING:
@@ -93,13 +94,15 @@ class StoredMessages:
             # Another process has told it meanwhile.
             return
         exchange = room.open_exchange(
-            User(row.author, row.author_name),
-            row.resume.get("line", ""),
-            private=row.private,
-            client_ref=row.resume.get(CLIENT_REF, ""),
-            began=row.created.timestamp(),
-            thread=int(row.thread or 0),
-            parent=(question.parent or 0) if question is not None else 0,
-            read_along=bool(row.resume.get(READ_ALONG)),
+            Exchange(
+                User(row.author, row.author_name),
+                row.resume.get("line", ""),
+                private=row.private,
+                client_ref=row.resume.get(CLIENT_REF, ""),
+                began=row.created.timestamp(),
+                thread=int(row.thread or 0),
+                parent=(question.parent or 0) if question is not None else 0,
+                read_along=bool(row.resume.get(READ_ALONG)),
+            )
         )
         room.show(exchange, reply, stored)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from bot.core.messages import Place, Reply, User
@@ -46,12 +46,13 @@ class Exchange:
     the name of the exchange among all processes, once it has one.
     """
 
-    id: int
     author: User
     question: str
-    client_ref: str
+    _: KW_ONLY
     private: bool
-    began: float
+    id: int = 0
+    client_ref: str = ""
+    began: float = field(default_factory=time.time)
     thread: int = 0
     parent: int = 0
     for_moderators: bool = False
@@ -92,6 +93,9 @@ def room_place(name: str, thread: int = 0) -> Place:
     return Place(platform="web", server="web", channel=name, thread=str(thread) if thread else "")
 
 
+GENERAL_PLACE = room_place(GENERAL)
+
+
 class Watcher(Protocol):
     """Gets told of changes in a room. Its methods are called while the change is made, so they must be quick."""
 
@@ -122,48 +126,18 @@ class Room:
         self._files = files
         self._exchanges: dict[int, Exchange] = {}
         self._ids = itertools.count(1) if ids is None else ids
-        self._watchers: set[Watcher] = set()
+        self.watchers: set[Watcher] = set()
         self.observer: Observer | None = None
 
     def place(self, thread: int = 0) -> Place:
         """Return the room, or one of its threads, as a place of the core."""
         return room_place(self.name, thread)
 
-    def open_exchange(
-        self,
-        author: User,
-        question: str,
-        *,
-        private: bool,
-        client_ref: str = "",
-        began: float = 0,
-        thread: int = 0,
-        parent: int = 0,
-        for_moderators: bool = False,
-        unchecked: bool = False,
-        read_along: bool = False,
-        announcement: bool = False,
-        notice: bool = False,
-    ) -> Exchange:
-        """Add an exchange with an empty reply. `began` is in seconds since the epoch; 0 is now."""
-        exchange = Exchange(
-            next(self._ids),
-            author,
-            question,
-            client_ref,
-            private,
-            began or time.time(),
-            thread,
-            parent,
-            for_moderators=for_moderators,
-            unchecked=unchecked,
-            owner=self.owner,
-            read_along=read_along,
-            announcement=announcement,
-            notice=notice,
-        )
+    def open_exchange(self, exchange: Exchange) -> Exchange:
+        """Add a new exchange, which gets its id and the owner of the room."""
+        exchange.id, exchange.owner = next(self._ids), self.owner
         self._exchanges[exchange.id] = exchange
-        self._trim(private)
+        self._trim(exchange.private)
         self._notify(exchange)
         return exchange
 
@@ -187,7 +161,7 @@ class Room:
 
     def tell_moderators(self, text: str) -> None:
         """Add an exchange with a text of the bot's own, for moderators alone."""
-        exchange = self.open_exchange(BOT, "", private=True, for_moderators=True)
+        exchange = self.open_exchange(Exchange(BOT, "", private=True, for_moderators=True))
         self.show(exchange, Reply(text=text, final=True, private=True))
 
     def change_author(self, exchange: Exchange, author: User) -> None:
@@ -219,7 +193,7 @@ class Room:
     @property
     def is_idle(self) -> bool:
         """True if no page shows it and no answer is under way in it."""
-        return not self._watchers and all(known.reply.final for known in self._exchanges.values())
+        return not self.watchers and all(known.reply.final for known in self._exchanges.values())
 
     def clear(self) -> None:
         """Stop showing everything, and drop its files from memory."""
@@ -268,17 +242,9 @@ class Room:
         """Return the exchanges that this user may see, oldest first."""
         return [exchange for exchange in self._exchanges.values() if exchange.is_visible_to(user)]
 
-    def add_watcher(self, watcher: Watcher) -> None:
-        """Tell `watcher` of changes from now on."""
-        self._watchers.add(watcher)
-
-    def remove_watcher(self, watcher: Watcher) -> None:
-        """Stop telling `watcher` of changes."""
-        self._watchers.discard(watcher)
-
     def notify_typing(self, user: User) -> None:
         """Tell all watchers that `user` is writing."""
-        for watcher in tuple(self._watchers):
+        for watcher in tuple(self.watchers):
             watcher.user_is_typing(user)
         if self.observer is not None:
             self.observer.user_is_typing(self, user)
@@ -336,5 +302,5 @@ class Room:
             self.observer.exchange_changed(self, exchange)
 
     def _notify_here(self, exchange_id: int) -> None:
-        for watcher in tuple(self._watchers):
+        for watcher in tuple(self.watchers):
             watcher.exchange_changed(exchange_id)

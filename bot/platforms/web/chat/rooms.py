@@ -50,9 +50,10 @@ class Rooms:
         self._ids: Iterator[int] = itertools.count(1)
         self._observer: Observer | None = None
         self._rooms = {GENERAL: self._create(GENERAL)}
-        self._closers: dict[str, str] = {}
+        self.closers: dict[str, str] = {}
+        """The names of those who closed rooms lately, by room; "" where this process does not know."""
         self.private = PrivatePlaces(lambda owner: self._create(private_name(owner), owner))
-        self._listeners: set[Listener] = set()
+        self.listeners: set[Listener] = set()
         self._changing = asyncio.Lock()
 
     async def start(self) -> None:
@@ -77,10 +78,6 @@ class Rooms:
         """Return the room or the private place of this name; “general” if there is none in memory."""
         return next((room for room in self.all if room.name == name), self._rooms[GENERAL])
 
-    def closer_of(self, name: str) -> str:
-        """Return the name of whoever closed a room; "" if this process does not know."""
-        return self._closers.get(name, "")
-
     @property
     def all(self) -> tuple[Room, ...]:
         """All rooms, and the private places that are in memory."""
@@ -90,10 +87,6 @@ class Rooms:
         """Return an exchange and the room that it is in, or None."""
         candidates = ((room, room.get(exchange_id)) for room in self.all)
         return next(((room, exchange) for room, exchange in candidates if exchange is not None), None)
-
-    def recent_authors(self) -> list[User]:
-        """Return the authors of all exchanges that are kept, each with the name that they had then."""
-        return [exchange.author for _, exchange in self.all_exchanges()]
 
     def find_by_row(self, row: int) -> list[tuple[Room, Exchange]]:
         """Return the exchanges whose reply has this row, each with its room. No exchange has row 0."""
@@ -129,7 +122,7 @@ class Rooms:
                 raise UserError("There can be {most} rooms; close one first.", most=MAX_ROOMS)
             await self._store.set(name, True, scope=SCOPE)
             room = self._rooms[name] = self._create(name)
-            self._closers.pop(name, None)
+            self.closers.pop(name, None)
         self.notify_rooms()
         return room
 
@@ -145,33 +138,25 @@ class Rooms:
                 raise UserError("There is no room “{name}”.", name=name)
             await self._store.delete(name, scope=SCOPE)
             room = self._rooms.pop(name)
-            self._closers[name] = closer
-            for known in [*self._closers][:-MAX_ROOMS]:
-                del self._closers[known]
+            self.closers[name] = closer
+            for known in [*self.closers][:-MAX_ROOMS]:
+                del self.closers[known]
         room.clear()
         self.notify_rooms()
 
-    def add_listener(self, listener: Listener) -> None:
-        """Tell `listener` of changes from now on."""
-        self._listeners.add(listener)
-
-    def remove_listener(self, listener: Listener) -> None:
-        """Stop telling `listener` of changes."""
-        self._listeners.discard(listener)
-
     def notify_message(self, room: Room, user: User) -> None:
         """Tell all listeners that `user` asked something in a room. Of private places nobody is told."""
-        for listener in () if room.owner else tuple(self._listeners):
+        for listener in () if room.owner else tuple(self.listeners):
             listener.message_arrived(room.name, user)
 
     def notify_rooms(self) -> None:
         """Tell all listeners that a room was opened or closed."""
-        for listener in tuple(self._listeners):
+        for listener in tuple(self.listeners):
             listener.rooms_changed()
 
     def notify_offers(self) -> None:
         """Tell all listeners that commands, their limits or pages may have changed."""
-        for listener in tuple(self._listeners):
+        for listener in tuple(self.listeners):
             listener.offers_changed()
 
     async def reload(self, restore: Callable[[Room], Awaitable[None]], closers: Mapping[str, str]) -> None:
@@ -182,18 +167,13 @@ class Rooms:
         async with self._changing:
             stored = set(await self._store.items(scope=SCOPE)) | {GENERAL}
             for name in self._rooms.keys() - stored:
-                self._closers[name] = closers.get(name, "")
+                self.closers[name] = closers.get(name, "")
                 self._rooms.pop(name).clear()
             for name in sorted(stored - self._rooms.keys()):
                 room = self._create(name)
                 await restore(room)
                 self._rooms[name] = room
-                self._closers.pop(name, None)
-
-    @property
-    def closers(self) -> Mapping[str, str]:
-        """The names of those who closed rooms lately, by room."""
-        return self._closers
+                self.closers.pop(name, None)
 
     def observe(self, observer: Observer) -> None:
         """Tell `observer` from now on what happens in any room."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -13,13 +14,14 @@ from bot.core.i18n import Sentence, translate
 from bot.core.messages import Request
 from bot.moderation.audit_view import plain_name
 from bot.platforms.web.access.visitors import read_or_create_secret, user_from_secret
-from bot.platforms.web.chat.protocol import Rules, offers_json
-from bot.platforms.web.chat.room import GENERAL, PRIVATE_MARK, private_name, room_place
+from bot.platforms.web.chat.protocol import command_json
+from bot.platforms.web.chat.room import GENERAL, GENERAL_PLACE, PRIVATE_MARK, private_name, room_place
 from bot.settings.builtin import LOG_CHANNEL, TASK, TEACHERS_READ
+from bot.settings.setting import Scope
 from http_server.addresses import network_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from aiohttp import web
 
@@ -72,11 +74,11 @@ class WebServices:
     def resolve(self, user: User) -> User:
         """Return a visitor with the rights that they have in this chat now."""
         user = replace(user, is_moderator=user.id in self.moderators)
-        return self.bot.admission.resolve_user(user, self.rooms.get("").place())
+        return self.bot.admission.resolve_user(user, GENERAL_PLACE)
 
     def must_knock(self) -> bool:
         """Return whether newcomers wait until a moderator lets them in."""
-        return bool(self.bot.settings.value("access.knock", self.rooms.get("").place()))
+        return bool(self.bot.settings.value("access.knock", GENERAL_PLACE))
 
     def show_badges(self) -> None:
         """Show the badge of a moderator at all that present moderators asked, and at nothing else."""
@@ -108,7 +110,7 @@ class WebServices:
             return await self.open_private(user.id), ""
         if (room := self.rooms.find(name)) is not None or not name:
             return room or self.rooms.get(""), ""
-        closer = self.rooms.closer_of(name)
+        closer = self.rooms.closers.get(name, "")
         sentence = "There is no room “{room}”. You are in “{here}” now."
         if name.startswith(PRIVATE_MARK):
             sentence = (
@@ -124,9 +126,15 @@ class WebServices:
         is_known = self.rooms.find(room) is not None or room == private_name(user.id)
         return room_place(room if is_known else GENERAL)
 
+    def scope_of(self, room: str) -> Scope:
+        """Return the scope of a room, or of the whole chat for "". Raises UserError if there is no such room."""
+        if room and self.rooms.find(room) is None:
+            raise UserError("There is no room “{name}”.", name=room)
+        return Scope("web", "web", room)
+
     def reads_along(self, user: User) -> bool:
         """Return whether a user may read what others ask in private places."""
-        return user.is_moderator and bool(self.bot.settings.value(TEACHERS_READ, self.rooms.get("").place()))
+        return user.is_moderator and bool(self.bot.settings.value(TEACHERS_READ, GENERAL_PLACE))
 
     def may_read_files_of(self, reader: str, request: web.Request) -> bool:
         """Return whether a file may be sent that is for one `reader` alone; without one it is for everybody."""
@@ -136,12 +144,16 @@ class WebServices:
         return user.id == reader or self.reads_along(user)
 
     async def make_offers(self, user: User, room: Room) -> dict[str, Any]:
-        """Return what a page offers: commands with their limits, links, and who can read a private place."""
+        """Return what a page offers: commands with their limits, links, rules, and who can read a private place."""
         place = room.place()
-        commands = self.bot.admission.commands_for(user, place)
+        commands, usual = self.bot.admission.commands_for(user, place), self.model_defaults
         links = await self.page_links(place, user, commands)
-        usual = {command.name: self.model_defaults.find(command, place) for command in commands}
-        return offers_json(user, commands, usual, links, self.rules_in(place), self.about_place(room, user))
+        return {
+            "links": [{"url": url, "label": label} for url, label in links],
+            "commands": [command_json(command, usual.find(command, place), user.locale) for command in commands],
+            "rules": self.rules_in(place),
+            "about": self.about_place(room, user),
+        }
 
     async def find_uploads(self, user: User, files: Mapping[str, str]) -> dict[str, Attachment]:
         """Return the files that a user uploaded, by field. Raises UserError if one is no longer kept."""
@@ -170,7 +182,16 @@ class WebServices:
         """
         if isinstance(error, RequestRefused):
             error.what = error.what or what
-            await self.bot.refusals.record(Request(user=user, place=place or self.rooms.get("").place()), error)
+            await self.bot.refusals.record(Request(user=user, place=place or GENERAL_PLACE), error)
+
+    @asynccontextmanager
+    async def recording(self, user: User, what: str, place: Place | None = None) -> AsyncIterator[None]:
+        """Record in the audit if `user` is refused something in the body of the context, which is `what`."""
+        try:
+            yield
+        except UserError as error:
+            await self.record_refusal(error, user, what, place)
+            raise
 
     def about_place(self, room: Room, user: User) -> str:
         """Return the sentence that says who can read a private place; "" for a room."""
@@ -201,10 +222,10 @@ class WebServices:
         if (others or settings.value("moderators.users", place)) and not settings.value(LOG_CHANNEL, place):
             room.tell_moderators(sentence.in_language(settings.language(place, "en")))
 
-    def rules_in(self, place: Place) -> Rules:
-        """Return what teachers have set for a room."""
-        policy, settings = self.bot.policy, self.bot.settings
-        return Rules(policy.paused_by(place), policy.is_read_only(place), settings.value(TASK, place))
+    def rules_in(self, place: Place) -> dict[str, Any]:
+        """Return what teachers have set for a room: who has paused it, or None; if it is read-only; the pinned task."""
+        policy, task = self.bot.policy, self.bot.settings.value(TASK, place)
+        return {"paused_by": policy.paused_by(place), "read_only": policy.is_read_only(place), "task": task}
 
     async def page_links(self, place: Place, user: User, commands: Sequence[Command]) -> list[tuple[str, str]]:
         """Return the address and the name of each page beside the chat that a user with these commands may open."""

@@ -55,12 +55,12 @@ class SharedPeople:
     def shared(self) -> Iterator[None]:
         """Hear of the visitors of others for as long as the context lasts; afterwards nobody is here any more."""
         tell = partial(tell_of_stored, self._events)
-        self._services.moderators.add_listener(tell)
+        self._services.moderators.listeners.add(tell)
         with self._events.handled(PEOPLE, self._show), self._events.handled(STORED, self._read_stored):
             try:
                 yield
             finally:
-                self._services.moderators.remove_listener(tell)
+                self._services.moderators.listeners.discard(tell)
         self._events.publish(PEOPLE, {"people": [], "waiting": [], "turned_away": {}}, key=PEOPLE)
 
     async def tick(self) -> None:

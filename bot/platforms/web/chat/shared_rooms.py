@@ -12,7 +12,7 @@ from bot.core.messages import Reply, User
 from bot.platforms.web.chat.exchange_json import (
     exchange_as_json,
     file_as_json,
-    opening_of,
+    read_exchange,
     read_file,
     read_reply,
 )
@@ -54,7 +54,7 @@ class SharedRooms:
     def shared(self) -> Iterator[None]:
         """Share the rooms for as long as the context lasts."""
         self._rooms.observe(self)
-        self._rooms.add_listener(self)
+        self._rooms.listeners.add(self)
         events = self._events
         with (
             events.handled(EXCHANGE, self._show),
@@ -65,7 +65,7 @@ class SharedRooms:
             try:
                 yield
             finally:
-                self._rooms.remove_listener(self)
+                self._rooms.listeners.discard(self)
 
     @contextmanager
     def _applying(self) -> Iterator[None]:
@@ -147,7 +147,7 @@ class SharedRooms:
                 return
             exchange = _find(room, data["key"], row)
             if exchange is None:
-                exchange = room.open_exchange(**opening_of(data))
+                exchange = room.open_exchange(read_exchange(data))
             exchange.key = data["key"]
             room.show(exchange, read_reply(data["reply"], attachments), stored)
 

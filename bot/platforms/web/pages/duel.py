@@ -15,8 +15,6 @@ from bot.core.messages import Request
 from bot.inference.faces import FACE_PIXELS
 from bot.platforms.web.access.limits import Shares, TooMany
 from bot.platforms.web.chat.services import DUEL_COMMAND
-from bot.platforms.web.pages.errors import error_response
-from bot.platforms.web.templates import render_page
 
 if TYPE_CHECKING:
     from bot.core.model_events import DuelSheet
@@ -44,28 +42,23 @@ class DuelPage:
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
-        return [web.get("/duel", self._serve_page), web.get("/duel/pair", self._serve_pair)]
-
-    async def _serve_page(self, request: web.Request) -> web.Response:
-        return await render_page(request, "duel")
+        return [web.get("/duel/pair", self._serve_pair)]
 
     async def _serve_pair(self, request: web.Request) -> web.Response:
         user = self._services.identify_request(request)
         place = self._services.place_of(user, request.query.get("room", ""))
         bot, user = self._services.bot, self._services.bot.admission.resolve_user(user, place)
-        try:
+        async with self._services.recording(user, DUEL_COMMAND, place):
             asked = Request(user=user, place=place, address=self._services.address_of(request))
             bot.admission.resolve_command(asked, bot.registry.find(DUEL_COMMAND))
             wanted = _parse(request)
-            with self._drawing.hold(request.remote or "", user.id):
-                drawn = await bot.models.duel(seed=wanted.seed, count=2, snapshot=wanted.snapshot, user=user.id)
-            return web.json_response(await asyncio.to_thread(_pair_json, drawn))
-        except TooMany:
-            busy = Busy("Too many faces are being drawn for this page at the moment; try again shortly.", 1)
-            return error_response(busy, user)
-        except UserError as error:
-            await self._services.record_refusal(error, user, DUEL_COMMAND, place)
-            return error_response(error, user)
+            try:
+                with self._drawing.hold(request.remote or "", user.id):
+                    drawn = await bot.models.duel(seed=wanted.seed, count=2, snapshot=wanted.snapshot, user=user.id)
+            except TooMany:
+                sentence = "Too many faces are being drawn for this page at the moment; try again shortly."
+                raise Busy(sentence, 1) from None
+        return web.json_response(await asyncio.to_thread(_pair_json, drawn))
 
 
 def _parse(request: web.Request) -> PairRequest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 from aiohttp import web
@@ -16,7 +17,6 @@ from bot.platforms.web.access import visitors
 from bot.platforms.web.access.limits import Shares, TooMany
 from bot.platforms.web.chat.services import DIAL_COMMAND
 from bot.platforms.web.pages.errors import error_response
-from bot.platforms.web.templates import render_page
 from bot.settings.builtin import MAX_TEMPERATURE
 from bot.settings.option_limits import narrow_option
 
@@ -66,10 +66,7 @@ class DialPage:
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
-        return [web.get("/dial", self._serve_page), web.post("/dial", self._serve_dial)]
-
-    async def _serve_page(self, request: web.Request) -> web.Response:
-        return await render_page(request, "dial")
+        return [web.post("/dial", self._serve_dial)]
 
     async def _serve_dial(self, request: web.Request) -> web.Response:
         secret = visitors.read_or_create_secret(request)
@@ -176,15 +173,7 @@ def _dial_json(dial: Dial) -> dict[str, Any]:
 
 
 def _candidate_json(candidate: Candidate) -> dict[str, Any]:
-    return {
-        "id": candidate.id,
-        "bytes": _encode_bytes(candidate.bytes),
-        "logit": candidate.logit,
-        "before": candidate.before,
-        "after": candidate.after,
-        "ends": candidate.ends,
-        "hidden": candidate.hidden,
-    }
+    return asdict(candidate) | {"bytes": _encode_bytes(candidate.bytes)}
 
 
 def _encode_bytes(piece: bytes) -> str:

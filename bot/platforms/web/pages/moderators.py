@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.core.caller import Caller
-from bot.core.errors import Expired, UserError
-from bot.platforms.web.pages.errors import error_response
+from bot.core.errors import Expired
+from bot.platforms.web.chat.room import GENERAL_PLACE
 from bot.platforms.web.sent_json import parse_body
 
 if TYPE_CHECKING:
@@ -40,19 +41,13 @@ class ModeratorsList:
 
     async def _serve_list(self, request: web.Request) -> web.Response:
         user = self._services.identify_request(request)
-        try:
-            self._caller(user).require_moderator()
-        except UserError as error:
-            return error_response(error, user)
+        Caller(user, GENERAL_PLACE).require_moderator()
         return web.json_response({"moderators": [_row(one, user) for one in self._services.moderators.signed_in]})
 
     async def _serve_end(self, request: web.Request) -> web.Response:
         user = self._services.identify_request(request)
-        try:
-            await self._end(self._caller(user), await request.read())
-        except UserError as error:
-            await self._services.record_refusal(error, user, "moderators")
-            return error_response(error, user)
+        async with self._services.recording(user, "moderators"):
+            await self._end(Caller(user, GENERAL_PLACE), await request.read())
         if not self._services.identify_request(request).is_moderator:
             # They have ended their own sign-in, and so see the others no longer.
             return web.json_response({"moderators": []})
@@ -71,10 +66,6 @@ class ModeratorsList:
             if one.id != caller.user.id:
                 self._services.tell_of_end(caller.user, one.name)
 
-    def _caller(self, user: User) -> Caller:
-        return Caller(user, self._services.rooms.get("").place())
-
 
 def _row(one: SignIn, user: User) -> dict[str, Any]:
-    about = {"id": one.id, "name": one.name, "since": one.since, "used": one.used, "ends": one.ends}
-    return about | {"own": one.id == user.id}
+    return asdict(one) | {"ends": one.ends, "own": one.id == user.id}

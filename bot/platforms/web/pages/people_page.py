@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.core.caller import Caller
-from bot.core.errors import UserError
 from bot.platforms.web.chat.attendance import Attendance
-from bot.platforms.web.pages.errors import error_response
+from bot.platforms.web.chat.room import GENERAL_PLACE
 from bot.platforms.web.sent_json import parse_body
-from bot.platforms.web.templates import render_page
 
 if TYPE_CHECKING:
-    from bot.core.messages import User
-    from bot.platforms.web.chat.attendance import Attendee, Newcomer
     from bot.platforms.web.chat.services import WebServices
 
 DATA_PATH = "/people/data"
@@ -52,31 +48,19 @@ class PeoplePage:
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
         return [
-            web.get("/people", self._serve_page),
             web.get(DATA_PATH, self._serve_list),
             web.post(DATA_PATH, self._serve_act),
         ]
 
-    async def _serve_page(self, request: web.Request) -> web.Response:
-        return await render_page(request, "people")
-
     async def _serve_list(self, request: web.Request) -> web.Response:
-        user = self._services.identify_request(request)
-        try:
-            listed = self._attendance.list(self._caller(user))
-            waiting = self._attendance.waiting(self._caller(user))
-        except UserError as error:
-            return error_response(error, user)
-        newcomers = [_newcomer_row(one, user) for one in waiting]
-        return web.json_response({"people": [_row(one, user) for one in listed], "waiting": newcomers})
+        caller = Caller(self._services.identify_request(request), GENERAL_PLACE)
+        listed = {"people": self._attendance.list(caller), "waiting": self._attendance.waiting(caller)}
+        return web.json_response(listed)
 
     async def _serve_act(self, request: web.Request) -> web.Response:
         user = self._services.identify_request(request)
-        try:
-            await self._act(self._caller(user), await request.read())
-        except UserError as error:
-            await self._services.record_refusal(error, user, "people")
-            return error_response(error, user)
+        async with self._services.recording(user, "people"):
+            await self._act(Caller(user, GENERAL_PLACE), await request.read())
         return await self._serve_list(request)
 
     async def _act(self, caller: Caller, body: bytes) -> None:
@@ -98,37 +82,3 @@ class PeoplePage:
                 await self._attendance.let_in(caller, act.ids)
             case "turn_away":
                 await self._attendance.turn_away(caller, act.ids)
-
-    def _caller(self, user: User) -> Caller:
-        return Caller(user, self._services.rooms.get("").place())
-
-
-def _row(one: Attendee, reader: User) -> dict[str, Any]:
-    person = one.person
-    return {
-        "id": person.id,
-        "name": person.name,
-        "moderator": one.is_moderator,
-        "own": person.id == reader.id,
-        "room": person.room,
-        "here": person.is_here,
-        "since": person.since,
-        "seen": person.seen,
-        "device": one.device.in_language(reader.locale),
-        "mark": {"letters": one.mark[0], "hue": one.mark[1]},
-        "at_address": one.at_address,
-        "met": one.met,
-        "asked": one.asked,
-        "timed_out": one.timed_out_until and one.timed_out_until.timestamp(),
-        "given": one.has_given_name,
-    }
-
-
-def _newcomer_row(one: Newcomer, reader: User) -> dict[str, Any]:
-    return {
-        "id": one.person.id,
-        "name": one.person.name,
-        "since": one.since,
-        "device": one.device.in_language(reader.locale),
-        "at_address": one.at_address,
-    }

@@ -9,12 +9,10 @@ from aiohttp import web
 from sqlalchemy import func, select
 
 from bot.core.caller import Caller
-from bot.core.errors import PermissionDenied, UserError
+from bot.core.errors import PermissionDenied
 from bot.platforms.web.chat.protocol import exchange_message
 from bot.platforms.web.chat.restoring import READ_ALONG
-from bot.platforms.web.chat.room import GENERAL, PRIVATE_MARK, room_place
-from bot.platforms.web.pages.errors import error_response
-from bot.platforms.web.templates import render_page
+from bot.platforms.web.chat.room import GENERAL, GENERAL_PLACE, PRIVATE_MARK, room_place
 from bot.settings.builtin import TEACHERS_READ
 from bot.storage.audit import MODERATION, AuditEntry
 from bot.storage.database import MessageRow
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from bot.core.messages import User
     from bot.platforms.web.chat.services import WebServices
 
-PATH = "/private"
 DATA_PATH = "/private/data"
 MAX_LISTED = 200
 VISITOR = "{visitor:[0-9a-f]{16}}"
@@ -39,31 +36,20 @@ class PrivatePlacesPage:
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
         return [
-            web.get(PATH, self._serve_page),
             web.get(DATA_PATH, self._serve_list),
             web.get(f"{DATA_PATH}/{VISITOR}", self._serve_place),
         ]
 
-    async def _serve_page(self, request: web.Request) -> web.Response:
-        return await render_page(request, "private")
-
     async def _serve_list(self, request: web.Request) -> web.Response:
-        user = self._services.identify_request(request)
-        try:
-            self._require_reader(user)
-            return web.json_response({"places": await self._find_places()})
-        except UserError as error:
-            return error_response(error, user)
+        self._require_reader(self._services.identify_request(request))
+        return web.json_response({"places": await self._find_places()})
 
     async def _serve_place(self, request: web.Request) -> web.Response:
         user, visitor = self._services.identify_request(request), request.match_info["visitor"]
-        try:
-            self._require_reader(user)
-            room = await self._services.open_private(visitor)
-            shown = [exchange for exchange in room.exchanges if exchange.is_for_teachers]
-            await self._record(user, visitor, shown[-1].author.name if shown else "")
-        except UserError as error:
-            return error_response(error, user)
+        self._require_reader(user)
+        room = await self._services.open_private(visitor)
+        shown = [exchange for exchange in room.exchanges if exchange.is_for_teachers]
+        await self._record(user, visitor, shown[-1].author.name if shown else "")
         # Nobody but the visitor can press a button there.
         reader = replace(user, is_moderator=False)
         messages = [exchange_message(reader, exchange) for exchange in shown]
@@ -73,7 +59,7 @@ class PrivatePlacesPage:
 
     def _require_reader(self, user: User) -> None:
         """Raise UserError unless the user may read along."""
-        Caller(user, room_place(GENERAL)).require_moderator()
+        Caller(user, GENERAL_PLACE).require_moderator()
         if not self._services.reads_along(user):
             raise PermissionDenied("Teachers read along only while the setting {name} is on.", name=TEACHERS_READ)
 
@@ -104,6 +90,6 @@ class PrivatePlacesPage:
         ]
 
     async def _record(self, user: User, visitor: str, name: str) -> None:
-        place = replace(room_place(GENERAL), channel="")
+        place = replace(GENERAL_PLACE, channel="")
         entry = AuditEntry(actor=user, place=place, kind=MODERATION, what="read along")
         await self._services.bot.audit.record(replace(entry, subject=visitor, subject_name=name))

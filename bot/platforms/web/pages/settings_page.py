@@ -9,12 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bot.core.caller import Caller
 from bot.core.errors import UserError
-from bot.platforms.web.pages.errors import error_response
-from bot.platforms.web.templates import render_page
+from bot.platforms.web.chat.room import GENERAL_PLACE
 from bot.settings.editor import NOT_ALLOWED, SettingsEditor
 from bot.settings.option_limits import find_narrower
-from bot.settings.scopes import server_scope
-from bot.settings.setting import Scope
 from bot.storage.audit import SETTING, Audit, AuditFilter
 
 if TYPE_CHECKING:
@@ -22,7 +19,7 @@ if TYPE_CHECKING:
 
     from bot.core.messages import User
     from bot.platforms.web.chat.services import WebServices
-    from bot.settings.setting import Setting
+    from bot.settings.setting import Scope, Setting
     from bot.storage.audit import AuditRow
 
 MAX_VALUE_CHARS, MAX_SHOWN_CHARS = 5000, 200
@@ -55,20 +52,13 @@ class SettingsPage:
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
         return [
-            web.get("/settings", self._serve_page),
             web.get(DATA_PATH, self._serve_data),
             web.post(DATA_PATH, self._serve_change),
         ]
 
-    async def _serve_page(self, request: web.Request) -> web.Response:
-        return await render_page(request, "settings")
-
     async def _serve_data(self, request: web.Request) -> web.Response:
         user = self._services.identify_request(request)
-        try:
-            scope = self._require_scope(user, request.query.get("room", ""))
-        except UserError as error:
-            return error_response(error, user)
+        scope = self._require_scope(user, request.query.get("room", ""))
         last = await self._last_changes()
         declared = self._services.bot.settings.declared
         listed = [setting for setting in declared if self._services.bot.settings.can_be_set(setting.name, scope)]
@@ -77,15 +67,12 @@ class SettingsPage:
 
     async def _serve_change(self, request: web.Request) -> web.Response:
         user, settings = self._services.identify_request(request), self._services.bot.settings
-        try:
+        async with self._services.recording(user, "settings"):
             change = self._parse_change(await request.read())
             scope = self._require_scope(user, change.room)
             self._require_seen(change, scope)
             caller = Caller(user, scope.place)
             await SettingsEditor(settings).set(caller, change.name, change.value, scope, follows=change.follows)
-        except UserError as error:
-            await self._services.record_refusal(error, user, "settings")
-            return error_response(error, user)
         shown = await self._setting_json(settings.find(change.name), scope, user, await self._last_changes())
         return web.json_response(shown)
 
@@ -105,16 +92,12 @@ class SettingsPage:
 
     def _require_scope(self, user: User, room: str) -> Scope:
         """Return the scope of a room, or of the whole chat. Raises UserError for others than moderators."""
-        Caller(user, self._services.rooms.get("").place()).require_moderator(NOT_ALLOWED)
-        if room and room not in self._services.rooms.names:
-            raise UserError("There is no room “{name}”.", name=room)
-        server = server_scope(self._services.rooms.get(room).place())
-        return Scope(server.platform, server.server, room)
+        Caller(user, GENERAL_PLACE).require_moderator(NOT_ALLOWED)
+        return self._services.scope_of(room)
 
     async def _last_changes(self) -> dict[tuple[str, str], AuditRow]:
         """Return the newest audit entry for each setting and room; “” is the whole chat."""
-        server = server_scope(self._services.rooms.get("").place())
-        entries = await self._audit.find(server.platform, server.server, AuditFilter(kind=SETTING))
+        entries = await self._audit.find("web", "web", AuditFilter(kind=SETTING))
         return {(entry.what, entry.channel): entry for entry in reversed(entries) if not entry.subject}
 
     async def _setting_json(

@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from bot.core.caller import Caller
-from bot.core.errors import PermissionDenied
 from bot.moderation.statistics import Statistics
-from bot.platforms.web.pages.errors import error_response
-from bot.platforms.web.templates import render_page
+from bot.platforms.web.chat.room import GENERAL_PLACE
 from bot.settings.scopes import server_scope
 
 if TYPE_CHECKING:
     from bot.moderation.statistics import UsageStatistics
     from bot.platforms.web.chat.services import WebServices
 
-PAGE_PATH = "/statistics"
 DATA_PATH = "/statistics/data"
 DAY_CHOICES = {"7": 7, "30": 30}
 """Numbers of days that can be chosen, keyed by their form in the query."""
@@ -31,21 +28,13 @@ class StatsPage:
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
-        return [web.get(PAGE_PATH, self._serve_page), web.get(DATA_PATH, self._serve_data)]
-
-    async def _serve_page(self, request: web.Request) -> web.Response:
-        return await render_page(request, "statistics")
+        return [web.get(DATA_PATH, self._serve_data)]
 
     async def _serve_data(self, request: web.Request) -> web.Response:
         user, bot = self._services.identify_request(request), self._services.bot
         days = DAY_CHOICES.get(request.query.get("days", "7"), 7)
-        place = self._services.rooms.get("").place()
-        try:
-            statistics = await Statistics(bot.database, bot.registry).last(
-                Caller(user, place), days, server_scope(place)
-            )
-        except PermissionDenied as error:
-            return error_response(error, user)
+        caller = Caller(user, GENERAL_PLACE)
+        statistics = await Statistics(bot.database, bot.registry).last(caller, days, server_scope(GENERAL_PLACE))
         return web.json_response(_statistics_json(statistics))
 
 

@@ -1,17 +1,15 @@
 """The log channel in the web chat: a room in which only moderators see its lines."""
 
 import pytest
+from fakes.core.settings import WEB, put
 from fakes.platforms.web_page import Page, Visitor
 
 from bot.app import Bot
 from bot.core.errors import OptionError
 from bot.core.messages import Place, User
 from bot.moderation import log_channel
-from bot.platforms.web.access.teachers import WebModerators
-from bot.settings.setting import Scope
 from bot.storage.audit import AuditEntry
 
-WEB = Scope("web", "web")
 HELLO = "From now on I tell here what moderators change and do, what is refused, and who appeals against it."
 
 
@@ -20,15 +18,8 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_channel, "ROUND_SECONDS", 0.02)
 
 
-@pytest.fixture
-async def teacher(bot: Bot, ann: Visitor) -> Visitor:
-    await ann.sign_in(await WebModerators(bot.database).create_code())
-    return ann
-
-
 async def choose(bot: Bot, room: str) -> None:
-    mod = User("m", "Mod", is_moderator=True)
-    await bot.settings.write([bot.settings.make_change("audit.channel", room, WEB)], mod)
+    await put(bot.settings, "audit.channel", room, WEB, User("m", "Mod", is_moderator=True))
 
 
 def told(page: Page) -> list[str]:
@@ -56,8 +47,7 @@ async def test_moderators_see_the_lines_in_the_room_and_others_do_not(bot: Bot, 
             "⚙️ **Mod** set `audit.channel`: – → `general`",
             "⛔ **Ben** was refused `ask` (channel `general`) (hate)",
         ]
-        await other.say("/help")
-        await other.final()
+        await other.ask("/help")
         assert not [message for message in other.received if "Ben was refused" in str(message) or HELLO in str(message)]
     async with teacher.page() as again, ben.page() as other:
         assert len(told(again)) == 3

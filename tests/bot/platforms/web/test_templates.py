@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from fakes.platforms.browser import MARKS, opened
 from fakes.platforms.web_page import Visitor, visitor
-from playwright.async_api import expect
 from pydantic import SecretStr
 from quality.translations import collect
 
@@ -41,14 +40,8 @@ async def got(one: Visitor, path: str, accepted: str = "") -> str:
 async def test_all_pages_begin_alike_and_have_a_title_of_their_own(ann: Visitor) -> None:
     pages = [await got(ann, path) for path in PATHS]
     assert len({page.partition("<title")[0] for page in pages}) == 1
-    titles = [re.findall("<title[^>]*>([^<]+)</title>", page) for page in pages]
-    assert titles == [
-        ["Tempera"],
-        ["The temperature dial · Tempera"],
-        ["Settings · Tempera"],
-        ["Lessons · Tempera"],
-        ["Teachers · Tempera"],
-    ]
+    titles = {title for page in pages for title in re.findall("<title[^>]*>([^<]+)</title>", page)}
+    assert len(titles) == len(PATHS)
 
 
 @pytest.mark.parametrize(
@@ -101,30 +94,13 @@ def test_browsers_without_light_dark_get_the_light_colours(name: str) -> None:
     assert dict(VARIABLE.findall(block)) == {variable: BOTH.sub(r"\1", value) for variable, value in pairs.items()}
 
 
-class TestInABrowser:
-    """Tests in a real Chromium."""
-
-    pytestmark = MARKS
-
-    async def test_the_page_and_the_bot_speak_the_first_language_that_they_know(self, url: str, browser: Any) -> None:
-        async with opened(browser, url, locale="es-ES") as page:
-            await expect(page.get_by_role("heading", name="¿Qué te gustaría probar?")).to_be_visible()
-            await page.locator("#input").fill("/ask temperature:9 hola")
-            await page.locator("#input").press("Enter")
-            await expect(page.locator(".exchange .markdown")).to_contain_text("temperature debe ser")
-
-    async def test_scripts_speak_the_language_of_the_page(self, url: str, browser: Any) -> None:
-        async with opened(browser, url, locale="de-AT") as page:
-            said = await page.evaluate(SAY_SOMETHING, f"{static_url()}/js/shared/words.js")
-            assert said == [
-                "Thread in chat",
-                "1 Stunde",
-                "1 Antwort",
-                "3 Antworten",
-                "1 thing",
-                "3 things",
-                "Not translated",
-            ]
+@MARKS[0]
+@MARKS[1]
+async def test_scripts_speak_the_language_of_the_page(url: str, browser: Any) -> None:
+    async with opened(browser, url, locale="de-AT") as page:
+        said = await page.evaluate(SAY_SOMETHING, f"{static_url()}/js/shared/words.js")
+        assert said[:4] == ["Thread in chat", "1 Stunde", "1 Antwort", "3 Antworten"]
+        assert said[4:] == ["1 thing", "3 things", "Not translated"]
 
 
 async def test_scripts_get_the_translations_of_all_their_sentences(ann: Visitor) -> None:
@@ -137,8 +113,7 @@ async def test_scripts_get_the_translations_of_all_their_sentences(ann: Visitor)
     assert words["1 reply"] == {"one": "1 Antwort", "other": "{count} Antworten"}
     # What the bot alone says, and the head of the catalogue.
     assert not {"The chat is paused. Wait until it goes on.", ""} & words.keys()
-    async with ann.session.get(f"{ann.url}{static_url()}/words/xx.json") as response:
-        assert response.status == 404
+    assert (await ann.get(f"{static_url()}/words/xx.json")).status == 404
 
 
 async def test_a_page_preloads_every_module_that_it_imports_at_first(ann: Visitor) -> None:
@@ -153,5 +128,4 @@ async def test_a_page_preloads_every_module_that_it_imports_at_first(ann: Visito
     )
     assert f'<link rel="preload" as="fetch" crossorigin href="{static_url()}/words/de.json">' in head
     for module in preloaded:
-        async with ann.session.get(f"{ann.url}{static_url()}/{module}") as response:
-            assert response.status == 200
+        assert (await ann.get(f"{static_url()}/{module}")).status == 200

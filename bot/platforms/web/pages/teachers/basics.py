@@ -24,24 +24,19 @@ NAMES = (
 """In the order in which they are shown. `basics.js` has the words for them."""
 
 
-class Basics:
-    """Reads these settings; they are changed by the address of the settings page."""
+async def describe_basics(settings: Settings, scope: Scope, locale: str) -> list[dict[str, Any]]:
+    """Return those that are declared, with their values in a room or in the whole chat, as JSON."""
+    names = [name for name in NAMES if settings.knows(name)]
+    return await asyncio.gather(*(_setting_json(settings, name, scope, locale) for name in names))
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
 
-    async def describe(self, scope: Scope, locale: str) -> list[dict[str, Any]]:
-        """Return those that are declared, with their values in a room or in the whole chat, as JSON."""
-        names = [name for name in NAMES if self._settings.knows(name)]
-        return await asyncio.gather(*(self._setting_json(name, scope, locale) for name in names))
-
-    async def _setting_json(self, name: str, scope: Scope, locale: str) -> dict[str, Any]:
-        setting, value = self._settings.find(name), self._settings.value(name, scope.place)
-        return {
-            "name": name,
-            "kind": setting.option.kind,
-            "minimum": setting.minimum,
-            "maximum": setting.maximum,
-            "choices": await self._settings.shown_choices(setting, value, scope.place, locale),
-            "value": value,
-        }
+async def _setting_json(settings: Settings, name: str, scope: Scope, locale: str) -> dict[str, Any]:
+    setting, value = settings.find(name), settings.value(name, scope.place)
+    return {
+        "name": name,
+        "kind": setting.option.kind,
+        "minimum": setting.minimum,
+        "maximum": setting.maximum,
+        "choices": await settings.shown_choices(setting, value, scope.place, locale),
+        "value": value,
+    }

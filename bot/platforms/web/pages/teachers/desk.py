@@ -8,16 +8,14 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.core.caller import Caller
-from bot.core.errors import UserError
-from bot.platforms.web.pages.errors import error_response
+from bot.platforms.web.chat.room import GENERAL_PLACE
 from bot.platforms.web.sent_json import parse_body
-from bot.settings.scopes import server_scope
-from bot.settings.setting import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from bot.platforms.web.chat.services import WebServices
+    from bot.settings.setting import Scope
 
 Room = Annotated[str, Field(max_length=64)]
 """The name of a room; "" is the whole chat."""
@@ -41,30 +39,15 @@ class Desk:
     def __init__(self, services: WebServices) -> None:
         self._services = services
 
-    def scope(self, room: str) -> Scope:
-        """Return the scope of a room, or of the whole chat for "". Raises UserError if there is no such room."""
-        rooms = self._services.rooms
-        if room and room not in rooms.names:
-            raise UserError("There is no room “{name}”.", name=room)
-        server = server_scope(rooms.get(room).place())
-        return Scope(server.platform, server.server, room)
-
-    def rooms(self, room: str) -> list[str]:
-        """Return the rooms that an order for `room` is about: all of them for ""."""
-        return [room] if self.scope(room).channel else self._services.rooms.names
-
     async def answer(
         self, request: web.Request, act: Callable[[Caller, Scope], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         """Return what `act` answers to a moderator about the room in the query; others are refused."""
         user = self._services.identify_request(request)
-        try:
-            Caller(user, self._services.rooms.get("").place()).require_moderator()
-            scope = self.scope(request.query.get("room", ""))
+        async with self._services.recording(user, "class"):
+            Caller(user, GENERAL_PLACE).require_moderator()
+            scope = self._services.scope_of(request.query.get("room", ""))
             return await act(Caller(user, scope.place), scope)
-        except UserError as error:
-            await self._services.record_refusal(error, user, "class")
-            return error_response(error, user)
 
     async def obey(
         self, request: web.Request, kind: type[OrderT], act: Callable[[Caller, Scope, OrderT], Awaitable[str | None]]
@@ -73,6 +56,6 @@ class Desk:
 
         async def carry_out(caller: Caller, _: Scope) -> web.StreamResponse:
             order = parse_body(kind, await request.read())
-            return web.json_response({"said": await act(caller, self.scope(order.room), order) or ""})
+            return web.json_response({"said": await act(caller, self._services.scope_of(order.room), order) or ""})
 
         return await self.answer(request, carry_out)

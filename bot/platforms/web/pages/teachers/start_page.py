@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from bot.platforms.web.access.login import TEACHERS_PATH
-from bot.platforms.web.pages.teachers.basics import Basics
+from bot.platforms.web.pages.teachers.basics import describe_basics
 from bot.platforms.web.pages.teachers.desk import Desk
 from bot.platforms.web.pages.teachers.lessons import LessonsCard
 from bot.platforms.web.pages.teachers.rules import RulesCard
 from bot.platforms.web.pages.teachers.talk import TalkCards
-from bot.platforms.web.templates import render_page
 
 if TYPE_CHECKING:
     from bot.core.caller import Caller
@@ -32,21 +30,16 @@ class StartPage:
         self._desk = Desk(services)
         self._rules = RulesCard(services, self._desk)
         self._lessons = LessonsCard(services, self._desk)
-        self._basics = Basics(services.bot.settings)
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
         return [
-            web.get(TEACHERS_PATH, self._serve_page),
             web.get(DATA_PATH, self._serve_data),
             web.get(QR_PATH, self._serve_qr_code),
             *self._rules.routes(),
             *self._lessons.routes(),
             *TalkCards(self._services, self._desk).routes(),
         ]
-
-    async def _serve_page(self, request: web.Request) -> web.Response:
-        return await render_page(request, "class")
 
     async def _serve_data(self, request: web.Request) -> web.StreamResponse:
         async def collect(caller: Caller, scope: Scope) -> web.StreamResponse:
@@ -57,7 +50,7 @@ class StartPage:
                     "invitation": self._invitation_json(request),
                     "rules": await self._rules.describe(caller, scope),
                     "lessons": await self._lessons.describe(caller),
-                    "basics": await self._basics.describe(scope, caller.user.locale),
+                    "basics": await describe_basics(self._services.bot.settings, scope, caller.user.locale),
                 }
             )
 

@@ -61,7 +61,7 @@ class TalkCards:
         if len(text) > MAX_ANNOUNCEMENT_CHARACTERS:
             sentence = "An announcement may have {most} characters; this one has {count}."
             raise UserError(sentence, most=MAX_ANNOUNCEMENT_CHARACTERS, count=len(text))
-        for name in self._desk.rooms(scope.channel):
+        for name in [scope.channel] if scope.channel else self._services.rooms.names:
             # It may have been closed while the ones before it were told.
             if (room := self._services.rooms.find(name)) is not None:
                 await announce(self._services.bot.messages, caller, room, text)

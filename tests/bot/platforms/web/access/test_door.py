@@ -8,6 +8,7 @@ import pytest
 from aiohttp import WSServerHandshakeError
 from fakes.core.clock import ManualClock
 from fakes.core.settings import WEB, put
+from fakes.platforms.teachers_page import become_teacher
 from fakes.platforms.web_page import PATIENCE_SECONDS, Visitor, visitor
 from pydantic import SecretStr
 
@@ -18,7 +19,6 @@ from bot.platforms.web import WebPlatform
 from bot.platforms.web.access import known
 from bot.platforms.web.access import waiting as module
 from bot.platforms.web.access.limits import Capacity
-from bot.platforms.web.access.teachers import WebModerators
 from bot.platforms.web.access.waiting import STALE_SECONDS, TURNED_AWAY_SECONDS, WaitingRoom
 from bot.storage.audit import MODERATION, AuditFilter
 
@@ -42,7 +42,7 @@ async def status_of(person: Visitor, path: str) -> int:
 async def teacher(bot: Bot, ann: Visitor) -> Visitor:
     """A moderator called Kim, of a chat at whose door newcomers must knock."""
     await put(bot.settings, "access.knock", "true", WEB)
-    await ann.sign_in(await WebModerators(bot.database).create_code(), "Kim")
+    await become_teacher(bot, ann, "Kim")
     return ann
 
 
@@ -78,7 +78,7 @@ async def test_a_newcomer_reads_nothing_until_they_are_let_in(bot: Bot, teacher:
 async def test_a_restart_keeps_who_was_let_in_and_not_who_waits(bot: Bot) -> None:
     await put(bot.settings, "access.knock", "true", WEB)
     async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ann, visitor(url) as ben:
-        await ann.sign_in(await WebModerators(bot.database).create_code(), "Kim")
+        await become_teacher(bot, ann, "Kim")
         async with ann.page("Kim") as hers:
             await ben.knock("Ben")
             told = await hers.until("waiting", lambda one: one["count"] == 1)
@@ -118,7 +118,7 @@ async def test_whoever_is_here_when_knocking_begins_need_not_knock(bot: Bot, ann
 async def test_an_ended_visit_closes_the_page_and_needs_the_join_code_again(bot: Bot) -> None:
     section = WebSection(port=0, join_code=SecretStr(CODE))
     async with WebPlatform(bot, section).serve() as url, visitor(url) as ann, visitor(url) as ben:
-        await ann.sign_in(await WebModerators(bot.database).create_code(), "Kim")
+        await become_teacher(bot, ann, "Kim")
         await join(ben)
         async with ben.page("Ben") as his:
             number = his.received[0]["you"]["id"]
@@ -210,3 +210,5 @@ async def test_whoever_was_let_in_reads_the_chat_while_nothing_can_be_stored(
         monkeypatch.setattr(bot.database, name, away)
     async with ben.page("Ben") as his:
         assert his.received[0]["room"] == "general"
+    answer = await teacher.get("/statistics/data?days=7&locale=de")
+    assert (answer.status, "Meine Datenbank" in answer.data["error"]) == (422, True)

@@ -1,16 +1,10 @@
 """What is stored of visitors."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
-import pytest
-from fakes.core.clock import ManualClock
 from sqlalchemy import select
 
-from bot.core.errors import DatabaseUnavailable
 from bot.platforms.web.access.known import KnownVisitors
-from bot.settings.builtin import DAY_SECONDS
 from bot.storage.database import Database, PluginRow
 
 
@@ -31,28 +25,3 @@ async def test_who_gave_a_name_is_forgotten_with_their_own_data(database: Databa
     assert known["other"].name_by == "Mr Smith"
     async with database.reading() as session:
         assert "Miller" not in str([row.value for row in await session.scalars(select(PluginRow))])
-
-
-@asynccontextmanager
-async def failing() -> AsyncIterator[None]:
-    """A session of a database that cannot be used."""
-    raise DatabaseUnavailable
-    yield
-
-
-@pytest.mark.parametrize("missing", [("writing",), ("reading", "writing")])
-async def test_a_visit_is_not_noted_while_nothing_can_be_stored(
-    database: Database, missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = ManualClock()
-    known = KnownVisitors(database, clock=clock)
-    await known.change("a", let_in=True)
-    first = known["a"].seen
-    clock.now += 2 * DAY_SECONDS
-    with monkeypatch.context() as broken:
-        for name in missing:
-            broken.setattr(database, name, failing)
-        await known.note_visit("a")
-        assert known["a"].seen == first
-    await known.note_visit("a")
-    assert known["a"].seen == clock.now

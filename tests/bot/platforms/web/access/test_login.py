@@ -1,21 +1,20 @@
 """Access to the web chat: security headers, origin checks, the join code, and the address that it listens on."""
 
 import gzip
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from aiohttp import WSServerHandshakeError, web
-from fakes.platforms.web_page import PATIENCE_SECONDS, Visitor, visitor
+from aiohttp import WSServerHandshakeError
+from fakes.platforms.web_page import Visitor, visitor
 from pydantic import SecretStr
 
 from bot.app import Bot
-from bot.config.loading import load
 from bot.config.sections import WebSection
 from bot.core.errors import BotError, ConfigError
 from bot.platforms.web import WebPlatform
+from bot.platforms.web.access.login import KNOCK_PATH, PAGES
 from bot.platforms.web.access.teachers import WebModerators
-from bot.platforms.web.site import Site
 from bot.platforms.web.templates import static_url
 
 
@@ -58,6 +57,7 @@ async def test_scripts_are_sent_compressed(ann: Visitor) -> None:
         ("POST", "/files", {"Origin": "http://127.0.0.1"}, 403),
         ("POST", "/join", {"Origin": "https://evil.example"}, 403),
         ("GET", "/socket", {"Upgrade": "websocket", "Origin": "https://evil.example"}, 403),
+        ("GET", "/socket", {"Upgrade": "websocket"}, 403),
     ],
 )
 async def test_requests_by_other_websites_are_refused(
@@ -65,25 +65,6 @@ async def test_requests_by_other_websites_are_refused(
 ) -> None:
     async with ann.session.request(method, ann.url + path, headers=headers) as response:
         assert response.status == status
-
-
-async def test_a_socket_of_another_website_is_refused(ann: Visitor) -> None:
-    for origin in (None, "https://evil.example"):
-        with pytest.raises(WSServerHandshakeError) as refused:
-            await ann.session.ws_connect(f"{ann.url}/socket", origin=origin)
-        assert refused.value.status == 403
-
-
-async def test_a_configured_name_is_accepted_behind_a_proxy(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TEMPERA_WEB__NAMES", '["Chat.example.org"]')
-    section = load().web.model_copy(update={"port": 0})
-    about = {"headers": {"Host": "chat.example.org"}, "origin": "https://chat.example.org"}
-    async with (
-        WebPlatform(bot, section).serve() as url,
-        visitor(url) as one,
-        one.session.ws_connect(f"{url}/socket", **about) as socket,
-    ):
-        assert (await socket.receive_json(timeout=PATIENCE_SECONDS))["type"] == "welcome"
 
 
 @pytest.mark.parametrize(
@@ -135,43 +116,19 @@ async def behind_code(bot: Bot) -> AsyncIterator[Visitor]:
 
 async def test_nothing_is_served_without_the_join_code(bot: Bot) -> None:
     async with behind_code(bot) as one:
-        for path in (f"{static_url()}/js/chat/app.js", "/files/x", "/socket"):
-            async with one.session.get(one.url + path, headers={"Origin": one.url}) as response:
-                assert response.status == 401
+        for path in (f"{static_url()}/js/chat/app.js", "/files/x", "/reading/explain/pets", "/socket"):
+            assert (await one.get(path, headers={"Origin": one.url})).status == 401
         async with one.session.get(one.url) as response:
             assert response.url.path == "/join"
         with pytest.raises(WSServerHandshakeError):
             await one.session.ws_connect(f"{one.url}/socket", origin=one.url)
 
 
-async def test_every_page_leads_to_the_form_of_the_join_code(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
-    built: list[web.Application] = []
-
-    def build(site: Site, original: Callable[[Site], web.Application] = Site.build_app) -> web.Application:
-        built.append(original(site))
-        return built[-1]
-
-    monkeypatch.setattr(Site, "build_app", build)
+async def test_every_page_leads_to_the_form_of_the_join_code(bot: Bot) -> None:
     async with behind_code(bot) as one:
-        routes = [route for app in built for route in app.router.routes() if route.resource is not None]
-        pages = {route.resource.canonical for route in routes if route.handler.__name__ == "_serve_page"}
-        assert {"/", "/class", "/duel", "/read/{plugin}"} <= pages
-        for page in pages:
-            async with one.session.get(one.url + page.format(plugin="explain", name="lesson")) as response:
+        for page in (*PAGES, KNOCK_PATH, "/read/explain", "/read/explain/lesson"):
+            async with one.session.get(one.url + page) as response:
                 assert (page, response.url.path) == (page, "/join")
-
-
-async def test_the_join_code_opens_the_chat(bot: Bot) -> None:
-    async with behind_code(bot) as one:
-        headers = {"Origin": one.url}
-        async with one.session.post(f"{one.url}/join", data={"code": "wrong"}, headers=headers) as response:
-            assert response.status == 403
-            assert "That is not the code." in await response.text()
-        async with one.session.post(f"{one.url}/join", data={"code": " open sesame!"}, headers=headers) as response:
-            assert (response.status, response.url.path) == (200, "/")
-        async with one.page() as page:
-            await page.say("/ask hello")
-            assert (await page.final())["reply"]["text"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import pytest
 from fakes.core.clock import ManualClock
+from fakes.platforms.teachers_page import become_teacher
 from fakes.platforms.web_page import Visitor, visitor
 
 from bot.app import Bot
@@ -10,7 +11,6 @@ from bot.core.messages import User
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.access import people as module
 from bot.platforms.web.access.people import LATELY_SECONDS, People
-from bot.platforms.web.access.teachers import WebModerators
 
 
 class Page:
@@ -70,7 +70,7 @@ async def test_moderators_have_a_badge_at_all_that_they_asked_as_long_as_they_ar
     async with ann.page("Ann") as hers, ben.page("Ben") as his:
         await hers.say("/ask aubergine")
         assert not (await his.final())["author"]["moderator"]
-        await ann.sign_in(await WebModerators(bot.database).create_code())
+        await become_teacher(bot, ann)
         await his.until("exchange", lambda one: one["author"]["moderator"])
         await hers.send("name", name="Teacher")
         await hers.until("you", lambda one: one["you"]["name"] == "Teacher")
@@ -81,8 +81,7 @@ async def test_moderators_have_a_badge_at_all_that_they_asked_as_long_as_they_ar
 
 async def test_names_in_messages_of_lately_are_kept_for_their_authors_after_a_restart(bot: Bot) -> None:
     async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ann, ann.page("Ada") as page:
-        await page.say("/ask aubergine")
-        await page.final()
+        await page.ask("/ask aubergine")
         cookies = ann.session.cookie_jar
     async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ben, visitor(url) as again:
         async with ben.page("Ada") as his:

@@ -6,24 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.core.settings import WEB, put
 from fakes.model_server.model_api import FakeModels
+from fakes.platforms.discord_bot import bot_with_plugins
+from fakes.platforms.teachers_page import become_teacher
 from fakes.platforms.web_page import Page, Visitor, visitor
-from pydantic import SecretStr
 from sqlalchemy import text
 
 from bot.app import Bot
-from bot.config.sections import PluginsSection, WebSection
+from bot.config.sections import WebSection
 from bot.core.errors import UserError
 from bot.core.messages import User
-from bot.inference.client import ModelClient
 from bot.moderation import log_channel
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.access import teachers
 from bot.platforms.web.access.teachers import LINK_SECONDS, STORE_SECONDS, UNUSED_SECONDS, WebModerators
-from bot.plugin_host import plugin
-from bot.settings.setting import Scope
 from bot.storage.audit import MODERATION, AuditFilter
-from bot.storage.database import Database
 
 ANN, BEN = User("ann", "Ann"), User("ben", "Ben")
 
@@ -46,6 +44,9 @@ async def test_the_teacher_link_is_printed_and_not_logged(bot: Bot, caplog: pyte
 
 async def test_a_teachers_code_works_once(bot: Bot, ann: Visitor, ben: Visitor) -> None:
     code = await WebModerators(bot.database).create_code()
+    # Opening the link does not use it up.
+    async with ann.session.get(f"{ann.url}/teacher?code={code}") as response:
+        assert (response.status, response.headers["Cache-Control"]) == (200, "no-store")
     assert await ann.sign_in(f" {code} ") == 303
     assert await ben.sign_in(code) == 403
     assert await ben.sign_in("guess") == 403
@@ -76,60 +77,24 @@ async def test_a_teachers_code_expires(bot: Bot) -> None:
     assert "ben" not in moderators
 
 
-async def test_opening_the_link_does_not_use_the_code_up(bot: Bot, ann: Visitor) -> None:
-    code = await WebModerators(bot.database).create_code()
-    async with ann.session.get(f"{ann.url}/teacher?code={code}") as response:
-        assert (response.status, response.headers["Cache-Control"]) == (200, "no-store")
-    assert await ann.sign_in(code) == 303
-
-
-async def test_a_teacher_needs_no_join_code(bot: Bot) -> None:
-    section = WebSection(port=0, join_code=SecretStr("open sesame!"))
-    async with WebPlatform(bot, section).serve() as url, visitor(url) as ann:
-        assert await ann.sign_in(await WebModerators(bot.database).create_code()) == 303
-        async with ann.page() as page:
-            assert page.received[0]["you"]["moderator"]
-
-
-async def test_wrong_teachers_codes_are_limited(ann: Visitor) -> None:
-    assert [await ann.sign_in("guess") for _ in range(11)][9:] == [403, 429]
-
-
 async def test_a_form_that_cannot_be_read_does_not_count_as_a_try(bot: Bot, ann: Visitor) -> None:
     assert [await ann.sign_in("x" * 20_000) for _ in range(10)] == [413] * 10
-    assert await ann.sign_in(await WebModerators(bot.database).create_code()) == 303
+    await become_teacher(bot, ann)
 
 
-async def test_right_teachers_codes_from_one_address_are_not_limited(bot: Bot, ann: Visitor) -> None:
-    moderators = WebModerators(bot.database)
-    assert {await ann.sign_in(await moderators.create_code()) for _ in range(12)} == {303}
-
-
-def helping(folder: Path, *plugins: str) -> Bot:
-    """A bot that needs no models: with /help and a few plugins."""
-    return Bot(
-        ModelClient("http://127.0.0.1:1"),
-        plugin.load(PluginsSection(enabled=("help", *plugins), entry_points=False)),
-        Database(f"sqlite:///{folder}/chat.db"),
-        default_command="help",
-    )
-
-
-async def test_moderators_have_their_commands_until_they_sign_out(tmp_path: Path) -> None:
-    bot = helping(tmp_path, "plugins")
+async def test_moderators_have_their_commands_until_they_sign_out(models: FakeModels, tmp_path: Path) -> None:
+    bot = bot_with_plugins(models, tmp_path, ("help", "plugins"), default_command="help")
     async with bot, WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as one:
-        await one.sign_in(await WebModerators(bot.database).create_code())
+        await become_teacher(bot, one)
         async with one.page() as page:
             assert "plugins list" in {command["name"] for command in page.received[0]["commands"]}
             await page.send("name", name="Ann")
             assert (await page.until("you"))["you"]["moderator"]
-            await page.say("/plugins list")
-            assert not (await page.final())["reply"]["error"]
+            assert not (await page.ask("/plugins list"))["reply"]["error"]
             await page.send("sign_out")
             after = await page.until("welcome")
             assert "plugins list" not in {command["name"] for command in after["commands"]}
-            await page.say("/plugins list")
-            assert (await page.final())["reply"]["error"]
+            assert (await page.ask("/plugins list"))["reply"]["error"]
 
 
 async def signed_in(moderators: WebModerators, *people: User) -> None:
@@ -197,7 +162,7 @@ async def test_a_wrong_code_does_not_wait_for_writers(bot: Bot, ann: Visitor) ->
 async def test_an_open_page_loses_its_rights_when_they_expire(
     bot: Bot, ann: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await ann.sign_in(await WebModerators(bot.database).create_code())
+    await become_teacher(bot, ann)
     async with ann.page() as page:
         assert await allowed(page)
         # Time cannot pass in a running chat, so its sign-ins are made to last for none.
@@ -233,8 +198,7 @@ async def test_where_there_is_a_log_channel_a_sign_in_is_told_there_alone(
     moderators = WebModerators(bot.database)
     async with ann.page() as page:
         await ann.sign_in(await moderators.create_code())
-        plan = bot.settings.make_change("audit.channel", "general", Scope("web", "web"))
-        await bot.settings.write([plan], User("m", "Mod", is_moderator=True))
+        await put(bot.settings, "audit.channel", "general", WEB)
         assert await ben.sign_in(await moderators.create_code(), name="Ben") == 303
         await page.until("exchange", lambda message: "🛡️ **Ben**: `sign in`" in message["reply"]["text"])
         assert not [message for message in page.received if "has signed in" in str(message)]
@@ -247,24 +211,14 @@ async def allowed(page: Page) -> bool:
     return told["text"] == "The room “general” is always there."
 
 
-async def test_signing_out_in_one_page_holds_in_the_others(bot: Bot, ann: Visitor) -> None:
-    await ann.sign_in(await WebModerators(bot.database).create_code())
-    async with ann.page() as page, ann.page() as other:
-        assert await allowed(page)
-        await other.send("sign_out")
-        assert not (await other.until("welcome"))["you"]["moderator"]
-        assert not await allowed(page)
-
-
-async def test_a_teacher_whose_data_is_deleted_is_no_longer_a_moderator(tmp_path: Path) -> None:
-    bot = helping(tmp_path, "privacy")
+async def test_a_teacher_whose_data_is_deleted_is_no_longer_a_moderator(models: FakeModels, tmp_path: Path) -> None:
+    bot = bot_with_plugins(models, tmp_path, ("help", "privacy"), default_command="help")
     async with bot, WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as one, visitor(url) as other:
         for teacher in (one, other):
-            assert await teacher.sign_in(await WebModerators(bot.database).create_code()) == 303
+            await become_teacher(bot, teacher)
         async with one.page() as page, other.page() as hers:
             assert await allowed(page)
-            await page.say("/privacy delete")
-            await page.press(await page.final(), "Delete all of it")
+            await page.press(await page.ask("/privacy delete"), "Delete all of it")
             # The page is welcomed anew without its rights, and the answer may be part of that.
             while not any("Everything that I had" in one["reply"]["text"] for one in page.exchanges.values()):
                 await page.read()
@@ -276,17 +230,15 @@ async def test_rights_given_and_taken_by_a_setting_hold_in_an_open_page(bot: Bot
     async with ann.page(name="Ann") as page:
         assert not await allowed(page)
         for users in (page.received[0]["you"]["id"], ""):
-            plan = bot.settings.make_change("moderators.users", users, Scope("web", "web"))
-            await bot.settings.write([plan], User("m", "Mod", is_moderator=True))
+            await put(bot.settings, "moderators.users", users, WEB)
             assert await allowed(page) is bool(users)
-        await page.say("/ask hello")
-        assert (await page.final())["author"]["name"] == "Ann"
+        assert (await page.ask("/ask hello"))["author"]["name"] == "Ann"
 
 
 async def test_moderators_have_the_buttons_under_others_answers_while_they_are_moderators(
     bot: Bot, ann: Visitor, ben: Visitor, models: FakeModels
 ) -> None:
-    await ann.sign_in(await WebModerators(bot.database).create_code())
+    await become_teacher(bot, ann)
     async with ann.page() as hers, ann.page() as elsewhere, ben.page() as his:
         models.gate.clear()
         await his.say("/ask hello")
@@ -300,6 +252,7 @@ async def test_moderators_have_the_buttons_under_others_answers_while_they_are_m
         await his.until("gone", lambda message: message["id"] == stopped["id"])
         await elsewhere.send("sign_out")
         await elsewhere.until("welcome", lambda message: not message["you"]["moderator"])
+        assert not await allowed(hers)
         await his.say("/ask hello again")
         assert labels(await hers.final()) == ["👍", "👎"]
 

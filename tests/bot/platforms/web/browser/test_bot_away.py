@@ -3,14 +3,13 @@
 from typing import Any
 
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, opened
+from fakes.platforms.browser import MARKS, opened, opened_by_teacher
 from playwright.async_api import expect
 from pydantic import SecretStr
 
 from bot.app import Bot
 from bot.config.sections import WebSection
 from bot.platforms.web import WebPlatform
-from bot.platforms.web.access.teachers import WebModerators, teacher_link
 
 pytestmark = MARKS
 
@@ -34,11 +33,7 @@ async def test_the_dial_says_that_the_bot_is_away(url: str, models: FakeModels, 
 
 
 async def test_settings_and_statistics_say_it_until_it_is_back(bot: Bot, url: str, browser: Any) -> None:
-    teachers = teacher_link(url, await WebModerators(bot.database).create_code())
-    async with opened(browser, teachers, expected="Failed to load resource") as page:
-        await page.get_by_role("button", name="Sign in").click()
-        await page.locator("#home").click()
-        await page.locator("#input").wait_for()
+    async with opened_by_teacher(browser, bot, url, expected="Failed to load resource") as page:
         for address, choice, other, first in (
             ("/settings", "For", "# general", ""),
             ("/statistics", "Days", "30", "7"),

@@ -4,14 +4,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from fakes.core.settings import WEB, put
 from fakes.model_server.model_api import START, VOCABULARY, FakeModels
 from fakes.platforms.browser import MARKS, opened
 from playwright.async_api import expect
 
-from bot import User
 from bot.app import Bot
-from bot.core.messages import Place
-from bot.settings.scopes import server_scope
 
 pytestmark = MARKS
 
@@ -135,16 +133,8 @@ async def test_a_text_that_was_refused_is_asked_for_again_before_it_is_gone_on_w
     await expect(page.locator(".written")).to_have_text("A␣cat␣mat")
 
 
-async def test_the_sentence_about_the_temperature_leaves_top_p_out(page: Any) -> None:
-    await page.evaluate(TURNED, ["dial-top-p", "0.3"])
-    await expect(page.locator(".bars .share").first).to_have_text("100 %")
-    said = "At 1, the model’s own odds: of 100 draws, “mat” gets 50."
-    await expect(page.locator(".dial-meaning")).to_have_text(said)
-
-
 async def test_what_no_answer_may_hold_is_neither_named_nor_gone_on_with(url: str, bot: Bot, browser: Any) -> None:
-    place, moderator = server_scope(Place("web", "", "web")), User("m", "M", is_moderator=True)
-    await bot.settings.write([bot.settings.make_change("safety.words", "mat", place)], moderator)
+    await put(bot.settings, "safety.words", "mat", WEB)
     async with opened(browser, f"{url}/dial#A dog", reduced_motion="reduce") as page:
         first = page.locator(".bars .bar").first
         await expect(first).to_contain_text("(hidden)")
@@ -161,16 +151,13 @@ async def test_what_no_answer_may_hold_is_neither_named_nor_gone_on_with(url: st
 
 async def test_the_dial_may_be_turned_before_there_are_odds(url: str, models: FakeModels, browser: Any) -> None:
     models.gate.clear()
-    async with opened(browser, f"{url}/dial#A dog") as page:
+    # What is no code in an address is the text itself.
+    async with opened(browser, f"{url}/dial#Sales rose by 5%") as page:
+        await expect(page.get_by_label("The text so far")).to_have_value("Sales rose by 5%")
         await models.until(requests=1)
         await page.evaluate(TURNED, ["dial-temperature", "0"])
         models.gate.set()
         await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
-
-
-async def test_what_is_no_code_in_an_address_is_the_text_itself(url: str, models: FakeModels, browser: Any) -> None:
-    async with opened(browser, f"{url}/dial#Sales rose by 5%") as page:
-        await expect(page.get_by_label("The text so far")).to_have_value("Sales rose by 5%")
 
 
 async def test_of_two_dials_each_has_names_for_its_own_knobs(url: str, models: FakeModels, browser: Any) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from fakes.model_server.model_api import DUEL_MODEL, FakeModels
-from fakes.platforms.browser import MARKS, axe, opened, violations
+from fakes.platforms.browser import MARKS, axe, opened, say, violations
 from fakes.platforms.discord_bot import bot_with_plugins
 from playwright.async_api import expect
 
@@ -55,8 +55,7 @@ async def test_the_game_is_played_slowly_and_in_the_chat(models: FakeModels, tmp
 
         async with opened(browser, url) as page:
             await page.get_by_role("link", name="Forger and detective").wait_for(state="attached")
-            await page.locator("#input").fill("/duel seconds:300")
-            await page.locator("#input").press("Enter")
+            await say(page, "/duel seconds:300")
             await page.get_by_role("button", name="Vote", exact=True).click()
             ballot = page.locator(".exchange.hidden-from-others")
             await ballot.get_by_role("button", name="2", exact=True).click()

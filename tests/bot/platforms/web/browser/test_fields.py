@@ -7,15 +7,13 @@ from typing import Any
 
 import pytest
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, opened
+from fakes.platforms.browser import MARKS, opened, say
+from fakes.platforms.discord_bot import bot_with_plugins
 from playwright.async_api import expect
 
 from bot import Attachment, Choice, Context, Plugin, Range, Reply, Setting, command
-from bot.app import Bot
 from bot.config.sections import WebSection
-from bot.inference.client import ModelClient
 from bot.platforms.web import WebPlatform
-from bot.storage.database import Database
 
 pytestmark = MARKS
 
@@ -79,9 +77,7 @@ class Trace(Plugin):
 @pytest.fixture
 async def page(models: FakeModels, tmp_path: Path, browser: Any) -> AsyncIterator[Any]:
     models.told_of["fake-images"] = {"defaults": {"steps": 12}}
-    bot = Bot(
-        ModelClient(models.url), [Paint(), Trace()], Database(f"sqlite:///{tmp_path}/p.db"), default_command="paint"
-    )
+    bot = bot_with_plugins(models, tmp_path, (), Paint(), Trace(), default_command="paint")
     platform = WebPlatform(bot, WebSection(port=0))
     async with bot, platform.serve() as url, opened(browser, url) as one:
         yield one
@@ -126,13 +122,12 @@ GIVE = """([kind, name, text]) => {
 
 
 async def test_a_file_is_chosen_pasted_or_dropped_for_a_question(page: Any) -> None:
-    box, attached, answers = page.locator("#input"), page.locator("#attached"), page.locator(".exchange .markdown")
+    attached, answers = page.locator("#attached"), page.locator(".exchange .markdown")
     async with page.expect_file_chooser() as chosen:
         await page.get_by_role("button", name="Attach a file").click()
     await (await chosen.value).set_files({"name": "egg.txt", "mimeType": "text/plain", "buffer": b"yolk"})
     await expect(attached).to_have_text("Attached: egg.txt")
-    await box.fill("an egg")
-    await box.press("Enter")
+    await say(page, "an egg")
     await expect(answers.nth(0)).to_have_text("an egg|egg.txt=yolk|1.0|None|False|None|")
     await expect(attached).to_be_hidden()
     # Text with a picture of itself is pasted as text.
@@ -143,30 +138,10 @@ async def test_a_file_is_chosen_pasted_or_dropped_for_a_question(page: Any) -> N
     await expect(attached).to_be_hidden()
     assert not await page.evaluate(GIVE, ["drop", "dropped.txt", ""])
     # An option of the command takes it; a command without one says so.
-    await box.fill("/trace a nest")
-    await box.press("Enter")
+    await say(page, "/trace a nest")
     await expect(page.locator("#notice")).to_have_text("/trace takes no file.")
-    await box.fill("/paint heat:0.5 a nest")
-    await box.press("Enter")
+    await say(page, "/paint heat:0.5 a nest")
     await expect(answers.nth(1)).to_have_text("a nest|dropped.txt=yolk|0.5|None|False|None|")
-
-
-async def test_a_file_is_chosen_beside_the_line(page: Any) -> None:
-    await page.locator("#input").fill("/paint an egg")
-    file = {"name": "egg.txt", "mimeType": "text/plain", "buffer": b"yolk"}
-    await page.get_by_label("picture", exact=True).set_input_files(file)
-    await page.locator("#input").press("Enter")
-    await expect(page.locator(".exchange .markdown").nth(0)).to_have_text("an egg|egg.txt=yolk|1.0|None|False|None|")
-    await page.locator("#input").fill("/paint another egg")
-    await page.locator("#input").press("Enter")
-    await expect(page.locator(".exchange .markdown").nth(1)).to_have_text("another egg|nothing|1.0|None|False|None|")
-
-
-async def test_a_line_that_is_refused_is_kept_and_says_why(page: Any) -> None:
-    await page.locator("#input").fill("/paint heat:9 an egg")
-    await page.locator("#input").press("Enter")
-    await expect(page.locator(".exchange .markdown")).to_have_text("heat must be a number from 0 to 2; you gave “9”.")
-    await expect(page.get_by_text("Only you can see this")).to_be_visible()
 
 
 async def test_a_line_is_said_once_however_often_it_is_sent_while_its_file_goes_up(page: Any) -> None:
@@ -184,11 +159,9 @@ async def test_a_line_is_said_once_however_often_it_is_sent_while_its_file_goes_
     await box.press("Enter")
     sent.set()
     await expect(box).to_have_value("")
-    await box.fill("/paint another egg")
-    await box.press("Enter")
-    shown = page.locator(".exchange .markdown")
-    await expect(shown.last).to_contain_text("another egg")
-    await expect(shown).to_have_count(2)
+    await say(page, "/paint another egg")
+    shown = ["an egg|egg.txt=yolk|1.0|None|False|None|", "another egg|nothing|1.0|None|False|None|"]
+    await expect(page.locator(".exchange .markdown")).to_have_text(shown)
 
 
 async def test_sliders_reach_their_ends_and_usual_numbers(page: Any) -> None:

@@ -7,17 +7,13 @@ from typing import Any
 import pytest
 from fakes.core.pictures import examine_here, make_picture
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, choose, opened
+from fakes.platforms.browser import MARKS, choose, opened, say
+from fakes.platforms.discord_bot import bot_with_plugins
 from fakes.platforms.web_page import visitor
 from playwright.async_api import expect
 
 from bot.answers import examiner
 from bot.app import Bot
-from bot.config.sections import PluginsSection
-from bot.inference.client import ModelClient
-from bot.platforms.capabilities import PLATFORMS
-from bot.plugin_host import plugin
-from bot.storage.database import Database
 
 pytestmark = MARKS
 
@@ -44,9 +40,7 @@ SEND_AND_RECALL = """async (box) => {
 @pytest.fixture
 async def bot(models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bot]:
     monkeypatch.setattr(examiner, "examine_in_child", examine_here)
-    plugins = plugin.load(PluginsSection(enabled=("ask", "imagine", "face", "help", "inspect"), entry_points=False))
-    database, settings = Database(f"sqlite:///{tmp_path}/tempera.db"), {"safety.level": "off"}
-    async with Bot(ModelClient(models.url), plugins, database, settings=settings, platforms=PLATFORMS) as running:
+    async with bot_with_plugins(models, tmp_path, ("ask", "imagine", "face", "help", "inspect")) as running:
         yield running
 
 
@@ -89,8 +83,7 @@ async def test_a_first_visit(page: Any, models: FakeModels) -> None:
     await expect(exchange(page, 0).locator(".markdown")).to_have_text("Paris")
     await expect(exchange(page, 0).locator(".question .option")).to_have_text("temperature:0.7")
 
-    await box.fill("/ask And of Spain?")
-    await box.press("Enter")
+    await say(page, "/ask And of Spain?")
     await expect(exchange(page, 1).locator(".markdown")).to_have_text("Paris")
 
     await page.reload()
@@ -101,8 +94,7 @@ async def test_a_first_visit(page: Any, models: FakeModels) -> None:
     await expect(exchange(page, 1).locator(".markdown")).to_have_text("Paris is the capital of France.")
     await expect(exchange(page, 1).locator(".card")).to_contain_text("temperature")
 
-    await box.fill("/face seed:7")
-    await box.press("Enter")
+    await say(page, "/face seed:7")
     picture = exchange(page, 2).get_by_role("img", name="seed 7")
     await expect(picture).to_be_visible()
     assert await picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 384
@@ -114,8 +106,7 @@ async def test_a_first_visit(page: Any, models: FakeModels) -> None:
 
 async def test_whoever_is_new_is_welcomed_where_others_have_spoken(page: Any, url: str, models: FakeModels) -> None:
     async with visitor(url) as ann, ann.page("Ann") as hers:
-        await hers.say("/ask hello")
-        await hers.final()
+        await hers.ask("/ask hello")
     box, welcome = page.locator("#input"), page.locator("#welcome")
     await expect(exchange(page, 0).locator(".markdown")).to_have_text("Paris is the capital of France.")
     await expect(welcome).to_contain_text("Whoever is in this room can read what you ask and what is answered.")
@@ -126,8 +117,7 @@ async def test_whoever_is_new_is_welcomed_where_others_have_spoken(page: Any, ur
     await expect(welcome).to_be_hidden()
     assert await exchange(page, 1).locator(".actions .buttons button").all_inner_texts() == ["Again", "Edit", "Reply"]
 
-    await box.fill("/nothing")
-    await box.press("Enter")
+    await say(page, "/nothing")
     await expect(exchange(page, 2)).to_contain_text("Only you can see this")
     await expect(box).to_have_value("")
     await box.press("ArrowUp")
@@ -159,9 +149,8 @@ async def test_whoever_is_new_is_welcomed_where_others_have_spoken(page: Any, ur
 
 async def test_an_answer_can_do_nothing_to_the_page(page: Any, models: FakeModels) -> None:
     models.answer = MARKDOWN
-    box, answer = page.locator("#input"), exchange(page, 0).locator(".markdown")
-    await box.fill("/ask hello")
-    await box.press("Enter")
+    answer = exchange(page, 0).locator(".markdown")
+    await say(page, "/ask hello")
     await expect(answer.locator("table td").last).to_have_text("2")
     await expect(answer).to_contain_text("<img src=x onerror=alert(1)> <script>alert(2)</script>")
     assert await answer.locator("img, script, b").count() == 0
@@ -181,23 +170,8 @@ async def test_an_answer_can_do_nothing_to_the_page(page: Any, models: FakeModel
     ]
 
 
-async def test_a_form_keeps_what_was_typed_until_it_is_taken(page: Any, models: FakeModels) -> None:
-    await page.locator("#input").fill("/ask")
-    await page.locator("#input").press("Enter")
-    form = page.get_by_role("dialog", name="/ask")
-    await expect(form).to_be_visible()
-    await form.locator("[name=prompt]").fill(" ")
-    await form.get_by_role("button", name="Send").click()
-    await expect(form.get_by_role("alert")).to_contain_text("/ask needs “prompt”")
-    await form.locator("[name=prompt]").fill("Why?")
-    await form.get_by_role("button", name="Send").click()
-    await expect(form).to_be_hidden()
-    await expect(exchange(page, 0).locator(".question .text")).to_have_text("Why?")
-
-
 async def test_a_long_question_leaves_its_answer_in_sight(page: Any, models: FakeModels) -> None:
-    await page.locator("#input").fill("/ask " + "Why is the sky blue? " * 200 + "END")
-    await page.locator("#input").press("Enter")
+    await say(page, "/ask " + "Why is the sky blue? " * 200 + "END")
     asked = exchange(page, 0)
     await expect(asked.locator(".markdown")).to_have_text("Paris is the capital of France.")
     await expect(asked.locator(".question .text")).to_be_in_viewport()
@@ -213,8 +187,7 @@ async def test_a_long_question_leaves_its_answer_in_sight(page: Any, models: Fak
 async def test_a_draft_survives_being_offline(page: Any) -> None:
     await expect(page.locator("#who")).to_be_visible()
     await page.evaluate("() => { WebSocket.prototype.send = function () { this.close(); }; }")
-    await page.locator("#input").fill("/ask hello")
-    await page.locator("#input").press("Enter")
+    await say(page, "/ask hello")
     await expect(page.locator("#input")).to_have_value("/ask hello")
     await page.reload()
     await expect(page.locator("#input")).to_have_value("/ask hello")
@@ -235,15 +208,13 @@ async def test_a_preview_gives_its_place_to_the_picture_without_a_gap(page: Any,
     )
     models.gate.clear()
     models.place = 3
-    await page.locator("#input").fill("/imagine seed:7 steps:9 a dog")
-    await page.locator("#input").press("Enter")
+    await say(page, "/imagine seed:7 steps:9 a dog")
     await expect(exchange(page, 0).locator(".status")).to_contain_text("Number 3 in the queue")
     await exchange(page, 0).get_by_role("button", name="Stop").click()
     await choose(exchange(page, 0), "Delete")
     await expect(page.locator(".exchange")).to_have_count(0)
     models.place = None
-    await page.locator("#input").fill("/imagine seed:7 steps:9 a cat")
-    await page.locator("#input").press("Enter")
+    await say(page, "/imagine seed:7 steps:9 a cat")
     shown = exchange(page, 0)
     preview = shown.get_by_role("img", name="A first glimpse after step 1 of 9")
     await expect(preview).to_be_visible()
@@ -276,8 +247,7 @@ async def test_a_preview_gives_its_place_to_the_picture_without_a_gap(page: Any,
 
 async def test_tokens_that_a_status_names_are_set_apart(page: Any, models: FakeModels) -> None:
     models.told = {"prompt": {"tokens": ["a", "[UNK]"], "dropped": [], "limit": 8, "unknown": ["🍎", "猫"]}}
-    await page.locator("#input").fill("/imagine count:1 a 🍎 猫")
-    await page.locator("#input").press("Enter")
+    await say(page, "/imagine count:1 a 🍎 猫")
     status = exchange(page, 0).locator(".status")
     await expect(status.locator("code")).to_have_text(["🍎", "猫"])
     await expect(status).to_have_text(

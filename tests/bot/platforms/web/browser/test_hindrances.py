@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, opened
+from fakes.platforms.browser import MARKS, opened, say
 from playwright.async_api import expect
 from pydantic import SecretStr
 
@@ -20,8 +20,7 @@ async def test_a_page_from_before_an_update_says_that_it_must_be_loaded_again(
 ) -> None:
     async with opened(browser, laboratory, expected="404") as page:
         for number, line in enumerate(("/ask What is the capital of France?", "/odds The cat sat on the")):
-            await page.locator("#input").fill(line)
-            await page.locator("#input").press("Enter")
+            await say(page, line)
             await expect(page.locator(".exchange .card:not(:empty)")).to_have_count(number + 1)
         told = page.get_by_role("alert").filter(has_text="A part of this page could not be loaded")
         for name, tool in (("tokens", "Show how surprising each word was"), ("dialview", "Turn the dial")):

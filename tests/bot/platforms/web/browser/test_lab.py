@@ -9,15 +9,12 @@ from typing import Any
 
 from fakes.model_server.model_api import START, FakeModels
 from fakes.model_server.other_server import OtherServer
-from fakes.platforms.browser import MARKS, choose, opened
+from fakes.platforms.browser import MARKS, choose, opened, say
+from fakes.platforms.discord_bot import bot_with_plugins
 from playwright.async_api import expect
 
-from bot.app import Bot
-from bot.config.sections import PluginsSection, WebSection
-from bot.inference.client import ModelClient
+from bot.config.sections import WebSection
 from bot.platforms.web import WebPlatform
-from bot.plugin_host import plugin
-from bot.storage.database import Database
 
 pytestmark = MARKS
 
@@ -95,14 +92,16 @@ async def test_bars_are_seen_in_a_readers_own_colours(url: str, models: FakeMode
 
 
 async def test_top_p_cuts_what_is_improbable(url: str, models: FakeModels, browser: Any) -> None:
-    async with opened(browser, f"{url}/dial#A dog", expected="422") as page:
+    async with opened(browser, f"{url}/dial#A dog") as page:
         await expect(page.get_by_label("The text so far")).to_have_value("A dog")
         await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
         await page.get_by_label("top-p").fill("0.7")
         assert (await shares(page))[:4] == ["66.7 %", "33.3 %", "0 %", "0 %"]
-        models.failure = (503, "The model is still loading.")
-        await page.get_by_label("The text so far").fill("A cat")
-        await expect(page.get_by_role("alert")).to_have_text("The model is still loading.")
+        await page.get_by_label("top-p").fill("0.3")
+        assert (await shares(page))[0] == "100 %"
+        # The sentence about the temperature leaves top-p out.
+        said = "At 1, the model’s own odds: of 100 draws, “mat” gets 50."
+        await expect(page.locator(".dial-meaning")).to_have_text(said)
         await page.get_by_label("The text so far").fill(" ")
         await expect(page.get_by_role("alert")).to_have_text("Type a few words to go on with.")
 
@@ -166,8 +165,7 @@ async def test_a_token_that_a_model_puts_before_every_text_is_no_part_of_it(
 
 async def test_tokens_are_coloured_and_one_of_them_forks_the_answer(url: str, models: FakeModels, browser: Any) -> None:
     async with opened(browser, url) as page:
-        await page.locator("#input").fill("/ask What is the capital of France?")
-        await page.locator("#input").press("Enter")
+        await say(page, "/ask What is the capital of France?")
         await choose(page, "Show how surprising each word was")
         tokens = page.locator(".tokens .token")
         await expect(tokens).to_have_count(6)
@@ -185,8 +183,9 @@ async def test_tokens_are_coloured_and_one_of_them_forks_the_answer(url: str, mo
         await choose(forked, "Show how surprising each word was")
         await expect(forked.locator(".token.forked")).to_have_text(" so")
         await forked.get_by_role("button", name="Back to the text").click()
-        await page.get_by_role("button", name="Back to the text").click()
+        await page.get_by_role("button", name="Back to the text").press("Enter")
         await expect(page.locator(".exchange").first.locator(".markdown")).to_be_visible()
+        await expect(page.get_by_role("button", name="More actions").first).to_be_focused()
     assert models.requests[-1]["continue_final_message"]
 
 
@@ -195,8 +194,7 @@ async def test_a_token_that_was_hardly_possible_is_the_more_surprising(
 ) -> None:
     models.answer, models.unlikely = ("Paris", " banana"), {" banana": 2.0**-40}
     async with opened(browser, url) as page:
-        await page.locator("#input").fill("/ask temperature:1 min_p:0.4 What is the capital of France?")
-        await page.locator("#input").press("Enter")
+        await say(page, "/ask temperature:1 min_p:0.4 What is the capital of France?")
         await choose(page, "Show how surprising each word was")
         await page.locator(".tokens .token").nth(1).click()
         await expect(page.locator(".runners")).to_contain_text("had a probability of < 0.1 %: a surprise of 40 bits.")
@@ -205,93 +203,92 @@ async def test_a_token_that_was_hardly_possible_is_the_more_surprising(
         )
 
 
-async def test_answers_at_several_temperatures_stand_side_by_side(
+async def test_answers_at_several_temperatures_stand_side_by_side_while_they_are_written_and_after(
     laboratory: str, models: FakeModels, browser: Any
 ) -> None:
-    models.answer = ("**Step 1**\n", "Paris is the capital.")
+    models.answer = ("**It** begins here. ", "It goes on. ", "It ends.")
+    models.gate.clear()
+    models.before_gate = 2
     async with opened(browser, laboratory) as page:
-        await page.locator("#input").fill("/dial Why?")
-        await page.locator("#input").press("Enter")
-        columns = page.locator(".exchange .column")
-        for _ in range(2):
-            await expect(columns).to_contain_text([f"Temperature {one}Step 1" for one in ("0", "0.7", "1.5")])
-            boxes = [await column.bounding_box() for column in await columns.all()]
-            assert len({box["y"] for box in boxes}) == 1
-            assert boxes[0]["x"] + boxes[0]["width"] < boxes[1]["x"]
-            colours = await columns.evaluate_all("all => all.map((one) => getComputedStyle(one).borderTopColor)")
-            assert len(set(colours)) == 3
-            below = page.locator(".exchange .compared > :not(.column)")
-            await expect(below).to_contain_text("The same model, the same prompt, the same seed")
-            await page.reload()
+        await say(page, "/dial Why?")
+        columns, below = page.locator(".exchange .column"), page.locator(".exchange .compared > :not(.column)")
+        half = [f"Temperature {one}It begins here. It goes on." for one in ("0", "0.7", "1.5")]
+        for told, growing in ((half, 3), ([f"{one} It ends." for one in half], 0)):
+            for _ in range(2):
+                await expect(columns).to_contain_text(told)
+                await expect(columns.and_(page.locator(".growing"))).to_have_count(growing)
+                await expect(page.locator(".exchange .status")).to_be_empty()
+                boxes = [await column.bounding_box() for column in await columns.all()]
+                assert len({box["y"] for box in boxes}) == 1
+                assert boxes[0]["x"] + boxes[0]["width"] < boxes[1]["x"]
+                colours = await columns.evaluate_all("all => all.map((one) => getComputedStyle(one).borderTopColor)")
+                assert len(set(colours)) == 3
+                await page.reload()
+            models.gate.set()
+        await expect(below).to_contain_text("The same model, the same prompt, the same seed")
         await page.set_viewport_size({"width": 360, "height": 740})
         await expect(columns).to_have_count(3)
         boxes = [await column.bounding_box() for column in await columns.all()]
         assert len({box["x"] for box in boxes}) == 1
+        models.gate.clear()
         await page.get_by_role("button", name="Again").click()
+        again = page.locator(".exchange").last.locator(".column")
+        await expect(again).to_have_text(half)
         await expect(columns).to_have_count(6)
-
-
-async def test_all_columns_are_read_from_their_beginning_while_they_are_written(
-    laboratory: str, models: FakeModels, browser: Any
-) -> None:
-    models.answer = ("It begins here. ", "It goes on. ", "It ends.")
-    models.gate.clear()
-    models.before_gate = 2
-    async with opened(browser, laboratory) as page:
-        await page.locator("#input").fill("/dial Why?")
-        await page.locator("#input").press("Enter")
-        columns = page.locator(".exchange .column")
-        half = [f"Temperature {one}It begins here. It goes on." for one in ("0", "0.7", "1.5")]
-        for _ in range(2):
-            await expect(columns).to_have_text(half)
-            await expect(columns.and_(page.locator(".growing"))).to_have_count(3)
-            await expect(page.locator(".exchange .status")).to_be_empty()
-            boxes = [await column.bounding_box() for column in await columns.all()]
-            assert boxes[0]["x"] + boxes[0]["width"] < boxes[1]["x"]
-            await page.reload()
         await page.get_by_role("button", name="Stop").click()
-        await expect(page.locator(".exchange .status")).to_have_text("Stopped.")
-        await expect(columns).to_have_text(half)
-        await expect(page.locator(".exchange .compared > :not(.column)")).to_have_count(0)
+        await expect(page.locator(".exchange .status").last).to_have_text("Stopped.")
+        await expect(again).to_have_text(half)
+        await expect(below).to_have_count(1)
 
 
-async def test_odds_in_the_chat_become_a_dial(laboratory: str, models: FakeModels, browser: Any) -> None:
-    async with opened(browser, laboratory) as page:
-        await page.locator("#input").fill("/odds temperature:0.5 The cat sat on the")
-        await page.locator("#input").press("Enter")
-        await expect(page.locator(".exchange .picture")).to_be_visible()
-        await page.get_by_role("button", name="Turn the dial").click()
-        await expect(page.locator(".dial-value")).to_have_text("0.5")
-        await expect(page.locator(".bar").first).to_contain_text("75 %")
-        await expect(page.locator(".exchange .picture")).to_be_hidden()
-        await page.get_by_role("button", name="Back to the text").click()
-        await expect(page.locator(".exchange .picture")).to_be_visible()
+@asynccontextmanager
+async def chatting(models: FakeModels, folder: Path, browser: Any, **about: Any) -> AsyncIterator[Any]:
+    """The chat of a bot with the lab and these settings."""
+    bot = bot_with_plugins(models, folder, ("ask", "lab"), **about)
+    async with bot, WebPlatform(bot, WebSection(port=0)).serve() as url, opened(browser, url, expected="422") as page:
+        yield page
 
 
-async def test_the_dial_begins_at_the_temperature_of_the_odds(
-    laboratory: str, models: FakeModels, browser: Any
+async def test_odds_in_the_chat_become_a_dial_and_the_focus_goes_there_and_back(
+    models: FakeModels, tmp_path: Path, browser: Any
 ) -> None:
-    async with opened(browser, laboratory) as page:
-        for place, (typed, degree) in enumerate((("0", "0"), ("0,5", "0.5"))):
-            await page.locator("#input").fill(f"/odds temperature:{typed} The cat sat on the")
-            await page.locator("#input").press("Enter")
+    # Where the question is not quoted, the text is that of the line.
+    async with chatting(models, tmp_path, browser, settings={"answers.quote": False}) as page:
+        for place, (line, text, degree) in enumerate(
+            (
+                ("/odds temperature:0.5 The cat sat on the", "The cat sat on the", "0.5"),
+                ("/odds temperature:0 The cat sat on the", "The cat sat on the", "0"),
+                ("/odds temperature:0,5 The cat sat on the", "The cat sat on the", "0.5"),
+                ("/dial temperatures:0,1 Describe the sea", "Describe the sea", ""),
+            )
+        ):
+            await say(page, line)
             exchange = page.locator(".exchange").nth(place)
-            await exchange.get_by_role("button", name="Turn the dial").click()
-            await expect(exchange.locator(".dial-value")).to_have_text(degree)
-            await exchange.get_by_role("button", name="Back to the text").click()
+            tool, picture = exchange.get_by_role("button", name="Turn the dial"), exchange.locator(".picture")
+            await tool.press("Enter")
+            await expect(exchange.get_by_label("Temperature", exact=True)).to_be_focused()
+            await expect(exchange.get_by_label("The text so far")).to_have_value(text)
+            await expect(exchange.locator(".bar").first).to_contain_text("%")
+            await expect(picture).to_be_hidden()
+            if degree:
+                await expect(exchange.locator(".dial-value")).to_have_text(degree)
+            await exchange.get_by_role("button", name="Back to the text").press("Enter")
+            await expect(tool).to_be_focused()
+            await expect(picture).to_have_count(1 if degree else 0)
+        await say(page, "/odds temperature:1 top_p:0.7 One\n```\ntwo")
+        await page.locator(".exchange").nth(4).get_by_role("button", name="␣floor").click()
+        exchange = page.locator(".exchange").nth(5)
+        await exchange.get_by_role("button", name="Turn the dial").click()
+        await expect(page.get_by_label("The text so far")).to_have_value("One\n```\ntwo floor")
+        await expect(page.locator("output[for^=dial-top-p]")).to_have_text("0.7")
+        assert (await shares(page))[:3] == ["66.7 %", "33.3 %", "0 %"]
 
 
 async def test_a_press_is_one_use_however_many_tokens_it_writes(
     models: FakeModels, tmp_path: Path, browser: Any
 ) -> None:
-    plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
-    database, limits = Database(f"sqlite:///{tmp_path}/limited.db"), {"limits.user.hour": 2}
-    bot = Bot(ModelClient(models.url), plugins, database, settings=limits)
-    async with (
-        bot,
-        WebPlatform(bot, WebSection(port=0)).serve() as url,
-        opened(browser, url, expected="422") as page,
-    ):
+    limited = {"limits.user.hour": 2, "safety.level": "standard"}
+    async with chatting(models, tmp_path, browser, settings=limited) as page:
         await page.get_by_role("link", name="The temperature dial").click()
         await expect(page.locator(".bars .bar").first).to_contain_text("50 %")
         await page.evaluate(TURNED, ["dial-temperature", "0"])
@@ -312,8 +309,7 @@ async def test_a_press_is_one_use_however_many_tokens_it_writes(
 async def dial_with(
     models: FakeModels | OtherServer, folder: Path, browser: Any, settings: dict[str, Any]
 ) -> AsyncIterator[Any]:
-    plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
-    bot = Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{folder}/dial.db"), settings=settings)
+    bot = bot_with_plugins(models, folder, ("ask", "lab"), settings=settings)
     async with (
         bot,
         WebPlatform(bot, WebSection(port=0)).serve() as url,
@@ -368,24 +364,3 @@ async def test_the_least_top_p_leaves_the_favourite(models: FakeModels, tmp_path
         assert (await shares(page))[:2] == ["100 %", "0 %"]
         await page.get_by_role("button", name="Draw a token").click()
         await expect(page.locator(".piece.new")).to_have_text("␣mat")
-
-
-async def test_the_dial_under_odds_has_its_text_as_it_stands_there_and_its_top_p(
-    tmp_path: Path, models: FakeModels, browser: Any
-) -> None:
-    plugins = plugin.load(PluginsSection(enabled=("ask", "lab"), entry_points=False))
-    quiet = {"answers.quote": False}
-    bot = Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/lab.db"), settings=quiet)
-    async with (
-        bot,
-        WebPlatform(bot, WebSection(port=0)).serve() as url,
-        opened(browser, url) as page,
-    ):
-        await page.locator("#input").fill("/odds temperature:1 top_p:0.7 One\n```\ntwo")
-        await page.locator("#input").press("Enter")
-        await page.get_by_role("button", name="␣floor").click()
-        exchange = page.locator(".exchange").nth(1)
-        await exchange.get_by_role("button", name="Turn the dial").click()
-        await expect(page.get_by_label("The text so far")).to_have_value("One\n```\ntwo floor")
-        await expect(page.locator("output[for=dial-top-p]")).to_have_text("0.7")
-        assert (await shares(page))[:3] == ["66.7 %", "33.3 %", "0 %"]

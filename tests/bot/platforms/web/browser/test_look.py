@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from fakes.core.settings import WEB, put
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import COUNT_SHIFTS, MARKS, axe, choose, opened, violations
+from fakes.platforms.browser import COUNT_SHIFTS, MARKS, axe, choose, opened, opened_by_teacher, violations
 from playwright.async_api import expect
 from pydantic import SecretStr
 
@@ -136,16 +136,10 @@ async def test_on_a_phone_the_line_about_a_pressed_button_stays_in_its_message(u
         assert own <= whole
 
 
-async def test_a_box_and_its_words_stay_whole_when_the_type_grows(url: str, browser: Any) -> None:
-    async with opened(browser, url) as page:
-        await expect(page.locator("#who")).to_be_visible()
-        for _ in range(2):
-            await page.get_by_role("button", name="Large type for a projector").click()
-            assert await page.locator("#input").evaluate("box => box.scrollHeight - box.clientHeight") == 0
-
-
 async def test_colours_and_size_are_chosen_and_kept(url: str, browser: Any) -> None:
-    async with opened(browser, url, color_scheme="light") as page:
+    # An address that is cut short leads to the chat.
+    async with opened(browser, f"{url}/#5%", color_scheme="light") as page:
+        await expect(page.get_by_role("heading", level=1)).to_have_text("general")
 
         async def ground() -> str:
             return await page.evaluate("() => getComputedStyle(document.body).backgroundColor")
@@ -156,7 +150,9 @@ async def test_colours_and_size_are_chosen_and_kept(url: str, browser: Any) -> N
         dark = await ground()
         assert light != dark
         await page.keyboard.press("Escape")
-        await page.get_by_role("button", name="Large type for a projector").click()
+        for _ in range(3):
+            await page.get_by_role("button", name="Large type for a projector").click()
+            assert await page.locator("#input").evaluate("box => box.scrollHeight - box.clientHeight") == 0
         await page.reload()
         assert await ground() == dark
         await expect(page.get_by_role("button", name="Large type for a projector")).to_have_attribute(
@@ -198,12 +194,9 @@ async def test_a_projector_shows_no_rooms_and_nothing_private(url: str, models: 
 
 
 async def test_nothing_moves_while_a_page_is_loaded(url: str, bot: Bot, models: FakeModels, browser: Any) -> None:
-    teachers = teacher_link(url, await WebModerators(bot.database).create_code())
     await put(bot.settings, "room.task", "Find out **why**.\n\n1. Ask.\n2. Ask again.", WEB)
-    async with opened(browser, teachers, expected="403") as page:
+    async with opened_by_teacher(browser, bot, url, "/", expected="403") as page:
         await page.add_init_script(COUNT_SHIFTS)
-        await page.get_by_role("button", name="Sign in").click()
-        await page.locator("#home").click()
         await say(page, "/ask hello")
         moved = {}
         for path, whole in (
@@ -259,11 +252,9 @@ async def test_nothing_is_waited_for_before_the_first_paint(url: str, browser: A
 
 
 async def test_a_browser_of_some_years_ago_shows_the_chat_and_its_settings(url: str, bot: Bot, browser: Any) -> None:
-    teachers = teacher_link(url, await WebModerators(bot.database).create_code())
-    async with opened(browser, teachers) as page:
+    async with opened_by_teacher(browser, bot, url) as page:
         await page.add_init_script("delete Map.groupBy; delete Object.groupBy;")
-        await page.get_by_role("button", name="Sign in").click()
-        await page.locator("#home").click()
+        await page.goto(url)
         await expect(page.locator("#who")).to_contain_text("Moderator")
         await say(page, "/ask hello")
         await choose(page, "Go on in a thread")
@@ -303,11 +294,9 @@ NO_POPOVERS = """
 
 
 async def test_the_appearance_can_be_chosen_without_popovers(url: str, bot: Bot, browser: Any) -> None:
-    teachers = teacher_link(url, await WebModerators(bot.database).create_code())
-    async with opened(browser, teachers) as page:
+    async with opened_by_teacher(browser, bot, url) as page:
         await page.add_init_script(NO_POPOVERS)
-        await page.get_by_role("button", name="Sign in").click()
-        await page.locator("#home").click()
+        await page.goto(url)
         await expect(page.locator("#who")).to_contain_text("Moderator")
         button, panel = page.get_by_role("button", name="Appearance"), page.locator("#look")
         await expect(panel).to_be_hidden()
@@ -350,11 +339,8 @@ async def test_a_picture_fills_the_screen_where_a_browser_lets_it(url: str, mode
 
 
 async def test_what_a_mouse_would_uncover_is_there_for_fingers(url: str, bot: Bot, browser: Any) -> None:
-    teachers = teacher_link(url, await WebModerators(bot.database).create_code())
     phone = {"viewport": PHONE, "has_touch": True, "is_mobile": True}
-    async with opened(browser, teachers, **phone) as page:
-        await page.get_by_role("button", name="Sign in").tap()
-        await page.locator("#home").click()
+    async with opened_by_teacher(browser, bot, url, "/", **phone) as page:
         await page.get_by_role("button", name="Rooms and pages").tap()
         await page.get_by_role("button", name="Open a room").tap()
         await page.get_by_label("Name").fill("Lesson 1")
@@ -384,8 +370,3 @@ async def test_writing_from_right_to_left_begins_at_the_right(url: str, models: 
         }"""
         assert await page.locator(".question .text").evaluate(begins) == "right"
         assert await page.locator(".markdown li").evaluate_all(f"found => found.map({begins})") == ["right", "right"]
-
-
-async def test_an_address_that_is_cut_short_leads_to_the_chat(url: str, browser: Any) -> None:
-    async with opened(browser, f"{url}/#5%") as page:
-        await expect(page.get_by_role("heading", level=1)).to_have_text("general")

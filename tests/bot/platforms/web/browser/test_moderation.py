@@ -5,25 +5,18 @@ from typing import Any
 
 import pytest
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, axe, choose, opened, violations
+from fakes.platforms.browser import MARKS, axe, choose, opened, opened_by_teacher, violations
+from fakes.platforms.discord_bot import bot_with_plugins
 from playwright.async_api import expect
 
 from bot.app import Bot
-from bot.config.sections import PluginsSection
-from bot.inference.client import ModelClient
-from bot.platforms.web.access.teachers import WebModerators, teacher_link
-from bot.plugin_host import plugin
-from bot.storage.database import Database
 
 pytestmark = MARKS
 
 
 @pytest.fixture
 async def bot(models: FakeModels, tmp_path: Any) -> Any:
-    enabled = ("ask", "help", "moderation", "privacy")
-    plugins = plugin.load(PluginsSection(enabled=enabled, entry_points=False))
-    database = Database(f"sqlite:///{tmp_path}/tempera.db")
-    async with Bot(ModelClient(models.url), plugins, database, settings={"safety.level": "off"}) as running:
+    async with bot_with_plugins(models, tmp_path, ("ask", "help", "moderation", "privacy")) as running:
         yield running
 
 
@@ -37,10 +30,7 @@ async def test_a_teacher_removes_an_answer_and_times_its_asker_out(
     url: str, bot: Bot, models: FakeModels, browser: Any
 ) -> None:
     program = axe()
-    teachers = teacher_link(url, await WebModerators(bot.database).create_code())
-    async with opened(browser, teachers) as hers, opened(browser, url) as his:
-        await hers.get_by_role("button", name="Sign in").click()
-        await hers.locator("#home").click()
+    async with opened_by_teacher(browser, bot, url, "/") as hers, opened(browser, url) as his:
         await expect(hers.locator("#who")).to_be_visible()
         models.gate.clear()
         await his.locator("#input").fill("/ask aubergine")

@@ -4,12 +4,11 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from fakes.core.settings import WEB, put
-from fakes.platforms.browser import MARKS, axe, opened, violations
+from fakes.platforms.browser import MARKS, axe, opened, opened_by_teacher, say, violations
 from fakes.platforms.web_page import visitor
 from playwright.async_api import expect
 
 from bot.app import Bot
-from bot.platforms.web.access.teachers import WebModerators, teacher_link
 
 pytestmark = MARKS
 NAME_REFUSED, SENT_OUT = "422", "403"
@@ -18,15 +17,12 @@ NAME_REFUSED, SENT_OUT = "422", "403"
 async def test_a_teacher_lets_pupils_in_and_tells_them_apart(url: str, bot: Bot, browser: Any) -> None:
     program = axe()
     await put(bot.settings, "access.knock", "true", WEB)
-    link = teacher_link(url, await WebModerators(bot.database).create_code())
     async with (
-        opened(browser, link) as hers,
+        opened_by_teacher(browser, bot, url, "/") as hers,
         opened(browser, url) as one,
         opened(browser, url, expected=NAME_REFUSED) as two,
         opened(browser, url, expected=SENT_OUT) as three,
     ):
-        await hers.get_by_role("button", name="Sign in").click()
-        await hers.locator("#home").click()
         await expect(hers.locator("#who")).to_be_visible()
         # The first one is let in from the chat, and the page goes on by itself, also after it was loaded again.
         await one.get_by_label("Your name").fill("Ada")
@@ -80,8 +76,7 @@ async def test_a_teacher_lets_pupils_in_and_tells_them_apart(url: str, bot: Bot,
         await expect(three.get_by_text("A moderator has ended your visit.")).to_be_visible()
         # The badge stands at what a teacher asks, with its word.
         await hers.goto(url)
-        await hers.locator("#input").fill("/ask aubergine")
-        await hers.locator("#input").press("Enter")
+        await say(hers, "/ask aubergine")
         badge = one.locator(".exchange .badge.moderator")
         await expect(badge).to_have_text("Moderator")
         await expect(badge.locator("svg")).to_be_visible()
@@ -102,15 +97,12 @@ async def test_the_list_stays_where_it_is_and_the_focus_comes_back_to_the_button
     url: str, bot: Bot, browser: Any
 ) -> None:
     """As in Safari, where a click on a button does not focus it."""
-    link = teacher_link(url, await WebModerators(bot.database).create_code())
     async with AsyncExitStack() as stack:
         for number in range(8):
             pupil = await stack.enter_async_context(visitor(url))
             await stack.enter_async_context(pupil.page(f"Pupil {number}"))
-        hers = await stack.enter_async_context(opened(browser, link, viewport={"width": 900, "height": 400}))
-        await hers.get_by_role("button", name="Sign in").click()
-        await hers.locator("#home").wait_for()
-        await hers.goto(f"{url}/people")
+        small = {"viewport": {"width": 900, "height": 400}}
+        hers = await stack.enter_async_context(opened_by_teacher(browser, bot, url, "/people", **small))
         await hers.evaluate(CLICKS_WITHOUT_FOCUS)
         pressed = hers.get_by_role("button", name="Rename: Pupil 7")
         await pressed.scroll_into_view_if_needed()

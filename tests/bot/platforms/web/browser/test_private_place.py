@@ -7,24 +7,16 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from fakes.core.settings import WEB, put
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, axe, opened, violations
+from fakes.platforms.browser import MARKS, axe, opened, opened_by_teacher, say, violations
+from fakes.platforms.discord_bot import bot_with_plugins
 from playwright.async_api import expect
 
 from bot.app import Bot
-from bot.config.sections import PluginsSection
-from bot.core.messages import User
-from bot.inference.client import ModelClient
-from bot.platforms.capabilities import PLATFORMS
-from bot.platforms.web.access.teachers import WebModerators, teacher_link
-from bot.plugin_host import plugin
 from bot.settings.builtin import TEACHERS_READ
-from bot.settings.setting import Scope
-from bot.storage.database import Database
 
 pytestmark = MARKS
-CHAT = Scope("web", "web")
-TEACHER = User("m", "Mod", is_moderator=True)
 BESIDE = """() => {
     document.getElementById("exchanges").style.cssText = "display: block; padding-bottom: 3000px";
     const scroller = document.getElementById("scroller");
@@ -37,23 +29,15 @@ PHONE = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark", "has
 
 @pytest.fixture
 async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
-    plugins = plugin.load(PluginsSection(enabled=("ask", "inspect"), entry_points=False))
-    database, settings = Database(f"sqlite:///{tmp_path}/tempera.db"), {"safety.level": "off"}
-    async with Bot(ModelClient(models.url), plugins, database, settings=settings, platforms=PLATFORMS) as running:
+    async with bot_with_plugins(models, tmp_path, ("ask", "inspect")) as running:
         yield running
 
 
-async def say(page: Any, line: str) -> None:
-    await page.locator("#input").fill(line)
-    await page.locator("#input").press("Enter")
-
-
 async def test_a_place_of_ones_own_beside_the_room(bot: Bot, url: str, models: FakeModels, browser: Any) -> None:
-    teachers = teacher_link(url, await WebModerators(bot.database).create_code())
     async with (
         opened(browser, f"{url}/", timezone_id="Asia/Tokyo") as hers,
         opened(browser, f"{url}/", **PHONE) as his,
-        opened(browser, teachers) as theirs,
+        opened_by_teacher(browser, bot, url) as theirs,
     ):
         title, about, answers = (
             hers.locator("#title"),
@@ -62,7 +46,7 @@ async def test_a_place_of_ones_own_beside_the_room(bot: Bot, url: str, models: F
         )
         await expect(title).to_have_text("Just me")
         await expect(about).to_contain_text("Nobody else can read what you write here")
-        await bot.settings.write([bot.settings.make_change("room.task", "Find out why.", CHAT)], TEACHER)
+        await put(bot.settings, "room.task", "Find out why.", WEB)
         await expect(hers.locator("#board")).to_be_visible()
         assert await hers.evaluate(BESIDE)
         await hers.reload()
@@ -87,14 +71,13 @@ async def test_a_place_of_ones_own_beside_the_room(bot: Bot, url: str, models: F
         await hers.locator("#input").fill("/ask temperature:1 Why?")
         slider = hers.locator("#fields input[type=range]").first
         await expect(slider).to_have_attribute("max", "2")
-        change = bot.settings.make_change("ask.temperature.maximum", 1.2, CHAT)
-        await bot.settings.write([change, bot.settings.make_change(TEACHERS_READ, True, CHAT)], TEACHER)
+        await put(bot.settings, "ask.temperature.maximum", 1.2, WEB)
+        await put(bot.settings, TEACHERS_READ, True, WEB)
         await expect(slider).to_have_attribute("max", "1.2")
         await expect(about).to_contain_text("Teachers can read along here")
         await say(hers, "/ask something else")
         await expect(answers).to_have_count(3)
 
-        await theirs.get_by_role("button", name="Sign in").click()
         await theirs.locator("#home").click()
         await theirs.get_by_role("button", name="Open a room").click()
         await theirs.get_by_label("Name").fill("lesson-1")

@@ -222,6 +222,9 @@ async def test_a_form_whose_answer_was_lost_is_sent_again_and_done_once(
         await page.locator("#input").fill("/ask")
         await page.locator("#input").press("Enter")
         form = page.get_by_role("dialog", name="/ask")
+        await form.locator("[name=prompt]").fill(" ")
+        await form.get_by_role("button", name="Send").click()
+        await expect(form.get_by_role("alert")).to_contain_text("/ask needs “prompt”")
         await form.locator("[name=prompt]").fill("Why?")
         await page.evaluate(LOSE_ANSWERS, "submit")
         await form.get_by_role("button", name="Send").click()
@@ -231,6 +234,7 @@ async def test_a_form_whose_answer_was_lost_is_sent_again_and_done_once(
         await page.evaluate("() => whole()")
         await form.get_by_role("button", name="Send").click()
         await expect(form).to_be_hidden()
+        await expect(page.locator(".exchange .question .text")).to_have_text("Why?")
         await say(page, "/ask the last one")
         await expect(page.locator(".exchange .card:not(:empty)")).to_have_count(2)
     assert len(models.requests) == 2

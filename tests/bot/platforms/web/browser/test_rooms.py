@@ -4,12 +4,12 @@ import asyncio
 from typing import Any
 
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, choose, opened
+from fakes.platforms.browser import MARKS, choose, opened, opened_by_teacher, say
+from fakes.platforms.teachers_page import become_teacher
 from fakes.platforms.web_page import visitor
 from playwright.async_api import expect
 
 from bot.app import Bot
-from bot.platforms.web.access.teachers import WebModerators, teacher_link
 
 pytestmark = MARKS
 KEEP_SOCKETS = """
@@ -21,17 +21,8 @@ KEEP_SOCKETS = """
 """
 
 
-async def say(page: Any, line: str) -> None:
-    await page.locator("#input").fill(line)
-    await page.locator("#input").press("Enter")
-
-
 async def test_a_pupil_follows_a_teacher_into_a_new_room(bot: Bot, url: str, models: FakeModels, browser: Any) -> None:
-    teachers = teacher_link(url, await WebModerators(bot.database).create_code())
-    async with opened(browser, teachers) as hers, opened(browser, url) as his:
-        assert "#" not in hers.url
-        await hers.get_by_role("button", name="Sign in").click()
-        await hers.locator("#home").click()
+    async with opened_by_teacher(browser, bot, url, "/") as hers, opened(browser, url) as his:
         await expect(hers.locator("#who")).to_contain_text("Moderator")
         await expect(his.get_by_role("button", name="Open a room")).to_have_count(0)
         await hers.get_by_role("button", name="Open a room").click()
@@ -118,10 +109,9 @@ async def test_who_is_writing_is_shown_for_as_long_as_they_do_in_their_room(
     bot: Bot, url: str, models: FakeModels, browser: Any
 ) -> None:
     async with visitor(url) as ben:
-        await ben.sign_in(await WebModerators(bot.database).create_code())
+        await become_teacher(bot, ben)
         async with ben.page("Ben") as his, opened(browser, url) as page:
-            await his.send("make_room", name="lesson-1")
-            await his.until("taken")
+            await his.make_room("lesson-1")
             await page.add_init_script(KEEP_SOCKETS)
             await page.clock.install(time=0)
             await page.reload()
@@ -228,8 +218,7 @@ async def test_pictures_of_a_long_room_are_fetched_as_they_come_near(
     """A browser of today fetches those that are less than about 2,500 pixels away."""
     async with visitor(url) as ann, ann.page("Ann") as hers:
         for number in range(12):
-            await hers.say(f"/face seed:{number}")
-            await hers.final()
+            await hers.ask(f"/face seed:{number}")
     async with opened(browser, url, viewport={"width": 1000, "height": 500}) as page:
         pictures = page.locator(".exchange .picture img")
         await expect(pictures).to_have_count(12)
@@ -317,10 +306,9 @@ LOSE_LINES = """() => {
 
 async def test_a_line_without_an_answer_goes_out_again_in_its_own_room_alone(bot: Bot, url: str, browser: Any) -> None:
     async with visitor(url) as teacher:
-        await teacher.sign_in(await WebModerators(bot.database).create_code())
+        await become_teacher(bot, teacher)
         async with teacher.page() as rooms:
-            await rooms.send("make_room", name="lesson-1")
-            await rooms.until("taken")
+            await rooms.make_room("lesson-1")
     async with opened(browser, url) as page:
         await expect(page.locator("#who")).to_be_visible()
         await page.evaluate(LOSE_LINES)

@@ -8,19 +8,16 @@ from typing import Any
 import pytest
 from fakes.core.settings import WEB, put
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import COUNT_SHIFTS, MARKS, axe, opened, violations
+from fakes.platforms.browser import COUNT_SHIFTS, MARKS, axe, opened, opened_by_teacher, violations
+from fakes.platforms.discord_bot import bot_with_plugins
 from playwright.async_api import expect
 from pydantic import SecretStr
 
 from bot.app import Bot
-from bot.config.sections import PluginsSection, WebSection
+from bot.config.sections import WebSection
 from bot.core.messages import Place
-from bot.inference.client import ModelClient
-from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.access.teachers import WebModerators, teacher_link
-from bot.plugin_host import plugin
-from bot.storage.database import Database
 
 pytestmark = MARKS
 CODE, MOST_CLICKS = "open 100% sesame", 3
@@ -54,9 +51,7 @@ class Clicks:
 @pytest.fixture
 async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
     enabled = ("ask", "explain", "imagine", "help", "moderation", "privacy", "config")
-    plugins = plugin.load(PluginsSection(enabled=enabled, entry_points=False))
-    database = Database(f"sqlite:///{tmp_path}/tempera.db")
-    async with Bot(ModelClient(models.url), plugins, database, platforms=PLATFORMS) as running:
+    async with bot_with_plugins(models, tmp_path, enabled, settings={"safety.level": "standard"}) as running:
         yield running
 
 
@@ -75,6 +70,7 @@ async def test_ten_tasks_of_a_newcomer_take_three_clicks_each(bot: Bot, browser:
             opened(browser, link, expected="422") as hers,
             opened(browser, f"{url}/join#code=open%20100%%20sesame") as his,
         ):
+            assert "#" not in hers.url
             await hers.get_by_label("Your name").fill("Mx Hill")
             await hers.get_by_role("button", name="Sign in").click()
             clicks = Clicks(hers)
@@ -214,9 +210,7 @@ async def test_ten_tasks_of_a_newcomer_take_three_clicks_each(bot: Bot, browser:
 async def test_a_box_changes_its_own_command_and_a_page_that_is_seen_again_is_of_today(
     bot: Bot, url: str, browser: Any
 ) -> None:
-    link = teacher_link(url, await WebModerators(bot.database).create_code())
-    async with opened(browser, link) as hers:
-        await hers.get_by_role("button", name="Sign in").click()
+    async with opened_by_teacher(browser, bot, url) as hers:
         ask, imagine, explain = (hers.get_by_role("checkbox", name=name) for name in ("/ask", "/imagine", "/explain"))
         await expect(ask).to_be_checked()
         # Another teacher has begun an exam, of which this page knows nothing.

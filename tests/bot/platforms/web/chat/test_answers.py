@@ -2,10 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from fakes.core.settings import WEB, put
 from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
+from fakes.platforms.teachers_page import become_teacher
 from fakes.platforms.web_page import Page, Visitor, visitor
 
 from bot.app import Bot
@@ -21,10 +25,11 @@ from bot.platforms.web.adapter import WebAdapter
 from bot.platforms.web.chat import answers, sent_forms
 from bot.platforms.web.chat.answers import WebAnswers
 from bot.platforms.web.chat.files import Files
+from bot.platforms.web.chat.incoming import Submit
 from bot.platforms.web.chat.room import room_place
 from bot.platforms.web.chat.rooms import Rooms
+from bot.platforms.web.chat.sent_forms import SentForms
 from bot.safety import checks
-from bot.settings.setting import Scope
 from bot.storage.key_value import Store
 
 TOO_MANY = "Too many people are asking at the moment; try again shortly."
@@ -55,12 +60,19 @@ async def pressed(page: Page, exchange: int, label: str) -> None:
     assert told["type"] == "taken"
 
 
-async def test_at_the_limit_a_visitor_still_stops_votes_deletes_and_edits(ann: Visitor, models: FakeModels) -> None:
+async def test_at_the_limit_nothing_is_asked_but_a_visitor_still_stops_votes_deletes_and_edits(
+    ann: Visitor, models: FakeModels
+) -> None:
     async with ann.page() as page:
-        await page.say("/ask hello")
-        over = (await page.final())["id"]
+        over = (await page.ask("/ask hello"))["id"]
         models.gate.clear()
         first, *_ = await running(page, answers.MAX_ANSWERS_PER_VISITOR)
+        asked = len(models.requests)
+        for ref in (await page.say("/ask one more"), await page.press(page.exchanges[over], "Again")):
+            told = await page.until("refused")
+            sentence = "You have 8 answers under way; wait for one to end, or stop one."
+            assert (told["ref"], told["text"]) == (ref, sentence)
+        assert len(models.requests) == asked
         await pressed(page, over, "👍")
         await pressed(page, over, "Edit")
         await pressed(page, over, "Delete")
@@ -79,12 +91,10 @@ async def test_a_stop_does_not_wait_for_the_check_of_another_answer(
 ) -> None:
     monkeypatch.setattr(checks, "CLASSIFIER_TIMEOUT_SECONDS", None)
     async with ann.page() as page:
-        await page.say("/ask hello")
-        over = await page.final()
+        over = await page.ask("/ask hello")
         models.gate.clear()
         [growing] = await running(page, 1)
-        change = bot.settings.make_change("safety.level", "standard", Scope("web", "web"))
-        await bot.settings.write([change], User("m", "M", is_moderator=True))
+        await put(bot.settings, "safety.level", "standard", WEB)
         models.moderation_gate.clear()
         monkeypatch.setattr(answers, "MAX_ANSWERS_PER_VISITOR", 2)
         again = await page.press(over, "Again")
@@ -102,8 +112,7 @@ async def test_a_stop_does_not_wait_for_the_check_of_another_answer(
 
 async def test_what_was_pressed_is_done_although_the_page_closes(bot: Bot, ann: Visitor) -> None:
     async with ann.page() as page:
-        await page.say("/ask hello")
-        over = await page.final()
+        over = await page.ask("/ask hello")
         await page.press(over, "👍")
     up = next(ButtonId.parse(button["id"]) for button in over["reply"]["buttons"] if button["label"] == "👍")
     assert up is not None
@@ -115,9 +124,7 @@ async def test_what_was_pressed_is_done_although_the_page_closes(bot: Bot, ann: 
 
 
 async def test_a_private_window_does_not_evade_the_limit_of_the_address(bot: Bot, models: FakeModels) -> None:
-    await bot.settings.write(
-        [bot.settings.make_change("limits.address.hour", 3, Scope("web", "web"))], User("m", "M", is_moderator=True)
-    )
+    await put(bot.settings, "limits.address.hour", 3, WEB)
     used_up = "The limit here is 3 per hour for all who share your IP address, and it is used up. Ask again in "
     async with (
         WebPlatform(bot, WebSection(port=0, proxies=("127.0.0.1",))).serve() as url,
@@ -126,20 +133,17 @@ async def test_a_private_window_does_not_evade_the_limit_of_the_address(bot: Bot
         visitor(url, "2001:db8:0:1::1") as pupil,
     ):
         async with stranger.page() as page:
-            await page.say("/ask hello")
-            first = await page.final()
+            first = await page.ask("/ask hello")
             await page.press(first, "Again")
             await page.until("exchange", lambda told: told["id"] != first["id"] and told["reply"]["final"])
             await page.send("submit", id="c:ask", fields={"prompt": "hello"}, files={})
             await page.until("exchange", lambda told: told["id"] > first["id"] + 1 and told["reply"]["final"])
         async with window.page() as page:
-            await page.say("/ask hello")
-            assert (await page.final())["reply"]["text"].startswith(used_up)
-            await page.send("submit", id="c:ask", fields={"prompt": "hello"}, files={})
-            assert (await page.until("refused"))["text"].startswith(used_up)
+            assert (await page.ask("/ask hello"))["reply"]["text"].startswith(used_up)
+            told = await page.refused("submit", id="c:ask", fields={"prompt": "hello"}, files={})
+            assert told.startswith(used_up)
         async with pupil.page() as page:
-            await page.say("/ask hello")
-            assert (await page.final())["reply"]["text"].startswith("Paris")
+            assert (await page.ask("/ask hello"))["reply"]["text"].startswith("Paris")
 
 
 async def test_private_windows_at_one_address_leave_room_for_others(
@@ -166,32 +170,16 @@ async def test_private_windows_at_one_address_leave_room_for_others(
         models.gate.set()
 
 
-async def test_at_the_limit_a_button_that_starts_an_answer_is_refused(ann: Visitor, models: FakeModels) -> None:
-    async with ann.page() as page:
-        await page.say("/ask hello")
-        over = await page.final()
-        models.gate.clear()
-        await running(page, answers.MAX_ANSWERS_PER_VISITOR)
-        asked = len(models.requests)
-        ref = await page.press(page.exchanges[over["id"]], "Again")
-        told = await page.until("refused")
-        assert told["ref"] == ref
-        assert told["text"] == "You have 8 answers under way; wait for one to end, or stop one."
-        assert len(models.requests) == asked
-        models.gate.set()
-
-
 async def test_moderators_may_ask_beyond_the_common_limit(
     bot: Bot, ann: Visitor, ben: Visitor, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(answers, "MAX_ANSWERS", 1)
     async with visitor(ann.url) as teacher:
-        await teacher.sign_in(await WebModerators(bot.database).create_code())
+        await become_teacher(bot, teacher)
         async with ann.page() as hers, ben.page() as his, teacher.page() as theirs:
             models.gate.clear()
             await running(hers, 1)
-            await his.say("/ask me, too")
-            assert (await his.until("refused"))["text"] == TOO_MANY
+            assert await his.refused("say", text="/ask me, too") == TOO_MANY
             await theirs.say("/ask in spite of them")
             await theirs.until("exchange", lambda one: one["mine"] and one["reply"]["text"] == "Paris")
             models.gate.set()
@@ -208,8 +196,7 @@ async def test_an_answer_deleted_during_a_vote_does_not_come_back(
         return await count(row_id)
 
     async with ann.page() as hers, ben.page() as his:
-        await hers.say("/ask hello")
-        answer = await hers.final()
+        answer = await hers.ask("/ask hello")
         await his.final()
         monkeypatch.setattr(bot.messages, "count_votes", votes)
         await his.press(answer, "👍")
@@ -235,17 +222,17 @@ async def asking(bot: Bot, rooms: Rooms) -> AsyncIterator[WebAnswers]:
         yield under_way
 
 
-def sending(asking: WebAnswers, rooms: Rooms, prompt: str, client_ref: str = "mine") -> asyncio.Task[Form | None]:
-    """Start sending a form as Ann, with this reference."""
-    sent = asking.submit(ANN, rooms.get("general"), 0, "c:ask", {"prompt": prompt}, client_ref)
+def sending(asking: WebAnswers, rooms: Rooms, prompt: str) -> asyncio.Task[Form | None]:
+    """Start sending a form as Ann."""
+    form = Submit(type="submit", id="c:ask", fields={"prompt": prompt}, files={}, ref="mine")
+    sent = asking.submit(ANN, rooms.get("general"), form, {}, "")
     return asyncio.create_task(sent)
 
 
 async def test_copies_of_a_form_sent_at_once_have_one_outcome(
     bot: Bot, asking: WebAnswers, rooms: Rooms, models: FakeModels
 ) -> None:
-    plan = bot.settings.make_change("safety.level", "standard", Scope("web", "web"))
-    await bot.settings.write([plan], User("m", "Mod", is_moderator=True))
+    await put(bot.settings, "safety.level", "standard", WEB)
     models.scores = {"banana": {"hate": 0.99}}
     copies = [sending(asking, rooms, "a banana") for _ in range(3)]
     first, *others = await asyncio.gather(*copies, return_exceptions=True)
@@ -268,53 +255,40 @@ async def test_a_cancelled_form_is_carried_out_by_its_next_copy(
     assert len(rooms.get("general").exchanges) == 1
 
 
-async def test_only_the_newest_forms_are_remembered(
-    asking: WebAnswers, rooms: Rooms, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sent_forms, "MAX_REMEMBERED_FORMS", 1)
-    for client_ref, begun in (("first", 1), ("second", 2), ("second", 2), ("first", 3)):
-        await sending(asking, rooms, "Why?", client_ref)
-        assert len(rooms.get("general").exchanges) == begun
-
-
-async def test_forms_of_one_visitor_push_out_none_of_another(
-    asking: WebAnswers, rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+async def test_only_the_newest_forms_are_remembered_and_nobody_pushes_out_those_of_others(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sent_forms, "MAX_REMEMBERED_FORMS", 3)
-    done: list[str] = []
+    forms, done = SentForms(), list[str]()
 
     async def send(user: str, ref: str) -> None:
         async def act() -> None:
             done.append(f"{user} {ref}")
 
-        await asking.forms.run_once(User(user, user), ref, act)
+        await forms.run_once(User(user, user), ref, act)
 
     await send("ann", "first")
     for number in range(10):
         await send("ben", str(number))
     await send("ann", "first")
-    assert done.count("ann first") == 1
-    assert len(done) == 11
+    assert (done.count("ann first"), len(done)) == (1, 11)
+    for ref, count in (("9", 11), ("0", 12)):
+        await send("ben", ref)
+        assert len(done) == count
 
 
-def make_adapter(bot: Bot, asking: WebAnswers, rooms: Rooms, uploads: Files) -> WebAdapter:
-    return WebAdapter(rooms, WebModerators(bot.database), asking, uploads, People(), KnownVisitors(bot.database))
-
-
-async def test_forms_of_a_deleted_user_are_forgotten(bot: Bot, asking: WebAnswers, rooms: Rooms) -> None:
-    adapter = make_adapter(bot, asking, rooms, Files())
+async def test_forms_and_uploads_of_a_deleted_user_are_forgotten(bot: Bot, asking: WebAnswers, rooms: Rooms) -> None:
+    uploads, file = Files(), Attachment("cells.txt", b"Cells divide.", "text/plain")
+    hers, his = uploads.keep(file, "a"), uploads.keep(file, "c")
+    about = {"rooms": rooms, "answers": asking, "uploads": uploads, "people": People()}
+    stored = {"known": KnownVisitors(bot.database), "moderators": WebModerators(bot.database)}
+    services: Any = SimpleNamespace(**about, **stored)
+    adapter = WebAdapter(services)
     for deleted, begun in (("b", 1), ("a", 1), ("a", 2)):
         await sending(asking, rooms, "Why?")
         assert rooms.get("general").exchanges[-1].id == begun
         await adapter.forget_user(deleted, ())
-
-
-async def test_uploads_of_a_deleted_user_are_dropped(bot: Bot, asking: WebAnswers, rooms: Rooms) -> None:
-    uploads = Files()
-    file = Attachment("cells.txt", b"Cells divide.", "text/plain")
-    hers, his = uploads.keep(file, "a"), uploads.keep(file, "b")
-    await make_adapter(bot, asking, rooms, uploads).forget_user("a", ())
-    assert (uploads.get(hers, "a"), uploads.get(his, "b")) == (None, file)
+    assert (uploads.get(hers, "a"), uploads.get(his, "c")) == (None, file)
 
 
 async def test_a_line_is_confirmed_only_once_it_is_stored(bot: Bot, ann: Visitor) -> None:

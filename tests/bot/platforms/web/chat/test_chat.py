@@ -6,15 +6,14 @@ from contextlib import AsyncExitStack
 
 import pytest
 from aiohttp import WSMsgType
+from fakes.core.settings import WEB, put
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.web_page import Page, Visitor, visitor
 from sqlalchemy import delete
 
 from bot.app import Bot
 from bot.config.sections import WebSection
-from bot.core.messages import User
 from bot.platforms.web import WebPlatform
-from bot.settings.setting import Scope
 from bot.storage.audit import AuditFilter
 from bot.storage.database import AttachmentRow
 
@@ -54,20 +53,10 @@ async def test_the_place_in_the_queue_is_shown_as_a_status(ann: Visitor, models:
         assert (await page.final())["reply"]["status"] == ""
 
 
-async def test_visitors_see_each_others_public_messages(ann: Visitor, ben: Visitor) -> None:
-    async with ann.page("Ann") as hers, ben.page("Ben") as his:
-        await hers.say("/ask hello")
-        seen = await his.final()
-        assert (seen["author"]["name"], seen["mine"]) == ("Ann", False)
-    async with ben.page() as again:
-        assert [exchange["question"] for exchange in again.exchanges.values()] == ["/ask hello"]
-
-
 @pytest.mark.parametrize("line", ["/help", "/nothing", "/ask temperature:9 hi"])
 async def test_a_private_answer_is_only_shown_to_its_asker(line: str, ann: Visitor, ben: Visitor) -> None:
     async with ann.page() as hers, ben.page() as his:
-        await hers.say(line)
-        answer = await hers.final()
+        answer = await hers.ask(line)
         assert answer["private"]
         assert answer["reply"]["error"] is (line != "/help")
         await his.send("dismiss", exchange=answer["id"])
@@ -80,16 +69,14 @@ async def test_a_private_answer_is_only_shown_to_its_asker(line: str, ann: Visit
         await hers.until("gone", lambda message: message["id"] == answer["id"])
         (public,) = hers.exchanges
         await hers.send("dismiss", exchange=public)
-        await hers.say("/nothing")
-        await hers.final()
+        await hers.ask("/nothing")
         assert public in hers.exchanges
 
 
 async def test_an_answer_that_fails_disappears_for_the_others(ann: Visitor, ben: Visitor, models: FakeModels) -> None:
     models.failure = (503, "The model is still loading.")
     async with ann.page() as hers, ben.page() as his:
-        await hers.say("/ask hello")
-        error = await hers.final()
+        error = await hers.ask("/ask hello")
         assert (error["reply"]["text"], error["reply"]["error"]) == ("The model is still loading.", True)
         assert error["private"]
         await his.until("gone", lambda message: message["id"] == error["id"])
@@ -105,8 +92,10 @@ async def test_only_the_asker_can_stop_and_stop_reaches_the_model_server(
         running = await hers.until("exchange", lambda message: message["reply"]["text"] == "Paris")
         seen = await his.until("exchange", lambda message: message["reply"]["text"] == "Paris")
         assert not seen["reply"]["buttons"]
-        await his.send("press", exchange=running["id"], id=running["reply"]["buttons"][0]["id"])
-        assert (await his.until("refused"))["text"] == "Only Ann, who asked, and moderators can do that."
+        assert (
+            await his.refused("press", exchange=running["id"], id=running["reply"]["buttons"][0]["id"])
+            == "Only Ann, who asked, and moderators can do that."
+        )
         assert (models.running, models.dropped) == (1, 0)
         await hers.press(running, "Stop")
         stopped = await hers.final()
@@ -116,34 +105,26 @@ async def test_only_the_asker_can_stop_and_stop_reaches_the_model_server(
 
 async def test_buttons_change_their_message_or_make_a_new_one(ann: Visitor, ben: Visitor) -> None:
     async with ann.page() as hers, ben.page() as his:
-        await hers.say("/ask temperature:0.5 seed:1 hello")
-        answer, seen = await hers.final(), await his.final()
+        answer, seen = await hers.ask("/ask temperature:0.5 seed:1 hello"), await his.final()
         assert [button["label"] for button in seen["reply"]["buttons"]] == ["👍", "👎"]
         await his.press(seen, "👍")
         voted = await hers.until("exchange", lambda message: message["reply"]["buttons"] != answer["reply"]["buttons"])
         assert (voted["id"], voted["reply"]["text"]) == (answer["id"], answer["reply"]["text"])
         assert "👍 1" in [button["label"] for button in voted["reply"]["buttons"]]
+        second = await hers.ask("/ask seed:1 hello")
+        assert (
+            await hers.refused("press", exchange=answer["id"], id=f"t:up:{second['row']}") == "This button has expired."
+        )
         await hers.press(answer, "Warmer")
         warmer = await hers.until(
-            "exchange", lambda message: message["id"] != answer["id"] and message["reply"]["final"]
+            "exchange", lambda message: message["id"] > second["id"] and message["reply"]["final"]
         )
         assert ["temperature", "0.8"] in warmer["reply"]["card"]
         assert (warmer["question"], warmer["reply"]["quote"]) == ("", "hello")
         assert warmer["cause"]["text"].endswith(" pressed Warmer → 0.8")
         await hers.press(answer, "Delete")
         await his.until("gone", lambda message: message["id"] == answer["id"])
-        await hers.send("press", exchange=answer["id"], id="t:again:1")
-        assert (await hers.until("refused"))["text"] == "This button has expired."
-
-
-async def test_a_button_only_works_under_its_own_answer(ann: Visitor) -> None:
-    async with ann.page() as page:
-        await page.say("/ask seed:1 hello")
-        first = await page.final()
-        await page.say("/ask seed:1 hello")
-        second = await page.final()
-        await page.send("press", exchange=first["id"], id=f"t:up:{second['row']}")
-        assert (await page.until("refused"))["text"] == "This button has expired."
+        assert await hers.refused("press", exchange=answer["id"], id="t:again:1") == "This button has expired."
 
 
 async def test_a_command_without_its_options_opens_a_form(ann: Visitor, models: FakeModels) -> None:
@@ -174,29 +155,9 @@ async def test_a_lost_connection_does_not_stop_an_answer(ann: Visitor, models: F
         assert (await page.final())["reply"]["text"] == "Paris is the capital of France."
 
 
-async def test_a_message_sent_twice_is_answered_once(ann: Visitor) -> None:
-    async with ann.page() as page:
-        await page.say("/ask hello", ref="same")
-        await page.final()
-        await page.say("/ask hello", ref="same")
-        await page.until("taken")
-        assert len(page.exchanges) == 1
-
-
-async def test_one_visitor_has_a_limit_of_answers_under_way(ann: Visitor, models: FakeModels) -> None:
-    models.gate.clear()
-    async with ann.page() as page:
-        refs = [await page.say(f"/ask {number}") for number in range(9)]
-        refused = await page.until("refused")
-        assert refused["ref"] == refs[8]
-        assert refused["text"] == "You have 8 answers under way; wait for one to end, or stop one."
-        models.gate.set()
-
-
 async def test_pictures_are_shown_from_unguessable_addresses(ann: Visitor) -> None:
     async with ann.page() as page:
-        await page.say("/face seed:7")
-        (picture,) = (await page.final())["reply"]["pictures"]
+        (picture,) = (await page.ask("/face seed:7"))["reply"]["pictures"]
     assert (picture["width"], picture["height"]) == (384, 384)
     assert "seed 7" in picture["alt"]
     assert len(picture["url"].removeprefix("/files/")) >= 32
@@ -205,8 +166,7 @@ async def test_pictures_are_shown_from_unguessable_addresses(ann: Visitor) -> No
         assert (await response.read()).startswith(b"\x89PNG")
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert response.headers["Content-Security-Policy"].startswith("sandbox;")
-    async with ann.session.get(f"{ann.url}/files/guessed") as response:
-        assert response.status == 404
+    assert (await ann.get("/files/guessed")).status == 404
 
 
 async def read_and_lost(bot: Bot, one: Visitor, page: Page) -> None:
@@ -220,16 +180,14 @@ async def read_and_lost(bot: Bot, one: Visitor, page: Page) -> None:
     assert len(data) == picture["size"]
     async with bot.database.writing() as session:
         await session.execute(delete(AttachmentRow))
-    async with one.session.get(one.url + picture["url"]) as response:
-        assert response.status == 404
+    assert (await one.get(picture["url"])).status == 404
     await page.until("exchange", lambda message: not message["reply"]["pictures"])
 
 
 @pytest.mark.parametrize("restarted", [False, True])
 async def test_pictures_are_read_from_the_database(bot: Bot, restarted: bool) -> None:
     async with WebPlatform(bot, HERE).serve() as url, visitor(url) as ann, ann.page() as page:
-        await page.say("/face seed:7")
-        await page.final()
+        await page.ask("/face seed:7")
         await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == "web answer"))
         if not restarted:
             await read_and_lost(bot, ann, page)
@@ -254,47 +212,15 @@ async def test_a_slow_page_can_still_fetch_a_replaced_preview(ann: Visitor, mode
             assert response.status == 404
 
 
-async def test_long_large_and_unreadable_messages_are_refused(ann: Visitor) -> None:
-    async with ann.page() as page:
-        await page.say("x" * 65537)
-        sentence = "A message may have 65536 characters; this one has 65537."
-        assert (await page.until("refused"))["text"] == sentence
-        await page.say("  ")
-        assert "nothing to send" in (await page.until("refused"))["text"]
-        for data in ("{", '"hello"', '{"type":"say"}', '{"type":"say","text":"\\ud800","ref":""}'):
-            await page.socket.send_str(data)
-            assert "does not understand" in (await page.until("refused"))["text"]
-        await page.socket.send_str("x" * (600 << 10))
-        while (message := await page.socket.receive(timeout=20)).type is WSMsgType.TEXT:
-            pass
-        assert (message.type, message.data) == (WSMsgType.CLOSE, 1009)
-    async with ann.page() as page:
-        await page.say("/ask hello")
-        assert (await page.final())["reply"]["final"]
-
-
-async def test_names_are_cleaned(ann: Visitor) -> None:
-    async with ann.page() as page:
-        assert page.received[0]["you"]["name"].startswith("Guest ")
-        await page.send("name", name="  Ann\u202e\n\tSmith ")
-        assert (await page.until("you"))["you"]["name"] == "Ann Smith"
-
-
-async def block(bot: Bot, word: str) -> None:
-    scope = Scope("web", "web")
-    await bot.settings.write([bot.settings.make_change("safety.words", word, scope)], User("m", "M"))
-
-
 BLOCKED = "Your message has a word in it that is blocked on this server. Please say it differently."
 
 
 async def test_a_form_that_may_not_be_sent_keeps_what_was_typed_and_can_be_appealed_against(
     bot: Bot, ann: Visitor, ben: Visitor
 ) -> None:
-    await block(bot, "banana")
+    await put(bot.settings, "safety.words", "banana", WEB)
     async with ben.page() as his, ann.page() as hers:
-        await hers.say("/ask hello")
-        answer = await hers.final()
+        answer = await hers.ask("/ask hello")
         await hers.press(answer, "Edit")
         form = await hers.until("form")
         ref = await hers.send("submit", id=form["id"], fields={"prompt": "a banana"}, files={})
@@ -316,9 +242,8 @@ async def test_a_button_that_may_not_be_pressed_any_more_says_so_where_it_can_be
     bot: Bot, ann: Visitor
 ) -> None:
     async with ann.page() as page:
-        await page.say("/ask a banana")
-        answer = await page.final()
-        await block(bot, "banana")
+        answer = await page.ask("/ask a banana")
+        await put(bot.settings, "safety.words", "banana", WEB)
         await page.press(answer, "Again")
         shown = await page.until("exchange", lambda one: one["id"] != answer["id"])
         assert (shown["reply"]["text"], shown["private"]) == (BLOCKED, True)
@@ -358,8 +283,7 @@ async def test_the_end_of_the_last_answer_reaches_the_page_before_the_bot_closes
 async def test_messages_survive_a_restart(bot: Bot, models: FakeModels) -> None:
     async with WebPlatform(bot, HERE).serve() as url, visitor(url) as ann, ann.page("Ann") as page:
         for line in ("/face seed:7", "/help", "/ask temperature:0 first"):
-            await page.say(line)
-            before = await page.final()
+            before = await page.ask(line)
         models.gate.clear()
         await page.say("/ask second")
         await page.until("exchange", lambda message: message["reply"]["text"] == "Paris")

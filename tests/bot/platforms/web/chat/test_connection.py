@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 from fakes.model_server.model_api import FakeModels
+from fakes.platforms.discord_bot import bot_with_plugins
 from fakes.platforms.web_page import Visitor, visitor
 
 from bot import Attachment, Context, Plugin, Reply, autocomplete, command
-from bot.app import Bot
 from bot.config.sections import WebSection
-from bot.inference.client import ModelClient
 from bot.platforms.web import WebPlatform, platform, site
-from bot.storage.database import Database
 
 HERE = WebSection(port=0)
 
@@ -43,9 +41,8 @@ async def test_a_page_that_does_not_read_delays_nobody(
     monkeypatch.setattr(site, "HEARTBEAT_SECONDS", None)
     flood = Flood()
     flood.gate = asyncio.Semaphore(0)
-    bot = Bot(ModelClient(models.url), [flood], Database(f"sqlite:///{tmp_path}/flood.db"))
     async with (
-        bot,
+        bot_with_plugins(models, tmp_path, (), flood) as bot,
         WebPlatform(bot, HERE).serve() as url,
         visitor(url) as ann,
         visitor(url) as ben,
@@ -81,7 +78,7 @@ class Sample(Plugin):
 
 @asynccontextmanager
 async def reading(models: FakeModels, tmp_path: Path) -> AsyncIterator[Visitor]:
-    bot = Bot(ModelClient(models.url), [Sample()], Database(f"sqlite:///{tmp_path}/sample.db"), default_command="read")
+    bot = bot_with_plugins(models, tmp_path, (), Sample(), default_command="read")
     async with bot, WebPlatform(bot, HERE).serve() as url, visitor(url) as one:
         yield one
 
@@ -92,20 +89,14 @@ async def sample(models: FakeModels, tmp_path: Path) -> AsyncIterator[Visitor]:
         yield one
 
 
-async def sent(one: Visitor, data: bytes) -> str:
-    """Upload a file and return the name that the chat gives it."""
-    headers = {"Origin": one.url, "Content-Type": "text/plain"}
-    async with one.session.post(f"{one.url}/files?name=C:\\\\notes.txt", data=data, headers=headers) as response:
-        return (await response.json())["name"]
-
-
 async def test_a_form_takes_a_file(sample: Visitor) -> None:
     async with sample.page() as page:
         await page.say("/read")
         form = await page.until("form")
-        name = await sent(sample, b"some text")
-        await page.send("submit", id=form["id"], fields={"words": "!"}, files={"file": "guessed"})
-        assert "no longer here" in (await page.until("refused"))["text"]
+        name = await sample.upload(b"some text", "C:\\\\notes.txt")
+        assert "no longer here" in await page.refused(
+            "submit", id=form["id"], fields={"words": "!"}, files={"file": "guessed"}
+        )
         await page.send("submit", id=form["id"], fields={"words": "!"}, files={"file": name})
         reply = (await page.final())["reply"]
         assert (reply["text"], reply["pictures"]) == ("notes.txt: some text !", [])
@@ -119,7 +110,7 @@ async def test_uploads_make_way_for_newer_ones_of_any_visitor(
 ) -> None:
     monkeypatch.setattr(platform, "MAX_ALL_UPLOADS_BYTES", 2000)
     async with reading(models, tmp_path) as ann, visitor(ann.url) as ben, ann.page() as hers, ben.page() as his:
-        older, newer = await sent(ann, b"old text"), await sent(ben, b"new text")
+        older, newer = await ann.upload(b"old text"), await ben.upload(b"new text")
         ref = await hers.send("submit", id="c:read", fields={}, files={"file": older})
         while (told := await hers.read()).get("ref") != ref:
             pass
@@ -152,7 +143,7 @@ class Long(Plugin):
 
 
 async def test_a_long_room_is_sent_in_parts_the_newest_first(models: FakeModels, tmp_path: Path) -> None:
-    bot = Bot(ModelClient(models.url), [Long()], Database(f"sqlite:///{tmp_path}/long.db"))
+    bot = bot_with_plugins(models, tmp_path, (), Long())
     async with bot, WebPlatform(bot, HERE).serve() as url, visitor(url) as ann, ann.page() as page:
         for number in range(10):
             await page.say(f"/long number:{number}")

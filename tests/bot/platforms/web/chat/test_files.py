@@ -49,8 +49,7 @@ async def test_confidential_files_are_dropped_after_a_while(monkeypatch: pytest.
 
 async def exported(page: Page) -> list[str]:
     """Return the addresses of the files of an export."""
-    await page.say("/privacy export")
-    return [file["url"] for file in (await page.final())["reply"]["files"]]
+    return [file["url"] for file in (await page.ask("/privacy export"))["reply"]["files"]]
 
 
 async def fetched(ann: Visitor, address: str) -> tuple[int, str]:

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from fakes.core.examples import examples, failures, numbers, texts, values
 from fakes.platforms.raw_client import raw_client, upgrade
+from fakes.platforms.teachers_page import become_teacher
 from fakes.platforms.web_page import PATIENCE_SECONDS, Page, Visitor, visitor
 from hypothesis import strategies as st
 
@@ -16,7 +17,6 @@ from bot.app import Bot
 from bot.config.sections import WebSection
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.access.limits import WEB_LIMITS, MessageRate
-from bot.platforms.web.access.teachers import WebModerators
 from bot.platforms.web.chat.incoming import MAX_TEXT_CHARS
 
 UNLIMITED = replace(WEB_LIMITS, messages=MessageRate(1e9, 1e9))
@@ -75,7 +75,7 @@ async def answer_to(page: Page, sent: list[str | bytes]) -> str:
 async def test_whatever_a_page_sends_is_answered(bot: Bot, is_teacher: bool, caplog: pytest.LogCaptureFixture) -> None:
     async with WebPlatform(bot, WebSection(port=0), limits=UNLIMITED).serve() as url, visitor(url) as ann:
         if is_teacher:
-            assert await ann.sign_in(await WebModerators(bot.database).create_code()) == 303
+            await become_teacher(bot, ann)
 
         async def check(sent: list[str | bytes]) -> None:
             async with ann.page() as page:
@@ -104,8 +104,15 @@ async def test_bytes_that_are_no_frames_close_the_connection(bot: Bot, caplog: p
     assert failures(caplog) == []
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"type": "say", "text": "' + "x" * 400_000, "1" * 500_000])
-async def test_a_large_or_deep_message_is_refused(ann: Visitor, text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("[" * 100_000, '{"type": "say", "text": "' + "x" * 400_000, "1" * 500_000),
+        *("{", '"hello"', '{"type":"say"}', '{"type":"say","text":"\\ud800","ref":""}'),
+    ],
+    ids=range(7),
+)
+async def test_what_no_page_of_ours_sends_is_refused(ann: Visitor, text: str) -> None:
     async with ann.page() as page:
         await page.socket.send_str(text)
         assert "does not understand" in (await page.until("refused"))["text"]
@@ -118,6 +125,11 @@ async def test_a_message_that_is_too_large_closes_the_connection_with_a_reason(a
             while (await page.socket.receive()).type not in CLOSED:
                 pass
         assert page.socket.close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
+
+
+async def test_a_text_of_blanks_is_refused(ann: Visitor) -> None:
+    async with ann.page() as page:
+        assert "nothing to send" in await page.refused("say", text="  ")
 
 
 @pytest.mark.parametrize("kind", ["say", "submit"])

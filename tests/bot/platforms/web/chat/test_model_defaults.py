@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
-from fakes.core.requests import ANN, MODERATOR
+from fakes.core.requests import ANN
+from fakes.core.settings import WEB, put
 from fakes.model_server.model_api import FakeModels
 
 from bot.app import Bot
 from bot.platforms.web.chat.model_defaults import ModelDefaults
 from bot.platforms.web.chat.room import room_place
-from bot.settings.scopes import server_scope
 
 ROOM = room_place("general")
 
@@ -31,8 +31,7 @@ async def test_the_values_are_those_of_the_model_and_within_the_limits_of_the_ro
     assert found(bot, defaults) == {"imagine": {"steps": 30, "guidance": 4.5}}
     await defaults.refresh()
     assert len(changes) == 1
-    change = bot.settings.make_change("imagine.steps.maximum", "20", server_scope(ROOM))
-    await bot.settings.write([change], MODERATOR)
+    await put(bot.settings, "imagine.steps.maximum", "20", WEB)
     assert found(bot, defaults)["imagine"]["steps"] == 20
     # While the server is away, what it told before holds.
     await models.__aexit__()

@@ -15,8 +15,7 @@ from bot.storage.database import MessageRow
 
 async def opened(page: Page) -> dict[str, Any]:
     """Draw a picture and return the message that shows it before its first step."""
-    await page.say("/imagine count:1 steps:12 seed:7 a cat")
-    how = await pressed(page, await page.final(), "How it was made")
+    how = await pressed(page, await page.ask("/imagine count:1 steps:12 seed:7 a cat"), "How it was made")
     return await pressed(page, how, "Step by step ▶")
 
 
@@ -108,8 +107,7 @@ async def test_an_error_is_only_shown_to_whoever_pressed(
         told = await his.until("exchange", lambda told: told["reply"]["error"])
         assert (told["private"], told["id"] != first["id"]) == (True, True)
         assert told["reply"]["text"].startswith("The model “fake-images”, which drew this, is no longer there.")
-        await hers.say("/help")
-        await hers.final()
+        await hers.ask("/help")
         assert hers.exchanges[first["id"]]["reply"]["text"] == first["reply"]["text"]
         assert told["id"] not in hers.exchanges
 

@@ -5,36 +5,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.core.settings import WEB, put
 from fakes.model_server.model_api import FakeModels
+from fakes.platforms.discord_bot import bot_with_plugins
+from fakes.platforms.teachers_page import become_teacher
 from fakes.platforms.web_page import Page, Visitor, visitor
 
 from bot.app import Bot
-from bot.config.sections import PluginsSection, WebSection
+from bot.config.sections import WebSection
 from bot.core.messages import User
-from bot.inference.client import ModelClient
-from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.web import WebPlatform
-from bot.platforms.web.access.teachers import WebModerators
 from bot.platforms.web.chat import private_places
 from bot.platforms.web.chat.files import Files
 from bot.platforms.web.chat.private_places import PrivatePlaces
-from bot.platforms.web.chat.room import Room, private_name
-from bot.plugin_host import plugin
+from bot.platforms.web.chat.room import Exchange, Room, private_name
 from bot.settings.builtin import TEACHERS_READ
-from bot.settings.setting import Scope
 from bot.storage.audit import MODERATION, AuditFilter
-from bot.storage.database import Database
 
-TEACHER = User("m", "Mod", is_moderator=True)
 ALONE = "Nobody else can read what you write here, except whoever runs the computer that Tempera is on."
 READ_BY_TEACHERS = "Teachers can read along here, and so can whoever runs the computer that Tempera is on."
 
 
 @pytest.fixture
 async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
-    plugins = plugin.load(PluginsSection(enabled=("ask", "imagine", "config", "privacy"), entry_points=False))
-    database, settings = Database(f"sqlite:///{tmp_path}/tempera.db"), {"safety.level": "off"}
-    async with Bot(ModelClient(models.url), plugins, database, settings=settings, platforms=PLATFORMS) as running:
+    async with bot_with_plugins(models, tmp_path, ("ask", "imagine", "config", "privacy")) as running:
         yield running
 
 
@@ -50,21 +44,9 @@ async def asked(page: Page, line: str) -> dict[str, Any]:
     )
 
 
-async def refused(page: Page, kind: str, **values: Any) -> str:
-    ref = await page.send(kind, **values)
-    while (told := await page.read()).get("ref") != ref:
-        pass
-    return str(told.get("text"))
-
-
 async def fetched(one: Visitor, path: str) -> tuple[int, Any]:
     async with one.session.get(f"{one.url}{path}?name=Ben") as response:
         return response.status, await response.json() if response.content_type == "application/json" else None
-
-
-async def let_teachers_read(bot: Bot, value: bool | None) -> None:
-    settings = bot.settings
-    await settings.write([settings.make_change(TEACHERS_READ, value, Scope("web", "web"))], TEACHER)
 
 
 async def test_who_comes_first_and_alone_begins_by_themselves_and_others_in_the_room(ann: Visitor, url: str) -> None:
@@ -78,7 +60,7 @@ async def test_who_comes_first_and_alone_begins_by_themselves_and_others_in_the_
 
 
 async def test_nobody_else_gets_in(bot: Bot, ann: Visitor, ben: Visitor, models: FakeModels) -> None:
-    await ben.sign_in(await WebModerators(bot.database).create_code(), "Ben")
+    await become_teacher(bot, ben, "Ben")
     async with ann.page("Ann", room="") as hers, ben.page("Ben") as his:
         place = hers.received[0]["private"]
         answer = await asked(hers, "/ask The answer is a secret")
@@ -92,13 +74,13 @@ async def test_nobody_else_gets_in(bot: Bot, ann: Visitor, ben: Visitor, models:
 
         gone = "This has expired: it is no longer stored."
         again = next(button["id"] for button in answer["reply"]["buttons"] if button["label"] == "Again")
-        assert await refused(his, "press", exchange=answer["id"], id=again) == "This button has expired."
+        assert await his.refused("press", exchange=answer["id"], id=again) == "This button has expired."
         for name, fields in (("edit", {"prompt": "And?"}), ("fork", {"at": "0", "choice": "0"}), ("again", {})):
             about = {"id": f"t:{name}:{answer['row']}", "fields": fields, "files": {}}
-            assert await refused(his, "submit", **about) == gone
-        assert await refused(his, "tokens", exchange=answer["id"]) == gone
+            assert await his.refused("submit", **about) == gone
+        assert await his.refused("tokens", exchange=answer["id"]) == gone
         for where in ("thread", "parent"):
-            told = await refused(his, "say", text="/ask What is it?", **{where: answer["row"]})
+            told = await his.refused("say", text="/ask What is it?", **{where: answer["row"]})
             assert told == "What you reply to is no longer here."
 
         picture = drawn["reply"]["pictures"][0]["url"]
@@ -151,10 +133,10 @@ async def test_it_is_a_conversation_that_survives_a_restart_and_is_deleted_like_
 async def test_teachers_read_only_what_was_asked_after_it_was_said(
     bot: Bot, ann: Visitor, ben: Visitor, models: FakeModels
 ) -> None:
-    await ben.sign_in(await WebModerators(bot.database).create_code(), "Ben")
+    await become_teacher(bot, ben, "Ben")
     async with ann.page("Ann", room="") as hers, ben.page("Ben") as his:
         await asked(hers, "/ask before")
-        await let_teachers_read(bot, True)
+        await put(bot.settings, TEACHERS_READ, True, WEB)
         assert (await hers.until("offers"))["about"] == READ_BY_TEACHERS
         assert {"url": "/private", "label": "Private places"} in (await his.until("offers"))["links"]
         assert await fetched(ben, "/private/data") == (200, {"places": []})
@@ -171,7 +153,7 @@ async def test_teachers_read_only_what_was_asked_after_it_was_said(
         assert (entry.actor_name, entry.subject_name) == ("Ben", "Ann")
         assert (await fetched(ann, "/private/data"))[0] == 403
 
-        await let_teachers_read(bot, None)
+        await put(bot.settings, TEACHERS_READ, None, WEB)
         assert (await hers.until("offers"))["about"] == ALONE
         assert (await fetched(ben, "/private/data"))[0] == 403
         assert (await fetched(ben, drawn["reply"]["pictures"][0]["url"]))[0] == 404
@@ -187,7 +169,7 @@ async def test_what_is_not_used_leaves_memory(monkeypatch: pytest.MonkeyPatch) -
         restored.append(room.owner)
 
     busy = await places.open("ann", restore)
-    busy.open_exchange(User("ann", "Ann"), "still being answered", private=False)
+    busy.open_exchange(Exchange(User("ann", "Ann"), "still being answered", private=False))
     for owner in ("ben", "cleo", "ann", "cleo", "ben"):
         await places.open(owner, restore)
     assert restored == ["ann", "ben", "cleo", "ben"]

@@ -3,12 +3,12 @@
 from typing import Any
 
 from fakes.model_server.model_api import FakeModels
+from fakes.platforms.teachers_page import become_teacher
 from fakes.platforms.web_page import Visitor, visitor
 
 from bot.app import Bot
 from bot.config.sections import WebSection
 from bot.platforms.web import WebPlatform
-from bot.platforms.web.access.teachers import WebModerators
 
 HERE = WebSection(port=0)
 
@@ -24,16 +24,9 @@ async def test_a_form_sent_twice_is_carried_out_once_and_a_refused_one_again(ann
     async with ann.page() as page:
         await page.send("submit", id=form, fields={"prompt": "Why?"}, files={}, ref="mine")
         await page.until("taken", lambda one: one["ref"] == "mine")
-        await page.say("/ask the last one")
-        await page.final()
+        await page.ask("/ask the last one")
         assert [one["reply"]["quote"] for one in page.exchanges.values()] == ["Why?", "the last one"]
     assert len(models.requests) == 2
-
-
-async def test_a_ping_is_answered_with_a_pong(ann: Visitor) -> None:
-    async with ann.page() as page:
-        await page.send("ping")
-        assert await page.read() == {"type": "pong"}
 
 
 def told(exchange: dict[str, Any]) -> list[str]:
@@ -51,8 +44,8 @@ async def test_stored_answers_are_in_each_readers_language(bot: Bot, models: Fak
     english = ["Interrupted: the bot was restarted.", "Again", "Cooler"]
     german = ["Unterbrochen: Der Bot wurde neu gestartet.", "Noch einmal", "Kühler"]
     async with WebPlatform(bot, HERE).serve() as url, visitor(url) as ann, visitor(url) as ben:
-        await ann.sign_in(await WebModerators(bot.database).create_code())
-        await ben.sign_in(await WebModerators(bot.database).create_code())
+        await become_teacher(bot, ann)
+        await become_teacher(bot, ben)
         async with ann.page(locale="de") as hers, ben.page() as his:
             assert [told(page.received[0]["exchanges"][0]) for page in (hers, his)] == [german, english]
             await hers.press(hers.received[0]["exchanges"][0], "👍")

@@ -12,29 +12,15 @@ from bot.config.sections import WebSection
 from bot.core.errors import UserError
 from bot.core.messages import Attachment, Reply, User
 from bot.platforms.web import WebPlatform, platform
-from bot.platforms.web.access.teachers import WebModerators
 from bot.platforms.web.chat import restoring, room
 from bot.platforms.web.chat.files import Files
-from bot.platforms.web.chat.room import MAX_PUBLIC_EXCHANGES, Room
+from bot.platforms.web.chat.room import MAX_PUBLIC_EXCHANGES, Exchange, Room
 from bot.platforms.web.chat.rooms import Rooms
 from bot.storage.key_value import Store
 
 
-@pytest.fixture
-async def teacher(bot: Bot, ann: Visitor) -> Visitor:
-    async with ann.page():
-        pass
-    assert await ann.sign_in(await WebModerators(bot.database).create_code()) == 303
-    return ann
-
-
 def contents(models: FakeModels) -> list[str]:
     return [turn["content"] for turn in models.requests[-1]["messages"][1:]]
-
-
-async def opened(page: Page, name: str) -> str:
-    ref = await page.send("make_room", name=name)
-    return (await page.until("taken", lambda message: message["ref"] == ref))["room"]
 
 
 async def test_messages_beyond_the_retention_time_disappear(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,17 +39,16 @@ async def test_a_room_that_a_moderator_opens_has_its_own_conversation(
 ) -> None:
     async with teacher.page() as hers, ben.page() as his:
         assert (hers.received[0]["you"]["moderator"], his.received[0]["you"]["moderator"]) == (True, False)
-        await his.say("/ask in general")
-        await his.final()
-        assert await opened(hers, "Lesson 1") == "lesson-1"
+        await his.ask("/ask in general")
+        assert await hers.make_room("Lesson 1") == "lesson-1"
         assert (await his.until("rooms"))["rooms"] == ["general", "lesson-1"]
         await hers.send("enter", room="lesson-1")
         entered = await hers.until("welcome")
         assert (entered["room"], entered["exchanges"]) == ("lesson-1", [])
-        await hers.say("/ask in the lesson")
-        assert (await hers.final())["question"] == "/ask in the lesson"
+        assert (await hers.ask("/ask in the lesson"))["question"] == "/ask in the lesson"
         assert contents(models) == ["in the lesson"]
         assert (await his.until("spoken"))["room"] == "lesson-1"
+        assert [exchange["question"] for exchange in his.exchanges.values()] == ["/ask in general"]
     async with ben.page(room="lesson-1") as his:
         assert [exchange["question"] for exchange in his.exchanges.values()] == ["/ask in the lesson"]
 
@@ -71,36 +56,28 @@ async def test_a_room_that_a_moderator_opens_has_its_own_conversation(
 async def test_rooms_are_sorted_by_name_and_by_the_numbers_in_it(teacher: Visitor) -> None:
     async with teacher.page() as page:
         for name in ("lesson-10", "lesson-2", "7b", "lesson", "atelier", "7a"):
-            await opened(page, name)
+            await page.make_room(name)
     async with teacher.page() as page:
         assert page.received[0]["rooms"] == [
             "general", "7a", "7b", "atelier", "lesson", "lesson-2", "lesson-10",
         ]  # fmt: skip
 
 
-async def test_a_page_only_gets_the_messages_of_its_room(teacher: Visitor, ben: Visitor) -> None:
-    async with teacher.page() as hers:
-        await opened(hers, "lesson")
-        await hers.send("enter", room="lesson")
-        await hers.until("welcome")
-        async with ben.page() as his:
-            await hers.say("/ask in the lesson")
-            await hers.final()
-            await his.say("/ask in general")
-            await his.final()
-            assert [exchange["question"] for exchange in his.exchanges.values()] == ["/ask in general"]
-
-
 async def test_opening_or_closing_a_room_twice_is_carried_out_once(bot: Bot, teacher: Visitor) -> None:
     for kind, about in (("make_room", {"name": "lesson"}), ("close_room", {"room": "lesson"})):
         for _ in range(2):
-            async with teacher.page() as page:
+            async with teacher.page("Ada") as page:
                 await page.send(kind, ref=kind, **about)
                 await page.send("ping")
                 await page.until("pong")
                 told = [message for message in page.received if message["type"] in {"taken", "refused"}]
                 assert [(message["type"], message["ref"]) for message in told] == [("taken", kind)]
-    assert [row.what for row in await bot.audit.find("web", "web")] == ["close room", "open room", "sign in"]
+    found = [(row.kind, row.what, row.channel, row.actor_name) for row in await bot.audit.find("web", "web")]
+    assert found == [
+        ("moderation", "close room", "lesson", "Ada"),
+        ("moderation", "open room", "lesson", "Ada"),
+        ("moderation", "sign in", "", "Ada"),
+    ]
 
 
 async def test_of_two_moderators_who_open_or_close_a_room_at_once_one_is_refused(bot: Bot) -> None:
@@ -114,14 +91,15 @@ async def test_of_two_moderators_who_open_or_close_a_room_at_once_one_is_refused
         assert sum(isinstance(outcome, BaseException) for outcome in outcomes) == 1
 
 
-async def test_only_moderators_open_and_close_rooms(ben: Visitor) -> None:
-    async with ben.page() as page:
+async def test_only_moderators_open_and_close_rooms(bot: Bot, ben: Visitor) -> None:
+    async with ben.page("Ben") as page:
         for kind, about in (("make_room", {"name": "mine"}), ("close_room", {"room": "general"})):
-            await page.send(kind, **about)
-            assert (await page.until("refused"))["text"] == "Only moderators can open and close rooms."
+            assert await page.refused(kind, **about) == "Only moderators can open and close rooms."
+    found = {(row.kind, row.what, row.actor_name, row.reason) for row in await bot.audit.find("web", "web")}
+    assert found == {("refusal", "rooms", "Ben", "moderators")}
 
 
-async def test_invalid_room_names_are_refused_with_a_sentence(teacher: Visitor) -> None:
+async def test_invalid_room_names_are_refused_with_a_sentence(bot: Bot, teacher: Visitor) -> None:
     async with teacher.page() as page:
         for kind, about, sentence in (
             ("make_room", {"name": "!!"}, "A room needs a name of letters or digits, such as “lesson-1”."),
@@ -129,37 +107,38 @@ async def test_invalid_room_names_are_refused_with_a_sentence(teacher: Visitor) 
             ("close_room", {"room": "general"}, "The room “general” is always there."),
             ("close_room", {"room": "attic"}, "There is no room “attic”."),
         ):
-            await page.send(kind, **about)
-            assert (await page.until("refused"))["text"] == sentence
+            assert await page.refused(kind, **about) == sentence
+    # What is invalid is no refusal.
+    assert [row.what for row in await bot.audit.find("web", "web")] == ["sign in"]
 
 
 async def test_visitors_leave_a_closed_room_and_its_messages_come_back_with_it(teacher: Visitor, ben: Visitor) -> None:
     async with teacher.page() as hers:
-        await opened(hers, "lesson")
+        await hers.make_room("lesson")
         async with ben.page(room="lesson") as his:
-            await his.say("/ask hello")
-            await his.final()
+            await his.ask("/ask hello")
             await hers.send("close_room", room="lesson")
             assert (await his.until("closed"))["room"] == "lesson"
         async with ben.page(room="lesson") as his:
             assert his.received[0]["room"] == "general"
-        await opened(hers, "lesson")
+        await hers.make_room("lesson")
         async with ben.page(room="lesson") as his:
             assert [exchange["question"] for exchange in his.exchanges.values()] == ["/ask hello"]
 
 
 async def test_nobody_acts_on_answers_of_a_closed_room(bot: Bot, teacher: Visitor, ben: Visitor) -> None:
     async with teacher.page() as hers:
-        await opened(hers, "lesson")
+        await hers.make_room("lesson")
         async with ben.page(room="lesson") as his:
-            await his.say("/ask hello")
-            row = (await his.final())["row"]
+            row = (await his.ask("/ask hello"))["row"]
         await hers.send("close_room", room="lesson")
         await hers.until("rooms", lambda message: message["rooms"] == ["general"])
         async with ben.page() as his:
             for button in ("up", "again", "edit", "b0"):
-                await his.send("submit", id=f"t:{button}:{row}", fields={}, files={})
-                assert (await his.until("refused"))["text"] == "This has expired: it is no longer stored."
+                assert (
+                    await his.refused("submit", id=f"t:{button}:{row}", fields={}, files={})
+                    == "This has expired: it is no longer stored."
+                )
     assert await bot.messages.count_votes(row) == (0, 0)
 
 
@@ -168,13 +147,13 @@ async def test_an_active_answer_continues_in_its_room_after_that_was_closed_and_
 ) -> None:
     models.gate.clear()
     async with teacher.page() as hers:
-        await opened(hers, "lesson")
+        await hers.make_room("lesson")
         async with ben.page(room="lesson") as his:
             for line in ("/ask first", "/ask second"):
                 await his.say(line)
                 await his.until("exchange", lambda one: one["reply"]["text"] == "Paris")
         await hers.send("close_room", room="lesson")
-        await opened(hers, "lesson")
+        await hers.make_room("lesson")
         async with ben.page(room="lesson") as his:
             first, second = his.exchanges.values()
             await his.press(first, "Stop")
@@ -199,49 +178,18 @@ async def test_a_stopped_answer_says_so_after_a_vote_and_a_restart(bot: Bot, mod
         assert (kept["reply"]["text"], kept["reply"]["status"]) == ("Paris", "Gestoppt.")
 
 
-async def test_a_thread_is_one_conversation_and_survives_a_restart(bot: Bot, models: FakeModels) -> None:
-    async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ann, ann.page() as page:
-        await page.say("/ask root")
-        root = (await page.final())["row"]
-        await page.say("/ask aside")
-        await page.final()
-        await page.say("/ask deeper", thread=root)
-        first = await page.final()
-        assert (first["thread"], first["parent"]) == (root, 0)
-        assert contents(models)[::2] == ["root", "deeper"]
-        await page.say("/ask deepest", thread=root)
-        await page.final()
-        assert contents(models)[::2] == ["root", "deeper", "deepest"]
-        await page.press(first, "Warmer")
-        assert (await page.until("exchange", lambda one: ["temperature", "1"] in one["reply"]["card"]))[
-            "thread"
-        ] == root
-        await page.say("/ask beside it")
-        await page.final()
-        assert contents(models) == ["beside it"]
-    async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ben, ben.page() as page:
-        stored = {
-            one["question"] or one["reply"]["quote"]: (one["thread"], one["parent"]) for one in page.exchanges.values()
-        }
-        assert (stored["/ask deeper"], stored["/ask beside it"]) == ((root, 0), (0, 0))
-
-
 async def test_a_thread_in_use_stays_however_much_is_asked_in_its_room(
     ann: Visitor, models: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(room, "MAX_PUBLIC_EXCHANGES", 3)
     async with ann.page() as page:
-        await page.say("/ask root")
-        root = (await page.final())["row"]
+        root = (await page.ask("/ask root"))["row"]
         for number in range(5):
-            await page.say(f"/ask deeper {number}", thread=root)
-            assert (await page.final())["thread"] == root
-            await page.say(f"/ask beside {number}")
-            await page.final()
+            assert (await page.ask(f"/ask deeper {number}", thread=root))["thread"] == root
+            await page.ask(f"/ask beside {number}")
         assert {one["row"] for one in page.exchanges.values()} >= {root}
         for number in range(5, 10):
-            await page.say(f"/ask beside {number}")
-            await page.final()
+            await page.ask(f"/ask beside {number}")
         assert root not in {one["row"] for one in page.exchanges.values()}
 
 
@@ -250,19 +198,14 @@ async def test_a_thread_begins_with_the_same_answer_after_a_restart(
 ) -> None:
     monkeypatch.setattr(restoring, "MAX_RESTORED_MESSAGES", 2)
     async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ann, ann.page() as page:
-        await page.say("/ask before")
-        before = (await page.final())["row"]
-        await page.say("/ask root", parent=before)
-        root = (await page.final())["row"]
-        await page.say("/ask beside")
-        await page.final()
-        await page.say("/ask deeper", thread=root)
-        await page.final()
+        before = (await page.ask("/ask before"))["row"]
+        root = (await page.ask("/ask root", parent=before))["row"]
+        await page.ask("/ask beside")
+        await page.ask("/ask deeper", thread=root)
     async with WebPlatform(bot, WebSection(port=0)).serve() as url, visitor(url) as ben, ben.page() as page:
         shown = [(one["question"], one["thread"], one["parent"]) for one in page.exchanges.values()]
         assert shown == [("/ask root", 0, before), ("/ask deeper", root, 0)]
-        await page.say("/ask deepest", thread=root)
-        assert (await page.final())["thread"] == root
+        assert (await page.ask("/ask deepest", thread=root))["thread"] == root
 
 
 async def test_who_reads_what_was_said_before(ann: Visitor, ben: Visitor, models: FakeModels) -> None:
@@ -302,22 +245,19 @@ async def test_who_reads_what_was_said_before(ann: Visitor, ben: Visitor, models
             named[name] = await act(page, what, about, text)
             if read is not None:
                 assert contents(models)[::2] == read, name
+        assert {named[name]["thread"] for name in ("deep", "deeper", "warmer", "his")} == {named["reply"]["row"]}
 
 
 async def test_private_and_deleted_answers_cannot_be_replied_to(ann: Visitor, ben: Visitor) -> None:
     async with ann.page() as hers, ben.page() as his:
-        await hers.say("/help")
-        hidden = (await hers.final())["row"]
+        hidden = (await hers.ask("/help"))["row"]
         for page, sentence in (
             (hers, "Only you can see that answer, so nobody can reply to it; ask again instead."),
             (his, "What you reply to is no longer here."),
         ):
-            await page.say("/ask and?", parent=hidden)
-            assert (await page.until("refused"))["text"] == sentence
-            await page.say("/ask and?", thread=hidden)
-            assert (await page.until("refused"))["text"] == sentence
-        await hers.say("/ask and?", parent=999)
-        assert (await hers.until("refused"))["text"] == "What you reply to is no longer here."
+            assert await page.refused("say", text="/ask and?", parent=hidden) == sentence
+            assert await page.refused("say", text="/ask and?", thread=hidden) == sentence
+        assert await hers.refused("say", text="/ask and?", parent=999) == "What you reply to is no longer here."
 
 
 async def test_the_others_are_told_who_is_writing(ann: Visitor, ben: Visitor) -> None:
@@ -333,9 +273,9 @@ def test_exchanges_that_are_shown_keep_their_pictures() -> None:
     files = Files()
     room = Room(files)
     for number in range(MAX_PUBLIC_EXCHANGES + 1):
-        exchange = room.open_exchange(User("ann", "Ann"), "draw", private=False)
+        exchange = room.open_exchange(Exchange(User("ann", "Ann"), "draw", private=False))
         room.show(exchange, Reply(attachments=(Attachment(f"{number}.png", b"x"),), final=True))
-    room.open_exchange(User("ann", "Ann"), "more", private=False)
+    room.open_exchange(Exchange(User("ann", "Ann"), "more", private=False))
     names = [name for known in room.exchanges for _, name in known.files]
     assert len(names) == MAX_PUBLIC_EXCHANGES
     assert all(files.get(name) is not None for name in names)
@@ -343,14 +283,11 @@ def test_exchanges_that_are_shown_keep_their_pictures() -> None:
 
 async def test_closing_a_room_drops_its_pictures_from_memory(teacher: Visitor, models: FakeModels) -> None:
     async with teacher.page() as page:
-        await opened(page, "lesson")
+        await page.make_room("lesson")
         await page.send("enter", room="lesson")
         await page.until("welcome", lambda message: message["room"] == "lesson")
-        await page.say("/imagine a red apple")
-        [picture] = (await page.final())["reply"]["pictures"]
-        async with teacher.session.get(teacher.url + picture["url"]) as response:
-            assert response.status == 200
+        [picture] = (await page.ask("/imagine a red apple"))["reply"]["pictures"]
+        assert (await teacher.get(picture["url"])).status == 200
         await page.send("close_room", room="lesson")
         await page.until("closed")
-        async with teacher.session.get(teacher.url + picture["url"]) as response:
-            assert response.status == 404
+        assert (await teacher.get(picture["url"])).status == 404

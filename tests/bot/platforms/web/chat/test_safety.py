@@ -1,14 +1,13 @@
 """Visibility of a question in the web chat until it has passed the safety checks."""
 
 import pytest
+from fakes.core.settings import WEB, put
 from fakes.model_server.model_api import FakeModels
+from fakes.platforms.teachers_page import become_teacher
 from fakes.platforms.web_page import Page, Visitor
 
 from bot.app import Bot
-from bot.core.messages import User
-from bot.platforms.web.access.teachers import WebModerators
 from bot.safety import checks
-from bot.settings.setting import Scope
 
 LINE = "/ask something that no list knows"
 
@@ -17,8 +16,7 @@ LINE = "/ask something that no list knows"
 async def checked(bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the classifier check questions, without a time limit."""
     monkeypatch.setattr(checks, "CLASSIFIER_TIMEOUT_SECONDS", None)
-    plan = bot.settings.make_change("safety.level", "standard", Scope("web", "web"))
-    await bot.settings.write([plan], User("m", "Mod", is_moderator=True))
+    await put(bot.settings, "safety.level", "standard", WEB)
     models.moderation_gate.clear()
 
 
@@ -66,10 +64,9 @@ async def test_a_refused_question_was_never_shown_to_others(ann: Visitor, ben: V
 async def test_other_rooms_are_told_of_a_question_once_it_has_passed(
     bot: Bot, ann: Visitor, ben: Visitor, models: FakeModels
 ) -> None:
-    await ann.sign_in(await WebModerators(bot.database).create_code())
+    await become_teacher(bot, ann)
     async with ann.page("Ann") as hers:
-        await hers.send("make_room", name="lesson")
-        await hers.until("taken")
+        await hers.make_room("lesson")
         async with ben.page(room="lesson") as his:
             await hers.say(LINE)
             await hers.until("exchange")

@@ -75,15 +75,14 @@ async def test_newcomers_of_the_other_process_are_let_in_and_turned_away(pair: P
 
 
 @pytest.mark.parametrize("alone", [False, True])
-async def test_a_visitor_of_the_other_process_is_renamed_and_told_why(
+async def test_a_visitor_of_the_other_process_is_renamed_and_told_why_timed_out_and_sent_out(
     kim: Visitor, there: Visitor, alone: bool
 ) -> None:
     async with kim.page("Kim"), there.page("Ben") as his:
         if alone:
             await his.send("enter", room=his.received[-1]["private"])
             await his.until("welcome")
-        await his.say("/ask hello")
-        asked = await his.final()
+        asked = await his.ask("/ask hello")
         assert (await kim.act(do="rename", id=await find(kim, "Ben"), name="Benjamin"))[0] == 200
         unseen = {"name", "why", "author"}
         while unseen:
@@ -94,6 +93,14 @@ async def test_a_visitor_of_the_other_process_is_renamed_and_told_why(
                     unseen.discard("why")
                 case {"type": "exchange", "id": number, "author": {"name": "Benjamin"}} if number == asked["id"]:
                     unseen.discard("author")
+        known = await find(kim, "Benjamin")
+        assert (await kim.act(do="time_out", id=known, seconds=600))[0] == 200
+        await his.say("/ask hello again")
+        await his.until("exchange", lambda one: "have timed you out" in one["reply"]["text"])
+        assert (await kim.act(do="end", id=known))[0] == 200
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (await his.socket.receive()).type is not WSMsgType.CLOSE:
+                pass
 
 
 async def test_newcomers_who_say_the_same_name_at_once_in_two_processes_are_both_shown(
@@ -117,21 +124,6 @@ async def test_whoever_has_just_gone_elsewhere_is_told_there_why_they_are_rename
         await his.until("welcome")
         assert (await kim.act(do="rename", id=known, name="Benjamin"))[0] == 200
         await his.until("exchange", lambda one: "has given you the name “Benjamin”" in one["reply"]["text"])
-
-
-async def test_a_visit_in_the_other_process_ends(kim: Visitor, there: Visitor) -> None:
-    async with kim.page("Kim"), there.page("Ben") as his:
-        assert (await kim.act(do="end", id=await find(kim, "Ben")))[0] == 200
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while (await his.socket.receive()).type is not WSMsgType.CLOSE:
-                pass
-
-
-async def test_a_time_out_holds_in_the_other_process(kim: Visitor, there: Visitor) -> None:
-    async with kim.page("Kim"), there.page("Ben") as his:
-        assert (await kim.act(do="time_out", id=await find(kim, "Ben"), seconds=600))[0] == 200
-        await his.say("/ask hello")
-        assert "have timed you out" in (await his.final())["reply"]["text"]
 
 
 async def test_a_sign_in_that_ends_takes_the_rights_in_the_other_process(pair: Pair, kim: Visitor) -> None:

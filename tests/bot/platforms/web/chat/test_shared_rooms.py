@@ -80,8 +80,7 @@ async def test_pictures_are_seen_while_and_after_they_take_shape(
 
 async def test_a_private_answer_is_seen_by_its_asker_alone(here: Visitor, there: Visitor) -> None:
     async with here.page("Ann") as hers, there.page("Ben") as his:
-        await hers.say("/help")
-        await hers.final()
+        await hers.ask("/help")
         await hers.say("/ask hello")
         await saying(his, "Paris is the capital of France.", final=True)
         assert [one["question"] for one in his.exchanges.values()] == ["/ask hello"]
@@ -191,34 +190,22 @@ async def test_moderators_see_who_is_at_the_other_process(
             assert "Kim" in (await page.until("refused"))["text"]
 
 
-async def upload(one: Visitor, data: bytes) -> str:
-    """Upload a file, and return its name."""
-    about = {"data": data, "headers": {"Origin": one.url, "Content-Type": "text/plain"}}
-    async with one.session.post(f"{one.url}/files?name=notes.txt", **about) as response:
-        name: str = (await response.json())["name"]
-        return name
-
-
 async def test_an_upload_is_used_at_the_other_process(here: Visitor, there: Visitor, models: FakeModels) -> None:
     async with here.page("Ann"):
-        name = await upload(here, b"The capital of Peru is Lima.")
+        name = await here.upload(b"The capital of Peru is Lima.")
     async with moved(here, there).page("Ann") as page, there.page("Ben") as his:
-        await his.say("/ask hello", files={"file": name})
-        assert "no longer here" in (await his.until("refused"))["text"]
-        await page.say("/ask hello", files={"file": name})
-        await page.final()
+        assert "no longer here" in await his.refused("say", text="/ask hello", files={"file": name})
+        await page.ask("/ask hello", files={"file": name})
     assert "Lima" in str(models.requests[-1]["messages"])
 
 
 async def test_old_uploads_make_way_in_redis(here: Visitor, there: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_uploads, "MAX_BYTES", 2500)
     async with here.page("Ann"):
-        names = [await upload(here, b"x" * 1000) for _ in range(3)]
+        names = [await here.upload(b"x" * 1000) for _ in range(3)]
     async with moved(here, there).page("Ann") as page:
-        await page.say("/ask hello", files={"file": names[0]})
-        assert "no longer here" in (await page.until("refused"))["text"]
-        await page.say("/ask hello", files={"file": names[1]})
-        await page.final()
+        assert "no longer here" in await page.refused("say", text="/ask hello", files={"file": names[0]})
+        await page.ask("/ask hello", files={"file": names[1]})
 
 
 async def test_what_a_dead_process_told_last_is_repaired_from_the_database(
@@ -257,8 +244,6 @@ async def test_without_redis_nothing_is_shared(models: FakeModels, tmp_path: Pat
         ann.page("Ann") as hers,
         ben.page("Ben") as his,
     ):
-        await hers.say("/ask hello")
-        await hers.final()
-        await his.say("/ask me")
-        await his.final()
+        await hers.ask("/ask hello")
+        await his.ask("/ask me")
         assert [one["question"] for one in his.exchanges.values()] == ["/ask me"]

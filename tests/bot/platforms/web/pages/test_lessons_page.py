@@ -6,19 +6,16 @@ from typing import Any
 
 import pytest
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, axe, opened, violations
-from fakes.platforms.web_page import Visitor, visitor
+from fakes.platforms.browser import MARKS, axe, opened, say, violations
+from fakes.platforms.discord_bot import bot_with_plugins
+from fakes.platforms.teachers_page import become_teacher
+from fakes.platforms.web_page import Visitor
 from playwright.async_api import expect
 
 from bot.app import Bot
-from bot.config.sections import ExplainSection, PluginsSection, WebSection
+from bot.config.sections import ExplainSection
 from bot.core.messages import User
-from bot.inference.client import ModelClient
-from bot.platforms.web import WebPlatform
-from bot.platforms.web.access.teachers import WebModerators
-from bot.plugin_host import plugin
 from bot.settings.setting import Scope
-from bot.storage.database import Database
 
 PETS = """# Pets
 
@@ -70,10 +67,8 @@ async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
     for name, text in (("pets.md", PETS), ("nasty.md", NASTY), ("marked.md", MARKED), ("hebrew.md", HEBREW)):
         files.append(tmp_path / name)
         files[-1].write_text(text)
-    plugins = plugin.load(PluginsSection(enabled=("ask", "explain", "help"), entry_points=False))
     sections = {"explain": ExplainSection(lessons=tuple(files))}
-    database = Database(f"sqlite:///{tmp_path}/tempera.db")
-    async with Bot(ModelClient(models.url), plugins, database, sections=sections) as running:
+    async with bot_with_plugins(models, tmp_path, ("ask", "explain", "help"), sections=sections) as running:
         yield running
 
 
@@ -104,18 +99,12 @@ async def test_unknown_pages_are_not_found(ann: Visitor, path: str) -> None:
         assert await response.text() == "There is no such page."
 
 
-async def test_the_chat_links_to_the_lessons(ann: Visitor) -> None:
-    async with ann.page() as page:
-        assert {"url": "/read/explain?room=general", "label": "Lessons"} in page.received[0]["links"]
-
-
 @pytest.fixture
 async def in_one_room(bot: Bot, ann: Visitor) -> None:
     """Switch lessons off in the whole chat, and on in the room “lesson-1”."""
-    await ann.sign_in(await WebModerators(bot.database).create_code())
+    await become_teacher(bot, ann)
     async with ann.page() as page:
-        await page.send("make_room", name="lesson-1")
-        await page.until("taken")
+        await page.make_room("lesson-1")
     await bot.registry.switch("explain", Scope("web", "web"), TEACHER, on=False)
     await bot.registry.switch("explain", Scope("web", "web", "lesson-1"), TEACHER, on=True)
 
@@ -124,21 +113,14 @@ async def in_one_room(bot: Bot, ann: Visitor) -> None:
 async def test_lessons_are_those_of_the_room_the_page_was_opened_from(ben: Visitor) -> None:
     async with ben.page(room="lesson-1") as page:
         assert {"url": "/read/explain?room=lesson-1", "label": "Lessons"} in page.received[0]["links"]
-        await page.say("/explain why do cats purr?")
-        assert "/read/explain/pets?room=lesson-1#why-do-cats-purr" in (await page.final())["reply"]["text"]
+        assert (
+            "/read/explain/pets?room=lesson-1#why-do-cats-purr"
+            in (await page.ask("/explain why do cats purr?"))["reply"]["text"]
+        )
     for room, count in (("lesson-1", 4), ("general", 0), ("attic", 0)):
         assert len((await fetched(ben, f"/reading/explain?room={room}"))["pages"]) == count
     assert (await fetched(ben, "/reading/explain/pets?room=lesson-1"))["title"] == "Pets"
-    async with ben.session.get(f"{ben.url}/reading/explain/pets") as response:
-        assert response.status == 404
-
-
-async def test_lessons_redirect_to_the_join_form_without_the_code(bot: Bot) -> None:
-    async with WebPlatform(bot, WebSection(port=0, join_code="open sesame!")).serve() as url, visitor(url) as one:
-        async with one.session.get(f"{url}/read/explain/pets", allow_redirects=False) as response:
-            assert (response.status, response.headers["Location"]) == (303, "/join?to=/read/explain/pets")
-        async with one.session.get(f"{url}/reading/explain/pets") as response:
-            assert response.status == 401
+    assert (await ben.get("/reading/explain/pets")).status == 404
 
 
 class TestInABrowser:
@@ -191,13 +173,9 @@ class TestInABrowser:
             await expect(box).to_have_value("What I was about to say")
             await page.reload()
             await expect(box).to_have_value("What I was about to say")
-            await box.fill("/help")
-            await box.press("Enter")
+            await say(page, "/help")
             await expect(box).to_have_value("")
-
-    async def test_a_question_that_was_never_asked_does_not_come_back(self, url: str, browser: Any) -> None:
-        async with opened(browser, url) as page:
-            box = page.locator("#input")
+            # A question that was never asked does not come back.
             for heading in ("pets", "cats"):
                 await page.goto(f"{url}/read/explain/pets")
                 await page.locator(f"section#{heading}").get_by_role("button", name="Ask about this").click()
@@ -239,15 +217,6 @@ class TestInABrowser:
             await page.get_by_text("Contents").click()
             await expect(page.locator("#headings")).to_be_visible()
             assert await violations(page, program) == []
-
-    async def test_it_fits_a_phone_and_the_dark(self, url: str, browser: Any) -> None:
-        phone = {"viewport": {"width": 360, "height": 640}, "color_scheme": "dark"}
-        async with opened(browser, f"{url}/read/explain/pets", **phone) as page:
-            await expect(page.locator("section#cats")).to_be_visible()
-            await expect(page.locator("#headings")).to_be_hidden()
-            assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-            ground = await page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
-            assert max(ground) < 60
 
     async def test_a_page_that_is_gone_says_so(self, url: str, browser: Any) -> None:
         async with opened(browser, f"{url}/read/explain/gone", expected="404") as page:

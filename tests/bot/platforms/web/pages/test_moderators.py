@@ -3,14 +3,14 @@
 from typing import Any
 
 import pytest
-from fakes.platforms.browser import MARKS, axe, opened, violations
+from fakes.core.settings import WEB, put
+from fakes.platforms.browser import MARKS, axe, opened_by_teacher, violations
+from fakes.platforms.teachers_page import become_teacher
 from fakes.platforms.web_page import Visitor, visitor
 from playwright.async_api import expect
 
 from bot.app import Bot
-from bot.core.messages import User
-from bot.platforms.web.access.teachers import UNUSED_SECONDS, WebModerators, teacher_link
-from bot.settings.setting import Scope
+from bot.platforms.web.access.teachers import UNUSED_SECONDS
 from bot.storage.audit import MODERATION, AuditFilter
 
 EVERYBODY_ELSE = None
@@ -30,7 +30,7 @@ async def ended(person: Visitor, user_id: str | None, **headers: str) -> tuple[i
 
 async def become_moderator(bot: Bot, person: Visitor, name: str) -> str:
     """Sign somebody in and return their id."""
-    assert await person.sign_in(await WebModerators(bot.database).create_code(), name) == 303
+    await become_teacher(bot, person, name)
     async with person.page(name) as page:
         return str(page.received[0]["you"]["id"])
 
@@ -145,8 +145,7 @@ async def test_whom_a_setting_names_is_in_no_list_of_sign_ins_but_may_end_them(
 ) -> None:
     his = await become_moderator(bot, ben, "Ben")
     async with ann.page() as page:
-        plan = bot.settings.make_change("moderators.users", page.received[0]["you"]["id"], Scope("web", "web"))
-        await bot.settings.write([plan], User("m", "Mod", is_moderator=True))
+        await put(bot.settings, "moderators.users", page.received[0]["you"]["id"], WEB)
     assert [row["id"] for row in (await listed(ann))[1]["moderators"]] == [his]
     assert (await ended(ann, EVERYBODY_ELSE)) == (200, {"moderators": []})
 
@@ -158,10 +157,7 @@ async def test_a_teacher_ends_the_sign_in_of_a_browser_that_was_left_behind(
 ) -> None:
     program = axe()
     await become_moderator(bot, ben, "Ben")
-    link = teacher_link(url, await WebModerators(bot.database).create_code())
-    async with opened(browser, link) as page, ben.page("Ben") as left_behind:
-        await page.get_by_role("button", name="Sign in").click()
-        await page.locator("#home").click()
+    async with opened_by_teacher(browser, bot, url, "/") as page, ben.page("Ben") as left_behind:
         await page.get_by_role("link", name="Settings").click()
         rows = page.get_by_role("region", name="Who is signed in as a moderator").get_by_role("listitem")
         await expect(rows).to_have_count(2)

@@ -7,7 +7,6 @@ from fakes.platforms.web_page import Page, Visitor, visitor
 
 from bot.app import Bot
 from bot.core.messages import Place, User
-from bot.platforms.web.access.teachers import WebModerators
 from bot.storage.audit import MODERATION, AuditFilter
 
 FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -24,20 +23,12 @@ async def listed(person: Visitor) -> tuple[int, Any]:
         return response.status, await response.json()
 
 
-@pytest.fixture
-async def teacher(bot: Bot, ann: Visitor) -> Visitor:
-    """A moderator called Kim."""
-    await ann.sign_in(await WebModerators(bot.database).create_code(), "Kim")
-    return ann
-
-
 async def test_the_list_tells_three_people_apart_who_wanted_one_name(teacher: Visitor, url: str) -> None:
     async with visitor(url) as one, visitor(url) as two, visitor(url) as three:
         for person in (one, two, three):
             person.session.headers["User-Agent"] = PHONE if person is three else FIREFOX
         async with one.page("kid3") as first, two.page("kid3"), three.page("kid3", room="general"), teacher.page("Kim"):
-            await first.say("/ask aubergine")
-            await first.final()
+            await first.ask("/ask aubergine")
             status, answer = await listed(teacher)
         assert status == 200
         rows = answer["people"]
@@ -60,11 +51,9 @@ async def test_somebody_is_timed_out_and_may_ask_again(bot: Bot, teacher: Visito
         status, answer = await teacher.act(do="time_out", id=id_of(his), seconds=SPAN)
         assert status == 200
         assert answer["people"][0]["timed_out"] > answer["people"][0]["since"]
-        await his.say("/ask aubergine")
-        assert "timed you out" in (await his.final())["reply"]["text"]
+        assert "timed you out" in (await his.ask("/ask aubergine"))["reply"]["text"]
         assert (await teacher.act(do="lift", id=id_of(his)))[1]["people"][0]["timed_out"] is None
-        await his.say("/ask aubergine")
-        assert not (await his.final())["reply"]["error"]
+        assert not (await his.ask("/ask aubergine"))["reply"]["error"]
         assert (await teacher.act(do="lift", id=id_of(his)))[1] == {"error": "This time-out has ended already."}
     entries = await bot.audit.find("web", "web", AuditFilter(kind=MODERATION))
     assert [entry.what for entry in entries][:2] == ["lift", "timeout"]
@@ -74,8 +63,7 @@ async def test_a_renamed_person_is_told_why_and_has_the_name_at_all_that_they_as
     bot: Bot, teacher: Visitor, ben: Visitor
 ) -> None:
     async with ben.page("Stinker") as his, teacher.page("Kim") as hers:
-        await his.say("/ask aubergine")
-        asked = await his.final()
+        asked = await his.ask("/ask aubergine")
         assert (await teacher.act(do="rename", id=id_of(his), name="Teacher"))[0] == 422
         assert "“Kim 2” is free" in (await teacher.act(do="rename", id=id_of(his), name="Kim"))[1]["error"]
         status, answer = await teacher.act(do="rename", id=id_of(his), name="Ben")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.browser import MARKS, opened
+from fakes.platforms.browser import MARKS, opened_by_teacher
 from fakes.platforms.web_page import Visitor
 from playwright.async_api import expect
 
@@ -15,9 +15,9 @@ from bot.core.caller import Caller
 from bot.core.errors import UserError
 from bot.core.messages import Place, User
 from bot.inference.client import ModelClient
-from bot.platforms.web.access.teachers import WebModerators, teacher_link
 from bot.settings.editor import SettingsEditor, SettingsView
 from bot.settings.scopes import Scope
+from bot.storage.audit import REFUSAL, AuditFilter
 
 MAXIMUM = "ask.temperature.maximum"
 
@@ -32,12 +32,6 @@ async def asked(person: Visitor, room: str = "", **change: Any) -> tuple[int, di
     )
     async with request as response:
         return response.status, await response.json()
-
-
-@pytest.fixture
-async def teacher(bot: Bot, ann: Visitor) -> Visitor:
-    await ann.sign_in(await WebModerators(bot.database).create_code())
-    return ann
 
 
 async def shown(person: Visitor, room: str = "", name: str = MAXIMUM) -> dict[str, Any]:
@@ -69,8 +63,7 @@ async def test_what_another_teacher_has_changed_meanwhile_is_not_overwritten(bot
 async def test_settings_of_a_missing_room_cannot_be_set_but_can_be_reset(bot: Bot, teacher: Visitor) -> None:
     lesson, wrong = Scope("web", "web", "lesson-1"), Scope("web", "web", "leson-1")
     async with teacher.page() as page:
-        await page.send("make_room", name="lesson-1")
-        await page.until("taken")
+        await page.make_room("lesson-1")
     assert (await bot.settings.make_typed_change("ask.enabled", "no", lesson)).scope == lesson
     with pytest.raises(UserError, match="I know no channel “leson-1” here"):
         await bot.settings.make_typed_change("ask.enabled", "no", wrong)
@@ -82,8 +75,7 @@ async def test_exported_settings_are_imported_even_if_a_room_is_closed(bot: Bot,
     here = SettingsView(bot.settings, caller)
     chat, lesson = here.scope(), Scope("web", "web", "lesson-1")
     async with teacher.page() as page:
-        await page.send("make_room", name="lesson-1")
-        await page.until("taken")
+        await page.make_room("lesson-1")
         assert (await asked(teacher, "lesson-1", name="ask.enabled", value="no"))[0] == 200
         assert (await asked(teacher, name="access.channels", value="general lesson-1"))[0] == 200
         await page.send("close_room", room="lesson-1")
@@ -131,8 +123,7 @@ async def test_a_change_takes_effect_at_once_and_names_its_author(
     assert (status, after["value"], after["where"], after["here"]) == (200, 1, "server", True)
     assert after["changed"]["by"] == "Ada"
     async with ben.page() as page:
-        await page.say("/ask temperature:1.5 hello")
-        refused = await page.final()
+        refused = await page.ask("/ask temperature:1.5 hello")
         assert refused["reply"]["error"]
         assert not models.requests
     _, reset = await asked(teacher, name=MAXIMUM, value=None)
@@ -150,7 +141,7 @@ async def test_a_room_has_settings_of_its_own(teacher: Visitor) -> None:
     assert (await shown(teacher))["value"] == 1.5
 
 
-async def test_invalid_changes_are_refused_with_a_sentence(teacher: Visitor, ben: Visitor) -> None:
+async def test_invalid_changes_are_refused_with_a_sentence(bot: Bot, teacher: Visitor, ben: Visitor) -> None:
     for about, sentence in (
         ({"name": MAXIMUM, "value": "9"}, f"{MAXIMUM} must be a number from 0 to 2; you gave “9”."),
         ({"name": MAXIMUM, "value": "x" * 5001}, "A value may have 5000 characters."),
@@ -166,16 +157,15 @@ async def test_invalid_changes_are_refused_with_a_sentence(teacher: Visitor, ben
     for change in ({}, {"name": MAXIMUM, "value": "1"}):
         assert await asked(ben, **change) == (403, {"error": "Only moderators can change settings."})
     assert (await shown(teacher))["value"] == 2
+    # What is invalid is no refusal.
+    recorded = await bot.audit.find("web", "web", AuditFilter(kind=REFUSAL))
+    assert [(row.what, row.reason) for row in recorded] == [("settings", "moderators")]
 
 
 @MARKS[0]
 @MARKS[1]
 async def test_a_teacher_sets_something(bot: Bot, url: str, models: FakeModels, browser: Any) -> None:
-    teachers = teacher_link(url, await WebModerators(bot.database).create_code())
-    async with opened(browser, teachers, expected="422") as page:
-        await page.get_by_role("button", name="Sign in").click()
-        await page.locator("#home").click()
-        await page.get_by_role("link", name="Settings").click()
+    async with at_the_page(bot, url, browser) as page:
         await page.get_by_label("Find").fill("temperature")
         field = page.get_by_label(MAXIMUM, exact=True)
         await field.fill("9")
@@ -200,10 +190,7 @@ async def test_a_teacher_sets_something(bot: Bot, url: str, models: FakeModels, 
 
 @asynccontextmanager
 async def at_the_page(bot: Bot, url: str, browser: Any) -> AsyncIterator[Any]:
-    teachers = teacher_link(url, await WebModerators(bot.database).create_code())
-    async with opened(browser, teachers, expected="Failed to load resource") as page:
-        await page.get_by_role("button", name="Sign in").click()
-        await page.locator("#home").click()
+    async with opened_by_teacher(browser, bot, url, "/", expected="Failed to load resource") as page:
         await page.get_by_role("link", name="Settings").click()
         await expect(page.get_by_label(MAXIMUM, exact=True)).to_be_visible()
         yield page

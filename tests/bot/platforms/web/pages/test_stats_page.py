@@ -6,12 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from fakes.platforms.browser import MARKS, axe, opened, violations
+from fakes.platforms.browser import MARKS, axe, opened, opened_by_teacher, violations
 from fakes.platforms.web_page import Visitor
 from playwright.async_api import expect
 
 from bot.app import Bot
-from bot.platforms.web.access.teachers import WebModerators, teacher_link
 from bot.storage.counters import REFUSAL, USE, VOTE, WAIT, count, day_of
 from bot.storage.database import now
 
@@ -26,12 +25,6 @@ async def add(bot: Bot, kind: str, command: str, value: str, by: int, ago: int =
 async def asked(person: Visitor, days: str = "7", locale: str = "en") -> tuple[int, dict[str, Any]]:
     async with person.session.get(f"{person.url}/statistics/data?days={days}&locale={locale}") as response:
         return response.status, await response.json()
-
-
-@pytest.fixture
-async def teacher(bot: Bot, ann: Visitor) -> Visitor:
-    await ann.sign_in(await WebModerators(bot.database).create_code())
-    return ann
 
 
 async def test_moderators_get_the_statistics(bot: Bot, teacher: Visitor) -> None:
@@ -76,12 +69,7 @@ async def at_school(bot: Bot, url: str, browser: Any, **look: Any) -> AsyncItera
             await add(bot, USE, name, "done", 20 - 2 * number, ago)
     await add(bot, WAIT, "ask", "longer", 5)
     await add(bot, REFUSAL, "ask", "hate", 4)
-    async with (
-        opened(browser, teacher_link(url, await WebModerators(bot.database).create_code()), **look) as page,
-    ):
-        await page.get_by_role("button").last.click()
-        await page.wait_for_url("**/class")
-        await page.goto(f"{url}/statistics")
+    async with opened_by_teacher(browser, bot, url, "/statistics", **look) as page:
         yield page
 
 

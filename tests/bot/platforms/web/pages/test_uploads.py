@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +23,7 @@ from bot.platforms.web.pages.uploads import BUSY_BYTES_PER_SECOND, SLOW_BYTES_PE
 from bot.storage.process_events import MEMORY, ProcessEvents
 from http_server.bodies import SlowBody
 
-ANN, BEN, CAT = (letter * 43 for letter in "abc")
+ANN, BEN, CAT, DAN = (letter * 43 for letter in "abcd")
 SCHOOL, HOME = "198.51.100.7", "203.0.113.9"
 FULL = "Im Moment werden zu viele Dateien gesendet; versuch es gleich noch einmal."
 SLOW = "Die Datei kam nicht rechtzeitig an. Versuch es noch einmal, oder mit einer kleineren."
@@ -57,25 +57,21 @@ async def senders(bot: Bot, **limits: object) -> AsyncIterator[Senders]:
         yield Senders(url)
 
 
-async def test_slow_uploads_of_one_visitor_hold_nobody_else_up(bot: Bot) -> None:
-    async with (
-        senders(bot, uploads=Capacity(3, 3, 2)) as many,
-        many.upload(ANN, SCHOOL, b"s", size=9),
-        many.upload(ANN, SCHOOL, b"s", size=9),
-        many.upload(ANN, SCHOOL, b"s", size=9),
-    ):
-        assert (await many.answer(BEN, SCHOOL))[0] == 200
-        assert (await many.answer(CAT, HOME))[0] == 200
-
-
-async def test_slow_uploads_of_one_address_hold_no_other_up(bot: Bot) -> None:
-    async with (
-        senders(bot, uploads=Capacity(3, 2, 1)) as many,
-        many.upload(ANN, SCHOOL, b"s", size=9),
-        many.upload(BEN, SCHOOL, b"s", size=9),
-        many.upload(CAT, SCHOOL, b"s", size=9),
-    ):
-        assert (await many.answer("d" * 43, HOME))[0] == 200
+@pytest.mark.parametrize(
+    ("capacity", "slow", "others"),
+    [
+        (Capacity(3, 3, 2), (ANN, ANN, ANN), ((BEN, SCHOOL), (CAT, HOME))),
+        (Capacity(3, 2, 1), (ANN, BEN, CAT), ((DAN, HOME),)),
+    ],
+)
+async def test_slow_uploads_of_one_visitor_or_one_address_hold_no_others_up(
+    bot: Bot, capacity: Capacity, slow: tuple[str, ...], others: tuple[tuple[str, str], ...]
+) -> None:
+    async with senders(bot, uploads=capacity) as many, AsyncExitStack() as begun:
+        for one in slow:
+            await begun.enter_async_context(many.upload(one, SCHOOL, b"s", size=9))
+        for other, address in others:
+            assert (await many.answer(other, address))[0] == 200
 
 
 async def test_an_upload_waits_for_its_turn(bot: Bot) -> None:

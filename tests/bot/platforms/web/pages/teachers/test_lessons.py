@@ -6,38 +6,21 @@ from typing import Any
 
 import pytest
 from fakes.model_server.model_api import FakeModels
-from fakes.platforms.teachers_page import QUERY, become_teacher, ordered, seen
+from fakes.platforms.discord_bot import bot_with_plugins
+from fakes.platforms.teachers_page import QUERY, ordered, seen
 from fakes.platforms.web_page import Visitor
 
 from bot.app import Bot
-from bot.config.sections import PluginsSection
-from bot.inference.client import ModelClient
-from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.web.pages.teachers import basics
-from bot.plugin_host import plugin
 from bot.storage.audit import MODERATION, AuditFilter
-from bot.storage.database import Database
 
-CELLS = "# Cells\n\n## What is a cell\n\nA cell is the smallest living thing.\n"
+CELLS = b"# Cells\n\n## What is a cell\n\nA cell is the smallest living thing.\n"
 
 
 @pytest.fixture
 async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
-    plugins = plugin.load(PluginsSection(enabled=("ask", "explain", "help"), entry_points=False))
-    database = Database(f"sqlite:///{tmp_path}/tempera.db")
-    async with Bot(ModelClient(models.url), plugins, database, platforms=PLATFORMS) as running:
+    async with bot_with_plugins(models, tmp_path, ("ask", "explain", "help")) as running:
         yield running
-
-
-@pytest.fixture
-async def teacher(bot: Bot, ann: Visitor) -> Visitor:
-    return await become_teacher(bot, ann)
-
-
-async def uploaded(person: Visitor, text: str, name: str = "cells.md") -> str:
-    headers = {"Origin": person.url, "Content-Type": "text/markdown"}
-    async with person.session.post(f"{person.url}/files?name={name}", data=text.encode(), headers=headers) as response:
-        return str((await response.json())["name"])
 
 
 async def shelf(person: Visitor) -> dict[str, Any]:
@@ -53,9 +36,9 @@ async def said(person: Visitor, **order: Any) -> str:
 
 
 async def test_a_lesson_is_added_taken_back_and_removed(bot: Bot, teacher: Visitor) -> None:
-    first = await said(teacher, title="Cells", file=await uploaded(teacher, CELLS))
+    first = await said(teacher, title="Cells", file=await teacher.upload(CELLS, "cells.md"))
     assert first.startswith("“Cells” is version 1 now")
-    await said(teacher, title="Cells", file=await uploaded(teacher, "# Nothing\n\nOops.\n"))
+    await said(teacher, title="Cells", file=await teacher.upload(b"# Nothing\n\nOops.\n", "cells.md"))
     (cells,) = [one for one in (await shelf(teacher))["documents"] if one["title"] == "Cells"]
     assert [version["number"] for version in cells["versions"]] == [2, 1]
     assert cells["url"].startswith("/read/explain/")
@@ -83,13 +66,13 @@ async def test_what_nobody_could_answer_is_listed(bot: Bot, teacher: Visitor) ->
 async def test_what_cannot_be_done_is_said(teacher: Visitor, ben: Visitor) -> None:
     status, sentence = await ordered(teacher, "/class/lesson", plugin="explain", title="Cells", version=7)
     assert (status, "There is no lesson “Cells” here" in sentence) == (422, True)
-    empty = await uploaded(teacher, "", "empty.md")
+    empty = await teacher.upload(b"", "empty.md")
     assert (await ordered(teacher, "/class/lesson", plugin="explain", title="Empty", file=empty))[0] == 422
     gone = "The file for “file” is no longer here; choose it again."
     assert await ordered(teacher, "/class/lesson", plugin="explain", title="Cells", file="x") == (422, gone)
     assert (await ordered(teacher, "/class/lesson", plugin="ask", title="Cells"))[0] == 422
     async with ben.page():
-        file = await uploaded(ben, CELLS)
+        file = await ben.upload(CELLS, "cells.md")
     refused = (403, "Only moderators can do that.")
     assert await ordered(ben, "/class/lesson", plugin="explain", title="Cells", file=file) == refused
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fakes.platforms.teachers_page import become_teacher, ordered, seen
+from fakes.platforms.teachers_page import ordered, seen
 from fakes.platforms.web_page import Page, Visitor
 
 from bot.app import Bot
@@ -15,11 +15,6 @@ from bot.storage.audit import SETTING, AuditFilter
 
 SET = "/settings/data"
 CHAT = Scope("web", "web")
-
-
-@pytest.fixture
-async def teacher(bot: Bot, ann: Visitor) -> Visitor:
-    return await become_teacher(bot, ann)
 
 
 async def said(page: Page, line: str) -> str:
@@ -88,8 +83,7 @@ async def test_a_room_can_be_for_reading_alone(bot: Bot, teacher: Visitor, ben: 
 
 async def test_a_closed_room_does_not_stand_in_the_way_of_others(bot: Bot, teacher: Visitor) -> None:
     async with teacher.page("Ada") as hers:
-        await hers.send("make_room", name="lesson-1")
-        await hers.until("taken")
+        await hers.make_room("lesson-1")
         assert await ordered(teacher, "/class/read-only", "lesson-1", on=True) == (200, "")
         await hers.send("close_room", room="lesson-1")
         await hers.until("taken")

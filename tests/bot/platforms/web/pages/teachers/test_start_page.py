@@ -2,6 +2,7 @@
 
 import pytest
 from fakes.platforms.browser import MARKS, opened
+from fakes.platforms.teachers_page import become_teacher
 from fakes.platforms.web_page import Visitor, visitor
 from playwright.async_api import expect
 from pydantic import SecretStr
@@ -15,7 +16,7 @@ CODE = "open sesame!"
 
 
 async def test_only_moderators_see_what_it_shows(bot: Bot, ann: Visitor, ben: Visitor) -> None:
-    assert await ann.sign_in(await WebModerators(bot.database).create_code(), "Ada") == 303
+    await become_teacher(bot, ann, "Ada")
     for person, status in ((ann, 200), (ben, 403)):
         async with person.session.get(f"{person.url}/class/data?locale=en") as response:
             assert response.status == status
@@ -23,15 +24,14 @@ async def test_only_moderators_see_what_it_shows(bot: Bot, ann: Visitor, ben: Vi
         async with person.page() as page:
             assert ("/class?room=general" in [one["url"] for one in page.received[-1]["links"]]) == (status == 200)
     assert answer == {"error": "Only moderators can do that."}
-    async with ben.session.get(f"{ben.url}/class/invitation.svg") as response:
-        assert response.status == 403
+    assert (await ben.get("/class/invitation.svg")).status == 403
 
 
 @pytest.mark.parametrize("forwarded", ["chat.example", "127.0.0.1"])
 async def test_the_way_in_is_shown_or_how_to_make_one(bot: Bot, forwarded: str) -> None:
     section = WebSection(port=0, join_code=SecretStr(CODE), names=("chat.example",))
     async with WebPlatform(bot, section).serve() as url, visitor(url) as ann:
-        await ann.sign_in(await WebModerators(bot.database).create_code())
+        await become_teacher(bot, ann)
         headers = {"Host": forwarded}
         async with ann.session.get(f"{url}/class/data", headers=headers) as response:
             invitation = (await response.json())["invitation"]

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 
-import pytest
-from fakes.platforms.teachers_page import become_teacher, ordered, seen
+from fakes.platforms.teachers_page import ordered, seen
 from fakes.platforms.web_page import Visitor, visitor
 
 from bot.app import Bot
@@ -12,11 +11,6 @@ from bot.core.caller import Caller
 from bot.core.messages import Place, User
 from bot.platforms.web import WebPlatform
 from bot.storage.audit import MODERATION, AuditFilter
-
-
-@pytest.fixture
-async def teacher(bot: Bot, ann: Visitor) -> Visitor:
-    return await become_teacher(bot, ann)
 
 
 async def test_a_pinned_task_is_seen_until_it_is_taken_down(teacher: Visitor, ben: Visitor) -> None:
@@ -36,8 +30,7 @@ async def test_an_announcement_is_said_in_the_room_and_not_answered(
     bot: Bot, teacher: Visitor, ben: Visitor, make_bot: Callable[..., Bot]
 ) -> None:
     async with teacher.page("Ada") as hers, ben.page("Ben") as his:
-        await hers.send("make_room", name="lesson-1")
-        await hers.until("taken")
+        await hers.make_room("lesson-1")
         assert await ordered(teacher, "/class/announcement", "general", text=" Five minutes left. ") == (200, "")
         shown = await his.final()
         assert (shown["question"], shown["announcement"], shown["author"]["name"]) == (
@@ -80,10 +73,8 @@ async def test_an_announcement_is_neither_empty_nor_long_nor_anybodys(teacher: V
 
 async def test_a_transcript_has_what_everybody_could_read(bot: Bot, teacher: Visitor, ben: Visitor) -> None:
     async with ben.page("Ben") as his:
-        await his.say("/ask What is a GAN?")
-        answer = await his.final()
-        await his.say("/help")
-        await his.final()
+        answer = await his.ask("/ask What is a GAN?")
+        await his.ask("/help")
         await ordered(teacher, "/class/announcement", text="Well done")
         await his.final()
     async with teacher.session.get(f"{teacher.url}/class/transcript?room=general&name=Ada") as response:
