@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
-from PIL.PngImagePlugin import PngImageFile, PngInfo
+from PIL.PngImagePlugin import PngInfo
 
 from model_server.images import (
     LAST_FRAME_MS,
@@ -77,12 +77,6 @@ def test_a_png_has_its_metadata_and_is_reproducible() -> None:
     assert read.format == "PNG"
     assert read.text == {"Software": "Tempera", **made_by}
     assert read.getpixel((0, 0)) == RED
-
-
-def test_a_strip_is_one_row() -> None:
-    whole = make_strip([square(RED), square(BLUE), square(RED)], gap=2)
-    assert whole.size == (34, 10)
-    assert [whole.getpixel((x, 5)) for x in (0, 12, 24)] == [RED, BLUE, RED]
 
 
 @pytest.mark.parametrize("width", [48, 64, 512])
@@ -224,16 +218,6 @@ def test_a_text_field_named_transparency_is_harmless(mode: str) -> None:
     assert decode(encode(square().convert(mode), {"transparency": "x"})).size == (10, 10)
 
 
-def test_any_error_of_pillow_is_reported_as_a_damaged_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    def stumble(_: Image.Image) -> None:
-        raise TypeError
-
-    monkeypatch.setattr(PngImageFile, "load_end", stumble)
-    for read in (identify, decode):
-        with pytest.raises(ValueError, match="damaged"):
-            read(encode(square(), {}))
-
-
 @pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n", b"GIF89a\x01\x00\x01\x00\x00\x00\x00;"])
 def test_data_that_is_not_a_picture_is_refused(data: bytes) -> None:
     for read in (identify, decode):
@@ -276,14 +260,9 @@ def ending_with(kind: bytes) -> bytes:
     ids=["broken off", "no stream", "no profile", "no box"],
 )
 def test_a_damaged_picture_is_refused(data: bytes) -> None:
-    with pytest.raises(ValueError, match="damaged"):
-        identify(data)
-
-
-def test_a_truncated_picture_is_refused() -> None:
-    whole = encode(Image.effect_noise((64, 64), 90), {})
-    with pytest.raises(ValueError, match="damaged"):
-        decode(whole[: len(whole) // 2])
+    for read in (identify, decode):
+        with pytest.raises(ValueError, match="damaged"):
+            read(data)
 
 
 def test_a_picture_with_too_many_pixels_is_refused_before_they_are_read() -> None:

@@ -159,16 +159,6 @@ def test_an_unknown_model_exits_with_a_sentence(capsys: pytest.CaptureFixture[st
     assert captured.out == ""
 
 
-def test_an_unknown_key_in_a_catalogue_exits_with_a_sentence(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "bad.toml").write_text('[models.digiface-dcgan]\ndevise = "cpu"\n')
-    assert main(["list", "--catalogue", "bad.toml"]) == 1
-    assert capsys.readouterr().err == (
-        "bad.toml, model 'digiface-dcgan': unknown key 'devise'; the nearest is 'device'.\n"
-    )
-
-
 def test_a_preset_is_selected_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "--catalogue", "gpu"]) == 0
     assert "only served when named" in capsys.readouterr().out
