@@ -58,14 +58,6 @@ async def test_a_line_that_the_bot_refuses_has_no_chat(tmp_path: Path) -> None:
     assert (answer.chat, answer.text.startswith("temperature")) == (None, True)
 
 
-def test_a_conversation_that_goes_on_is_no_measurement() -> None:
-    turns = [{"role": role, "content": "And two?"} for role in ("system", "user", "assistant", "user")]
-    alone: Any = SimpleNamespace(body={"messages": [turns[0], turns[-1]]})
-    chat_bot._check(alone, "And two?")
-    with pytest.raises(OperatorError, match="sent something else to the model"):
-        chat_bot._check(SimpleNamespace(body={"messages": turns}), "And two?")  # type: ignore[arg-type]
-
-
 async def test_a_failure_of_the_model_server_ends_the_benchmark(tmp_path: Path) -> None:
     models = FakeModels()
     models.failure = 500, "It broke."
