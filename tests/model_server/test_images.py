@@ -11,6 +11,8 @@ from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
 from model_server.images import (
+    BACKGROUND,
+    GAP,
     LAST_FRAME_MS,
     NUMBER_RATIO,
     add_captions,
@@ -37,19 +39,20 @@ def square(colour: tuple[int, int, int] = RED, width: int = 10, height: int = 10
     [(1, 1, 1), (2, 2, 1), (3, 2, 2), (4, 2, 2), (5, 3, 2), (7, 3, 3), (12, 4, 3), (16, 4, 4)],
 )
 def test_a_grid_is_as_nearly_square_as_can_be(count: int, columns: int, rows: int) -> None:
-    whole = make_grid([square()] * count, gap=3)
-    assert whole.size == (columns * 10 + (columns - 1) * 3, rows * 10 + (rows - 1) * 3)
+    whole = make_grid([square()] * count)
+    assert whole.size == (columns * 10 + (columns - 1) * GAP, rows * 10 + (rows - 1) * GAP)
 
 
 def test_pictures_lie_in_rows_with_gaps_of_the_background() -> None:
-    whole = make_strip([square(RED), square(BLUE)], gap=2, background=(1, 2, 3))
-    assert [whole.getpixel((x, 9)) for x in (9, 10, 11, 12)] == [RED, (1, 2, 3), (1, 2, 3), BLUE]
+    whole = make_strip([square(RED), square(BLUE)])
+    assert [whole.getpixel((x, 9)) for x in range(9, 11 + GAP)] == [RED, *[BACKGROUND] * GAP, BLUE]
 
 
 def test_a_grid_lets_the_ground_show_between_its_pictures() -> None:
-    whole = make_grid([square(RED), square(BLUE), square(BLUE)], gap=2)
-    assert [whole.getpixel(place) for place in ((9, 9), (12, 0), (0, 12))] == [(*RED, 255), (*BLUE, 255), (*BLUE, 255)]
-    assert [whole.getpixel(place)[3] for place in ((10, 0), (11, 9), (0, 10), (15, 15))] == [0, 0, 0, 0]
+    whole, second = make_grid([square(RED), square(BLUE), square(BLUE)]), 10 + GAP
+    colours = [whole.getpixel(place) for place in ((9, 9), (second, 0), (0, second))]
+    assert colours == [(*RED, 255), (*BLUE, 255), (*BLUE, 255)]
+    assert [whole.getpixel(place)[3] for place in ((10, 0), (second - 1, 9), (0, 10), (second, second))] == [0] * 4
 
 
 def test_a_grid_needs_pictures_of_one_size() -> None:

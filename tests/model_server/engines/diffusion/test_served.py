@@ -314,18 +314,6 @@ async def test_mistakes_in_a_form_are_refused(
     assert (error["param"], error["message"]) == (param, sentence)
 
 
-async def test_a_picture_with_an_odd_text_field_does_not_disturb_other_jobs(http: aiohttp.ClientSession) -> None:
-    odd = encode(Image.new("RGB", (64, 64)), {"transparency": "x"})
-    async with http.post(DRAW, json=asked(stream=True, **ENDLESS)) as other:
-        events = events_of(other)
-        await anext(events)
-        async with http.post(VARY, data=form(odd, prompt="a cat")) as response:
-            assert response.status == 200, await response.text()
-        further = [await anext(events) for _ in range(3)]
-        assert all("tempera" in event for event in further)
-        other.close()
-
-
 async def test_bodies_that_are_not_a_form_are_refused(http: aiohttp.ClientSession) -> None:
     async with http.post(VARY, json=asked()) as response:
         assert response.status == 400

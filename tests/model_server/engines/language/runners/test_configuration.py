@@ -93,10 +93,8 @@ def test_factors_of_another_width_are_refused(tmp_path: Path) -> None:
         convert(tmp_path / "tiny.gguf", tmp_path / "converted")
 
 
-LONG_ROPE = {
-    "rope_type": "longrope", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 64,
-    "short_factor": [1.0] * 64, "long_factor": [4.0] * 64,
-}
+LONG_FACTORS = {"short_factor": [1.0] * 64, "long_factor": [4.0] * 64, "original_max_position_embeddings": 64}
+LONG_ROPE = {"rope_type": "longrope", "rope_theta": 1e4, "factor": 4.0} | LONG_FACTORS
 
 
 @pytest.mark.parametrize(
