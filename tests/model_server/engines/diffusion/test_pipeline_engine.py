@@ -18,13 +18,11 @@ from fakes.engines.diffusion import (
     pictures_of,
     pixels,
     previews_of,
-    settings_of,
 )
 from fakes.engines.pipeline_calls import CallRecorder
 from fakes.engines.pipelines import FAMILIES
 from PIL import Image
 
-from model_server.catalogue import load_catalogue
 from model_server.engines.contract import Engine, Misconfigured
 from model_server.engines.diffusion import pipeline_engine
 from model_server.engines.diffusion.pipeline import Pipeline, StepState
@@ -77,20 +75,6 @@ def test_models_for_few_steps_draw_in_one_step(
     [drawn] = pictures_of(events)
     assert progress_of(events) == [(0, 1), (1, 1)]
     assert np.abs(pixels(drawn) - expected).max() <= 1
-
-
-@pytest.mark.parametrize(("model", "name"), [("lcm-dreamshaper-7", "lcm"), ("z-image-turbo", "z-image")])
-def test_the_options_of_the_catalogue_are_the_defaults_of_their_pipeline(
-    open_family: Open, run: Run, model: str, name: str
-) -> None:
-    entry = load_catalogue(CATALOGUE)[model]
-    # Parts can only be brought to a card, and a picture of the usual size takes too long.
-    options = {key: value for key, value in entry.options.items() if key not in {"offload", "size"}}
-    events = run(open_family(name, **options), make_job(steps=None, guidance=None))
-    assert len(pictures_of(events)) == 1
-    assert progress_of(events)[-1] == (options["steps"], options["steps"])
-    settings = settings_of(events)
-    assert settings.guidance == options["guidance"]
 
 
 @pytest.mark.parametrize("name", ["sd-ancestral", "sdxl"])

@@ -13,7 +13,6 @@ import openai
 import pytest
 from fakes.engines.diffusion import EDGE, open_image
 from fakes.model_server.client import error_of, events_of
-from fakes.model_server.gateway import eventually
 from fakes.programs.deployment import model_server
 from openai import AsyncOpenAI
 from PIL import Image
@@ -181,23 +180,6 @@ async def test_a_waiting_job_gets_its_place_and_a_closed_stream_frees_a_slot(htt
         assert reported[-1] == "[DONE]"
         assert reported[-2]["type"] == "image_generation.completed"
         assert not holding[1].closed
-
-
-async def test_the_stream_of_a_cancelled_job_ends_with_that_error(http: aiohttp.ClientSession) -> None:
-    async with http.post(DRAW, json=asked(stream=True, **ENDLESS)) as response:
-        events = events_of(response)
-        await anext(events)
-        async with http.delete(f"/v1/jobs/{response.headers['X-Job-Id']}") as cancelled:
-            assert cancelled.status == 200
-        *_, last = [event async for event in events]
-        assert last["error"]["code"] == "cancelled"
-    await eventually(lambda: _is_idle(http))
-
-
-async def _is_idle(http: aiohttp.ClientSession) -> bool:
-    async with http.get("/v1/queue") as response:
-        [queue] = (await response.json())["data"]
-        return bool(queue["running"] == queue["waiting"] == 0)
 
 
 async def test_a_refusal_after_a_wait_ends_the_stream(http: aiohttp.ClientSession) -> None:
