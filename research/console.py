@@ -51,10 +51,33 @@ def add_training_options(parser: argparse.ArgumentParser, pictures: int, counted
         "--pictures", type=positive_integer, default=pictures, help=f"{counted} in all (default: {pictures})"
     )
     parser.add_argument("--seed", type=int, default=7, help="the seed of all random numbers (default: 7)")
+    parser.add_argument("--export", type=Path, metavar="FOLDER", help=f"do not train, but write {exported}")
+    _add_threads(parser)
+
+
+def add_judging_options(parser: argparse.ArgumentParser, judged: str, weights: Path | None = None) -> None:
+    """Add the options that each evaluation has; `judged` are the weights in `--from`, which is `weights` by default."""
+    parser.add_argument(
+        "--from",
+        type=Path,
+        dest="weights",
+        default=weights,
+        metavar="FOLDER",
+        help=f"evaluate {judged} --export writes them, instead of those of the catalogue",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="where to write the report and the pictures (default: judged, in the training folder)",
+    )
+    _add_threads(parser)
+
+
+def _add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=positive_integer, help="CPU threads; fewer are faster if other programs need the cores"
     )
-    parser.add_argument("--export", type=Path, metavar="FOLDER", help=f"do not train, but write {exported}")
 
 
 @contextlib.contextmanager

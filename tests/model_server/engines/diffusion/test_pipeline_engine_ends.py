@@ -30,26 +30,6 @@ def own(loaded: Callable[..., Engine], family: Callable[[str], Path]) -> Pipelin
 # Jobs are removed
 
 
-@pytest.mark.parametrize("others", [False, True])
-def test_a_call_whose_jobs_are_removed_ends_after_its_step(
-    open_family: Open, run: Run, monkeypatch: pytest.MonkeyPatch, others: bool
-) -> None:
-    engine = open_family("flux")
-    calls = CallRecorder(engine, monkeypatch)
-    engine.add(make_job("a", steps=100))
-    if others:
-        engine.add(make_job("b", steps=100, count=2))
-    for _ in range(3):
-        engine.step()
-    for name in "ab":
-        engine.remove(name)
-    engine.remove("unknown")
-    before = calls.steps
-    events = run(engine, make_job("c"))
-    assert calls.steps <= before + 1 + 4
-    assert {event.job for event in events} == {"c"}
-
-
 async def test_a_call_whose_jobs_are_removed_ends_without_another_step_of_the_engine(
     open_family: Open, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,11 +42,13 @@ async def test_a_call_whose_jobs_are_removed_ends_without_another_step_of_the_en
     freed: list[None] = []
     with monkeypatch.context() as patch:
         patch.setattr(engine._pipeline._pipe, "maybe_free_model_hooks", lambda: freed.append(None))
-        for name in "ab":
+        for name in ("a", "b", "unknown"):
             engine.remove(name)
         await eventually(lambda: freed == [None])
     assert (calls.sizes, calls.steps) == ([2], 3)
-    assert len(draw(run, engine, make_job("c"))) == 1
+    events = run(engine, make_job("c"))
+    assert {event.job for event in events} == {"c"}
+    assert (len(pictures_of(events, "c")), calls.steps) == (1, 3 + 4)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])

@@ -17,6 +17,7 @@ from fakes.model_server.model_api import FakeModels
 
 from model_server.errors import OperatorError
 from research import bench
+from research.bench.answers import chat_bot
 from research.bench.answers.chat_bot import BotAnswer
 from research.bench.answers.command import TRIES, AnswersPlan, ask_peer
 from research.bench.answers.questions import Question, load_questions
@@ -64,6 +65,7 @@ def servers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[Fa
     monkeypatch.setattr(module, "find_model", lambda _: (None, tmp_path, tmp_path))
     monkeypatch.setattr(module, "require_peer", lambda: None)
     monkeypatch.setattr(module, "PEER", "aiohttp")
+    monkeypatch.setattr(chat_bot, "WARM_UP_SECONDS", 5.0)
     yield made
     assert next(started, None) is None
 
