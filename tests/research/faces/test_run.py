@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from fakes.engines.duel_files import TINY
+from PIL import Image
 
 from model_server.engines.duel.networks import Discriminator
 from research.faces import run as run_module
@@ -97,3 +98,9 @@ def test_the_discriminator_scores_the_same_without_its_norms(squares: np.ndarray
     pictures = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     assert bounded.training
     assert torch.allclose(plain(pictures), bounded.eval()(pictures), atol=1e-6)
+
+
+def test_samples_are_saved(tmp_path: Path, squares: np.ndarray) -> None:
+    run = open_run(tmp_path, squares)
+    run.task.show(run.averaged, 40)
+    assert Image.open(tmp_path / "samples" / "000040.png").size == (8 * 64, 8 * 64)
