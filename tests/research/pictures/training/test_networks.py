@@ -15,6 +15,7 @@ from research.pictures.training.networks import (
     make_autoencoder,
     make_scheduler,
     make_unet,
+    mixed_precision,
     use_plain_attention,
     widen,
 )
@@ -92,3 +93,13 @@ def test_the_last_timestep_is_pure_noise() -> None:
     assert scheduler.timesteps[0] == 999
     assert scheduler.alphas_cumprod[999] < 1e-6
     assert scheduler.config.prediction_type == "v_prediction"
+
+
+@pytest.mark.parametrize(("tiles", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_bfloat16_is_used_where_it_is_faster(
+    tiles: bool, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": tiles}, raising=False)
+    one = torch.eye(2)
+    with mixed_precision(torch.device("cpu")):
+        assert (one @ one).dtype == expected
