@@ -41,32 +41,28 @@ def enlarge(picture: Image.Image, edge: int) -> Image.Image:
     return picture if size == picture.size else picture.resize(size, Image.Resampling.LANCZOS)
 
 
-def make_grid(
-    pictures: Sequence[Image.Image], gap: int = GAP, background: tuple[int, ...] = TRANSPARENT
-) -> Image.Image:
+def make_grid(pictures: Sequence[Image.Image], background: tuple[int, ...] = TRANSPARENT) -> Image.Image:
     """Lay pictures of one size out in rows, as nearly square as their number allows and never higher than wide.
 
     The gaps are transparent. Raises ValueError if there are none or their sizes differ.
     """
-    return _lay_out(pictures, math.ceil(math.sqrt(len(pictures))), gap, background)
+    return _lay_out(pictures, math.ceil(math.sqrt(len(pictures))), background)
 
 
-def make_strip(
-    pictures: Sequence[Image.Image], gap: int = GAP, background: tuple[int, int, int] = BACKGROUND
-) -> Image.Image:
+def make_strip(pictures: Sequence[Image.Image]) -> Image.Image:
     """Lay pictures of one size out in a single row. Raises ValueError as `make_grid` does."""
-    return _lay_out(pictures, len(pictures), gap, background)
+    return _lay_out(pictures, len(pictures), BACKGROUND)
 
 
 def make_column(pictures: Sequence[Image.Image]) -> Image.Image:
     """Lay pictures of one size out one below the other. Raises ValueError as `make_grid` does."""
-    return _lay_out(pictures, 1, GAP, BACKGROUND)
+    return _lay_out(pictures, 1, BACKGROUND)
 
 
 def make_rows(pictures: Sequence[Image.Image]) -> Image.Image:
     """Lay pictures of one size out in rows of at most MAX_PER_ROW. Raises ValueError as `make_grid` does."""
     count = math.ceil(len(pictures) / MAX_PER_ROW)
-    return _lay_out(pictures, math.ceil(len(pictures) / max(1, count)), GAP, BACKGROUND)
+    return _lay_out(pictures, math.ceil(len(pictures) / max(1, count)), BACKGROUND)
 
 
 def add_captions(
@@ -195,7 +191,7 @@ def _add_caption(picture: Image.Image, text: str, size: int) -> Image.Image:
     return whole
 
 
-def _lay_out(pictures: Sequence[Image.Image], columns: int, gap: int, background: tuple[int, ...]) -> Image.Image:
+def _lay_out(pictures: Sequence[Image.Image], columns: int, background: tuple[int, ...]) -> Image.Image:
     sizes = {picture.size for picture in pictures}
     if len(sizes) != 1:
         raise ValueError(f"Pictures that lie side by side need one size; these have {len(sizes)}.")
@@ -203,10 +199,10 @@ def _lay_out(pictures: Sequence[Image.Image], columns: int, gap: int, background
     rows = math.ceil(len(pictures) / columns)
     whole = Image.new(
         "RGB" if len(background) == 3 else "RGBA",
-        (columns * (width + gap) - gap, rows * (height + gap) - gap),
+        (columns * (width + GAP) - GAP, rows * (height + GAP) - GAP),
         background,
     )
     for place, picture in enumerate(pictures):
         row, column = divmod(place, columns)
-        whole.paste(picture, (column * (width + gap), row * (height + gap)))
+        whole.paste(picture, (column * (width + GAP), row * (height + GAP)))
     return whole

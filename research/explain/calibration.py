@@ -69,17 +69,6 @@ def load_questions(path: Path, other_headings: Mapping[str, Sequence[str]] | Non
     return questions
 
 
-def wilson_interval(hits: int, attempts: int) -> tuple[float, float]:
-    """Return the 95% interval of a rate (Wilson, “Probable inference”, 1927)."""
-    if not attempts:
-        return 0.0, 1.0
-    z, rate = 1.96, hits / attempts
-    middle = (rate + z * z / (2 * attempts)) / (1 + z * z / attempts)
-    variance = rate * (1 - rate) / attempts + z * z / (4 * attempts * attempts)
-    half = z / (1 + z * z / attempts) * math.sqrt(variance)
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
 def count_outcomes(
     index: Index, questions: Sequence[LabelledQuestion], rankings: Sequence[Ranking]
 ) -> dict[str, tuple[int, int]]:

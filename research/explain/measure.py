@@ -36,13 +36,8 @@ from plugins.explain.search.embedding.scale import UNRELATED_SENTENCES, measure_
 from plugins.explain.search.index import Index
 from plugins.explain.search.reference_lesson import DEFAULT_LESSON
 from plugins.explain.search.words.glossary import language_codes, search_language
-from research.explain.calibration import (
-    LabelledQuestion,
-    calibrate,
-    count_outcomes,
-    load_questions,
-    wilson_interval,
-)
+from research.explain.calibration import LabelledQuestion, calibrate, count_outcomes, load_questions
+from research.intervals import wilson_interval
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from filelock import FileLock, Timeout
 
 from model_server.engines.duel.networks import Sizes
 from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache, shorten
-from research.console import positive_integer, print_line
+from research.console import add_training_options, print_line, training_lock
 from research.faces.export import export
 from research.faces.faces import VARIANTS, FaceCollection, place_faces, read_faces
 from research.faces.run import (
@@ -27,6 +25,7 @@ from research.loop import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 MODEL = "emoji-faces"
 PICTURES = 300_000
@@ -48,12 +47,8 @@ def main(arguments: Sequence[str]) -> int:
     folder = ModelCache().folder / "training" / MODEL
     if options.threads:
         torch.set_num_threads(options.threads)
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / "training.lock", timeout=0):
-            _train(folder, options.pictures, options.seed, options.export)
-    except Timeout:
-        raise OperatorError(f"{MODEL} is being trained by another process, which this one would disturb.") from None
+    with training_lock(folder, MODEL):
+        _train(folder, options.pictures, options.seed, options.export)
     return 0
 
 
@@ -108,20 +103,10 @@ def _parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--pictures",
-        type=positive_integer,
-        default=PICTURES,
-        help=f"the number of real pictures that are shown in all (default: {PICTURES})",
-    )
-    parser.add_argument("--seed", type=int, default=7, help="the seed of all random numbers (default: 7)")
-    parser.add_argument(
-        "--threads", type=positive_integer, help="CPU threads; fewer are faster if other programs need the cores"
-    )
-    parser.add_argument(
-        "--export",
-        type=Path,
-        metavar="FOLDER",
-        help="do not train, but write the networks to this folder, ready to be committed",
+    add_training_options(
+        parser,
+        PICTURES,
+        "the number of real pictures that are shown",
+        "the networks to this folder, ready to be committed",
     )
     return parser

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +14,7 @@ from model_server.engines.duel.weights import BROKEN_FILE, GOOD_FILE, load_run
 from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache, shorten
 from research import ROOT
-from research.console import positive_integer, print_line
+from research.console import add_judging_options, print_line
 from research.faces.chart import Line, make_chart
 from research.faces.command import MODEL
 from research.faces.export import score
@@ -25,6 +24,7 @@ from research.pictures.judge.charts import make_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from model_server.engines.duel.weights import Run, Snapshot
 
@@ -188,22 +188,6 @@ def _parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--from",
-        type=Path,
-        dest="weights",
-        default=WEIGHTS,
-        metavar="FOLDER",
-        help="judge these networks, as train duel --export writes them, instead of those of the catalogue",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="FOLDER",
-        help="where to write the report and the pictures (default: judged, in the training folder)",
-    )
+    add_judging_options(parser, "these networks, as train duel", WEIGHTS)
     parser.add_argument("--seed", type=int, default=7, help="the seed of the training (default: 7)")
-    parser.add_argument(
-        "--threads", type=positive_integer, help="CPU threads; fewer are faster if other programs need the cores"
-    )
     return parser

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 from torch.func import functional_call
 from torch.nn import functional
@@ -24,7 +23,7 @@ from model_server.errors import OperatorError
 from model_server.files.cache import shorten
 from research.faces.augment import augment
 from research.loop import TrainingRun, save_atomically
-from research.pictures.training.autoencoder import to_pixels, to_tensor
+from research.pictures.training.autoencoder import save_sheet, to_pixels, to_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,12 +108,7 @@ class DuelTask:
         """Save what the averaged generator draws from 64 latents, always the same."""
         assert isinstance(averaged, nn.ModuleDict)  # noqa: S101 - a copy of our own module
         pictures = draw(cast(Generator, averaged["generator"]), range(SAMPLE_COLUMNS**2))
-        self._samples.mkdir(parents=True, exist_ok=True)
-        rows = [
-            np.concatenate(list(pictures[start : start + SAMPLE_COLUMNS]), axis=1)
-            for start in range(0, len(pictures), SAMPLE_COLUMNS)
-        ]
-        Image.fromarray(np.concatenate(rows)).save(self._samples / f"{step:06}.png")
+        save_sheet(self._samples / f"{step:06}.png", *np.split(pictures, SAMPLE_COLUMNS))
 
 
 class DuelRun(TrainingRun[DuelTask]):

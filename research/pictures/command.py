@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from filelock import FileLock, Timeout
 
 from model_server.catalogue import load_catalogue
 from model_server.engines.common.device import pick_device
@@ -17,7 +16,7 @@ from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache, shorten
 from model_server.files.progress import progress_on_stderr
 from research import ROOT
-from research.console import positive_integer, print_line
+from research.console import add_training_options, print_line, training_lock
 from research.loop import Plan, TrainingRun
 from research.pictures.training import stages
 from research.pictures.training.denoiser import DenoiserTask
@@ -56,14 +55,8 @@ def main(arguments: Sequence[str]) -> int:
         raise OperatorError(str(error)) from error
     if options.threads:
         torch.set_num_threads(options.threads)
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / "training.lock", timeout=0):
-            _train(store, folder, run_name, options, device)
-    except Timeout:
-        raise OperatorError(
-            f"{options.model} is being trained by another process, which this one would disturb."
-        ) from None
+    with training_lock(folder, options.model):
+        _train(store, folder, run_name, options, device)
     return 0
 
 
@@ -79,7 +72,6 @@ def _train(store: ModelCache, folder: Path, run_name: str, options: argparse.Nam
     # Weights that already look at drawings are continued more slowly than those that have to learn it.
     looks = unet.config.in_channels > LATENT_CHANNELS
     unet = widen(unet)
-    stages.log_forecast(plan, autoencoder, unet, print_line)
     collection = stages.build_collection(folder, options.seed, print_line)
     if not options.weights:
         autoencoder = stages.train_autoencoder(folder, options.seed, collection, autoencoder, print_line)
@@ -127,28 +119,18 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m research.train", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", choices=["emoji-diffusion", "duel"], help="what to train; duel has options of its own")
-    parser.add_argument(
-        "--pictures",
-        type=positive_integer,
-        default=2_000_000,
-        help="the number of pictures that the UNet is trained on in all (default: 2000000)",
+    add_training_options(
+        parser,
+        2_000_000,
+        "the number of pictures that the UNet is trained on",
+        "the last saved weights and the drawings to look at to this folder",
     )
-    parser.add_argument("--seed", type=int, default=7, help="the seed of all random numbers (default: 7)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: auto)")
-    parser.add_argument(
-        "--threads", type=positive_integer, help="CPU threads; fewer are faster if other programs need the cores"
-    )
     parser.add_argument(
         "--from",
         type=Path,
         dest="weights",
         metavar="FOLDER",
         help="continue from these weights, in the layout that the repository holds; they may not look at drawings yet",
-    )
-    parser.add_argument(
-        "--export",
-        type=Path,
-        metavar="FOLDER",
-        help="do not train, but write the last saved weights and the drawings to look at to this folder",
     )
     return parser

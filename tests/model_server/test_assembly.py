@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from model_server.__main__ import main
 from model_server.assembly import DUEL_FILES, MAX_TOKENS, PIPELINE_PARTS
 from model_server.catalogue import CatalogueEntry, load_catalogue
 from model_server.errors import OperatorError
@@ -102,16 +101,3 @@ def test_a_gan_of_faces_is_opened_where_its_weights_are(model_cache: ModelCache,
     for file in DUEL_FILES:
         (tmp_path / "faces" / file).touch()
     assert model_cache.ensure(entry) == tmp_path / "faces"
-
-
-def test_the_path_command_prints_the_assembled_folder(
-    model_cache: ModelCache, catalogue: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("TEMPERA_CACHE", str(model_cache.folder))
-    path = ["path", "drawer", "--catalogue", str(catalogue)]
-    assert main(path) == 1
-    assert "tempera-models pull drawer fetches it" in capsys.readouterr().err
-    assert main(["pull", "drawer", "--catalogue", str(catalogue)]) == 0
-    capsys.readouterr()
-    assert main(path) == 0
-    assert capsys.readouterr().out.strip() == str(model_cache.folder / "models" / "drawer")

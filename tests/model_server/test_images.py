@@ -8,9 +8,11 @@ import zlib
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
-from PIL.PngImagePlugin import PngImageFile, PngInfo
+from PIL.PngImagePlugin import PngInfo
 
 from model_server.images import (
+    BACKGROUND,
+    GAP,
     LAST_FRAME_MS,
     NUMBER_RATIO,
     add_captions,
@@ -37,19 +39,20 @@ def square(colour: tuple[int, int, int] = RED, width: int = 10, height: int = 10
     [(1, 1, 1), (2, 2, 1), (3, 2, 2), (4, 2, 2), (5, 3, 2), (7, 3, 3), (12, 4, 3), (16, 4, 4)],
 )
 def test_a_grid_is_as_nearly_square_as_can_be(count: int, columns: int, rows: int) -> None:
-    whole = make_grid([square()] * count, gap=3)
-    assert whole.size == (columns * 10 + (columns - 1) * 3, rows * 10 + (rows - 1) * 3)
+    whole = make_grid([square()] * count)
+    assert whole.size == (columns * 10 + (columns - 1) * GAP, rows * 10 + (rows - 1) * GAP)
 
 
 def test_pictures_lie_in_rows_with_gaps_of_the_background() -> None:
-    whole = make_strip([square(RED), square(BLUE)], gap=2, background=(1, 2, 3))
-    assert [whole.getpixel((x, 9)) for x in (9, 10, 11, 12)] == [RED, (1, 2, 3), (1, 2, 3), BLUE]
+    whole = make_strip([square(RED), square(BLUE)])
+    assert [whole.getpixel((x, 9)) for x in range(9, 11 + GAP)] == [RED, *[BACKGROUND] * GAP, BLUE]
 
 
 def test_a_grid_lets_the_ground_show_between_its_pictures() -> None:
-    whole = make_grid([square(RED), square(BLUE), square(BLUE)], gap=2)
-    assert [whole.getpixel(place) for place in ((9, 9), (12, 0), (0, 12))] == [(*RED, 255), (*BLUE, 255), (*BLUE, 255)]
-    assert [whole.getpixel(place)[3] for place in ((10, 0), (11, 9), (0, 10), (15, 15))] == [0, 0, 0, 0]
+    whole, second = make_grid([square(RED), square(BLUE), square(BLUE)]), 10 + GAP
+    colours = [whole.getpixel(place) for place in ((9, 9), (second, 0), (0, second))]
+    assert colours == [(*RED, 255), (*BLUE, 255), (*BLUE, 255)]
+    assert [whole.getpixel(place)[3] for place in ((10, 0), (second - 1, 9), (0, 10), (second, second))] == [0] * 4
 
 
 def test_a_grid_needs_pictures_of_one_size() -> None:
@@ -77,12 +80,6 @@ def test_a_png_has_its_metadata_and_is_reproducible() -> None:
     assert read.format == "PNG"
     assert read.text == {"Software": "Tempera", **made_by}
     assert read.getpixel((0, 0)) == RED
-
-
-def test_a_strip_is_one_row() -> None:
-    whole = make_strip([square(RED), square(BLUE), square(RED)], gap=2)
-    assert whole.size == (34, 10)
-    assert [whole.getpixel((x, 5)) for x in (0, 12, 24)] == [RED, BLUE, RED]
 
 
 @pytest.mark.parametrize("width", [48, 64, 512])
@@ -224,16 +221,6 @@ def test_a_text_field_named_transparency_is_harmless(mode: str) -> None:
     assert decode(encode(square().convert(mode), {"transparency": "x"})).size == (10, 10)
 
 
-def test_any_error_of_pillow_is_reported_as_a_damaged_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    def stumble(_: Image.Image) -> None:
-        raise TypeError
-
-    monkeypatch.setattr(PngImageFile, "load_end", stumble)
-    for read in (identify, decode):
-        with pytest.raises(ValueError, match="damaged"):
-            read(encode(square(), {}))
-
-
 @pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n", b"GIF89a\x01\x00\x01\x00\x00\x00\x00;"])
 def test_data_that_is_not_a_picture_is_refused(data: bytes) -> None:
     for read in (identify, decode):
@@ -276,14 +263,9 @@ def ending_with(kind: bytes) -> bytes:
     ids=["broken off", "no stream", "no profile", "no box"],
 )
 def test_a_damaged_picture_is_refused(data: bytes) -> None:
-    with pytest.raises(ValueError, match="damaged"):
-        identify(data)
-
-
-def test_a_truncated_picture_is_refused() -> None:
-    whole = encode(Image.effect_noise((64, 64), 90), {})
-    with pytest.raises(ValueError, match="damaged"):
-        decode(whole[: len(whole) // 2])
+    for read in (identify, decode):
+        with pytest.raises(ValueError, match="damaged"):
+            read(data)
 
 
 def test_a_picture_with_too_many_pixels_is_refused_before_they_are_read() -> None:

@@ -71,20 +71,6 @@ def test_training_changes_the_weights_and_lowers_the_loss(
     assert "20 of 20 steps, loss" in log[-1]
 
 
-def test_a_resumed_run_gives_the_same_weights_as_an_uninterrupted_one(
-    training_set: TrainingSet, sizes: Sizes, tmp_path: Path
-) -> None:
-    whole = small_run(training_set, sizes, tmp_path / "whole", 8)
-    whole.train(print)
-    first = small_run(training_set, sizes, tmp_path / "broken", 8)
-    first.train(print, until=3)
-    second = small_run(training_set, sizes, tmp_path / "broken", 8)
-    assert second.resume()
-    assert second.step == 3
-    second.train(print)
-    assert are_equal(weights(second), weights(whole))
-
-
 PROGRAM = """
 import sys
 from pathlib import Path

@@ -33,16 +33,7 @@ mustaches mustache, moustaches moustache"""
 SINGULARS = dict(pair.split() for pair in IRREGULAR.split(","))
 """Plurals whose singular the endings do not tell."""
 PLURAL_ONLY = {
-    "sunglasses",
-    "scissors",
-    "jeans",
-    "trousers",
-    "pants",
-    "shorts",
-    "pliers",
-    "binoculars",
-    "news",
-    "series",
+    *("sunglasses", "scissors", "jeans", "trousers", "pants", "shorts", "pliers", "binoculars", "news", "series"),
 }
 """Words that have no singular."""
 SINGULAR_IN_S = {

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import sys
-import threading
 
 from research import ROOT
 
@@ -18,8 +15,8 @@ QUOTAS = ("user.minute", "user.hour", "user.day", "address.minute", "address.hou
 SETTINGS = {f"limits.{name}": 0 for name in ("cooldown", *QUOTAS)}
 
 
-def main() -> int:
-    """Run `tempera run` with defaults in all but three things, and return its status.
+def main() -> None:
+    """Become `tempera run`, until standard input is closed, with defaults in all but three things.
 
     It limits no use, keeps no conversation, and loads no further plugins.
     """
@@ -37,18 +34,10 @@ def main() -> int:
         "TEMPERA_PLUGINS__ENTRY_POINTS": "false",
         "TEMPERA_SETTINGS": json.dumps(SETTINGS),
     }
-    command = [sys.executable, "-m", "bot", "run", "--no-models"]
-    with subprocess.Popen(command, env=environment, cwd=home, stdin=subprocess.DEVNULL) as bot:  # noqa: S603 - our own
-        signal.signal(signal.SIGTERM, lambda *_: bot.terminate())
-
-        def end_with_input() -> None:
-            while os.read(0, 4096):
-                pass
-            bot.terminate()
-
-        threading.Thread(target=end_with_input, daemon=True).start()
-        return bot.wait()
+    os.chdir(home)
+    command = [sys.executable, "-m", "research.bench.until_eof", sys.executable, "-m", "bot", "run", "--no-models"]
+    os.execve(sys.executable, command, environment)  # noqa: S606 - no shell is wanted
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

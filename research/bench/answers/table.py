@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from research.bench.answers.intervals import SIGNIFICANCE, share, sign_test
 from research.bench.answers.questions import CATEGORIES
 from research.bench.table import Goal, TableRow, markdown
+from research.intervals import SIGNIFICANCE, share, sign_test
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

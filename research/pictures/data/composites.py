@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from research.pictures.data import captions, scenes
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     Sets = dict[str, dict[str, Rgba]]
     Composite = tuple[Rgb, list[str], tuple[str, ...]]
     """A picture, its captions, and the codes of all that it shows, the most important first."""
+    WriteCaptions = Callable[[str, str], list[str]]
+    PlaceTwo = Callable[[Rgba, Rgba, Random], Rgb]
 
 WORN = {
     "sunglasses": ("eyes", ("wearing sunglasses", "with sunglasses", "in sunglasses")),
@@ -82,11 +85,11 @@ class CompositeMaker:
     def make(self, count: int) -> Iterator[tuple[Rgb, list[str], tuple[str, ...], str]]:
         """Make `count` composites, of all kinds in turn, with the set of each; fewer if a set lacks what is needed."""
         makers: list[Callable[[str], Composite | None]] = [
-            *[self._make_pair] * 2,
+            *[partial(self._make_two, captions.write_pair_captions, scenes.place_pair)] * 2,
             self._make_copies,
-            self._make_on,
-            self._make_with,
-            self._make_behind,
+            partial(self._make_two, captions.write_on_captions, scenes.place_on),
+            partial(self._make_two, captions.write_with_captions, scenes.place_with),
+            partial(self._make_two, captions.write_behind_captions, scenes.place_behind),
             self._make_background,
             *[self._make_scene] * 3,
             *[self._make_dressed] * 2,
@@ -114,30 +117,16 @@ class CompositeMaker:
     def _sample(self, texts: list[str]) -> list[str]:
         return self._random.sample(texts, 3)
 
-    def _make_pair(self, set_name: str) -> Composite:
-        left, right = self._draw_subject(set_name), self._draw_subject(set_name)
-        texts = captions.write_pair_captions(left.name, right.name)
-        return scenes.place_pair(left.picture, right.picture, self._random), self._sample(texts), _codes(left, right)
+    def _make_two(self, write: WriteCaptions, place: PlaceTwo, set_name: str) -> Composite:
+        """Put two things into one picture by `place`, which `write` describes."""
+        first, second = self._draw_subject(set_name), self._draw_subject(set_name)
+        texts = write(first.name, second.name)
+        return place(first.picture, second.picture, self._random), self._sample(texts), _codes(first, second)
 
     def _make_copies(self, set_name: str) -> Composite:
         one, count = self._draw_subject(set_name), self._random.choices((2, 3, 4), (4, 2, 1))[0]
         texts = captions.write_copies_captions(one.name, count)
         return scenes.place_copies(one.picture, count, self._random), self._sample(texts), _codes(one)
-
-    def _make_on(self, set_name: str) -> Composite:
-        upper, lower = self._draw_subject(set_name), self._draw_subject(set_name)
-        texts = captions.write_on_captions(upper.name, lower.name)
-        return scenes.place_on(upper.picture, lower.picture, self._random), self._sample(texts), _codes(upper, lower)
-
-    def _make_with(self, set_name: str) -> Composite:
-        main, small = self._draw_subject(set_name), self._draw_subject(set_name)
-        texts = captions.write_with_captions(main.name, small.name)
-        return scenes.place_with(main.picture, small.picture, self._random), self._sample(texts), _codes(main, small)
-
-    def _make_behind(self, set_name: str) -> Composite:
-        back, front = self._draw_subject(set_name), self._draw_subject(set_name)
-        texts = captions.write_behind_captions(back.name, front.name)
-        return scenes.place_behind(back.picture, front.picture, self._random), self._sample(texts), _codes(back, front)
 
     def _make_background(self, set_name: str) -> Composite:
         emoji, picture, thing = self._draw_subject(set_name, colour=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +15,7 @@ from model_server.engines.factory import create
 from model_server.errors import OperatorError
 from model_server.files.cache import ModelCache, shorten
 from model_server.files.progress import progress_on_stderr
-from research.console import positive_integer, print_line
+from research.console import add_judging_options, print_line
 from research.packages import JUDGE_TEST_SET, JUDGE_TRAINING_SETS, PIXEL_SETS, WORD_PACKAGES, fetch
 from research.pictures.command import CATALOGUE, TEXT_ENCODER
 from research.pictures.data.emoji import SMALL_SIZE, read_emoji, read_pictures, read_pictures_by_any_name
@@ -29,6 +28,7 @@ from research.pictures.training import stages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from model_server.engines.contract import Engine
     from research.pictures.data.things import Thing
@@ -240,21 +240,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "model", choices=["emoji-diffusion", "duel"], help="what to evaluate; duel has options of its own"
     )
-    parser.add_argument(
-        "--from",
-        type=Path,
-        dest="weights",
-        metavar="FOLDER",
-        help="evaluate these weights, as train --export writes them, instead of those of the catalogue",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="FOLDER",
-        help="where to write the report and the pictures (default: judged, in the training folder)",
-    )
-    parser.add_argument(
-        "--threads", type=positive_integer, help="CPU threads; fewer are faster if other programs need the cores"
-    )
+    add_judging_options(parser, "these weights, as train")
     parser.add_argument("--only-judge", action="store_true", help="only train and test the judge, and draw nothing")
     return parser

@@ -65,9 +65,13 @@ class AutoencoderTask:
         indices = np.linspace(0, len(self._pictures) - 1, SAMPLE_COUNT).astype(int)
         originals = to_tensor(self._pictures[indices]).to(self._device)
         decoded = averaged.decode(averaged.encode(originals).latent_dist.mean).sample
-        rows = [np.concatenate(list(to_pixels(batch)), axis=1) for batch in (originals, decoded)]
-        self._samples.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.concatenate(rows)).save(self._samples / f"autoencoder-{step:06}.png")
+        save_sheet(self._samples / f"autoencoder-{step:06}.png", to_pixels(originals), to_pixels(decoded))
+
+
+def save_sheet(path: Path, *rows: np.ndarray) -> None:
+    """Save rows of pictures (N × H × W × 3, uint8) below each other."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.concatenate([np.concatenate(list(row), axis=1) for row in rows])).save(path)
 
 
 def to_tensor(pixels: np.ndarray) -> torch.Tensor:

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from PIL import Image
 from torch import nn
 from torch.nn import functional
 
 from research.loop import TrainingRun
-from research.pictures.training.autoencoder import encode, to_pixels, to_tensor
+from research.pictures.training.autoencoder import encode, save_sheet, to_pixels, to_tensor
 from research.pictures.training.networks import mixed_precision
 
 if TYPE_CHECKING:
@@ -190,9 +189,7 @@ class EnlargementTask:
         """Save some originals, with the decoded pictures below them."""
         places = np.linspace(0, len(self._pictures) - 1, SAMPLE_COUNT).astype(int)
         decoded = to_pixels(averaged.decode(self._latents[places].float().to(self._device)).sample)
-        rows = [np.concatenate(list(batch), axis=1) for batch in (self._pictures[places], decoded)]
-        self._samples.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.concatenate(rows)).save(self._samples / f"enlargement-{step:06}.png")
+        save_sheet(self._samples / f"enlargement-{step:06}.png", self._pictures[places], decoded)
 
 
 class EnlargementRun(TrainingRun[EnlargementTask]):

@@ -11,18 +11,15 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from model_server.errors import OperatorError
-from research.console import format_duration
 from research.loop import Plan, TrainingRun, check_seed, save_atomically
 from research.packages import DRAWING_PACKAGES, EMOJI_SETS, GOOGLE, OTHER_NAMED_SETS, WORD_PACKAGES, fetch
 from research.pictures.data.choice import is_drawable
 from research.pictures.data.collection import add_prompt_names, collect, count_by_kind
 from research.pictures.data.drawings import read_drawings
 from research.pictures.data.emoji import SIZE, read_emoji, read_pictures, read_pictures_by_any_name
-from research.pictures.training import forecast
 from research.pictures.training.autoencoder import AutoencoderTask, encode, measure_psnr
 from research.pictures.training.bank import list_things, write_bank
 from research.pictures.training.dataset import TrainingSet
-from research.pictures.training.denoiser import DenoiserTask
 from research.pictures.training.enlargement import EnlargementRun, EnlargementTask, add_level, shrink_pixels
 from research.pictures.training.networks import Sizes, make_scheduler, make_unet, normalise_latents, widen
 from research.pictures.training.references import References
@@ -69,22 +66,6 @@ def build_collection(folder: Path, seed: int, log: Log) -> Collection:
     counts = ", ".join(f"{count:,} {kind}" for kind, count in count_by_kind(collection).items())
     log(f"{len(collection.pictures):,} pictures ({counts}) with {len(collection.texts):,} captions")
     return collection
-
-
-def log_forecast(plan: Plan, autoencoder: AutoencoderKL, unet: UNet2DConditionModel, log: Log) -> None:
-    """Log how long the training will take, unless the run of `plan` has begun: it logs that itself.
-
-    `autoencoder` and `unet` stay as they are.
-    """
-    if (plan.folder / f"{plan.name}.pt").is_file():
-        return
-    log("measuring how long a picture takes")
-    lines, total = [], 0.0
-    if plan.name == "unet" and not (plan.folder / "vae").is_dir():
-        line, total = forecast.forecast_autoencoder(autoencoder, AUTOENCODER_STEPS * AutoencoderTask.batch, plan.folder)
-        lines = [line]
-    line, seconds = forecast.forecast_unet(unet, autoencoder, plan.steps * DenoiserTask.batch, plan.folder)
-    log(f"the plan: {'; '.join([*lines, line])}; about {format_duration(total + seconds)} in all")
 
 
 def train_autoencoder(

@@ -9,7 +9,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from PIL import Image
 
 from model_server.engines.contract import Engine
-from model_server.jobs import Event, Failed, Imagine, Job, Picture, Preview
+from model_server.jobs import Event, Failed, Imagine, Job, Picture, Preview, ResolvedSettings
 
 EDGE = 32
 """Edge of a picture in pixels, four times that of its latents."""
@@ -65,6 +65,12 @@ def failures_of(events: list[Event]) -> dict[str, Failed]:
     return {event.job: event for event in events if isinstance(event, Failed)}
 
 
+def settings_of(events: list[Event]) -> ResolvedSettings:
+    """Return what was settled at the start of the only job."""
+    [settings] = [event for event in events if isinstance(event, ResolvedSettings)]
+    return settings
+
+
 def draw(run: Callable[..., list[Event]], engine: Engine, job: Job) -> list[bytes]:
     """Let `engine` do `job` alone, and return its pictures."""
     return pictures_of(run(engine, job), job.id)
@@ -81,3 +87,9 @@ def pixels(data: bytes) -> np.ndarray:
 def difference(one: bytes, other: bytes) -> int:
     """Return the largest difference of any channel of any pixel, from 0 to 255."""
     return int(np.abs(pixels(one) - pixels(other)).max())
+
+
+def difference_from_alone(run: Callable[..., list[Event]], engine: Engine, events: list[Event], *jobs: Job) -> int:
+    """Return the largest difference between the pictures of `jobs` in `events` and those that each gets alone."""
+    pairs = [zip(draw(run, engine, job), pictures_of(events, job.id), strict=True) for job in jobs]
+    return max(difference(alone, joint) for pair in pairs for alone, joint in pair)

@@ -35,11 +35,6 @@ SMALL, LARGE = CATALOGUE["small"], CATALOGUE["large"]
 SERVED = (SMALL, CATALOGUE["other"])
 
 
-@pytest.fixture
-def model_cache(tmp_path: Path) -> ModelCache:
-    return ModelCache(tmp_path / "cache")
-
-
 def served(model_cache: ModelCache, memory: int, catalogue: Mapping[str, CatalogueEntry] = CATALOGUE) -> list[str]:
     """The names of the models that an installation with so much memory serves."""
     choices = Choices(catalogue, model_cache, memory).make(SERVED)
@@ -136,11 +131,6 @@ def test_looking_stores_no_choice(model_cache: ModelCache) -> None:
     assert found is not None
     assert found.chosen == LARGE
     assert not model_cache.folder.exists()
-
-
-def test_only_alternatives_can_be_chosen(model_cache: ModelCache) -> None:
-    with pytest.raises(OperatorError, match="'other' is none of the models to choose between: small, large, huge"):
-        Choices(CATALOGUE, model_cache, GB).choose("other")
 
 
 def test_a_larger_model_that_is_switched_off_is_not_chosen(model_cache: ModelCache) -> None:

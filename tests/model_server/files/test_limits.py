@@ -48,8 +48,9 @@ def test_the_memory_is_the_machines_or_the_least_limit_of_its_cgroups(
     assert read_memory_bytes(tmp_path / "own", groups) == expected
 
 
-def test_a_system_without_cgroups_has_all_its_memory(tmp_path: Path) -> None:
+def test_a_system_without_cgroups_has_all_its_memory_and_no_quota(tmp_path: Path) -> None:
     assert read_memory_bytes(tmp_path / "none", tmp_path) == MACHINE
+    assert read_processor_quota(tmp_path / "none", tmp_path) is None
 
 
 @pytest.mark.parametrize(
@@ -72,10 +73,6 @@ def test_the_processors_are_limited_by_the_least_quota(
 ) -> None:
     groups = mounted(tmp_path, own, limits)
     assert read_processor_quota(tmp_path / "own", groups) == expected
-
-
-def test_a_system_without_cgroups_has_no_quota(tmp_path: Path) -> None:
-    assert read_processor_quota(tmp_path / "none", tmp_path) is None
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,13 @@
 """The command `python -m research.bench`."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
-import psutil
 import pytest
 
 from model_server.errors import OperatorError
 from research import bench
 from research.bench import machine
-from research.bench.language import quality
-from research.bench.language.traffic import Traffic
 from research.bench.machine import BenchOptions
-
-
-def test_the_benchmarks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert bench.main([]) == 0
-    assert "beside llama.cpp" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("wrong", [["--runs", "0"], ["--threads", "0"]])
@@ -42,13 +33,3 @@ def test_goals_with_vnni_are_for_processors_that_have_it_and_may_use_it(
     options = BenchOptions(model="m", runs=1, threads=1, instructions=instructions)
     assert options.has_vnni() == has_vnni
     assert options.restriction == ({"TEMPERA_NATIVE": "avx2"} if instructions else {})
-
-
-def test_too_little_memory_for_the_reference_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    traffic = Traffic(weights=1, per_token=1, parameters=2_000_000_000)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=14e9))
-    assert quality.missing_memory(traffic) == ""
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=8e9))
-    assert quality.missing_memory(traffic) == (
-        "Quality was not measured: the weights in float32 need 13 GB of free memory, and there are 8 GB."
-    )

@@ -6,7 +6,6 @@ import pytest
 from fakes.model_server.scribe import Scribe, fail, refuse, side_of
 
 from model_server.errors import OperatorError
-from research.bench.language.lessons import lesson_messages
 from research.bench.streams import ask, ask_together, make_prompt
 
 
@@ -43,10 +42,3 @@ def test_prompts_of_different_seeds_differ_from_the_start() -> None:
     assert make_prompt(400, "a") == make_prompt(400, "a")
     assert len({make_prompt(400, seed).split()[0] for seed in "abcdefgh"}) > 1
     assert len(make_prompt(400, "a").split()) > len(make_prompt(50, "a").split())
-
-
-async def test_a_chat_is_sent_as_it_is() -> None:
-    scribe, [messages, *_] = Scribe(), lesson_messages()
-    async with side_of(scribe.chat) as side:
-        await ask(side.session, "m", messages, 1)
-    assert scribe.asked[0]["messages"] == messages

@@ -18,7 +18,6 @@ from research.explain.calibration import (
     count_outcomes,
     fit_logistic,
     load_questions,
-    wilson_interval,
 )
 
 DEVELOPMENT = DATA / "explain" / "development.jsonl"
@@ -58,14 +57,6 @@ def test_labels_of_another_lesson(tmp_path: Path) -> None:
     path.write_text('{"question": "meow?", "kind": "plain", "headings": ["Cats"]}\n', "utf-8")
     assert load_questions(path) == [LabelledQuestion("meow?", "plain", frozenset({"Cats"}))]
     assert load_questions(path, {"Cats": ["Felines", "Sounds"]})[0].headings == {"Felines", "Sounds"}
-
-
-def test_an_interval_is_wilsons() -> None:
-    low, high = wilson_interval(95, 100)
-    assert (round(low, 3), round(high, 3)) == (0.888, 0.978)
-    assert wilson_interval(0, 10)[0] == 0
-    assert wilson_interval(10, 10)[1] == pytest.approx(1)
-    assert wilson_interval(0, 0) == (0, 1)
 
 
 def test_an_overview_answers_a_question_that_several_of_its_sections_answer() -> None:

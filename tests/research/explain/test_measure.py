@@ -111,15 +111,6 @@ async def test_what_is_measured_must_be_said(
     assert reason in capsys.readouterr().err
 
 
-async def test_an_index_has_embeddings_where_there_is_a_model_server(models: FakeModels) -> None:
-    questions = [LabelledQuestion("What is a token?", "plain", frozenset({"What is a token?"}))]
-    async with ModelClient(models.url) as client:
-        index = await build_index(DEFAULT_LESSON, client)
-        [with_them] = await rank_questions(index, questions, client)
-    [without] = await rank_questions(index, questions, None)
-    assert (with_them.with_embeddings, without.with_embeddings) == (True, False)
-
-
 def test_a_synthetic_index_has_the_given_size_and_can_be_searched() -> None:
     index = build_synthetic_index(120, build_synthetic_index(1, []).passages)
     assert len(index.passages) == 120

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from fakes.engines.duel_files import TINY
+from PIL import Image
 
 from model_server.engines.duel.networks import Discriminator
 from research.faces import run as run_module
@@ -102,11 +103,4 @@ def test_the_discriminator_scores_the_same_without_its_norms(squares: np.ndarray
 def test_samples_are_saved(tmp_path: Path, squares: np.ndarray) -> None:
     run = open_run(tmp_path, squares)
     run.task.show(run.averaged, 40)
-    assert (tmp_path / "samples" / "000040.png").is_file()
-
-
-@pytest.mark.parametrize("name", ["generator", "discriminator"])
-def test_the_seed_decides_the_first_weights(tmp_path: Path, squares: np.ndarray, name: str) -> None:
-    one, same, other = (weights(open_run(tmp_path, squares, seed=seed), name) for seed in (7, 7, 9))
-    assert all(torch.equal(left, right) for left, right in zip(one, same, strict=True))
-    assert not torch.equal(one[0], other[0])
+    assert Image.open(tmp_path / "samples" / "000040.png").size == (8 * 64, 8 * 64)

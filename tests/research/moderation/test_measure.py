@@ -108,20 +108,8 @@ async def test_source_code_is_no_attack(real_server: Callable[..., str]) -> None
 @pytest.mark.weights
 async def test_single_words_are_no_attacks(real_server: Callable[..., str]) -> None:
     words = [
-        "imagine",
-        "girl",
-        "boy",
-        "woman",
-        "man",
         "a girl",
-        "hot",
-        "pizza",
-        "moon",
-        "car",
-        "help",
-        "why",
-        "die",
-        "kill",
+        *["imagine", "girl", "boy", "woman", "man", "hot", "pizza", "moon", "car", "help", "why", "die", "kill"],
     ]
     async with ModelClient(real_server(MODEL)) as models:
         scores_of_texts = await models.moderate(words)

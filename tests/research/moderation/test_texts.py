@@ -5,8 +5,6 @@ import random
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from research import DATA
 from research.moderation.texts import (
     SLOT,
@@ -14,7 +12,6 @@ from research.moderation.texts import (
     Example,
     add_pieces,
     add_typo,
-    fill_template,
     read_measured_prompts,
     read_questions,
     read_written,
@@ -50,11 +47,6 @@ def test_words_of_one_file_fill_braces_of_other_files(tmp_path: Path) -> None:
     (tmp_path / "b.toml").write_text('[slots]\nlook = ["small {animal}"]\n[texts]\nhate = ["a {look} bites"]\n')
     examples = {(example.text, example.category) for example in read_written(tmp_path)}
     assert {("a dog", "fine"), ("a small cat bites", "hate")} <= examples
-
-
-def test_an_undeclared_slot_raises_key_error() -> None:
-    with pytest.raises(KeyError, match="nothing"):
-        fill_template("a {nothing}", {}, random.Random(0))
 
 
 def test_a_typo_changes_at_most_one_letter() -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -123,18 +122,12 @@ def test_training_from_the_start_can_be_continued(
     monkeypatch.setattr(stages, "AUTOENCODER_STEPS", 2)
     assert run_train([MODEL, "--pictures", "8", "--threads", "1"]) == 0
     output = capsys.readouterr().out
-    plan = next(line for line in output.splitlines() if line.startswith("the plan: "))
-    assert re.fullmatch(
-        r"the plan: the autoencoder 16 pictures at [0-9.]+ ms, 0 min; "
-        r"the UNet 8 pictures at [0-9.]+ ms, 0 min; about 0 min in all",
-        plan,
-    )
-    assert output.index(plan) < output.index("autoencoder: decoded pictures have a PSNR of")
+    assert "encoding the pictures" in output
     assert "Done: 1 steps." in output
     assert run_train([MODEL, "--pictures", "24", "--threads", "1"]) == 0
     output = capsys.readouterr().out
     assert "autoencoder" not in output
-    assert "the plan" not in output
+    assert "encoding the pictures" not in output
     assert "Done: 3 steps." in output
     assert run_train([MODEL, "--export", str(tmp_path / "out")]) == 0
     averaged = torch.load(home / "unet.pt", weights_only=True)["averaged"].values()

@@ -1,16 +1,13 @@
-"""The trained model is in the catalogue, is assembled, opened by diffusers and served."""
+"""The trained model is in the catalogue, is assembled, and opened by diffusers."""
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import aiohttp
 import numpy as np
 import pytest
 from fakes.engines.diffusion import make_job, open_image
 from fakes.engines.plain_diffusers import drawn_elsewhere
-from fakes.model_server.client import events_of
-from fakes.programs.deployment import model_server
 
 from model_server.__main__ import main
 from model_server.catalogue import choose, load_catalogue
@@ -62,35 +59,11 @@ def whole(catalogue: str, cache: Path) -> Path:
     return cache / "models" / NAME
 
 
-@pytest.fixture(scope="module")
-def server_url(catalogue: str, whole: Path) -> Iterator[str]:
-    with model_server("--catalogue", catalogue, "--model", NAME, threads="1") as url:
-        yield url
-
-
-@pytest.fixture
-async def http(server_url: str) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(server_url, read_bufsize=1 << 22) as session:
-        yield session
-
-
 def test_the_catalogue_names_the_weights_of_the_package() -> None:
     entry = load_catalogue(ROOT / "config" / "models.toml")[NAME]
     assert entry.weights == ROOT / "model_server" / "weights" / NAME
     assert entry.text_encoder is not None
     assert entry.text_encoder.name == ENCODER
-
-
-def test_the_model_is_served_by_default_as_the_only_diffusion_model(catalogue: str) -> None:
-    entries = load_catalogue(ROOT / "config" / "models.toml", Path(catalogue))
-    assert [entry.name for entry in choose(entries, []) if entry.engine == "diffusion"] == [NAME]
-
-
-def test_the_path_command_prints_the_folder_of_the_model(
-    catalogue: str, whole: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["path", NAME, "--catalogue", catalogue]) == 0
-    assert capsys.readouterr().out.strip() == str(whole)
 
 
 @pytest.mark.processes
@@ -105,17 +78,6 @@ def test_plain_diffusers_draws_the_same_picture(whole: Path, tmp_path: Path) -> 
     [from_engine] = [event.data for event in events if isinstance(event, Picture)]
     assert from_diffusers.std() > 5
     assert np.abs(np.asarray(open_image(from_engine).convert("RGB")) - from_diffusers).max() <= 1.5
-
-
-@pytest.mark.processes
-async def test_the_server_streams_previews(http: aiohttp.ClientSession) -> None:
-    body = {"model": NAME, "prompt": "a red apple", "seed": 7, "steps": 6, "stream": True, "partial_images": 2}
-    async with http.post("/v1/images/generations", json=body) as response:
-        assert response.status == 200, await response.text()
-        events = [event async for event in events_of(response)]
-    kinds = [event.get("type") for event in events if isinstance(event, dict)]
-    assert kinds.count("image_generation.partial_image") == 2
-    assert "image_generation.completed" in kinds
 
 
 def test_missing_weights_affect_only_their_own_model(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from fakes.engines.diffusion import (
     EDGE,
-    difference,
+    difference_from_alone,
     draw,
     failures_of,
     make_job,
@@ -15,13 +15,14 @@ from fakes.engines.diffusion import (
     pictures_of,
     pixels,
     previews_of,
+    settings_of,
 )
 from PIL import Image
 
 from model_server.engines.contract import Engine
 from model_server.engines.diffusion.collage import make_collage
 from model_server.images import encode, identify
-from model_server.jobs import EncodedPrompt, Event, ResolvedSettings
+from model_server.jobs import EncodedPrompt, Event
 
 Run = Callable[..., list[Event]]
 PAIR = "a cat and a dog"
@@ -34,9 +35,9 @@ def in_parts(loaded: Callable[..., Engine], plain: Path) -> Engine:
 
 def test_things_are_drawn_one_by_one_and_put_together(in_parts: Engine, run: Run) -> None:
     events = run(in_parts, make_job(prompt=PAIR, seed=3))
-    [settings] = [event for event in events if isinstance(event, ResolvedSettings)]
+    settings = settings_of(events)
     assert settings.parts == ("a cat", "a dog")
-    [alone] = [one for one in run(in_parts, make_job(prompt="a cat")) if isinstance(one, ResolvedSettings)]
+    alone = settings_of(run(in_parts, make_job(prompt="a cat")))
     assert settings.fingerprint != alone.fingerprint
     [cat] = draw(run, in_parts, make_job(prompt="a cat", seed=3))
     expected = make_collage("row", [open_image(cat), open_image(cat)], 3)
@@ -57,23 +58,21 @@ def test_the_things_of_a_scene_that_a_bank_knows_are_drawn_one_by_one(
         ("dogs chasing a red cart through the village", ("dog", "red cart"), ""),
         ("a dog running over a wide meadow", (), "dog"),
     ):
-        events = run(loaded("diffusion", looking, parts=True), make_job(prompt=prompt, references=1, steps=1))
-        [settings] = [event for event in events if isinstance(event, ResolvedSettings)]
+        settings = settings_of(
+            run(loaded("diffusion", looking, parts=True), make_job(prompt=prompt, references=1, steps=1))
+        )
         assert (settings.parts, settings.meant) == (parts, meant)
 
 
 def test_a_thing_in_a_place_is_read_with_its_place(loaded: Callable[..., Engine], run: Run, looking: Path) -> None:
-    engine, read = loaded("diffusion", looking, parts=True), []
-    for references in (0, 1):
-        events = run(engine, make_job(prompt="a dog running in the snow", references=references, steps=1))
-        read += [event.prompt for event in events if isinstance(event, ResolvedSettings)]
-    assert read[0] == read[1]
+    engine, prompt = loaded("diffusion", looking, parts=True), "a dog running in the snow"
+    one, other = (settings_of(run(engine, make_job(prompt=prompt, references=count, steps=1))) for count in (0, 1))
+    assert one.prompt == other.prompt
 
 
 def test_what_the_text_encoder_read_is_that_of_all_things_once(in_parts: Engine, run: Run) -> None:
     def read(prompt: str) -> EncodedPrompt:
-        events = run(in_parts, make_job(prompt=prompt, steps=1))
-        [settings] = [event for event in events if isinstance(event, ResolvedSettings)]
+        settings = settings_of(run(in_parts, make_job(prompt=prompt, steps=1)))
         return settings.prompt
 
     assert read(PAIR).tokens == read("a cat").tokens + read("a dog").tokens
@@ -84,9 +83,7 @@ def test_things_are_the_same_in_any_company(in_parts: Engine, run: Run) -> None:
     crowd = make_job("crowd", prompt="six dogs", seed=8, steps=5, count=4)
     job = make_job("pair", prompt=PAIR, seed=3, steps=4, layout="strip")
     together = run(in_parts, crowd, job)
-    for each in (crowd, job):
-        for alone, joint in zip(draw(run, in_parts, each), pictures_of(together, each.id), strict=True):
-            assert difference(alone, joint) <= 1
+    assert difference_from_alone(run, in_parts, together, crowd, job) <= 1
 
 
 def halves(right: str, parts: str) -> bytes:
@@ -113,7 +110,7 @@ def test_a_variation_is_drawn_in_parts_if_its_picture_was_and_little_of_it_stays
     in_parts: Engine, run: Run, parts: str, strength: float, expected: int
 ) -> None:
     job = make_job(prompt="a cat on a dog", steps=4, initial=halves("blue", parts), strength=strength)
-    [settings] = [event for event in run(in_parts, job) if isinstance(event, ResolvedSettings)]
+    settings = settings_of(run(in_parts, job))
     assert len(settings.parts) == expected
 
 
@@ -136,8 +133,7 @@ def test_a_single_step_looks_as_in_the_row_of_steps(in_parts: Engine, run: Run) 
 
 
 def test_a_thing_in_a_place_is_named_beside_the_place(in_parts: Engine, run: Run) -> None:
-    events = run(in_parts, make_job(prompt="a cat in the rain", seed=3))
-    [settings] = [event for event in events if isinstance(event, ResolvedSettings)]
+    settings = settings_of(run(in_parts, make_job(prompt="a cat in the rain", seed=3)))
     assert settings.parts == ("a cat", "in the rain")
 
 
@@ -146,7 +142,7 @@ def test_a_prompt_for_one_thing_is_drawn_as_without_the_option(in_parts: Engine,
 
 
 def test_without_the_option_all_is_drawn_at_once(engine: Engine, run: Run) -> None:
-    [settings] = [one for one in run(engine, make_job(prompt=PAIR)) if isinstance(one, ResolvedSettings)]
+    settings = settings_of(run(engine, make_job(prompt=PAIR)))
     assert settings.parts == ()
 
 

@@ -1,6 +1,7 @@
 """The picture models that an operator may choose: fetched from a hub, and served by the real server."""
 
 import base64
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,10 +22,14 @@ def overlay(folder: Path, name: str) -> str:
     """Write a catalogue of the picture models alone, for pictures of a few pixels and a machine without a card."""
     catalogue = load_catalogue(CATALOGUE)
     others = [other for other, entry in catalogue.items() if entry.engine != "diffusion"]
-    steps, guidance = (catalogue[name].options[key] for key in ("steps", "guidance"))
     tables = [f'[models."{other}"]\nserve = false\n' for other in others]
-    options = f"{{ steps = {steps}, guidance = {guidance}, size = {EDGE}, batch = 1 }}"
-    tables.append(f'[models.{name}]\ncard_gb = 0\ndevice = "cpu"\noptions = {options}\n')
+    # Parts can only be brought to a card, and a picture of the usual size takes too long.
+    options = {key: one for key, one in catalogue[name].options.items() if key != "offload"} | {
+        "size": EDGE,
+        "batch": 1,
+    }
+    written = ", ".join(f"{key} = {json.dumps(one)}" for key, one in options.items())
+    tables.append(f'[models.{name}]\ncard_gb = 0\ndevice = "cpu"\noptions = {{ {written} }}\n')
     path = folder / "small.toml"
     path.write_text("".join(tables), "utf-8")
     return str(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fakes.engines.diffusion import EDGE, difference, draw, failures_of, make_job, open_image, pictures_of
+from fakes.engines.diffusion import EDGE, difference, draw, failures_of, make_job, open_image, pictures_of, settings_of
 from fakes.engines.pipeline_calls import OUT_OF_MEMORY_MESSAGE
 from PIL import Image, ImageDraw
 
@@ -16,7 +16,7 @@ from model_server.engines.diffusion import open_engine
 from model_server.engines.diffusion.enlarger import Enlarger
 from model_server.engines.diffusion.request import open_initial_picture
 from model_server.images import encode, identify
-from model_server.jobs import Event, Finished, Imagine, Picture, Progress, ResolvedSettings
+from model_server.jobs import Event, Finished, Imagine, Picture, Progress
 
 CONFIG = Path(__file__).parents[4] / "config"
 FOLDER = Path(str(load_catalogue(CONFIG / "models.toml")["emoji-diffusion"].options["enlarger"]))
@@ -61,7 +61,7 @@ def test_a_drawing_becomes_sharper_than_by_interpolation_and_stays_the_same_pict
 def test_finished_pictures_are_enlarged_and_say_so(engine: Engine, enlarging: Engine, run: Run) -> None:
     events = run(enlarging, make_job(count=2, edge=4 * EDGE))
     assert [type(event) for event in events[-3:]] == [Picture, Picture, Finished]
-    chosen = next(event for event in events if isinstance(event, ResolvedSettings))
+    chosen = settings_of(events)
     assert (chosen.enlarged_by, chosen.width) == (NAME, EDGE)
     network = Enlarger(FOLDER, torch.device("cpu"), torch.float32)
     for drawn, small in zip(pictures_of(events), draw(run, engine, make_job(count=2)), strict=True):
@@ -84,7 +84,7 @@ def test_all_other_pictures_stay_as_they_are(
 ) -> None:
     events = run(enlarging, make_job(**fields))
     assert pictures_of(events) == draw(run, engine, make_job(**fields))
-    assert next(event for event in events if isinstance(event, ResolvedSettings)).enlarged_by == ""
+    assert settings_of(events).enlarged_by == ""
 
 
 def test_one_picture_is_enlarged_in_a_step_while_others_go_on(enlarging: Engine, run: Run) -> None:

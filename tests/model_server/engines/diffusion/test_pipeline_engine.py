@@ -10,6 +10,7 @@ from diffusers import DiffusionPipeline
 from fakes.engines.diffusion import (
     EDGE,
     difference,
+    difference_from_alone,
     draw,
     failures_of,
     make_job,
@@ -22,7 +23,6 @@ from fakes.engines.pipeline_calls import CallRecorder
 from fakes.engines.pipelines import FAMILIES
 from PIL import Image
 
-from model_server.catalogue import load_catalogue
 from model_server.engines.contract import Engine, Misconfigured
 from model_server.engines.diffusion import pipeline_engine
 from model_server.engines.diffusion.pipeline import Pipeline, StepState
@@ -77,20 +77,6 @@ def test_models_for_few_steps_draw_in_one_step(
     assert np.abs(pixels(drawn) - expected).max() <= 1
 
 
-@pytest.mark.parametrize(("model", "name"), [("lcm-dreamshaper-7", "lcm"), ("z-image-turbo", "z-image")])
-def test_the_options_of_the_catalogue_are_the_defaults_of_their_pipeline(
-    open_family: Open, run: Run, model: str, name: str
-) -> None:
-    entry = load_catalogue(CATALOGUE)[model]
-    # Parts can only be brought to a card, and a picture of the usual size takes too long.
-    options = {key: value for key, value in entry.options.items() if key not in {"offload", "size"}}
-    events = run(open_family(name, **options), make_job(steps=None, guidance=None))
-    assert len(pictures_of(events)) == 1
-    assert progress_of(events)[-1] == (options["steps"], options["steps"])
-    [settings] = [event for event in events if isinstance(event, ResolvedSettings)]
-    assert settings.guidance == options["guidance"]
-
-
 @pytest.mark.parametrize("name", ["sd-ancestral", "sdxl"])
 def test_it_rescales_guidance_as_the_pipeline_does(
     open_family: Open, family: Callable[[str], Path], run: Run, name: str
@@ -124,9 +110,7 @@ def test_a_picture_is_the_same_alone_and_in_a_batch(open_family: Open, run: Run,
     engine = open_family(name)
     jobs = [make_job("a", seed=1), make_job("b", prompt="a dog", seed=2, count=2), make_job("c", seed=9, steps=2)]
     together = run(engine, *jobs)
-    for job in jobs:
-        for alone, joint in zip(draw(run, engine, job), pictures_of(together, job.id), strict=True):
-            assert difference(alone, joint) <= 1
+    assert difference_from_alone(run, engine, together, *jobs) <= 1
     assert difference(pictures_of(together, "a")[0], pictures_of(together, "b")[0]) > 1
 
 

@@ -19,27 +19,15 @@ Run = Callable[..., list[Event]]
 Open = Callable[..., PipelineEngine]
 
 
+@pytest.fixture
+def own(loaded: Callable[..., Engine], family: Callable[[str], Path]) -> PipelineEngine:
+    """An engine that a test may leave broken."""
+    engine = loaded("diffusion", family("sd"), size=EDGE, slicing=True)
+    assert isinstance(engine, PipelineEngine)
+    return engine
+
+
 # Jobs are removed
-
-
-@pytest.mark.parametrize("others", [False, True])
-def test_a_call_whose_jobs_are_removed_ends_after_its_step(
-    open_family: Open, run: Run, monkeypatch: pytest.MonkeyPatch, others: bool
-) -> None:
-    engine = open_family("flux")
-    calls = CallRecorder(engine, monkeypatch)
-    engine.add(make_job("a", steps=100))
-    if others:
-        engine.add(make_job("b", steps=100, count=2))
-    for _ in range(3):
-        engine.step()
-    for name in "ab":
-        engine.remove(name)
-    engine.remove("unknown")
-    before = calls.steps
-    events = run(engine, make_job("c"))
-    assert calls.steps <= before + 1 + 4
-    assert {event.job for event in events} == {"c"}
 
 
 async def test_a_call_whose_jobs_are_removed_ends_without_another_step_of_the_engine(
@@ -54,11 +42,13 @@ async def test_a_call_whose_jobs_are_removed_ends_without_another_step_of_the_en
     freed: list[None] = []
     with monkeypatch.context() as patch:
         patch.setattr(engine._pipeline._pipe, "maybe_free_model_hooks", lambda: freed.append(None))
-        for name in "ab":
+        for name in ("a", "b", "unknown"):
             engine.remove(name)
         await eventually(lambda: freed == [None])
     assert (calls.sizes, calls.steps) == ([2], 3)
-    assert len(draw(run, engine, make_job("c"))) == 1
+    events = run(engine, make_job("c"))
+    assert {event.job for event in events} == {"c"}
+    assert (len(pictures_of(events, "c")), calls.steps) == (1, 3 + 4)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
@@ -109,57 +99,50 @@ def test_the_parts_leave_the_graphics_card_however_a_call_ends(
 
 
 def test_pictures_that_do_not_fit_the_memory_together_are_drawn_in_parts(
-    loaded: Callable[..., Engine], family: Callable[[str], Path], run: Run, monkeypatch: pytest.MonkeyPatch
+    own: PipelineEngine, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = loaded("diffusion", family("sd"), size=EDGE, slicing=True)
-    assert isinstance(engine, PipelineEngine)
-    wanted = draw(run, engine, make_job(count=4))
-    calls = CallRecorder(engine, monkeypatch)
+    wanted = draw(run, own, make_job(count=4))
+    calls = CallRecorder(own, monkeypatch)
     calls.max_pictures = 1
-    parts = draw(run, engine, make_job(count=4))
+    parts = draw(run, own, make_job(count=4))
     assert max(difference(one, other) for one, other in zip(wanted, parts, strict=True)) <= 1
     assert calls.sizes == [4, 2, 1, 1, 1, 1]
     calls.max_pictures = 0
-    [failed] = failures_of(run(engine, make_job())).values()
+    [failed] = failures_of(run(own, make_job())).values()
     assert (failed.status, failed.code) == (503, "out_of_memory")
 
 
 def test_a_call_that_ran_out_of_memory_is_repeated_without_removed_jobs(
-    loaded: Callable[..., Engine], family: Callable[[str], Path], run: Run, monkeypatch: pytest.MonkeyPatch
+    own: PipelineEngine, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = loaded("diffusion", family("sd"), size=EDGE, slicing=True)
-    assert isinstance(engine, PipelineEngine)
-    [wanted] = draw(run, engine, make_job("d", seed=3))
-    calls = CallRecorder(engine, monkeypatch)
+    [wanted] = draw(run, own, make_job("d", seed=3))
+    calls = CallRecorder(own, monkeypatch)
     calls.max_pictures_at_end = 2
     for name in "abc":
-        engine.add(make_job(name))
-    engine.add(make_job("d", seed=3))
-    events = [*engine.step(), *engine.step()]
+        own.add(make_job(name))
+    own.add(make_job("d", seed=3))
+    events = [*own.step(), *own.step()]
     for name in "abc":
-        engine.remove(name)
+        own.remove(name)
     while not failures_of(events) and not pictures_of(events, "d"):
-        events += engine.step()
+        events += own.step()
     assert not failures_of(events)
     assert difference(pictures_of(events, "d")[0], wanted) <= 1
-    assert len(draw(run, engine, make_job(count=4))) == 4
+    assert len(draw(run, own, make_job(count=4))) == 4
     assert calls.sizes == [4, 1, 2, 2]
 
 
 def test_running_out_of_memory_at_a_preview_fails_only_that_job(
-    loaded: Callable[..., Engine], family: Callable[[str], Path], run: Run, monkeypatch: pytest.MonkeyPatch
+    own: PipelineEngine, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = loaded("diffusion", family("sd"), size=EDGE, slicing=True)
-    assert isinstance(engine, PipelineEngine)
-
     def cramped(*_: object) -> None:
         raise torch.OutOfMemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine._pipeline, "decode", cramped)
-        [failed] = failures_of(run(engine, make_job(previews=1))).values()
+        patch.setattr(own._pipeline, "decode", cramped)
+        [failed] = failures_of(run(own, make_job(previews=1))).values()
     assert failed.code == "out_of_memory"
-    assert len(draw(run, engine, make_job(previews=1))) == 1
+    assert len(draw(run, own, make_job(previews=1))) == 1
 
 
 @pytest.mark.parametrize("frames", [(), (2,)])
@@ -177,16 +160,11 @@ def test_running_out_of_memory_after_a_call_is_raised(
         run(engine, make_job(layout="strip", frames=frames))
 
 
-def test_a_fault_of_the_pipeline_is_raised(
-    loaded: Callable[..., Engine], family: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = loaded("diffusion", family("sd"), size=EDGE, slicing=True)
-    assert isinstance(engine, PipelineEngine)
-
+def test_a_fault_of_the_pipeline_is_raised(own: PipelineEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
-    monkeypatch.setattr(engine._pipeline, "call", broken)
-    engine.add(make_job())
+    monkeypatch.setattr(own._pipeline, "call", broken)
+    own.add(make_job())
     with pytest.raises(RuntimeError, match="CUDA error"):
-        engine.step()
+        own.step()

@@ -14,12 +14,11 @@ from model_server.engines.diffusion.picture_job import PictureJob
 from model_server.engines.diffusion.request import (
     Capabilities,
     add_style,
-    append_style,
     choose_style,
     complete_task,
     encode_prompt,
 )
-from model_server.jobs import Embed, EncodedPrompt, Event, Finished, Imagine, Job, ResolvedSettings, Sweep
+from model_server.jobs import EncodedPrompt, Event, Finished, Imagine, ResolvedSettings, Sweep
 
 Run = Callable[..., list[Event]]
 MANY_TOO_LARGE = (
@@ -140,6 +139,8 @@ def test_drawings_that_a_model_cannot_look_at_are_refused(
         ({"count": 17}, "The number of pictures is 17; it must be from 1 to 16.", "n"),
         ({"steps": 0}, "The number of steps is 0; it must be from 1 to 150.", "steps"),
         ({"steps": 151}, "The number of steps is 151; it must be from 1 to 150.", "steps"),
+        ({"sweep": Sweep("steps", (0, 3))}, "The number of steps is 0; it must be from 1 to 150.", "steps"),
+        ({"sweep": Sweep("guidance", (1.0, 31.0))}, "The guidance is 31; it must be from 0 to 30.", "guidance"),
         ({"guidance": 31.0}, "The guidance is 31; it must be from 0 to 30.", "guidance"),
         ({"guidance": float("nan")}, "The guidance is nan; it must be from 0 to 30.", "guidance"),
         ({"previews": 17}, "The number of previews is 17; it must be from 0 to 16.", "partial_images"),
@@ -169,11 +170,6 @@ def test_bad_input_fails_that_job_alone(
     assert (failed["a"].message, failed["a"].status, failed["a"].param) == (sentence, 400, param)
     assert list(failed) == ["a"]
     assert isinstance(events[-1], Finished)
-
-
-def test_another_task_is_refused(engine: Engine, run: Run) -> None:
-    [failed] = run(engine, Job(id="a", model="tiny", task=Embed(texts=("x",))))
-    assert failures_of([failed])["a"].message == "tiny only draws pictures; it cannot do this."
 
 
 @pytest.mark.parametrize(
@@ -218,12 +214,3 @@ def test_a_prompt_that_names_a_style_or_nothing_stays_as_it_is(prompt: str) -> N
 
 def test_a_word_that_only_contains_a_style_names_none() -> None:
     assert add_style(Imagine(prompt="a software flatmate", seed=0), STYLES) == "a software flatmate, flat"
-
-
-def test_a_model_without_styles_reads_prompts_as_they_are() -> None:
-    assert add_style(Imagine(prompt="a cat", seed=1), ()) == "a cat"
-
-
-@pytest.mark.parametrize(("style", "text"), [("flat", "a cat, flat"), ("", "a cat")])
-def test_a_style_comes_last(style: str, text: str) -> None:
-    assert append_style("a cat", style) == text

@@ -1,6 +1,5 @@
 """A tiny pipeline behind the real server: answers, streams, variations and mistakes as clients see them."""
 
-import asyncio
 import base64
 import contextlib
 import io
@@ -12,9 +11,8 @@ from typing import Any
 import aiohttp
 import openai
 import pytest
-from fakes.engines.diffusion import EDGE, difference, open_image
+from fakes.engines.diffusion import EDGE, open_image
 from fakes.model_server.client import error_of, events_of
-from fakes.model_server.gateway import eventually
 from fakes.programs.deployment import model_server
 from openai import AsyncOpenAI
 from PIL import Image
@@ -86,14 +84,6 @@ async def busy(http: aiohttp.ClientSession) -> AsyncIterator[list[aiohttp.Client
             response.close()
 
 
-async def test_the_model_names_its_task_and_what_it_chooses_itself(http: aiohttp.ClientSession) -> None:
-    async with http.get("/v1/models/tiny") as response:
-        about = (await response.json())["tempera"]
-    drawn = (await draw(http))["tempera"]
-    assert about["task"] == "images"
-    assert about["defaults"] == {"steps": 4, "guidance": drawn["guidance"]}
-
-
 # Whole answers
 
 
@@ -133,28 +123,6 @@ async def test_a_request_without_a_seed_gets_one_that_is_reported(http: aiohttp.
     assert first["tempera"]["seed"] != second["tempera"]["seed"]
     again = await draw(http, seed=first["tempera"]["seed"])
     assert again["data"] == first["data"]
-
-
-async def test_the_same_seed_gives_the_same_picture_alone_and_in_a_batch(http: aiohttp.ClientSession) -> None:
-    wanted = [{"seed": 1, "steps": 9}, {"seed": 2, "prompt": "a dog", "guidance": 1}, {"seed": 3, "n": 3}, {"seed": 4}]
-    together = await asyncio.gather(*(draw(http, **fields) for fields in wanted))
-    for fields, body in zip(wanted, together, strict=True):
-        for one, other in zip((await draw(http, **fields))["data"], body["data"], strict=True):
-            assert difference(unpacked(one), unpacked(other)) <= 1
-
-
-async def test_an_animation_is_a_gif(http: aiohttp.ClientSession) -> None:
-    body = await draw(http, layout="animation", frames=[0, 2, 4], enlarge=64, output_format="gif")
-    assert body["output_format"] == "gif"
-    gif = open_image(unpacked(body["data"][0]))
-    assert (gif.format, gif.n_frames, gif.size) == ("GIF", 3, (64, 64))
-
-
-async def test_a_sweep_is_one_row(http: aiohttp.ClientSession) -> None:
-    body = await draw(http, sweep={"guidance": [1, 3, 7]})
-    [row] = body["data"]
-    assert open_image(unpacked(row)).width == 3 * EDGE + 2 * 4
-    assert identify(unpacked(row))[1]["guidance"] == "1, 3, 7"
 
 
 # Streams
@@ -201,13 +169,6 @@ async def test_events_have_names_and_the_stream_has_an_end(http: aiohttp.ClientS
     assert (any(before), first, second) == (False, True, True)
 
 
-async def test_several_pictures_share_a_preview(http: aiohttp.ClientSession) -> None:
-    events = await stream(http, n=4, partial_images=1)
-    [partial] = [event for event in events if "partial_image_index" in event]
-    assert partial["size"] == f"{2 * EDGE + 4}x{2 * EDGE + 4}"
-    assert open_image(unpacked(partial)).size == (2 * EDGE + 4, 2 * EDGE + 4)
-
-
 async def test_a_waiting_job_gets_its_place_and_a_closed_stream_frees_a_slot(http: aiohttp.ClientSession) -> None:
     async with busy(http) as holding, http.post(DRAW, json=asked(stream=True)) as waiting:
         events = events_of(waiting)
@@ -219,23 +180,6 @@ async def test_a_waiting_job_gets_its_place_and_a_closed_stream_frees_a_slot(htt
         assert reported[-1] == "[DONE]"
         assert reported[-2]["type"] == "image_generation.completed"
         assert not holding[1].closed
-
-
-async def test_the_stream_of_a_cancelled_job_ends_with_that_error(http: aiohttp.ClientSession) -> None:
-    async with http.post(DRAW, json=asked(stream=True, **ENDLESS)) as response:
-        events = events_of(response)
-        await anext(events)
-        async with http.delete(f"/v1/jobs/{response.headers['X-Job-Id']}") as cancelled:
-            assert cancelled.status == 200
-        *_, last = [event async for event in events]
-        assert last["error"]["code"] == "cancelled"
-    await eventually(lambda: _is_idle(http))
-
-
-async def _is_idle(http: aiohttp.ClientSession) -> bool:
-    async with http.get("/v1/queue") as response:
-        [queue] = (await response.json())["data"]
-        return bool(queue["running"] == queue["waiting"] == 0)
 
 
 async def test_a_refusal_after_a_wait_ends_the_stream(http: aiohttp.ClientSession) -> None:
@@ -350,18 +294,6 @@ async def test_mistakes_in_a_form_are_refused(
         error = await error_of(response)
         assert response.status == 400
     assert (error["param"], error["message"]) == (param, sentence)
-
-
-async def test_a_picture_with_an_odd_text_field_does_not_disturb_other_jobs(http: aiohttp.ClientSession) -> None:
-    odd = encode(Image.new("RGB", (64, 64)), {"transparency": "x"})
-    async with http.post(DRAW, json=asked(stream=True, **ENDLESS)) as other:
-        events = events_of(other)
-        await anext(events)
-        async with http.post(VARY, data=form(odd, prompt="a cat")) as response:
-            assert response.status == 200, await response.text()
-        further = [await anext(events) for _ in range(3)]
-        assert all("tempera" in event for event in further)
-        other.close()
 
 
 async def test_bodies_that_are_not_a_form_are_refused(http: aiohttp.ClientSession) -> None:

@@ -83,18 +83,6 @@ def test_pictures_at_different_steps_can_be_advanced_together() -> None:
         assert torch.equal(alone[1], together[1][row])
 
 
-def test_a_perfect_network_leads_to_its_picture() -> None:
-    solver = Solver(COSINE)
-    picture, noise = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(2))
-    noisy, before = noise, [None]
-    for solver_step in solver.schedule(6):
-        speed = (solver_step.alpha * noisy - picture) / solver_step.sigma
-        noisy, clean = advance([solver_step], noisy, speed, before)
-        before = [clean[0]]
-        torch.testing.assert_close(clean, picture, rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(noisy, picture, rtol=1e-3, atol=1e-3)
-
-
 @pytest.mark.parametrize(("strength", "start"), [(1.0, 0), (0.6, 12), (0.5, 15), (0.01, 29)])
 def test_the_strength_decides_the_first_step(strength: float, start: int) -> None:
     assert Solver(COSINE).find_first_step(30, strength) == start

@@ -11,7 +11,7 @@ from fakes.engines.duel_files import REAL_COUNT, write_duel
 from PIL import Image, ImageSequence
 
 from model_server.engines.contract import Engine, EngineSpec, Misconfigured
-from model_server.engines.duel.engine import format_count, interpolate
+from model_server.engines.duel.engine import interpolate
 from model_server.engines.factory import create
 from model_server.jobs import Event, Faces, Failed, Job, Judged, Picture
 
@@ -157,8 +157,3 @@ def test_files_of_something_else_are_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.safetensors").write_bytes(b"{}")
     with pytest.raises(Misconfigured, match="should hold the networks that python -m research.train duel exports"):
         create(EngineSpec(name="tiny", engine="duel", folder=tmp_path)).load()
-
-
-@pytest.mark.parametrize(("count", "text"), [(0, "0"), (640, "640"), (12_800, "13 k"), (1_200_000, "1.2 M")])
-def test_counts_are_short(count: int, text: str) -> None:
-    assert format_count(count) == text

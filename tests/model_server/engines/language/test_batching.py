@@ -114,10 +114,6 @@ def test_no_prompt_waits_for_a_removed_one() -> None:
     assert second.cached == 100
 
 
-def test_without_sequences_the_plan_is_empty() -> None:
-    assert PlannedTable().step() == {}
-
-
 def test_only_a_sequence_alone_in_the_step_gets_guesses() -> None:
     planned = PlannedTable()
     sequence = planned.add("a", range(50), read=True)

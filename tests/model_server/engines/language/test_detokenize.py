@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from model_server.engines.contract import Misconfigured
-from model_server.engines.language.detokenize import SPLIT_MARK, TextStream, TokenBytes
+from model_server.engines.language.detokenize import TextStream, TokenBytes
 
 SENTENCE = "Größe: über 🐉👩‍🔬 e\u0301, 日本 — \ufffd fine\n\tx"
 
@@ -74,18 +74,6 @@ def test_ids_that_only_pad_the_model_are_unused(byte_level: PreTrainedTokenizerF
     converted.add_tokens([f"[PAD{size}]", f"[PAD{size + 1}]", f"[PAD{size}0]"])
     assert TokenBytes(converted).find_unused(size + 5) == [size, size + 1, size + 3, size + 4]
     assert TokenBytes(byte_level).find_unused(size) == []
-
-
-@pytest.mark.parametrize(
-    "text", ["<|end|>", "a<|start|><|end|>b", "<|en<|end|>d|>", f"<{SPLIT_MARK}|end|>", "<<|end|>"]
-)
-def test_names_of_special_tokens_are_broken(byte_level: PreTrainedTokenizerFast, text: str) -> None:
-    vocabulary = TokenBytes(byte_level)
-    parts = vocabulary.break_special_tokens(text).split(SPLIT_MARK)
-    assert "".join(parts) == text.replace(SPLIT_MARK, "")
-    assert len(parts) > 1
-    ids = [token for part in parts for token in byte_level(part).input_ids]
-    assert not vocabulary.special & set(ids)
 
 
 def test_other_text_is_left_alone(byte_level: PreTrainedTokenizerFast) -> None:

@@ -49,14 +49,6 @@ def test_the_distribution_at_any_temperature_follows_from_the_dial(
     assert found.tokens[0].bytes == TokenBytes(byte_level).bytes(found.tokens[0].id)
 
 
-def test_impossible_tokens_are_not_shown(byte_level: PreTrainedTokenizerFast) -> None:
-    row = torch.full((len(byte_level),), float("-inf"))
-    row[[5, 9]] = torch.tensor([1.0, 2.0])
-    found = dial_of(row, byte_level)
-    assert [one.id for one in found.tokens] == [9, 5]
-    assert all(entropy >= 0 for entropy in found.entropy)
-
-
 @pytest.mark.parametrize("top_p", [1.0, 0.6])
 def test_probabilities_after_temperature_and_cuts_are_shown(
     logits: torch.Tensor, byte_level: PreTrainedTokenizerFast, top_p: float
@@ -86,20 +78,18 @@ def test_the_drawn_token_is_the_first_of_an_answer_with_that_seed(
     assert len(drawn) > 3
 
 
-def test_the_prompt_comes_back_token_by_token(logits: torch.Tensor, byte_level: PreTrainedTokenizerFast) -> None:
-    ids = tuple(byte_level("the cat").input_ids)
-    read = dial_of(logits, byte_level, ids).prompt
-    assert tuple(token.id for token in read) == ids
-    assert b"".join(token.bytes for token in read) == b"the cat"
-
-
-def test_special_tokens_of_the_prompt_are_marked(logits: torch.Tensor, byte_level: PreTrainedTokenizerFast) -> None:
-    ids = (min(TokenBytes(byte_level).special), *byte_level("the cat").input_ids)
-    assert [token.special for token in dial_of(logits, byte_level, ids).prompt] == [True] + [False] * (len(ids) - 1)
-
-
-def test_special_tokens_are_marked(byte_level: PreTrainedTokenizerFast) -> None:
+def test_impossible_tokens_are_not_shown_and_special_ones_are_marked(byte_level: PreTrainedTokenizerFast) -> None:
     special = min(TokenBytes(byte_level).special)
     row = torch.full((len(byte_level),), float("-inf"))
     row[[special, special + 5]] = torch.tensor([2.0, 1.0])
-    assert [one.special for one in dial_of(row, byte_level).tokens] == [True, False]
+    found = dial_of(row, byte_level)
+    assert [(one.id, one.special) for one in found.tokens] == [(special, True), (special + 5, False)]
+    assert all(entropy >= 0 for entropy in found.entropy)
+
+
+def test_the_prompt_comes_back_token_by_token(logits: torch.Tensor, byte_level: PreTrainedTokenizerFast) -> None:
+    ids = (min(TokenBytes(byte_level).special), *byte_level("the cat").input_ids)
+    mark, *words = dial_of(logits, byte_level, ids).prompt
+    assert (mark.id, *(token.id for token in words)) == ids
+    assert b"".join(token.bytes for token in words) == b"the cat"
+    assert [token.special for token in (mark, *words)] == [True] + [False] * len(words)

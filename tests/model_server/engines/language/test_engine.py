@@ -247,19 +247,6 @@ def test_a_dial_shows_the_next_token_and_draws_none(engine: Engine, run: Run, qw
     assert shown.log_sum_exp[at_one] == pytest.approx(float(logits[0].double().logsumexp(0)), abs=1e-5)
 
 
-def test_a_begun_answer_is_continued(engine: Engine, run: Run) -> None:
-    question = ChatTurn("user", "the cat")
-    sampling = Sampling(seed=1, temperature=0, max_tokens=16)
-    whole = run(engine, Job(id="a", model="tiny", task=Chat(messages=(question,), sampling=sampling)))
-    text = text_of(whole)
-    begun = Chat(messages=(question, ChatTurn("assistant", text[:5])), sampling=sampling, continue_final=True)
-    rest = run(engine, Job(id="b", model="tiny", task=begun))
-    started = rest[0]
-    assert isinstance(started, Started)
-    assert started.prompt_tokens > len(PROMPT)
-    assert isinstance(rest[-1], Finished)
-
-
 @pytest.mark.weights
 def test_the_real_model_knows_the_capital_of_france(weights: Callable[[str], EngineSpec], run: Run) -> None:
     engine = create(weights("qwen2.5-coder-0.5b-instruct"))

@@ -115,14 +115,6 @@ def test_the_slots_of_removed_jobs_are_free_in_the_next_step(loaded: Callable[..
     assert {f"b{place}" for place in range(10)} <= texts
 
 
-def test_a_prompt_that_is_too_large_is_refused_alone(loaded: Callable[..., Engine], qwen: Path, run: Run) -> None:
-    engine = loaded("language", qwen, slots=4, context=100)
-    events = run(engine, job("a", (5, 6)), job("large", (7,) * 100), job("b", (8, 9)))
-    (failed,) = [event for event in events if isinstance(event, Failed)]
-    assert (failed.job, failed.status, failed.code) == ("large", 400, "context_length_exceeded")
-    assert ends(events).keys() == {"a", "b"}
-
-
 class LimitedRunner:
     """A runner that runs out of memory above a number of tokens in one call."""
 

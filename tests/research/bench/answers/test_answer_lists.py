@@ -1,4 +1,4 @@
-"""The two lists of questions with checkable answers have the right format and balance, and their patterns work."""
+"""The two lists of questions with checkable answers have the right format and balance."""
 
 import json
 import re
@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from research import DATA
-from research.bench.answers.questions import load_questions
 
 HALVES = ("tuning", "held_out")
 KEYS = {"id", "category", "language", "question", "accept", "reject"}
@@ -19,12 +18,6 @@ Question = dict[str, Any]
 def read_half(half: str) -> list[Question]:
     """The questions of `answers/<half>.jsonl`."""
     return [json.loads(line) for line in (DATA / "answers" / f"{half}.jsonl").read_text("utf-8").splitlines()]
-
-
-def is_right(question: Question, answer: str) -> bool:
-    """Whether the benchmark takes an answer for right."""
-    [found] = [one for one in load_questions(DATA / "answers" / "tuning.jsonl") if one.id == question["id"]]
-    return found.is_answered_by(answer)
 
 
 @pytest.mark.filterwarnings("error:Possible nested set")
@@ -63,34 +56,3 @@ def test_the_halves_are_alike() -> None:
         assert abs(tuning[kind] - held_out[kind]) <= 1, kind
     for half in HALVES:
         assert sum("everybody_knows" in question for question in read_half(half)) == 20
-
-
-@pytest.mark.parametrize(
-    ("question", "right", "wrong"),
-    [
-        ("facts-en-002", "Spiders have **eight** legs, insects have six.", "A spider has six legs."),
-        ("facts-es-004", "El sistema solar tiene ocho planetas.", "Tiene 18 planetas."),
-        ("sums-en-001", "\\(17 + 28 = \\boxed{45}\\)", "17 + 28 = 145"),
-        ("sums-de-002", "Acht Hefte kosten 12,00 Euro.", "Acht Hefte kosten 12,50 Euro."),
-        ("reasoning-en-004", "Since Anna > Ben > Carl, the shortest is Carl.", "Carl is tall, so Ben is the shortest."),
-        (
-            "language-en-008",
-            "The verb in “The dog chased the red ball” is “chased”.",
-            "In “The dog chased the red ball” it is “ball”.",
-        ),
-        ("language-de-003", "Es heißt „das Mädchen“.", "Es heißt „die Mädchen“."),
-        ("instructions-en-003", "THE SKY IS BLUE.", "The sky is BLUE."),
-        ("instructions-en-006", "1. Dog\n2. Cat\n3. Cow\n4. Hen", "1. Dog\n2. Cat\n3. Cow\n4. Hen\n5. Ox"),
-        ("generative-ai-en-001", "It makes the answers more random.", "A higher temperature makes them less random."),
-        (
-            "false-premise-en-001",
-            "Penguins can’t fly, and they live in the south.",
-            "They fly there as they cannot find food.",
-        ),
-        ("unanswerable-en-001", "I don’t know what you had.", "You had eggs and toast."),
-    ],
-)
-def test_patterns_tell_right_from_wrong(question: str, right: str, wrong: str) -> None:
-    (entry,) = (entry for entry in read_half("tuning") if entry["id"] == question)
-    assert is_right(entry, right)
-    assert not is_right(entry, wrong)

@@ -53,19 +53,6 @@ async def test_answers_come_in_order_each_with_its_own_chat(tmp_path: Path) -> N
     assert [answer.chat and answer.chat.body["messages"][-1]["content"] for answer in answers] == questions
 
 
-async def test_a_line_that_the_bot_refuses_has_no_chat(tmp_path: Path) -> None:
-    [answer] = await asked(tmp_path, FakeModels(), ["temperature:9 Why?"], retention_days=0)
-    assert (answer.chat, answer.text.startswith("temperature")) == (None, True)
-
-
-def test_a_conversation_that_goes_on_is_no_measurement() -> None:
-    turns = [{"role": role, "content": "And two?"} for role in ("system", "user", "assistant", "user")]
-    alone: Any = SimpleNamespace(body={"messages": [turns[0], turns[-1]]})
-    chat_bot._check(alone, "And two?")
-    with pytest.raises(OperatorError, match="sent something else to the model"):
-        chat_bot._check(SimpleNamespace(body={"messages": turns}), "And two?")  # type: ignore[arg-type]
-
-
 async def test_a_failure_of_the_model_server_ends_the_benchmark(tmp_path: Path) -> None:
     models = FakeModels()
     models.failure = 500, "It broke."

@@ -11,7 +11,6 @@ import torch
 
 from model_server.engines.language.runners.runner import Chunk
 from research.bench.language.losses import measure, read_peer
-from research.bench.language.quality_texts import read_texts
 
 V = 11
 
@@ -81,9 +80,3 @@ def test_another_program_is_judged_by_the_same_reference(tmp_path: Path) -> None
     assert found["kl"] == pytest.approx(0, abs=1e-6)
     assert (found["peer_kl"], found["peer_top1"]) == (pytest.approx(shifted["kl"], rel=1e-4), shifted["top1"])
     assert read_peer(tmp_path, [(1, 2), *TOKENS[1:]]) == []
-
-
-def test_the_texts_are_long_enough() -> None:
-    texts = read_texts()
-    assert len(texts) == 8
-    assert all(len(text.split()) > 30 for text in texts)

@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from research.packages import CLDR, EMOJILIB, GOOGLE, EmojiSet, Package
-from research.pictures.data import emoji as module
 from research.pictures.data.emoji import TONES, Emoji, read_emoji, read_pictures, read_pictures_by_any_name
 
 SQUARE = '<rect width="16" height="16" fill="{colour}"/>'
@@ -111,9 +110,3 @@ def test_drawings_are_found_by_any_of_their_names(packages: Path) -> None:
     assert pictures["1f34e"][30, 30].tolist() == [255, 0, 0, 255]
     assert pictures["1f44b"][30, 30].tolist() == [0, 255, 0, 255]
     assert pictures.keys() == {"1f34e", "1f44b"}
-
-
-def test_names_of_drawings_leave_out_signs() -> None:
-    assert module._slug("woman’s hat") == "womans-hat"
-    assert module._slug("flag: côte") == "flag-c-te"
-    assert module._letters("Red-Apple 2") == "redapple2"

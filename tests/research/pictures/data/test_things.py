@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
-
 from research.pictures.data.scenes import SCENES
 from research.pictures.data.things import read_descriptions, read_things, read_unseen_prompts
 
@@ -56,20 +54,6 @@ def test_no_description_is_nearly_the_paraphrase_of_its_thing() -> None:
         for description in descriptions[thing.code]
         if is_near(description, thing.paraphrase)
     ]
-
-
-@pytest.mark.parametrize(
-    ("description", "paraphrase"),
-    [
-        ("the iphone is one", "an iPhone"),
-        ("a sausage in a long soft bun", "a sausage in a bun"),
-        ("students throw it in the air", "what students throw into the air"),
-        ("marks left by bare feet in sand", "traces of bare feet in the sand"),
-    ],
-)
-def test_near_paraphrases_are_recognised_by_this_test(description: str, paraphrase: str) -> None:
-    assert is_near(description, paraphrase)
-    assert not is_near(description, "a visitor from Mars with a big head")
 
 
 def is_near(description: str, paraphrase: str) -> bool:

@@ -28,23 +28,6 @@ def test_each_value_of_guidance_is_a_point_of_both_lines() -> None:
     assert all(text in words for text in ("0.20", "0.80", "0.30", "guidance", "diversity"))
 
 
-def test_labels_of_the_two_lines_do_not_overlap() -> None:
-    chart = ElementTree.fromstring(
-        make_guidance_chart(
-            [GuidanceScore(1, 0.25, 0.21), GuidanceScore(2, 0.33, 0.175), GuidanceScore(7, 0.36, 0.135)]
-        )
-    )
-    score, diversity = (
-        [float(text.attrib["y"]) for text in chart.iter(f"{SVG}text") if text.attrib.get("fill") == colour][:3]
-        for colour in ("#1f77b4", "#d9541e")
-    )
-    assert all(abs(one - other) >= 26 for one, other in zip(score, diversity, strict=True))
-
-
-def test_scores_of_zero_can_be_drawn() -> None:
-    assert "nan" not in make_guidance_chart([GuidanceScore(1, 0, 0), GuidanceScore(7, 0, 0)])
-
-
 def test_a_sheet_has_the_second_row_under_the_first() -> None:
     upper = np.stack([np.full((4, 4, 3), 10 * number, np.uint8) for number in range(3)])
     pixels = np.asarray(make_sheet(upper, upper + 100, columns=2))

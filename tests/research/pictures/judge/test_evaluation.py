@@ -106,11 +106,6 @@ def test_each_draw_has_other_seeds_and_other_styles() -> None:
     assert result.ranks.tolist() == [0] * 6
 
 
-@pytest.mark.parametrize(("side", "level"), [(64, 10), (128, 10)])
-def test_the_judge_sees_pictures_of_its_own_size(side: int, level: int) -> None:
-    assert evaluation.shrink(np.full((2, side, side, 3), level, np.uint8)).shape == (2, 64, 64, 3)
-
-
 def test_variety_is_compared_with_the_drawings_of_the_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "VARIETY_STRIDE", 2)
     noisy = [np.full((64, 64, 3), level, np.uint8) for level in (0, 60, 120)]

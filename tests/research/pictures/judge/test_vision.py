@@ -1,16 +1,12 @@
 """The vision network gives the same features as one that is built from torch's layers."""
 
-import hashlib
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
-from model_server.catalogue import ModelFile
-from model_server.files.cache import ModelCache
 from research.pictures.judge import vision
 
 CHANNELS = (4, 4, 6, 6, 8, 10, 12, 14, 16)
@@ -96,20 +92,3 @@ def test_features_equal_those_of_torch_layers(network: Network) -> None:
     assert features.shape == (3, 12 * 16 + 14 * 4 + 20)
     assert (features[0] - features[1]).abs().max() > 0.1
     assert torch.allclose(features, expected, atol=2e-3)
-
-
-def test_weights_are_fetched_once(network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    served = tmp_path / "served" / vision.WEIGHTS.files[0].name
-    served.parent.mkdir()
-    torch.save(network.state_dict(), served)
-    file = ModelFile(
-        name=served.name, size=served.stat().st_size, sha256=hashlib.sha256(served.read_bytes()).hexdigest()
-    )
-    weights = vision.WEIGHTS.model_copy(update={"files": (file,), "sources": (str(served.parent),)})
-    monkeypatch.setattr(vision, "WEIGHTS", weights)
-    store = ModelCache(tmp_path / "cache")
-    pictures = torch.rand(1, 3, 64, 64)
-    expected = vision.VisionNetwork(network.state_dict()).features(pictures)
-    assert torch.equal(vision.open_vision(store).features(pictures), expected)
-    served.unlink()
-    assert torch.equal(vision.open_vision(store).features(pictures), expected)

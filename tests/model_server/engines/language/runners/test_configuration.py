@@ -1,4 +1,4 @@
-"""The rotary embedding of a GGUF, in every runner, against transformers' own scaling of Llama 3."""
+"""The rotary embedding of a GGUF, in every runner, against transformers' own scaling of Llama 3; which models run."""
 
 import copy
 from pathlib import Path
@@ -8,13 +8,20 @@ import pytest
 import torch
 from fakes.engines.gguf_files import HEADS, TOKENS, WIDTH, write_gguf
 from fakes.engines.language import LLAMA3_ROPE, divergence
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import (
+    GemmaConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    PreTrainedConfig,
+    Qwen2Config,
+)
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from model_server.engines.contract import EngineSpec, Misconfigured
 from model_server.engines.language.convert import convert
 from model_server.engines.language.loading import load_model, unpack_gguf
-from model_server.engines.language.runners.architecture import unsupported_reason
+from model_server.engines.language.runners import architecture, packed
 from model_server.engines.language.runners.configuration import read_config
 from model_server.engines.language.runners.packed import PackedRunner, RunnerUnavailable
 from model_server.engines.language.runners.runner import Chunk
@@ -86,7 +93,32 @@ def test_factors_of_another_width_are_refused(tmp_path: Path) -> None:
         convert(tmp_path / "tiny.gguf", tmp_path / "converted")
 
 
-def test_factors_that_change_with_the_length_need_another_runner() -> None:
-    factors = {"short_factor": [1.0] * 64, "long_factor": [4.0] * 64, "original_max_position_embeddings": 64}
-    rope = {"rope_type": "longrope", "rope_theta": 1e4, "factor": 4.0} | factors
-    assert "longrope" in (unsupported_reason(LlamaConfig(rope_parameters=rope)) or "")
+LONG_FACTORS = {"short_factor": [1.0] * 64, "long_factor": [4.0] * 64, "original_max_position_embeddings": 64}
+LONG_ROPE = {"rope_type": "longrope", "rope_theta": 1e4, "factor": 4.0} | LONG_FACTORS
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (LlamaConfig(), None),
+        (Qwen2Config(), None),
+        (Qwen2Config(use_sliding_window=True, sliding_window=64, max_window_layers=1), "sliding window"),
+        (MistralConfig(), "sliding window"),
+        (GemmaConfig(), "gemma"),
+        (PreTrainedConfig(), "architecture"),
+        (LlamaConfig(hidden_act="gelu"), "gelu"),
+        (LlamaConfig(quantization_config={"quant_method": "fp8"}), "quantised"),
+        (LlamaConfig(rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}), "dynamic"),
+        (LlamaConfig(rope_parameters=LONG_ROPE), "longrope"),
+    ],
+)
+def test_configurations_that_the_fast_runners_do_not_support_have_a_reason(config: object, reason: str | None) -> None:
+    for why in (architecture.unsupported_reason(config), packed.unsupported_reason(config)):
+        assert why is None if reason is None else why is not None and reason in why
+
+
+@pytest.mark.parametrize("bias", ["attention_bias", "mlp_bias"])
+def test_biases_outside_of_queries_keys_and_values_need_torch(bias: str) -> None:
+    config = LlamaConfig(**{bias: True})
+    assert architecture.unsupported_reason(config) is None
+    assert "biases" in (packed.unsupported_reason(config) or "")

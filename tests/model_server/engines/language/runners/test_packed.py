@@ -15,8 +15,6 @@ from transformers import (
     AutoModelForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
-    MistralConfig,
-    PreTrainedConfig,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen3Config,
@@ -25,7 +23,7 @@ from transformers import (
 
 from model_server.engines.language.runners import native
 from model_server.engines.language.runners.native import RunnerUnavailable
-from model_server.engines.language.runners.packed import MAX_ROWS, PackedRunner, unsupported_reason
+from model_server.engines.language.runners.packed import MAX_ROWS, PackedRunner
 from model_server.engines.language.runners.runner import Chunk
 
 VOCABULARY, CONTEXT, SLOTS = 101, 400, 6
@@ -186,23 +184,6 @@ def test_chunks_that_do_not_fit_the_cache_are_refused(runner: PackedRunner, chun
 def test_a_copy_that_does_not_fit_is_refused(runner: PackedRunner, source: int, target: int, length: int) -> None:
     with pytest.raises(ValueError, match="cannot copy"):
         runner.copy(source, target, length)
-
-
-@pytest.mark.parametrize(
-    ("config", "why"),
-    [
-        (MistralConfig(sliding_window=128), "sliding window"),
-        (Qwen2Config(use_sliding_window=True, sliding_window=64, max_window_layers=1), "sliding window"),
-        (LlamaConfig(hidden_act="gelu"), "gelu"),
-        (LlamaConfig(attention_bias=True), "biases"),
-        (LlamaConfig(mlp_bias=True), "biases"),
-        (LlamaConfig(quantization_config={"quant_method": "fp8"}), "quantised"),
-        (LlamaConfig(rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}), "dynamic"),
-        (PreTrainedConfig(), "architecture"),
-    ],
-)
-def test_unsupported_configurations_have_a_reason(config: PreTrainedConfig, why: str) -> None:
-    assert why in (unsupported_reason(config) or "")
 
 
 def test_a_model_that_lacks_a_tensor_needs_another_runner(folder: Callable[[str], Path], tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import pytest
 import torch
 from fakes.engines.language import LLAMA3_ROPE
 from transformers import (
-    GemmaConfig,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
@@ -19,7 +18,6 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from model_server.engines.language.runners.architecture import unsupported_reason
 from model_server.engines.language.runners.runner import Chunk
 from model_server.engines.language.runners.torch_runner import TorchRunner, cache_bytes_per_token
 
@@ -118,24 +116,6 @@ def test_an_earlier_start_cuts_a_slot_back() -> None:
     fresh = runner.forward([Chunk(0, 0, (*TOKENS[:40], 5, 6))])[0]
     compute(runner, 1, [200])
     assert torch.equal(runner.forward([Chunk(1, 40, (5, 6))])[0], fresh)
-
-
-@pytest.mark.parametrize(
-    ("config", "reason"),
-    [
-        (LlamaConfig(), None),
-        (Qwen2Config(), None),
-        (Qwen2Config(use_sliding_window=True, sliding_window=64, max_window_layers=1), "sliding window"),
-        (MistralConfig(), "sliding window"),
-        (GemmaConfig(), "gemma"),
-        (LlamaConfig(hidden_act="gelu"), "gelu"),
-        (LlamaConfig(quantization_config={"quant_method": "fp8"}), "quantised"),
-        (LlamaConfig(rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}), "dynamic"),
-    ],
-)
-def test_unsupported_configurations_have_a_reason(config: object, reason: str | None) -> None:
-    why = unsupported_reason(config)
-    assert why is None if reason is None else why is not None and reason in why
 
 
 def test_the_bytes_of_a_token_in_the_cache_follow_from_the_configuration() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from research.bench.answers.intervals import share, sign_test, wilson_interval
+from research.intervals import share, sign_test, wilson_interval
 
 
 @pytest.mark.parametrize(
