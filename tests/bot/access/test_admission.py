@@ -106,30 +106,19 @@ NARROW = (
 async def test_the_limit_of_an_option_holds_for_commands_lines_buttons_and_forms(bot: Bot, toys: Toys) -> None:
     row = (await answered(bot, "/warm temperature:1.5 hi")).row
     await put(bot.settings, "warm.temperature.maximum", 1)
+    decision = bot.prepare(press("edit", row))
+    assert isinstance(decision, OpenForm)
+    [field] = [field for field in (await decision.make()).fields if field.name == "temperature"]
+    assert (field.minimum, field.maximum) == (0, 1)
     assert await refusal(bot, ask("/warm temperature:1.5 hi")) == NARROW.format(given="1.5")
     assert await refusal(bot, press("again", row)) == NARROW.format(given="1.5")
     assert await refusal(bot, press("edit", row, text="hi", temperature="1.2")) == NARROW.format(given="1.2")
     assert await refusal(bot, press("b0", row)) == NARROW.format(given="1.5")
     # Nearer to what is allowed it goes all the same, and never beyond it.
-    assert (await last(bot, press("warmer", row))).text == "1"
+    warmer = await last(bot, press("warmer", row))
+    assert warmer.text == "1"
+    assert {button.action for button in warmer.buttons} & {"warmer", "cooler"} == {"cooler"}
     assert toys.warmths == [1.5, 1]
-
-
-async def test_buttons_end_where_the_limit_is(bot: Bot) -> None:
-    await put(bot.settings, "warm.temperature.maximum", 1)
-    reply = await answered(bot, "/warm temperature:1 hi")
-    assert {button.action for button in reply.buttons} >= {"again", "cooler"}
-    assert "warmer" not in {button.action for button in reply.buttons}
-
-
-async def test_a_form_knows_the_limits(bot: Bot) -> None:
-    row = (await answered(bot)).row
-    await put(bot.settings, "warm.temperature.maximum", 1)
-    decision = bot.prepare(press("edit", row))
-    assert isinstance(decision, OpenForm)
-    form = await decision.make()
-    [field] = [field for field in form.fields if field.name == "temperature"]
-    assert (field.minimum, field.maximum) == (0, 1)
 
 
 async def test_a_users_own_default_gives_way_to_the_limit(bot: Bot) -> None:
@@ -140,19 +129,23 @@ async def test_a_users_own_default_gives_way_to_the_limit(bot: Bot) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "sentence"),
+    ("setting", "reason", "sentence"),
     [
-        ("toys.enabled", "/warm is switched off here."),
-        ("access.channels", "I may be used in some channels alone, and this one is not among them."),
-        ("access.roles", "Only people with certain roles may use me here, and you have none of these."),
+        ("toys.enabled", "off", "/warm is switched off here."),
+        ("access.channels", "channel", "I may be used in some channels alone, and this one is not among them."),
+        ("access.roles", "role", "Only people with certain roles may use me here, and you have none of these."),
     ],
 )
-async def test_a_refused_command_is_refused_to_buttons_and_forms_too(bot: Bot, setting: str, sentence: str) -> None:
+async def test_a_refused_command_is_refused_to_buttons_and_forms_too(
+    bot: Bot, setting: str, reason: str, sentence: str
+) -> None:
     row = (await answered(bot)).row
     await put(bot.settings, setting, "no" if setting == "toys.enabled" else "x")
     decision = bot.prepare(ask("/warm hi"))
     assert isinstance(decision, Refuse)
     assert [reply.text async for reply in decision.start()] == [sentence]
+    [entry] = [entry for entry in await bot.audit.find("test", "school") if entry.kind == "refusal"]
+    assert (entry.what, entry.reason, entry.actor, entry.channel) == ("warm", reason, "ann", "room")
     for button in ("again", "warmer"):
         assert await refusal(bot, press(button, row)) == sentence
     assert await refusal(bot, press("b0", row)) == sentence.replace("/warm ", "/warm-on ")
@@ -161,13 +154,6 @@ async def test_a_refused_command_is_refused_to_buttons_and_forms_too(bot: Bot, s
     with pytest.raises(UserError, match=re.escape(sentence)):
         await decision.make()
     assert await refusal(bot, press("edit", row, text="x")) == sentence
-
-
-async def test_refusals_are_kept_with_their_reason(bot: Bot) -> None:
-    await put(bot.settings, "access.roles", "x")
-    await refusal(bot, ask("/warm hi"))
-    [entry] = [entry for entry in await bot.audit.find("test", "school") if entry.kind == "refusal"]
-    assert (entry.what, entry.reason, entry.actor, entry.channel) == ("warm", "role", "ann", "room")
 
 
 async def test_only_the_asker_and_moderators_may_press(bot: Bot) -> None:

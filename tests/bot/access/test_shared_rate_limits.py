@@ -19,14 +19,6 @@ from bot.settings.resolver import Settings
 from bot.settings.setting import Scope
 
 
-async def test_in_memory_each_process_counts_for_itself(settings: Settings, clock: Clock) -> None:
-    await put(settings, "limits.user.hour", 1)
-    here, there = RateLimiter(settings), RateLimiter(settings)
-    await use(here)
-    await use(there)
-    await refused(here)
-
-
 @pytest.fixture
 async def pair(settings: Settings, clock: Clock, redis: str) -> AsyncIterator[tuple[RateLimiter, RateLimiter]]:
     both = RateLimiter(settings, redis), RateLimiter(settings, redis)
