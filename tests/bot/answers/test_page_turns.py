@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import pytest
-from fakes.core.echo_plugin import names
 from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, press, replies, speaking
 from fakes.model_server.gateway import eventually
 from sqlalchemy import func, select
@@ -259,15 +258,6 @@ async def test_the_message_keeps_the_language_of_its_asker(bot: Bot) -> None:
     first = await last(bot, ask("/book", speaking("de"), resume={"locale": "de"}))
     second = await last(bot, turning(first, "▶", speaking("es", BEN)))
     assert (second.text, [button.label for button in second.buttons][4]) == ("Gestoppt.", "Löschen")
-
-
-async def test_a_turned_page_still_belongs_to_its_asker(bot: Bot) -> None:
-    first = await last(bot, ask("/book"))
-    second = await last(bot, turning(first, "▶", BEN))
-    assert "delete" in names(second)
-    assert (await last(bot, press("delete", second.row, BEN))).error
-    assert (await last(bot, press("delete", second.row))).deleted
-    assert await bot.messages.recent(ROOM, 10) == []
 
 
 async def test_a_page_that_is_made_counts_as_a_use_and_one_that_is_stored_does_not(bot: Bot, book: Book) -> None:

@@ -69,11 +69,6 @@ def test_more_days_than_dates_can_have_are_refused(monkeypatch: pytest.MonkeyPat
         config.load()
 
 
-def test_lists_in_variables_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TEMPERA_PLUGINS__ENABLED", '["help"]')
-    assert config.load().plugins.enabled == ("help",)
-
-
 def test_a_secret_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEMPERA_MODEL_SERVER__API_KEY", "s3cret")
     loaded = config.load()

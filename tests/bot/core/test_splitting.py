@@ -294,10 +294,6 @@ def test_growing_columns_are_joined_to_one_text_that_only_grows() -> None:
     assert stopped.text.startswith(join_growing_columns(then))
 
 
-def test_a_reply_without_columns_is_unchanged() -> None:
-    assert merge_columns(Reply(text="one")) == Reply(text="one")
-
-
 def test_the_refusal_of_a_form_repeats_the_typed_values() -> None:
     typed = select_typed_fields({"prompt": "Why ```so```?", "seed": " ", "file": b"four"})
     assert append_typed_fields("No.", typed, "de") == "No.\n\nDas hast du eingegeben:\nprompt:\n```\nWhy ˋˋˋsoˋˋˋ?\n```"

@@ -68,16 +68,6 @@ async def test_a_default_that_the_option_no_longer_accepts_is_left_out(database:
     assert mine == {"ask.temperature": 2}
 
 
-async def test_a_refused_value_changes_nothing(database: Database) -> None:
-    defaults = Defaults()
-    await defaults.start(database)
-    await defaults.set(ON_SLACK, COMMANDS, "ask.temperature", 2)
-    with pytest.raises(UserError):
-        await defaults.set(ON_SLACK, COMMANDS, "ask.temperature", 3)
-    await defaults.refresh()
-    assert defaults.for_command(ON_SLACK, ASK) == {"temperature": 2}
-
-
 async def test_a_refresh_reads_one_number_and_then_only_the_defaults_that_others_changed(database: Database) -> None:
     here, there = Defaults(), Defaults()
     await here.start(database)
