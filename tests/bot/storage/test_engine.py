@@ -38,12 +38,6 @@ def test_an_option_that_the_driver_does_not_know_is_named() -> None:
     create_backend("postgresql://t@host/tempera?sslmode=require&prepared_statement_cache_size=0")
 
 
-async def test_a_folder_that_cannot_be_written_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="cannot be opened"):
-        async with Database("sqlite:////proc/nothing/tempera.db"):
-            pass
-
-
 def modes(folder: Path) -> dict[str, int]:
     """Return the rights of the files of a database."""
     return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.glob("tempera.db*")}

@@ -44,27 +44,11 @@ async def test_items_come_in_the_order_of_their_keys(database: Database) -> None
     assert list((await store.items()).items()) == [("a", "A"), ("b", "B"), ("c", "C")]
 
 
-async def test_concurrent_writers_never_mix_their_values(database: Database) -> None:
-    store = Store(database, "dice")
-    await asyncio.gather(*(store.set("key", [number] * 50) for number in range(20)))
-    value = await store.get("key")
-    assert len(value) == 50
-    assert len(set(value)) == 1
-
-
 async def test_concurrent_changes_of_a_value_all_count(database: Database) -> None:
     store = Store(database, "dice")
     values = await asyncio.gather(*(store.change("rolls", lambda rolls: (rolls or 0) + 1) for _ in range(20)))
     assert sorted(values) == list(range(1, 21))
     assert await store.get("rolls") == 20
-
-
-async def test_a_change_that_fails_changes_nothing(database: Database) -> None:
-    store = Store(database, "dice")
-    await store.set("rolls", 1)
-    with pytest.raises(ZeroDivisionError):
-        await store.change("rolls", lambda rolls: rolls / 0)
-    assert await store.get("rolls") == 1
 
 
 async def test_several_keys_are_deleted_at_once(database: Database) -> None:
