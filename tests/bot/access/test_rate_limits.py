@@ -188,13 +188,6 @@ async def test_a_new_name_for_each_request_does_not_evade_the_limit_of_an_addres
     await use(limits, ANN)
 
 
-async def test_a_limit_of_zero_is_none(settings: Settings, limits: RateLimiter) -> None:
-    for name in ("limits.user.minute", "limits.user.hour", "limits.address.minute", "limits.address.hour"):
-        await put(settings, name, 0)
-    for _ in range(1000):
-        await use(limits, address="school")
-
-
 # Uses that cost nothing
 
 

@@ -234,12 +234,6 @@ def test_the_address_of_slack_ends_with_a_slash(given: str, monkeypatch: pytest.
     assert slack(monkeypatch, API_BASE=given).api_base == "https://slack-gov.com/api/"
 
 
-def test_variables_of_other_slack_programs_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET"):
-        monkeypatch.setenv(name, "xoxb-1")
-    assert not config.load().slack.is_configured
-
-
 def test_lessons_are_found_in_the_working_directory_then_beside_the_file_then_in_config(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

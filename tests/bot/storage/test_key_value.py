@@ -37,11 +37,13 @@ async def test_plugins_and_scopes_are_separate(database: Database) -> None:
     assert await lesson.get("key") == "another plugin's"
 
 
-async def test_items_come_in_the_order_of_their_keys(database: Database) -> None:
+async def test_items_come_in_the_order_of_their_keys_and_are_deleted_at_once(database: Database) -> None:
     store = Store(database, "dice")
     for key in ("b", "c", "a"):
         await store.set(key, key.upper())
     assert list((await store.items()).items()) == [("a", "A"), ("b", "B"), ("c", "C")]
+    await store.delete("a", "c", "never")
+    assert await store.items() == {"b": "B"}
 
 
 async def test_concurrent_changes_of_a_value_all_count(database: Database) -> None:
@@ -49,14 +51,6 @@ async def test_concurrent_changes_of_a_value_all_count(database: Database) -> No
     values = await asyncio.gather(*(store.change("rolls", lambda rolls: (rolls or 0) + 1) for _ in range(20)))
     assert sorted(values) == list(range(1, 21))
     assert await store.get("rolls") == 20
-
-
-async def test_several_keys_are_deleted_at_once(database: Database) -> None:
-    store = Store(database, "dice")
-    for key in "abc":
-        await store.set(key, key)
-    await store.delete("a", "c", "never")
-    assert await store.items() == {"b": "b"}
 
 
 async def test_bytes_are_separate_from_values_and_from_other_plugins(database: Database) -> None:
