@@ -16,11 +16,11 @@ TRUST = an_identity().trust
 def test_a_signed_picture(media_type: str) -> None:
     labelled = write_label(make_picture(media_type), {})
     seen = examine(sign(labelled, media_type, FACTS, an_identity()), TRUST)
-    assert (seen.media_type, seen.size, seen.label) == (media_type, (64, 64), Label(FACTS))
+    assert seen.label == Label(FACTS)
     assert seen.manifest is not None
     assert (seen.manifest.is_own, seen.manifest.facts) == (True, FACTS)
     last = hash_image(make_image(angle=60 if media_type == GIF else 0))
-    assert sum((a ^ b).bit_count() for a, b in zip(seen.hashes[0], last, strict=True)) <= MAX_DISTANCE
+    assert sum((a ^ b).bit_count() for a, b in zip(seen.hash, last, strict=True)) <= MAX_DISTANCE
     plain = examine(make_picture(media_type), TRUST)
     assert (plain.manifest, plain.label) == (None, None)
 
@@ -33,7 +33,7 @@ def test_the_metadata_of_another_program(kind: str) -> None:
     fields.add_itxt("XML:com.adobe.xmp", packet.decode())
     make_image().save(buffer, kind, **({"pnginfo": fields} if kind == "PNG" else {"xmp": packet}))
     seen = examine(buffer.getvalue(), TRUST)
-    assert (seen.media_type, seen.manifest) == (f"image/{kind.casefold()}", None)
+    assert seen.manifest is None
     assert seen.label is not None
     assert (seen.label.is_ai, seen.label.facts) == (True, {"model": "tiny"})
     assert seen.label.software.startswith("Painter")
