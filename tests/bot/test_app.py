@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from fakes.core.echo_plugin import Echo, names
-from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, THREAD, ask, last, press, replies
+from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, press, replies
 from fakes.model_server.gateway import PATIENCE_SECONDS, eventually
 
 from bot.answers.decision import Answer, Refuse
@@ -105,25 +104,6 @@ async def test_a_slow_reader_does_not_hold_the_handler_up(bot: Bot, echo: Echo) 
     rest = [reply async for reply in stream]
     assert not first.final
     assert rest[-1].text == "<hello> done"
-
-
-# The conversation
-
-
-async def test_in_a_room_each_question_begins_afresh_and_other_places_are_conversations(bot: Bot) -> None:
-    direct = {"place": replace(ROOM, server="", channel="direct"), "alone": True}
-    for where, earlier in (
-        ({}, ""),
-        ({"place": THREAD}, "user:one|assistant:<one> done"),
-        (direct, "user:one|assistant:<one> done"),
-    ):
-        await last(bot, ask("/ask one", **where))
-        second = await last(bot, ask("/ask two", **where))
-        assert second.card["turns"] == earlier
-        # Another answer, and that to an edited question, read the same as the first.
-        for button, fields in (("again", {}), ("warmer", {}), ("edit", {"prompt": "2"})):
-            request = replace(press(button, second.row, **fields), **where)
-            assert (await last(bot, request)).card["turns"] == earlier
 
 
 # Many at once

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, press, replies, speaking
+from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, open_form, press, replies, speaking
 from fakes.core.settings import put
 
 from bot import Attachment, Button, Context, Plugin, Range, Reply, UserError, command
-from bot.answers.decision import Answer, OpenForm, Refuse
+from bot.answers.decision import Answer, Refuse
 from bot.answers.greeting import welcome
 from bot.app import Bot
 from bot.config.sections import PluginsSection
@@ -106,9 +106,7 @@ NARROW = (
 async def test_the_limit_of_an_option_holds_for_commands_lines_buttons_and_forms(bot: Bot, toys: Toys) -> None:
     row = (await answered(bot, "/warm temperature:1.5 hi")).row
     await put(bot.settings, "warm.temperature.maximum", 1)
-    decision = bot.prepare(press("edit", row))
-    assert isinstance(decision, OpenForm)
-    [field] = [field for field in (await decision.make()).fields if field.name == "temperature"]
+    [field] = [field for field in (await open_form(bot, press("edit", row))).fields if field.name == "temperature"]
     assert (field.minimum, field.maximum) == (0, 1)
     assert await refusal(bot, ask("/warm temperature:1.5 hi")) == NARROW.format(given="1.5")
     assert await refusal(bot, press("again", row)) == NARROW.format(given="1.5")
@@ -149,10 +147,8 @@ async def test_a_refused_command_is_refused_to_buttons_and_forms_too(
     for button in ("again", "warmer"):
         assert await refusal(bot, press(button, row)) == sentence
     assert await refusal(bot, press("b0", row)) == sentence.replace("/warm ", "/warm-on ")
-    decision = bot.prepare(press("edit", row))
-    assert isinstance(decision, OpenForm)
     with pytest.raises(UserError, match=re.escape(sentence)):
-        await decision.make()
+        await open_form(bot, press("edit", row))
     assert await refusal(bot, press("edit", row, text="x")) == sentence
 
 
@@ -209,10 +205,8 @@ async def test_the_operator_can_switch_direct_messages_off(tmp_path: Path, toys:
             assert await refusal(made, ask(line, place=DIRECT)) == NO_DIRECT
         for button in ("again", "warmer", "b0"):
             assert await refusal(made, replace(press(button, row), place=DIRECT)) == NO_DIRECT
-        decision = made.prepare(replace(press("edit", row), place=DIRECT))
-        assert isinstance(decision, OpenForm)
         with pytest.raises(UserError, match=re.escape(NO_DIRECT)):
-            await decision.make()
+            await open_form(made, replace(press("edit", row), place=DIRECT))
         assert toys.warmths == [0.7]
         assert (await last(made, ask("/why warm", place=DIRECT))).text == f"- {NO_DIRECT}"
         assert not (await last(made, ask("/privacy export", place=DIRECT))).error

@@ -8,8 +8,7 @@ from bot import Button, Context, Plugin, Range, Reply, UserError, command
 from bot.answers import buttons as actions
 from bot.commands.command import Command
 from bot.commands.option import Option
-from bot.core.button_ids import ButtonId, Kind
-from bot.core.errors import Expired
+from bot.core.button_ids import ButtonId
 from bot.storage.database import MessageRow
 
 
@@ -151,11 +150,6 @@ def test_fields_that_a_form_does_not_have_are_ignored() -> None:
     fields = {"at": "1", "choice": "0", "answer": 9, "prompt": "bye", "temperature": 2}
     changed = actions.changed_options("fork", ASK, row(prompt="hi"), fields)
     assert changed == {"prompt": "hi", "answer": 5, "at": "1", "choice": "0", "seed": None}
-
-
-def test_a_button_that_asks_nothing_anew_changes_no_options() -> None:
-    with pytest.raises(Expired):
-        actions.changed_options(Kind.STOP, ASK, row(), {})
 
 
 def test_a_form_shows_its_options_filled_in() -> None:

@@ -77,21 +77,6 @@ def test_a_secret_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keys", "sent"),
-    [({}, ""), ({"TRUSTED_KEY": "t"}, "t"), ({"API_KEY": "a"}, "a"), ({"API_KEY": "a", "TRUSTED_KEY": "t"}, "a")],
-    ids=str,
-)
-def test_the_api_key_is_sent_before_the_trusted_key(
-    keys: dict[str, str], sent: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in keys.items():
-        monkeypatch.setenv(f"TEMPERA_MODEL_SERVER__{name}", value)
-    section = config.load().model_server
-    assert section.key == sent
-    assert section.with_url("http://10.0.0.5:8400").key == sent
-
-
-@pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
         ("TEMPERA_WEB__PROT", "1", "has no “web.prot” (TEMPERA_WEB__PROT). Did you mean “port”?"),

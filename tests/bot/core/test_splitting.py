@@ -149,21 +149,6 @@ def test_a_code_block_moves_to_the_next_part_whole() -> None:
     assert split(f"An introduction that fills most of a part.\n{block}", 100)[1] == block
 
 
-def test_a_code_line_longer_than_a_part_is_cut_and_joined_again() -> None:
-    text = "~~~\n" + "x" * 250 + "\n~~~"
-    parts = split(text, 100)
-    assert [part.count("x") for part in parts] == [90, 90, 70]
-    assert parts[1] == "~~~\n" + "x" * 90 + "\n~~~  "
-    assert join(parts) == text
-
-
-def test_a_shorter_fence_inside_a_longer_one_is_text() -> None:
-    inner = "```py\nx = 1\n```\n" * 12
-    parts = split(f"````markdown\n{inner}````", 120)
-    assert len(parts) > 1
-    assert all(part.startswith("````markdown\n") and re.search(r"\n````\s*$", part) for part in parts)
-
-
 def test_a_fence_that_is_never_closed_is_closed_in_the_last_part_too() -> None:
     assert split("```js\nlet x\n", 100) == ["```js\nlet x\n``` "]
     assert split("```js\nlet x", 100) == ["```js\nlet x\n```  "]

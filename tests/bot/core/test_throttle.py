@@ -161,20 +161,6 @@ def test_a_source_that_is_cancelled_from_within_cancels_its_consumer() -> None:
     run_in_virtual_time(scene())
 
 
-def test_a_consumer_that_stops_closes_the_source() -> None:
-    async def scene() -> None:
-        source = Source(100, every=0.1)
-        async with aclosing(throttled(stream_of(source.replies), Throttle(0.1))) as snapshots:
-            async for reply in snapshots:
-                if reply.text == "3":
-                    break
-        assert source.closed
-        assert source.ended_at < 0
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    run_in_virtual_time(scene())
-
-
 def test_a_cancelled_consumer_closes_the_source_and_stays_cancelled() -> None:
     async def scene() -> None:
         source = Source(100, every=0.1)

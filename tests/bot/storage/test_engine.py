@@ -96,12 +96,6 @@ async def test_a_server_that_does_not_answer_is_named_without_its_password(optio
     assert "secret" not in Database(address).name
 
 
-async def test_a_database_that_the_server_lacks_is_an_error(postgres: str) -> None:
-    with pytest.raises(ConfigError, match="cannot be opened"):
-        async with Database(f"postgresql://postgres@/missing?host={postgres}"):
-            pass
-
-
 async def test_the_traceback_of_a_failed_statement_has_no_values(database: Database) -> None:
     statement = text("INSERT INTO plugin_data (there_is_no_such_column) VALUES (:words)")
     # The traceback has the line below that fails, so the value is not written there.
