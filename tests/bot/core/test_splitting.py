@@ -149,6 +149,13 @@ def test_a_code_block_moves_to_the_next_part_whole() -> None:
     assert split(f"An introduction that fills most of a part.\n{block}", 100)[1] == block
 
 
+def test_a_shorter_fence_inside_a_longer_one_is_text() -> None:
+    inner = "```py\nx = 1\n```\n" * 12
+    parts = split(f"````markdown\n{inner}````", 120)
+    assert len(parts) > 1
+    assert all(part.startswith("````markdown\n") and re.search(r"\n````\s*$", part) for part in parts)
+
+
 def test_a_fence_that_is_never_closed_is_closed_in_the_last_part_too() -> None:
     assert split("```js\nlet x\n", 100) == ["```js\nlet x\n``` "]
     assert split("```js\nlet x", 100) == ["```js\nlet x\n```  "]
