@@ -74,9 +74,10 @@ async def examine(load: Callable[[], Config], build: Callable[[Config], Bot], ti
         names = ", ".join(f"/{command.name}" for command in bot.registry.commands)
         report.add([(True, f"{len(bot.registry.commands)} commands: {names}")])
     await report.run("the lessons", _check_lessons(config))
-    await report.run("the database", _check_database(config))
-    await report.run("the rate limits", _check_limits(config))
-    await report.run("the platforms", _check_platforms(config))
+    await report.run("the database", _told(inspection.inspect(config.database.url)))
+    await report.run("the rate limits", _told(rate_limits.ping(config.limits.storage.get_secret_value())))
+    if not config.has_platform and not config.starts_models:
+        report.add([(False, NOTHING_TO_RUN)])
     await report.run("the web chat", _check_web(config, timeout_seconds))
     if config.model_server.enabled:
         await report.run("the model server", _check_model_server(config.model_server, timeout_seconds))
@@ -128,18 +129,8 @@ async def _check_lessons(config: Config) -> Findings:
     return findings
 
 
-async def _check_database(config: Config) -> Findings:
-    return [(True, await inspection.inspect(config.database.url))]
-
-
-async def _check_limits(config: Config) -> Findings:
-    return [(True, await rate_limits.ping(config.limits.storage.get_secret_value()))]
-
-
-async def _check_platforms(config: Config) -> Findings:
-    if not config.has_platform and not config.starts_models:
-        return [(False, NOTHING_TO_RUN)]
-    return []
+async def _told(sentence: Awaitable[str]) -> Findings:
+    return [(True, await sentence)]
 
 
 async def _check_web(config: Config, timeout_seconds: float) -> Findings:

@@ -139,9 +139,8 @@ class Admission:
         user = self.resolve_user(user, place)
         await self.timeouts.refresh_one(user, place)
         limits = self.limits.limits_for(user, command, place, address)
-        settings = {limit.code: limit.setting for limit in limits}
         reached = await self.limits.find_reached(limits)
-        used_up = (Refusal(limit.code, limit.sentence, settings[limit.code]) for limit in reached)
+        used_up = (Refusal(limit.code, limit.sentence, f"limits.{limit.code}") for limit in reached)
         return [*self.policy.refusals(user, command, place), *used_up]
 
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MINUTE_SECONDS, HOUR_SECONDS = 60, 3600
+WINDOWS = {"minute": MINUTE_SECONDS, "hour": HOUR_SECONDS, "day": DAY_SECONDS}
 SPANS = {
     MINUTE_SECONDS: Sentence("per minute"),
     HOUR_SECONDS: Sentence("per hour"),
@@ -80,13 +81,12 @@ SENTENCES = {
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """A limit of `most` uses within `seconds`, counted under `key`; `code` is like "user.hour"."""
+    """A limit of `most` uses within `seconds`, counted under `key`; `code` is like "user.hour" of a setting's name."""
 
     code: str
     key: str
     most: int
     seconds: int
-    setting: str
 
     @property
     def refund_key(self) -> str:
@@ -105,6 +105,11 @@ class RateLimit:
             span=span,
             wait=format_span(wait),
         )
+
+
+def _window_of(code: str) -> int:
+    """Return the seconds of the window of a limit whose code ends with its name, like "user.hour"."""
+    return WINDOWS[code.rpartition(".")[2]]
 
 
 def format_span(seconds: float) -> Sentence:
@@ -149,35 +154,28 @@ class RateLimiter:
     def _limits_for(self, user: User, place: Place, address: str) -> Iterator[RateLimit]:
         where = server_scope(place)
         server = f"{where.platform}/{where.server or where.channel}"
-        for name, seconds in (
-            ("limits.cooldown", 0),
-            ("limits.user.minute", MINUTE_SECONDS),
-            ("limits.user.hour", HOUR_SECONDS),
-            ("limits.user.day", DAY_SECONDS),
-        ):
+        for code in ("cooldown", "user.minute", "user.hour", "user.day"):
+            name = f"limits.{code}"
             level = self._settings.effective_level(name, place, user)
             # A limit that was set for a channel counts only the uses in that channel.
             area = f"{server}/{place.channel}" if level.where == CHANNEL else server
-            key = f"{area}/{user.id}/{name}"
-            if level.value and not seconds:
-                yield RateLimit("cooldown", key, 1, level.value, name)
-            elif level.value:
-                yield RateLimit(name.removeprefix("limits."), key, level.value, seconds, name)
+            if level.value:
+                most, seconds = (1, level.value) if code == "cooldown" else (level.value, _window_of(code))
+                yield RateLimit(code, f"{area}/{user.id}/{name}", most, seconds)
         for role in user.roles or ():
-            for name, seconds in (("limits.role.hour", HOUR_SECONDS), ("limits.role.day", DAY_SECONDS)):
-                level = self._settings.levels(name, place, role)[-1]
-                if level.value:
-                    key = f"{server}/@{role}/{name}"
-                    yield RateLimit(name.removeprefix("limits."), key, level.value, seconds, name)
-        shared = [("limits.server.hour", HOUR_SECONDS, server), ("limits.server.day", DAY_SECONDS, server)]
+            for code in ("role.hour", "role.day"):
+                name = f"limits.{code}"
+                if most := self._settings.levels(name, place, role)[-1].value:
+                    yield RateLimit(code, f"{server}/@{role}/{name}", most, _window_of(code))
+        shared = [("server.hour", server), ("server.day", server)]
         # Those who share an address with a moderator must not be able to lock them out.
         if address and not user.is_moderator:
             area = f"{server}/address {address}"
-            by_address = [("limits.address.minute", MINUTE_SECONDS, area), ("limits.address.hour", HOUR_SECONDS, area)]
-            shared = [*by_address, *shared]
-        for name, seconds, area in shared:
+            shared = [("address.minute", area), ("address.hour", area), *shared]
+        for code, area in shared:
+            name = f"limits.{code}"
             if most := self._settings.value(name, place):
-                yield RateLimit(name.removeprefix("limits."), f"{area}/{name}", most, seconds, name)
+                yield RateLimit(code, f"{area}/{name}", most, _window_of(code))
 
     def count_request(self, request: Request, *, is_stop: bool) -> None:
         """Count a request, whatever it is. Raises UserError if they come too quickly from its user or its address.

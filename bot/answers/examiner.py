@@ -47,10 +47,10 @@ class PictureExaminer:
                 examination = await examine_in_child(file, trust)
         except NoTurn:
             raise UserError("Other pictures are being examined at the moment; try it again in a minute.") from None
-        match = await self._pictures.find(examination.hashes)
-        stored = None if match is None else await self._messages.load_reply(match.row)
+        row = await self._pictures.find(examination.hash)
+        stored = None if row is None else await self._messages.load_reply(row)
         return PictureFindings(
-            made=None if match is None else _describe(match.row, caller),
+            made=None if row is None else _describe(row, caller),
             is_stored=stored is not None and any(one.data == file.data for one in stored.attachments),
             manifest=examination.manifest,
             label=examination.label,

@@ -150,12 +150,17 @@ class History:
         async with self._database.writing() as session:
             session.add(
                 MessageRow(
-                    platform=here.platform, server=here.server, channel=here.channel, thread=thread,
-                    external="", parent=None, author=here.author, author_name="", role="break", text="", command="",
-                    options={}, seed=None, card={}, buttons=[], private=here.private, state="done", instance="",
-                    resume={}, created=now(),
+                    platform=here.platform,
+                    server=here.server,
+                    channel=here.channel,
+                    thread=thread,
+                    author=here.author,
+                    author_name="",
+                    role="break",
+                    private=here.private,
+                    created=now(),
                 )
-            )  # fmt: skip
+            )
 
     def _is_conversation(self, question: MessageRow) -> bool:
         """Return whether its asker was alone with the bot; what was stored before that was kept is as the place is."""

@@ -36,10 +36,6 @@ CODE_CHARS = "abcdefghjkmnpqrstuvwxyz23456789"
 WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
 
 
-def _expand_user(path: Path) -> Path:
-    return path.expanduser()
-
-
 def _check_address(url: str, *beginnings: str) -> str:
     if not url.startswith(beginnings):
         raise ValueError(f"it must begin with {' or '.join(beginnings)}")
@@ -92,7 +88,7 @@ def random_join_code() -> str:
 
 MOST_DAYS = 36_500
 """A hundred years, for those who keep everything. There is no date a million days ago."""
-Folder = Annotated[Path, AfterValidator(_expand_user)]
+Folder = Annotated[Path, AfterValidator(Path.expanduser)]
 OptionalFolder = Annotated[Folder | None, BeforeValidator(_none_if_blank)]
 Url = Annotated[str, AfterValidator(_check_http_url)]
 PublicUrl = Annotated[str, AfterValidator(_check_optional_http_url)]

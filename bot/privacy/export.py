@@ -27,7 +27,7 @@ from bot.storage.key_value import BlobRow
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import ColumnElement, Select
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from bot.access.rate_limits import RateLimiter
@@ -141,12 +141,8 @@ class PrivacyService:
             for section, column in (("messages", MessageRow.id), ("deliveries", DeliveryRow.message)):
                 async for rows in _rows_of_messages(session, column.class_, column, ids):
                     yield section, as_json_rows(rows)
-            yield "votes", as_json_rows(await self._votes(session, person))
-            yield "audit", as_json_rows(await self._audit(session, user, person))
-            yield "settings", as_json_rows(await self._settings_of(session, user, person))
-            yield "timeouts", as_json_rows(await self._timeouts_of(session, user, person))
-            stored = await session.scalars(select(PluginRow).where(is_stored_under(PluginRow, person)))
-            yield "plugin_data", as_json_rows(stored)
+            for section, query in self._queries(user, person):
+                yield section, as_json_rows(await session.scalars(query))
         for plugin in self.registry.plugins:
             if (told := await plugin.stored(person)) is not None:
                 yield "plugins", [{"plugin": plugin.name, "stored": told}]
@@ -174,7 +170,7 @@ class PrivacyService:
     @asynccontextmanager
     async def _counted(self, code: str, name: str, most: int) -> AsyncIterator[None]:
         """Count the body of the context as one of at most `most` uses a day, unless it fails."""
-        async with self.limits.count_use([RateLimit(code, name, most, DAY_SECONDS, "")]) as use:
+        async with self.limits.count_use([RateLimit(code, name, most, DAY_SECONDS)]) as use:
             try:
                 yield
             except Exception:
@@ -223,22 +219,18 @@ class PrivacyService:
             ]
         return Person(place.platform, user.id, user.name, tuple(asked))
 
-    async def _votes(self, session: AsyncSession, person: Person) -> list[VoteRow]:
-        return list(await session.scalars(select(VoteRow).where(is_vote_of(person))))
-
-    async def _audit(self, session: AsyncSession, user: User, person: Person) -> list[AuditRow]:
-        about = or_(AuditRow.actor == person.id, AuditRow.subject == person.id)
+    def _queries(self, user: User, person: Person) -> Iterator[tuple[str, Select[Any]]]:
+        """Yield the queries of the sections that are short."""
+        yield "votes", select(VoteRow).where(is_vote_of(person))
+        audit = or_(AuditRow.actor == person.id, AuditRow.subject == person.id)
         here = is_on_platform(AuditRow.platform, user, person)
-        return list(await session.scalars(select(AuditRow).where(about, here).order_by(AuditRow.id)))
-
-    async def _settings_of(self, session: AsyncSession, user: User, person: Person) -> list[SettingRow]:
+        yield "audit", select(AuditRow).where(audit, here).order_by(AuditRow.id)
         here = is_on_platform(SettingRow.platform, user, person)
-        return list(await session.scalars(select(SettingRow).where(SettingRow.actor == person.id, here)))
-
-    async def _timeouts_of(self, session: AsyncSession, user: User, person: Person) -> list[TimeOutRow]:
-        person_hash = self.timeouts.hash_person(person.platform, person.id)
+        yield "settings", select(SettingRow).where(SettingRow.actor == person.id, here)
+        about = TimeOutRow.person == self.timeouts.hash_person(person.platform, person.id)
         imposed = (TimeOutRow.actor == person.id) & is_on_platform(TimeOutRow.platform, user, person)
-        return list(await session.scalars(select(TimeOutRow).where(or_(TimeOutRow.person == person_hash, imposed))))
+        yield "timeouts", select(TimeOutRow).where(or_(about, imposed))
+        yield "plugin_data", select(PluginRow).where(is_stored_under(PluginRow, person))
 
 
 def _no_such_part(part: int, parts: int) -> UserError:

@@ -48,7 +48,7 @@ def main() -> None:
 
 def _answer(request: Mapping[str, Any], data: bytes) -> Iterator[dict[str, Any]]:
     examination = examine(data, Trust(**request))
-    plain = asdict(examination) | {"hashes": [one.hex() for one in examination.hashes]}
+    plain = asdict(examination) | {"hash": examination.hash.hex()}
     if (manifest := examination.manifest) is not None and manifest.created is not None:
         plain["manifest"]["created"] = manifest.created.isoformat()
     yield plain
@@ -59,8 +59,7 @@ def _from_json(plain: dict[str, Any]) -> Examination:
     if manifest and manifest["created"]:
         manifest["created"] = datetime.fromisoformat(manifest["created"])
     read = {
-        "size": tuple(plain["size"]),
-        "hashes": tuple(map(bytes.fromhex, plain["hashes"])),
+        "hash": bytes.fromhex(plain["hash"]),
         "manifest": manifest and Manifest(**manifest),
         "label": label and Label(**label),
     }

@@ -29,14 +29,12 @@ SOFTWARE = re.compile(r"CreatorTool(?:=\"|>)([^\"<]*)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examination:
-    """What is found in a file: its format and size, a hash of what is seen, and what it says about itself.
+    """What is found in a file: a hash of what is seen, and what it says about itself.
 
     Anybody can write, change or remove the metadata in `label`; whether `manifest` holds is in that.
     """
 
-    media_type: str
-    size: tuple[int, int]
-    hashes: tuple[bytes, ...]
+    hash: bytes
     label: Label | None
     manifest: Manifest | None
 
@@ -48,19 +46,16 @@ def examine(data: bytes, trust: Trust) -> Examination:
     UserError if the file is no picture, too large or damaged.
     """
     picture = open_picture(data, MAX_PIXELS)
-    media_type = picture.get_format_mimetype() or ""
     try:
         picture.seek(min(getattr(picture, "n_frames", 1), MAX_FRAMES) - 1)
-        hashes = (hash_image(picture),)
+        seen = hash_image(picture)
         packet = picture.info.get("xmp") or b""
     except Exception:  # noqa: BLE001 - as in open_picture, for damaged files
         raise UserError(DAMAGED) from None
     return Examination(
-        media_type=media_type,
-        size=picture.size,
-        hashes=hashes,
+        hash=seen,
         label=read_label(data) or _read_foreign_label(read_xmp(data) or packet),
-        manifest=read_manifest(data, media_type, trust),
+        manifest=read_manifest(data, picture.get_format_mimetype() or "", trust),
     )
 
 

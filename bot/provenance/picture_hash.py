@@ -58,13 +58,13 @@ def hash_image(picture: Image) -> bytes:
     return np.packbits(strengths > np.median(strengths)).tobytes()
 
 
-def find_nearest(hashes: Sequence[bytes], known: Sequence[bytes]) -> tuple[int, int] | None:
-    """Return the place of the `known` hash nearest to one of `hashes`, and its distance; None if none is near."""
+def find_nearest(wanted: bytes, known: Sequence[bytes]) -> bytes | None:
+    """Return the `known` hash that is nearest to `wanted`; None if none is near."""
     import numpy as np
 
-    if not hashes or not known:
+    if not known:
         return None
     table = np.frombuffer(b"".join(known), np.uint8).reshape(len(known), HASH_BYTES)
-    distances = np.min([np.bitwise_count(table ^ np.frombuffer(one, np.uint8)).sum(axis=1) for one in hashes], axis=0)
+    distances = np.bitwise_count(table ^ np.frombuffer(wanted, np.uint8)).sum(axis=1)
     place = int(distances.argmin())
-    return (place, int(distances[place])) if distances[place] <= MAX_DISTANCE else None
+    return known[place] if distances[place] <= MAX_DISTANCE else None

@@ -87,7 +87,7 @@ class PlaceRules:
         """Return the code of the reason to refuse `text`, or "". `draws` says that a picture of it is asked for."""
         # Both parts of a name may be disguised, which single words do not show.
         versions = built_in_rules().normalize(text)
-        categories = built_in_rules().find_categories_in(versions)
+        categories = built_in_rules().find_categories(versions)
         counting = categories & CATEGORIES[self.level]
         if reason := next((category for category in CATEGORY_ORDER if category in counting), ""):
             return reason

@@ -34,21 +34,17 @@ class BuiltInRules:
             category: compile_any(patterns) for category, patterns in document["patterns"].items()
         }
 
-    def find_categories(self, text: str) -> set[str]:
-        """Return the categories of harm in `text`.
-
-        They are "profanity", "hate", "sexual", "violence", "harassment", "illicit", "self_harm" and, for people who are
-        described rather than named, "real_person".
-        """
-        return self.find_categories_in(self.normalize(text))
-
     def normalize(self, text: str) -> list[NormalizedText]:
         """Return `text`, and also `text` without its disguises if it has any, each without innocent phrases."""
         versions = [normalize(version) for version in (text, remove_disguises(text)) if version]
         return [replace(version, plain=self._innocent.sub(" ", version.plain)) for version in versions]
 
-    def find_categories_in(self, versions: Sequence[NormalizedText]) -> set[str]:
-        """Return the categories of a text from its `versions`, which `normalize` gave."""
+    def find_categories(self, versions: Sequence[NormalizedText]) -> set[str]:
+        """Return the categories of harm in a text, whose `versions` `normalize` gave.
+
+        They are "profanity", "hate", "sexual", "violence", "harassment", "illicit", "self_harm" and, for people who are
+        described rather than named, "real_person".
+        """
         texts = [version.plain for version in versions]
         categories = {category for version in versions for category in self._words.find_categories(version)}
         if self._meaning.search(texts[0]):

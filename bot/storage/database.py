@@ -107,7 +107,7 @@ class MessageRow(Base):
     server: Mapped[str]
     channel: Mapped[str]
     thread: Mapped[str]
-    external: Mapped[str]
+    external: Mapped[str] = mapped_column(default="")
     """The platform's id of a user's message, if there is one; those of an answer are in `deliveries`."""
     parent: Mapped[int | None] = mapped_column(index=True)
     source: Mapped[int | None] = mapped_column(index=True)
@@ -115,18 +115,18 @@ class MessageRow(Base):
     author: Mapped[str]
     author_name: Mapped[str]
     role: Mapped[str]
-    text: Mapped[str]
-    command: Mapped[str]
-    options: Mapped[dict[str, Any]]
+    text: Mapped[str] = mapped_column(default="")
+    command: Mapped[str] = mapped_column(default="")
+    options: Mapped[dict[str, Any]] = mapped_column(default=dict)
     seed: Mapped[int | None]
-    card: Mapped[dict[str, Any]]
-    buttons: Mapped[list[Any]]
-    private: Mapped[bool]
-    state: Mapped[str]
+    card: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    buttons: Mapped[list[Any]] = mapped_column(default=list)
+    private: Mapped[bool] = mapped_column(default=False)
+    state: Mapped[str] = mapped_column(default="done")
     """queued, running, done, stopped, failed, interrupted or deleted."""
-    instance: Mapped[str]
+    instance: Mapped[str] = mapped_column(default="")
     """The process that makes the answer; "" once that process has been asked to stop it."""
-    resume: Mapped[dict[str, Any]]
+    resume: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """Values that the platform needs to find the message again after a restart."""
     created: Mapped[datetime] = mapped_column(index=True)
 

@@ -98,13 +98,13 @@ class MessageStore(UnfinishedAnswers):
         text = "" if command.free_text is None else str(options[command.free_text.name] or "")
         alone, files = {ALONE: request.alone}, ({WITH_FILES: True} if has_files(request, options) else {})
         common = request_columns(request, command, options) | {"private": private, "source": source}
-        asked = {"role": "user", "state": "done", "text": text, "external": request.message, "parent": parent}
-        queued = {"role": "assistant", "state": "queued", "text": "", "external": ""}
+        asked = {"role": "user", "text": text, "external": request.message, "parent": parent}
+        queued = {"role": "assistant", "state": "queued"}
         resume = {"instance": self._instance.id, "resume": {**request.resume, **alone}}
         new = NewExchange(
             place=request.place,
             answer=common | queued | resume,
-            asked=common | asked | {"instance": "", "resume": alone | files},
+            asked=common | asked | {"resume": alone | files},
             question=question,
             reply_to=request.reply_to,
         )
@@ -118,16 +118,7 @@ class MessageStore(UnfinishedAnswers):
         """Store a line of a moderator that nobody answers, and record in the audit that there was one."""
         where = {"platform": place.platform, "server": place.server, "channel": place.channel, "thread": place.thread}
         written = {"author": user.id, "author_name": user.name, "role": ANNOUNCEMENT, "text": text, "created": now()}
-        empty: dict[str, Any] = {
-            "external": "",
-            "parent": None,
-            "command": "",
-            "options": {},
-            "seed": None,
-            "card": {},
-            "buttons": [],
-        }
-        row = MessageRow(**where, **written, **empty, private=False, state="done", instance="", resume={})
+        row = MessageRow(**where, **written)
         async with self._database.writing() as session:
             session.add(row)
             add_entry(session, AuditEntry(actor=user, place=place, kind=MODERATION, what="announce"))

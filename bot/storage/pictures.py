@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import ForeignKey, LargeBinary, select
@@ -13,8 +12,6 @@ from bot.provenance.picture_hash import find_nearest, hash_picture
 from bot.storage.database import Base, MessageRow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bot.core.messages import Reply
     from bot.storage.database import Database
 
@@ -29,31 +26,21 @@ class PictureHashRow(Base):
     hash: Mapped[bytes] = mapped_column(LargeBinary)
 
 
-@dataclass(frozen=True, slots=True)
-class PictureMatch:
-    """The stored answer `row` has a picture that looks like another one, from which `distance` bits differ."""
-
-    row: MessageRow
-    distance: int
-
-
 class PictureHashes:
     """Finds the answers that pictures come from."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def find(self, hashes: Sequence[bytes]) -> PictureMatch | None:
-        """Return the answer with the picture that is most like one of `hashes`; None if none is like it."""
+    async def find(self, wanted: bytes) -> MessageRow | None:
+        """Return the answer with the picture whose hash is nearest to `wanted`; None if none is near."""
         known = await self._database.read(lambda session: session.scalars(select(PictureHashRow.hash)).all())
-        nearest = await asyncio.to_thread(find_nearest, hashes, known)
+        nearest = await asyncio.to_thread(find_nearest, wanted, known)
         if nearest is None:
             return None
-        place, distance = nearest
-        hashed = select(PictureHashRow.message).where(PictureHashRow.hash == known[place])
+        hashed = select(PictureHashRow.message).where(PictureHashRow.hash == nearest)
         newest = select(MessageRow).where(MessageRow.id.in_(hashed)).order_by(MessageRow.id.desc()).limit(1)
-        row = await self._database.read(lambda session: session.scalar(newest))
-        return None if row is None else PictureMatch(row, distance)
+        return await self._database.read(lambda session: session.scalar(newest))
 
 
 async def hash_pictures(reply: Reply) -> list[bytes]:

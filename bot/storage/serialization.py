@@ -43,9 +43,6 @@ def request_columns(request: Request, command: Command, options: Mapping[str, An
         "author_name": request.user.name,
         "command": command.name,
         "options": options_as_json(options),
-        "seed": None,
-        "card": {},
-        "buttons": [],
         "created": now(),
     }
 

@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from fakes.core.echo_plugin import Echo, names
-from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, THREAD, ask, last, press, replies
+from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, press, replies
 from fakes.model_server.gateway import PATIENCE_SECONDS, eventually
 
 from bot.answers.decision import Answer, Refuse
@@ -19,8 +18,6 @@ from bot.core.messages import User
 from bot.plugin_host import plugin
 from bot.settings.scopes import server_scope
 from bot.storage.database import now
-
-UNCHECKED = {"safety.level": "off"}
 
 
 @pytest.fixture
@@ -69,18 +66,6 @@ async def test_a_refusal_is_known_at_once_and_private(bot: Bot, text: str, sente
     assert (reply.text, reply.error, reply.private, reply.final) == (sentence, True, True, True)
 
 
-async def test_commands_for_moderators_are_refused_to_others(bot: Bot) -> None:
-    assert (await last(bot, ask("/rule", MODERATOR))).text == "ruled"
-    assert "rule" not in {known.name for known in bot.admission.commands_for(ANN, ROOM)}
-
-
-async def test_the_deployment_can_name_moderators(make_bot: Callable[..., Bot], echo: Echo) -> None:
-    async with make_bot(echo, settings={"moderators.users": "zoe ann"}) as bot:
-        assert (await last(bot, ask("/rule"))).text == "ruled"
-        assert "rule" in {known.name for known in bot.admission.commands_for(ANN, ROOM)}
-        assert (await last(bot, ask("/rule", BEN))).error
-
-
 async def test_private_is_decided_before_anything_runs(bot: Bot) -> None:
     decision = bot.prepare(ask("/whisper hi"))
     assert decision.private
@@ -96,11 +81,6 @@ async def test_errors_are_shown_as_sentences(bot: Bot, caplog: pytest.LogCapture
     assert f"Error {number} in /fail" in caplog.text
     late = await last(bot, ask("/fail late user"))
     assert (late.text, late.private, late.error) == ("so far\n\nNo bananas today.", False, True)
-
-
-async def test_an_error_is_in_the_askers_language(bot: Bot) -> None:
-    german = replace(ANN, locale="de-DE")
-    assert (await last(bot, ask("/rule", german))).text == "/rule ist nur für Moderatoren."
 
 
 async def test_closing_the_replies_ends_the_handler(bot: Bot, echo: Echo) -> None:
@@ -124,51 +104,6 @@ async def test_a_slow_reader_does_not_hold_the_handler_up(bot: Bot, echo: Echo) 
     rest = [reply async for reply in stream]
     assert not first.final
     assert rest[-1].text == "<hello> done"
-
-
-# The conversation
-
-
-async def test_in_a_room_each_question_begins_afresh_and_other_places_are_conversations(bot: Bot) -> None:
-    direct = {"place": replace(ROOM, server="", channel="direct"), "alone": True}
-    for where, earlier in (
-        ({}, ""),
-        ({"place": THREAD}, "user:one|assistant:<one> done"),
-        (direct, "user:one|assistant:<one> done"),
-    ):
-        await last(bot, ask("/ask one", **where))
-        second = await last(bot, ask("/ask two", **where))
-        assert second.card["turns"] == earlier
-        # Another answer, and that to an edited question, read the same as the first.
-        for button, fields in (("again", {}), ("warmer", {}), ("edit", {"prompt": "2"})):
-            request = replace(press(button, second.row, **fields), **where)
-            assert (await last(bot, request)).card["turns"] == earlier
-
-
-async def test_new_begins_a_new_conversation_for_the_asker(bot: Bot) -> None:
-    await last(bot, ask("/ask one", place=THREAD))
-    await last(bot, ask("/new", place=THREAD))
-    assert (await last(bot, ask("/ask two", place=THREAD))).card["turns"] == ""
-    assert (await last(bot, ask("/ask three", place=THREAD))).card["turns"] == "user:two|assistant:<two> done"
-    his = await last(bot, ask("/ask four", BEN, place=THREAD))
-    assert [turn for turn in his.card["turns"].split("|") if "user" in turn] == ["user:one", "user:two", "user:three"]
-
-
-async def test_a_reply_follows_its_own_chain(bot: Bot) -> None:
-    first = await last(bot, ask("/ask one", message="m1"))
-    await bot.messages.set_external_ids(first.row, ["a1"])
-    await last(bot, ask("/ask elsewhere"))
-    reply = await last(bot, ask("two", BEN, message="m2", reply_to="a1"))
-    assert reply.card["turns"] == "user:one|assistant:<one> done"
-    again = await last(bot, press("again", reply.row, BEN))
-    assert again.card["turns"] == "user:one|assistant:<one> done"
-
-
-async def test_another_members_private_words_stay_private(make_bot: Callable[..., Bot], echo: Echo) -> None:
-    async with make_bot(echo, settings={"answers.private": True}) as bot:
-        await last(bot, ask("/ask mine", place=THREAD))
-        assert (await last(bot, ask("/ask yours", BEN, place=THREAD))).card["turns"] == ""
-        assert (await last(bot, ask("/ask more", place=THREAD))).card["turns"] == "user:mine|assistant:<mine> done"
 
 
 # Many at once

@@ -62,15 +62,16 @@ async def findings(capsys: pytest.CaptureFixture[str], **options: float) -> tupl
     return status, [line.removeprefix("PROBLEM  ") for line in lines if line.startswith("PROBLEM")]
 
 
+async def only_problem(capsys: pytest.CaptureFixture[str], **options: float) -> str:
+    status, (problem,) = await findings(capsys, **options)
+    assert status == 1
+    return problem
+
+
 async def test_a_working_set_up_passes_every_check(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, listening: FakeModels
 ) -> None:
     assert await examine(load, build) == 0
-    mine = ", ".join(f"/defaults {word}" for word in ("show", "set", "reset"))
-    plugins = ", ".join(f"/plugins {word}" for word in ("list", "enable", "disable", "reload"))
-    config = ", ".join(f"/config {word}" for word in ("show", "set", "reset", "export", "import"))
-    lessons = ", ".join(f"/lesson {word}" for word in ("list", "add", "remove", "restore", "show", "gaps"))
-    asking = f"/ask, /new, /explain, {lessons}, /imagine, /face, /duel, /dial, /odds, /compare"
     keyless = (
         "If neither “make run” nor “tempera run” started it, it treats all users of this bot as one person, so "
         "somebody who asks a lot keeps the others waiting, and nothing proves that it is yours: any program of this "
@@ -78,12 +79,10 @@ async def test_a_working_set_up_passes_every_check(
         "are started."
     )
     models = "fake-chat, fake-faces, fake-images, fake-embeddings"
-    moderation = "/audit, /stats, /mod remove, /timeout, /timeouts list, /timeouts lift, /queue"
-    privacy = "/privacy export, /privacy delete"
-    commands = f"{asking}, /inspect, {mine}, /help, /why, /status, {config}, {moderation}, {privacy}, {plugins}"
-    assert capsys.readouterr().out.splitlines() == [
-        "ok       The configuration can be read.",
-        f"ok       40 commands: {commands}",
+    configuration, commands, *others = capsys.readouterr().out.splitlines()
+    assert configuration == "ok       The configuration can be read."
+    assert commands.startswith("ok       40 commands: /ask, /new, /explain, /lesson list, ")
+    assert others == [
         f"ok       The database sqlite:///{tmp_path}/tempera.db is made at the first start.",
         "ok       This process alone counts how often people ask.",
         "ok       The web chat can listen on http://127.0.0.1:0.",
@@ -92,25 +91,6 @@ async def test_a_working_set_up_passes_every_check(
         "ok       Slack is not set up: TEMPERA_SLACK__BOT_TOKEN is empty.",
     ]
     assert not (tmp_path / "tempera.db").exists()
-
-
-@pytest.mark.parametrize("key", ["API_KEY", "TRUSTED_KEY"])
-async def test_a_key_that_a_server_by_others_knows(
-    configure: Set, capsys: pytest.CaptureFixture[str], key: str
-) -> None:
-    shown: list[str | None] = []
-
-    async def ready(request: web.Request) -> web.Response:
-        shown.append(request.headers.get("Authorization"))
-        return web.json_response({"models": ["a"]})
-
-    async with crooked(ready, "/health/ready") as url:
-        configure("MODEL_SERVER__URL", url)
-        configure(f"MODEL_SERVER__{key}", "s3cret")
-        configure("MODEL_SERVER__VERIFY", "false")
-        assert await examine(load, build) == 0
-    assert f"ok       The model server at {url} is ready: a.\n" in capsys.readouterr().out
-    assert shown == ["Bearer s3cret"]
 
 
 async def test_an_unreadable_configuration_is_the_only_line(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
@@ -178,7 +158,7 @@ async def test_a_check_that_fails_unexpectedly_is_one_line(
         raise ZeroDivisionError(address)
 
     monkeypatch.setattr(inspection, "inspect", fail)
-    assert await findings(capsys) == (1, ["The check of the database failed unexpectedly (ZeroDivisionError)."])
+    assert await only_problem(capsys) == "The check of the database failed unexpectedly (ZeroDivisionError)."
 
 
 async def test_nothing_to_run(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
@@ -186,26 +166,6 @@ async def test_nothing_to_run(configure: Set, capsys: pytest.CaptureFixture[str]
     configure("MODEL_SERVER__URL", "http://model-server.invalid:8400")
     status, problems = await findings(capsys)
     assert (status, problems[0]) == (1, NOTHING_TO_RUN)
-
-
-async def test_a_database_that_is_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    async with Database(f"sqlite:///{tmp_path}/tempera.db"):
-        assert await examine(load, build) == 0
-    assert f"ok       The database opens: sqlite:///{tmp_path}/tempera.db.\n" in capsys.readouterr().out
-
-
-async def test_a_database_that_cannot_be_opened(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
-    configure("DATABASE__URL", "sqlite:////proc/nothing/tempera.db")
-    expected = "The database /proc/nothing/tempera.db cannot be opened; is the folder writable?"
-    assert await findings(capsys) == (1, [expected])
-
-
-async def test_a_redis_server_that_is_not_there(
-    configure: Set, capsys: pytest.CaptureFixture[str], unused_tcp_port: int
-) -> None:
-    configure("LIMITS__STORAGE", f"redis://:s3cret@127.0.0.1:{unused_tcp_port}")
-    expected = f"Redis does not answer at 127.0.0.1:{unused_tcp_port}, which TEMPERA_LIMITS__STORAGE names."
-    assert await findings(capsys) == (1, [expected])
 
 
 @pytest.mark.parametrize("code", ["", "s3cret-s3cret"])
@@ -223,24 +183,21 @@ async def test_a_web_chat_that_runs_is_no_problem(
 async def test_another_program_on_the_port_of_the_web_chat(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
     async with crooked(plainly(b"<title>It works</title>"), "/teacher") as url:
         configure("WEB__PORT", url.rpartition(":")[2])
-        status, (problem,) = await findings(capsys)
-    assert status == 1
+        problem = await only_problem(capsys)
     assert problem.endswith(f"another port in TEMPERA_WEB__PORT. What answers at {url} is not Tempera.")
 
 
 async def test_a_web_chat_that_hangs(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         configure("WEB__PORT", other.getsockname()[1])
-        status, (problem,) = await findings(capsys, timeout_seconds=0.2)
-    assert status == 1
+        problem = await only_problem(capsys, timeout_seconds=0.2)
     assert problem.endswith("It takes connections, but does not answer within 0.2 seconds.")
 
 
 async def test_an_address_of_another_machine(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
     configure("WEB__HOST", "192.0.2.1")
     configure("WEB__JOIN_CODE", "s3cret-s3cret")
-    status, (problem,) = await findings(capsys)
-    assert status == 1
+    problem = await only_problem(capsys)
     assert problem.startswith("This machine has no address 192.0.2.1. Set one that it has in TEMPERA_WEB__HOST")
 
 
@@ -257,16 +214,8 @@ async def test_discord(configure: Set, capsys: pytest.CaptureFixture[str]) -> No
         assert await examine(load, build) == 0
         assert "of the application “Tempera”" in capsys.readouterr().out
         configure("DISCORD__TOKEN", "revoked")
-        status, (problem,) = await findings(capsys)
-    assert status == 1
+        problem = await only_problem(capsys)
     assert problem.startswith("Discord refuses the token TEMPERA_DISCORD__TOKEN.")
-
-
-async def test_no_model_server(configure: Set, capsys: pytest.CaptureFixture[str], unused_tcp_port: int) -> None:
-    url = f"http://127.0.0.1:{unused_tcp_port}"
-    configure("MODEL_SERVER__URL", url)
-    how = "Start it with “make run” or “tempera-models serve”."
-    assert await findings(capsys) == (1, [f"No model server answers at {url}. {how}"])
 
 
 async def test_a_model_server_that_loads(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
@@ -274,7 +223,7 @@ async def test_a_model_server_that_loads(configure: Set, capsys: pytest.CaptureF
     async with crooked(plainly(json.dumps(body).encode(), 503), "/health/ready") as url:
         configure("MODEL_SERVER__URL", url)
         expected = f"The model server at {url} is not ready yet. b: fetching, 40 %; c: loading."
-        assert await findings(capsys) == (1, [expected])
+        assert await only_problem(capsys) == expected
 
 
 async def test_what_the_model_server_says_about_its_models(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
@@ -315,8 +264,7 @@ async def test_a_model_server_with_another_key(
         configure(f"MODEL_SERVER__{configured}", "s3cret")
     async with serving(tmp_path, models=(), api_key="other") as url:
         configure("MODEL_SERVER__URL", url)
-        status, (problem,) = await findings(capsys)
-    assert status == 1
+        problem = await only_problem(capsys)
     assert told in problem
     assert "s3cret" not in problem
 
@@ -398,7 +346,7 @@ async def test_a_model_server_that_hangs(configure: Set, capsys: pytest.CaptureF
     async with crooked(hang, "/health/ready") as url:
         configure("MODEL_SERVER__URL", url)
         expected = f"The model server at {url} takes a connection but does not answer; restart it."
-        assert await findings(capsys, timeout_seconds=0.2) == (1, [expected])
+        assert await only_problem(capsys, timeout_seconds=0.2) == expected
     assert asked.is_set()
 
 
@@ -457,8 +405,7 @@ async def test_who_sets_up_a_server_that_refuses_a_field_learns_what_to_do(
     async with OtherServer() as other:
         other.refuses = not_told(name)
         configure("UPSTREAMS", json.dumps([{"name": "near", "url": other.url}]))
-        status, (line,) = await findings(capsys)
-    assert status == 1
+        line = await only_problem(capsys)
     assert f"Unsupported: {name}" in line
     assert line.endswith(REFUSED_HINT)
 
@@ -468,8 +415,7 @@ async def test_an_upstream_that_is_not_there(
 ) -> None:
     url = f"http://127.0.0.1:{unused_tcp_port}"
     configure("UPSTREAMS", json.dumps([{"name": "near", "url": url}]))
-    status, (line,) = await findings(capsys)
-    assert status == 1
+    line = await only_problem(capsys)
     assert line == f"The upstream “near” at {url} does not answer: Connection refused."
     configure("UPSTREAMS", "[]")
     configure("MODEL_SERVER__ENABLED", "false")
@@ -477,13 +423,6 @@ async def test_an_upstream_that_is_not_there(
         "There are no models: [model_server] is not enabled, and there are no [[upstreams]]."
         in (await findings(capsys))[1]
     )
-
-
-async def test_half_of_slack(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:
-    configure("SLACK__APP_TOKEN", "xapp-1")
-    status, (problem,) = await findings(capsys)
-    assert status == 1
-    assert "(TEMPERA_SLACK__APP_TOKEN) is wrong: it needs TEMPERA_SLACK__BOT_TOKEN" in problem
 
 
 async def test_slack_by_http(configure: Set, capsys: pytest.CaptureFixture[str], unused_tcp_port: int) -> None:

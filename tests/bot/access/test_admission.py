@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, press, replies, speaking
+from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, open_form, press, replies, speaking
 from fakes.core.settings import put
 
 from bot import Attachment, Button, Context, Plugin, Range, Reply, UserError, command
-from bot.answers.decision import Answer, OpenForm, Refuse
+from bot.answers.decision import Answer, Refuse
 from bot.answers.greeting import welcome
 from bot.app import Bot
 from bot.config.sections import PluginsSection
@@ -106,30 +106,17 @@ NARROW = (
 async def test_the_limit_of_an_option_holds_for_commands_lines_buttons_and_forms(bot: Bot, toys: Toys) -> None:
     row = (await answered(bot, "/warm temperature:1.5 hi")).row
     await put(bot.settings, "warm.temperature.maximum", 1)
+    [field] = [field for field in (await open_form(bot, press("edit", row))).fields if field.name == "temperature"]
+    assert (field.minimum, field.maximum) == (0, 1)
     assert await refusal(bot, ask("/warm temperature:1.5 hi")) == NARROW.format(given="1.5")
     assert await refusal(bot, press("again", row)) == NARROW.format(given="1.5")
     assert await refusal(bot, press("edit", row, text="hi", temperature="1.2")) == NARROW.format(given="1.2")
     assert await refusal(bot, press("b0", row)) == NARROW.format(given="1.5")
     # Nearer to what is allowed it goes all the same, and never beyond it.
-    assert (await last(bot, press("warmer", row))).text == "1"
+    warmer = await last(bot, press("warmer", row))
+    assert warmer.text == "1"
+    assert {button.action for button in warmer.buttons} & {"warmer", "cooler"} == {"cooler"}
     assert toys.warmths == [1.5, 1]
-
-
-async def test_buttons_end_where_the_limit_is(bot: Bot) -> None:
-    await put(bot.settings, "warm.temperature.maximum", 1)
-    reply = await answered(bot, "/warm temperature:1 hi")
-    assert {button.action for button in reply.buttons} >= {"again", "cooler"}
-    assert "warmer" not in {button.action for button in reply.buttons}
-
-
-async def test_a_form_knows_the_limits(bot: Bot) -> None:
-    row = (await answered(bot)).row
-    await put(bot.settings, "warm.temperature.maximum", 1)
-    decision = bot.prepare(press("edit", row))
-    assert isinstance(decision, OpenForm)
-    form = await decision.make()
-    [field] = [field for field in form.fields if field.name == "temperature"]
-    assert (field.minimum, field.maximum) == (0, 1)
 
 
 async def test_a_users_own_default_gives_way_to_the_limit(bot: Bot) -> None:
@@ -140,34 +127,29 @@ async def test_a_users_own_default_gives_way_to_the_limit(bot: Bot) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "sentence"),
+    ("setting", "reason", "sentence"),
     [
-        ("toys.enabled", "/warm is switched off here."),
-        ("access.channels", "I may be used in some channels alone, and this one is not among them."),
-        ("access.roles", "Only people with certain roles may use me here, and you have none of these."),
+        ("toys.enabled", "off", "/warm is switched off here."),
+        ("access.channels", "channel", "I may be used in some channels alone, and this one is not among them."),
+        ("access.roles", "role", "Only people with certain roles may use me here, and you have none of these."),
     ],
 )
-async def test_a_refused_command_is_refused_to_buttons_and_forms_too(bot: Bot, setting: str, sentence: str) -> None:
+async def test_a_refused_command_is_refused_to_buttons_and_forms_too(
+    bot: Bot, setting: str, reason: str, sentence: str
+) -> None:
     row = (await answered(bot)).row
     await put(bot.settings, setting, "no" if setting == "toys.enabled" else "x")
     decision = bot.prepare(ask("/warm hi"))
     assert isinstance(decision, Refuse)
     assert [reply.text async for reply in decision.start()] == [sentence]
+    [entry] = [entry for entry in await bot.audit.find("test", "school") if entry.kind == "refusal"]
+    assert (entry.what, entry.reason, entry.actor, entry.channel) == ("warm", reason, "ann", "room")
     for button in ("again", "warmer"):
         assert await refusal(bot, press(button, row)) == sentence
     assert await refusal(bot, press("b0", row)) == sentence.replace("/warm ", "/warm-on ")
-    decision = bot.prepare(press("edit", row))
-    assert isinstance(decision, OpenForm)
     with pytest.raises(UserError, match=re.escape(sentence)):
-        await decision.make()
+        await open_form(bot, press("edit", row))
     assert await refusal(bot, press("edit", row, text="x")) == sentence
-
-
-async def test_refusals_are_kept_with_their_reason(bot: Bot) -> None:
-    await put(bot.settings, "access.roles", "x")
-    await refusal(bot, ask("/warm hi"))
-    [entry] = [entry for entry in await bot.audit.find("test", "school") if entry.kind == "refusal"]
-    assert (entry.what, entry.reason, entry.actor, entry.channel) == ("warm", "role", "ann", "room")
 
 
 async def test_only_the_asker_and_moderators_may_press(bot: Bot) -> None:
@@ -223,10 +205,8 @@ async def test_the_operator_can_switch_direct_messages_off(tmp_path: Path, toys:
             assert await refusal(made, ask(line, place=DIRECT)) == NO_DIRECT
         for button in ("again", "warmer", "b0"):
             assert await refusal(made, replace(press(button, row), place=DIRECT)) == NO_DIRECT
-        decision = made.prepare(replace(press("edit", row), place=DIRECT))
-        assert isinstance(decision, OpenForm)
         with pytest.raises(UserError, match=re.escape(NO_DIRECT)):
-            await decision.make()
+            await open_form(made, replace(press("edit", row), place=DIRECT))
         assert toys.warmths == [0.7]
         assert (await last(made, ask("/why warm", place=DIRECT))).text == f"- {NO_DIRECT}"
         assert not (await last(made, ask("/privacy export", place=DIRECT))).error

@@ -21,21 +21,13 @@ def test_a_use_counts_until_the_window_has_left_it_behind(clock: Clock) -> None:
     assert windows.count("ben", 60) == 0
 
 
-def test_what_is_forgotten_counts_no_more(clock: Clock) -> None:
+def test_keys_whose_uses_are_over_leave_nothing_in_memory(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.access.moving_windows.MIN_KEYS", 100)
     windows = MovingWindows()
-    assert windows.take("ann", 1, 60)
-    windows.clear("ann")
-    assert (windows.count("ann", 60), len(windows)) == (0, 0)
-    assert windows.take("ann", 1, 60)
-
-
-def test_where_a_limit_was_lowered_the_wait_is_until_enough_uses_are_over(clock: Clock) -> None:
-    windows = MovingWindows()
-    for second in (0, 10, 20):
-        clock.passed = second
-        assert windows.take("ann", 3, 60)
-    assert round(windows.wait("ann", 1, 60)) == 60
-    assert round(windows.wait("ann", 2, 60)) == 50
+    for number in range(1000):
+        clock.passed += 60
+        assert windows.take(f"visitor {number}", 1, 60)
+    assert len(windows) <= 100
 
 
 def test_a_wall_clock_that_is_set_back_lengthens_no_window(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.slack.convert.requests import AnswerPlace
 from bot.platforms.terminal import PLACE, operator
 from bot.plugin_host import plugin
-from bot.settings.plugin_switches import PINNED, switch_settings
+from bot.settings.plugin_switches import switch_settings
 from bot.settings.resolver import Settings
 from bot.settings.setting import Scope
 from bot.storage.database import Database
@@ -130,11 +130,6 @@ def test_who_is_a_moderator(settings: dict[str, object], user: User, is_moderato
     assert said(rules, user, RULE) == ([] if is_moderator else [MODERATORS])
 
 
-def test_a_pinned_plugin_has_no_switch() -> None:
-    assert all(not switch_settings(name) for name in PINNED)
-    assert [setting.name for setting in switch_settings("ask")] == ["ask.enabled"]
-
-
 # Every command, every role, every platform: what the adapters' own people may use
 
 EVERYBODY = (
@@ -233,11 +228,6 @@ async def test_every_command_is_allowed_to_the_roles_of_the_table(everything: Bo
             assert isinstance(decision, Refuse)
             assert decision.private
             assert [reply.text async for reply in decision.start()] == [f"/{name} is for moderators."]
-
-
-@pytest.mark.parametrize("who", PEOPLE)
-async def test_only_commands_that_may_be_used_are_completed(everything: Bot, who: str) -> None:
-    user, place, is_moderator = PEOPLE[who]
     request = Request(user=user, place=place, command="config set")
     assert bool(await everything.complete(request, "setting", "ask.")) == is_moderator
 

@@ -9,7 +9,6 @@ from fakes.core.settings import SCHOOL, put
 from bot.access.rate_limits import HOUR_SECONDS, RateLimiter, format_span
 from bot.core.errors import LimitReached
 from bot.core.messages import Place, User
-from bot.settings.builtin import DAY_SECONDS
 from bot.settings.resolver import Settings
 from bot.settings.setting import Scope
 
@@ -102,21 +101,6 @@ async def test_each_limit_names_itself_and_when_it_is_free(
     await use(limits, pupil)
 
 
-@pytest.mark.parametrize(("name", "seconds"), [("limits.user.hour", HOUR_SECONDS), ("limits.user.day", DAY_SECONDS)])
-async def test_a_window_moves(settings: Settings, limits: RateLimiter, clock: Clock, name: str, seconds: int) -> None:
-    await put(settings, name, 2)
-    await use(limits)
-    clock.passed += seconds / 2
-    await use(limits)
-    clock.passed += seconds / 2 + 1
-    # The first one has left, the second one has not.
-    await use(limits)
-    await refused(limits)
-    clock.passed += seconds / 2
-    await use(limits)
-    await refused(limits)
-
-
 # Persons, roles, channels and servers
 
 
@@ -204,24 +188,6 @@ async def test_a_new_name_for_each_request_does_not_evade_the_limit_of_an_addres
     await use(limits, ANN)
 
 
-async def test_a_limit_of_zero_is_none(settings: Settings, limits: RateLimiter) -> None:
-    for name in ("limits.user.minute", "limits.user.hour", "limits.address.minute", "limits.address.hour"):
-        await put(settings, name, 0)
-    for _ in range(1000):
-        await use(limits, address="school")
-
-
-async def test_people_who_come_no_more_leave_nothing_in_memory(
-    limits: RateLimiter, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bot.access.moving_windows.MIN_KEYS", 100)
-    limits = RateLimiter(Settings({}))
-    for number in range(2000):
-        clock.passed += DAY_SECONDS
-        await use(limits, User(f"visitor {number}", "Visitor"))
-    assert len(limits._local) <= 300
-
-
 # Uses that cost nothing
 
 
@@ -246,13 +212,6 @@ async def test_a_use_that_one_limit_refuses_is_not_counted_under_the_others(
     await use(limits, BEN)
     await use(limits, MODERATOR)
     assert (await refused(limits, replace(ANN, id="cy"))).code == "server.hour"
-
-
-async def test_many_requests_at_once_get_no_more_uses_than_there_are(settings: Settings, limits: RateLimiter) -> None:
-    await put(settings, "limits.user.hour", 7)
-    done = await asyncio.gather(*(use(limits) for _ in range(30)), return_exceptions=True)
-    assert sum(one is None for one in done) == 7
-    assert sum(isinstance(one, LimitReached) for one in done) == 23
 
 
 async def test_a_limit_that_is_raised_counts_earlier_uses(

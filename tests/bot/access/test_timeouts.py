@@ -6,8 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
-from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, press, speaking
+from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, press
 from fakes.model_server.model_api import FakeModels
 from sqlalchemy import func, select, update
 
@@ -124,14 +123,6 @@ async def test_why_names_the_timeout(address: str, models: FakeModels) -> None:
                 "Moderators can change that: `/timeouts lift`"
             )
         assert (await last(bot, ask("/why help", BEN))).text == "You can use /help here."
-
-
-@pytest.mark.parametrize(("locale", "begins"), [("de", "Moderatoren haben dir"), ("es", "Los moderadores te han")])
-async def test_the_refusal_is_in_the_language_of_the_reader(bot: Bot, locale: str, begins: str) -> None:
-    await bot.timeouts.set(BEN, SCHOOL, now() + HOUR, "Leise!", MODERATOR)
-    reply = await last(bot, ask("/ask hi", speaking(locale, BEN)))
-    assert reply.text.startswith(begins)
-    assert reply.text.endswith("Leise!")
 
 
 async def test_after_the_key_was_lost_timeouts_of_known_people_still_apply(tmp_path: Path, models: FakeModels) -> None:

@@ -1,16 +1,14 @@
-"""Buttons by themselves; what they do through `prepare` is in test_app.py."""
+"""Buttons by themselves; what they do through `prepare` is in test_button_actions.py."""
 
 from collections.abc import AsyncIterator
 
 import pytest
-from fakes.core.requests import ANN, BEN, MODERATOR, OPERATOR
 
 from bot import Button, Context, Plugin, Range, Reply, UserError, command
 from bot.answers import buttons as actions
 from bot.commands.command import Command
 from bot.commands.option import Option
-from bot.core.button_ids import ButtonId, Kind
-from bot.core.errors import Expired, PermissionDenied
+from bot.core.button_ids import ButtonId
 from bot.storage.database import MessageRow
 
 
@@ -83,19 +81,6 @@ def button(text: str) -> ButtonId:
     return known
 
 
-@pytest.mark.parametrize("action", ["stop", "again", "cooler", "warmer", "edit", "delete"])
-def test_only_the_asker_moderators_and_the_operator_may_change_an_answer(action: str) -> None:
-    for user in (ANN, MODERATOR, OPERATOR):
-        actions.check_rights(button(action), row(), user)
-    with pytest.raises(PermissionDenied, match="Only Ann, who asked, and moderators"):
-        actions.check_rights(button(action), row(), BEN)
-
-
-@pytest.mark.parametrize("action", ["up", "down", "b0", "b12"])
-def test_everybody_may_vote_and_press_a_plugins_button(action: str) -> None:
-    actions.check_rights(button(action), row(), BEN)
-
-
 def test_an_answer_offers_what_its_options_allow() -> None:
     common = ["delete", "up", "down"]
     assert offered(ASK, temperature=0.7) == ["again", "cooler", "warmer", "edit", *common]
@@ -103,14 +88,9 @@ def test_an_answer_offers_what_its_options_allow() -> None:
     assert offered(ASK, temperature=2) == ["again", "cooler", "edit", *common]
     assert offered(FREE, temperature=100) == ["again", "cooler", "warmer", *common]
     assert offered(PLAIN) == common
-
-
-def test_the_answer_of_a_command_that_is_gone_can_still_be_deleted() -> None:
-    assert offered(None, temperature=0.7) == ["delete", "up", "down"]
-
-
-def test_a_private_answer_has_no_votes() -> None:
     assert offered(PLAIN, Reply(private=True)) == []
+    # The command is gone.
+    assert offered(None, temperature=0.7) == common
 
 
 def test_a_plugins_buttons_come_first_and_are_unchanged() -> None:
@@ -170,11 +150,6 @@ def test_fields_that_a_form_does_not_have_are_ignored() -> None:
     fields = {"at": "1", "choice": "0", "answer": 9, "prompt": "bye", "temperature": 2}
     changed = actions.changed_options("fork", ASK, row(prompt="hi"), fields)
     assert changed == {"prompt": "hi", "answer": 5, "at": "1", "choice": "0", "seed": None}
-
-
-def test_a_button_that_asks_nothing_anew_changes_no_options() -> None:
-    with pytest.raises(Expired):
-        actions.changed_options(Kind.STOP, ASK, row(), {})
 
 
 def test_a_form_shows_its_options_filled_in() -> None:

@@ -14,12 +14,9 @@ def test_an_error_is_outside_a_code_block_before_it() -> None:
     assert error_reply(last, Sentence("It broke."), ASKED).text == "Look:\n\n```python\nprint(1)\n```\n\nIt broke."
 
 
-def test_an_error_alone_is_private() -> None:
+def test_an_error_alone_is_private_and_below_a_picture_that_was_shown_public() -> None:
     told = error_reply(Reply(), Sentence("It broke."), ASKED)
     assert (told.text, told.private) == ("It broke.", True)
-
-
-def test_an_error_below_a_picture_that_was_shown_is_public() -> None:
     preview = Attachment("preview.png", png(7), "image/png")
     told = error_reply(Reply(status="Step 25 of 30 …", attachments=(preview,)), Sentence("It broke."), ASKED)
     assert (told.text, told.status, told.attachments, told.private) == ("It broke.", "", (preview,), False)

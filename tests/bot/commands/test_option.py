@@ -1,6 +1,4 @@
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bot.commands.option import Option
 from bot.core.errors import OptionError
@@ -28,7 +26,9 @@ def test_a_long_wrong_value_is_not_repeated() -> None:
         temperature().convert("x" * 5000)
 
 
-@pytest.mark.parametrize(("typed", "value"), [("7", 7), (7, 7), ("1_000", 1000), (3.0, 3)])
+@pytest.mark.parametrize(
+    ("typed", "value"), [("7", 7), (7, 7), ("1_000", 1000), (3.0, 3), ("9007199254740993", 2**53 + 1)]
+)
 def test_whole_numbers_are_accepted(typed: object, value: int) -> None:
     assert Option(name="seed", type=int).convert(typed) == value
 
@@ -40,11 +40,6 @@ def test_whole_numbers_are_accepted(typed: object, value: int) -> None:
 def test_other_values_than_whole_numbers_are_refused(typed: object) -> None:
     with pytest.raises(OptionError, match="seed must be a whole number"):
         Option(name="seed", type=int).convert(typed)
-
-
-@given(st.integers(min_value=-(2**62), max_value=2**62))
-def test_every_typed_whole_number_is_read_unchanged(value: int) -> None:
-    assert Option(name="seed", type=int).convert(str(value)) == value
 
 
 @pytest.mark.parametrize(

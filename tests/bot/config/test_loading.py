@@ -69,31 +69,11 @@ def test_more_days_than_dates_can_have_are_refused(monkeypatch: pytest.MonkeyPat
         config.load()
 
 
-def test_lists_in_variables_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TEMPERA_PLUGINS__ENABLED", '["help"]')
-    assert config.load().plugins.enabled == ("help",)
-
-
 def test_a_secret_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEMPERA_MODEL_SERVER__API_KEY", "s3cret")
     loaded = config.load()
     assert "s3cret" not in repr(loaded)
     assert loaded.model_server.api_key.get_secret_value() == "s3cret"
-
-
-@pytest.mark.parametrize(
-    ("keys", "sent"),
-    [({}, ""), ({"TRUSTED_KEY": "t"}, "t"), ({"API_KEY": "a"}, "a"), ({"API_KEY": "a", "TRUSTED_KEY": "t"}, "a")],
-    ids=str,
-)
-def test_the_api_key_is_sent_before_the_trusted_key(
-    keys: dict[str, str], sent: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in keys.items():
-        monkeypatch.setenv(f"TEMPERA_MODEL_SERVER__{name}", value)
-    section = config.load().model_server
-    assert section.key == sent
-    assert section.with_url("http://10.0.0.5:8400").key == sent
 
 
 @pytest.mark.parametrize(
@@ -237,12 +217,6 @@ def test_incomplete_tokens_of_slack_are_refused(
 @pytest.mark.parametrize("given", ["https://slack-gov.com/api", "https://slack-gov.com/api/"])
 def test_the_address_of_slack_ends_with_a_slash(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert slack(monkeypatch, API_BASE=given).api_base == "https://slack-gov.com/api/"
-
-
-def test_variables_of_other_slack_programs_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET"):
-        monkeypatch.setenv(name, "xoxb-1")
-    assert not config.load().slack.is_configured
 
 
 def test_lessons_are_found_in_the_working_directory_then_beside_the_file_then_in_config(

@@ -8,15 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.adapters import Adapters, Capabilities, PlatformAdapter
+from bot.core.adapters import Adapters, Capabilities
 from bot.core.errors import UserError
 from bot.core.messages import Place
-from bot.moderation.log_channel import MAX_MESSAGE_CHARACTERS
 from bot.platforms import capabilities
 from bot.platforms.capabilities import DISCORD, PLATFORMS, SLACK, TERMINAL, WEB
-from bot.platforms.discord.adapter import DiscordAdapter
-from bot.platforms.slack.adapter import SlackAdapter
-from bot.platforms.web.adapter import WebAdapter
 
 ROOM = Place("test", "room", "school")
 SCHOOL = Capabilities(is_local=True)
@@ -63,16 +59,16 @@ async def test_a_channel_is_resolved_by_the_adapter_of_its_platform() -> None:
 
 @pytest.mark.parametrize(
     ("platform", "text", "is_id"),
-    [(DISCORD, "123456", True), (DISCORD, "room", False), (SLACK, "C012345", True), (SLACK, "c1", False)],
+    [
+        (DISCORD, "123456", True),
+        (DISCORD, "room", False),
+        (SLACK, "C012345", True),
+        (SLACK, "c1", False),
+        *((platform, "123456", False) for platform in (WEB, TERMINAL, Capabilities())),
+    ],
 )
 def test_ids_are_distinguished_from_names(platform: Capabilities, text: str, is_id: bool) -> None:
     assert platform.is_id(text) is is_id
-
-
-@pytest.mark.parametrize("platform", [WEB, TERMINAL, Capabilities()])
-def test_nothing_is_an_id_on_platforms_where_names_are_ids(platform: Capabilities) -> None:
-    assert not platform.is_id("123456")
-    assert platform.mention_channel("room") == ""
 
 
 @pytest.mark.parametrize(
@@ -96,35 +92,7 @@ def test_a_time_is_in_the_readers_zone_or_names_its_own(
         time.tzset()
 
 
-@pytest.mark.parametrize(("adapter", "platform"), [(DiscordAdapter, DISCORD), (SlackAdapter, SLACK), (WebAdapter, WEB)])
-def test_every_adapter_implements_the_whole_protocol(adapter: type, platform: Capabilities) -> None:
-    wanted = {name for name in vars(PlatformAdapter) if not name.startswith("_")}
-    assert wanted <= set(dir(adapter))
-    assert adapter.capabilities is platform
-
-
-def test_the_length_of_a_post_is_the_one_that_the_protocol_promises() -> None:
-    assert f"at most {MAX_MESSAGE_CHARACTERS} characters" in (PlatformAdapter.post.__doc__ or "")
-
-
 def test_capabilities_are_known_without_the_library_of_a_platform() -> None:
     tree = ast.parse(Path(capabilities.__file__).read_text("utf-8"))
     modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {module for module in modules if module and module.startswith("bot.platforms")} == set()
-
-
-@pytest.mark.parametrize(
-    ("capability", "platforms"),
-    [
-        ("keeps_messages", {"discord", "slack"}),
-        ("is_local", {"terminal"}),
-        ("has_pages", {"web"}),
-        ("translates_notes", {"web"}),
-        ("home", {"web", "terminal"}),
-        ("ids", {"discord", "slack"}),
-        ("channel_mention", {"discord"}),
-        ("time_mention", {"discord", "web"}),
-    ],
-)
-def test_each_capability_belongs_to_the_expected_platforms(capability: str, platforms: set[str]) -> None:
-    assert {name for name, known in PLATFORMS.items() if getattr(known, capability)} == platforms

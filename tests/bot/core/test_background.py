@@ -52,19 +52,6 @@ async def test_work_that_takes_too_long_is_given_up_before_it_has_ended() -> Non
     assert await in_time(asyncio.sleep(0, "in time"), 10) == "in time"
 
 
-async def test_work_starts_at_once_if_requested() -> None:
-    done = asyncio.Event()
-
-    async def work() -> None:
-        done.set()
-
-    task = asyncio.create_task(repeat(work, 3600, at_once=True))
-    async with asyncio.timeout(10):
-        await done.wait()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
 def current_thread(number: int) -> tuple[int, threading.Thread]:
     return number, threading.current_thread()
 

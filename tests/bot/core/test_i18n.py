@@ -99,14 +99,9 @@ def test_a_plural_follows_its_count() -> None:
     assert [str(Busy("A second", 1, "{count} seconds", count=count)) for count in (1, 2)] == ["A second", "2 seconds"]
 
 
-@pytest.mark.parametrize("locale", ["de", "de-DE", "de_AT", "DE"])
-def test_a_locale_leads_to_its_language(locale: str) -> None:
-    assert translate("Stop", locale) == "Stopp"
-
-
-@pytest.mark.parametrize("locale", ["", "C", "xx", "../de", "en-GB"])
-def test_an_unknown_locale_leads_to_english(locale: str) -> None:
-    assert translate("Stop", locale) == "Stop"
+def test_a_locale_leads_to_its_language_and_an_unknown_one_to_english() -> None:
+    assert {translate("Stop", locale) for locale in ("de", "de-DE", "de_AT", "DE")} == {"Stopp"}
+    assert {translate("Stop", locale) for locale in ("", "C", "xx", "../de", "en-GB")} == {"Stop"}
 
 
 def test_a_sentence_in_a_sentence_is_translated_too() -> None:

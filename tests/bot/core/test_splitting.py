@@ -149,14 +149,6 @@ def test_a_code_block_moves_to_the_next_part_whole() -> None:
     assert split(f"An introduction that fills most of a part.\n{block}", 100)[1] == block
 
 
-def test_a_code_line_longer_than_a_part_is_cut_and_joined_again() -> None:
-    text = "~~~\n" + "x" * 250 + "\n~~~"
-    parts = split(text, 100)
-    assert [part.count("x") for part in parts] == [90, 90, 70]
-    assert parts[1] == "~~~\n" + "x" * 90 + "\n~~~  "
-    assert join(parts) == text
-
-
 def test_a_shorter_fence_inside_a_longer_one_is_text() -> None:
     inner = "```py\nx = 1\n```\n" * 12
     parts = split(f"````markdown\n{inner}````", 120)
@@ -292,10 +284,6 @@ def test_growing_columns_are_joined_to_one_text_that_only_grows() -> None:
     stopped = merge_columns(Reply(columns=then))
     assert (stopped.text, stopped.columns) == ("one.\n\n```\ntwo\n```\n\nthree!", ())
     assert stopped.text.startswith(join_growing_columns(then))
-
-
-def test_a_reply_without_columns_is_unchanged() -> None:
-    assert merge_columns(Reply(text="one")) == Reply(text="one")
 
 
 def test_the_refusal_of_a_form_repeats_the_typed_values() -> None:

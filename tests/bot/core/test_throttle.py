@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from functools import wraps
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes.core.clock import run_in_virtual_time
@@ -15,7 +16,7 @@ from bot.core.messages import Reply
 from bot.core.throttle import RateBudget, Throttle, throttled
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable, Coroutine
 
 
 class Source:
@@ -49,6 +50,16 @@ def stream_of(replies: AsyncGenerator[Reply, None]) -> Stream[Reply]:
     return Stream(publish)
 
 
+def in_virtual_time(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """Let the time of a test pass as soon as nothing else is to be done."""
+
+    @wraps(test)
+    def run() -> None:
+        run_in_virtual_time(test())
+
+    return run
+
+
 def now() -> float:
     return asyncio.get_running_loop().time()
 
@@ -72,40 +83,34 @@ async def watch(
     return seen
 
 
-def test_only_the_newest_replies_of_a_fast_source_pass_and_the_last_at_once() -> None:
-    async def scene() -> None:
-        source = Source(13, every=0.25)
-        seen = await watch(source.replies, Throttle(0.9))
-        assert [reply.text for _, reply in seen] == ["0", "3", "7", "10", "12"]
-        assert [time for time, _ in seen] == pytest.approx([0, 0.9, 1.8, 2.7, 3.0])
-
-    run_in_virtual_time(scene())
+@in_virtual_time
+async def test_only_the_newest_replies_of_a_fast_source_pass_and_the_last_at_once() -> None:
+    source = Source(13, every=0.25)
+    seen = await watch(source.replies, Throttle(0.9))
+    assert [reply.text for _, reply in seen] == ["0", "3", "7", "10", "12"]
+    assert [time for time, _ in seen] == pytest.approx([0, 0.9, 1.8, 2.7, 3.0])
 
 
-def test_a_slow_consumer_does_not_hold_up_the_source() -> None:
-    async def scene() -> None:
-        source = Source(20, every=0.1)
-        seen = await watch(source.replies, Throttle(0.5), consumer=30)
-        assert [reply.text for _, reply in seen] == ["0", "19"]
-        assert source.ended_at == pytest.approx(2.0)
-
-    run_in_virtual_time(scene())
+@in_virtual_time
+async def test_a_slow_consumer_does_not_hold_up_the_source() -> None:
+    source = Source(20, every=0.1)
+    seen = await watch(source.replies, Throttle(0.5), consumer=30)
+    assert [reply.text for _, reply in seen] == ["0", "19"]
+    assert source.ended_at == pytest.approx(2.0)
 
 
-def test_a_source_that_never_waits_lets_others_run() -> None:
-    async def scene() -> None:
-        other = asyncio.create_task(asyncio.sleep(0))
-        finished = []
+@in_virtual_time
+async def test_a_source_that_never_waits_lets_others_run() -> None:
+    other = asyncio.create_task(asyncio.sleep(0))
+    finished = []
 
-        async def eager() -> AsyncGenerator[Reply, None]:
-            for number in range(100):
-                finished.append(other.done())
-                yield Reply(text=str(number))
+    async def eager() -> AsyncGenerator[Reply, None]:
+        for number in range(100):
+            finished.append(other.done())
+            yield Reply(text=str(number))
 
-        await watch(eager(), Throttle(1.0))
-        assert finished.count(True) > 90
-
-    run_in_virtual_time(scene())
+    await watch(eager(), Throttle(1.0))
+    assert finished.count(True) > 90
 
 
 def test_the_last_reply_passes_even_if_it_is_not_marked_final() -> None:
@@ -136,60 +141,41 @@ def test_the_first_words_do_not_wait_for_the_pace_of_a_status() -> None:
     assert [(reply.text, pytest.approx(moment)) for moment, reply in seen] == [("", 0), ("a", 0.1), ("abc", 0.52)]
 
 
-def test_an_error_of_the_source_is_raised_after_its_last_snapshot() -> None:
-    async def scene() -> None:
-        source = Source(3, every=0.1, error=OSError("gone"))
-        snapshots = throttled(stream_of(source.replies), Throttle(60.0))
-        assert [(await anext(snapshots)).text for _ in range(2)] == ["0", "2"]
-        with pytest.raises(OSError, match="gone"):
-            await anext(snapshots)
-
-    run_in_virtual_time(scene())
+@in_virtual_time
+async def test_an_error_of_the_source_is_raised_after_its_last_snapshot() -> None:
+    source = Source(3, every=0.1, error=OSError("gone"))
+    snapshots = throttled(stream_of(source.replies), Throttle(60.0))
+    assert [(await anext(snapshots)).text for _ in range(2)] == ["0", "2"]
+    with pytest.raises(OSError, match="gone"):
+        await anext(snapshots)
 
 
-def test_a_source_that_is_cancelled_from_within_cancels_its_consumer() -> None:
+@in_virtual_time
+async def test_a_source_that_is_cancelled_from_within_cancels_its_consumer() -> None:
     async def stopped() -> AsyncGenerator[Reply, None]:
         yield Reply(text="a")
         raise asyncio.CancelledError
 
-    async def scene() -> None:
-        snapshots = throttled(stream_of(stopped()), Throttle(1.0))
+    snapshots = throttled(stream_of(stopped()), Throttle(1.0))
+    await anext(snapshots)
+    with pytest.raises(asyncio.CancelledError):
         await anext(snapshots)
-        with pytest.raises(asyncio.CancelledError):
-            await anext(snapshots)
-
-    run_in_virtual_time(scene())
 
 
-def test_a_consumer_that_stops_closes_the_source() -> None:
-    async def scene() -> None:
-        source = Source(100, every=0.1)
-        async with aclosing(throttled(stream_of(source.replies), Throttle(0.1))) as snapshots:
-            async for reply in snapshots:
-                if reply.text == "3":
-                    break
-        assert source.closed
-        assert source.ended_at < 0
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    run_in_virtual_time(scene())
+@in_virtual_time
+async def test_a_cancelled_consumer_closes_the_source_and_stays_cancelled() -> None:
+    source = Source(100, every=0.1)
+    consumer = asyncio.create_task(watch(source.replies, Throttle(60.0)))
+    await asyncio.sleep(1)
+    consumer.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await consumer
+    assert source.closed
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-def test_a_cancelled_consumer_closes_the_source_and_stays_cancelled() -> None:
-    async def scene() -> None:
-        source = Source(100, every=0.1)
-        consumer = asyncio.create_task(watch(source.replies, Throttle(60.0)))
-        await asyncio.sleep(1)
-        consumer.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await consumer
-        assert source.closed
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    run_in_virtual_time(scene())
-
-
-def test_an_error_while_the_source_is_closed_is_not_lost() -> None:
+@in_virtual_time
+async def test_an_error_while_the_source_is_closed_is_not_lost() -> None:
     async def bad() -> AsyncGenerator[Reply, None]:
         try:
             yield Reply(text="a")
@@ -197,14 +183,11 @@ def test_an_error_while_the_source_is_closed_is_not_lost() -> None:
         finally:
             raise OSError("cannot close")
 
-    async def scene() -> None:
-        snapshots = throttled(stream_of(bad()), Throttle(1.0))
-        await anext(snapshots)
-        await asyncio.sleep(1)
-        with pytest.raises(OSError, match="cannot close"):
-            await snapshots.aclose()
-
-    run_in_virtual_time(scene())
+    snapshots = throttled(stream_of(bad()), Throttle(1.0))
+    await anext(snapshots)
+    await asyncio.sleep(1)
+    with pytest.raises(OSError, match="cannot close"):
+        await snapshots.aclose()
 
 
 def test_a_budget_reserves_a_quarter_for_final_snapshots() -> None:
@@ -249,41 +232,35 @@ def test_requests_of_other_processes_count_in_the_budget() -> None:
     assert budget.delay(final=False) == 0
 
 
-def test_streams_that_share_a_budget_stay_within_it_and_all_end() -> None:
-    async def scene() -> None:
-        budget = RateBudget(20, clock=now)
-        sources = [Source(200 + 50 * number, every=0.5) for number in range(12)]
-        streams = [asyncio.create_task(_outcome(source, budget)) for source in sources]
-        seen = [entry for stream in streams for entry in await stream]
-        assert sum(reply.final for _, reply in seen) == 12
-        times = sorted(time for time, _ in seen)
-        assert all(later - earlier > 59.99 for earlier, later in zip(times, times[20:], strict=False))
-
+@in_virtual_time
+async def test_streams_that_share_a_budget_stay_within_it_and_all_end() -> None:
     async def _outcome(source: Source, budget: RateBudget) -> list[tuple[float, Reply]]:
         async with aclosing(throttled(stream_of(source.replies), Throttle(1.0, budget))) as snapshots:
             return [(now(), reply) async for reply in snapshots]
 
-    run_in_virtual_time(scene())
+    budget = RateBudget(20, clock=now)
+    sources = [Source(200 + 50 * number, every=0.5) for number in range(12)]
+    streams = [asyncio.create_task(_outcome(source, budget)) for source in sources]
+    seen = [entry for stream in streams for entry in await stream]
+    assert sum(reply.final for _, reply in seen) == 12
+    times = sorted(time for time, _ in seen)
+    assert all(later - earlier > 59.99 for earlier, later in zip(times, times[20:], strict=False))
 
 
-def test_a_long_stream_never_stands_still_for_lack_of_budget() -> None:
-    async def scene() -> None:
-        budget = RateBudget(20, clock=now)
-        seen = await watch(Source(600, every=0.5).replies, Throttle(1.0, budget))
-        gaps = [later - earlier for (earlier, _), (later, _) in pairwise(seen)]
-        assert max(gaps) < 10
-        assert len(seen) > 60
-
-    run_in_virtual_time(scene())
+@in_virtual_time
+async def test_a_long_stream_never_stands_still_for_lack_of_budget() -> None:
+    budget = RateBudget(20, clock=now)
+    seen = await watch(Source(600, every=0.5).replies, Throttle(1.0, budget))
+    gaps = [later - earlier for (earlier, _), (later, _) in pairwise(seen)]
+    assert max(gaps) < 10
+    assert len(seen) > 60
 
 
-def test_a_last_snapshot_passes_while_growing_ones_have_to_wait() -> None:
-    async def scene() -> None:
-        budget = RateBudget(8, clock=now)
-        for _ in range(6):
-            budget.spend()
-        seen = await watch(Source(30, every=0.1).replies, Throttle(0.1, budget))
-        assert [reply.text for _, reply in seen] == ["29"]
-        assert seen[0][0] < 5
-
-    run_in_virtual_time(scene())
+@in_virtual_time
+async def test_a_last_snapshot_passes_while_growing_ones_have_to_wait() -> None:
+    budget = RateBudget(8, clock=now)
+    for _ in range(6):
+        budget.spend()
+    seen = await watch(Source(30, every=0.1).replies, Throttle(0.1, budget))
+    assert [reply.text for _, reply in seen] == ["29"]
+    assert seen[0][0] < 5

@@ -28,13 +28,6 @@ async def test_a_stranger_cannot_fill_the_audit_with_refusals(make_bot: Callable
     assert {reply.status for reply in others} == {"Reason: a blocked word"}
 
 
-async def test_repeats_of_a_refusal_have_one_appeal(make_bot: Callable[..., Bot], echo: Echo) -> None:
-    async with make_bot(echo, settings=BLOCKING) as bot:
-        buttons = {(await last(bot, ask("/ask radish"))).buttons[0].id for _ in range(3)}
-        [row] = await bot.audit.find("test", ROOM.server)
-    assert buttons == {f"t:appeal:{row.id}"}
-
-
 async def test_presses_at_the_same_time_make_one_appeal(make_bot: Callable[..., Bot], echo: Echo) -> None:
     async with make_bot(echo, settings=BLOCKING) as bot:
         [button] = (await last(bot, ask("/ask radish"))).buttons

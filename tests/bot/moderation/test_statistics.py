@@ -13,7 +13,6 @@ from bot.config.sections import PluginsSection
 from bot.core.adapters import Adapters
 from bot.core.caller import Caller
 from bot.core.errors import PermissionDenied
-from bot.core.messages import Place
 from bot.inference.client import ModelClient
 from bot.moderation.statistics import Statistics, UsageStatistics, WaitTimes, read_statistics
 from bot.plugin_host import plugin
@@ -170,13 +169,6 @@ async def test_statistics_outlive_the_messages_and_name_nobody(bot: Bot) -> None
     assert kept
     for word in ("ann", "Ann", "ben", "Ben", "hello", "room"):
         assert not [one for one in kept if word in one]
-
-
-async def test_a_use_counts_for_the_server_where_it_was_asked(bot: Bot) -> None:
-    await last(bot, ask("/help", place=Place("test", "room", server="other")))
-    assert (await of(bot)).total == 0
-    assert (await read_statistics(bot.database, Scope("test", "other"), 7, KNOWN)).total == 1
-    assert ROOM.server == "school"
 
 
 async def test_uses_are_counted_even_if_no_messages_are_kept(models: FakeModels, tmp_path: Path) -> None:

@@ -160,12 +160,6 @@ def test_what_is_not_there() -> None:
         plugin.load(section(Path("/nowhere")))
 
 
-def test_two_plugins_cannot_have_the_same_name(tmp_path: Path) -> None:
-    (tmp_path / "ask.py").write_text(TEN_LINES)
-    with pytest.raises(PluginError, match="Two plugins are called “ask”"):
-        plugin.load(section(tmp_path, "ask"))
-
-
 async def test_background_tasks_end_with_their_plugin() -> None:
     ended = []
 

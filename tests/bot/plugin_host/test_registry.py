@@ -8,7 +8,7 @@ from fakes.core.requests import MODERATOR, ROOM
 
 from bot import Plugin, Setting, UserError
 from bot.config.sections import PluginsSection
-from bot.core.errors import ConfigError, PluginError, UnknownCommand
+from bot.core.errors import PluginError, UnknownCommand
 from bot.core.messages import Place
 from bot.inference.client import ModelClient
 from bot.plugin_host import plugin
@@ -93,19 +93,9 @@ def test_what_is_not_there(folder: Path, line: str, sentence: str) -> None:
 # Loading
 
 
-def test_two_plugins_cannot_have_the_same_command(folder: Path) -> None:
-    with pytest.raises(PluginError, match="The plugins “two” and “one” have a command “roll” each"):
-        registry(folder, one=source("one", roll="roll"), two=source("two", roll="roll"))
-
-
 def test_a_command_with_subcommands_cannot_be_a_command_itself(folder: Path) -> None:
     with pytest.raises(PluginError, match="“roll” has subcommands, so it cannot be one itself"):
         registry(folder, dice=DICE)
-
-
-def test_an_override_of_an_undeclared_setting_stops_the_start(folder: Path) -> None:
-    with pytest.raises(ConfigError, match="there is no setting “dice.sides”"):
-        Registry(load(folder, dice=source("dice", roll="roll")), Settings({"dice.sides": 6}))
 
 
 # Starting and closing

@@ -145,21 +145,21 @@ async def test_after_the_deletion_no_table_has_the_persons_id_name_or_words(live
     assert await rows_holding(bot.database, BEN.id, BEN.name, *WORDS) == []
 
 
-async def test_a_deletion_leaves_the_data_of_others(bot: Bot) -> None:
+async def test_a_deletion_leaves_others_their_data_and_rights(bot: Bot) -> None:
+    assert bot.admission.resolve_user(BEN, ROOM).is_moderator
+    refusal = AuditEntry(actor=BEN, place=ROOM, kind="refusal", what="ask", reason="self_harm")
+    numbers = [await bot.audit.record(one) for one in (refusal, replace(refusal, actor=ANN))]
     await confirmed(bot)
+    # Of the person's own, a sensitive reason is told in general terms.
+    assert [(await bot.audit.get(number)).reason for number in numbers] == ["unsafe", "self_harm"]
+    assert [bot.admission.resolve_user(user, ROOM).is_moderator for user in (BEN, ANN)] == [False, True]
+    assert bot.settings.scopes.values_at(SCHOOL)["moderators.users"] == ANN.id
     texts = [row.text for row in await bot.messages.recent(ROOM, 100) if row.author == ANN.id]
     assert "something else" in texts
     assert [text for text in texts if re.fullmatch(r"who is deleted-[0-9a-f]{8}\?", text)]
     entries = await bot.audit.find("test", "school")
     changed = [entry for entry in entries if entry.kind == "setting" and entry.actor == MOD.id]
     assert [entry.what for entry in changed] == ["moderators.users", "moderators.users", "safety.words"]
-
-
-async def test_a_deletion_ends_moderators_rights_that_the_bot_gave(bot: Bot) -> None:
-    assert bot.admission.resolve_user(BEN, ROOM).is_moderator
-    await confirmed(bot)
-    assert [bot.admission.resolve_user(user, ROOM).is_moderator for user in (BEN, ANN)] == [False, True]
-    assert bot.settings.scopes.values_at(SCHOOL)["moderators.users"] == ANN.id
 
 
 async def test_deleted_defaults_do_not_come_back_when_another_is_set(bot: Bot) -> None:
@@ -189,17 +189,7 @@ async def test_the_audit_has_a_pseudonym_in_place_of_the_person(bot: Bot) -> Non
     kinds = {(row.kind, row.what) for row in after if row.actor in pseudonyms}
     assert {("refusal", "ask"), ("appeal", "ask"), ("setting", "answers.quote")} <= kinds
     assert [row.what for row in after if row.subject in pseudonyms] == ["timeout"]
-
-
-async def test_a_deletion_generalises_sensitive_reasons(bot: Bot) -> None:
-    entry = AuditEntry(actor=BEN, place=ROOM, kind="refusal", what="ask", reason="self_harm")
-    numbers = [await bot.audit.record(one) for one in (entry, replace(entry, actor=ANN))]
-    await confirmed(bot)
-    assert [(await bot.audit.get(number)).reason for number in numbers] == ["unsafe", "self_harm"]
-
-
-async def test_a_second_person_gets_another_pseudonym(bot: Bot) -> None:
-    await confirmed(bot)
+    # A second person gets another one.
     await confirmed(bot, replace(MOD, is_moderator=False))
     async with bot.database.reading() as session:
         actors = {row.actor for row in await session.scalars(select(AuditRow))}

@@ -2,10 +2,8 @@ import io
 
 import pytest
 from fakes.core.pictures import FACTS, FORMATS, an_identity, make_image, make_picture
-from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from bot.core.errors import UserError
 from bot.provenance.examination import examine
 from bot.provenance.manifest import sign
 from bot.provenance.metadata import GIF, Label, read_xmp, write_label
@@ -18,11 +16,11 @@ TRUST = an_identity().trust
 def test_a_signed_picture(media_type: str) -> None:
     labelled = write_label(make_picture(media_type), {})
     seen = examine(sign(labelled, media_type, FACTS, an_identity()), TRUST)
-    assert (seen.media_type, seen.size, seen.label) == (media_type, (64, 64), Label(FACTS))
+    assert seen.label == Label(FACTS)
     assert seen.manifest is not None
     assert (seen.manifest.is_own, seen.manifest.facts) == (True, FACTS)
     last = hash_image(make_image(angle=60 if media_type == GIF else 0))
-    assert sum((a ^ b).bit_count() for a, b in zip(seen.hashes[0], last, strict=True)) <= MAX_DISTANCE
+    assert sum((a ^ b).bit_count() for a, b in zip(seen.hash, last, strict=True)) <= MAX_DISTANCE
     plain = examine(make_picture(media_type), TRUST)
     assert (plain.manifest, plain.label) == (None, None)
 
@@ -35,21 +33,7 @@ def test_the_metadata_of_another_program(kind: str) -> None:
     fields.add_itxt("XML:com.adobe.xmp", packet.decode())
     make_image().save(buffer, kind, **({"pnginfo": fields} if kind == "PNG" else {"xmp": packet}))
     seen = examine(buffer.getvalue(), TRUST)
-    assert (seen.media_type, seen.manifest) == (f"image/{kind.casefold()}", None)
+    assert seen.manifest is None
     assert seen.label is not None
     assert (seen.label.is_ai, seen.label.facts) == (True, {"model": "tiny"})
     assert seen.label.software.startswith("Painter")
-
-
-def test_what_is_no_picture_or_too_large_or_damaged_is_refused() -> None:
-    large = io.BytesIO()
-    Image.new("1", (5000, 5000)).save(large, "PNG")
-    damaged = make_picture()[:-300]
-    for data, sentence in (
-        (b"hello", "This is no picture that I can read; send a PNG, JPEG, WebP or GIF file."),
-        (large.getvalue(), "The picture has more than 16 million pixels; send a smaller copy of it."),
-        (damaged, "The picture is damaged; send another copy of it."),
-    ):
-        with pytest.raises(UserError) as caught:
-            examine(data, TRUST)
-        assert str(caught.value) == sentence

@@ -46,14 +46,6 @@ def test_a_changed_byte_breaks_it(media_type: str, where: bytes) -> None:
     assert (manifest.is_intact, manifest.is_own) == (False, False)
 
 
-def test_a_picture_without_settings_can_be_signed() -> None:
-    identity = an_identity()
-    signed = sign(make_picture(), "image/png", {}, identity)
-    manifest = read_manifest(signed, "image/png", identity.trust)
-    assert manifest is not None
-    assert (manifest.is_own, manifest.facts) == (True, {})
-
-
 def test_a_manifest_that_is_kept_elsewhere_is_none() -> None:
     packet = (
         b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'

@@ -23,14 +23,18 @@ ASK = COMMANDS[0]
 ON_SLACK, ON_DISCORD = (Caller(User("U1", "Ada"), Place(platform, "C1")) for platform in ("slack", "discord"))
 
 
+async def opened(database: Database) -> Defaults:
+    defaults = Defaults()
+    await defaults.start(database)
+    return defaults
+
+
 def test_free_text_required_options_and_seeds_have_no_default_of_ones_own() -> None:
     assert list(Defaults.offered(COMMANDS)) == ["ask.temperature", "ask.max_tokens", "ask.min_p"]
 
 
 async def test_two_processes_agree_after_a_refresh(database: Database) -> None:
-    here, there = Defaults(), Defaults()
-    await here.start(database)
-    await there.start(database)
+    here, there = await opened(database), await opened(database)
     await here.set(ON_SLACK, COMMANDS, "ask.temperature", "1.5")
     assert here.for_command(ON_SLACK, ASK) == {"temperature": 1.5}
     assert there.for_command(ON_SLACK, ASK) == {}
@@ -43,9 +47,7 @@ async def test_two_processes_agree_after_a_refresh(database: Database) -> None:
 
 
 async def test_changes_at_the_same_time_are_all_kept(database: Database) -> None:
-    here, there = Defaults(), Defaults()
-    await here.start(database)
-    await there.start(database)
+    here, there = await opened(database), await opened(database)
     await asyncio.gather(
         here.set(ON_SLACK, COMMANDS, "ask.temperature", 1),
         here.set(ON_SLACK, COMMANDS, "ask.max_tokens", 9),
@@ -56,8 +58,7 @@ async def test_changes_at_the_same_time_are_all_kept(database: Database) -> None
 
 
 async def test_a_default_that_the_option_no_longer_accepts_is_left_out(database: Database) -> None:
-    defaults = Defaults()
-    await defaults.start(database)
+    defaults = await opened(database)
     await defaults.set(ON_SLACK, COMMANDS, "ask.temperature", 2)
     await defaults.set(ON_SLACK, COMMANDS, "ask.max_tokens", 9)
     narrow = replace(
@@ -68,20 +69,8 @@ async def test_a_default_that_the_option_no_longer_accepts_is_left_out(database:
     assert mine == {"ask.temperature": 2}
 
 
-async def test_a_refused_value_changes_nothing(database: Database) -> None:
-    defaults = Defaults()
-    await defaults.start(database)
-    await defaults.set(ON_SLACK, COMMANDS, "ask.temperature", 2)
-    with pytest.raises(UserError):
-        await defaults.set(ON_SLACK, COMMANDS, "ask.temperature", 3)
-    await defaults.refresh()
-    assert defaults.for_command(ON_SLACK, ASK) == {"temperature": 2}
-
-
 async def test_a_refresh_reads_one_number_and_then_only_the_defaults_that_others_changed(database: Database) -> None:
-    here, there = Defaults(), Defaults()
-    await here.start(database)
-    await there.start(database)
+    here, there = await opened(database), await opened(database)
     people = [Caller(User(f"U{number}", "Ada"), ON_SLACK.place) for number in range(50)]
     for person in people:
         await here.set(person, COMMANDS, "ask.temperature", 1)
@@ -103,8 +92,7 @@ async def test_strangers_cannot_fill_the_memory_with_defaults(database: Database
     row = {"plugin": "defaults", "scope": "", "value": {"ask.temperature": 1}}
     async with database.writing() as session:
         await session.execute(insert(PluginRow), [row | {"key": f"slack:S{number}"} for number in range(50_000)])
-    defaults = Defaults()
-    await defaults.start(database)
+    defaults = await opened(database)
     with pytest.raises(UserError, match=r"^Too many people have defaults of their own already; "):
         await defaults.set(ON_SLACK, COMMANDS, "ask.temperature", 2)
     # Whoever has some can change them, and the people of other platforms are not concerned.

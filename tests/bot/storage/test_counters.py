@@ -35,17 +35,6 @@ async def test_events_are_counted_by_day_and_by_server(database: Database) -> No
     }
 
 
-async def test_nothing_is_counted_if_the_transaction_fails(database: Database) -> None:
-    async def break_off() -> None:
-        async with database.writing() as session:
-            await session.run_sync(counters.count, HERE, counters.USE, "ask", "done", "2026-03-31")
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        await break_off()
-    assert await numbers(database) == {}
-
-
 def test_days_are_in_utc() -> None:
     assert counters.day_of(datetime(2026, 3, 31, 23, 59, tzinfo=UTC)) == "2026-03-31"
     assert counters.day_of(datetime(2026, 3, 31, 23, 59, tzinfo=timezone(timedelta(hours=-2)))) == "2026-04-01"

@@ -38,12 +38,6 @@ def test_an_option_that_the_driver_does_not_know_is_named() -> None:
     create_backend("postgresql://t@host/tempera?sslmode=require&prepared_statement_cache_size=0")
 
 
-async def test_a_folder_that_cannot_be_written_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="cannot be opened"):
-        async with Database("sqlite:////proc/nothing/tempera.db"):
-            pass
-
-
 def modes(folder: Path) -> dict[str, int]:
     """Return the rights of the files of a database."""
     return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.glob("tempera.db*")}
@@ -100,12 +94,6 @@ async def test_a_server_that_does_not_answer_is_named_without_its_password(optio
                 pass
     assert "secret" not in str(refused.value)
     assert "secret" not in Database(address).name
-
-
-async def test_a_database_that_the_server_lacks_is_an_error(postgres: str) -> None:
-    with pytest.raises(ConfigError, match="cannot be opened"):
-        async with Database(f"postgresql://postgres@/missing?host={postgres}"):
-            pass
 
 
 async def test_the_traceback_of_a_failed_statement_has_no_values(database: Database) -> None:

@@ -82,19 +82,3 @@ async def test_a_process_that_was_considered_dead_registers_again(
 
         await eventually(is_back)
     assert await me.find_living() == set()
-
-
-async def test_heartbeats_are_repeated(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.storage.instances.HEARTBEAT_SECONDS", 0.001)
-    async with Instance(database) as me:
-
-        async def seen() -> object:
-            async with database.reading() as session:
-                return (await session.get_one(InstanceRow, me.id)).seen
-
-        first = await seen()
-
-        async def is_seen_again() -> bool:
-            return await seen() != first
-
-        await eventually(is_seen_again)

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from fakes.model_server.gateway import eventually
 
+from bot.answers.decision import OpenForm
 from bot.app import Bot
-from bot.core.messages import Action, Place, Reply, Request, User
+from bot.core.messages import Action, Form, Place, Reply, Request, User
 
 ANN, BEN = User("ann", "Ann"), User("ben", "Ben")
 MODERATOR = User("mod", "Mod", is_moderator=True)
@@ -38,6 +39,13 @@ async def replies(bot: Bot, request: Request) -> list[Reply]:
 async def last(bot: Bot, request: Request) -> Reply:
     """Return the last snapshot of the answer to a request."""
     return (await replies(bot, request))[-1]
+
+
+async def open_form(bot: Bot, request: Request) -> Form:
+    """Return the form that a request opens."""
+    decision = bot.prepare(request)
+    assert isinstance(decision, OpenForm)
+    return await decision.make()
 
 
 async def pressed(bot: Bot, reply: Reply, label: str, *, in_place: bool = False, **fields: object) -> Reply:

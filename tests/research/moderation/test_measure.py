@@ -96,13 +96,13 @@ async def test_attacks_are_caught_and_ordinary_prompts_pass(real_server: Callabl
 
 @pytest.mark.weights
 async def test_source_code_is_no_attack(real_server: Callable[..., str]) -> None:
-    lines = CODE.strip().splitlines()
+    lines, rules = CODE.strip().splitlines(), built_in_rules()
     # A growing answer is checked in the same way: each line together with the one before it.
     pairs = ["\n".join(lines[max(0, end - 2) : end]) for end in range(1, len(lines) + 1)]
     async with ModelClient(real_server(MODEL)) as models:
         scores_of_texts = await models.moderate(pairs)
     assert max(sum(scores.values()) for scores in scores_of_texts) < min(ANSWER_THRESHOLDS.values())
-    assert not [pair for pair in pairs if built_in_rules().find_categories(pair)]
+    assert not [pair for pair in pairs if rules.find_categories(rules.normalize(pair))]
 
 
 @pytest.mark.weights
