@@ -383,7 +383,7 @@ async def test_answers_of_other_commands_cannot_be_forked(bot: Bot) -> None:
 
 # Lessons
 
-LESSON = "# Eggs\n\n## Tempera\n\nTempera is paint that is made with the yolk of an egg.\n"
+LESSON = "# Eggs\n\n## Tempera\n\nTempera is paint\\, that is made with the yolk of an \\*egg\\*.\n"
 ASKED = "what is tempera"
 
 
@@ -411,7 +411,8 @@ async def test_the_text_of_a_lesson_goes_to_the_model_and_the_card_names_it(
         await last(bot, ask(f"/explain {ASKED}"))
         reply = await last(bot, ask(f"/ask {ASKED}"))
     given = models.requests[-1]["messages"][-1]["content"]
-    assert "Tempera is paint that is made with the yolk of an egg." in given
+    # Without the marks of Markdown.
+    assert "Tempera is paint, that is made with the yolk of an *egg*." in given
     assert given.endswith(ASKED)
     assert reply.card["lesson"] == "Eggs › Tempera"
     assert reply.quote == ASKED
