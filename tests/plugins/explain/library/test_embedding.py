@@ -295,5 +295,5 @@ async def test_lesson_sets_share_the_reference_lesson_and_its_embeddings(
         await embed_birds(bot)
         own = await plugin.library.lesson_set(ROOM.server)
         assert (own is shared, own.reference is shared.reference) == (False, True)
-    # One text of each shows that it still is the same model.
+    # One text of the scale and one of the lessons show that it still is the same model.
     assert [len(request["input"]) for request in models.requests if "Robins" not in str(request)] == [1] * 2
