@@ -103,9 +103,8 @@ def test_an_anchor_with_a_number_is_not_given_twice() -> None:
 
 
 def test_a_line_in_a_faq_is_a_question_if_the_next_lines_answer_it() -> None:
-    text = (
-        "# A\n\n## Text\n\nIs it true? We know.\n\nIs it?\n\n## FAQ\n\nIs it `red`?\nYes, red.\n\nIs it blue?\n\nNo.\n"
-    )
+    faq = "## FAQ\n\nIs it `red`?\nYes, red.\n\nIs it blue?\n\nNo.\n"
+    text = f"# A\n\n## Text\n\nIs it true? We know.\n\nIs it?\n\n{faq}"
     found = [(p.question, p.text) for p in read_passages(text) if p.question]
     assert found == [("Is it red?", "Yes, red."), ("Is it blue?", "No.")]
 
