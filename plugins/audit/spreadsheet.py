@@ -6,13 +6,11 @@ import csv
 import io
 import json
 import re
+from collections.abc import Iterable
 from datetime import UTC
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from bot import AuditRow
+from bot import AuditRow
 
 COLUMNS = (
     *("number", "time (UTC)", "platform", "server", "channel", "kind", "what"),

@@ -8,12 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-from bot import DatabaseUnavailable, Person, Place, User, UserError, until_stored
-
-if TYPE_CHECKING:
-    from bot import DuelSheet, Store
+from bot import DatabaseUnavailable, DuelSheet, Person, Place, Store, User, UserError, until_stored
 
 DAY_SECONDS = 86_400
 SETTLING_SECONDS = 0.5

@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from bot import (
     Attachment,
@@ -38,10 +37,9 @@ from plugins.explain.gaps import Gaps
 from plugins.explain.library.lesson_set import Lesson, LessonSet
 from plugins.explain.library.lesson_store import title_key
 from plugins.explain.library.library import LessonLibrary
+from plugins.explain.search.decision import Answer, DidYouMean, Ranking
+from plugins.explain.search.words.glossary import choose_language, name_language
 from plugins.explain.simplify import simplify_passage
-
-if TYPE_CHECKING:
-    from plugins.explain.search.decision import Ranking
 
 log = logging.getLogger(__name__)
 
@@ -94,8 +92,6 @@ class ExplainPlugin(Plugin):
     async def knows(self, place: Place, question: str, user: User) -> Reference | None:
         if len(question) > MAX_CONTEXT_QUESTION_CHARACTERS:
             return None
-        from plugins.explain.search.words.glossary import choose_language, name_language
-
         language = choose_language(question, user.locale)
         passage = await self.library.find_answer(
             _server_of(place), question, CONTEXT_EMBEDDING_SECONDS, user=user.id, language=language
@@ -129,15 +125,15 @@ class ExplainPlugin(Plugin):
         question: What you want to know, in your own words
         style: The lesson's own words, or a language model's simpler ones
         """
-        from plugins.explain.search.words.glossary import choose_language
-
         yield Reply(status=ctx.translate("Looking it up in the lessons …"))
         language = choose_language(question, ctx.user.locale)
         lesson_set = await self.library.lesson_set(_server_of(ctx.place), language)
         if not await asyncio.to_thread(lesson_set.index.has_literally, question):
             lesson_set.want_embeddings()
-            async for reply in self._show_progress(ctx, lesson_set):
-                yield reply
+            async for done, total in lesson_set.watch_progress(EMBEDDINGS_WAIT_SECONDS):
+                if total:
+                    counts = {"done": done, "total": total}
+                    yield Reply(status=ctx.translate("Getting to know the lessons: {done} of {total} …", **counts))
         ranking = await self.library.rank(lesson_set, question, QUESTION_EMBEDDING_SECONDS, user=ctx.user.id)
         # The same question gets another result only if it is said why.
         is_certain = ranking.is_literal or ranking.with_embeddings or not lesson_set.is_to_embed
@@ -149,8 +145,6 @@ class ExplainPlugin(Plugin):
         self, ctx: Context, lesson_set: LessonSet, ranking: Ranking, question: str, style: str
     ) -> AsyncIterator[Reply]:
         """Show the answer, suggestions or a refusal."""
-        from plugins.explain.search.decision import Answer, DidYouMean
-
         decision = lesson_set.index.decide(ranking)
         if isinstance(decision, Answer) and style == "simple":
             async for reply in simplify_passage(ctx, lesson_set, decision.passage, question):
@@ -352,13 +346,6 @@ class ExplainPlugin(Plugin):
         """Suggest the lessons that can get a new version."""
         return await self.complete_remove(ctx, typed)
 
-    async def _show_progress(self, ctx: Context, lesson_set: LessonSet) -> AsyncIterator[Reply]:
-        """Show how many passages are embedded, until all are or the time is up."""
-        async for done, total in lesson_set.watch_progress(EMBEDDINGS_WAIT_SECONDS):
-            if total:
-                counts = {"done": done, "total": total}
-                yield Reply(status=ctx.translate("Getting to know the lessons: {done} of {total} …", **counts))
-
     async def _require_lesson(self, server: str, title: str) -> tuple[LessonSet, Lesson]:
         """Return the lesson with this title and its set. Raises UserError if it is left out or unknown."""
         lesson_set = await self.library.set_with(server, title)
@@ -381,9 +368,6 @@ class ExplainPlugin(Plugin):
         """Read the configured lessons before somebody asks, and later delete unused embeddings."""
         await self.library.lesson_set("")
         await asyncio.sleep(CLEANUP_DELAY_SECONDS)
-        await self._delete_unused_embeddings()
-
-    async def _delete_unused_embeddings(self) -> None:
         try:
             await self.library.delete_unused_embeddings()
         except UserError as error:

@@ -7,16 +7,15 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from bot import Attachment, Context, Document, Reply, Shelf, UserError
 from plugins.explain import replies
-
-if TYPE_CHECKING:
-    from plugins.explain.gaps import Gap, Gaps
-    from plugins.explain.library.lesson_set import Lesson, LessonSet
-    from plugins.explain.library.lesson_store import StoredLesson, Version
-    from plugins.explain.library.library import LessonLibrary
+from plugins.explain.gaps import Gap, Gaps
+from plugins.explain.library.lesson_set import Lesson, LessonSet
+from plugins.explain.library.lesson_store import StoredLesson, Version
+from plugins.explain.library.library import LessonLibrary
+from plugins.explain.search.decision import Answer
+from plugins.explain.search.words.glossary import choose_language
 
 log = logging.getLogger(__name__)
 
@@ -115,8 +114,6 @@ async def forget_filled_gaps(gaps: Gaps, library: LessonLibrary, server: str, ma
 
     The embeddings of the lessons, and of each question, are waited for at most `max_seconds`.
     """
-    from plugins.explain.search.decision import Answer
-    from plugins.explain.search.words.glossary import choose_language
 
     async def is_answered(question: str) -> bool:
         lesson_set = await library.lesson_set(server, choose_language(question, ""))

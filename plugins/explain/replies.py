@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from bot import Button, Context, Reply
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from plugins.explain.lessons.passages import Passage
-    from plugins.explain.library.lesson_set import LessonSet
-    from plugins.explain.library.lesson_store import Version
+from plugins.explain.lessons.passages import Passage
+from plugins.explain.library.lesson_set import LessonSet
+from plugins.explain.library.lesson_store import Version
 
 MAX_LABEL_CHARACTERS = 80
 """The longest label of a button that Discord takes."""

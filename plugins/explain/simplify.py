@@ -10,22 +10,16 @@ sentence, and nouns in German.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from bot import Answered, Context, Delta, Reply, Turn, UserError, Waiting
 from plugins.explain import replies
-from plugins.explain.lessons.passages import split_sentences
+from plugins.explain.lessons.passages import Passage, split_sentences
+from plugins.explain.library.lesson_set import LessonSet
 from plugins.explain.search.words.vocabulary import ENGLISH, SearchLanguage, fold, stems, words
 from plugins.shared.upstreams import add_upstream_facts
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from plugins.explain.lessons.passages import Passage
-    from plugins.explain.library.lesson_set import LessonSet
 
 INSTRUCTIONS = (
     "Rewrite the passage in simple words for a child, in the language of the passage. Use only what the passage says, "

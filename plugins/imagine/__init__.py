@@ -5,11 +5,11 @@ No picture is stored. Its buttons hold its recipe, which draws exactly the same 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
-from bot import Attachment, Context, Drawn, Plugin, Range, Reply, Setting, UserError, command, new_seed
+from bot import Attachment, Context, Drawn, Plugin, Range, Reply, Setting, UserError, command
 from plugins.imagine.buttons import (
     DEFAULT_STRENGTH,
     build_picture_buttons,
@@ -17,38 +17,27 @@ from plugins.imagine.buttons import (
     build_step_button,
     build_step_buttons,
 )
-from plugins.imagine.denial import leave_out_denied
-from plugins.imagine.drawings import build_drawing_files, build_drawings_fact
+from plugins.imagine.drawings import build_drawing_files
 from plugins.imagine.presentation import (
     build_card,
-    build_parts_fact,
+    build_reading_facts,
     build_size_fact,
     build_steps_fact,
-    build_unread_fact,
-    build_words_fact,
     describe_change,
-    describe_denied,
-    describe_meaning,
     describe_original,
-    describe_parts,
+    describe_reading,
     describe_sweep,
-    describe_translation,
-    describe_unread,
-    describe_unused,
     quote_prompt,
 )
-from plugins.imagine.progress import DrawingProgress, draw, read_picture, require_model
-from plugins.imagine.recipe import ImageRequest, Recipe
+from plugins.imagine.progress import DrawingProgress, draw, read_picture, recall, require_model
+from plugins.imagine.recipe import MAX_SEED, ImageRequest, Recipe, build_request
 from plugins.imagine.story import describe_step, tell_story
-from plugins.imagine.sweep import KNOBS, MAX_VALUES, Sweep, parse_sweep
-from plugins.imagine.translation import translate_prompt
+from plugins.imagine.sweep import Sweep, parse_sweep
 from plugins.shared.upstreams import add_upstream_facts
 
 PICTURE_PIXELS, SWEEP_PIXELS, STRIP_PIXELS, FILM_PIXELS, STEP_PIXELS = 512, 256, 128, 256, 384
 """Longer side of a finished picture, and of one in each layout: small models draw pictures too small to look at."""
 PREVIEWS = 10
-MAX_SEED = 2147483647
-"""The largest value of `seed`, also for the last of several pictures."""
 MAX_DEPTH = 6
 """How deep variations of variations may go, since all of them are drawn again on the way to the last one."""
 
@@ -114,25 +103,18 @@ class ImaginePlugin(Plugin):
         picture = await read_picture(ctx, given)
         if picture and sweep:
             raise UserError("A sweep begins with noise alone; leave out the picture or the sweep.")
-        parsed_sweep = _parse_sweep(ctx, sweep) if sweep else None
+        parsed_sweep = parse_sweep(ctx, sweep) if sweep else None
         model = await ctx.settings.model("imagine.model") or await ctx.models.first("images")
-        request = await _build_request(
-            ctx,
-            prompt,
-            guidance,
-            steps,
-            seed,
-            1 if parsed_sweep else count,
-            negative,
-            model=model,
-            strength=(strength or DEFAULT_STRENGTH) if picture else None,
-            locale=ctx.user.locale,
-        )
-        request = replace(request, references=references)
+        chosen: dict[str, Any] = {"guidance": guidance, "steps": steps, "references": references, "picture": picture}
+        if picture:
+            chosen["strength"] = strength or DEFAULT_STRENGTH
+        drawn_at_once = 1 if parsed_sweep else count
+        locale = ctx.user.locale
+        request = await build_request(ctx, prompt, negative, seed, drawn_at_once, locale=locale, model=model, **chosen)
         if parsed_sweep:
             replies = self._draw_sweep(ctx, request, parsed_sweep, count)
         else:
-            replies = self._draw_pictures(ctx, replace(request, picture=picture))
+            replies = self._draw_pictures(ctx, request)
         async for reply in replies:
             yield reply
 
@@ -160,9 +142,9 @@ class ImaginePlugin(Plugin):
         negative: What the picture should keep away from
         """
         await require_model(ctx, model)
-        request = await _build_request(ctx, prompt, guidance, steps, seed, 1, negative, model=model, strength=strength)
-        request = replace(request, picture=picture, fingerprint=fingerprint, references=references)
-        async for reply in self._draw_pictures(ctx, request):
+        chosen: dict[str, Any] = {"guidance": guidance, "steps": steps, "references": references, "strength": strength}
+        chosen |= {"model": model, "picture": picture, "fingerprint": fingerprint}
+        async for reply in self._draw_pictures(ctx, await build_request(ctx, prompt, negative, seed, **chosen)):
             yield reply
 
     @command("imagine-vary", hidden=True, draws=True, form=("prompt", "strength", "guidance", "steps", "seed"))
@@ -187,8 +169,9 @@ class ImaginePlugin(Plugin):
         steps: In how many steps the noise is taken away: few are quick and rough
         seed: The same seed and words give the same picture again
         """
-        request = await _build_request(ctx, prompt, guidance, steps, seed, count, negative, strength=strength)
-        async for reply in self._draw_variations(ctx, replace(request, references=references), source):
+        chosen: dict[str, Any] = {"guidance": guidance, "steps": steps, "references": references, "strength": strength}
+        request = await build_request(ctx, prompt, negative, seed, count, **chosen)
+        async for reply in self._draw_variations(ctx, request, source):
             yield reply
 
     @command("imagine-vary-one", hidden=True, draws=True, form=("prompt", "strength", "guidance", "steps", "seed"))
@@ -213,16 +196,15 @@ class ImaginePlugin(Plugin):
         steps: In how many steps the noise is taken away: few are quick and rough
         seed: The same seed and words give the same picture again
         """
-        request = await _build_request(ctx, prompt, guidance, steps, seed, 1, negative, strength=strength)
-        request = replace(request, fingerprint=fingerprint, references=references)
+        chosen: dict[str, Any] = {"guidance": guidance, "steps": steps, "references": references, "strength": strength}
+        request = await build_request(ctx, prompt, negative, seed, fingerprint=fingerprint, **chosen)
         async for reply in self._draw_variations(ctx, request, source):
             yield reply
 
     @command("imagine-how", hidden=True, draws=True)
     async def explain(self, ctx: Context, prompt: str, recipe: str) -> AsyncIterator[Reply]:
         """Show how a picture came out of the noise."""
-        drawn_before, progress = Recipe.from_json(recipe), DrawingProgress(ctx)
-        await require_model(ctx, drawn_before.model)
+        drawn_before, progress = await recall(ctx, recipe), DrawingProgress(ctx)
         request, seed = drawn_before.to_request(), drawn_before.seed
         quote = {"prompt": quote_prompt(prompt), "seed": seed}
         text, strip = "", tuple[Attachment, ...]()
@@ -253,8 +235,7 @@ class ImaginePlugin(Plugin):
     @command("imagine-step", hidden=True, draws=True)
     async def show_step(self, ctx: Context, prompt: str, recipe: str, step: int, last: int) -> AsyncIterator[Reply]:
         """Show a picture after one of its steps."""
-        drawn_before = Recipe.from_json(recipe)
-        await require_model(ctx, drawn_before.model)
+        drawn_before = await recall(ctx, recipe)
         request = replace(drawn_before.to_request(), layout="strip", frames=(step,), enlarge=STEP_PIXELS)
         async for event in draw(ctx, request, DrawingProgress(ctx)):
             if isinstance(event, Reply):
@@ -269,8 +250,7 @@ class ImaginePlugin(Plugin):
     @command("imagine-original", hidden=True, draws=True)
     async def show_original(self, ctx: Context, prompt: str, recipe: str, count: Count = 1) -> AsyncIterator[Reply]:
         """Draw pictures again, without making them larger."""
-        drawn_before = Recipe.from_json(recipe)
-        await require_model(ctx, drawn_before.model)
+        drawn_before = await recall(ctx, recipe)
         request, progress = replace(drawn_before.to_request(), count=count), DrawingProgress(ctx)
         async for event in draw(ctx, request, progress):
             if isinstance(event, Reply):
@@ -313,9 +293,9 @@ class ImaginePlugin(Plugin):
             taken = build_steps_fact(ctx, event, progress.steps)
             card = build_card(event) | build_size_fact(ctx, event, PICTURE_PIXELS) | taken
             yield Reply(
-                status=_describe_reading(ctx, request, event),
+                status=describe_reading(ctx, request, event),
                 attachments=_build_attachments(event, f"imagine-{first.seed}.png", alt),
-                card=add_upstream_facts(ctx, card | _build_reading_facts(ctx, request, event), event),
+                card=add_upstream_facts(ctx, card | build_reading_facts(ctx, request, event), event),
                 buttons=build_picture_buttons(ctx, event, first, count),
                 final=True,
             )
@@ -341,96 +321,15 @@ class ImaginePlugin(Plugin):
             )
             yield Reply(
                 text=describe_sweep(ctx, sweep, asked, count),
-                status=_describe_reading(ctx, request, event),
+                status=describe_reading(ctx, request, event),
                 attachments=_build_attachments(event, f"sweep-{recipe.seed}.png", alt),
-                card=build_card(event) | {knob: values} | _build_reading_facts(ctx, request, event),
+                card=build_card(event) | {knob: values} | build_reading_facts(ctx, request, event),
                 buttons=tuple(
                     build_single_button(f"{knob} {label}", recipe.with_knob(knob, value))
                     for label, value in zip(sweep.labels, sweep.values, strict=True)
                 ),
                 final=True,
             )
-
-
-def _describe_reading(ctx: Context, request: ImageRequest, drawn: Drawn) -> str:
-    """Return sentences about what was not put into English, not read or not used; "" if all was."""
-    told = (
-        describe_change(ctx, request, drawn),
-        describe_translation(ctx, request),
-        describe_denied(ctx, request),
-        describe_meaning(ctx, drawn),
-        describe_parts(ctx, drawn),
-        describe_unread(ctx, drawn),
-        describe_unused(ctx, drawn),
-    )
-    return " ".join(filter(None, told))
-
-
-def _build_reading_facts(ctx: Context, request: ImageRequest, drawn: Drawn) -> dict[str, str]:
-    drawings = build_drawings_fact(ctx, drawn)
-    words = build_words_fact(ctx, request, drawn)
-    return words | build_parts_fact(ctx, drawn) | drawings | build_unread_fact(ctx, drawn)
-
-
-def _parse_sweep(ctx: Context, text: str) -> Sweep:
-    """Parse a sweep within the limits that moderators set here for its knobs and for `count`."""
-    limits = {}
-    for knob in KNOBS:
-        highest = ctx.settings[f"imagine.{knob}.maximum"]
-        limits[knob] = (min(ctx.settings[f"imagine.{knob}.minimum"], highest), highest)
-    count = ctx.settings.find("imagine.count.maximum")
-    allowed = ctx.settings[count.name]
-    # A sweep may have more pictures than a grid, until moderators set a limit of their own.
-    return parse_sweep(text, limits, MAX_VALUES if allowed == count.default else allowed)
-
-
-async def _build_request(
-    ctx: Context,
-    prompt: str,
-    guidance: float | None,
-    steps: int | None,
-    seed: int | None,
-    count: int,
-    negative: str | None,
-    *,
-    model: str | None = None,
-    strength: float | None = None,
-    locale: str = "en",
-) -> ImageRequest:
-    """Return the request that the options ask for, in English and with a random seed unless one is given.
-
-    Words that several languages have are read in `locale`; what a button brings along is in English already. What the
-    prompt denies is left out of it and avoided. Raises Unsafe if no picture may be drawn of the translated words, and
-    UserError if the prompt only denies.
-    """
-    max_seed = MAX_SEED - count + 1
-    if seed is not None and seed > max_seed:
-        sentence = "Each picture has the next seed, so for {count} of them seed is {most} at most."
-        raise UserError(sentence, count=count, most=max_seed)
-    translation = await asyncio.to_thread(translate_prompt, prompt, locale)
-    unwanted = await asyncio.to_thread(translate_prompt, negative, locale) if negative else None
-    if translated := [one.text for one in (translation, unwanted) if one is not None]:
-        await ctx.check_prompt(*translated, draws=True)
-    kept, denied = leave_out_denied(translation.text if translation else prompt)
-    if not kept:
-        raise UserError(
-            "A picture model draws what its words name, even after “no” or “without”. Say what the picture should "
-            "show; what it should keep away from belongs into `negative`."
-        )
-    avoided = ((unwanted.text if unwanted else negative), *denied)
-    return ImageRequest(
-        prompt=kept,
-        is_translated=translation is not None,
-        denied=denied,
-        unknown_words=tuple(word for word in translation.unknown if word in kept) if translation else (),
-        seed=min(new_seed(), max_seed) if seed is None else seed,
-        model=model,
-        steps=steps,
-        guidance=guidance,
-        negative_prompt=", ".join(filter(None, avoided)) or None,
-        strength=strength,
-        count=count,
-    )
 
 
 def _build_attachments(drawn: Drawn, name: str, alt: str) -> tuple[Attachment, ...]:

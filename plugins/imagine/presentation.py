@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from bot import Context, Drawn, cut_line
+from plugins.imagine.drawings import build_drawings_fact
 from plugins.imagine.recipe import ImageRequest
 from plugins.imagine.sweep import Sweep
 
@@ -49,6 +50,34 @@ def build_size_fact(ctx: Context, drawn: Drawn, longer: int) -> dict[str, str]:
     return {"size": told}
 
 
+def describe_reading(ctx: Context, request: ImageRequest, drawn: Drawn) -> str:
+    """Return sentences about what was not put into English, not read or not used; "" if all was."""
+    told = (
+        describe_change(ctx, request, drawn),
+        _describe_translation(ctx, request),
+        _describe_denied(ctx, request),
+        describe_meaning(ctx, drawn),
+        _describe_parts(ctx, drawn),
+        describe_unread(ctx, drawn),
+        _describe_unused(ctx, drawn),
+    )
+    return " ".join(filter(None, told))
+
+
+def build_reading_facts(ctx: Context, request: ImageRequest, drawn: Drawn) -> dict[str, str]:
+    """Return what `describe_reading` says as facts for the card, which stay when the status has passed."""
+    facts = {}
+    if drawn.meant or request.is_translated or request.denied:
+        facts[ctx.translate("drawn as")] = drawn.meant or quote_prompt(request.prompt)
+    if drawn.parts:
+        facts[ctx.translate("drawn one by one")] = _list_parts(drawn)
+    facts |= build_drawings_fact(ctx, drawn)
+    if unread := (*drawn.prompt.dropped, *drawn.prompt.unknown):
+        more = ["…"] if len(unread) > MAX_UNREAD_WORDS else []
+        facts[ctx.translate("not read")] = " ".join([*_shorten(unread), *more])
+    return facts
+
+
 def describe_original(ctx: Context, request: ImageRequest, drawn: Drawn) -> str:
     """Return sentences about pictures in the size in which the model drew them."""
     sentence = (
@@ -71,15 +100,6 @@ def describe_unread(ctx: Context, drawn: Drawn) -> str:
     return " ".join(filter(None, (_describe_dropped(ctx, drawn), _describe_unknown(ctx, drawn))))
 
 
-def build_unread_fact(ctx: Context, drawn: Drawn) -> dict[str, str]:
-    """Return the unread words as a fact for the card, which stays when the status has passed; {} if there are none."""
-    words = (*drawn.prompt.dropped, *drawn.prompt.unknown)
-    if not words:
-        return {}
-    named = [cut_line(word, MAX_WORD_CHARACTERS) for word in words[:MAX_UNREAD_WORDS]]
-    return {ctx.translate("not read"): " ".join((*named, *(["…"] if len(words) > MAX_UNREAD_WORDS else [])))}
-
-
 def describe_change(ctx: Context, request: ImageRequest, drawn: Drawn) -> str:
     """Return a sentence if another version of the model drew a picture, or the one it begins with, before; else ""."""
     before = request.fingerprint
@@ -93,24 +113,22 @@ def describe_change(ctx: Context, request: ImageRequest, drawn: Drawn) -> str:
     return ctx.translate("The model has changed since then: the same words and seed now give another picture.")
 
 
-def describe_translation(ctx: Context, request: ImageRequest) -> str:
-    """Return a sentence about the words of a prompt that could not be put into English; "" if there are none."""
+def _describe_translation(ctx: Context, request: ImageRequest) -> str:
     if not request.unknown_words:
         return ""
     sentence = "My dictionary lacks these words, so they stay as they are: {words}. I draw: “{prompt}”."
-    words = quote_tokens([cut_line(word, MAX_WORD_CHARACTERS) for word in request.unknown_words[:MAX_UNREAD_WORDS]])
+    words = quote_tokens(_shorten(request.unknown_words))
     return ctx.translate(sentence, words=words, prompt=quote_prompt(request.prompt))
 
 
-def describe_denied(ctx: Context, request: ImageRequest) -> str:
-    """Return sentences about the things that the prompt denied and that were left out of it; "" if there are none."""
+def _describe_denied(ctx: Context, request: ImageRequest) -> str:
     if not request.denied:
         return ""
     sentence = (
         "A picture model draws what its words name, even after “no” or “without”. So I left this out: {words}. "
         "I draw: “{prompt}”."
     )
-    words = quote_tokens([cut_line(word, MAX_WORD_CHARACTERS) for word in request.denied[:MAX_UNREAD_WORDS]])
+    words = quote_tokens(_shorten(request.denied))
     return ctx.translate(sentence, words=words, prompt=quote_prompt(request.prompt))
 
 
@@ -122,23 +140,11 @@ def describe_meaning(ctx: Context, drawn: Drawn) -> str:
     return ctx.translate(sentence, thing=drawn.meant)
 
 
-def build_words_fact(ctx: Context, request: ImageRequest, drawn: Drawn) -> dict[str, str]:
-    """Return the words that were drawn as a fact for the card if they are not those of the prompt; else {}."""
-    is_changed = drawn.meant or request.is_translated or request.denied
-    return {ctx.translate("drawn as"): drawn.meant or quote_prompt(request.prompt)} if is_changed else {}
-
-
-def describe_parts(ctx: Context, drawn: Drawn) -> str:
-    """Return a sentence about the things that were drawn one by one; "" if all was drawn at once."""
+def _describe_parts(ctx: Context, drawn: Drawn) -> str:
     if not drawn.parts:
         return ""
     sentence = "This model draws single things best, so it drew each by itself, and they were put together: {parts}."
     return ctx.translate(sentence, parts=_list_parts(drawn))
-
-
-def build_parts_fact(ctx: Context, drawn: Drawn) -> dict[str, str]:
-    """Return the things that were drawn one by one as a fact for the card; {} if all was drawn at once."""
-    return {ctx.translate("drawn one by one"): _list_parts(drawn)} if drawn.parts else {}
 
 
 def _list_parts(drawn: Drawn) -> str:
@@ -166,12 +172,10 @@ def _describe_unknown(ctx: Context, drawn: Drawn) -> str:
     sentence = "The text encoder has no tokens for these words and reads all such words alike: {words}."
     if len(unknown) > MAX_UNREAD_WORDS:
         sentence = "The text encoder has no tokens for these words and reads all such words alike: {words} …"
-    return ctx.translate(
-        sentence, words=quote_tokens([cut_line(word, MAX_WORD_CHARACTERS) for word in unknown[:MAX_UNREAD_WORDS]])
-    )
+    return ctx.translate(sentence, words=quote_tokens(_shorten(unknown)))
 
 
-def describe_unused(ctx: Context, drawn: Drawn) -> str:
+def _describe_unused(ctx: Context, drawn: Drawn) -> str:
     """Return a sentence about given options that a model by others does not know; "" if there are none."""
     unused = [name for name in ("count", *drawn.left_out) if _is_given(ctx, name)] if drawn.left_out else []
     if not unused:
@@ -203,6 +207,11 @@ def describe_sweep(ctx: Context, sweep: Sweep, asked: float | None, count: int) 
 
 def _is_given(ctx: Context, option: str) -> bool:
     return ctx.request.options.get(option) not in (None, "")
+
+
+def _shorten(words: Sequence[str]) -> list[str]:
+    """Return the words that are listed, none of them too long."""
+    return [cut_line(word, MAX_WORD_CHARACTERS) for word in words[:MAX_UNREAD_WORDS]]
 
 
 def quote_tokens(tokens: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from bot import Attachment, Context, Drawn, Preview, RemoteFile, Reply, Step, UserError, Waiting
-from plugins.imagine.recipe import ImageRequest
+from plugins.imagine.recipe import ImageRequest, Recipe
 from plugins.imagine.sweep import KNOBS
 
 
@@ -59,6 +59,13 @@ class DrawingProgress:
         return self._ctx.translate(sentence, step=step, steps=steps, seconds=max(1, round(seconds_left)))
 
 
+async def recall(ctx: Context, text: str) -> Recipe:
+    """Return the recipe that a button has. Raises UserError if it is malformed, or if its model is no longer served."""
+    recipe = Recipe.from_json(text)
+    await require_model(ctx, recipe.model)
+    return recipe
+
+
 async def require_model(ctx: Context, model: str) -> None:
     """Raise UserError if `model`, which drew an earlier picture, is no longer served."""
     if model not in await ctx.models.offered("images"):
@@ -104,7 +111,7 @@ async def draw(ctx: Context, request: ImageRequest, progress: DrawingProgress) -
         request.prompt,
         seed=request.seed,
         count=request.count,
-        negative_prompt=request.negative_prompt,
+        negative_prompt=request.negative,
         steps=request.steps,
         guidance=request.guidance,
         references=request.references,

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
-from bot import Drawn, UserError
+from bot import Context, Drawn, UserError, new_seed
+from plugins.imagine.denial import leave_out_denied
 from plugins.imagine.sweep import INTEGER_KNOBS, Sweep
+from plugins.imagine.translation import translate_prompt
+
+MAX_SEED = 2147483647
+"""The largest seed, also of the last of several pictures."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +35,7 @@ class ImageRequest:
     steps: int | None = None
     guidance: float | None = None
     references: int | None = None
-    negative_prompt: str | None = None
+    negative: str | None = None
     strength: float | None = None
     source: Recipe | None = None
     picture: int = 0
@@ -77,7 +83,7 @@ class Recipe:
             seed=drawn.seed,
             steps=drawn.steps,
             guidance=drawn.guidance,
-            negative=request.negative_prompt,
+            negative=request.negative,
             strength=drawn.strength,
             source=request.source,
             picture=request.picture,
@@ -94,9 +100,9 @@ class Recipe:
             raise UserError("This button has expired.") from None
 
     @classmethod
-    def _from_mapping(cls, fields: Mapping[str, Any]) -> Recipe:
-        source = fields["source"]
-        return cls(**{**fields, "source": None if source is None else cls._from_mapping(source)})
+    def _from_mapping(cls, values: Mapping[str, Any]) -> Recipe:
+        source = values["source"]
+        return cls(**{**values, "source": None if source is None else cls._from_mapping(source)})
 
     def to_json(self) -> str:
         """Return the recipe as a button stores it."""
@@ -114,16 +120,47 @@ class Recipe:
 
     def to_request(self) -> ImageRequest:
         """Return the request that draws this picture again."""
-        return ImageRequest(
-            prompt=self.prompt,
-            seed=self.seed,
-            model=self.model,
-            steps=self.steps,
-            guidance=self.guidance,
-            negative_prompt=self.negative,
-            strength=self.strength,
-            source=self.source,
-            picture=self.picture,
-            fingerprint=self.fingerprint,
-            references=self.references,
+        return ImageRequest(**{one.name: getattr(self, one.name) for one in fields(self)})
+
+
+async def build_request(
+    ctx: Context,
+    prompt: str,
+    negative: str | None,
+    seed: int | None,
+    count: int = 1,
+    *,
+    locale: str = "en",
+    **chosen: Any,
+) -> ImageRequest:
+    """Return the request with what was `chosen`, in English and with a random seed unless one is given.
+
+    Words that several languages have are read in `locale`; what a button brings along is in English already. What the
+    prompt denies is left out of it and avoided. Raises Unsafe if no picture may be drawn of the translated words, and
+    UserError if the prompt only denies.
+    """
+    max_seed = MAX_SEED - count + 1
+    if seed is not None and seed > max_seed:
+        sentence = "Each picture has the next seed, so for {count} of them seed is {most} at most."
+        raise UserError(sentence, count=count, most=max_seed)
+    translation = await asyncio.to_thread(translate_prompt, prompt, locale)
+    unwanted = await asyncio.to_thread(translate_prompt, negative, locale) if negative else None
+    if translated := [one.text for one in (translation, unwanted) if one is not None]:
+        await ctx.check_prompt(*translated, draws=True)
+    kept, denied = leave_out_denied(translation.text if translation else prompt)
+    if not kept:
+        raise UserError(
+            "A picture model draws what its words name, even after “no” or “without”. Say what the picture should "
+            "show; what it should keep away from belongs into `negative`."
         )
+    avoided = ((unwanted.text if unwanted else negative), *denied)
+    return ImageRequest(
+        prompt=kept,
+        is_translated=translation is not None,
+        denied=denied,
+        unknown_words=tuple(word for word in translation.unknown if word in kept) if translation else (),
+        seed=min(new_seed(), max_seed) if seed is None else seed,
+        negative=", ".join(filter(None, avoided)) or None,
+        count=count,
+        **chosen,
+    )

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bot import UserError
+from bot import Context, UserError
 
 KNOBS = ("guidance", "steps", "references")
 INTEGER_KNOBS = frozenset({"steps", "references"})
@@ -29,11 +29,19 @@ class Sweep:
         return tuple(f"{value:g}" for value in self.values)
 
 
-def parse_sweep(text: str, limits: Mapping[str, tuple[float, float]], max_values: int = MAX_VALUES) -> Sweep:
+def parse_sweep(ctx: Context, text: str) -> Sweep:
     """Parse a sweep; the values stay in the order given. Raises UserError with a sentence and an example.
 
-    `limits` maps each knob to its lowest and highest value. `max_values` limits the number of pictures.
+    The limits are those that moderators set here for the knobs, and for `count`.
     """
+    limits = {}
+    for name in KNOBS:
+        highest = ctx.settings[f"imagine.{name}.maximum"]
+        limits[name] = (min(ctx.settings[f"imagine.{name}.minimum"], highest), highest)
+    count = ctx.settings.find("imagine.count.maximum")
+    allowed = ctx.settings[count.name]
+    # A sweep may have more pictures than a grid, until moderators set a limit of their own.
+    max_values = MAX_VALUES if allowed == count.default else allowed
     if max_values < MIN_VALUES:
         raise UserError("A sweep draws {fewest} pictures or more, and here only one may be drawn.", fewest=MIN_VALUES)
     match = PATTERN.fullmatch(text)

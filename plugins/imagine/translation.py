@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bot import language_code
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 FILE = Path(__file__).with_name("dictionary.tsv")
 MAX_PHRASE_WORDS = 4

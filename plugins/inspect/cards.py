@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from datetime import datetime
 
-from bot import cut_line
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
-    from bot import Context, PictureFindings, Provenance
+from bot import Context, PictureFindings, Provenance, cut_line
 
 MAX_FOREIGN_CHARACTERS = 60
 """How much is shown of what a stranger wrote into a file."""

@@ -1,7 +1,8 @@
 """A bot with every built-in plugin, in front of a model server whose answers a test can hold back."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes.model_server.model_api import FakeModels
@@ -15,10 +16,21 @@ from bot.storage.database import Database
 
 
 @pytest.fixture
-async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
-    plugins = plugin.load(PluginsSection(entry_points=False))
-    database = Database(f"sqlite:///{tmp_path}/tempera.db")
-    async with Bot(
-        ModelClient(models.url), plugins, database, settings={"safety.level": "off"}, platforms=PLATFORMS
-    ) as running:
+def bot_with(models: FakeModels, tmp_path: Path) -> Callable[..., Bot]:
+    """`bot_with(name, …)`: a bot with these plugins, or with all, to be started. The database is always the same.
+
+    `url` is the address of its model server, and `more` is for `Bot`.
+    """
+
+    def make(*enabled: str, url: str = "", **more: Any) -> Bot:
+        section = PluginsSection(entry_points=False, **({"enabled": enabled} if enabled else {}))
+        database = Database(f"sqlite:///{tmp_path}/tempera.db")
+        return Bot(ModelClient(url or models.url), plugin.load(section), database, **more)
+
+    return make
+
+
+@pytest.fixture
+async def bot(bot_with: Callable[..., Bot]) -> AsyncIterator[Bot]:
+    async with bot_with(settings={"safety.level": "off"}, platforms=PLATFORMS) as running:
         yield running

@@ -1,22 +1,20 @@
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fakes.core.requests import ANN, BEN, ROOM, THREAD, ask, last, press, replies, speaking
+from fakes.core.settings import put
 from fakes.model_server.broken_api import crooked, plainly
 from fakes.model_server.model_api import FakeModels
 
 from bot import LikelyToken, Reference, Reply, Token, User, UserError
 from bot.answers.decision import OpenForm
 from bot.app import Bot
-from bot.config.sections import ExplainSection, PluginsSection
+from bot.config.sections import ExplainSection
 from bot.core.errors import Expired
 from bot.core.messages import Action, Place, Request
-from bot.core.text import format_number
-from bot.inference.client import ModelClient
-from bot.plugin_host import plugin
-from bot.storage.database import Database, MessageRow
+from bot.storage.database import MessageRow
 from plugins.ask import add_lesson, fork_tokens
 
 ANSWER = "Paris is the capital of France."
@@ -119,24 +117,31 @@ async def test_continue_stands_below_answers_after_which_the_next_question_begin
         assert not offers(await bot.stored.snapshot(row, "en"))
 
 
-async def test_a_private_answer_is_continued_by_its_asker_alone(models: FakeModels, tmp_path: Path) -> None:
-    plugins, database = plugin.load(PluginsSection(enabled=("ask",), entry_points=False)), f"sqlite:///{tmp_path}/b.db"
-    async with Bot(ModelClient(models.url), plugins, Database(database), settings={"answers.private": True}) as bot:
+async def test_a_private_answer_is_continued_by_its_asker_alone(bot_with: Callable[..., Bot]) -> None:
+    async with bot_with("ask", settings={"answers.private": True}) as bot:
         hidden = await last(bot, ask("one"))
         assert (await last(bot, press("continue", hidden.row, BEN, prompt="two"))).error
         private = await last(bot, press("continue", hidden.row, prompt="two"))
     assert (private.private, private.card["with"]) == (True, "1 earlier turn")
 
 
-async def test_the_place_in_the_queue_is_shown(bot: Bot, models: FakeModels) -> None:
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("/ask hi", "Platz 4 in der Warteschlange …"),
+        ("/dial hi", "Platz 4 in der Warteschlange …"),
+        ("/imagine a cat", "Platz 4 in der Warteschlange, du bist in etwa 3 s dran …"),
+    ],
+)
+async def test_the_place_in_the_queue_is_shown(bot: Bot, models: FakeModels, line: str, status: str) -> None:
     models.place = 4
     models.gate.clear()
     statuses = []
-    async for reply in bot.prepare(ask("hi", speaking("es"))).start():
+    async for reply in bot.prepare(ask(line, speaking("de"))).start():
         statuses.append(reply.status)
         if "4" in reply.status:
             models.gate.set()
-    assert "Puesto 4 en la cola …" in statuses
+    assert status in statuses
 
 
 async def test_stop_reaches_the_model_server(bot: Bot, models: FakeModels) -> None:
@@ -148,22 +153,21 @@ async def test_stop_reaches_the_model_server(bot: Bot, models: FakeModels) -> No
             await replies(bot, press("stop", reply.row))
     assert (seen[-1].text, seen[-1].status) == ("Paris", "Stopped.")
     await models.until(dropped=1, running=0)
+    assert [token.text for token in await bot.stored.tokens(reply.row, ANN, ROOM)] == ["Paris"]
 
 
 @pytest.mark.parametrize(
     ("locale", "key", "value"),
     [("en", "left out", "4 older turns"), ("de", "ausgelassen", "4 ältere Beiträge")],
 )
-async def test_a_cut_answer_or_conversation_says_so(tmp_path: Path, locale: str, key: str, value: str) -> None:
+async def test_a_cut_answer_or_conversation_says_so(
+    bot_with: Callable[..., Bot], locale: str, key: str, value: str
+) -> None:
     stream = (
         b'data: {"choices": [{"delta": {"content": "```\\nx\\n```"}, "finish_reason": "length"}], '
         b'"tempera": {"dropped_turns": 4}}\n\ndata: [DONE]\n\n'
     )
-    plugins = plugin.load(PluginsSection(enabled=("ask",), entry_points=False))
-    async with (
-        crooked(plainly(stream)) as url,
-        Bot(ModelClient(url), plugins, Database(f"sqlite:///{tmp_path}/tempera.db")) as bot,
-    ):
+    async with crooked(plainly(stream)) as url, bot_with("ask", url=url) as bot:
         reply = await last(bot, ask("hi", speaking(locale)))
     assert reply.text == "```\nx\n```\n…"
     assert reply.card[key] == value
@@ -172,25 +176,10 @@ async def test_a_cut_answer_or_conversation_says_so(tmp_path: Path, locale: str,
 @pytest.mark.parametrize(
     ("line", "locale", "sentence"),
     [
-        ("/ask temperature:hot hi", "en", "temperature must be a number from 0 to 2; you gave “hot”."),
-        ("/ask temperature:hot hi", "de", "temperature muss eine Zahl von 0 bis 2 sein; du hast „hot“ eingegeben."),
-        ("/ask temperature:hot hi", "es", "temperature debe ser un número de 0 a 2; has escrito «hot»."),
-        (
-            "/ask seed:-1 hi",
-            "de",
-            "seed muss eine ganze Zahl von 0 bis 2147483647 sein; du hast „-1“ eingegeben.",
-        ),
-        ("/ask temprature:1 hi", "de", "/ask hat keine Option „temprature“. Meintest du „temperature“?"),
-        (
-            f"/ask {'x' * 8001}",
-            "es",
-            "prompt debe ser un texto de 1 a 8000 caracteres; has escrito 8001 caracteres.",
-        ),
-        (
-            "/face zzz:1",
-            "de",
-            "/face hat keine Option „zzz“; es gibt seed, count, truncation, style, show, from, to, broken.",
-        ),
+        ("/ask temperature:3 hi", "en", "temperature must be a number from 0 to 2; you gave “3”."),
+        ("/ask seed:-1 hi", "de", "seed muss eine ganze Zahl von 0 bis 2147483647 sein; du hast „-1“ eingegeben."),
+        (f"/ask {'x' * 8001}", "es", "prompt debe ser un texto de 1 a 8000 caracteres; has escrito 8001 caracteres."),
+        ("/help zzz:1", "de", "/help hat keine Option „zzz“; es gibt command."),
     ],
 )
 async def test_wrong_options_are_refused_in_the_askers_language(
@@ -219,12 +208,6 @@ async def test_a_refusal_of_the_model_server_is_shown_and_the_next_question_work
     assert (await last(bot, ask("hi"))).text == "fake-chat is loading."
     models.failure = None
     assert (await last(bot, ask("hi"))).text == ANSWER
-
-
-@pytest.mark.parametrize("temperature", [0, 0.7, 2])
-async def test_the_temperature_is_written_as_people_write_it(bot: Bot, temperature: float) -> None:
-    reply = await last(bot, ask(f"/ask temperature:{temperature} hi", ANN))
-    assert reply.card["temperature"] == format_number(temperature)
 
 
 @pytest.mark.parametrize(("options", "sent", "shown"), [("min_p:0", None, None), ("temperature:0", 0.05, None)])
@@ -270,27 +253,18 @@ async def test_tokens_that_ended_the_answer_are_not_kept(bot: Bot, models: FakeM
     assert [token.text for token in await bot.stored.tokens(reply.row, BEN, ROOM)] == ["Paris", "."]
 
 
-async def test_a_stopped_answer_keeps_its_tokens(bot: Bot, models: FakeModels) -> None:
-    models.gate.clear()
-    async for reply in bot.prepare(ask("hi")).start():
-        if reply.text and not reply.final:
-            await replies(bot, press("stop", reply.row))
-    assert [token.text for token in await bot.stored.tokens(reply.row, ANN, ROOM)] == ["Paris"]
-
-
-async def test_text_that_a_filter_holds_back_is_not_kept_in_tokens(models: FakeModels, tmp_path: Path) -> None:
-    plugins = plugin.load(PluginsSection(enabled=("ask",), entry_points=False))
+async def test_text_that_a_filter_holds_back_is_not_kept_in_tokens(
+    bot_with: Callable[..., Bot], models: FakeModels
+) -> None:
     models.scores, models.answer = {"vile": {"hate": 0.99}}, ("Roses", " are red.", " Something", " vile.", " The end.")
-    async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db")) as bot:
+    async with bot_with("ask") as bot:
         reply = await last(bot, ask("Say a poem"))
         assert (reply.text.startswith("Roses are red.\n\n"), reply.error) == (True, True)
         assert [token.text for token in await bot.stored.tokens(reply.row, BEN, ROOM)] == ["Roses", " are red."]
 
 
-async def test_the_setting_keep_tokens_can_be_switched_off(models: FakeModels, tmp_path: Path) -> None:
-    plugins = plugin.load(PluginsSection(enabled=("ask",), entry_points=False))
-    settings = {"ask.keep_tokens": False}
-    async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db"), settings=settings) as bot:
+async def test_the_setting_keep_tokens_can_be_switched_off(bot_with: Callable[..., Bot], models: FakeModels) -> None:
+    async with bot_with("ask", settings={"ask.keep_tokens": False}) as bot:
         reply = await last(bot, ask("hi"))
         assert "logprobs" not in models.requests[0]
         assert await bot.stored.tokens(reply.row, ANN, ROOM) == ()
@@ -332,6 +306,8 @@ async def test_a_fork_at_an_impossible_token_is_refused(bot: Bot, at: int, choic
     row = (await last(bot, ask("hi"))).row
     reply = await last(bot, fork(row, at, choice))
     assert (reply.text, reply.error) == (sentence, True)
+    face = (await last(bot, ask("/face seed:1"))).row
+    assert (await last(bot, fork(face, 0, 0))).text == "Answers of /face cannot be forked."
 
 
 async def test_a_fork_cannot_begin_with_blanks_alone(bot: Bot, models: FakeModels) -> None:
@@ -349,10 +325,8 @@ def test_a_fork_never_splits_a_character(at: int, choice: int) -> None:
         fork_tokens((Token("", 0.5, likely), Token("é", 0.5, (LikelyToken("è", 0.5),))), at, choice)
 
 
-async def test_only_the_author_can_fork_a_private_answer(bot: Bot, models: FakeModels, tmp_path: Path) -> None:
-    plugins = plugin.load(PluginsSection(enabled=("ask",), entry_points=False))
-    settings = {"answers.private": True}
-    async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db"), settings=settings) as bot:
+async def test_only_the_author_can_fork_a_private_answer(bot_with: Callable[..., Bot]) -> None:
+    async with bot_with("ask", settings={"answers.private": True}) as bot:
         row = (await last(bot, ask("hi"))).row
         assert await bot.stored.tokens(row, ANN, ROOM)
         elsewhere = replace(ROOM, channel="other")
@@ -363,9 +337,10 @@ async def test_only_the_author_can_fork_a_private_answer(bot: Bot, models: FakeM
         assert (await last(bot, fork(row, 0, 1))).private
 
 
-async def test_private_messages_are_not_in_the_fork_of_somebody_else(models: FakeModels, tmp_path: Path) -> None:
-    plugins = plugin.load(PluginsSection(enabled=("ask",), entry_points=False))
-    async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db")) as bot:
+async def test_private_messages_are_not_in_the_fork_of_somebody_else(
+    bot_with: Callable[..., Bot], models: FakeModels
+) -> None:
+    async with bot_with("ask") as bot:
         assert (await last(bot, ask("call me on 0151 23456789", place=THREAD))).private
         assert (await last(bot, ask("or on 0151 23456780", place=THREAD))).private
         assert "23456789" in str(models.requests[-1]["messages"])
@@ -376,42 +351,29 @@ async def test_private_messages_are_not_in_the_fork_of_somebody_else(models: Fak
         assert [turn["content"] for turn in models.requests[-1]["messages"]][1:] == ["Say hello", " so"]
 
 
-async def test_answers_of_other_commands_cannot_be_forked(bot: Bot) -> None:
-    row = (await last(bot, ask("/face seed:1"))).row
-    assert (await last(bot, fork(row, 0, 0))).text == "Answers of /face cannot be forked."
-
-
 # Lessons
 
-LESSON = "# Eggs\n\n## Tempera\n\nTempera is paint that is made with the yolk of an egg.\n"
+LESSON = "# Eggs\n\n## Tempera\n\nTempera is paint\\, that is made with the yolk of an \\*egg\\*.\n"
 ASKED = "what is tempera"
 
 
 @pytest.fixture
-def create_bot_with_lesson(models: FakeModels, tmp_path: Path) -> Callable[..., Bot]:
+async def bot_with_lesson(bot_with: Callable[..., Bot], models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
     models.listed = {"fake-chat": "chat"}
     (tmp_path / "eggs.md").write_text(LESSON)
-
-    def make(**settings: bool) -> Bot:
-        return Bot(
-            ModelClient(models.url),
-            plugin.load(PluginsSection(enabled=("ask", "explain"), entry_points=False)),
-            Database(f"sqlite:///{tmp_path}/tempera.db"),
-            settings={name.replace("__", "."): value for name, value in settings.items()},
-            sections={"explain": ExplainSection(lessons=(tmp_path / "eggs.md",))},
-        )
-
-    return make
+    sections = {"explain": ExplainSection(lessons=(tmp_path / "eggs.md",))}
+    async with bot_with("ask", "explain", sections=sections) as bot:
+        await last(bot, ask(f"/explain {ASKED}"))
+        yield bot
 
 
 async def test_the_text_of_a_lesson_goes_to_the_model_and_the_card_names_it(
-    create_bot_with_lesson: Callable[..., Bot], models: FakeModels
+    bot_with_lesson: Bot, models: FakeModels
 ) -> None:
-    async with create_bot_with_lesson() as bot:
-        await last(bot, ask(f"/explain {ASKED}"))
-        reply = await last(bot, ask(f"/ask {ASKED}"))
+    reply = await last(bot_with_lesson, ask(f"/ask {ASKED}"))
     given = models.requests[-1]["messages"][-1]["content"]
-    assert "Tempera is paint that is made with the yolk of an egg." in given
+    # Without the marks of Markdown.
+    assert "Tempera is paint, that is made with the yolk of an *egg*." in given
     assert given.endswith(ASKED)
     assert reply.card["lesson"] == "Eggs › Tempera"
     assert reply.quote == ASKED
@@ -424,24 +386,15 @@ def test_the_model_is_told_in_which_language_to_answer_by_an_english_lesson() ->
     )
 
 
-@pytest.mark.parametrize("question", ["who won the cup", f"{ASKED} {'and more ' * 80}"])
+@pytest.mark.parametrize("question", ["who won the cup", f"{ASKED} {'and more ' * 80}", ASKED])
 async def test_without_a_lesson_the_question_is_sent_unchanged(
-    create_bot_with_lesson: Callable[..., Bot], models: FakeModels, question: str
+    bot_with_lesson: Bot, models: FakeModels, question: str
 ) -> None:
-    async with create_bot_with_lesson() as bot:
-        await last(bot, ask(f"/explain {ASKED}"))
-        reply = await last(bot, ask(f"/ask {question}"))
+    if question == ASKED:
+        await put(bot_with_lesson.settings, "ask.use_lessons", False)
+    reply = await last(bot_with_lesson, ask(f"/ask {question}"))
     assert models.requests[-1]["messages"][-1]["content"] == question.strip()
     assert "lesson" not in reply.card
-
-
-async def test_the_setting_use_lessons_can_be_switched_off(
-    create_bot_with_lesson: Callable[..., Bot], models: FakeModels
-) -> None:
-    async with create_bot_with_lesson(ask__use_lessons=False) as bot:
-        await last(bot, ask(f"/explain {ASKED}"))
-        await last(bot, ask(f"/ask {ASKED}"))
-    assert models.requests[-1]["messages"][-1]["content"] == ASKED
 
 
 async def test_a_long_conversation_fits_a_request_in_any_script(bot: Bot, models: FakeModels) -> None:

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 from fakes.core.requests import ANN, MODERATOR, OPERATOR, ROOM, ask, last, speaking
+from fakes.core.settings import SCHOOL
 from fakes.model_server.model_api import FakeModels
 
 from bot.app import Bot
@@ -17,6 +18,15 @@ async def run_as_moderator(bot: Bot, line: str, user: User = MODERATOR, place: P
 
 async def read_text(bot: Bot, line: str, user: User = MODERATOR) -> str:
     return (await run_as_moderator(bot, line, user)).text
+
+
+UNKNOWN = "There is no setting “xyzzy”. /config show lists what there is."
+WARM = "ask.temperature.maximum must be a number from 0 to 2; you gave “warm”."
+NEEDS_A_VALUE = (
+    "limits.cooldown needs a value: a whole number from 0 to 86400. Like this: `/config set limits.cooldown value:…`"
+)
+FOR_THE_SERVER = "access.channels cannot be set for a single channel; set it for the whole server."
+FOR_THE_OPERATOR = "Only whoever runs this bot can name another server, from the terminal."
 
 
 # Set and reset
@@ -46,21 +56,6 @@ async def test_a_change_shows_the_value_before_and_after(bot: Bot, line: str) ->
     )
 
 
-async def test_one_channel_never_changes_another(bot: Bot, models: FakeModels) -> None:
-    await run_as_moderator(bot, "/config set ask.temperature.maximum 1 channel:#room")
-    assert (await last(bot, ask("/ask temperature:1.5 hi"))).error
-    for place in (HALL, Place("test", "room", server="other"), Place("other", "room", server="school")):
-        assert not (await last(bot, ask("/ask temperature:1.5 hi", place=place))).error
-    assert not (await last(bot, ask("/ask temperature:1.5 hi", place=Place("test", "hall", "school", "room")))).error
-
-
-async def test_a_default_is_in_force_at_the_next_request(bot: Bot, models: FakeModels) -> None:
-    await run_as_moderator(bot, "/config set ask.temperature.default 0.1")
-    assert (await last(bot, ask("/ask hi"))).card["temperature"] == "0.1"
-    await run_as_moderator(bot, "/config reset ask.temperature.default")
-    assert (await last(bot, ask("/ask hi"))).card["temperature"] == "0.7"
-
-
 async def test_a_change_lists_the_channels_with_their_own_value(bot: Bot) -> None:
     await run_as_moderator(bot, "/config set limits.cooldown 5 channel:#hall")
     await run_as_moderator(bot, "/config set limits.cooldown 0 role:@teachers")
@@ -82,41 +77,22 @@ async def test_reset_removes_one_or_all_values_of_a_scope(bot: Bot) -> None:
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        (
-            "/config set ask.temprature.maximum 1",
-            "There is no setting “ask.temprature.maximum”. Did you mean “ask.temperature.maximum”?",
-        ),
-        ("/config set xyzzy 1", "There is no setting “xyzzy”. /config show lists what there is."),
-        (
-            "/config set ask.temperature.maximum warm",
-            "ask.temperature.maximum must be a number from 0 to 2; you gave “warm”.",
-        ),
-        (
-            "/config set limits.cooldown",
-            (
-                "limits.cooldown needs a value: a whole number from 0 to 86400. "
-                "Like this: `/config set limits.cooldown value:…`"
-            ),
-        ),
-        (
-            "/config set access.channels hall channel:#room",
-            "access.channels cannot be set for a single channel; set it for the whole server.",
-        ),
+        ("/config set xyzzy 1", UNKNOWN),
+        ("/config set ask.temperature.maximum warm", WARM),
+        ("/config set limits.cooldown", NEEDS_A_VALUE),
+        ("/config set access.channels hall channel:#room", FOR_THE_SERVER),
         ("/config set answers.private yes role:@x", "answers.private cannot be set for a role."),
         ("/config set limits.role.hour 5", "limits.role.hour is set for a role; name one."),
         ("/config set limits.cooldown 5 role:@x channel:#y", "Name a channel or a role, not both."),
-        (
-            "/config set limits.cooldown 5 server:web",
-            "Only whoever runs this bot can name another server, from the terminal.",
-        ),
+        ("/config set limits.cooldown 5 server:web", FOR_THE_OPERATOR),
         ("/config import", "Give the settings either as a file or as text."),
-        ("/config show xyzzy", "There is no setting “xyzzy”. /config show lists what there is."),
+        ("/config show xyzzy", UNKNOWN),
     ],
 )
 async def test_an_error_is_one_sentence(bot: Bot, line: str, sentence: str) -> None:
     reply = await run_as_moderator(bot, line)
     assert (reply.text, reply.error, reply.private) == (sentence, True, True)
-    assert bot.settings.scopes.values_within(Scope("test", "school")) == {}
+    assert bot.settings.scopes.values_within(SCHOOL) == {}
 
 
 async def test_the_operator_changes_settings_of_other_servers(bot: Bot) -> None:
@@ -129,13 +105,6 @@ async def test_the_operator_changes_settings_of_other_servers(bot: Bot) -> None:
     assert await read_text(bot, "/config show server:nowhere", OPERATOR) == (
         "server must be one of discord:ID, slack:ID, web, terminal, with the server’s id for ID; you gave “nowhere”."
     )
-
-
-async def test_changes_are_recorded_with_their_author(bot: Bot) -> None:
-    await run_as_moderator(bot, "/config set limits.cooldown 60 channel:#hall")
-    [entry] = await bot.audit.find("test", "school")
-    assert (entry.kind, entry.what, entry.channel) == ("setting", "limits.cooldown", "hall")
-    assert (entry.before, entry.after, entry.actor, entry.actor_name) == (None, 60, "mod", "Mod")
 
 
 # Show
@@ -183,33 +152,34 @@ async def test_one_setting_is_shown_with_the_origin_of_its_value(bot: Bot) -> No
         ("value", "/config set channel:#hall safety.level", "cl", ("classroom",)),
         ("value", "/config set answers.private", "", ("yes", "no")),
         ("value", "/config set limits.cooldown", "", ("0", "86400")),
+        ("value", "/config set ask.temperature.maximum", "", ("2", "0")),
+        ("value", "/config set answers.language", "e", ("each", "en", "es")),
+        ("value", "/config set access.channels", "", ()),
+        ("value", "/config set xyzzy", "", ()),
+        ("value", "/config set xyzzy:1", "", ()),
+        ("value", "/config set", "", ()),
+        ("setting", "/config show", "ask.temp", ("ask.temperature.default", "ask.temperature.minimum")),
     ],
 )
 async def test_names_and_values_complete(
-    bot: Bot, option: str, before: str, typed: str, offered: tuple[str, ...]
+    bot: Bot, models: FakeModels, option: str, before: str, typed: str, offered: tuple[str, ...]
 ) -> None:
     request = Request(user=MODERATOR, place=ROOM, command=" ".join(before[1:].split()[:2]), text=f"{before} ")
-    assert (await bot.complete(request, option, typed))[: len(offered)] == [*offered]
+    found = await bot.complete(request, option, typed)
+    assert list(found[: len(offered) or None]) == [*offered]
     assert await bot.complete(replace(request, user=ANN), option, typed) == ()
+    if "fake-" in str(offered):
+        # Nor is there one to offer while the model server is silent.
+        models.listed = {}
+        assert await bot.complete(request, option, typed) == []
 
 
 async def test_reset_completes_the_settings_that_were_changed(bot: Bot) -> None:
-    await run_as_moderator(bot, "/config set limits.cooldown 5 channel:#hall")
     request = Request(user=MODERATOR, place=ROOM, command="config reset", text="/config reset ")
+    assert await bot.complete(request, "setting", "") == []
+    await run_as_moderator(bot, "/config set limits.cooldown 5 channel:#hall")
     assert await bot.complete(request, "setting", "lim") == ["limits.cooldown"]
     assert await bot.complete(request, "setting", "ask") == []
-
-
-@pytest.mark.parametrize("before", ["/config set xyzzy ", "/config set xyzzy:1 ", "/nothing ", ""])
-async def test_unknown_settings_complete_to_no_values(bot: Bot, before: str) -> None:
-    request = Request(user=MODERATOR, place=ROOM, command="config set", text=before)
-    assert await bot.complete(request, "value", "") == []
-
-
-async def test_models_complete_to_nothing_while_the_model_server_is_silent(bot: Bot, models: FakeModels) -> None:
-    models.listed = {}
-    request = Request(user=MODERATOR, place=ROOM, command="config set", text="/config set ask.model ")
-    assert await bot.complete(request, "value", "") == []
 
 
 # Files
@@ -233,20 +203,16 @@ async def test_an_exported_file_can_be_imported_in_another_server(bot: Bot) -> N
             next(line for line in done if line.startswith("`ask.system_prompt`")),
         ]
     )
-    here, there = Scope("test", "school"), Scope("test", "other")
-    assert [dict(values) for values in bot.settings.scopes.values_within(here).values()] == [
-        dict(values) for values in bot.settings.scopes.values_within(there).values()
-    ]
+    here, there = (bot.settings.scopes.values_within(scope).values() for scope in (SCHOOL, Scope("test", "other")))
+    assert list(map(dict, here)) == list(map(dict, there))
     assert (await last(bot, request)).text == "All of that was set already."
 
 
 async def test_names_in_a_file_need_no_quotation_marks(bot: Bot) -> None:
-    text = (
-        "[server]\nlimits.user.hour = 3\n[server.answers]\nprivate = true\n[channel.hall]\nask.temperature.maximum = 1"
-    )
+    text = "[server]\nlimits.user.hour = 3\nanswers.private = true\n[channel.hall.ask.temperature]\nmaximum = 1"
     await last(bot, Request(user=MODERATOR, place=ROOM, command="config import", options={"text": text}))
-    assert bot.settings.scopes.values_within(Scope("test", "school")) == {
-        Scope("test", "school"): {"limits.user.hour": 3, "answers.private": True},
+    assert bot.settings.scopes.values_within(SCHOOL) == {
+        SCHOOL: {"limits.user.hour": 3, "answers.private": True},
         Scope("test", "school", "hall"): {"ask.temperature.maximum": 1},
     }
 
@@ -279,10 +245,10 @@ x = 1
             "- ask.temperature.maximum must be a number from 0 to 2; you gave “9”.",
             "- answers.private must be yes or no; a list or a table is none.",
             "- ask.model must be one of the models there are for it: fake-chat; you gave “other”.",
-            "- access.channels cannot be set for a single channel; set it for the whole server.",
+            f"- {FOR_THE_SERVER}",
         ]
     )
-    assert bot.settings.scopes.values_within(Scope("test", "school")) == {}
+    assert bot.settings.scopes.values_within(SCHOOL) == {}
 
 
 @pytest.mark.parametrize(
@@ -305,37 +271,7 @@ async def test_a_malformed_file_is_refused(bot: Bot, file: Attachment, sentence:
     assert (await last(bot, request)).text.startswith(sentence)
 
 
-# Completion and rights
-
-
-@pytest.mark.parametrize(
-    ("setting", "typed", "values"),
-    [
-        ("answers.private", "", ["yes", "no"]),
-        ("answers.language", "e", ["each", "en", "es"]),
-        ("ask.temperature.maximum", "", ["2", "0"]),
-        ("access.channels", "", []),
-        ("xyzzy", "", []),
-        ("", "", []),
-    ],
-)
-async def test_values_complete(bot: Bot, setting: str, typed: str, values: list[str]) -> None:
-    request = Request(user=MODERATOR, place=ROOM, command="config set", options={"setting": setting})
-    assert list(await bot.complete(request, "value", typed)) == values
-
-
-async def test_names_complete(bot: Bot) -> None:
-    async def complete(command: str, typed: str, user: User = MODERATOR) -> list[str]:
-        return list(await bot.complete(Request(user=user, place=ROOM, command=command), "setting", typed))
-
-    assert await complete("config set", "cooldown") == ["limits.cooldown"]
-    assert await complete("config show", "ask.temperature") == [
-        f"ask.temperature.{part}" for part in ("default", "minimum", "maximum")
-    ]
-    assert await complete("config reset", "") == []
-    await run_as_moderator(bot, "/config set limits.cooldown 5 channel:#hall")
-    assert await complete("config reset", "") == ["limits.cooldown"]
-    assert await complete("config set", "", ANN) == []
+# Rights
 
 
 async def test_a_plugin_cannot_change_settings_for_users_who_are_no_moderators(bot: Bot) -> None:
@@ -345,7 +281,7 @@ async def test_a_plugin_cannot_change_settings_for_users_who_are_no_moderators(b
     from bot.settings.editor import SettingsEditor
 
     with pytest.raises(PermissionDenied, match="Only moderators can change settings."):
-        await SettingsEditor(bot.settings).set(Caller(ANN, ROOM), "limits.cooldown", 5, Scope("test", "school"))
+        await SettingsEditor(bot.settings).set(Caller(ANN, ROOM), "limits.cooldown", 5, SCHOOL)
     assert bot.settings.value("limits.cooldown", ROOM) == 0
 
 
@@ -355,5 +291,5 @@ async def test_a_plugin_may_go_on_changing_settings_in_the_old_way_for_a_while(b
 
     settings = SettingsView(bot.settings, Caller(MODERATOR, ROOM))
     with pytest.warns(DeprecationWarning, match="ctx.settings_editor.set"):
-        await settings.set("limits.cooldown", 5, Scope("test", "school"))
+        await settings.set("limits.cooldown", 5, SCHOOL)
     assert settings["limits.cooldown"] == 5

@@ -1,8 +1,7 @@
 """/mod, /timeout, /timeouts and /queue: what they do for moderators, and that others are refused."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import timedelta
 
@@ -12,14 +11,11 @@ from fakes.model_server.model_api import FakeModels
 
 from bot import UserError
 from bot.app import Bot
-from bot.config.sections import PluginsSection
 from bot.core.adapters import Capabilities, ShownMessage
 from bot.core.messages import Place, Request, User
-from bot.inference.client import ModelClient
-from bot.plugin_host import plugin
 from bot.settings.scopes import server_scope
 from bot.storage.audit import AuditFilter
-from bot.storage.database import Database, now
+from bot.storage.database import now
 from plugins.moderation import parse_timeout
 
 SCHOOL = server_scope(ROOM)
@@ -160,9 +156,8 @@ async def test_a_message_is_removed_by_its_link_with_its_stored_data(bot: Bot) -
         (entry,) = await bot.audit.find("test", "school", AuditFilter(kind="moderation"))
         assert (entry.what, entry.actor, entry.subject, entry.after) == ("remove", "mod", "ben", {"command": "ask"})
         # This message is not stored, such as a greeting.
-        assert (
-            await last(bot, ask("/mod remove https://chat/school/hello", MODERATOR))
-        ).text == "The message is removed."
+        greeting = await last(bot, ask("/mod remove https://chat/school/hello", MODERATOR))
+        assert greeting.text == "The message is removed."
         for link, sentence in [
             ("https://chat/school/m2", "There is no message of mine there."),
             ("https://chat/other/hello", "That message is not of this server."),
@@ -170,26 +165,18 @@ async def test_a_message_is_removed_by_its_link_with_its_stored_data(bot: Bot) -
         ]:
             reply = await last(bot, ask(f"/mod remove {link}", MODERATOR))
             assert (reply.text, reply.error) == (sentence, True)
+        # The platform keeps this one.
+        kept, adapter.keeps = await last(bot, ask("/ask hi", BEN)), True
+        await bot.messages.set_external_ids(kept.row, ["m1"])
+        reply = await last(bot, ask("/mod remove https://chat/school/m1", MODERATOR))
+        assert reply.text == "What was stored of it is deleted; the message itself could not be removed there."
+        assert await bot.messages.get(kept.row) is None
 
 
-async def test_a_message_that_the_platform_keeps_is_reported(bot: Bot) -> None:
-    answer = await last(bot, ask("/ask hi", BEN))
-    await bot.messages.set_external_ids(answer.row, ["m1"])
-    with bot.adapters.registered("test", adapter := FakeAdapter()):
-        adapter.keeps = True
-        assert (await last(bot, ask("/mod remove https://chat/school/m1", MODERATOR))).text == (
-            "What was stored of it is deleted; the message itself could not be removed there."
-        )
-    assert await bot.messages.get(answer.row) is None
-
-
-async def test_an_answer_of_another_server_is_not_removed(bot: Bot) -> None:
-    answer = await last(bot, ask("/ask hi", BEN, ELSEWHERE))
-    assert (await last(bot, ask(f"/mod remove {answer.row}", MODERATOR))).text == "There is no message of mine there."
-    assert await bot.messages.get(answer.row) is not None
-
-
-async def test_direct_messages_of_others_are_not_removed(bot: Bot) -> None:
+async def test_messages_of_other_servers_and_direct_messages_are_not_removed(bot: Bot) -> None:
+    elsewhere = await last(bot, ask("/ask hi", BEN, ELSEWHERE))
+    refused = await last(bot, ask(f"/mod remove {elsewhere.row}", MODERATOR))
+    assert refused.text == "There is no message of mine there."
     answer = await last(bot, ask("/ask hi", BEN, Place("test", "room")))
     await bot.messages.set_external_ids(answer.row, ["m1"])
     with bot.adapters.registered("test", adapter := FakeAdapter()):
@@ -197,7 +184,7 @@ async def test_direct_messages_of_others_are_not_removed(bot: Bot) -> None:
             reply = await last(bot, ask(f"/mod remove https://chat//{message}", MODERATOR, Place("test", "dm-mod")))
             assert reply.text == "That message is not of this server."
     assert adapter.shown == {"m1", "m2", "hello"}
-    assert await bot.messages.get(answer.row) is not None
+    assert None not in [await bot.messages.get(one.row) for one in (elsewhere, answer)]
 
 
 async def test_an_audit_entry_is_made_when_moderators_press_buttons_of_others(bot: Bot, models: FakeModels) -> None:
@@ -247,16 +234,11 @@ async def test_the_queue_is_shown_and_cancelled(bot: Bot, models: FakeModels) ->
     await elsewhere
 
 
-@asynccontextmanager
-async def process(address: str, models: FakeModels) -> AsyncIterator[Bot]:
-    plugins = plugin.load(PluginsSection(enabled=("ask", "moderation"), entry_points=False))
-    async with Bot(ModelClient(models.url), plugins, Database(address), settings={"safety.level": "off"}) as bot:
-        yield bot
-
-
-async def test_answers_of_another_process_are_cancelled_and_removed_too(tmp_path: object, models: FakeModels) -> None:
-    address = f"sqlite:///{tmp_path}/tempera.db"
-    async with process(address, models) as one, process(address, models) as other:
+async def test_answers_of_another_process_are_cancelled_and_removed_too(
+    bot: Bot, bot_with: Callable[..., Bot], models: FakeModels
+) -> None:
+    one = bot
+    async with bot_with("ask", "moderation", settings={"safety.level": "off"}) as other:
         for line, what in (("/mod remove", None), ("/queue", "b0")):
             models.gate.clear()
             running = asyncio.create_task(last(other, ask("/ask hi", BEN)))

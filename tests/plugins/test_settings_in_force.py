@@ -3,7 +3,6 @@
 import io
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +11,8 @@ from fakes.model_server.model_api import FakeModels
 from PIL import Image
 
 from bot.app import Bot
-from bot.config.sections import PluginsSection
 from bot.core.messages import Action, Place, Reply, Request
 from bot.inference.client import ModelClient
-from bot.plugin_host import plugin
-from bot.storage.database import Database
 
 HALL = Place("test", "hall", server="school")
 OTHER_SERVER = replace(ROOM, server="other")
@@ -174,10 +170,10 @@ async def test_help_and_completion_follow_the_settings_of_the_channel(bot: Bot, 
     assert "1234" not in await seen(bot, models, "/ask i want to kill myself", HALL, text)
 
 
-async def test_a_setting_takes_effect_in_every_process(bot: Bot, several: FakeModels, tmp_path: Path) -> None:
-    plugins = plugin.load(PluginsSection(entry_points=False))
-    database = Database(f"sqlite:///{tmp_path}/tempera.db")
-    async with Bot(ModelClient(several.url), plugins, database, settings={"safety.level": "off"}) as second:
+async def test_a_setting_takes_effect_in_every_process(
+    bot: Bot, bot_with: Callable[..., Bot], several: FakeModels
+) -> None:
+    async with bot_with(settings={"safety.level": "off"}) as second:
         await last(bot, ask("/config set ask.model other-chat channel:#room", MODERATOR))
         await second.settings.refresh()
         assert await seen(second, several, "/ask hi", ROOM, field("model")) == "other-chat"
@@ -295,22 +291,14 @@ async def test_a_setting_says_where_the_limit_of_all_temperatures_is_narrower(bo
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        (
-            "/config set ask.model fake-images",
-            ("ask.model must be one of the models there are for it: fake-chat, other-chat; you gave “fake-images”."),
-        ),
-        (
-            "/config set imagine.model fake-chat channel:#room",
-            (
-                "imagine.model must be one of the models there are for it: fake-images, other-images; you gave "
-                "“fake-chat”."
-            ),
-        ),
+        ("ask.model fake-images", "fake-chat, other-chat; you gave “fake-images”."),
+        ("imagine.model fake-chat channel:#room", "fake-images, other-images; you gave “fake-chat”."),
     ],
 )
 async def test_only_a_model_for_the_task_can_be_set(bot: Bot, several: FakeModels, line: str, sentence: str) -> None:
-    reply = await last(bot, ask(line, MODERATOR))
-    assert (reply.text, reply.error) == (sentence, True)
+    reply = await last(bot, ask(f"/config set {line}", MODERATOR))
+    told = f"{line.split()[0]} must be one of the models there are for it: {sentence}"
+    assert (reply.text, reply.error) == (told, True)
     assert await seen(bot, several, "/ask hi", ROOM, field("model")) == "fake-chat"
 
 
@@ -342,34 +330,20 @@ async def test_compare_uses_the_model_that_is_set_for_each_family(bot: Bot, seve
     assert {body["model"] for body in several.requests} == {"other-chat", "other-images", "fake-faces"}
 
 
-async def test_odds_go_on_with_the_model_whose_tokens_they_are(bot: Bot, several: FakeModels) -> None:
-    await last(bot, ask("/config set ask.model other-chat", MODERATOR))
-    odds = await last(bot, ask("/odds The cat"))
-    await last(bot, ask("/config reset ask.model", MODERATOR))
-    await last(bot, Request(user=ANN, place=ROOM, action=Action(odds.buttons[0].id)))
-    assert [body["model"] for body in several.requests] == ["other-chat"] * 2
-
-
 GONE = "The model other-chat is no longer served, so fake-chat answers."
 
 
-@pytest.mark.parametrize("line", ["/ask hi", "/dial hi", "/odds hi", "/compare a cat"])
+@pytest.mark.parametrize("line", ["/ask hi", "/dial hi", "/odds hi", "/compare a cat", "/imagine a cat"])
 async def test_in_the_place_of_a_model_that_is_no_longer_served_the_present_one_answers_and_says_so(
     bot: Bot, several: FakeModels, line: str
 ) -> None:
-    await last(bot, ask("/config set ask.model other-chat", MODERATOR))
-    del several.listed["other-chat"]
+    setting, kind = ("imagine", "images") if line.startswith("/imagine") else ("ask", "chat")
+    await last(bot, ask(f"/config set {setting}.model other-{kind}", MODERATOR))
+    del several.listed[f"other-{kind}"]
     reply = await last(bot, ask(line))
-    assert (reply.error, reply.status) == (False, GONE)
-    assert "fake-chat" in str(reply.card)
-
-
-async def test_a_picture_is_drawn_by_the_present_model_as_well(bot: Bot, several: FakeModels) -> None:
-    await last(bot, ask("/config set imagine.model other-images", MODERATOR))
-    del several.listed["other-images"]
-    reply = await last(bot, ask("/imagine a cat"))
-    assert reply.status.endswith("The model other-images is no longer served, so fake-images answers.")
     assert not reply.error
+    assert reply.status.endswith(GONE.replace("chat", kind))
+    assert f"fake-{kind}" in str(reply.card)
 
 
 @pytest.mark.parametrize("label", ["Again", "Edit"])

@@ -1,24 +1,11 @@
 """/status: the models that there are, and their queues."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 from fakes.core.requests import ask, last
 from fakes.model_server.model_api import FakeModels
 
 from bot.app import Bot
-from bot.config.sections import PluginsSection
 from bot.inference.client import ModelClient
-from bot.plugin_host import plugin
-from bot.storage.database import Database
-
-
-@pytest.fixture
-async def bot(models: FakeModels, tmp_path: Path) -> AsyncIterator[Bot]:
-    plugins = plugin.load(PluginsSection(enabled=("ask", "status"), entry_points=False))
-    async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/tempera.db")) as running:
-        yield running
 
 
 async def test_models_are_shown_with_their_queues_and_states(bot: Bot, models: FakeModels) -> None:

@@ -111,10 +111,6 @@ async def test_a_typed_user_is_looked_up(bot: Bot) -> None:
         )
 
 
-async def test_an_unknown_command_is_refused(bot: Bot) -> None:
-    assert (await why(bot, "imagin")).text == "There is no command /imagin. Did you mean /imagine?"
-
-
 async def test_names_of_forbidden_commands_complete_too(bot: Bot) -> None:
     await moderate(bot, "face.enabled no")
     request = Request(user=ANN, place=ROOM, command="why")

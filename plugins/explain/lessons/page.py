@@ -6,6 +6,7 @@ Markdown that a teacher wrote is shown unchanged; the blocks of other files are 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -14,18 +15,13 @@ from bot import Page, Part
 from bot.documents import author_wordings, markup
 from bot.documents.blocks import BREAK, Block, Code, Items, Paragraph, Table
 from bot.documents.encoding import decode
-from bot.documents.parse import is_html, is_packed
+from bot.documents.parse import ParsedDocument, is_html, is_packed
 from bot.documents.plain import BOLD, QUESTION_LABEL, is_question, remove_answer_label
 from bot.documents.to_markdown import CODE, escape_line_start, fence
-from plugins.explain.lessons.passages import hyphenate, split_sections
+from plugins.explain.lessons.passages import Section, hyphenate, split_sections
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
     from markdown_it.token import Token
-
-    from bot.documents.parse import ParsedDocument
-    from plugins.explain.lessons.passages import Section
 
 SIGNS = re.compile(rf"(?P<code>{CODE.pattern})|[\\`*_{{}}\[\]<>|~&#$]")
 FIRST_SIGNS = re.compile(r"^([^\S\n]*)([-+=]|\d{1,9}(?=[.)]))", re.MULTILINE)

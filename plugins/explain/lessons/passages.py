@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from bot.documents.blocks import BREAK, Block, Code, Heading, Items, Paragraph, Table
+from bot.documents.parse import ParsedDocument
 from bot.documents.plain import FAQ, is_question, remove_answer_label
 from bot.documents.to_markdown import escape, fence, to_plain, unwrap_code
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from bot.documents.parse import ParsedDocument
 
 MAX_CHARACTERS = 1600
 """The longest passage, before escapes. A longer section becomes several, each of whole paragraphs, sentences or lines

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from bot import UserError
+from plugins.explain.library.lesson_reader import LessonReader
 from plugins.explain.library.lesson_set import Lesson, read_lesson
 from plugins.explain.library.translations import translation_paths
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-    from pathlib import Path
-
-    from plugins.explain.library.lesson_reader import LessonReader
 
 log = logging.getLogger(__name__)
 

@@ -6,15 +6,12 @@ import asyncio
 import logging
 from collections import defaultdict
 from pathlib import PurePath
-from typing import TYPE_CHECKING
 
 from bot import ChildFailed, UserError, read_child_answer, run_child
 from bot.documents.limits import Limit
 from bot.documents.parse import require_document_size, unreadable
+from plugins.explain.library.lesson_set import Lesson
 from plugins.explain.library.reader_process import build_lesson
-
-if TYPE_CHECKING:
-    from plugins.explain.library.lesson_set import Lesson
 
 PROGRAM = "plugins.explain.library.reader_process"
 MAX_PROCESSES = 2

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from bot import UserError
-from plugins.explain.library.lesson_store import title_key
+from bot import Page, UserError
+from bot.documents.limits import Limit, LimitExceeded, Tally
+from bot.documents.parse import parse_document
+from plugins.explain.lessons.page import build_page
+from plugins.explain.lessons.passages import Passage, split_passages
+from plugins.explain.library.lesson_store import StoredLesson, Version, title_key
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
-    from pathlib import Path
-
-    from bot import Page
-    from plugins.explain.lessons.passages import Passage
-    from plugins.explain.library.lesson_store import StoredLesson, Version
     from plugins.explain.search.index import Index
 
 
@@ -90,11 +89,6 @@ def read_lesson(data: bytes, filename: str, title: str = "") -> Lesson:
     A file that strangers gave may keep this busy: use LessonReader for it. Raises UserError, with a sentence for the
     user who gave it, if the file is no lesson.
     """
-    from bot.documents.limits import Limit, LimitExceeded, Tally
-    from bot.documents.parse import parse_document
-    from plugins.explain.lessons.page import build_page
-    from plugins.explain.lessons.passages import split_passages
-
     parsed = parse_document(data, filename)
     title = title or parsed.title
     passages = tuple(replace(passage, lesson_title=title) for passage in split_passages(parsed))

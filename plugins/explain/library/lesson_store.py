@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bot import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Set
-
-    from bot import Store
+from bot import Store, UserError
 
 MAX_LESSONS, MAX_VERSIONS = 50, 10
 """The limits for a server and for a lesson; of a lesson, the oldest version is deleted."""

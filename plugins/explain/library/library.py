@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bot import Attachment, Busy, DatabaseUnavailable, UserError
+from bot import Attachment, Busy, DatabaseUnavailable, Host, UserError
+from plugins.explain.lessons.passages import Passage
 from plugins.explain.library.configured import ConfiguredLessons
 from plugins.explain.library.lesson_reader import MAX_WAIT_SECONDS, LessonReader
 from plugins.explain.library.lesson_set import Lesson, LessonSet, sum_sizes
@@ -26,13 +28,9 @@ from plugins.explain.library.translations import (
     translation_paths,
     with_distinct_page_names,
 )
+from plugins.explain.search.decision import Ranking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
-
-    from bot import Host
-    from plugins.explain.lessons.passages import Passage
-    from plugins.explain.search.decision import Ranking
     from plugins.explain.search.index import Index
     from plugins.explain.search.types import Query
 

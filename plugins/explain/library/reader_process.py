@@ -5,16 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bot import Page, Part, answer_as_child
 from bot.documents.limits import Limit
 from plugins.explain.lessons.passages import Passage
 from plugins.explain.library.lesson_set import Lesson, read_lesson
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
 
 
 def main() -> None:

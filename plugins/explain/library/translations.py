@@ -6,17 +6,13 @@ answered from it instead of from `cells.md`, and all others are not.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from plugins.explain.lessons.passages import Passage, make_distinct
+from plugins.explain.library.lesson_set import Lesson
 from plugins.explain.search.words.glossary import count_stop_words, language_codes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from plugins.explain.lessons.passages import Passage
-    from plugins.explain.library.lesson_set import Lesson
 
 MAX_TELLING_CHARACTERS = 5000
 """The beginning of a lesson that is read to tell its language."""
@@ -52,8 +48,6 @@ def passages_of(lessons: Sequence[Lesson]) -> list[Passage]:
 
 def with_distinct_page_names(lessons: Sequence[Lesson]) -> tuple[Lesson, ...]:
     """Return the lessons, each with a page address that no other one has, also not in another language."""
-    from plugins.explain.lessons.passages import make_distinct
-
     used: dict[str, int] = {}
     named = [
         replace(lesson, page=replace(lesson.page, name=make_distinct(lesson.page.name, used)))

@@ -7,13 +7,10 @@ research/explain/calibration.py fits the model.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from plugins.explain.lessons.passages import Passage
+from plugins.explain.lessons.passages import Passage
 
 MAX_SUGGESTIONS = 3
 FEATURE_COUNT = 11

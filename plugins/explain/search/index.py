@@ -16,14 +16,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bot.documents.plain import is_question
-from plugins.explain.lessons.passages import topics_by_lesson
+from plugins.explain.lessons.passages import Passage, topics_by_lesson
 from plugins.explain.search.answer_type import lacks_answer_type
 from plugins.explain.search.decision import FEATURE_COUNT, MAX_SUGGESTIONS, Decision, Ranking, choose_model, decide
 from plugins.explain.search.embedding.passage_embeddings import PassageEmbeddings
@@ -35,14 +37,6 @@ from plugins.explain.search.types import Floats, PassageScores, Query
 from plugins.explain.search.words.glossary import translate_question
 from plugins.explain.search.words.ngrams import CharacterNgrams
 from plugins.explain.search.words.vocabulary import ENGLISH, SearchLanguage, Vocabulary, join_compounds, stems, words
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-    from plugins.explain.lessons.passages import Passage
-
 
 MAX_CANDIDATES = 40
 """The number of passages that each of the searches names."""

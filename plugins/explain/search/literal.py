@@ -7,16 +7,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 from bot.documents.plain import HEADING_NUMBER, QUESTION_LABEL, is_question
-from plugins.explain.lessons.passages import split_sentences
+from plugins.explain.lessons.passages import Passage, split_sentences
 from plugins.explain.search.words.vocabulary import FILLER_WORDS, fold, words
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from plugins.explain.lessons.passages import Passage
 
 QUESTION = re.compile(r"[^?？]+[?？]")
 QUOTATION_MARKS = re.compile(r"[“”„«»\"‹›]")

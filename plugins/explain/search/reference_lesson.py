@@ -7,18 +7,15 @@ For a lesson on another subject no passage is similar to one of the reference le
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from plugins.explain.search.types import Floats, Query, SearchIndex
+from plugins.explain.search.types import Floats, Query, SearchIndex
 
 DEFAULT_LESSON = Path(__file__).parents[3] / "config" / "lessons" / "what-is-generative-ai.md"
 """The lesson that comes with Tempera."""

@@ -11,16 +11,12 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
+from plugins.explain.lessons.passages import Passage
+from plugins.explain.search.decision import Ranking
 from plugins.explain.search.words import spelling
 from plugins.explain.search.words.vocabulary import STOP_WORDS, all_stems, fold, words
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from plugins.explain.lessons.passages import Passage
-    from plugins.explain.search.decision import Ranking
 
 PRONOUN = re.compile(
     r"(?P<before>^(?:\w+\s+){0,3}?(?:is|was|can|cant|can't|could|does|did|do|will|would|should|has|may|might)\s+)"

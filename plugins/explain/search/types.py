@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from plugins.explain.lessons.passages import Passage
-    from plugins.explain.search.decision import Ranking
+from plugins.explain.lessons.passages import Passage
+from plugins.explain.search.decision import Ranking
 
 Floats = NDArray[np.float32]
 

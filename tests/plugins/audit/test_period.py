@@ -33,20 +33,17 @@ def test_a_period_includes_its_last_day_and_ends_at_a_time() -> None:
     assert parse_period(None, None, NOW) == (None, None)
 
 
-@pytest.mark.parametrize("typed", ["yesterday", "31.03.2026", "7 parsecs", "99999d", "d", "2026-02-30"])
+@pytest.mark.parametrize(
+    "typed",
+    ["yesterday", "31.03.2026", "7 parsecs", "99999d", "d", "2026-02-30", "9999-12-31", "9999-12-31T23:00-14:00"],
+)
 def test_malformed_times_are_refused_with_examples(typed: str) -> None:
     with pytest.raises(UserError) as caught:
-        parse_period(typed, None, NOW)
+        parse_period(None, typed, NOW)
     assert str(caught.value) == (
-        "since must be a day such as 2026-03-31, a time such as 2026-03-31 14:30 (UTC), or how long ago it was, such "
+        "until must be a day such as 2026-03-31, a time such as 2026-03-31 14:30 (UTC), or how long ago it was, such "
         f"as 30m, 3h, 7d or 2w; you gave “{typed}”."
     )
-
-
-@pytest.mark.parametrize("typed", ["9999-12-31", "9999-12-31T23:00-14:00"])
-def test_times_beyond_the_calendar_are_refused(typed: str) -> None:
-    with pytest.raises(UserError, match="until must be a day such as"):
-        parse_period(None, typed, NOW)
 
 
 @pytest.mark.parametrize(("since", "until"), [("1d", "2d"), ("2026-03-31", "2026-03-30")])

@@ -2,7 +2,6 @@
 
 import asyncio
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from fakes.core.requests import ANN, BEN, MODERATOR, ROOM, ask, last, press, replies, speaking
@@ -176,17 +175,6 @@ async def test_a_question_of_another_command_is_embedded_for_its_user(
     assert [request["user"] for request in looked_up] == [ANN.id]
 
 
-async def test_a_language_model_gets_a_passage_without_markdown(
-    make_bot: MakeBot, models: FakeModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(context, "LOOKUP_SECONDS", 600)
-    file = tmp_path / "pets.md"
-    file.write_text("# Pets\n\n## Cats\n\nCats purr a\\*b\\*c times.\n\n## Dogs\n\nDogs bark at strangers.\n")
-    async with make_bot(file) as bot:
-        assert (await last(bot, ask("/ask why do cats purr"))).final
-    assert "Cats purr a*b*c times." in models.requests[-1]["messages"][-1]["content"]
-
-
 async def test_a_vague_question_gets_suggestions_that_lead_to_passages(bot: Bot) -> None:
     reply = await last(bot, ask(f"/explain {VAGUE}"))
     assert "did you mean" in reply.text
@@ -220,17 +208,11 @@ async def test_deleting_ones_data_keeps_the_gap_counts_of_others(make_bot: MakeB
 
 async def test_deleting_ones_data_takes_back_presses_below_suggestions_to_others(make_bot: MakeBot) -> None:
     async with make_bot(DEFAULT, plugins=("explain", "privacy")) as bot:
-        await pressed(bot, await last(bot, ask(f"/explain {VAGUE}", ANN)), "None of these", BEN)
+        suggestions = await last(bot, ask(f"/explain {VAGUE}", ANN))
+        await pressed(bot, suggestions, "None of these", BEN)
         assert f"- 1 × {VAGUE}" in await gaps(bot)
         await press_first(bot, await last(bot, ask("/privacy delete", BEN)), BEN)
         assert VAGUE not in await gaps(bot)
-
-
-async def test_after_deleting_ones_data_a_press_counts_again(make_bot: MakeBot) -> None:
-    async with make_bot(DEFAULT, plugins=("explain", "privacy")) as bot:
-        suggestions = await last(bot, ask(f"/explain {VAGUE}", ANN))
-        await pressed(bot, suggestions, "None of these", BEN)
-        await press_first(bot, await last(bot, ask("/privacy delete", BEN)), BEN)
         await pressed(bot, suggestions, "None of these", BEN)
         assert f"- 1 × {VAGUE}" in await gaps(bot)
 
@@ -272,6 +254,8 @@ async def test_a_refusal_lists_the_topics_and_counts_a_gap(bot: Bot, models: Fak
     assert "- The temperature knob" in topics
     assert len(topics) > 8
     assert f"- 1 × {UNKNOWN}" in await gaps(bot)
+    german = await last(bot, ask(f"/explain {UNKNOWN}", speaking("de")))
+    assert german.text.startswith("Das steht nicht in den Lektionen. Sie handeln von:")
     answered = await pressed(bot, reply, "Ask the language model")
     assert answered.text == "Paris is the capital of France."
     assert models.requests[-1]["messages"][-1]["content"] == UNKNOWN
@@ -332,18 +316,16 @@ async def test_an_unhelpful_answer_is_counted_once_per_person_without_names(bot:
     assert "Ben" not in told
 
 
-async def test_the_end_of_the_wait_for_embeddings_disturbs_nobody(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explain, "EMBEDDINGS_WAIT_SECONDS", 0.05)
-    plugin = explain_plugin(bot)
-    lesson_set = await plugin.library.lesson_set("")
+async def test_the_end_of_the_wait_for_embeddings_disturbs_nobody(bot: Bot) -> None:
+    lesson_set = await explain_plugin(bot).library.lesson_set("")
     lesson_set.ready.clear()
     lesson_set.report_progress(1, 9)
     told = []
-    async for reply in plugin._show_progress(SimpleNamespace(translate=str.format), lesson_set):
-        told.append(reply.status)
+    async for progress in lesson_set.watch_progress(0.05):
+        told.append(progress)
         # Longer than the wait, as when a platform is slow.
         await asyncio.sleep(0.1)
-    assert told == ["Getting to know the lessons: 1 of 9 …"]
+    assert told == [(1, 9)]
 
 
 async def test_what_could_not_be_counted_counts_when_it_is_pressed_again(
@@ -389,8 +371,3 @@ async def test_questions_are_completed(bot: Bot, typed: str, first: str | None) 
     found = await bot.complete(Request(user=ANN, place=ROOM, command="explain"), "question", typed)
     assert (found[0] if found else None) == first
     assert len(found) == len(set(found))
-
-
-async def test_refusals_are_in_the_askers_language(bot: Bot) -> None:
-    german = await last(bot, ask(f"/explain {UNKNOWN}", speaking("de")))
-    assert german.text.startswith("Das steht nicht in den Lektionen. Sie handeln von:")

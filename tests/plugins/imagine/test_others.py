@@ -21,7 +21,7 @@ async def test_the_finished_picture_is_shown_with_what_is_true_of_it(tmp_path: P
         server.shapes["images/generations"] = {"data": [{"b64_json": base64.b64encode(png(3)).decode()}]}
         models = ModelClient.over([Upstream(Address(url=server.url, base=f"{server.url}/v1", name="attic"))])
         database = Database(f"sqlite:///{tmp_path}/b.db")
-        async with Bot(models, plugins, database, default_command="imagine", settings={"answers.mark": False}) as bot:
+        async with Bot(models, plugins, database, settings={"answers.mark": False}) as bot:
             drawn = await last(bot, ask("/imagine seed:7 count:2 a cat"))
             sweep = await last(bot, ask("/imagine sweep:steps=1,2 a cat"))
     assert [look_at(file.data) for file in drawn.attachments] == [look_at(png(3))]

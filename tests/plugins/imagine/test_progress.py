@@ -49,14 +49,15 @@ async def test_a_picture_begins_with_one_that_was_sent(bot: Bot, models: FakeMod
 
 
 async def test_what_is_no_beginning_is_refused(bot: Bot, models: FakeModels) -> None:
-    text = await last(bot, from_picture(b"A castle."))
-    assert (text.error, text.text) == (True, "garden.jpg is no picture; send a PNG, JPEG, WebP or GIF file.")
-    swept = await last(bot, from_picture(photograph(30, 20), sweep="steps=2,4"))
-    assert (swept.error, swept.text) == (
-        True,
-        "A sweep begins with noise alone; leave out the picture or the sweep.",
-    )
-    assert not models.requests
+    for request, sentence in (
+        (from_picture(b"A castle."), "garden.jpg is no picture; send a PNG, JPEG, WebP or GIF file."),
+        (
+            from_picture(photograph(30, 20), sweep="steps=2,4"),
+            "A sweep begins with noise alone; leave out the picture or the sweep.",
+        ),
+    ):
+        refused = await last(bot, request)
+        assert (refused.error, refused.text, models.requests) == (True, sentence, [])
 
 
 async def test_a_file_in_the_message_counts_too_and_a_deleted_one_does_not(bot: Bot, models: FakeModels) -> None:
@@ -69,7 +70,5 @@ async def test_a_file_in_the_message_counts_too_and_a_deleted_one_does_not(bot: 
     shown = await pressed(bot, drawn, "How it was made")
     await last(bot, press("delete", drawn.row))
     reply = await pressed(bot, shown, "Step by step ▶")
-    assert (reply.error, reply.text) == (
-        True,
-        "The picture that this began with is no longer stored. Begin anew with /imagine.",
-    )
+    sentence = "The picture that this began with is no longer stored. Begin anew with /imagine."
+    assert (reply.error, reply.text) == (True, sentence)

@@ -1,14 +1,10 @@
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from fakes.core.requests import MODERATOR, ask, last, press, replies
 from fakes.model_server.model_api import FakeModels, look_at, png
 
 from bot.app import Bot
-from bot.config.sections import PluginsSection
-from bot.inference.client import ModelClient
-from bot.plugin_host import plugin
-from bot.storage.database import Database
 from plugins.lab.compare import INSTRUCTIONS
 
 TABLE = """```
@@ -93,7 +89,6 @@ async def test_the_model_keeps_to_the_limits_of_imagine(
     assert body[f"{word}_guidance"] == guidance
 
 
-async def test_without_the_imagine_plugin_the_model_chooses_freely(models: FakeModels, tmp_path: Path) -> None:
-    plugins = plugin.load(PluginsSection(enabled=("lab",), entry_points=False))
-    async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db")) as bot:
+async def test_without_the_imagine_plugin_the_model_chooses_freely(bot_with: Callable[..., Bot]) -> None:
+    async with bot_with("lab") as bot:
         assert "took some of it away 4 times" in (await last(bot, ask("/compare a red apple"))).text

@@ -1,17 +1,13 @@
+from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
-from fakes.core.requests import ask, last, press, replies, speaking
+from fakes.core.requests import ask, last, press, replies
 from fakes.model_server.broken_api import crooked, plainly
 from fakes.model_server.model_api import FakeModels
 
 from bot import Column, Reply
 from bot.app import Bot
-from bot.config.sections import PluginsSection
-from bot.inference.client import ModelClient
-from bot.plugin_host import plugin
-from bot.storage.database import Database
 from plugins.lab.dial import TEMPERATURES
 
 TEXT = "Paris is the capital of France."
@@ -88,27 +84,12 @@ async def test_if_all_fail_the_error_is_shown_once(bot: Bot, models: FakeModels)
     assert (reply.text.count("It broke."), reply.error) == (1, True)
 
 
-async def test_text_is_kept_if_all_answers_break_off(bot: Bot, tmp_path: Path) -> None:
+async def test_text_is_kept_if_all_answers_break_off(bot_with: Callable[..., Bot]) -> None:
     stream = b'data: {"choices": [{"delta": {"content": "Once"}}]}\n\ndata: {"error": {"message": "It broke."}}\n\n'
-    plugins = plugin.load(PluginsSection(enabled=("lab",), entry_points=False))
-    async with (
-        crooked(plainly(stream)) as url,
-        Bot(ModelClient(url), plugins, Database(f"sqlite:///{tmp_path}/b.db")) as broken,
-    ):
+    async with crooked(plainly(stream)) as url, bot_with("lab", url=url) as broken:
         reply = await last(broken, ask("/dial temperatures:0,1 hi"))
     assert reply.text.startswith("**Temperature 0**\nOnce\n\nIt broke.\n\n**Temperature 1**\nOnce\n\nIt broke.")
     assert dict(reply.card)["seconds"] == "0.0"
-
-
-async def test_the_place_in_the_queue_is_shown(bot: Bot, models: FakeModels) -> None:
-    models.place = 4
-    models.gate.clear()
-    statuses = []
-    async for reply in bot.prepare(ask("/dial hi", speaking("de"))).start():
-        statuses.append(reply.status)
-        if "4" in reply.status:
-            models.gate.set()
-    assert "Platz 4 in der Warteschlange …" in statuses
 
 
 async def test_a_single_temperature_asks_for_another(bot: Bot) -> None:

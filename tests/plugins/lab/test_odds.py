@@ -1,32 +1,21 @@
 import asyncio
 import re
 import threading
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fakes.core.requests import ANN, ROOM, ask, last, speaking
+from fakes.core.requests import ask, last, pressed, speaking
+from fakes.core.settings import put
 from fakes.model_server.model_api import START, VOCABULARY, FakeModels, dialled
 
-from bot import Reply, User
 from bot.app import Bot
-from bot.config.sections import PluginsSection
-from bot.core.messages import Action, Request
-from bot.inference.client import ModelClient
-from bot.plugin_host import plugin
-from bot.settings.scopes import server_scope
-from bot.storage.database import Database
 from plugins.lab.chart import OddsChart, draw_chart
 from plugins.lab.odds import build_chart, fence, make_visible
 
 CAT = "/odds temperature:1 The cat sat on the"
 IDS = [START + place for place in range(5)]
 TOTAL = sum(2.0**-number for number in range(len(VOCABULARY)))
-
-
-async def pressed(bot: Bot, reply: Reply, label: str) -> Reply:
-    button = next(button for button in reply.buttons if button.label == label)
-    return await last(bot, Request(user=ANN, place=ROOM, action=Action(button.id)))
 
 
 def percent(number: int, total: float = TOTAL) -> str:
@@ -49,8 +38,7 @@ async def test_the_ten_most_probable_tokens_are_shown_in_words_and_as_a_picture(
     assert rest < 0.1
     assert lines[10:] == ["- all others: < 0.1 % → 0 %"]
     (picture,) = reply.attachments
-    assert picture.media_type == "image/png"
-    assert picture.data.startswith(b"\x89PNG")
+    assert (picture.media_type, picture.data[:4]) == ("image/png", b"\x89PNG")
     assert picture.alt.startswith(
         "What may come after “The cat sat on the”, by the model’s own odds → at temperature 1"
     )
@@ -66,16 +54,14 @@ async def test_the_ten_most_probable_tokens_are_shown_in_words_and_as_a_picture(
 async def test_odds_say_which_tokens_ask_leaves_out(
     bot: Bot, temperature: float, top_p: float, min_p: float, number: int
 ) -> None:
-    moderator = User("m", "M", is_moderator=True)
-    await bot.settings.write([bot.settings.make_change("ask.min_p.default", min_p, server_scope(ROOM))], moderator)
+    await put(bot.settings, "ask.min_p.default", min_p)
     reply = await last(bot, ask(f"/odds temperature:{temperature} top_p:{top_p} The cat sat on the"))
     told = re.findall(r"/ask leaves out all from number (\d+) on", reply.text)
     assert told == ([str(number)] if number else [])
 
 
 async def test_a_forbidden_token_is_hidden_and_the_others_are_shown(bot: Bot) -> None:
-    moderator = User("m", "M", is_moderator=True)
-    await bot.settings.write([bot.settings.make_change("safety.words", "floor", server_scope(ROOM))], moderator)
+    await put(bot.settings, "safety.words", "floor")
     reply = await last(bot, ask(CAT))
     assert not reply.error, reply.text
     lines = reply.text.split("\n\n")[2].splitlines()
@@ -106,9 +92,8 @@ async def test_the_first_token_of_the_model_is_not_shown_in_the_text(bot: Bot, m
     assert models.requests[-1]["prompt"] == [*IDS, START + len(IDS), 1]
 
 
-async def test_a_button_asks_the_model_whose_tokens_it_has(models: FakeModels, tmp_path: Path) -> None:
-    plugins = plugin.load(PluginsSection(enabled=("lab",), entry_points=False))
-    async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db")) as bot:
+async def test_a_button_asks_the_model_whose_tokens_it_has(bot_with: Callable[..., Bot], models: FakeModels) -> None:
+    async with bot_with("lab") as bot:
         first = await last(bot, ask(CAT))
         models.listed = {"newer": "chat"} | models.listed
         await pressed(bot, first, "␣floor")
@@ -127,15 +112,11 @@ async def test_a_token_is_drawn_with_the_seed(bot: Bot, models: FakeModels) -> N
     assert again.text.startswith(f"🎲 Drawn: `␣table`, which had {percent(8)}.")
 
 
-async def test_without_a_seed_every_draw_has_a_new_one(bot: Bot, models: FakeModels) -> None:
-    first = await last(bot, ask(CAT))
-    for _ in range(2):
-        await pressed(bot, first, "🎲 Draw one")
-    drawn = [body["seed"] for body in models.requests if body["seed"]]
-    assert len(set(drawn)) == 2
-
-
-async def test_warmer_repeats_a_draw_that_had_no_seed(bot: Bot, models: FakeModels) -> None:
+@pytest.mark.parametrize("vocabulary", [VOCABULARY, ("<end>",) * len(VOCABULARY)], ids=["a token", "the end"])
+async def test_warmer_repeats_a_draw_that_had_no_seed(
+    bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch, vocabulary: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("fakes.model_server.model_api.VOCABULARY", vocabulary)
     drawn = await pressed(bot, await last(bot, ask(CAT)), "🎲 Draw one")
     await pressed(bot, drawn, "Cooler")
     first, second = (body for body in models.requests if body["seed"])
@@ -143,17 +124,16 @@ async def test_warmer_repeats_a_draw_that_had_no_seed(bot: Bot, models: FakeMode
     assert first["seed"] == (int(drawn.card["seed"]) + len(IDS)) % 2**31
 
 
-@pytest.mark.parametrize("repeated", [False, True])
+@pytest.mark.parametrize("presses", [(), ("🎲 Draw one",), ("🎲 Draw one", "Warmer")])
 async def test_a_random_seed_is_not_passed_on_to_the_next_draw(
-    bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch, repeated: bool
+    bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch, presses: tuple[str, ...]
 ) -> None:
     # A random seed can draw any token, and after the end nothing is drawn.
-    monkeypatch.setattr(
-        "fakes.model_server.model_api.VOCABULARY", tuple(word for word in VOCABULARY if word != "<end>")
-    )
-    drawn = await pressed(bot, await last(bot, ask(CAT)), "🎲 Draw one")
-    if repeated:
-        drawn = await pressed(bot, drawn, "Warmer")
+    endless = tuple(word for word in VOCABULARY if word != "<end>")
+    monkeypatch.setattr("fakes.model_server.model_api.VOCABULARY", endless)
+    drawn = await last(bot, ask(CAT))
+    for label in presses:
+        drawn = await pressed(bot, drawn, label)
     models.requests.clear()
     for _ in range(2):
         await pressed(bot, drawn, "🎲 Draw one")
@@ -164,17 +144,6 @@ async def test_a_given_seed_is_kept_for_later_draws_at_another_temperature(bot: 
     drawn = await pressed(bot, await last(bot, ask("/odds temperature:1 seed:2 The cat sat on the")), "🎲 Draw one")
     await pressed(bot, await pressed(bot, drawn, "Warmer"), "🎲 Draw one")
     assert [body["seed"] for body in models.requests if body["seed"]] == [2 + 5, 2 + 5, 2 + 6]
-
-
-async def test_warmer_repeats_a_draw_that_ended_the_text(
-    bot: Bot, models: FakeModels, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fakes.model_server.model_api.VOCABULARY", ("<end>",) * len(VOCABULARY))
-    drawn = await pressed(bot, await last(bot, ask(CAT)), "🎲 Draw one")
-    assert "The end:" in drawn.text
-    await pressed(bot, drawn, "Cooler")
-    first, second = (body["seed"] for body in models.requests if body["seed"])
-    assert first == second
 
 
 async def test_a_drawn_end_ends_the_text(bot: Bot, models: FakeModels) -> None:
@@ -242,9 +211,8 @@ def drawing_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("chart")]
 
 
-async def test_the_chart_is_drawn_in_a_thread_that_ends_with_the_bot(models: FakeModels, tmp_path: Path) -> None:
-    plugins = plugin.load(PluginsSection(enabled=("lab",), entry_points=False))
-    async with Bot(ModelClient(models.url), plugins, Database(f"sqlite:///{tmp_path}/b.db")) as bot:
+async def test_the_chart_is_drawn_in_a_thread_that_ends_with_the_bot(bot_with: Callable[..., Bot]) -> None:
+    async with bot_with("lab") as bot:
         assert (await last(bot, ask(CAT))).attachments
         (thread,) = drawing_threads()
     await asyncio.to_thread(thread.join)
@@ -294,11 +262,6 @@ async def test_answers_under_way_are_finished_after_a_reload(
 async def test_wrong_options_are_refused(bot: Bot, models: FakeModels, line: str, sentence: str) -> None:
     assert (await last(bot, ask(line))).text == sentence
     assert models.requests == []
-
-
-async def test_a_refusal_of_the_model_server_is_shown(bot: Bot, models: FakeModels) -> None:
-    models.failure = (400, "The prompt is too long.")
-    assert (await last(bot, ask(CAT))).text == "The prompt is too long."
 
 
 @pytest.mark.parametrize(

@@ -116,18 +116,10 @@ async def test_a_model_that_reads_no_pictures_says_which_ones_do(bot: Bot, model
     reply = await last(bot, about(PHOTO, "a.jpg"))
     sentence = "The model fake-chat cannot read pictures; fake-eyes can. Moderators choose with `ask.model`."
     assert (reply.error, reply.text) == (True, sentence)
-    assert not models.requests
-    assert await stored(bot) == []
-
-
-async def test_again_does_not_ask_without_a_file_that_was_not_read(bot: Bot, models: FakeModels) -> None:
-    refused = await last(bot, about(PHOTO, "a.jpg"))
-    again = await last(bot, press("again", refused.row))
-    assert (again.error, again.text) == (
-        True,
-        "The file of this question was not read. Ask again with the file.",
-    )
-    assert not models.requests
+    # Again does not ask without a file that was not read.
+    again = await last(bot, press("again", reply.row))
+    assert (again.error, again.text) == (True, "The file of this question was not read. Ask again with the file.")
+    assert (models.requests, await stored(bot)) == ([], [])
 
 
 async def test_nobody_else_asks_something_else_about_a_file(bot: Bot, models: FakeModels) -> None:
@@ -151,20 +143,15 @@ async def test_what_nobody_may_ask_nobody_may_ask_about_in_a_file(bot: Bot, mode
 
 async def test_where_moderators_forbid_pictures_texts_are_still_read(bot: Bot, models: FakeModels) -> None:
     models.told_of = {"fake-chat": {"reads_images": True}}
-    await last(bot, ask("/config set safety.pictures no", MODERATOR))
-    refused = await last(bot, about(PHOTO, "garden.jpg"))
-    assert (refused.error, refused.text) == (
-        True,
-        "No pictures can be attached here; moderators decide that with safety.pictures.",
-    )
-    assert (await stored(bot), models.requests) == ([], [])
-    assert not (await last(bot, about(NOTES, "notes.txt"))).error
-
-
-async def test_pictures_of_before_go_nowhere_once_moderators_forbid_them(bot: Bot, models: FakeModels) -> None:
-    models.told_of = {"fake-chat": {"reads_images": True}}
     first = await last(bot, about(PHOTO, "garden.jpg", place=THREAD))
     await last(bot, ask("/config set safety.pictures no", MODERATOR))
+    models.requests.clear()
+    refused = await last(bot, about(PHOTO, "garden.jpg"))
+    sentence = "No pictures can be attached here; moderators decide that with safety.pictures."
+    assert (refused.error, refused.text) == (True, sentence)
+    assert (len(await stored(bot)), models.requests) == (1, [])
+    assert not (await last(bot, about(NOTES, "notes.txt"))).error
+    # Nor do pictures of before go anywhere.
     assert (await last(bot, replace(press("again", first.row), place=THREAD))).error
     await last(bot, ask("And there?", place=THREAD))
     assert [pictures_of(turn) for turn in models.requests[-1]["messages"] if turn["role"] == "user"] == [[], []]

@@ -6,18 +6,14 @@ further wordings. A text that is not in the file is embedded like any other, and
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from numpy.typing import NDArray
-
-    from plugins.explain.search.types import Floats
+from plugins.explain.search.types import Floats
 
 FILE = Path(__file__).parents[4] / "config" / "lessons" / "what-is-generative-ai.npz"
 MODEL = "all-minilm-l6-v2"

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
 
-from plugins.explain.lessons.passages import split_sentences
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from plugins.explain.lessons.passages import Passage
+from plugins.explain.lessons.passages import Passage, split_sentences
 
 TEXT_GROUPS = 4
 """The number of groups that `text_groups` returns."""

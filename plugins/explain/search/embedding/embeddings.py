@@ -10,22 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bot import ModelClient, Store
+from plugins.explain.lessons.passages import Passage
 from plugins.explain.search.embedding.bundled_embeddings import MODEL, load_bundled
 from plugins.explain.search.embedding.embedded_texts import key_of, texts_of
-from plugins.explain.search.embedding.scale import REFERENCE_SCALE, UNRELATED_SENTENCES, measure_scale
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from bot import ModelClient, Store
-    from plugins.explain.lessons.passages import Passage
-    from plugins.explain.search.embedding.scale import SimilarityScale
-    from plugins.explain.search.types import Floats
+from plugins.explain.search.embedding.scale import REFERENCE_SCALE, UNRELATED_SENTENCES, SimilarityScale, measure_scale
+from plugins.explain.search.types import Floats
 
 SCOPE = "vectors"
 TEXTS_PER_REQUEST = 16

@@ -8,23 +8,19 @@ without this.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from plugins.explain.lessons.passages import Passage
 from plugins.explain.search.embedding.embedded_texts import TEXT_GROUPS, known_questions, text_groups
 from plugins.explain.search.embedding.scale import SimilarityScale, normalize
 from plugins.explain.search.embedding.section_classifier import MAX_TEXTS, SectionClassifier
+from plugins.explain.search.types import Floats
 from plugins.explain.search.words.ngrams import gather_ranges
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-    from plugins.explain.lessons.passages import Passage
-    from plugins.explain.search.types import Floats
 
 QUESTIONS_WEIGHT = 0.75
 """The weight of the best known question of a passage, relative to its text."""

@@ -9,14 +9,11 @@ more similar to each other than they are for the reference model, all-MiniLM-L6-
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from plugins.explain.search.types import Floats
+from plugins.explain.search.types import Floats
 
 REFERENCE_SIMILARITY = 0.08
 """The mean cosine of two of the `UNRELATED_SENTENCES` for the reference model."""

@@ -7,14 +7,12 @@ Variables”, 1998) with a Gaussian kernel learns them in one step from embeddin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from plugins.explain.search.types import Floats
+from plugins.explain.search.types import Floats
 
 KERNEL_GAMMA = 2.0
 """How fast the influence of a text decreases with the distance from it."""

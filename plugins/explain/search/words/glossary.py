@@ -10,18 +10,13 @@ question about something else finds nothing.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bot import language_code
-from plugins.explain.search.words.vocabulary import ENGLISH, SearchLanguage, words
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from plugins.explain.search.words.vocabulary import Vocabulary
+from plugins.explain.search.words.vocabulary import ENGLISH, SearchLanguage, Vocabulary, words
 
 FILE = Path(__file__).with_name("glossary.toml")
 MIN_TELLING_WORDS, MIN_TELLING_SHARE = 2, 1 / 3

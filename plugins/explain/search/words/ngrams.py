@@ -6,16 +6,13 @@ An n-gram has three or four characters, the spaces between words included. Each 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plugins.explain.search.words.vocabulary import words
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
 NGRAM_LENGTHS = (3, 4)
 HASH_COUNT = 1 << 16

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -12,8 +13,6 @@ from typing import TYPE_CHECKING
 from plugins.explain.search.words import spelling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
     from Stemmer import Stemmer
 
 CHAT_FORMS = {

@@ -39,49 +39,36 @@ def read_passages(text: str, name: str = "pets.md") -> list[Passage]:
     return split_passages(parse_document(text.encode(), name))
 
 
-def test_each_section_is_a_passage_with_its_path() -> None:
-    assert [(p.path, p.kind) for p in read_passages(TABLE)] == [
-        ((), "text"),
-        (("Kinds",), "text"),
-        (("Kinds",), "row"),
-        (("Kinds",), "row"),
-        (("Care",), "overview"),
-        (("Care", "Food"), "text"),
-        (("Care", "Food"), "text"),
-        (("FAQ", "Can a cat swim?"), "text"),
+def test_each_section_is_a_passage_with_its_path_and_anchor() -> None:
+    found = read_passages(TABLE)
+    table = "They differ.\n\n- cat: says: meow; eats: fish.\n- dog: says: woof."
+    assert [(p.path, p.kind, p.anchor, p.text) for p in found] == [
+        ((), "text", "pets", "Some animals live with us."),
+        (("Kinds",), "text", "kinds", table),
+        (("Kinds",), "row", "kinds", "cat: says: meow; eats: fish."),
+        (("Kinds",), "row", "kinds", "dog: says: woof."),
+        (("Care",), "overview", "care", "- Food: Twice a day.\n- Food: Not too much."),
+        (("Care", "Food"), "text", "food", "Twice a day."),
+        (("Care", "Food"), "text", "food-2", "Not too much. And water."),
+        (("FAQ", "Can a cat swim?"), "text", "can-a-cat-swim", "Yes."),
     ]
-    first = read_passages(TABLE)[0]
-    assert (first.lesson_title, first.heading, first.topic) == ("Pets", "Pets", "Pets")
+    assert (found[0].lesson_title, found[0].heading, found[0].topic) == ("Pets", "Pets", "Pets")
+    assert [p.question for p in found] == [None] * 7 + ["Can a cat swim?"]
 
 
-def test_each_of_several_headings_of_the_same_name_lists_its_own_sections() -> None:
+def test_headings_of_the_same_name_list_their_own_sections_in_linear_time() -> None:
     text = "# Pets\n\n## Care\n\n### Food\n\nTwice a day.\n\n## Care\n\n### Walks\n\nOnce a day.\n"
-    assert [p.text for p in read_passages(text) if p.kind == "overview"] == [
-        "- Food: Twice a day.",
-        "- Walks: Once a day.",
-    ]
-
-
-def test_many_headings_of_the_same_name_take_linear_time() -> None:
+    listed = [p.text for p in read_passages(text) if p.kind == "overview"]
+    assert listed == ["- Food: Twice a day.", "- Walks: Once a day."]
     # If each of them had all others read again, this would take minutes.
     lesson = ParsedDocument("Pets", (*[Heading(2, "Care")] * 50_000, Paragraph("Twice a day.")))
     assert [p.text for p in split_passages(lesson)] == ["Twice a day."]
-
-
-def test_a_row_can_be_understood_without_its_table() -> None:
-    rows = [p.text for p in read_passages(TABLE) if p.kind == "row"]
-    assert rows == ["cat: says: meow; eats: fish.", "dog: says: woof."]
 
 
 def test_a_row_ends_with_one_full_stop() -> None:
     table = "| pet | does | says |\n|---|---|---|\n| cat | It purrs. | It says meow. |\n| dog | Barks. | Who? |\n"
     rows = [p.text for p in read_passages(table) if p.kind == "row"]
     assert rows == ["cat: does: It purrs; says: It says meow.", "dog: does: Barks; says: Who?"]
-
-
-def test_an_overview_lists_the_sections_below_a_heading_without_text() -> None:
-    overview = next(p for p in read_passages(TABLE) if p.kind == "overview")
-    assert overview.text == "- Food: Twice a day.\n- Food: Not too much."
 
 
 @pytest.mark.parametrize("nothing", ["![](d.png)", "```\n```", "- ![](d.png)", "<p></p>", "###"])
@@ -110,22 +97,14 @@ def test_a_table_of_one_row_or_column_is_a_list_or_paragraph(box: str, text: str
     ]
 
 
-def test_anchors_are_unique_and_rows_share_their_sections() -> None:
-    found = read_passages(TABLE)
-    assert [p.anchor for p in found] == ["pets", "kinds", "kinds", "kinds", "care", "food", "food-2", "can-a-cat-swim"]
-
-
 def test_an_anchor_with_a_number_is_not_given_twice() -> None:
     text = "# A\n\n" + "".join(f"## {name}\n\nText.\n\n" for name in ("Week", "Week", "Week 2", "Week"))
     assert [p.anchor for p in read_passages(text)] == ["week", "week-2", "week-2-2", "week-3"]
 
 
-def test_only_a_heading_with_a_question_mark_is_a_question() -> None:
-    assert [p.question for p in read_passages(TABLE) if p.question] == ["Can a cat swim?"]
-
-
 def test_a_line_in_a_faq_is_a_question_if_the_next_lines_answer_it() -> None:
-    text = "# A\n\n## Text\n\nIs it true? We know.\n\nIs it?\n\n## FAQ\n\nIs it red?\nYes, red.\n\nIs it blue?\n\nNo.\n"
+    faq = "## FAQ\n\nIs it `red`?\nYes, red.\n\nIs it blue?\n\nNo.\n"
+    text = f"# A\n\n## Text\n\nIs it true? We know.\n\nIs it?\n\n{faq}"
     found = [(p.question, p.text) for p in read_passages(text) if p.question]
     assert found == [("Is it red?", "Yes, red."), ("Is it blue?", "No.")]
 
@@ -162,10 +141,6 @@ def test_long_sections_are_split_without_loss(text: str, word: str, count: int, 
     assert all(len(p.text) <= MAX_CHARACTERS + len("```\n\n```") for p in found)
 
 
-def test_chinese_and_japanese_sentences_are_split() -> None:
-    assert split_sentences("我们知道。“真的吗？”是的！完") == ["我们知道。", "“真的吗？”", "是的！", "完"]
-
-
 def test_a_passage_shows_the_text_of_the_lesson() -> None:
     text = (
         "# A\n\n## B\n\nThe name `__main__` is not \\_\\_main\\_\\_, and a\\*b\\*c is\\\na product<br>of *three*.\n\n"
@@ -182,12 +157,6 @@ def test_a_passage_shows_the_text_of_the_lesson() -> None:
     )
 
 
-def test_a_question_of_a_faq_has_no_backticks() -> None:
-    assert [
-        p.question for p in read_passages("# A\n\n## FAQ\n\nWhat is `x`?\nA name.\n\n## C\n\nEnd.\n") if p.question
-    ] == ["What is x?"]
-
-
 def test_only_the_first_passage_of_a_section_has_its_further_wordings() -> None:
     text = f"# A\n\n## B\n\n{'This is a sentence of some length. ' * 60}\n\n<!-- also asked\nB: why\n-->\n"
     assert [p.wordings for p in read_passages(text)] == [("why",), ()]
@@ -196,3 +165,4 @@ def test_only_the_first_passage_of_a_section_has_its_further_wordings() -> None:
 def test_sentences_and_list_items_are_split() -> None:
     text = "One. “Two!” Three?\n- four\n2. five at 0.1 degrees"
     assert split_sentences(text) == ["One.", "“Two!”", "Three?", "four", "five at 0.1 degrees"]
+    assert split_sentences("我们知道。“真的吗？”是的！完") == ["我们知道。", "“真的吗？”", "是的！", "完"]

@@ -218,24 +218,6 @@ async def test_a_lesson_in_a_language_that_the_model_does_not_know_is_searched_b
     assert embedded == ["why do cats purr", "why do cats purr" if is_unknown else "Wann schnurrt eine Katze?"]
 
 
-async def test_embeddings_of_removed_lessons_are_deleted(make_bot: MakeBot, models: FakeModels, pets: Path) -> None:
-    bot = make_bot(pets)
-    models.listed = {"fake-embeddings": "embeddings"}
-    async with bot:
-        plugin = explain_plugin(bot)
-        await plugin.library.store.add(ROOM.server, "Birds", "birds.md", b"# Birds\n\n## Robins\n\nRobins sing.\n")
-        for server in ("", ROOM.server):
-            await (await plugin.library.lesson_set(server)).ready.wait()
-        both = await plugin.host.store.blob_keys(scope="vectors")
-        await plugin.library.delete_unused_embeddings()
-        assert await plugin.host.store.blob_keys(scope="vectors") == both
-        await plugin.library.store.remove(ROOM.server, await plugin.library.store.lesson(ROOM.server, "birds"))
-        await plugin.library.delete_unused_embeddings()
-        left = await plugin.host.store.blob_keys(scope="vectors")
-    assert left < both
-    assert left
-
-
 async def test_a_cached_lesson_set_stays_cached_when_unused_embeddings_are_deleted(
     make_bot: MakeBot, models: FakeModels, pets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,12 +291,9 @@ async def test_lesson_sets_share_the_reference_lesson_and_its_embeddings(
         plugin = explain_plugin(bot)
         shared = await plugin.library.lesson_set("")
         await shared.ready.wait()
-        embeddings = shared.reference._embeddings
-        assert embeddings is not None
-        await plugin.library.store.add(ROOM.server, "Birds", "birds.md", b"# Birds\n\n## Robins\n\nRobins sing.\n")
+        models.requests.clear()
+        await embed_birds(bot)
         own = await plugin.library.lesson_set(ROOM.server)
-        await own.ready.wait()
-        assert own.model == "fake-embeddings"
-        assert own is not shared
-        assert own.reference is shared.reference
-        assert own.reference._embeddings is embeddings
+        assert (own is shared, own.reference is shared.reference) == (False, True)
+    # One text of the scale and one of the lessons show that it still is the same model.
+    assert [len(request["input"]) for request in models.requests if "Robins" not in str(request)] == [1] * 2

@@ -1,8 +1,5 @@
 """/lesson as moderators use it."""
 
-import io
-from pathlib import Path
-
 import pytest
 from fakes.core.requests import ANN, MODERATOR, OPERATOR, ROOM, ask, last, replies
 
@@ -16,10 +13,6 @@ from plugins.explain.library import lesson_reader, lesson_set, lesson_store
 from ..conftest import DEFAULT, MakeBot, explain_plugin
 
 PETS = "# Pets\n\n## Cats\n\nCats purr when they are content.\n\n### Kittens\n\nKittens play all day.\n"
-UNREADABLE = (
-    "is no text that I can read. These I can read: Markdown (.md), plain text (.txt), HTML (.html), Word (.docx) "
-    "and PDF (.pdf)."
-)
 WEB = Place("web", "general", server="web")
 
 
@@ -34,45 +27,22 @@ async def list_lessons(bot: Bot) -> list[str]:
 
 
 async def test_a_file_becomes_a_lesson_and_the_next_one_a_new_version(bot: Bot) -> None:
-    first = await lesson(bot, "add", title="Pets", file=Attachment("pets.md", PETS.encode()))
+    first = await lesson(bot, "add", title="Our pets", file=Attachment("pets.md", PETS.encode()))
     assert first.private
-    assert first.text == "“Pets” is version 1 now (passages: 2). Its topics:\n\n- Cats\n  - Kittens"
-    same = await lesson(bot, "add", title="pets", file=Attachment("pets.md", PETS.encode()))
-    assert same.text.startswith("“pets” was the same already in version 1 (passages: 2).")
-    second = await lesson(bot, "add", title="PETS", text="Dogs\n\nDogs bark at strangers.")
-    assert second.text.startswith("“PETS” is version 2 now")
+    assert first.text == "“Our pets” is version 1 now (passages: 2). Its topics:\n\n- Cats\n  - Kittens"
+    same = await lesson(bot, "add", title="our pets", file=Attachment("Cats.MD", PETS.encode()))
+    assert same.text.startswith("“our pets” was the same already in version 1 (passages: 2).")
+    second = await lesson(bot, "add", title="OUR PETS", text="Dogs\n\nDogs bark at strangers.")
+    assert second.text.startswith("“OUR PETS” is version 2 now")
 
     listed = await list_lessons(bot)
     assert listed[0].startswith("- **What is generative AI?** – of this bot, ")
-    assert listed[1].startswith("- **PETS** – version 2 of 20")
-    shown = await lesson(bot, "show", title="pets")
+    assert listed[1].startswith("- **OUR PETS** – version 2 of 20")
+    shown = await lesson(bot, "show", title="our   pets")
     assert [line.partition(" of ")[0] for line in shown.text.splitlines()[2:4]] == ["- version 2", "- version 1"]
-    assert shown.attachments == (Attachment("PETS.md", b"Dogs\n\nDogs bark at strangers."),)
-    earlier = await lesson(bot, "show", title="pets", version="1")
+    assert shown.attachments == (Attachment("OUR PETS.md", b"Dogs\n\nDogs bark at strangers."),)
+    earlier = await lesson(bot, "show", title="our pets", version="1")
     assert earlier.attachments == (Attachment("pets.md", PETS.encode()),)
-
-
-async def test_a_title_is_the_same_whatever_its_spaces(bot: Bot) -> None:
-    await lesson(bot, "add", title="Our cats", text=PETS)
-    assert "version 1" in (await lesson(bot, "show", title="our   CATS")).text
-
-
-async def test_the_same_bytes_under_another_suffix_are_a_new_version(bot: Bot) -> None:
-    page = b"Pets\n\n<h2>Cats</h2>\n\n<p>Cats purr.</p>\n"
-    await lesson(bot, "add", title="Pets", file=Attachment("pets.txt", page))
-    added = await lesson(bot, "add", title="Pets", file=Attachment("pets.HTML", page))
-    assert added.text == "“Pets” is version 2 now (passages: 2). Its topics:\n\n- Cats"
-    same = await lesson(bot, "add", title="Pets", file=Attachment("cats.html", page))
-    assert same.text.startswith("“Pets” was the same already in version 2")
-
-
-async def test_removing_a_lesson_deletes_its_files(bot: Bot) -> None:
-    for text in ("Cats\n\nCats purr.", "Cats\n\nCats sleep."):
-        await lesson(bot, "add", title="Pets", text=text)
-    assert (await lesson(bot, "remove", title="pets")).text == "“Pets” is removed."
-    assert "Pets" not in (await lesson(bot, "list")).text
-    plugin = explain_plugin(bot)
-    assert await plugin.host.store.blob_keys(scope="lessons:school") == frozenset()
 
 
 async def test_adding_and_removing_versions_is_audited(bot: Bot) -> None:
@@ -91,11 +61,15 @@ async def test_adding_and_removing_versions_is_audited(bot: Bot) -> None:
     assert "Pets" in (await lesson(bot, "list", place=Place("discord", "room", server="7"))).text
 
 
-async def test_two_lessons_may_share_a_file(bot: Bot) -> None:
+async def test_two_lessons_may_share_a_file_until_both_are_removed(bot: Bot) -> None:
     for title in ("One", "Two"):
+        await lesson(bot, "add", title=title, text="Cats\n\nCats sleep.")
         await lesson(bot, "add", title=title, file=Attachment("pets.md", PETS.encode()))
-    await lesson(bot, "remove", title="One")
+    assert (await lesson(bot, "remove", title="one")).text == "“One” is removed."
     assert (await lesson(bot, "show", title="Two")).attachments[0].data == PETS.encode()
+    await lesson(bot, "remove", title="Two")
+    assert len(await list_lessons(bot)) == 1
+    assert await explain_plugin(bot).host.store.blob_keys(scope="lessons:school") == frozenset()
 
 
 async def test_versions_and_lessons_are_limited(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,46 +123,20 @@ async def test_the_files_of_a_server_have_a_largest_size_together(bot: Bot, monk
         page = f"<h1>{title}</h1><p>Cats purr.</p><!--{' ' * 400_000}-->".encode()
         await lesson(bot, "add", title=title, file=Attachment("a.html", page))
     refused = await lesson(bot, "add", title="Three", file=Attachment("a.html", page))
-    assert (refused.text, refused.error) == (
-        (
-            "The lessons here, with their earlier versions, may have 1 MB; with this file they would have more. "
-            "Remove one with /lesson remove."
-        ),
-        True,
-    )
+    assert refused.error
+    assert refused.text.startswith("The lessons here, with their earlier versions, may have 1 MB; with this file they")
 
 
-def image_only_pdf() -> bytes:
-    from pypdf import PdfWriter
-
-    writer = PdfWriter()
-    writer.add_blank_page(200, 200)
-    written = io.BytesIO()
-    writer.write(written)
-    return written.getvalue()
+EITHER = "Give the lesson either as a file or as text."
+DAMAGED = "broken.docx cannot be read: it is damaged, or not what its name says."
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({}, "Give the lesson either as a file or as text."),
-        (
-            {"file": Attachment("a.md", b"text"), "text": "text"},
-            "Give the lesson either as a file or as text.",
-        ),
-        ({"file": Attachment("big.txt", b"x" * 5_100_000)}, "big.txt has 5.1 MB; a file of text may have up to 5 MB."),
-        (
-            {"file": Attachment("scan.pdf", image_only_pdf())},
-            "scan.pdf holds pictures of pages but no text. Save it as a PDF whose text can be selected.",
-        ),
-        (
-            {"file": Attachment("broken.docx", b"PK\x03\x04broken")},
-            "broken.docx cannot be read: it is damaged, or not what its name says.",
-        ),
-        (
-            {"file": Attachment("photo.md", b"\x89PNG\r\n\x1a\n\0\0")},
-            f"photo.md {UNREADABLE}",
-        ),
+        ({}, EITHER),
+        ({"file": Attachment("a.md", b"text"), "text": "text"}, EITHER),
+        ({"file": Attachment("broken.docx", b"PK\x03\x04broken")}, DAMAGED),
     ],
 )
 async def test_a_file_that_is_no_lesson_is_refused_with_the_reason(
@@ -216,24 +164,15 @@ async def test_the_bots_own_lesson_can_be_shown_but_not_removed(bot: Bot) -> Non
     assert versions.text == "“What is generative AI?” has no versions."
 
 
-@pytest.mark.parametrize("command", ["show", "remove"])
-async def test_the_reply_to_an_unknown_title_lists_the_known_ones(bot: Bot, command: str) -> None:
-    reply = await lesson(bot, command, title="Fish")
-    assert reply.text == "There is no lesson “Fish” here. There is: “What is generative AI?”."
-
-
-@pytest.mark.parametrize("command", ["show", "remove"])
-async def test_a_reply_says_that_there_are_no_lessons(make_bot: MakeBot, command: str) -> None:
-    async with make_bot() as bot:
+async def test_the_reply_to_an_unknown_title_says_what_there_is(bot: Bot, make_bot: MakeBot) -> None:
+    for command in ("show", "remove"):
         reply = await lesson(bot, command, title="Fish")
-    assert (reply.text, reply.error) == ("There is no lesson “Fish” here, and no other one either.", True)
-
-
-async def test_topics_are_nested_and_follow_the_versions(bot: Bot) -> None:
-    text = "# Pets\n\n## Cats\n\nCats purr.\n\n## FAQ\n\n### Can a cat swim?\n\nYes.\n"
-    await lesson(bot, "add", title="Pets", text=text)
-    _, contents = (await lesson(bot, "show", title="Pets")).text.split("\n\nIts topics:\n\n")
-    assert contents == "- Cats\n- FAQ\n  - Can a cat swim?"
+        assert reply.text == "There is no lesson “Fish” here. There is: “What is generative AI?”."
+    async with make_bot() as empty:
+        reply = await lesson(empty, "show", title="Fish")
+        assert (reply.text, reply.error) == ("There is no lesson “Fish” here, and no other one either.", True)
+        assert (await lesson(empty, "list")).text == "There are no lessons here. /lesson add brings one in."
+        assert (await lesson(empty, "gaps")).text.startswith("So far every question was answered")
 
 
 async def test_the_topics_of_a_long_lesson_are_listed_in_part(bot: Bot) -> None:
@@ -266,16 +205,6 @@ async def test_titles_are_completed(bot: Bot) -> None:
     assert list(await bot.complete(request, "title", "x")) == []
 
 
-async def test_without_lessons_the_list_says_how_to_add_one(make_bot: MakeBot) -> None:
-    async with make_bot() as bot:
-        assert (await lesson(bot, "list")).text == "There are no lessons here. /lesson add brings one in."
-
-
-async def test_there_are_no_gaps_at_first(bot: Bot) -> None:
-    told = await lesson(bot, "gaps")
-    assert told.text.startswith("So far every question was answered")
-
-
 @pytest.mark.parametrize("row", [{"title": "Pets"}, {"title": "Pets", "versions": [{"number": 1}]}, "Pets", None])
 async def test_a_damaged_lesson_is_reported_and_the_others_are_used(bot: Bot, row: object) -> None:
     for title, text in (("Pets", PETS), ("Birds", "# Birds\n\n## Robins\n\nRobins sing at dawn.\n")):
@@ -283,14 +212,11 @@ async def test_a_damaged_lesson_is_reported_and_the_others_are_used(bot: Bot, ro
     plugin = explain_plugin(bot)
     await plugin.host.store.set("pets", row, scope="lessons:school")
     assert (await last(bot, ask("/explain when do robins sing"))).text.startswith("Robins sing at dawn.")
-    damaged = (
-        "What is stored of it is damaged. Bring it in again with /lesson add, or take it away with /lesson remove."
-    )
-    assert (await lesson(bot, "list")).text.splitlines()[
-        -1
-    ].casefold() == f"- **pets** – left out: {damaged}".casefold()
+    damaged = "is stored of it is damaged. bring it in again with /lesson add, or take it away with /lesson remove."
+    listed = (await list_lessons(bot))[-1]
+    assert listed.casefold() == f"- **pets** – left out: what {damaged}"
     shown = await lesson(bot, "show", title="pets")
-    assert (shown.text.casefold(), shown.error) == (f"“pets” is left out: {damaged}".casefold(), True)
+    assert (shown.text.casefold(), shown.error) == (f"“pets” is left out: what {damaged}", True)
 
     assert (await lesson(bot, "add", title="Pets", text=PETS)).text.startswith("“Pets” is version 1 now")
     assert (await last(bot, ask("/explain why do cats purr"))).text.startswith("Cats purr")
@@ -315,10 +241,3 @@ async def test_a_lesson_whose_file_is_missing_or_breaks_the_parser_is_reported(
         "- **Odd** – left out: Odd.md cannot be read: it is damaged, or not what its name says.",
     ]
     assert "IndexError: list index out of range" in caplog.text
-
-
-async def test_a_lesson_survives_a_restart(make_bot: MakeBot, tmp_path: Path) -> None:
-    async with make_bot() as bot:
-        await lesson(bot, "add", title="Pets", text=PETS)
-    async with make_bot() as bot:
-        assert (await last(bot, ask("/explain why do cats purr"))).text.startswith("Cats purr")

@@ -11,8 +11,8 @@ from fakes.model_server.model_api import FakeModels
 from fakes.programs.faulty_reader import processes
 from fakes.programs.terminal_chat import Person, ended
 
-from bot import Attachment, DatabaseUnavailable, UserError
-from bot.core.messages import Place, Request
+from bot import DatabaseUnavailable
+from bot.core.messages import Place
 from plugins.explain.library import lesson_reader
 from plugins.explain.library import library as library_module
 from plugins.explain.library.lesson_set import Lesson, read_lesson
@@ -59,23 +59,6 @@ async def test_a_lesson_is_read_later_if_the_database_is_away_meanwhile(
     async with make_bot(DEFAULT) as bot:
         assert (await last(bot, ask(PURR))).error
         assert (await last(bot, ask(PURR))).text.startswith("Cats purr")
-
-
-async def test_a_lesson_that_breaks_its_parser_is_logged_with_a_traceback(
-    make_bot: MakeBot, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lesson_reader, "PROGRAM", "fakes.programs.faulty_reader")
-    odd, pets = tmp_path / "odd.md", tmp_path / "pets.md"
-    odd.write_text("break")
-    pets.write_text(PETS)
-    async with make_bot(odd, pets) as bot:
-        assert (await last(bot, ask(PURR))).text.startswith("Cats purr")
-    trace, sentence = (
-        record.getMessage() for record in caplog.records if record.name.startswith("plugins.explain.library")
-    )
-    assert trace.startswith("The lesson odd.md cannot be read: Traceback")
-    assert trace.endswith("IndexError: list index out of range\n")
-    assert sentence.startswith(f"The lesson {odd}, named in explain.lessons, is left out: odd.md cannot be read")
 
 
 async def test_a_server_has_its_own_lessons_and_the_configured_ones(make_bot: MakeBot) -> None:
@@ -160,11 +143,6 @@ def test_a_lesson_has_the_given_title() -> None:
     assert read_lesson(PETS.encode(), "pets.md").title == "Pets"
 
 
-def test_a_file_without_text_is_refused() -> None:
-    with pytest.raises(UserError, match="holds no text"):
-        read_lesson(b"# Only a title\n", "empty.md")
-
-
 async def test_the_reference_lesson_helps_lessons_on_the_same_subject(
     make_bot: MakeBot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,17 +157,6 @@ async def test_the_reference_lesson_helps_lessons_on_the_same_subject(
     monkeypatch.setattr(reference_lesson, "DEFAULT_LESSON", tmp_path / "none.md")
     async with make_bot(own) as bot:
         assert (await last(bot, ask(question))).text.startswith("That is not in the lessons.")
-
-
-async def test_a_cancelled_upload_ends_its_process(make_bot: MakeBot) -> None:
-    options = {"title": "Busy", "file": Attachment("busy.pdf", BUSY)}
-    request = Request(user=MODERATOR, place=ROOM, command="lesson add", options=options)
-    async with make_bot() as bot:
-        adding = asyncio.create_task(last(bot, request))
-        await eventually(lambda: len(processes()) == 1)
-        adding.cancel()
-        await asyncio.gather(adding, return_exceptions=True)
-        await eventually(lambda: processes() == [])
 
 
 @pytest.mark.processes

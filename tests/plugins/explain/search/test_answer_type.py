@@ -27,24 +27,25 @@ def test_a_passage_without_the_type_of_answer_is_no_answer(question: str, told: 
     assert not lacks_answer_type(question, told)
 
 
-def test_an_answer_has_the_type_that_its_own_question_asks_for() -> None:
-    hooke = "Robert Hooke saw them first."
-    assert lacks_answer_type("who discovered cells", hooke)
-    assert not lacks_answer_type("who discovered cells", hooke, "Who found cells?")
-    assert lacks_answer_type("who discovered cells", hooke, "How many cells are there?")
+REPEATED = "It is deterministic when the temperature is 0."
 
 
-def test_another_number_is_another_lesson() -> None:
-    assert lacks_answer_type("what is lesson 3 about", "Lesson 8 is about transformers.")
-    assert not lacks_answer_type("what is Lesson 8 about", "Lesson 8 is about transformers.")
-
-
-@pytest.mark.parametrize("question", ["what is a token", "how does it work", "why is it called that", "token?"])
-def test_most_questions_ask_for_no_particular_type(question: str) -> None:
-    assert not lacks_answer_type(question, "")
-
-
-def test_the_time_of_a_repeated_event_needs_no_date() -> None:
-    question = "when is the model deterministic"
-    assert not lacks_answer_type(question, "It is deterministic when the temperature is 0.")
-    assert lacks_answer_type("when was it deterministic", "It is deterministic when the temperature is 0.")
+@pytest.mark.parametrize(
+    ("question", "told", "own_question", "lacks"),
+    [
+        ("who discovered cells", "Robert Hooke saw them first.", "", True),
+        ("who discovered cells", "Robert Hooke saw them first.", "Who found cells?", False),
+        ("who discovered cells", "Robert Hooke saw them first.", "How many cells are there?", True),
+        ("what is lesson 3 about", "Lesson 8 is about transformers.", "", True),
+        ("what is Lesson 8 about", "Lesson 8 is about transformers.", "", False),
+        ("when is the model deterministic", REPEATED, "", False),
+        ("when was it deterministic", REPEATED, "", True),
+        ("what is a token", "", "", False),
+        ("how does it work", "", "", False),
+        ("why is it called that", "", "", False),
+    ],
+)
+def test_an_answer_has_the_type_that_its_question_asks_for(
+    question: str, told: str, own_question: str, *, lacks: bool
+) -> None:
+    assert lacks_answer_type(question, told, own_question) is lacks

@@ -33,18 +33,6 @@ def reference() -> Index:
     return Index(REFERENCE)
 
 
-@pytest.mark.parametrize(("question", "heading"), [("my text is rubbish", "Hot"), ("how does it chop", "Pieces")])
-def test_wordings_of_the_reference_lesson_find_passages_of_another_lesson(
-    reference: Index, question: str, heading: str
-) -> None:
-    alone, guided = Index(OWN), Index(OWN, reference)
-    assert (
-        alone.rank(alone.read_question(question)).passages[:1]
-        != guided.rank(guided.read_question(question)).passages[:1]
-    )
-    assert guided.rank(guided.read_question(question)).passages[0].heading == heading
-
-
 def test_a_lesson_on_another_subject_is_not_affected(reference: Index) -> None:
     index = Index(OTHER, reference)
     query = index.read_question("what does it chop words into")

@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,6 @@ from plugins.explain.search.embedding.bundled_embeddings import MODEL, write_bun
 from plugins.explain.search.embedding.embedded_texts import key_of, texts_of
 from plugins.explain.search.embedding.embeddings import embed_passages
 from plugins.explain.search.reference_lesson import DEFAULT_LESSON
-
-
-@pytest.fixture
-async def models() -> AsyncIterator[FakeModels]:
-    async with FakeModels() as running:
-        yield running
 
 
 def lesson() -> list[Passage]:

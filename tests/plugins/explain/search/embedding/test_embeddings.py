@@ -13,7 +13,6 @@ from plugins.explain.lessons.passages import Passage, split_passages
 from plugins.explain.search.embedding.embedded_texts import texts_of
 from plugins.explain.search.embedding.embeddings import (
     SCOPE,
-    TEXTS_PER_REQUEST,
     delete_unused,
     embed_passages,
     model_scale,
@@ -39,22 +38,19 @@ def take_embedded_texts(models: FakeModels) -> list[str]:
 
 
 @pytest.fixture
-async def models() -> AsyncIterator[FakeModels]:
-    async with FakeModels() as running:
-        yield running
-
-
-@pytest.fixture
 async def client(models: FakeModels) -> AsyncIterator[ModelClient]:
     async with ModelClient(models.url) as made:
         yield made
 
 
-async def test_rows_are_in_the_order_of_the_text_groups(
-    models: FakeModels, client: ModelClient, tmp_path: Path
-) -> None:
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
     async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
-        found = await embed_passages(Store(database, "explain"), client, pets_passages())
+        yield Store(database, "explain")
+
+
+async def test_rows_are_in_the_order_of_the_text_groups(models: FakeModels, client: ModelClient, store: Store) -> None:
+    found = await embed_passages(store, client, pets_passages())
     expected = [(len(text), text.count(" "), 1) for text in texts(pets_passages())]
     assert np.array_equal(found, np.array(expected, np.float32))
     assert sorted(take_embedded_texts(models)) == sorted(set(texts(pets_passages())))
@@ -77,15 +73,13 @@ async def test_a_restart_embeds_nothing_and_an_edit_only_the_changed_texts(
     assert asked == {"Dogs. They howl. They run.", "Dogs: They howl.", "They howl."}
 
 
-async def test_another_model_embeds_everything_again(models: FakeModels, client: ModelClient, tmp_path: Path) -> None:
-    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
-        store = Store(database, "explain")
-        models.listed["other-embeddings"] = "embeddings"
-        await embed_passages(store, client, pets_passages())
-        take_embedded_texts(models)
-        await embed_passages(store, client, pets_passages(), "other-embeddings")
-        assert {request["model"] for request in models.requests} == {"other-embeddings"}
-        assert sorted(take_embedded_texts(models)) == sorted(set(texts(pets_passages())))
+async def test_another_model_embeds_everything_again(models: FakeModels, client: ModelClient, store: Store) -> None:
+    models.listed["other-embeddings"] = "embeddings"
+    await embed_passages(store, client, pets_passages())
+    take_embedded_texts(models)
+    await embed_passages(store, client, pets_passages(), "other-embeddings")
+    assert {request["model"] for request in models.requests} == {"other-embeddings"}
+    assert sorted(take_embedded_texts(models)) == sorted(set(texts(pets_passages())))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +88,7 @@ async def test_another_model_embeds_everything_again(models: FakeModels, client:
 async def test_another_model_of_the_same_name_embeds_everything_again(
     models: FakeModels,
     client: ModelClient,
-    tmp_path: Path,
+    store: Store,
     monkeypatch: pytest.MonkeyPatch,
     other: Callable[[Sequence[float]], Sequence[float]],
 ) -> None:
@@ -103,97 +97,73 @@ async def test_another_model_of_the_same_name_embeds_everything_again(
     async def embed(self: ModelClient, asked: Sequence[str], **more: Any) -> Any:
         return [other(row) for row in await really(self, asked, **more)]
 
-    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
-        store = Store(database, "explain")
-        before = await embed_passages(store, client, pets_passages())
-        monkeypatch.setattr(ModelClient, "embed", embed)
-        take_embedded_texts(models)
-        after = await embed_passages(store, client, pets_passages())
-        assert sorted(set(take_embedded_texts(models))) == sorted(set(texts(pets_passages())))
-        assert np.array_equal(after, [other(row) for row in before.tolist()])
-        assert np.array_equal(await embed_passages(store, client, pets_passages()), after)
-        assert len(take_embedded_texts(models)) == 1
+    before = await embed_passages(store, client, pets_passages())
+    monkeypatch.setattr(ModelClient, "embed", embed)
+    take_embedded_texts(models)
+    after = await embed_passages(store, client, pets_passages())
+    assert sorted(set(take_embedded_texts(models))) == sorted(set(texts(pets_passages())))
+    assert np.array_equal(after, [other(row) for row in before.tolist()])
+    assert np.array_equal(await embed_passages(store, client, pets_passages()), after)
+    assert len(take_embedded_texts(models)) == 1
 
 
-async def test_stored_embeddings_need_the_model_server(models: FakeModels, client: ModelClient, tmp_path: Path) -> None:
-    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
-        store = Store(database, "explain")
+async def test_stored_embeddings_need_the_model_server(models: FakeModels, client: ModelClient, store: Store) -> None:
+    await embed_passages(store, client, pets_passages(), "fake-embeddings")
+    models.failure = (503, "It is loading.")
+    with pytest.raises(UserError):
         await embed_passages(store, client, pets_passages(), "fake-embeddings")
-        models.failure = (503, "It is loading.")
-        with pytest.raises(UserError):
-            await embed_passages(store, client, pets_passages(), "fake-embeddings")
 
 
-async def test_unused_embeddings_are_deleted(models: FakeModels, client: ModelClient, tmp_path: Path) -> None:
+async def test_unused_embeddings_are_deleted(models: FakeModels, client: ModelClient, store: Store) -> None:
     cats, dogs = pets_passages()
-    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
-        store = Store(database, "explain")
-        await embed_passages(store, client, [cats, dogs])
-        await delete_unused(store, client, [dogs])
-        assert len(await store.blob_keys(scope=SCOPE)) == len(set(texts([dogs])))
-        take_embedded_texts(models)
-        await embed_passages(store, client, [cats, dogs])
-        again, *asked = take_embedded_texts(models)
+    await embed_passages(store, client, [cats, dogs])
+    await delete_unused(store, client, [dogs])
+    assert len(await store.blob_keys(scope=SCOPE)) == len(set(texts([dogs])))
+    take_embedded_texts(models)
+    await embed_passages(store, client, [cats, dogs])
+    again, *asked = take_embedded_texts(models)
     assert sorted(asked) == sorted(set(texts([cats])))
     assert again in texts([dogs])
 
 
-async def test_many_texts_are_embedded_in_batches(models: FakeModels, client: ModelClient, tmp_path: Path) -> None:
-    many = pets_passages("# Pets\n\n" + "".join(f"## Pet {number}\n\nIt is pet {number}.\n\n" for number in range(40)))
-    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
-        await embed_passages(Store(database, "explain"), client, many)
-    sizes = [len(request["input"]) for request in models.requests]
-    assert sum(sizes) == len(set(texts(many)))
-    assert sizes == [TEXTS_PER_REQUEST] * (len(sizes) - 1) + [
-        len(set(texts(many))) % TEXTS_PER_REQUEST or TEXTS_PER_REQUEST
-    ]
-    assert len(sizes) > 1
-
-
 async def test_batches_finished_before_an_interruption_are_not_embedded_again(
-    models: FakeModels, client: ModelClient, tmp_path: Path
+    models: FakeModels, client: ModelClient, store: Store
 ) -> None:
     many = pets_passages("# Pets\n\n" + "".join(f"## Pet {number}\n\nIt is pet {number}.\n\n" for number in range(30)))
-    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
-        store = Store(database, "explain")
-        models.failure, models.failing = (503, "Too busy."), lambda body: len(models.requests) > 2
-        with pytest.raises(UserError):
-            await embed_passages(store, client, many)
-        models.failure = None
-        before = take_embedded_texts(models)[:32]
+    models.failure, models.failing = (503, "Too busy."), lambda body: len(models.requests) > 2
+    with pytest.raises(UserError):
         await embed_passages(store, client, many)
+    models.failure = None
+    before = take_embedded_texts(models)[:32]
+    await embed_passages(store, client, many)
     again, *asked = take_embedded_texts(models)
     assert sorted(asked) == sorted(set(texts(many)) - set(before))
     assert again in before
 
 
-async def test_no_passages_are_no_rows(client: ModelClient, tmp_path: Path) -> None:
-    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
-        assert (await embed_passages(Store(database, "explain"), client, [])).shape == (0, 0)
+async def test_no_passages_are_no_rows(client: ModelClient, store: Store) -> None:
+    assert (await embed_passages(store, client, [])).shape == (0, 0)
 
 
-async def test_long_texts_fit_a_request_in_any_script(client: ModelClient, tmp_path: Path) -> None:
+async def test_long_texts_fit_a_request_in_any_script(client: ModelClient, store: Store) -> None:
     long = pets_passages(
         "# Pets\n\n## Cats\n\n" + "\n".join(f"- {number} {'🐈 кошка ' * 2000}" for number in range(10))
     )
-    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
-        rows = await embed_passages(Store(database, "explain"), client, long)
+    rows = await embed_passages(store, client, long)
     assert len(rows) == len(texts(long))
 
 
 async def test_the_scale_of_a_model_is_measured_once_and_kept(
-    models: FakeModels, client: ModelClient, tmp_path: Path
+    models: FakeModels, client: ModelClient, store: Store
 ) -> None:
-    async with Database(f"sqlite:///{tmp_path}/tempera.db") as database:
-        store = Store(database, "explain")
-        models.listed["other-embeddings"] = "embeddings"
-        before = await model_scale(store, client, "other-embeddings")
-        assert take_embedded_texts(models) == list(UNRELATED_SENTENCES)
-        await delete_unused(store, client, pets_passages(), "other-embeddings")
-        again = await model_scale(store, client, "other-embeddings")
-        # One sentence shows that it still is the same model.
-        (embedded,) = take_embedded_texts(models)
-        assert embedded in UNRELATED_SENTENCES
+    models.listed["other-embeddings"] = "embeddings"
+    before = await model_scale(store, client, "other-embeddings")
+    assert take_embedded_texts(models) == list(UNRELATED_SENTENCES)
+    await delete_unused(store, client, pets_passages(), "other-embeddings")
+    again = await model_scale(store, client, "other-embeddings")
+    # One sentence shows that it still is the same model.
+    (embedded,) = take_embedded_texts(models)
+    assert embedded in UNRELATED_SENTENCES
     rows = np.eye(3, dtype=np.float32)
     assert np.array_equal(before.apply(rows), again.apply(rows))
     assert not np.allclose(before.apply(rows), rows)

@@ -1,6 +1,6 @@
 import numpy as np
 
-from plugins.explain.search.words.ngrams import CharacterNgrams, gather_ranges
+from plugins.explain.search.words.ngrams import CharacterNgrams
 
 ALL = np.arange(3)
 
@@ -28,8 +28,3 @@ def test_texts_and_questions_without_words_share_no_ngrams() -> None:
     ngrams = CharacterNgrams(["", "Cats purr."])
     assert ngrams.overlap("???", np.arange(2)).tolist() == ngrams.overlap("", np.arange(2)).tolist()
     assert CharacterNgrams([]).overlap("cats", np.zeros(0, np.intp)).tolist() == []
-
-
-def test_ranges_are_gathered() -> None:
-    places, begin = gather_ranges(np.array([0, 2, 3, 6]), np.array([2, 0]))
-    assert (places.tolist(), begin.tolist()) == ([3, 4, 5, 0, 1], [0, 3])
