@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bot.core.latest import Stream
+from bot.core.latest import Latest, Stream
 from bot.core.messages import Reply
 from bot.core.running import ActiveRuns
 from bot.core.throttle import Throttle
@@ -50,6 +50,30 @@ class Tasks(AnswerTasks[View]):
 
     async def _show_stored(self, view: View, row: str) -> None:
         self.stored.append(row)
+
+
+async def test_a_message_that_is_being_sent_at_the_end_is_known_before_the_answer_is_cut_short() -> None:
+    sending, ids = asyncio.Event(), list[str]()
+
+    class Posting(View):
+        async def show(self, reply: Reply) -> None:
+            sending.set()
+            await asyncio.sleep(0.05)
+            ids.append("1")
+
+    class Ending(Tasks):
+        async def _show_stored(self, view: View, row: str) -> None:
+            self.stored += ids
+
+    async def begin(latest: Latest[Reply]) -> None:
+        latest.put(Reply(text="Hel"))
+        await asyncio.Event().wait()
+
+    tasks = Ending()
+    tasks.start(tasks.follow(Posting(), Stream[Reply](begin)), "answer")
+    await sending.wait()
+    await tasks.close()
+    assert tasks.stored == ["1"]
 
 
 async def test_an_answer_that_failed_is_not_shown_again_at_the_end() -> None:

@@ -107,6 +107,8 @@ async def test_on_discord_the_question_above_a_thread_is_removed_with_its_answer
 async def test_on_discord_a_link_reaches_no_other_server_no_direct_messages_and_nobody_elses(
     discord: FakeDiscord, bot: Bot
 ) -> None:
+    # Discord itself would let the bot delete messages of others then.
+    discord.guild.set_permissions(discord.channel, allow=["manage_messages"])
     other = discord.add_guild("Other")
     elsewhere = next(iter(other.channels.values()))
     asked = await discord.slash(discord.ann, elsewhere, "ask", prompt="aubergine")

@@ -63,6 +63,10 @@ async def test_an_answer_goes_on_without_the_token(discord: FakeDiscord, toys: T
     assert first is message
     assert (first.buttons, second.buttons) == ({}, {})
     assert asked.followups == []
+    # Once the tasks of the answer are done, nothing but the database knows its messages.
+    await wait_until_delivered(toy_bot, "discord", str(third.id))
+    await discord.press(discord.ann, third, "👍")
+    await discord.until(lambda: "👍 1" in third.buttons)
     await discord.press(discord.ann, third, "Delete")
     await discord.until(lambda: not discord.messages(discord.channel))
 

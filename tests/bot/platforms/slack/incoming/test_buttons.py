@@ -95,6 +95,9 @@ async def test_the_question_is_deleted_with_its_last_answer(slack: FakeSlack) ->
     _, second = find_answers(slack, PARIS)
     await press(slack, slack.ann, first, "Delete")
     await slack.until(lambda: first.deleted)
+    # What follows a deletion is over by then.
+    await press(slack, slack.ann, second, "👍")
+    await slack.until(lambda: "👍 1" in second.buttons)
     assert [one.ts for one in slack.messages(slack.channel)] == [first.thread_ts]
     await press(slack, slack.ann, second, "Delete")
     await slack.until(lambda: all(one.deleted for one in slack.workspace.messages))

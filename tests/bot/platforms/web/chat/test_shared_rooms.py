@@ -190,20 +190,17 @@ async def test_moderators_see_who_is_at_the_other_process(
             assert "Kim" in (await page.until("refused"))["text"]
 
 
-async def test_an_upload_is_used_at_the_other_process(here: Visitor, there: Visitor, models: FakeModels) -> None:
+async def test_an_upload_is_used_at_the_other_process_until_it_makes_way_in_redis(
+    here: Visitor, there: Visitor, models: FakeModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with here.page("Ann"):
         name = await here.upload(b"The capital of Peru is Lima.")
     async with moved(here, there).page("Ann") as page, there.page("Ben") as his:
         assert "no longer here" in await his.refused("say", text="/ask hello", files={"file": name})
         await page.ask("/ask hello", files={"file": name})
-    assert "Lima" in str(models.requests[-1]["messages"])
-
-
-async def test_old_uploads_make_way_in_redis(here: Visitor, there: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_uploads, "MAX_BYTES", 2500)
-    async with here.page("Ann"):
+        assert "Lima" in str(models.requests[-1]["messages"])
+        monkeypatch.setattr(shared_uploads, "MAX_BYTES", 2500)
         names = [await here.upload(b"x" * 1000) for _ in range(3)]
-    async with moved(here, there).page("Ann") as page:
         assert "no longer here" in await page.refused("say", text="/ask hello", files={"file": names[0]})
         await page.ask("/ask hello", files={"file": names[1]})
 
