@@ -101,7 +101,7 @@ def median_search_milliseconds(
     seconds = []
     for question, embedding in zip(questions, embeddings, strict=True):
         start = time.perf_counter()
-        index.decide(index.rank(index.read_question(question.question), [embedding]))
+        index.decide(index.rank(index.read_question(question.question, is_about_lessons=False), [embedding]))
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds) * 1000
 
@@ -113,7 +113,7 @@ async def median_embedding_milliseconds(
     seconds = []
     model = await models.first("embeddings")
     for question in questions:
-        texts = index.read_question(question.question).texts
+        texts = index.read_question(question.question).embedded_texts
         start = time.perf_counter()
         await models.embed(texts, model=model)
         seconds.append(time.perf_counter() - start)
@@ -245,7 +245,7 @@ async def rank_questions(
 ) -> list[Ranking]:
     """Rank the passages for each question, by words alone if there are no `models`."""
     queries = [index.read_question(question.question) for question in questions]
-    return [index.rank(query, await models.embed(query.texts) if models else None) for query in queries]
+    return [index.rank(query, await models.embed(query.embedded_texts) if models else None) for query in queries]
 
 
 async def _print_times(

@@ -159,7 +159,7 @@ class LessonLibrary:
         if lesson_set.model and not lesson_set.index.has_literally(query.question):
             try:
                 async with asyncio.timeout(max_seconds):
-                    embeddings = await self._host.models.embed(query.texts, model=lesson_set.model, user=user)
+                    embeddings = await self._host.models.embed(query.embedded_texts, model=lesson_set.model, user=user)
                 if not lesson_set.index.has_width_of(embeddings):
                     log.info(
                         "The embedding model was replaced: only words are searched until lessons are embedded again."
@@ -188,7 +188,7 @@ class LessonLibrary:
         """
         lesson_set = await self.lesson_set(server)
         index = lesson_set.index
-        query = await asyncio.to_thread(index.read_question, question)
+        query = await asyncio.to_thread(index.read_question, question, is_about_lessons=False)
         if not index.may_answer(query):
             return None
         weight = None
@@ -197,7 +197,7 @@ class LessonLibrary:
             # Only of English words it is known how usual they are, so the question's words in English are weighed.
             weight = index.subject_weight(query)
             lesson_set, index = translated, translated.index
-            query = await asyncio.to_thread(index.read_question, question)
+            query = await asyncio.to_thread(index.read_question, question, is_about_lessons=False)
         if not index.has_literally(question):
             with suppress(TimeoutError):
                 async with asyncio.timeout(max_seconds):

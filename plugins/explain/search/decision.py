@@ -106,18 +106,18 @@ class DecisionModel:
 
 
 HYBRID = DecisionModel(
-    weights=(2.61, 2.37, 2.24, -3.64, 0.79, 0.58, -3.5, 0.57, 1.75, -1.22, 3.25),
-    bias=-3.02,
-    answer=1.35,
-    answer_unaided=1.56,
-    suggest=-1.27,
+    weights=(3.16, 2.51, 2.49, -3.64, 1.17, 0.4, -3.57, 0.47, 1.96, -1.41, 3.18),
+    bias=-3.62,
+    answer=1.25,
+    answer_unaided=1.63,
+    suggest=-0.91,
 )
 LEXICAL = DecisionModel(
-    weights=(0.0, 0.0, 3.09, -3.42, 1.34, 0.7, -1.22, 1.46, 1.71, -1.31, 0.0),
-    bias=-2.29,
-    answer=1.66,
-    answer_unaided=1.51,
-    suggest=-1.47,
+    weights=(0.0, 0.0, 3.24, -3.45, 1.64, 0.82, -1.27, 1.4, 1.73, -1.4, 0.0),
+    bias=-2.63,
+    answer=1.63,
+    answer_unaided=1.64,
+    suggest=-1.13,
 )
 
 

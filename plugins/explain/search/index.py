@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ from plugins.explain.search.embedding.passage_embeddings import PassageEmbedding
 from plugins.explain.search.embedding.scale import REFERENCE_SCALE, SimilarityScale
 from plugins.explain.search.literal import LiteralQuestions, is_same, without_fillers
 from plugins.explain.search.reference_lesson import ReferenceLesson
-from plugins.explain.search.subject import MIN_WEIGHT, Subject, answers_by_the_way
+from plugins.explain.search.subject import MIN_WEIGHT, Subject, answers_by_the_way, put_subject
 from plugins.explain.search.types import Floats, PassageScores, Query
 from plugins.explain.search.words.glossary import translate_question
 from plugins.explain.search.words.ngrams import CharacterNgrams
@@ -107,8 +108,8 @@ class Index:
         widths = {index._embeddings.width for index in indexes if index._embeddings is not None}
         return all(width == len(row) for width in widths for row in embeddings)
 
-    def read_question(self, question: str) -> Query:
-        """Read a question.
+    def read_question(self, question: str, *, is_about_lessons: bool = True) -> Query:
+        """Read a question; “it” means the subject of the only lesson if the question `is_about_lessons`.
 
         The texts of a translated question are the translation, and the question itself if a word of it has none. A
         question that stands in a lesson needs neither correction nor translation.
@@ -122,7 +123,10 @@ class Index:
         corrected = self._vocabulary.correct_words(question)
         text = without_fillers(corrected)
         texts = (question, text) if text and text != " ".join(words(question)) else (question,)
-        return Query(question, tuple(dict.fromkeys(stems(corrected, self.language))), texts)
+        titles = list(self._subjects)
+        is_english = is_about_lessons and self.language is ENGLISH
+        with_subject = put_subject(question, titles[0]) if is_english and len(titles) == 1 else ""
+        return Query(question, tuple(dict.fromkeys(stems(corrected, self.language))), texts, with_subject)
 
     def has_literally(self, question: str) -> bool:
         """Return True if a question stands in a lesson, so that its answer is certain without embeddings."""
@@ -131,10 +135,17 @@ class Index:
     def rank(
         self, query: Query, embeddings: Sequence[Sequence[float]] | None = None, scores: PassageScores | None = None
     ) -> Ranking:
-        """Return the best passages. `embeddings` are those of `query.texts`; None lets the words alone decide.
+        """Return the best passages. `embeddings` are those of `query.embedded_texts`; None lets the words alone decide.
 
-        `scores` is the result of `score_all`, if the caller has it.
+        `scores` is the result of `score_all`, if the caller has it. Of the two readings of a question with “it”, the
+        one with the surer answer counts.
         """
+        if query.with_subject:
+            as_typed = replace(query, with_subject="")
+            if embeddings is None:
+                return self.rank(as_typed)
+            readings = [self.rank(as_typed, rows) for rows in (embeddings[:-1], embeddings[-1:])]
+            return max(readings, key=lambda ranking: ranking.confidence)
         direction = self._direction(embeddings)
         lexical = self._lexical_scores(query.stems)
         reference = None

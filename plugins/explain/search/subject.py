@@ -9,11 +9,12 @@ meaning, as “temperature” has in a question about the weather; two together 
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from plugins.explain.search.words import spelling
-from plugins.explain.search.words.vocabulary import all_stems, words
+from plugins.explain.search.words.vocabulary import STOP_WORDS, all_stems, fold, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from plugins.explain.lessons.passages import Passage
     from plugins.explain.search.decision import Ranking
 
+PRONOUN = re.compile(
+    r"(?P<before>^(?:\w+\s+){0,3}?(?:is|was|can|cant|can't|could|does|did|do|will|would|should|has|may|might)\s+)"
+    r"(?:it|this|that)\b(?!\s+(?:true|possible|mean|that)\b)(?!.*\b(?:to|that|if)\b)",
+    re.IGNORECASE,
+)
+"""The first verb of a question, and a pronoun as its subject; not the “it” of “is it safe to swim?”."""
 MIN_KEYNESS, MIN_UNMISTAKABLE_KEYNESS = 4.4, 8.5
 """The keyness, a natural logarithm, of words of the subject, and of those that need not be frequent in the lesson."""
 WORDS_PER_OCCURRENCE, MAX_REQUIRED_OCCURRENCES = 1000, 3
@@ -66,6 +73,18 @@ class Subject:
         if not self._is_english:
             return MIN_WEIGHT
         return sum(self._weights.get(stem, 0.0) for stem in set(all_stems(question_words)))
+
+
+def put_subject(question: str, title: str) -> str:
+    """Return a question with the subject of a lesson in place of “it”; "" if it has no such word.
+
+    Whoever asks of a lesson “What is generative AI?”, “can it hurt people?”, asks whether generative AI can.
+    """
+    subject = title.strip(" ?.!").split()
+    while len(subject) > 1 and fold(subject[0]) in STOP_WORDS:
+        del subject[0]
+    replaced, count = PRONOUN.subn(lambda match: match["before"] + " ".join(subject), question, count=1)
+    return replaced if count else ""
 
 
 def answers_by_the_way(ranking: Ranking, weight: float) -> bool:

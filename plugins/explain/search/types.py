@@ -19,14 +19,21 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question as an index reads it: the stems of its words without stop words, and the texts to embed.
+    """A question as an index reads it: the stems of its words without stop words, and its texts.
 
-    `texts` are the question and, if that differs, the corrected question.
+    `texts` are the question and, if that differs, the corrected question. `with_subject` is the question with the
+    subject of the lesson in place of “it”, or "" if it has no such word.
     """
 
     question: str
     stems: tuple[str, ...]
     texts: tuple[str, ...]
+    with_subject: str = ""
+
+    @property
+    def embedded_texts(self) -> tuple[str, ...]:
+        """The texts to embed."""
+        return (*self.texts, self.with_subject) if self.with_subject else self.texts
 
 
 @dataclass(frozen=True, slots=True)

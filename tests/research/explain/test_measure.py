@@ -125,7 +125,7 @@ def test_a_synthetic_index_has_the_given_size_and_can_be_searched() -> None:
     assert len(index.passages) == 120
     direction = np.random.default_rng(0).standard_normal(384).tolist()
     query = index.read_question(index.passages[7].text)
-    assert index.rank(query, [direction] * len(query.texts)).passages[0] == index.passages[7]
+    assert index.rank(query, [direction] * len(query.embedded_texts)).passages[0] == index.passages[7]
     assert median_search_milliseconds(index, [LabelledQuestion("word1 word2", "plain", frozenset())], [direction]) > 0
 
 

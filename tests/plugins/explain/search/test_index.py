@@ -145,6 +145,20 @@ def test_embeddings_find_a_passage_that_shares_no_word() -> None:
     assert rank_by_words(index, question).with_embeddings is False
 
 
+def test_of_two_readings_of_it_the_surer_one_counts() -> None:
+    index = Index(pets_passages())
+    attach_directions(index, {"Dogs": 0, "Cats": 1})
+    query = index.read_question("can it scratch")
+    assert query.embedded_texts == ("can it scratch", "can Pets scratch")
+    nowhere, cats, dogs = ([float(number == axis) for number in range(8)] for axis in (5, 1, 0))
+    for rows, heading in (([nowhere, cats], "Cats"), ([dogs, nowhere], "Dogs")):
+        assert index.rank(query, rows).passages[0].heading == heading
+    # In any other conversation, and with several lessons, “it” may be anything.
+    assert index.read_question("can it scratch", is_about_lessons=False).with_subject == ""
+    two = Index([*pets_passages(), replace(pets_passages()[1], lesson_title="Tigers")])
+    assert two.read_question("can it scratch").with_subject == ""
+
+
 def test_similarity_and_words_are_joined() -> None:
     index = Index(pets_passages())
     attach_directions(index, {"Dogs": 0, "Cats": 0})

@@ -5,7 +5,7 @@ import pytest
 from bot.documents.parse import parse_document
 from plugins.explain.lessons.passages import split_passages
 from plugins.explain.search.index import Index
-from plugins.explain.search.subject import answers_by_the_way
+from plugins.explain.search.subject import answers_by_the_way, put_subject
 
 TIDES = """# The tide
 
@@ -95,3 +95,18 @@ def test_nothing_is_known_about_the_words_of_a_lesson_that_is_not_english() -> N
     index = index_of(GEZEITEN)
     assert index.may_answer(index.read_question("Hallo"))
     assert answer(index, "Zwischen Ebbe und Flut liegen wie viele Stunden") == "Ebbe und Flut"
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("can it hurt people", "can generative AI hurt people"),
+        ("Why is this dangerous?", "Why is generative AI dangerous?"),
+        ("what damage can it do", "what damage can generative AI do"),
+        ("is it safe to swim in the sea", ""),
+        ("is it true that cats swim", ""),
+        ("can dogs hurt people", ""),
+    ],
+)
+def test_it_means_the_subject_where_it_is_what_a_question_is_about(question: str, expected: str) -> None:
+    assert put_subject(question, "What is generative AI?") == expected
