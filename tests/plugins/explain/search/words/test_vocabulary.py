@@ -29,13 +29,9 @@ def test_a_very_long_word_takes_linear_time() -> None:
         ("photosynthesis", "photosynthesis"),
         ("cast", "cast"),
         ("y r pictures diff", "why are pictures different"),
-        # Common words that the lesson does not have.
-        ("is it desided", "is it decided"),
-        ("is it lawers", "is it lawyers"),
-        ("waht is it", "what is it"),
-        ("is it diffrently", "is it differently"),
+        # Words that the lesson does not have: English ones, and what is like no word of the lesson.
         ("lawyers didnt", "lawyers didnt"),
-        # Too far from any word, or of another language.
+        ("is it desided", "is it desided"),
         ("is it xoqt", "is it xoqt"),
         ("is it sprachmodellen", "is it sprachmodellen"),
     ],
