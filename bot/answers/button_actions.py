@@ -121,7 +121,7 @@ class ButtonActions:
         """Stop an answer, in whichever process it is made, and record `entry`. Raises UserError if it is finished."""
         is_here = self._runs.stop(row.id)
         if not is_here and not await self._messages.is_in_progress(row):
-            raise UserError("There is nothing to stop: this answer is finished.")
+            raise UserError("There is nothing to stop: this answer has ended.")
         if entry is not None or not is_here:
             await self._messages.request_stop(row, entry)
 

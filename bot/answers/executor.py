@@ -151,7 +151,7 @@ class AnswerExecutor:
             making.saved = time.monotonic()
 
     def _show(self, making: Making, reply: Reply, *, keep: bool = False) -> None:
-        shown = self._stored.with_buttons(reply, making.row, making.job.request.user.locale)
+        shown = self._stored.as_shown(reply, making.row, making.job.request.user.locale)
         making.replies.put(shown, keep=keep)
 
     async def _finish(self, making: Making) -> None:

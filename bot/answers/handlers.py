@@ -61,7 +61,7 @@ class HandlerRunner:
     ) -> None:
         """Run a handler and publish its snapshots; `run.newest` is the last one at the end.
 
-        Every error becomes a reply, here and nowhere else.
+        Every error of the handler becomes a reply here.
         """
         request, command, private = job.request, job.command, run.newest.private
         locale, spoiler = context.user.locale, context.settings["answers.spoiler"]

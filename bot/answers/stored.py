@@ -35,12 +35,12 @@ class StoredAnswers:
         """Return a stored answer as it should look now; without `files`, stored files are not read."""
         store = self._services.messages
         if (newest := self._services.runs.newest(row.id)) is not None:
-            reply = self.with_buttons(newest, row, locale)
+            reply = self.as_shown(newest, row, locale)
             return reply if not reply.final else replace(reply, buttons=())
         reply = replace(await store.load_reply(row, files=files), final=True, status=ending_status(row.state, locale))
-        return self.with_buttons(reply, row, locale, await store.count_votes(row.id))
+        return self.as_shown(reply, row, locale, await store.count_votes(row.id))
 
-    def with_buttons(self, reply: Reply, row: MessageRow, locale: str, votes: tuple[int, int] = (0, 0)) -> Reply:
+    def as_shown(self, reply: Reply, row: MessageRow, locale: str, votes: tuple[int, int] = (0, 0)) -> Reply:
         """Return a reply of an answer with its row, its quoted question, its cause and its buttons."""
         if reply.final:
             registry = self._services.registry

@@ -187,7 +187,7 @@ class Moderation:
         rows = await self.messages.find_unfinished(scope.platform, scope.server)
         row = next((row for row in rows if row.id == row_id), None)
         if row is None:
-            raise Expired("There is nothing to stop: this answer is finished.")
+            raise Expired("There is nothing to stop: this answer has ended.")
         await self.messages.request_stop(row, moderation_entry(caller.user, "cancel", row))
         self.runs.stop(row_id)
         return self._running_answer(row)

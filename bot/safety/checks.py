@@ -11,21 +11,13 @@ from typing import TYPE_CHECKING
 from bot.core.errors import Busy, ModelError, UserError
 from bot.core.i18n import Sentence
 from bot.safety.compiled import PATTERNS, WORDS, CompiledLists
-from bot.safety.errors import (
-    ANSWER_PREFIX,
-    HELP,
-    KINDS_OF_PERSONAL_DATA,
-    PERSONAL_DATA_WARNING,
-    SELF_HARM,
-    WITHHELD,
-    Unsafe,
-    make_refusal,
-)
+from bot.safety.errors import ANSWER_PREFIX, SELF_HARM, Unsafe, make_refusal
 from bot.safety.normalize import fold, normalize, remove_disguises
 from bot.safety.patterns import to_searchable
 from bot.safety.people import famous_people
 from bot.safety.personal_data import find_personal_data
 from bot.safety.rules import built_in_rules
+from bot.safety.sentences import HELP, KINDS_OF_PERSONAL_DATA, PERSONAL_DATA_WARNING, WITHHELD
 from bot.safety.settings import CLASSROOM, OFF, PICTURES, STANDARD
 from bot.safety.stream_filter import ReplyFilter
 from bot.safety.token_filter import filter_dial, filter_tokens

@@ -227,7 +227,7 @@ async def test_the_queue_is_shown_and_cancelled(bot: Bot, models: FakeModels) ->
     await models.until(dropped=1)
     assert not elsewhere.done()
     again = await last(bot, press("b0", queue.row, MODERATOR))
-    assert again.text == "There is nothing to stop: this answer is finished."
+    assert again.text == "There is nothing to stop: this answer has ended."
     (entry,) = await bot.audit.find("test", "school", AuditFilter(what="cancel"))
     assert (entry.kind, entry.subject, entry.after) == ("moderation", "ben", {"command": "ask"})
     models.gate.set()

@@ -20,7 +20,7 @@ from bot.core.messages import Place, User
 from bot.inference.client import ModelClient
 from bot.platforms.capabilities import PLATFORMS
 from bot.plugin_host import plugin
-from bot.safety.errors import WITHHELD
+from bot.safety.sentences import WITHHELD
 from bot.storage.database import Database
 
 

@@ -77,7 +77,7 @@ async def test_stop_keeps_the_text_so_far(bot: Bot, echo: Echo) -> None:
     assert (seen[-1].text, seen[-1].status, seen[-1].final) == ("<hi>", "Stopped.", True)
     assert echo.ended == ["hi"]
     again = await last(bot, press("stop", seen[-1].row))
-    assert again.text == "There is nothing to stop: this answer is finished."
+    assert again.text == "There is nothing to stop: this answer has ended."
 
 
 async def test_a_stopped_answer_keeps_its_status_as_long_as_it_is_stored(
@@ -114,7 +114,7 @@ async def test_stop_reaches_an_answer_that_another_process_makes(
         ended = [reply async for reply in stream][-1]
         assert (ended.text, ended.status) == ("<hi>", "Stopped.")
         again = await last(other, press("stop", reply.row, user))
-        assert again.text == "There is nothing to stop: this answer is finished."
+        assert again.text == "There is nothing to stop: this answer has ended."
         noted = await other.audit.find("test", "school", AuditFilter(what="cancel"))
         assert {(entry.actor, entry.subject) for entry in noted} == ({("mod", "ann")} if user is MODERATOR else set())
 
@@ -184,7 +184,7 @@ async def test_moderators_cannot_see_a_private_answer_but_can_end_it(bot: Bot, b
     row = (await last(bot, ask("/whisper psst"))).row
     fields = {"text": "x"} if button == "edit" else {}
     told = [reply.text for reply in await replies(bot, press(button, row, MODERATOR, **fields))]
-    ends = {"stop": "There is nothing to stop: this answer is finished.", "delete": ""}
+    ends = {"stop": "There is nothing to stop: this answer has ended.", "delete": ""}
     assert told == [ends.get(button, "This has expired: it is no longer stored.")]
 
 

@@ -15,7 +15,7 @@ from bot.core.messages import Action, Button, Place
 from bot.inference.client import ModelClient
 from bot.moderation.audit_view import line
 from bot.platforms.capabilities import PLATFORMS
-from bot.safety.errors import HELP, REASONS, SENTENCES, WITHHELD
+from bot.safety.sentences import HELP, REASONS, SENTENCES, WITHHELD
 from bot.storage.audit import AuditFilter
 from bot.storage.database import Database
 

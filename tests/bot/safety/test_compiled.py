@@ -12,8 +12,8 @@ from bot.answers.decision import Refuse
 from bot.app import Bot
 from bot.inference.client import ModelClient
 from bot.safety.compiled import PATTERNS, WORDS, CompiledLists
-from bot.safety.errors import SENTENCES
 from bot.safety.normalize import normalize
+from bot.safety.sentences import SENTENCES
 from bot.settings.scopes import Change
 from bot.settings.setting import Scope
 from bot.storage.database import Database

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from bot.core.errors import PermissionDenied
+from bot.core.errors import DatabaseUnavailable, PermissionDenied
 
 if TYPE_CHECKING:
     from bot.core.errors import UserError
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 def error_response(error: UserError, user: User, *, status: int | None = None) -> web.Response:
     """Return the sentence of an error, in the user's language, under the key “error”.
 
-    Without a `status` it is 403 if the user lacks a right, else 422.
+    Without a `status` it is 403 if the user lacks a right, 503 while the database is away, else 422.
     """
     if status is None:
-        status = 403 if isinstance(error, PermissionDenied) else 422
+        known = {PermissionDenied: 403, DatabaseUnavailable: 503}
+        status = next((known[kind] for kind in known if isinstance(error, kind)), 422)
     return web.json_response({"error": error.sentence.in_language(user.locale)}, status=status)

@@ -8,7 +8,7 @@ FAMILY = ("llama", "mistral", "qwen2", "qwen3")
 
 
 def unsupported_reason(config: Any) -> str | None:
-    """Return why TorchRunner cannot run a model of transformers' `config`, after "because"; None if it can."""
+    """Return why no runner of many rows can run a model of transformers' `config`; None if one can."""
     if config.model_type not in FAMILY:
         return f"its architecture, {config.model_type}, is not one of {', '.join(FAMILY)}"
     layers = set(getattr(config, "layer_types", None) or ("full_attention",))

@@ -124,12 +124,12 @@ def check_runnable(folder: Path) -> None:
 
 def _read_supported_config(folder: Path) -> Any:
     config = read_config(folder)
-    if why := unsupported_reason(config):
+    if why := reason_against_packing(config):
         raise RunnerUnavailable(why)
     return config
 
 
-def unsupported_reason(config: Any) -> str | None:
+def reason_against_packing(config: Any) -> str | None:
     """Return why PackedRunner cannot run a model with transformers' `config`; None if it can."""
     if why := architecture.unsupported_reason(config):
         return why

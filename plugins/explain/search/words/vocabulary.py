@@ -141,13 +141,15 @@ class Vocabulary:
     def correct_words(self, question: str) -> list[str]:
         """Return the words of a question with short forms written out and unknown words corrected.
 
-        Two words that the texts write as one are joined.
+        Two words that the texts write as one are joined. If most words are unknown, the question is in another
+        language, and is corrected to the words of the texts alone.
         """
         forms = self._language.chat_forms
         typed = [part for word in words(question) for part in forms.get(word, word).split()]
         unknown = {word for word in typed if word not in self and not spelling.is_word(word)}
+        is_english = self._language is ENGLISH and 2 * sum(word in unknown for word in typed) <= len(typed)
         first_unknown = islice(dict.fromkeys(word for word in typed if word in unknown), MAX_CORRECTED_WORDS)
-        corrections = {word: self._correct_word(word) for word in first_unknown}
+        corrections = {word: self._correct_word(word, is_english) for word in first_unknown}
         corrected: list[str] = []
         for word in typed:
             correction = corrections.get(word, word)
@@ -157,14 +159,19 @@ class Vocabulary:
                 corrected.append(correction)
         return corrected
 
-    def _correct_word(self, word: str) -> str:
-        """Return the nearest word of the texts, or the word itself if none is near enough.
+    def _correct_word(self, word: str, is_english: bool) -> str:
+        if len(word) < MIN_CORRECTED_LETTERS or not word.isalpha():
+            return word
+        own = self._nearest_word(word)
+        common = spelling.nearest_word(word) if is_english else None
+        return min(filter(None, (own, common)), key=lambda match: match[1], default=(word, 0))[0]
+
+    def _nearest_word(self, word: str) -> tuple[str, int] | None:
+        """Return the nearest word of the texts, and its distance; None if no word is near enough.
 
         Short words have many similar ones, so they are corrected only if a letter is missing or added or two letters
         are swapped.
         """
-        if len(word) < MIN_CORRECTED_LETTERS or not word.isalpha():
-            return word
         from rapidfuzz.distance import OSA
         from rapidfuzz.process import extract
 
@@ -176,7 +183,10 @@ class Vocabulary:
             if sorted(known[:2]) == sorted(word[:2]) or (known[0] == word[0] and len(word) > MAX_SHORT_WORD_LETTERS)
             if len(word) > MAX_SHORT_WORD_LETTERS or not _is_other_word(word, known)
         ]
-        return min(candidates, default=(0, 0, word))[2]
+        if not candidates:
+            return None
+        distance, _, known = min(candidates)
+        return known, int(distance)
 
 
 def _is_other_word(word: str, known: str) -> bool:

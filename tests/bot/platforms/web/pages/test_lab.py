@@ -23,7 +23,7 @@ from bot.core.messages import Place, User
 from bot.platforms.web import WebPlatform
 from bot.platforms.web.access.limits import WEB_LIMITS
 from bot.platforms.web.chat.protocol import tokens_json
-from bot.safety.errors import SENTENCES, WITHHELD
+from bot.safety.sentences import SENTENCES, WITHHELD
 from bot.settings.scopes import server_scope
 from bot.storage.database import now
 

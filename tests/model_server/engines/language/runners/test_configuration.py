@@ -113,7 +113,7 @@ LONG_ROPE = {"rope_type": "longrope", "rope_theta": 1e4, "factor": 4.0} | LONG_F
     ],
 )
 def test_configurations_that_the_fast_runners_do_not_support_have_a_reason(config: object, reason: str | None) -> None:
-    for why in (architecture.unsupported_reason(config), packed.unsupported_reason(config)):
+    for why in (architecture.unsupported_reason(config), packed.reason_against_packing(config)):
         assert why is None if reason is None else why is not None and reason in why
 
 
@@ -121,4 +121,4 @@ def test_configurations_that_the_fast_runners_do_not_support_have_a_reason(confi
 def test_biases_outside_of_queries_keys_and_values_need_torch(bias: str) -> None:
     config = LlamaConfig(**{bias: True})
     assert architecture.unsupported_reason(config) is None
-    assert "biases" in (packed.unsupported_reason(config) or "")
+    assert "biases" in (packed.reason_against_packing(config) or "")
