@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import JSON, Index, String, cast, delete, func, null, or_, select, update
+from sqlalchemy import JSON, Index, String, case, cast, delete, func, null, or_, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from bot.storage import counters
@@ -167,11 +167,9 @@ class Audit:
         refused = select(cast(AuditRow.id, String)).where(AuditRow.kind == REFUSAL, old)
         against = (AuditRow.kind == APPEAL) & AuditRow.subject.in_(refused)
         with_texts = or_(AuditRow.kind.in_([REFUSAL, APPEAL]) & old, against)
-        async with self._database.writing() as session:
-            await session.execute(update(AuditRow).where(with_texts).values(before=null()))
-            for reason, general in sensitive.items():
-                of_reason = with_texts & (AuditRow.reason == reason)
-                await session.execute(update(AuditRow).where(of_reason).values(reason=general))
+        reason = case(sensitive, value=AuditRow.reason, else_=AuditRow.reason)
+        forget = update(AuditRow).where(with_texts).values(before=null(), reason=reason)
+        await self._database.write(lambda session: session.execute(forget))
 
     async def find(
         self,

@@ -11,7 +11,7 @@ import discord
 from discord import app_commands
 from discord.app_commands import TranslationContextLocation as Location
 
-from bot.core.i18n import Sentence, translate
+from bot.core.i18n import Sentence, known_language, translate
 from bot.core.text import cut
 from bot.platforms.discord.incoming.command_limits import MAX_DESCRIPTION, MAX_NAME, localize_names
 from bot.platforms.discord.outgoing.render import RenderedMessage
@@ -92,7 +92,9 @@ class Translations(app_commands.Translator):
     ) -> str | None:
         """Return the translation; None if there is none."""
         is_label = isinstance(context.data, app_commands.ContextMenu)
-        if context.location in (Location.command_name, Location.group_name) and not is_label:
+        is_name = context.location in (Location.command_name, Location.group_name) and not is_label
+        # discord.py asks for every language that Discord has, most of which read English.
+        if is_name or known_language(locale.value) == "en":
             return None
         if context.location is Location.parameter_name:
             names = [one.display_name for one in context.data.command.parameters]
