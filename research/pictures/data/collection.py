@@ -35,10 +35,14 @@ if TYPE_CHECKING:
 
     Sets = dict[str, dict[str, Rgba]]
 
-SHARES = {"centred": 0.13, "plain": 0.37, "colour": 0.2, "composite": 0.3}
+SHARES = {"centred": 0.12, "plain": 0.42, "colour": 0.26, "composite": 0.2}
 """The share of each kind among the drawn pictures."""
-COMMON_VARIANTS, FREQUENT_VARIANTS = 4, 2
-"""The number of positions in which each drawing of a common thing is shown, and of any other that is drawn often."""
+COMMON_VARIANTS, FREQUENT_VARIANTS, OTHER_VARIANTS = 8, 4, 2
+"""The number of positions in which each drawing of a common thing is shown, and of any other."""
+FURTHER_WEIGHT = 0.6
+"""The weight of each drawing beside the sets: they are drawn in many hands, and some are hard to name."""
+DISTORTED_SHARE = 0.5
+"""The share of the positions in which a drawing is distorted, too."""
 COMMON_COLOURS, OTHER_COLOURS = 6, 2
 """The number of colours in which each drawing of a common thing is shown, and of any other."""
 PLAIN_CAPTIONS, DESCRIPTIONS = 6, 3
@@ -102,7 +106,7 @@ def collect(
     Each emoji of each set is shown in the middle and in some positions, some mirrored if that does not make them wrong,
     and recoloured in colours that `captions.is_held_out` does not exclude. `mixed` pictures show several emoji, a
     background, a scene that `read_unseen_prompts` does not exclude, something worn, or an expression. `further`
-    drawings are looked at, but not learnt.
+    drawings are looked at as they are, and learnt in another position.
     """
     random = Random(seed)  # noqa: S311 - reproducible, not secret
     collection = Collection()
@@ -125,6 +129,9 @@ def collect(
     for drawing in further:
         if drawing.code and (drawing.set, drawing.code) not in learnt:
             collection.add("centred", scenes.centre(drawing.picture), 0.0, (), [drawing.code], drawing.set)
+            texts = [captions.add_article(name) for name in drawing.names[:PLAIN_CAPTIONS]] + list(drawing.names[:2])
+            placed = scenes.place(scenes.distort(drawing.picture, random), random, flip=random.random() < 0.5)
+            collection.add("plain", placed, FURTHER_WEIGHT, texts, [drawing.code], drawing.set)
     return collection
 
 
@@ -143,7 +150,7 @@ def _add_name(emoji: Emoji, name: str | None) -> Emoji:
 def _add_plain(
     add: Callable[..., None], emoji: Emoji, picture: Rgba, random: Random, weight: float, descriptions: Sequence[str]
 ) -> None:
-    count = COMMON_VARIANTS if descriptions else FREQUENT_VARIANTS if weight >= 1 else 1
+    count = COMMON_VARIANTS if descriptions else FREQUENT_VARIANTS if weight >= 1 else OTHER_VARIANTS
     colour, expressions = name_colour(picture), captions.read_expressions().get(strip_selector(emoji.code), ())
     for number in range(count + 1):
         texts = captions.write_plain_captions(emoji, random) + captions.write_face_captions(expressions)
@@ -156,7 +163,8 @@ def _add_plain(
             add("centred", scenes.centre(picture), weight, texts)
         else:
             flip = can_flip(emoji) and random.random() < 0.3
-            add("plain", scenes.place(picture, random, flip=flip), weight / count, texts)
+            shown = scenes.distort(picture, random) if random.random() < DISTORTED_SHARE else picture
+            add("plain", scenes.place(shown, random, flip=flip), weight / count, texts)
 
 
 def _add_colours(add: Callable[..., None], emoji: Emoji, picture: Rgba, random: Random, weight: float) -> None:

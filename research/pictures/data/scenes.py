@@ -23,6 +23,8 @@ GRID = 64
 EMOJI_SIDE = 56
 MAX_TURN = 8
 """The degrees by which an emoji is turned at most."""
+MAX_SQUEEZE, MAX_SHEAR = 0.22, 0.16
+"""The shares of its side by which an emoji becomes narrower or lower, and by which its top is shifted, at most."""
 SCENE_SIDES = (46, 52)
 """The smallest and the largest side in units; smaller emoji became blobs, as a latent covers 4 × 4 of them."""
 
@@ -37,6 +39,19 @@ def place(picture: Rgba, random: Random, *, flip: bool) -> Rgb:
     turn = random.uniform(-MAX_TURN, MAX_TURN) if random.random() < 0.4 else 0.0
     _paste(canvas, picture, side, corner, flip=flip, turn=turn)
     return np.asarray(canvas)
+
+
+def distort(picture: Rgba, random: Random) -> Rgba:
+    """Return the emoji narrower or lower and slanted, as no set has it, so that its outline is not learnt by heart."""
+    side = len(picture)
+    across, down = random.choice([(1 - random.uniform(0, MAX_SQUEEZE), 1.0), (1.0, 1 - random.uniform(0, MAX_SQUEEZE))])
+    shear, middle = random.uniform(-MAX_SHEAR, MAX_SHEAR), (side - 1) / 2
+    across *= 1 - abs(shear)  # or its corners would be cut off
+    # From each place in the new picture to the place in the old one that it shows.
+    matrix = (1 / across, shear, middle * (1 - 1 / across - shear), 0.0, 1 / down, middle * (1 - 1 / down))
+    image = Image.fromarray(picture).convert("RGBa")
+    bent = image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC)
+    return np.asarray(bent.convert("RGBA"))
 
 
 def centre(picture: Rgba) -> Rgb:

@@ -76,15 +76,20 @@ def test_the_colour_of_the_picture_is_the_one_in_the_caption(collection: Collect
     assert checked
 
 
-def test_further_drawings_are_looked_at_but_not_learnt() -> None:
+def test_further_drawings_are_looked_at_as_they_are_and_learnt_elsewhere() -> None:
     red = disc((220, 30, 30))
     further = [
         Drawing(red, ("apple",), name, "", "MIT", code)
         for name, code in (("one", "1f34e"), ("icons", "1f34e"), ("icons", ""))
     ]
     made = collect([FRUIT], {"one": {FRUIT.code: red}}, seed=3, mixed=0, further=further)
-    [place] = [number for number, name in enumerate(made.sets) if name == "icons"]
-    assert (made.kinds[place], made.things[place], made.probabilities()[place]) == ("centred", ("1f34e",), 0)
+    looked_at, learnt = [number for number, name in enumerate(made.sets) if name == "icons"]
+    assert made.things[looked_at] == made.things[learnt] == ("1f34e",)
+    assert (made.kinds[looked_at], made.probabilities()[looked_at]) == ("centred", 0)
+    assert made.kinds[learnt] == "plain"
+    assert made.probabilities()[learnt] > 0
+    texts = list(made.texts)
+    assert {texts[number].removeprefix("an ") for number in made.captions[learnt]} == {"apple"}
 
 
 def test_things_with_a_direction_are_never_mirrored(collection: Collection) -> None:
@@ -107,7 +112,7 @@ def test_things_with_a_short_name_are_drawn_more_often() -> None:
 
 
 def test_a_common_thing_is_drawn_more_often_than_others_of_its_kind() -> None:
-    assert draw_probability(FRUIT, beside=MATE) > 3 * draw_probability(MATE, beside=FRUIT)
+    assert draw_probability(FRUIT, beside=MATE) > 1.5 * draw_probability(MATE, beside=FRUIT)
 
 
 def draw_probability(emoji: Emoji, *, beside: Emoji) -> float:
@@ -136,7 +141,7 @@ def test_a_thing_is_never_shown_in_the_scene_of_its_unseen_prompt() -> None:
 def test_a_common_thing_is_in_scenes_more_often_than_others() -> None:
     texts = scene_captions(PIZZA, MATE)
     pizzas, mates = (sum(thing in text for text in texts) for thing in ("pizza", "mate"))
-    assert pizzas > 3 * mates > 0
+    assert pizzas > 1.5 * mates > 0
 
 
 def test_a_common_thing_also_has_the_name_from_its_prompt() -> None:

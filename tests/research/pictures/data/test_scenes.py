@@ -35,6 +35,18 @@ def test_an_emoji_is_shifted_and_scaled_a_little() -> None:
     assert len(edges) > 4
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_distorted_emoji_is_narrower_or_lower_and_whole(seed: int) -> None:
+    square = np.zeros((64, 64, 4), np.uint8)
+    square[1:63, 1:63] = (200, 0, 0, 255)
+    opaque = scenes.distort(square, Random(seed))[..., 3] > 128
+    assert 0.6 < opaque.sum() / (62 * 62) < 1
+    assert not (opaque[0].any())
+    assert not (opaque[-1].any())
+    assert not (opaque[:, 0].any())
+    assert not (opaque[:, -1].any())
+
+
 @pytest.mark.parametrize(("flip", "left"), [(False, True), (True, False)])
 def test_flip_mirrors_the_emoji(flip: bool, left: bool) -> None:
     picture = scenes.place(block(RED, slice(0, 20)), Random(1), flip=flip)
