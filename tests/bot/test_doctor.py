@@ -121,7 +121,7 @@ async def test_each_check_is_made_whatever_failed_before_it(
         "PROBLEM  The database must be SQLite or PostgreSQL",
         "PROBLEM  limits.storage must be “memory” or begin with redis:// or rediss://.",
         "PROBLEM  The web chat would be open to the network on 0.0.0.0. Set a join code in TEMPERA_WEB__JOIN_CODE",
-        "PROBLEM  No model server answers at ",
+        f"PROBLEM  No model server answers at http://127.0.0.1:{unused_tcp_port}. Start it with “make run” or ",
         "PROBLEM  Slack cannot be reached at ",
     ]
     assert len(said) == len(begins), said
@@ -306,6 +306,7 @@ async def test_another_program_on_the_port_of_the_model_server(
     assert f"PROBLEM  What answers at {url} {why}" in said
     assert said.splitlines()[-1].startswith("ok       Slack")
     assert "\x1b" not in said
+    assert "s3cret" not in said
 
 
 async def test_a_program_that_speaks_something_else(configure: Set, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ from bot.platforms.capabilities import PLATFORMS
 from bot.platforms.slack.convert.requests import AnswerPlace
 from bot.platforms.terminal import PLACE, operator
 from bot.plugin_host import plugin
-from bot.settings.plugin_switches import switch_settings
+from bot.settings.plugin_switches import PINNED, switch_settings
 from bot.settings.resolver import Settings
 from bot.settings.setting import Scope
 from bot.storage.database import Database
@@ -95,6 +95,8 @@ def test_moderators_can_undo_every_rule_and_help_is_for_everybody() -> None:
     assert said(rules, MODERATOR) == []
     assert said(rules, PUPIL, HELP) == []
     assert said(policy(ask_enabled=False), MODERATOR) == [OFF]
+    # What cannot be switched off has no setting either, which would seem to switch it.
+    assert [switch_settings(name) for name in PINNED if switch_settings(name)] == []
 
 
 @pytest.mark.parametrize(

@@ -258,5 +258,8 @@ async def test_no_redis_server(is_something_else: bool) -> None:
 
     async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1] if is_something_else else free_port()
-        with pytest.raises(ConfigError, match=f"Redis does not answer at 127.0.0.1:{port}, which TEMPERA_LIMITS__STO"):
+        with pytest.raises(
+            ConfigError, match=f"Redis does not answer at 127.0.0.1:{port}, which TEMPERA_LIMITS__STO"
+        ) as caught:
             await ping(f"redis://:s3cret@127.0.0.1:{port}/0")
+    assert "s3cret" not in str(caught.value)

@@ -152,11 +152,13 @@ def test_the_server_ids_of_discord_are_read(monkeypatch: pytest.MonkeyPatch) -> 
     assert "s3cret" not in repr(section)
 
 
-def test_the_address_of_the_model_server_is_read_and_checked() -> None:
-    section = config.Config().model_server
+def test_the_address_of_the_model_server_is_read_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPERA_MODEL_SERVER__API_KEY", "s3cret")
+    section = config.load().model_server
     assert section.is_local
     assert section.address == ("127.0.0.1", 8400)
-    assert not section.with_url("http://10.0.0.5:8400").is_local
+    elsewhere = section.with_url("http://10.0.0.5:8400")
+    assert (elsewhere.is_local, elsewhere.key) == (False, "s3cret")
     for wrong in ("nonsense", "http://", "http://10.0.0.5:84000"):
         with pytest.raises(ConfigError, match="is not an address"):
             section.with_url(wrong)

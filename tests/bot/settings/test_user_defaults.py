@@ -41,6 +41,9 @@ async def test_two_processes_agree_after_a_refresh(database: Database) -> None:
     await there.refresh()
     assert there.for_command(ON_SLACK, ASK) == {"temperature": 1.5}
     assert there.for_command(ON_DISCORD, ASK) == {}
+    with pytest.raises(UserError):
+        await there.set(ON_SLACK, COMMANDS, "ask.temperature", 3)
+    assert there.get(ON_SLACK) == {"ask.temperature": 1.5}
     await there.reset(ON_SLACK, "ask.temperature")
     await here.refresh()
     assert here.get(ON_SLACK) == {}

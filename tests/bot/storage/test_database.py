@@ -26,7 +26,17 @@ from bot.settings.setting import Scope
 from bot.storage import database as database_module
 from bot.storage import installations  # noqa: F401 - so that all tables are known
 from bot.storage.columns import UtcDateTime
-from bot.storage.database import MAX_READERS, AttachmentRow, Base, Database, EventRow, MessageRow, PluginRow, now
+from bot.storage.database import (
+    MAX_READERS,
+    AttachmentRow,
+    Base,
+    Database,
+    EventRow,
+    MessageRow,
+    PluginRow,
+    TokensRow,
+    now,
+)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -98,7 +108,7 @@ async def test_the_time_zone_of_a_stored_time_is_kept(address: str) -> None:
             assert await session.scalar(select(MessageRow.created)) == created
 
 
-async def test_a_purge_deletes_old_messages_with_their_files(address: str) -> None:
+async def test_a_purge_deletes_old_messages_with_their_files_and_tokens(address: str) -> None:
     async with Database(address) as database:
         async with database.writing() as session:
             old, new = message(created=now() - timedelta(days=31)), message()
@@ -106,10 +116,12 @@ async def test_a_purge_deletes_old_messages_with_their_files(address: str) -> No
             await session.flush()
             file = {"filename": "a.png", "media_type": "image/png", "alt": "", "spoiler": False, "data": b"x"}
             session.add_all([AttachmentRow(message=old.id, **file), AttachmentRow(message=new.id, **file)])
+            session.add_all([TokensRow(message=old.id, data=b"x"), TokensRow(message=new.id, data=b"x")])
             session.add(EventRow(platform="test", id="1", created=now() - timedelta(days=31)))
         assert await database.purge(30) == 1
         async with database.reading() as session:
-            assert list(await session.scalars(select(AttachmentRow.message))) == [new.id]
+            for belongs_to in (AttachmentRow.message, TokensRow.message):
+                assert list(await session.scalars(select(belongs_to))) == [new.id]
             assert await session.scalar(select(func.count()).select_from(EventRow)) == 0
 
 

@@ -1,7 +1,7 @@
 import asyncio
 import os
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import psutil
 import pytest
@@ -81,4 +81,16 @@ async def test_a_process_that_was_considered_dead_registers_again(
             return await me.find_living() == {me.id}
 
         await eventually(is_back)
+
+        async def seen() -> datetime:
+            async with database.reading() as session:
+                return (await session.get_one(InstanceRow, me.id)).seen
+
+        # Other machines know by the time of its last heartbeat that it lives.
+        first = await seen()
+
+        async def is_seen_again() -> bool:
+            return await seen() > first
+
+        await eventually(is_seen_again)
     assert await me.find_living() == set()

@@ -49,6 +49,11 @@ async def test_a_room_that_a_moderator_opens_has_its_own_conversation(
         assert contents(models) == ["in the lesson"]
         assert (await his.until("spoken"))["room"] == "lesson-1"
         assert [exchange["question"] for exchange in his.exchanges.values()] == ["/ask in general"]
+        # Who has left a room hears no more of it.
+        await his.send("typing")
+        await his.ask("/ask again in general")
+        await hers.until("spoken")
+        assert not [message for message in hers.received if message["type"] == "typing"]
     async with ben.page(room="lesson-1") as his:
         assert [exchange["question"] for exchange in his.exchanges.values()] == ["/ask in the lesson"]
 

@@ -213,6 +213,8 @@ class TestInABrowser:
                     await expect(page.locator(there).first).to_be_visible()
                     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
                     assert await violations(page, program) == []
+            ground = await page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+            assert (max(ground) < 60) is (colours == "dark")
             await page.goto(f"{url}/read/explain/pets")
             await page.get_by_text("Contents").click()
             await expect(page.locator("#headings")).to_be_visible()
