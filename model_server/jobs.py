@@ -11,8 +11,6 @@ from typing import Literal
 from http_server.wire import EncodedPrompt as EncodedPrompt
 from http_server.wire import Layout, NearestDrawing, PictureFacts, ReferenceDrawing
 
-Reference = ReferenceDrawing
-Nearest = NearestDrawing
 FinishReason = Literal["stop", "length"]
 FaceLayout = Literal["separate", "grid", "strip", "animation", "duel"]
 """The same for faces, where steps are snapshots of the training; and a numbered sheet of real and generated faces."""
@@ -298,8 +296,8 @@ class Picture:
     data: bytes
     media_type: Literal["image/png", "image/gif"] = "image/png"
     guided_by: GuidedBy | None = None
-    references: tuple[Reference, ...] = ()
-    nearest: Nearest | None = None
+    references: tuple[ReferenceDrawing, ...] = ()
+    nearest: NearestDrawing | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

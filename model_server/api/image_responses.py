@@ -26,7 +26,8 @@ from model_server.scheduling.ticket import Queued
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from model_server.jobs import Faces, Imagine, Reference
+    from http_server.wire import ReferenceDrawing
+    from model_server.jobs import Faces, Imagine
     from model_server.scheduling.ticket import Ticket, TicketEvent
 
 PROGRESS_EVENT = "tempera.progress"
@@ -146,7 +147,7 @@ def _tell_drawings(picture: Picture) -> dict[str, Any]:
     return told
 
 
-def _tell_drawing(reference: Reference) -> dict[str, str]:
+def _tell_drawing(reference: ReferenceDrawing) -> dict[str, str]:
     told = asdict(reference)
     return told | {"picture": _encode_base64(told["picture"])}
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from http_server.wire import NearestDrawing, ReferenceDrawing
 from model_server.engines.common.memory import run_within_memory
 from model_server.engines.common.refusal import JobRefused
 from model_server.engines.diffusion.collage import cut_parts, make_collage, make_tiles
@@ -34,7 +35,6 @@ from model_server.engines.diffusion.request import (
 )
 from model_server.engines.diffusion.solver import NAME, SolverStep, advance
 from model_server.images import decode, encode, read_stamp
-from model_server.jobs import Nearest, Reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -156,7 +156,7 @@ class BatchedEngine:
         self.capacity = int(spec.options.get("batch", DEFAULT_BATCH))
         self._new: list[Job] = []
         self._running: dict[str, ActiveJob] = {}
-        self._shown: dict[Drawing, Reference] = {}
+        self._shown: dict[Drawing, ReferenceDrawing] = {}
 
     def load(self) -> None:
         self._network = network = Network(self._spec, 2 * self.capacity)
@@ -421,7 +421,9 @@ class BatchedEngine:
             self.remove(picture_job.job_id)
         return events
 
-    def _name_drawings(self, picture: PictureState, image: Image.Image) -> tuple[list[Reference], Nearest | None]:
+    def _name_drawings(
+        self, picture: PictureState, image: Image.Image
+    ) -> tuple[list[ReferenceDrawing], NearestDrawing | None]:
         """Return the drawings that the network looked at for a finished picture, and the nearest one that it knows."""
         if (bank := self._network.bank) is None or picture.is_partly_drawn:
             return [], None
@@ -431,9 +433,9 @@ class BatchedEngine:
         references = [named[one] for one in looked_at]
         if nearest is None:
             return references, None
-        return references, Nearest(named[nearest], measure_distance(image, decode(named[nearest].picture)))
+        return references, NearestDrawing(named[nearest], measure_distance(image, decode(named[nearest].picture)))
 
-    def _show_drawing(self, drawing: Drawing) -> Reference:
+    def _show_drawing(self, drawing: Drawing) -> ReferenceDrawing:
         """Return a drawing with its picture, as the autoencoder decodes it."""
         if drawing not in self._shown:
             bank = self._network.bank
@@ -441,7 +443,9 @@ class BatchedEngine:
             if len(self._shown) >= MAX_SHOWN:
                 self._shown.clear()
             picture = encode(image, {})
-            self._shown[drawing] = Reference(drawing.thing, drawing.set, drawing.author, drawing.licence, picture)
+            self._shown[drawing] = ReferenceDrawing(
+                drawing.thing, drawing.set, drawing.author, drawing.licence, picture
+            )
         return self._shown[drawing]
 
 

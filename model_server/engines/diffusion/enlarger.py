@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
+    from http_server.wire import NearestDrawing, ReferenceDrawing
     from model_server.engines.contract import EngineSpec
     from model_server.engines.diffusion.picture_job import PictureJob
-    from model_server.jobs import Event, GuidedBy, Nearest, Reference
+    from model_server.jobs import Event, GuidedBy
 
 FILE, NAME = "model.safetensors", "name"
 """The file of the weights, and the field of its metadata with the network's name."""
@@ -84,7 +85,9 @@ class EnlargingQueue:
     def __init__(self, spec: EngineSpec, trial: Image.Image) -> None:
         """Load the enlarger and try it with a picture; the first one of a size takes longer."""
         self._enlarger: Enlarger | None = None
-        self._waiting: list[tuple[PictureJob, int, Image.Image, GuidedBy, Sequence[Reference], Nearest | None]] = []
+        self._waiting: list[
+            tuple[PictureJob, int, Image.Image, GuidedBy, Sequence[ReferenceDrawing], NearestDrawing | None]
+        ] = []
         if folder := spec.options.get("enlarger"):
             device = pick_device(spec.device)
             self._enlarger = Enlarger(Path(str(folder)), device, pick_dtype(spec.dtype, device))
@@ -106,8 +109,8 @@ class EnlargingQueue:
         index: int,
         image: Image.Image,
         guided_by: GuidedBy,
-        references: Sequence[Reference] = (),
-        nearest: Nearest | None = None,
+        references: Sequence[ReferenceDrawing] = (),
+        nearest: NearestDrawing | None = None,
     ) -> None:
         """Let picture `index` of a job wait, in the size in which it was drawn; the rest is for `PictureJob.finish`."""
         self._waiting.append((picture_job, index, image, guided_by, references, nearest))

@@ -45,9 +45,10 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
+    from http_server.wire import NearestDrawing, ReferenceDrawing
     from model_server.engines.diffusion.parts import Parts
     from model_server.engines.diffusion.request import Capabilities
-    from model_server.jobs import Event, GuidedBy, Imagine, Nearest, Reference
+    from model_server.jobs import Event, GuidedBy, Imagine
 
 MAX_FIRST_PREVIEW_STEP = 3
 """The first preview comes after this step or an earlier one."""
@@ -89,8 +90,8 @@ class PictureJob:
         self._frames: list[dict[int, Image.Image]] = [{} for _ in steps_each]
         self._finished: dict[int, Image.Image] = {}
         self._guided_by: dict[int, GuidedBy] = {}
-        self._references: dict[int, Sequence[Reference]] = {}
-        self._nearest: dict[int, Nearest | None] = {}
+        self._references: dict[int, Sequence[ReferenceDrawing]] = {}
+        self._nearest: dict[int, NearestDrawing | None] = {}
         self._next_index = 0
         self._edge = choose_edge(task)
         self._split = split
@@ -176,8 +177,8 @@ class PictureJob:
         index: int,
         picture: Image.Image,
         guided_by: GuidedBy,
-        references: Sequence[Reference] = (),
-        nearest: Nearest | None = None,
+        references: Sequence[ReferenceDrawing] = (),
+        nearest: NearestDrawing | None = None,
     ) -> list[Event]:
         """Record that picture `index` is finished; return the events of all pictures that can be sent now, in order.
 

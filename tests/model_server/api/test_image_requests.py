@@ -80,6 +80,7 @@ def test_variations() -> None:
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
+        ({"n": 0}, "`n` must be at least 1, but 0 was given."),
         ({"n": 17}, "`n` must be at most 16, but 17 was given."),
         ({"truncation": 0}, "`truncation` must be greater than 0, but 0 was given."),
         ({"size": "256x128"}, "`size` must be a square such as 256x256 for faces, but '256x128' was given."),
@@ -115,8 +116,11 @@ ROW = "`sweep` lays one picture out in a row of its own; please leave `n` and `l
         ({"prompt": " \n"}, NO_PROMPT),
         ({"prompt": "x" * 32_001}, "`prompt` must have at most 32000 characters."),
         ({"steps": 10**400}, f"`steps` must be less than 2147483648, but 1{'0' * 39}… was given."),
+        ({"negative_prompt": "x" * 32_001}, "`negative_prompt` must have at most 32000 characters."),
+        ({"steps": 0}, "`steps` must be at least 1, but 0 was given."),
         ({"guidance": -1}, "`guidance` must be at least 0, but -1 was given."),
         ({"references": 5}, "`references` must be at most 4, but 5 was given."),
+        ({"partial_images": 17}, "`partial_images` must be at most 16, but 17 was given."),
         ({"partial_images": 2}, "`partial_images` only has a meaning with `stream`: true."),
         ({"truncation": 0.5}, "`truncation` only has a meaning for faces; please leave it out."),
         ({"blend": 3}, "`blend` only has a meaning for faces; please leave it out."),
@@ -150,6 +154,7 @@ def test_the_sheet_of_a_duel_is_for_faces() -> None:
     ("fields", "sentence"),
     [
         ({"prompt": ""}, "`prompt` must not be empty."),
+        ({"strength": 1.5}, "`strength` must be at most 1, but 1.5 was given."),
         ({"strength": 0}, "`strength` must be greater than 0, but 0 was given."),
         ({"output_format": "gif"}, "`output_format` must be gif for the layout animation, and png for all others."),
     ],

@@ -7,6 +7,7 @@ from typing import Literal
 import pytest
 from PIL import Image
 
+from http_server.wire import NearestDrawing, ReferenceDrawing
 from model_server.api.image_responses import ImageAnswer
 from model_server.images import animate, encode
 from model_server.jobs import (
@@ -16,11 +17,9 @@ from model_server.jobs import (
     Imagine,
     Job,
     Judged,
-    Nearest,
     Picture,
     Preview,
     Progress,
-    Reference,
     ResolvedSettings,
     Started,
 )
@@ -62,8 +61,8 @@ def test_face_images_are_returned_unchanged_with_what_the_discriminator_says() -
 
 def test_each_picture_has_the_drawings_that_the_model_looked_at() -> None:
     made = answer(Imagine(prompt="a cat", seed=7, count=2))
-    drawing = Reference("cat", "OpenMoji", "somebody", "CC BY-SA 4.0", PNG)
-    looked = Picture("job_1", PNG, references=(drawing,), nearest=Nearest(drawing, 0.21239))
+    drawing = ReferenceDrawing("cat", "OpenMoji", "somebody", "CC BY-SA 4.0", PNG)
+    looked = Picture("job_1", PNG, references=(drawing,), nearest=NearestDrawing(drawing, 0.21239))
     for event in (Started("job_1"), CHOSEN, looked, Picture("job_1", PNG), Finished("job_1")):
         made.add(event)
     told = {"thing": "cat", "set": "OpenMoji", "author": "somebody", "licence": "CC BY-SA 4.0"}

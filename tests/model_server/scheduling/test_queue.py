@@ -6,7 +6,7 @@ import pytest
 from fakes.core.clock import ManualClock
 
 from model_server.jobs import Embed, Failed, Finished, Job, Picture, Preview, Progress, Started, Text
-from model_server.scheduling.queue import JobQueue, QueueClosed, QueueFull
+from model_server.scheduling.queue import JobQueue, JobSnapshot, QueueClosed, QueueFull
 from model_server.scheduling.ticket import Queued, Ticket, TicketEvent
 
 
@@ -163,6 +163,16 @@ def test_a_full_queue_has_a_retry_time() -> None:
     queue.submit(job("e0", "e"))
     refuse("d", "4 requests are waiting")
     assert [(full.is_user_limit, full.retry_after) for full in refused] == [(False, 5), (True, 25), (False, 13)]
+
+
+def test_snapshots_have_the_seconds_since_each_job_came() -> None:
+    clock = ManualClock()
+    queue, _ = open_queue(clock=clock)
+    queue.submit(job("a", "ann"))
+    clock.now += 3
+    queue.submit(job("b", "ben"))
+    clock.now += 1
+    assert queue.snapshots() == [JobSnapshot("a", "ann", None, 4.0), JobSnapshot("b", "ben", 1, 1.0)]
 
 
 async def test_a_newcomer_moves_jobs_of_served_users_back() -> None:

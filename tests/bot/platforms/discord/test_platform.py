@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from fakes.discord import FakeDiscord
 from fakes.discord.permissions import INVITED
+from fakes.model_server.gateway import eventually
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import answered, finished, on_discord
 
@@ -57,6 +58,19 @@ async def test_the_bot_connects_once_discord_is_available(
             asked = await discord.slash(discord.ann, discord.channel, "whisper", text="hello")
             assert (await asked.acknowledged()).private
     assert "Discord cannot be reached" in caplog.text
+
+
+async def test_without_a_network_the_bot_tries_again(
+    toy_bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(platform, "RETRY_SECONDS", 0.01)
+    nowhere = DiscordSection(token="a.b.c", api_base="http://127.0.0.1:9/api/v10")
+    running = asyncio.create_task(DiscordPlatform(toy_bot, nowhere).run())
+    await eventually(lambda: running.done() or caplog.text.count("Discord cannot be reached") > 2)
+    assert not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert "a.b.c" not in caplog.text
 
 
 class Crowd(Plugin):

@@ -17,6 +17,7 @@ from fakes.engines.diffusion import (
 )
 from PIL import Image
 
+from http_server.wire import NearestDrawing, ReferenceDrawing
 from model_server.engines.contract import Engine
 from model_server.engines.diffusion.picture_job import PictureJob, choose_edge, fit_edge
 from model_server.engines.diffusion.request import MAX_REQUEST_PIXELS, Capabilities, complete_task
@@ -26,10 +27,8 @@ from model_server.jobs import (
     Finished,
     Imagine,
     Layout,
-    Nearest,
     Picture,
     Progress,
-    Reference,
     Sweep,
 )
 
@@ -199,21 +198,21 @@ def test_a_sweep_of_many_values_has_two_rows(engine: Engine, run: Run, count: in
 # Drawings that the network looked at
 
 
-def reference(thing: str) -> Reference:
-    return Reference(thing, "OpenMoji", "somebody", "CC BY-SA 4.0", b"png")
+def reference(thing: str) -> ReferenceDrawing:
+    return ReferenceDrawing(thing, "OpenMoji", "somebody", "CC BY-SA 4.0", b"png")
 
 
 CAT, DOG, OWL = map(reference, ("cat", "dog", "owl"))
 
 
-def finished(task: Imagine, *references: tuple[Reference, ...]) -> list[Picture]:
+def finished(task: Imagine, *references: tuple[ReferenceDrawing, ...]) -> list[Picture]:
     can = Capabilities(name="m", sampler="DDIM", steps=1, guidance=3.0, width=16, height=16, multiple=8, references=3)
     job = PictureJob("a", complete_task(task, can), can, [1] * len(references))
     picture = Image.new("RGB", (16, 16))
     events = [
         event
         for index, looked_at in reversed(list(enumerate(references)))
-        for event in job.finish(index, picture, "comparison", looked_at, Nearest(looked_at[0], index / 10))
+        for event in job.finish(index, picture, "comparison", looked_at, NearestDrawing(looked_at[0], index / 10))
     ]
     return [event for event in events if isinstance(event, Picture)]
 
@@ -221,15 +220,15 @@ def finished(task: Imagine, *references: tuple[Reference, ...]) -> list[Picture]
 @pytest.mark.parametrize("layout", ["separate", "strip", "animation"])
 def test_each_picture_comes_with_its_drawings(layout: Layout) -> None:
     cat, dog = finished(Imagine(prompt="", seed=7, count=2, layout=layout), (CAT,), (DOG, CAT))
-    assert (cat.references, cat.nearest) == ((CAT,), Nearest(CAT, 0.0))
-    assert (dog.references, dog.nearest) == ((DOG, CAT), Nearest(DOG, 0.1))
+    assert (cat.references, cat.nearest) == ((CAT,), NearestDrawing(CAT, 0.0))
+    assert (dog.references, dog.nearest) == ((DOG, CAT), NearestDrawing(DOG, 0.1))
 
 
 @pytest.mark.parametrize("fields", [{"count": 3, "layout": "grid"}, {"sweep": Sweep("references", (1, 2, 3))}], ids=str)
 def test_pictures_in_one_file_tell_each_of_their_drawings_once(fields: dict[str, object]) -> None:
     task = Imagine(prompt="", seed=7, **fields)  # type: ignore[arg-type]
     [whole] = finished(task, (CAT,), (CAT, DOG), (CAT, DOG, OWL))
-    assert (whole.references, whole.nearest) == ((CAT, DOG, OWL), Nearest(CAT, 0.0))
+    assert (whole.references, whole.nearest) == ((CAT, DOG, OWL), NearestDrawing(CAT, 0.0))
     assert identify(whole.data)[1]["references"] == ("1, 2, 3" if task.sweep else "3")
     many = tuple(reference(str(number)) for number in range(10))
     [whole] = finished(task, many[:4], many[4:8], many[7:])

@@ -305,11 +305,16 @@ async def test_a_finished_answer_whose_message_somebody_deletes_is_not_kept(slac
     await eventually_gone(toy_bot, row.id)
 
 
+@pytest.mark.parametrize(
+    ("kind", "told"), [("hate", "Reason: "), ("self-harm", "Please talk to somebody you trust today")]
+)
 @pytest.mark.parametrize("settings", [{"safety.level": "classroom"}])
-async def test_a_question_that_the_classifier_refuses_is_never_shown(slack: FakeSlack, models: FakeModels) -> None:
-    models.scores = {"aubergine": {"hate": 0.99}}
+async def test_a_question_that_the_classifier_refuses_is_never_shown(
+    slack: FakeSlack, models: FakeModels, kind: str, told: str
+) -> None:
+    models.scores = {"aubergine": {kind: 0.99}}
     await run_command(slack, "/ask", "aubergine")
-    assert "Reason: " in (await wait_for_ephemeral(slack)).shown
+    assert told in (await wait_for_ephemeral(slack)).shown
     [posted] = slack.workspace.messages[:1]
     await slack.until(lambda: posted.deleted)
     shown = [text for message in slack.workspace.messages for _, text in message.edits]
