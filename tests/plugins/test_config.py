@@ -174,6 +174,11 @@ async def test_names_and_values_complete(
         assert await bot.complete(request, option, typed) == []
 
 
+async def test_values_complete_for_a_setting_that_the_platform_gives_by_itself(bot: Bot) -> None:
+    request = Request(user=MODERATOR, place=ROOM, command="config set", options={"setting": "answers.language"})
+    assert list(await bot.complete(request, "value", "e")) == ["each", "en", "es"]
+
+
 async def test_reset_completes_the_settings_that_were_changed(bot: Bot) -> None:
     request = Request(user=MODERATOR, place=ROOM, command="config reset", text="/config reset ")
     assert await bot.complete(request, "setting", "") == []

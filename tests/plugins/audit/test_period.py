@@ -44,6 +44,8 @@ def test_malformed_times_are_refused_with_examples(typed: str) -> None:
         "until must be a day such as 2026-03-31, a time such as 2026-03-31 14:30 (UTC), or how long ago it was, such "
         f"as 30m, 3h, 7d or 2w; you gave “{typed}”."
     )
+    with pytest.raises(UserError, match="since must be a day"):
+        parse_period("yesterday", None, NOW)
 
 
 @pytest.mark.parametrize(("since", "until"), [("1d", "2d"), ("2026-03-31", "2026-03-30")])

@@ -53,6 +53,12 @@ async def test_answers_come_in_order_each_with_its_own_chat(tmp_path: Path) -> N
     assert [answer.chat and answer.chat.body["messages"][-1]["content"] for answer in answers] == questions
 
 
+def test_a_conversation_that_goes_on_is_no_measurement() -> None:
+    turns = [{"role": role, "content": "And two?"} for role in ("system", "user", "assistant", "user")]
+    with pytest.raises(OperatorError, match="sent something else to the model"):
+        chat_bot._check(SimpleNamespace(body={"messages": turns}), "And two?")  # type: ignore[arg-type]
+
+
 async def test_a_failure_of_the_model_server_ends_the_benchmark(tmp_path: Path) -> None:
     models = FakeModels()
     models.failure = 500, "It broke."
