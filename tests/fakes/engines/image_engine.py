@@ -16,7 +16,7 @@ from model_server.engines.contract import EngineSpec
 from model_server.engines.diffusion.picture_job import PictureJob
 from model_server.engines.diffusion.request import Capabilities, complete_job, count_needed_steps, open_initial_picture
 from model_server.images import encode
-from model_server.jobs import EncodedPrompt, Event, Imagine, Job, Nearest, Reference
+from model_server.jobs import EncodedPrompt, Event, Imagine, Job, NearestDrawing, ReferenceDrawing
 
 EDGE, STEPS, GUIDANCE = 64, 6, 3.0
 REFERENCES, DISTANCE = 3, 0.21
@@ -109,7 +109,9 @@ class Sketcher:
             shown = Image.blend(sketch.pictures[index], sketch.noises[index], left)
             if sketch.step == steps:
                 looked_at = DRAWINGS[: picture_job.single_tasks[index].references]
-                events += picture_job.finish(index, shown, "comparison", looked_at, Nearest(DRAWINGS[0], DISTANCE))
+                events += picture_job.finish(
+                    index, shown, "comparison", looked_at, NearestDrawing(DRAWINGS[0], DISTANCE)
+                )
             elif sketch.step < steps and picture_job.needs_frame(sketch.step):
                 picture_job.add_frame(index, sketch.step, shown)
         if picture_job.is_finished:
@@ -117,9 +119,9 @@ class Sketcher:
         return events
 
 
-def _draw_reference(number: int) -> Reference:
+def _draw_reference(number: int) -> ReferenceDrawing:
     apple = _draw_apple(Imagine(prompt="an apple", seed=number, guidance=GUIDANCE), None).resize((128, 128))
-    return Reference("apple", f"Set {number}", f"Painter {number}", "CC BY-SA 4.0", encode(apple, {}))
+    return ReferenceDrawing("apple", f"Set {number}", f"Painter {number}", "CC BY-SA 4.0", encode(apple, {}))
 
 
 def _draw_noise(task: Imagine) -> Image.Image:
