@@ -3,10 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Tests without a mark run side by side, in more workers than there are cores, since they wait for half of their time; then those
+# Tests without a mark run side by side, with one worker more than there are cores, since many wait for a moment; then those
 # with a browser or with programs of their own. Models, restarts and loads take two workers, a file in one of them, since a
 # file shares its model; loads come last, where nothing else computes. Ray's processes need the cores for themselves.
-WORKERS = $(shell expr $$(nproc) \* 2 + 1)
+WORKERS = $(shell expr $$(nproc) + 1)
 HEAVY := browser or processes
 MODELS := weights or chaos
 LOADS := load
@@ -49,8 +49,8 @@ test: setup-dev $(CONTRACT)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 6 --dist worksteal -m "not ($(HEAVY) or $(LATER))"
-	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 6 --dist worksteal -m "($(HEAVY)) and not ($(LATER))"
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal -m "not ($(HEAVY) or $(LATER))"
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal -m "($(HEAVY)) and not ($(LATER))"
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "($(MODELS)) and not ($(LOADS) or quality)"
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "$(LOADS) and not quality"
 	$(BIN)/python -m pytest -m "cluster and not quality"
