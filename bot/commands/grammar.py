@@ -73,8 +73,8 @@ def unquote(value: str) -> str:
 
 
 def quote(value: str) -> str:
-    """Return the value as it must be typed: in quotation marks if it has a space."""
-    return f'"{value}"' if " " in value else value
+    """Return the value as it must be typed: in quotation marks if it has a space, or begins like another quotation."""
+    return f'"{value}"' if " " in value or value.startswith(("“", "„", "«", "'")) else value
 
 
 def join_pairs(values: Mapping[str, str]) -> str:

@@ -104,6 +104,7 @@ def test_quotation_marks_around_a_value_are_removed(value: str, inside: str) -> 
 
 def test_joined_pairs_have_quotation_marks_where_needed() -> None:
     assert join_pairs({"seed": "7", "style": "two words"}) == 'seed:7 style:"two words"'
+    assert join_pairs({"prompt": "«To»be", "seed": "7"}) == 'prompt:"«To»be" seed:7'
     assert join_pairs({}) == ""
 
 

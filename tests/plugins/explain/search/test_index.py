@@ -213,4 +213,8 @@ def test_the_section_classifier_scores_all_passages_of_a_section() -> None:
     here, beside, other, unknown = scored.section_score
     assert here == beside > 0 > other
     assert unknown == 0
+    assert index._embeddings is not None
+    index._embeddings._section_classifier = None
+    moved = np.sign((scored.total - index.score_all(query, along).total).round(6))
+    assert moved.tolist() == [1, 1, -1, 0]
     assert index.score_all(query, None).section_score.tolist() == [0] * 4

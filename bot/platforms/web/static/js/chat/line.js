@@ -30,4 +30,4 @@ export function withValue(line, command, name, value) {
   return `${line.slice(0, start)}${pair} ${line.slice(start)}`;
 }
 
-export const quote = (value) => (/\s/.test(value) ? `"${value}"` : value);
+export const quote = (value) => (/\s|^[“„«']/.test(value) ? `"${value}"` : value);
