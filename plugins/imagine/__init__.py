@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
 
 from bot import Attachment, Context, Drawn, Plugin, Range, Reply, Setting, UserError, command
 from plugins.imagine.buttons import (
@@ -105,12 +104,20 @@ class ImaginePlugin(Plugin):
             raise UserError("A sweep begins with noise alone; leave out the picture or the sweep.")
         parsed_sweep = parse_sweep(ctx, sweep) if sweep else None
         model = await ctx.settings.model("imagine.model") or await ctx.models.first("images")
-        chosen: dict[str, Any] = {"guidance": guidance, "steps": steps, "references": references, "picture": picture}
-        if picture:
-            chosen["strength"] = strength or DEFAULT_STRENGTH
-        drawn_at_once = 1 if parsed_sweep else count
-        locale = ctx.user.locale
-        request = await build_request(ctx, prompt, negative, seed, drawn_at_once, locale=locale, model=model, **chosen)
+        request = await build_request(
+            ctx,
+            prompt,
+            negative,
+            seed,
+            1 if parsed_sweep else count,
+            locale=ctx.user.locale,
+            model=model,
+            guidance=guidance,
+            steps=steps,
+            references=references,
+            picture=picture,
+            strength=(strength or DEFAULT_STRENGTH) if picture else None,
+        )
         if parsed_sweep:
             replies = self._draw_sweep(ctx, request, parsed_sweep, count)
         else:
@@ -142,9 +149,20 @@ class ImaginePlugin(Plugin):
         negative: What the picture should keep away from
         """
         await require_model(ctx, model)
-        chosen: dict[str, Any] = {"guidance": guidance, "steps": steps, "references": references, "strength": strength}
-        chosen |= {"model": model, "picture": picture, "fingerprint": fingerprint}
-        async for reply in self._draw_pictures(ctx, await build_request(ctx, prompt, negative, seed, **chosen)):
+        request = await build_request(
+            ctx,
+            prompt,
+            negative,
+            seed,
+            model=model,
+            guidance=guidance,
+            steps=steps,
+            references=references,
+            strength=strength,
+            picture=picture,
+            fingerprint=fingerprint,
+        )
+        async for reply in self._draw_pictures(ctx, request):
             yield reply
 
     @command("imagine-vary", hidden=True, draws=True, form=("prompt", "strength", "guidance", "steps", "seed"))
@@ -169,8 +187,17 @@ class ImaginePlugin(Plugin):
         steps: In how many steps the noise is taken away: few are quick and rough
         seed: The same seed and words give the same picture again
         """
-        chosen: dict[str, Any] = {"guidance": guidance, "steps": steps, "references": references, "strength": strength}
-        request = await build_request(ctx, prompt, negative, seed, count, **chosen)
+        request = await build_request(
+            ctx,
+            prompt,
+            negative,
+            seed,
+            count,
+            guidance=guidance,
+            steps=steps,
+            references=references,
+            strength=strength,
+        )
         async for reply in self._draw_variations(ctx, request, source):
             yield reply
 
@@ -196,8 +223,17 @@ class ImaginePlugin(Plugin):
         steps: In how many steps the noise is taken away: few are quick and rough
         seed: The same seed and words give the same picture again
         """
-        chosen: dict[str, Any] = {"guidance": guidance, "steps": steps, "references": references, "strength": strength}
-        request = await build_request(ctx, prompt, negative, seed, fingerprint=fingerprint, **chosen)
+        request = await build_request(
+            ctx,
+            prompt,
+            negative,
+            seed,
+            guidance=guidance,
+            steps=steps,
+            references=references,
+            strength=strength,
+            fingerprint=fingerprint,
+        )
         async for reply in self._draw_variations(ctx, request, source):
             yield reply
 

@@ -19,6 +19,11 @@ def error_response(error: UserError, user: User, *, status: int | None = None) -
     Without a `status` it is 403 if the user lacks a right, 503 while the database is away, else 422.
     """
     if status is None:
-        known = {PermissionDenied: 403, DatabaseUnavailable: 503}
-        status = next((known[kind] for kind in known if isinstance(error, kind)), 422)
+        match error:
+            case PermissionDenied():
+                status = 403
+            case DatabaseUnavailable():
+                status = 503
+            case _:
+                status = 422
     return web.json_response({"error": error.sentence.in_language(user.locale)}, status=status)
