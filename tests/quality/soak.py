@@ -131,6 +131,10 @@ class Programs:
         return found
 
     async def _is_idle(self) -> bool:
+        port = int(self.url.rsplit(":", 1)[1])
+        # The server closes its side of a visitor's connection a little after the visitor.
+        if any(at.raddr and at.laddr.port == port for at in self._bot.net_connections("tcp")):
+            return False
         figures = await self._figures(self._monitoring_url) | await self._figures(self._models_url)
         return not any(value for key, value in figures.items() if key.split(" ")[0].endswith(("_running", "_waiting")))
 
