@@ -98,6 +98,7 @@ class AskPlugin(Plugin):
         max_tokens: Range[int, 1, 4096] = 512,
         seed: Range[int, 0, 2147483647] | None = None,
         min_p: Range[float, 0, 1] = MIN_P,
+        fresh: bool | None = None,
     ) -> AsyncIterator[Reply]:
         """Ask the language model a question.
 
@@ -107,9 +108,10 @@ class AskPlugin(Plugin):
         max_tokens: The longest answer, in tokens (a token is about three quarters of a word)
         seed: The same seed gives the same answer to the same conversation again
         min_p: Leaves out tokens less probable than this share of the most probable one; 0 leaves nothing out
+        fresh: Read nothing said before; by default, only a question that repeats an earlier one does
         """
         given = ctx.request.message_files if file is None else (file,)
-        async for reply in self._answer(ctx, prompt, given, (), temperature, min_p, max_tokens, seed):
+        async for reply in self._answer(ctx, prompt, given, (), temperature, min_p, max_tokens, seed, fresh):
             yield reply
 
     @command("ask-fork", hidden=True, reads_history=True)
@@ -124,6 +126,7 @@ class AskPlugin(Plugin):
         max_tokens: Range[int, 1, 4096] = 512,
         seed: Range[int, 0, 2147483647] | None = None,
         min_p: Range[float, 0, 1] = MIN_P,
+        fresh: bool | None = None,
     ) -> AsyncIterator[Reply]:
         """Go on from the middle of an answer, with another token in the place of one of its own.
 
@@ -132,7 +135,7 @@ class AskPlugin(Plugin):
         choice: Which of the tokens that were likely there to put in its place, counted from 0
         """
         beginning = fork_tokens(await ctx.history.tokens(answer), at, choice)
-        async for reply in self._answer(ctx, prompt, (), beginning, temperature, min_p, max_tokens, seed):
+        async for reply in self._answer(ctx, prompt, (), beginning, temperature, min_p, max_tokens, seed, fresh):
             yield reply
 
     async def _answer(
@@ -145,6 +148,7 @@ class AskPlugin(Plugin):
         min_p: float,
         max_tokens: int,
         seed: int | None,
+        fresh: bool | None,
     ) -> AsyncIterator[Reply]:
         """Answer the prompt and what it asks of the files `given` with it, going on from the tokens `beginning`."""
         text = "".join(token.text for token in beginning)
@@ -155,7 +159,11 @@ class AskPlugin(Plugin):
         files = await read_files(ctx, given, model)
         # A question about a file is none that lessons answer.
         lesson = await ctx.known(prompt) if ctx.settings["ask.use_lessons"] and not files else None
-        earlier = await drop_unread_pictures(ctx, await ctx.history.turns(), model)
+        if fresh is None:
+            # The same words about another file are another question.
+            fresh = not files and await ctx.history.is_repeated()
+        turns_before = [] if fresh else await ctx.history.turns()
+        earlier = await drop_unread_pictures(ctx, turns_before, model)
         pictures = tuple(file.picture for file in files if file.picture)
         turns = [
             Turn("system", ctx.settings["ask.system_prompt"]),
@@ -199,7 +207,9 @@ class AskPlugin(Plugin):
                 if lesson is not None:
                     card["lesson"] = lesson.source
                 card |= build_files_fact(ctx, files)
-                if (count := len(earlier) // 2 - event.dropped_turns) > 0:
+                if fresh:
+                    card[ctx.translate("with")] = ctx.translate("a fresh start, so that you can compare")
+                elif (count := len(earlier) // 2 - event.dropped_turns) > 0:
                     earlier_turns = ctx.translate("1 earlier turn", "{count} earlier turns", count=count)
                     card[ctx.translate("with")] = earlier_turns
                 if event.dropped_turns:

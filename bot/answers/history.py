@@ -41,6 +41,10 @@ MAX_QUESTIONS, MAX_CHARACTERS = 100, 60_000
 """
 
 
+MIN_REPEATED_WORDS = 3
+"""How many words a question has at least that is taken for the same one when it is asked again."""
+
+
 class History:
     """The turns before one question; none without a question, as during completion.
 
@@ -84,6 +88,23 @@ class History:
         returned. Where that begins changes seldom, so that the model server need not read most of it again.
         """
         return [] if self._question is None else await self._database.read(partial(self._read_turns, self._question))
+
+    async def is_repeated(self) -> bool:
+        """Return whether this question was asked before among the turns, and replies to nothing.
+
+        Its answer would be read, and so said again. A few words, such as “go on”, may well be said twice.
+        """
+        if self._question is None or self._question.text.strip().count(" ") < MIN_REPEATED_WORDS - 1:
+            return False
+        return await self._database.read(partial(self._read_is_repeated, self._question))
+
+    def _read_is_repeated(self, question: MessageRow, session: Session) -> bool:
+        first = self._first_asked(session, question)
+        if first.parent is not None:
+            return False
+        kept = sorted(self._find_questions(session, first)[0])[-MAX_QUESTIONS:]
+        asked = session.scalars(select(MessageRow.text).where(MessageRow.id.in_(kept)))
+        return _comparable(question.text) in map(_comparable, asked)
 
     def _read_turns(self, question: MessageRow, session: Session) -> list[Turn]:
         here = self._first_asked(session, question)
@@ -261,6 +282,11 @@ class History:
 
     def _may_read(self, row: MessageRow) -> bool:
         return not row.private or row.author == self._reader
+
+
+def _comparable(text: str) -> str:
+    """Return a question without what does not make it another one: capitals, blanks, and signs at its end."""
+    return " ".join(text.casefold().split()).rstrip(".?!… ")
 
 
 def _build_question(text: str, files: Sequence[ReadFile]) -> Turn:

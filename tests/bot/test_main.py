@@ -68,7 +68,7 @@ async def test_commands_prints_every_command_as_json(person: Caller) -> None:
     assert list(listed)[:3] == ["ask", "new", "explain"]
     ask = listed["ask"]
     assert (ask["plugin"], ask["moderator"], ask["private"]) == ("ask", False, False)
-    assert ask["usage"] == "/ask [file:…] [temperature:…] [max_tokens:…] [seed:…] [min_p:…] prompt"
+    assert ask["usage"] == "/ask [file:…] [temperature:…] [max_tokens:…] [seed:…] [min_p:…] [fresh:…] prompt"
     assert {option["name"]: option for option in ask["options"]}["temperature"] == {
         "name": "temperature",
         "type": "number",

@@ -59,6 +59,36 @@ async def test_the_conversation_goes_on_until_new(bot: Bot, models: FakeModels) 
     assert [turn["content"] for turn in models.requests[-1]["messages"]][1:] == ["three"]
 
 
+async def test_a_question_that_is_asked_again_reads_nothing_so_that_temperatures_can_be_compared(
+    bot: Bot, models: FakeModels
+) -> None:
+    """The model read its first story, and told it again word for word at every temperature."""
+
+    async def read_by(line: str) -> tuple[list[str], str | None]:
+        answer = await last(bot, ask(line, alone=True))
+        return [turn["content"] for turn in models.requests[-1]["messages"]][1:-1:2], answer.card.get("with")
+
+    story, fresh = "Tell me a story about an egg", "a fresh start, so that you can compare"
+    assert await read_by(f"/ask temperature:0 {story}") == ([], None)
+    assert await read_by("Tell me another one") == ([story], "1 earlier turn")
+    repeated = await last(bot, ask(f"/ask temperature:2 {story.lower()} ?", alone=True))
+    assert (len(models.requests[-1]["messages"]), repeated.card["with"]) == (2, fresh)
+    warmer = await last(bot, press("cooler", repeated.row))
+    assert (len(models.requests[-1]["messages"]), warmer.card["with"]) == (2, fresh)
+    assert len((await read_by("Go on"))[0]) == 3
+    assert len((await read_by("Go on"))[0]) == 4
+    assert len((await read_by(f"/ask fresh:no {story}"))[0]) == 5
+    assert await read_by("/ask fresh:yes What colour was it?") == ([], fresh)
+
+
+async def test_a_reply_reads_on_though_it_asks_the_same_again(bot: Bot, models: FakeModels) -> None:
+    question = "What do you mean by that?"
+    first = await last(bot, ask("/ask fresh:yes Why is it so?", alone=True))
+    second = await last(bot, press("continue", first.row, prompt=question))
+    await last(bot, press("continue", second.row, prompt=question))
+    assert [turn["content"] for turn in models.requests[-1]["messages"]][1::2] == ["Why is it so?", question, question]
+
+
 async def test_in_a_shared_place_the_next_question_begins_afresh_and_new_says_so(bot: Bot, models: FakeModels) -> None:
     """What one person asked changed what another was told, such as a fox that flies like the owl before it."""
     for user, line in (
@@ -199,7 +229,7 @@ async def test_wrong_options_are_refused_in_the_askers_language(
     ],
 )
 async def test_a_missing_prompt_is_named(bot: Bot, locale: str, start: str) -> None:
-    usage = "/ask [file:…] [temperature:…] [max_tokens:…] [seed:…] [min_p:…] prompt"
+    usage = "/ask [file:…] [temperature:…] [max_tokens:…] [seed:…] [min_p:…] [fresh:…] prompt"
     assert (await last(bot, ask("/ask", speaking(locale)))).text == f"{start}{usage}"
 
 

@@ -62,7 +62,7 @@ def test_a_slash_command_becomes_a_command_of_the_core(command: str, text: str, 
 
 def test_usage_is_what_people_type_on_slack() -> None:
     found = {one.name: usage(one) for two in plugin.load(PluginsSection(entry_points=False)) for one in two.commands()}
-    assert found["ask"] == "/ask [file:…] [temperature:…] [max_tokens:…] [seed:…] [min_p:…] prompt"
+    assert found["ask"] == "/ask [file:…] [temperature:…] [max_tokens:…] [seed:…] [min_p:…] [fresh:…] prompt"
     assert found["help"] == "/tempera help [command]"
     assert found["plugins list"] == "/tempera plugins list"
 

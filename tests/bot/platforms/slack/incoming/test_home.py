@@ -125,7 +125,7 @@ def test_the_home_is_valid_for_everybody(bot: Bot, locale: str, is_moderator: bo
     assert (translate("For moderators", locale) in said) == is_moderator
     assert ("/tempera plugins list" in said) == is_moderator
     about = translate("Ask the language model a question.", locale)
-    assert f"/ask [file:…] [temperature:…] [max_tokens:…] [seed:…] [min_p:…] prompt\n – {about}" in said
+    assert f"/ask [file:…] [temperature:…] [max_tokens:…] [seed:…] [min_p:…] [fresh:…] prompt\n – {about}" in said
     assert "Explain this" in said
     if not locale.startswith("en"):
         assert translate("What I can do", locale) in said
@@ -249,7 +249,7 @@ def test_any_number_of_commands_fits_into_the_home(bot: Bot, monkeypatch: pytest
     said = all_text(view["blocks"])
     assert len(view["blocks"][1]["elements"][0]["elements"]) == home.MAX_COMMANDS
     assert "There are 200 more: /tempera help lists them all." in said
-    assert f"There are {3 * 300 - home.MAX_OPTIONS} more: /tempera defaults show lists them all." in said
+    assert f"There are {4 * 300 - home.MAX_OPTIONS} more: /tempera defaults show lists them all." in said
 
 
 async def test_the_home_is_published_whenever_it_is_opened(slack: FakeSlack) -> None:

@@ -214,7 +214,8 @@ function offer(commands) {
     return line.startsWith(`/${name}`) && degree <= (most ?? degree);
   }));
   byId("examples").replaceChildren(...examples.map(([line, about]) => element("li", {},
-    element("button", { type: "button", onclick: () => composer.fill(line) },
+    // Alone with the bot, an example would read what was said before, and could not be compared with what it promises.
+    element("button", { type: "button", onclick: () => composer.fill(room === own ? line.replace(/^\/ask /, "/ask fresh:yes ") : line) },
       element("code", {}, line), element("span", {}, about)))));
 }
 
