@@ -159,11 +159,9 @@ class AskPlugin(Plugin):
         files = await read_files(ctx, given, model)
         # A question about a file is none that lessons answer.
         lesson = await ctx.known(prompt) if ctx.settings["ask.use_lessons"] and not files else None
-        if fresh is None:
-            # The same words about another file are another question.
-            fresh = not files and await ctx.history.is_repeated()
-        turns_before = [] if fresh else await ctx.history.turns()
-        earlier = await drop_unread_pictures(ctx, turns_before, model)
+        # The same words about another file are another question.
+        is_fresh = await ctx.history.is_fresh(False if fresh is None and files else fresh)
+        earlier = [] if is_fresh else await drop_unread_pictures(ctx, await ctx.history.turns(), model)
         pictures = tuple(file.picture for file in files if file.picture)
         turns = [
             Turn("system", ctx.settings["ask.system_prompt"]),
@@ -207,7 +205,7 @@ class AskPlugin(Plugin):
                 if lesson is not None:
                     card["lesson"] = lesson.source
                 card |= build_files_fact(ctx, files)
-                if fresh:
+                if is_fresh:
                     card[ctx.translate("with")] = ctx.translate("a fresh start, so that you can compare")
                 elif (count := len(earlier) // 2 - event.dropped_turns) > 0:
                     earlier_turns = ctx.translate("1 earlier turn", "{count} earlier turns", count=count)

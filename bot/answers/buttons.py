@@ -172,8 +172,6 @@ def changed_options(kind: Kind, command: Command, row: MessageRow, fields: Mappi
         case Kind.CONTINUE:
             if command.free_text is not None:
                 options.pop(command.free_text.name, None)
-            # The next question reads the answer, also where that had read nothing itself.
-            options.pop("fresh", None)
             return options | {"seed": None} | accepted
         case Kind.FORK:
             return options | {"seed": None, "answer": row.id} | accepted

@@ -89,18 +89,21 @@ class History:
         """
         return [] if self._question is None else await self._database.read(partial(self._read_turns, self._question))
 
-    async def is_repeated(self) -> bool:
-        """Return whether this question was asked before among the turns, and replies to nothing.
+    async def is_fresh(self, wanted: bool | None) -> bool:
+        """Return whether this question should read no earlier turns: as `wanted`, or if one of them asked the same.
 
-        Its answer would be read, and so said again. A few words, such as “go on”, may well be said twice.
+        The answer to that would be read, and so said again. A few words, such as “go on”, may well be said twice. A
+        reply always reads what it replies to.
         """
-        if self._question is None or self._question.text.strip().count(" ") < MIN_REPEATED_WORDS - 1:
+        if self._question is None or wanted is False:
             return False
-        return await self._database.read(partial(self._read_is_repeated, self._question))
+        return await self._database.read(partial(self._read_is_fresh, self._question, bool(wanted)))
 
-    def _read_is_repeated(self, question: MessageRow, session: Session) -> bool:
+    def _read_is_fresh(self, question: MessageRow, wanted: bool, session: Session) -> bool:
         first = self._first_asked(session, question)
-        if first.parent is not None:
+        if first.parent is not None or wanted:
+            return first.parent is None
+        if len(question.text.split()) < MIN_REPEATED_WORDS:
             return False
         kept = sorted(self._find_questions(session, first)[0])[-MAX_QUESTIONS:]
         asked = session.scalars(select(MessageRow.text).where(MessageRow.id.in_(kept)))

@@ -63,6 +63,12 @@ ANSWERS = (
         description="Put a small “AI” into a corner of the pictures that a model made.",
     ),
     Setting(
+        name="answers.threads",
+        type=bool,
+        default=False,
+        description="On Slack, answer every message of a thread that people began once the bot was mentioned there.",
+    ),
+    Setting(
         name="answers.language",
         type=str,
         default=READERS_OWN,

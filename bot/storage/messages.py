@@ -250,11 +250,15 @@ class MessageStore(UnfinishedAnswers):
         newest = select(MessageRow).where(here).order_by(MessageRow.id.desc()).limit(limit)
         return (await self._database.read(lambda session: list(session.scalars(newest))))[::-1]
 
-    async def has_public_answer(self, place: Place) -> bool:
-        """Return whether a thread has an answer that everybody there may read."""
+    async def has_public_answer(self, place: Place, *, began: bool) -> bool:
+        """Return whether a thread has an answer that everybody there may read.
+
+        With `began`, the thread must also hang under a question to the bot, or under one of its answers.
+        """
         here = is_in_channel(place) & (MessageRow.thread == place.thread)
         public = here & (MessageRow.role == "assistant") & ~MessageRow.private & (MessageRow.state != "deleted")
-        first = select(MessageRow.id).where(public).limit(1)
+        root = select_external(place, place.thread).scalar_subquery()
+        first = select(MessageRow.id).where(public, root.is_not(None) if began else true()).limit(1)
         return await self._database.read(lambda session: session.scalar(first)) is not None
 
     async def has_messages_of(self, place: Place, user: str) -> bool:

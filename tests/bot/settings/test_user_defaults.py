@@ -30,7 +30,7 @@ async def opened(database: Database) -> Defaults:
 
 
 def test_free_text_required_options_and_seeds_have_no_default_of_ones_own() -> None:
-    assert list(Defaults.offered(COMMANDS)) == ["ask.temperature", "ask.max_tokens", "ask.min_p"]
+    assert list(Defaults.offered(COMMANDS)) == ["ask.temperature", "ask.max_tokens", "ask.min_p", "ask.fresh"]
 
 
 async def test_two_processes_agree_after_a_refresh(database: Database) -> None:

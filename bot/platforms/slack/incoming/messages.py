@@ -80,8 +80,10 @@ class Messages:
         # Without words, such as a file alone, it gets no answer even in a thread of the bot.
         if "thread_ts" not in event or mentioned or not (event.get("text") or "").strip():
             return False
-        # A private answer in a thread does not make it a thread of the bot.
-        return await self._bot.messages.has_public_answer(self._handler.to_place(place))
+        here = self._handler.to_place(place)
+        # Neither a private answer nor a mention in a thread that people began makes it a thread of the bot.
+        began = not self._bot.settings.value("answers.threads", here)
+        return await self._bot.messages.has_public_answer(here, began=began)
 
     async def _answer(self, event: Json, place: AnswerPlace) -> None:
         user = await self._handler.users.find(place.user)

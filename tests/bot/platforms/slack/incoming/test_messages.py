@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from fakes.core.pictures import examine_here, make_picture
 from fakes.core.requests import wait_until_delivered
+from fakes.core.settings import put
 from fakes.model_server.model_api import FakeModels
 from fakes.platforms.discord_bot import Toys, bot_with_toys
 from fakes.platforms.slack_bot import find_answers, on_slack, wait_for_answer
@@ -15,6 +16,7 @@ from fakes.storage.trouble import locked, wait_briefly
 
 from bot.answers import examiner
 from bot.app import Bot
+from bot.settings.setting import Scope
 
 PARIS = "Paris is the capital of France."
 NO_LESSONS = "That is not in the lessons. There are none here yet."
@@ -81,9 +83,24 @@ async def test_a_private_answer_does_not_make_a_thread_the_bots(slack: FakeSlack
     await slack.say(slack.ben, slack.channel, "Where were we?", thread_ts=said.ts)
     await assert_unanswered(slack, models)
     assert all(one.user != slack.bot_user for one in slack.thread(slack.channel, said.ts))
-    await slack.say(slack.ann, slack.channel, "Which capital?", thread_ts=said.ts, mention=True)
-    await wait_for_count(slack, 2)
-    await slack.say(slack.ben, slack.channel, "Are you sure?", thread_ts=said.ts)
+
+
+@pytest.mark.parametrize("answers_all", [False, True])
+async def test_in_a_thread_that_people_began_only_mentions_are_answered(
+    slack: FakeSlack, models: FakeModels, toy_bot: Bot, answers_all: bool
+) -> None:
+    """After one mention, people could not talk among themselves there any more."""
+    if answers_all:
+        await put(toy_bot.settings, "answers.threads", True, Scope("slack", slack.team))
+    said = await slack.say(slack.ann, slack.channel, "Good morning, everybody")
+    await slack.say(slack.ben, slack.channel, "Which capital?", thread_ts=said.ts, mention=True)
+    await wait_for_count(slack, 1)
+    await slack.say(slack.ann, slack.channel, "I knew that.", thread_ts=said.ts)
+    if answers_all:
+        await wait_for_count(slack, 2)
+    else:
+        await assert_unanswered(slack, models)
+    await slack.say(slack.ann, slack.channel, "And of Spain?", thread_ts=said.ts, mention=True)
     await wait_for_count(slack, 3)
 
 
