@@ -145,6 +145,8 @@ class CatalogueEntry(_Strict):
     """The memory of a machine for which this one is chosen, in GB (10⁹ bytes)."""
     card_gb: Annotated[int, Field(ge=0)] = 0
     """The memory of the graphics card that an alternative needs besides, in GB; 0 if it needs none."""
+    cores: Annotated[int, Field(ge=0)] = 0
+    """The processor cores for which it is chosen at set-up; a graphics card with `memory_gb` does as well."""
     automatic: bool = True
     """False for an alternative that only the operator chooses, however large the machine is."""
     device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
@@ -162,6 +164,12 @@ class CatalogueEntry(_Strict):
     def gguf(self) -> ModelFile | None:
         """The file that must be converted before an engine can open it, or None."""
         return next((file for file in self.files if file.name.endswith(".gguf")), None)
+
+    @property
+    def is_on_hub_alone(self) -> bool:
+        """True if its listed files come from the Hugging Face hub and from nowhere else."""
+        parts = [part for source in self.sources for part in ([source] if isinstance(source, str) else source)]
+        return bool(parts) and all(Location.parse(part).kind == "hf" for part in parts)
 
     @property
     def is_pinned(self) -> bool:

@@ -1,14 +1,15 @@
 """The choice between alternative models, such as a large and a small language model: made once, at set-up, and kept.
 
 The catalogue says which models are alternatives (`instead_of`). What was chosen is in <cache>/choice.json, keyed by the
-smallest of them. It is chosen by the memory of the machine or by the operator, except that a model that was fetched
-before there was a choice is kept until the operator agrees to a larger download, and that what the catalogue marks as
-not `automatic` is only chosen by the operator.
+smallest of them. It is chosen by the memory and the cores of the machine, and by whether the Hugging Face hub answers,
+or by the operator; except that a model that was fetched before there was a choice is kept until the operator agrees to
+a larger download, and that what the catalogue marks as not `automatic` is only chosen by the operator.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +18,7 @@ from model_server.engines.language.runners import native
 from model_server.errors import OperatorError
 from model_server.files.cache import format_size, shorten
 from model_server.files.download import read_json, write_json
+from model_server.files.hub import is_hub_reachable
 from model_server.files.limits import read_card_bytes, read_memory_bytes
 
 if TYPE_CHECKING:
@@ -29,9 +31,9 @@ FILE_NAME = "choice.json"
 GB = 10**9
 
 Reason = Literal["memory", "operator", "earlier", "default"]
-"""Chosen by the machine's memory, by the operator, because it was there before there was a choice, or by nobody."""
+"""Chosen by what the machine has, by the operator, because it was there before there was a choice, or by nobody."""
 REASONS: Mapping[Reason, str] = {
-    "memory": "was chosen at set-up, for the memory of this machine",
+    "memory": "was chosen at set-up, as the best that this machine can fetch and serve",
     "operator": "was chosen by the operator",
     "default": "is served as long as nobody chooses another one",
 }
@@ -96,21 +98,24 @@ class Choices:
         model_cache: ModelCache,
         memory: int | None = None,
         card: int | None = None,
+        cores: int | None = None,
+        *,
+        hub: bool | None = None,
     ) -> None:
         """`memory` and `card` are the bytes of memory of the machine and of its graphics card, 0 if it has none.
 
-        What is None is read from this machine.
+        `hub` is whether the Hugging Face hub answers. What is None is read from this machine, or found out.
         """
         self._catalogue = catalogue
         self._model_cache = model_cache
         self._memory = read_memory_bytes() if memory is None else memory
-        self._card = card
+        self._card, self._cores, self._hub = card, cores, hub
         self._path = model_cache.folder / FILE_NAME
 
     def find_lack(self, entry: CatalogueEntry) -> Lack | None:
         """Return what this machine has too little of for a model, the graphics card first; None if the model fits."""
         if entry.card_gb:
-            card = read_card_bytes() if self._card is None else self._card
+            card = self._read_card()
             if card // GB < entry.card_gb:
                 return Lack("card", entry.card_gb, card // GB)
         # Without the C++ runner, torch computes a language model with weights of 32 bits.
@@ -118,15 +123,19 @@ class Choices:
         needed, present = (entry.memory_gb or 0) * (2 if is_doubled else 1), self._memory // GB
         return Lack("memory", needed, present) if present < needed else None
 
-    def find(self, smallest: CatalogueEntry) -> Choice | None:
-        """Return what is chosen among the alternatives to `smallest`, or would be; None if there are none."""
+    def find(self, smallest: CatalogueEntry, *, asks_hub: bool = False) -> Choice | None:
+        """Return what is chosen among the alternatives to `smallest`, or would be; None if there are none.
+
+        Unless it `asks_hub`, what only the hub has is not chosen; that takes up to three seconds.
+        """
         alternatives = tuple(find_alternatives(self._catalogue, smallest))
         if len(alternatives) == 1:
             return None
         candidates = [entry for entry in alternatives if entry == smallest or entry.automatic]
-        fitting = [entry for entry in candidates if self.find_lack(entry) is None][-1]
         stored = read_json(self._path).get(smallest.name, {})
         chosen = next((entry for entry in alternatives if entry.name == stored.get("model")), None)
+        suiting = (entry for entry in candidates if entry in (smallest, chosen) or self._suits(entry, asks_hub))
+        *_, fitting = suiting
         if chosen is not None:
             return Choice(chosen, alternatives, fitting, stored.get("by", "operator"))
         smaller = candidates[: candidates.index(fitting)]
@@ -135,13 +144,32 @@ class Choices:
             return Choice(kept[-1], alternatives, fitting, "earlier")
         return Choice(fitting, alternatives, fitting, "memory" if len(candidates) > 1 else "default")
 
+    def _suits(self, entry: CatalogueEntry, asks_hub: bool) -> bool:
+        """Return whether this machine can serve a model fast enough, and fetch it."""
+        if self.find_lack(entry) is not None:
+            return False
+        cores = (os.cpu_count() or 1) if self._cores is None else self._cores
+        if cores < entry.cores and self._read_card() // GB < (entry.memory_gb or 0):
+            return False
+        if not entry.is_on_hub_alone or _is_there(entry, self._model_cache):
+            return True
+        if self._hub is None and asks_hub:
+            self._hub = is_hub_reachable()
+        return bool(self._hub)
+
+    def _read_card(self) -> int:
+        if self._card is None:
+            self._card = read_card_bytes()
+        return self._card
+
     def make(self, entries: Iterable[CatalogueEntry]) -> list[Choice]:
         """Return the choices for those of `entries` that have alternatives; store those that are new."""
         made = []
         for entry in entries:
-            if (choice := self.find(entry)) is not None:
+            known = entry.name in read_json(self._path)
+            if (choice := self.find(entry, asks_hub=not known)) is not None:
                 made.append(choice)
-                if entry.name not in read_json(self._path):
+                if not known:
                     # Where the folder cannot be written, the next start chooses again, and the same.
                     with contextlib.suppress(OSError):
                         self._store(choice)

@@ -13,8 +13,12 @@ import errno
 import fnmatch
 import json
 import os
+import queue
 import re
 import sys
+import threading
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +26,37 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 HUB_TIMEOUT_SECONDS = 10.0
+REACHED_SECONDS = 3.0
+"""How long set-up waits for an answer of the hub before it takes the models that the package index has."""
 INCLUDED = ("*.safetensors", "*.json", "*.jinja", "tokenizer*", "vocab*", "merges.txt", "*.model")
 EXCLUDED = ("*/*", ".*", "README*")
 """Folders hold other formats of the same weights (onnx, openvino, original); the top level holds the model itself."""
 PIPELINE_INDEX = "model_index.json"
 """The file at the top level of a diffusers pipeline, whose parts are in folders."""
+
+
+def is_hub_reachable(timeout_seconds: float = REACHED_SECONDS) -> bool:
+    """Return whether the hub answers in time; never if HF_HUB_OFFLINE forbids to ask it."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    answers = queue.SimpleQueue[bool]()
+
+    def ask() -> None:
+        try:
+            with urllib.request.urlopen(constants.ENDPOINT, timeout=timeout_seconds):  # noqa: S310 - set by the operator
+                answers.put(True)
+        except OSError as error:
+            # Whatever it answered, it can be reached.
+            answers.put(isinstance(error, urllib.error.HTTPError))
+
+    # The time-out of a connection does not count how long its name is looked up.
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return answers.get(timeout=timeout_seconds)
+    except queue.Empty:
+        return False
 
 
 def download_model(repository: str, revision: str, folder: str, files: Sequence[str], variant: str = "") -> None:

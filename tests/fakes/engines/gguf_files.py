@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 WIDTH, INNER, LAYERS, HEADS, KEY_HEADS = 256, 512, 2, 4, 2
+QWEN3_HEAD = 128
+"""The width of a head of Qwen 3, whose heads together are wider than the model."""
 SPECIAL_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 TOKENS = [*bytes_to_unicode().values(), "he", "ll", *SPECIAL_TOKENS]
 TEMPLATE = "{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}"
@@ -53,7 +55,11 @@ def write_gguf(
     writer.add_head_count_kv(KEY_HEADS)
     writer.add_layer_norm_rms_eps(1e-6)
     writer.add_rope_freq_base(500000.0)
-    writer.add_rope_dimension_count(WIDTH // HEADS)
+    head = QWEN3_HEAD if architecture == "qwen3" else WIDTH // HEADS
+    writer.add_rope_dimension_count(head)
+    if architecture == "qwen3":
+        writer.add_key_length(head)
+        writer.add_value_length(head)
     writer.add_vocab_size(len(TOKENS))
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
@@ -65,7 +71,7 @@ def write_gguf(
     writer.add_pad_token_id(TOKENS.index("<|endoftext|>"))
     writer.add_chat_template(TEMPLATE)
     random, tensors = np.random.default_rng(7), dict[str, NDArray[np.float32]]()
-    for name, shape in _shapes(tied=tied, biases=architecture == "qwen2").items():
+    for name, shape in _shapes(architecture, head, tied=tied).items():
         kind = next((kind for end, kind in (types or {}).items() if name.endswith(end)), "F32")
         if kind == "F32":
             tensors[name] = random.normal(0, 0.2, shape).astype(np.float32)
@@ -83,24 +89,26 @@ def write_gguf(
     return tensors
 
 
-def _shapes(*, tied: bool, biases: bool) -> dict[str, tuple[int, ...]]:
-    narrow = WIDTH * KEY_HEADS // HEADS
+def _shapes(architecture: str, head: int, *, tied: bool) -> dict[str, tuple[int, ...]]:
+    wide, narrow = HEADS * head, KEY_HEADS * head
     shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (len(TOKENS), WIDTH), "output_norm.weight": (WIDTH,)}
     for layer in range(LAYERS):
         block = f"blk.{layer}"
         shapes |= {
             f"{block}.attn_norm.weight": (WIDTH,),
             f"{block}.ffn_norm.weight": (WIDTH,),
-            f"{block}.attn_q.weight": (WIDTH, WIDTH),
+            f"{block}.attn_q.weight": (wide, WIDTH),
             f"{block}.attn_k.weight": (narrow, WIDTH),
             f"{block}.attn_v.weight": (narrow, WIDTH),
-            f"{block}.attn_output.weight": (WIDTH, WIDTH),
+            f"{block}.attn_output.weight": (WIDTH, wide),
             f"{block}.ffn_gate.weight": (INNER, WIDTH),
             f"{block}.ffn_up.weight": (INNER, WIDTH),
             f"{block}.ffn_down.weight": (WIDTH, INNER),
         }
-        if biases:
-            shapes |= {f"{block}.attn_q.bias": (WIDTH,), f"{block}.attn_k.bias": (narrow,)}
+        if architecture == "qwen3":
+            shapes |= {f"{block}.attn_q_norm.weight": (head,), f"{block}.attn_k_norm.weight": (head,)}
+        if architecture == "qwen2":
+            shapes |= {f"{block}.attn_q.bias": (wide,), f"{block}.attn_k.bias": (narrow,)}
             shapes[f"{block}.attn_v.bias"] = (narrow,)
     if not tied:
         shapes["output.weight"] = (len(TOKENS), WIDTH)

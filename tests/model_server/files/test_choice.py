@@ -50,6 +50,30 @@ def test_a_new_installation_gets_the_model_for_its_memory(model_cache: ModelCach
     assert served(model_cache, memory) == [name, "other"]
 
 
+@pytest.mark.parametrize(
+    ("memory", "card", "cores", "hub", "name"),
+    [
+        (7, 0, 8, True, "small"),
+        (8, 0, 2, False, "large"),
+        (8, 0, 2, True, "general"),
+        (16, 0, 8, False, "large"),
+        (16, 0, 7, True, "general"),
+        (16, 0, 8, True, "quick"),
+        (16, 16, 2, True, "quick"),
+    ],
+)
+def test_a_model_of_the_hub_is_chosen_where_that_answers_and_the_machine_is_fast_enough(
+    model_cache: ModelCache, memory: int, card: int, cores: int, hub: bool, name: str
+) -> None:
+    on_hub = {"sources": ("hf:some/model@1",)}
+    more = (larger("large", 8), larger("general", 8, **on_hub), larger("quick", 16, cores=8, **on_hub))
+    catalogue = {one.name: one for one in (SMALL, *more)}
+    choices = Choices(catalogue, model_cache, memory * GB, card * GB, cores, hub=hub)
+    assert [made.chosen.name for made in choices.make([SMALL])] == [name]
+    # What was chosen at set-up stays, and nobody is asked any more.
+    assert [made.chosen.name for made in Choices(catalogue, model_cache, GB).make([SMALL])] == [name]
+
+
 @pytest.mark.parametrize(("has_runner", "name"), [(True, "large"), (False, "small")])
 def test_half_the_memory_counts_without_the_fast_runner(
     model_cache: ModelCache, monkeypatch: pytest.MonkeyPatch, has_runner: bool, name: str

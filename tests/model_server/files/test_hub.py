@@ -1,13 +1,16 @@
 """The choice of files of a repository that make up a model."""
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
 from fakes.registries.hub import fake_hub
+from huggingface_hub import constants
 
 from model_server.catalogue import CatalogueEntry
 from model_server.files.cache import ModelCache
+from model_server.files.hub import is_hub_reachable
 
 PIPELINE = {
     "unet/config.json": b"{}",
@@ -63,3 +66,18 @@ def test_of_a_pipeline_only_its_parts_are_downloaded(
     others = {name for name in PIPELINE if ".safetensors" not in name}
     assert brought == others | chosen | {"model_index.json", ".origin.json"}
     assert model_cache.find_ready_folder(pipeline({"variant": "bf16"})) is None
+
+
+def test_whatever_the_hub_answers_it_can_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    with fake_hub({}) as url:
+        monkeypatch.setattr(constants, "ENDPOINT", f"{url}/nothing/here")
+        assert is_hub_reachable()
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        assert not is_hub_reachable()
+
+
+def test_a_hub_that_takes_connections_and_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert not is_hub_reachable(timeout_seconds=0.2)
+    assert not is_hub_reachable()

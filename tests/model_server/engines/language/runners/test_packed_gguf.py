@@ -29,7 +29,9 @@ MIXED = {
 TEXT = tuple(torch.randint(len(TOKENS), (40,), generator=torch.Generator().manual_seed(5)).tolist())
 
 
-@pytest.mark.parametrize(("architecture", "tied"), [("qwen2", False), ("qwen2", True), ("llama", False)])
+@pytest.mark.parametrize(
+    ("architecture", "tied"), [("qwen2", False), ("qwen2", True), ("llama", False), ("qwen3", True)]
+)
 def test_logits_are_those_of_the_numbers_in_the_file(tmp_path: Path, architecture: str, tied: bool) -> None:
     write_gguf(tmp_path / "tiny.gguf", tied=tied, architecture=architecture, types=MIXED)
     convert(tmp_path / "tiny.gguf", tmp_path / "folder")
