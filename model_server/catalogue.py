@@ -16,7 +16,7 @@ with `text_encoder`, the name of another model, unless the engine is “duel”.
 model, and `memory_gb` an entry is an alternative to that model: one of them is chosen at set-up, and the others are not
 served (see files/choice.py). With `card_gb` it also needs a graphics card, and with `automatic = false` only the
 operator chooses it.
-`languages` are the codes of those that an embedding model knows, if it does not know many.
+`languages` are the codes of those that a model for texts knows well, if these are not many.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class CatalogueEntry(_Strict):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     serve: bool = True
     languages: tuple[str, ...] = ()
-    """Codes of the languages that an embedding model knows, such as "en"; () if it knows many."""
+    """Codes of the languages that a model for texts knows well, such as "en"; () if these are many."""
     replicas: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]] = (1, 1)
     """In a cluster, the least and the most processes that serve it."""
     gpus: Annotated[float, Field(ge=0)] = 0.0

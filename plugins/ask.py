@@ -24,6 +24,7 @@ from bot import (
     add_texts,
     command,
     ellipsis,
+    language_code,
     new_seed,
 )
 from plugins.shared.files import build_files_fact, describe_cuts, drop_unread_pictures, read_files
@@ -156,6 +157,7 @@ class AskPlugin(Plugin):
         status = ctx.translate("Reading the file …") if given else ctx.translate("Thinking …")
         yield Reply(text=text, status=status)
         model = await ctx.settings.model("ask.model")
+        weakness = await self._tell_weakness(ctx, model)
         files = await read_files(ctx, given, model)
         # A question about a file is none that lessons answer.
         lesson = await ctx.known(prompt) if ctx.settings["ask.use_lessons"] and not files else None
@@ -214,7 +216,21 @@ class AskPlugin(Plugin):
                     older_turns = ctx.translate("1 older turn", "{count} older turns", count=event.dropped_turns)
                     card[ctx.translate("left out")] = older_turns
                 card = add_upstream_facts(ctx, card, event)
-                yield Reply(text=text, status=describe_cuts(ctx, files), card=card, tokens=tokens, final=True)
+                told = " ".join(filter(None, (describe_cuts(ctx, files), weakness)))
+                yield Reply(text=text, status=told, card=card, tokens=tokens, final=True)
+
+    async def _tell_weakness(self, ctx: Context, model: str | None) -> str:
+        """Return, once in a channel, a sentence that the model hardly knows the asker's language; "" otherwise."""
+        language = language_code(ctx.user.locale)
+        if not ctx.settings.has_weak_model(language):
+            return ""
+        key, place = f"weakness {model} {language}", ctx.place
+        scope = f"{place.platform} {place.server} {place.channel}"
+        if await ctx.store.get(key, scope=scope):
+            return ""
+        await ctx.store.set(key, True, scope=scope)
+        sentence = "The model {model} knows your language poorly, and makes more mistakes in it than in English."
+        return ctx.translate(sentence, model=model)
 
     @command(free=True)
     async def new(self, ctx: Context) -> AsyncIterator[Reply]:

@@ -287,7 +287,8 @@ class ModelChoice:
 
     `context` is the number of tokens that the chosen one reads and writes together, 0 if the server does not tell.
     `gone` is the one that was wanted and is no longer served; "" if there is none. While `name` is not loaded,
-    `stand_in` may answer in its place; `state` then says how far it has come.
+    `stand_in` may answer in its place; `state` then says how far it has come. `languages` are the codes of those that
+    it knows well, None if it does not tell.
     """
 
     name: str
@@ -297,6 +298,7 @@ class ModelChoice:
     state: str = ""
     picture_readers: tuple[str, ...] = ()
     context: int = 0
+    languages: frozenset[str] | None = None
 
     @property
     def reads_images(self) -> bool:

@@ -106,6 +106,7 @@ def choose_model(listed: Mapping[str, Mapping[str, Any]], wanted: Sequence[str])
         *(chosen, tuple(listed), gone, stand_in, state),
         picture_readers=readers,
         context=context if isinstance(context, int) else 0,
+        languages=read_languages(listed[chosen]),
     )
 
 

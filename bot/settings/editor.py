@@ -116,6 +116,10 @@ class SettingsView:
         self._choices.append(choice)
         return choice.name
 
+    def has_weak_model(self, language: str) -> bool:
+        """Return whether a model that `model` returned says that it knows other languages, but not this one."""
+        return any(choice.languages is not None and language not in choice.languages for choice in self._choices)
+
     def model_notes(self, earlier: str = "") -> list[Sentence]:
         """Return what the asker should know about the models that `model` returned.
 

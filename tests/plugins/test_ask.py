@@ -43,6 +43,18 @@ async def test_the_answer_grows_and_its_card_tells_how_it_was_made(bot: Bot, mod
     assert [turn["role"] for turn in body["messages"]] == ["system", "user"]
 
 
+async def test_under_the_first_answer_in_a_weak_language_is_said_that_it_is_one(bot: Bot, models: FakeModels) -> None:
+    models.told_of = {"fake-chat": {"languages": ["en"]}}
+    weak = "Das Modell fake-chat kann wenig Deutsch und macht darin mehr Fehler als auf Englisch."
+    assert (await last(bot, ask("/ask hi"))).status == ""
+    assert (await last(bot, ask("/ask hallo", speaking("de-AT")))).status == weak
+    assert (await last(bot, ask("/ask hallo", speaking("de", BEN)))).status == ""
+    elsewhere = replace(ROOM, channel="hall")
+    assert (await last(bot, ask("/ask hallo", speaking("de"), elsewhere))).status == weak
+    models.told_of = {}
+    assert (await last(bot, ask("/ask hola", speaking("es")))).status == ""
+
+
 async def test_without_a_seed_one_is_drawn_and_shown(bot: Bot, models: FakeModels) -> None:
     first, second = await last(bot, ask("/ask hi")), await last(bot, ask("/ask hi"))
     assert first.card["seed"] != second.card["seed"]
