@@ -23,6 +23,7 @@ ALLOWED = (
 )
 TOLD = (
     "Hide pictures until somebody wants to see them; Slack always shows them.",
+    "On Slack, answer every message of a thread that people began once the bot was mentioned there.",
     "Let newcomers to the web chat wait until a moderator lets them in.",
     "A line of Markdown above the messages until it is taken down; only the web chat shows it.",
     "Let teachers read in the web chat what is asked in “Just me” from now on; it says so there.",
