@@ -255,7 +255,7 @@ async def test_everything_by_keyboard(url: str, models: FakeModels, browser: Any
         await expect(page.locator("#input")).to_be_focused()
         await keys.type("/ask ")
         await keys.type("Why?")
-        for _ in range(5):
+        for _ in range(6):
             await keys.press("Shift+Tab")
         await expect(page.get_by_label("seed", exact=True)).to_be_focused()
         for _ in range(2):
