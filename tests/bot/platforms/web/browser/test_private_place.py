@@ -53,6 +53,9 @@ async def test_a_place_of_ones_own_beside_the_room(bot: Bot, url: str, models: F
         await expect(hers.get_by_role("link", name="Just me")).to_have_attribute("aria-current", "page")
         await expect(his.locator("#title")).to_have_text("general")
         await expect(his.locator("#about-place")).to_be_hidden()
+        for page, options in ((hers, "fresh:yes "), (his, "")):
+            await page.locator("#examples button").first.click()
+            await expect(page.locator("#input")).to_have_value(f"/ask {options}What is a neural network?")
         await say(hers, "/ask a secret")
         await expect(answers).to_have_text("Paris is the capital of France.")
         await say(hers, "/inspect")
