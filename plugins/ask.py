@@ -28,6 +28,7 @@ from bot import (
     new_seed,
 )
 from plugins.shared.files import build_files_fact, describe_cuts, drop_unread_pictures, read_files
+from plugins.shared.keys import person_key, place_key
 from plugins.shared.sampling import MIN_P
 from plugins.shared.upstreams import add_upstream_facts
 
@@ -162,8 +163,8 @@ class AskPlugin(Plugin):
         # A question about a file is none that lessons answer.
         lesson = await ctx.known(prompt) if ctx.settings["ask.use_lessons"] and not files else None
         # The same words about another file are another question.
-        is_fresh = await ctx.history.is_fresh(False if fresh is None and files else fresh)
-        earlier = [] if is_fresh else await drop_unread_pictures(ctx, await ctx.history.turns(), model)
+        before = await ctx.history.turns_unless_fresh(False if fresh is None and files else fresh)
+        earlier = await drop_unread_pictures(ctx, before or [], model)
         pictures = tuple(file.picture for file in files if file.picture)
         turns = [
             Turn("system", ctx.settings["ask.system_prompt"]),
@@ -207,7 +208,7 @@ class AskPlugin(Plugin):
                 if lesson is not None:
                     card["lesson"] = lesson.source
                 card |= build_files_fact(ctx, files)
-                if is_fresh:
+                if before is None:
                     card[ctx.translate("with")] = ctx.translate("a fresh start, so that you can compare")
                 elif (count := len(earlier) // 2 - event.dropped_turns) > 0:
                     earlier_turns = ctx.translate("1 earlier turn", "{count} earlier turns", count=count)
@@ -224,8 +225,9 @@ class AskPlugin(Plugin):
         language = language_code(ctx.user.locale)
         if not ctx.settings.has_weak_model(language):
             return ""
-        key, place = f"weakness {model} {language}", ctx.place
-        scope = f"{place.platform} {place.server} {place.channel}"
+        # What a person alone was told is found by /privacy.
+        here = person_key(ctx.place.platform, ctx.user.id) if ctx.request.alone else place_key(ctx.place)
+        key, scope = f"weakness {model} {language}", here
         if await ctx.store.get(key, scope=scope):
             return ""
         await ctx.store.set(key, True, scope=scope)

@@ -89,25 +89,27 @@ class History:
         """
         return [] if self._question is None else await self._database.read(partial(self._read_turns, self._question))
 
-    async def is_fresh(self, wanted: bool | None) -> bool:
-        """Return whether this question should read no earlier turns: as `wanted`, or if one of them asked the same.
+    async def turns_unless_fresh(self, fresh: bool | None) -> list[Turn] | None:
+        """Return the turns, or None if this question should begin afresh: if `fresh` says so, or one asked the same.
 
-        The answer to that would be read, and so said again. A few words, such as “go on”, may well be said twice. A
-        reply always reads what it replies to.
+        The answer to that would be read, and so said again; `fresh` may forbid to look for it. A few words, such as
+        “go on”, may well be said twice. A reply always reads what it replies to.
         """
-        if self._question is None or wanted is False:
-            return False
-        return await self._database.read(partial(self._read_is_fresh, self._question, bool(wanted)))
+        if (here := self._question) is None:
+            return []
+        return await self._database.read(lambda session: self._read_turns_unless_fresh(here, fresh, session))
 
-    def _read_is_fresh(self, question: MessageRow, wanted: bool, session: Session) -> bool:
-        first = self._first_asked(session, question)
-        if first.parent is not None or wanted:
-            return first.parent is None
-        if len(question.text.split()) < MIN_REPEATED_WORDS:
-            return False
-        kept = sorted(self._find_questions(session, first)[0])[-MAX_QUESTIONS:]
-        asked = session.scalars(select(MessageRow.text).where(MessageRow.id.in_(kept)))
-        return _comparable(question.text) in map(_comparable, asked)
+    def _read_turns_unless_fresh(self, question: MessageRow, fresh: bool | None, session: Session) -> list[Turn] | None:
+        if self._first_asked(session, question).parent is not None:
+            fresh = False
+        if fresh:
+            return None
+        turns = self._read_turns(question, session)
+        if fresh is None and len(question.text.split()) >= MIN_REPEATED_WORDS:
+            asked = (turn.content for turn in turns if turn.role == "user")
+            if _comparable(question.text) in map(_comparable, asked):
+                return None
+        return turns
 
     def _read_turns(self, question: MessageRow, session: Session) -> list[Turn]:
         here = self._first_asked(session, question)

@@ -30,8 +30,9 @@ from bot import (
     repeat,
     until_stored,
 )
-from plugins.duel.rounds import SETTLING_SECONDS, Marks, Round, Rounds, place_key, server_key
+from plugins.duel.rounds import SETTLING_SECONDS, Marks, Round, Rounds, server_key
 from plugins.duel.truth import list_numbers, tell_truth
+from plugins.shared.keys import place_key
 
 FACES = 12
 NUMBERS = Numbers(1, FACES, most=FACES)

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Self
 
 from bot import DatabaseUnavailable, DuelSheet, Person, Place, Store, User, UserError, until_stored
+from plugins.shared.keys import person_key
 
 DAY_SECONDS = 86_400
 SETTLING_SECONDS = 0.5
@@ -254,16 +255,6 @@ class Rounds:
             await self._store.delete(*old, scope=scores_scope(server))
             if len(old) == len(table):
                 await self._store.delete(server, scope=SERVERS)
-
-
-def person_key(platform: str, user_id: str) -> str:
-    """Return the key of a person's own values, by which /privacy finds them."""
-    return f"{platform}:{user_id}"
-
-
-def place_key(place: Place) -> str:
-    """Return the key of a channel or room, whose threads share it: on Slack, each answer begins a thread."""
-    return "/".join((place.platform, place.server, place.channel))
 
 
 def server_key(place: Place) -> str:

@@ -51,6 +51,11 @@ async def test_under_the_first_answer_in_a_weak_language_is_said_that_it_is_one(
     assert (await last(bot, ask("/ask hallo", speaking("de", BEN)))).status == ""
     elsewhere = replace(ROOM, channel="hall")
     assert (await last(bot, ask("/ask hallo", speaking("de"), elsewhere))).status == weak
+    alone = ask("/ask hallo", speaking("de"), alone=True)
+    assert [(await last(bot, alone)).status for _ in range(2)] == [weak, ""]
+    deletion = await last(bot, ask("/privacy delete", alone.user, alone=True))
+    await last(bot, press("b0", deletion.row, alone.user))
+    assert (await last(bot, alone)).status == weak
     models.told_of = {}
     assert (await last(bot, ask("/ask hola", speaking("es")))).status == ""
 
@@ -85,8 +90,8 @@ async def test_a_question_that_is_asked_again_reads_nothing_so_that_temperatures
     assert await read_by("Tell me another one") == ([story], "1 earlier turn")
     repeated = await last(bot, ask(f"/ask temperature:2 {story.lower()} ?", alone=True))
     assert (len(models.requests[-1]["messages"]), repeated.card["with"]) == (2, fresh)
-    warmer = await last(bot, press("cooler", repeated.row))
-    assert (len(models.requests[-1]["messages"]), warmer.card["with"]) == (2, fresh)
+    cooler = await last(bot, press("cooler", repeated.row))
+    assert (len(models.requests[-1]["messages"]), cooler.card["with"]) == (2, fresh)
     assert len((await read_by("Go on"))[0]) == 3
     assert len((await read_by("Go on"))[0]) == 4
     assert len((await read_by(f"/ask fresh:no {story}"))[0]) == 5

@@ -49,7 +49,8 @@ async def test_defaults_are_shown_and_reset(bot: Bot) -> None:
             "There is no option “ask.temprature”. Did you mean “ask.temperature”?",
         ),
         ("/defaults set ask.temperature value:9", "temperature must be a number from 0 to 2; you gave “9”."),
-        ("/defaults set ask.seed value:9", "There is no option “ask.seed”"),
+        ("/defaults set ask.seed value:9", "There is no option “ask.seed”. Did you mean “ask.fresh”?"),
+        ("/defaults set weather value:9", "There is no option “weather” to set; there are ask.temperature"),
         ("/defaults reset face.count", "You have set no default of your own for face.count."),
     ],
 )
