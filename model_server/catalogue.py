@@ -166,10 +166,12 @@ class CatalogueEntry(_Strict):
         return next((file for file in self.files if file.name.endswith(".gguf")), None)
 
     @property
-    def is_on_hub_alone(self) -> bool:
-        """True if its listed files come from the Hugging Face hub and from nowhere else."""
-        parts = [part for source in self.sources for part in ([source] if isinstance(source, str) else source)]
-        return bool(parts) and all(Location.parse(part).kind == "hf" for part in parts)
+    def only_repository(self) -> str:
+        """The repository of the Hugging Face hub from which alone its listed files come; "" if there are others."""
+        if len(self.sources) != 1 or not isinstance(self.sources[0], str):
+            return ""
+        location = Location.parse(self.sources[0])
+        return location.place.partition("@")[0] if location.kind == "hf" else ""
 
     @property
     def is_pinned(self) -> bool:

@@ -18,7 +18,7 @@ from model_server.engines.language.runners import native
 from model_server.errors import OperatorError
 from model_server.files.cache import format_size, shorten
 from model_server.files.download import read_json, write_json
-from model_server.files.hub import is_hub_reachable
+from model_server.files.hub import is_on_hub
 from model_server.files.limits import read_card_bytes, read_memory_bytes
 
 if TYPE_CHECKING:
@@ -134,8 +134,7 @@ class Choices:
         candidates = [entry for entry in alternatives if entry == smallest or entry.automatic]
         stored = read_json(self._path).get(smallest.name, {})
         chosen = next((entry for entry in alternatives if entry.name == stored.get("model")), None)
-        suiting = (entry for entry in candidates if entry in (smallest, chosen) or self._suits(entry, asks_hub))
-        *_, fitting = suiting
+        fitting = [one for one in candidates if one in (smallest, chosen) or self._suits(one, asks_hub)][-1]
         if chosen is not None:
             return Choice(chosen, alternatives, fitting, stored.get("by", "operator"))
         smaller = candidates[: candidates.index(fitting)]
@@ -151,10 +150,10 @@ class Choices:
         cores = (os.cpu_count() or 1) if self._cores is None else self._cores
         if cores < entry.cores and self._read_card() // GB < (entry.memory_gb or 0):
             return False
-        if not entry.is_on_hub_alone or _is_there(entry, self._model_cache):
+        if not entry.only_repository or _is_there(entry, self._model_cache):
             return True
         if self._hub is None and asks_hub:
-            self._hub = is_hub_reachable()
+            self._hub = is_on_hub(entry.only_repository)
         return bool(self._hub)
 
     def _read_card(self) -> int:

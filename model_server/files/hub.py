@@ -17,8 +17,6 @@ import queue
 import re
 import sys
 import threading
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,21 +33,22 @@ PIPELINE_INDEX = "model_index.json"
 """The file at the top level of a diffusers pipeline, whose parts are in folders."""
 
 
-def is_hub_reachable(timeout_seconds: float = REACHED_SECONDS) -> bool:
-    """Return whether the hub answers in time; never if HF_HUB_OFFLINE forbids to ask it."""
-    from huggingface_hub import constants
+def is_on_hub(repository: str, timeout_seconds: float = REACHED_SECONDS) -> bool:
+    """Return whether the hub tells in time of a repository; never if HF_HUB_OFFLINE forbids to ask it.
 
-    if constants.HF_HUB_OFFLINE:
-        return False
+    What a network puts in the hub's place, such as the page of a school's filter, tells of none.
+    """
+    from huggingface_hub import HfApi
+
     answers = queue.SimpleQueue[bool]()
 
     def ask() -> None:
         try:
-            with urllib.request.urlopen(constants.ENDPOINT, timeout=timeout_seconds):  # noqa: S310 - set by the operator
-                answers.put(True)
-        except OSError as error:
-            # Whatever it answered, it can be reached.
-            answers.put(isinstance(error, urllib.error.HTTPError))
+            HfApi().model_info(repository, timeout=timeout_seconds)
+        except Exception:  # noqa: BLE001 - whatever is wrong, the models of the package index are taken
+            answers.put(False)
+        else:
+            answers.put(True)
 
     # The time-out of a connection does not count how long its name is looked up.
     threading.Thread(target=ask, daemon=True).start()

@@ -39,7 +39,7 @@ def test_the_built_in_catalogue_serves_one_model_of_each_family_and_has_a_larger
     small, *larger = find_alternatives(catalogue, catalogue["qwen2.5-coder-0.5b-instruct"])
     assert (small.size, [one for one in (small, *larger) if one in served]) == (491_400_064, [small])
     # Of two for the same memory, the one that only the hub has is taken where that answers.
-    assert [(one.name, one.memory_gb, one.cores, one.is_on_hub_alone) for one in larger] == [
+    assert [(one.name, one.memory_gb, one.cores, bool(one.only_repository)) for one in larger] == [
         ("qwen2.5-0.5b-instruct", 4, 0, True),
         ("qwen2.5-coder-1.5b-instruct", 8, 0, False),
         ("qwen2.5-1.5b-instruct", 8, 0, True),

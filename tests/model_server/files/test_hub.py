@@ -10,7 +10,7 @@ from huggingface_hub import constants
 
 from model_server.catalogue import CatalogueEntry
 from model_server.files.cache import ModelCache
-from model_server.files.hub import is_hub_reachable
+from model_server.files.hub import is_on_hub
 
 PIPELINE = {
     "unet/config.json": b"{}",
@@ -68,16 +68,19 @@ def test_of_a_pipeline_only_its_parts_are_downloaded(
     assert model_cache.find_ready_folder(pipeline({"variant": "bf16"})) is None
 
 
-def test_whatever_the_hub_answers_it_can_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
-    with fake_hub({}) as url:
-        monkeypatch.setattr(constants, "ENDPOINT", f"{url}/nothing/here")
-        assert is_hub_reachable()
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-        assert not is_hub_reachable()
+@pytest.mark.parametrize(("status", "offline", "found"), [(200, False, True), (403, False, False), (200, True, False)])
+def test_a_repository_is_found_unless_something_else_answers_for_the_hub(
+    monkeypatch: pytest.MonkeyPatch, status: int, offline: bool, found: bool
+) -> None:
+    """A school's filter answers as well, and nothing can be fetched behind it."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
+    with fake_hub({}, status=status) as url:
+        monkeypatch.setattr(constants, "ENDPOINT", url)
+        assert is_on_hub("some/model") is found
 
 
 def test_a_hub_that_takes_connections_and_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        assert not is_hub_reachable(timeout_seconds=0.2)
-    assert not is_hub_reachable()
+        assert not is_on_hub("some/model", timeout_seconds=0.2)
+    assert not is_on_hub("some/model")
