@@ -84,6 +84,8 @@ class Faces:
     layout: FaceLayout = "separate"
     size: int | None = None
     """Edge of one face in pixels; None: the size of the generator."""
+    best_of: int = 1
+    """Of so many seeds in a row from `seed`, the one is taken whose faces look best."""
     captions: bool = False
     """Below each face of a grid or a blend, how probable it is that it is real, as the discriminator sees it."""
     snapshot: int | None = None
@@ -211,11 +213,12 @@ class PromptToken:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The engine accepted the job. Sent once, before all other events."""
+    """The engine accepted the job. Sent once, before all other events. It has a `seed` if the engine chose one."""
 
     job: str
     prompt_tokens: int = 0
     dropped_turns: int = 0
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,10 +181,13 @@ class ModelClient:
         snapshot: int | None = None,
         broken: bool = False,
         blend: int | None = None,
+        best_of: int | None = None,
         model: str | None = None,
         user: str = "",
     ) -> Pictures:
         """Draw `count` faces into one file; `face_size` is the edge of each in pixels. Errors as for `chat`.
+
+        Of `best_of` seeds in a row from `seed`, the one whose faces look best is taken.
 
         What follows `layout` is for a model that has a detective (`faces.DUEL_MODEL`). With `captions`, its verdict
         stands below each face. `snapshot` is the number of the one that draws, the last one by default, and `broken`
@@ -202,6 +205,7 @@ class ModelClient:
             snapshot=snapshot,
             run="broken" if broken else None,
             blend=blend,
+            best_of=best_of,
         )
         # No other model has the same faces.
         targets = await self._route.find("faces", model, others=model is None)

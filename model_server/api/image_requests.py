@@ -18,6 +18,8 @@ References = Annotated[int, Field(ge=0, le=4)]
 MAX_FRAMES = 151
 MAX_PROMPT_CHARACTERS = 32_000
 """OpenAI's limit; text encoders read much less."""
+MAX_BEST_OF = 64
+"""Seeds that one request can have compared; each costs as much as drawing a face."""
 MULTI_STEP_LAYOUTS = ("strip", "animation")
 """Layouts that show one image at several of its steps."""
 
@@ -27,7 +29,8 @@ CHOICES = (*KNOBS, *(f"{bound}_{knob}" for knob in KNOBS for bound in ("least", 
 UNUSED_FOR_FACES: dict[str, Any] = dict.fromkeys((*CHOICES, "negative_prompt", "enlarge", "sweep"))
 UNUSED_FOR_FACES |= {"stream": False, "partial_images": 0}
 """Fields that have no meaning for faces, each with the value that changes nothing."""
-FACE_FIELDS: dict[str, Any] = {"truncation": None, "snapshot": None, "run": None, "blend": None, "captions": False}
+FACE_FIELDS: dict[str, Any] = dict.fromkeys(("truncation", "snapshot", "run", "blend", "best_of"))
+FACE_FIELDS |= {"captions": False}
 """Fields that only have a meaning for faces, each with the value that changes nothing."""
 
 
@@ -144,6 +147,7 @@ class ImageRequest(_BaseImageRequest):
     run: FaceRun | None = None
     blend: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     captions: bool | None = None
+    best_of: Annotated[int, Field(ge=1, le=MAX_BEST_OF)] | None = None
 
     @model_validator(mode="after")
     def _check_sweep(self) -> ImageRequest:
@@ -166,6 +170,7 @@ class ImageRequest(_BaseImageRequest):
             layout=self.layout or "separate",
             size=self.dimensions[0] if self.dimensions else None,
             captions=bool(self.captions),
+            best_of=self.best_of or 1,
             snapshot=self.snapshot,
             run=self.run or "good",
             blend=self.blend,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from model_server.api.responses import to_api_error
 from model_server.images import measure_size
-from model_server.jobs import Failed, Finished, Judged, Picture, Preview, Progress, ResolvedSettings
+from model_server.jobs import Failed, Finished, Judged, Picture, Preview, Progress, ResolvedSettings, Started
 from model_server.scheduling.ticket import Queued
 
 if TYPE_CHECKING:
@@ -49,10 +49,12 @@ class ImageAnswer:
     def add(self, event: TicketEvent) -> None:
         """Collect an event. Raises ApiError if the job failed."""
         match event:
+            case Started(seed=int(chosen)):
+                self._tempera["seed"] = chosen
             case ResolvedSettings():
-                chosen = asdict(event)
-                del chosen["job"]
-                self._tempera |= chosen
+                settings = asdict(event)
+                del settings["job"]
+                self._tempera |= settings
                 prompts = [event.prompt, *filter(None, [event.negative_prompt])]
                 self._prompt_tokens = sum(len(prompt.tokens) for prompt in prompts)
             case Progress(step=step):

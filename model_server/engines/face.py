@@ -6,9 +6,10 @@ faces were asked for: face 3 of seed 7 is face 0 of seed 10.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -31,6 +32,8 @@ WEIGHTS_FILE = "weights.tar"
 STATE_KEY = "netG_state_dict"
 MAX_FACES = 16
 """The most faces in one request."""
+WELL_LIT = 0.75
+"""How bright the brightest twentieth of a face's pixels is in good light; darker skin has its highlights, too."""
 EDGE_RANGE_PIXELS = (16, 1024)
 """The smallest and the largest edge of a face that a request can ask for."""
 DUEL_FIELDS: dict[str, Any] = {"captions": False, "snapshot": None, "run": "good", "blend": None, "frames": ()}
@@ -100,8 +103,25 @@ class FaceEngine:
             task = self._check(job)
         except JobRefused as refused:
             return refused.to_event(job.id)
+        chosen = task.seed
+        if task.best_of > 1:
+            chosen = self._choose(task)
+            task = replace(task, seed=chosen)
         self._running.append(self._plan(job.id, task))
-        return Started(job.id)
+        return Started(job.id, seed=chosen)
+
+    def _choose(self, task: Faces) -> int:
+        """Return the one of `best_of` seeds in a row whose faces are rated best together."""
+        ratings = [self._rate(task, task.seed + place) for place in range(task.best_of + task.count - 1)]
+        totals = [sum(ratings[place : place + task.count]) for place in range(task.best_of)]
+        return task.seed + totals.index(max(totals))
+
+    def _rate(self, task: Faces, seed: int) -> float:
+        """Return how good a face looks: upright ones that look at us, in good light, are more alike when mirrored."""
+        face = self._draw(self._truncate(draw_latent(seed, self._latent_size), task.truncation))
+        grey = np.asarray(face.convert("L"), dtype=np.float32) / 255
+        asymmetry = float(np.abs(grey - grey[:, ::-1]).mean() / max(float(grey.std()), 1 / 255))
+        return -asymmetry - 2 * max(0.0, WELL_LIT - float(np.percentile(grey, 95)))
 
     def _plan(self, job_id: str, task: Faces) -> FaceJob:
         return FaceJob(job_id, task, task.count)
@@ -120,6 +140,9 @@ class FaceEngine:
             if getattr(task, name) != neutral and not self.has_discriminator:
                 sentence = f"{self._spec.name} has neither a discriminator nor snapshots of its training, so that "
                 raise JobRefused(f"{sentence}`{name}` has no meaning for it.", param=name)
+        if task.best_of > 1 and (task.layout not in ("separate", "grid") or task.blend is not None):
+            sentence = "Only faces by themselves or in a grid can be the best of several; this shows them another way."
+            raise JobRefused(sentence, param="best_of")
         if task.layout not in self.layouts:
             sentence = f"{self._spec.name} has the layouts {', '.join(self.layouts)}, but not {task.layout}."
             raise JobRefused(sentence, param="layout")

@@ -29,6 +29,8 @@ SINGLE_PIXELS, GRID_PIXELS, STRIP_PIXELS = 384, 192, 96
 """Edge of a face, alone, in a grid, and in a strip. The 64 pixels of the generator are too small to look at."""
 EMOJI_MODEL = "emoji-faces"
 """The model whose detective was kept."""
+BEST_OF = 32
+"""Where nobody names a seed, the best of so many is shown, since the first sight of a GAN should please."""
 TIMELINE_FACES = 4
 """The most faces whose training can be watched at once."""
 BLEND_STEPS = 8
@@ -57,7 +59,7 @@ class FacePlugin(Plugin):
         ctx: Context,
         seed: Seed | None = None,
         count: Range[int, 1, 16] = 1,
-        truncation: Range[float, 0.1, 1] = 0.6,
+        truncation: Range[float, 0.1, 1] = 0.5,
         style: Choice["portrait", "emoji"] | None = None,  # noqa: UP037 - values, not types
         show: Show | None = None,
         from_: Seed | None = None,
@@ -66,7 +68,7 @@ class FacePlugin(Plugin):
     ) -> AsyncIterator[Reply]:
         """Draw faces of people who do not exist, or of emoji that a detective judges.
 
-        seed: The same seed gives the same face again
+        seed: The same seed gives the same face again; without one, the best of several is shown
         count: How many faces, 1 to 16
         truncation: 1 gives the full variety, less gives more ordinary faces
         style: portrait draws people, emoji has a detective that says how real each face looks
@@ -103,6 +105,7 @@ class FacePlugin(Plugin):
     ) -> Reply:
         drawn = await ctx.models.faces(
             seed=new_seed() if seed is None else seed,
+            best_of=BEST_OF if seed is None else None,
             count=count,
             truncation=truncation,
             face_size=SINGLE_PIXELS if count == 1 else GRID_PIXELS,
@@ -117,13 +120,15 @@ class FacePlugin(Plugin):
         return Reply(
             text=ctx.translate(missing) if is_chosen else "",
             attachments=attach(drawn, alt),
-            card=build_card(drawn, truncation, count=str(count)),
+            card=build_card(drawn, truncation, **_count(count, seed)),
+            buttons=(build_button(ctx.translate("Emoji faces"), {"style": "emoji", "count": count}),),
             final=True,
         )
 
     async def _draw_emoji(self, ctx: Context, seed: int | None, count: int, truncation: float) -> AsyncIterator[Reply]:
         drawn = await ctx.models.faces(
             seed=new_seed() if seed is None else seed,
+            best_of=BEST_OF if seed is None else None,
             count=count,
             truncation=truncation,
             face_size=SINGLE_PIXELS if count == 1 else GRID_PIXELS,
@@ -139,7 +144,7 @@ class FacePlugin(Plugin):
         yield Reply(
             text=verdicts,
             attachments=attach(drawn, f"{told} {verdicts}"),
-            card=build_card(drawn, truncation, count=str(count)),
+            card=build_card(drawn, truncation, **_count(count, seed)),
             buttons=(
                 build_button(
                     ctx.translate("How it learned"), again | {"show": "timeline", "count": min(count, TIMELINE_FACES)}
@@ -227,6 +232,11 @@ def _guess_show(first: int | None, last: int | None, *, broken: bool) -> str:
     if first is not None or last is not None:
         return "blend"
     return "timeline" if broken else "faces"
+
+
+def _count(count: int, seed: int | None) -> dict[str, str]:
+    """Return what the card says of how many faces were drawn, and from how many they were chosen."""
+    return {"count": str(count)} | ({"best of": str(BEST_OF)} if seed is None else {})
 
 
 def _name_curves(ctx: Context) -> CurveNames:

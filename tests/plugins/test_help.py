@@ -23,10 +23,11 @@ async def test_one_command_is_shown_in_full(bot: Bot) -> None:
     assert (await last(bot, ask("/help face"))).text == (
         "**/face** – Draw faces of people who do not exist, or of emoji that a detective judges.\n"
         "`/face [seed:…] [count:…] [truncation:…] [style:…] [show:…] [from:…] [to:…] [broken:…]`\n"
-        "- `seed` – The same seed gives the same face again; a whole number from 0 to 2147483647\n"
+        "- `seed` – The same seed gives the same face again; without one, the best of several is shown; "
+        "a whole number from 0 to 2147483647\n"
         "- `count` – How many faces, 1 to 16; a whole number from 1 to 16 (default: 1)\n"
         "- `truncation` – 1 gives the full variety, less gives more ordinary faces; "
-        "a number from 0.1 to 1 (default: 0.6)\n"
+        "a number from 0.1 to 1 (default: 0.5)\n"
         "- `style` – portrait draws people, emoji has a detective that says how real each face looks; "
         "one of portrait, emoji\n"
         "- `show` – timeline shows how forger and detective learned, blend the way from one face to another; "
@@ -85,7 +86,7 @@ async def test_help_speaks_the_askers_language(bot: Bot, code: str) -> None:
     # What is typed stays English beside what is shown.
     face = (await last(bot, ask("/help face", speaking("de")))).text
     assert "- `truncation` (Abschneiden) – " in face
-    assert "eine Zahl von 0,1 bis 1 (Standard: 0,6)" in face
+    assert "eine Zahl von 0,1 bis 1 (Standard: 0,5)" in face
     german = (await last(bot, ask("/help explain", speaking("de")))).text
     assert "`/explain [style:…] question`" in german
     assert "eines von quote (Zitat), simple (einfach) (Standard: quote)" in german

@@ -22,5 +22,5 @@ def test_nothing_is_left_behind_by_answers() -> None:
     # Memory says nothing after so few answers.
     grown = {row: row.quarters[3] - row.quarters[1] for row in rows if row.figure != MEMORY}
     assert {"open files", "threads", "tasks"} == {row.figure for row in grown}
-    # From the second quarter to the last there are four rounds; pools may grow a little, each visitor may leave nothing.
+    # There are four rounds from the second quarter to the last. A pool may grow a little; each visitor leaves nothing.
     assert not [row for row, more in grown.items() if more >= 4 * VISITORS]

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*(ROOT / "bot").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")])
 SCRIPTS = sorted((STATIC / "js").rglob("*.js"))
 PAGES = sorted((STATIC.parent / "html").glob("*.html"))
-FACTS = {"model", "models", "tokens", "seconds", "size", "strength", "lesson"}
+FACTS = {"best of", "model", "models", "tokens", "seconds", "size", "strength", "lesson"}
 """What the cards of answers name beside options."""
 
 POSITIONS = {

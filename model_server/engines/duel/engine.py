@@ -129,6 +129,11 @@ class DuelEngine(FaceEngine):
         cells += [_Cell(number, self._truncate(self._draw_latent(seed), task.truncation), seed) for seed in seeds]
         return [cells[place] for place in torch.randperm(task.count, generator=random).tolist()]
 
+    def _rate(self, task: Faces, seed: int) -> float:
+        """Return how real the discriminator finds a face."""
+        snapshot = self._runs[task.run].snapshots[self._list_snapshots(task)[0]]
+        return snapshot.judge(snapshot.draw(self._truncate(self._draw_latent(seed), task.truncation)))
+
     def _find_latents(self, task: Faces) -> list[torch.Tensor]:
         """Return the latent of each face: of seeds in a row, or on the way from one seed to another."""
         if task.blend is None:

@@ -34,8 +34,8 @@ def test_faces() -> None:
     assert full == Faces(seed=1, count=16, truncation=0.5, size=256, layout="grid")
     assert faces(seed=1, size="auto", stream=False, partial_images=0).size is None
     assert faces(seed=1, layout="duel", n=12, snapshot=3) == Faces(seed=1, count=12, layout="duel", snapshot=3)
-    shown = faces(seed=1, layout="strip", frames=[2, 0, 2], run="broken", captions=True, blend=5)
-    assert shown == Faces(seed=1, layout="strip", frames=(0, 2), run="broken", captions=True, blend=5)
+    shown = faces(seed=1, layout="strip", frames=[2, 0, 2], run="broken", captions=True, blend=5, best_of=3)
+    assert shown == Faces(seed=1, layout="strip", frames=(0, 2), run="broken", captions=True, blend=5, best_of=3)
 
 
 def test_fields_that_are_left_open_are_the_models_choice() -> None:

@@ -51,12 +51,12 @@ def test_face_images_are_returned_unchanged_with_what_the_discriminator_says() -
     made = answer(Faces(seed=7))
     judged = Judged(job="job_1", verdicts=(0.25, 0.75), real=(True, False))
     drawn = Picture("job_1", b"\x89PNG\x00"), Picture("job_1", b"\xff")
-    for event in (Started("job_1"), *drawn, judged, Finished("job_1")):
+    for event in (Started("job_1", seed=9), *drawn, judged, Finished("job_1")):
         made.add(event)
     body = json.loads(json.dumps(made.build_response()))
     assert [base64.b64decode(item["b64_json"]) for item in body["data"]] == [b"\x89PNG\x00", b"\xff"]
     judged_as = {"verdicts": [0.25, 0.75], "real": [True, False]}
-    assert body["tempera"] == {"job": "job_1", "seed": 7, "seconds": 1.235} | judged_as
+    assert body["tempera"] == {"job": "job_1", "seed": 9, "seconds": 1.235} | judged_as
 
 
 def test_each_picture_has_the_drawings_that_the_model_looked_at() -> None:

@@ -67,6 +67,21 @@ def test_a_grid_is_one_picture_of_the_same_faces(engine: Engine, run: Run) -> No
         assert np.array_equal(whole[top : top + 16, left : left + 16, :3], separate[place])
 
 
+def test_the_best_of_several_seeds_looks_at_us_and_is_named(engine: Engine, run: Run) -> None:
+    def asymmetry(png: bytes) -> float:
+        grey = np.asarray(Image.open(io.BytesIO(png)).convert("L")).astype(float)
+        return float(np.abs(grey - grey[:, ::-1]).mean() / grey.std())
+
+    events = run(engine, faces(seed=7, best_of=16))
+    [started] = [event for event in events if isinstance(event, Started)]
+    each = {seed: pngs(run(engine, faces(seed=seed)))[0] for seed in range(7, 23)}
+    assert started.seed is not None
+    assert pngs(events) == [each[started.seed]]
+    assert asymmetry(each[started.seed]) < np.mean([asymmetry(png) for png in each.values()])
+    [refused] = run(engine, faces(seed=7, best_of=2, blend=3))
+    assert isinstance(refused, Failed)
+
+
 def test_the_size_enlarges_each_face(engine: Engine, run: Run) -> None:
     assert pixels(pngs(run(engine, faces(size=48)))[0]).shape == (48, 48, 3)
     assert pixels(pngs(run(engine, faces(size=48, count=2, layout="grid")))[0]).shape == (48, 100, 4)

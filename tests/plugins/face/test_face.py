@@ -10,11 +10,24 @@ async def test_one_face_and_a_grid(bot: Bot, models: FakeModels) -> None:
     (picture,) = one.attachments
     assert (picture.filename, picture.media_type) == ("face-7.png", "image/png")
     assert look_at(picture.data) == look_at(png(7, 384, 384))
-    assert dict(one.card) == {"model": "fake-faces", "seed": "7", "count": "1", "truncation": "0.6", "seconds": "0.10"}
+    assert dict(one.card) == {"model": "fake-faces", "seed": "7", "count": "1", "truncation": "0.5", "seconds": "0.10"}
     await last(bot, ask("/face count:16 truncation:0,5 seed:7"))
     body = models.requests[1]
     assert (body["n"], body["size"], body["truncation"], body["layout"]) == (16, "192x192", 0.5, "grid")
     assert body["user"] == "ann"
+
+
+async def test_without_a_seed_the_best_of_several_is_shown_with_emoji_beside_it(bot: Bot, models: FakeModels) -> None:
+    models.listed[DUEL_MODEL] = "faces"
+    drawn = await last(bot, ask("/face count:2"))
+    emoji = await pressed(bot, drawn, "Emoji faces")
+    await last(bot, ask("/face seed:7"))
+    assert [(body["model"], body["n"], body.get("best_of")) for body in models.requests] == [
+        ("fake-faces", 2, 32),
+        (DUEL_MODEL, 2, 32),
+        ("fake-faces", 1, None),
+    ]
+    assert (drawn.card["best of"], emoji.card["best of"]) == ("32", "32")
 
 
 async def test_a_picture_is_described_in_the_askers_language(bot: Bot) -> None:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,13 @@ def test_the_seed_decides_faces_and_verdicts(draw: Draw) -> None:
     assert alone.verdicts == judged.verdicts[2:]
     # Enlarged for people, but judged as it was drawn.
     assert draw(seed=9, size=128)[1].verdicts == alone.verdicts
+
+
+def test_the_best_of_several_seeds_is_what_the_detective_believes_most(draw: Draw) -> None:
+    verdicts = [draw(seed=seed)[1].verdicts[0] for seed in range(7, 17)]
+    sums = [one + other for one, other in pairwise(verdicts)]
+    assert draw(best_of=10)[1].verdicts == (max(verdicts),)
+    assert sum(draw(best_of=9, count=2)[1].verdicts) == max(sums)
 
 
 def test_a_strip_shows_the_same_faces_by_every_snapshot(draw: Draw) -> None:
