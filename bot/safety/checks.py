@@ -45,7 +45,7 @@ CATEGORY_ORDER = (SELF_HARM, "violence", "hate", "sexual", "illicit", "harassmen
 """If a text has several categories, the first of these is the reason of the refusal."""
 REAL_PERSON = "real_person"
 """The reason and the rule category for pictures of real people; it counts only for commands that draw."""
-PROMPT_THRESHOLDS = {STANDARD: 0.8, CLASSROOM: 0.5}
+PROMPT_THRESHOLDS = {STANDARD: 0.7, CLASSROOM: 0.5}
 """The classifier refuses a prompt from this score on; found by cross-validation (research/NOTES.md)."""
 ANSWER_THRESHOLDS = {STANDARD: 0.97, CLASSROOM: 0.9}
 """The same for an answer: it has many more sentences, and is about what somebody else wrote."""

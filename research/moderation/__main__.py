@@ -1,4 +1,4 @@
-"""`python -m research.moderation FOLDER`: writes the weights of classroom-moderation to FOLDER."""
+"""`python -m research.moderation FOLDER PACKAGES`: writes the weights of classroom-moderation to FOLDER."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from model_server.engines.moderation.engine import ModerationEngine
 from model_server.files.cache import ModelCache
 from research import DATA, ROOT
 from research.moderation import head, profanity, texts
+from research.packages import CLDR, fetch
 
 ENCODER = "all-minilm-l6-v2"
 PACKAGE = "profanity_check"
@@ -32,8 +33,11 @@ def main() -> int:
         type=Path,
         help="where to write the weights; without alt-profanity-check, the weights of single words must be there",
     )
-    folder = parser.parse_args().folder
+    parser.add_argument("packages", type=Path, help="where the package with the names of things is kept, once fetched")
+    options = parser.parse_args()
+    folder, packages = options.folder, options.packages
     folder.mkdir(parents=True, exist_ok=True)
+    fetch([CLDR], packages, print)
     if importlib.util.find_spec(PACKAGE):
         profanity.export(folder)
     encoder = ModelCache().ensure(load_catalogue(ROOT / "config" / "models.toml")[ENCODER])
@@ -43,9 +47,10 @@ def main() -> int:
         texts.read_written()
         + texts.read_questions(QUESTION_FILES)
         + texts.read_measured_prompts(MEASURED_FILES) * MEASURED_REPEATS
+        + texts.read_things(packages)
     )
     features = torch.from_numpy(engine.features([example.text for example in examples]))
-    head.save(folder, head.fit(features, examples), head.categories_of(examples))
+    head.save(folder, features, examples)
     sys.stdout.write(f"{len(examples)} examples; the head is in {folder}\n")
     return 0
 

@@ -1,4 +1,4 @@
-"""Trains the head: a softmax regression on the engine's features of a text and on its character n-grams."""
+"""Trains the head: a softmax regression on the engine's features of a text and its n-grams, and one on these alone."""
 
 from __future__ import annotations
 
@@ -71,7 +71,10 @@ def _gram_matrix(texts: Sequence[str]) -> torch.Tensor:
     ).coalesce()
 
 
-def save(folder: Path, weights: HeadWeights, names: Sequence[str]) -> None:
-    """Write the head in the format that the engine reads."""
+def save(folder: Path, features: torch.Tensor, examples: Sequence[Example]) -> None:
+    """Fit both regressions, and write them in the format that the engine reads."""
+    names = categories_of(examples)
+    weights, words = fit(features, examples), fit(torch.zeros(len(examples), 1), examples)
     tensors = {"weight": weights.weight, "grams": weights.grams.half(), "bias": weights.bias}
-    save_file(tensors, folder / HEAD_FILE, metadata={"categories": json.dumps(list(names))})
+    tensors |= {"word_grams": words.grams.half(), "word_bias": words.bias}
+    save_file(tensors, folder / HEAD_FILE, metadata={"categories": json.dumps(names)})

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_server.engines.moderation.engine import FINE, split_into_pieces
+from research.packages import CLDR, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+LANGUAGES = ("en", "de", "es")
 WRITTEN_FOLDER = Path(__file__).parent / "written"
 SLOT = re.compile(r"\{(\w+)\}")
 VARIANTS_PER_TEMPLATE = 8
@@ -141,6 +143,18 @@ def read_questions(paths: Iterable[Path]) -> list[Example]:
     """Read questions in the format of research/data/explain/development.jsonl, as ordinary texts."""
     rows = _read_json_lines(paths)
     return [Example(text, "fine") for text in dict.fromkeys(row["question"] for row in rows)]
+
+
+def read_things(packages: Path) -> list[Example]:
+    """Read what Unicode calls things, and their keywords, in three languages, as ordinary texts.
+
+    Bread, pigs and underwear are no insults, which a head learns only if it has seen their names.
+    """
+    found: dict[str, None] = {}
+    for code in LANGUAGES:
+        of_emoji = read_json(CLDR, packages, f"annotations/{code}/annotations.json")["annotations"]["annotations"]
+        found |= dict.fromkeys(text for one in of_emoji.values() for some in one.values() for text in some)
+    return [Example(text, FINE) for text in found]
 
 
 def add_typo(text: str, random_source: random.Random) -> str:

@@ -3,7 +3,9 @@
 A softmax regression, the head, reads three inputs: the vector of a sentence encoder (all-MiniLM-L6-v2), the log-odds of
 a linear model of offensive words, and hashed words and character n-grams. A text is cut into pieces, which are its
 sentences and the text as a whole, and gets the scores of its worst piece, since one bad sentence would drown among many
-good ones. The head was trained on English, and on less German and Spanish.
+good ones. The encoder knows English: it cuts most words of other languages into syllables, of which “nude” in
+“Nudeln” means something to it. So where many words are cut, the encoder never decides alone: a second head, which reads
+the hashed words and nothing else, has to agree.
 """
 
 from __future__ import annotations
@@ -42,29 +44,37 @@ SYMBOL_ROW = re.compile(r"(?:[^\w\s]|_)(?:[^\S\n]*(?:[^\w\s]|_)){7,}")
 """Eight or more symbols in a row, of one kind or several. Each is a token; words beside them get lost."""
 KEPT_SYMBOLS = 3
 """Number of symbols that are read of such a row."""
+LETTERS = re.compile(r"[^\W\d_]+")
+MAX_CUT_SHARE = 0.3
+"""If more of its words are none that the encoder knows as a whole, it does not know the language of a piece."""
 
 
 class Head:
-    """Softmax regression: `weight` (categories, features), `grams` (columns, categories) and `bias` (categories)."""
+    """Two softmax regressions: one of features and words, and one of words alone.
+
+    `weight` is (categories, features), `grams` and `word_grams` (columns, categories), `bias` and `word_bias`
+    (categories).
+    """
 
     def __init__(self, path: Path) -> None:
         with safe_open(path, framework="numpy") as file:
             self.categories: tuple[str, ...] = tuple(json.loads(file.metadata()["categories"]))
             self._weight, self._bias = file.get_tensor("weight"), file.get_tensor("bias")
             self._grams = file.get_tensor("grams").astype(np.float32)
+            self._word_grams = file.get_tensor("word_grams").astype(np.float32)
+            self._word_bias = file.get_tensor("word_bias")
+        self._fine = self.categories.index(FINE)
 
-    def scores(self, texts: Sequence[str], features: NDArray[np.float32]) -> NDArray[np.float32]:
+    def scores(self, texts: Sequence[str], features: NDArray[np.float32], known: Sequence[bool]) -> NDArray[np.float32]:
         """Return the probabilities (texts, categories) of texts and their `features` (texts, features).
 
-        Each row adds up to 1.
+        Each row adds up to 1. `known` says of each text whether the encoder knows its language; if it does not, the
+        regression that finds less wrong counts.
         """
-        logits = features @ self._weight.T + self._bias
-        for row, text in zip(logits, texts, strict=True):
-            if hashed := columns(text):
-                row += self._grams[hashed].sum(axis=0) / np.sqrt(len(hashed))
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        scores: NDArray[np.float32] = exponentials / exponentials.sum(axis=1, keepdims=True)
-        return scores
+        scores = _softmax(features @ self._weight.T + self._bias, self._grams, texts)
+        of_words = _softmax(np.tile(self._word_bias, (len(texts), 1)), self._word_grams, texts)
+        is_gentler = ~np.asarray(known, dtype=bool) & (of_words[:, self._fine] > scores[:, self._fine])
+        return np.where(is_gentler[:, None], of_words, scores)
 
 
 class ModerationEngine(EmbeddingEngine):
@@ -114,6 +124,12 @@ class ModerationEngine(EmbeddingEngine):
         ]
         return [piece for _, piece in self._pieces[job.id]]
 
+    def _knows_language(self, text: str) -> bool:
+        if not (words := LETTERS.findall(text)):
+            return True
+        ids = self._tokenizer(words, add_special_tokens=False, verbose=False).input_ids
+        return sum(len(of_word) > 1 for of_word in ids) < MAX_CUT_SHARE * len(words)
+
     def _cut_to_context(self, found: Sequence[str]) -> list[str]:
         """Return the pieces, of which those with more tokens than the encoder reads are cut until they fit."""
         fitting = []
@@ -125,7 +141,8 @@ class ModerationEngine(EmbeddingEngine):
     def _make_result(self, active: EmbeddingJob) -> Event:
         found = self._pieces.pop(active.job_id)
         texts = [piece for _, piece in found]
-        scores = self._head.scores(texts, self._join_features(texts, active.vectors))
+        known = [self._knows_language(text) for text in texts]
+        scores = self._head.scores(texts, self._join_features(texts, active.vectors), known)
         fine = self._head.categories.index(FINE)
         worst: dict[int, NDArray[np.float32]] = {}
         for (number, _), row in zip(found, scores, strict=True):
@@ -139,12 +156,22 @@ class ModerationEngine(EmbeddingEngine):
         )
 
 
+def _softmax(logits: NDArray[np.float32], grams: NDArray[np.float32], texts: Sequence[str]) -> NDArray[np.float32]:
+    """Add the hashed words of each text to its row of `logits`, and return the probabilities."""
+    for row, text in zip(logits, texts, strict=True):
+        if hashed := columns(text):
+            row += grams[hashed].sum(axis=0) / np.sqrt(len(hashed))
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float32] = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return probabilities
+
+
 def split_into_pieces(text: str) -> list[str]:
     """Return the pieces of `text` that are scored: its sentences, and the whole text if it is short enough.
 
-    Rows of symbols are shortened.
+    Rows of symbols are shortened, and their underscores, which mean nothing, left out.
     """
-    text = SYMBOL_ROW.sub(lambda match: f" {match[0][:KEPT_SYMBOLS]} ", text)
+    text = SYMBOL_ROW.sub(lambda match: f" {match[0].replace('_', '')[:KEPT_SYMBOLS]} ", text)
     sentences = [sentence.strip() for sentence in SENTENCE_END.split(text)]
     found = [
         piece

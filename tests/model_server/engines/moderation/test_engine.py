@@ -60,7 +60,7 @@ def test_long_sentences_are_cut_between_words() -> None:
         (f"{'!' * 300}kill all of them", "!!! kill all of them"),
         (f"one {'-=' * 20} two", "one -=- two"),
         (f"one{' ,' * 40} two", "one , , two"),
-        (f"one {'_' * 8} two", "one ___ two"),
+        (f"one {'_' * 8} two", "one two"),
         ("What?!?! No... (well!) 👍👍👍 10,000.00", "What?!?! No... (well!) 👍👍👍 10,000.00"),
     ],
 )
@@ -77,10 +77,11 @@ def test_a_head_reads_weights_and_bias(tmp_path: Path) -> None:
     grams = torch.zeros(COLUMNS, 2).half()
     word = columns("no")
     grams[word, 1] = 3.0
-    tensors = {"weight": weight, "grams": grams, "bias": bias}
+    tensors = {"weight": weight, "grams": grams, "bias": bias, "word_grams": grams.clone(), "word_bias": bias.clone()}
     save_file(tensors, tmp_path / "h", metadata={"categories": json.dumps(["fine", "hate"])})
     head = Head(tmp_path / "h")
-    even, bad, hashed = head.scores(["yes", "yes", "no"], torch.tensor([[0.0, 9.0], [5.0, 0.0], [0.0, 9.0]]).numpy())
+    features = torch.tensor([[0.0, 9.0], [5.0, 0.0], [0.0, 9.0]]).numpy()
+    even, bad, hashed = head.scores(["yes", "yes", "no"], features, [True] * 3)
     assert list(even) == [0.5, 0.5]
     assert bad[1] == pytest.approx(0.99331, abs=1e-5)
     assert hashed[1] == pytest.approx(1 / (1 + math.exp(-3 * math.sqrt(len(word)))), abs=1e-5)
@@ -106,6 +107,17 @@ def test_each_text_has_its_own_scores(engine: Engine, run: Run) -> None:
     assert sum(fine.values()) < 0.1
     assert threat["violence"] > 0.8
     assert despair["self-harm"] > 0.8
+
+
+@pytest.mark.weights
+def test_what_the_encoder_cannot_read_is_not_accused_by_it_alone(engine: Engine, run: Run) -> None:
+    food = ("Pommes mit Ketchup", "Bratwurst mit Brot", "Nudeln mit Soße", "un cerdo gordo")
+    threats = ("ich stech den lehrer ab", "te voy a matar mañana")
+    scores = [
+        sum(of_text.values())
+        for of_text in scores_of(run(engine, Job(id="a", model="m", task=Moderate(texts=food + threats))))
+    ]
+    assert max(scores[:4]) < 0.5 < min(scores[4:])
 
 
 @pytest.mark.weights
