@@ -112,12 +112,13 @@ def _list_texts(things: Sequence[BankThing], encoder: TextEncoder) -> tuple[torc
 
     Descriptions that are nearer to a text about another thing would lead astray, and are left out.
     """
-    texts = [
-        (text, number, kind == 2)
-        for number, thing in enumerate(things)
-        for kind, some in enumerate((thing.names, thing.keywords, thing.descriptions))
-        for text in some
-    ]
+    # MiniLM reads no capitals, so a name that is a keyword, too, would only vote twice.
+    first: dict[tuple[str, int], bool] = {}
+    for number, thing in enumerate(things):
+        for kind, some in enumerate((thing.names, thing.keywords, thing.descriptions)):
+            for text in some:
+                first.setdefault((text.lower(), number), kind == 2)
+    texts = [(text, number, is_description) for (text, number), is_description in first.items()]
     vectors = encoder.embed([text for text, _, _ in texts])
     owners = torch.tensor([number for _, number, _ in texts])
     kept = torch.ones(len(texts), dtype=torch.bool)
