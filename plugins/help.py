@@ -12,7 +12,7 @@ class HelpPlugin(Plugin):
 
     examples = (("", Sentence("`/help` lists everything I can do.")),)
 
-    @command(name="help", private=True, free=True)
+    @command(name="help", private=True, free=True, written_if={})
     async def show(self, ctx: Context, command: Range[str, 1, 100] | None = None) -> AsyncIterator[Reply]:
         """Show what this bot can do.
 

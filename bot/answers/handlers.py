@@ -105,7 +105,7 @@ class HandlerRunner:
         """Yield what the handler yields, up to its final reply, as far as it may be shown."""
         # Loading the plugin made sure that the handler is an async generator function.
         handler = cast(AsyncGenerator[Reply, None], job.command.call(context, job.options))
-        safe = self._services.safety.reply_filter(job.command, context.place, user=context.user.id)
+        safe = self._services.safety.reply_filter(job.command, job.options, context.place, user=context.user.id)
         async with aclosing(check_replies(job.command, handler)) as replies:
             async for reply in replies:
                 checked = await safe.filter(reply)

@@ -67,6 +67,8 @@ class Traits:
     """True if it costs almost nothing, so that no rate limit applies to it."""
     kept: bool = True
     """False if the request is forgotten as soon as it is answered."""
+    written_if: Mapping[str, object] | None = None
+    """With these values of options, people have written what it answers, so it needs no classifier to be there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,10 @@ class Command(Traits):
     def known_as(self) -> str:
         """The name that users know: a hidden command has that of the visible command that it belongs to."""
         return visible_name(self.name) if self.hidden else self.name
+
+    def is_written(self, options: Mapping[str, Any]) -> bool:
+        """Return whether people, and no model, have written what it answers with these options."""
+        return self.written_if is not None and self.written_if.items() <= options.items()
 
     @property
     def is_limited(self) -> bool:

@@ -43,6 +43,7 @@ def command(
     draws: bool = False,
     free: bool = False,
     kept: bool = True,
+    written_if: Mapping[str, object] | None = None,
 ) -> Callable[[Handler], Handler]:
     """Make a method of a plugin a command.
 
@@ -52,7 +53,9 @@ def command(
     answer, as with one of the `private_options` in a place of several people; with `threads`, its answers may open a
     thread on platforms that have them; with `reads_history`, a button below an answer asks the next question about it;
     with `hidden`, only buttons run it. `draws` says that a picture shows what is written to it, and `free` that no rate
-    limit applies to it. Without `kept`, the request and its buttons are forgotten once it is answered.
+    limit applies to it. Without `kept`, the request and its buttons are forgotten once it is answered. With the values
+    of `written_if` (in any case if it is empty), people have written the answers, so that they are given without a
+    classifier, too.
     """
 
     def declare(handler: Handler) -> Handler:
@@ -68,6 +71,7 @@ def command(
             draws=draws,
             free=free,
             kept=kept,
+            written_if=written_if,
         )
         handler.__tempera_command__ = declared  # type: ignore[attr-defined]
         return handler

@@ -162,7 +162,7 @@ class Safety:
         # A free command gives no model anything new, and its text is often a bare name like “imagine”, of which the
         # classifier can tell little.
         if not command.free:
-            await self.check_with_classifier(texts, place, user=user)
+            await self.check_with_classifier(texts, place, user=user, is_needed=not command.is_written(options))
         return self.find_personal_data_warning(texts, place)
 
     async def check_lists(self, command: Command, options: Mapping[str, Any], place: Place) -> None:
@@ -170,13 +170,16 @@ class Safety:
         if any(self._lists_at(place).values()):
             await self.check_all_rules(self.read_free_texts(command, options), place, draws=command.draws)
 
-    async def check_with_classifier(self, texts: Sequence[str], place: Place, *, user: str = "") -> None:
-        """Raise Unsafe for what the classifier finds and, at level classroom, also when it cannot be reached."""
+    async def check_with_classifier(
+        self, texts: Sequence[str], place: Place, *, user: str = "", is_needed: bool = True
+    ) -> None:
+        """Raise Unsafe for what the classifier finds and, at level classroom if it `is_needed`, where it is away."""
         level = self._level(place)
         if level == OFF or not texts:
             return
         undisguised = [plain for text in texts if (plain := remove_disguises(text))]
-        if code := await self._classify([*texts, *undisguised], level, PROMPT_THRESHOLDS[level], user):
+        code = await self._classify([*texts, *undisguised], level, PROMPT_THRESHOLDS[level], user, is_needed=is_needed)
+        if code:
             raise self._make_refusal(code, "\n".join(texts), place)
 
     def check_picture(self, place: Place) -> None:
@@ -208,21 +211,25 @@ class Safety:
             return None
         return Sentence(PERSONAL_DATA_WARNING.text, {"what": KINDS_OF_PERSONAL_DATA[kind]})
 
-    def reply_filter(self, command: Command, place: Place, *, user: str = "") -> ReplyFilter:
+    def reply_filter(
+        self, command: Command, options: Mapping[str, Any], place: Place, *, user: str = ""
+    ) -> ReplyFilter:
         """Return a filter that checks every sentence before it is shown, and raises Unsafe for what may not be.
 
         Only answers of commands that take free text are checked.
         """
         if not self.takes_free_text(command) or not self._has_answer_rules(place):
             return ReplyFilter(None)
-        return ReplyFilter(lambda text: self.check_answer(text, place, user=user))
+        is_needed = not command.is_written(options)
+        return ReplyFilter(lambda text: self.check_answer(text, place, user=user, is_needed=is_needed))
 
-    async def check_answer(self, text: str, place: Place, *, user: str = "") -> None:
-        """Raise Unsafe if an answer may not contain `text`."""
+    async def check_answer(self, text: str, place: Place, *, user: str = "", is_needed: bool = True) -> None:
+        """Raise Unsafe if an answer may not contain `text`; `is_needed` as of `check_with_classifier`."""
         rules = await self._rules_at(place)
         code = rules.find_reason(text, draws=False)
         if rules.level != OFF and code in {"", SELF_HARM}:
-            code = await self._classify([text], rules.level, ANSWER_THRESHOLDS[rules.level], user)
+            threshold = ANSWER_THRESHOLDS[rules.level]
+            code = await self._classify([text], rules.level, threshold, user, is_needed=is_needed)
         # Helpful answers name self-harm.
         if code not in {"", SELF_HARM}:
             raise Unsafe(WITHHELD, code=f"{ANSWER_PREFIX}{code}", text=text)
@@ -258,9 +265,11 @@ class Safety:
             level, *[await self._compiled.get(LIST_KINDS[name], listed) for name, listed in lists.items()]
         )
 
-    async def _classify(self, texts: Sequence[str], level: str, threshold: float, user: str) -> str:
+    async def _classify(
+        self, texts: Sequence[str], level: str, threshold: float, user: str, *, is_needed: bool = True
+    ) -> str:
         """Return the code of the first text whose scores reach `threshold`, or ""."""
-        unchecked, began = "unchecked" if level == CLASSROOM else "", time.monotonic()
+        unchecked, began = "unchecked" if level == CLASSROOM and is_needed else "", time.monotonic()
         if began < self._silent_until:
             return unchecked
         try:

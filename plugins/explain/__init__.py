@@ -113,7 +113,7 @@ class ExplainPlugin(Plugin):
         self._counted_presses = {press: None for press in self._counted_presses if press[1] != person.id}
 
     @message_command("Explain this")
-    @command(form=("question", "style"), threads=True)
+    @command(form=("question", "style"), threads=True, written_if={"style": "quote"})
     async def explain(
         self,
         ctx: Context,
@@ -165,7 +165,7 @@ class ExplainPlugin(Plugin):
         lesson_set = self.library.cached(server, language) or await self.library.lesson_set(server)
         return await asyncio.to_thread(replies.complete_question, lesson_set, typed)
 
-    @command("explain-at", hidden=True)
+    @command("explain-at", hidden=True, written_if={})
     async def at(self, ctx: Context, question: str, lesson: str, anchor: str, part: int) -> AsyncIterator[Reply]:
         """Show a passage."""
         lesson_set = await self.library.set_with(_server_of(ctx.place), lesson)
@@ -178,7 +178,7 @@ class ExplainPlugin(Plugin):
         async for reply in simplify_passage(ctx, lesson_set, lesson_set.passage(lesson, anchor, part), question):
             yield reply
 
-    @command("explain-source", hidden=True, private=True, free=True)
+    @command("explain-source", hidden=True, private=True, free=True, written_if={})
     async def source(self, ctx: Context, question: str, lesson: str, anchor: str, part: int) -> AsyncIterator[Reply]:
         """Show where a passage stands."""
         lesson_set = await self.library.set_with(_server_of(ctx.place), lesson)

@@ -50,6 +50,11 @@ class Toys(Plugin):
         """Look something up."""
         yield Reply(text="found", final=True)
 
+    @command(written_if={"rewritten": False})
+    async def quote(self, ctx: Context, text: str = "", rewritten: bool = False) -> AsyncIterator[Reply]:
+        """Say what somebody wrote."""
+        yield Reply(text="A line of a lesson.", final=True)
+
     @command(moderator=True)
     async def keep(self, ctx: Context, text: str = "") -> AsyncIterator[Reply]:
         """For moderators."""
@@ -173,6 +178,17 @@ async def test_only_a_classroom_refuses_everything_without_a_classifier(
     models.scores = None
     reply = await last(bot, ask("/say hello"))
     assert reply.text == ("hello" if answered else SENTENCES["unchecked"].text)
+
+
+@pytest.mark.parametrize("bot", ["classroom"], indirect=True)
+async def test_what_people_have_written_needs_no_classifier(bot: Bot, models: FakeModels) -> None:
+    models.scores = None
+    assert (await last(bot, ask("/quote hello"))).text == "A line of a lesson."
+    assert (await last(bot, ask("/quote hello rewritten:true"))).text == SENTENCES["unchecked"].text
+    # What rules find, and what a classifier that is there finds, is refused as ever.
+    assert (await last(bot, ask("/quote a turnip"))).text == SENTENCES["blocked_word"].text
+    models.scores = {"vile": {"hate": 0.99}}
+    assert (await last(bot, ask("/quote vile"))).text == SENTENCES["hate"].text
 
 
 @pytest.mark.parametrize("bot", ["standard", "classroom"], indirect=True)
