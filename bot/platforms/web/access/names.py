@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 
 from bot.core.errors import UserError
 from bot.platforms.web.access.visitors import MAX_NAME_CHARS
+from bot.safety.checks import CATEGORIES
 from bot.safety.normalize import fold
+from bot.safety.rules import built_in_rules
+from bot.safety.settings import CLASSROOM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +27,7 @@ ROLE_NAMES = frozenset(
     }
 )
 """Names of those who run the chat. Moderators may have them."""
+INFAMOUS_NAMES = frozenset({"hitler", "himmler", "goebbels", "mengele", "nazi"})
 MIN_FOUND_CHARS = 6
 """The least length of a reserved name that is also found at either end of a longer word, as in “myteacher”."""
 FRIENDLY_EMOJI = re.compile("[\U0001f32d-\U0001f37f\U0001f400-\U0001f43f\U0001f950-\U0001f96f\U0001f980-\U0001f9ae]")
@@ -50,6 +54,7 @@ ONE_AS_L = str.maketrans("1I", "ll")
 LOOKALIKE_PAIRS = (("rn", "m"), ("vv", "w"))
 
 RESERVED = "“{name}” could be taken for the bot or for somebody who runs this chat. Choose another name."
+INDECENT = "This would hurt or annoy others as a name. Choose another one."
 WRONG_SIGN = "A name can have letters, digits, animals, plants and food, but not “{sign}”."
 EMPTY = "A name needs a letter, a digit or an animal, a plant or food."
 
@@ -81,6 +86,11 @@ def check_name(name: str, *, is_moderator: bool) -> None:
         raise UserError(WRONG_SIGN, sign=wrong)
     if not look_of(name):
         raise UserError(EMPTY)
+    # Everybody reads a name all the time, so the strictest level counts for it everywhere.
+    rules = built_in_rules()
+    is_bad = rules.find_categories(rules.normalize(name)) & CATEGORIES[CLASSROOM]
+    if is_bad or is_reserved(name, INFAMOUS_NAMES):
+        raise UserError(INDECENT)
     if is_reserved(name, BOT_NAMES if is_moderator else BOT_NAMES | ROLE_NAMES):
         raise UserError(RESERVED, name=name)
 

@@ -124,3 +124,15 @@ def test_a_free_name_is_found_with_few_tries() -> None:
     tried = []
     assert find_free("Max", lambda name: tried.append(name) or name not in taken) not in taken
     assert len(tried) < 100
+
+
+@pytest.mark.parametrize("name", ["Hurensohn", "Fuck Off", "N1gger", "Adolf Hitler", "xX_Fotze_Xx", "puta madre"])
+def test_what_a_classroom_may_not_read_is_no_name_for_moderators_either(name: str) -> None:
+    for is_moderator in (False, True):
+        with pytest.raises(UserError, match="This would hurt or annoy others as a name"):
+            check_name(name, is_moderator=is_moderator)
+
+
+@pytest.mark.parametrize("name", ["Assim", "Thomas Müller", "Dickens", "Ignazio"])
+def test_names_that_only_contain_such_a_word_can_be_chosen(name: str) -> None:
+    check_name(name, is_moderator=False)
