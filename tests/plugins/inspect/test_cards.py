@@ -138,5 +138,5 @@ async def test_an_answer_with_a_picture_is_examined_and_shown_with_its_options(b
     await last(bot, ask("/face seed:30"))
     text = (await last(bot, ask("/inspect", BEN))).text
     assert text.startswith(f"{UNCHANGED}\n**/face** – asked by Ann, 20")
-    assert "- `seed`: 30 – The same seed gives the same face again\n" in text
+    assert "- `seed`: 30 – The same seed gives the same face again;" in text
     assert OWN_KEY in text

@@ -56,7 +56,7 @@ async def test_a_command_without_a_question_is_quoted_as_it_was_asked(slack: Fak
         "4 computer-made faces, seed 7: people who do not exist.",
     )
     assert card.shown.startswith("made by AI · model fake-faces · seed 7 · count 4")
-    assert list(card.buttons) == ["Again", "Edit", "Delete", "👍", "👎"]
+    assert list(card.buttons) == ["Emoji faces", "Again", "Edit", "Delete", "👍", "👎"]
 
 
 async def test_options_are_read_as_pairs(slack: FakeSlack, toys: Toys) -> None:
