@@ -72,7 +72,7 @@ def test_training_changes_the_weights_and_lowers_the_loss(
 
 
 PROGRAM = """
-import sys
+import sys, time
 from pathlib import Path
 import torch
 from research.loop import Plan, TrainingRun, check_seed
@@ -84,6 +84,8 @@ class Line:
         return (self.module(inputs) - inputs.sum(1, keepdim=True)).square().mean()
     def show(self, averaged, step):
         print(step, flush=True)
+        if step == int(sys.argv[3]):
+            time.sleep(60)
 
 torch.nn.init.ones_(Line.module.weight); torch.nn.init.zeros_(Line.module.bias)
 run = TrainingRun(Line(), Plan(400, 1, Path(sys.argv[1]), "line", show_steps=1, save_seconds=float(sys.argv[2])))
@@ -97,8 +99,9 @@ print([value.tolist() for part in (run.task.module, run.averaged) for value in p
 NEVER = 1e9
 
 
-def start(folder: Path, save_seconds: float) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", PROGRAM, str(folder), str(save_seconds)]
+def start(folder: Path, save_seconds: float, hold: int = -1) -> subprocess.Popen[str]:
+    """Start it. At the step `hold` it waits, so that a signal on a busy machine does not come after its end."""
+    command = [sys.executable, "-c", PROGRAM, str(folder), str(save_seconds), str(hold)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT)
 
 
@@ -122,8 +125,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.processes
 def test_a_killed_process_resumes_with_the_same_result(tmp_path: Path, whole: str) -> None:
-    for last in ("50", "51", "200"):
-        assert signal_at_step(last, start(tmp_path / "broken", 0), signal.SIGKILL) == -signal.SIGKILL
+    for last in (50, 51, 200):
+        process = start(tmp_path / "broken", 0, hold=last + 30)
+        assert signal_at_step(str(last), process, signal.SIGKILL) == -signal.SIGKILL
     lines = start(tmp_path / "broken", 0).communicate(timeout=READY_SECONDS)[0].splitlines()
     assert int(lines[0].removeprefix("from ")) >= 199
     assert lines[-1] == whole
