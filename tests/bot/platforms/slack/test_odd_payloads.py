@@ -29,7 +29,7 @@ WELL_FORMED = f"v0={'0' * 64}"
 LASTING = {"slack token"}
 """Tasks that live as long as the platform."""
 WRITTEN = {
-    "text", "value", "initial_value", "action_id", "block_id", "callback_id", "private_metadata", "name", "user_name",
+    "text", "value", "initial_value", "action_id", "block_id", "callback_id", "name", "user_name",
     "username", "title", "mimetype", "filetype", "alt_txt", "url_private", "fallback", "locale", "tab", "subtype",
 }  # fmt: skip
 """Fields with something that people write, or that a form or a button gives back."""
