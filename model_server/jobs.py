@@ -213,7 +213,7 @@ class PromptToken:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The engine accepted the job. Sent once, before all other events. It has a `seed` if the engine chose one."""
+    """The engine accepted the job. Sent once, before all other events. Faces tell the `seed` of the first."""
 
     job: str
     prompt_tokens: int = 0

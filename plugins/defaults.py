@@ -26,7 +26,7 @@ class DefaultsPlugin(Plugin):
         lines += ["", ctx.translate("Change one like this: `/defaults set ask.temperature value:0.3`")]
         yield Reply(text="\n".join(lines), final=True)
 
-    @command("defaults set", private=True, free=True)
+    @command("defaults set", private=True, free=True, written_if={})
     async def set(self, ctx: Context, option: Name, value: Range[str, 1, 1000]) -> AsyncIterator[Reply]:
         """Choose what an option is for you when you do not say.
 
@@ -39,7 +39,7 @@ class DefaultsPlugin(Plugin):
         )
         yield Reply(text=text, final=True)
 
-    @command("defaults reset", private=True, free=True)
+    @command("defaults reset", private=True, free=True, written_if={})
     async def reset(self, ctx: Context, option: Name | None = None) -> AsyncIterator[Reply]:
         """Go back to the bot's own default, for one option or for all.
 

@@ -10,7 +10,7 @@ from bot import Command, Context, Plugin, Range, Reply, User, UserError, autocom
 class WhyPlugin(Plugin):
     """Explains why a command cannot be used."""
 
-    @command(private=True, free=True)
+    @command(private=True, free=True, written_if={})
     async def why(self, ctx: Context, command: Range[str, 1, 100], user: User | None = None) -> AsyncIterator[Reply]:
         """Tell why a command cannot be used here.
 

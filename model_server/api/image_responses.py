@@ -49,12 +49,12 @@ class ImageAnswer:
     def add(self, event: TicketEvent) -> None:
         """Collect an event. Raises ApiError if the job failed."""
         match event:
-            case Started(seed=int(chosen)):
-                self._tempera["seed"] = chosen
+            case Started(seed=int(seed)):
+                self._tempera["seed"] = seed
             case ResolvedSettings():
-                settings = asdict(event)
-                del settings["job"]
-                self._tempera |= settings
+                chosen = asdict(event)
+                del chosen["job"]
+                self._tempera |= chosen
                 prompts = [event.prompt, *filter(None, [event.negative_prompt])]
                 self._prompt_tokens = sum(len(prompt.tokens) for prompt in prompts)
             case Progress(step=step):

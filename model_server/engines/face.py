@@ -33,7 +33,10 @@ STATE_KEY = "netG_state_dict"
 MAX_FACES = 16
 """The most faces in one request."""
 WELL_LIT = 0.75
-"""How bright the brightest twentieth of a face's pixels is in good light; darker skin has its highlights, too."""
+"""How bright the brightest twentieth of a picture is in good light.
+
+The mean brightness would choose light skin; most dark faces in good light have highlights, too.
+"""
 EDGE_RANGE_PIXELS = (16, 1024)
 """The smallest and the largest edge of a face that a request can ask for."""
 DUEL_FIELDS: dict[str, Any] = {"captions": False, "snapshot": None, "run": "good", "blend": None, "frames": ()}
@@ -103,12 +106,10 @@ class FaceEngine:
             task = self._check(job)
         except JobRefused as refused:
             return refused.to_event(job.id)
-        chosen = task.seed
         if task.best_of > 1:
-            chosen = self._choose(task)
-            task = replace(task, seed=chosen)
+            task = replace(task, seed=self._choose(task))
         self._running.append(self._plan(job.id, task))
-        return Started(job.id, seed=chosen)
+        return Started(job.id, seed=task.seed)
 
     def _choose(self, task: Faces) -> int:
         """Return the one of `best_of` seeds in a row whose faces are rated best together."""
@@ -117,7 +118,7 @@ class FaceEngine:
         return task.seed + totals.index(max(totals))
 
     def _rate(self, task: Faces, seed: int) -> float:
-        """Return how good a face looks: upright ones that look at us, in good light, are more alike when mirrored."""
+        """Return how good a face looks: in good light, and looking at us, so that it is like its mirror image."""
         face = self._draw(self._truncate(draw_latent(seed, self._latent_size), task.truncation))
         grey = np.asarray(face.convert("L"), dtype=np.float32) / 255
         asymmetry = float(np.abs(grey - grey[:, ::-1]).mean() / max(float(grey.std()), 1 / 255))

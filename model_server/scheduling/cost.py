@@ -106,8 +106,9 @@ def estimate_prompt_tokens(task: Task) -> float:
 def compute_picture_pixels(task: Task) -> float:
     """Return the pixels of all pictures of a task, counted once for each of their steps."""
     match task:
-        case Faces(count=count, size=size):
-            return float(count * (size or DEFAULT_EDGE_PIXELS) ** 2)
+        case Faces(count=count, size=size, best_of=best_of):
+            # What is only drawn to be compared has the size of the generator.
+            return float(count * (size or DEFAULT_EDGE_PIXELS) ** 2 + (best_of - 1) * DEFAULT_EDGE_PIXELS**2)
         case Imagine():
             pixels = (task.width or DEFAULT_EDGE_PIXELS) * (task.height or DEFAULT_EDGE_PIXELS)
             return float(pixels * sum(count_steps(task)))

@@ -184,7 +184,7 @@ class ExplainPlugin(Plugin):
         lesson_set = await self.library.set_with(_server_of(ctx.place), lesson)
         yield replies.show_source(ctx, lesson_set, lesson_set.passage(lesson, anchor, part))
 
-    @command("explain-missed", hidden=True, private=True, free=True)
+    @command("explain-missed", hidden=True, private=True, free=True, written_if={})
     async def missed(
         self, ctx: Context, question: str, lesson: str | None = None, anchor: str = "", part: int = 0
     ) -> AsyncIterator[Reply]:

@@ -33,19 +33,14 @@ class HeadWeights:
     bias: torch.Tensor
 
 
-def categories_of(examples: Sequence[Example]) -> tuple[str, ...]:
-    """Return the categories, "fine" first and then in the order of their first example."""
-    return tuple(dict.fromkeys([FINE, *(example.category for example in examples)]))
+def _fit(features: torch.Tensor, gram_matrix: torch.Tensor, targets: torch.Tensor, count: int) -> HeadWeights:
+    """Fit one regression to `features` (examples, features) and n-grams, by L-BFGS.
 
-
-def fit(features: torch.Tensor, examples: Sequence[Example]) -> HeadWeights:
-    """Fit the head to `features` (examples, features) and the n-grams of the examples, by L-BFGS."""
-    names = categories_of(examples)
-    targets = torch.tensor([names.index(example.category) for example in examples])
-    gram_matrix = _gram_matrix([example.text for example in examples])
-    weight = torch.zeros(len(names), features.shape[1], requires_grad=True)
-    grams = torch.zeros(COLUMNS, len(names), requires_grad=True)
-    bias = torch.zeros(len(names), requires_grad=True)
+    `targets` is the number of each example's category, of which there are `count`.
+    """
+    weight = torch.zeros(count, features.shape[1], requires_grad=True)
+    grams = torch.zeros(COLUMNS, count, requires_grad=True)
+    bias = torch.zeros(count, requires_grad=True)
     optimizer = torch.optim.LBFGS([weight, grams, bias], max_iter=STEPS, history_size=10, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:
@@ -73,8 +68,12 @@ def _gram_matrix(texts: Sequence[str]) -> torch.Tensor:
 
 def save(folder: Path, features: torch.Tensor, examples: Sequence[Example]) -> None:
     """Fit both regressions, and write them in the format that the engine reads."""
-    names = categories_of(examples)
-    weights, words = fit(features, examples), fit(torch.zeros(len(examples), 1), examples)
+    # “Fine” comes first, and then the others in the order of their first example.
+    names = list(dict.fromkeys([FINE, *(example.category for example in examples)]))
+    targets = torch.tensor([names.index(example.category) for example in examples])
+    gram_matrix = _gram_matrix([example.text for example in examples])
+    weights = _fit(features, gram_matrix, targets, len(names))
+    words = _fit(torch.zeros(len(examples), 1), gram_matrix, targets, len(names))
     tensors = {"weight": weights.weight, "grams": weights.grams.half(), "bias": weights.bias}
     tensors |= {"word_grams": words.grams.half(), "word_bias": words.bias}
     save_file(tensors, folder / HEAD_FILE, metadata={"categories": json.dumps(names)})

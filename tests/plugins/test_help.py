@@ -1,8 +1,13 @@
+from collections.abc import Callable
+
 import pytest
 from fakes.core.requests import ANN, MODERATOR, ask, last, speaking
+from fakes.model_server.model_api import FakeModels
 
 from bot.app import Bot
 from bot.core.i18n import translate
+from bot.platforms.capabilities import PLATFORMS
+from bot.safety.sentences import SENTENCES
 
 
 async def test_help_lists_the_commands_that_the_asker_may_use(bot: Bot) -> None:
@@ -90,3 +95,22 @@ async def test_help_speaks_the_askers_language(bot: Bot, code: str) -> None:
     german = (await last(bot, ask("/help explain", speaking("de")))).text
     assert "`/explain [style:…] question`" in german
     assert "eines von quote (Zitat), simple (einfach) (Standard: quote)" in german
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("/help ask", "/why ask", "/explain what is temperature", "/defaults set ask.temperature value:0.3"),
+        "/defaults reset ask.temperature",
+    ],
+)
+async def test_what_people_have_written_is_said_in_a_classroom_without_a_model_server(
+    bot_with: Callable[..., Bot], models: FakeModels, line: str
+) -> None:
+    models.scores = None
+    async with bot_with(settings={"safety.level": "classroom"}, platforms=PLATFORMS) as bot:
+        if "reset" in line:
+            await last(bot, ask("/defaults set ask.temperature value:0.3"))
+        told = await last(bot, ask(line))
+        assert not told.error
+        assert (await last(bot, ask("/ask what is temperature"))).text == SENTENCES["unchecked"].text

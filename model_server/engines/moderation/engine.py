@@ -46,7 +46,7 @@ KEPT_SYMBOLS = 3
 """Number of symbols that are read of such a row."""
 LETTERS = re.compile(r"[^\W\d_]+")
 MAX_CUT_SHARE = 0.3
-"""If more of its words are none that the encoder knows as a whole, it does not know the language of a piece."""
+"""From this share of words that the encoder knows only in pieces, it does not know the language of a text."""
 
 
 class Head:

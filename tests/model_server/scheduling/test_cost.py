@@ -58,6 +58,7 @@ def test_pictures_cost_their_pixels_step_by_step() -> None:
     assert job_cost.record(Progress("a", 1, 4)) == 100
     assert job_cost.remaining == 300
     assert job_cost.record(Finished("a")) == 300
+    assert JobCost(Faces(seed=0, count=4, size=10, best_of=3), 50).remaining == 400 + 2 * 64 * 64
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
     Json = Mapping[str, Any]
 
+log = logging.getLogger(__name__)
+
 FORM_OPEN_SECONDS = 1.5
 """Seconds that a form stays open to show an error; Slack allows three seconds, which include looking up the user."""
 
@@ -49,7 +52,13 @@ class Forms:
         """Handle a submitted form. If it is refused, it shows the error; otherwise it closes and is answered."""
         view = body["view"]
         user = await self._handler.find_user(body)
-        place = self._handler.for_user(AnswerPlace.from_stored(json.loads(view["private_metadata"])), user)
+        try:
+            stored = AnswerPlace.from_stored(json.loads(view["private_metadata"]))
+        except (ValueError, TypeError, AttributeError):
+            log.warning("Slack gave back a form that this bot did not make.")
+            await ack()
+            return
+        place = self._handler.for_user(stored, user)
         action = Action(view["callback_id"], modal.read_fields(view))
         request = self._handler.build_request(user, place, action=action, can_show_forms=False)
         if FormId.parse(view["callback_id"]) is None:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from bot.core.errors import UserError
 from bot.platforms.web.access.visitors import MAX_NAME_CHARS
-from bot.safety.checks import CATEGORIES
+from bot.safety.checks import PlaceRules
 from bot.safety.normalize import fold
-from bot.safety.rules import built_in_rules
 from bot.safety.settings import CLASSROOM
 
 if TYPE_CHECKING:
@@ -27,6 +26,8 @@ ROLE_NAMES = frozenset(
     }
 )
 """Names of those who run the chat. Moderators may have them."""
+RULES = PlaceRules(CLASSROOM, words=None, patterns=None, people=None)
+"""What no name may say. Everybody reads names all the time, so the strictest level counts for them everywhere."""
 INFAMOUS_NAMES = frozenset({"hitler", "himmler", "goebbels", "mengele", "nazi"})
 MIN_FOUND_CHARS = 6
 """The least length of a reserved name that is also found at either end of a longer word, as in “myteacher”."""
@@ -86,10 +87,7 @@ def check_name(name: str, *, is_moderator: bool) -> None:
         raise UserError(WRONG_SIGN, sign=wrong)
     if not look_of(name):
         raise UserError(EMPTY)
-    # Everybody reads a name all the time, so the strictest level counts for it everywhere.
-    rules = built_in_rules()
-    is_bad = rules.find_categories(rules.normalize(name)) & CATEGORIES[CLASSROOM]
-    if is_bad or is_reserved(name, INFAMOUS_NAMES):
+    if RULES.find_reason(name, draws=False) or is_reserved(name, INFAMOUS_NAMES):
         raise UserError(INDECENT)
     if is_reserved(name, BOT_NAMES if is_moderator else BOT_NAMES | ROLE_NAMES):
         raise UserError(RESERVED, name=name)

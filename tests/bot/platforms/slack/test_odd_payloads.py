@@ -29,7 +29,7 @@ WELL_FORMED = f"v0={'0' * 64}"
 LASTING = {"slack token"}
 """Tasks that live as long as the platform."""
 WRITTEN = {
-    "text", "value", "initial_value", "action_id", "block_id", "callback_id", "name", "user_name",
+    "text", "value", "initial_value", "action_id", "block_id", "callback_id", "private_metadata", "name", "user_name",
     "username", "title", "mimetype", "filetype", "alt_txt", "url_private", "fallback", "locale", "tab", "subtype",
 }  # fmt: skip
 """Fields with something that people write, or that a form or a button gives back."""
@@ -151,6 +151,18 @@ async def try_examples(slack: FakeSlack, strategy: Any, count: int) -> None:
     await idle(slack)
     asked = await slack.say(slack.ben, slack.dm(slack.ben), "/help")
     await slack.until(lambda: slack.thread(asked.channel, asked.ts))
+
+
+@pytest.mark.parametrize("metadata", ["", "not JSON", "7", '{"place": 7}'])
+async def test_a_form_that_the_bot_did_not_make_is_closed(slack: FakeSlack, bot: Bot, metadata: str) -> None:
+    async with on_slack(bot, slack, http=True):
+        forms = [one for one in await record(slack) if one.payload.get("type") == "view_submission"]
+        form = next(one for one in forms if one.payload["view"]["private_metadata"].startswith("{"))
+        payload = renewed(slack, form.kind, form.payload)
+        payload["view"]["private_metadata"] = metadata
+        delivery = slack.courier.send(Delivery(form.kind, payload))
+        await asyncio.wait_for(delivery.done.wait(), 10)
+        assert slack.lost == []
 
 
 async def test_whatever_people_write_is_answered(slack: FakeSlack, bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
