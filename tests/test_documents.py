@@ -187,7 +187,7 @@ def test_its_commands_are_those_of_the_bot(made: Bot, path: Path) -> None:
 
 def test_commands_are_found_and_mistakes_noticed(made: Bot) -> None:
     assert len(list(spoken(README))) >= 10
-    assert "/imagine sweep:guidance=1,3,7 a red apple" in list(spoken(ROOT / "docs/user/commands.md"))
+    assert "/imagine sweep:guidance=0,4,20 a red apple" in list(spoken(ROOT / "docs/user/commands.md"))
     for wrong in ("/ask tempreature:1 hello", "/face count:17", "/askk hello", "/config set ask.temperature.most 1"):
         with pytest.raises(bot.UserError):
             check(made, wrong)

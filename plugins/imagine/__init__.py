@@ -87,12 +87,12 @@ class ImaginePlugin(Plugin):
 
         prompt: What to draw
         image: A picture to begin with, instead of noise alone
-        guidance: How closely to follow the words: 1 dreams along, 5 listens, 15 exaggerates
+        guidance: How closely to follow the words: 0 dreams along, 4 listens, 20 exaggerates
         steps: In how many steps the noise is taken away: few are quick and rough
         seed: The same seed and words give the same picture again
         count: How many pictures, 1 to 4
         negative: What the picture should keep away from
-        sweep: One picture for each of several values of a knob: guidance=1,3,7, steps=5,15,30 or references=0,1,3
+        sweep: One picture for each of several values of a knob: guidance=0,4,20, steps=5,15,30 or references=0,1,3
         strength: How much of the picture to give up: 0.3 keeps most of it, 1 next to nothing
         references: How many drawings by people to look at for each thing: 0 draws from memory alone
         """
@@ -143,7 +143,7 @@ class ImaginePlugin(Plugin):
         """Draw one of several pictures alone.
 
         prompt: What to draw
-        guidance: How closely to follow the words: 1 dreams along, 5 listens, 15 exaggerates
+        guidance: How closely to follow the words: 0 dreams along, 4 listens, 20 exaggerates
         steps: In how many steps the noise is taken away: few are quick and rough
         seed: The same seed and words give the same picture again
         negative: What the picture should keep away from
@@ -183,7 +183,7 @@ class ImaginePlugin(Plugin):
 
         prompt: What to draw
         strength: How much of the picture to give up: 0.3 keeps most of it, 1 next to nothing
-        guidance: How closely to follow the words: 1 dreams along, 5 listens, 15 exaggerates
+        guidance: How closely to follow the words: 0 dreams along, 4 listens, 20 exaggerates
         steps: In how many steps the noise is taken away: few are quick and rough
         seed: The same seed and words give the same picture again
         """
@@ -219,7 +219,7 @@ class ImaginePlugin(Plugin):
 
         prompt: What to draw
         strength: How much of the picture to give up: 0.3 keeps most of it, 1 next to nothing
-        guidance: How closely to follow the words: 1 dreams along, 5 listens, 15 exaggerates
+        guidance: How closely to follow the words: 0 dreams along, 4 listens, 20 exaggerates
         steps: In how many steps the noise is taken away: few are quick and rough
         seed: The same seed and words give the same picture again
         """

@@ -1,4 +1,4 @@
-"""Sweeps: one knob of a drawing (guidance, steps, references) at several values, typed like "guidance=1,3,7"."""
+"""Sweeps: one knob of a drawing (guidance, steps, references) at several values, typed like "guidance=0,4,20"."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bot import Context, UserError
 KNOBS = ("guidance", "steps", "references")
 INTEGER_KNOBS = frozenset({"steps", "references"})
 MIN_VALUES, MAX_VALUES = 2, 8
-EXAMPLES = {"guidance": (1, 3, 7), "steps": (5, 15, 30), "references": (0, 1, 3)}
+EXAMPLES = {"guidance": (0, 4, 20), "steps": (5, 15, 30), "references": (0, 1, 3)}
 PATTERN = re.compile(r"\s*(?P<knob>[a-z]+)\s*[=:]\s*(?P<values>.+)", re.IGNORECASE | re.DOTALL)
 
 

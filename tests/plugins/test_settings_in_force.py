@@ -80,7 +80,7 @@ CASES: list[tuple[str, str, Seen, Any, Any]] = [
     ("imagine.steps.maximum 10", "/imagine steps:11 a cat", refused, True, False),
     ("imagine.steps.maximum 10", "/imagine sweep:steps=5,11 a cat", refused, True, False),
     ("imagine.guidance.maximum 5", "/imagine sweep:guidance=1,7 a cat", refused, True, False),
-    ("imagine.count.maximum 2", "/imagine sweep:guidance=1,3,7 a cat", refused, True, False),
+    ("imagine.count.maximum 2", "/imagine sweep:guidance=0,4,20 a cat", refused, True, False),
     ("imagine.count.maximum 1", "/imagine sweep:guidance=1,3 a cat", refused, True, False),
     ("answers.private yes", "/ask hi", private, True, False),
     ("answers.quote no", "/ask hi", quote, "", "hi"),
