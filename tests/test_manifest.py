@@ -125,6 +125,7 @@ def test_its_events_are_those_that_are_listened_to(manifest: dict[str, Any]) -> 
 def test_its_scopes_are_those_that_are_used(manifest: dict[str, Any]) -> None:
     listed = manifest["oauth_config"]["scopes"]["bot"]
     assert tuple(listed) == checks.SCOPES == tuple(sorted(listed))
+    assert manifest["oauth_config"]["scopes"]["bot_optional"] == list(checks.OPTIONAL_SCOPES)
     if not METHODS.is_dir():
         pytest.skip("Slack's description of its methods is not here")
     used = set(ALWAYS).union(*map(scopes_of, methods()))

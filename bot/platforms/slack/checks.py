@@ -34,7 +34,14 @@ SCOPES = (
     "mpim:history",
     "users:read",
 )
-"""The OAuth scopes that the bot needs; config/slack-manifest.yaml requests the same."""
+"""The OAuth scopes that the bot asks for; config/slack-manifest.yaml requests the same."""
+OPTIONAL_SCOPES = {
+    "channels:history": "in channels",
+    "groups:history": "in private channels",
+    "im:history": "in direct messages",
+    "mpim:history": "in group messages",
+}
+"""Those that a workspace may refuse, each with where the bot then reads only what mentions it."""
 EVENTS_PATH = "/slack/events"
 """The path for Slack's requests without Socket Mode."""
 
@@ -87,6 +94,10 @@ def _check_scopes(granted: str) -> tuple[bool, str]:
     missing = set(SCOPES) - {scope.strip() for scope in granted.split(",")}
     if not missing:
         return True, f"Slack grants all that the bot needs: {', '.join(SCOPES)}."
+    if missing <= OPTIONAL_SCOPES.keys():
+        where = ", ".join(place for scope, place in OPTIONAL_SCOPES.items() if scope in missing)
+        lost = f"Without {', '.join(sorted(missing))}, it reads only commands and what mentions it {where}"
+        return True, f"Slack grants all that the bot cannot do without. {lost}."
     how = f"Paste config/slack-manifest.yaml at {APPS_URL}: your app, App Manifest; then Install App, Reinstall."
     return False, f"The bot lacks the scopes {', '.join(sorted(missing))}. {how}"
 

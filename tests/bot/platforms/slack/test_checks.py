@@ -89,6 +89,14 @@ async def test_missing_scopes_are_named(slack: FakeSlack) -> None:
     assert problem.endswith("Install App, Reinstall.")
 
 
+async def test_what_is_lost_without_an_optional_scope_is_told(slack: FakeSlack) -> None:
+    slack.scopes -= {"channels:history", "im:history"}
+    told = [finding for finding in await examine(section(slack)) if "Without" in finding[1]]
+    lost = "Without channels:history, im:history, it reads only commands and what mentions it"
+    sentence = f"Slack grants all that the bot cannot do without. {lost} in channels, in direct messages."
+    assert told == [(True, sentence)]
+
+
 async def test_an_unexpected_error_of_slack_is_shown(slack: FakeSlack) -> None:
     slack.refuse("auth.test", "internal_error")
     slack.refuse("apps.connections.open", "forbidden_team")
